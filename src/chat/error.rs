@@ -1,0 +1,141 @@
+//! The one error a caller can get, before a dialect writes it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What went wrong, by its public code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the public codes, told in the manual")]
+pub enum Code {
+    InvalidRequest,
+    UnsupportedFeature,
+    ContextLengthExceeded,
+    InvalidVariables,
+    InvalidApiKey,
+    BudgetExceeded,
+    ModelNotAllowed,
+    Forbidden,
+    ModelNotFound,
+    PromptNotFound,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    UpstreamTimeout,
+    Conflict,
+    IdempotencyInProgress,
+    IdempotencyMismatch,
+    RequestTooLarge,
+    UnsupportedMediaType,
+    RateLimitExceeded,
+    UpstreamRateLimited,
+    UpstreamConnect,
+    UpstreamProtocol,
+    UpstreamError,
+    UpstreamAuth,
+    AllTargetsCooling,
+    LedgerUnavailable,
+    Overloaded,
+    ClientClosed,
+    Internal,
+}
+
+impl Code {
+    /// The HTTP status that goes with the code.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        self.row().0
+    }
+
+    /// The code as callers read it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        self.row().1
+    }
+
+    const fn row(self) -> (u16, &'static str) {
+        match self {
+            Self::InvalidRequest => (400, "invalid_request"),
+            Self::UnsupportedFeature => (400, "unsupported_feature"),
+            Self::ContextLengthExceeded => (400, "context_length_exceeded"),
+            Self::InvalidVariables => (400, "invalid_variables"),
+            Self::InvalidApiKey => (401, "invalid_api_key"),
+            Self::BudgetExceeded => (402, "budget_exceeded"),
+            Self::ModelNotAllowed => (403, "model_not_allowed"),
+            Self::Forbidden => (403, "forbidden"),
+            Self::ModelNotFound => (404, "model_not_found"),
+            Self::PromptNotFound => (404, "prompt_not_found"),
+            Self::NotFound => (404, "not_found"),
+            Self::MethodNotAllowed => (405, "method_not_allowed"),
+            Self::RequestTimeout => (408, "request_timeout"),
+            Self::UpstreamTimeout => (504, "upstream_timeout"),
+            Self::Conflict => (409, "conflict"),
+            Self::IdempotencyInProgress => (409, "idempotency_in_progress"),
+            Self::IdempotencyMismatch => (422, "idempotency_mismatch"),
+            Self::RequestTooLarge => (413, "request_too_large"),
+            Self::UnsupportedMediaType => (415, "unsupported_media_type"),
+            Self::RateLimitExceeded => (429, "rate_limit_exceeded"),
+            Self::UpstreamRateLimited => (429, "upstream_rate_limited"),
+            Self::UpstreamConnect => (502, "upstream_connect"),
+            Self::UpstreamProtocol => (502, "upstream_protocol"),
+            Self::UpstreamError => (502, "upstream_error"),
+            Self::UpstreamAuth => (502, "upstream_auth"),
+            Self::AllTargetsCooling => (503, "all_targets_cooling"),
+            Self::LedgerUnavailable => (503, "ledger_unavailable"),
+            Self::Overloaded => (503, "overloaded"),
+            Self::ClientClosed => (499, "client_closed"),
+            Self::Internal => (500, "internal_error"),
+        }
+    }
+}
+
+/// An error as a caller will read it, in whatever dialect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Error {
+    /// What went wrong.
+    pub code: Code,
+    /// One or two sentences: what, where, and what to do.
+    pub message: String,
+    /// The field at fault, where there is one.
+    pub param: Option<String>,
+    /// When it is worth asking again.
+    pub retry_after: Option<Duration>,
+    /// A provider's own status, kept instead of the code's.
+    pub status: Option<u16>,
+    /// A provider's own code, kept instead of ours.
+    pub upstream_code: Option<String>,
+    /// Whether we retried already, so that the caller's SDK should not.
+    pub retried: bool,
+}
+
+impl Error {
+    /// An error with nothing but a code and a message.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message, param: None, retry_after: None, status: None, upstream_code: None, retried: false }
+    }
+
+    /// A 400 that names the field at fault.
+    #[must_use]
+    pub fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..Self::new(Code::InvalidRequest, message) }
+    }
+
+    /// The same error, naming the field at fault.
+    #[must_use]
+    pub fn at(self, param: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..self }
+    }
+
+    /// The HTTP status of the answer.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status.unwrap_or_else(|| self.code.status())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,31 @@
+//! Fulcrum: one binary between applications and language models.
+//!
+//! Modules stand in rows; a module uses only rows above it. `tests/tidy.rs` keeps that,
+//! and `ARCHITECTURE.md` tells why.
+
+pub mod types;
+
+pub mod chat;
+
+pub mod db;
+pub mod telemetry;
+pub mod template;
+pub mod wire;
+
+pub mod upstream;
+
+pub mod cache;
+pub mod keys;
+pub mod prompts;
+pub mod routing;
+pub mod usage;
+
+pub mod gateway;
+
+pub mod config;
+
+pub mod app;
+
+pub mod http;
+
+pub mod cli;

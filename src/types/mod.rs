@@ -1,0 +1,15 @@
+//! The words everything else is said in: parsed once, then trusted.
+
+mod duration;
+mod id;
+mod money;
+mod name;
+mod secret;
+mod time;
+
+pub use duration::{parse_duration, parse_size};
+pub use id::RequestId;
+pub use money::{Nanos, Rate};
+pub use name::{BadName, Label, ModelName, PromptName};
+pub use secret::Secret;
+pub use time::{Timestamp, now};

@@ -1,0 +1,78 @@
+//! A provider as the configuration describes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::types::{Nanos, Secret};
+
+/// The wire format a provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// OpenAI's own, spoken by many servers.
+    OpenAi,
+    /// None: answers are made up in this process, always the same for the same request.
+    Simulated,
+}
+
+/// The software behind a local `openai` provider, where it matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the servers say all")]
+pub enum Server {
+    #[default]
+    Generic,
+    Vllm,
+    LlamaCpp,
+    Ollama,
+    Lorax,
+}
+
+/// The limits of one call, each with its own meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the connection stands.
+    pub connect: Duration,
+    /// Until the answer's head.
+    pub first_token: Duration,
+    /// Between two pieces of the answer.
+    pub idle: Duration,
+    /// For all of it.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            first_token: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            total: Duration::from_secs(600),
+        }
+    }
+}
+
+/// One provider.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// What it speaks.
+    pub kind: Kind,
+    /// The software behind it.
+    pub server: Server,
+    /// Where it is, without a slash at the end. Empty for [`Kind::Simulated`].
+    pub base_url: String,
+    /// Its keys, used in turn. May be empty for a local server.
+    pub api_keys: Vec<Secret>,
+    /// Whether it stands inside the house, so that private traffic may go there.
+    pub local: bool,
+    /// Price of an hour of its machine, for local servers.
+    pub gpu_hour: Option<Nanos>,
+    /// Measured throughput of that machine.
+    pub requests_per_second: Option<f64>,
+    /// Limits of one call.
+    pub timeouts: Timeouts,
+    /// The most calls at once.
+    pub max_in_flight: usize,
+    /// Faults that a simulated provider shows on every model, such as `slow` or `error-500`; empty for none.
+    pub profile: Option<Arc<str>>,
+}
