@@ -1,1 +1,6 @@
-//! To be.
+//! The wire formats: pure, bytes to meaning and back.
+
+pub mod json;
+pub mod openai_chat;
+pub mod openai_embeddings;
+pub mod sse;

@@ -1,0 +1,64 @@
+//! A whole answer: passed on as it came, and listened to.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::usage::read_usage;
+use crate::chat::Usage;
+use crate::wire::json::Object;
+
+/// What a whole answer told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listened {
+    /// Its usage, if it gave a believable one.
+    pub usage: Option<Usage>,
+    /// How many bytes its choices are, for an estimate where usage is missing.
+    pub choice_bytes: usize,
+    /// Whether every choice ended of itself or by its limit, so that the answer may be kept.
+    pub ended_well: bool,
+}
+
+/// A 200 whose body is no chat completion.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the provider answered 200 with a body that is no chat completion: {0}")]
+pub struct BadAnswer(pub String);
+
+/// Listens to an answer.
+///
+/// # Errors
+/// Where the body is no chat completion.
+pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
+    let object = Object::read(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
+    let Some(choices) = object.get("choices") else {
+        return Err(BadAnswer("it has no `choices`".to_owned()));
+    };
+    let list: Vec<&RawValue> =
+        serde_json::from_str(choices).map_err(|_| BadAnswer("its `choices` are no list".to_owned()))?;
+    let ended = |choice: &&RawValue| memchr::memmem::find(choice.get().as_bytes(), b"\"finish_reason\"").is_some();
+    Ok(Listened {
+        usage: object.get("usage").and_then(read_usage),
+        choice_bytes: choices.len(),
+        ended_well: !list.is_empty() && list.iter().all(ended),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_listened_to() {
+        let body = br#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
+        let heard = listen(&Bytes::from_static(body)).unwrap();
+        assert_eq!(heard.usage.map(|usage| (usage.input, usage.output)), Some((3, 1)));
+        assert!(heard.ended_well);
+    }
+
+    #[test]
+    fn what_is_no_completion_is_told() {
+        for body in ["", "<html>", "{\"choices\":", "{}", "{\"choices\":3}", "[]"] {
+            assert!(listen(&Bytes::copy_from_slice(body.as_bytes())).is_err(), "{body}");
+        }
+        assert!(!listen(&Bytes::from_static(b"{\"choices\":[]}")).unwrap().ended_well);
+    }
+}

@@ -1,0 +1,179 @@
+//! A stream of chunks: passed on as it comes, listened to, and freed of the usage that only we asked for.
+
+use bytes::Bytes;
+use memchr::memmem;
+
+use super::DONE;
+use super::usage::read_usage;
+use crate::chat::Usage;
+use crate::wire::json::{Edits, Object};
+use crate::wire::sse::Event;
+
+/// What to do with one event of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// Send these bytes on.
+    Pass(Bytes),
+    /// Send nothing.
+    Drop,
+    /// The stream ended as it should. These bytes go down last.
+    Done(Bytes),
+    /// The provider reports an error: its data.
+    Failed(Bytes),
+}
+
+/// Listens to a stream.
+#[derive(Debug, Default)]
+pub struct Listener {
+    keep_usage: bool,
+    usage: Option<Usage>,
+    chunks: u64,
+    content_bytes: usize,
+    finished: bool,
+}
+
+impl Listener {
+    /// A listener that leaves usage in the stream where `keep_usage` says that the caller asked for it.
+    #[must_use]
+    pub fn new(keep_usage: bool) -> Self {
+        Self { keep_usage, ..Self::default() }
+    }
+
+    /// Hears one event.
+    pub fn hear(&mut self, event: &Event) -> Chunk {
+        let Some(data) = event.data() else {
+            return Chunk::Pass(event.raw().clone());
+        };
+        if data.as_ref().trim_ascii() == DONE {
+            return Chunk::Done(event.raw().clone());
+        }
+        self.chunks += 1;
+        self.content_bytes += content_bytes(&data);
+        self.finished |= memmem::find(&data, b"\"finish_reason\":\"").is_some();
+        let has_usage = memmem::find(&data, b"\"usage\"").is_some();
+        if has_usage || memmem::find(&data, b"\"error\"").is_some() {
+            return self.look_inside(event, data);
+        }
+        Chunk::Pass(event.raw().clone())
+    }
+
+    fn look_inside(&mut self, event: &Event, data: Bytes) -> Chunk {
+        let Ok(object) = Object::read(data.clone()) else {
+            return Chunk::Pass(event.raw().clone());
+        };
+        if object.get("error").is_some_and(|error| error != "null") {
+            return Chunk::Failed(data);
+        }
+        let Some(usage) = object.get("usage") else {
+            return Chunk::Pass(event.raw().clone());
+        };
+        if let Some(usage) = read_usage(usage) {
+            self.usage = Some(usage);
+        }
+        if self.keep_usage {
+            return Chunk::Pass(event.raw().clone());
+        }
+        let no_choices = object.get("choices").is_some_and(|choices| choices[1..].trim_start().starts_with(']'));
+        if no_choices && usage != "null" {
+            return Chunk::Drop;
+        }
+        let mut edits = Edits::default();
+        edits.remove("usage");
+        let bytes = object.edited(&edits);
+        Chunk::Pass([b"data: ", &bytes[..], b"\n\n"].concat().into())
+    }
+
+    /// The usage that the stream told.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    /// How many tokens the stream has brought so far, roughly: one a chunk, or four bytes of text each.
+    #[must_use]
+    pub fn estimated_output(&self) -> u64 {
+        let by_bytes = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(0);
+        by_bytes.max(self.chunks.saturating_sub(1))
+    }
+
+    /// Whether a finish reason came.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.finished
+    }
+}
+
+/// The length of the first `content` text of a chunk, without parsing it.
+fn content_bytes(data: &[u8]) -> usize {
+    const KEY: &[u8] = b"\"content\":\"";
+    let Some(start) = memmem::find(data, KEY).map(|at| at + KEY.len()) else { return 0 };
+    memchr::memchr(b'"', &data[start..]).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::sse::Decoder;
+
+    fn hear(listener: &mut Listener, stream: &str) -> Vec<Chunk> {
+        let mut decoder = Decoder::default();
+        decoder.push(Bytes::copy_from_slice(stream.as_bytes()));
+        std::iter::from_fn(|| decoder.event().unwrap()).map(|event| listener.hear(&event)).collect()
+    }
+
+    const STREAM: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}],\"usage\":null}\n\n\
+        data: {\"choices\":[{\"delta\":{\"content\":\"Hi, \\\"usage\\\"\"},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n\
+        data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n\
+        data: [DONE]\n\n";
+
+    #[test]
+    fn usage_is_heard_and_stripped_for_who_did_not_ask() {
+        let mut listener = Listener::new(false);
+        let chunks = hear(&mut listener, STREAM);
+        let pass = |text: &'static str| Chunk::Pass(Bytes::from_static(text.as_bytes()));
+        assert_eq!(
+            chunks,
+            [
+                pass("data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"),
+                pass(
+                    "data: {\"choices\":[{\"delta\":{\"content\":\"Hi, \\\"usage\\\"\"},\"finish_reason\":\"stop\"}]}\n\n"
+                ),
+                Chunk::Drop,
+                Chunk::Done(Bytes::from_static(b"data: [DONE]\n\n")),
+            ]
+        );
+        assert_eq!(listener.usage().map(|usage| (usage.input, usage.output)), Some((5, 2)));
+        assert!(listener.finished());
+    }
+
+    #[test]
+    fn who_asked_gets_every_byte() {
+        let mut listener = Listener::new(true);
+        let bytes: Vec<u8> = hear(&mut listener, STREAM)
+            .into_iter()
+            .flat_map(|chunk| match chunk {
+                Chunk::Pass(bytes) | Chunk::Done(bytes) => bytes,
+                Chunk::Drop | Chunk::Failed(_) => panic!("nothing is dropped"),
+            })
+            .collect();
+        assert_eq!(bytes, STREAM.as_bytes());
+    }
+
+    #[test]
+    fn an_error_event_is_told_apart_from_text_about_errors() {
+        let mut listener = Listener::new(false);
+        let chunks = hear(
+            &mut listener,
+            "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\"\"}}]}\n\n: ping\n\n",
+        );
+        assert!(matches!(&chunks[..], [Chunk::Failed(_), Chunk::Pass(_), Chunk::Pass(_)]));
+    }
+
+    #[test]
+    fn a_cut_stream_is_estimated_from_what_came() {
+        let mut listener = Listener::new(false);
+        hear(&mut listener, &"data: {\"choices\":[{\"delta\":{\"content\":\"word \"}}]}\n\n".repeat(5));
+        assert_eq!(listener.estimated_output(), 7);
+        assert!(!listener.finished());
+    }
+}

@@ -1,0 +1,66 @@
+//! The `usage` object of OpenAI's dialect.
+
+use serde_json::Value;
+
+use crate::chat::Usage;
+
+/// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
+const MOST_TOKENS: u64 = 100_000_000;
+
+/// Reads a `usage` value. `None` where it is no object or its counts cannot be true, so that the caller estimates.
+///
+/// `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning, as OpenAI defines them.
+#[must_use]
+pub fn read_usage(json: &str) -> Option<Usage> {
+    let usage: Value = serde_json::from_str(json).ok()?;
+    let input = count(usage.get("prompt_tokens"))?;
+    let output = match usage.get("completion_tokens") {
+        None | Some(Value::Null) => 0,
+        tokens => count(tokens)?,
+    };
+    let detail = |group: &str, name: &str| count(usage.get(group).and_then(|group| group.get(name))).unwrap_or(0);
+    let cached_input = detail("prompt_tokens_details", "cached_tokens").min(input);
+    Some(Usage {
+        input,
+        cached_input,
+        cache_write: detail("prompt_tokens_details", "cache_write_tokens").min(input - cached_input),
+        output,
+        reasoning: detail("completion_tokens_details", "reasoning_tokens").min(output),
+        estimated: false,
+    })
+}
+
+fn count(value: Option<&Value>) -> Option<u64> {
+    value?.as_u64().filter(|tokens| *tokens <= MOST_TOKENS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cached_and_reasoning_tokens_stand_apart() {
+        let json = r#"{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,
+            "prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":10},
+            "completion_tokens_details":{"reasoning_tokens":5}}"#;
+        let usage = Usage { input: 100, cached_input: 60, cache_write: 10, output: 20, reasoning: 5, estimated: false };
+        assert_eq!(read_usage(json), Some(usage));
+    }
+
+    #[test]
+    fn zero_is_a_count_and_nonsense_is_none() {
+        assert_eq!(read_usage(r#"{"prompt_tokens":0,"completion_tokens":0}"#), Some(Usage::default()));
+        assert_eq!(read_usage(r#"{"prompt_tokens":7}"#).map(|usage| usage.input), Some(7));
+        for json in [
+            "null",
+            "{}",
+            "[]",
+            r#"{"prompt_tokens":-5,"completion_tokens":1}"#,
+            r#"{"prompt_tokens":1e30}"#,
+            r#"{"prompt_tokens":1,"completion_tokens":99999999999999}"#,
+            r#"{"prompt_tokens":"7"}"#,
+        ] {
+            assert_eq!(read_usage(json), None, "{json}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Server-sent events: whole events out of bytes that arrive in any pieces.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// The longest event that is read; a longer one is an attack or a fault.
+pub const MAX_EVENT: usize = 8 << 20;
+
+/// An event longer than [`MAX_EVENT`].
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event is longer than {MAX_EVENT} bytes")]
+pub struct TooLong;
+
+/// One event: its bytes as they came, with the blank line that ends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    raw: Bytes,
+}
+
+impl Event {
+    /// The bytes as they came.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+
+    /// What stands in its `data:` lines, joined by newlines; `None` where it has none (a comment, a ping).
+    #[must_use]
+    pub fn data(&self) -> Option<Bytes> {
+        let raw = self.raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.raw);
+        let mut lines = raw.split(|byte| matches!(byte, b'\n' | b'\r')).filter_map(data_of);
+        let first = lines.next()?;
+        let Some(second) = lines.next() else {
+            return Some(self.raw.slice_ref(first));
+        };
+        let mut joined = BytesMut::from(first);
+        for line in std::iter::once(second).chain(lines) {
+            joined.extend_from_slice(b"\n");
+            joined.extend_from_slice(line);
+        }
+        Some(joined.freeze())
+    }
+}
+
+fn data_of(line: &[u8]) -> Option<&[u8]> {
+    let value = line.strip_prefix(b"data")?;
+    if value.is_empty() {
+        return Some(value);
+    }
+    let value = value.strip_prefix(b":")?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// Cuts bytes into events.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    buffer: BytesMut,
+    whole: Bytes,
+    searched: usize,
+}
+
+impl Decoder {
+    /// Takes the next piece.
+    pub fn push(&mut self, piece: Bytes) {
+        if self.buffer.is_empty() && self.whole.is_empty() {
+            self.whole = piece;
+            self.searched = 0;
+            return;
+        }
+        if !self.whole.is_empty() {
+            self.buffer = BytesMut::from(&self.whole[..]);
+            self.whole = Bytes::new();
+        }
+        self.buffer.extend_from_slice(&piece);
+    }
+
+    /// The next whole event, if there is one.
+    ///
+    /// # Errors
+    /// Where an event passes [`MAX_EVENT`].
+    pub fn event(&mut self) -> Result<Option<Event>, TooLong> {
+        let waiting = if self.whole.is_empty() { &self.buffer[..] } else { &self.whole[..] };
+        let Some(end) = event_end(waiting, self.searched) else {
+            self.searched = waiting.len().saturating_sub(3);
+            return if waiting.len() > MAX_EVENT { Err(TooLong) } else { Ok(None) };
+        };
+        self.searched = 0;
+        let raw = if self.whole.is_empty() { self.buffer.split_to(end).freeze() } else { self.whole.split_to(end) };
+        if self.whole.is_empty() && !self.buffer.has_remaining() {
+            self.buffer = BytesMut::new();
+        }
+        Ok(Some(Event { raw }))
+    }
+
+    /// Whether bytes of an unfinished event are waiting.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        !(self.buffer.trim_ascii().is_empty() && self.whole.trim_ascii().is_empty())
+    }
+}
+
+/// Where the first event ends: behind the blank line, whatever line ends it uses. A lone CR at the very end may be
+/// half of a CRLF, so it is waited for.
+fn event_end(bytes: &[u8], searched: usize) -> Option<usize> {
+    let mut at = searched;
+    while let Some(found) = memchr::memchr2(b'\n', b'\r', &bytes[at..]) {
+        let first = line_end(bytes, at + found)?;
+        match bytes.get(first) {
+            None => return None,
+            Some(b'\n' | b'\r') => return line_end(bytes, first),
+            Some(_) => at = first,
+        }
+    }
+    None
+}
+
+/// Where the line break at `at` ends; `None` where the next byte is needed to tell.
+fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
+    match (bytes.get(at)?, bytes.get(at + 1)) {
+        (b'\n', _) => Some(at + 1),
+        (_, Some(b'\n')) => Some(at + 2),
+        (_, Some(_)) => Some(at + 1),
+        (_, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn datas(pieces: &[&[u8]]) -> Vec<String> {
+        let mut decoder = Decoder::default();
+        let mut found = Vec::new();
+        for piece in pieces {
+            decoder.push(Bytes::copy_from_slice(piece));
+            while let Some(event) = decoder.event().unwrap() {
+                found.extend(event.data().map(|data| String::from_utf8(data.to_vec()).unwrap()));
+            }
+        }
+        found
+    }
+
+    const STREAM: &[u8] = "\u{feff}data: {\"a\":\"ü\"}\n\n: ping\n\ndata: one\ndata:two\n\nevent: x\r\ndata: three\r\n\r\ndata: [DONE]\n\n".as_bytes();
+
+    #[test]
+    fn every_cut_gives_the_same_events() {
+        let whole = datas(&[STREAM]);
+        assert_eq!(whole, ["{\"a\":\"ü\"}", "one\ntwo", "three", "[DONE]"]);
+        for cut in 0..=STREAM.len() {
+            assert_eq!(datas(&[&STREAM[..cut], &STREAM[cut..]]), whole, "cut at {cut}");
+        }
+        let bytes: Vec<&[u8]> = STREAM.chunks(1).collect();
+        assert_eq!(datas(&bytes), whole);
+    }
+
+    #[test]
+    fn an_endless_event_is_refused() {
+        let mut decoder = Decoder::default();
+        decoder.push(Bytes::from(vec![b'x'; MAX_EVENT]));
+        assert_eq!(decoder.event(), Ok(None));
+        decoder.push(Bytes::from_static(b"xx"));
+        assert_eq!(decoder.event(), Err(TooLong));
+    }
+
+    #[test]
+    fn what_is_left_at_the_end_is_told() {
+        let mut decoder = Decoder::default();
+        decoder.push(Bytes::from_static(b"data: 1\n\ndata: 2"));
+        assert!(decoder.event().unwrap().is_some());
+        assert!(decoder.event().unwrap().is_none());
+        assert!(decoder.is_torn());
+    }
+
+    proptest! {
+        #[test]
+        fn any_pieces_give_the_same_raw_bytes(text in "(data: [a-z]{0,3}(\n|\r\n|\r)|(\n|\r\n|\r)){0,12}x", cuts in proptest::collection::vec(0usize..60, 0..5)) {
+            let raw = |pieces: Vec<&[u8]>| {
+                let mut decoder = Decoder::default();
+                let mut found = Vec::new();
+                for piece in pieces {
+                    decoder.push(Bytes::copy_from_slice(piece));
+                    while let Some(event) = decoder.event().unwrap() { found.push(event.raw); }
+                }
+                found
+            };
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let pieces = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(raw(pieces), raw(vec![bytes]));
+        }
+    }
+}
