@@ -51,6 +51,12 @@ impl Timestamp {
     }
 }
 
+impl From<Timestamp> for std::time::SystemTime {
+    fn from(time: Timestamp) -> Self {
+        Self::UNIX_EPOCH + Duration::from_micros(u64::try_from(time.0).unwrap_or(0))
+    }
+}
+
 impl Sub for Timestamp {
     type Output = Duration;
 

@@ -1,6 +1,13 @@
 //! The only HTTP client: one call to one provider, and whose fault it is where it fails.
 
+mod answer;
+mod endpoint;
+mod failure;
 pub mod provider;
 pub mod simulated;
+mod tls;
 
+pub use answer::Answer;
+pub use endpoint::{BadEndpoint, Call, Endpoint};
+pub use failure::{Failure, Phase};
 pub use provider::{Kind, Provider, Server, Timeouts};

@@ -1,0 +1,91 @@
+//! An answer as it arrives: pieces of its body, each within its limits.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Failure, Phase};
+
+/// The most bytes that one answer may have; an endless one is cut there.
+const MAX_ANSWER: usize = 256 << 20;
+
+/// A 2xx answer whose body is still to be read. Dropping it closes the connection, which cancels the provider's work.
+pub struct Answer {
+    pub(super) body: Body,
+    pub(super) idle: Duration,
+    pub(super) first: Instant,
+    pub(super) deadline: Instant,
+    pub(super) phase: Phase,
+    pub(super) read: usize,
+    pub(super) is_stream: bool,
+    pub(super) _place: OwnedSemaphorePermit,
+}
+
+pub(super) enum Body {
+    Http(reqwest::Response),
+    Made(Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>),
+}
+
+impl Answer {
+    /// Whether it came as `text/event-stream`.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// The next piece; `None` at a clean end.
+    ///
+    /// # Errors
+    /// Where a limit passes, the connection breaks, or the answer is endless.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
+        let (limit, phase) =
+            if self.read == 0 { (self.first, Phase::FirstToken) } else { (Instant::now() + self.idle, Phase::Idle) };
+        let (limit, phase) = if limit < self.deadline { (limit, phase) } else { (self.deadline, self.phase) };
+        let next = async {
+            match &mut self.body {
+                Body::Http(response) => response.chunk().await.map_err(|error| Failure::Protocol(reason(&error))),
+                Body::Made(pieces) => pieces.next().await.transpose().map_err(Failure::Protocol),
+            }
+        };
+        let piece = timeout_at(limit, next).await.map_err(|_| Failure::TimedOut(phase))??;
+        self.read += piece.as_ref().map_or(0, Bytes::len);
+        if self.read > MAX_ANSWER {
+            return Err(Failure::Protocol(format!("it is longer than {MAX_ANSWER} bytes")));
+        }
+        Ok(piece)
+    }
+
+    /// All of it, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Answer::piece`], and where it is longer than `limit`.
+    pub async fn whole(&mut self, limit: usize) -> Result<Bytes, Failure> {
+        let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.piece().await? else { return Ok(first) };
+        let mut all = BytesMut::from(&first[..]);
+        let mut next = Some(second);
+        while let Some(piece) = next {
+            if all.len() + piece.len() > limit {
+                return Err(Failure::Protocol(format!("it is longer than {limit} bytes")));
+            }
+            all.extend_from_slice(&piece);
+            next = self.piece().await?;
+        }
+        Ok(all.freeze())
+    }
+}
+
+/// What a transport error says, without the URL, which may name a host that the caller should not learn.
+pub(super) fn reason(error: &reqwest::Error) -> String {
+    let mut cause = std::error::Error::source(error);
+    let mut text = String::from("the connection broke");
+    while let Some(error) = cause {
+        text = error.to_string();
+        cause = error.source();
+    }
+    text
+}

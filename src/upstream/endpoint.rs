@@ -1,0 +1,236 @@
+//! A provider ready to be called: its client, its keys in turn, and its places.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::{Client, Url};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{Answer, Body, reason};
+use super::failure::{read_refusal, read_retry_after};
+use super::{Failure, Kind, Phase, Provider, simulated, tls};
+
+/// The most bytes of an error's answer that are read.
+const MAX_REFUSAL: usize = 64 << 10;
+
+/// The paths that are called, below a provider's base URL.
+const PATHS: [&str; 2] = ["/chat/completions", "/embeddings"];
+
+/// One call.
+pub struct Call {
+    /// One of the paths below the base URL, such as `/chat/completions`.
+    pub path: &'static str,
+    /// The body, in the provider's dialect.
+    pub body: Bytes,
+    /// The caller's own limit, if it gave one.
+    pub deadline: Option<Instant>,
+}
+
+/// A provider ready to be called.
+pub struct Endpoint {
+    provider: Provider,
+    client: Client,
+    urls: HashMap<&'static str, Url>,
+    keys: Vec<Key>,
+    turn: AtomicUsize,
+    places: Arc<Semaphore>,
+}
+
+struct Key {
+    headers: HeaderMap,
+    refused: AtomicBool,
+}
+
+/// Why a provider cannot be called as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum BadEndpoint {
+    /// Its URL is none.
+    #[error("base_url `{0}` is not a URL: {1}")]
+    Url(String, String),
+    /// A key has characters that no header can carry.
+    #[error("a key has characters that no header can carry, such as a line break")]
+    Key,
+    /// No client can be made.
+    #[error("no HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+impl Endpoint {
+    /// Makes a provider ready. Calls nobody.
+    ///
+    /// # Errors
+    /// Where its URL or a key cannot be used.
+    pub fn new(provider: Provider) -> Result<Self, BadEndpoint> {
+        let client = client(&provider)?;
+        let mut urls = HashMap::new();
+        for path in PATHS.iter().filter(|_| provider.kind != Kind::Simulated) {
+            let text = format!("{}{path}", provider.base_url);
+            let url = text.parse().map_err(|error| BadEndpoint::Url(provider.base_url.clone(), format!("{error}")))?;
+            urls.insert(*path, url);
+        }
+        let secrets = provider.api_keys.iter().map(|key| Some(key.expose()));
+        let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
+        let keys = secrets.into_iter().map(Key::new).collect::<Result<_, _>>()?;
+        let places = Arc::new(Semaphore::new(provider.max_in_flight));
+        Ok(Self { provider, client, urls, keys, turn: AtomicUsize::new(0), places })
+    }
+
+    /// The provider's configuration.
+    #[must_use]
+    pub fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// How many calls are under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.provider.max_in_flight.saturating_sub(self.places.available_permits())
+    }
+
+    /// Sends a call and waits for the answer's head.
+    ///
+    /// # Errors
+    /// Where no 2xx comes in time.
+    pub async fn send(&self, call: Call) -> Result<Answer, Failure> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
+        let now = Instant::now();
+        let total = now + self.provider.timeouts.total;
+        let (deadline, phase) = match call.deadline {
+            Some(limit) if limit < total => (limit, Phase::Caller),
+            _ => (total, Phase::Total),
+        };
+        let limits = Limits { first: now + self.provider.timeouts.first_token, deadline, phase };
+        match self.provider.kind {
+            Kind::Simulated => self.simulate(&call, limits, place).await,
+            Kind::OpenAi => self.send_http(call, limits, place).await,
+        }
+    }
+
+    async fn send_http(&self, call: Call, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
+        let (n, key) = self.next_key();
+        let Some(url) = self.urls.get(call.path) else {
+            return Err(Failure::Protocol(format!("{} is not called here", call.path)));
+        };
+        let mut request = reqwest::Request::new(Method::POST, url.clone());
+        request.headers_mut().clone_from(&key.headers);
+        *request.body_mut() = Some(call.body.into());
+        let Limits { first, deadline, phase } = limits;
+        let (limit, phase) = if first < deadline { (first, Phase::FirstToken) } else { (deadline, phase) };
+        let answer = timeout_at(limit, self.client.execute(request)).await.map_err(|_| Failure::TimedOut(phase))?;
+        let response = answer.map_err(|error| transport_failure(&error))?;
+        let status = response.status();
+        let is_stream = is_event_stream(response.headers());
+        let headers = (!status.is_success()).then(|| response.headers().clone());
+        let mut answer = self.answer(Body::Http(response), limits, place);
+        answer.is_stream = is_stream;
+        match headers {
+            None => {
+                key.refused.store(false, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Some(headers) => Err(self.refusal(status, &headers, &mut answer, n).await),
+        }
+    }
+
+    async fn simulate(&self, call: &Call, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
+        let made = simulated::answer(call.path, &call.body, self.provider.profile.as_deref());
+        let status = StatusCode::from_u16(made.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let is_stream = is_event_stream(&made.headers);
+        let headers = made.headers;
+        let mut answer = self.answer(Body::Made(made.body), limits, place);
+        answer.is_stream = is_stream;
+        if status.is_success() { Ok(answer) } else { Err(self.refusal(status, &headers, &mut answer, 0).await) }
+    }
+
+    fn answer(&self, body: Body, limits: Limits, place: OwnedSemaphorePermit) -> Answer {
+        let Limits { first, deadline, phase } = limits;
+        let idle = self.provider.timeouts.idle;
+        Answer { body, idle, first, deadline, phase, read: 0, is_stream: false, _place: place }
+    }
+
+    /// The next key in turn that was not refused; any key where all were.
+    fn next_key(&self) -> (usize, &Key) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = self.keys.len();
+        let places = (0..count).map(|n| (turn + n) % count);
+        let good = places.clone().find(|n| !self.keys[*n].refused.load(Ordering::Relaxed));
+        let n = good.unwrap_or(turn % count);
+        (n, &self.keys[n])
+    }
+
+    async fn refusal(&self, status: StatusCode, headers: &HeaderMap, answer: &mut Answer, key: usize) -> Failure {
+        let body = answer.whole(MAX_REFUSAL).await.unwrap_or_default();
+        let secrets: Vec<&str> = self.provider.api_keys.iter().map(crate::types::Secret::expose).collect();
+        let error = read_refusal(status.as_u16(), &body, &secrets);
+        match status.as_u16() {
+            429 => {
+                let retry_after = read_retry_after(headers, crate::types::now().into());
+                Failure::Throttled { retry_after, message: error.message }
+            }
+            status @ (401 | 403) => {
+                self.keys[key].refused.store(true, Ordering::Relaxed);
+                let another_key = self.keys.iter().any(|key| !key.refused.load(Ordering::Relaxed));
+                Failure::Auth { status, another_key }
+            }
+            status @ (408 | 409 | 500..=599) => Failure::Server { status, message: error.message },
+            status @ 400..=499 => Failure::Refused { status, error: Box::new(error) },
+            status => Failure::Protocol(format!("it answered with status {status}, which is not followed")),
+        }
+    }
+}
+
+/// When a call must have ended, and whose limit that is.
+#[derive(Clone, Copy)]
+struct Limits {
+    first: Instant,
+    deadline: Instant,
+    phase: Phase,
+}
+
+impl Key {
+    fn new(secret: Option<&str>) -> Result<Self, BadEndpoint> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("fulcrum/", env!("CARGO_PKG_VERSION"))));
+        if let Some(secret) = secret {
+            let mut value: HeaderValue = format!("Bearer {secret}").parse().map_err(|_| BadEndpoint::Key)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(Self { headers, refused: AtomicBool::new(false) })
+    }
+}
+
+/// A client that follows no redirect, asks no proxy, inflates nothing and sends small pieces at once.
+fn client(provider: &Provider) -> Result<Client, reqwest::Error> {
+    let tls = if provider.base_url.starts_with("https:") { tls::config() } else { tls::unused() };
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .tcp_nodelay(true)
+        .connect_timeout(provider.timeouts.connect)
+        .pool_max_idle_per_host(provider.max_in_flight)
+        .http1_max_headers(128)
+        .build()
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+fn transport_failure(error: &reqwest::Error) -> Failure {
+    match (error.is_connect(), error.is_timeout()) {
+        (true, true) => Failure::TimedOut(Phase::Connect),
+        (true, false) => Failure::Connect(reason(error)),
+        _ => Failure::Protocol(reason(error)),
+    }
+}

@@ -1,0 +1,225 @@
+//! Why a call failed: whose fault it is, and whether it is worth trying again.
+
+use std::time::Duration;
+
+use crate::chat::{Code, Error};
+
+/// Which limit passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Until the connection stood.
+    Connect,
+    /// Until the first byte of the answer.
+    FirstToken,
+    /// Between two pieces.
+    Idle,
+    /// All of it.
+    Total,
+    /// The caller's own limit.
+    Caller,
+}
+
+/// Why a call to a provider failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection: nothing was asked, nothing is charged.
+    Connect(String),
+    /// A limit passed.
+    TimedOut(Phase),
+    /// The answer broke off, or is no HTTP or no answer of the dialect.
+    Protocol(String),
+    /// The provider's own 429.
+    Throttled {
+        /// When to ask again, if it said.
+        retry_after: Option<Duration>,
+        /// Its message.
+        message: String,
+    },
+    /// The provider refused this key.
+    Auth {
+        /// Its status.
+        status: u16,
+        /// Whether another key of it may still do.
+        another_key: bool,
+    },
+    /// The provider's own fault: 5xx, or 408 and 409, which ask for another try.
+    Server {
+        /// Its status.
+        status: u16,
+        /// Its message.
+        message: String,
+    },
+    /// The provider refused the request: any other 4xx.
+    Refused {
+        /// Its status.
+        status: u16,
+        /// The error as it goes on to the caller.
+        error: Box<Error>,
+    },
+    /// As many calls as the configuration allows are under way.
+    Busy,
+}
+
+impl Failure {
+    /// Whether another try, of this target or another, may do better.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::TimedOut(Phase::Caller) => false,
+            Self::Auth { another_key, .. } => *another_key,
+            _ => true,
+        }
+    }
+
+    /// Whether it tells that the target is unwell, as opposed to the request.
+    #[must_use]
+    pub fn is_targets_fault(&self) -> bool {
+        !matches!(self, Self::Refused { .. } | Self::TimedOut(Phase::Caller) | Self::Busy)
+    }
+
+    /// Whether the provider may have worked, and charges, though no answer came.
+    #[must_use]
+    pub fn may_be_charged(&self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut(Phase::FirstToken | Phase::Idle | Phase::Total | Phase::Caller) | Self::Protocol(_)
+        )
+    }
+
+    /// The provider's status, if an answer came.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Throttled { .. } => Some(429),
+            Self::Auth { status, .. } | Self::Server { status, .. } | Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// The code that an attempt's row shows.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Connect(_) => Code::UpstreamConnect,
+            Self::TimedOut(Phase::Caller) => Code::RequestTimeout,
+            Self::TimedOut(_) => Code::UpstreamTimeout,
+            Self::Protocol(_) => Code::UpstreamProtocol,
+            Self::Throttled { .. } => Code::UpstreamRateLimited,
+            Self::Auth { .. } => Code::UpstreamAuth,
+            Self::Server { .. } => Code::UpstreamError,
+            Self::Refused { error, .. } => error.code,
+            Self::Busy => Code::Overloaded,
+        }
+    }
+
+    /// The error for the caller, whose call to `target` failed so.
+    #[must_use]
+    pub fn into_error(self, target: &str) -> Error {
+        let code = self.code();
+        let error = |message: String| Error::new(code, message);
+        match self {
+            Self::Connect(reason) => error(format!("{target} cannot be reached: {reason}")),
+            Self::TimedOut(Phase::Connect) => error(format!("{target} did not accept a connection in time")),
+            Self::TimedOut(Phase::FirstToken) => error(format!("{target} did not begin its answer in time")),
+            Self::TimedOut(Phase::Idle) => error(format!("{target} stopped in the middle of its answer")),
+            Self::TimedOut(Phase::Total) => error(format!("{target} did not finish its answer in time")),
+            Self::TimedOut(Phase::Caller) => error("the time that x-fulcrum-timeout gave has passed".to_owned()),
+            Self::Protocol(reason) => error(format!("{target} broke its answer: {reason}")),
+            Self::Throttled { retry_after, message } => {
+                Error { retry_after, ..error(format!("{target} is rate limited: {message}")) }
+            }
+            Self::Auth { status, .. } => error(format!(
+                "{target} refused every key that Fulcrum has for it (status {status}); your own key is fine"
+            )),
+            Self::Server { status, message } => error(format!("{target} failed with status {status}: {message}")),
+            Self::Refused { error, .. } => *error,
+            Self::Busy => error(format!("{target} already has as many calls as its max_in_flight allows")),
+        }
+    }
+}
+
+/// Reads a provider's error answer, taking out every text in `secrets`.
+pub(super) fn read_refusal(status: u16, body: &[u8], secrets: &[&str]) -> Error {
+    let fields: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = fields.get("error").unwrap_or(&fields);
+    let text = |value: Option<&serde_json::Value>| value.and_then(|value| value.as_str()).map(str::to_owned);
+    let message = text(error.get("message")).or_else(|| text(Some(error))).or_else(|| text(fields.get("detail")));
+    let message = message.filter(|message| !message.is_empty()).unwrap_or_else(|| format!("status {status}"));
+    let message: String = scrubbed(message, secrets).chars().take(2_000).collect();
+    let upstream_code = text(error.get("code"));
+    let too_long = ["context_length_exceeded", "exceed_context_size_error"];
+    let is_too_long =
+        [upstream_code.clone(), text(error.get("type"))].iter().flatten().any(|code| too_long.contains(&code.as_str()));
+    let code = match status {
+        _ if is_too_long => Code::ContextLengthExceeded,
+        404 => Code::ModelNotFound,
+        413 => Code::RequestTooLarge,
+        _ => Code::InvalidRequest,
+    };
+    Error {
+        param: text(error.get("param")),
+        status: Some(status),
+        upstream_code: if is_too_long { None } else { upstream_code.map(|code| scrubbed(code, secrets)) },
+        ..Error::new(code, message)
+    }
+}
+
+fn scrubbed(text: String, secrets: &[&str]) -> String {
+    secrets.iter().filter(|secret| secret.len() >= 4).fold(text, |text, secret| text.replace(secret, "[removed]"))
+}
+
+/// Reads `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. Nonsense is `None`.
+pub(super) fn read_retry_after(headers: &http::HeaderMap, now: std::time::SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let amount = |text: &str, scale: f64| {
+        let number = text.parse::<f64>().ok().filter(|number| (0.0..=1e9).contains(number))?;
+        Some(Duration::from_secs_f64(number * scale))
+    };
+    if let Some(delay) = text("retry-after-ms").and_then(|text| amount(text, 0.001)) {
+        return Some(delay);
+    }
+    let text = text("retry-after")?;
+    if let Some(delay) = amount(text, 1.0) {
+        return Some(delay);
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn retry_after_is_read_in_all_its_forms() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        for (name, value, seconds) in [
+            ("retry-after", "2", Some(2.0)),
+            ("retry-after", "0.5", Some(0.5)),
+            ("retry-after-ms", "250", Some(0.25)),
+            ("retry-after", "Thu, 01 Jan 1970 00:00:30 GMT", Some(30.0)),
+            ("retry-after", "soon", None),
+            ("retry-after", "-1", None),
+            ("retry-after", "1e300", None),
+        ] {
+            let headers = std::iter::once((http::HeaderName::from_static(name), value.parse().unwrap())).collect();
+            assert_eq!(read_retry_after(&headers, epoch), seconds.map(Duration::from_secs_f64), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_message_and_loses_secrets() {
+        let body = br#"{"error":{"message":"bad key sk-12345 given","param":"x","code":"invalid_value"}}"#;
+        let error = read_refusal(400, body, &["sk-12345"]);
+        assert_eq!(error.message, "bad key [removed] given");
+        assert_eq!(
+            (error.status(), error.param.as_deref(), error.upstream_code.as_deref()),
+            (400, Some("x"), Some("invalid_value"))
+        );
+        assert_eq!(read_refusal(422, b"<html>", &[]).message, "status 422");
+        let long =
+            read_refusal(400, br#"{"error":{"code":400,"type":"exceed_context_size_error","message":"long"}}"#, &[]);
+        assert_eq!((long.code, long.upstream_code), (Code::ContextLengthExceeded, None));
+    }
+}

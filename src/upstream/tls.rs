@@ -1,0 +1,36 @@
+//! The TLS settings of every call: rustls with ring, and the system's certificates.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::{ClientConfig, RootCertStore};
+
+/// TLS that trusts what the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured), read once.
+pub(super) fn config() -> ClientConfig {
+    static SYSTEM: OnceLock<ClientConfig> = OnceLock::new();
+    SYSTEM.get_or_init(|| with_roots(system_roots())).clone()
+}
+
+/// TLS that trusts nobody, for providers that are called without it: reading certificates takes milliseconds.
+pub(super) fn unused() -> ClientConfig {
+    with_roots(RootCertStore::empty())
+}
+
+fn with_roots(roots: RootCertStore) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    #[expect(clippy::expect_used, reason = "ring has the default versions; a build without them cannot run at all")]
+    let builder = versions.expect("ring speaks TLS 1.2 and 1.3");
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
+fn system_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::warn!("no certificates found on this system: no provider can be reached over https");
+    }
+    roots
+}
