@@ -1,1 +1,105 @@
-//! To be.
+//! One call, from admission to its row in the ledger.
+
+mod ask;
+mod attempt;
+mod call;
+mod explain;
+mod meter;
+mod plan;
+mod price;
+mod prompt;
+mod reply;
+mod shared;
+mod stream;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::Cache;
+use crate::prompts::Registry;
+use crate::routing::{Health, Routes};
+use crate::telemetry::Metrics;
+use crate::upstream::Endpoint;
+use crate::usage::{Ledger, PriceBook};
+
+pub use ask::{Api, Ask};
+pub use explain::Explanation;
+pub use reply::{Body, Head, Reply};
+
+/// Everything a call needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    live: Arc<ArcSwap<Live>>,
+    parts: Arc<Parts>,
+}
+
+/// What a configuration decides, replaced as a whole by a reload.
+pub struct Live {
+    /// Rules and models.
+    pub routes: Routes,
+    /// Providers by name.
+    pub endpoints: HashMap<Arc<str>, Arc<Endpoint>>,
+    /// Prices.
+    pub prices: PriceBook,
+    /// Whether requests and answers are kept with their rows.
+    pub store_bodies: StoreBodies,
+}
+
+/// What of a call's text is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreBodies {
+    /// Nothing.
+    #[default]
+    None,
+    /// The request.
+    Prompts,
+    /// The request and the answer.
+    Full,
+}
+
+/// What outlives a reload.
+pub struct Parts {
+    /// Prompts.
+    pub prompts: Registry,
+    /// Cached answers.
+    pub cache: Cache,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// How targets fare.
+    pub health: Health,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Told when the process must end and running calls must too.
+    pub closing: CancellationToken,
+    /// Calls that run in tasks of their own.
+    pub tasks: TaskTracker,
+}
+
+impl Gateway {
+    /// A gateway of these parts.
+    #[must_use]
+    pub fn new(parts: Parts, live: Live) -> Self {
+        Self { live: Arc::new(ArcSwap::from_pointee(live)), parts: Arc::new(parts) }
+    }
+
+    /// Replaces the configuration; calls under way keep the one they began with.
+    pub fn replace(&self, live: Live) {
+        self.live.store(Arc::new(live));
+    }
+
+    /// The configuration now.
+    #[must_use]
+    pub fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// What outlives a reload.
+    #[must_use]
+    pub fn parts(&self) -> &Arc<Parts> {
+        &self.parts
+    }
+}

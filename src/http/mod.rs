@@ -1,1 +1,35 @@
-//! To be.
+//! Every route on one page.
+
+pub mod admin;
+mod auth;
+mod data;
+mod error;
+mod explain;
+mod health;
+mod models;
+mod server;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::app::App;
+
+pub use server::{Listening, serve};
+
+/// The router of everything that Fulcrum serves.
+#[must_use]
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(data::chat))
+        .route("/v1/embeddings", post(data::embeddings))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::one))
+        .route("/v1/explain", post(explain::explain))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .nest("/api/v1", admin::routes())
+        .method_not_allowed_fallback(health::wrong_method)
+        .fallback(health::nothing_here)
+        .with_state(app)
+}

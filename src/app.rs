@@ -1,0 +1,213 @@
+//! The whole gateway put together: built from a configuration, reloaded, and shut down.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::Cache;
+use crate::config::{Config, Problem};
+use crate::db::{self, Db};
+use crate::gateway::{Gateway, Live, Parts};
+use crate::keys::{self, Keys};
+use crate::prompts::{self, Registry};
+use crate::routing::Health;
+use crate::telemetry::Metrics;
+use crate::types::{Secret, now};
+use crate::upstream::{BadEndpoint, Endpoint};
+use crate::usage::{self, Ledger, PriceBook};
+
+/// The whole gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    config: ArcSwap<Config>,
+    db: Db,
+    keys: Keys,
+    gateway: Gateway,
+    ready: AtomicBool,
+}
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] db::Error),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
+    /// The prompts.
+    #[error(transparent)]
+    Prompts(#[from] prompts::Error),
+    /// The ledger.
+    #[error(transparent)]
+    Usage(#[from] usage::Error),
+    /// A provider.
+    #[error("provider `{0}`: {1}")]
+    Endpoint(Arc<str>, BadEndpoint),
+    /// The configuration.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Config(Vec<Problem>),
+}
+
+/// An app that was just built, and what its owner must be told once.
+pub struct Built {
+    /// The app.
+    pub app: App,
+    /// The admin key that was made at the first start.
+    pub new_admin_key: Option<Secret>,
+}
+
+impl App {
+    /// Builds everything that `config` describes and opens its database; serves nothing yet.
+    ///
+    /// # Errors
+    /// Where a part cannot be built.
+    pub async fn build(config: Config, admin_key: Option<Secret>) -> Result<Built, Error> {
+        let live = live(&config)?;
+        let durable = config.ledger.durable();
+        let db = Db::open(&config.database.url, durable).await?;
+        let ledger = Ledger::open(&db, usage::Options { durable }).await?;
+        let (keys, new_admin_key) = Keys::open(db.clone(), admin_key, config.limits.clone()).await?;
+        let prompts = Registry::open(db.clone()).await?;
+        let parts = Parts {
+            prompts,
+            cache: Cache::new(config.cache.max_size),
+            ledger,
+            health: Health::default(),
+            metrics: Arc::new(Metrics::default()),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let gateway = Gateway::new(parts, live);
+        let inner = Inner { config: ArcSwap::from_pointee(config), db, keys, gateway, ready: AtomicBool::new(true) };
+        let app = Self(Arc::new(inner));
+        app.import_prompts().await?;
+        Ok(Built { app, new_admin_key })
+    }
+
+    /// The configuration now.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.0.config.load_full()
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// The gateway.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway {
+        &self.0.gateway
+    }
+
+    /// The prompts.
+    #[must_use]
+    pub fn prompts(&self) -> &Registry {
+        &self.0.gateway.parts().prompts
+    }
+
+    /// The metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.gateway.parts().metrics
+    }
+
+    /// The largest body that is read, in bytes.
+    #[must_use]
+    pub fn max_body(&self) -> usize {
+        self.0.config.load().server.max_body
+    }
+
+    /// Whether new requests are welcome.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Relaxed) && self.0.gateway.parts().ledger.healthy()
+    }
+
+    /// Puts a new configuration in the old one's place. Calls under way keep the one they began with.
+    ///
+    /// # Errors
+    /// Where it cannot be used; then the old one stays.
+    pub async fn reload(&self, config: Config) -> Result<(), Error> {
+        let live = live(&config)?;
+        self.0.keys.set_defaults(config.limits.clone());
+        self.0.gateway.replace(live);
+        self.0.config.store(Arc::new(config));
+        self.import_prompts().await
+    }
+
+    /// Imports the prompts that the configuration names.
+    async fn import_prompts(&self) -> Result<(), Error> {
+        let config = self.config();
+        let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) else { return Ok(()) };
+        let imported = self.prompts().import_dir(folder, config.prompts.label_on_import.as_ref(), now()).await?;
+        if imported.added() > 0 {
+            tracing::info!(added = imported.added(), "imported prompts from {}", folder.display());
+        }
+        Ok(())
+    }
+
+    /// Reads again what another process changed in the database.
+    pub async fn refresh(&self) {
+        if let Err(error) = self.0.keys.refresh().await {
+            tracing::warn!(%error, "cannot read the keys again");
+        }
+        if let Err(error) = self.prompts().refresh().await {
+            tracing::warn!(%error, "cannot read the prompts again");
+        }
+    }
+
+    /// Welcomes no new requests from now on.
+    pub fn stop_welcoming(&self) {
+        self.0.ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Tells every running call to end now.
+    pub fn end_calls(&self) {
+        self.0.gateway.parts().closing.cancel();
+    }
+
+    /// Waits for what still runs, writes every row, and closes the database.
+    pub async fn close(&self) {
+        let parts = self.0.gateway.parts();
+        parts.tasks.close();
+        parts.tasks.wait().await;
+        parts.ledger.close().await;
+        self.0.db.close().await;
+    }
+}
+
+/// What a configuration decides for the gateway.
+fn live(config: &Config) -> Result<Live, Error> {
+    let mut endpoints = HashMap::new();
+    for provider in &config.providers {
+        let name = provider.name.clone();
+        let endpoint = Endpoint::new(provider.clone()).map_err(|error| Error::Endpoint(name.clone(), error))?;
+        endpoints.insert(name, Arc::new(endpoint));
+    }
+    let prices = PriceBook::builtin().with(config.prices());
+    Ok(Live { routes: config.routes.clone(), endpoints, prices, store_bodies: config.ledger.store_bodies })
+}
+
+/// Where a configuration file stands if nobody says: `$FULCRUM_CONFIG`, then `config/fulcrum.toml` if it exists.
+#[must_use]
+pub fn default_config(from_env: Option<String>) -> Option<PathBuf> {
+    let usual = PathBuf::from("config/fulcrum.toml");
+    from_env.map(PathBuf::from).or_else(|| usual.is_file().then_some(usual))
+}

@@ -1,0 +1,187 @@
+//! A call: its phases in order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::attempt::{Answered, Attempts, Served};
+use super::meter::{Ended, Meter};
+use super::plan::{Work, plan};
+use super::prompt::{Named, apply};
+use super::stream::{Begun, Relay};
+use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, StoreBodies, shared};
+use crate::chat::{Code, Error};
+use crate::routing::Plan;
+use crate::types::now;
+use crate::usage::Status;
+use crate::wire::openai_chat::{self, ChatRequest};
+use crate::wire::openai_embeddings::EmbeddingsRequest;
+
+/// A call whose work and plan stand.
+pub(super) struct Planned {
+    pub(super) parts: Arc<Parts>,
+    pub(super) live: Arc<Live>,
+    pub(super) ask: Ask,
+    pub(super) work: Work,
+    pub(super) plan: Plan,
+    pub(super) head: Head,
+}
+
+impl Gateway {
+    /// Serves one request of a caller whose key is good. Dropping the future cancels the call, which is still accounted.
+    pub async fn call(&self, ask: Ask) -> Reply {
+        let parts = self.parts().clone();
+        let live = self.live();
+        let mut head = Head::new(ask.id, 200);
+        let mut meter = Meter::begin(parts.clone(), &ask);
+        match prepare(&parts, &live, &ask, &mut head, &mut meter) {
+            Ok((work, plan)) => {
+                let planned = Planned { parts, live, ask, work, plan, head };
+                Box::pin(shared::serve(planned, meter)).await
+            }
+            Err(error) => refuse(head, meter, error).await,
+        }
+    }
+}
+
+/// Reads the request, renders its prompt, and plans whom to ask: nothing of it waits.
+fn prepare(parts: &Parts, live: &Live, ask: &Ask, head: &mut Head, meter: &mut Meter) -> Result<(Work, Plan), Error> {
+    if !parts.ledger.healthy() {
+        return Err(Error::new(Code::LedgerUnavailable, "the ledger takes no rows just now, so nothing is sent"));
+    }
+    let (asked, work) = read(parts, ask)?;
+    note_request(meter, &asked, &work, ask);
+    if let Some(applied) = &work.prompt {
+        head.prompt = Some((applied.version.name.clone(), applied.version.version));
+    }
+    check_key(ask, &asked, &work)?;
+    let plan = plan(&live.routes, &parts.health, ask, &work, now())?;
+    head.route.clone_from(&plan.route);
+    if let Some(row) = meter.row() {
+        row.route.clone_from(&plan.route);
+        row.trace.clone_from(&plan.trace);
+    }
+    Ok((work, plan))
+}
+
+/// The work of a request, with the model's name as it was asked for.
+pub(super) fn read(parts: &Parts, ask: &Ask) -> Result<(String, Work), Error> {
+    if ask.api == Api::Embeddings {
+        let request = EmbeddingsRequest::read(ask.body.clone())?;
+        return Ok((request.model.clone(), Work::embeddings(request)));
+    }
+    let request = ChatRequest::read(ask.body.clone())?;
+    let asked = request.model.clone();
+    let Some(named) = Named::by(&request)? else { return Ok((asked, Work::chat(request, None))) };
+    let applied = apply(&parts.prompts, &named, &request, now())?;
+    let asked = if asked.is_empty() { format!("prompt/{}", applied.version.name) } else { asked };
+    Ok((asked, Work::chat(request, Some(applied))))
+}
+
+fn note_request(meter: &mut Meter, asked: &str, work: &Work, ask: &Ask) {
+    let Some(row) = meter.row() else { return };
+    row.requested_model = asked.chars().take(256).collect::<String>().into();
+    row.stream = work.stream;
+    if row.user.is_none() {
+        row.user = ask.user.clone().or_else(|| body_user(work));
+    }
+    if let Some(applied) = &work.prompt {
+        row.prompt = Some(applied.version.name.shared());
+        row.version = Some(applied.version.version);
+    }
+}
+
+fn body_user(work: &Work) -> Option<Arc<str>> {
+    let user: String = serde_json::from_str(work.object.get("user")?).ok()?;
+    Some(user.chars().take(256).collect::<String>().into())
+}
+
+/// A key may call a name it lists, or a prompt whose model it lists.
+fn check_key(ask: &Ask, asked: &str, work: &Work) -> Result<(), Error> {
+    let bare = asked.split('@').next().unwrap_or_default();
+    if ask.key.may_call(asked) || ask.key.may_call(bare) || (work.prompt.is_some() && ask.key.may_call(&work.model)) {
+        return Ok(());
+    }
+    let name: String = asked.chars().take(200).collect();
+    Err(Error::new(Code::ModelNotAllowed, format!("this key may not call `{name}`")).at("model"))
+}
+
+impl Planned {
+    /// Makes the call of its own, shared with nobody.
+    pub(super) async fn direct(mut self, mut meter: Meter) -> Reply {
+        let attempts = self.attempts();
+        let served = attempts.run(&mut meter).await;
+        self.head.attempts = meter.attempts();
+        match served {
+            Ok(served) => self.reply(served, meter).await,
+            Err(error) => refuse(self.head, meter, error).await,
+        }
+    }
+
+    pub(super) fn attempts(&self) -> Attempts<'_> {
+        let deadline = self.ask.timeout.map(|limit| self.ask.started + limit);
+        Attempts { parts: &self.parts, live: &self.live, work: &self.work, plan: &self.plan, deadline }
+    }
+
+    async fn reply(mut self, served: Served, mut meter: Meter) -> Reply {
+        self.head.model = Some(served.target.id.clone());
+        let (body, usage) = match served.answer {
+            Answered::Whole { body, usage, .. } => (body, usage),
+            Answered::Stream { answer, decoder, first } => {
+                let begun = Begun {
+                    target: served.target,
+                    answer,
+                    decoder,
+                    first,
+                    keep_usage: self.work.include_usage,
+                    keep_events: false,
+                    input_tokens: self.work.input_tokens(),
+                };
+                let relay = Relay::new(self.parts.clone(), begun, meter);
+                return Reply { head: self.head, body: Body::Stream(Box::pin(relay.into_stream())) };
+            }
+        };
+        meter.attempt_ends(&Ended::well(usage));
+        self.keep_bodies(&mut meter, &body);
+        self.head.cost = meter.cost();
+        if let Err(error) = meter.finish(Status::Ok, 200, None).await {
+            return refuse(self.head, meter, error).await;
+        }
+        self.whole(body)
+    }
+
+    /// A whole answer in the form that the caller asked for.
+    pub(super) fn whole(self, body: Bytes) -> Reply {
+        if !self.work.stream {
+            return Reply { head: self.head, body: Body::Whole(body) };
+        }
+        match openai_chat::as_stream(&body, self.work.include_usage) {
+            Ok(events) => Reply { head: self.head, body: Body::Events(events) },
+            Err(error) => error_reply(self.head, &Error::new(Code::UpstreamProtocol, error.to_string())),
+        }
+    }
+
+    fn keep_bodies(&self, meter: &mut Meter, answer: &Bytes) {
+        let store = self.plan.store_bodies.unwrap_or(self.live.store_bodies);
+        match store {
+            StoreBodies::None => {}
+            StoreBodies::Prompts => meter.keep(self.work.object.bytes().clone(), Bytes::new()),
+            StoreBodies::Full => meter.keep(self.work.object.bytes().clone(), answer.clone()),
+        }
+    }
+}
+
+/// Settles a call that ends in an error, and tells the error.
+pub(super) async fn refuse(mut head: Head, mut meter: Meter, error: Error) -> Reply {
+    head.attempts = meter.attempts();
+    let settled = meter.finish(Status::Error, error.status(), Some(error.code.text())).await;
+    error_reply(head, &settled.err().unwrap_or(error))
+}
+
+/// An error as the caller reads it.
+pub(super) fn error_reply(mut head: Head, error: &Error) -> Reply {
+    head.status = error.status();
+    head.retry_after = error.retry_after;
+    head.retried = error.retried;
+    Reply { head, body: Body::Whole(openai_chat::error_body(error)) }
+}

@@ -1,0 +1,200 @@
+//! What a request would get, told without calling anybody.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::call::{Planned, check_key, read};
+use super::plan::{plan, with_facts};
+use super::price::{Pricing, vendor};
+use super::{Api, Ask, Gateway, Head};
+use crate::chat::Error;
+use crate::keys::VirtualKey;
+use crate::routing::{CacheMode, CachePolicy, Target, Trace};
+use crate::types::{Nanos, now};
+use crate::wire::json::{Edits, Object};
+
+/// What a request would get.
+#[derive(Serialize)]
+pub struct Explanation {
+    endpoint: &'static str,
+    requested_model: String,
+    prompt: Option<PromptTold>,
+    messages: Option<Value>,
+    trace: Trace,
+    route: Option<Arc<str>>,
+    candidates: Vec<Candidate>,
+    cache: CacheTold,
+    tokens: Tokens,
+    estimated_cost_usd: Option<Nanos>,
+}
+
+#[derive(Serialize)]
+struct PromptTold {
+    name: String,
+    version: u32,
+    label: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Candidate {
+    model: Arc<str>,
+    local: bool,
+    reason: String,
+    state: String,
+    estimated_cost_usd: Option<Nanos>,
+    rate: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct CacheTold {
+    mode: CacheMode,
+    key: Option<String>,
+    stored: bool,
+    ttl_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct Tokens {
+    input: u64,
+    max_output: u64,
+    estimated: bool,
+}
+
+/// A model as `GET /v1/models` shows it.
+#[derive(Serialize)]
+pub struct ModelCard {
+    /// The name that requests use.
+    pub id: Arc<str>,
+    object: &'static str,
+    created: i64,
+    owned_by: Arc<str>,
+    fulcrum: About,
+}
+
+#[derive(Serialize)]
+struct About {
+    provider: Option<Arc<str>>,
+    model: Option<Arc<str>>,
+    simulated: bool,
+    local: bool,
+    price: Option<Value>,
+    context: Option<u64>,
+    max_output: Option<u64>,
+    retires_on: Option<String>,
+}
+
+impl Gateway {
+    /// Explains the call that `ask` is; its body names the endpoint too.
+    ///
+    /// # Errors
+    /// What the call itself would be refused with.
+    pub fn explain(&self, mut ask: Ask) -> Result<Explanation, Error> {
+        let object = Object::read(ask.body.clone())?;
+        if let Some(endpoint) = object.get("endpoint") {
+            let name: String = serde_json::from_str(endpoint).unwrap_or_default();
+            ask.api = Api::named(&name).ok_or_else(|| {
+                Error::field("endpoint", "`endpoint` must be /v1/chat/completions or /v1/embeddings")
+            })?;
+        }
+        let mut edits = Edits::default();
+        edits.remove("endpoint");
+        ask.body = object.edited(&edits);
+        let (parts, live) = (self.parts().clone(), self.live());
+        let (requested_model, work) = read(&parts, &ask)?;
+        check_key(&ask, &requested_model, &work)?;
+        let dice = rand::random();
+        let trace = with_facts(&live.routes, &ask, &work, now(), |facts| live.routes.trace(facts, &parts.health, dice));
+        let plan = plan(&live.routes, &parts.health, &ask, &work, now())?;
+        let head = Head::new(ask.id, 200);
+        Ok(Planned { parts, live, ask, work, plan, head }.explained(requested_model, trace))
+    }
+}
+
+impl Planned {
+    fn explained(self, requested_model: String, trace: Trace) -> Explanation {
+        let reserve = self.work.reserve();
+        let candidates: Vec<Candidate> = self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
+        let messages = self.work.object.get("messages").and_then(|json| serde_json::from_str(json).ok());
+        Explanation {
+            endpoint: self.work.api.name(),
+            requested_model,
+            prompt: self.work.prompt.as_ref().map(|applied| PromptTold {
+                name: applied.version.name.to_string(),
+                version: applied.version.version,
+                label: applied.label.clone(),
+            }),
+            messages,
+            route: self.plan.route.clone(),
+            estimated_cost_usd: candidates.first().and_then(|candidate| candidate.estimated_cost_usd),
+            candidates,
+            cache: self.cache_told(self.plan.cache),
+            tokens: Tokens { input: reserve.input, max_output: reserve.output, estimated: true },
+            trace,
+        }
+    }
+
+    fn candidate(&self, target: &Target, trace: &Trace) -> Candidate {
+        let told = trace.candidates.iter().find(|told| told.model == target.id);
+        let endpoint = self.live.endpoints.get(&target.provider);
+        let pricing = endpoint.map(|endpoint| Pricing::of(&self.live.prices, endpoint.provider(), target));
+        Candidate {
+            model: target.id.clone(),
+            local: target.local,
+            reason: told.map(|told| told.reason.clone()).unwrap_or_default(),
+            state: told.map(|told| told.state.clone()).unwrap_or_default(),
+            estimated_cost_usd: pricing.as_ref().and_then(|pricing| pricing.cost(&self.work.reserve())),
+            rate: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
+        }
+    }
+
+    fn cache_told(&self, policy: CachePolicy) -> CacheTold {
+        let target = self.plan.targets.first().filter(|_| policy.mode != CacheMode::Off);
+        let key = target.map(|target| self.key(target));
+        let stored = key.is_some_and(|key| self.parts.cache.get(&key, now(), None).is_some());
+        CacheTold { mode: policy.mode, key: key.map(|key| key.to_string()), stored, ttl_seconds: policy.ttl.as_secs() }
+    }
+}
+
+/// What `key` may call: the names of models and routes, and the prompts.
+#[must_use]
+pub fn models(gateway: &Gateway, key: &VirtualKey) -> Vec<ModelCard> {
+    let live = gateway.live();
+    let names = live.routes.models().iter().filter(|name| key.may_call(name));
+    let mut cards: Vec<ModelCard> = names.map(|name| card(&live, name.clone())).collect();
+    for name in gateway.parts().prompts.names() {
+        let id = format!("prompt/{name}");
+        if key.may_call(&id) {
+            cards.push(card(&live, id.into()));
+        }
+    }
+    cards
+}
+
+fn card(live: &super::Live, id: Arc<str>) -> ModelCard {
+    let target = live.routes.target(&id);
+    let endpoint = target.as_ref().and_then(|target| live.endpoints.get(&target.provider));
+    let provider = endpoint.map(|endpoint| endpoint.provider());
+    let about = target.as_ref().zip(provider).and_then(|(target, provider)| {
+        live.prices.about(&provider.name, vendor(provider), &target.model)
+    });
+    let pricing = target.as_ref().zip(provider).map(|(target, provider)| Pricing::of(&live.prices, provider, target));
+    ModelCard {
+        id,
+        object: "model",
+        created: 0,
+        owned_by: target.as_ref().map_or_else(|| "fulcrum".into(), |target| target.provider.clone()),
+        fulcrum: About {
+            provider: target.as_ref().map(|target| target.provider.clone()),
+            model: target.as_ref().map(|target| target.model.clone()),
+            simulated: provider.is_some_and(|provider| provider.kind == crate::upstream::Kind::Simulated),
+            local: target.as_ref().is_some_and(|target| target.local),
+            price: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
+            context: about.as_ref().and_then(|about| about.max_input_tokens),
+            max_output: about.as_ref().and_then(|about| about.max_output_tokens),
+            retires_on: None,
+        },
+    }
+}
+

@@ -1,0 +1,267 @@
+//! The meter of one call: what it used, what it cost, how it ended. It settles once, in `finish` or in its `Drop`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::price::Pricing;
+use super::{Ask, Parts};
+use crate::chat::{Code, Error, Usage};
+use crate::routing::Target;
+use crate::telemetry::{AttemptSeen, RequestSeen, Under};
+use crate::types::{Nanos, now};
+use crate::usage::{AttemptRow, Bodies, CacheState, Intent, RequestRow, Settlement, Status};
+
+/// How long an answer waits for its row before it is withheld.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The meter of one call.
+pub struct Meter {
+    parts: Arc<Parts>,
+    started: Instant,
+    upstream: Duration,
+    first_token: Option<Duration>,
+    row: Option<Box<RequestRow>>,
+    attempts: Vec<AttemptRow>,
+    open: Option<OpenAttempt>,
+    bodies: Option<Bodies>,
+    _under: Under,
+}
+
+/// An attempt under way.
+struct OpenAttempt {
+    row: AttemptRow,
+    began: Instant,
+    pricing: Pricing,
+    estimate: Usage,
+}
+
+/// How an attempt ended.
+pub struct Ended {
+    /// Its status.
+    pub status: Status,
+    /// The provider's HTTP status, if an answer came.
+    pub http_status: Option<u16>,
+    /// The error's code.
+    pub error: Option<Code>,
+    /// Whether another try could do better.
+    pub retryable: bool,
+    /// Its tokens; `None` where it cost nothing.
+    pub usage: Option<Usage>,
+}
+
+impl Ended {
+    /// An answer that came whole and well.
+    pub fn well(usage: Usage) -> Self {
+        Self { status: Status::Ok, http_status: Some(200), error: None, retryable: false, usage: Some(usage) }
+    }
+}
+
+impl Meter {
+    /// Begins to meter `ask`.
+    pub fn begin(parts: Arc<Parts>, ask: &Ask) -> Self {
+        let row = RequestRow {
+            id: ask.id,
+            started_at: ask.started_at,
+            project: ask.key.project.clone(),
+            key_id: ask.key.id.clone(),
+            user: ask.user.clone(),
+            session: ask.session.clone(),
+            tags: ask.tags.clone(),
+            endpoint: ask.api.name().into(),
+            ..RequestRow::empty(ask.id, ask.started_at)
+        };
+        let under = parts.metrics.request_begins();
+        Self {
+            parts,
+            started: ask.started,
+            upstream: Duration::ZERO,
+            first_token: None,
+            row: Some(Box::new(row)),
+            attempts: Vec::new(),
+            open: None,
+            bodies: None,
+            _under: under,
+        }
+    }
+
+    /// The row, until it is settled.
+    pub fn row(&mut self) -> Option<&mut RequestRow> {
+        self.row.as_deref_mut()
+    }
+
+    /// Keeps the call's text with its row.
+    pub fn keep(&mut self, request: Bytes, response: Bytes) {
+        self.bodies = Some(Bodies { request, response });
+    }
+
+    /// Notes an attempt before it is made, so that it has a row whatever happens.
+    ///
+    /// # Errors
+    /// Where the ledger cannot take it: then nothing may be sent.
+    pub fn attempt_begins(&mut self, target: &Target, pricing: Pricing, estimate: Usage) -> Result<(), Error> {
+        let reserved = pricing.cost(&estimate).unwrap_or_default();
+        let n = u32::try_from(self.attempts.len() + 1).unwrap_or(u32::MAX);
+        let row = AttemptRow {
+            n,
+            provider: target.provider.clone(),
+            model: target.model.clone(),
+            status: Status::Unknown,
+            http_status: None,
+            error_code: None,
+            retryable: false,
+            started_at: now(),
+            latency_us: 0,
+            first_token_us: None,
+            usage: None,
+            cost: None,
+            rate: pricing.text(),
+            reserved,
+        };
+        let Some(request) = self.row.as_deref() else { return Ok(()) };
+        self.parts.ledger.intend(&Intent { request, attempt: &row })?;
+        self.open = Some(OpenAttempt { row, began: Instant::now(), pricing, estimate });
+        Ok(())
+    }
+
+    /// Notes that the first byte of an answer is there.
+    pub fn first_byte(&mut self) {
+        self.first_token.get_or_insert_with(|| self.started.elapsed());
+        if let Some(open) = &mut self.open {
+            open.row.first_token_us.get_or_insert_with(|| micros(open.began.elapsed()));
+        }
+    }
+
+    /// Notes what the attempt under way would be charged if it broke off now.
+    pub fn estimate_output(&mut self, tokens: u64) {
+        if let Some(open) = &mut self.open {
+            open.estimate.output = tokens;
+        }
+    }
+
+    /// What the attempt under way would be charged if it broke off now.
+    pub fn estimate(&self) -> Option<Usage> {
+        self.open.as_ref().map(|open| open.estimate)
+    }
+
+    /// Notes how the attempt under way ended.
+    pub fn attempt_ends(&mut self, ended: &Ended) {
+        let Some(OpenAttempt { mut row, began, pricing, .. }) = self.open.take() else { return };
+        let took = began.elapsed();
+        self.upstream += took;
+        row.latency_us = micros(took);
+        row.status = ended.status;
+        row.http_status = ended.http_status;
+        row.error_code = ended.error.map(|code| code.text().into());
+        row.retryable = ended.retryable;
+        row.usage = ended.usage;
+        row.cost = match &ended.usage {
+            Some(usage) => pricing.cost(usage),
+            None => Some(Nanos(0)),
+        };
+        self.parts.metrics.saw_attempt(AttemptSeen {
+            provider: row.provider.clone(),
+            model: row.model.clone(),
+            outcome: ended.error.map_or("ok", Code::text),
+        });
+        if let Some(request) = self.row.as_deref_mut() {
+            request.provider = Some(row.provider.clone());
+            request.model = Some(row.model.clone());
+            request.usage = row.usage;
+        }
+        self.attempts.push(row);
+    }
+
+    /// How many attempts were made.
+    pub fn attempts(&self) -> usize {
+        self.attempts.len() + usize::from(self.open.is_some())
+    }
+
+    /// What the attempts cost so far; `None` where a price is unknown.
+    pub fn cost(&self) -> Option<Nanos> {
+        self.attempts.iter().map(|attempt| attempt.cost).sum()
+    }
+
+    /// Settles, and waits until the row is safe.
+    ///
+    /// # Errors
+    /// Where the ledger cannot take it: then the answer may not go out whole.
+    pub async fn finish(&mut self, status: Status, http_status: u16, code: Option<&str>) -> Result<(), Error> {
+        let Some(settlement) = self.settlement(status, http_status, code) else { return Ok(()) };
+        let settled = self.parts.ledger.settle(settlement);
+        match tokio::time::timeout(SETTLE_LIMIT, settled).await {
+            Ok(settled) => settled.map_err(Error::from),
+            Err(_) => Err(Error::new(Code::LedgerUnavailable, "the ledger did not take this request's row in time")),
+        }
+    }
+
+    fn settlement(&mut self, status: Status, http_status: u16, code: Option<&str>) -> Option<Settlement> {
+        let mut request = *self.row.take()?;
+        let latency = self.started.elapsed();
+        let overhead = latency.saturating_sub(self.upstream);
+        request.status = status;
+        request.http_status = http_status;
+        request.error_code = code.map(Into::into);
+        request.latency_us = micros(latency);
+        request.first_token_us = self.first_token.map(micros);
+        request.overhead_us = micros(overhead);
+        request.cost = self.cost();
+        request.unpriced = request.cost.is_none();
+        self.see(&request, latency, overhead);
+        Some(Settlement { request, attempts: std::mem::take(&mut self.attempts), bodies: self.bodies.take() })
+    }
+
+    fn see(&self, row: &RequestRow, latency: Duration, overhead: Duration) {
+        let model = match (&row.provider, &row.model) {
+            (Some(provider), Some(model)) => format!("{provider}/{model}").into(),
+            _ => Arc::from(""),
+        };
+        self.parts.metrics.saw_request(RequestSeen {
+            endpoint: if row.endpoint.ends_with("embeddings") { "/v1/embeddings" } else { "/v1/chat/completions" },
+            model,
+            status: row.status.text(),
+            error: Code::of(row.error_code.as_deref().unwrap_or_default()),
+            cache: row.cache.text(),
+            latency,
+            first_token: self.first_token,
+            overhead,
+            usage: row.usage.unwrap_or_default(),
+            cost_nanos: row.cost.unwrap_or_default().0,
+        });
+    }
+
+    /// Notes what the cache did.
+    pub fn cache(&mut self, state: CacheState, saved: Option<Nanos>) {
+        if let Some(row) = self.row() {
+            row.cache = state;
+            row.saved = saved.unwrap_or_default();
+        }
+    }
+}
+
+impl Drop for Meter {
+    /// The caller hung up, or the task died: what was begun is charged as far as it came.
+    fn drop(&mut self) {
+        if self.row.is_none() {
+            return;
+        }
+        let usage = self.estimate();
+        self.attempt_ends(&Ended {
+            status: Status::ClientClosed,
+            http_status: None,
+            error: Some(Code::ClientClosed),
+            retryable: false,
+            usage,
+        });
+        let code = Code::ClientClosed;
+        if let Some(settlement) = self.settlement(Status::ClientClosed, code.status(), Some(code.text())) {
+            drop(self.parts.ledger.settle(settlement));
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,69 @@
+//! What an attempt costs: by tokens where a price is known, by the machine's hour where it is one's own.
+
+use std::sync::Arc;
+
+use crate::chat::Usage;
+use crate::routing::Target;
+use crate::types::Nanos;
+use crate::upstream::Provider;
+use crate::usage::{Price, PriceBook};
+
+/// The price of one target's calls.
+#[derive(Clone)]
+pub enum Pricing {
+    /// By tokens.
+    Tokens(Arc<Price>),
+    /// A share of the machine's hour: its price divided by the calls it can serve in an hour.
+    Share {
+        /// Nano-dollars a call.
+        each: Nanos,
+        /// The rate as the row keeps it.
+        text: Arc<str>,
+    },
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Pricing {
+    /// The price of calls to `target` at `provider`.
+    pub fn of(book: &PriceBook, provider: &Provider, target: &Target) -> Self {
+        if let Some(price) = book.rate(&provider.name, vendor(provider), &target.model) {
+            return Self::Tokens(price);
+        }
+        match (provider.gpu_hour, provider.requests_per_second) {
+            (Some(hour), Some(rate)) if rate > 0.0 => Self::share(hour, rate),
+            _ => Self::Unknown,
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a share is an estimate; money stays below 2^53")]
+    fn share(hour: Nanos, rate: f64) -> Self {
+        let each = Nanos((hour.0 as f64 / 3_600.0 / rate).round() as i64);
+        let text = format!(r#"{{"gpu_hour":"{hour}","requests_per_second":{rate}}}"#);
+        Self::Share { each, text: text.into() }
+    }
+
+    /// What a call with this usage costs.
+    pub fn cost(&self, usage: &Usage) -> Option<Nanos> {
+        match self {
+            Self::Tokens(price) => Some(price.cost(usage)),
+            Self::Share { each, .. } => Some(*each),
+            Self::Unknown => None,
+        }
+    }
+
+    /// The rate as the row keeps it.
+    pub fn text(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Tokens(price) => Some(price.text()),
+            Self::Share { text, .. } => Some(text.clone()),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// The vendor whose prices hold at `provider`, told by its address: a name alone proves nothing.
+pub fn vendor(provider: &Provider) -> &'static str {
+    let host = provider.base_url.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next());
+    if host == Some("api.openai.com") { "openai" } else { "" }
+}

@@ -1,0 +1,77 @@
+//! What goes back to the caller.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+use crate::prompts::PromptName;
+use crate::types::{Nanos, RequestId};
+
+/// An answer, or an error in the shape of one.
+pub struct Reply {
+    /// What the headers tell.
+    pub head: Head,
+    /// The body.
+    pub body: Body,
+}
+
+/// A body: whole, or events as they come.
+pub enum Body {
+    /// JSON.
+    Whole(Bytes),
+    /// Server-sent events that are all there.
+    Events(Bytes),
+    /// Server-sent events. Dropping it cancels the call.
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>>),
+}
+
+/// What an answer's headers tell.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The request's id.
+    pub id: RequestId,
+    /// The HTTP status.
+    pub status: u16,
+    /// `provider/model`.
+    pub model: Option<Arc<str>>,
+    /// The route taken.
+    pub route: Option<Arc<str>>,
+    /// The prompt used.
+    pub prompt: Option<(PromptName, u32)>,
+    /// What the cache did: `hit`, `miss`, `bypass` or `coalesced`.
+    pub cache: Option<&'static str>,
+    /// How old a cached answer is.
+    pub age: Option<Duration>,
+    /// How many calls of providers it took; 0 where none was made.
+    pub attempts: usize,
+    /// What it cost, where that is known before the body goes.
+    pub cost: Option<Nanos>,
+    /// When to ask again, on an error.
+    pub retry_after: Option<Duration>,
+    /// Whether the caller's SDK should not retry, because we did.
+    pub retried: bool,
+}
+
+impl Head {
+    /// A head that tells nothing yet.
+    #[must_use]
+    pub fn new(id: RequestId, status: u16) -> Self {
+        Self {
+            id,
+            status,
+            model: None,
+            route: None,
+            prompt: None,
+            cache: None,
+            age: None,
+            attempts: 0,
+            cost: None,
+            retry_after: None,
+            retried: false,
+        }
+    }
+}

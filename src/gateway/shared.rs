@@ -1,0 +1,410 @@
+//! Calls that may share answers: from the cache, from a running call of the same key, or as the one that others follow.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::attempt::{Answered, Served};
+use super::call::{Planned, error_reply, refuse};
+use super::meter::{Ended, Meter};
+use super::stream::{Begun, Relay};
+use super::{Body, Head, Reply};
+use crate::cache::{Aborted, CacheKey, Entry, Follower, Join, Keyer, Lead, Outcome, Replay, Scope, Spent};
+use crate::chat::{Code, Error};
+use crate::routing::{CacheMode, CacheScope, Target};
+use crate::types::{Nanos, now};
+use crate::usage::{CacheState, Status};
+use crate::wire::openai_chat::{self, Chunk, Listener};
+use crate::wire::sse::{Decoder, Event};
+
+/// Fields that do not change an answer, so that they are no part of its key.
+const NOT_KEYED: [&str; 9] = [
+    "model",
+    "stream",
+    "stream_options",
+    "user",
+    "metadata",
+    "store",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+];
+
+/// How often a lead looks whether anybody still follows.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What a running call tells those who follow it, before its first byte.
+#[derive(Clone)]
+pub struct Departure {
+    target: Arc<Target>,
+    attempts: usize,
+    cost: Option<Nanos>,
+    is_stream: bool,
+}
+
+/// Serves a planned call, from the cache where its route has one.
+pub(super) async fn serve(mut planned: Planned, mut meter: Meter) -> Reply {
+    if planned.plan.cache.mode == CacheMode::Off {
+        return planned.direct(meter).await;
+    }
+    let directive = planned.ask.cache;
+    if directive.is_bypass() {
+        planned.head.cache = Some("bypass");
+        meter.cache(CacheState::Bypass, None);
+        return planned.direct(meter).await;
+    }
+    let Some(target) = planned.plan.targets.first().cloned() else { return planned.direct(meter).await };
+    let key = planned.key(&target);
+    let cache = &planned.parts.cache;
+    if directive.read
+        && let Some(entry) = cache.get(&key, now(), directive.max_age)
+    {
+        return planned.hit(key, &entry, meter).await;
+    }
+    if directive.only {
+        let error = Error::new(Code::NotFound, "nothing is cached for this request, and x-fulcrum-cache: only was asked");
+        return refuse(planned.head, meter, error).await;
+    }
+    planned.head.cache = Some("miss");
+    meter.cache(CacheState::Miss, None);
+    if !directive.store {
+        return planned.direct(meter).await;
+    }
+    let max_age = if directive.read { directive.max_age } else { Some(Duration::ZERO) };
+    match cache.join(key, now(), max_age) {
+        Join::Hit(entry) => planned.hit(key, &entry, meter).await,
+        Join::Follow(follower) => coalesce(planned, meter, follower).await,
+        Join::Lead(lead) => depart(planned, meter, key, lead).await,
+    }
+}
+
+/// Starts the one call that goes out, in a task of its own, and follows it.
+async fn depart(planned: Planned, meter: Meter, key: CacheKey, lead: Lead<Departure>) -> Reply {
+    let parts = planned.parts.clone();
+    let Join::Follow(follower) = parts.cache.join(key, now(), Some(Duration::ZERO)) else {
+        return planned.direct(meter).await;
+    };
+    let passenger = Passenger::of(&planned, None);
+    parts.tasks.spawn(fly(planned, meter, key, lead));
+    match passenger.ride(follower).await {
+        Ok(reply) => reply,
+        Err((passenger, aborted)) => error_reply(passenger.head, &error_of(&aborted)),
+    }
+}
+
+/// Follows a running call; makes one of its own where that one's end says nothing about this request.
+async fn coalesce(mut planned: Planned, mut meter: Meter, follower: Follower<Departure>) -> Reply {
+    planned.head.cache = Some("coalesced");
+    meter.cache(CacheState::Coalesced, None);
+    let passenger = Passenger::of(&planned, Some(meter));
+    match passenger.ride(follower).await {
+        Ok(reply) => reply,
+        Err((Passenger { head, meter: Some(mut meter), .. }, aborted)) => match aborted {
+            Aborted::Failed(error) if error.code != Code::RequestTimeout => refuse(head, meter, (*error).clone()).await,
+            _ => {
+                planned.head.cache = Some("miss");
+                meter.cache(CacheState::Miss, None);
+                planned.direct(meter).await
+            }
+        },
+        Err((passenger, aborted)) => error_reply(passenger.head, &error_of(&aborted)),
+    }
+}
+
+fn error_of(aborted: &Aborted) -> Error {
+    match aborted {
+        Aborted::Failed(error) => (**error).clone(),
+        Aborted::Lost => Error::new(Code::Internal, "the call that this request shared was lost"),
+        Aborted::Behind => Error::new(Code::Overloaded, "this request fell too far behind the answer that it shared"),
+    }
+}
+
+/// The call that goes out: ends early where nobody follows any more.
+async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<Departure>) {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let served = {
+        let attempts = planned.attempts();
+        let mut run = std::pin::pin!(attempts.run(&mut meter));
+        loop {
+            tokio::select! {
+                biased;
+                served = &mut run => break served,
+                _ = look.tick() => if lead.followers() == 0 { return },
+            }
+        }
+    };
+    let served = match served {
+        Ok(served) => served,
+        Err(error) => {
+            let settled = meter.finish(Status::Error, error.status(), Some(error.code.text())).await;
+            lead.finish(Outcome::Failed(settled.err().unwrap_or(error)));
+            return;
+        }
+    };
+    let Served { target, answer } = served;
+    match answer {
+        Answered::Whole { body, usage, ended_well } => {
+            meter.attempt_ends(&Ended::well(usage));
+            let departure = Departure { target: target.clone(), attempts: meter.attempts(), cost: meter.cost(), is_stream: false };
+            let spent = Spent { usage: Some(usage), cost: departure.cost };
+            if let Err(error) = meter.finish(Status::Ok, 200, None).await {
+                lead.finish(Outcome::Failed(error));
+                return;
+            }
+            if ended_well {
+                planned.store(key, &target, body.clone(), spent);
+            }
+            lead.head(departure);
+            lead.push(body);
+            lead.finish(Outcome::Complete(spent));
+        }
+        Answered::Stream { answer, decoder, first } => {
+            lead.head(Departure { target: target.clone(), attempts: meter.attempts(), cost: None, is_stream: true });
+            let input_tokens = planned.work.input_tokens();
+            let begun = Begun { target: target.clone(), answer, decoder, first, keep_usage: true, keep_events: true, input_tokens };
+            let mut relay = Relay::new(planned.parts.clone(), begun, meter);
+            loop {
+                tokio::select! {
+                    biased;
+                    bytes = relay.next() => match bytes {
+                        Some(bytes) => lead.push(bytes),
+                        None => break,
+                    },
+                    _ = look.tick() => if lead.followers() == 0 { return },
+                }
+            }
+            let spent = relay.spent();
+            if let Some(body) = relay.kept().and_then(|events| openai_chat::as_whole(&events).ok()) {
+                planned.store(key, &target, body, spent);
+            }
+            lead.finish(Outcome::Complete(spent));
+        }
+    }
+}
+
+impl Planned {
+    /// The key of this call's answer by `target`.
+    pub(super) fn key(&self, target: &Target) -> CacheKey {
+        let scope = match self.plan.cache.scope {
+            CacheScope::Project => Scope::Project(&self.ask.key.project),
+            CacheScope::Key => Scope::Key(&self.ask.key.id),
+        };
+        let mut keyer = Keyer::new(scope, &target.provider, &target.model, self.work.api.path());
+        for (name, value) in self.work.object.iter().filter(|(name, _)| !NOT_KEYED.contains(name)) {
+            keyer.field(name, value.as_bytes());
+        }
+        keyer.finish()
+    }
+
+    /// Stores an answer under the key of the target that gave it.
+    fn store(&self, key: CacheKey, target: &Arc<Target>, body: Bytes, spent: Spent) {
+        let planned_target = self.plan.targets.first().is_some_and(|first| first.id == target.id);
+        let key = if planned_target { key } else { self.key(target) };
+        let prompt = self.work.prompt.as_ref().map(|applied| (applied.version.name.clone(), applied.version.version));
+        self.parts.cache.put(key, Entry {
+            body,
+            usage: spent.usage,
+            cost: spent.cost,
+            stored_at: now(),
+            ttl: self.plan.cache.ttl,
+            project: self.ask.key.project.clone(),
+            provider: target.provider.clone(),
+            model: target.model.clone(),
+            prompt,
+            replay: Replay::default(),
+        });
+    }
+
+    /// Answers from the cache.
+    async fn hit(mut self, key: CacheKey, entry: &Arc<Entry>, mut meter: Meter) -> Reply {
+        self.head.cache = Some("hit");
+        self.head.age = Some(entry.age(now()));
+        self.head.cost = Some(Nanos(0));
+        self.head.model = Some(format!("{}/{}", entry.provider, entry.model).into());
+        meter.cache(CacheState::Hit, entry.cost);
+        if let Some(row) = meter.row() {
+            row.provider = Some(entry.provider.clone());
+            row.model = Some(entry.model.clone());
+        }
+        if let Err(error) = meter.finish(Status::Ok, 200, None).await {
+            return error_reply(self.head, &error);
+        }
+        if !self.work.stream || self.work.include_usage {
+            return self.whole(entry.body.clone());
+        }
+        let events = self.parts.cache.replay(key, entry, || openai_chat::as_stream(&entry.body, false).unwrap_or_default());
+        Reply { head: self.head, body: Body::Events(events) }
+    }
+}
+
+/// One request that follows a running call; it has a meter where that call's own is another's.
+struct Passenger {
+    head: Head,
+    stream: bool,
+    include_usage: bool,
+    meter: Option<Meter>,
+}
+
+impl Passenger {
+    fn of(planned: &Planned, meter: Option<Meter>) -> Self {
+        let Planned { head, work, .. } = planned;
+        Self { head: head.clone(), stream: work.stream, include_usage: work.include_usage, meter }
+    }
+
+    /// Follows until the answer is there, or its stream has begun.
+    async fn ride(mut self, mut follower: Follower<Departure>) -> Result<Reply, (Self, Aborted)> {
+        let departure = match follower.head().await {
+            Ok(departure) => departure,
+            Err(aborted) => return Err((self, aborted)),
+        };
+        self.note(&departure);
+        if departure.is_stream && self.stream {
+            let ride = Ride { listener: Listener::new(self.include_usage), meter: self.meter, follower, decoder: Decoder::default(), over: false };
+            let events = stream::unfold(ride, |mut ride| async move { ride.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), ride)) });
+            return Ok(Reply { head: self.head, body: Body::Stream(Box::pin(events)) });
+        }
+        let mut all = BytesMut::new();
+        while let Some(chunk) = follower.next().await {
+            match chunk {
+                Ok(chunk) => all.extend_from_slice(&chunk),
+                Err(aborted) => return Err((self, aborted)),
+            }
+        }
+        let body = match departure.is_stream {
+            false => Ok(all.freeze()),
+            true => whole_of(all.freeze()),
+        };
+        Ok(self.arrive(body, follower.spent().unwrap_or_default()).await)
+    }
+
+    fn note(&mut self, departure: &Departure) {
+        self.head.model = Some(departure.target.id.clone());
+        if let Some(row) = self.meter.as_mut().and_then(Meter::row) {
+            row.provider = Some(departure.target.provider.clone());
+            row.model = Some(departure.target.model.clone());
+            self.head.cost = Some(Nanos(0));
+            return;
+        }
+        self.head.attempts = departure.attempts;
+        self.head.cost = departure.cost;
+    }
+
+    /// Settles, and gives the whole answer in the form that was asked for.
+    async fn arrive(mut self, body: Result<Bytes, Error>, spent: Spent) -> Reply {
+        if let Some(meter) = &mut self.meter {
+            meter.cache(CacheState::Coalesced, spent.cost);
+            let (status, code) = match &body {
+                Ok(_) => (Status::Ok, None),
+                Err(error) => (Status::Error, Some(error.code.text())),
+            };
+            if let Err(error) = meter.finish(status, 200, code).await {
+                return error_reply(self.head, &error);
+            }
+        }
+        let body = body.and_then(|body| match self.stream {
+            false => Ok(Body::Whole(body)),
+            true => openai_chat::as_stream(&body, self.include_usage)
+                .map(Body::Events)
+                .map_err(|error| Error::new(Code::UpstreamProtocol, error.to_string())),
+        });
+        match body {
+            Ok(body) => Reply { head: self.head, body },
+            Err(error) => error_reply(self.head, &error),
+        }
+    }
+}
+
+/// A stream's bytes as one whole answer; the stream's own error where it ended in one.
+fn whole_of(bytes: Bytes) -> Result<Bytes, Error> {
+    let mut decoder = Decoder::default();
+    decoder.push(bytes);
+    let mut events: Vec<Event> = Vec::new();
+    let mut listener = Listener::new(true);
+    while let Ok(Some(event)) = decoder.event() {
+        if let Chunk::Failed(data) = listener.hear(&event) {
+            let fields: serde_json::Value = serde_json::from_slice(&data).unwrap_or_default();
+            let message = fields.pointer("/error/message").and_then(|text| text.as_str()).unwrap_or("the stream broke off");
+            return Err(Error::new(Code::UpstreamProtocol, message));
+        }
+        events.push(event);
+    }
+    openai_chat::as_whole(&events).map_err(|error| Error::new(Code::UpstreamProtocol, error.to_string()))
+}
+
+/// A stream that follows a running one.
+struct Ride {
+    follower: Follower<Departure>,
+    decoder: Decoder,
+    listener: Listener,
+    meter: Option<Meter>,
+    over: bool,
+}
+
+impl Ride {
+    async fn next(&mut self) -> Option<Bytes> {
+        while !self.over {
+            match self.decoder.event() {
+                Ok(Some(event)) => {
+                    if let Some(bytes) = self.take(&event).await {
+                        return Some(bytes);
+                    }
+                }
+                Ok(None) => match self.follower.next().await {
+                    Some(Ok(chunk)) => self.decoder.push(chunk),
+                    Some(Err(aborted)) => return Some(self.fail(&error_of(&aborted)).await),
+                    None => return Some(self.fail(&error_of(&Aborted::Lost)).await),
+                },
+                Err(error) => return Some(self.fail(&Error::new(Code::UpstreamProtocol, error.to_string())).await),
+            }
+        }
+        None
+    }
+
+    async fn take(&mut self, event: &Event) -> Option<Bytes> {
+        match self.listener.hear(event) {
+            Chunk::Pass(bytes) => {
+                if let Some(meter) = &mut self.meter {
+                    meter.first_byte();
+                }
+                Some(bytes)
+            }
+            Chunk::Drop => None,
+            Chunk::Done(bytes) => Some(self.arrive(bytes).await),
+            Chunk::Failed(data) => {
+                let settled = self.settle(Status::Error, Some(Code::UpstreamProtocol)).await;
+                self.over = true;
+                Some(settled.map_or_else(|error| openai_chat::error_event(&error), |()| [b"data: ", &data[..], b"\n\n"].concat().into()))
+            }
+        }
+    }
+
+    async fn arrive(&mut self, last: Bytes) -> Bytes {
+        self.over = true;
+        match self.settle(Status::Ok, None).await {
+            Ok(()) => last,
+            Err(error) => openai_chat::error_event(&error),
+        }
+    }
+
+    async fn fail(&mut self, error: &Error) -> Bytes {
+        self.over = true;
+        let settled = self.settle(Status::Error, Some(error.code)).await;
+        openai_chat::error_event(settled.as_ref().err().unwrap_or(error))
+    }
+
+    async fn settle(&mut self, status: Status, code: Option<Code>) -> Result<(), Error> {
+        // The lead settles before it pushes its last bytes, but ends the flight after: what it spent is known then.
+        if status == Status::Ok {
+            while self.follower.next().await.is_some() {}
+        }
+        let spent = self.follower.spent().unwrap_or_default();
+        let Some(meter) = &mut self.meter else { return Ok(()) };
+        meter.cache(CacheState::Coalesced, spent.cost);
+        meter.finish(status, 200, code.map(Code::text)).await
+    }
+}

@@ -1,0 +1,243 @@
+//! A stream on its way from a provider to a caller: listened to, metered, and settled before its last bytes go down.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt, Stream, stream};
+
+use super::Parts;
+use super::attempt::drain;
+use super::meter::{Ended, Meter};
+use crate::cache::Spent;
+use crate::chat::Usage;
+use crate::routing::Target;
+use crate::types::now;
+use crate::upstream::{Answer, Failure};
+use crate::usage::Status;
+use crate::wire::openai_chat::{self, Chunk, Listener};
+use crate::wire::sse::{Decoder, Event};
+
+/// The most bytes of a stream that are kept to be cached.
+const MOST_KEPT: usize = 4 << 20;
+
+/// A stream under way.
+pub struct Relay {
+    parts: Arc<Parts>,
+    target: Arc<Target>,
+    answer: Option<Box<Answer>>,
+    first: Option<Event>,
+    decoder: Decoder,
+    listener: Listener,
+    meter: Meter,
+    ready: VecDeque<Bytes>,
+    kept: Option<Vec<Event>>,
+    kept_bytes: usize,
+    input_tokens: u64,
+    is_over: bool,
+    ended_well: bool,
+    spent: Spent,
+}
+
+/// What a relay begins with.
+pub struct Begun {
+    /// Who answers.
+    pub target: Arc<Target>,
+    /// The rest of the answer.
+    pub answer: Box<Answer>,
+    /// What was read of it.
+    pub decoder: Decoder,
+    /// Its first event.
+    pub first: Event,
+    /// Whether usage stays in the stream.
+    pub keep_usage: bool,
+    /// Whether the events are kept, for the cache.
+    pub keep_events: bool,
+    /// Estimated tokens of the request, where the provider tells none.
+    pub input_tokens: u64,
+}
+
+impl Relay {
+    /// Begins to relay.
+    pub fn new(parts: Arc<Parts>, begun: Begun, meter: Meter) -> Self {
+        Self {
+            parts,
+            target: begun.target,
+            answer: Some(begun.answer),
+            first: Some(begun.first),
+            decoder: begun.decoder,
+            listener: Listener::new(begun.keep_usage),
+            meter,
+            ready: VecDeque::new(),
+            kept: begun.keep_events.then(Vec::new),
+            kept_bytes: 0,
+            input_tokens: begun.input_tokens,
+            is_over: false,
+            ended_well: false,
+            spent: Spent::default(),
+        }
+    }
+
+    /// What it took, once it ended well.
+    pub fn spent(&self) -> Spent {
+        self.spent
+    }
+
+    /// The relay as a stream of bytes. Dropping it closes the provider's connection and settles what came.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+        stream::unfold(self, |mut relay| async move { relay.next().await.map(|bytes| (Ok(bytes), relay)) })
+    }
+
+    /// The next bytes to send; `None` at the end.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(bytes) = self.take_ready() {
+                return Some(bytes);
+            }
+            if self.is_over {
+                return None;
+            }
+            if let Err(failure) = self.advance().await {
+                return Some(self.break_off(failure).await);
+            }
+        }
+    }
+
+    /// The events of a stream that ended well, where they were kept.
+    pub fn kept(&mut self) -> Option<Vec<Event>> {
+        self.kept.take().filter(|_| self.ended_well)
+    }
+
+    /// All that is ready, in one piece: what came together goes together.
+    fn take_ready(&mut self) -> Option<Bytes> {
+        let first = self.ready.pop_front()?;
+        if self.ready.is_empty() {
+            return Some(first);
+        }
+        let mut all = BytesMut::from(&first[..]);
+        self.ready.drain(..).for_each(|bytes| all.extend_from_slice(&bytes));
+        Some(all.freeze())
+    }
+
+    /// Reads on until something is ready or the stream is over.
+    async fn advance(&mut self) -> Result<(), Failure> {
+        while let Some(event) = self.event()? {
+            match self.take(&event) {
+                None => {}
+                Some(Ending::Failed(failure)) => return Err(failure),
+                Some(Ending::Done(last)) => {
+                    self.settle_well(last).await;
+                    return Ok(());
+                }
+            }
+        }
+        if !self.ready.is_empty() {
+            return Ok(());
+        }
+        let Some(answer) = &mut self.answer else { return Err(torn()) };
+        let closing = self.parts.closing.cancelled();
+        let piece = tokio::select! {
+            biased;
+            piece = answer.piece() => piece?,
+            () = closing => return Err(Failure::Protocol("the gateway is shutting down".to_owned())),
+        };
+        self.decoder.push(piece.ok_or_else(torn)?);
+        Ok(())
+    }
+
+    fn event(&mut self) -> Result<Option<Event>, Failure> {
+        match self.first.take() {
+            Some(first) => Ok(Some(first)),
+            None => self.decoder.event().map_err(|error| Failure::Protocol(error.to_string())),
+        }
+    }
+
+    /// Takes one event in; tells if it is the end.
+    fn take(&mut self, event: &Event) -> Option<Ending> {
+        match self.listener.hear(event) {
+            Chunk::Pass(bytes) => self.ready.push_back(bytes),
+            Chunk::Drop => {}
+            Chunk::Done(bytes) => return Some(Ending::Done(bytes)),
+            Chunk::Failed(data) => return Some(Ending::Failed(told(&data))),
+        }
+        self.keep(event);
+        self.meter.estimate_output(self.listener.estimated_output());
+        None
+    }
+
+    fn keep(&mut self, event: &Event) {
+        self.kept_bytes += event.raw().len();
+        if self.kept_bytes > MOST_KEPT {
+            self.kept = None;
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.push(event.clone());
+        }
+    }
+
+    async fn settle_well(&mut self, last: Bytes) {
+        self.is_over = true;
+        let estimated = Usage {
+            input: self.input_tokens,
+            output: self.listener.estimated_output(),
+            estimated: true,
+            ..Usage::default()
+        };
+        let usage = self.listener.usage().unwrap_or(estimated);
+        self.meter.attempt_ends(&Ended::well(usage));
+        self.spent = Spent { usage: Some(usage), cost: self.meter.cost() };
+        match self.meter.finish(Status::Ok, 200, None).await {
+            Ok(()) => {
+                self.ended_well = self.listener.finished();
+                self.ready.push_back(last);
+            }
+            Err(error) => self.ready.push_back(openai_chat::error_event(&error)),
+        }
+        self.let_go();
+    }
+
+    /// Gives the connection back: at once if the answer's end is there, else in the background.
+    fn let_go(&mut self) {
+        let Some(mut answer) = self.answer.take() else { return };
+        if !matches!(answer.piece().now_or_never(), Some(Ok(None) | Err(_))) {
+            self.parts.tasks.spawn(drain(answer));
+        }
+    }
+
+    /// Ends a stream that failed after it began: no retry, its row, and an error event in the caller's dialect.
+    async fn break_off(&mut self, failure: Failure) -> Bytes {
+        self.is_over = true;
+        self.answer = None;
+        let fault = crate::routing::Fault::Failed;
+        self.parts.health.failed(&self.target, fault, now(), rand::random());
+        let code = failure.code();
+        let usage = self.listener.usage().or(self.meter.estimate());
+        self.meter.attempt_ends(&Ended {
+            status: Status::Error,
+            http_status: Some(200),
+            error: Some(code),
+            retryable: false,
+            usage,
+        });
+        let settled = self.meter.finish(Status::Error, 200, Some(code.text())).await;
+        let error = settled.err().unwrap_or_else(|| failure.into_error(&self.target.name));
+        openai_chat::error_event(&error)
+    }
+}
+
+enum Ending {
+    Done(Bytes),
+    Failed(Failure),
+}
+
+fn torn() -> Failure {
+    Failure::Protocol("the stream ended without its last event".to_owned())
+}
+
+/// The failure that a provider reports in the middle of a stream.
+fn told(data: &[u8]) -> Failure {
+    let fields: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
+    let message = fields.pointer("/error/message").and_then(|message| message.as_str()).unwrap_or("it sent an error");
+    Failure::Server { status: 200, message: message.chars().take(500).collect() }
+}

@@ -1,0 +1,105 @@
+//! Whose request it is, and what that key may do.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+
+use super::error::Refusal;
+use crate::app::App;
+use crate::chat::{Code, Error};
+use crate::keys::{Role, VirtualKey};
+use crate::types::{Timestamp, now};
+
+/// The key that the headers carry.
+///
+/// # Errors
+/// 401 where there is none, or it is not good.
+pub fn key_of(app: &App, headers: &HeaderMap, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
+    let token = token(headers)?;
+    app.keys().authenticate(token, now).map_err(Error::from)
+}
+
+/// The token in `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`.
+fn token(headers: &HeaderMap) -> Result<&str, Error> {
+    let refused = |message: &str| Error::new(Code::InvalidApiKey, message);
+    if headers.get_all(AUTHORIZATION).iter().count() > 1 {
+        return Err(refused("the header Authorization stands twice"));
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let bearer = text("authorization").and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let token = bearer.or_else(|| text("x-api-key")).or_else(|| text("x-goog-api-key"));
+    match token {
+        Some(token) if !token.is_empty() && token.len() <= 512 => Ok(token),
+        _ => Err(refused("no API key: send Authorization: Bearer fk-…, x-api-key or x-goog-api-key")),
+    }
+}
+
+/// Refuses a key whose role is only to look or to edit prompts.
+///
+/// # Errors
+/// 403 for such a key.
+pub fn need_data_plane(key: &VirtualKey) -> Result<(), Error> {
+    match key.role {
+        Role::App | Role::Admin => Ok(()),
+        Role::Viewer | Role::Editor => Err(forbidden("this key's role may not call models; use a key with the role app")),
+    }
+}
+
+fn forbidden(message: &str) -> Error {
+    Error::new(Code::Forbidden, message)
+}
+
+/// A key that may look: viewer, editor or admin.
+pub struct Viewer(pub Arc<VirtualKey>);
+
+/// A key that may change prompts: editor or admin.
+pub struct Editor(pub Arc<VirtualKey>);
+
+/// A key that may change everything.
+pub struct Admin(pub Arc<VirtualKey>);
+
+/// Any good key.
+pub struct Anyone(pub Arc<VirtualKey>);
+
+fn need(app: &App, parts: &Parts, role: Role) -> Result<Arc<VirtualKey>, Refusal> {
+    let key = key_of(app, &parts.headers, now())?;
+    if key.allows(role) { Ok(key) } else { Err(Refusal(forbidden(&format!("this needs a key with the role {role}")))) }
+}
+
+impl FromRequestParts<App> for Viewer {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        need(app, parts, Role::Viewer).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Editor {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        need(app, parts, Role::Editor).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        need(app, parts, Role::Admin).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Anyone {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        Ok(Self(key_of(app, &parts.headers, now())?))
+    }
+}

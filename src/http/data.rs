@@ -1,0 +1,222 @@
+//! The data plane: a request is admitted, handed to the gateway, and its reply is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::{Instant, timeout};
+
+use super::auth;
+use super::error::{REQUEST_ID, Refusal, SHOULD_RETRY, seconds};
+use crate::app::App;
+use crate::cache::Directive;
+use crate::chat::{Code, Error};
+use crate::gateway::{self, Api, Ask, Head, Reply};
+use crate::keys::Window;
+use crate::types::{RequestId, now, parse_duration};
+
+/// How long a caller may take to send its body.
+const BODY_LIMIT: Duration = Duration::from_secs(60);
+
+/// The most tags of a request.
+const MAX_TAGS: usize = 32;
+
+/// `POST /v1/chat/completions`.
+pub async fn chat(State(app): State<App>, request: Request) -> Response {
+    serve(app, Api::Chat, request).await
+}
+
+/// `POST /v1/embeddings`.
+pub async fn embeddings(State(app): State<App>, request: Request) -> Response {
+    serve(app, Api::Embeddings, request).await
+}
+
+async fn serve(app: App, api: Api, request: Request) -> Response {
+    let id = RequestId::new();
+    match admit(&app, id, api, request).await {
+        Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref()),
+        Err(error) => {
+            app.metrics().saw_refusal(api.name());
+            Refusal(error).answer(id)
+        }
+    }
+}
+
+/// Checks the key, its limits and the body's size, and reads what the headers say.
+pub async fn admit(app: &App, id: RequestId, api: Api, request: Request) -> Result<(Ask, Option<Window>), Error> {
+    let (started, started_at) = (Instant::now(), now());
+    let (parts, body) = request.into_parts();
+    let key = auth::key_of(app, &parts.headers, started_at)?;
+    auth::need_data_plane(&key)?;
+    let window = app.keys().admit(&key, started_at)?;
+    let text = |name: &'static str| header_text(&parts.headers, name);
+    let mut ask = Ask {
+        id,
+        started,
+        started_at,
+        api,
+        body: Bytes::new(),
+        tags: read_tags(text("x-fulcrum-tags")?)?,
+        session: text("x-fulcrum-session")?.map(Arc::from),
+        user: text("x-fulcrum-user")?.map(Arc::from),
+        cache: Directive::read(text("x-fulcrum-cache")?, text("cache-control")?)?,
+        timeout: text("x-fulcrum-timeout")?.map(read_timeout).transpose()?,
+        key,
+        headers: HeaderMap::new(),
+    };
+    ask.body = read_body(&parts.headers, body, app.max_body()).await?;
+    ask.headers = parts.headers;
+    Ok((ask, window))
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Error> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if text.len() <= 4_096 => Ok(Some(text)),
+        _ => Err(Error::field(name, format!("the header {name} must be plain text of at most 4096 characters"))),
+    }
+}
+
+fn read_timeout(text: &str) -> Result<Duration, Error> {
+    let limit = parse_duration(text).filter(|limit| !limit.is_zero());
+    limit.ok_or_else(|| Error::field("x-fulcrum-timeout", "x-fulcrum-timeout must be a duration such as 500ms or 20s"))
+}
+
+fn read_tags(text: Option<&str>) -> Result<Vec<(Arc<str>, Arc<str>)>, Error> {
+    let bad = |message: &str| Error::field("x-fulcrum-tags", message);
+    let mut tags: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+    for pair in text.unwrap_or_default().split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or_else(|| bad("x-fulcrum-tags must be a=b,c=d"))?;
+        let (name, value) = (name.trim(), value.trim());
+        if name.is_empty() || name.len() > 64 || value.len() > 256 {
+            return Err(bad("a tag's name has 1 to 64 characters, its value at most 256"));
+        }
+        if tags.iter().any(|(known, _)| &**known == name) {
+            return Err(bad("a tag's name may stand once"));
+        }
+        tags.push((name.into(), value.into()));
+    }
+    if tags.len() > MAX_TAGS {
+        return Err(bad("a request has at most 32 tags"));
+    }
+    Ok(tags)
+}
+
+/// Reads a JSON body of at most `limit` bytes.
+pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
+    let kind = headers.get(CONTENT_TYPE).map_or(&b"application/json"[..], HeaderValue::as_bytes);
+    if !kind.to_ascii_lowercase().starts_with(b"application/json") {
+        return Err(Error::new(Code::UnsupportedMediaType, "the body must be JSON: send content-type: application/json"));
+    }
+    if headers.contains_key(http::header::CONTENT_ENCODING) {
+        return Err(Error::new(Code::UnsupportedMediaType, "a compressed body is not read: send it without content-encoding"));
+    }
+    let too_large = || Error::new(Code::RequestTooLarge, format!("the body is larger than the {limit} bytes allowed"));
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let read = timeout(BODY_LIMIT, Limited::new(body, limit).collect()).await;
+    let read = read.map_err(|_| Error::new(Code::RequestTimeout, "the body did not arrive in time"))?;
+    match read {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(Error::new(Code::InvalidRequest, format!("the body broke off: {error}"))),
+    }
+}
+
+fn respond(reply: Reply, window: Option<&Window>) -> Response {
+    let Reply { head, body } = reply;
+    let (kind, body) = match body {
+        gateway::Body::Whole(bytes) => ("application/json", Body::from(bytes)),
+        gateway::Body::Events(bytes) => ("text/event-stream", Body::from(bytes)),
+        gateway::Body::Stream(events) => ("text/event-stream", Body::from_stream(events)),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.reserve(16);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if kind == "text/event-stream" {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    put_head(headers, &head);
+    if let Some(window) = window {
+        put_window(headers, window);
+    }
+    response
+}
+
+fn put_head(headers: &mut HeaderMap, head: &Head) {
+    let mut put = |name: &'static str, text: &str| {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    if let Some(model) = &head.model {
+        put("x-fulcrum-model", model);
+    }
+    if let Some(route) = &head.route {
+        put("x-fulcrum-route", route);
+    }
+    if let Some((name, version)) = &head.prompt {
+        put("x-fulcrum-prompt", &format!("{name}@{version}"));
+    }
+    if let Some(cache) = head.cache {
+        put("x-fulcrum-cache", cache);
+    }
+    if let Some(cost) = head.cost {
+        put("x-fulcrum-cost-usd", &cost.to_string());
+    }
+    if head.attempts > 0 {
+        headers.insert(HeaderName::from_static("x-fulcrum-attempts"), HeaderValue::from(head.attempts));
+    }
+    if let Ok(id) = HeaderValue::from_str(head.id.text().as_str()) {
+        headers.insert(REQUEST_ID.clone(), id);
+    }
+    if let Some(age) = head.age {
+        headers.insert(AGE, HeaderValue::from(age.as_secs()));
+    }
+    if let Some(wait) = head.retry_after {
+        headers.insert(RETRY_AFTER, seconds(wait));
+    }
+    if head.retried {
+        headers.insert(SHOULD_RETRY.clone(), HeaderValue::from_static("false"));
+    }
+}
+
+fn put_window(headers: &mut HeaderMap, window: &Window) {
+    headers.insert(HeaderName::from_static("x-ratelimit-limit-requests"), HeaderValue::from(window.limit));
+    headers.insert(HeaderName::from_static("x-ratelimit-remaining-requests"), HeaderValue::from(window.remaining));
+    if let Ok(reset) = HeaderValue::from_str(&format!("{}ms", window.reset.as_millis())) {
+        headers.insert(HeaderName::from_static("x-ratelimit-reset-requests"), reset);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_read_within_bounds() {
+        let tags = read_tags(Some("team=search, env = prod ,")).unwrap();
+        assert_eq!(tags.iter().map(|(name, value)| format!("{name}:{value}")).collect::<Vec<_>>(), ["team:search", "env:prod"]);
+        for text in ["x", "=1", "a=1,a=2", &format!("{}=1", "a".repeat(65)), &format!("a={}", "b".repeat(257))] {
+            assert_eq!(read_tags(Some(text)).unwrap_err().status(), 400, "{text}");
+        }
+        let many: Vec<String> = (0..33).map(|n| format!("t{n}=x")).collect();
+        assert!(read_tags(Some(&many.join(","))).is_err());
+    }
+
+    #[test]
+    fn a_timeout_has_a_unit() {
+        assert_eq!(read_timeout("20s"), Ok(Duration::from_secs(20)));
+        assert!(read_timeout("20").is_err() && read_timeout("0s").is_err());
+    }
+}

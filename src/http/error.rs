@@ -1,0 +1,64 @@
+//! Errors as answers.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::chat::{Code, Error};
+use crate::types::RequestId;
+use crate::wire::openai_chat;
+
+/// The header that names the request.
+pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-fulcrum-request-id");
+
+/// The header that tells an SDK not to retry.
+pub static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// An error that ends a request of the admin API, or one that was not admitted.
+#[derive(Debug)]
+pub struct Refusal(pub Error);
+
+impl<E: Into<Error>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl Refusal {
+    /// A 404 for what is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self(Error::new(Code::NotFound, message))
+    }
+
+    /// The answer to the request `id`.
+    pub fn answer(&self, id: RequestId) -> Response {
+        let Self(error) = self;
+        let mut response = Response::new(Body::from(openai_chat::error_body(error)));
+        *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Ok(id) = HeaderValue::from_str(id.text().as_str()) {
+            headers.insert(REQUEST_ID.clone(), id);
+        }
+        if let Some(wait) = error.retry_after {
+            headers.insert(RETRY_AFTER, seconds(wait));
+        }
+        if error.code == Code::InvalidApiKey {
+            headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.answer(RequestId::new())
+    }
+}
+
+/// A wait in whole seconds, at least one.
+pub fn seconds(wait: std::time::Duration) -> HeaderValue {
+    let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    HeaderValue::from(whole.max(1))
+}

@@ -1,0 +1,24 @@
+//! `POST /v1/explain`: what a request would get.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+
+use super::data;
+use super::error::Refusal;
+use crate::app::App;
+use crate::gateway::Api;
+use crate::types::RequestId;
+
+/// `POST /v1/explain`.
+pub async fn explain(State(app): State<App>, request: Request) -> Response {
+    let id = RequestId::new();
+    let explained = match data::admit(&app, id, Api::Chat, request).await {
+        Ok((ask, _window)) => app.gateway().explain(ask),
+        Err(error) => Err(error),
+    };
+    match explained {
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(error) => Refusal(error).answer(id),
+    }
+}

@@ -1,0 +1,47 @@
+//! Whether the gateway lives and is ready, its metrics, and what stands nowhere.
+
+use axum::extract::State;
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::{StatusCode, Uri};
+
+use super::auth::Viewer;
+use super::error::Refusal;
+use crate::app::App;
+use crate::chat::{Code, Error};
+
+/// `GET /health/live`: the process answers.
+pub async fn live() -> Response {
+    answer(StatusCode::OK, r#"{"status":"ok"}"#)
+}
+
+/// `GET /health/ready`: new requests are welcome.
+pub async fn ready(State(app): State<App>) -> Response {
+    if app.is_ready() {
+        return answer(StatusCode::OK, r#"{"status":"ok"}"#);
+    }
+    answer(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"unavailable"}"#)
+}
+
+/// `GET /metrics`.
+pub async fn metrics(State(app): State<App>, _viewer: Viewer) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, kind)], app.metrics().text()).into_response()
+}
+
+/// What stands nowhere.
+pub async fn nothing_here(method: Method, uri: Uri) -> Refusal {
+    let path: String = uri.path().chars().take(200).collect();
+    Refusal::not_found(format!("there is no {method} {path}"))
+}
+
+/// What stands there for another method.
+pub async fn wrong_method(method: Method, uri: Uri) -> Refusal {
+    let path: String = uri.path().chars().take(200).collect();
+    Refusal(Error::new(Code::MethodNotAllowed, format!("{path} does not take {method}")))
+}
+
+fn answer(status: StatusCode, body: &'static str) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+}
