@@ -1,1 +1,242 @@
-//! To be.
+//! Exact answers kept in memory: stored under their key, and shared while they are still coming.
+
+mod directive;
+mod entry;
+mod flight;
+mod key;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use moka::ops::compute::Op;
+
+use self::flight::{Flights, Place};
+use crate::types::{PromptName, Timestamp};
+
+pub use self::directive::{BadDirective, Directive};
+pub use self::entry::{Entry, Replay};
+pub use self::flight::{Aborted, Follower, Lead, Outcome, Spent};
+pub use self::key::{CacheKey, Keyer, Scope};
+
+/// One answer may take this part of the cache, so that it does not push out all others.
+const LARGEST: u64 = 8;
+
+/// After this part of the cache was written, moka is made to evict: it would otherwise do so late.
+const UNSETTLED: u64 = 16;
+
+/// No answer is kept longer, whatever its ttl says.
+const LONGEST: Duration = Duration::from_secs(400 * 86_400);
+
+/// What a call finds when it joins others of its key.
+pub enum Join<T> {
+    /// An answer that arrived since the caller last looked.
+    Hit(Arc<Entry>),
+    /// Nobody asks yet: the caller does, for all who come.
+    Lead(Lead<T>),
+    /// Somebody asks already.
+    Follow(Follower<T>),
+}
+
+/// Which answers to forget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// All.
+    All,
+    /// Those to a prompt, or to one version of it.
+    Prompt {
+        /// The prompt.
+        name: PromptName,
+        /// Its version; `None` is all.
+        version: Option<u32>,
+    },
+    /// Those of a model: `provider/model`, or a provider's name for it whoever the provider.
+    Model(String),
+    /// Those of a project.
+    Project(String),
+}
+
+impl Purge {
+    fn takes(&self, entry: &Entry) -> bool {
+        match self {
+            Self::All => true,
+            Self::Prompt { name, version } => entry
+                .prompt
+                .as_ref()
+                .is_some_and(|(other, n)| other == name && version.is_none_or(|version| version == *n)),
+            Self::Model(model) => {
+                let whole = model.strip_prefix(&*entry.provider).and_then(|rest| rest.strip_prefix('/'));
+                *model == *entry.model || whole == Some(&*entry.model)
+            }
+            Self::Project(project) => *project == *entry.project,
+        }
+    }
+}
+
+/// Counts since the start, and what is held now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Answers given from the cache.
+    pub hits: u64,
+    /// Look-ups without one. A call that looks, then joins, is one look-up.
+    pub misses: u64,
+    /// Answers stored.
+    pub stored: u64,
+    /// Answers held now.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Flights under way.
+    pub flights: u64,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    stored: AtomicU64,
+    unsettled: AtomicU64,
+}
+
+/// The cache. `T` is what a flight tells of an answer before its first byte.
+pub struct Cache<T = ()> {
+    max_bytes: u64,
+    stored: moka::sync::Cache<CacheKey, Arc<Entry>>,
+    flights: Arc<Flights<T>>,
+    counts: Counts,
+}
+
+impl<T> Cache<T> {
+    /// A cache of at most this many bytes; 0 stores nothing, and flights are shared all the same.
+    #[must_use]
+    pub fn new(max_bytes: u64) -> Self {
+        let stored = moka::sync::Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|_, entry: &Arc<Entry>| u32::try_from(entry.weight()).unwrap_or(u32::MAX))
+            .expire_after(Lapse)
+            .build();
+        Self { max_bytes, stored, flights: Arc::default(), counts: Counts::default() }
+    }
+
+    /// The answer stored under `key`, unless it is past its time or older than `max_age`.
+    #[must_use]
+    pub fn get(&self, key: &CacheKey, now: Timestamp, max_age: Option<Duration>) -> Option<Arc<Entry>> {
+        let found = self.find(key, now, max_age);
+        let count = if found.is_some() { &self.counts.hits } else { &self.counts.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// Stores an answer; only a whole one that ended well may be. `false` where it is too large to be kept, which
+    /// is an eighth of the cache.
+    pub fn put(&self, key: CacheKey, entry: Entry) -> bool {
+        // A slice would keep all of the buffer that it was read into.
+        let entry = Entry { body: Bytes::copy_from_slice(&entry.body), ..entry };
+        let weight = entry.weight();
+        if weight > self.max_bytes / LARGEST || entry.ttl.is_zero() {
+            return false;
+        }
+        self.stored.insert(key, Arc::new(entry));
+        self.counts.stored.fetch_add(1, Ordering::Relaxed);
+        self.settle(weight);
+        true
+    }
+
+    /// The other form of a stored answer, made once with `make` and weighed from then on.
+    pub fn replay(&self, key: CacheKey, entry: &Arc<Entry>, make: impl FnOnce() -> Bytes) -> Bytes {
+        let mut made = false;
+        let bytes = entry.replay.0.get_or_init(|| {
+            made = true;
+            Bytes::copy_from_slice(&make())
+        });
+        if made {
+            // Put in again, since moka weighs on writing; unless it was purged or replaced in the meantime.
+            let _result = self.stored.entry(key).and_compute_with(|held| match held {
+                Some(held) if Arc::ptr_eq(held.value(), entry) => Op::Put(entry.clone()),
+                _ => Op::Nop,
+            });
+            self.settle(bytes.len() as u64);
+        }
+        bytes.clone()
+    }
+
+    /// Forgets what `purge` names, and tells how many that were. None of them is given after it returns.
+    pub fn purge(&self, purge: &Purge) -> u64 {
+        let mut forgotten = 0;
+        for (key, entry) in &self.stored {
+            if purge.takes(&entry) {
+                self.stored.invalidate(&*key);
+                forgotten += 1;
+            }
+        }
+        self.stored.run_pending_tasks();
+        forgotten
+    }
+
+    /// Joins the calls of this key, after a [`Cache::get`] that found nothing.
+    ///
+    /// A lead that stores its answer does so before it finishes its flight; then of any number of equal calls at
+    /// once, one goes out. `max_age` is for an answer that arrived since; following a flight is always fresh.
+    pub fn join(&self, key: CacheKey, now: Timestamp, max_age: Option<Duration>) -> Join<T> {
+        match self.flights.join(key, || self.find(&key, now, max_age)) {
+            Place::Lead(lead) => Join::Lead(lead),
+            Place::Follow(follower) => Join::Follow(follower),
+            Place::Landed(entry) => {
+                self.counts.misses.fetch_sub(1, Ordering::Relaxed);
+                self.counts.hits.fetch_add(1, Ordering::Relaxed);
+                Join::Hit(entry)
+            }
+        }
+    }
+
+    /// Counts, and what is held now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stored.run_pending_tasks();
+        Stats {
+            hits: self.counts.hits.load(Ordering::Relaxed),
+            misses: self.counts.misses.load(Ordering::Relaxed),
+            stored: self.counts.stored.load(Ordering::Relaxed),
+            entries: self.stored.entry_count(),
+            bytes: self.stored.weighted_size(),
+            flights: self.flights.len() as u64,
+        }
+    }
+
+    fn find(&self, key: &CacheKey, now: Timestamp, max_age: Option<Duration>) -> Option<Arc<Entry>> {
+        self.stored.get(key).filter(|entry| entry.is_fresh(now, max_age))
+    }
+
+    /// Has moka evict where much was written since it last did.
+    fn settle(&self, written: u64) {
+        let unsettled = self.counts.unsettled.fetch_add(written, Ordering::Relaxed) + written;
+        if unsettled > self.max_bytes / UNSETTLED {
+            self.counts.unsettled.store(0, Ordering::Relaxed);
+            self.stored.run_pending_tasks();
+        }
+    }
+}
+
+/// Frees an answer's memory at the end of its time, by moka's own clock. What may be given is decided by
+/// [`Entry::is_fresh`], by the time a call is told.
+struct Lapse;
+
+impl moka::Expiry<CacheKey, Arc<Entry>> for Lapse {
+    fn expire_after_create(&self, _: &CacheKey, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
+        Some(entry.ttl.min(LONGEST))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &CacheKey,
+        entry: &Arc<Entry>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.ttl.min(LONGEST))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,280 @@
-//! To be.
+//! Virtual keys: who calls, for which project, what they may do and how often.
+
+mod change;
+mod error;
+mod key;
+mod known;
+mod limit;
+mod store;
+mod token;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use self::known::Known;
+use self::store::{Change, Row};
+use self::token::Hash;
+use crate::db::Db;
+use crate::types::{Secret, Timestamp};
+
+pub use self::change::{KeyPatch, NewKey};
+pub use self::error::Error;
+pub use self::key::{Role, VirtualKey};
+pub use self::limit::{Throttled, Window};
+pub use self::store::Project;
+
+/// A rotated secret may open this much longer at most.
+const LONGEST_GRACE: Duration = Duration::from_secs(30 * 86_400);
+
+/// Limits of keys that set none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests a minute; `None` is no limit.
+    pub requests_per_minute: Option<NonZeroU32>,
+}
+
+/// All keys: in memory for the data plane, in the database for good.
+pub struct Keys {
+    db: Db,
+    known: ArcSwap<Known>,
+    /// The default limit; 0 is none.
+    per_minute: AtomicU32,
+    /// Held while the database is read again, so that an older reading never replaces a newer one.
+    reading: Mutex<()>,
+}
+
+impl Keys {
+    /// Reads the keys, and makes an admin key where none works.
+    ///
+    /// `admin_from_env` becomes an admin key the first time it is seen, and replaces the one that an earlier value
+    /// made; without it, and without any admin key, one is made and returned, to be shown once.
+    ///
+    /// # Errors
+    /// [`Error::WeakAdminKey`] where the given key is guessable, [`Error::Database`] where the database fails.
+    pub async fn open(
+        db: Db,
+        admin_from_env: Option<Secret>,
+        defaults: Limits,
+        now: Timestamp,
+    ) -> Result<(Self, Option<Secret>), Error> {
+        let made = ensure_admin(&db, admin_from_env.as_ref(), now).await?;
+        let keys = Self { db, known: ArcSwap::default(), per_minute: AtomicU32::new(0), reading: Mutex::new(()) };
+        keys.set_defaults(defaults);
+        keys.read_again().await?;
+        Ok((keys, made))
+    }
+
+    /// Takes other limits for keys that set none, from now on.
+    pub fn set_defaults(&self, defaults: Limits) {
+        let per_minute = defaults.requests_per_minute.map_or(0, NonZeroU32::get);
+        self.per_minute.store(per_minute, Ordering::Relaxed);
+    }
+
+    /// Takes in what another process changed. One small query where nothing did.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; the keys known before stay.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        let revision = self.db.revision("keys").await.map_err(crate::db::Error::Sql)?;
+        if revision == self.known.load().revision {
+            return Ok(());
+        }
+        self.read_again().await
+    }
+
+    /// The key with this text: from memory, in about a microsecond.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Unknown`], and to who knows the secret [`Error::Expired`] and
+    /// [`Error::Revoked`].
+    pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
+        self.known.load().find(token, now).cloned()
+    }
+
+    /// Counts one request of the key. `None` where neither the key nor the configuration sets a limit.
+    ///
+    /// # Errors
+    /// [`Throttled`] with the time until the next is admitted; a refused request is not counted.
+    pub fn admit(&self, key: &VirtualKey, now: Timestamp) -> Result<Option<Window>, Throttled> {
+        let default = NonZeroU32::new(self.per_minute.load(Ordering::Relaxed));
+        let Some(limit) = key.requests_per_minute.or(default) else {
+            return Ok(None);
+        };
+        key.limiter.take(limit, now).map(Some)
+    }
+
+    /// All keys, revoked ones too, oldest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<VirtualKey>> {
+        let mut keys: Vec<_> = self.known.load().all().cloned().collect();
+        keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        keys
+    }
+
+    /// The key with this id.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`].
+    pub fn get(&self, id: &str) -> Result<Arc<VirtualKey>, Error> {
+        self.known.load().get(id).cloned().ok_or_else(|| no_such(id))
+    }
+
+    /// Makes a key, and its project where that is new. The secret is told only here.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where a value is out of bounds, [`Error::Database`].
+    pub async fn create(&self, new: NewKey, now: Timestamp) -> Result<(Arc<VirtualKey>, Secret), Error> {
+        let id = token::new_id();
+        let key = new.build(&id, now)?;
+        let secret = token::new_token(&id);
+        let row = Row { key, hash: Hash::of(secret.expose()), old: None, env: None };
+        let mut change = Change::begin(&self.db).await?;
+        change.add_project(&row.key.project, now).await?;
+        change.save(&row).await?;
+        change.commit().await?;
+        self.read_again().await?;
+        Ok((self.get(&id)?, secret))
+    }
+
+    /// Changes a key.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`], [`Error::AlreadyRevoked`], [`Error::Invalid`], [`Error::LastAdmin`],
+    /// [`Error::Database`].
+    pub async fn patch(&self, id: &str, patch: KeyPatch, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
+        self.change(id, |row| patch.apply(&mut row.key, now)).await
+    }
+
+    /// Takes a key back, at once and for good. Revoking it again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`], [`Error::LastAdmin`], [`Error::Database`].
+    pub async fn revoke(&self, id: &str, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
+        let revoked = self.change(id, |row| {
+            row.key.revoked_at = Some(now);
+            row.old = None;
+            Ok(())
+        });
+        match revoked.await {
+            Err(Error::AlreadyRevoked(_)) => {
+                self.read_again().await?;
+                self.get(id)
+            }
+            other => other,
+        }
+    }
+
+    /// Gives a key a new secret, told only here. The old one stops at once, or after `grace`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`], [`Error::AlreadyRevoked`], [`Error::Invalid`] where `grace` is over 30 days,
+    /// [`Error::Database`].
+    pub async fn rotate(
+        &self,
+        id: &str,
+        grace: Option<Duration>,
+        now: Timestamp,
+    ) -> Result<(Arc<VirtualKey>, Secret), Error> {
+        if grace.is_some_and(|grace| grace > LONGEST_GRACE) {
+            return Err(Error::Invalid { field: "grace", problem: "must be at most 30d".to_owned() });
+        }
+        let secret = token::new_token(id);
+        let hash = Hash::of(secret.expose());
+        let rotated = self.change(id, |row| {
+            row.old = grace.map(|grace| (row.hash, now.plus(grace)));
+            row.hash = hash;
+            Ok(())
+        });
+        Ok((rotated.await?, secret))
+    }
+
+    /// All projects by name.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn projects(&self) -> Result<Vec<Project>, Error> {
+        Ok(store::projects(&self.db).await?)
+    }
+
+    /// Makes a project; one that stands already stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the name has not its form, [`Error::Database`].
+    pub async fn add_project(&self, name: &str, now: Timestamp) -> Result<(), Error> {
+        let name = change::project_name(name)?;
+        let mut change = Change::begin(&self.db).await?;
+        change.add_project(&name, now).await?;
+        Ok(change.commit().await?)
+    }
+
+    /// Changes one row, unless that would leave no lasting admin key.
+    async fn change(
+        &self,
+        id: &str,
+        apply: impl FnOnce(&mut Row) -> Result<(), Error>,
+    ) -> Result<Arc<VirtualKey>, Error> {
+        let mut change = Change::begin(&self.db).await?;
+        let mut row = change.find(id).await?.ok_or_else(|| no_such(id))?;
+        if row.key.revoked_at.is_some() {
+            return Err(Error::AlreadyRevoked(row.key.id.to_string()));
+        }
+        let was_lasting = row.key.is_lasting_admin();
+        apply(&mut row)?;
+        change.save(&row).await?;
+        if was_lasting && change.lasting_admins().await? == 0 {
+            return Err(Error::LastAdmin);
+        }
+        change.commit().await?;
+        self.read_again().await?;
+        self.get(id)
+    }
+
+    async fn read_again(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.reading.lock().await;
+        let (revision, rows) = store::load(&self.db).await?;
+        let known = Known::new(revision, rows, &self.known.load());
+        self.known.store(Arc::new(known));
+        Ok(())
+    }
+}
+
+/// Makes the admin key of the first start, or that of a new `FULCRUM_ADMIN_KEY`.
+async fn ensure_admin(db: &Db, given: Option<&Secret>, now: Timestamp) -> Result<Option<Secret>, Error> {
+    given.map_or(Ok(()), token::check_strength)?;
+    let mut change = Change::begin(db).await?;
+    if let Some(given) = given {
+        let hash = Hash::of(given.expose());
+        if !change.was_seen(&hash).await? {
+            change.revoke_chosen(now).await?;
+            add_admin(change, &token::new_id(), hash, Some(hash), now).await?;
+            return Ok(None);
+        }
+    }
+    if change.lasting_admins().await? > 0 {
+        return Ok(None);
+    }
+    let id = token::new_id();
+    let secret = token::new_token(&id);
+    add_admin(change, &id, Hash::of(secret.expose()), None, now).await?;
+    Ok(Some(secret))
+}
+
+async fn add_admin(mut change: Change, id: &str, hash: Hash, env: Option<Hash>, now: Timestamp) -> Result<(), Error> {
+    let new = NewKey { role: Role::Admin, ..NewKey::named("admin") };
+    let row = Row { key: new.build(id, now)?, hash, old: None, env };
+    change.add_project(&row.key.project, now).await?;
+    change.save(&row).await?;
+    Ok(change.commit().await?)
+}
+
+fn no_such(id: &str) -> Error {
+    Error::NoSuchKey(id.chars().take(80).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! One stored answer.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::chat::Usage;
+use crate::types::{Nanos, PromptName, Timestamp};
+
+/// A whole answer that ended well, in the one form it is stored in, with what a report needs to know of it.
+#[derive(Debug)]
+pub struct Entry {
+    /// The answer: canonical JSON.
+    pub body: Bytes,
+    /// What it took.
+    pub usage: Option<Usage>,
+    /// What it cost, so what a hit saves.
+    pub cost: Option<Nanos>,
+    /// When it was stored.
+    pub stored_at: Timestamp,
+    /// How long it may be given again.
+    pub ttl: Duration,
+    /// The project that asked for it.
+    pub project: Arc<str>,
+    /// The provider that gave it.
+    pub provider: Arc<str>,
+    /// The provider's name of the model.
+    pub model: Arc<str>,
+    /// The prompt it answers.
+    pub prompt: Option<(PromptName, u32)>,
+    /// The answer as a stream; begin with the default, [`super::Cache::replay`] fills it.
+    pub replay: Replay,
+}
+
+/// A stored answer's other form, made when first asked for.
+#[derive(Debug, Default)]
+pub struct Replay(pub(super) OnceLock<Bytes>);
+
+impl Entry {
+    /// How old the answer is: the `age` header.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Duration {
+        now - self.stored_at
+    }
+
+    /// Whether it may be given now, to who wants none older than `max_age`.
+    pub(super) fn is_fresh(&self, now: Timestamp, max_age: Option<Duration>) -> bool {
+        let age = self.age(now);
+        age < self.ttl && max_age.is_none_or(|most| age <= most && !most.is_zero())
+    }
+
+    /// The bytes it holds: both forms, its own fields, and what the map around it needs.
+    pub(super) fn weight(&self) -> u64 {
+        /// Key, hash table slot, timers and queue nodes of moka, measured and rounded up.
+        const AROUND: usize = 400;
+        let replay = self.replay.0.get().map_or(0, Bytes::len);
+        (size_of::<Self>() + AROUND + self.body.len() + replay) as u64
+    }
+}

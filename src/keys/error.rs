@@ -1,0 +1,69 @@
+//! What can go wrong with keys, and what a caller is told.
+
+use super::limit::Throttled;
+use crate::chat::{self, Code};
+use crate::db;
+use crate::types::Timestamp;
+
+/// Why a key is refused, or was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text cannot be a key: its form or its check part is wrong. Nothing was looked up.
+    #[error("This is not a Fulcrum key (fk-…), or it was mistyped or cut; send the whole key.")]
+    Malformed,
+    /// No key has this text.
+    #[error("No such key; it may have been rotated.")]
+    Unknown,
+    /// The key was right until then.
+    #[error("This key expired at {0}; ask for a new one.")]
+    Expired(Timestamp),
+    /// The key was taken back.
+    #[error("This key was revoked; ask for a new one.")]
+    Revoked,
+    /// No key has this id.
+    #[error("There is no key with the id `{0}`.")]
+    NoSuchKey(String),
+    /// A value that a key or project cannot have.
+    #[error("`{field}` {problem}.")]
+    Invalid {
+        /// The field at fault.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A change of a key that was revoked.
+    #[error("The key `{0}` was revoked and cannot be changed; make a new one.")]
+    AlreadyRevoked(String),
+    /// A change that would leave nobody in charge.
+    #[error("This is the last admin key that never expires; make another before you revoke, demote or limit this one.")]
+    LastAdmin,
+    /// The operator's own admin key is too easy to guess.
+    #[error("FULCRUM_ADMIN_KEY is refused: {0}")]
+    WeakAdminKey(&'static str),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] db::Error),
+}
+
+impl From<Error> for chat::Error {
+    fn from(error: Error) -> Self {
+        let code = match &error {
+            Error::Malformed | Error::Unknown | Error::Expired(_) | Error::Revoked => Code::InvalidApiKey,
+            Error::NoSuchKey(_) => Code::NotFound,
+            Error::Invalid { field, .. } => return Self::field(*field, error.to_string()),
+            Error::AlreadyRevoked(_) | Error::LastAdmin => Code::Conflict,
+            Error::WeakAdminKey(_) => Code::InvalidRequest,
+            Error::Database(_) => {
+                return Self::new(Code::Internal, "The keys could not be read or written; see the log.");
+            }
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<Throttled> for chat::Error {
+    fn from(throttled: Throttled) -> Self {
+        let message = format!("{throttled}; try again in {:.1} s.", throttled.retry_after.as_secs_f64());
+        Self { retry_after: Some(throttled.retry_after), ..Self::new(Code::RateLimitExceeded, message) }
+    }
+}

@@ -1,0 +1,75 @@
+//! All keys in memory, as they were at one revision of the database.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::store::Row;
+use super::token::{self, Hash};
+use super::{Error, VirtualKey};
+use crate::types::Timestamp;
+
+/// An immutable snapshot, so that no call waits for the database or for a lock.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) revision: i64,
+    by_id: HashMap<Arc<str>, Held>,
+    /// The keys that need not have our form, since an operator chose their text.
+    chosen: Vec<Arc<str>>,
+}
+
+struct Held {
+    key: Arc<VirtualKey>,
+    hash: Hash,
+    old: Option<(Hash, Timestamp)>,
+}
+
+impl Held {
+    fn is_opened_by(&self, hash: &Hash, now: Timestamp) -> bool {
+        let by_old = self.old.as_ref().is_some_and(|(old, until)| old.is(hash) && now < *until);
+        self.hash.is(hash) || by_old
+    }
+}
+
+impl Known {
+    /// The keys of `rows`; those that `before` knew keep the state of their limits.
+    pub(super) fn new(revision: i64, rows: Vec<Row>, before: &Self) -> Self {
+        let mut known = Self { revision, by_id: HashMap::with_capacity(rows.len()), chosen: Vec::new() };
+        for Row { mut key, hash, old, env } in rows {
+            if let Some(held) = before.by_id.get(&key.id) {
+                key.limiter = held.key.limiter.clone();
+            }
+            if env.is_some_and(|env| env.is(&hash) || old.is_some()) {
+                known.chosen.push(key.id.clone());
+            }
+            known.by_id.insert(key.id.clone(), Held { key: Arc::new(key), hash, old });
+        }
+        known
+    }
+
+    /// The key with this text. A text whose check part is wrong is looked up nowhere; where operators chose keys of
+    /// their own, it is compared with these.
+    pub(super) fn find(&self, token: &str, now: Timestamp) -> Result<&Arc<VirtualKey>, Error> {
+        let id = token::id_of(token);
+        if !token::is_possible(token) || (id.is_none() && self.chosen.is_empty()) {
+            return Err(Error::Malformed);
+        }
+        let hash = Hash::of(token);
+        let by_id = id.and_then(|id| self.by_id.get(id)).filter(|held| held.is_opened_by(&hash, now));
+        let Some(held) = by_id.or_else(|| self.chosen(&hash, now)) else {
+            return Err(if id.is_some() { Error::Unknown } else { Error::Malformed });
+        };
+        held.key.check_valid(now).map(|()| &held.key)
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Arc<VirtualKey>> {
+        self.by_id.get(id).map(|held| &held.key)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<VirtualKey>> {
+        self.by_id.values().map(|held| &held.key)
+    }
+
+    fn chosen(&self, hash: &Hash, now: Timestamp) -> Option<&Held> {
+        self.chosen.iter().filter_map(|id| self.by_id.get(id)).find(|held| held.is_opened_by(hash, now))
+    }
+}
