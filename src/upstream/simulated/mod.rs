@@ -1,19 +1,142 @@
-//! The simulated provider.
+//! The simulated provider: an OpenAI-compatible server without a network or a model.
+//!
+//! The same request gets the same answer, in text, usage and latency; what differs in white space or in the order of
+//! fields is the same request. Pace and faults are chosen by parts of the model's name or by the provider's profile
+//! (`traits`). Every answer says that it is simulated: `x-simulated: true`, an id that begins with
+//! `chatcmpl-sim-`, the fingerprint `fp_simulated`.
+
+mod ask;
+mod body;
+mod chat;
+mod dice;
+mod embeddings;
+mod fault;
+mod pattern;
+mod prose;
+mod refusal;
+mod schema;
+mod tokens;
+mod tools;
+mod traits;
+mod words;
+mod write;
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
-use std::pin::Pin;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value, json};
 
-/// stand-in
+pub use body::{Body, Cut, Piece};
+
+use ask::Ask;
+use dice::Dice;
+use fault::{break_events, break_whole};
+use refusal::Refusal;
+use traits::Traits;
+use write::Head;
+
+/// Models that the provider lists; it answers for any other name too.
+pub const MODELS: &[&str] = &[
+    "simulated",
+    "simulated-fast",
+    "simulated-instant",
+    "simulated-slow",
+    "simulated-long",
+    "simulated-reasoning",
+    "simulated-embedding",
+];
+
+/// An answer as a server would send it.
+#[derive(Debug)]
 pub struct Simulated {
-    /// a
+    /// The HTTP status.
     pub status: u16,
-    /// b
-    pub headers: http::HeaderMap,
-    /// c
-    pub body: Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>,
+    /// `content-type`, `x-request-id`, `x-simulated` and, with some faults, `retry-after`.
+    pub headers: HeaderMap,
+    /// How long until status and headers come; [`Duration::MAX`] for never.
+    pub after: Duration,
+    /// What follows them.
+    pub body: Body,
 }
-/// stand-in
-pub fn answer(_path: &str, _body: &[u8], _profile: Option<&str>) -> Simulated {
-    Simulated { status: 500, headers: http::HeaderMap::new(), body: Box::pin(futures_util::stream::empty()) }
+
+impl Simulated {
+    fn json(status: u16, bytes: Bytes, dice: &Dice) -> Self {
+        Self { status, headers: headers("application/json", dice), after: Duration::ZERO, body: Body::whole(bytes) }
+    }
 }
+
+/// Answers one request. `path` is what follows the base URL: `/chat/completions`, `/embeddings`, `/models` or
+/// `/models/NAME`. `profile` is the provider's own, for every model.
+#[must_use]
+pub fn answer(path: &str, body: &[u8], profile: Option<&str>) -> Simulated {
+    if let Some(model) = path.strip_prefix("/models") {
+        return models(model.trim_start_matches('/'));
+    }
+    let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+        return Refusal::not_json().answer(&Dice::of_text("no JSON"));
+    };
+    let dice = Dice::of(&body);
+    answered(path, &body, profile, &dice).unwrap_or_else(|refusal| refusal.answer(&dice))
+}
+
+fn answered(path: &str, body: &Map<String, Value>, profile: Option<&str>, dice: &Dice) -> Result<Simulated, Refusal> {
+    let model = body.get("model").and_then(Value::as_str).filter(|model| !model.is_empty());
+    let model = model.ok_or_else(|| Refusal::missing("model"))?;
+    let traits = Traits::read(model, profile);
+    if let Some(refusal) = traits.fault.and_then(|fault| Refusal::of_fault(fault, dice)) {
+        return Err(refusal);
+    }
+    match path {
+        "/chat/completions" => complete(body, model, traits, dice),
+        "/embeddings" => {
+            let (bytes, tokens) = embeddings::answer(body, model)?;
+            let after = traits.first_token(&mut dice.fork("latency")) / if tokens < 1_000 { 4 } else { 1 };
+            Ok(break_whole(traits.fault, bytes, after, dice))
+        }
+        _ => Err(Refusal::no_route(path)),
+    }
+}
+
+fn complete(body: &Map<String, Value>, model: &str, traits: Traits, dice: &Dice) -> Result<Simulated, Refusal> {
+    let ask = Ask::read(body)?;
+    let (choices, usage) = chat::compose(&ask, traits, dice);
+    let head = Head::new(model, dice);
+    let hidden = u32::try_from(usage.reasoning / ask.n).unwrap_or(u32::MAX);
+    let first = traits.first_token(&mut dice.fork("latency")) + traits.gap() * hidden;
+    if ask.stream {
+        let events = write::events(&head, &ask, &choices, usage, (traits.gap(), dice));
+        return Ok(break_events(traits.fault, events, first, dice));
+    }
+    let longest = choices.iter().map(|choice| choice.tokens).max().unwrap_or(0);
+    let after = first + traits.gap() * u32::try_from(longest).unwrap_or(u32::MAX);
+    Ok(break_whole(traits.fault, write::whole(&head, &ask, &choices, usage, dice), after, dice))
+}
+
+fn models(name: &str) -> Simulated {
+    let entry = |id: &str| json!({"id": id, "object": "model", "created": 1_767_225_600, "owned_by": "simulated"});
+    let dice = Dice::of_text(name);
+    if name.is_empty() {
+        let data: Vec<Value> = MODELS.iter().map(|id| entry(id)).collect();
+        return Simulated::json(200, json!({"object": "list", "data": data}).to_string().into(), &dice);
+    }
+    if !MODELS.contains(&name) {
+        return Refusal::no_model(name).answer(&dice);
+    }
+    Simulated::json(200, entry(name).to_string().into(), &dice)
+}
+
+fn headers(content_type: &'static str, dice: &Dice) -> HeaderMap {
+    let id = format!("req_sim_{:016x}", dice.fork("request id").next());
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(HeaderName::from_static("x-simulated"), HeaderValue::from_static("true"));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests;
