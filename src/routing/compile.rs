@@ -1,0 +1,175 @@
+//! Compiles routes, and finds every mistake in them at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cel::Env;
+
+use super::ask::Needs;
+use super::infer::nearest;
+use super::pick::Weighted;
+use super::plan::{Route, Routes, Target};
+use super::rule::{Rule, environment};
+use super::spec::{Problem, RouteSpec, Said, Spec, StickyBy};
+
+impl Routes {
+    /// Compiles routes and models.
+    ///
+    /// # Errors
+    /// Every mistake: unknown models and providers, rules that cannot be right, private routes that would leave the
+    /// house.
+    pub fn compile(spec: &Spec<'_>) -> Result<Self, Vec<Problem>> {
+        let mut compile = Compile { routes: empty(spec), problems: Vec::new() };
+        compile.models(spec);
+        for route in spec.routes {
+            let route = compile.route(route);
+            compile.routes.routes.extend(route);
+        }
+        compile.names(spec);
+        if compile.problems.is_empty() { Ok(compile.routes) } else { Err(compile.problems) }
+    }
+}
+
+fn empty(spec: &Spec<'_>) -> Routes {
+    let providers = spec.providers.iter().map(|provider| (provider.name.clone(), provider.local)).collect();
+    Routes {
+        env: environment(),
+        routes: Vec::with_capacity(spec.routes.len()),
+        models: HashMap::with_capacity(spec.models.len()),
+        names: Vec::new(),
+        providers,
+        defaults: spec.defaults,
+        needs: Needs::default(),
+    }
+}
+
+struct Compile {
+    routes: Routes,
+    problems: Vec<Problem>,
+}
+
+impl Compile {
+    fn problem(&mut self, at: usize, key: String, problem: String, fix: String) {
+        self.problems.push(Problem { at, key, problem, fix });
+    }
+
+    fn models(&mut self, spec: &Spec<'_>) {
+        for model in spec.models {
+            let Some((provider, local)) = self.routes.providers.get_key_value(model.provider.text.as_str()) else {
+                let fix = self.known_provider(&model.provider.text);
+                let problem = format!("there is no provider `{}`", model.provider.text);
+                self.problem(model.provider.at, format!("{}.provider", model.key), problem, fix);
+                continue;
+            };
+            let id = format!("{provider}/{}", model.model).into();
+            let (provider, name, local) = (provider.clone(), model.name.clone(), *local);
+            let target = Target { provider, model: model.model.clone(), name: name.clone(), id, local };
+            self.routes.models.insert(name, Arc::new(target));
+        }
+    }
+
+    fn known_provider(&self, name: &str) -> String {
+        let known = self.routes.providers.keys().map(|known| &**known);
+        nearest(name, known).map_or_else(
+            || format!("add [providers.{name}], or name another provider"),
+            |near| format!("did you mean `{near}`?"),
+        )
+    }
+
+    fn route(&mut self, spec: &RouteSpec) -> Option<Route> {
+        let before = self.problems.len();
+        let env = self.routes.env.clone();
+        let rule = spec.when.as_ref().and_then(|when| self.rule(when, &format!("{}.when", spec.key), &env));
+        let targets: Vec<Weighted> = spec
+            .targets
+            .iter()
+            .enumerate()
+            .filter_map(|(index, target)| {
+                let key = format!("{}.targets[{index}].model", spec.key);
+                Some(Weighted { target: self.target(spec, &target.model, key)?, weight: target.weight })
+            })
+            .collect();
+        let fallbacks: Vec<Arc<Target>> = spec
+            .fallbacks
+            .iter()
+            .enumerate()
+            .filter_map(|(index, fallback)| self.target(spec, fallback, format!("{}.fallbacks[{index}]", spec.key)))
+            .collect();
+        self.weights(spec, &targets, before);
+        self.routes.needs.user |= spec.sticky_by == StickyBy::User;
+        self.routes.needs.session |= spec.sticky_by == StickyBy::Session;
+        if self.problems.len() > before {
+            return None;
+        }
+        Some(Route {
+            name: spec.name.text.as_str().into(),
+            rule,
+            models: spec.models.iter().map(|model| model.text.as_str().into()).collect(),
+            targets,
+            fallbacks,
+            strategy: spec.strategy,
+            sticky_by: spec.sticky_by,
+            retries: spec.retries.unwrap_or(self.routes.defaults.retries),
+            cache: spec.cache.unwrap_or(self.routes.defaults.cache),
+            local_only: spec.local_only,
+            store_bodies: spec.store_bodies,
+        })
+    }
+
+    fn weights(&mut self, spec: &RouteSpec, targets: &[Weighted], before: usize) {
+        if self.problems.len() > before || targets.is_empty() {
+            return;
+        }
+        if targets.iter().all(|target| target.weight == 0) {
+            let problem = "every target has weight 0, so no call could go anywhere".to_owned();
+            self.problem(spec.name.at, format!("{}.targets", spec.key), problem, "give one a weight".to_owned());
+        }
+    }
+
+    fn rule(&mut self, when: &Said, key: &str, env: &Env) -> Option<Rule> {
+        match Rule::compile(&when.text, env) {
+            Ok(rule) => {
+                rule.note(&mut self.routes.needs);
+                Some(rule)
+            }
+            Err(bad) => {
+                self.problem(when.at + bad.at, key.to_owned(), bad.problem, bad.fix);
+                None
+            }
+        }
+    }
+
+    fn target(&mut self, route: &RouteSpec, model: &Said, key: String) -> Option<Arc<Target>> {
+        let Some(target) = self.routes.target(&model.text) else {
+            let fix = self.known_model(&model.text);
+            self.problem(model.at, key, format!("there is no model `{}`", model.text), fix);
+            return None;
+        };
+        if route.local_only && !target.local {
+            let problem = format!("`{}` would leave the house on a route with local_only = true", target.id);
+            let fix = "use models of providers with local = true only".to_owned();
+            self.problem(model.at, key, problem, fix);
+            return None;
+        }
+        Some(target)
+    }
+
+    fn known_model(&self, name: &str) -> String {
+        let known = self.routes.models.keys().map(|known| &**known);
+        nearest(name, known).map_or_else(
+            || "name one under [models], or provider/model".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        )
+    }
+
+    /// The names in the file's order, each once.
+    fn names(&mut self, spec: &Spec<'_>) {
+        let mut names: Vec<Arc<str>> = spec.models.iter().map(|model| model.name.clone()).collect();
+        for listed in spec.routes.iter().flat_map(|route| &route.models) {
+            if !names.iter().any(|name| **name == *listed.text) {
+                names.push(listed.text.as_str().into());
+            }
+        }
+        self.routes.names = names;
+    }
+}

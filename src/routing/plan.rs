@@ -1,0 +1,279 @@
+//! Chooses the ordered targets of one call.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cel::{Env, ExecutionError};
+use serde::Serialize;
+
+use super::ask::{Ask, Needs};
+use super::breaker::Standing;
+use super::health::Health;
+use super::pick::{self, Weighted};
+use super::rule::Rule;
+use super::spec::{CachePolicy, Defaults, StickyBy, StoreBodies, Strategy};
+use crate::chat;
+use crate::types::Timestamp;
+
+/// One model of one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The provider's name in the configuration.
+    pub provider: Arc<str>,
+    /// What the provider calls the model.
+    pub model: Arc<str>,
+    /// Its name under `[models]`, else `provider/model`.
+    pub name: Arc<str>,
+    /// `provider/model`: what is cooled, logged and shown.
+    pub id: Arc<str>,
+    /// Whether the provider stands inside the house.
+    pub local: bool,
+}
+
+/// All routes and models, compiled.
+pub struct Routes {
+    pub(super) env: Arc<Env>,
+    pub(super) routes: Vec<Route>,
+    pub(super) models: HashMap<Arc<str>, Arc<Target>>,
+    pub(super) names: Vec<Arc<str>>,
+    /// Each provider, and whether it is local.
+    pub(super) providers: HashMap<Arc<str>, bool>,
+    pub(super) defaults: Defaults,
+    pub(super) needs: Needs,
+}
+
+/// One compiled route.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) name: Arc<str>,
+    pub(super) rule: Option<Rule>,
+    pub(super) models: HashSet<Box<str>>,
+    pub(super) targets: Vec<Weighted>,
+    pub(super) fallbacks: Vec<Arc<Target>>,
+    pub(super) strategy: Strategy,
+    pub(super) sticky_by: StickyBy,
+    pub(super) retries: u32,
+    pub(super) cache: CachePolicy,
+    pub(super) local_only: bool,
+    pub(super) store_bodies: Option<StoreBodies>,
+}
+
+/// What a call gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The route that took it; `None` for a direct call.
+    pub route: Option<Arc<str>>,
+    /// Where it goes, in order: those that take calls first, cooling ones last.
+    pub targets: Vec<Arc<Target>>,
+    /// Attempts beyond the first.
+    pub retries: u32,
+    /// Whether and how its answer is cached.
+    pub cache: CachePolicy,
+    /// Whether it must stay with local providers, to be checked again at the socket.
+    pub local_only: bool,
+    /// Which bodies the ledger keeps, where the route says so.
+    pub store_bodies: Option<StoreBodies>,
+}
+
+/// Why a call can go nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPlan {
+    /// No route takes it and no model has that name.
+    #[error("no route takes the model `{0}`, and no model has that name")]
+    ModelNotFound(String),
+    /// The request names no model, and no route takes it without.
+    #[error("the request names no model, and no route takes it without one")]
+    NoModel,
+    /// Every target is cooling after faults.
+    #[error("every model that could answer has failed lately and is cooling")]
+    AllCooling {
+        /// When the first may be tried again.
+        retry_after: Duration,
+    },
+}
+
+impl From<NoPlan> for chat::Error {
+    fn from(error: NoPlan) -> Self {
+        let message = error.to_string();
+        match error {
+            NoPlan::ModelNotFound(_) => Self::new(chat::Code::ModelNotFound, message).at("model"),
+            NoPlan::NoModel => Self::field("model", message),
+            NoPlan::AllCooling { retry_after } => {
+                Self { retry_after: Some(retry_after), ..Self::new(chat::Code::AllTargetsCooling, message) }
+            }
+        }
+    }
+}
+
+/// Whether a route takes a call.
+pub(super) enum Takes {
+    Yes,
+    NotListed,
+    No,
+    /// The rule met a value of a type it does not work with.
+    Broken(ExecutionError),
+}
+
+impl Routes {
+    /// Which facts the rules read.
+    #[must_use]
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// Every name that requests may use, as configured: those under `[models]`, then those that routes list.
+    #[must_use]
+    pub fn models(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    /// The target behind a name under `[models]` or a `provider/model`; `None` for a name that only routes know.
+    #[must_use]
+    pub fn target(&self, model: &str) -> Option<Arc<Target>> {
+        if let Some(target) = self.models.get(model) {
+            return Some(target.clone());
+        }
+        let (provider, name) = model.split_once('/')?;
+        let (provider, local) = self.providers.get_key_value(provider)?;
+        let id: Arc<str> = model.into();
+        let usable = !name.is_empty() && name.len() <= 256;
+        usable.then(|| {
+            Arc::new(Target { provider: provider.clone(), model: name.into(), name: id.clone(), id, local: *local })
+        })
+    }
+
+    /// The ordered targets of a call. `dice`, in 0..1, is drawn anew for every call. Changes nothing: whoever then
+    /// starts an attempt asks [`Health::enter`].
+    ///
+    /// A rule that meets a value of a wrong type does not hold, except on a `local_only` route, where it does: what
+    /// cannot be told private or not stays in the house.
+    ///
+    /// # Errors
+    /// Where no route and no model takes the call, or every target of it is cooling.
+    pub fn plan(&self, ask: &Ask<'_>, health: &Health, dice: f64) -> Result<Plan, NoPlan> {
+        let taken = self.routes.iter().find(|route| route.wins(&self.takes(route, ask)));
+        let plan = match taken {
+            Some(route) => route.plan(ask, dice),
+            None => self.direct(ask.model)?,
+        };
+        plan.cooling_last(health, ask.now)
+    }
+
+    pub(super) fn takes(&self, route: &Route, ask: &Ask<'_>) -> Takes {
+        if !route.models.is_empty() && !route.models.contains(ask.model) {
+            return Takes::NotListed;
+        }
+        match route.rule.as_ref().map(|rule| rule.holds(&self.env, ask)) {
+            None | Some(Ok(true)) => Takes::Yes,
+            Some(Ok(false)) => Takes::No,
+            Some(Err(error)) => Takes::Broken(error),
+        }
+    }
+
+    pub(super) fn direct(&self, model: &str) -> Result<Plan, NoPlan> {
+        if model.is_empty() {
+            return Err(NoPlan::NoModel);
+        }
+        let Some(target) = self.target(model) else {
+            return Err(NoPlan::ModelNotFound(model.chars().take(80).collect()));
+        };
+        let Defaults { retries, cache } = self.defaults;
+        Ok(Plan { route: None, targets: vec![target], retries, cache, local_only: false, store_bodies: None })
+    }
+}
+
+impl std::fmt::Debug for Routes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Routes").field("routes", &self.routes).field("models", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl Route {
+    pub(super) fn wins(&self, takes: &Takes) -> bool {
+        match takes {
+            Takes::Yes => true,
+            Takes::NotListed | Takes::No => false,
+            Takes::Broken(_) => self.local_only,
+        }
+    }
+
+    /// The plan, before anyone looks at how the targets stand.
+    pub(super) fn plan(&self, ask: &Ask<'_>, dice: f64) -> Plan {
+        Plan {
+            route: Some(self.name.clone()),
+            targets: self.order(ask, dice),
+            retries: self.retries,
+            cache: self.cache,
+            local_only: self.local_only,
+            store_bodies: self.store_bodies,
+        }
+    }
+
+    /// The drawn target, then the fallbacks, then the other targets: a route whose fallbacks all fail still has them.
+    fn order(&self, ask: &Ask<'_>, dice: f64) -> Vec<Arc<Target>> {
+        let mut drawn = Vec::with_capacity(self.targets.len() + self.fallbacks.len());
+        match self.strategy {
+            Strategy::Priority => drawn.extend(self.targets.iter().map(|target| target.target.clone())),
+            Strategy::Weighted => {
+                let dice = self.sticky(ask).unwrap_or(dice);
+                pick::draw(&self.targets, dice, &mut |target| drawn.push(target.clone()));
+            }
+        }
+        let first = if self.strategy == Strategy::Weighted { 1 } else { drawn.len() };
+        let others = drawn.split_off(first.min(drawn.len()));
+        for target in self.fallbacks.iter().chain(&others) {
+            if !drawn.iter().any(|known| known.id == target.id) {
+                drawn.push(target.clone());
+            }
+        }
+        drawn
+    }
+
+    /// The caller's own throw; `None` where the route is not sticky or the call names no such thing.
+    fn sticky(&self, ask: &Ask<'_>) -> Option<f64> {
+        let who = match self.sticky_by {
+            StickyBy::None => return None,
+            StickyBy::User => ask.user?,
+            StickyBy::Session => ask.session?,
+            StickyBy::Key => ask.key.id,
+        };
+        Some(pick::bucket(&self.name, who))
+    }
+}
+
+impl Plan {
+    /// The decision as compact JSON, for the ledger: `{"rule", "candidates", "decision"}`.
+    #[must_use]
+    pub fn trace(&self) -> String {
+        #[derive(Serialize)]
+        struct Short<'a> {
+            rule: Option<&'a str>,
+            candidates: Vec<&'a str>,
+            decision: Option<&'a str>,
+        }
+        let candidates: Vec<&str> = self.targets.iter().map(|target| &*target.id).collect();
+        let short = Short { rule: self.route.as_deref(), decision: candidates.first().copied(), candidates };
+        serde_json::to_string(&short).unwrap_or_default()
+    }
+
+    fn cooling_last(mut self, health: &Health, now: Timestamp) -> Result<Self, NoPlan> {
+        let mut retry_after = Duration::MAX;
+        let mut cooling = Vec::new();
+        self.targets.retain(|target| {
+            let wait = match health.state(target, now) {
+                Standing::Healthy | Standing::Ripe => return true,
+                Standing::Probing => Duration::from_secs(1),
+                Standing::Cooling { until } => until - now,
+            };
+            retry_after = retry_after.min(wait);
+            cooling.push(target.clone());
+            false
+        });
+        if self.targets.is_empty() {
+            return Err(NoPlan::AllCooling { retry_after });
+        }
+        self.targets.append(&mut cooling);
+        Ok(self)
+    }
+}

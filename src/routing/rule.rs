@@ -1,0 +1,114 @@
+//! One CEL rule: compiled and checked when the configuration loads, evaluated for every call.
+
+use std::sync::Arc;
+
+use cel::common::ast::{CallExpr, Expr};
+use cel::common::types::CelBool;
+use cel::{Context, Env, ExecutionError, IdedExpr, Value};
+
+use super::ask::{Ask, Needs};
+use super::check::Check;
+use super::facts::{Fact, Slots};
+
+const LONGEST: usize = 4_096;
+
+/// A compiled rule.
+#[derive(Debug)]
+pub(super) struct Rule {
+    /// The rule as it was written.
+    pub(super) text: Arc<str>,
+    expr: IdedExpr,
+    facts: Vec<Fact>,
+}
+
+/// Why a text is no rule.
+#[derive(Debug)]
+pub(super) struct BadRule {
+    /// Byte offset of the mistake inside the rule.
+    pub(super) at: usize,
+    pub(super) problem: String,
+    pub(super) fix: String,
+}
+
+/// The environment that rules run in: CEL's standard library without optional values.
+pub(super) fn environment() -> Arc<Env> {
+    Arc::new(Env::stdlib().with_optional_support(false))
+}
+
+impl Rule {
+    pub(super) fn compile(text: &str, env: &Env) -> Result<Self, BadRule> {
+        if text.len() > LONGEST || text.trim().is_empty() {
+            let problem = "a rule has 1 to 4096 characters".to_owned();
+            return Err(BadRule { at: 0, problem, fix: "write a CEL expression, or leave `when` out".to_owned() });
+        }
+        let program = env.compile(text).map_err(|errors| syntax(text, &errors))?;
+        let mut check = Check::default();
+        let expr = check.rule(program.expression().clone()).map_err(|mistake| {
+            let begin = begin(program.expression(), mistake.node).unwrap_or(mistake.node);
+            let start = program.source_info().offset_for(begin).map_or(0, |(start, _)| start);
+            let at = text.char_indices().nth(usize::try_from(start).unwrap_or(0)).map_or(0, |(at, _)| at);
+            BadRule { at, problem: mistake.problem, fix: mistake.fix }
+        })?;
+        Ok(Self { text: text.into(), expr, facts: check.facts })
+    }
+
+    pub(super) fn note(&self, needs: &mut Needs) {
+        for fact in &self.facts {
+            fact.note(needs);
+        }
+    }
+
+    /// Whether the rule holds for the call.
+    ///
+    /// # Errors
+    /// Where values that the request brought are not of the type that the rule expects.
+    pub(super) fn holds(&self, env: &Arc<Env>, ask: &Ask<'_>) -> Result<bool, ExecutionError> {
+        let slots = Slots { facts: &self.facts, ask };
+        let mut context = Context::with_env(env.clone());
+        context.set_variable_resolver(&slots);
+        let result = Value::resolve_val(&self.expr, &context)?;
+        Ok(result.downcast_ref::<CelBool>().is_some_and(|holds| *holds.inner()))
+    }
+}
+
+/// The node where the text of `wanted` begins: for `a.b` and `a.f()` that is `a`, where the parser points at the dot.
+fn begin(expr: &IdedExpr, wanted: u64) -> Option<u64> {
+    if expr.id == wanted {
+        let mut first = expr;
+        loop {
+            first = match &first.expr {
+                Expr::Select(select) => &select.operand,
+                Expr::Call(CallExpr { target: Some(target), .. }) => target,
+                _ => return Some(first.id),
+            };
+        }
+    }
+    let within: Vec<&IdedExpr> = match &expr.expr {
+        Expr::Select(select) => vec![&select.operand],
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Comprehension(looped) => vec![&looped.iter_range, &looped.loop_step],
+        _ => return None,
+    };
+    within.into_iter().find_map(|part| begin(part, wanted))
+}
+
+fn syntax(text: &str, errors: &cel::ParseErrors) -> BadRule {
+    let (at, message) = match errors.errors.first() {
+        Some(error) => (place(text, error.pos), error.msg.as_str()),
+        None => (0, "cannot be read"),
+    };
+    let message = message.split(" expecting").next().unwrap_or(message);
+    let message: String = message.trim_start_matches("Syntax error: ").chars().take(160).collect();
+    let fix = "write a CEL expression such as prompt.name == \"support\"".to_owned();
+    BadRule { at, problem: format!("the rule cannot be read: {message}"), fix }
+}
+
+/// The byte offset of a line (from 1) and column (from 1) that the parser gives.
+fn place(text: &str, (line, column): (isize, isize)) -> usize {
+    let line = usize::try_from(line - 1).unwrap_or(0);
+    let column = usize::try_from(column - 1).unwrap_or(0);
+    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let rest = text.get(start..).unwrap_or_default();
+    start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
+}

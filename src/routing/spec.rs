@@ -1,0 +1,185 @@
+//! Routes and models as a configuration states them, before they are compiled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::upstream::Provider;
+
+/// A text with the place in the file where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The text.
+    pub text: String,
+    /// Byte offset of its first character.
+    pub at: usize,
+}
+
+/// A mistake, by the place in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Byte offset of what is wrong.
+    pub at: usize,
+    /// The key, such as `routes[0].when`.
+    pub key: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub fix: String,
+}
+
+/// A name that requests may use for one model of one provider.
+#[derive(Clone, Debug)]
+pub struct ModelSpec {
+    /// The name.
+    pub name: Arc<str>,
+    /// The provider's name in the configuration.
+    pub provider: Said,
+    /// What the provider calls the model.
+    pub model: Arc<str>,
+    /// The key of its table, such as `models.fast`.
+    pub key: String,
+}
+
+/// One target of a route.
+#[derive(Clone, Debug)]
+pub struct TargetSpec {
+    /// A name under `[models]`, or `provider/model`.
+    pub model: Said,
+    /// Its share of the route's calls; 0 takes it out.
+    pub weight: u32,
+}
+
+/// One `[[routes]]` table.
+#[derive(Clone, Debug)]
+pub struct RouteSpec {
+    /// Its name; it shows in a response header.
+    pub name: Said,
+    /// The key of its table, such as `routes[0]`.
+    pub key: String,
+    /// The CEL rule that must hold.
+    pub when: Option<Said>,
+    /// Names of requests' models that it takes.
+    pub models: Vec<Said>,
+    /// Where calls go.
+    pub targets: Vec<TargetSpec>,
+    /// Where they go when the targets fail.
+    pub fallbacks: Vec<Said>,
+    /// How a target is chosen.
+    pub strategy: Strategy,
+    /// What keeps a caller on one target.
+    pub sticky_by: StickyBy,
+    /// Its own number of retries.
+    pub retries: Option<u32>,
+    /// Its own cache policy.
+    pub cache: Option<CachePolicy>,
+    /// Whether calls must stay with local providers.
+    pub local_only: bool,
+    /// Its own rule of which bodies the ledger keeps.
+    pub store_bodies: Option<StoreBodies>,
+}
+
+/// What holds where a route says nothing, and for direct calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Retries of one call, beyond its first attempt.
+    pub retries: u32,
+    /// Whether and how answers are cached.
+    pub cache: CachePolicy,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { retries: 2, cache: CachePolicy::default() }
+    }
+}
+
+/// All that routes are compiled from.
+#[derive(Clone, Debug)]
+pub struct Spec<'a> {
+    /// The providers there are.
+    pub providers: &'a [Provider],
+    /// The names under `[models]`.
+    pub models: &'a [ModelSpec],
+    /// The routes, in the file's order.
+    pub routes: &'a [RouteSpec],
+    /// What holds where a route says nothing.
+    pub defaults: Defaults,
+}
+
+/// How a route chooses among its targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// By chance, in proportion to the weights.
+    #[default]
+    Weighted,
+    /// The first that is not cooling.
+    Priority,
+}
+
+/// What keeps a caller on the same target while the weights stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StickyBy {
+    /// Nothing: every call draws anew.
+    #[default]
+    None,
+    /// The user that the request names.
+    User,
+    /// The session that the request names.
+    Session,
+    /// The virtual key.
+    Key,
+}
+
+/// Whether and how answers are cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// How a stored answer is found.
+    pub mode: CacheMode,
+    /// How long it may be used.
+    pub ttl: Duration,
+    /// Who may use it.
+    pub scope: CacheScope,
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self { mode: CacheMode::Off, ttl: Duration::from_secs(3_600), scope: CacheScope::Project }
+    }
+}
+
+/// How a stored answer is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheMode {
+    /// Not at all.
+    #[default]
+    Off,
+    /// By the same request.
+    Exact,
+}
+
+/// Who may use a stored answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheScope {
+    /// The virtual key whose call made it.
+    Key,
+    /// Every key of the same project.
+    #[default]
+    Project,
+}
+
+/// Which bodies the ledger keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreBodies {
+    /// None.
+    #[default]
+    None,
+    /// Those of calls that used a stored prompt.
+    Prompts,
+    /// All.
+    Full,
+}

@@ -1,0 +1,506 @@
+//! Tests of rules and plans over whole routes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::{Strategy, *};
+use crate::types::Timestamp;
+use crate::upstream::{Kind, Provider, Server, Timeouts};
+
+const NOW: Timestamp = Timestamp(1_795_427_193_000_000); // Monday, 2026-11-23 09:46:33
+
+fn provider(name: &str, local: bool) -> Provider {
+    Provider {
+        name: name.into(),
+        kind: Kind::Simulated,
+        server: Server::Generic,
+        base_url: String::new(),
+        api_keys: Vec::new(),
+        local,
+        gpu_hour: None,
+        requests_per_second: None,
+        timeouts: Timeouts::default(),
+        max_in_flight: 1,
+        profile: None,
+    }
+}
+
+fn said(text: &str) -> Said {
+    Said { text: text.to_owned(), at: 0 }
+}
+
+fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
+    let targets = targets.iter().map(|(model, weight)| TargetSpec { model: said(model), weight: *weight });
+    RouteSpec {
+        name: said(name),
+        key: "routes[0]".to_owned(),
+        when: None,
+        models: Vec::new(),
+        targets: targets.collect(),
+        fallbacks: Vec::new(),
+        strategy: Strategy::Weighted,
+        sticky_by: StickyBy::None,
+        retries: None,
+        cache: None,
+        local_only: false,
+        store_bodies: None,
+    }
+}
+
+fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Problem>> {
+    let providers = [provider("openai", false), provider("house", true)];
+    let models: Vec<ModelSpec> =
+        [("fast", "openai", "gpt-4o-mini"), ("smart", "openai", "gpt-4o"), ("lora", "house", "v3")]
+            .map(|(name, provider, model)| ModelSpec {
+                name: name.into(),
+                provider: said(provider),
+                model: model.into(),
+                key: format!("models.{name}"),
+            })
+            .into();
+    Routes::compile(&Spec { providers: &providers, models: &models, routes, defaults: Defaults::default() })
+}
+
+struct Call {
+    metadata: Map<String, Value>,
+    tags: BTreeMap<String, String>,
+}
+
+fn header(name: &str) -> Option<String> {
+    (name == "x-team").then(|| "a".to_owned())
+}
+
+impl Call {
+    fn new() -> Self {
+        let metadata = json!({"privacy": "internal", "level": 3, "ratio": 0.5, "big": u64::MAX, "flag": true, "none": null,
+            "deep": {"a": {"b": "c"}}, "list": ["x", {"name": "y"}]});
+        let tags = BTreeMap::from([("team".to_owned(), "x".to_owned())]);
+        Self { metadata: metadata.as_object().unwrap().clone(), tags }
+    }
+
+    fn ask<'a>(&'a self, model: &'a str) -> Ask<'a> {
+        Ask {
+            model,
+            stream: true,
+            input_tokens: 2_500,
+            max_tokens: None,
+            has_tools: false,
+            has_images: false,
+            text: "I want a Refund, please: refund me",
+            prompt: None,
+            key: KeyFacts { id: "k1", name: "app", project: "shop", tags: &self.tags },
+            metadata: Some(&self.metadata),
+            header: &header,
+            user: Some("u1"),
+            session: None,
+            now: NOW,
+            budget_used: 0.25,
+        }
+    }
+}
+
+fn with_rule(rule: &str) -> Result<Routes, Vec<Problem>> {
+    compile(&[RouteSpec { when: Some(said(rule)), ..route("r", &[("fast", 1)]) }])
+}
+
+/// `true`, `false`, or the error of the rule.
+fn result(rule: &str, ask: &Ask<'_>) -> String {
+    let routes = with_rule(rule).unwrap_or_else(|problems| panic!("{rule}: {problems:?}"));
+    match routes.takes(&routes.routes[0], ask) {
+        plan::Takes::Yes => "true".to_owned(),
+        plan::Takes::No => "false".to_owned(),
+        plan::Takes::NotListed => "not listed".to_owned(),
+        plan::Takes::Broken(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn rules_read_every_variable_and_what_is_missing_is_empty() {
+    let call = Call::new();
+    let yes = [
+        r#"metadata.privacy == "internal""#,
+        r#"metadata["privacy"] == "internal""#,
+        r#"metadata.nothing == """#,
+        r#"metadata.none == """#,
+        r#"metadata.nothing.deeper == """#,
+        r#"metadata.deep.a.b == "c""#,
+        r#"metadata.deep["a"].b in ["c", "d"]"#,
+        r#"metadata.level > 2 && metadata.level < 3.5 && metadata.level == 3u"#,
+        "metadata.big > 1 && metadata.ratio < 1",
+        "metadata.flag == true",
+        r#""privacy" in metadata && !("nothing" in metadata)"#,
+        r#""x" in metadata.list && !("z" in metadata.list) && !("q" in metadata.nothing)"#,
+        r#"metadata.list[0] == "x""#,
+        r#"metadata.list.exists(item, item == "x")"#,
+        r#"metadata.list.filter(item, item != "x").all(item, item.name == "y" && item.other == "")"#,
+        r#"has(metadata.privacy) && !has(metadata.nothing) && has(metadata.deep.a) && !has(metadata.deep.z)"#,
+        r#"metadata.exists(name, name.startsWith("priv"))"#,
+        r#"metadata[request.model] == "" && metadata[key.project] == """#,
+        "size(metadata) > 3 && metadata.list.size() == 2",
+        r#"request.text.contains("refund") && !request.text.contains("REFUND")"#,
+        r#"request.text.matches("(?i)^i want") && !request.text.matches("^x")"#,
+        r#"matches(request.text, "refund me$")"#,
+        r#"metadata.privacy.matches("^int") && !metadata.level.matches("3")"#,
+        r#"request.model == "fast" && request.stream"#,
+        "request.input_tokens > 2000 && request.input_tokens > 2000u && request.input_tokens > 2000.5",
+        "request.input_tokens * 2 + 1 == 5001 && request.input_tokens / 1000 == 2",
+        "request.max_tokens == 0 && !has(request.max_tokens)",
+        "!request.has_tools && !request.has_images",
+        r#"header("x-team") == "a" && header("X-Team") == "a" && header("x-other") == """#,
+        r#"prompt.name == "" && prompt.version == 0 && prompt.label == "" && !has(prompt.name)"#,
+        r#"key.id == "k1" && key.name == "app" && key.project == "shop""#,
+        r#"key.tags.team == "x" && key.tags["team"] == "x" && key.tags.other == "" && "team" in key.tags"#,
+        r#"has(key.tags.team) && !has(key.tags.other) && size(key.tags) == 1"#,
+        "now.hour >= 9 && now.hour < 10 && now.weekday == 1",
+        "budget_used < 0.8 && budget_used * 100 == 25.0 && budget_used < 1",
+        r#"request.stream ? key.name == "app" : false"#,
+        r#"string(request.input_tokens).endsWith("00") && int("7") == 7 && double(1) < 2"#,
+        r#"request.model in ["fast", "smart"]"#,
+        r#"{"fast": true}[request.model] == true"#,
+        "-request.input_tokens < 0 && 5 % 2 == 1",
+    ];
+    for rule in yes {
+        assert_eq!(result(rule, &call.ask("fast")), "true", "{rule}");
+    }
+}
+
+#[test]
+fn a_rule_without_metadata_or_with_a_prompt() {
+    let call = Call::new();
+    let none = Ask { metadata: None, ..call.ask("fast") };
+    for (rule, expected) in [
+        (r#"metadata.privacy == "internal""#, "false"),
+        (r#""a" in metadata"#, "false"),
+        ("size(metadata) == 0", "true"),
+        (r#"metadata.a.b.contains("x")"#, "false"),
+    ] {
+        assert_eq!(result(rule, &none), expected, "{rule}");
+    }
+    let prompt = Some(PromptFacts { name: "support-reply", version: 3, label: "production" });
+    let ask = Ask { prompt, max_tokens: Some(10), ..call.ask("fast") };
+    let rule = r#"prompt.name == "support-reply" && prompt.version >= 3 && prompt.label == "production" && has(prompt.name)
+        && has(request.max_tokens) && request.max_tokens == 10"#;
+    assert_eq!(result(rule, &ask), "true");
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_told_and_does_not_hold() {
+    let call = Call::new();
+    for rule in ["metadata.privacy > 3", "metadata.nothing > 3", r#"metadata.level.contains("3")"#] {
+        let told = result(rule, &call.ask("fast"));
+        assert!(told.contains("no matching overload"), "{rule}: {told}");
+        let plan = with_rule(rule).unwrap().plan(&call.ask("smart"), &Health::default(), 0.5).unwrap();
+        assert_eq!(plan.route, None);
+    }
+}
+
+#[test]
+fn a_rule_that_cannot_tell_keeps_a_call_in_the_house() {
+    let call = Call::new();
+    let private =
+        RouteSpec { when: Some(said("metadata.nothing > 3")), local_only: true, ..route("private", &[("lora", 1)]) };
+    let plan = compile(&[private]).unwrap().plan(&call.ask("fast"), &Health::default(), 0.5).unwrap();
+    assert_eq!(plan.route.as_deref(), Some("private"));
+    assert!(plan.local_only);
+}
+
+#[test]
+fn mistakes_in_rules_are_told_with_their_place() {
+    let table = [
+        ("", 0, "a rule has 1 to 4096 characters"),
+        ("request.model ==", 16, "cannot be read"),
+        ("a &&& b", 4, "cannot be read"),
+        ("true && reqest.model == \"a\"", 8, "unknown variable `reqest`"),
+        ("request.modell == \"a\"", 0, "`request` has no field `modell`"),
+        ("request == \"a\"", 0, "`request` is no value by itself"),
+        ("request.model.x == \"a\"", 0, "has no fields"),
+        ("request.model", 0, "must be true or false, this is text"),
+        ("request.input_tokens", 0, "this is a number"),
+        ("metadata.flag", 0, "may be something else"),
+        ("metadata.flag && true", 0, "may be something else"),
+        ("request.model == 3", 14, "`==` cannot compare text with a number"),
+        ("request.input_tokens > \"3\"", 21, "`>` cannot compare a number with text"),
+        ("header(request.model) == \"a\"", 6, "takes one header's name"),
+        ("header(\"a b\") == \"a\"", 6, "takes one header's name"),
+        ("lower(request.model) == \"a\"", 5, "unknown function `lower`"),
+        ("request.text.contain(\"a\")", 0, "unknown function `contain`"),
+        ("contains(request.text, \"a\")", 8, "called the wrong way"),
+        ("request.text.contains(3)", 0, "does not work with a number"),
+        ("request.text.contains()", 0, "wrong number of arguments"),
+        ("request.text.matches(\"(\")", 0, "no regular expression"),
+        ("request.text.matches(request.model)", 0, "must be a text in quotes"),
+        ("\"a\".matches(\"a\")", 0, "a text variable only"),
+        ("\"a\" in request.text", 4, "`in` looks into lists and maps, not text"),
+        ("budget_used + request.input_tokens > 1.0", 12, "mixes kinds of numbers"),
+        ("request.text - 1 == 2", 13, "does not work with text"),
+        ("-request.text == 2", 0, "`-` does not work with text"),
+        ("request.text.all(c, c == \"a\")", 0, "cannot be looped over"),
+        ("int == 3", 0, "is a type"),
+        ("has(key.id)", 4, "key.id is always there"),
+        ("has(key.idd)", 4, "has no field `idd`"),
+        ("Thing{a: 1} == 2", 5, "cannot build objects"),
+        ("metadata.?a == 1", 8, "cannot be read"),
+        ("[1].all(a, [1].all(b, [1].all(c, a == b && b == c)))", 25, "loops inside a loop"),
+    ];
+    for (rule, at, told) in table {
+        let problems = with_rule(rule).err().unwrap_or_else(|| panic!("{rule} is taken"));
+        assert_eq!(problems.len(), 1, "{rule}: {problems:?}");
+        assert!(problems[0].problem.contains(told), "{rule}: {problems:?}");
+        assert_eq!(problems[0].at, at, "{rule}: {problems:?}");
+        assert!(!problems[0].fix.is_empty() && problems[0].key == "routes[0].when", "{problems:?}");
+    }
+    let deep = format!("{}true{}", "(".repeat(500), ")".repeat(500));
+    assert!(with_rule(&deep).is_err());
+    let long = vec!["request.stream"; 200].join(" && ");
+    assert!(with_rule(&long).is_ok());
+}
+
+fn ids(plan: &Plan) -> Vec<&str> {
+    plan.targets.iter().map(|target| &*target.id).collect()
+}
+
+#[test]
+fn a_model_is_found_by_route_then_name_then_provider() {
+    let call = Call::new();
+    let routes = compile(&[
+        RouteSpec { models: vec![said("auto"), said("fast")], ..route("listed", &[("smart", 1)]) },
+        RouteSpec {
+            models: vec![said("chat")],
+            when: Some(said("request.input_tokens > 9000")),
+            ..route("both", &[("smart", 1)])
+        },
+        RouteSpec { when: Some(said("request.model == \"odd\"")), ..route("ruled", &[("lora", 1)]) },
+    ])
+    .unwrap();
+    let health = Health::default();
+    for (model, route, target) in [
+        ("auto", Some("listed"), "openai/gpt-4o"),
+        ("fast", Some("listed"), "openai/gpt-4o"),
+        ("odd", Some("ruled"), "house/v3"),
+        ("smart", None, "openai/gpt-4o"),
+        ("openai/o9-new", None, "openai/o9-new"),
+        ("openai/org/model", None, "openai/org/model"),
+    ] {
+        let plan = routes.plan(&call.ask(model), &health, 0.5).unwrap();
+        assert_eq!((plan.route.as_deref(), ids(&plan)), (route, vec![target]), "{model}");
+        assert_eq!((plan.retries, plan.cache.mode), (2, CacheMode::Off));
+    }
+    for model in ["chat", "nope", "nobody/x", "openai/"] {
+        let error = routes.plan(&call.ask(model), &health, 0.5).unwrap_err();
+        assert_eq!(error, NoPlan::ModelNotFound(model.to_owned()));
+    }
+    assert_eq!(routes.plan(&call.ask(""), &health, 0.5), Err(NoPlan::NoModel));
+    let long = Call { metadata: Map::new(), tags: BTreeMap::new() };
+    let plan = routes.plan(&Ask { input_tokens: 9_001, ..long.ask("chat") }, &health, 0.5).unwrap();
+    assert_eq!(plan.route.as_deref(), Some("both"));
+    assert_eq!(
+        routes.models().iter().map(|name| &**name).collect::<Vec<_>>(),
+        ["fast", "smart", "lora", "auto", "chat"]
+    );
+}
+
+#[test]
+fn a_route_with_neither_rule_nor_models_takes_everything() {
+    let call = Call::new();
+    let routes = compile(&[route("all", &[("lora", 1)])]).unwrap();
+    for model in ["fast", "nope", ""] {
+        assert_eq!(routes.plan(&call.ask(model), &Health::default(), 0.1).unwrap().route.as_deref(), Some("all"));
+    }
+}
+
+#[test]
+fn an_unknown_model_is_a_404_that_names_it() {
+    let error: crate::chat::Error = NoPlan::ModelNotFound("gpt-9".to_owned()).into();
+    assert_eq!((error.status(), error.param.as_deref()), (404, Some("model")));
+    assert!(error.message.contains("gpt-9"));
+    let error: crate::chat::Error = NoPlan::AllCooling { retry_after: Duration::from_secs(4) }.into();
+    assert_eq!((error.status(), error.retry_after), (503, Some(Duration::from_secs(4))));
+}
+
+#[test]
+fn fallbacks_come_after_the_drawn_target_and_before_the_others() {
+    let call = Call::new();
+    let spec = RouteSpec {
+        fallbacks: vec![said("openai/backup"), said("fast")],
+        ..route("r", &[("lora", 90), ("fast", 10), ("smart", 0)])
+    };
+    let routes = compile(std::slice::from_ref(&spec)).unwrap();
+    let plan = |routes: &Routes, dice| routes.plan(&call.ask("x"), &Health::default(), dice).unwrap();
+    assert_eq!(ids(&plan(&routes, 0.0)), ["house/v3", "openai/backup", "openai/gpt-4o-mini"]);
+    assert_eq!(ids(&plan(&routes, 0.95)), ["openai/gpt-4o-mini", "openai/backup", "house/v3"]);
+    let priority = compile(&[RouteSpec { strategy: Strategy::Priority, ..spec }]).unwrap();
+    let expected = ["house/v3", "openai/gpt-4o-mini", "openai/gpt-4o", "openai/backup"];
+    assert_eq!(ids(&plan(&priority, 0.95)), expected);
+}
+
+#[test]
+fn weights_are_kept_over_many_throws() {
+    let call = Call::new();
+    let routes = compile(&[route("r", &[("lora", 70), ("fast", 20), ("smart", 10)])]).unwrap();
+    let (mut first, mut second) = (BTreeMap::new(), BTreeMap::new());
+    for throw in 0..10_000 {
+        let plan = routes.plan(&call.ask("x"), &Health::default(), f64::from(throw) / 10_000.0).unwrap();
+        *first.entry(plan.targets[0].name.to_string()).or_insert(0u32) += 1;
+        if &*plan.targets[0].name == "lora" {
+            *second.entry(plan.targets[1].name.to_string()).or_insert(0u32) += 1;
+        }
+    }
+    assert_eq!(first, BTreeMap::from([("fast".into(), 2_000), ("lora".into(), 7_000), ("smart".into(), 1_000)]));
+    let share = f64::from(second["fast"]) / 7_000.0;
+    assert!((share - 2.0 / 3.0).abs() < 0.01, "the second draw keeps the weights of those left: {share}");
+}
+
+#[test]
+fn a_cooling_target_is_tried_last_and_when_all_cool_there_is_no_plan() {
+    let call = Call::new();
+    let routes = compile(&[RouteSpec { fallbacks: vec![said("fast")], ..route("r", &[("lora", 1)]) }]).unwrap();
+    let health = Health::default();
+    let plan = |now| routes.plan(&Ask { now, ..call.ask("x") }, &health, 0.5);
+    let (lora, fast) = (routes.target("lora").unwrap(), routes.target("fast").unwrap());
+    for _ in 0..5 {
+        assert_eq!(ids(&plan(NOW).unwrap()), ["house/v3", "openai/gpt-4o-mini"]);
+        health.failed(&lora, Fault::Broken, NOW, 1.0);
+    }
+    assert_eq!(ids(&plan(NOW).unwrap()), ["openai/gpt-4o-mini", "house/v3"]);
+    assert!(!health.enter(&lora, NOW));
+    health.failed(&fast, Fault::Throttled { retry_after: Some(Duration::from_secs(9)) }, NOW, 0.5);
+    assert_eq!(plan(NOW), Err(NoPlan::AllCooling { retry_after: Duration::from_secs(1) }));
+    let later = NOW.plus(Duration::from_secs(1));
+    assert_eq!(ids(&plan(later).unwrap()), ["house/v3", "openai/gpt-4o-mini"]);
+    assert!(health.enter(&lora, later) && !health.enter(&lora, later), "one probe only");
+    assert_eq!(plan(later), Err(NoPlan::AllCooling { retry_after: Duration::from_secs(1) }));
+    health.succeeded(&lora, later);
+    assert!(health.enter(&lora, later) && health.enter(&lora, later));
+    let rows = health.troubled(later);
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&*rows[0].target, rows[0].state), ("openai/gpt-4o-mini", "cooling"));
+}
+
+#[test]
+fn targets_with_faults_are_bounded() {
+    let health = Health::default();
+    let routes = compile(&[]).unwrap();
+    for model in 0..5_000 {
+        health.failed(&routes.target(&format!("openai/{model}")).unwrap(), Fault::Broken, NOW, 0.5);
+    }
+    assert_eq!(health.troubled(NOW).len(), 4_096);
+    health.failed(&routes.target("openai/late").unwrap(), Fault::Broken, NOW.plus(Duration::from_secs(61)), 0.5);
+    assert_eq!(health.troubled(NOW).len(), 1);
+}
+
+#[test]
+fn retry_budgets_are_per_provider() {
+    let health = Health::default();
+    let (a, b): (std::sync::Arc<str>, std::sync::Arc<str>) = ("a".into(), "b".into());
+    for _ in 0..10 {
+        health.called(&a, NOW);
+    }
+    assert_eq!((0..20).filter(|_| health.may_retry(&a, NOW)).count(), 5);
+    assert_eq!((0..20).filter(|_| health.may_retry(&b, NOW)).count(), 3);
+}
+
+#[test]
+fn unknown_targets_and_private_routes_that_leave_the_house_are_refused() {
+    let private = RouteSpec {
+        local_only: true,
+        fallbacks: vec![said("openai/gpt-4o")],
+        ..route("private", &[("lora", 1), ("fast", 1)])
+    };
+    let problems = compile(&[private, route("b", &[("fats", 1)]), route("c", &[("lora", 0)])]).unwrap_err();
+    let told: Vec<String> = problems.iter().map(|p| format!("{}: {}; {}", p.key, p.problem, p.fix)).collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    routes[0].targets[1].model: `openai/gpt-4o-mini` would leave the house on a route with local_only = true; use models of providers with local = true only
+    routes[0].fallbacks[0]: `openai/gpt-4o` would leave the house on a route with local_only = true; use models of providers with local = true only
+    routes[0].targets[0].model: there is no model `fats`; did you mean `fast`?
+    routes[0].targets: every target has weight 0, so no call could go anywhere; give one a weight
+    ");
+}
+
+#[test]
+fn needs_name_only_what_rules_read() {
+    assert_eq!(*compile(&[]).unwrap().needs(), Needs::default());
+    let sticky = RouteSpec { sticky_by: StickyBy::User, ..route("r", &[("fast", 1)]) };
+    let needs = *compile(&[sticky]).unwrap().needs();
+    assert_eq!(needs, Needs { user: true, ..Needs::default() });
+    let rule = r#"request.text.matches("a") || header("b") == "c" || "x" in metadata || budget_used > 0.5"#;
+    let needs = *with_rule(rule).unwrap().needs();
+    let expected = Needs { text: true, headers: true, metadata: true, budget_used: true, ..Needs::default() };
+    assert_eq!(needs, expected);
+}
+
+#[test]
+fn a_trace_tells_every_rule_and_candidate() {
+    let call = Call::new();
+    let routes = compile(&[
+        RouteSpec { models: vec![said("auto")], ..route("listed", &[("smart", 1)]) },
+        RouteSpec { when: Some(said("request.has_tools")), ..route("tools", &[("smart", 1)]) },
+        RouteSpec { when: Some(said("metadata.privacy > 2")), ..route("broken", &[("smart", 1)]) },
+        RouteSpec {
+            when: Some(said("request.stream")),
+            fallbacks: vec![said("fast")],
+            ..route("taken", &[("lora", 9), ("smart", 1)])
+        },
+        route("rest", &[("smart", 1)]),
+    ])
+    .unwrap();
+    let health = Health::default();
+    health.failed(
+        &routes.target("fast").unwrap(),
+        Fault::Throttled { retry_after: Some(Duration::from_secs(5)) },
+        NOW,
+        0.5,
+    );
+    let trace = routes.trace(&call.ask("x"), &health, 0.1);
+    let rules: Vec<String> = trace.rules.iter().map(|rule| format!("{}: {}", rule.route, rule.result)).collect();
+    insta::assert_snapshot!(rules.join("\n"), @r"
+    listed: model not listed
+    tools: false
+    broken: error: found no matching overload for '_>_' applied to '(string, int)'
+    taken: taken
+    rest: not reached
+    ");
+    insta::assert_snapshot!(serde_json::to_string(&trace.candidates).unwrap(), @r#"[{"model":"house/v3","name":"lora","reason":"target, weight 9 of 10","state":"healthy"},{"model":"openai/gpt-4o","name":"smart","reason":"target, weight 1 of 10","state":"healthy"},{"model":"openai/gpt-4o-mini","name":"fast","reason":"fallback","state":"cooling until 2026-11-23T09:46:38.000000Z"}]"#);
+    assert_eq!((trace.route.as_deref(), trace.decision.as_deref()), (Some("taken"), Some("house/v3")));
+    let plan = routes.plan(&call.ask("x"), &health, 0.1).unwrap();
+    assert_eq!(
+        plan.trace(),
+        r#"{"rule":"taken","candidates":["house/v3","openai/gpt-4o","openai/gpt-4o-mini"],"decision":"house/v3"}"#
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_sticky_caller_stays_and_moves_only_with_the_share_that_moved(user in "[a-z0-9@.]{1,20}", dice in 0.0..1.0f64) {
+        let call = Call::new();
+        let routes = |weights: [u32; 2]| {
+            let targets = [("lora", weights[0]), ("fast", weights[1])];
+            compile(&[RouteSpec { sticky_by: StickyBy::User, ..route("r", &targets) }]).unwrap()
+        };
+        let first = |routes: &Routes, dice| {
+            let ask = Ask { user: Some(&user), ..call.ask("x") };
+            routes.plan(&ask, &Health::default(), dice).unwrap().targets[0].name.clone()
+        };
+        let (before, after) = (routes([50, 50]), routes([80, 20]));
+        prop_assert_eq!(first(&before, dice), first(&before, 0.0));
+        if &*first(&before, dice) == "lora" {
+            prop_assert_eq!(&*first(&after, dice), "lora");
+        }
+    }
+
+    #[test]
+    fn every_target_with_a_weight_is_planned_once(weights in proptest::collection::vec(0u32..100, 1..4), dice in 0.0..1.0f64) {
+        prop_assume!(weights.iter().any(|weight| *weight > 0));
+        let call = Call::new();
+        let names = ["fast", "smart", "lora"];
+        let targets: Vec<_> = names.iter().copied().zip(weights.iter().copied()).collect();
+        let plan = compile(&[route("r", &targets)]).unwrap().plan(&call.ask("x"), &Health::default(), dice).unwrap();
+        let mut planned: Vec<_> = plan.targets.iter().map(|target| target.name.to_string()).collect();
+        planned.sort();
+        let mut expected: Vec<_> = targets.iter().filter(|(_, weight)| *weight > 0).map(|(name, _)| (*name).to_owned()).collect();
+        expected.sort();
+        prop_assert_eq!(planned, expected);
+    }
+}

@@ -1,0 +1,117 @@
+//! Why a call would go where it goes: every rule with its result, every candidate with how it stands.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::ask::Ask;
+use super::breaker::Standing;
+use super::health::Health;
+use super::plan::{Plan, Route, Routes, Takes};
+use crate::types::Timestamp;
+
+/// The explanation of one decision.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trace {
+    /// The model that the request named.
+    pub model: String,
+    /// Every route, in order.
+    pub rules: Vec<RuleTrace>,
+    /// The route that took the call; none for a direct call.
+    pub route: Option<Arc<str>>,
+    /// The targets, in the order in which they would be tried.
+    pub candidates: Vec<Candidate>,
+    /// `provider/model` of the first target that takes calls.
+    pub decision: Option<Arc<str>>,
+    /// Why there is no decision.
+    pub error: Option<String>,
+}
+
+/// One route, and whether it took the call.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RuleTrace {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// Its rule, as written.
+    pub when: Option<Arc<str>>,
+    /// `taken`, `model not listed`, `false`, `not reached`, or the error that the rule met.
+    pub result: String,
+}
+
+/// One target.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Candidate {
+    /// `provider/model`.
+    pub model: Arc<str>,
+    /// Its name under `[models]`.
+    pub name: Arc<str>,
+    /// `direct`, `target` with its weight, or `fallback`.
+    pub reason: String,
+    /// `healthy`, `probing`, or `cooling until …`.
+    pub state: String,
+}
+
+impl Routes {
+    /// Explains what [`Routes::plan`] would decide. Changes nothing and calls nobody.
+    #[must_use]
+    pub fn trace(&self, ask: &Ask<'_>, health: &Health, dice: f64) -> Trace {
+        let mut rules = Vec::with_capacity(self.routes.len());
+        let mut taken: Option<&Route> = None;
+        for route in &self.routes {
+            let result = if taken.is_some() { "not reached".to_owned() } else { self.result(route, ask, &mut taken) };
+            let when = route.rule.as_ref().map(|rule| rule.text.clone());
+            rules.push(RuleTrace { route: route.name.clone(), when, result });
+        }
+        let before = taken.map_or_else(|| self.direct(ask.model).ok(), |route| Some(route.plan(ask, dice)));
+        let planned = self.plan(ask, health, dice);
+        let ordered = planned.as_ref().ok().or(before.as_ref());
+        Trace {
+            model: ask.model.to_owned(),
+            rules,
+            route: taken.map(|route| route.name.clone()),
+            candidates: ordered.map_or_else(Vec::new, |plan| candidates(plan, taken, health, ask.now)),
+            decision: planned.as_ref().ok().and_then(|plan| plan.targets.first()).map(|target| target.id.clone()),
+            error: planned.err().map(|error| error.to_string()),
+        }
+    }
+
+    fn result<'a>(&self, route: &'a Route, ask: &Ask<'_>, taken: &mut Option<&'a Route>) -> String {
+        let takes = self.takes(route, ask);
+        if route.wins(&takes) {
+            *taken = Some(route);
+        }
+        match takes {
+            Takes::Yes => "taken".to_owned(),
+            Takes::NotListed => "model not listed".to_owned(),
+            Takes::No => "false".to_owned(),
+            Takes::Broken(error) if route.local_only => format!("taken, since it may be private: {error}"),
+            Takes::Broken(error) => format!("error: {error}"),
+        }
+    }
+}
+
+fn candidates(plan: &Plan, route: Option<&Route>, health: &Health, now: Timestamp) -> Vec<Candidate> {
+    let total: u64 = route.map_or(0, |route| route.targets.iter().map(|target| u64::from(target.weight)).sum());
+    let reason = |id: &Arc<str>| match route {
+        None => "direct".to_owned(),
+        Some(route) => route
+            .targets
+            .iter()
+            .find(|target| target.target.id == *id)
+            .map_or_else(|| "fallback".to_owned(), |target| format!("target, weight {} of {total}", target.weight)),
+    };
+    let state = |standing| match standing {
+        Standing::Healthy => "healthy".to_owned(),
+        Standing::Ripe | Standing::Probing => "probing".to_owned(),
+        Standing::Cooling { until } => format!("cooling until {until}"),
+    };
+    plan.targets
+        .iter()
+        .map(|target| Candidate {
+            model: target.id.clone(),
+            name: target.name.clone(),
+            reason: reason(&target.id),
+            state: state(health.state(target, now)),
+        })
+        .collect()
+}
