@@ -1,6 +1,10 @@
 //! The `fulcrum` binary.
 
+use std::process::ExitCode;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    fulcrum::cli::run()
+}

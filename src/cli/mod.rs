@@ -1,1 +1,104 @@
-//! To be.
+//! The command line: each command parses, asks the gateway, and prints; none decides.
+
+mod check;
+mod client;
+mod demo;
+mod explain;
+mod key;
+mod output;
+mod prompt;
+mod serve;
+mod usage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use output::Format;
+
+/// One binary between applications and language models.
+#[derive(Parser)]
+#[command(name = "fulcrum", version, about, after_help = "Start with: fulcrum demo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(serve::Serve),
+    /// Show the gateway at work on a temporary database, with simulated providers
+    Demo(demo::Demo),
+    /// Read configuration, prompts and rules as `serve` would, and tell every problem
+    Check(check::Check),
+    /// Read and change the prompt registry
+    #[command(subcommand)]
+    Prompt(prompt::Prompt),
+    /// Make, list, revoke and rotate virtual keys
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Report what was used and spent
+    Usage(usage::Usage),
+    /// Tell what a request would get; calls nobody
+    Explain(explain::Explain),
+}
+
+/// Which gateway, or which database, a command works on.
+#[derive(Args, Clone)]
+struct Where {
+    /// A running gateway; without it the command works on the configured database itself
+    #[arg(long, env = "FULCRUM_URL", global = true)]
+    url: Option<String>,
+    /// A key of that gateway
+    #[arg(long, env = "FULCRUM_KEY", hide_env_values = true, global = true)]
+    key: Option<String>,
+    /// The configuration [default: $FULCRUM_CONFIG, then config/fulcrum.toml]
+    #[arg(long, env = "FULCRUM_CONFIG", global = true)]
+    config: Option<PathBuf>,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+enum Failure {
+    /// A negative answer: exit code 1.
+    Negative(String),
+    /// Bad input or configuration: exit code 2.
+    Input(String),
+    /// The gateway or the database could not be reached: exit code 3.
+    Unreachable(String),
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(cli.command)),
+        Err(error) => Err(Failure::Unreachable(format!("cannot start: {error}"))),
+    };
+    let (code, message) = match outcome {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Negative(message)) => (1, message),
+        Err(Failure::Input(message)) => (2, message),
+        Err(Failure::Unreachable(message)) => (3, message),
+    };
+    output::complain(&message);
+    ExitCode::from(code)
+}
+
+async fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Serve(command) => Box::pin(command.run()).await,
+        Command::Demo(command) => Box::pin(command.run()).await,
+        Command::Check(command) => command.run(),
+        Command::Prompt(command) => Box::pin(command.run()).await,
+        Command::Key(command) => Box::pin(command.run()).await,
+        Command::Usage(command) => Box::pin(command.run()).await,
+        Command::Explain(command) => Box::pin(command.run()).await,
+    }
+}

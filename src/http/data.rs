@@ -52,8 +52,7 @@ async fn serve(app: App, api: Api, request: Request) -> Response {
 pub async fn admit(app: &App, id: RequestId, api: Api, request: Request) -> Result<(Ask, Option<Window>), Error> {
     let (started, started_at) = (Instant::now(), now());
     let (parts, body) = request.into_parts();
-    let key = auth::key_of(app, &parts.headers, started_at)?;
-    auth::need_data_plane(&key)?;
+    let key = auth::caller(app, &parts, started_at)?;
     let window = app.keys().admit(&key, started_at)?;
     let text = |name: &'static str| header_text(&parts.headers, name);
     let mut ask = Ask {
@@ -65,7 +64,7 @@ pub async fn admit(app: &App, id: RequestId, api: Api, request: Request) -> Resu
         tags: read_tags(text("x-fulcrum-tags")?)?,
         session: text("x-fulcrum-session")?.map(Arc::from),
         user: text("x-fulcrum-user")?.map(Arc::from),
-        cache: Directive::read(text("x-fulcrum-cache")?, text("cache-control")?)?,
+        cache: read_directive(text("cache-control")?, text("x-fulcrum-cache")?)?,
         timeout: text("x-fulcrum-timeout")?.map(read_timeout).transpose()?,
         key,
         headers: HeaderMap::new(),
@@ -81,6 +80,10 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<
         Ok(text) if text.len() <= 4_096 => Ok(Some(text)),
         _ => Err(Error::field(name, format!("the header {name} must be plain text of at most 4096 characters"))),
     }
+}
+
+fn read_directive(control: Option<&str>, own: Option<&str>) -> Result<Directive, Error> {
+    Directive::parse(control, own).map_err(|error| Error::field("x-fulcrum-cache", error.to_string()))
 }
 
 fn read_timeout(text: &str) -> Result<Duration, Error> {

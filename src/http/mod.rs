@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 
 use crate::app::App;
 
+pub use auth::Operator;
 pub use server::{Listening, serve};
 
 /// The router of everything that Fulcrum serves.

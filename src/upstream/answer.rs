@@ -1,14 +1,13 @@
 //! An answer as it arrives: pieces of its body, each within its limits.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Failure, Phase};
+use super::{Failure, Phase, simulated};
 
 /// The most bytes that one answer may have; an endless one is cut there.
 const MAX_ANSWER: usize = 256 << 20;
@@ -27,7 +26,7 @@ pub struct Answer {
 
 pub(super) enum Body {
     Http(reqwest::Response),
-    Made(Pin<Box<dyn Stream<Item = Result<Bytes, String>> + Send>>),
+    Made(simulated::Body),
 }
 
 impl Answer {
@@ -48,7 +47,7 @@ impl Answer {
         let next = async {
             match &mut self.body {
                 Body::Http(response) => response.chunk().await.map_err(|error| Failure::Protocol(reason(&error))),
-                Body::Made(pieces) => pieces.next().await.transpose().map_err(Failure::Protocol),
+                Body::Made(pieces) => pieces.next().await.transpose().map_err(|cut| Failure::Protocol(cut.to_string())),
             }
         };
         let piece = timeout_at(limit, next).await.map_err(|_| Failure::TimedOut(phase))??;

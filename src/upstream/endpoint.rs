@@ -9,7 +9,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Client, Url};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::{Answer, Body, reason};
 use super::failure::{read_refusal, read_retry_after};
@@ -119,8 +119,7 @@ impl Endpoint {
         let mut request = reqwest::Request::new(Method::POST, url.clone());
         request.headers_mut().clone_from(&key.headers);
         *request.body_mut() = Some(call.body.into());
-        let Limits { first, deadline, phase } = limits;
-        let (limit, phase) = if first < deadline { (first, Phase::FirstToken) } else { (deadline, phase) };
+        let (limit, phase) = limits.first();
         let answer = timeout_at(limit, self.client.execute(request)).await.map_err(|_| Failure::TimedOut(phase))?;
         let response = answer.map_err(|error| transport_failure(&error))?;
         let status = response.status();
@@ -139,12 +138,14 @@ impl Endpoint {
 
     async fn simulate(&self, call: &Call, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
         let made = simulated::answer(call.path, &call.body, self.provider.profile.as_deref());
+        let (limit, phase) = limits.first();
+        if timeout_at(limit, sleep(made.after)).await.is_err() {
+            return Err(Failure::TimedOut(phase));
+        }
         let status = StatusCode::from_u16(made.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let is_stream = is_event_stream(&made.headers);
-        let headers = made.headers;
         let mut answer = self.answer(Body::Made(made.body), limits, place);
-        answer.is_stream = is_stream;
-        if status.is_success() { Ok(answer) } else { Err(self.refusal(status, &headers, &mut answer, 0).await) }
+        answer.is_stream = is_event_stream(&made.headers);
+        if status.is_success() { Ok(answer) } else { Err(self.refusal(status, &made.headers, &mut answer, 0).await) }
     }
 
     fn answer(&self, body: Body, limits: Limits, place: OwnedSemaphorePermit) -> Answer {
@@ -190,6 +191,13 @@ struct Limits {
     first: Instant,
     deadline: Instant,
     phase: Phase,
+}
+
+impl Limits {
+    /// The limit of an answer's beginning.
+    fn first(self) -> (Instant, Phase) {
+        if self.first < self.deadline { (self.first, Phase::FirstToken) } else { (self.deadline, self.phase) }
+    }
 }
 
 impl Key {

@@ -1,0 +1,124 @@
+//! How a command reaches the admin API: a running gateway over HTTP, or the same router over the configured database.
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::{Failure, Where};
+use crate::app::{self, App};
+use crate::config::{self, Config};
+use crate::http::{Operator, router};
+use crate::upstream;
+
+/// The admin API, wherever it is.
+pub struct Client {
+    place: Place,
+}
+
+enum Place {
+    Remote { client: upstream::Client, base: String, key: Option<String> },
+    Here { app: Box<App> },
+}
+
+/// Reads the configuration that a command or the environment names.
+pub fn configuration(path: Option<&Path>) -> Result<Config, Failure> {
+    let usual = app::default_config(None);
+    let path = path.map(Path::to_owned).or(usual);
+    let env = |name: &str| std::env::var(name).ok();
+    config::load(path.as_deref(), &env).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure::Input(lines.join("\n"))
+    })
+}
+
+impl Client {
+    /// Reaches what `place` names.
+    pub async fn to(place: &Where) -> Result<Self, Failure> {
+        if let Some(url) = &place.url {
+            let base = url.trim_end_matches('/').to_owned();
+            let client = upstream::client(Duration::from_secs(3)).map_err(|error| Failure::Input(error.to_string()))?;
+            return Ok(Self { place: Place::Remote { client, base, key: place.key.clone() } });
+        }
+        let config = configuration(place.config.as_deref())?;
+        let app = App::open(config).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        Ok(Self { place: Place::Here { app: Box::new(app) } })
+    }
+
+    /// Asks for `path`; a JSON answer, or the failure that its status means.
+    pub async fn get(&self, path: &str) -> Result<Value, Failure> {
+        read(&self.text(Method::GET, path, None).await?)
+    }
+
+    /// Asks for `path`, as text.
+    pub async fn get_text(&self, path: &str) -> Result<String, Failure> {
+        self.text(Method::GET, path, None).await
+    }
+
+    /// Sends `body` to `path`.
+    pub async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Value, Failure> {
+        read(&self.text(method, path, Some(body)).await?)
+    }
+
+    async fn text(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, Failure> {
+        let (status, text) = match &self.place {
+            Place::Remote { client, base, key } => {
+                let url = format!("{base}{path}");
+                let body = body.map(Value::to_string);
+                let asked = upstream::ask(client, method, &url, key.as_deref(), body);
+                asked.await.map_err(|error| Failure::Unreachable(format!("{base} cannot be reached: {error}")))?
+            }
+            Place::Here { app } => here(app, method, path, body).await?,
+        };
+        if status < 300 {
+            return Ok(text);
+        }
+        let told: Value = serde_json::from_str(&text).unwrap_or_default();
+        let message = told.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text).to_owned();
+        Err(match status {
+            404 | 409 => Failure::Negative(message),
+            500.. => Failure::Unreachable(message),
+            _ => Failure::Input(message),
+        })
+    }
+}
+
+async fn here(app: &App, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, String), Failure> {
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").extension(Operator);
+    let request = request.body(body).map_err(|error| Failure::Input(error.to_string()))?;
+    debug_assert!(!request.headers().contains_key(AUTHORIZATION));
+    let response = match router(app.clone()).oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.map_err(|error| Failure::Unreachable(error.to_string()))?.to_bytes();
+    Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn read(text: &str) -> Result<Value, Failure> {
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(text).map_err(|error| Failure::Unreachable(format!("the gateway answered no JSON: {error}")))
+}
+
+/// A text inside a URL's path or query.
+pub fn encoded(text: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _infallible = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}

@@ -1,0 +1,101 @@
+//! `fulcrum explain`: what a request would get.
+
+use clap::Args;
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::client::Client;
+use super::output::{Format, cell, json as print_json, say, table};
+use super::{Failure, Outcome, Where};
+
+/// Tells which rule, target, prompt, cache key and cost a request would get; calls nobody.
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum explain --model prompt/support-reply --var product=Acme --var ticket='Where is my order?'\n\
+    Example: fulcrum explain --body request.json")]
+pub struct Explain {
+    /// The model to name
+    #[arg(long, default_value = "auto")]
+    model: String,
+    /// The user message
+    #[arg(long)]
+    message: Option<String>,
+    /// A variable of the prompt, as name=value; JSON values are read as such
+    #[arg(long = "var")]
+    variables: Vec<String>,
+    /// A metadata field, as name=value
+    #[arg(long = "metadata")]
+    metadata: Vec<String>,
+    /// A file with a whole request body instead; `-` is standard input
+    #[arg(long, conflicts_with_all = ["message", "variables", "metadata"])]
+    body: Option<String>,
+    #[arg(long, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    place: Where,
+}
+
+impl Explain {
+    pub async fn run(self) -> Outcome {
+        let body = self.request()?;
+        let client = Client::to(&self.place).await?;
+        let told = client.send(Method::POST, "/v1/explain", &body).await?;
+        if self.format == Format::Json {
+            print_json(&told);
+            return Ok(());
+        }
+        show(&told);
+        Ok(())
+    }
+
+    fn request(&self) -> Result<Value, Failure> {
+        if let Some(path) = &self.body {
+            let text = match path.as_str() {
+                "-" => std::io::read_to_string(std::io::stdin()),
+                path => std::fs::read_to_string(path),
+            };
+            let text = text.map_err(|error| Failure::Input(format!("{path}: {error}")))?;
+            return serde_json::from_str(&text).map_err(|error| Failure::Input(format!("{path}: {error}")));
+        }
+        let mut body = json!({"model": self.model, "metadata": pairs(&self.metadata, false)?});
+        if self.model.starts_with("prompt/") {
+            body["prompt"] = json!({"variables": pairs(&self.variables, true)?});
+        }
+        if let Some(message) = &self.message {
+            body["messages"] = json!([{"role": "user", "content": message}]);
+        }
+        Ok(body)
+    }
+}
+
+/// `name=value` texts as an object; values are read as JSON where `typed` and they are.
+pub fn pairs(texts: &[String], typed: bool) -> Result<Map<String, Value>, Failure> {
+    let mut pairs = Map::new();
+    for text in texts {
+        let (name, value) = text.split_once('=').ok_or_else(|| Failure::Input(format!("`{text}` must be name=value")))?;
+        let read = if typed { serde_json::from_str(value).ok() } else { None };
+        pairs.insert(name.to_owned(), read.unwrap_or_else(|| value.into()));
+    }
+    Ok(pairs)
+}
+
+fn show(told: &Value) {
+    let at = |path: &str| cell(told.pointer(path));
+    say(&format!("model      {}", at("/requested_model")));
+    if told["prompt"].is_object() {
+        say(&format!("prompt     {}@{} (label {})", at("/prompt/name"), at("/prompt/version"), at("/prompt/label")));
+    }
+    say(&format!("route      {}", if told["route"].is_null() { "none: called directly".to_owned() } else { at("/route") }));
+    say(&format!("cache      {} {}", at("/cache/mode"), at("/cache/key")));
+    say(&format!("tokens     about {} in, at most {} out", at("/tokens/input"), at("/tokens/max_output")));
+    let cost = at("/estimated_cost_usd");
+    say(&format!("cost       {}\n", if cost.is_empty() { "unknown: no price".to_owned() } else { format!("at most about ${cost}") }));
+    let rows = |path: &str, heads: &[&str]| -> Vec<Vec<String>> {
+        let list = told.pointer(path).and_then(Value::as_array).cloned().unwrap_or_default();
+        list.iter().map(|row| heads.iter().map(|head| cell(row.get(*head))).collect()).collect()
+    };
+    let rules = ["route", "when", "result"];
+    table(&rules, &rows("/trace/rules", &rules), &[]);
+    say("");
+    let candidates = ["model", "reason", "state", "estimated_cost_usd"];
+    table(&candidates, &rows("/candidates", &candidates), &[3]);
+}

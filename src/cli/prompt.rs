@@ -1,0 +1,337 @@
+//! `fulcrum prompt`: the registry.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::client::{Client, encoded};
+use super::explain::pairs;
+use super::output::{Format, cell, json as print_json, note, say, table};
+use super::{Failure, Outcome, Where};
+use crate::prompts::{Draft, check_dir, parse_file};
+
+/// The prompt registry.
+#[derive(Subcommand)]
+pub enum Prompt {
+    /// List the prompts with their labels
+    List(List),
+    /// Show a prompt, or one version of it as NAME@VERSION or NAME@LABEL
+    Show(Show),
+    /// Add a version from a file; makes the prompt where there is none
+    Add(Add),
+    /// Point a label at a version
+    Label(Label),
+    /// Tell what changed between two versions
+    Diff(Diff),
+    /// Render a version with variables
+    Render(Render),
+    /// Add every file of a folder as a new version where its content is new
+    Import(Import),
+    /// Write each prompt's version to a file of a folder
+    Export(Export),
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum prompt list")]
+pub struct List {
+    #[arg(long, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum prompt show support-reply@production")]
+pub struct Show {
+    /// NAME, NAME@VERSION or NAME@LABEL
+    reference: String,
+    #[arg(long, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum prompt add prompts/support-reply.toml --message 'Kinder tone' --label staging")]
+pub struct Add {
+    /// A file NAME.toml
+    file: PathBuf,
+    /// Why the version is made
+    #[arg(long, default_value = "")]
+    message: String,
+    /// Labels to point at it
+    #[arg(long = "label")]
+    labels: Vec<String>,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum prompt label support-reply production 3 --reason 'Won the experiment'")]
+pub struct Label {
+    /// The prompt
+    name: String,
+    /// The label
+    label: String,
+    /// The version
+    version: u32,
+    /// Why it is moved
+    #[arg(long, default_value = "")]
+    reason: String,
+    /// Protect the label: from then on it needs an admin key
+    #[arg(long)]
+    protect: Option<bool>,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum prompt diff support-reply 1 2")]
+pub struct Diff {
+    /// The prompt
+    name: String,
+    /// A version or label
+    from: String,
+    /// Another
+    to: String,
+    #[arg(long, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum prompt render support-reply --var product=Acme --var ticket='Where is my order?'")]
+pub struct Render {
+    /// NAME, NAME@VERSION or NAME@LABEL
+    reference: String,
+    /// A variable, as name=value; JSON values are read as such
+    #[arg(long = "var")]
+    variables: Vec<String>,
+    #[arg(long, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum prompt import prompts/ --label production")]
+pub struct Import {
+    /// The folder
+    folder: PathBuf,
+    /// The label to point at new versions, where it is unset or still on the version before
+    #[arg(long)]
+    label: Option<String>,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum prompt export backup/ --at production")]
+pub struct Export {
+    /// The folder
+    folder: PathBuf,
+    /// Which version: a label, or latest
+    #[arg(long, default_value = "latest")]
+    at: String,
+    #[command(flatten)]
+    place: Where,
+}
+
+impl Prompt {
+    pub async fn run(self) -> Outcome {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Add(command) => command.run().await,
+            Self::Label(command) => command.run().await,
+            Self::Diff(command) => command.run().await,
+            Self::Render(command) => command.run().await,
+            Self::Import(command) => command.run().await,
+            Self::Export(command) => command.run().await,
+        }
+    }
+}
+
+/// The path of a prompt, and what follows the `@`.
+fn split(reference: &str) -> (String, Option<&str>) {
+    let (name, at) = reference.split_once('@').map_or((reference, None), |(name, at)| (name, Some(at)));
+    (format!("/api/v1/prompts/{}", encoded(name)), at)
+}
+
+impl List {
+    async fn run(self) -> Outcome {
+        let list = Client::to(&self.place).await?.get("/api/v1/prompts").await?;
+        if self.format == Format::Json {
+            print_json(&list);
+            return Ok(());
+        }
+        let rows = list.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
+        let rows: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| vec![cell(row.get("name")), cell(row.get("latest")), labels(row), cell(row.get("last_used_at")), cell(row.get("description"))])
+            .collect();
+        table(&["name", "latest", "labels", "last used", "description"], &rows, &[1]);
+        Ok(())
+    }
+}
+
+fn labels(row: &Value) -> String {
+    let labels = row.get("labels").and_then(Value::as_object).cloned().unwrap_or_default();
+    let labels: Vec<String> = labels.iter().map(|(label, state)| format!("{label}={}", cell(state.get("version")))).collect();
+    labels.join(" ")
+}
+
+impl Show {
+    async fn run(self) -> Outcome {
+        let client = Client::to(&self.place).await?;
+        let (path, at) = split(&self.reference);
+        let version = client.get(&format!("{path}/versions/{}", encoded(at.unwrap_or("latest")))).await?;
+        if self.format == Format::Json {
+            print_json(&version);
+            return Ok(());
+        }
+        let head = ["name", "version", "labels", "author", "created_at", "message", "hash"];
+        head.iter().for_each(|name| say(&format!("# {name}: {}", cell(version.get(*name)))));
+        say(&draft_of(&version)?.to_toml());
+        Ok(())
+    }
+}
+
+/// The draft inside a version's row.
+fn draft_of(version: &Value) -> Result<Draft, Failure> {
+    let mut fields = version.as_object().cloned().unwrap_or_default();
+    for name in ["name", "version", "hash", "created_at", "author", "key_id", "message", "labels"] {
+        fields.shift_remove(name);
+    }
+    Draft::from_json(&fields.into()).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        Failure::Unreachable(format!("the gateway sent a prompt that cannot be read:\n{}", lines.join("\n")))
+    })
+}
+
+impl Add {
+    async fn run(self) -> Outcome {
+        let client = Client::to(&self.place).await?;
+        let (name, draft) = read_file(&self.file)?;
+        let saved = submit(&client, &name, &draft, &self.message, &self.labels).await?;
+        say(&format!("{name}@{}", cell(saved.get("version"))));
+        Ok(())
+    }
+}
+
+fn read_file(path: &Path) -> Result<(String, Draft), Failure> {
+    let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::Input(format!("{shown}: {error}")))?;
+    let draft = parse_file(&shown, &text).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure::Input(lines.join("\n"))
+    })?;
+    Ok((name, draft))
+}
+
+/// Adds a version; makes the prompt where there is none.
+async fn submit(client: &Client, name: &str, draft: &Draft, message: &str, labels: &[String]) -> Result<Value, Failure> {
+    let mut body = draft.to_json();
+    body["message"] = message.into();
+    body["labels"] = json!(labels);
+    let path = format!("/api/v1/prompts/{}", encoded(name));
+    if client.get(&path).await.is_ok() {
+        return client.send(Method::POST, &format!("{path}/versions"), &body).await;
+    }
+    body["name"] = name.into();
+    client.send(Method::POST, "/api/v1/prompts", &body).await
+}
+
+impl Label {
+    async fn run(self) -> Outcome {
+        let client = Client::to(&self.place).await?;
+        let (path, _) = split(&self.name);
+        let mut body = json!({"version": self.version, "reason": self.reason});
+        if let Some(protect) = self.protect {
+            body["protected"] = protect.into();
+        }
+        client.send(Method::PUT, &format!("{path}/labels/{}", encoded(&self.label)), &body).await?;
+        say(&format!("{}@{} is {}", self.name, self.label, self.version));
+        Ok(())
+    }
+}
+
+impl Diff {
+    async fn run(self) -> Outcome {
+        let client = Client::to(&self.place).await?;
+        let (path, _) = split(&self.name);
+        let diff = client.get(&format!("{path}/diff?from={}&to={}", encoded(&self.from), encoded(&self.to))).await?;
+        if self.format == Format::Json {
+            print_json(&diff);
+        } else {
+            say(cell(diff.get("text")).trim_end());
+        }
+        Ok(())
+    }
+}
+
+impl Render {
+    async fn run(self) -> Outcome {
+        let client = Client::to(&self.place).await?;
+        let (path, at) = split(&self.reference);
+        let mut body = json!({"variables": pairs(&self.variables, true)?});
+        match at.map(|at| (at, at.parse::<u32>())) {
+            Some((_, Ok(version))) => body["version"] = version.into(),
+            Some((label, Err(_))) => body["label"] = label.into(),
+            None => {}
+        }
+        let rendered = client.send(Method::POST, &format!("{path}/render"), &body).await?;
+        if self.format == Format::Json {
+            print_json(&rendered);
+            return Ok(());
+        }
+        for message in rendered.get("messages").and_then(Value::as_array).cloned().unwrap_or_default() {
+            say(&format!("[{}]\n{}\n", cell(message.get("role")), cell(message.get("content"))));
+        }
+        note(&format!("{}@{}, about {} tokens", cell(rendered.get("name")), cell(rendered.get("version")), cell(rendered.get("tokens"))));
+        Ok(())
+    }
+}
+
+impl Import {
+    async fn run(self) -> Outcome {
+        let client = Client::to(&self.place).await?;
+        let drafts = check_dir(&self.folder).map_err(|error| Failure::Input(error.to_string()))?;
+        let labels: Vec<String> = self.label.into_iter().collect();
+        for (name, draft) in drafts {
+            let name = name.to_string();
+            let message = format!("imported from {}", self.folder.display());
+            let saved = submit(&client, &name, &draft, &message, &labels).await?;
+            say(&format!("{name}@{}", cell(saved.get("version"))));
+        }
+        Ok(())
+    }
+}
+
+impl Export {
+    async fn run(self) -> Outcome {
+        let client = Client::to(&self.place).await?;
+        let list = client.get("/api/v1/prompts").await?;
+        std::fs::create_dir_all(&self.folder).map_err(|error| Failure::Input(format!("{}: {error}", self.folder.display())))?;
+        for row in list.get("rows").and_then(Value::as_array).cloned().unwrap_or_default() {
+            let name = cell(row.get("name"));
+            let (path, _) = split(&name);
+            let version = match client.get(&format!("{path}/versions/{}", encoded(&self.at))).await {
+                Ok(version) => version,
+                Err(Failure::Negative(message)) => {
+                    note(&format!("{name}: left out: {message}"));
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
+            let file = self.folder.join(format!("{name}.toml"));
+            std::fs::write(&file, draft_of(&version)?.to_toml()).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+            say(&format!("{} ({name}@{})", file.display(), cell(version.get("version"))));
+        }
+        Ok(())
+    }
+}

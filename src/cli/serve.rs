@@ -1,0 +1,118 @@
+//! `fulcrum serve`: runs the gateway until it is told to stop.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::client::configuration;
+use super::output::note;
+use super::{Failure, Outcome};
+use crate::app::{self, App, Built};
+use crate::http::{Listening, serve};
+use crate::telemetry::start_logs;
+use crate::types::Secret;
+
+/// How often other processes' changes and the configuration's file are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Runs the gateway.
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum serve --config config/fulcrum.toml --listen 127.0.0.1:8080")]
+pub struct Serve {
+    /// The configuration [default: $FULCRUM_CONFIG, then config/fulcrum.toml, then the defaults]
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Where to listen, instead of the configured address
+    #[arg(long)]
+    listen: Option<String>,
+}
+
+impl Serve {
+    pub async fn run(self) -> Outcome {
+        let path = self.config.or_else(|| app::default_config(std::env::var("FULCRUM_CONFIG").ok()));
+        let mut config = configuration(path.as_deref())?;
+        if let Some(listen) = self.listen {
+            config.server.listen = listen;
+        }
+        start_logs(config.telemetry.log);
+        let admin_key = std::env::var("FULCRUM_ADMIN_KEY").ok().filter(|key| !key.is_empty());
+        let listen = config.server.listen.clone();
+        let listening = Listening::at(&listen).await;
+        let listening = listening.map_err(|error| Failure::Unreachable(format!("cannot listen at {listen}: {error}")))?;
+        let built = App::build(config, admin_key.map(|key| Secret::new(&key))).await;
+        let Built { app, new_admin_key } = built.map_err(|error| Failure::Input(error.to_string()))?;
+        if let Some(key) = new_admin_key {
+            note(&format!("admin key, shown this once: {}", key.expose()));
+        }
+        let stop = CancellationToken::new();
+        tokio::spawn(watch(app.clone(), path, listen, stop.clone()));
+        tracing::info!("listening at http://{}", listening.address());
+        serve(app.clone(), listening, stop.clone()).await;
+        app.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Ends the gateway on a signal; reloads the configuration on SIGHUP or where its file changed.
+async fn watch(app: App, path: Option<PathBuf>, listen: String, stop: CancellationToken) {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+        tracing::error!("no signals can be received; end the process to stop it");
+        return;
+    };
+    let mut seen = written(path.as_ref());
+    let mut rounds = 0_u32;
+    loop {
+        tokio::select! {
+            () = told(&mut terminate) => break,
+            () = told(&mut interrupt) => break,
+            () = told(&mut hangup) => reload(&app, path.as_ref(), &listen).await,
+            () = sleep(LOOK) => {
+                app.refresh().await;
+                let now = written(path.as_ref());
+                if now != seen {
+                    seen = now;
+                    reload(&app, path.as_ref(), &listen).await;
+                }
+                rounds += 1;
+                if rounds.is_multiple_of(3_600) {
+                    app.prune().await;
+                }
+            }
+        }
+    }
+    tracing::info!("stopping");
+    stop.cancel();
+}
+
+async fn told(signal: &mut Signal) {
+    if signal.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn reload(app: &App, path: Option<&PathBuf>, listen: &str) {
+    let mut config = match configuration(path.map(PathBuf::as_path)) {
+        Ok(config) => config,
+        Err(Failure::Input(problems) | Failure::Negative(problems) | Failure::Unreachable(problems)) => {
+            tracing::error!("the new configuration is not used; the old one stays:\n{problems}");
+            return;
+        }
+    };
+    listen.clone_into(&mut config.server.listen);
+    match app.reload(config).await {
+        Ok(()) => tracing::info!("the configuration was reloaded"),
+        Err(error) => tracing::error!(%error, "the new configuration is not used; the old one stays"),
+    }
+}
+
+/// When and how large the file was last written.
+fn written(path: Option<&PathBuf>) -> Option<(std::time::SystemTime, u64)> {
+    let data = std::fs::metadata(path?).ok()?;
+    Some((data.modified().ok()?, data.len()))
+}

@@ -1,0 +1,232 @@
+//! The prompt registry.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::read;
+use crate::app::App;
+use crate::chat::{Error, Message};
+use crate::http::auth::{Editor, Viewer};
+use crate::http::error::Refusal;
+use crate::keys::{Role, VirtualKey};
+use crate::prompts::{Author, LabelChange, Move, Prompt, Saved, Selector, Submission, Target, Version};
+use crate::types::{BadName, Label, PromptName, now};
+
+type Answer<T> = Result<T, Refusal>;
+
+fn named(name: &str) -> Result<PromptName, Error> {
+    name.parse().map_err(|error: BadName| Error::field("name", error.to_string()))
+}
+
+fn author(key: &VirtualKey) -> Author {
+    Author { key_id: key.id.to_string(), name: key.name.to_string(), admin: key.allows(Role::Admin) }
+}
+
+fn row(prompt: &Prompt) -> Value {
+    let newest = prompt.versions.last();
+    let labels: Map<String, Value> =
+        prompt.labels.iter().map(|(label, state)| (label.to_string(), label_row(&state.targets, state.protected))).collect();
+    json!({
+        "name": prompt.name, "latest": newest.map(|version| version.version), "versions": prompt.versions.len(),
+        "description": newest.and_then(|version| version.draft().ok()).map(|draft| draft.description),
+        "labels": labels, "created_at": prompt.created_at, "last_used_at": prompt.last_used_at(),
+    })
+}
+
+fn label_row(targets: &[Target], protected: bool) -> Value {
+    json!({"version": targets.first().map(|target| target.version), "protected": protected})
+}
+
+fn version_row(prompt: &Prompt, version: &Version) -> Answer<Json<Value>> {
+    let on_it = |targets: &[Target]| targets.iter().any(|target| target.version == version.version);
+    let labels = prompt.labels.iter().filter(|(_, state)| on_it(&state.targets));
+    let labels: Vec<Label> = labels.map(|(label, _)| label.clone()).collect();
+    Ok(Json(version.to_json(&labels)?))
+}
+
+/// `GET /prompts`.
+pub async fn list(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
+    let rows: Vec<Value> = app.prompts().list().iter().map(|prompt| row(prompt)).collect();
+    Json(json!({"rows": rows, "next_cursor": null}))
+}
+
+/// `GET /prompts/{name}`.
+pub async fn one(State(app): State<App>, _viewer: Viewer, Path(name): Path<String>) -> Answer<Json<Value>> {
+    Ok(Json(row(&*app.prompts().get(&named(&name)?)?)))
+}
+
+/// `POST /prompts`: a prompt and its version 1.
+pub async fn create(State(app): State<App>, Editor(key): Editor, headers: HeaderMap, body: Body) -> Answer<(StatusCode, Json<Value>)> {
+    let (name, submission) = Submission::named(&read(&headers, body).await?)?;
+    let saved = app.prompts().create(&name, &submission, &author(&key), now()).await?;
+    saved_row(&app, &saved)
+}
+
+/// `POST /prompts/{name}/versions`.
+pub async fn add_version(
+    State(app): State<App>,
+    Editor(key): Editor,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<(StatusCode, Json<Value>)> {
+    let submission = Submission::from_json(&read(&headers, body).await?)?;
+    let saved = app.prompts().add_version(&named(&name)?, &submission, &author(&key), now()).await?;
+    saved_row(&app, &saved)
+}
+
+fn saved_row(app: &App, saved: &Saved) -> Answer<(StatusCode, Json<Value>)> {
+    let prompt = app.prompts().get(&saved.version.name)?;
+    let status = if saved.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, version_row(&prompt, &saved.version)?))
+}
+
+/// `GET /prompts/{name}/versions`, newest first.
+pub async fn versions(State(app): State<App>, _viewer: Viewer, Path(name): Path<String>) -> Answer<Json<Value>> {
+    let prompt = app.prompts().get(&named(&name)?)?;
+    let mut rows = Vec::with_capacity(prompt.versions.len());
+    for version in prompt.versions.iter().rev() {
+        let Json(row) = version_row(&prompt, version)?;
+        rows.push(row);
+    }
+    Ok(Json(json!({"rows": rows, "next_cursor": null})))
+}
+
+/// `GET /prompts/{name}/versions/{n}`; a label does as well.
+pub async fn version(State(app): State<App>, _viewer: Viewer, Path((name, n)): Path<(String, String)>) -> Answer<Json<Value>> {
+    let name = named(&name)?;
+    let version = app.prompts().resolve(&name, &n.parse::<Selector>()?)?;
+    version_row(&*app.prompts().get(&name)?, &version)
+}
+
+/// Where a label is to point.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pointing {
+    #[serde(default)]
+    version: Option<u32>,
+    #[serde(default)]
+    rollout: Option<Vec<Part>>,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    protected: Option<bool>,
+}
+
+/// One part of a rollout.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    version: u32,
+    weight: u32,
+}
+
+/// `PUT /prompts/{name}/labels/{label}`.
+pub async fn set_label(
+    State(app): State<App>,
+    Editor(key): Editor,
+    Path((name, label)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Json<Value>> {
+    let name = named(&name)?;
+    let label: Label = label.parse().map_err(|error: BadName| Error::field("label", error.to_string()))?;
+    let Pointing { version, rollout, reason, protected } = read(&headers, body).await?;
+    let targets = match (version, rollout) {
+        (Some(version), None) => vec![Target { version, weight: 100 }],
+        (None, Some(parts)) => parts.into_iter().map(|Part { version, weight }| Target { version, weight }).collect(),
+        _ => return Err(Error::field("version", "name a `version` or a `rollout`, one of them").into()),
+    };
+    let change = LabelChange { label: label.clone(), targets, reason, protected };
+    app.prompts().set_label(&name, &change, &author(&key), now()).await?;
+    let prompt = app.prompts().get(&name)?;
+    let state = prompt.labels.get(&label);
+    Ok(Json(json!({
+        "name": name, "label": label,
+        "version": state.and_then(|state| state.targets.first()).map(|target| target.version),
+        "protected": state.is_some_and(|state| state.protected),
+    })))
+}
+
+/// `GET /prompts/{name}/labels/{label}/history`, newest first.
+pub async fn label_history(
+    State(app): State<App>,
+    _viewer: Viewer,
+    Path((name, label)): Path<(String, String)>,
+) -> Answer<Json<Value>> {
+    let label: Label = label.parse().map_err(|error: BadName| Error::field("label", error.to_string()))?;
+    let moves = app.prompts().label_history(&named(&name)?, &label).await?;
+    let rows: Vec<Value> = moves.iter().map(move_row).collect();
+    Ok(Json(json!({"rows": rows, "next_cursor": null})))
+}
+
+fn move_row(change: &Move) -> Value {
+    let version = |targets: &[Target]| targets.first().map(|target| target.version);
+    json!({
+        "from": change.before.as_deref().and_then(version), "version": version(&change.after),
+        "protected": change.protected, "reason": change.reason, "author": change.author, "key_id": change.key_id,
+        "at": change.at,
+    })
+}
+
+/// Two versions.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Two {
+    from: String,
+    to: String,
+}
+
+/// `GET /prompts/{name}/diff?from=1&to=2`; labels do as well.
+pub async fn diff(State(app): State<App>, _viewer: Viewer, Path(name): Path<String>, Query(two): Query<Two>) -> Answer<Json<Value>> {
+    let (from, to) = (two.from.parse::<Selector>()?, two.to.parse::<Selector>()?);
+    let diff = app.prompts().diff(&named(&name)?, &from, &to)?;
+    Ok(Json(json!(diff)))
+}
+
+/// What to render.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rendering {
+    #[serde(default)]
+    version: Option<u32>,
+    #[serde(default)]
+    label: Option<String>,
+    #[serde(default)]
+    variables: Map<String, Value>,
+}
+
+/// `POST /prompts/{name}/render`.
+pub async fn render(
+    State(app): State<App>,
+    _viewer: Viewer,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Json<Value>> {
+    let Rendering { version, label, variables } = read(&headers, body).await?;
+    let selector = match (version, label) {
+        (Some(version), None) => Selector::Version(version),
+        (None, Some(label)) => label.parse()?,
+        (None, None) => Selector::Default,
+        (Some(_), Some(_)) => return Err(Error::field("label", "name a `version` or a `label`, not both").into()),
+    };
+    let rendered = app.prompts().render(&named(&name)?, &selector, &variables)?;
+    let messages: Vec<Value> = rendered.messages.iter().map(message).collect();
+    Ok(Json(json!({
+        "name": rendered.version.name, "version": rendered.version.version, "hash": rendered.version.hash,
+        "messages": messages, "tokens": rendered.chars.div_ceil(4), "tokens_estimated": true,
+        "settings": rendered.version.settings(), "includes": [],
+    })))
+}
+
+fn message(message: &Message) -> Value {
+    match message {
+        Message::Text { role, content } => json!({"role": role, "content": content}),
+        Message::Raw(value) => value.clone(),
+    }
+}

@@ -1,0 +1,48 @@
+//! Providers, models, routes, and how targets fare.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::gateway::models as cards;
+use crate::http::auth::Viewer;
+use crate::types::now;
+use crate::upstream::Kind;
+
+/// `GET /providers`.
+pub async fn providers(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
+    let live = app.gateway().live();
+    let mut endpoints: Vec<_> = live.endpoints.values().collect();
+    endpoints.sort_by(|a, b| a.provider().name.cmp(&b.provider().name));
+    let rows: Vec<Value> = endpoints
+        .into_iter()
+        .map(|endpoint| {
+            let provider = endpoint.provider();
+            let simulated = provider.kind == Kind::Simulated;
+            json!({
+                "name": provider.name, "kind": if simulated { "simulated" } else { "openai" }, "simulated": simulated,
+                "base_url": provider.base_url, "local": provider.local, "keys": provider.api_keys.len(),
+                "in_flight": endpoint.in_flight(), "max_in_flight": provider.max_in_flight,
+            })
+        })
+        .collect();
+    Json(json!({"rows": rows, "next_cursor": null}))
+}
+
+/// `GET /models`.
+pub async fn models(State(app): State<App>, Viewer(key): Viewer) -> Json<Value> {
+    Json(json!({"rows": cards(app.gateway(), &key), "next_cursor": null}))
+}
+
+/// `GET /routes`.
+pub async fn routes(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
+    Json(json!({"rows": app.gateway().live().routes.list(), "next_cursor": null}))
+}
+
+/// `GET /health`: the targets that have shown faults; every other one is healthy.
+pub async fn health(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
+    let parts = app.gateway().parts();
+    let rows = parts.health.troubled(now());
+    Json(json!({"rows": rows, "next_cursor": null, "ledger": if parts.ledger.healthy() { "healthy" } else { "unavailable" }}))
+}
