@@ -1,1 +1,35 @@
-//! To be.
+//! What calls cost: prices, the ledger of requests and attempts, its hourly sums, and reports from them.
+
+mod book;
+mod charge;
+mod commit;
+mod error;
+mod fold;
+mod histogram;
+mod journal;
+mod ledger;
+mod price;
+mod query;
+mod recover;
+mod report;
+mod requests;
+mod rollup;
+mod rows;
+mod statements;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use book::{PriceBook, PriceOverride};
+pub use charge::{Charge, Extra};
+pub use error::{Error, Unavailable};
+pub use fold::{Percentiles, Totals};
+pub use histogram::Histogram;
+pub use ledger::{Ack, Ledger, Options};
+pub use price::{About, Price, Rates};
+pub use query::{Dimension, Filter, Query};
+pub use report::{Report, ReportRow, Value, report};
+pub use requests::{Listing, Page, Recorded, request, requests};
+pub use rows::{AttemptRow, Bodies, CacheState, Intent, RequestRow, Settlement, Status};
+pub use store::prune;

@@ -1,0 +1,152 @@
+//! CPU time of one settlement: a request, its attempt and its share of the hourly sums, by how many come at once.
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+use std::error::Error;
+use std::sync::Arc;
+
+use fulcrum::chat::Usage;
+use fulcrum::db::Db;
+use fulcrum::types::{Nanos, RequestId, now};
+use fulcrum::usage::{Ack, AttemptRow, CacheState, Intent, Ledger, Options, PriceBook, RequestRow, Settlement, Status};
+
+/// The kernel counts CPU time of a process in hundredths of a second.
+const TICK_US: f64 = 10_000.0;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    println!("{:>8} {:>10} {:>14} {:>14}", "at once", "rows", "us CPU/row", "with intent");
+    for (at_once, rows) in [(1usize, 20_000usize), (4, 40_000), (16, 100_000), (64, 200_000)] {
+        let plain = runtime.block_on(measure(at_once, rows, false))?;
+        let intents = runtime.block_on(measure(at_once, rows, true))?;
+        println!("{at_once:>8} {rows:>10} {plain:>14.1} {intents:>14.1}");
+    }
+    let price = price_us()?;
+    println!("a price looked up and a cost computed: {price:.2} us");
+    Ok(())
+}
+
+async fn measure(at_once: usize, rows: usize, intents: bool) -> Result<f64, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let db = Db::open(&format!("sqlite://{}/f.db", folder.path().display()), false).await?;
+    let ledger = Ledger::open(&db, Options::default()).await?;
+    let words = Words::new();
+    // The first batches prepare the statements.
+    for _ in 0..50 {
+        settle(&ledger, &words, at_once, intents).await?;
+    }
+    let before = cpu_us()?;
+    for _ in 0..rows / at_once {
+        settle(&ledger, &words, at_once, intents).await?;
+    }
+    let spent = cpu_us()? - before;
+    ledger.close().await?;
+    db.close().await;
+    Ok(spent / rows as f64)
+}
+
+async fn settle(ledger: &Ledger, words: &Words, count: usize, intents: bool) -> Result<(), Box<dyn Error>> {
+    let mut acks: Vec<Ack> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let settlement = words.settlement();
+        if intents {
+            ledger.intend(&Intent { request: &settlement.request, attempt: &settlement.attempts[0] })?;
+        }
+        acks.push(ledger.settle(settlement));
+    }
+    for ack in acks {
+        ack.await?;
+    }
+    Ok(())
+}
+
+/// The texts that a gateway shares between its rows.
+struct Words {
+    project: Arc<str>,
+    key: Arc<str>,
+    endpoint: Arc<str>,
+    asked: Arc<str>,
+    provider: Arc<str>,
+    model: Arc<str>,
+    route: Arc<str>,
+    rate: Arc<str>,
+}
+
+impl Words {
+    fn new() -> Self {
+        Self {
+            project: "default".into(),
+            key: "k7f3q9x2".into(),
+            endpoint: "/v1/chat/completions".into(),
+            asked: "fast".into(),
+            provider: "openai".into(),
+            model: "gpt-4o-mini".into(),
+            route: "support".into(),
+            rate: r#"{"input":"0.15","output":"0.6","cache_read":"0.075","from":"2026-11-23"}"#.into(),
+        }
+    }
+
+    fn settlement(&self) -> Settlement {
+        let id = RequestId::new();
+        let spread = u64::from(id.as_bytes()[15]);
+        let usage = Usage { input: 400 + spread, output: 90 + spread, ..Usage::default() };
+        let request = RequestRow {
+            id,
+            started_at: now(),
+            project: self.project.clone(),
+            key_id: self.key.clone(),
+            endpoint: self.endpoint.clone(),
+            requested_model: self.asked.clone(),
+            provider: Some(self.provider.clone()),
+            model: Some(self.model.clone()),
+            route: Some(self.route.clone()),
+            status: Status::Ok,
+            http_status: 200,
+            cache: CacheState::None,
+            usage: Some(usage),
+            cost: Some(Nanos(120_000)),
+            latency_us: 700_000 + spread * 1_000,
+            first_token_us: Some(300_000 + spread * 500),
+            overhead_us: Some(80 + spread),
+            ..RequestRow::default()
+        };
+        let attempt = AttemptRow {
+            n: 1,
+            provider: self.provider.clone(),
+            model: self.model.clone(),
+            status: Status::Ok,
+            http_status: Some(200),
+            started_at: request.started_at,
+            latency_us: request.latency_us,
+            first_token_us: request.first_token_us,
+            usage: Some(usage),
+            cost: request.cost,
+            rate: Some(self.rate.clone()),
+            reserved: Nanos(500_000),
+            ..AttemptRow::default()
+        };
+        Settlement { request, attempts: vec![attempt], bodies: None }
+    }
+}
+
+fn price_us() -> Result<f64, Box<dyn Error>> {
+    const TIMES: u32 = 1_000_000;
+    let book = PriceBook::builtin();
+    let usage = Usage { input: 400, output: 90, ..Usage::default() };
+    let before = cpu_us()?;
+    let mut sum = Nanos(0);
+    for _ in 0..TIMES {
+        sum += book.rate("openai", "", "gpt-4o-mini").map(|price| price.cost(&usage)).unwrap_or_default();
+    }
+    assert!(sum > Nanos(0), "the model has a price");
+    Ok((cpu_us()? - before) / f64::from(TIMES))
+}
+
+/// User and system time of this process so far.
+fn cpu_us() -> Result<f64, Box<dyn Error>> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+    Ok(ticks * TICK_US)
+}

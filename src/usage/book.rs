@@ -1,0 +1,217 @@
+//! The price book: which model has which price.
+//!
+//! The built-in book is one line a model, sorted by provider and model, and stays text: a look-up halves it to the line
+//! and reads that line only, so that it costs no start-up time and the memory of the models in use.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::price::{About, Entry, Price, Rates};
+
+static BOOK: &str = include_str!("../../config/prices.json");
+
+/// A price that the configuration gives.
+#[derive(Clone, Debug)]
+pub struct PriceOverride {
+    /// The provider's name in the configuration.
+    pub provider: String,
+    /// The provider's name of the model.
+    pub model: String,
+    /// What it costs.
+    pub rates: Rates,
+}
+
+/// Prices of models, the configuration's before the built-in ones.
+#[derive(Clone, Debug)]
+pub struct PriceBook {
+    overrides: HashMap<String, HashMap<String, Arc<Price>>>,
+    as_of: &'static str,
+    /// The entries read so far, by where their line begins.
+    read: Arc<RwLock<HashMap<usize, Known>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    price: Option<Arc<Price>>,
+    about: Arc<About>,
+}
+
+impl PriceBook {
+    /// The book in the binary.
+    #[must_use]
+    pub fn builtin() -> Self {
+        let as_of = between(BOOK, "\"as_of\": \"", "\"").unwrap_or("unknown");
+        Self { overrides: HashMap::new(), as_of, read: Arc::default() }
+    }
+
+    /// The same book with prices of the configuration in front.
+    #[must_use]
+    pub fn with(mut self, overrides: Vec<PriceOverride>) -> Self {
+        for PriceOverride { provider, model, rates } in overrides {
+            self.overrides.entry(provider).or_default().insert(model, Arc::new(Price::flat(rates)));
+        }
+        self
+    }
+
+    /// The price of `model` at `provider`, a name of the configuration. `None` where it is unknown, which is not free.
+    ///
+    /// Where the book knows no vendor by that name, `vendor` (such as `openai`) is looked up instead; it is for the caller
+    /// to know that the provider is that vendor, and `""` for none.
+    #[must_use]
+    pub fn rate(&self, provider: &str, vendor: &str, model: &str) -> Option<Arc<Price>> {
+        if let Some(price) = self.overrides.get(provider).and_then(|models| models.get(model)) {
+            return Some(price.clone());
+        }
+        self.known(provider, vendor, model)?.price
+    }
+
+    /// What is known of `model` beside its price; the names are those of [`PriceBook::rate`].
+    #[must_use]
+    pub fn about(&self, provider: &str, vendor: &str, model: &str) -> Option<Arc<About>> {
+        Some(self.known(provider, vendor, model)?.about)
+    }
+
+    fn known(&self, provider: &str, vendor: &str, model: &str) -> Option<Known> {
+        let provider = if is_vendor(provider) { provider } else { vendor };
+        let start = find(provider, base_of(model))?;
+        let read = self.read.read().unwrap_or_else(PoisonError::into_inner).get(&start).cloned();
+        if read.is_some() {
+            return read;
+        }
+        let entry: Entry = serde_json::from_str(line_at(start)).ok()?;
+        let price = entry.price(self.as_of).map(Arc::new);
+        let known = Known { price, about: Arc::new(entry.about()) };
+        self.read.write().unwrap_or_else(PoisonError::into_inner).insert(start, known.clone());
+        Some(known)
+    }
+}
+
+/// OpenAI's fine-tuned models are `ft:BASE:organisation:name:id` and priced by their base.
+fn base_of(model: &str) -> &str {
+    let Some(rest) = model.strip_prefix("ft:") else { return model };
+    rest.find(':').map_or(model, |end| &model[..end + 3])
+}
+
+fn is_vendor(name: &str) -> bool {
+    let start = search(|line| names(line).0.cmp(name));
+    start.is_ok()
+}
+
+fn find(provider: &str, model: &str) -> Option<usize> {
+    search(|line| names(line).cmp(&(provider, model))).ok()
+}
+
+/// Halves the book's lines; `Ok` is where a line begins that `order` finds equal.
+fn search(order: impl Fn(&str) -> Ordering) -> Result<usize, ()> {
+    let (mut low, mut high) = bounds();
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let start = memchr::memrchr(b'\n', &BOOK.as_bytes()[low..middle]).map_or(low, |at| low + at + 1);
+        match order(&BOOK[start..]) {
+            Ordering::Equal => return Ok(start),
+            Ordering::Greater => high = start,
+            Ordering::Less => {
+                low = memchr::memchr(b'\n', &BOOK.as_bytes()[middle..high]).map_or(high, |at| middle + at + 1);
+            }
+        }
+    }
+    Err(())
+}
+
+/// Where the first model's line begins and the last one's ends.
+fn bounds() -> (usize, usize) {
+    const OPEN: &str = "\"models\": [\n";
+    let low = BOOK.find(OPEN).map_or(0, |at| at + OPEN.len());
+    (low, BOOK.rfind("\n]").map_or(low, |at| at + 1))
+}
+
+fn line_at(start: usize) -> &'static str {
+    let line = BOOK[start..].split('\n').next().unwrap_or_default();
+    line.strip_suffix(',').unwrap_or(line)
+}
+
+/// Provider and model of the line that begins here. A test makes sure that every line has this form.
+fn names(line: &str) -> (&str, &str) {
+    let provider = line.strip_prefix("{\"provider\":\"").and_then(|rest| rest.split('"').next()).unwrap_or_default();
+    let rest = line.get(provider.len() + 14..).unwrap_or_default();
+    let model = rest.strip_prefix(",\"model\":\"").and_then(|rest| rest.split('"').next()).unwrap_or_default();
+    (provider, model)
+}
+
+fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
+    let start = text.find(open)? + open.len();
+    let end = text[start..].find(close)?;
+    Some(&text[start..start + end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Usage;
+    use crate::types::Nanos;
+    use crate::usage::Extra;
+
+    #[test]
+    fn every_model_of_the_book_is_found_by_halving() {
+        let book = PriceBook::builtin();
+        let all: serde_json::Value = serde_json::from_str(BOOK).unwrap();
+        let models = all["models"].as_array().unwrap();
+        assert!(models.len() > 1_700);
+        for entry in models {
+            let (provider, model) = (entry["provider"].as_str().unwrap(), entry["model"].as_str().unwrap());
+            let about = book.about(provider, "", base_of(model)).unwrap_or_else(|| panic!("{provider}/{model}"));
+            assert_eq!(about.mode, entry["mode"].as_str().unwrap(), "{provider}/{model}");
+            let price = book.rate(provider, "", model);
+            assert_eq!(price.is_some(), entry["rates"].get("input").is_some(), "{provider}/{model}");
+            if let Some(price) = price {
+                assert_eq!(price.rates().input.to_string(), entry["rates"]["input"].as_str().unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn names_the_book_lacks_have_no_price() {
+        let book = PriceBook::builtin();
+        for (provider, vendor, model) in [
+            ("openai", "", "gpt-4o-mini-2099-01-01"),
+            ("groq", "openai", "gpt-4o-mini"),
+            ("local", "", "gpt-4o-mini"),
+            ("", "", ""),
+            ("zzz", "zzz", "zzz"),
+            ("openai", "", "\"}"),
+        ] {
+            assert!(book.rate(provider, vendor, model).is_none(), "{provider}/{model}");
+        }
+        assert!(book.rate("work", "openai", "gpt-4o-mini").is_some());
+        assert!(book.rate("openai", "", "ft:gpt-4o-mini-2024-07-18:acme::x1").is_some());
+    }
+
+    #[test]
+    fn the_configuration_comes_before_the_book() {
+        let rates = Rates { input: "1".parse().unwrap(), output: "2".parse().unwrap(), ..Rates::default() };
+        let ours = PriceOverride { provider: "openai".into(), model: "gpt-4o-mini".into(), rates };
+        let book = PriceBook::builtin().with(vec![ours]);
+        let usage = Usage { input: 10, output: 10, ..Usage::default() };
+        assert_eq!(book.rate("openai", "", "gpt-4o-mini").unwrap().cost(&usage), Nanos(30_000));
+        assert_eq!(book.rate("openai", "", "gpt-4o").unwrap().cost(&usage), Nanos(125_000));
+    }
+
+    #[test]
+    fn steps_and_services_have_their_own_rates() {
+        let price = PriceBook::builtin().rate("openai", "", "gpt-5.5").unwrap();
+        let cost = |input, service| {
+            let usage = Usage { input, cached_input: 100, output: 10, ..Usage::default() };
+            price.charge(&usage, &Extra { service_tier: service, cache_write_1h: 0 })
+        };
+        assert_eq!(cost(1_000, None).cost, Nanos(900 * 5_000 + 100 * 500 + 10 * 30_000));
+        assert_eq!(cost(1_000, Some("default")), cost(1_000, None));
+        assert_eq!(cost(1_000, Some("batch")).cost, Nanos(900 * 2_500 + 100 * 250 + 10 * 15_000));
+        assert_eq!(cost(272_000, None).cost, Nanos(271_900 * 5_000 + 100 * 500 + 10 * 30_000));
+        assert_eq!(cost(272_001, None).cost, Nanos(271_901 * 10_000 + 100 * 1_000 + 10 * 45_000));
+        assert_eq!(
+            &*cost(1_000, Some("batch")).rate,
+            r#"{"input":"2.5","output":"15","cache_read":"0.25","tier":"batch","from":"2026-11-23"}"#
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! The writer's task: natural group commit, patience with a database that cannot be written, and checkpoints.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::error::Unavailable;
+use super::ledger::Shared;
+use super::rows::Settlement;
+use super::store;
+use super::writer::{Failure, Writer};
+use crate::db::Db;
+
+/// The most settlements in one transaction.
+const MOST: usize = 512;
+/// How often the task lets others run to see whether more comes, before it commits.
+const LOOKS: usize = 8;
+/// Pauses between tries while the database cannot be written.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How many tries a batch has when the process is about to end.
+const LAST_TRIES: usize = 12;
+/// Pages after which the WAL is written back aside, and after which the writer stops for it to begin anew.
+const CHECKPOINT_PAGES: usize = 2_000;
+const RESTART_PAGES: i64 = 12_000;
+
+type Answer = Result<(), Unavailable>;
+
+/// A settlement and who waits for it.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) settlement: Settlement,
+    pub(super) done: oneshot::Sender<Answer>,
+}
+
+/// What the writer is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    Settle(Box<Job>),
+    Close(oneshot::Sender<Answer>),
+}
+
+/// Writes until it is told to close, or until every ledger is gone.
+pub(super) async fn run(db: Db, writer: Writer, shared: Arc<Shared>, mut receiver: mpsc::Receiver<Message>) {
+    let checkpoints = Arc::new(Checkpoints::default());
+    let aside = tokio::spawn(write_back(db, checkpoints.clone()));
+    let mut commits = Commits { writer, shared, checkpoints };
+    let mut messages = Vec::new();
+    let mut failed = false;
+    while receiver.recv_many(&mut messages, MOST).await > 0 {
+        gather(&mut receiver, &mut messages).await;
+        let mut closer = None;
+        let mut jobs = Vec::with_capacity(messages.len());
+        for message in messages.drain(..) {
+            match message {
+                Message::Settle(job) => jobs.push(*job),
+                Message::Close(done) => closer = Some(done),
+            }
+        }
+        failed |= commits.commit(jobs).await.is_err();
+        commits.check_pages().await;
+        if let Some(done) = closer {
+            receiver.close();
+            failed |= commits.drain(&mut receiver).await.is_err();
+            commits.shared.journal.close();
+            commits.writer.checkpoint().await;
+            // Nobody listening any more is no failure.
+            let _unheard = done.send(if failed { Err(Unavailable) } else { Ok(()) });
+            break;
+        }
+    }
+    aside.abort();
+}
+
+/// Lets the tasks that are ready run, as long as that brings settlements: under load batches grow, and alone nothing waits.
+async fn gather(receiver: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
+    for _ in 0..LOOKS {
+        let before = messages.len();
+        tokio::task::yield_now().await;
+        while messages.len() < MOST
+            && let Ok(message) = receiver.try_recv()
+        {
+            messages.push(message);
+        }
+        if messages.len() == before || messages.len() >= MOST {
+            return;
+        }
+    }
+}
+
+struct Commits {
+    writer: Writer,
+    shared: Arc<Shared>,
+    checkpoints: Arc<Checkpoints>,
+}
+
+impl Commits {
+    /// Commits jobs and answers them; where a row is unfit, each job alone.
+    async fn commit(&mut self, jobs: Vec<Job>) -> Answer {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let batch: Vec<_> = jobs.iter().map(|job| &job.settlement).collect();
+        let written = self.persist(&batch).await;
+        drop(batch);
+        match written {
+            Err(Failure::Duplicate | Failure::Unfit(_)) if jobs.len() > 1 => {
+                let mut result = Ok(());
+                for job in jobs {
+                    let written = self.persist(&[&job.settlement]).await;
+                    result = result.and(self.answer(vec![job], written));
+                }
+                result
+            }
+            written => self.answer(jobs, written),
+        }
+    }
+
+    /// Commits what is left after the channel was closed.
+    async fn drain(&mut self, receiver: &mut mpsc::Receiver<Message>) -> Answer {
+        let mut result = Ok(());
+        let mut jobs = Vec::new();
+        loop {
+            match receiver.recv().await {
+                Some(Message::Settle(job)) => jobs.push(*job),
+                Some(Message::Close(done)) => {
+                    let _unheard = done.send(Ok(()));
+                }
+                None => {
+                    let written = self.commit(jobs).await;
+                    return result.and(written);
+                }
+            }
+            if jobs.len() >= MOST {
+                let written = self.commit(std::mem::take(&mut jobs)).await;
+                result = result.and(written);
+            }
+        }
+    }
+
+    /// Tries until the batch is written, or cannot ever be.
+    async fn persist(&mut self, batch: &[&Settlement]) -> Result<(), Failure> {
+        let mut pause = FIRST_PAUSE;
+        let mut last_tries = LAST_TRIES;
+        loop {
+            let Err(failure) = self.writer.write(batch, &[]).await else {
+                self.writable(true);
+                return Ok(());
+            };
+            let Failure::Unwritable(reason) = &failure else { return Err(failure) };
+            if self.writable(false) {
+                tracing::error!(%reason, waiting = batch.len(), "the ledger cannot be written: {reason}; no call goes out until it can");
+            }
+            if self.shared.closing.load(Ordering::Relaxed) {
+                last_tries -= 1;
+                if last_tries == 0 {
+                    return Err(failure);
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Says whether the ledger can be written; returns whether that is news.
+    fn writable(&self, now: bool) -> bool {
+        let before = self.shared.writable.swap(now, Ordering::Relaxed);
+        if now && !before {
+            tracing::info!("the ledger can be written again");
+        }
+        before != now
+    }
+
+    fn answer(&self, jobs: Vec<Job>, written: Result<(), Failure>) -> Answer {
+        let answer = match written {
+            Ok(()) => Ok(()),
+            Err(Failure::Duplicate) => {
+                tracing::error!("a request was settled a second time; its first rows stand");
+                Ok(())
+            }
+            Err(Failure::Unfit(reason)) => {
+                tracing::error!(%reason, "a settlement does not fit the ledger and is left out: {reason}");
+                Err(Unavailable)
+            }
+            Err(Failure::Unwritable(_)) => Err(Unavailable),
+        };
+        if answer.is_ok() {
+            self.shared.journal.settled(jobs.iter().map(|job| job.settlement.request.id));
+        }
+        for job in jobs {
+            // Who stopped waiting has lost nothing: the row stands.
+            let _unheard = job.done.send(answer);
+        }
+        answer
+    }
+
+    /// Has the WAL written back when it has grown.
+    async fn check_pages(&mut self) {
+        if self.checkpoints.restart.swap(false, Ordering::Relaxed) {
+            self.writer.checkpoint().await;
+        }
+        let pages = self.checkpoints.pages.fetch_add(self.writer.take_pages(), Ordering::Relaxed);
+        if pages > CHECKPOINT_PAGES {
+            self.checkpoints.pages.store(0, Ordering::Relaxed);
+            self.checkpoints.due.notify_one();
+        }
+    }
+}
+
+/// What the writer and the task that writes the WAL back tell each other.
+#[derive(Debug, Default)]
+struct Checkpoints {
+    due: Notify,
+    pages: std::sync::atomic::AtomicUsize,
+    /// The WAL is long, and all of it can be written back when the writer stops for a moment.
+    restart: AtomicBool,
+}
+
+/// Writes the WAL back beside the writer, which goes on meanwhile.
+async fn write_back(db: Db, checkpoints: Arc<Checkpoints>) {
+    let mut connection = None;
+    loop {
+        checkpoints.due.notified().await;
+        if connection.is_none() {
+            connection = db.connect().await.ok();
+        }
+        let Some(open) = &mut connection else { continue };
+        match store::checkpoint(open).await {
+            Ok(pages) if pages > RESTART_PAGES => checkpoints.restart.store(true, Ordering::Relaxed),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the write-ahead log cannot be written back: {error}");
+                connection = None;
+            }
+        }
+    }
+}

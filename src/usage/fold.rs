@@ -1,0 +1,208 @@
+//! Adds rows and hourly sums up into the groups of a report.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::Error;
+use super::histogram::Histogram;
+use super::query::Dimension;
+use super::report::Value;
+use super::rollup::{Key, Sums};
+use super::rows::{RequestRow, Status};
+use crate::types::{Nanos, Timestamp};
+
+/// A report has at most this many rows.
+const MOST_GROUPS: usize = 50_000;
+
+/// Percentiles of a duration; `None` where nothing was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Percentiles {
+    /// Half of the requests were as fast.
+    pub p50: Option<f64>,
+    /// 95 of 100 were as fast.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p95: Option<f64>,
+    /// 99 of 100 were as fast.
+    pub p99: Option<f64>,
+}
+
+/// What a row of a report says of its group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Totals {
+    /// How many.
+    pub requests: i64,
+    /// Of them, ended with an error.
+    pub errors: i64,
+    /// Of them, answered without a call of their own.
+    pub cache_hits: i64,
+    /// All tokens read.
+    pub input_tokens: i64,
+    /// Of them, from the provider's prompt cache.
+    pub cached_input_tokens: i64,
+    /// Of them, into the provider's prompt cache.
+    pub cache_write_tokens: i64,
+    /// All tokens written.
+    pub output_tokens: i64,
+    /// Of them, spent on reasoning.
+    pub reasoning_tokens: i64,
+    /// What they cost; `None` where all of it is unknown.
+    pub cost_usd: Option<Nanos>,
+    /// What the cache saved.
+    pub saved_usd: Nanos,
+    /// How many have a part without a known price.
+    pub unpriced_requests: i64,
+    /// From admission to the last byte, milliseconds.
+    pub latency_ms: Percentiles,
+    /// From admission to the first byte, milliseconds.
+    pub first_token_ms: Percentiles,
+    /// Spent in Fulcrum, microseconds.
+    pub overhead_us: Percentiles,
+}
+
+/// One group while it is added up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Group {
+    sums: Sums,
+    errors: i64,
+    hits: i64,
+}
+
+impl Group {
+    fn add(&mut self, row: &RequestRow) {
+        self.sums.add(row);
+        self.errors += i64::from(row.status == Status::Error);
+        self.hits += i64::from(row.cache.is_hit());
+    }
+
+    fn merge(&mut self, key: &Key, sums: &Sums) {
+        self.sums.merge(sums);
+        self.errors += if key.status == Status::Error { sums.requests } else { 0 };
+        self.hits += if key.cache.is_hit() { sums.requests } else { 0 };
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.sums.merge(&other.sums);
+        self.errors += other.errors;
+        self.hits += other.hits;
+    }
+
+    fn totals(&self) -> Totals {
+        let sums = &self.sums;
+        let [input, cached, written, output, reasoning] = sums.tokens;
+        let unknown = sums.unpriced > 0 && sums.priced == 0 && sums.cost == Nanos(0);
+        Totals {
+            requests: sums.requests,
+            errors: self.errors,
+            cache_hits: self.hits,
+            input_tokens: input,
+            cached_input_tokens: cached,
+            cache_write_tokens: written,
+            output_tokens: output,
+            reasoning_tokens: reasoning,
+            cost_usd: (!unknown).then_some(sums.cost),
+            saved_usd: sums.saved,
+            unpriced_requests: sums.unpriced,
+            latency_ms: percentiles(&sums.latency, millis),
+            first_token_ms: percentiles(&sums.first_token, millis),
+            overhead_us: Percentiles { p95: None, ..percentiles(&sums.overhead, whole) },
+        }
+    }
+}
+
+fn percentiles(histogram: &Histogram, unit: fn(u64) -> f64) -> Percentiles {
+    let at = |percent| histogram.percentile(percent).map(unit);
+    Percentiles { p50: at(50), p95: at(95), p99: at(99) }
+}
+
+/// Microseconds as milliseconds with three decimals.
+pub(super) fn millis(micros: u64) -> f64 {
+    whole(micros) / 1_000.0
+}
+
+fn whole(micros: u64) -> f64 {
+    micros as f64
+}
+
+/// The groups of a report while they are added up.
+#[derive(Debug)]
+pub(super) struct Fold<'a> {
+    by: &'a [Dimension],
+    groups: HashMap<Vec<Value>, Group>,
+}
+
+impl<'a> Fold<'a> {
+    pub(super) fn new(by: &'a [Dimension]) -> Self {
+        Self { by, groups: HashMap::new() }
+    }
+
+    /// Adds a request.
+    ///
+    /// # Errors
+    /// Where it would be one group too many.
+    pub(super) fn row(&mut self, row: &RequestRow) -> Result<(), Error> {
+        let key = Key::of(row);
+        let values = self.by.iter().map(|dimension| value_of(dimension, &key, Some(row)));
+        self.group(values.collect())?.add(row);
+        Ok(())
+    }
+
+    /// Adds an hourly sum.
+    ///
+    /// # Errors
+    /// Where it would be one group too many.
+    pub(super) fn rollup(&mut self, key: &Key, sums: &Sums) -> Result<(), Error> {
+        let values = self.by.iter().map(|dimension| value_of(dimension, key, None));
+        self.group(values.collect())?.merge(key, sums);
+        Ok(())
+    }
+
+    /// The groups in order, and all of them together.
+    pub(super) fn finish(self) -> (Vec<(Vec<Value>, Totals)>, Totals) {
+        let mut total = Group::default();
+        self.groups.values().for_each(|group| total.join(group));
+        let mut rows: Vec<_> = self.groups.into_iter().map(|(values, group)| (values, group.totals())).collect();
+        rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+        (rows, total.totals())
+    }
+
+    fn group(&mut self, values: Vec<Value>) -> Result<&mut Group, Error> {
+        if self.groups.len() >= MOST_GROUPS && !self.groups.contains_key(&values) {
+            return Err(Error::TooManyRows(MOST_GROUPS));
+        }
+        Ok(self.groups.entry(values).or_default())
+    }
+}
+
+fn value_of(dimension: &Dimension, key: &Key, row: Option<&RequestRow>) -> Value {
+    match dimension {
+        Dimension::Hour => Value::Hour(Timestamp(key.hour)),
+        Dimension::Day => Value::Day(Timestamp(key.hour).civil().date()),
+        Dimension::Month => Value::Month(Timestamp(key.hour).civil().date().first_of_month()),
+        Dimension::Project => text(Some(&key.project)),
+        Dimension::Key => text(Some(&key.key_id)),
+        Dimension::User => text(key.user.as_ref()),
+        Dimension::Session => text(row.and_then(|row| row.session.as_ref())),
+        Dimension::Provider => text(key.provider.as_ref()),
+        Dimension::Model => match (&key.provider, &key.model) {
+            (Some(provider), Some(model)) => Value::Text(format!("{provider}/{model}").into()),
+            (_, model) => text(model.as_ref()),
+        },
+        Dimension::Route => text(key.route.as_ref()),
+        Dimension::Prompt => text(key.prompt.as_ref()),
+        Dimension::Version => key.version.map_or(Value::Null, |version| Value::Number(version.into())),
+        Dimension::Experiment | Dimension::Arm => Value::Null,
+        Dimension::Status => Value::Text(key.status.text().into()),
+        Dimension::Error => text(key.error_code.as_ref()),
+        Dimension::Cache => key.cache.text().map_or(Value::Null, |state| Value::Text(state.into())),
+        Dimension::Tag(name) => {
+            let tags = row.map(|row| row.tags.as_slice()).unwrap_or_default();
+            text(tags.iter().rev().find(|(tag, _)| **tag == **name).map(|(_, value)| value))
+        }
+    }
+}
+
+fn text(text: Option<&Arc<str>>) -> Value {
+    text.map_or(Value::Null, |text| Value::Text(text.clone()))
+}

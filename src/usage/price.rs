@@ -1,0 +1,198 @@
+//! The price of one model: its rates, and what a call costs at them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::charge::{Charge, Extra, sum};
+use crate::chat::Usage;
+use crate::types::{Nanos, Rate};
+
+/// Dollars for a million tokens of each kind.
+///
+/// A kind without a rate of its own costs what it is part of: cached and cache-write tokens the input's rate,
+/// reasoning tokens the output's, a write for an hour what a write for five minutes costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Rates {
+    /// Tokens read.
+    pub input: Rate,
+    /// Tokens written.
+    pub output: Rate,
+    /// Tokens read from the provider's prompt cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_read: Option<Rate>,
+    /// Tokens written to the provider's prompt cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<Rate>,
+    /// Tokens written to the provider's prompt cache for an hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h: Option<Rate>,
+    /// Tokens spent on reasoning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Rate>,
+}
+
+/// What is known of a model beside its price.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// What it does: `chat`, `responses`, `embedding`, `rerank`, `completion`.
+    pub mode: String,
+    /// The most tokens it reads.
+    pub max_input_tokens: Option<u64>,
+    /// The most tokens it writes.
+    pub max_output_tokens: Option<u64>,
+    /// The day its provider switches it off.
+    pub retires_on: Option<String>,
+    /// What it can do, such as `tools` and `images`.
+    pub capabilities: Vec<String>,
+}
+
+/// The price of one model, with its steps for long inputs and its service tiers.
+#[derive(Clone, Debug)]
+pub struct Price {
+    base: Line,
+    /// By threshold, the highest first.
+    steps: Vec<(u64, Line)>,
+    services: Vec<(String, Line)>,
+}
+
+/// Rates as they hold under some condition, and the text that the ledger keeps of them.
+#[derive(Clone, Debug)]
+struct Line {
+    rates: Rates,
+    text: Arc<str>,
+}
+
+impl Price {
+    /// A price without conditions, as a configuration gives it.
+    #[must_use]
+    pub fn flat(rates: Rates) -> Self {
+        Self { base: Line::new(rates, None, "config"), steps: Vec::new(), services: Vec::new() }
+    }
+
+    /// The rates that hold where no condition does.
+    #[must_use]
+    pub fn rates(&self) -> &Rates {
+        &self.base.rates
+    }
+
+    /// The rates as the ledger keeps them, JSON.
+    #[must_use]
+    pub fn text(&self) -> Arc<str> {
+        self.base.text.clone()
+    }
+
+    /// What `usage` costs at the standard service.
+    #[must_use]
+    pub fn cost(&self, usage: &Usage) -> Nanos {
+        self.charge(usage, &Extra::default()).cost
+    }
+
+    /// What `usage` costs, and at which rates.
+    ///
+    /// An input longer than a step's threshold pays that step's rates for all its tokens, whatever its service tier.
+    #[must_use]
+    pub fn charge(&self, usage: &Usage, extra: &Extra<'_>) -> Charge {
+        let line = self.line(usage.input, extra.service_tier);
+        Charge { cost: Rate::round(sum(&line.rates, usage, extra.cache_write_1h)), rate: line.text.clone() }
+    }
+
+    fn line(&self, input: u64, service: Option<&str>) -> &Line {
+        if let Some((_, line)) = self.steps.iter().find(|(over, _)| input > *over) {
+            return line;
+        }
+        let tier = service.and_then(|service| self.services.iter().find(|(name, _)| name == service));
+        tier.map_or(&self.base, |(_, line)| line)
+    }
+}
+
+impl Line {
+    fn new(rates: Rates, condition: Option<&str>, source: &str) -> Self {
+        #[derive(Serialize)]
+        struct Text<'a> {
+            #[serde(flatten)]
+            rates: Rates,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            tier: Option<&'a str>,
+            from: &'a str,
+        }
+        let text = Text { rates, tier: condition, from: source };
+        Self { rates, text: serde_json::to_string(&text).unwrap_or_default().into() }
+    }
+}
+
+/// A line of the price book, as it is written.
+#[derive(Deserialize)]
+pub(super) struct Entry {
+    mode: String,
+    rates: Partial,
+    #[serde(default)]
+    tiers: Vec<Step>,
+    #[serde(default)]
+    service_tiers: BTreeMap<String, Partial>,
+    max_input_tokens: Option<u64>,
+    max_output_tokens: Option<u64>,
+    retires_on: Option<String>,
+    #[serde(default)]
+    capabilities: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    input_over: u64,
+    rates: Partial,
+}
+
+/// Some of the rates; the others hold as before.
+#[derive(Deserialize)]
+struct Partial {
+    input: Option<Rate>,
+    output: Option<Rate>,
+    cache_read: Option<Rate>,
+    cache_write: Option<Rate>,
+    cache_write_1h: Option<Rate>,
+    reasoning: Option<Rate>,
+}
+
+impl Partial {
+    fn over(&self, base: Rates) -> Rates {
+        Rates {
+            input: self.input.unwrap_or(base.input),
+            output: self.output.unwrap_or(base.output),
+            cache_read: self.cache_read.or(base.cache_read),
+            cache_write: self.cache_write.or(base.cache_write),
+            cache_write_1h: self.cache_write_1h.or(base.cache_write_1h),
+            reasoning: self.reasoning.or(base.reasoning),
+        }
+    }
+}
+
+impl Entry {
+    /// The price, from the day `from`. `None` where the book has no rate for input: part of a price is no price.
+    pub(super) fn price(&self, from: &str) -> Option<Price> {
+        self.rates.input?;
+        let base = self.rates.over(Rates::default());
+        let mut steps: Vec<_> = self.tiers.iter().map(|step| (step.input_over, step.line(base, from))).collect();
+        steps.sort_by_key(|(over, _)| std::cmp::Reverse(*over));
+        let services = self.service_tiers.iter();
+        let services = services.map(|(name, some)| (name.clone(), Line::new(some.over(base), Some(name), from)));
+        Some(Price { base: Line::new(base, None, from), services: services.collect(), steps })
+    }
+
+    pub(super) fn about(self) -> About {
+        About {
+            mode: self.mode,
+            max_input_tokens: self.max_input_tokens,
+            max_output_tokens: self.max_output_tokens,
+            retires_on: self.retires_on,
+            capabilities: self.capabilities,
+        }
+    }
+}
+
+impl Step {
+    fn line(&self, base: Rates, from: &str) -> Line {
+        Line::new(self.rates.over(base), Some(&format!("input over {}", self.input_over)), from)
+    }
+}
