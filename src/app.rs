@@ -1,7 +1,7 @@
 //! The whole gateway put together: built from a configuration, reloaded, and shut down.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
-use crate::config::{Config, Problem};
+use crate::config::{self, Config, Durability, Problem};
 use crate::db::{self, Db};
 use crate::gateway::{Gateway, Live, Parts};
-use crate::keys::{self, Keys};
+use crate::keys::{self, Keys, Limits};
 use crate::prompts::{self, Registry};
 use crate::routing::Health;
 use crate::telemetry::Metrics;
-use crate::types::{Secret, now};
+use crate::types::{Secret, Timestamp, now};
 use crate::upstream::{BadEndpoint, Endpoint};
-use crate::usage::{self, Ledger, PriceBook};
+use crate::usage::{self, Ledger, PriceBook, PriceOverride, Rates};
 
 /// The whole gateway. Cheap to clone.
 #[derive(Clone)]
@@ -69,12 +69,30 @@ impl App {
     ///
     /// # Errors
     /// Where a part cannot be built.
-    pub async fn build(config: Config, admin_key: Option<Secret>) -> Result<Built, Error> {
-        let live = live(&config)?;
-        let durable = config.ledger.durable();
+    pub async fn build(config: Config) -> Result<Built, Error> {
+        let durable = config.ledger.durability == Durability::Disk;
         let db = Db::open(&config.database.url, durable).await?;
-        let ledger = Ledger::open(&db, usage::Options { durable }).await?;
-        let (keys, new_admin_key) = Keys::open(db.clone(), admin_key, config.limits.clone()).await?;
+        let ledger = Ledger::open(&db, usage::Options { durable, ..usage::Options::default() }).await?;
+        let built = Self::over(config, db, ledger).await?;
+        built.app.import_prompts().await?;
+        Ok(built)
+    }
+
+    /// Opens what `config` describes without its ledger's writer, for commands that work beside a running gateway:
+    /// no call can be made.
+    ///
+    /// # Errors
+    /// Where a part cannot be built.
+    pub async fn open(config: Config) -> Result<Built, Error> {
+        let db = Db::open(&config.database.url, config.ledger.durability == Durability::Disk).await?;
+        let ledger = Ledger::detached(&db);
+        Self::over(config, db, ledger).await
+    }
+
+    async fn over(config: Config, db: Db, ledger: Ledger) -> Result<Built, Error> {
+        let live = live(&config)?;
+        let limits = limits(&config);
+        let (keys, new_admin_key) = Keys::open(db.clone(), config.admin_key.clone(), limits, now()).await?;
         let prompts = Registry::open(db.clone()).await?;
         let parts = Parts {
             prompts,
@@ -87,9 +105,7 @@ impl App {
         };
         let gateway = Gateway::new(parts, live);
         let inner = Inner { config: ArcSwap::from_pointee(config), db, keys, gateway, ready: AtomicBool::new(true) };
-        let app = Self(Arc::new(inner));
-        app.import_prompts().await?;
-        Ok(Built { app, new_admin_key })
+        Ok(Built { app: Self(Arc::new(inner)), new_admin_key })
     }
 
     /// The configuration now.
@@ -131,7 +147,7 @@ impl App {
     /// The largest body that is read, in bytes.
     #[must_use]
     pub fn max_body(&self) -> usize {
-        self.0.config.load().server.max_body
+        usize::try_from(self.0.config.load().server.max_body).unwrap_or(usize::MAX)
     }
 
     /// Whether new requests are welcome.
@@ -146,7 +162,7 @@ impl App {
     /// Where it cannot be used; then the old one stays.
     pub async fn reload(&self, config: Config) -> Result<(), Error> {
         let live = live(&config)?;
-        self.0.keys.set_defaults(config.limits.clone());
+        self.0.keys.set_defaults(limits(&config));
         self.0.gateway.replace(live);
         self.0.config.store(Arc::new(config));
         self.import_prompts().await
@@ -157,8 +173,8 @@ impl App {
         let config = self.config();
         let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) else { return Ok(()) };
         let imported = self.prompts().import_dir(folder, config.prompts.label_on_import.as_ref(), now()).await?;
-        if imported.added() > 0 {
-            tracing::info!(added = imported.added(), "imported prompts from {}", folder.display());
+        if !imported.created.is_empty() {
+            tracing::info!(added = imported.created.len(), "imported prompts from {}", folder.display());
         }
         Ok(())
     }
@@ -170,6 +186,19 @@ impl App {
         }
         if let Err(error) = self.prompts().refresh().await {
             tracing::warn!(%error, "cannot read the prompts again");
+        }
+    }
+
+    /// Forgets rows older than the configured retention, and writes down when prompts were used last.
+    pub async fn tidy_up(&self) {
+        let retention = self.config().ledger.retention;
+        let before =
+            Timestamp(now().0.saturating_sub_unsigned(u64::try_from(retention.as_micros()).unwrap_or(u64::MAX)));
+        if let Err(error) = usage::prune(self.db(), before).await {
+            tracing::warn!(%error, "cannot forget old rows");
+        }
+        if let Err(error) = self.prompts().save_use().await {
+            tracing::warn!(%error, "cannot write down when prompts were used last");
         }
     }
 
@@ -188,7 +217,12 @@ impl App {
         let parts = self.0.gateway.parts();
         parts.tasks.close();
         parts.tasks.wait().await;
-        parts.ledger.close().await;
+        if let Err(error) = self.prompts().save_use().await {
+            tracing::warn!(%error, "cannot write down when prompts were used last");
+        }
+        if let Err(error) = parts.ledger.clone().close().await {
+            tracing::error!(%error, "the ledger did not close well");
+        }
         self.0.db.close().await;
     }
 }
@@ -201,13 +235,54 @@ fn live(config: &Config) -> Result<Live, Error> {
         let endpoint = Endpoint::new(provider.clone()).map_err(|error| Error::Endpoint(name.clone(), error))?;
         endpoints.insert(name, Arc::new(endpoint));
     }
-    let prices = PriceBook::builtin().with(config.prices());
+    let prices = PriceBook::builtin().with(config.prices.iter().map(price).collect());
     Ok(Live { routes: config.routes.clone(), endpoints, prices, store_bodies: config.ledger.store_bodies })
 }
 
-/// Where a configuration file stands if nobody says: `$FULCRUM_CONFIG`, then `config/fulcrum.toml` if it exists.
+fn price(price: &config::PriceOverride) -> PriceOverride {
+    let rates = Rates {
+        input: price.input,
+        output: price.output,
+        cache_read: price.cache_read,
+        cache_write: price.cache_write,
+        cache_write_1h: price.cache_write_1h,
+        reasoning: None,
+    };
+    PriceOverride { provider: price.provider.to_string(), model: price.model.to_string(), rates }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits { requests_per_minute: config.limits.requests_per_minute.and_then(NonZeroU32::new) }
+}
+
+/// What only building would tell of a configuration that can be read: its providers' addresses and its prompts.
 #[must_use]
-pub fn default_config(from_env: Option<String>) -> Option<PathBuf> {
-    let usual = PathBuf::from("config/fulcrum.toml");
-    from_env.map(PathBuf::from).or_else(|| usual.is_file().then_some(usual))
+pub fn check(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for provider in &config.providers {
+        if let Err(error) = Endpoint::new(provider.clone()) {
+            let key = format!("providers.{}", provider.name);
+            problems.push(problem("(configuration)", key, error.to_string()));
+        }
+    }
+    if let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) {
+        match prompts::check_dir(folder) {
+            Ok(_drafts) => {}
+            Err(prompts::Error::Files(found)) => problems.extend(found.into_iter().map(in_prompt)),
+            Err(error) => {
+                problems.push(problem(&folder.display().to_string(), "prompts.import".to_owned(), error.to_string()))
+            }
+        }
+    }
+    problems
+}
+
+fn problem(file: &str, key: String, problem: String) -> Problem {
+    Problem { file: file.into(), line: 0, col: 0, key, problem, fix: "correct it".to_owned() }
+}
+
+fn in_prompt(found: prompts::FileProblem) -> Problem {
+    let prompts::Mistake { key, message, line, column, .. } = found.mistake;
+    let (line, col) = (line.unwrap_or(0), column.unwrap_or(0));
+    Problem { line, col, ..problem(&found.file, key, message) }
 }

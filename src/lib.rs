@@ -20,12 +20,12 @@ pub mod prompts;
 pub mod routing;
 pub mod usage;
 
-//pub mod gateway;
+pub mod gateway;
 
 pub mod config;
 
-//pub mod app;
+pub mod app;
 
-//pub mod http;
+pub mod http;
 
 pub mod cli;

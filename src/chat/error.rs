@@ -40,6 +40,39 @@ pub enum Code {
 }
 
 impl Code {
+    const ALL: [Self; 30] = [
+        Self::InvalidRequest,
+        Self::UnsupportedFeature,
+        Self::ContextLengthExceeded,
+        Self::InvalidVariables,
+        Self::InvalidApiKey,
+        Self::BudgetExceeded,
+        Self::ModelNotAllowed,
+        Self::Forbidden,
+        Self::ModelNotFound,
+        Self::PromptNotFound,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::UpstreamTimeout,
+        Self::Conflict,
+        Self::IdempotencyInProgress,
+        Self::IdempotencyMismatch,
+        Self::RequestTooLarge,
+        Self::UnsupportedMediaType,
+        Self::RateLimitExceeded,
+        Self::UpstreamRateLimited,
+        Self::UpstreamConnect,
+        Self::UpstreamProtocol,
+        Self::UpstreamError,
+        Self::UpstreamAuth,
+        Self::AllTargetsCooling,
+        Self::LedgerUnavailable,
+        Self::Overloaded,
+        Self::ClientClosed,
+        Self::Internal,
+    ];
+
     /// The HTTP status that goes with the code.
     #[must_use]
     pub fn status(self) -> u16 {
@@ -50,6 +83,12 @@ impl Code {
     #[must_use]
     pub fn text(self) -> &'static str {
         self.row().1
+    }
+
+    /// The code that this text is.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.text() == text)
     }
 
     const fn row(self) -> (u16, &'static str) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::client::{file, told};
 use super::output::say;
 use super::{Failure, Outcome};
 use crate::app;
@@ -20,17 +21,14 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> Outcome {
-        let path = self.config.or_else(|| app::default_config(std::env::var("FULCRUM_CONFIG").ok()));
-        let env = |name: &str| std::env::var(name).ok();
-        let problems = match config::load(path.as_deref(), &env) {
+        let problems = match config::load(file(self.config).as_deref(), &|name| std::env::var(name).ok()) {
             Ok(config) => app::check(&config),
             Err(problems) => problems,
         };
-        if problems.is_empty() {
-            say("ok");
-            return Ok(());
+        if !problems.is_empty() {
+            return Err(Failure::Input(told(&problems)));
         }
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Err(Failure::Input(lines.join("\n")))
+        say("ok");
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! How a command reaches the admin API: a running gateway over HTTP, or the same router over the configured database.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,9 +10,10 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::output::note;
 use super::{Failure, Where};
-use crate::app::{self, App};
-use crate::config::{self, Config};
+use crate::app::App;
+use crate::config::{self, Config, Problem};
 use crate::http::{Operator, router};
 use crate::upstream;
 
@@ -26,15 +27,21 @@ enum Place {
     Here { app: Box<App> },
 }
 
-/// Reads the configuration that a command or the environment names.
+/// The file that a command names, else `$FULCRUM_CONFIG`, else the usual one where it is there.
+pub fn file(named: Option<PathBuf>) -> Option<PathBuf> {
+    let from_env = || std::env::var_os("FULCRUM_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let usual = || Some(PathBuf::from(config::DEFAULT_FILE)).filter(|usual| usual.is_file());
+    named.or_else(from_env).or_else(usual)
+}
+
+/// Reads a configuration; the defaults where there is no file.
 pub fn configuration(path: Option<&Path>) -> Result<Config, Failure> {
-    let usual = app::default_config(None);
-    let path = path.map(Path::to_owned).or(usual);
-    let env = |name: &str| std::env::var(name).ok();
-    config::load(path.as_deref(), &env).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Failure::Input(lines.join("\n"))
-    })
+    config::load(path, &|name| std::env::var(name).ok()).map_err(|problems| Failure::Input(told(&problems)))
+}
+
+/// Problems, a line each.
+pub fn told(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl Client {
@@ -45,9 +52,12 @@ impl Client {
             let client = upstream::client(Duration::from_secs(3)).map_err(|error| Failure::Input(error.to_string()))?;
             return Ok(Self { place: Place::Remote { client, base, key: place.key.clone() } });
         }
-        let config = configuration(place.config.as_deref())?;
-        let app = App::open(config).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
-        Ok(Self { place: Place::Here { app: Box::new(app) } })
+        let config = configuration(file(place.config.clone()).as_deref())?;
+        let built = App::open(config).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        if let Some(key) = built.new_admin_key {
+            note(&format!("admin key, shown this once: {}", key.expose()));
+        }
+        Ok(Self { place: Place::Here { app: Box::new(built.app) } })
     }
 
     /// Asks for `path`; a JSON answer, or the failure that its status means.
@@ -90,7 +100,8 @@ impl Client {
 
 async fn here(app: &App, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, String), Failure> {
     let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-    let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").extension(Operator);
+    let request =
+        Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").extension(Operator);
     let request = request.body(body).map_err(|error| Failure::Input(error.to_string()))?;
     debug_assert!(!request.headers().contains_key(AUTHORIZATION));
     let response = match router(app.clone()).oneshot(request).await {
@@ -98,7 +109,8 @@ async fn here(app: &App, method: Method, path: &str, body: Option<&Value>) -> Re
         Err(never) => match never {},
     };
     let status = response.status().as_u16();
-    let bytes = response.into_body().collect().await.map_err(|error| Failure::Unreachable(error.to_string()))?.to_bytes();
+    let bytes =
+        response.into_body().collect().await.map_err(|error| Failure::Unreachable(error.to_string()))?.to_bytes();
     Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
 }
 

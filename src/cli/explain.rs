@@ -10,8 +10,10 @@ use super::{Failure, Outcome, Where};
 
 /// Tells which rule, target, prompt, cache key and cost a request would get; calls nobody.
 #[derive(Args)]
-#[command(after_help = "Example: fulcrum explain --model prompt/support-reply --var product=Acme --var ticket='Where is my order?'\n\
-    Example: fulcrum explain --body request.json")]
+#[command(
+    after_help = "Example: fulcrum explain --model prompt/support-reply --var product=Acme --var ticket='Where is my order?'\n\
+    Example: fulcrum explain --body request.json"
+)]
 pub struct Explain {
     /// The model to name
     #[arg(long, default_value = "auto")]
@@ -71,7 +73,8 @@ impl Explain {
 pub fn pairs(texts: &[String], typed: bool) -> Result<Map<String, Value>, Failure> {
     let mut pairs = Map::new();
     for text in texts {
-        let (name, value) = text.split_once('=').ok_or_else(|| Failure::Input(format!("`{text}` must be name=value")))?;
+        let (name, value) =
+            text.split_once('=').ok_or_else(|| Failure::Input(format!("`{text}` must be name=value")))?;
         let read = if typed { serde_json::from_str(value).ok() } else { None };
         pairs.insert(name.to_owned(), read.unwrap_or_else(|| value.into()));
     }
@@ -84,11 +87,17 @@ fn show(told: &Value) {
     if told["prompt"].is_object() {
         say(&format!("prompt     {}@{} (label {})", at("/prompt/name"), at("/prompt/version"), at("/prompt/label")));
     }
-    say(&format!("route      {}", if told["route"].is_null() { "none: called directly".to_owned() } else { at("/route") }));
+    say(&format!(
+        "route      {}",
+        if told["route"].is_null() { "none: called directly".to_owned() } else { at("/route") }
+    ));
     say(&format!("cache      {} {}", at("/cache/mode"), at("/cache/key")));
     say(&format!("tokens     about {} in, at most {} out", at("/tokens/input"), at("/tokens/max_output")));
     let cost = at("/estimated_cost_usd");
-    say(&format!("cost       {}\n", if cost.is_empty() { "unknown: no price".to_owned() } else { format!("at most about ${cost}") }));
+    say(&format!(
+        "cost       {}\n",
+        if cost.is_empty() { "unknown: no price".to_owned() } else { format!("at most about ${cost}") }
+    ));
     let rows = |path: &str, heads: &[&str]| -> Vec<Vec<String>> {
         let list = told.pointer(path).and_then(Value::as_array).cloned().unwrap_or_default();
         list.iter().map(|row| heads.iter().map(|head| cell(row.get(*head))).collect()).collect()

@@ -22,7 +22,9 @@ pub enum Key {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example: fulcrum key create search-team --project search --models fast,prompt/support-reply --rpm 600")]
+#[command(
+    after_help = "Example: fulcrum key create search-team --project search --models fast,prompt/support-reply --rpm 600"
+)]
 pub struct Create {
     /// What the key is for
     name: String,
@@ -96,7 +98,8 @@ impl Create {
     async fn run(self) -> Outcome {
         let mut tags = Map::new();
         for tag in &self.tags {
-            let (name, value) = tag.split_once('=').ok_or_else(|| Failure::Input(format!("`{tag}` is no tag; write a=b")))?;
+            let (name, value) =
+                tag.split_once('=').ok_or_else(|| Failure::Input(format!("`{tag}` is no tag; write a=b")))?;
             tags.insert(name.to_owned(), value.into());
         }
         let mut body = json!({
@@ -128,9 +131,20 @@ impl List {
             print_json(&list);
             return Ok(());
         }
-        let heads = ["id", "name", "project", "role", "models", "requests_per_minute", "created_at", "expires_at", "revoked_at"];
+        let heads = [
+            "id",
+            "name",
+            "project",
+            "role",
+            "models",
+            "requests_per_minute",
+            "created_at",
+            "expires_at",
+            "revoked_at",
+        ];
         let rows = list.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
-        let rows: Vec<Vec<String>> = rows.iter().map(|row| heads.iter().map(|head| cell(row.get(*head))).collect()).collect();
+        let rows: Vec<Vec<String>> =
+            rows.iter().map(|row| heads.iter().map(|head| cell(row.get(*head))).collect()).collect();
         table(&heads, &rows, &[5]);
         Ok(())
     }

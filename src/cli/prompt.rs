@@ -54,7 +54,9 @@ pub struct Show {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example: fulcrum prompt add prompts/support-reply.toml --message 'Kinder tone' --label staging")]
+#[command(
+    after_help = "Example: fulcrum prompt add prompts/support-reply.toml --message 'Kinder tone' --label staging"
+)]
 pub struct Add {
     /// A file NAME.toml
     file: PathBuf,
@@ -103,7 +105,9 @@ pub struct Diff {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example: fulcrum prompt render support-reply --var product=Acme --var ticket='Where is my order?'")]
+#[command(
+    after_help = "Example: fulcrum prompt render support-reply --var product=Acme --var ticket='Where is my order?'"
+)]
 pub struct Render {
     /// NAME, NAME@VERSION or NAME@LABEL
     reference: String,
@@ -171,7 +175,15 @@ impl List {
         let rows = list.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
         let rows: Vec<Vec<String>> = rows
             .iter()
-            .map(|row| vec![cell(row.get("name")), cell(row.get("latest")), labels(row), cell(row.get("last_used_at")), cell(row.get("description"))])
+            .map(|row| {
+                vec![
+                    cell(row.get("name")),
+                    cell(row.get("latest")),
+                    labels(row),
+                    cell(row.get("last_used_at")),
+                    cell(row.get("description")),
+                ]
+            })
             .collect();
         table(&["name", "latest", "labels", "last used", "description"], &rows, &[1]);
         Ok(())
@@ -180,7 +192,8 @@ impl List {
 
 fn labels(row: &Value) -> String {
     let labels = row.get("labels").and_then(Value::as_object).cloned().unwrap_or_default();
-    let labels: Vec<String> = labels.iter().map(|(label, state)| format!("{label}={}", cell(state.get("version")))).collect();
+    let labels: Vec<String> =
+        labels.iter().map(|(label, state)| format!("{label}={}", cell(state.get("version")))).collect();
     labels.join(" ")
 }
 
@@ -234,7 +247,13 @@ fn read_file(path: &Path) -> Result<(String, Draft), Failure> {
 }
 
 /// Adds a version; makes the prompt where there is none.
-async fn submit(client: &Client, name: &str, draft: &Draft, message: &str, labels: &[String]) -> Result<Value, Failure> {
+async fn submit(
+    client: &Client,
+    name: &str,
+    draft: &Draft,
+    message: &str,
+    labels: &[String],
+) -> Result<Value, Failure> {
     let mut body = draft.to_json();
     body["message"] = message.into();
     body["labels"] = json!(labels);
@@ -292,7 +311,12 @@ impl Render {
         for message in rendered.get("messages").and_then(Value::as_array).cloned().unwrap_or_default() {
             say(&format!("[{}]\n{}\n", cell(message.get("role")), cell(message.get("content"))));
         }
-        note(&format!("{}@{}, about {} tokens", cell(rendered.get("name")), cell(rendered.get("version")), cell(rendered.get("tokens"))));
+        note(&format!(
+            "{}@{}, about {} tokens",
+            cell(rendered.get("name")),
+            cell(rendered.get("version")),
+            cell(rendered.get("tokens"))
+        ));
         Ok(())
     }
 }
@@ -316,7 +340,8 @@ impl Export {
     async fn run(self) -> Outcome {
         let client = Client::to(&self.place).await?;
         let list = client.get("/api/v1/prompts").await?;
-        std::fs::create_dir_all(&self.folder).map_err(|error| Failure::Input(format!("{}: {error}", self.folder.display())))?;
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|error| Failure::Input(format!("{}: {error}", self.folder.display())))?;
         for row in list.get("rows").and_then(Value::as_array).cloned().unwrap_or_default() {
             let name = cell(row.get("name"));
             let (path, _) = split(&name);
@@ -329,7 +354,8 @@ impl Export {
                 Err(failure) => return Err(failure),
             };
             let file = self.folder.join(format!("{name}.toml"));
-            std::fs::write(&file, draft_of(&version)?.to_toml()).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+            std::fs::write(&file, draft_of(&version)?.to_toml())
+                .map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
             say(&format!("{} ({name}@{})", file.display(), cell(version.get("version"))));
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! `fulcrum serve`: runs the gateway until it is told to stop.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,13 +9,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::client::configuration;
+use super::client::{configuration, file};
 use super::output::note;
 use super::{Failure, Outcome};
-use crate::app::{self, App, Built};
+use crate::app::{App, Built};
+use crate::config::parse_listen;
 use crate::http::{Listening, serve};
 use crate::telemetry::start_logs;
-use crate::types::Secret;
 
 /// How often other processes' changes and the configuration's file are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,17 +34,19 @@ pub struct Serve {
 
 impl Serve {
     pub async fn run(self) -> Outcome {
-        let path = self.config.or_else(|| app::default_config(std::env::var("FULCRUM_CONFIG").ok()));
+        let path = file(self.config);
         let mut config = configuration(path.as_deref())?;
         if let Some(listen) = self.listen {
-            config.server.listen = listen;
+            let parsed = parse_listen(&listen, config.server.allow_public_bind);
+            let told = |(problem, fix)| Failure::Input(format!("--listen: {problem}; {fix}"));
+            config.server.listen = parsed.map_err(told)?;
         }
-        start_logs(config.telemetry.log);
-        let admin_key = std::env::var("FULCRUM_ADMIN_KEY").ok().filter(|key| !key.is_empty());
-        let listen = config.server.listen.clone();
-        let listening = Listening::at(&listen).await;
-        let listening = listening.map_err(|error| Failure::Unreachable(format!("cannot listen at {listen}: {error}")))?;
-        let built = App::build(config, admin_key.map(|key| Secret::new(&key))).await;
+        start_logs(config.telemetry.log, config.telemetry.log_format);
+        let listen = config.server.listen;
+        let listening = Listening::at(listen).await;
+        let listening =
+            listening.map_err(|error| Failure::Unreachable(format!("cannot listen at {listen}: {error}")))?;
+        let built = App::build(config).await;
         let Built { app, new_admin_key } = built.map_err(|error| Failure::Input(error.to_string()))?;
         if let Some(key) = new_admin_key {
             note(&format!("admin key, shown this once: {}", key.expose()));
@@ -59,7 +62,7 @@ impl Serve {
 }
 
 /// Ends the gateway on a signal; reloads the configuration on SIGHUP or where its file changed.
-async fn watch(app: App, path: Option<PathBuf>, listen: String, stop: CancellationToken) {
+async fn watch(app: App, path: Option<PathBuf>, listen: SocketAddr, stop: CancellationToken) {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         tracing::error!("no signals can be received; end the process to stop it");
@@ -71,17 +74,17 @@ async fn watch(app: App, path: Option<PathBuf>, listen: String, stop: Cancellati
         tokio::select! {
             () = told(&mut terminate) => break,
             () = told(&mut interrupt) => break,
-            () = told(&mut hangup) => reload(&app, path.as_ref(), &listen).await,
+            () = told(&mut hangup) => reload(&app, path.as_ref(), listen).await,
             () = sleep(LOOK) => {
                 app.refresh().await;
                 let now = written(path.as_ref());
                 if now != seen {
                     seen = now;
-                    reload(&app, path.as_ref(), &listen).await;
+                    reload(&app, path.as_ref(), listen).await;
                 }
                 rounds += 1;
                 if rounds.is_multiple_of(3_600) {
-                    app.prune().await;
+                    app.tidy_up().await;
                 }
             }
         }
@@ -96,7 +99,7 @@ async fn told(signal: &mut Signal) {
     }
 }
 
-async fn reload(app: &App, path: Option<&PathBuf>, listen: &str) {
+async fn reload(app: &App, path: Option<&PathBuf>, listen: SocketAddr) {
     let mut config = match configuration(path.map(PathBuf::as_path)) {
         Ok(config) => config,
         Err(Failure::Input(problems) | Failure::Negative(problems) | Failure::Unreachable(problems)) => {
@@ -104,7 +107,7 @@ async fn reload(app: &App, path: Option<&PathBuf>, listen: &str) {
             return;
         }
     };
-    listen.clone_into(&mut config.server.listen);
+    config.server.listen = listen;
     match app.reload(config).await {
         Ok(()) => tracing::info!("the configuration was reloaded"),
         Err(error) => tracing::error!(%error, "the new configuration is not used; the old one stays"),

@@ -54,7 +54,8 @@ impl Usage {
             }
         }
         for filter in &self.filters {
-            let (name, value) = filter.split_once('=').ok_or_else(|| Failure::Input(format!("`{filter}` must be name=value")))?;
+            let (name, value) =
+                filter.split_once('=').ok_or_else(|| Failure::Input(format!("`{filter}` must be name=value")))?;
             path.push_str(&format!("&{}={}", encoded(name), encoded(value)));
         }
         Ok(path)
@@ -66,8 +67,15 @@ pub fn show(report: &Value, by: &str) {
     let groups: Vec<&str> = by.split(',').map(str::trim).filter(|group| !group.is_empty()).collect();
     let figures = ["requests", "errors", "cache_hits", "input_tokens", "cached_input_tokens", "output_tokens"];
     let money = ["cost_usd", "saved_usd", "unpriced_requests"];
-    let spans = [("p50 ms", "/latency_ms/p50"), ("p95 ms", "/latency_ms/p95"), ("p99 ms", "/latency_ms/p99"), ("first p50", "/first_token_ms/p50"), ("own µs p50", "/overhead_us/p50")];
-    let heads: Vec<&str> = groups.iter().copied().chain(figures).chain(money).chain(spans.map(|(head, _)| head)).collect();
+    let spans = [
+        ("p50 ms", "/latency_ms/p50"),
+        ("p95 ms", "/latency_ms/p95"),
+        ("p99 ms", "/latency_ms/p99"),
+        ("first p50", "/first_token_ms/p50"),
+        ("own µs p50", "/overhead_us/p50"),
+    ];
+    let heads: Vec<&str> =
+        groups.iter().copied().chain(figures).chain(money).chain(spans.map(|(head, _)| head)).collect();
     let line = |row: &Value, of_group: &dyn Fn(&str) -> String| -> Vec<String> {
         let counts = figures.iter().chain(&money).map(|name| cell(row.get(*name)));
         let times = spans.iter().map(|(_, path)| rounded(row.pointer(path)));

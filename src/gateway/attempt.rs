@@ -120,7 +120,7 @@ impl Attempts<'_> {
         loop {
             let failure = match self.once(target, endpoint, meter).await? {
                 Ok(answer) => {
-                    self.parts.health.succeeded(target);
+                    self.parts.health.succeeded(target, now());
                     return Ok(Ok(answer));
                 }
                 Err(failure) => failure,
@@ -167,7 +167,12 @@ impl Attempts<'_> {
     }
 
     /// One attempt: its intent, the call, and its row where it failed.
-    async fn once(&self, target: &Target, endpoint: &Endpoint, meter: &mut Meter) -> Result<Result<Answered, Failure>, Error> {
+    async fn once(
+        &self,
+        target: &Target,
+        endpoint: &Endpoint,
+        meter: &mut Meter,
+    ) -> Result<Result<Answered, Failure>, Error> {
         let pricing = Pricing::of(&self.live.prices, endpoint.provider(), target);
         meter.attempt_begins(target, pricing, self.work.reserve())?;
         let call = Call { path: self.work.api.path(), body: self.work.body_for(target), deadline: self.deadline };
@@ -254,7 +259,7 @@ fn early_error(event: &Event) -> Option<Failure> {
 fn fault_of(failure: &Failure) -> Option<Fault> {
     match failure {
         Failure::Throttled { retry_after, .. } => Some(Fault::Throttled { retry_after: *retry_after }),
-        failure if failure.is_targets_fault() => Some(Fault::Failed),
+        failure if failure.is_targets_fault() => Some(Fault::Broken),
         _ => None,
     }
 }

@@ -9,9 +9,9 @@ use super::meter::{Ended, Meter};
 use super::plan::{Work, plan};
 use super::prompt::{Named, apply};
 use super::stream::{Begun, Relay};
-use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, StoreBodies, shared};
+use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, shared};
 use crate::chat::{Code, Error};
-use crate::routing::Plan;
+use crate::routing::{Plan, StoreBodies};
 use crate::types::now;
 use crate::usage::Status;
 use crate::wire::openai_chat::{self, ChatRequest};
@@ -59,7 +59,7 @@ fn prepare(parts: &Parts, live: &Live, ask: &Ask, head: &mut Head, meter: &mut M
     head.route.clone_from(&plan.route);
     if let Some(row) = meter.row() {
         row.route.clone_from(&plan.route);
-        row.trace.clone_from(&plan.trace);
+        row.trace = Some(plan.trace().into());
     }
     Ok((work, plan))
 }
@@ -97,7 +97,7 @@ fn body_user(work: &Work) -> Option<Arc<str>> {
 }
 
 /// A key may call a name it lists, or a prompt whose model it lists.
-fn check_key(ask: &Ask, asked: &str, work: &Work) -> Result<(), Error> {
+pub(super) fn check_key(ask: &Ask, asked: &str, work: &Work) -> Result<(), Error> {
     let bare = asked.split('@').next().unwrap_or_default();
     if ask.key.may_call(asked) || ask.key.may_call(bare) || (work.prompt.is_some() && ask.key.may_call(&work.model)) {
         return Ok(());

@@ -94,9 +94,8 @@ impl Gateway {
         let object = Object::read(ask.body.clone())?;
         if let Some(endpoint) = object.get("endpoint") {
             let name: String = serde_json::from_str(endpoint).unwrap_or_default();
-            ask.api = Api::named(&name).ok_or_else(|| {
-                Error::field("endpoint", "`endpoint` must be /v1/chat/completions or /v1/embeddings")
-            })?;
+            ask.api = Api::named(&name)
+                .ok_or_else(|| Error::field("endpoint", "`endpoint` must be /v1/chat/completions or /v1/embeddings"))?;
         }
         let mut edits = Edits::default();
         edits.remove("endpoint");
@@ -115,7 +114,8 @@ impl Gateway {
 impl Planned {
     fn explained(self, requested_model: String, trace: Trace) -> Explanation {
         let reserve = self.work.reserve();
-        let candidates: Vec<Candidate> = self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
+        let candidates: Vec<Candidate> =
+            self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
         let messages = self.work.object.get("messages").and_then(|json| serde_json::from_str(json).ok());
         Explanation {
             endpoint: self.work.api.name(),
@@ -176,9 +176,10 @@ fn card(live: &super::Live, id: Arc<str>) -> ModelCard {
     let target = live.routes.target(&id);
     let endpoint = target.as_ref().and_then(|target| live.endpoints.get(&target.provider));
     let provider = endpoint.map(|endpoint| endpoint.provider());
-    let about = target.as_ref().zip(provider).and_then(|(target, provider)| {
-        live.prices.about(&provider.name, vendor(provider), &target.model)
-    });
+    let about = target
+        .as_ref()
+        .zip(provider)
+        .and_then(|(target, provider)| live.prices.about(&provider.name, vendor(provider), &target.model));
     let pricing = target.as_ref().zip(provider).map(|(target, provider)| Pricing::of(&live.prices, provider, target));
     ModelCard {
         id,
@@ -193,8 +194,7 @@ fn card(live: &super::Live, id: Arc<str>) -> ModelCard {
             price: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
             context: about.as_ref().and_then(|about| about.max_input_tokens),
             max_output: about.as_ref().and_then(|about| about.max_output_tokens),
-            retires_on: None,
+            retires_on: about.and_then(|about| about.retires_on.clone()),
         },
     }
 }
-

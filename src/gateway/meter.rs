@@ -71,7 +71,7 @@ impl Meter {
             session: ask.session.clone(),
             tags: ask.tags.clone(),
             endpoint: ask.api.name().into(),
-            ..RequestRow::empty(ask.id, ask.started_at)
+            ..RequestRow::default()
         };
         let under = parts.metrics.request_begins();
         Self {
@@ -206,7 +206,7 @@ impl Meter {
         request.error_code = code.map(Into::into);
         request.latency_us = micros(latency);
         request.first_token_us = self.first_token.map(micros);
-        request.overhead_us = micros(overhead);
+        request.overhead_us = Some(micros(overhead));
         request.cost = self.cost();
         request.unpriced = request.cost.is_none();
         self.see(&request, latency, overhead);
@@ -222,8 +222,8 @@ impl Meter {
             endpoint: if row.endpoint.ends_with("embeddings") { "/v1/embeddings" } else { "/v1/chat/completions" },
             model,
             status: row.status.text(),
-            error: Code::of(row.error_code.as_deref().unwrap_or_default()),
-            cache: row.cache.text(),
+            error: row.error_code.as_deref().and_then(Code::of).map_or("", Code::text),
+            cache: row.cache.text().unwrap_or("off"),
             latency,
             first_token: self.first_token,
             overhead,

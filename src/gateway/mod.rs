@@ -21,14 +21,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::prompts::Registry;
-use crate::routing::{Health, Routes};
+use crate::routing::{Health, Routes, StoreBodies};
 use crate::telemetry::Metrics;
 use crate::upstream::Endpoint;
 use crate::usage::{Ledger, PriceBook};
 
 pub use ask::{Api, Ask};
-pub use explain::Explanation;
+pub use explain::{Explanation, ModelCard, models};
 pub use reply::{Body, Head, Reply};
+pub use shared::Departure;
 
 /// Everything a call needs. Cheap to clone.
 #[derive(Clone)]
@@ -40,7 +41,7 @@ pub struct Gateway {
 /// What a configuration decides, replaced as a whole by a reload.
 pub struct Live {
     /// Rules and models.
-    pub routes: Routes,
+    pub routes: Arc<Routes>,
     /// Providers by name.
     pub endpoints: HashMap<Arc<str>, Arc<Endpoint>>,
     /// Prices.
@@ -49,24 +50,12 @@ pub struct Live {
     pub store_bodies: StoreBodies,
 }
 
-/// What of a call's text is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StoreBodies {
-    /// Nothing.
-    #[default]
-    None,
-    /// The request.
-    Prompts,
-    /// The request and the answer.
-    Full,
-}
-
 /// What outlives a reload.
 pub struct Parts {
     /// Prompts.
     pub prompts: Registry,
     /// Cached answers.
-    pub cache: Cache,
+    pub cache: Cache<Departure>,
     /// The ledger.
     pub ledger: Ledger,
     /// How targets fare.

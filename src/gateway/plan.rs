@@ -1,14 +1,14 @@
 //! The plan phase: what the rules need to know of a call, and the body that a target gets.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::prompt::Applied;
 use super::{Api, Ask};
-use crate::chat::{Code, Error, Usage};
-use crate::routing::{self, Health, KeyFacts, NoPlan, Plan, PromptFacts, Routes, Target};
+use crate::chat::{Error, Usage};
+use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
 use crate::wire::json::{Edits, Object, quoted};
 use crate::wire::openai_chat::{self, ChatRequest};
@@ -33,7 +33,7 @@ pub struct Work {
     pub max_tokens: Option<u64>,
     /// The prompt that made it, if one did.
     pub prompt: Option<Applied>,
-    tokens: OnceCell<u64>,
+    tokens: OnceLock<u64>,
 }
 
 impl Work {
@@ -47,7 +47,7 @@ impl Work {
             stream: request.stream,
             include_usage: request.include_usage,
             prompt,
-            tokens: OnceCell::new(),
+            tokens: OnceLock::new(),
         }
     }
 
@@ -61,7 +61,7 @@ impl Work {
             include_usage: false,
             max_tokens: Some(0),
             prompt: None,
-            tokens: OnceCell::new(),
+            tokens: OnceLock::new(),
         }
     }
 
@@ -101,11 +101,17 @@ impl Work {
 /// # Errors
 /// Where no model of that name is known, or every target is cooling.
 pub fn plan(routes: &Routes, health: &Health, ask: &Ask, work: &Work, now: Timestamp) -> Result<Plan, Error> {
-    with_facts(routes, ask, work, now, |facts| routes.plan(facts, health, rand::random()).map_err(|none| refusal(&none, work)))
+    with_facts(routes, ask, work, now, |facts| routes.plan(facts, health, rand::random()).map_err(Error::from))
 }
 
 /// Works out what the rules read of a call, and no more.
-pub fn with_facts<T>(routes: &Routes, ask: &Ask, work: &Work, now: Timestamp, use_it: impl FnOnce(&routing::Ask<'_>) -> T) -> T {
+pub fn with_facts<T>(
+    routes: &Routes,
+    ask: &Ask,
+    work: &Work,
+    now: Timestamp,
+    use_it: impl FnOnce(&routing::Ask<'_>) -> T,
+) -> T {
     let needs = routes.needs();
     let metadata: Option<Map<String, Value>> = if needs.metadata { metadata(&work.object) } else { None };
     let text = if needs.text { openai_chat::last_user_text(work.text()) } else { String::new() };
@@ -138,18 +144,3 @@ pub fn with_facts<T>(routes: &Routes, ask: &Ask, work: &Work, now: Timestamp, us
 fn metadata(object: &Object) -> Option<Map<String, Value>> {
     serde_json::from_str(object.get("metadata")?).ok()
 }
-
-fn refusal(none: &NoPlan, work: &Work) -> Error {
-    match none {
-        NoPlan::ModelNotFound => {
-            let name: String = work.model.chars().take(200).collect();
-            let message = format!("there is no model, route or prompt named `{name}`; GET /v1/models lists what there is");
-            Error::new(Code::ModelNotFound, message).at("model")
-        }
-        NoPlan::AllCooling { retry_after } => {
-            let message = "every target of this call is cooling after failures";
-            Error { retry_after: Some(*retry_after), ..Error::new(Code::AllTargetsCooling, message) }
-        }
-    }
-}
-

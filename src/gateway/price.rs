@@ -36,7 +36,11 @@ impl Pricing {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a share is an estimate; money stays below 2^53")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a share is an estimate; money stays below 2^53"
+    )]
     fn share(hour: Nanos, rate: f64) -> Self {
         let each = Nanos((hour.0 as f64 / 3_600.0 / rate).round() as i64);
         let text = format!(r#"{{"gpu_hour":"{hour}","requests_per_second":{rate}}}"#);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::chat::{Code, Error, Message};
-use crate::prompts::{PromptName, Registry, Selector, Version};
-use crate::types::Timestamp;
+use crate::prompts::{Registry, Selector, Version};
+use crate::types::{PromptName, Timestamp};
 use crate::wire::json::{Edits, quoted};
 use crate::wire::openai_chat::{ChatRequest, PromptRef};
 
@@ -46,11 +46,17 @@ impl Named {
             (Some(text), _) | (None, Some(text)) => Some(text.parse().map_err(|error| no_prompt(&error, "prompt"))?),
             (None, None) => None,
         };
-        let id = prompt.id.as_deref().map(PromptName::from_str).transpose().map_err(|error| no_prompt(&error, "prompt.id"))?;
+        let id = prompt
+            .id
+            .as_deref()
+            .map(PromptName::from_str)
+            .transpose()
+            .map_err(|error| no_prompt(&error, "prompt.id"))?;
         match (named, id) {
-            (Some(named), Some(id)) if named.name != id => {
-                Err(Error::field("prompt.id", format!("`model` names the prompt {} and `prompt.id` names {id}", named.name)))
-            }
+            (Some(named), Some(id)) if named.name != id => Err(Error::field(
+                "prompt.id",
+                format!("`model` names the prompt {} and `prompt.id` names {id}", named.name),
+            )),
             (Some(named), _) => Ok(Self { selector: selector.unwrap_or(named.selector), ..named }),
             (None, Some(name)) => Ok(Self { name, selector: selector.unwrap_or(Selector::Default) }),
             (None, None) => Err(Error::field("prompt.id", "`prompt.id` is missing")),
@@ -82,19 +88,19 @@ pub fn apply(prompts: &Registry, named: &Named, request: &ChatRequest, now: Time
     let mut edits = Edits::default();
     edits.set("messages", joined(&messages, request.messages()));
     edits.remove("prompt");
-    for (name, value) in &version.settings {
+    for (name, value) in version.settings() {
         let is_named = if name == "model" { names_model(request) } else { request.object.get(name).is_some() };
         let replaced = name == "max_tokens" && request.max_tokens.is_some();
         if !is_named && !replaced {
             edits.set(name, value.to_string());
         }
     }
-    if !names_model(request) && !version.settings.contains_key("model") {
+    if !names_model(request) && !version.settings().contains_key("model") {
         let message = format!("the prompt {} has no `settings.model`, so the request must name a model", named.name);
         return Err(Error::field("model", message));
     }
     let request = ChatRequest::read(request.object.edited(&edits))?;
-    Ok(Applied { request, version, label: named.selector.label() })
+    Ok(Applied { request, version, label: named.selector.label().map(str::to_owned) })
 }
 
 fn names_model(request: &ChatRequest) -> bool {

@@ -8,8 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use crate::prompts::PromptName;
-use crate::types::{Nanos, RequestId};
+use crate::types::{Nanos, PromptName, RequestId};
 
 /// An answer, or an error in the shape of one.
 pub struct Reply {

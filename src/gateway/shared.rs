@@ -66,7 +66,8 @@ pub(super) async fn serve(mut planned: Planned, mut meter: Meter) -> Reply {
         return planned.hit(key, &entry, meter).await;
     }
     if directive.only {
-        let error = Error::new(Code::NotFound, "nothing is cached for this request, and x-fulcrum-cache: only was asked");
+        let error =
+            Error::new(Code::NotFound, "nothing is cached for this request, and x-fulcrum-cache: only was asked");
         return refuse(planned.head, meter, error).await;
     }
     planned.head.cache = Some("miss");
@@ -150,7 +151,8 @@ async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<D
     match answer {
         Answered::Whole { body, usage, ended_well } => {
             meter.attempt_ends(&Ended::well(usage));
-            let departure = Departure { target: target.clone(), attempts: meter.attempts(), cost: meter.cost(), is_stream: false };
+            let departure =
+                Departure { target: target.clone(), attempts: meter.attempts(), cost: meter.cost(), is_stream: false };
             let spent = Spent { usage: Some(usage), cost: departure.cost };
             if let Err(error) = meter.finish(Status::Ok, 200, None).await {
                 lead.finish(Outcome::Failed(error));
@@ -166,7 +168,15 @@ async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<D
         Answered::Stream { answer, decoder, first } => {
             lead.head(Departure { target: target.clone(), attempts: meter.attempts(), cost: None, is_stream: true });
             let input_tokens = planned.work.input_tokens();
-            let begun = Begun { target: target.clone(), answer, decoder, first, keep_usage: true, keep_events: true, input_tokens };
+            let begun = Begun {
+                target: target.clone(),
+                answer,
+                decoder,
+                first,
+                keep_usage: true,
+                keep_events: true,
+                input_tokens,
+            };
             let mut relay = Relay::new(planned.parts.clone(), begun, meter);
             loop {
                 tokio::select! {
@@ -206,18 +216,21 @@ impl Planned {
         let planned_target = self.plan.targets.first().is_some_and(|first| first.id == target.id);
         let key = if planned_target { key } else { self.key(target) };
         let prompt = self.work.prompt.as_ref().map(|applied| (applied.version.name.clone(), applied.version.version));
-        self.parts.cache.put(key, Entry {
-            body,
-            usage: spent.usage,
-            cost: spent.cost,
-            stored_at: now(),
-            ttl: self.plan.cache.ttl,
-            project: self.ask.key.project.clone(),
-            provider: target.provider.clone(),
-            model: target.model.clone(),
-            prompt,
-            replay: Replay::default(),
-        });
+        self.parts.cache.put(
+            key,
+            Entry {
+                body,
+                usage: spent.usage,
+                cost: spent.cost,
+                stored_at: now(),
+                ttl: self.plan.cache.ttl,
+                project: self.ask.key.project.clone(),
+                provider: target.provider.clone(),
+                model: target.model.clone(),
+                prompt,
+                replay: Replay::default(),
+            },
+        );
     }
 
     /// Answers from the cache.
@@ -237,7 +250,8 @@ impl Planned {
         if !self.work.stream || self.work.include_usage {
             return self.whole(entry.body.clone());
         }
-        let events = self.parts.cache.replay(key, entry, || openai_chat::as_stream(&entry.body, false).unwrap_or_default());
+        let events =
+            self.parts.cache.replay(key, entry, || openai_chat::as_stream(&entry.body, false).unwrap_or_default());
         Reply { head: self.head, body: Body::Events(events) }
     }
 }
@@ -264,8 +278,16 @@ impl Passenger {
         };
         self.note(&departure);
         if departure.is_stream && self.stream {
-            let ride = Ride { listener: Listener::new(self.include_usage), meter: self.meter, follower, decoder: Decoder::default(), over: false };
-            let events = stream::unfold(ride, |mut ride| async move { ride.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), ride)) });
+            let ride = Ride {
+                listener: Listener::new(self.include_usage),
+                meter: self.meter,
+                follower,
+                decoder: Decoder::default(),
+                over: false,
+            };
+            let events = stream::unfold(ride, |mut ride| async move {
+                ride.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), ride))
+            });
             return Ok(Reply { head: self.head, body: Body::Stream(Box::pin(events)) });
         }
         let mut all = BytesMut::new();
@@ -328,7 +350,8 @@ fn whole_of(bytes: Bytes) -> Result<Bytes, Error> {
     while let Ok(Some(event)) = decoder.event() {
         if let Chunk::Failed(data) = listener.hear(&event) {
             let fields: serde_json::Value = serde_json::from_slice(&data).unwrap_or_default();
-            let message = fields.pointer("/error/message").and_then(|text| text.as_str()).unwrap_or("the stream broke off");
+            let message =
+                fields.pointer("/error/message").and_then(|text| text.as_str()).unwrap_or("the stream broke off");
             return Err(Error::new(Code::UpstreamProtocol, message));
         }
         events.push(event);
@@ -378,7 +401,10 @@ impl Ride {
             Chunk::Failed(data) => {
                 let settled = self.settle(Status::Error, Some(Code::UpstreamProtocol)).await;
                 self.over = true;
-                Some(settled.map_or_else(|error| openai_chat::error_event(&error), |()| [b"data: ", &data[..], b"\n\n"].concat().into()))
+                Some(settled.map_or_else(
+                    |error| openai_chat::error_event(&error),
+                    |()| [b"data: ", &data[..], b"\n\n"].concat().into(),
+                ))
             }
         }
     }

@@ -209,7 +209,7 @@ impl Relay {
     async fn break_off(&mut self, failure: Failure) -> Bytes {
         self.is_over = true;
         self.answer = None;
-        let fault = crate::routing::Fault::Failed;
+        let fault = crate::routing::Fault::Broken;
         self.parts.health.failed(&self.target, fault, now(), rand::random());
         let code = failure.code();
         let usage = self.listener.usage().or(self.meter.estimate());

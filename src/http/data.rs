@@ -115,10 +115,16 @@ fn read_tags(text: Option<&str>) -> Result<Vec<(Arc<str>, Arc<str>)>, Error> {
 pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
     let kind = headers.get(CONTENT_TYPE).map_or(&b"application/json"[..], HeaderValue::as_bytes);
     if !kind.to_ascii_lowercase().starts_with(b"application/json") {
-        return Err(Error::new(Code::UnsupportedMediaType, "the body must be JSON: send content-type: application/json"));
+        return Err(Error::new(
+            Code::UnsupportedMediaType,
+            "the body must be JSON: send content-type: application/json",
+        ));
     }
     if headers.contains_key(http::header::CONTENT_ENCODING) {
-        return Err(Error::new(Code::UnsupportedMediaType, "a compressed body is not read: send it without content-encoding"));
+        return Err(Error::new(
+            Code::UnsupportedMediaType,
+            "a compressed body is not read: send it without content-encoding",
+        ));
     }
     let too_large = || Error::new(Code::RequestTooLarge, format!("the body is larger than the {limit} bytes allowed"));
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -209,7 +215,10 @@ mod tests {
     #[test]
     fn tags_are_read_within_bounds() {
         let tags = read_tags(Some("team=search, env = prod ,")).unwrap();
-        assert_eq!(tags.iter().map(|(name, value)| format!("{name}:{value}")).collect::<Vec<_>>(), ["team:search", "env:prod"]);
+        assert_eq!(
+            tags.iter().map(|(name, value)| format!("{name}:{value}")).collect::<Vec<_>>(),
+            ["team:search", "env:prod"]
+        );
         for text in ["x", "=1", "a=1,a=2", &format!("{}=1", "a".repeat(65)), &format!("a={}", "b".repeat(257))] {
             assert_eq!(read_tags(Some(text)).unwrap_err().status(), 400, "{text}");
         }

@@ -24,8 +24,14 @@ pub async fn list(State(app): State<App>, Anyone(key): Anyone) -> Json<List> {
 }
 
 /// `GET /v1/models/{id}`.
-pub async fn one(State(app): State<App>, Anyone(key): Anyone, Path(id): Path<String>) -> Result<Json<ModelCard>, Refusal> {
+pub async fn one(
+    State(app): State<App>,
+    Anyone(key): Anyone,
+    Path(id): Path<String>,
+) -> Result<Json<ModelCard>, Refusal> {
     let found = models(app.gateway(), &key).into_iter().find(|card| *card.id == *id);
     let id: String = id.chars().take(200).collect();
-    found.map(Json).ok_or_else(|| Refusal(Error::new(Code::ModelNotFound, format!("there is no model `{id}`")).at("model")))
+    found
+        .map(Json)
+        .ok_or_else(|| Refusal(Error::new(Code::ModelNotFound, format!("there is no model `{id}`")).at("model")))
 }

@@ -31,7 +31,7 @@ impl Listening {
     ///
     /// # Errors
     /// Where the system refuses, for one because another process listens there.
-    pub async fn at(address: &str) -> std::io::Result<Self> {
+    pub async fn at(address: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
@@ -49,7 +49,8 @@ pub async fn serve(app: App, listening: Listening, stop: CancellationToken) {
     let config = app.config();
     let places = Arc::new(Semaphore::new(config.server.max_connections));
     let graceful = GracefulShutdown::new();
-    let server = Server { builder: builder(config.server.header_timeout), router: router(app.clone()), app: app.clone() };
+    let server =
+        Server { builder: builder(config.server.header_timeout), router: router(app.clone()), app: app.clone() };
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };
         let stream = tokio::select! {
@@ -85,7 +86,12 @@ async fn wind_down(app: &App, graceful: GracefulShutdown, grace: Duration) {
 
 fn builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).max_headers(100).max_buf_size(128 << 10);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_headers(100)
+        .max_buf_size(128 << 10);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256).max_header_list_size(64 << 10);
     builder
 }

@@ -42,6 +42,12 @@ impl Role {
     }
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
 /// A key that stands for a provider's: it never goes up. Its JSON is a row of the admin API, without any secret.
 #[derive(Clone, Debug, Serialize)]
 pub struct VirtualKey {
@@ -70,6 +76,24 @@ pub struct VirtualKey {
 }
 
 impl VirtualKey {
+    /// The owner of the database, working on it from its own machine: an admin without a key.
+    #[must_use]
+    pub fn operator(now: Timestamp) -> Self {
+        Self {
+            id: "operator".into(),
+            name: "operator".into(),
+            project: "default".into(),
+            role: Role::Admin,
+            models: None,
+            requests_per_minute: None,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            tags: BTreeMap::new(),
+            limiter: Arc::default(),
+        }
+    }
+
     /// Whether the key may call the model of this name.
     #[must_use]
     pub fn may_call(&self, model: &str) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cel::{Env, ExecutionError};
 use serde::Serialize;
+use serde_json::json;
 
 use super::ask::{Ask, Needs};
 use super::breaker::Standing;
@@ -128,6 +129,12 @@ impl Routes {
         &self.names
     }
 
+    /// Every route as it was compiled, for the admin API.
+    #[must_use]
+    pub fn list(&self) -> Vec<serde_json::Value> {
+        self.routes.iter().map(Route::row).collect()
+    }
+
     /// The target behind a name under `[models]` or a `provider/model`; `None` for a name that only routes know.
     #[must_use]
     pub fn target(&self, model: &str) -> Option<Arc<Target>> {
@@ -190,6 +197,20 @@ impl std::fmt::Debug for Routes {
 }
 
 impl Route {
+    fn row(&self) -> serde_json::Value {
+        let mut models: Vec<&str> = self.models.iter().map(|model| &**model).collect();
+        models.sort_unstable();
+        let targets = self.targets.iter();
+        let targets: Vec<_> =
+            targets.map(|target| json!({"model": target.target.id, "weight": target.weight})).collect();
+        let fallbacks: Vec<_> = self.fallbacks.iter().map(|target| &target.id).collect();
+        json!({
+            "name": self.name, "when": self.rule.as_ref().map(|rule| &rule.text), "models": models,
+            "targets": targets, "fallbacks": fallbacks, "retries": self.retries, "local_only": self.local_only,
+            "cache": {"mode": self.cache.mode, "ttl_seconds": self.cache.ttl.as_secs(), "scope": self.cache.scope},
+        })
+    }
+
     pub(super) fn wins(&self, takes: &Takes) -> bool {
         match takes {
             Takes::Yes => true,

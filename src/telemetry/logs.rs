@@ -16,9 +16,11 @@ pub enum LogFormat {
     Text,
 }
 
-/// Starts the logs, once a process. `RUST_LOG` chooses levels; the default is `info` for Fulcrum and `warn` for the rest.
-pub fn start_logs(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,fulcrum=info"));
+/// Starts the logs, once a process. `RUST_LOG` chooses levels in detail; without it `level` is the least for Fulcrum,
+/// and `warn` for the libraries.
+pub fn start_logs(level: &str, format: LogFormat) {
+    let usual = || EnvFilter::new(format!("warn,fulcrum={level}"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
     let is_json = match format {
         LogFormat::Json => true,
         LogFormat::Text => false,

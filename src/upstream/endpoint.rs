@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::{Answer, Body, reason};
 use super::failure::{read_refusal, read_retry_after};
-use super::{Failure, Kind, Phase, Provider, simulated, tls};
+use super::{Failure, Kind, Phase, Provider, simulated};
 
 /// The most bytes of an error's answer that are read.
 const MAX_REFUSAL: usize = 64 << 10;
@@ -215,19 +215,10 @@ impl Key {
     }
 }
 
-/// A client that follows no redirect, asks no proxy, inflates nothing and sends small pieces at once.
 fn client(provider: &Provider) -> Result<Client, reqwest::Error> {
-    let tls = if provider.base_url.starts_with("https:") { tls::config() } else { tls::unused() };
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy()
-        .tcp_nodelay(true)
+    super::client::builder(provider.base_url.starts_with("https:"))
         .connect_timeout(provider.timeouts.connect)
         .pool_max_idle_per_host(provider.max_in_flight)
-        .http1_max_headers(128)
         .build()
 }
 

@@ -1,6 +1,7 @@
 //! The only HTTP client: one call to one provider, and whose fault it is where it fails.
 
 mod answer;
+mod client;
 mod endpoint;
 mod failure;
 pub mod provider;
@@ -8,6 +9,7 @@ pub mod simulated;
 mod tls;
 
 pub use answer::Answer;
+pub use client::{Client, ask, client};
 pub use endpoint::{BadEndpoint, Call, Endpoint};
 pub use failure::{Failure, Phase};
 pub use provider::{Kind, Provider, Server, Timeouts};

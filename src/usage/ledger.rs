@@ -50,7 +50,7 @@ pub(super) struct Shared {
     pub(super) writable: AtomicBool,
     pub(super) closing: AtomicBool,
     /// Held as long as the ledger lives.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// The answer to [`Ledger::settle`]: resolves when the rows are committed. The write happens without it, too.
@@ -83,11 +83,24 @@ impl Ledger {
             journal: Journal::new(db.path(), next, options.durable),
             writable: AtomicBool::new(true),
             closing: AtomicBool::new(false),
-            _lock: lock,
+            _lock: Some(lock),
         });
         let (sender, receiver) = mpsc::channel(options.queue);
         tokio::spawn(commit::run(db.clone(), writer, shared.clone(), receiver));
         Ok(Self { shared, sender })
+    }
+
+    /// A ledger that can only be read, for work beside the process that writes it: it takes no rows, so no call goes out.
+    #[must_use]
+    pub fn detached(db: &Db) -> Self {
+        let shared = Arc::new(Shared {
+            journal: Journal::new(db.path(), 0, false),
+            writable: AtomicBool::new(false),
+            closing: AtomicBool::new(true),
+            _lock: None,
+        });
+        let (sender, _closed) = mpsc::channel(1);
+        Self { shared, sender }
     }
 
     /// Writes down that an attempt is about to be sent. Returns at once when the line is with the system, or with the disk

@@ -38,7 +38,12 @@ struct Which {
 }
 
 /// `POST /cache/purge`.
-pub async fn purge(State(app): State<App>, _admin: Admin, headers: HeaderMap, body: Body) -> Result<Json<Value>, Refusal> {
+pub async fn purge(
+    State(app): State<App>,
+    _admin: Admin,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Refusal> {
     let which: Which = read(&headers, body).await?;
     let purge = match which {
         Which { prompt: Some(prompt), model: None, project: None, all: false } => by_prompt(&prompt)?,

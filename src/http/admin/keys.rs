@@ -30,14 +30,25 @@ pub async fn one(State(app): State<App>, _admin: Admin, Path(id): Path<String>) 
 }
 
 /// `POST /keys`.
-pub async fn create(State(app): State<App>, _admin: Admin, headers: HeaderMap, body: Body) -> Answer<(StatusCode, Json<Value>)> {
+pub async fn create(
+    State(app): State<App>,
+    _admin: Admin,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<(StatusCode, Json<Value>)> {
     let new: NewKey = read(&headers, body).await?;
     let (key, secret) = app.keys().create(new, now()).await?;
     Ok((StatusCode::CREATED, Json(with_secret(&key, &secret))))
 }
 
 /// `PATCH /keys/{id}`.
-pub async fn change(State(app): State<App>, _admin: Admin, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer<Json<Value>> {
+pub async fn change(
+    State(app): State<App>,
+    _admin: Admin,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Json<Value>> {
     let patch: KeyPatch = read(&headers, body).await?;
     Ok(Json(json!(*app.keys().patch(&id, patch, now()).await?)))
 }
@@ -56,7 +67,13 @@ struct Rotation {
 }
 
 /// `POST /keys/{id}/rotate`.
-pub async fn rotate(State(app): State<App>, _admin: Admin, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer<Json<Value>> {
+pub async fn rotate(
+    State(app): State<App>,
+    _admin: Admin,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Json<Value>> {
     let rotation: Rotation = read(&headers, body).await?;
     let grace = rotation.grace.as_deref().map(read_grace).transpose()?;
     let (key, secret) = app.keys().rotate(&id, grace, now()).await?;
@@ -87,7 +104,12 @@ struct NewProject {
 }
 
 /// `POST /projects`.
-pub async fn add_project(State(app): State<App>, _admin: Admin, headers: HeaderMap, body: Body) -> Answer<(StatusCode, Json<Value>)> {
+pub async fn add_project(
+    State(app): State<App>,
+    _admin: Admin,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<(StatusCode, Json<Value>)> {
     let project: NewProject = read(&headers, body).await?;
     app.keys().add_project(&project.name, now()).await?;
     Ok((StatusCode::CREATED, Json(json!({"name": project.name}))))

@@ -28,8 +28,11 @@ fn author(key: &VirtualKey) -> Author {
 
 fn row(prompt: &Prompt) -> Value {
     let newest = prompt.versions.last();
-    let labels: Map<String, Value> =
-        prompt.labels.iter().map(|(label, state)| (label.to_string(), label_row(&state.targets, state.protected))).collect();
+    let labels: Map<String, Value> = prompt
+        .labels
+        .iter()
+        .map(|(label, state)| (label.to_string(), label_row(&state.targets, state.protected)))
+        .collect();
     json!({
         "name": prompt.name, "latest": newest.map(|version| version.version), "versions": prompt.versions.len(),
         "description": newest.and_then(|version| version.draft().ok()).map(|draft| draft.description),
@@ -60,7 +63,12 @@ pub async fn one(State(app): State<App>, _viewer: Viewer, Path(name): Path<Strin
 }
 
 /// `POST /prompts`: a prompt and its version 1.
-pub async fn create(State(app): State<App>, Editor(key): Editor, headers: HeaderMap, body: Body) -> Answer<(StatusCode, Json<Value>)> {
+pub async fn create(
+    State(app): State<App>,
+    Editor(key): Editor,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<(StatusCode, Json<Value>)> {
     let (name, submission) = Submission::named(&read(&headers, body).await?)?;
     let saved = app.prompts().create(&name, &submission, &author(&key), now()).await?;
     saved_row(&app, &saved)
@@ -97,7 +105,11 @@ pub async fn versions(State(app): State<App>, _viewer: Viewer, Path(name): Path<
 }
 
 /// `GET /prompts/{name}/versions/{n}`; a label does as well.
-pub async fn version(State(app): State<App>, _viewer: Viewer, Path((name, n)): Path<(String, String)>) -> Answer<Json<Value>> {
+pub async fn version(
+    State(app): State<App>,
+    _viewer: Viewer,
+    Path((name, n)): Path<(String, String)>,
+) -> Answer<Json<Value>> {
     let name = named(&name)?;
     let version = app.prompts().resolve(&name, &n.parse::<Selector>()?)?;
     version_row(&*app.prompts().get(&name)?, &version)
@@ -182,7 +194,12 @@ pub struct Two {
 }
 
 /// `GET /prompts/{name}/diff?from=1&to=2`; labels do as well.
-pub async fn diff(State(app): State<App>, _viewer: Viewer, Path(name): Path<String>, Query(two): Query<Two>) -> Answer<Json<Value>> {
+pub async fn diff(
+    State(app): State<App>,
+    _viewer: Viewer,
+    Path(name): Path<String>,
+    Query(two): Query<Two>,
+) -> Answer<Json<Value>> {
     let (from, to) = (two.from.parse::<Selector>()?, two.to.parse::<Selector>()?);
     let diff = app.prompts().diff(&named(&name)?, &from, &to)?;
     Ok(Json(json!(diff)))

@@ -44,5 +44,7 @@ pub async fn routes(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
 pub async fn health(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
     let parts = app.gateway().parts();
     let rows = parts.health.troubled(now());
-    Json(json!({"rows": rows, "next_cursor": null, "ledger": if parts.ledger.healthy() { "healthy" } else { "unavailable" }}))
+    Json(
+        json!({"rows": rows, "next_cursor": null, "ledger": if parts.ledger.healthy() { "healthy" } else { "unavailable" }}),
+    )
 }

@@ -16,12 +16,17 @@ use crate::usage::{self, Listing};
 type Parameters = Query<Vec<(String, String)>>;
 
 /// `GET /usage`.
-pub async fn report(State(app): State<App>, _viewer: Viewer, Query(parameters): Parameters) -> Result<Response, Refusal> {
+pub async fn report(
+    State(app): State<App>,
+    _viewer: Viewer,
+    Query(parameters): Parameters,
+) -> Result<Response, Refusal> {
     let format = parameters.iter().find(|(name, _)| name == "format").map_or("json", |(_, value)| value);
     if !["json", "csv"].contains(&format) {
         return Err(Error::field("format", "`format` must be json or csv").into());
     }
-    let rest = parameters.iter().filter(|(name, _)| name != "format").map(|(name, value)| (name.as_str(), value.as_str()));
+    let rest =
+        parameters.iter().filter(|(name, _)| name != "format").map(|(name, value)| (name.as_str(), value.as_str()));
     let report = usage::report(app.db(), &usage::Query::parse(rest, now())?).await?;
     if format == "json" {
         return Ok(Json(report.json()).into_response());
@@ -31,7 +36,11 @@ pub async fn report(State(app): State<App>, _viewer: Viewer, Query(parameters): 
 }
 
 /// `GET /requests`, newest first.
-pub async fn requests(State(app): State<App>, _viewer: Viewer, Query(parameters): Parameters) -> Result<Json<Value>, Refusal> {
+pub async fn requests(
+    State(app): State<App>,
+    _viewer: Viewer,
+    Query(parameters): Parameters,
+) -> Result<Json<Value>, Refusal> {
     let parameters = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let page = usage::requests(app.db(), &Listing::parse(parameters)?).await?;
     Ok(Json(page.json()))
