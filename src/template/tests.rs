@@ -1,0 +1,190 @@
+//! What templates may and may not do.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn values(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        other => panic!("{other} is no object"),
+    }
+}
+
+fn render(source: &str, given: Value) -> Result<String, Error> {
+    Template::parse(source)?.render(&values(given))
+}
+
+#[test]
+fn values_are_inert_and_not_escaped() {
+    for value in ["<b>&\"'", "{{ 7*7 }}", "{% set x = 1 %}", "{# c #}", "${x}", "\u{0}\u{202e}"] {
+        assert_eq!(render("a {{ ticket }} z", json!({"ticket": value})).unwrap(), format!("a {value} z"));
+    }
+}
+
+#[test]
+fn text_without_tags_stays_as_it_is() {
+    for text in ["", "plain", "{ % } }} %}", "a\r\n\tb", "{\"a\": 1}"] {
+        assert_eq!(render(text, json!({})).unwrap(), text);
+        assert!(Template::parse(text).unwrap().variables().is_empty());
+    }
+}
+
+#[test]
+fn allowed_parts_work() {
+    let given = json!({"tone": "", "items": [{"n": "a"}, {"n": "b"}], "m": {"k": 1}, "x": "a b"});
+    for (source, expected) in [
+        ("{% if tone %}T{% else %}none{% endif %}", "none"),
+        ("{% for i in items %}{{ loop.index }}{{ i.n }}{% if not loop.last %},{% endif %}{% endfor %}", "1a,2b"),
+        ("{% for i in items -%}\n  {{ i.n }}\n{%- endfor %}", "ab"),
+        ("{% for k, v in m %}{{ k }}={{ v }}{% else %}empty{% endfor %}", "k=1"),
+        ("{% for i in items %}{% if i.n == \"b\" %}{% break %}{% endif %}{{ i.n }}{% endfor %}", "a"),
+        ("{% raw %}{{ x }}{% set y %}{% endraw %}", "{{ x }}{% set y %}"),
+        ("{# {% set y = 1 %} #}ok", "ok"),
+        ("{{ x | upper }}{{ x | replace(from=\" \", to=\"-\") }}", "A Ba-b"),
+        ("{{ items | json }}", "[{\"n\":\"a\"},{\"n\":\"b\"}]"),
+        ("{{ x | split(pat=\" \") | join(sep=\"+\") }}", "a+b"),
+        ("{{ missing_field.a if missing_field is defined else \"no\" }}", "no"),
+        ("{{ items[0].n ~ x[0:1] }}{{ 1 + 2 * 3 }}", "aa7"),
+        ("{% if not (tone) and (\"a\" in x) %}y{% endif %}", "y"),
+    ] {
+        assert_eq!(render(source, given.clone()), Ok(expected.to_owned()), "{source}");
+    }
+}
+
+#[test]
+fn dangerous_parts_are_refused_where_they_stand() {
+    for (source, line, column, word) in [
+        ("{% set x = x ~ x %}", 1, 4, "set"),
+        ("a\n  {% set_global x = 1 %}", 2, 6, "set_global"),
+        ("{% include \"/etc/passwd\" %}", 1, 4, "not supported yet"),
+        ("{% extends \"x\" %}", 1, 4, "extends"),
+        ("{% block b %}{% endblock %}", 1, 4, "block"),
+        ("{% component c() %}{% endcomponent %}", 1, 4, "component"),
+        ("{% filter upper %}x{% endfilter %}", 1, 4, "filter"),
+        ("{% import \"x\" as y %}", 1, 4, "import"),
+        ("é {{ range(end=10) }}", 1, 6, "range()"),
+        ("{% for i in range(end=10) %}{% endfor %}", 1, 13, "range()"),
+        ("{{ get_env(name=\"HOME\") }}", 1, 4, "get_env()"),
+        ("{{ x | unique }}", 1, 8, "unique"),
+        ("{{ x | safe }}", 1, 8, "safe"),
+        ("{{ [a for a in x] }}", 1, 7, "for"),
+        ("{{ __tera_context }}", 1, 4, "reserved"),
+        ("{% for a in [x ~ x] %}{% endfor %}", 1, 16, "~"),
+        ("{% <card title=\"x\"> %}{% </card> %}", 1, 4, "no tag"),
+        ("{%for a in x%}{%for b in x%}{%for c in x%}{%endfor%}{%endfor%}{%endfor%}", 1, 29, "nest"),
+        ("{{ x ", 1, 5, "end of input"),
+        ("a\n{{ x + }}", 2, 8, "expected"),
+        ("{% if x %}", 1, 11, "end of input"),
+        ("{{ x | upper | lower | nope }}", 1, 24, "nope"),
+        ("{{ x | upper + }}", 1, 16, "expected"),
+    ] {
+        let error = Template::parse(source).unwrap_err();
+        assert!(error.message.contains(word), "{source}: {error}");
+        assert_eq!((error.line, error.column), (line, column), "{source}: {error}");
+    }
+}
+
+#[test]
+fn a_component_in_an_expression_is_refused() {
+    assert!(Template::parse("{{ <card title=\"x\" /> }}").is_err());
+}
+
+#[test]
+fn what_is_undefined_is_an_error_that_names_it() {
+    for (source, word, column) in [
+        ("{{ nope }}", "nope", 4),
+        ("a {{ m.nope }}", "nope", 8),
+        ("{% for i in m.l %}{{ i.nope }}{% endfor %}", "nope", 24),
+        ("{{ m | upper }}{{ nope }}", "string", 8),
+        ("{{ x | upper }}{{ nope }}", "nope", 19),
+    ] {
+        let error = render(source, json!({"m": {"l": [{}]}, "x": "x"})).unwrap_err();
+        assert!(error.message.contains(word), "{source}: {error}");
+        assert_eq!(error.column, column, "{source}: {error}");
+    }
+}
+
+#[test]
+fn variables_are_those_read_from_outside() {
+    let template = Template::parse("{% for i in items %}{{ i.a }}{{ b | default(value=c) }}{% endfor %}").unwrap();
+    assert_eq!(template.variables().iter().map(String::as_str).collect::<Vec<_>>(), ["b", "c", "items"]);
+}
+
+#[test]
+fn long_chains_are_refused_and_overflow_no_stack() {
+    let many = |part: &str, n: usize| part.repeat(n);
+    for source in [
+        format!("{{% if a %}}{}{{% endif %}}", many("{% elif a %}", 5_000)),
+        format!("{}{}", many("{% if a %}", 2_000), many("{% endif %}", 2_000)),
+        format!("{{{{ a{} }}}}", many(" + a", 10_000)),
+        format!("{{{{ a{} }}}}", many(" ~ a", 10_000)),
+        format!("{{{{ {}a{} }}}}", many("(", 10_000), many(")", 10_000)),
+        format!("{{{{ a{} }}}}", many(" | upper", 3_000)),
+        format!("{{{{ a{} }}}}", many(".b", 20_000)),
+        format!("{{{{ {}1{} }}}}", many("[", 10_000), many("]", 10_000)),
+        format!("{{{{ {}1{} }}}}", many("{\"a\": ", 5_000), many("}", 5_000)),
+        many("{% if a == b %}{% endif %}", 1_000),
+        many("{% if a is containing(pat=b) %}{% endif %}", 1_000),
+        "x".repeat(MAX_SOURCE + 1),
+    ] {
+        assert!(Template::parse(&source).is_err(), "{source:.60}");
+    }
+}
+
+#[test]
+fn bombs_end_in_an_error() {
+    let many: Vec<u32> = (0..20_000).collect();
+    let long = "a".repeat(100_000);
+    let given = json!({"n": many, "s": long});
+    for source in [
+        "{% for a in n %}{% for b in n %}{% endfor %}{% endfor %}",
+        "{% for a in n %}{% for b in s %}{% if n == s %}{% endif %}{% endfor %}{% endfor %}",
+        "{% for a in n %}{% for b in n %}{{ s }}{% endfor %}{% endfor %}",
+        "{% for a in n %}{% if s | upper | lower | upper | reverse == n %}x{% endif %}{% endfor %}",
+        "{% for a in n %}{% if n | sort | reverse | json == s %}x{% endif %}{% endfor %}",
+        "{{ s | replace(from=\"a\", to=s) }}",
+        "{{ s | split(pat=\"\") | join(sep=s) }}",
+        "{{ s ~ s ~ s ~ s ~ s ~ s ~ s ~ s ~ s | json | json }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}",
+        "{{ n | indent(width=1000) }}",
+    ] {
+        assert!(render(source, given.clone()).is_err(), "{source}");
+    }
+    let error = render("{{ a }}", json!({"a": "a".repeat(MAX_VALUES + 1)})).unwrap_err();
+    assert!(error.message.contains("limit"), "{error}");
+}
+
+#[test]
+fn a_long_honest_history_renders() {
+    let history: Vec<Value> = (0..2_000).map(|i| json!({"role": "user", "content": format!("message {i}")})).collect();
+    let source = "{% for m in h %}{% if m.role == \"user\" and \"e 7\" in m.content %}{{ m.content | upper }}\n{% endif %}{% endfor %}";
+    assert_eq!(render(source, json!({"h": history})).unwrap().lines().count(), 111);
+}
+
+proptest! {
+    /// Whatever our lexer takes for text must be text to Tera too: no assignment ever takes effect.
+    #[test]
+    fn no_assignment_slips_through(parts in prop::collection::vec(prop::sample::select(vec![
+        "{%", "%}", "{{", "}}", "{#", "#}", "-", "raw", "endraw", " ", "\"", "'", "`", "\\", "é", "\n", "{",
+        "{% raw %}", "{% endraw %}", "{%- raw -%}", "{% set q = \"MARK\" ~ \"ED\" %}", "set q = 'MARK' ~ 'ED'",
+        "{{ q | default(value='') }}", "{{", "%", "x", "1.", "{{ \"}}", "--",
+    ]), 0..14)) {
+        let source = parts.concat() + "{{ q | default(value='') }}";
+        if let Ok(text) = render(&source, json!({"x": "x"})) {
+            prop_assert!(!text.contains("MARKED"), "{}", source);
+        }
+    }
+
+    #[test]
+    fn any_source_parses_or_is_refused(source in "(\\{\\{|\\}\\}|\\{%|%\\}|if|for|in|end|x|[|. \"(){}~-]|\\PC){0,40}") {
+        if let Ok(template) = Template::parse(&source) {
+            drop(template.render(&Map::new()));
+        }
+    }
+
+    #[test]
+    fn any_value_comes_out_as_it_went_in(value in "\\PC{0,60}") {
+        prop_assert_eq!(render("{{ v }}", json!({"v": value.clone()})).unwrap(), value);
+    }
+}
