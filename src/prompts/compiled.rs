@@ -1,0 +1,185 @@
+//! A draft with its templates parsed and its schemas built.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::Mistake;
+use super::draft::{Draft, Entry, TestCase};
+use super::variables::{Variable, is_messages, unknown};
+use crate::chat::{Message, Role};
+use crate::template::{self, Template};
+
+/// The most that all templates of a prompt may have together, in bytes.
+const MAX_SOURCES: usize = 256 << 10;
+
+/// The most that a prompt's own messages may come to, in bytes.
+const MAX_OUTPUT: usize = template::MAX_OUTPUT;
+
+#[derive(Debug)]
+pub(super) struct Compiled {
+    parts: Vec<Part>,
+    variables: BTreeMap<String, Variable>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Text { role: Role, template: Template },
+    Placeholder(String),
+}
+
+/// Why a rendering failed: a variable, or a template with these variables.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Variable { variable: String, message: String },
+    Template { message: String },
+}
+
+impl Compiled {
+    pub(super) fn new(draft: &Draft) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let mut variables = BTreeMap::new();
+        for (name, schema) in &draft.variables {
+            match Variable::read(&format!("variables.{name}"), schema) {
+                Ok(variable) => drop(variables.insert(name.clone(), variable)),
+                Err(more) => mistakes.extend(more),
+            }
+        }
+        let mut parts = Vec::with_capacity(draft.messages.len());
+        for (i, entry) in draft.messages.iter().enumerate() {
+            match part(&format!("messages[{i}]"), entry, draft) {
+                Ok(part) => parts.push(part),
+                Err(more) => mistakes.extend(more),
+            }
+        }
+        let sources = draft.messages.iter().map(|entry| match entry {
+            Entry::Text { content, .. } => content.len(),
+            Entry::Placeholder(_) => 0,
+        });
+        if sources.sum::<usize>() > MAX_SOURCES {
+            mistakes
+                .push(Mistake::new("messages", format!("the templates have more than {MAX_SOURCES} bytes together")));
+        }
+        if mistakes.is_empty() { Ok(Self { parts, variables }) } else { Err(mistakes) }
+    }
+
+    pub(super) fn render(&self, given: &Map<String, Value>) -> Result<Vec<Message>, Failure> {
+        self.check(given)?;
+        let value = |name: &str| given.get(name).or_else(|| self.variables.get(name)?.default.as_ref());
+        let mut messages = Vec::with_capacity(self.parts.len());
+        let mut size = 0;
+        for (i, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::Text { role, template } => {
+                    let content = template.render_with(value);
+                    let content =
+                        content.map_err(|error| Failure::Template { message: format!("messages[{i}]: {error}") })?;
+                    size += content.len();
+                    messages.push(Message::Text { role: *role, content });
+                }
+                Part::Placeholder(name) => {
+                    let list = value(name).and_then(Value::as_array);
+                    messages.extend(list.into_iter().flatten().cloned().map(Message::Raw));
+                }
+            }
+        }
+        if size > MAX_OUTPUT {
+            return Err(Failure::Template {
+                message: format!("the messages have {size} bytes; the limit is {MAX_OUTPUT}"),
+            });
+        }
+        Ok(messages)
+    }
+
+    /// Renders each test and tells what failed.
+    pub(super) fn run_tests(&self, tests: &[TestCase]) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        for (i, test) in tests.iter().enumerate() {
+            let texts: Vec<String> = match self.render(&test.variables) {
+                Ok(messages) => messages.iter().map(text).collect(),
+                Err(failure) => {
+                    mistakes.push(Mistake::new(format!("tests[{i}]"), failure.to_string()));
+                    continue;
+                }
+            };
+            for (j, wanted) in test.contains.iter().enumerate() {
+                if !texts.iter().any(|text| text.contains(wanted.as_str())) {
+                    let message =
+                        format!("no rendered message contains {:?}", wanted.chars().take(200).collect::<String>());
+                    mistakes.push(Mistake::new(format!("tests[{i}].contains[{j}]"), message));
+                }
+            }
+        }
+        mistakes
+    }
+
+    fn check(&self, given: &Map<String, Value>) -> Result<(), Failure> {
+        let refuse = |variable: &str, message: String| {
+            Err(Failure::Variable { variable: variable.chars().take(64).collect(), message })
+        };
+        for (name, value) in given {
+            let Some(variable) = self.variables.get(name) else {
+                let known: Vec<&str> = self.variables.keys().map(String::as_str).collect();
+                let told =
+                    if known.is_empty() { "this prompt has no variables".to_owned() } else { unknown(name, &known) };
+                return refuse(name, format!("is not one of this prompt's: {told}"));
+            };
+            if let Err(message) = variable.check(value) {
+                return refuse(name, message);
+            }
+        }
+        match self.variables.iter().find(|(name, variable)| variable.default.is_none() && !given.contains_key(*name)) {
+            Some((name, _)) => refuse(name, "is missing; it has no default".to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Variable { variable, message } => write!(f, "variable `{variable}` {message}"),
+            Self::Template { message } => f.write_str(message),
+        }
+    }
+}
+
+fn part(key: &str, entry: &Entry, draft: &Draft) -> Result<Part, Vec<Mistake>> {
+    match entry {
+        Entry::Placeholder(name) => match draft.variables.get(name) {
+            Some(schema) if is_messages(schema) => Ok(Part::Placeholder(name.clone())),
+            _ => {
+                let message = format!("declare `{name}` under variables with type = \"messages\"");
+                Err(vec![Mistake::new(format!("{key}.placeholder"), message)])
+            }
+        },
+        Entry::Text { role, content } => {
+            let key = format!("{key}.content");
+            let template = Template::parse(content).map_err(|error| {
+                let within = Some((error.line, error.column));
+                vec![Mistake { within, ..Mistake::new(key.clone(), error.message) }]
+            })?;
+            let missing = template.variables().iter().filter(|name| !draft.variables.contains_key(*name));
+            let missing: Vec<Mistake> = missing.map(|name| undeclared(&key, name, draft)).collect();
+            if missing.is_empty() { Ok(Part::Text { role: *role, template }) } else { Err(missing) }
+        }
+    }
+}
+
+fn undeclared(key: &str, name: &str, draft: &Draft) -> Mistake {
+    let known: Vec<&str> = draft.variables.keys().map(String::as_str).collect();
+    let near = known.iter().find(|known| strsim::osa_distance(known, name) <= 2);
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    Mistake::new(key, format!("`{name}` is not declared under variables{hint}"))
+}
+
+/// The text of a message, for tests to look into.
+fn text(message: &Message) -> String {
+    match message {
+        Message::Text { content, .. } => content.clone(),
+        Message::Raw(value) => match value.get("content") {
+            Some(Value::String(text)) => text.clone(),
+            other => other.map(Value::to_string).unwrap_or_default(),
+        },
+    }
+}

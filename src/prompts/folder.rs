@@ -1,0 +1,95 @@
+//! Prompts as files in a folder: `NAME.toml`, one a prompt.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::{Draft, Error, FileProblem, Mistake, parse_file};
+use crate::types::PromptName;
+
+/// The longest file that is read, in bytes.
+pub const MAX_FILE: u64 = 256 << 10;
+
+const MAX_FILES: usize = 10_000;
+
+/// A file's text, not parsed yet.
+#[derive(Debug)]
+pub(super) struct PromptFile {
+    pub(super) name: PromptName,
+    /// Its path, for reports.
+    pub(super) file: String,
+    pub(super) text: String,
+}
+
+/// Reads and checks every file of a folder, without a database.
+///
+/// # Errors
+/// Every mistake of every file, or that the folder cannot be read.
+pub fn check_dir(path: &Path) -> Result<Vec<(PromptName, Draft)>, Error> {
+    let mut drafts = Vec::new();
+    let (files, mut problems) = read_dir(path)?;
+    for file in files {
+        match parse_file(&file.file, &file.text) {
+            Ok(draft) => drafts.push((file.name, draft)),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(drafts) } else { Err(Error::Files(problems)) }
+}
+
+/// The files of a folder in the order of their names, and those that cannot be read.
+/// Other than `.toml` files, and hidden ones, are left alone.
+pub(super) fn read_dir(path: &Path) -> Result<(Vec<PromptFile>, Vec<FileProblem>), Error> {
+    let failed = |source: io::Error| Error::Folder { path: path.display().to_string(), source };
+    let mut files = Vec::new();
+    let mut problems = Vec::new();
+    for (i, entry) in fs::read_dir(path).map_err(failed)?.enumerate() {
+        if i >= MAX_FILES {
+            return Err(failed(io::Error::other(format!("has more than {MAX_FILES} files"))));
+        }
+        let file = entry.map_err(failed)?.path();
+        match read_file(&file) {
+            Ok(Some(read)) => files.push(read),
+            Ok(None) => {}
+            Err(message) => {
+                let file = file.to_string_lossy().into_owned();
+                problems.push(FileProblem { file, mistake: Mistake::new("", message) });
+            }
+        }
+    }
+    problems.sort_by(|a: &FileProblem, b| a.file.cmp(&b.file));
+    files.sort_by(|a: &PromptFile, b| a.name.cmp(&b.name));
+    Ok((files, problems))
+}
+
+fn read_file(path: &Path) -> Result<Option<PromptFile>, String> {
+    let Some(file) = path.to_str() else { return Err("the file's name is not UTF-8".to_owned()) };
+    let base = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if base.starts_with('.') {
+        return Ok(None);
+    }
+    let about = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
+    if about.is_dir() {
+        return Err("folders inside the prompts' folder are not read; move its files up".to_owned());
+    }
+    let Some(stem) = base.strip_suffix(".toml") else { return Ok(None) };
+    if !about.is_file() {
+        return Err("is a link or a special file; only plain files are read".to_owned());
+    }
+    let name = stem.parse::<PromptName>().map_err(|error| format!("the file names the prompt: {error}"))?;
+    if about.len() > MAX_FILE {
+        return Err(format!("has {} bytes; the limit is {MAX_FILE}", about.len()));
+    }
+    let mut bytes = Vec::new();
+    let opened = fs::File::open(path).map_err(|error| error.to_string())?;
+    opened.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let text = String::from_utf8(bytes).map_err(|_| "the text is not UTF-8".to_owned())?;
+    Ok(Some(PromptFile { name, file: file.to_owned(), text }))
+}
+
+/// Writes a file whole or not at all.
+pub(super) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
+    let failed = |source| Error::Folder { path: path.display().to_string(), source };
+    let beside = path.with_extension("toml.new");
+    fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).map_err(failed)
+}

@@ -1,0 +1,237 @@
+//! Reads drafts field by field and collects every mistake, so that an author sees them all at once.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+use super::Mistake;
+use super::draft::{Draft, Entry, Submission, TestCase};
+use super::variables::unknown;
+use crate::chat::Role;
+use crate::types::{Label, PromptName};
+
+const MAX_ENTRIES: usize = 200;
+const MAX_VARIABLES: usize = 100;
+const MAX_TESTS: usize = 100;
+const MAX_DEPTH: usize = 24;
+
+/// The longest description, commit message or settings, in bytes.
+const MAX_DESCRIPTION: usize = 4 << 10;
+const MAX_SETTINGS: usize = 64 << 10;
+
+/// Request fields that a prompt may not set: they belong to each call.
+const NOT_SETTINGS: [&str; 6] = ["messages", "prompt", "stream", "stream_options", "user", "input"];
+
+static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+
+/// What was found wrong so far.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+impl Reader {
+    /// Reads a draft; keys in `beside` belong to somebody else.
+    pub(super) fn draft(&mut self, value: &Value, beside: &[&str]) -> Draft {
+        let fields = self.object("", value);
+        let mut known = vec!["description", "messages", "variables", "settings", "variants", "tests"];
+        known.extend(beside);
+        self.unknown_keys("", fields, &known);
+        if fields.contains_key("variants") {
+            self.wrong("variants", "other messages by provider or model are not supported yet");
+        }
+        Draft {
+            description: self.text("description", fields.get("description"), MAX_DESCRIPTION),
+            messages: self.entries(fields),
+            variants: BTreeMap::new(),
+            variables: self.variables(fields.get("variables")),
+            settings: self.settings(fields.get("settings")),
+            tests: self.tests(fields.get("tests")),
+        }
+    }
+
+    pub(super) fn submission(&mut self, value: &Value, beside: &[&str]) -> Submission {
+        let draft = self.draft(value, beside);
+        let message = self.text("message", value.get("message"), MAX_DESCRIPTION);
+        let labels = self.list("labels", value.get("labels"), 20);
+        let labels = labels.iter().enumerate().filter_map(|(i, label)| self.label(i, label)).collect();
+        Submission { draft, message, labels }
+    }
+
+    pub(super) fn name(&mut self, value: &Value) -> Option<PromptName> {
+        let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
+        name.parse().map_err(|error| self.wrong("name", format!("{error}"))).ok()
+    }
+
+    fn label(&mut self, i: usize, value: &Value) -> Option<Label> {
+        let label = value.as_str().unwrap_or_default();
+        label.parse().map_err(|error| self.wrong(format!("labels[{i}]"), format!("{error}"))).ok()
+    }
+
+    fn entries(&mut self, fields: &Map<String, Value>) -> Vec<Entry> {
+        let values = self.list("messages", fields.get("messages"), MAX_ENTRIES);
+        if values.is_empty() && fields.get("messages").is_none_or(Value::is_array) {
+            self.wrong("messages", "a prompt has at least one message");
+        }
+        values.iter().enumerate().map(|(i, value)| self.entry(&format!("messages[{i}]"), value)).collect()
+    }
+
+    /// Reads one entry. A wrong one keeps its place, so that later mistakes count the entries rightly.
+    fn entry(&mut self, key: &str, value: &Value) -> Entry {
+        let fields = self.object(key, value);
+        self.unknown_keys(key, fields, &["role", "content", "placeholder"]);
+        if let Some(name) = fields.get("placeholder") {
+            if fields.len() > 1 {
+                self.wrong(key, "a placeholder has no `role` and no `content`");
+            }
+            return Entry::Placeholder(self.text(&format!("{key}.placeholder"), Some(name), 64));
+        }
+        let role = match fields.get("role").and_then(Value::as_str) {
+            Some("system") => Some(Role::System),
+            Some("developer") => Some(Role::Developer),
+            Some("user") => Some(Role::User),
+            Some("assistant") => Some(Role::Assistant),
+            _ => None,
+        };
+        if role.is_none() {
+            let place = if fields.contains_key("role") { format!("{key}.role") } else { key.to_owned() };
+            self.wrong(place, "`role` is one of system, developer, user, assistant");
+        }
+        let content = fields.get("content").and_then(Value::as_str);
+        if content.is_none() {
+            self.wrong(key, "`content` is a template, a string");
+        }
+        Entry::Text { role: role.unwrap_or(Role::User), content: content.unwrap_or_default().to_owned() }
+    }
+
+    fn variables(&mut self, value: Option<&Value>) -> Map<String, Value> {
+        let fields = self.table("variables", value);
+        if fields.len() > MAX_VARIABLES {
+            self.wrong("variables", format!("a prompt has at most {MAX_VARIABLES} variables"));
+        }
+        for name in fields.keys() {
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+            if !first || !name.chars().all(fits) || name.len() > 64 || name.starts_with("__") || is_reserved(name) {
+                let form = "is not a variable's name: use a-z, A-Z, 0-9 and _, beginning with a letter";
+                self.wrong(format!("variables.{name:.64}"), form);
+            }
+        }
+        fields.clone()
+    }
+
+    fn settings(&mut self, value: Option<&Value>) -> Map<String, Value> {
+        let fields = self.table("settings", value);
+        for name in NOT_SETTINGS.iter().filter(|name| fields.contains_key(**name)) {
+            self.wrong(format!("settings.{name}"), "belongs to each request; a prompt cannot set it");
+        }
+        match fields.get("model") {
+            None => {}
+            Some(Value::String(model)) if !model.starts_with("prompt/") && !model.is_empty() => {}
+            Some(_) => self.wrong("settings.model", "names a model or a route, not a prompt"),
+        }
+        if value.is_some_and(|value| value.to_string().len() > MAX_SETTINGS) {
+            self.wrong("settings", format!("has more than {MAX_SETTINGS} bytes"));
+        }
+        fields.clone()
+    }
+
+    fn tests(&mut self, value: Option<&Value>) -> Vec<TestCase> {
+        let tests = self.list("tests", value, MAX_TESTS);
+        tests.iter().enumerate().map(|(i, test)| self.test(&format!("tests[{i}]"), test)).collect()
+    }
+
+    fn test(&mut self, key: &str, value: &Value) -> TestCase {
+        let fields = self.object(key, value);
+        self.unknown_keys(key, fields, &["variables", "contains"]);
+        let variables = self.table(&format!("{key}.variables"), fields.get("variables")).clone();
+        let place = format!("{key}.contains");
+        let texts = self.list(&place, fields.get("contains"), 100);
+        let contains = texts.iter().enumerate();
+        let contains = contains.map(|(i, text)| self.text(&format!("{place}[{i}]"), Some(text), MAX_SETTINGS));
+        TestCase { variables, contains: contains.collect() }
+    }
+
+    fn object<'v>(&mut self, key: &str, value: &'v Value) -> &'v Map<String, Value> {
+        if let Value::Object(fields) = value {
+            return fields;
+        }
+        self.wrong(key, if key.is_empty() { "a prompt is an object" } else { "must be a table" });
+        &EMPTY
+    }
+
+    /// An optional table whose values are free, as far as TOML and JSON can both say them.
+    fn table<'v>(&mut self, key: &str, value: Option<&'v Value>) -> &'v Map<String, Value> {
+        let Some(value) = value else { return &EMPTY };
+        self.portable(key, value, 0);
+        self.object(key, value)
+    }
+
+    fn list<'v>(&mut self, key: &str, value: Option<&'v Value>, most: usize) -> &'v [Value] {
+        match value {
+            None => &[],
+            Some(Value::Array(items)) if items.len() <= most => items,
+            Some(Value::Array(_)) => {
+                self.wrong(key, format!("has more than {most} entries"));
+                &[]
+            }
+            Some(_) => {
+                self.wrong(key, "must be a list");
+                &[]
+            }
+        }
+    }
+
+    fn text(&mut self, key: &str, value: Option<&Value>, most: usize) -> String {
+        match value {
+            None => String::new(),
+            Some(Value::String(text)) if text.len() <= most => text.clone(),
+            Some(Value::String(_)) => {
+                self.wrong(key, format!("has more than {most} bytes"));
+                String::new()
+            }
+            Some(_) => {
+                self.wrong(key, "must be a string");
+                String::new()
+            }
+        }
+    }
+
+    fn portable(&mut self, key: &str, value: &Value, depth: usize) {
+        match value {
+            _ if depth > MAX_DEPTH => self.wrong(key, format!("nests deeper than {MAX_DEPTH}")),
+            Value::Null => self.wrong(key, "null cannot be written in TOML; leave the key out"),
+            Value::Number(number) if number.is_u64() && !number.is_i64() => self.wrong(key, "is too large a number"),
+            Value::Array(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.portable(&format!("{key}[{i}]"), item, depth + 1);
+                }
+            }
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    self.portable(&format!("{key}.{name}"), value, depth + 1);
+                }
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn unknown_keys(&mut self, at: &str, fields: &Map<String, Value>, known: &[&str]) {
+        for key in fields.keys().filter(|key| !known.contains(&key.as_str())) {
+            let place = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+            self.wrong(place, unknown(key, known));
+        }
+    }
+
+    fn wrong(&mut self, key: impl Into<String>, message: impl Into<String>) {
+        self.mistakes.push(Mistake::new(key, message));
+    }
+}
+
+/// Words that Tera keeps for itself.
+fn is_reserved(name: &str) -> bool {
+    let words = ["loop", "self", "and", "or", "not", "is", "in", "if", "else", "for", "break", "continue"];
+    let values = ["true", "True", "false", "False", "none", "None", "null"];
+    words.contains(&name) || values.contains(&name)
+}
