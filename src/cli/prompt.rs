@@ -178,14 +178,14 @@ impl List {
             .map(|row| {
                 vec![
                     cell(row.get("name")),
-                    cell(row.get("latest")),
+                    cell(row.get("newest")),
                     labels(row),
                     cell(row.get("last_used_at")),
                     cell(row.get("description")),
                 ]
             })
             .collect();
-        table(&["name", "latest", "labels", "last used", "description"], &rows, &[1]);
+        table(&["name", "newest", "labels", "last used", "description"], &rows, &[1]);
         Ok(())
     }
 }
@@ -287,7 +287,7 @@ impl Diff {
         if self.format == Format::Json {
             print_json(&diff);
         } else {
-            say(cell(diff.get("text")).trim_end());
+            say(cell(diff.get("unified")).trim_end());
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ pub(super) fn read(parts: &Parts, ask: &Ask) -> Result<(String, Work), Error> {
     let request = ChatRequest::read(ask.body.clone())?;
     let asked = request.model.clone();
     let Some(named) = Named::by(&request)? else { return Ok((asked, Work::chat(request, None))) };
-    let applied = apply(&parts.prompts, &named, &request, now())?;
+    let (request, applied) = apply(&parts.prompts, &named, &request, now())?;
     let asked = if asked.is_empty() { format!("prompt/{}", applied.version.name) } else { asked };
     Ok((asked, Work::chat(request, Some(applied))))
 }

@@ -68,18 +68,16 @@ fn no_prompt(error: &impl ToString, param: &str) -> Error {
     Error::new(Code::PromptNotFound, error.to_string()).at(param)
 }
 
-/// The request as its prompt makes it: the prompt's messages first, then its own; its own fields win over the settings.
+/// The prompt that made a request what it is.
 pub struct Applied {
-    /// The new request.
-    pub request: ChatRequest,
     /// The version used.
     pub version: Arc<Version>,
     /// The label it was asked by.
     pub label: Option<String>,
 }
 
-/// Renders the prompt that `named` means into `request`.
-pub fn apply(prompts: &Registry, named: &Named, request: &ChatRequest, now: Timestamp) -> Result<Applied, Error> {
+/// The request as its prompt makes it: the prompt's messages first, then its own; its own fields win over the settings.
+pub fn apply(prompts: &Registry, named: &Named, request: &ChatRequest, now: Timestamp) -> Result<(ChatRequest, Applied), Error> {
     let version = prompts.resolve(&named.name, &named.selector)?;
     let none = serde_json::Map::new();
     let variables = request.prompt.as_ref().map_or(&none, |prompt| &prompt.variables);
@@ -100,7 +98,7 @@ pub fn apply(prompts: &Registry, named: &Named, request: &ChatRequest, now: Time
         return Err(Error::field("model", message));
     }
     let request = ChatRequest::read(request.object.edited(&edits))?;
-    Ok(Applied { request, version, label: named.selector.label().map(str::to_owned) })
+    Ok((request, Applied { version, label: named.selector.label().map(str::to_owned) }))
 }
 
 fn names_model(request: &ChatRequest) -> bool {

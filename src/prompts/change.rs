@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use sqlx::SqliteConnection;
+use serde_json::Value;
 
 use super::store::{self, Move, NewVersion, Target};
-use super::{Error, Registry, Selector, Submission, TOPIC, Version};
+use super::variables::unknown;
+use super::{Error, Mistake, Registry, Selector, Submission, TOPIC, Version};
 use crate::db;
 use crate::types::{Label, PromptName, Timestamp};
+
+const ROLLOUT: Error = Error::NotYet("a label on several versions (a rollout) is");
 
 /// Who makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,35 @@ impl LabelChange {
     pub fn to(label: Label, version: u32, reason: &str) -> Self {
         let targets = vec![Target { version, weight: 100 }];
         Self { label, targets, reason: reason.to_owned(), protected: None }
+    }
+
+    /// Reads the body of `PUT /prompts/{name}/labels/{label}`: `{"version", "reason", "protected"}`.
+    ///
+    /// # Errors
+    /// Where a field is unknown, missing or of the wrong type, or a rollout is asked for.
+    pub fn from_json(label: Label, value: &Value) -> Result<Self, Error> {
+        let wrong = |key: &str, message: &str| Error::Invalid(vec![Mistake::new(key, message)]);
+        let Value::Object(fields) = value else { return Err(wrong("", "must be an object with `version`")) };
+        let known = ["version", "rollout", "reason", "protected"];
+        if let Some(key) = fields.keys().find(|key| !known.contains(&key.as_str())) {
+            return Err(wrong(key, &unknown(key, &known)));
+        }
+        if fields.contains_key("rollout") {
+            return Err(ROLLOUT);
+        }
+        let version = fields.get("version").and_then(Value::as_u64).and_then(|version| u32::try_from(version).ok());
+        let version = version.filter(|version| *version > 0).ok_or_else(|| wrong("version", "is a number from 1"))?;
+        let reason = match fields.get("reason") {
+            None | Some(Value::Null) => "",
+            Some(Value::String(reason)) => reason,
+            Some(_) => return Err(wrong("reason", "must be a string")),
+        };
+        let protected = match fields.get("protected") {
+            None | Some(Value::Null) => None,
+            Some(Value::Bool(protected)) => Some(*protected),
+            Some(_) => return Err(wrong("protected", "must be true or false")),
+        };
+        Ok(Self { protected, ..Self::to(label, version, reason) })
     }
 }
 
@@ -97,12 +129,15 @@ impl Registry {
     ) -> Result<Saved, Error> {
         let mut changes = self.0.db.write().begin_with("begin immediate").await?;
         let (version, created) = put_version(&mut changes, name, submission, expect, by).await?;
+        let mut changed = created;
         for label in &submission.labels {
             let reason = if submission.message.is_empty() { "with the version" } else { &submission.message };
             let change = LabelChange::to(label.clone(), version, reason);
-            put_label(&mut changes, name, &change, by).await?;
+            changed |= put_label(&mut changes, name, &change, by).await?;
         }
-        db::bump(&mut changes, TOPIC).await?;
+        if changed {
+            db::bump(&mut changes, TOPIC).await?;
+        }
         changes.commit().await?;
         self.refresh().await?;
         Ok(Saved { version: self.resolve(name, &Selector::Version(version))?, created })
@@ -139,7 +174,7 @@ pub(super) struct By<'a> {
 
 /// Stores a version unless the newest has its content. Gives its number, and whether it is new.
 pub(super) async fn put_version(
-    db: &mut SqliteConnection,
+    db: &mut store::Connection,
     name: &PromptName,
     submission: &Submission,
     expect: Expect,
@@ -164,13 +199,13 @@ pub(super) async fn put_version(
 
 /// Points a label where `change` says and writes its history; `false` where it is so already.
 pub(super) async fn put_label(
-    db: &mut SqliteConnection,
+    db: &mut store::Connection,
     name: &PromptName,
     change: &LabelChange,
     by: &By<'_>,
 ) -> Result<bool, Error> {
     let [target] = change.targets.as_slice() else {
-        return Err(Error::NotYet("a label on several versions (a rollout) is"));
+        return Err(ROLLOUT);
     };
     if store::hash_of(db, name, target.version).await?.is_none() {
         return match store::newest(db, name).await? {

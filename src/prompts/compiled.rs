@@ -104,7 +104,8 @@ impl Compiled {
             };
             for (j, wanted) in test.contains.iter().enumerate() {
                 if !texts.iter().any(|text| text.contains(wanted.as_str())) {
-                    let message = format!("no rendered message contains {wanted:?}");
+                    let message =
+                        format!("no rendered message contains {:?}", wanted.chars().take(200).collect::<String>());
                     mistakes.push(Mistake::new(format!("tests[{i}].contains[{j}]"), message));
                 }
             }

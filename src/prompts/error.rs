@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::store;
 use crate::chat::{self, Code};
 use crate::types::{Label, PromptName};
 
@@ -144,7 +145,7 @@ pub enum Error {
     },
     /// The database failed.
     #[error("database: {0}")]
-    Sql(#[from] sqlx::Error),
+    Sql(#[from] store::SqlError),
 }
 
 fn list<T: fmt::Display>(mistakes: &[T]) -> String {

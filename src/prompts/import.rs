@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use sqlx::SqliteConnection;
-
 use super::change::{Author, By, Expect, LabelChange, put_label, put_version};
 use super::folder::{self, PromptFile};
 use super::store::{self, Imported};
@@ -98,7 +96,7 @@ impl Imports {
 
 /// Stores a file's content where it is new. Gives the version that holds it, and whether it was made now.
 async fn take(
-    db: &mut SqliteConnection,
+    db: &mut store::Connection,
     incoming: &Incoming,
     last: Option<u32>,
     by: &By<'_>,
@@ -127,7 +125,7 @@ struct Following<'a> {
 
 /// Moves the label to the imported version where nobody else has moved it.
 async fn follow(
-    db: &mut SqliteConnection,
+    db: &mut store::Connection,
     incoming: &Incoming,
     following: &Following<'_>,
     by: &By<'_>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use sqlx::SqliteConnection;
+use serde_json::{Map, Value, json};
 
 use super::store::{self, Target, VersionRow};
 use super::{Error, Selector, Version};
@@ -63,6 +63,25 @@ impl Prompt {
         self.labels.iter().filter(|(_, state)| at(state)).map(|(label, _)| label.clone()).collect()
     }
 
+    /// The prompt as a list of the admin API has it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let labels = self.labels.iter().map(|(label, state)| {
+            let version = state.targets.first().map(|target| target.version);
+            let state = json!({"version": version, "protected": state.protected, "updated_at": state.updated_at});
+            (label.to_string(), state)
+        });
+        let newest = self.versions.last().and_then(|version| version.draft().ok());
+        json!({
+            "name": self.name,
+            "description": newest.map_or_else(String::new, |draft| draft.description),
+            "newest": self.newest(),
+            "labels": labels.collect::<Map<_, _>>(),
+            "created_at": self.created_at,
+            "last_used_at": self.last_used_at(),
+        })
+    }
+
     pub(super) fn resolve(&self, selector: &Selector) -> Result<Arc<Version>, Error> {
         let version = match selector {
             Selector::Version(version) => *version,
@@ -93,7 +112,7 @@ impl Prompt {
 
 impl Snapshot {
     /// Reads what is new since `self`: versions never change, so only later ones; labels, since they are small, all.
-    pub(super) async fn next(&self, revision: i64, db: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+    pub(super) async fn next(&self, revision: i64, db: &mut store::Connection) -> Result<Self, store::SqlError> {
         let mut prompts: HashMap<PromptName, Prompt> = HashMap::new();
         for row in store::prompts(db).await? {
             let Ok(name) = row.name.parse::<PromptName>() else { continue };

@@ -1,8 +1,11 @@
 //! The registry's SQL.
 
 use serde::{Deserialize, Serialize};
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+
+/// What statements run on, and how they fail; `sqlx` itself is named in this file only.
+pub(super) use sqlx::{Error as SqlError, SqliteConnection as Connection};
 
 use super::{Author, Draft};
 use crate::types::{Label, PromptName, Timestamp};
@@ -69,7 +72,7 @@ fn time_of(row: &SqliteRow, column: &str) -> Timestamp {
     Timestamp(row.get(column))
 }
 
-pub(super) async fn prompts(db: &mut SqliteConnection) -> Result<Vec<PromptRow>, sqlx::Error> {
+pub(super) async fn prompts(db: &mut Connection) -> Result<Vec<PromptRow>, SqlError> {
     let rows = sqlx::query("select name, created_at, last_used_at from prompts").fetch_all(db).await?;
     let read = |row: &SqliteRow| PromptRow {
         name: row.get("name"),
@@ -79,7 +82,7 @@ pub(super) async fn prompts(db: &mut SqliteConnection) -> Result<Vec<PromptRow>,
     Ok(rows.iter().map(read).collect())
 }
 
-pub(super) async fn versions_after(db: &mut SqliteConnection, seq: i64) -> Result<Vec<VersionRow>, sqlx::Error> {
+pub(super) async fn versions_after(db: &mut Connection, seq: i64) -> Result<Vec<VersionRow>, SqlError> {
     let sql = "select seq, name, version, hash, content, message, key_id, author, created_at \
                from prompt_versions where seq > $1 order by seq";
     let rows = sqlx::query(sql).bind(seq).fetch_all(db).await?;
@@ -97,7 +100,7 @@ pub(super) async fn versions_after(db: &mut SqliteConnection, seq: i64) -> Resul
     Ok(rows.iter().map(read).collect())
 }
 
-pub(super) async fn labels(db: &mut SqliteConnection) -> Result<Vec<LabelRow>, sqlx::Error> {
+pub(super) async fn labels(db: &mut Connection) -> Result<Vec<LabelRow>, SqlError> {
     let sql = "select l.name, l.label, l.protected, l.updated_at, t.version, t.weight from prompt_labels l \
                join prompt_label_targets t on t.name = l.name and t.label = l.label order by t.version";
     let rows = sqlx::query(sql).fetch_all(db).await?;
@@ -112,28 +115,20 @@ pub(super) async fn labels(db: &mut SqliteConnection) -> Result<Vec<LabelRow>, s
 }
 
 /// The newest version of a prompt and its hash.
-pub(super) async fn newest(db: &mut SqliteConnection, name: &PromptName) -> Result<Option<(u32, String)>, sqlx::Error> {
+pub(super) async fn newest(db: &mut Connection, name: &PromptName) -> Result<Option<(u32, String)>, SqlError> {
     let sql = "select version, hash from prompt_versions where name = $1 order by version desc limit 1";
     let row = sqlx::query(sql).bind(name.as_str()).fetch_optional(db).await?;
     Ok(row.map(|row| (version_of(&row, "version"), row.get("hash"))))
 }
 
 /// The hash of one version, where it exists.
-pub(super) async fn hash_of(
-    db: &mut SqliteConnection,
-    name: &PromptName,
-    version: u32,
-) -> Result<Option<String>, sqlx::Error> {
+pub(super) async fn hash_of(db: &mut Connection, name: &PromptName, version: u32) -> Result<Option<String>, SqlError> {
     let sql = "select hash from prompt_versions where name = $1 and version = $2";
     let row = sqlx::query(sql).bind(name.as_str()).bind(i64::from(version)).fetch_optional(db).await?;
     Ok(row.map(|row| row.get("hash")))
 }
 
-pub(super) async fn add_prompt(
-    db: &mut SqliteConnection,
-    name: &PromptName,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn add_prompt(db: &mut Connection, name: &PromptName, now: Timestamp) -> Result<(), SqlError> {
     let sql = "insert into prompts (name, created_at) values ($1, $2)";
     sqlx::query(sql).bind(name.as_str()).bind(now.0).execute(db).await.map(drop)
 }
@@ -148,7 +143,7 @@ pub(super) struct NewVersion<'a> {
     pub(super) now: Timestamp,
 }
 
-pub(super) async fn add_version(db: &mut SqliteConnection, new: &NewVersion<'_>) -> Result<(), sqlx::Error> {
+pub(super) async fn add_version(db: &mut Connection, new: &NewVersion<'_>) -> Result<(), SqlError> {
     let sql = "insert into prompt_versions (name, version, hash, content, message, key_id, author, created_at) \
                values ($1, $2, $3, $4, $5, $6, $7, $8)";
     let insert = sqlx::query(sql)
@@ -165,10 +160,10 @@ pub(super) async fn add_version(db: &mut SqliteConnection, new: &NewVersion<'_>)
 
 /// Whether a label is protected, and what it points at.
 pub(super) async fn label(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     name: &PromptName,
     label: &Label,
-) -> Result<Option<(bool, Vec<Target>)>, sqlx::Error> {
+) -> Result<Option<(bool, Vec<Target>)>, SqlError> {
     let sql = "select l.protected, t.version, t.weight from prompt_labels l \
                join prompt_label_targets t on t.name = l.name and t.label = l.label \
                where l.name = $1 and l.label = $2 order by t.version";
@@ -180,11 +175,11 @@ pub(super) async fn label(
 
 /// Writes where a label points, and whether it is protected, as `change` says.
 pub(super) async fn put_label(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     name: &PromptName,
     label: &Label,
     change: &Move,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     let upsert = "insert into prompt_labels (name, label, protected, updated_at) values ($1, $2, $3, $4) \
                   on conflict (name, label) do update set protected = $3, updated_at = $4";
     let upsert = sqlx::query(upsert).bind(name.as_str()).bind(label.as_str()).bind(change.protected).bind(change.at.0);
@@ -200,11 +195,11 @@ pub(super) async fn put_label(
 }
 
 pub(super) async fn add_history(
-    db: &mut SqliteConnection,
+    db: &mut Connection,
     name: &PromptName,
     label: &Label,
     change: &Move,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), SqlError> {
     let json = |targets: &Vec<Target>| serde_json::to_string(targets).unwrap_or_default();
     let sql = "insert into prompt_label_history (name, label, before, after, protected, reason, key_id, author, at) \
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -222,11 +217,7 @@ pub(super) async fn add_history(
 }
 
 /// A label's moves, newest first, at most 1,000.
-pub(super) async fn history(
-    db: &mut SqliteConnection,
-    name: &PromptName,
-    label: &Label,
-) -> Result<Vec<Move>, sqlx::Error> {
+pub(super) async fn history(db: &mut Connection, name: &PromptName, label: &Label) -> Result<Vec<Move>, SqlError> {
     let sql = "select before, after, protected, reason, key_id, author, at from prompt_label_history \
                where name = $1 and label = $2 order by seq desc limit 1000";
     let rows = sqlx::query(sql).bind(name.as_str()).bind(label.as_str()).fetch_all(db).await?;
@@ -249,9 +240,7 @@ pub(super) struct Imported {
     pub(super) file_hash: String,
 }
 
-pub(super) async fn imported(
-    db: &mut SqliteConnection,
-) -> Result<std::collections::HashMap<String, Imported>, sqlx::Error> {
+pub(super) async fn imported(db: &mut Connection) -> Result<std::collections::HashMap<String, Imported>, SqlError> {
     let sql = "select name, imported_version, imported_hash from prompts where imported_version is not null";
     let rows = sqlx::query(sql).fetch_all(db).await?;
     let read = |row: &SqliteRow| {
@@ -261,17 +250,13 @@ pub(super) async fn imported(
     Ok(rows.iter().map(read).collect())
 }
 
-pub(super) async fn set_imported(
-    db: &mut SqliteConnection,
-    name: &PromptName,
-    imported: &Imported,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn set_imported(db: &mut Connection, name: &PromptName, imported: &Imported) -> Result<(), SqlError> {
     let sql = "update prompts set imported_version = $2, imported_hash = $3 where name = $1";
     let update = sqlx::query(sql).bind(name.as_str()).bind(i64::from(imported.version)).bind(&imported.file_hash);
     update.execute(db).await.map(drop)
 }
 
-pub(super) async fn set_used(db: &mut SqliteConnection, name: &PromptName, used: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn set_used(db: &mut Connection, name: &PromptName, used: Timestamp) -> Result<(), SqlError> {
     let sql = "update prompts set last_used_at = $2 where name = $1 and coalesce(last_used_at, 0) < $2";
     sqlx::query(sql).bind(name.as_str()).bind(used.0).execute(db).await.map(drop)
 }

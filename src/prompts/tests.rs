@@ -309,6 +309,42 @@ async fn a_diff_tells_lines_and_fields() {
     assert!(none.unified.is_empty() && none.changes.is_empty());
 }
 
+#[tokio::test]
+async fn the_admin_api_sees_labels_last_use_and_the_text() {
+    let stand = Stand::new().await;
+    let mut submitted = submission(&example());
+    submitted.labels = vec![label("production")];
+    stand.registry.create(&name("s"), &submitted, &editor(), NOW).await.unwrap();
+    stand.registry.touch(&name("s"), NOW);
+    let prompt = stand.registry.get(&name("s")).unwrap();
+    let listed = prompt.to_json();
+    assert_eq!(listed["labels"]["production"]["version"], 1);
+    assert_eq!(listed["last_used_at"], json!(NOW));
+    let version = prompt.versions[0].to_json(&prompt.labels_of(1)).unwrap();
+    assert_eq!((&version["labels"], &version["author"]), (&json!(["production"]), &json!("ed")));
+    assert_eq!(version["messages"], example()["messages"]);
+}
+
+#[test]
+fn a_label_change_is_read_strictly() {
+    let read = |value: Value| LabelChange::from_json(label("x"), &value);
+    let change = read(json!({"version": 3, "reason": "why", "protected": true})).unwrap();
+    assert_eq!(change, LabelChange { protected: Some(true), ..LabelChange::to(label("x"), 3, "why") });
+    let rollout = json!({"rollout": [{"version": 3, "weight": 90}, {"version": 4, "weight": 10}]});
+    assert!(matches!(read(rollout), Err(Error::NotYet(_))));
+    for value in [
+        json!([]),
+        json!({}),
+        json!({"version": 0}),
+        json!({"version": "3"}),
+        json!({"version": 3, "why": "x"}),
+        json!({"version": 3, "reason": 1}),
+        json!({"version": 3, "protected": "yes"}),
+    ] {
+        assert!(matches!(read(value.clone()), Err(Error::Invalid(_))), "{value}");
+    }
+}
+
 #[test]
 fn every_mistake_of_a_draft_is_told_with_its_key() {
     let told = mistakes(&json!({
@@ -426,39 +462,4 @@ proptest! {
     fn any_file_is_read_or_refused(text in "(\\[\\[messages\\]\\]|role|content|=|\"user\"|\"\"\"|\\{\\{|\n|[a-z\\[\\]. \"]|\\PC){0,40}") {
         drop(Draft::from_toml(&text));
     }
-}
-#[tokio::test]
-async fn zz_measure() {
-    let rss =
-        || std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4;
-    let stand = Stand::new().await;
-    let drafts = check_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts")).unwrap();
-    let path = stand.folder.path().join("many");
-    std::fs::create_dir_all(&path).unwrap();
-    for i in 0..1000 {
-        std::fs::write(path.join(format!("p{i}.toml")), drafts[i % 4].1.to_toml()).unwrap();
-    }
-    let t = std::time::Instant::now();
-    stand.registry.import_dir(&path, Some(&label("production")), NOW).await.unwrap();
-    eprintln!("import {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    stand.registry.import_dir(&path, Some(&label("production")), NOW).await.unwrap();
-    eprintln!("again {:?}", t.elapsed());
-    let before = rss();
-    let t = std::time::Instant::now();
-    let r = Registry::open(stand.db.clone()).await.unwrap();
-    eprintln!("open {:?} rss +{} KiB", t.elapsed(), rss() - before);
-    let before = rss();
-    let t = std::time::Instant::now();
-    for i in 0..1000 {
-        assert!(!r.resolve(&name(&format!("p{i}")), &Selector::Default).unwrap().settings().is_empty());
-    }
-    eprintln!("compile all {:?} rss +{} KiB", t.elapsed(), rss() - before);
-    let v = r.resolve(&name("p3"), &Selector::Default).unwrap();
-    let given = vars(json!({"product": "Acme", "ticket": "My left boot leaks. ".repeat(20), "facts": ["a", "b"]}));
-    let t = std::time::Instant::now();
-    for _ in 0..1000 {
-        v.render(&given).unwrap();
-    }
-    eprintln!("render {:?}", t.elapsed() / 1000);
 }

@@ -170,12 +170,10 @@ impl Places<'_> {
         if long && (rest.starts_with('\n') || rest.starts_with("\r\n")) {
             return (first_line + line, column);
         }
-        if line == 1 {
-            (first_line, first_column + quotes + column - 1)
-        } else if long {
-            (first_line + line - 1, column)
-        } else {
-            (first_line, first_column)
+        match line {
+            1 => (first_line, first_column + quotes + column - 1),
+            _ if long => (first_line + line - 1, column),
+            _ => (first_line, first_column),
         }
     }
 }

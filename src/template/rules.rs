@@ -254,7 +254,7 @@ fn word(
 fn is_heavy(before: Option<&Token<'_>>, token: &Token<'_>, after: Option<&Token<'_>>) -> bool {
     match (token.kind, token.text) {
         (Kind::Sign, "==" | "!=" | "<" | "<=" | ">" | ">=") => !is_literal(before) && !is_literal(after),
-        (Kind::Sign, "~" | "..." | ":") | (Kind::Ident, "in") => true,
+        (Kind::Sign, "~" | "..." | ":") | (Kind::Ident, "in" | "containing" | "starting_with" | "ending_with") => true,
         _ => false,
     }
 }

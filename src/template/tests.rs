@@ -126,6 +126,7 @@ fn long_chains_are_refused_and_overflow_no_stack() {
         format!("{{{{ {}1{} }}}}", many("[", 10_000), many("]", 10_000)),
         format!("{{{{ {}1{} }}}}", many("{\"a\": ", 5_000), many("}", 5_000)),
         many("{% if a == b %}{% endif %}", 1_000),
+        many("{% if a is containing(pat=b) %}{% endif %}", 1_000),
         "x".repeat(MAX_SOURCE + 1),
     ] {
         assert!(Template::parse(&source).is_err(), "{source:.60}");

@@ -26,40 +26,20 @@ fn author(key: &VirtualKey) -> Author {
     Author { key_id: key.id.to_string(), name: key.name.to_string(), admin: key.allows(Role::Admin) }
 }
 
-fn row(prompt: &Prompt) -> Value {
-    let newest = prompt.versions.last();
-    let labels: Map<String, Value> = prompt
-        .labels
-        .iter()
-        .map(|(label, state)| (label.to_string(), label_row(&state.targets, state.protected)))
-        .collect();
-    json!({
-        "name": prompt.name, "latest": newest.map(|version| version.version), "versions": prompt.versions.len(),
-        "description": newest.and_then(|version| version.draft().ok()).map(|draft| draft.description),
-        "labels": labels, "created_at": prompt.created_at, "last_used_at": prompt.last_used_at(),
-    })
-}
-
-fn label_row(targets: &[Target], protected: bool) -> Value {
-    json!({"version": targets.first().map(|target| target.version), "protected": protected})
-}
-
 fn version_row(prompt: &Prompt, version: &Version) -> Answer<Json<Value>> {
-    let on_it = |targets: &[Target]| targets.iter().any(|target| target.version == version.version);
-    let labels = prompt.labels.iter().filter(|(_, state)| on_it(&state.targets));
-    let labels: Vec<Label> = labels.map(|(label, _)| label.clone()).collect();
+    let labels = prompt.labels_of(version.version);
     Ok(Json(version.to_json(&labels)?))
 }
 
 /// `GET /prompts`.
 pub async fn list(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
-    let rows: Vec<Value> = app.prompts().list().iter().map(|prompt| row(prompt)).collect();
+    let rows: Vec<Value> = app.prompts().list().iter().map(|prompt| prompt.to_json()).collect();
     Json(json!({"rows": rows, "next_cursor": null}))
 }
 
 /// `GET /prompts/{name}`.
 pub async fn one(State(app): State<App>, _viewer: Viewer, Path(name): Path<String>) -> Answer<Json<Value>> {
-    Ok(Json(row(&*app.prompts().get(&named(&name)?)?)))
+    Ok(Json(app.prompts().get(&named(&name)?)?.to_json()))
 }
 
 /// `POST /prompts`: a prompt and its version 1.
@@ -115,28 +95,6 @@ pub async fn version(
     version_row(&*app.prompts().get(&name)?, &version)
 }
 
-/// Where a label is to point.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pointing {
-    #[serde(default)]
-    version: Option<u32>,
-    #[serde(default)]
-    rollout: Option<Vec<Part>>,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    protected: Option<bool>,
-}
-
-/// One part of a rollout.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Part {
-    version: u32,
-    weight: u32,
-}
-
 /// `PUT /prompts/{name}/labels/{label}`.
 pub async fn set_label(
     State(app): State<App>,
@@ -147,13 +105,7 @@ pub async fn set_label(
 ) -> Answer<Json<Value>> {
     let name = named(&name)?;
     let label: Label = label.parse().map_err(|error: BadName| Error::field("label", error.to_string()))?;
-    let Pointing { version, rollout, reason, protected } = read(&headers, body).await?;
-    let targets = match (version, rollout) {
-        (Some(version), None) => vec![Target { version, weight: 100 }],
-        (None, Some(parts)) => parts.into_iter().map(|Part { version, weight }| Target { version, weight }).collect(),
-        _ => return Err(Error::field("version", "name a `version` or a `rollout`, one of them").into()),
-    };
-    let change = LabelChange { label: label.clone(), targets, reason, protected };
+    let change = LabelChange::from_json(&label, &read(&headers, body).await?)?;
     app.prompts().set_label(&name, &change, &author(&key), now()).await?;
     let prompt = app.prompts().get(&name)?;
     let state = prompt.labels.get(&label);
