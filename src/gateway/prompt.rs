@@ -77,7 +77,12 @@ pub struct Applied {
 }
 
 /// The request as its prompt makes it: the prompt's messages first, then its own; its own fields win over the settings.
-pub fn apply(prompts: &Registry, named: &Named, request: &ChatRequest, now: Timestamp) -> Result<(ChatRequest, Applied), Error> {
+pub fn apply(
+    prompts: &Registry,
+    named: &Named,
+    request: &ChatRequest,
+    now: Timestamp,
+) -> Result<(ChatRequest, Applied), Error> {
     let version = prompts.resolve(&named.name, &named.selector)?;
     let none = serde_json::Map::new();
     let variables = request.prompt.as_ref().map_or(&none, |prompt| &prompt.variables);

@@ -105,7 +105,7 @@ pub async fn set_label(
 ) -> Answer<Json<Value>> {
     let name = named(&name)?;
     let label: Label = label.parse().map_err(|error: BadName| Error::field("label", error.to_string()))?;
-    let change = LabelChange::from_json(&label, &read(&headers, body).await?)?;
+    let change = LabelChange::from_json(label.clone(), &read(&headers, body).await?)?;
     app.prompts().set_label(&name, &change, &author(&key), now()).await?;
     let prompt = app.prompts().get(&name)?;
     let state = prompt.labels.get(&label);
