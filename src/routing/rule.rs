@@ -11,6 +11,8 @@ use super::check::Check;
 use super::facts::{Fact, Slots};
 
 const LONGEST: usize = 4_096;
+/// The parser recurses along chains such as `a.b.c`; so many of these characters need a small part of a stack.
+const MOST_STEPS: usize = 400;
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -41,12 +43,16 @@ impl Rule {
             let problem = "a rule has 1 to 4096 characters".to_owned();
             return Err(BadRule { at: 0, problem, fix: "write a CEL expression, or leave `when` out".to_owned() });
         }
+        if text.bytes().filter(|byte| b".[({?!+-".contains(byte)).count() > MOST_STEPS {
+            let problem = "the rule has too many steps".to_owned();
+            return Err(BadRule { at: 0, problem, fix: "split it over several routes".to_owned() });
+        }
         let program = env.compile(text).map_err(|errors| syntax(text, &errors))?;
         let mut check = Check::default();
         let expr = check.rule(program.expression().clone()).map_err(|mistake| {
             let begin = begin(program.expression(), mistake.node).unwrap_or(mistake.node);
             let start = program.source_info().offset_for(begin).map_or(0, |(start, _)| start);
-            let at = text.char_indices().nth(usize::try_from(start).unwrap_or(0)).map_or(0, |(at, _)| at);
+            let at = usize::try_from(start).unwrap_or(0);
             BadRule { at, problem: mistake.problem, fix: mistake.fix }
         })?;
         Ok(Self { text: text.into(), expr, facts: check.facts })

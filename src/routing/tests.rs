@@ -212,6 +212,8 @@ fn mistakes_in_rules_are_told_with_their_place() {
     let table = [
         ("", 0, "a rule has 1 to 4096 characters"),
         ("request.model ==", 16, "cannot be read"),
+        ("\"é\" == request.modl", 8, "has no field `modl`"),
+        ("\"é\" == \"é\" ===", 15, "cannot be read"),
         ("a &&& b", 4, "cannot be read"),
         ("true && reqest.model == \"a\"", 8, "unknown variable `reqest`"),
         ("request.modell == \"a\"", 0, "`request` has no field `modell`"),
@@ -243,7 +245,7 @@ fn mistakes_in_rules_are_told_with_their_place() {
         ("has(key.idd)", 4, "has no field `idd`"),
         ("Thing{a: 1} == 2", 5, "cannot build objects"),
         ("metadata.?a == 1", 8, "cannot be read"),
-        ("[1].all(a, [1].all(b, [1].all(c, a == b && b == c)))", 25, "loops inside a loop"),
+        ("[1].all(a, [1].all(b, [1].all(c, a == b && b == c)))", 29, "loops inside a loop"),
     ];
     for (rule, at, told) in table {
         let problems = with_rule(rule).err().unwrap_or_else(|| panic!("{rule} is taken"));
@@ -252,10 +254,34 @@ fn mistakes_in_rules_are_told_with_their_place() {
         assert_eq!(problems[0].at, at, "{rule}: {problems:?}");
         assert!(!problems[0].fix.is_empty() && problems[0].key == "routes[0].when", "{problems:?}");
     }
-    let deep = format!("{}true{}", "(".repeat(500), ")".repeat(500));
-    assert!(with_rule(&deep).is_err());
+}
+
+#[test]
+fn deep_and_long_rules_end_neither_the_stack_nor_the_start() {
     let long = vec!["request.stream"; 200].join(" && ");
     assert!(with_rule(&long).is_ok());
+    let most = [
+        format!("metadata{} == 1", ".a".repeat(399)),
+        format!("{}true", "!".repeat(400)),
+        format!("{}1 == 1", "1 * ".repeat(900)),
+        format!("{}1 in [1]", "1 in ".repeat(700)),
+    ];
+    for rule in most {
+        let _either = with_rule(&rule).is_ok();
+    }
+    let deep = [
+        format!("{}true{}", "(".repeat(2_000), ")".repeat(2_000)),
+        format!("metadata{} == 1", ".a".repeat(2_000)),
+        format!("{}true", "!".repeat(4_001)),
+        format!("{}1{} == 1", "[".repeat(2_000), "]".repeat(2_000)),
+        format!("{}1 == 1", "1+".repeat(2_000)),
+        format!("{}true", "true?true:".repeat(400)),
+        format!("{}'x'", "{'a':".repeat(800)),
+        format!("request.text{} == ''", "['a']".repeat(800)),
+    ];
+    for rule in deep {
+        assert!(with_rule(&rule).is_err(), "{}", &rule[..40]);
+    }
 }
 
 fn ids(plan: &Plan) -> Vec<&str> {
