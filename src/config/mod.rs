@@ -1,1 +1,199 @@
-//! To be.
+//! Reads the configuration, TOML and environment, and tells all its mistakes at once.
+
+mod models;
+mod problem;
+mod providers;
+mod read;
+mod secret;
+mod sections;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+pub use models::PriceOverride;
+pub use problem::Problem;
+pub use sections::{
+    CacheSettings, Client, Database, Durability, Ledger, Limits, LogFormat, OnDisconnect, Prompts, Server, Telemetry,
+    parse_listen,
+};
+
+use crate::routing::{Defaults, ModelSpec, Routes, Said, Spec};
+use crate::types::Secret;
+use crate::upstream::Provider;
+use read::Reader;
+
+/// Where the configuration is looked for when none is named.
+pub const DEFAULT_FILE: &str = "config/fulcrum.toml";
+const LARGEST: u64 = 1 << 20;
+
+/// All that is configured.
+#[derive(Debug)]
+pub struct Config {
+    /// `[server]`.
+    pub server: Server,
+    /// `[database]`.
+    pub database: Database,
+    /// `[ledger]`.
+    pub ledger: Ledger,
+    /// `[prompts]`.
+    pub prompts: Prompts,
+    /// `[providers]`; the simulated one where there are none.
+    pub providers: Vec<Provider>,
+    /// `[models]`.
+    pub models: Vec<ModelSpec>,
+    /// Prices that `[models]` set.
+    pub prices: Vec<PriceOverride>,
+    /// `[[routes]]` and `[models]`, compiled.
+    pub routes: Arc<Routes>,
+    /// `[defaults]`.
+    pub defaults: Defaults,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[cache]`.
+    pub cache: CacheSettings,
+    /// `[client]`.
+    pub client: Client,
+    /// `[telemetry]`.
+    pub telemetry: Telemetry,
+    /// `FULCRUM_ADMIN_KEY`.
+    pub admin_key: Option<Secret>,
+}
+
+/// Reads `path`, else `$FULCRUM_CONFIG`, else [`DEFAULT_FILE`]; without any of them the defaults hold.
+///
+/// # Errors
+/// Every mistake, by place.
+pub fn load(path: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Problem>> {
+    let named =
+        path.map(Path::to_path_buf).or_else(|| env("FULCRUM_CONFIG").filter(|name| !name.is_empty()).map(Into::into));
+    let fallback = Path::new(DEFAULT_FILE);
+    let file = match &named {
+        Some(named) => named.as_path(),
+        None if fallback.exists() => fallback,
+        None => return parse("", "(defaults)", env),
+    };
+    let shown = file.display().to_string();
+    match text_of(file) {
+        Ok(text) => parse(&text, &shown, env),
+        Err(error) => Err(vec![Problem {
+            file: shown.into(),
+            line: 0,
+            col: 0,
+            key: "file".to_owned(),
+            problem: format!("cannot be read: {error}"),
+            fix: "check its path and rights".to_owned(),
+        }]),
+    }
+}
+
+fn text_of(file: &Path) -> std::io::Result<String> {
+    if std::fs::metadata(file)?.len() > LARGEST {
+        return Err(std::io::Error::other("it has more than 1 MiB"));
+    }
+    std::fs::read_to_string(file)
+}
+
+/// Reads a configuration's text; `file` is only shown.
+///
+/// # Errors
+/// Every mistake, by place.
+pub fn parse(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Problem>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let reader = Reader::new(file.into(), text, env);
+    for error in &errors {
+        let at = error.span().map_or(0, |span| span.start);
+        reader.problem(at, "toml", syntax(error.message()), "correct the line");
+    }
+    let config = config(&reader, document.get_ref());
+    let problems = reader.into_problems();
+    if let Some(config) = config
+        && problems.is_empty()
+    {
+        return Ok(config);
+    }
+    Err(beside_syntax(problems, !errors.is_empty()))
+}
+
+fn syntax(message: &str) -> String {
+    message.lines().collect::<Vec<_>>().join(", ")
+}
+
+/// A line that cannot be read makes no other mistakes, and what stands below a broken heading is no unknown key.
+fn beside_syntax(problems: Vec<Problem>, broken: bool) -> Vec<Problem> {
+    if !broken {
+        return problems;
+    }
+    let lines: Vec<usize> = problems.iter().filter(|found| found.key == "toml").map(|found| found.line).collect();
+    let told =
+        |found: &Problem| found.key == "toml" || !(lines.contains(&found.line) || found.problem == read::UNKNOWN);
+    problems.into_iter().filter(told).collect()
+}
+
+fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> {
+    let root = reader.root(table);
+    let (models, prices) = models::models(&root);
+    let specs = models::routes(&root);
+    let providers = providers::providers(&root);
+    let defaults = sections::defaults(&root);
+    let models = if table.is_empty() { vec![simulated_model()] } else { models };
+    let spec = Spec { providers: &providers, models: &models, routes: &specs, defaults };
+    let routes = match Routes::compile(&spec) {
+        Ok(routes) => Some(Arc::new(routes)),
+        Err(problems) => {
+            for problem in problems {
+                reader.problem(problem.at, &problem.key, problem.problem, problem.fix);
+            }
+            None
+        }
+    };
+    let (server, database, ledger) = (sections::server(&root), sections::database(&root), sections::ledger(&root));
+    let (prompts, limits, cache) = (sections::prompts(&root), sections::limits(&root), sections::cache(&root));
+    let (client, telemetry) = (sections::client(&root), sections::telemetry(&root));
+    let admin_key = admin_key(reader);
+    if let Some(field) = root.get("redis") {
+        field.problem("Redis is not supported yet", "it arrives with a later release; take the section out");
+    }
+    root.done();
+    let routes = routes?;
+    #[rustfmt::skip]
+    let config = Config {
+        server, database, ledger, prompts, providers, models, prices, routes, defaults, limits, cache, client,
+        telemetry, admin_key,
+    };
+    Some(config)
+}
+
+/// The model of a gateway without any configuration.
+fn simulated_model() -> ModelSpec {
+    let provider = Said { text: "simulated".to_owned(), at: 0 };
+    ModelSpec { name: "auto".into(), provider, model: "auto".into(), key: "models.auto".to_owned() }
+}
+
+/// `FULCRUM_ADMIN_KEY`, where it is strong enough.
+fn admin_key(reader: &Reader<'_>) -> Option<Secret> {
+    let key = (reader.env)("FULCRUM_ADMIN_KEY").filter(|key| !key.is_empty())?;
+    let distinct = key.chars().collect::<std::collections::BTreeSet<_>>().len();
+    let problem = if key.chars().count() < 24 {
+        "it has fewer than 24 characters"
+    } else if distinct < 8 {
+        "it repeats a few characters, so it can be guessed"
+    } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        "it holds spaces or characters that no header can carry"
+    } else {
+        return Some(Secret::new(&key));
+    };
+    reader.add(Problem {
+        file: "environment".into(),
+        line: 0,
+        col: 0,
+        key: "FULCRUM_ADMIN_KEY".to_owned(),
+        problem: problem.to_owned(),
+        fix: "use 24 or more characters by chance, such as from `openssl rand -hex 24`".to_owned(),
+    });
+    None
+}

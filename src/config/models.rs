@@ -1,0 +1,196 @@
+//! `[models.NAME]` and `[[routes]]`.
+
+use std::sync::Arc;
+
+use super::read::{Field, Section};
+use super::sections::{cache_policy, retries, set, store_bodies};
+use crate::routing::{ModelSpec, RouteSpec, Said, StickyBy, Strategy, TargetSpec};
+use crate::types::{ModelName, Rate};
+
+/// A price that a `[models]` table sets, over the price book's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceOverride {
+    /// The provider's name in the configuration.
+    pub provider: Arc<str>,
+    /// What the provider calls the model.
+    pub model: Arc<str>,
+    /// Dollars per million tokens read.
+    pub input: Rate,
+    /// Dollars per million tokens written.
+    pub output: Rate,
+    /// Dollars per million tokens read from the provider's prompt cache.
+    pub cache_read: Option<Rate>,
+    /// Dollars per million tokens written to the provider's prompt cache.
+    pub cache_write: Option<Rate>,
+    /// The same, for a cache that stands an hour.
+    pub cache_write_1h: Option<Rate>,
+}
+
+/// The models and the prices they set.
+pub(super) fn models(root: &Section<'_>) -> (Vec<ModelSpec>, Vec<PriceOverride>) {
+    let (mut models, mut prices) = (Vec::new(), Vec::new());
+    let Some(section) = root.section("models") else { return (models, prices) };
+    for (name, field) in section.entries() {
+        if name.parse::<ModelName>().is_err() || name.starts_with("prompt/") {
+            field.problem("this is no name for a model", "use printable characters, and do not begin with `prompt/`");
+        }
+        if let Some(section) = field.section() {
+            let (model, price) = model(name, section);
+            add_price(&mut prices, price);
+            models.extend(model);
+        }
+    }
+    (models, prices)
+}
+
+type Priced<'a> = Option<(Section<'a>, PriceOverride)>;
+
+fn model<'a>(name: &str, section: Section<'a>) -> (Option<ModelSpec>, Priced<'a>) {
+    let provider = section.get("provider");
+    if provider.is_none() {
+        section.problem("`provider` is missing", "write provider = \"NAME\", a name under [providers]");
+    }
+    let provider = provider.and_then(|field| field.said("\"openai\""));
+    let named = section.get("model").and_then(|field| {
+        let text = field.text("\"gpt-4o-mini\"")?;
+        if text.parse::<ModelName>().is_err() {
+            field.problem("this is no model's name", "use printable characters without spaces");
+        }
+        Some(text)
+    });
+    let model: Arc<str> = named.unwrap_or(name).into();
+    let price = section.section("price");
+    let key = section.key.clone();
+    section.done();
+    let Some(provider) = provider else { return (None, None) };
+    let price = price.and_then(|section| self::price(section, provider.text.as_str().into(), model.clone()));
+    (Some(ModelSpec { name: name.into(), provider, model, key }), price)
+}
+
+fn price<'a>(section: Section<'a>, provider: Arc<str>, model: Arc<str>) -> Priced<'a> {
+    let rate = |name| section.get(name).map(|field| field.money::<Rate>());
+    let (input, output) = (rate("input"), rate("output"));
+    let [cache_read, cache_write, cache_write_1h] =
+        ["cache_read", "cache_write", "cache_write_1h"].map(|name| rate(name).flatten());
+    if input.is_none() || output.is_none() {
+        let fix = "write price = { input = \"0.15\", output = \"0.60\" }, in dollars per million tokens";
+        section.problem("a price needs both `input` and `output`", fix);
+    }
+    let (Some(Some(input)), Some(Some(output))) = (input, output) else {
+        section.done();
+        return None;
+    };
+    // Kept until it is known that no other name prices the same model otherwise; its unknown keys are told then.
+    Some((section, PriceOverride { provider, model, input, output, cache_read, cache_write, cache_write_1h }))
+}
+
+fn add_price(prices: &mut Vec<PriceOverride>, price: Priced<'_>) {
+    let Some((section, price)) = price else { return };
+    let same = |known: &&PriceOverride| known.provider == price.provider && known.model == price.model;
+    match prices.iter().find(same) {
+        Some(known) if *known != price => {
+            section.problem("another name sets another price for the same model", "set the price once");
+        }
+        Some(_) => {}
+        None => prices.push(price),
+    }
+    section.done();
+}
+
+pub(super) fn routes(root: &Section<'_>) -> Vec<RouteSpec> {
+    let Some(field) = root.get("routes") else { return Vec::new() };
+    let mut routes: Vec<RouteSpec> = Vec::new();
+    for (index, field) in field.list("[[routes]]").into_iter().enumerate() {
+        let Some(section) = field.section() else { continue };
+        let route = route(index, section);
+        if let Some(earlier) = routes.iter().position(|earlier| earlier.name.text == route.name.text) {
+            let problem = format!("routes[{earlier}] has the same name");
+            root.reader.problem(route.name.at, &format!("{}.name", route.key), problem, "give it a name of its own");
+        }
+        routes.push(route);
+    }
+    routes
+}
+
+fn route(index: usize, section: Section<'_>) -> RouteSpec {
+    let name = section.get("name").and_then(|field| route_name(&field));
+    let mut route = RouteSpec {
+        name: name.unwrap_or_else(|| Said { text: format!("route-{}", index + 1), at: section.at }),
+        key: section.key.clone(),
+        when: section.get("when").and_then(|field| field.said("a rule in quotes")),
+        models: said_list(&section, "models", "[\"auto\"]"),
+        targets: targets(&section),
+        fallbacks: said_list(&section, "fallbacks", "[\"fast\"]"),
+        strategy: strategy(&section),
+        sticky_by: StickyBy::None,
+        retries: retries(&section),
+        cache: cache_policy(&section),
+        local_only: section.get("local_only").and_then(|field| field.bool()).unwrap_or(false),
+        store_bodies: store_bodies(&section),
+    };
+    let sticky =
+        [("user", StickyBy::User), ("session", StickyBy::Session), ("key", StickyBy::Key), ("none", StickyBy::None)];
+    set(&mut route.sticky_by, section.get("sticky_by").and_then(|field| field.choice(&sticky)));
+    section.done();
+    route
+}
+
+/// It goes into a response header.
+fn route_name(field: &Field<'_>) -> Option<Said> {
+    let name = field.said("\"support\"")?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if name.text.is_empty() || name.text.len() > 64 || !name.text.bytes().all(fits) {
+        field.problem("this is no name for a route", "use 1 to 64 of a-z, A-Z, 0-9, _, . and -");
+    }
+    Some(name)
+}
+
+fn strategy(section: &Section<'_>) -> Strategy {
+    let Some(field) = section.get("strategy") else { return Strategy::Weighted };
+    if field.is_later(&["cheapest", "fastest", "least_busy", "cascade"], "the strategy") {
+        return Strategy::Weighted;
+    }
+    let known = [("weighted", Strategy::Weighted), ("priority", Strategy::Priority)];
+    field.choice(&known).unwrap_or_default()
+}
+
+fn said_list(section: &Section<'_>, name: &'static str, example: &str) -> Vec<Said> {
+    let Some(field) = section.get(name) else { return Vec::new() };
+    let items = field.list(example);
+    if items.is_empty() {
+        field.problem("the list is empty", "name one, or take the key out");
+    }
+    items.iter().filter_map(|item| item.said(example)).collect()
+}
+
+fn targets(section: &Section<'_>) -> Vec<TargetSpec> {
+    let example = "[{ model = \"fast\" }]";
+    let Some(field) = section.get("targets") else {
+        section.problem("`targets` is missing", "write targets = [{ model = \"fast\" }]");
+        return Vec::new();
+    };
+    let items = field.list(example);
+    if items.is_empty() || items.len() > 100 {
+        field.problem("a route has 1 to 100 targets", "write targets = [{ model = \"fast\" }]");
+    }
+    items.into_iter().filter_map(target).collect()
+}
+
+fn target(field: Field<'_>) -> Option<TargetSpec> {
+    if field.is_text() {
+        field.problem("a target is a table", "write { model = \"fast\" }");
+        return None;
+    }
+    let section = field.section()?;
+    let model = section.get("model");
+    if model.is_none() {
+        section.problem("`model` is missing", "write { model = \"fast\" }");
+    }
+    let weight = section.get("weight").map_or(Some(1), |field| field.whole(0..=1_000_000));
+    if let Some(field) = section.get("accept") {
+        field.problem("`accept` is not supported yet", "it arrives with a later release, with the strategy `cascade`");
+    }
+    let model = model.and_then(|field| field.said("\"fast\""));
+    section.done();
+    Some(TargetSpec { model: model?, weight: weight? })
+}

@@ -1,0 +1,169 @@
+//! `[providers.NAME]`.
+
+use http::Uri;
+
+use super::read::{Field, Section};
+use super::secret;
+use super::sections::set;
+use crate::types::Secret;
+use crate::upstream::{Kind, Provider, Server, Timeouts};
+
+const KINDS: &[(&str, Kind)] = &[("openai", Kind::OpenAi), ("simulated", Kind::Simulated)];
+const LATER: &[&str] = &["anthropic", "gemini", "azure", "bedrock"];
+const OPENAI: &str = "https://api.openai.com/v1";
+
+/// The provider of a configuration that names none.
+pub(super) fn simulated() -> Provider {
+    Provider {
+        name: "simulated".into(),
+        kind: Kind::Simulated,
+        server: Server::Generic,
+        base_url: String::new(),
+        api_keys: Vec::new(),
+        local: false,
+        gpu_hour: None,
+        requests_per_second: None,
+        timeouts: Timeouts::default(),
+        max_in_flight: 512,
+        profile: None,
+    }
+}
+
+pub(super) fn providers(root: &Section<'_>) -> Vec<Provider> {
+    let Some(section) = root.section("providers") else { return vec![simulated()] };
+    let mut providers = Vec::new();
+    for (name, field) in section.entries() {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte);
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(fits) || name == "prompt" {
+            field.problem("this is no name for a provider", "use 1 to 64 of a-z, 0-9, _, . and -, and not `prompt`");
+        }
+        providers.extend(field.section().and_then(|section| provider(name, section)));
+    }
+    providers
+}
+
+/// A provider whose kind is known is returned whatever else is wrong with it, so that what refers to it is checked.
+fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
+    let kind = kind(&section);
+    let mut provider = Provider { name: name.into(), kind: kind.unwrap_or(Kind::OpenAi), ..simulated() };
+    set(&mut provider.local, section.get("local").and_then(|field| field.bool()));
+    let base_url = section.get("base_url");
+    let keys = [section.get("api_key"), section.get("api_keys")];
+    if let Some(field) = section.get("server") {
+        set(&mut provider.server, server(&field));
+    }
+    provider.gpu_hour = section.get("gpu_hour").and_then(|field| field.money());
+    provider.requests_per_second = section.get("requests_per_second").and_then(|field| field.positive());
+    set(&mut provider.max_in_flight, section.get("max_in_flight").and_then(|field| field.whole(1..=1_000_000)));
+    if let Some(limits) = section.section("timeouts") {
+        provider.timeouts = timeouts(limits);
+    }
+    let profile = section.get("profile");
+    if provider.kind == Kind::Simulated {
+        for field in [&base_url].into_iter().chain(&keys).flatten() {
+            field.problem("a simulated provider calls nobody", "take this out");
+        }
+        provider.profile = profile.and_then(|field| field.text("\"slow\"")).map(Into::into);
+    } else if kind.is_some() {
+        if let Some(field) = profile {
+            field.problem("only simulated providers have profiles", "take this out, or set kind = \"simulated\"");
+        }
+        call_where(&mut provider, &section, base_url.as_ref());
+        call_as(&mut provider, &section, &keys);
+    }
+    section.done();
+    Some(provider)
+}
+
+fn kind(section: &Section<'_>) -> Option<Kind> {
+    let Some(field) = section.get("kind") else {
+        section.problem("`kind` is missing", "write kind = \"openai\" or kind = \"simulated\"");
+        return None;
+    };
+    if field.is_later(LATER, "the provider kind") {
+        return None;
+    }
+    field.choice(KINDS)
+}
+
+fn server(field: &Field<'_>) -> Option<Server> {
+    field.choice(&[
+        ("generic", Server::Generic),
+        ("vllm", Server::Vllm),
+        ("llamacpp", Server::LlamaCpp),
+        ("ollama", Server::Ollama),
+        ("lorax", Server::Lorax),
+    ])
+}
+
+fn timeouts(section: Section<'_>) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    let read = |name| section.get(name).and_then(|field| field.duration("1ms"..="1d"));
+    set(&mut timeouts.connect, read("connect"));
+    set(&mut timeouts.first_token, read("first_token"));
+    set(&mut timeouts.idle, read("idle"));
+    set(&mut timeouts.total, read("total"));
+    section.done();
+    timeouts
+}
+
+fn call_where(provider: &mut Provider, section: &Section<'_>, base_url: Option<&Field<'_>>) {
+    let Some(field) = base_url else {
+        if provider.local || provider.server != Server::Generic {
+            section.problem("`base_url` is missing", "write base_url = \"http://127.0.0.1:8081/v1\"");
+            return;
+        }
+        OPENAI.clone_into(&mut provider.base_url);
+        return;
+    };
+    let Some(url) = field.text("\"https://api.openai.com/v1\"") else { return };
+    match checked(url) {
+        Ok(url) => provider.base_url = url,
+        Err((problem, fix)) => field.problem(problem, fix),
+    }
+}
+
+/// Never shows the address: it may hold a password.
+fn checked(url: &str) -> Result<String, (&'static str, &'static str)> {
+    let fix = "write an address such as \"https://api.openai.com/v1\"";
+    let parsed: Uri = url.parse().map_err(|_| ("this is no address", fix))?;
+    let authority = parsed.authority().ok_or(("this is no address", fix))?;
+    if !matches!(parsed.scheme_str(), Some("http" | "https")) {
+        return Err(("the address begins with neither https:// nor http://", fix));
+    }
+    if authority.as_str().contains('@') {
+        return Err(("the address holds a user name or password", "take it out, and use api_key"));
+    }
+    if parsed.query().is_some() || url.contains('#') {
+        return Err(("the address ends with a query or fragment", "take it out"));
+    }
+    if authority.host().is_empty() {
+        return Err(("the address names no host", fix));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn call_as(provider: &mut Provider, section: &Section<'_>, [one, many]: &[Option<Field<'_>>; 2]) {
+    provider.api_keys = match (one, many) {
+        (Some(_), Some(many)) => {
+            many.problem("both `api_key` and `api_keys` are given", "keep one of them");
+            Vec::new()
+        }
+        (Some(one), None) => secret::resolve(one).into_iter().collect(),
+        (None, Some(many)) => rotated(many),
+        (None, None) => {
+            if provider.base_url == OPENAI {
+                section.problem("OpenAI needs a key", "write api_key = \"env:OPENAI_API_KEY\"");
+            }
+            Vec::new()
+        }
+    };
+}
+
+fn rotated(field: &Field<'_>) -> Vec<Secret> {
+    let items = field.list("[\"env:KEY_ONE\", \"env:KEY_TWO\"]");
+    if items.len() > 100 {
+        field.problem("there are more than 100 keys", "keep 100");
+    }
+    items.iter().filter_map(secret::resolve).collect()
+}

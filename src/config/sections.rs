@@ -1,0 +1,314 @@
+//! The sections that are a few keys each: server, database, ledger, prompts, limits, cache, client, telemetry.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::read::Section;
+use crate::routing::{CacheMode, CachePolicy, CacheScope, Defaults, StoreBodies};
+use crate::types::Label;
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Whether it may listen beyond this machine.
+    pub allow_public_bind: bool,
+    /// The largest request body, in bytes.
+    pub max_body: u64,
+    /// How long running calls may take to end at shutdown.
+    pub shutdown_grace: Duration,
+    /// The most connections at once.
+    pub max_connections: usize,
+    /// How long a client may take to send a request's head.
+    pub header_timeout: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8_080),
+            allow_public_bind: false,
+            max_body: 32 << 20,
+            shutdown_grace: Duration::from_secs(30),
+            max_connections: 10_000,
+            header_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `[database]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// `sqlite://PATH`.
+    pub url: String,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: "sqlite://data/fulcrum.db".to_owned() }
+    }
+}
+
+/// What the ledger survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, by `kill -9` too.
+    #[default]
+    Process,
+    /// The loss of power too.
+    Disk,
+}
+
+/// `[ledger]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// What it survives.
+    pub durability: Durability,
+    /// Which bodies it keeps.
+    pub store_bodies: StoreBodies,
+    /// How long it keeps rows.
+    pub retention: Duration,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        let retention = Duration::from_secs(400 * 86_400);
+        Self { durability: Durability::default(), store_bodies: StoreBodies::default(), retention }
+    }
+}
+
+/// `[prompts]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompts {
+    /// The directory whose files are read at start.
+    pub import: Option<PathBuf>,
+    /// The label that follows imported versions.
+    pub label_on_import: Option<Label>,
+}
+
+/// `[limits]`: for keys that set none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests a minute.
+    pub requests_per_minute: Option<u32>,
+}
+
+/// `[cache]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// The most memory that cached answers take, in bytes.
+    pub max_size: u64,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { max_size: 64 << 20 }
+    }
+}
+
+/// What happens upstream when a client hangs up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// The upstream call is cancelled.
+    #[default]
+    Cancel,
+    /// The answer is read to its end, so that its real usage is known.
+    Drain,
+}
+
+/// `[client]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// What happens upstream when a client hangs up.
+    pub on_disconnect: OnDisconnect,
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON lines elsewhere.
+    #[default]
+    Auto,
+    /// JSON lines.
+    Json,
+    /// Text.
+    Text,
+}
+
+/// `[telemetry]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// The least level that is logged: `error`, `warn`, `info`, `debug`, `trace` or `off`.
+    pub log: &'static str,
+    /// How logs look.
+    pub log_format: LogFormat,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "info", log_format: LogFormat::Auto }
+    }
+}
+
+/// Reads an address to listen on.
+///
+/// # Errors
+/// The problem and its fix, where it is none, or leads beyond this machine without `allow_public`.
+pub fn parse_listen(text: &str, allow_public: bool) -> Result<SocketAddr, (String, String)> {
+    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    let Ok(address) = numeric.parse::<SocketAddr>() else {
+        let shown: String = text.chars().take(60).collect();
+        return Err((format!("`{shown}` is no address and port"), "write \"127.0.0.1:8080\"".to_owned()));
+    };
+    if !address.ip().is_loopback() && !allow_public {
+        let problem = format!("{address} can be reached from other machines");
+        return Err((problem, "use 127.0.0.1, or say allow_public_bind = true under [server]".to_owned()));
+    }
+    Ok(address)
+}
+
+pub(super) fn server(root: &Section<'_>) -> Server {
+    let mut server = Server::default();
+    let Some(section) = root.section("server") else { return server };
+    set(&mut server.allow_public_bind, section.get("allow_public_bind").and_then(|field| field.bool()));
+    if let Some(field) = section.get("listen")
+        && let Some(text) = field.text("\"127.0.0.1:8080\"")
+    {
+        match parse_listen(text, server.allow_public_bind) {
+            Ok(address) => server.listen = address,
+            Err((problem, fix)) => field.problem(problem, fix),
+        }
+    }
+    set(&mut server.max_body, section.get("max_body").and_then(|field| field.size("1KiB"..="1GiB")));
+    set(&mut server.shutdown_grace, section.get("shutdown_grace").and_then(|field| field.duration("0s"..="1h")));
+    set(&mut server.max_connections, section.get("max_connections").and_then(|field| field.whole(1..=1_000_000)));
+    set(&mut server.header_timeout, section.get("header_timeout").and_then(|field| field.duration("100ms"..="5m")));
+    section.done();
+    server
+}
+
+pub(super) fn database(root: &Section<'_>) -> Database {
+    let mut database = Database::default();
+    let Some(section) = root.section("database") else { return database };
+    if let Some(field) = section.get("url")
+        && let Some(url) = field.text("\"sqlite://data/fulcrum.db\"")
+    {
+        // The address may hold a password, so it is never shown.
+        match url.split_once("://") {
+            Some(("sqlite", path)) if !path.is_empty() => url.clone_into(&mut database.url),
+            Some(("postgres" | "postgresql", _)) => {
+                field.problem("PostgreSQL is not supported yet", "it arrives with a later release; use sqlite://PATH");
+            }
+            _ => field.problem("this is no database address", "write \"sqlite://data/fulcrum.db\""),
+        }
+    }
+    section.done();
+    database
+}
+
+pub(super) fn ledger(root: &Section<'_>) -> Ledger {
+    let mut ledger = Ledger::default();
+    let Some(section) = root.section("ledger") else { return ledger };
+    let durability = [("process", Durability::Process), ("disk", Durability::Disk)];
+    set(&mut ledger.durability, section.get("durability").and_then(|field| field.choice(&durability)));
+    set(&mut ledger.store_bodies, store_bodies(&section));
+    set(&mut ledger.retention, section.get("retention").and_then(|field| field.duration("1d"..="36500d")));
+    section.done();
+    ledger
+}
+
+pub(super) fn store_bodies(section: &Section<'_>) -> Option<StoreBodies> {
+    let words = [("none", StoreBodies::None), ("prompts", StoreBodies::Prompts), ("full", StoreBodies::Full)];
+    section.get("store_bodies")?.choice(&words)
+}
+
+pub(super) fn prompts(root: &Section<'_>) -> Prompts {
+    let mut prompts = Prompts::default();
+    let Some(section) = root.section("prompts") else { return prompts };
+    prompts.import = section.get("import").and_then(|field| field.text("\"prompts/\"")).map(PathBuf::from);
+    if let Some(field) = section.get("label_on_import")
+        && let Some(text) = field.text("\"production\"")
+    {
+        match text.parse::<Label>() {
+            Ok(label) => prompts.label_on_import = Some(label),
+            Err(error) => field.problem(error.to_string(), "write \"production\""),
+        }
+    }
+    section.done();
+    prompts
+}
+
+pub(super) fn limits(root: &Section<'_>) -> Limits {
+    let Some(section) = root.section("limits") else { return Limits::default() };
+    let requests_per_minute = section.get("requests_per_minute").and_then(|field| field.whole(1..=10_000_000));
+    section.done();
+    Limits { requests_per_minute }
+}
+
+pub(super) fn cache(root: &Section<'_>) -> CacheSettings {
+    let mut cache = CacheSettings::default();
+    let Some(section) = root.section("cache") else { return cache };
+    set(&mut cache.max_size, section.get("max_size").and_then(|field| field.size("0B"..="1024GiB")));
+    section.done();
+    cache
+}
+
+pub(super) fn client(root: &Section<'_>) -> Client {
+    let mut client = Client::default();
+    let Some(section) = root.section("client") else { return client };
+    let words = [("cancel", OnDisconnect::Cancel), ("drain", OnDisconnect::Drain)];
+    set(&mut client.on_disconnect, section.get("on_disconnect").and_then(|field| field.choice(&words)));
+    section.done();
+    client
+}
+
+pub(super) fn telemetry(root: &Section<'_>) -> Telemetry {
+    let mut telemetry = Telemetry::default();
+    let Some(section) = root.section("telemetry") else { return telemetry };
+    let levels = ["off", "error", "warn", "info", "debug", "trace"].map(|level| (level, level));
+    set(&mut telemetry.log, section.get("log").and_then(|field| field.choice(&levels)));
+    let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
+    set(&mut telemetry.log_format, section.get("log_format").and_then(|field| field.choice(&formats)));
+    if let Some(field) = section.get("otlp") {
+        field.problem("OpenTelemetry export is not supported yet", "it arrives with a later release");
+    }
+    section.done();
+    telemetry
+}
+
+pub(super) fn defaults(root: &Section<'_>) -> Defaults {
+    let mut defaults = Defaults::default();
+    let Some(section) = root.section("defaults") else { return defaults };
+    set(&mut defaults.retries, retries(&section));
+    set(&mut defaults.cache, cache_policy(&section));
+    section.done();
+    defaults
+}
+
+pub(super) fn retries(section: &Section<'_>) -> Option<u32> {
+    section.get("retries")?.whole(0..=10)
+}
+
+/// The inline table `cache` of a route or of the defaults.
+pub(super) fn cache_policy(section: &Section<'_>) -> Option<CachePolicy> {
+    let section = section.section("cache")?;
+    let mut policy = CachePolicy { mode: CacheMode::Exact, ..CachePolicy::default() };
+    match section.get("mode") {
+        Some(field) if field.is_later(&["semantic"], "the cache mode") => {}
+        Some(field) => set(&mut policy.mode, field.choice(&[("off", CacheMode::Off), ("exact", CacheMode::Exact)])),
+        None => section.problem("`mode` is missing", "write mode = \"exact\" or mode = \"off\""),
+    }
+    set(&mut policy.ttl, section.get("ttl").and_then(|field| field.duration("1s"..="365d")));
+    let scopes = [("key", CacheScope::Key), ("project", CacheScope::Project)];
+    set(&mut policy.scope, section.get("scope").and_then(|field| field.choice(&scopes)));
+    section.done();
+    Some(policy)
+}
+
+pub(super) fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}

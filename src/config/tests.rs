@@ -1,0 +1,270 @@
+//! Tests of the configuration.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::routing::{Ask, CacheMode, Health, KeyFacts};
+use crate::types::Timestamp;
+use crate::upstream::Kind;
+
+/// Wrong configurations, each followed by what must be said of it.
+const BAD: &str = include_str!("../../tests/fixtures/config/bad.txt");
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "GOOD" => Some("sk-test-0123456789\n".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "SPACED" => Some("hunter2 hunter2".to_owned()),
+        _ => None,
+    }
+}
+
+fn nothing(_: &str) -> Option<String> {
+    None
+}
+
+fn told(text: &str) -> Vec<String> {
+    let problems = parse(text, "f", &env).expect_err(text);
+    problems.iter().map(Problem::to_string).collect()
+}
+
+#[test]
+fn every_mistake_is_told_with_its_line_column_and_fix() {
+    let mut cases = 0;
+    for case in BAD.split("%%\n") {
+        let (expected, text): (Vec<&str>, Vec<&str>) = case.lines().partition(|line| line.starts_with("    f:"));
+        let expected: Vec<&str> = expected.iter().map(|line| line.trim_start()).collect();
+        assert_eq!(told(&text.join("\n")), expected, "{case}");
+        cases += 1;
+    }
+    assert!(cases >= 80, "{cases}");
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    for case in BAD.split("%%\n") {
+        let text: Vec<&str> = case.lines().filter(|line| !line.starts_with("    f:")).collect();
+        let shown = told(&text.join("\n")).join("\n");
+        assert!(!shown.contains("hunter2") && !shown.contains("sk-"), "{shown}");
+    }
+    let config = parse("[providers.a]\nkind = \"openai\"\napi_key = \"env:GOOD\"", "f", &env).unwrap();
+    assert!(!format!("{config:?}").contains("sk-test"));
+}
+
+#[test]
+fn all_mistakes_of_a_file_come_at_once_and_in_order() {
+    let text = r#"
+[server]
+listn = "127.0.0.1:1"
+max_body = "32MB"
+
+[providers.openai]
+kind = "openai"
+api_key = "sk-hunter2"
+max_in_flight = 0
+
+[models.fast]
+provider = "opnai"
+model = "gpt-4o-mini"
+
+[models.smart]
+provider = "openai"
+
+[[routes]]
+name = "one"
+when = 'request.modl == "a"'
+targets = [{ model = "smrt" }]
+local_only = true
+
+[[routes]]
+name = "two"
+targets = [{ model = "smart", weigth = 3 }]
+retries = -2
+"#;
+    insta::assert_snapshot!(told(text).join("\n"), @r#"
+    f:3:1: server.listn: unknown key; did you mean `listen`?
+    f:4:12: server.max_body: `32MB` is no size; write "512B", "64KiB", "32MiB" or "1GiB"
+    f:8:11: providers.openai.api_key: a secret must not stand in the configuration itself; write "env:NAME" or "file:PATH"
+    f:9:17: providers.openai.max_in_flight: 0 is out of range; use 1 to 1000000
+    f:12:13: models.fast.provider: there is no provider `opnai`; did you mean `openai`?
+    f:20:9: routes[0].when: `request` has no field `modl`; did you mean `request.model`?
+    f:21:23: routes[0].targets[0].model: there is no model `smrt`; did you mean `smart`?
+    f:26:31: routes[1].targets[0].weigth: unknown key; did you mean `weight`?
+    f:27:11: routes[1].retries: -2 is out of range; use 0 to 10
+    "#);
+}
+
+#[test]
+fn the_shipped_configuration_is_right_without_any_environment() {
+    let text = include_str!("../../config/fulcrum.toml");
+    let config = parse(text, DEFAULT_FILE, &nothing).unwrap();
+    assert_eq!(config.server, Server::default());
+    assert_eq!((config.database.clone(), config.ledger, config.cache), Default::default());
+    assert_eq!(config.prompts.label_on_import.as_ref().map(ToString::to_string).as_deref(), Some("production"));
+    let metadata = serde_json::json!({"privacy": "internal"});
+    let ask = Ask {
+        model: "auto",
+        stream: false,
+        input_tokens: 9_000,
+        max_tokens: None,
+        has_tools: false,
+        has_images: false,
+        text: "",
+        prompt: None,
+        key: KeyFacts { id: "", name: "", project: "", tags: &std::collections::BTreeMap::new() },
+        metadata: None,
+        header: &nothing,
+        user: None,
+        session: None,
+        now: Timestamp(0),
+        budget_used: 0.0,
+    };
+    let route = |ask: &Ask<'_>| config.routes.plan(ask, &Health::default(), 0.5).unwrap().route.unwrap_or_default();
+    assert_eq!(&*route(&ask), "long");
+    assert_eq!(&*route(&Ask { input_tokens: 9, ..ask }), "auto");
+    assert_eq!(&*route(&Ask { model: "fast", ..ask }), "");
+    assert_eq!(&*route(&Ask { metadata: metadata.as_object(), ..ask }), "private");
+}
+
+#[test]
+fn the_commented_examples_of_the_shipped_configuration_are_right() {
+    let text = include_str!("../../config/fulcrum.toml");
+    let live: Vec<String> = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest)
+                if rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) =>
+            {
+                rest.replace("OPENAI_API_KEY", "GOOD")
+            }
+            _ => line.to_owned(),
+        })
+        .collect();
+    let config = parse(&live.join("\n"), "f", &env).unwrap();
+    assert_eq!(config.limits.requests_per_minute, Some(600));
+    assert_eq!(config.providers.len(), 4);
+    let openai = config.providers.iter().find(|provider| &*provider.name == "openai").unwrap();
+    assert_eq!((openai.kind, openai.base_url.as_str()), (Kind::OpenAi, "https://api.openai.com/v1"));
+    assert_eq!(openai.api_keys[0].expose(), "sk-test-0123456789");
+    let local = config.providers.iter().find(|provider| &*provider.name == "local").unwrap();
+    assert_eq!((local.local, local.requests_per_second), (true, Some(12.0)));
+    assert_eq!(local.gpu_hour.unwrap().to_string(), "1.2");
+    assert_eq!(config.prices.len(), 1);
+    assert_eq!((config.prices[0].input.to_string(), config.prices[0].cache_write), ("0.15".to_owned(), None));
+    assert!(config.server.allow_public_bind);
+}
+
+#[test]
+fn without_a_file_the_simulated_provider_answers() {
+    let config = parse("", "(defaults)", &nothing).unwrap();
+    assert_eq!(&*config.providers[0].name, "simulated");
+    assert_eq!(config.database.url, "sqlite://data/fulcrum.db");
+    assert_eq!(config.routes.models().len(), 1);
+    assert_eq!(&*config.routes.target("auto").unwrap().id, "simulated/auto");
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let problems = load(Some(Path::new("/nowhere/fulcrum.toml")), &nothing).unwrap_err();
+    let shown = problems[0].to_string();
+    assert!(shown.starts_with("/nowhere/fulcrum.toml: file: cannot be read: "), "{shown}");
+    let named = |name: &str| (name == "FULCRUM_CONFIG").then(|| "/nowhere/other.toml".to_owned());
+    let problems = load(None, &named).unwrap_err();
+    assert_eq!(&*problems[0].file, "/nowhere/other.toml");
+}
+
+#[test]
+fn a_secret_may_stand_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("key");
+    std::fs::write(&file, "sk-from-file\n").unwrap();
+    let text = format!("[providers.a]\nkind = \"openai\"\napi_key = \"file:{}\"", file.display());
+    let config = parse(&text, "f", &nothing).unwrap();
+    assert_eq!(config.providers[0].api_keys[0].expose(), "sk-from-file");
+    std::fs::write(&file, "x".repeat(20_000)).unwrap();
+    assert!(told(&text)[0].contains("more than 16 KiB"));
+}
+
+#[test]
+fn a_weak_admin_key_is_refused() {
+    let with = |key: &'static str| move |name: &str| (name == "FULCRUM_ADMIN_KEY").then(|| key.to_owned());
+    for key in ["short", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "0123456789 0123456789 0123456789"] {
+        let problems = parse("", "f", &with(key)).unwrap_err();
+        let shown = problems[0].to_string();
+        assert!(shown.starts_with("environment: FULCRUM_ADMIN_KEY: it ") && !shown.contains(key), "{shown}");
+    }
+    let config = parse("", "f", &with("0123456789abcdef01234567")).unwrap();
+    assert_eq!(config.admin_key.unwrap().expose().len(), 24);
+}
+
+#[test]
+fn every_key_is_read() {
+    let text = r#"
+[server]
+listen = "localhost:9090"
+max_body = "1MiB"
+shutdown_grace = "1s"
+max_connections = 7
+header_timeout = "2s"
+[ledger]
+durability = "disk"
+store_bodies = "full"
+retention = "7d"
+[client]
+on_disconnect = "drain"
+[telemetry]
+log = "debug"
+log_format = "json"
+[cache]
+max_size = "1GiB"
+[defaults]
+retries = 0
+cache = { mode = "exact", ttl = "5m", scope = "key" }
+[providers.a]
+kind = "openai"
+server = "vllm"
+base_url = "http://127.0.0.1:1/v1/"
+timeouts = { connect = "1s", first_token = "2s", idle = "3s", total = "4s" }
+max_in_flight = 9
+[providers.b]
+kind = "simulated"
+profile = "error-500"
+[models.free]
+provider = "a"
+price = { input = 0, output = 0.000000001, cache_read = "1", cache_write = "2", cache_write_1h = "3" }
+[[routes]]
+models = ["x"]
+targets = [{ model = "free" }]
+retries = 5
+store_bodies = "prompts"
+"#;
+    let config = parse(text, "f", &nothing).unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:9090");
+    assert_eq!((config.server.max_body, config.server.max_connections), (1 << 20, 7));
+    assert_eq!(config.ledger.retention, Duration::from_secs(7 * 86_400));
+    assert_eq!((config.ledger.durability, config.client.on_disconnect), (Durability::Disk, OnDisconnect::Drain));
+    assert_eq!((config.telemetry.log, config.telemetry.log_format), ("debug", LogFormat::Json));
+    assert_eq!((config.defaults.retries, config.defaults.cache.mode), (0, CacheMode::Exact));
+    assert_eq!(config.defaults.cache.ttl, Duration::from_secs(300));
+    assert_eq!(config.providers[0].base_url, "http://127.0.0.1:1/v1");
+    assert_eq!(config.providers[0].timeouts.total, Duration::from_secs(4));
+    assert_eq!(config.providers[1].profile.as_deref(), Some("error-500"));
+    assert_eq!(config.prices[0].output.to_string(), "0.000000001");
+    assert_eq!(config.models[0].model, "free".into());
+}
+
+proptest! {
+    #[test]
+    fn no_text_ends_the_process(at in 0usize..6_000, cut in 0usize..40, put in "[a-z0-9\"'={}.,\n\\[\\]#é -]{0,6}") {
+        let mut text = include_str!("../../config/fulcrum.toml").to_owned();
+        let start = text.floor_char_boundary(at.min(text.len()));
+        let end = text.floor_char_boundary((start + cut).min(text.len()));
+        text.replace_range(start..end, &put);
+        if let Err(problems) = parse(&text, "f", &nothing) {
+            prop_assert!(!problems.is_empty());
+            prop_assert!(problems.iter().all(|found| found.line >= 1 && found.col >= 1 && !found.fix.is_empty()));
+        }
+    }
+}
