@@ -191,7 +191,8 @@ impl<'a> Field<'a> {
         let text = self.text(example)?;
         let raw = self.reader.text.get(self.value.span()).unwrap_or_default();
         let quotes = if raw.starts_with("'''") || raw.starts_with("\"\"\"") { 3 } else { 1 };
-        let newline = raw.get(quotes..).map_or(0, |rest| rest.len() - rest.trim_start_matches(['\r', '\n']).len());
+        let rest = raw.get(quotes..).unwrap_or_default();
+        let newline = if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with('\n')) };
         let skip = if quotes == 3 { quotes + newline } else { quotes };
         Some(Said { text: text.to_owned(), at: self.at + skip })
     }

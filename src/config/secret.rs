@@ -15,7 +15,7 @@ pub(super) fn resolve(field: &Field<'_>) -> Option<Secret> {
         Some(("secret", _)) => Err(("the encrypted store of secrets is not supported yet".to_owned(), FIX.to_owned())),
         _ => Err(("a secret must not stand in the configuration itself".to_owned(), FIX.to_owned())),
     };
-    match found.and_then(usable) {
+    match found.and_then(|value| usable(&value)) {
         Ok(secret) => Some(secret),
         Err((problem, fix)) => {
             field.problem(problem, fix);
@@ -60,7 +60,7 @@ fn from_file(path: &str) -> Found {
     })
 }
 
-fn usable(value: String) -> Result<Secret, (String, String)> {
+fn usable(value: &str) -> Result<Secret, (String, String)> {
     let trimmed = value.trim();
     if trimmed.is_empty() {
         return Err(("the secret is empty".to_owned(), "give it a value".to_owned()));

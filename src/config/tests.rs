@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::routing::{Ask, CacheMode, Health, KeyFacts};
 use crate::types::Timestamp;
@@ -251,4 +253,18 @@ store_bodies = "prompts"
     assert_eq!(config.providers[1].profile.as_deref(), Some("error-500"));
     assert_eq!(config.prices[0].output.to_string(), "0.000000001");
     assert_eq!(config.models[0].model, "free".into());
+}
+
+proptest! {
+    #[test]
+    fn no_text_ends_the_process(at in 0usize..6_000, cut in 0usize..40, put in "[a-z0-9\"'={}.,\n\\[\\]#é -]{0,6}") {
+        let mut text = include_str!("../../config/fulcrum.toml").to_owned();
+        let start = text.floor_char_boundary(at.min(text.len()));
+        let end = text.floor_char_boundary((start + cut).min(text.len()));
+        text.replace_range(start..end, &put);
+        if let Err(problems) = parse(&text, "f", &nothing) {
+            prop_assert!(!problems.is_empty());
+            prop_assert!(problems.iter().all(|found| found.line >= 1 && found.col >= 1 && !found.fix.is_empty()));
+        }
+    }
 }
