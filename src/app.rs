@@ -270,7 +270,7 @@ pub fn check(config: &Config) -> Vec<Problem> {
             Ok(_drafts) => {}
             Err(prompts::Error::Files(found)) => problems.extend(found.into_iter().map(in_prompt)),
             Err(error) => {
-                problems.push(problem(&folder.display().to_string(), "prompts.import".to_owned(), error.to_string()))
+                problems.push(problem(&folder.display().to_string(), "prompts.import".to_owned(), error.to_string()));
             }
         }
     }

@@ -129,6 +129,7 @@ impl Attempts<'_> {
                 Next::Again(wait) if self.fits(wait) => {
                     retries += 1;
                     sleep(wait).await;
+                    meter.waited(wait);
                 }
                 Next::Again(_) | Next::Onward | Next::GiveUp => return Ok(Err(failure)),
             }
@@ -153,8 +154,9 @@ impl Attempts<'_> {
                 }
                 *wait
             }
-            Failure::Connect(_) | Failure::Protocol(_) | Failure::Server { .. } => backoff(retries + 1, rand::random()),
-            Failure::TimedOut(Phase::Connect) => backoff(retries + 1, rand::random()),
+            Failure::Connect(_) | Failure::Protocol(_) | Failure::Server { .. } | Failure::TimedOut(Phase::Connect) => {
+                backoff(retries + 1, rand::random())
+            }
             failure if failure.is_retryable() => return Next::Onward,
             _ => return Next::GiveUp,
         };

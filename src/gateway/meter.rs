@@ -174,6 +174,11 @@ impl Meter {
         self.attempts.push(row);
     }
 
+    /// Notes a wait between attempts: it is not Fulcrum's own work.
+    pub fn waited(&mut self, wait: Duration) {
+        self.upstream += wait;
+    }
+
     /// How many attempts were made.
     pub fn attempts(&self) -> usize {
         self.attempts.len() + usize::from(self.open.is_some())

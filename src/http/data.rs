@@ -91,9 +91,12 @@ fn read_timeout(text: &str) -> Result<Duration, Error> {
     limit.ok_or_else(|| Error::field("x-fulcrum-timeout", "x-fulcrum-timeout must be a duration such as 500ms or 20s"))
 }
 
-fn read_tags(text: Option<&str>) -> Result<Vec<(Arc<str>, Arc<str>)>, Error> {
+/// Names and values.
+type Tags = Vec<(Arc<str>, Arc<str>)>;
+
+fn read_tags(text: Option<&str>) -> Result<Tags, Error> {
     let bad = |message: &str| Error::field("x-fulcrum-tags", message);
-    let mut tags: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+    let mut tags = Tags::new();
     for pair in text.unwrap_or_default().split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or_else(|| bad("x-fulcrum-tags must be a=b,c=d"))?;
         let (name, value) = (name.trim(), value.trim());

@@ -18,7 +18,6 @@ pub use auth::Operator;
 pub use server::{Listening, serve};
 
 /// The router of everything that Fulcrum serves.
-#[must_use]
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(data::chat))
