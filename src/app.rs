@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
-use crate::config::{self, Config, Durability, Problem};
+use crate::config::{self, Config, Durability, OnDisconnect, Problem};
 use crate::db::{self, Db};
 use crate::gateway::{Gateway, Live, Parts};
 use crate::keys::{self, Keys, Limits};
@@ -236,7 +236,13 @@ fn live(config: &Config) -> Result<Live, Error> {
         endpoints.insert(name, Arc::new(endpoint));
     }
     let prices = PriceBook::builtin().with(config.prices.iter().map(price).collect());
-    Ok(Live { routes: config.routes.clone(), endpoints, prices, store_bodies: config.ledger.store_bodies })
+    Ok(Live {
+        routes: config.routes.clone(),
+        endpoints,
+        prices,
+        store_bodies: config.ledger.store_bodies,
+        drains: config.client.on_disconnect == OnDisconnect::Drain,
+    })
 }
 
 fn price(price: &config::PriceOverride) -> PriceOverride {

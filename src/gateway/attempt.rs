@@ -87,6 +87,9 @@ impl Attempts<'_> {
         let mut last = None;
         for (place, target) in self.plan.targets.iter().enumerate() {
             let Some(endpoint) = self.live.endpoints.get(&target.provider) else { continue };
+            if self.plan.local_only && !endpoint.provider().local {
+                continue;
+            }
             if !self.parts.health.enter(target, now()) {
                 continue;
             }

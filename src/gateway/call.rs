@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
 
 use super::attempt::{Answered, Attempts, Served};
 use super::meter::{Ended, Meter};
@@ -16,6 +18,9 @@ use crate::types::now;
 use crate::usage::Status;
 use crate::wire::openai_chat::{self, ChatRequest};
 use crate::wire::openai_embeddings::EmbeddingsRequest;
+
+/// How many pieces a call in a task of its own may be ahead of its caller.
+const PIECES_AHEAD: usize = 16;
 
 /// A call whose work and plan stand.
 pub(super) struct Planned {
@@ -36,12 +41,38 @@ impl Gateway {
         let mut meter = Meter::begin(parts.clone(), &ask);
         match prepare(&parts, &live, &ask, &mut head, &mut meter) {
             Ok((work, plan)) => {
+                let drains = live.drains;
                 let planned = Planned { parts, live, ask, work, plan, head };
-                Box::pin(shared::serve(planned, meter)).await
+                if drains { outlive(planned, meter).await } else { Box::pin(shared::serve(planned, meter)).await }
             }
             Err(error) => refuse(head, meter, error).await,
         }
     }
+}
+
+/// Serves in a task of its own that ends only with the answer: a caller that hangs up does not cut it short.
+async fn outlive(planned: Planned, meter: Meter) -> Reply {
+    let (tasks, head) = (planned.parts.tasks.clone(), planned.head.clone());
+    let pumps = tasks.clone();
+    let served =
+        tasks.spawn(async move {
+            let mut reply = shared::serve(planned, meter).await;
+            if let Body::Stream(mut events) = reply.body {
+                let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+                pumps.spawn(async move {
+                    while let Some(Ok(piece)) = events.next().await {
+                        // Nobody listens any more: the answer is read to its end all the same.
+                        let _heard = sender.send(piece).await;
+                    }
+                });
+                let pieces = stream::unfold(receiver, |mut pieces| async move {
+                    pieces.recv().await.map(|piece| (Ok(piece), pieces))
+                });
+                reply.body = Body::Stream(Box::pin(pieces));
+            }
+            reply
+        });
+    served.await.unwrap_or_else(|_| error_reply(head, &Error::new(Code::Internal, "the call ended unexpectedly")))
 }
 
 /// Reads the request, renders its prompt, and plans whom to ask: nothing of it waits.

@@ -48,6 +48,8 @@ pub struct Live {
     pub prices: PriceBook,
     /// Whether requests and answers are kept with their rows.
     pub store_bodies: StoreBodies,
+    /// Whether an answer is read to its end though its caller hung up.
+    pub drains: bool,
 }
 
 /// What outlives a reload.
