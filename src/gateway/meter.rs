@@ -70,7 +70,7 @@ impl Meter {
             key_id: ask.key.id.clone(),
             user: ask.user.clone(),
             session: ask.session.clone(),
-            tags: ask.tags.clone(),
+            tags: tags(ask),
             endpoint: ask.api.shared_name(),
             ..RequestRow::default()
         };
@@ -267,6 +267,17 @@ impl Drop for Meter {
             drop(self.parts.ledger.settle(settlement));
         }
     }
+}
+
+/// The request's tags, and those of its key that it does not set itself.
+fn tags(ask: &Ask) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut tags = ask.tags.clone();
+    for (name, value) in &ask.key.tags {
+        if !tags.iter().any(|(known, _)| **known == **name) {
+            tags.push((name.as_str().into(), value.as_str().into()));
+        }
+    }
+    tags
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::attempt::{Answered, Served};
 use super::call::{Planned, error_reply, refuse};
@@ -17,6 +17,7 @@ use crate::cache::{Aborted, CacheKey, Entry, Follower, Join, Keyer, Lead, Outcom
 use crate::chat::{Code, Error};
 use crate::routing::{CacheMode, CacheScope, Target};
 use crate::types::{Nanos, now};
+use crate::upstream::{Failure, Phase};
 use crate::usage::{CacheState, Status};
 use crate::wire::openai_chat::{self, Chunk, Listener};
 use crate::wire::sse::{Decoder, Event};
@@ -106,6 +107,9 @@ async fn coalesce(mut planned: Planned, mut meter: Meter, follower: Follower<Dep
         Ok(reply) => reply,
         Err((Passenger { head, meter: Some(mut meter), .. }, aborted)) => match aborted {
             Aborted::Failed(error) if error.code != Code::RequestTimeout => refuse(head, meter, (*error).clone()).await,
+            _ if planned.deadline().is_some_and(|limit| limit <= Instant::now()) => {
+                refuse(head, meter, Failure::TimedOut(Phase::Caller).into_error("")).await
+            }
             _ => {
                 planned.head.cache = Some("miss");
                 meter.cache(CacheState::Miss, None);
@@ -262,19 +266,22 @@ struct Passenger {
     stream: bool,
     include_usage: bool,
     meter: Option<Meter>,
+    deadline: Option<Instant>,
 }
 
 impl Passenger {
     fn of(planned: &Planned, meter: Option<Meter>) -> Self {
         let Planned { head, work, .. } = planned;
-        Self { head: head.clone(), stream: work.stream, include_usage: work.include_usage, meter }
+        let deadline = planned.deadline();
+        Self { head: head.clone(), stream: work.stream, include_usage: work.include_usage, meter, deadline }
     }
 
     /// Follows until the answer is there, or its stream has begun.
     async fn ride(mut self, mut follower: Follower<Departure>) -> Result<Reply, (Self, Aborted)> {
-        let departure = match follower.head().await {
-            Ok(departure) => departure,
-            Err(aborted) => return Err((self, aborted)),
+        let departure = match within(self.deadline, follower.head()).await {
+            Some(Ok(departure)) => departure,
+            Some(Err(aborted)) => return Err((self, aborted)),
+            None => return Err((self, Aborted::Lost)),
         };
         self.note(&departure);
         if departure.is_stream && self.stream {
@@ -291,10 +298,12 @@ impl Passenger {
             return Ok(Reply { head: self.head, body: Body::Stream(Box::pin(events)) });
         }
         let mut all = BytesMut::new();
-        while let Some(chunk) = follower.next().await {
-            match chunk {
-                Ok(chunk) => all.extend_from_slice(&chunk),
-                Err(aborted) => return Err((self, aborted)),
+        loop {
+            match within(self.deadline, follower.next()).await {
+                Some(None) => break,
+                Some(Some(Ok(chunk))) => all.extend_from_slice(&chunk),
+                Some(Some(Err(aborted))) => return Err((self, aborted)),
+                None => return Err((self, Aborted::Lost)),
             }
         }
         let body = match departure.is_stream {
@@ -338,6 +347,14 @@ impl Passenger {
             Ok(body) => Reply { head: self.head, body },
             Err(error) => error_reply(self.head, &error),
         }
+    }
+}
+
+/// What comes before the deadline, where there is one.
+async fn within<T>(deadline: Option<Instant>, coming: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, coming).await.ok(),
+        None => Some(coming.await),
     }
 }
 

@@ -57,6 +57,16 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Gives an answer an id of its own where it has none.
+pub async fn name_request(mut response: Response) -> Response {
+    if !response.headers().contains_key(&REQUEST_ID)
+        && let Ok(id) = HeaderValue::from_str(RequestId::new().text().as_str())
+    {
+        response.headers_mut().insert(REQUEST_ID.clone(), id);
+    }
+    response
+}
+
 /// A wait in whole seconds, at least one.
 pub fn seconds(wait: std::time::Duration) -> HeaderValue {
     let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
