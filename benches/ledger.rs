@@ -44,18 +44,23 @@ fn measure(runtime: &Runtime, at_once: usize, rows: usize, intents: bool) -> Res
     // The first batches prepare the statements.
     let run = |rows| runtime.block_on(runtime.spawn(settle(ledger.clone(), words.clone(), (at_once, rows, intents))));
     run(50 * at_once)??;
+    runtime.block_on(ledger.flush());
     let before = cpu_us()?;
     run(rows)??;
+    runtime.block_on(ledger.flush());
     let spent = cpu_us()? - before;
     runtime.block_on(ledger.close())?;
     runtime.block_on(db.close());
     Ok(spent / rows as f64)
 }
 
-/// Settles as a busy gateway does: some at once, on a thread of the runtime, and the next when all are committed.
+/// Settles as a busy gateway does: some at once, on a thread of the runtime, and the next when all are acknowledged.
 async fn settle(ledger: Ledger, words: Arc<Words>, how: (usize, usize, bool)) -> Result<(), Unavailable> {
     let (at_once, rows, intents) = how;
     for _ in 0..rows / at_once {
+        while !ledger.healthy() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
         let mut acks: Vec<Ack> = Vec::with_capacity(at_once);
         for _ in 0..at_once {
             let settlement = words.settlement();

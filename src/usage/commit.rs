@@ -14,10 +14,8 @@ use super::store;
 use super::writer::{Failure, Writer};
 use crate::db::Db;
 
-/// The most settlements in one transaction.
-const MOST: usize = 512;
-/// So many settlements are worth a transaction.
-pub(super) const ENOUGH: usize = 256;
+/// The most settlements in one transaction; so many are worth one, too.
+pub(super) const MOST: usize = 256;
 /// How long fewer wait for others, where nobody waits for them: the journal has them.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How often the task lets others run to see whether more comes, before it commits.
@@ -36,7 +34,7 @@ type Answer = Result<(), Unavailable>;
 /// A settlement and who waits for it.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) settlement: Settlement,
+    pub(super) settlement: Box<Settlement>,
     /// Nobody waits for what the journal has.
     pub(super) done: Option<oneshot::Sender<Answer>>,
 }
@@ -44,7 +42,7 @@ pub(super) struct Job {
 /// What the writer is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    Settle(Box<Job>),
+    Settle(Job),
     Flush(oneshot::Sender<()>),
     Close(oneshot::Sender<Answer>),
 }
@@ -88,7 +86,7 @@ impl Told {
         let mut told = Self { jobs: Vec::with_capacity(messages.len()), ..Self::default() };
         for message in messages {
             match message {
-                Message::Settle(job) => told.jobs.push(*job),
+                Message::Settle(job) => told.jobs.push(job),
                 Message::Flush(done) => told.flushed.push(done),
                 Message::Close(done) => told.closer = Some(done),
             }
@@ -105,7 +103,7 @@ fn tell(done: oneshot::Sender<()>) {
 /// Waits for a batch that is worth its transaction, as long as nobody waits for the commit.
 async fn wait(shared: &Shared, receiver: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
     let until = Instant::now() + PATIENCE;
-    while !shared.urgent.swap(false, Ordering::AcqRel) && messages.len() + receiver.len() < ENOUGH {
+    while !shared.urgent.swap(false, Ordering::AcqRel) && messages.len() + receiver.len() < MOST {
         // What was enough before may be written by now, so being told does not end the wait.
         if timeout_at(until, shared.hurry.notified()).await.is_err() {
             break;
@@ -149,7 +147,7 @@ impl Commits {
         if jobs.is_empty() {
             return Ok(());
         }
-        let batch: Vec<_> = jobs.iter().map(|job| &job.settlement).collect();
+        let batch: Vec<_> = jobs.iter().map(|job| &*job.settlement).collect();
         let written = self.persist(&batch).await;
         drop(batch);
         match written {
@@ -171,7 +169,7 @@ impl Commits {
         let (mut jobs, mut flushed) = (Vec::new(), Vec::new());
         loop {
             match receiver.recv().await {
-                Some(Message::Settle(job)) => jobs.push(*job),
+                Some(Message::Settle(job)) => jobs.push(job),
                 Some(Message::Flush(done)) => flushed.push(done),
                 Some(Message::Close(done)) => {
                     let _unheard = done.send(Ok(()));

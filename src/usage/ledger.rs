@@ -180,14 +180,14 @@ impl Ledger {
         let safe =
             !self.shared.durable && settlement.bodies.is_none() && self.shared.journal.settle(&settlement).is_ok();
         if safe {
-            place.send(Message::Settle(Box::new(Job { settlement, done: None })));
-            if self.sender.max_capacity() - self.sender.capacity() >= commit::ENOUGH {
+            place.send(Message::Settle(Job { settlement: Box::new(settlement), done: None }));
+            if self.sender.max_capacity() - self.sender.capacity() >= commit::MOST {
                 self.shared.hurry.notify_one();
             }
             return Ack(Answer::Known(Ok(())));
         }
         let (done, answer) = oneshot::channel();
-        place.send(Message::Settle(Box::new(Job { settlement, done: Some(done) })));
+        place.send(Message::Settle(Job { settlement: Box::new(settlement), done: Some(done) }));
         self.shared.hurry();
         Ack(Answer::Later(answer))
     }

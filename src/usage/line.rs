@@ -208,6 +208,9 @@ impl Write<'_> {
     }
 
     fn number(&mut self, number: u64) {
+        if number < 10 {
+            return self.0.extend_from_slice(&[b"0123456789"[(number % 10) as usize], b'\t']);
+        }
         let mut digits = [0; 20];
         let mut first = digits.len();
         let mut rest = number;

@@ -7,6 +7,7 @@ mod error;
 mod fold;
 mod histogram;
 mod journal;
+mod kinds;
 mod ledger;
 mod line;
 mod price;

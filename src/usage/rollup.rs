@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::histogram::Histogram;
-use super::rows::{CacheState, RequestRow, Status};
+use super::kinds::{Kind, Kinds};
+use super::rows::{CacheState, RequestRow, Settlement, Status};
 use crate::types::Nanos;
 
 /// More cells than this are not kept; the writer then lets go of all and begins new ones.
 const MOST: usize = 4_096;
 
-/// What a cell stands for.
+/// What sums are read by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) hour: i64,
@@ -42,20 +43,29 @@ pub(super) struct Sums {
     pub(super) overhead: Histogram,
 }
 
-/// A key's sums and the number of their row.
+/// What a cell stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Group {
+    pub(super) hour: i64,
+    pub(super) kind: i64,
+    pub(super) user: Option<Arc<str>>,
+}
+
+/// A group's sums and the number of their row.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     pub(super) id: i64,
-    pub(super) key: Key,
+    pub(super) group: Group,
     pub(super) sums: Sums,
 }
 
-/// The cells that the writer still adds to.
+/// The kinds and cells that the writer still adds to.
 #[derive(Debug)]
 pub(super) struct Rollups {
     next: i64,
     hour: i64,
-    at: HashMap<Key, usize>,
+    kinds: Kinds,
+    at: HashMap<Group, usize>,
     cells: Vec<Cell>,
 }
 
@@ -117,42 +127,56 @@ impl Sums {
 }
 
 impl Rollups {
-    /// No cells; their rows' numbers begin with `next`.
-    pub(super) fn new(next: i64) -> Self {
-        Self { next, hour: i64::MIN, at: HashMap::new(), cells: Vec::new() }
+    /// No cells and no kinds; their rows' numbers begin with these.
+    pub(super) fn new(next: i64, next_kind: i64) -> Self {
+        Self { next, hour: i64::MIN, kinds: Kinds::new(next_kind), at: HashMap::new(), cells: Vec::new() }
     }
 
     /// Lets go of all cells: what was not committed of them is forgotten, what was stands in rows that nobody adds to.
     pub(super) fn clear(&mut self) {
+        self.kinds.clear();
         self.at.clear();
         self.cells.clear();
     }
 
-    /// Numbers new rows from `next` at least: the database may be another than before.
-    pub(super) fn number_from(&mut self, next: i64) {
+    /// Numbers new rows from these at least: the database may be another than before.
+    pub(super) fn number_from(&mut self, next: i64, next_kind: i64) {
         self.clear();
+        self.kinds.number_from(next_kind);
         self.next = self.next.max(next);
     }
 
-    /// Makes room before a batch that begins with `row`: cells of an hour that is over are let go of.
-    pub(super) fn make_room(&mut self, row: &RequestRow) {
-        let hour = row.started_at.hour().0;
-        if hour > self.hour || self.cells.len() > MOST {
+    /// Makes room before a batch whose last request began in `hour`: what belongs to an hour that is over is let go of.
+    pub(super) fn make_room(&mut self, hour: i64) {
+        if hour > self.hour || self.cells.len() > MOST || self.kinds.len() > MOST {
             self.hour = self.hour.max(hour);
             self.clear();
         }
     }
 
-    /// Adds a request; gives the place of its cell.
-    pub(super) fn add(&mut self, row: &RequestRow) -> usize {
-        let at = self.place(Key::of(row));
+    /// The hour that no known kind's requests are younger than.
+    pub(super) fn hour(&self) -> i64 {
+        self.hour
+    }
+
+    pub(super) fn kinds(&mut self) -> &mut Kinds {
+        &mut self.kinds
+    }
+
+    /// Adds a request; gives the number of its kind and the place of its cell.
+    pub(super) fn add(&mut self, settlement: &Settlement) -> (i64, usize) {
+        let row = &settlement.request;
+        let rate = settlement.only_attempt().and_then(|attempt| attempt.rate.as_ref());
+        let kind = self.kinds.number(Kind::of(row, rate));
+        let at = self.place(row, kind);
         self.cells[at].sums.add(row);
-        at
+        (kind, at)
     }
 
     /// Adds to the cost of a request that was counted before.
     pub(super) fn add_cost(&mut self, row: &RequestRow, cost: Nanos) -> usize {
-        let at = self.place(Key::of(row));
+        let kind = self.kinds.number(Kind::of(row, None));
+        let at = self.place(row, kind);
         self.cells[at].sums.cost += cost;
         at
     }
@@ -162,14 +186,15 @@ impl Rollups {
         &self.cells[at]
     }
 
-    fn place(&mut self, key: Key) -> usize {
-        if let Some(at) = self.at.get(&key) {
+    fn place(&mut self, row: &RequestRow, kind: i64) -> usize {
+        let group = Group { hour: row.started_at.hour().0, kind, user: row.user.clone() };
+        if let Some(at) = self.at.get(&group) {
             return *at;
         }
         let at = self.cells.len();
-        self.cells.push(Cell { id: self.next, key: key.clone(), sums: Sums::default() });
+        self.cells.push(Cell { id: self.next, group: group.clone(), sums: Sums::default() });
         self.next += 1;
-        self.at.insert(key, at);
+        self.at.insert(group, at);
         at
     }
 }

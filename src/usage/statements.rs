@@ -1,6 +1,6 @@
 //! The texts of the writer's statements.
 //!
-//! A round trip to the connection's thread costs more than a row, so a packet is one text: rows of all three tables, with
+//! A round trip to the connection's thread costs more than a row, so a packet is one text: rows of all four tables, with
 //! `begin` and `commit` where it is a batch's first or last. Parameters are bare `?` here: SQLite finds a numbered one by
 //! going through all names, which for a thousand parameters costs more than the insert.
 
@@ -8,25 +8,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Numbers of rows that packets have, so that few texts are prepared and kept.
-const ROWS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
-/// Numbers of cells that packets have.
+const ROWS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
+/// Numbers of kinds and cells that packets have.
 const CELLS: [usize; 4] = [8, 4, 2, 1];
 
-const REQUESTS: &str = "insert into requests (id, started_at, project, key_id, user_id, session, tags, endpoint, \
-    requested_model, provider, model, route, prompt, version, stream, status, http_status, error_code, cache, \
-    input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, estimated, \
-    cost, unpriced, saved, latency_us, first_token_us, overhead_us, trace) values ";
-const REQUEST_COLUMNS: usize = 32;
+const KINDS: &str = "insert into kinds (id, hour, project, key_id, endpoint, requested_model, provider, model, route, prompt, \
+    version, stream, status, http_status, error_code, cache, estimated, unpriced, rate) values ";
+const KIND_COLUMNS: usize = 19;
+
+const REQUESTS: &str = "insert into requests (id, kind, started_at, user_id, session, tags, input_tokens, \
+    cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, saved, latency_us, first_token_us, \
+    overhead_us, trace, sent_at, sent_latency_us, sent_first_token_us, reserved) values ";
+const REQUEST_COLUMNS: usize = 21;
 
 const ATTEMPTS: &str = "insert into attempts (request_id, n, provider, model, status, http_status, error_code, retryable, \
     started_at, latency_us, first_token_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, \
     reasoning_tokens, estimated, cost, rate, reserved) values ";
 const ATTEMPT_COLUMNS: usize = 20;
 
-const ROLLUPS: &str = "insert into rollups (id, hour, project, key_id, user_id, provider, model, route, prompt, version, \
-    status, error_code, cache, requests, priced, unpriced, input_tokens, cached_input_tokens, cache_write_tokens, \
-    output_tokens, reasoning_tokens, cost, saved, latency, first_token, overhead) values ";
-const ROLLUP_COLUMNS: usize = 26;
+const ROLLUPS: &str = "insert into rollups (id, hour, kind, user_id, requests, priced, unpriced, input_tokens, \
+    cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, saved, latency, first_token, overhead) \
+    values ";
+const ROLLUP_COLUMNS: usize = 17;
 const ROLLUP_CONFLICT: &str = " on conflict (id) do update set requests = excluded.requests, priced = excluded.priced, \
     unpriced = excluded.unpriced, input_tokens = excluded.input_tokens, cached_input_tokens = excluded.cached_input_tokens, \
     cache_write_tokens = excluded.cache_write_tokens, output_tokens = excluded.output_tokens, \
@@ -38,22 +41,42 @@ const ROLLUP_CONFLICT: &str = " on conflict (id) do update set requests = exclud
 pub(super) struct Packet {
     pub(super) first: bool,
     pub(super) last: bool,
+    pub(super) kinds: usize,
     pub(super) requests: usize,
     pub(super) attempts: usize,
     pub(super) cells: usize,
 }
 
+/// How many rows of each table a transaction writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rows {
+    pub(super) kinds: usize,
+    pub(super) requests: usize,
+    pub(super) attempts: usize,
+    pub(super) cells: usize,
+}
+
+impl Packet {
+    /// How many parameters it has.
+    pub(super) fn parameters(self) -> usize {
+        self.kinds * KIND_COLUMNS
+            + self.requests * REQUEST_COLUMNS
+            + self.attempts * ATTEMPT_COLUMNS
+            + self.cells * ROLLUP_COLUMNS
+    }
+}
+
 /// The packets that write this many rows of each table in one transaction.
-pub(super) fn packets(requests: usize, attempts: usize, cells: usize) -> Vec<Packet> {
-    let mut rest = (requests, attempts, cells);
+pub(super) fn packets(mut rest: Rows) -> Vec<Packet> {
     let mut packets = Vec::new();
-    while packets.is_empty() || rest != (0, 0, 0) {
+    while packets.is_empty() || rest != Rows::default() {
         let packet = Packet {
             first: packets.is_empty(),
             last: false,
-            requests: take(&mut rest.0, &ROWS),
-            attempts: take(&mut rest.1, &ROWS),
-            cells: take(&mut rest.2, &CELLS),
+            kinds: take(&mut rest.kinds, &CELLS),
+            requests: take(&mut rest.requests, &ROWS),
+            attempts: take(&mut rest.attempts, &ROWS),
+            cells: take(&mut rest.cells, &CELLS),
         };
         packets.push(packet);
     }
@@ -83,6 +106,7 @@ fn text(packet: Packet) -> String {
     if packet.first {
         sql.push_str("begin immediate;");
     }
+    insert(&mut sql, packet.kinds, KINDS, KIND_COLUMNS, "");
     insert(&mut sql, packet.requests, REQUESTS, REQUEST_COLUMNS, "");
     insert(&mut sql, packet.attempts, ATTEMPTS, ATTEMPT_COLUMNS, "");
     insert(&mut sql, packet.cells, ROLLUPS, ROLLUP_COLUMNS, ROLLUP_CONFLICT);
@@ -110,11 +134,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn packets_hold_every_row_once(requests in 0usize..300, attempts in 0usize..300, cells in 0usize..60) {
-            let packets = packets(requests, attempts, cells);
+        fn packets_hold_every_row_once(kinds in 0usize..60, requests in 0usize..600, attempts in 0usize..600, cells in 0usize..60) {
+            let packets = packets(Rows { kinds, requests, attempts, cells });
+            prop_assert_eq!(packets.iter().map(|packet| packet.kinds).sum::<usize>(), kinds);
             prop_assert_eq!(packets.iter().map(|packet| packet.requests).sum::<usize>(), requests);
             prop_assert_eq!(packets.iter().map(|packet| packet.attempts).sum::<usize>(), attempts);
             prop_assert_eq!(packets.iter().map(|packet| packet.cells).sum::<usize>(), cells);
+            // SQLite takes 32,766.
+            prop_assert!(packets.iter().all(|packet| packet.parameters() < 32_000));
             prop_assert!(packets.iter().enumerate().all(|(at, packet)| packet.first == (at == 0)));
             prop_assert!(packets.iter().rev().enumerate().all(|(at, packet)| packet.last == (at == 0)));
         }
@@ -122,7 +149,9 @@ mod tests {
 
     #[test]
     fn every_row_has_its_columns() {
-        for (head, columns) in [(REQUESTS, REQUEST_COLUMNS), (ATTEMPTS, ATTEMPT_COLUMNS), (ROLLUPS, ROLLUP_COLUMNS)] {
+        for (head, columns) in
+            [(KINDS, KIND_COLUMNS), (REQUESTS, REQUEST_COLUMNS), (ATTEMPTS, ATTEMPT_COLUMNS), (ROLLUPS, ROLLUP_COLUMNS)]
+        {
             assert_eq!(head.matches(',').count() + 1, columns);
         }
     }

@@ -47,9 +47,11 @@ pub(super) async fn connect_writer(db: &Db, patience: Duration) -> Result<Sqlite
     Ok(connection)
 }
 
-/// The number after the last hourly sum's.
-pub(super) async fn next_rollup(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query("select coalesce(max(id), 0) + 1 from rollups").fetch_one(connection).await?.try_get(0)
+/// The numbers after the last hourly sum's and the last kind's.
+pub(super) async fn next_numbers(connection: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
+    let next = "select (select coalesce(max(id), 0) + 1 from rollups), (select coalesce(max(id), 0) + 1 from kinds)";
+    let row = sqlx::query(next).fetch_one(connection).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// How far the id and the start of any request lie apart at most, in microseconds.
@@ -89,13 +91,19 @@ pub(super) async fn write_rare(
 
 async fn amend(connection: &mut SqliteConnection, amendment: &Amendment) -> Result<(), sqlx::Error> {
     let Amendment { request, attempt } = amendment;
+    // The row's cost is no longer that of the attempt it holds.
+    let apart = format!(
+        "insert into attempts (request_id, {ATTEMPT_COLUMNS}) select request_id, {ATTEMPT_COLUMNS} from full_attempts \
+         where request_id = $1 on conflict (request_id, n) do nothing"
+    );
+    sqlx::query(AssertSqlSafe(apart)).bind(request.id.to_string()).execute(&mut *connection).await?;
     let insert = "insert into attempts (request_id, n, provider, model, status, retryable, started_at, estimated, cost, reserved) \
         values ($1, $2, $3, $4, 'unknown', 0, $5, 0, $6, $7)";
     let insert = sqlx::query(insert).bind(request.id.to_string()).bind(attempt.n).bind(attempt.provider.to_string());
     let insert =
         insert.bind(attempt.model.to_string()).bind(attempt.started_at.0).bind(attempt.cost.map(|cost| cost.0));
     insert.bind(attempt.reserved.0).execute(&mut *connection).await?;
-    let charge = "update requests set cost = coalesce(cost, 0) + $1 where id = $2";
+    let charge = "update requests set sent_at = null, cost = coalesce(cost, 0) + $1 where id = $2";
     let charge = sqlx::query(charge).bind(attempt.cost.unwrap_or_default().0).bind(request.id.to_string());
     charge.execute(&mut *connection).await.map(drop)
 }
@@ -114,7 +122,7 @@ pub(super) async fn known_attempts(
     connection: &mut SqliteConnection,
     ids: impl ExactSizeIterator<Item = RequestId>,
 ) -> Result<HashSet<(RequestId, u32)>, sqlx::Error> {
-    let rows = among("select request_id, n from attempts where request_id", ids, connection).await?;
+    let rows = among("select request_id, n from full_attempts where request_id", ids, connection).await?;
     rows.iter().map(|row| Ok((id_of(row, 0)?, row.try_get(1)?))).collect()
 }
 
@@ -138,7 +146,7 @@ pub(super) async fn request(
     connection: &mut SqliteConnection,
     id: RequestId,
 ) -> Result<Option<RequestRow>, sqlx::Error> {
-    let sql = format!("select {REQUEST_COLUMNS}, trace from requests where id = $1");
+    let sql = format!("select {REQUEST_COLUMNS}, trace from full_requests where id = $1");
     let row = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).fetch_optional(connection).await?;
     let Some(row) = row else { return Ok(None) };
     let trace = text(&row, "trace")?;
@@ -147,14 +155,15 @@ pub(super) async fn request(
 
 /// A request's attempts in order.
 pub(super) async fn attempts(connection: &mut SqliteConnection, id: RequestId) -> Result<Vec<AttemptRow>, sqlx::Error> {
-    let sql = format!("select {ATTEMPT_COLUMNS} from attempts where request_id = $1 order by n");
+    let sql = format!("select {ATTEMPT_COLUMNS} from full_attempts where request_id = $1 order by n");
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).fetch_all(connection).await?;
     rows.iter().map(attempt_of).collect()
 }
 
 /// Requests under `conditions`, newest first, at most `limit`.
 pub(super) async fn list(db: &Db, conditions: Conditions, limit: u32) -> Result<Vec<RequestRow>, sqlx::Error> {
-    let sql = format!("select {REQUEST_COLUMNS} from requests where {} order by id desc limit {limit}", conditions.sql);
+    let sql =
+        format!("select {REQUEST_COLUMNS} from full_requests where {} order by id desc limit {limit}", conditions.sql);
     let rows = sqlx::query_with(AssertSqlSafe(sql), arguments(conditions.binds)?).fetch_all(db.read()).await?;
     rows.iter().map(request_of).collect()
 }
@@ -165,7 +174,7 @@ pub(super) async fn each_request(
     conditions: Conditions,
     mut see: impl FnMut(&RequestRow) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let sql = format!("select {REQUEST_COLUMNS} from requests where {}", conditions.sql);
+    let sql = format!("select {REQUEST_COLUMNS} from full_requests where {}", conditions.sql);
     let mut rows = sqlx::query_with(AssertSqlSafe(sql), arguments(conditions.binds)?).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         see(&request_of(&row)?)?;
@@ -179,7 +188,7 @@ pub(super) async fn each_rollup(
     conditions: Conditions,
     mut see: impl FnMut(&Key, &Sums) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let sql = format!("select {ROLLUP_COLUMNS} from rollups where {}", conditions.sql);
+    let sql = format!("select {ROLLUP_COLUMNS} from full_rollups where {}", conditions.sql);
     let mut rows = sqlx::query_with(AssertSqlSafe(sql), arguments(conditions.binds)?).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         see(&key_of(&row)?, &sums_of(&row)?)?;
@@ -212,10 +221,13 @@ pub async fn prune(db: &Db, before: Timestamp) -> Result<u64, Error> {
         transaction.commit().await?;
         deleted += gone.rows_affected();
         if gone.rows_affected() == 0 && sums.rows_affected() == 0 {
-            return Ok(deleted);
+            break;
         }
         tokio::task::yield_now().await;
     }
+    // All that refers to them is gone: nothing is younger than its kind's hour.
+    sqlx::query("delete from kinds where hour < $1").bind(before.0).execute(db.write()).await?;
+    Ok(deleted)
 }
 
 /// The least id of a request that began at `time`, had it the same clock.

@@ -107,7 +107,7 @@ async fn what_is_acknowledged_stands() {
     }
     ledger.flush().await;
     assert_eq!(place.number("select count(*) from requests").await, 700);
-    assert_eq!(place.number("select count(*) from attempts").await, 700);
+    assert_eq!(place.number("select count(*) from full_attempts").await, 700);
     assert_eq!(place.number("select sum(requests) from rollups").await, 700);
     assert_eq!(place.number("select sum(cost) from rollups").await, 700 * 4_500);
     drop(ledger.settle(settlement(now())));
@@ -241,7 +241,7 @@ async fn a_database_that_fails_midway_takes_all_or_nothing_and_recovers_by_itsel
     ledger.settle(settlement(now())).await.unwrap();
     ledger.flush().await;
     // The request's row is written by then, as on a disk that fills up within a transaction.
-    let full = "create trigger full before insert on attempts begin select 1 from no_such_table; end";
+    let full = "create trigger full before insert on rollups begin select 1 from no_such_table; end";
     place.db.write().execute(full).await.unwrap();
     let ack = ledger.settle(settlement(now()));
     while ledger.healthy() {
@@ -278,11 +278,11 @@ async fn a_deleted_database_is_noticed_and_taken_up_again_when_it_is_back() {
 async fn an_unfit_row_harms_no_other() {
     let place = Place::new().await;
     let ledger = place.durable().await;
-    let refuse = "create trigger unfit before insert on requests when new.project = 'unfit' \
+    let refuse = "create trigger unfit before insert on requests when new.user_id = 'unfit' \
                   begin select raise(abort, 'unfit'); end";
     place.db.write().execute(refuse).await.unwrap();
     let (mut unfit, twice) = (settlement(now()), settlement(now()));
-    unfit.request.project = "unfit".into();
+    unfit.request.user = Some("unfit".into());
     let acks = [settlement(now()), twice.clone(), unfit, twice, settlement(now())].map(|one| ledger.settle(one));
     let answers = futures_util::future::join_all(acks).await;
     assert_eq!(answers, [Ok(()), Ok(()), Err(Unavailable), Ok(()), Ok(())]);
@@ -347,9 +347,18 @@ async fn retention_deletes_whole_hours_and_nothing_younger() {
     }
     ledger.flush().await;
     assert_eq!(prune(&place.db, Timestamp(base.0 + 5)).await.unwrap(), 3);
-    assert_eq!(place.number("select count(*) from requests").await, 2);
-    assert_eq!(place.number("select count(*) from attempts").await, 2);
-    assert_eq!(place.number("select sum(requests) from rollups").await, 2);
+    assert_eq!(place.number("select count(*) from full_requests").await, 2);
+    assert_eq!(place.number("select count(*) from full_attempts").await, 2);
+    assert_eq!(place.number("select sum(requests) from full_rollups").await, 2);
+    let later = Timestamp(base.0 + HOUR);
+    ledger.settle(settlement(later)).await.unwrap();
+    ledger.flush().await;
+    assert_eq!(prune(&place.db, later).await.unwrap(), 2);
+    for sql in
+        ["select count(*) from full_requests", "select count(*) from full_attempts", "select count(*) from kinds"]
+    {
+        assert_eq!(place.number(sql).await, 1, "{sql}");
+    }
     ledger.close().await.unwrap();
 }
 

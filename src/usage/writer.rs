@@ -6,9 +6,10 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, Sqlite, SqliteConnection, Type};
 
+use super::kinds::Kind;
 use super::rollup::{Cell, Rollups};
 use super::rows::{AttemptRow, CacheState, RequestRow, Settlement, Status};
-use super::statements::{Packet, Statements, packets};
+use super::statements::{Packet, Rows, Statements, packets};
 use super::store;
 use crate::chat::Usage;
 use crate::db::Db;
@@ -55,14 +56,14 @@ impl Writer {
     /// Where the database cannot be read.
     pub(super) async fn open(db: &Db, patience: Duration) -> Result<Self, sqlx::Error> {
         let mut connection = store::connect_writer(db, patience).await?;
-        let next = store::next_rollup(&mut connection).await?;
+        let (next, next_kind) = store::next_numbers(&mut connection).await?;
         let skew = store::skew(&mut connection).await?;
         Ok(Self {
             db: db.clone(),
             patience,
             connection: Some(connection),
             file: file_number(db).map_err(sqlx::Error::Io)?,
-            rollups: Rollups::new(next),
+            rollups: Rollups::new(next, next_kind),
             statements: Statements::default(),
             words: Words::new(),
             skew,
@@ -104,13 +105,14 @@ impl Writer {
 
     async fn try_write(&mut self, batch: &[&Settlement], amendments: &[Amendment]) -> Result<(), sqlx::Error> {
         let mut connection = self.connected().await?;
-        let touched = self.add_up(batch, amendments);
+        let added = self.add_up(batch, amendments);
         let skew = batch.iter().map(|settlement| skew_of(&settlement.request)).max().unwrap_or(0).max(self.skew);
-        let result = self.write_rows(&mut connection, (batch, amendments, &touched, skew)).await;
+        let result = self.write_rows(&mut connection, (batch, amendments, &added, skew)).await;
         self.connection = Some(connection);
         result?;
+        self.rollups.kinds().written();
         self.skew = skew;
-        self.pages += 3 + batch.len() / 6;
+        self.pages += 3 + batch.len() / 12;
         Ok(())
     }
 
@@ -122,51 +124,75 @@ impl Writer {
             return Ok(connection);
         }
         let mut connection = store::connect_writer(&self.db, self.patience).await?;
-        let next = store::next_rollup(&mut connection).await?;
-        self.rollups.number_from(next);
+        let (next, next_kind) = store::next_numbers(&mut connection).await?;
+        self.rollups.number_from(next, next_kind);
         self.file = file;
         Ok(connection)
     }
 
-    /// Adds the batch to the hourly sums; gives the places of the cells that changed.
-    fn add_up(&mut self, batch: &[&Settlement], amendments: &[Amendment]) -> Vec<usize> {
-        if let Some(first) = batch.first() {
-            self.rollups.make_room(&first.request);
+    /// Adds the batch to the hourly sums.
+    fn add_up(&mut self, batch: &[&Settlement], amendments: &[Amendment]) -> Added {
+        let rows = batch.iter().map(|one| &one.request).chain(amendments.iter().map(|one| &one.request));
+        if let Some(last) = rows.map(|row| row.started_at).max() {
+            self.rollups.make_room(last.hour().0);
         }
-        let mut touched: Vec<_> = batch.iter().map(|settlement| self.rollups.add(&settlement.request)).collect();
+        let (kinds, mut cells): (Vec<_>, Vec<_>) = batch.iter().map(|one| self.rollups.add(one)).unzip();
         let costs =
             amendments.iter().map(|one| self.rollups.add_cost(&one.request, one.attempt.cost.unwrap_or_default()));
-        touched.extend(costs);
-        touched.sort_unstable();
-        touched.dedup();
-        touched
+        cells.extend(costs);
+        cells.sort_unstable();
+        cells.dedup();
+        Added { kinds, cells }
     }
 
     async fn write_rows(
         &mut self,
         connection: &mut SqliteConnection,
-        (batch, amendments, touched, skew): (&[&Settlement], &[Amendment], &[usize], i64),
+        (batch, amendments, added, skew): (&[&Settlement], &[Amendment], &Added, i64),
     ) -> Result<(), sqlx::Error> {
-        let attempts: Vec<_> =
-            batch.iter().flat_map(|one| one.attempts.iter().map(|row| (one.request.id, row))).collect();
-        let mut packets = packets(batch.len(), attempts.len(), touched.len());
+        let apart = batch.iter().filter(|one| one.only_attempt().is_none());
+        let attempts: Vec<_> = apart.flat_map(|one| one.attempts.iter().map(|row| (one.request.id, row))).collect();
+        let hour = self.rollups.hour();
+        let new_kinds = self.rollups.kinds().unwritten().len();
+        let mut packets = packets(Rows {
+            kinds: new_kinds,
+            requests: batch.len(),
+            attempts: attempts.len(),
+            cells: added.cells.len(),
+        });
         let bodies = batch.iter().any(|settlement| settlement.bodies.is_some());
         if bodies || skew > self.skew || !amendments.is_empty() {
             packets[0].first = false;
             connection.execute("begin immediate").await?;
             store::write_rare(connection, batch, amendments, skew).await?;
         }
-        let (mut requests, mut rows, mut cells) = (batch, &attempts[..], touched);
+        let (mut requests, mut kinds) = (batch, &added.kinds[..]);
+        let (mut rows, mut cells) = (&attempts[..], &added.cells[..]);
+        let mut written = 0;
         for packet in packets {
             let mut values = Values::with_room(packet);
-            take(&mut requests, packet.requests).iter().for_each(|one| self.words.request(&one.request, &mut values));
+            let new = &self.rollups.kinds().unwritten()[written..written + packet.kinds];
+            new.iter().for_each(|(number, kind)| self.words.kind((*number, hour), kind, &mut values));
+            written += packet.kinds;
+            let numbers = take(&mut kinds, packet.requests);
+            for (one, kind) in take(&mut requests, packet.requests).iter().zip(numbers) {
+                values.request(one, *kind);
+            }
             take(&mut rows, packet.attempts).iter().for_each(|(id, row)| self.words.attempt(*id, row, &mut values));
-            take(&mut cells, packet.cells).iter().for_each(|at| self.words.cell(self.rollups.cell(*at), &mut values));
+            take(&mut cells, packet.cells).iter().for_each(|at| values.cell(self.rollups.cell(*at)));
             let text = AssertSqlSafe(self.statements.text(packet));
             sqlx::query_with(text, values.finish()?).execute(&mut *connection).await?;
         }
         Ok(())
     }
+}
+
+/// What a batch changed in the hourly sums.
+struct Added {
+    /// The number of each request's kind.
+    kinds: Vec<i64>,
+    /// The places of the cells that changed.
+    cells: Vec<usize>,
 }
 
 fn file_number(db: &Db) -> std::io::Result<u64> {
@@ -221,34 +247,24 @@ impl Words {
         }
     }
 
-    fn request(&self, row: &RequestRow, values: &mut Values) {
-        values.add(id_text(row.id));
-        values.add(row.started_at.0);
-        values.add(row.project.clone());
-        values.add(row.key_id.clone());
-        values.add(row.user.clone());
-        values.add(row.session.clone());
-        values.add(tags_text(&row.tags));
-        values.add(row.endpoint.clone());
-        values.add(row.requested_model.clone());
-        values.add(row.provider.clone());
-        values.add(row.model.clone());
-        values.add(row.route.clone());
-        values.add(row.prompt.clone());
-        values.add(row.version.map(i64::from));
-        values.add(i64::from(row.stream));
-        values.add(self.statuses[row.status.index()].clone());
-        values.add((row.http_status != 0).then_some(i64::from(row.http_status)));
-        values.add(row.error_code.clone());
-        values.add(self.caches[row.cache.index()].clone());
-        values.usage(row.usage.as_ref());
-        values.add(row.cost.map(|cost| cost.0));
-        values.add(i64::from(row.unpriced));
-        values.add(row.saved.0);
-        values.add((row.status != Status::Unknown).then(|| number(row.latency_us)));
-        values.add(row.first_token_us.map(number));
-        values.add(row.overhead_us.map(number));
-        values.add(row.trace.clone());
+    fn kind(&self, (number, hour): (i64, i64), kind: &Kind, values: &mut Values) {
+        values.add(number);
+        values.add(hour);
+        for text in [&kind.project, &kind.key_id, &kind.endpoint, &kind.requested_model] {
+            values.add(text.clone());
+        }
+        for text in [&kind.provider, &kind.model, &kind.route, &kind.prompt] {
+            values.add(text.clone());
+        }
+        values.add(kind.version.map(i64::from));
+        values.add(i64::from(kind.stream));
+        values.add(self.statuses[kind.status.index()].clone());
+        values.add((kind.http_status != 0).then_some(i64::from(kind.http_status)));
+        values.add(kind.error_code.clone());
+        values.add(self.caches[kind.cache.index()].clone());
+        values.add(i64::from(kind.estimated));
+        values.add(i64::from(kind.unpriced));
+        values.add(kind.rate.clone());
     }
 
     fn attempt(&self, id: RequestId, row: &AttemptRow, values: &mut Values) {
@@ -263,35 +279,11 @@ impl Words {
         values.add(row.started_at.0);
         values.add((row.status != Status::Unknown).then(|| number(row.latency_us)));
         values.add(row.first_token_us.map(number));
-        values.usage(row.usage.as_ref());
+        values.tokens(row.usage.as_ref());
+        values.add(i64::from(row.usage.is_some_and(|usage| usage.estimated)));
         values.add(row.cost.map(|cost| cost.0));
         values.add(row.rate.clone());
         values.add(row.reserved.0);
-    }
-
-    fn cell(&self, cell: &Cell, values: &mut Values) {
-        let Cell { id, key, sums } = cell;
-        values.add(*id);
-        values.add(key.hour);
-        values.add(key.project.clone());
-        values.add(key.key_id.clone());
-        for text in [&key.user, &key.provider, &key.model, &key.route, &key.prompt] {
-            values.add(text.clone());
-        }
-        values.add(key.version.map(i64::from));
-        values.add(self.statuses[key.status.index()].clone());
-        values.add(key.error_code.clone());
-        values.add(self.caches[key.cache.index()].clone());
-        let Nanos(cost) = sums.cost;
-        let Nanos(saved) = sums.saved;
-        [sums.requests, sums.priced, sums.unpriced].into_iter().chain(sums.tokens).for_each(|count| values.add(count));
-        values.add(cost);
-        values.add(saved);
-        for histogram in [&sums.latency, &sums.first_token, &sums.overhead] {
-            let mut bytes = Vec::new();
-            histogram.write(&mut bytes);
-            values.add(bytes);
-        }
     }
 }
 
@@ -305,7 +297,7 @@ struct Values {
 impl Values {
     fn with_room(packet: Packet) -> Self {
         let mut values = Self::default();
-        values.arguments.reserve(packet.requests * 32 + packet.attempts * 20 + packet.cells * 26, 0);
+        values.arguments.reserve(packet.parameters(), 0);
         values
     }
 
@@ -315,13 +307,52 @@ impl Values {
         }
     }
 
-    fn usage(&mut self, usage: Option<&Usage>) {
+    fn request(&mut self, settlement: &Settlement, kind: i64) {
+        let row = &settlement.request;
+        self.add(id_text(row.id));
+        self.add(kind);
+        self.add(row.started_at.0);
+        self.add(row.user.clone());
+        self.add(row.session.clone());
+        self.add(tags_text(&row.tags));
+        self.tokens(row.usage.as_ref());
+        self.add(row.cost.map(|cost| cost.0));
+        self.add(row.saved.0);
+        self.add((row.status != Status::Unknown).then(|| number(row.latency_us)));
+        self.add(row.first_token_us.map(number));
+        self.add(row.overhead_us.map(number));
+        self.add(row.trace.clone());
+        let attempt = settlement.only_attempt();
+        self.add(attempt.map(|attempt| attempt.started_at.0));
+        self.add(attempt.map(|attempt| number(attempt.latency_us)));
+        self.add(attempt.and_then(|attempt| attempt.first_token_us).map(number));
+        self.add(attempt.map(|attempt| attempt.reserved.0));
+    }
+
+    fn cell(&mut self, cell: &Cell) {
+        let Cell { id, group, sums } = cell;
+        self.add(*id);
+        self.add(group.hour);
+        self.add(group.kind);
+        self.add(group.user.clone());
+        let Nanos(cost) = sums.cost;
+        let Nanos(saved) = sums.saved;
+        [sums.requests, sums.priced, sums.unpriced].into_iter().chain(sums.tokens).for_each(|count| self.add(count));
+        self.add(cost);
+        self.add(saved);
+        for histogram in [&sums.latency, &sums.first_token, &sums.overhead] {
+            let mut bytes = Vec::new();
+            histogram.write(&mut bytes);
+            self.add(bytes);
+        }
+    }
+
+    fn tokens(&mut self, usage: Option<&Usage>) {
         self.add(usage.map(|usage| number(usage.input)));
         self.add(usage.map(|usage| number(usage.cached_input)));
         self.add(usage.map(|usage| number(usage.cache_write)));
         self.add(usage.map(|usage| number(usage.output)));
         self.add(usage.map(|usage| number(usage.reasoning)));
-        self.add(i64::from(usage.is_some_and(|usage| usage.estimated)));
     }
 
     fn finish(self) -> Result<SqliteArguments, sqlx::Error> {
@@ -339,6 +370,9 @@ fn id_text(id: RequestId) -> Arc<str> {
 
 /// Tags as a JSON object; a name given twice keeps its last value.
 fn tags_text(tags: &[(Arc<str>, Arc<str>)]) -> Option<String> {
+    if tags.is_empty() {
+        return None;
+    }
     let object: serde_json::Map<_, _> = tags.iter().map(|(name, value)| (name.to_string(), (**value).into())).collect();
-    (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string())
+    Some(serde_json::Value::Object(object).to_string())
 }

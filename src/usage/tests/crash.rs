@@ -43,10 +43,14 @@ async fn what_was_cut_off_is_charged_exactly_once() {
     for _ in 0..3 {
         let ledger = place.ledger().await;
         assert_eq!(place.number("select count(*) from requests").await, 3);
-        assert_eq!(place.number("select count(*) from attempts").await, 5);
-        assert_eq!(place.number("select count(*) from attempts where status = 'unknown' and cost = 9000").await, 3);
+        assert_eq!(place.number("select count(*) from full_attempts").await, 5);
+        assert_eq!(
+            place.number("select count(*) from full_attempts where status = 'unknown' and cost = 9000").await,
+            3
+        );
         assert_eq!(place.number("select sum(cost) from requests").await, 2 * 4_500 + 3 * 9_000);
         assert_eq!(place.number("select sum(cost) from rollups").await, 2 * 4_500 + 3 * 9_000);
+        assert_eq!(place.number("select sum(cost) from full_attempts").await, 2 * 4_500 + 3 * 9_000);
         assert_eq!(place.number("select sum(requests) from rollups").await, 3);
         place = kill(place, ledger).await;
     }
@@ -142,7 +146,7 @@ async fn check(place: &Place, all: &[Settlement], lines: usize) {
             ("select sum(requests) from rollups", rows),
             ("select sum(cost) from rollups", cost),
             ("select sum(cost) from requests", cost),
-            ("select sum(cost) from attempts", cost),
+            ("select sum(cost) from full_attempts", cost),
         ] {
             assert_eq!(place.number(sql).await, sum, "{sql} after {lines} lines");
         }
@@ -155,11 +159,11 @@ async fn check(place: &Place, all: &[Settlement], lines: usize) {
 async fn a_settlement_that_does_not_fit_is_kept_until_it_does_and_stops_no_start() {
     let place = Place::new().await;
     let ledger = place.ledger().await;
-    let refuse = "create trigger unfit before insert on requests when new.project = 'unfit' \
+    let refuse = "create trigger unfit before insert on requests when new.user_id = 'unfit' \
                   begin select raise(abort, 'unfit'); end";
     place.db.write().execute(refuse).await.unwrap();
     let mut unfit = settlement(now());
-    unfit.request.project = "unfit".into();
+    unfit.request.user = Some("unfit".into());
     ledger.settle(settlement(now())).await.unwrap();
     ledger.settle(unfit).await.unwrap();
     ledger.close().await.unwrap_err();
