@@ -232,7 +232,7 @@ impl Attempts<'_> {
         loop {
             match decoder.event() {
                 Ok(Some(event)) if event.data().is_some() => {
-                    return match early_error(&event) {
+                    return match early_error(&event, &answer) {
                         Some(failure) => Err(failure),
                         None => Ok(Answered::Stream { answer: Box::new(answer), decoder, first: event }),
                     };
@@ -249,13 +249,13 @@ impl Attempts<'_> {
 }
 
 /// An error that stands where the first chunk should: nothing went down yet, so another try may do better.
-fn early_error(event: &Event) -> Option<Failure> {
+fn early_error(event: &Event, answer: &Answer) -> Option<Failure> {
     let data = event.data()?;
     memchr::memmem::find(&data, b"\"error\"")?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
     let error = fields.get("error").filter(|error| !error.is_null())?;
     let message = error.get("message").and_then(|message| message.as_str()).unwrap_or("it sent an error");
-    Some(Failure::Server { status: 200, message: message.chars().take(500).collect() })
+    Some(Failure::Server { status: 200, message: answer.scrubbed(message) })
 }
 
 fn fault_of(failure: &Failure) -> Option<Fault> {

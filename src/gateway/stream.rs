@@ -159,7 +159,7 @@ impl Relay {
             Chunk::Pass(bytes) => self.ready.push_back(bytes),
             Chunk::Drop => {}
             Chunk::Done(bytes) => return Some(Ending::Done(bytes)),
-            Chunk::Failed(data) => return Some(Ending::Failed(told(&data))),
+            Chunk::Failed(data) => return Some(Ending::Failed(told(&data, self.answer.as_deref()))),
         }
         self.keep(event);
         self.meter.estimate_output(self.listener.estimated_output());
@@ -236,8 +236,8 @@ fn torn() -> Failure {
 }
 
 /// The failure that a provider reports in the middle of a stream.
-fn told(data: &[u8]) -> Failure {
+fn told(data: &[u8], answer: Option<&Answer>) -> Failure {
     let fields: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
     let message = fields.pointer("/error/message").and_then(|message| message.as_str()).unwrap_or("it sent an error");
-    Failure::Server { status: 200, message: message.chars().take(500).collect() }
+    Failure::Server { status: 200, message: answer.map(|answer| answer.scrubbed(message)).unwrap_or_default() }
 }

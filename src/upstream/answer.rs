@@ -1,5 +1,6 @@
 //! An answer as it arrives: pieces of its body, each within its limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -7,7 +8,9 @@ use futures_util::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::failure::scrubbed;
 use super::{Failure, Phase, simulated};
+use crate::types::Secret;
 
 /// The most bytes that one answer may have; an endless one is cut there.
 const MAX_ANSWER: usize = 256 << 20;
@@ -21,6 +24,7 @@ pub struct Answer {
     pub(super) phase: Phase,
     pub(super) read: usize,
     pub(super) is_stream: bool,
+    pub(super) secrets: Arc<[Secret]>,
     pub(super) _place: OwnedSemaphorePermit,
 }
 
@@ -34,6 +38,13 @@ impl Answer {
     #[must_use]
     pub fn is_stream(&self) -> bool {
         self.is_stream
+    }
+
+    /// What the provider says of an error, without its keys and at a bearable length.
+    #[must_use]
+    pub fn scrubbed(&self, message: &str) -> String {
+        let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
+        scrubbed(message.to_owned(), &secrets).chars().take(500).collect()
     }
 
     /// The next piece; `None` at a clean end.

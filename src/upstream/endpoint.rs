@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::answer::{Answer, Body, reason};
 use super::failure::{read_refusal, read_retry_after};
 use super::{Failure, Kind, Phase, Provider, simulated};
+use crate::types::Secret;
 
 /// The most bytes of an error's answer that are read.
 const MAX_REFUSAL: usize = 64 << 10;
@@ -37,6 +38,7 @@ pub struct Endpoint {
     client: Client,
     urls: HashMap<&'static str, Url>,
     keys: Vec<Key>,
+    secrets: Arc<[Secret]>,
     turn: AtomicUsize,
     places: Arc<Semaphore>,
 }
@@ -77,7 +79,8 @@ impl Endpoint {
         let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
         let keys = secrets.into_iter().map(Key::new).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
-        Ok(Self { provider, client, urls, keys, turn: AtomicUsize::new(0), places })
+        let secrets = provider.api_keys.clone().into();
+        Ok(Self { provider, client, urls, keys, secrets, turn: AtomicUsize::new(0), places })
     }
 
     /// The provider's configuration.
@@ -151,7 +154,17 @@ impl Endpoint {
     fn answer(&self, body: Body, limits: Limits, place: OwnedSemaphorePermit) -> Answer {
         let Limits { first, deadline, phase } = limits;
         let idle = self.provider.timeouts.idle;
-        Answer { body, idle, first, deadline, phase, read: 0, is_stream: false, _place: place }
+        Answer {
+            body,
+            idle,
+            first,
+            deadline,
+            phase,
+            read: 0,
+            is_stream: false,
+            secrets: self.secrets.clone(),
+            _place: place,
+        }
     }
 
     /// The next key in turn that was not refused; any key where all were.
@@ -166,7 +179,7 @@ impl Endpoint {
 
     async fn refusal(&self, status: StatusCode, headers: &HeaderMap, answer: &mut Answer, key: usize) -> Failure {
         let body = answer.whole(MAX_REFUSAL).await.unwrap_or_default();
-        let secrets: Vec<&str> = self.provider.api_keys.iter().map(crate::types::Secret::expose).collect();
+        let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
         let error = read_refusal(status.as_u16(), &body, &secrets);
         match status.as_u16() {
             429 => {

@@ -157,14 +157,15 @@ pub(super) fn read_refusal(status: u16, body: &[u8], secrets: &[&str]) -> Error 
         _ => Code::InvalidRequest,
     };
     Error {
-        param: text(error.get("param")),
+        param: text(error.get("param")).map(|param| scrubbed(param, secrets)),
         status: Some(status),
         upstream_code: if is_too_long { None } else { upstream_code.map(|code| scrubbed(code, secrets)) },
         ..Error::new(code, message)
     }
 }
 
-fn scrubbed(text: String, secrets: &[&str]) -> String {
+/// `text` without any of `secrets`.
+pub(super) fn scrubbed(text: String, secrets: &[&str]) -> String {
     secrets.iter().filter(|secret| secret.len() >= 4).fold(text, |text, secret| text.replace(secret, "[removed]"))
 }
 
