@@ -18,6 +18,7 @@ const PREFIX: &str = "prompt/";
 pub struct Named {
     name: PromptName,
     selector: Selector,
+    param: &'static str,
 }
 
 impl Named {
@@ -37,7 +38,8 @@ impl Named {
             Some((name, selector)) => (name, selector.parse().map_err(|error| no_prompt(&error, "model"))?),
             None => (reference, Selector::Default),
         };
-        Ok(Self { name: PromptName::from_str(name).map_err(|error| no_prompt(&error, "model"))?, selector })
+        let name = PromptName::from_str(name).map_err(|error| no_prompt(&error, "model"))?;
+        Ok(Self { name, selector, param: "model" })
     }
 
     fn of(prompt: &PromptRef, reference: Option<&str>) -> Result<Self, Error> {
@@ -58,7 +60,7 @@ impl Named {
                 format!("`model` names the prompt {} and `prompt.id` names {id}", named.name),
             )),
             (Some(named), _) => Ok(Self { selector: selector.unwrap_or(named.selector), ..named }),
-            (None, Some(name)) => Ok(Self { name, selector: selector.unwrap_or(Selector::Default) }),
+            (None, Some(name)) => Ok(Self { name, selector: selector.unwrap_or(Selector::Default), param: "prompt" }),
             (None, None) => Err(Error::field("prompt.id", "`prompt.id` is missing")),
         }
     }
@@ -83,7 +85,7 @@ pub fn apply(
     request: &ChatRequest,
     now: Timestamp,
 ) -> Result<(ChatRequest, Applied), Error> {
-    let version = prompts.resolve(&named.name, &named.selector)?;
+    let version = prompts.resolve(&named.name, &named.selector).map_err(|error| Error::from(error).at(named.param))?;
     let none = serde_json::Map::new();
     let variables = request.prompt.as_ref().map_or(&none, |prompt| &prompt.variables);
     let messages = version.render(variables)?;
