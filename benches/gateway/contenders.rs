@@ -339,7 +339,9 @@ async fn virtual_key(contender: &mut Contender) -> Result<String> {
             }
             Ok(reply) => return Err(format!("{}: {}", reply.status, String::from_utf8_lossy(&told)).into()),
             Err(error) if Instant::now() > deadline => return Err(error),
-            Err(error) if contender.process.as_mut().is_some_and(|process| !process.runs()) => return Err(error),
+            Err(_) if contender.process.as_mut().is_some_and(|process| !process.runs()) => {
+                return Err("it ended".into());
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }

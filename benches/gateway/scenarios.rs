@@ -32,8 +32,9 @@ enum Load {
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "whole1", asked: Asked::Whole, calls: 5_000, load: Load::Closed(1) },
     Scenario { name: "whole64", asked: Asked::Whole, calls: 40_000, load: Load::Closed(64) },
+    Scenario { name: "stream1", asked: Asked::Stream, calls: 500, load: Load::Closed(1) },
     Scenario { name: "stream16", asked: Asked::Stream, calls: 2_000, load: Load::Closed(16) },
-    Scenario { name: "paced4", asked: Asked::Paced, calls: 100, load: Load::Closed(4) },
+    Scenario { name: "paced16", asked: Asked::Paced, calls: 480, load: Load::Closed(16) },
     Scenario { name: "cached64", asked: Asked::Cached, calls: 40_000, load: Load::Closed(64) },
     Scenario { name: "open2000", asked: Asked::Whole, calls: 20_000, load: Load::Open(2_000) },
 ];
