@@ -166,8 +166,18 @@ impl Report {
             ("added at p50, concurrency 1 (µs)", "whole1", "p50_us", "direct"),
             ("added at p50, 2,000 a second, open loop (µs)", "open2000", "p50_us", "direct"),
             ("added at p99, 2,000 a second, open loop (µs)", "open2000", "p99_us", "direct"),
-            ("time to first byte of a stream over nginx's, p50 (µs)", "stream16", "first_p50_us", "nginx"),
-            ("time to first byte of a paced stream over nginx's, p50 (µs)", "paced16", "first_p50_us", "nginx"),
+            (
+                "time to first byte of a stream over nginx's, p50, concurrency 1 (µs)",
+                "stream1",
+                "first_p50_us",
+                "nginx",
+            ),
+            (
+                "time to first byte of a paced stream over nginx's, p50, concurrency 16 (µs)",
+                "paced16",
+                "first_p50_us",
+                "nginx",
+            ),
             ("delay of a paced chunk over nginx's, p99 (µs)", "paced16", "delay_p99_us", "nginx"),
         ] {
             let Some(base) = self.row(scenario, base).and_then(|row| row.get(figure)) else { continue };
