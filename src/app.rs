@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::cache::Cache;
 use crate::config::{self, Config, Durability, OnDisconnect, Problem};
 use crate::db::{self, Db};
-use crate::gateway::{Gateway, Live, Parts};
+use crate::gateway::{Gateway, KnownPrices, Live, Parts};
 use crate::keys::{self, Keys, Limits};
 use crate::prompts::{self, Registry};
 use crate::routing::Health;
@@ -248,6 +248,7 @@ fn live(config: &Config) -> Result<Live, Error> {
         prices,
         store_bodies: config.ledger.store_bodies,
         drains: config.client.on_disconnect == OnDisconnect::Drain,
+        known_prices: KnownPrices::default(),
     })
 }
 
