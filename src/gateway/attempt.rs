@@ -8,7 +8,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::meter::{Ended, Meter};
 use super::plan::Work;
-use super::price::Pricing;
 use super::{Api, Live, Parts};
 use crate::chat::{Code, Error, Usage};
 use crate::routing::{Fault, Plan, Target, backoff};
@@ -87,6 +86,9 @@ impl Attempts<'_> {
         let mut last = None;
         for (place, target) in self.plan.targets.iter().enumerate() {
             let Some(endpoint) = self.live.endpoints.get(&target.provider) else { continue };
+            if self.plan.local_only && !endpoint.provider().local {
+                continue;
+            }
             if !self.parts.health.enter(target, now()) {
                 continue;
             }
@@ -175,7 +177,7 @@ impl Attempts<'_> {
         endpoint: &Endpoint,
         meter: &mut Meter,
     ) -> Result<Result<Answered, Failure>, Error> {
-        let pricing = Pricing::of(&self.live.prices, endpoint.provider(), target);
+        let pricing = self.live.pricing(endpoint.provider(), target);
         meter.attempt_begins(target, pricing, self.work.reserve())?;
         let call = Call { path: self.work.api.path(), body: self.work.body_for(target), deadline: self.deadline };
         let answered = async {
@@ -187,7 +189,7 @@ impl Attempts<'_> {
         let outcome = tokio::select! {
             biased;
             outcome = answered => outcome,
-            () = closing => return Err(Error::new(Code::Overloaded, "the gateway is shutting down")),
+            () = closing => Err(Failure::Closing),
         };
         if let Err(failure) = &outcome {
             self.note_failure(failure, meter);

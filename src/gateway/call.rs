@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::attempt::{Answered, Attempts, Served};
 use super::meter::{Ended, Meter};
@@ -17,6 +20,9 @@ use crate::usage::Status;
 use crate::wire::openai_chat::{self, ChatRequest};
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 
+/// How many pieces a call in a task of its own may be ahead of its caller.
+const PIECES_AHEAD: usize = 16;
+
 /// A call whose work and plan stand.
 pub(super) struct Planned {
     pub(super) parts: Arc<Parts>,
@@ -29,27 +35,60 @@ pub(super) struct Planned {
 
 impl Gateway {
     /// Serves one request of a caller whose key is good. Dropping the future cancels the call, which is still accounted.
-    pub async fn call(&self, ask: Ask) -> Reply {
+    pub async fn call(&self, mut ask: Ask) -> Reply {
         let parts = self.parts().clone();
         let live = self.live();
         let mut head = Head::new(ask.id, 200);
         let mut meter = Meter::begin(parts.clone(), &ask);
-        match prepare(&parts, &live, &ask, &mut head, &mut meter) {
+        match prepare(&parts, &live, &mut ask, &mut head, &mut meter) {
             Ok((work, plan)) => {
+                let drains = live.drains;
                 let planned = Planned { parts, live, ask, work, plan, head };
-                Box::pin(shared::serve(planned, meter)).await
+                if drains { outlive(planned, meter).await } else { Box::pin(shared::serve(planned, meter)).await }
             }
             Err(error) => refuse(head, meter, error).await,
         }
     }
 }
 
+/// Serves in a task of its own that ends only with the answer: a caller that hangs up does not cut it short.
+async fn outlive(planned: Planned, meter: Meter) -> Reply {
+    let (tasks, head) = (planned.parts.tasks.clone(), planned.head.clone());
+    let pumps = tasks.clone();
+    let served =
+        tasks.spawn(async move {
+            let mut reply = shared::serve(planned, meter).await;
+            if let Body::Stream(mut events) = reply.body {
+                let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+                pumps.spawn(async move {
+                    while let Some(Ok(piece)) = events.next().await {
+                        // Nobody listens any more: the answer is read to its end all the same.
+                        let _heard = sender.send(piece).await;
+                    }
+                });
+                let pieces = stream::unfold(receiver, |mut pieces| async move {
+                    pieces.recv().await.map(|piece| (Ok(piece), pieces))
+                });
+                reply.body = Body::Stream(Box::pin(pieces));
+            }
+            reply
+        });
+    served.await.unwrap_or_else(|_| error_reply(head, &Error::new(Code::Internal, "the call ended unexpectedly")))
+}
+
 /// Reads the request, renders its prompt, and plans whom to ask: nothing of it waits.
-fn prepare(parts: &Parts, live: &Live, ask: &Ask, head: &mut Head, meter: &mut Meter) -> Result<(Work, Plan), Error> {
+fn prepare(
+    parts: &Parts,
+    live: &Live,
+    ask: &mut Ask,
+    head: &mut Head,
+    meter: &mut Meter,
+) -> Result<(Work, Plan), Error> {
     if !parts.ledger.healthy() {
         return Err(Error::new(Code::LedgerUnavailable, "the ledger takes no rows just now, so nothing is sent"));
     }
     let (asked, work) = read(parts, ask)?;
+    ask.user = ask.user.take().or_else(|| body_user(&work));
     note_request(meter, &asked, &work, ask);
     if let Some(applied) = &work.prompt {
         head.prompt = Some((applied.version.name.clone(), applied.version.version));
@@ -82,9 +121,7 @@ fn note_request(meter: &mut Meter, asked: &str, work: &Work, ask: &Ask) {
     let Some(row) = meter.row() else { return };
     row.requested_model = asked.chars().take(256).collect::<String>().into();
     row.stream = work.stream;
-    if row.user.is_none() {
-        row.user = ask.user.clone().or_else(|| body_user(work));
-    }
+    row.user.clone_from(&ask.user);
     if let Some(applied) = &work.prompt {
         row.prompt = Some(applied.version.name.shared());
         row.version = Some(applied.version.version);
@@ -118,8 +155,13 @@ impl Planned {
         }
     }
 
+    /// When the caller's own limit passes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.ask.timeout.map(|limit| self.ask.started + limit)
+    }
+
     pub(super) fn attempts(&self) -> Attempts<'_> {
-        let deadline = self.ask.timeout.map(|limit| self.ask.started + limit);
+        let deadline = self.deadline();
         Attempts { parts: &self.parts, live: &self.live, work: &self.work, plan: &self.plan, deadline }
     }
 

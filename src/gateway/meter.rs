@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::price::Pricing;
-use super::{Ask, Parts};
+use super::{Api, Ask, Parts};
 use crate::chat::{Code, Error, Usage};
 use crate::routing::Target;
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
@@ -20,6 +20,7 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// The meter of one call.
 pub struct Meter {
     parts: Arc<Parts>,
+    api: Api,
     started: Instant,
     upstream: Duration,
     first_token: Option<Duration>,
@@ -69,13 +70,14 @@ impl Meter {
             key_id: ask.key.id.clone(),
             user: ask.user.clone(),
             session: ask.session.clone(),
-            tags: ask.tags.clone(),
-            endpoint: ask.api.name().into(),
+            tags: tags(ask),
+            endpoint: ask.api.shared_name(),
             ..RequestRow::default()
         };
         let under = parts.metrics.request_begins();
         Self {
             parts,
+            api: ask.api,
             started: ask.started,
             upstream: Duration::ZERO,
             first_token: None,
@@ -224,7 +226,7 @@ impl Meter {
             _ => Arc::from(""),
         };
         self.parts.metrics.saw_request(RequestSeen {
-            endpoint: if row.endpoint.ends_with("embeddings") { "/v1/embeddings" } else { "/v1/chat/completions" },
+            endpoint: self.api.name(),
             model,
             status: row.status.text(),
             error: row.error_code.as_deref().and_then(Code::of).map_or("", Code::text),
@@ -265,6 +267,17 @@ impl Drop for Meter {
             drop(self.parts.ledger.settle(settlement));
         }
     }
+}
+
+/// The request's tags, and those of its key that it does not set itself.
+fn tags(ask: &Ask) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut tags = ask.tags.clone();
+    for (name, value) in &ask.key.tags {
+        if !tags.iter().any(|(known, _)| **known == **name) {
+            tags.push((name.as_str().into(), value.as_str().into()));
+        }
+    }
+    tags
 }
 
 fn micros(duration: Duration) -> u64 {

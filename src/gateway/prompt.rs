@@ -18,7 +18,6 @@ const PREFIX: &str = "prompt/";
 pub struct Named {
     name: PromptName,
     selector: Selector,
-    param: &'static str,
 }
 
 impl Named {
@@ -39,7 +38,7 @@ impl Named {
             None => (reference, Selector::Default),
         };
         let name = PromptName::from_str(name).map_err(|error| no_prompt(&error, "model"))?;
-        Ok(Self { name, selector, param: "model" })
+        Ok(Self { name, selector })
     }
 
     fn of(prompt: &PromptRef, reference: Option<&str>) -> Result<Self, Error> {
@@ -60,7 +59,7 @@ impl Named {
                 format!("`model` names the prompt {} and `prompt.id` names {id}", named.name),
             )),
             (Some(named), _) => Ok(Self { selector: selector.unwrap_or(named.selector), ..named }),
-            (None, Some(name)) => Ok(Self { name, selector: selector.unwrap_or(Selector::Default), param: "prompt" }),
+            (None, Some(name)) => Ok(Self { name, selector: selector.unwrap_or(Selector::Default) }),
             (None, None) => Err(Error::field("prompt.id", "`prompt.id` is missing")),
         }
     }
@@ -85,7 +84,8 @@ pub fn apply(
     request: &ChatRequest,
     now: Timestamp,
 ) -> Result<(ChatRequest, Applied), Error> {
-    let version = prompts.resolve(&named.name, &named.selector).map_err(|error| Error::from(error).at(named.param))?;
+    let param = if request.model.starts_with(PREFIX) { "model" } else { "prompt.id" };
+    let version = prompts.resolve(&named.name, &named.selector).map_err(|error| Error::from(error).at(param))?;
     let none = serde_json::Map::new();
     let variables = request.prompt.as_ref().map_or(&none, |prompt| &prompt.variables);
     let messages = version.render(variables)?;

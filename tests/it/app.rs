@@ -83,7 +83,7 @@ pub struct TestApp {
     pub key: String,
     pub dir: TempDir,
     stop: CancellationToken,
-    server: JoinHandle<()>,
+    server: JoinHandle<std::io::Result<()>>,
 }
 
 /// All that was logged, at every level, by every test of this process.
@@ -214,7 +214,7 @@ impl TestApp {
     /// other does, nothing is under way, and no secret stands where none may.
     pub async fn close(mut self) {
         self.stop.cancel();
-        timeout(PATIENCE, &mut self.server).await.expect("the server ends").unwrap();
+        timeout(PATIENCE, &mut self.server).await.expect("the server ends").unwrap().unwrap();
         timeout(PATIENCE, self.app.close()).await.expect("the gateway closes");
         assert_eq!(self.app.metrics().in_flight(), 0, "requests are under way after the end");
         for (upstream, providers) in [(&self.up, "'up', 'hasty', 'pair', 'narrow'"), (&self.other, "'other'")] {

@@ -59,7 +59,7 @@ impl Listener {
     }
 
     fn look_inside(&mut self, event: &Event, data: Bytes) -> Chunk {
-        let Ok(object) = Object::read(data.clone()) else {
+        let Ok(object) = Object::read_answer(data.clone()) else {
             return Chunk::Pass(event.raw().clone());
         };
         if object.get("error").is_some_and(|error| error != "null") {
