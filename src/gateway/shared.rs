@@ -183,13 +183,20 @@ async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<D
             };
             let mut relay = Relay::new(planned.parts.clone(), begun, meter);
             loop {
-                tokio::select! {
-                    biased;
-                    bytes = relay.next() => match bytes {
-                        Some(bytes) => lead.push(bytes),
-                        None => break,
-                    },
-                    _ = look.tick() => if lead.followers() == 0 { return },
+                // Polled to its end: dropped while it settles, it would lose the stream's last event.
+                let bytes = {
+                    let mut next = std::pin::pin!(relay.next());
+                    loop {
+                        tokio::select! {
+                            biased;
+                            bytes = &mut next => break bytes,
+                            _ = look.tick() => if lead.followers() == 0 { return },
+                        }
+                    }
+                };
+                match bytes {
+                    Some(bytes) => lead.push(bytes),
+                    None => break,
                 }
             }
             let spent = relay.spent();
