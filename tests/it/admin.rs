@@ -88,7 +88,11 @@ async fn every_route_is_open_to_its_roles_and_to_no_other() {
                 _ => answer.status,
             };
             assert_eq!(answer.status, expected, "{role}: {method} {path}: {}", answer.text());
-            assert!(expected != answer.status || expected >= 401 || answer.status < 300, "{role}: {method} {path}: {}", answer.text());
+            assert!(
+                expected != answer.status || expected >= 401 || answer.status < 300,
+                "{role}: {method} {path}: {}",
+                answer.text()
+            );
             if role == "none" {
                 assert_eq!(answer.code(), "invalid_api_key");
             } else if expected == 403 {
@@ -187,7 +191,8 @@ async fn usage_adds_up() {
     app.up.next(crate::upstream::Script::error(500, "down"));
     app.hello("fast").await;
     let report = app.admin(Call::get("/api/v1/usage?by=model,user")).await.json();
-    let sum = |name: &str| -> u64 { report["rows"].as_array().unwrap().iter().map(|row| row[name].as_u64().unwrap()).sum() };
+    let sum =
+        |name: &str| -> u64 { report["rows"].as_array().unwrap().iter().map(|row| row[name].as_u64().unwrap()).sum() };
     assert_eq!((sum("requests"), sum("errors"), sum("input_tokens")), (13, 1, 108));
     let total = &report["total"];
     assert_eq!((&total["requests"], &total["errors"]), (&json!(13), &json!(1)));

@@ -66,7 +66,9 @@ async fn a_caller_who_hangs_up_before_the_head_closes_the_upstream() {
 async fn a_caller_who_hangs_up_is_drained_where_the_configuration_says_so() {
     let app = TestApp::with("[client]\non_disconnect = \"drain\"\n").await;
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    app.up.next(Script::sse().chunks(&crate::upstream::EVENTS[..3]).gate(&gate).chunks(&crate::upstream::EVENTS[3..]).ended());
+    app.up.next(
+        Script::sse().chunks(&crate::upstream::EVENTS[..3]).gate(&gate).chunks(&crate::upstream::EVENTS[3..]).ended(),
+    );
     let mut open = app.open(&Call::chat(&streamed(hello("fast"))).key(&app.key)).await;
     let id = open.header("x-fulcrum-request-id").unwrap().to_owned();
     open.until("Hello").await;
@@ -77,7 +79,11 @@ async fn a_caller_who_hangs_up_is_drained_where_the_configuration_says_so() {
     }
     gate.add_permits(1);
     let row = app.row(&id).await;
-    assert_eq!((&row["output_tokens"], &row["estimated"]), (&3.into(), &false.into()), "the answer is read to its end: {row:#}");
+    assert_eq!(
+        (&row["output_tokens"], &row["estimated"]),
+        (&3.into(), &false.into()),
+        "the answer is read to its end: {row:#}"
+    );
     assert!(!app.up.only().closed);
     app.close().await;
 }

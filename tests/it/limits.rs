@@ -79,7 +79,10 @@ async fn an_admin_body_has_its_own_limit() {
 async fn a_key_is_asked_for_before_the_body_is_read() {
     let app = TestApp::start().await;
     let mut socket = dial(&app).await;
-    socket.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+    socket
+        .write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+        .await
+        .unwrap();
     assert_eq!(Open::read(socket).await.unwrap().rest().await.told(), "401 invalid_api_key");
     app.close().await;
 }
@@ -174,7 +177,9 @@ async fn a_length_beside_chunks_smuggles_no_second_request() {
 #[tokio::test]
 async fn what_is_no_http_ends_the_connection() {
     let app = TestApp::start().await;
-    for bytes in [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"GET\r\n\r\n", b"\r\n\r\n\r\n\x00\x00", b"GET / HTTP/9.9\r\n\r\n"] {
+    for bytes in
+        [&b"\x16\x03\x01\x02\x00\x01\x00"[..], b"GET\r\n\r\n", b"\r\n\r\n\r\n\x00\x00", b"GET / HTTP/9.9\r\n\r\n"]
+    {
         let mut socket = dial(&app).await;
         socket.write_all(bytes).await.unwrap();
         socket.shutdown().await.unwrap();
