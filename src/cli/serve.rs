@@ -48,7 +48,7 @@ impl Serve {
         let listening =
             listening.map_err(|error| Failure::Unreachable(format!("cannot listen at {listen}: {error}")))?;
         let built = App::build(config).await;
-        let Built { app, new_admin_key } = built.map_err(not_built)?;
+        let Built { app, new_admin_key } = built.map_err(|error| not_built(&error))?;
         if let Some(key) = new_admin_key {
             note(&format!("admin key, shown this once: {}", key.expose()));
         }
@@ -63,7 +63,7 @@ impl Serve {
     }
 }
 
-fn not_built(error: app::Error) -> Failure {
+fn not_built(error: &app::Error) -> Failure {
     let message = error.to_string();
     match error {
         app::Error::Endpoint(..) | app::Error::Config(_) | app::Error::Prompts(prompts::Error::Files(_)) => {

@@ -155,6 +155,7 @@ async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<D
     match answer {
         Answered::Whole { body, usage, ended_well } => {
             meter.attempt_ends(&Ended::well(usage));
+            meter.keep_answer(&body);
             let departure =
                 Departure { target: target.clone(), attempts: meter.attempts(), cost: meter.cost(), is_stream: false };
             let spent = Spent { usage: Some(usage), cost: departure.cost };
@@ -251,6 +252,7 @@ impl Planned {
         self.head.cost = Some(Nanos(0));
         self.head.model = Some(format!("{}/{}", entry.provider, entry.model).into());
         meter.cache(CacheState::Hit, entry.cost);
+        meter.keep_answer(&entry.body);
         if let Some(row) = meter.row() {
             row.provider = Some(entry.provider.clone());
             row.model = Some(entry.model.clone());
@@ -347,6 +349,9 @@ impl Passenger {
     async fn arrive(mut self, body: Result<Bytes, Error>, spent: Spent) -> Reply {
         if let Some(meter) = &mut self.meter {
             meter.cache(CacheState::Coalesced, spent.cost);
+            if let Ok(body) = &body {
+                meter.keep_answer(body);
+            }
             let (status, http_status, code) = match &body {
                 Ok(_) => (Status::Ok, 200, None),
                 Err(error) => (Status::Error, error.status(), Some(error.code.text())),

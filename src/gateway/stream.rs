@@ -187,6 +187,11 @@ impl Relay {
         let usage = self.listener.usage().unwrap_or(estimated);
         self.meter.attempt_ends(&Ended::well(usage));
         self.spent = Spent { usage: Some(usage), cost: self.meter.cost() };
+        if self.meter.keeps_answer()
+            && let Some(whole) = self.kept.as_ref().and_then(|events| openai_chat::as_whole(events).ok())
+        {
+            self.meter.keep_answer(&whole);
+        }
         match self.meter.finish(Status::Ok, 200, None).await {
             Ok(()) => {
                 self.ended_well = self.listener.finished();
