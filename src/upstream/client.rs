@@ -26,12 +26,12 @@ pub(super) fn builder(https: bool) -> reqwest::ClientBuilder {
         .http1_max_headers(128)
 }
 
-/// A client for the command line.
+/// A client for the command line, which calls `base`.
 ///
 /// # Errors
 /// Where none can be made.
-pub fn client(connect: Duration) -> Result<Client, reqwest::Error> {
-    builder(true).connect_timeout(connect).timeout(PATIENCE).build()
+pub fn client(base: &str, connect: Duration) -> Result<Client, reqwest::Error> {
+    builder(base.starts_with("https:")).connect_timeout(connect).timeout(PATIENCE).build()
 }
 
 /// Asks another gateway; gives the status and the text of its answer.
