@@ -150,10 +150,16 @@ impl App {
         usize::try_from(self.0.config.load().server.max_body).unwrap_or(usize::MAX)
     }
 
-    /// Whether new requests are welcome.
+    /// Whether new requests are welcome: the gateway is not about to stop.
+    #[must_use]
+    pub fn is_welcoming(&self) -> bool {
+        self.0.ready.load(Ordering::Relaxed)
+    }
+
+    /// Whether new requests are welcome and can be recorded.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.ready.load(Ordering::Relaxed) && self.0.gateway.parts().ledger.healthy()
+        self.is_welcoming() && self.0.gateway.parts().ledger.healthy()
     }
 
     /// Puts a new configuration in the old one's place. Calls under way keep the one they began with.

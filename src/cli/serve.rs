@@ -54,7 +54,8 @@ impl Serve {
         let stop = CancellationToken::new();
         tokio::spawn(watch(app.clone(), path, listen, stop.clone()));
         tracing::info!("listening at http://{}", listening.address());
-        serve(app.clone(), listening, stop.clone()).await;
+        let served = serve(app.clone(), listening, stop.clone()).await;
+        served.map_err(|error| Failure::Unreachable(format!("cannot start a worker: {error}")))?;
         app.close().await;
         tracing::info!("stopped");
         Ok(())

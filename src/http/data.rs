@@ -51,6 +51,9 @@ async fn serve(app: App, api: Api, request: Request) -> Response {
 /// Checks the key, its limits and the body's size, and reads what the headers say.
 pub async fn admit(app: &App, id: RequestId, api: Api, request: Request) -> Result<(Ask, Option<Window>), Error> {
     let (started, started_at) = (Instant::now(), now());
+    if !app.is_welcoming() {
+        return Err(Error::new(Code::Overloaded, "the gateway is shutting down; ask another, or again in a moment"));
+    }
     let (parts, body) = request.into_parts();
     let key = auth::caller(app, &parts, started_at)?;
     let window = app.keys().admit(&key, started_at)?;

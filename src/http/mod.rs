@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use crate::app::App;
 
 pub use auth::Operator;
-pub use server::{Listening, serve};
+pub use server::{Listening, serve, worker_count};
 
 /// The router of everything that Fulcrum serves.
 pub fn router(app: App) -> Router {

@@ -1,6 +1,8 @@
 //! A provider ready to be called: its client, its keys in turn, and its places.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -31,10 +33,21 @@ pub struct Call {
     pub deadline: Option<Instant>,
 }
 
+thread_local! {
+    /// Which worker this thread is.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Makes this thread worker `n`: it calls through connections of its own, so that no call wakes another thread.
+pub fn work_as(n: usize) {
+    WORKER.set(n);
+}
+
 /// A provider ready to be called.
 pub struct Endpoint {
     provider: Provider,
-    client: Client,
+    /// One for each worker.
+    clients: Vec<Client>,
     urls: HashMap<&'static str, Url>,
     keys: Vec<Key>,
     turn: AtomicUsize,
@@ -66,7 +79,8 @@ impl Endpoint {
     /// # Errors
     /// Where its URL or a key cannot be used.
     pub fn new(provider: Provider) -> Result<Self, BadEndpoint> {
-        let client = client(&provider)?;
+        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let clients = (0..workers).map(|_| client(&provider)).collect::<Result<_, _>>()?;
         let mut urls = HashMap::new();
         for path in PATHS.iter().filter(|_| provider.kind != Kind::Simulated) {
             let text = format!("{}{path}", provider.base_url);
@@ -77,7 +91,7 @@ impl Endpoint {
         let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
         let keys = secrets.into_iter().map(Key::new).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
-        Ok(Self { provider, client, urls, keys, turn: AtomicUsize::new(0), places })
+        Ok(Self { provider, clients, urls, keys, turn: AtomicUsize::new(0), places })
     }
 
     /// The provider's configuration.
@@ -113,6 +127,7 @@ impl Endpoint {
 
     async fn send_http(&self, call: Call, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
         let (n, key) = self.next_key();
+        let client = &self.clients[WORKER.get() % self.clients.len()];
         let Some(url) = self.urls.get(call.path) else {
             return Err(Failure::Protocol(format!("{} is not called here", call.path)));
         };
@@ -120,7 +135,7 @@ impl Endpoint {
         request.headers_mut().clone_from(&key.headers);
         *request.body_mut() = Some(call.body.into());
         let (limit, phase) = limits.first();
-        let answer = timeout_at(limit, self.client.execute(request)).await.map_err(|_| Failure::TimedOut(phase))?;
+        let answer = timeout_at(limit, client.execute(request)).await.map_err(|_| Failure::TimedOut(phase))?;
         let response = answer.map_err(|error| transport_failure(&error))?;
         let status = response.status();
         let is_stream = is_event_stream(response.headers());
