@@ -50,7 +50,8 @@ impl Demo {
     pub async fn run(self) -> Outcome {
         start_logs("warn", LogFormat::Text);
         let named = self.listen.as_deref().map(|text| parse_listen(text, false)).transpose();
-        let named = named.map_err(|(problem, fix)| Failure::Input(format!("--listen: {problem}; {fix}")))?;
+        let bad = |problem| Failure::Input(format!("--listen: {problem}; use an address such as 127.0.0.1:8080"));
+        let named = named.map_err(|(problem, _fix)| bad(problem))?;
         let sandbox = Sandbox::open(sandbox::listen(named).await?).await?;
         let outcome = tokio::select! {
             shown = show(&sandbox, self.exit) => shown,
@@ -142,7 +143,7 @@ async fn send_all(line: &Line) -> (Tally, Duration) {
             let outcome = call.make(line).await;
             (call, outcome)
         });
-        let mut answers = stream::iter(calls).buffer_unordered(AT_ONCE);
+        let mut answers = stream::iter(calls).buffered(AT_ONCE);
         while let Some((call, outcome)) = answers.next().await {
             tally.count(&call, outcome);
             progress.one();

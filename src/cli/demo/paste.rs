@@ -13,7 +13,7 @@ curl -s {base}/v1/chat/completions {json} \
 
 # a versioned prompt with its variables; -i shows the x-fulcrum-* headers, and the second time the cache answers
 curl -si {base}/v1/chat/completions {json} \
-  -d '{{"model": "prompt/support-reply", "prompt": {{"variables": {{"product": "Kettle One", "ticket": "Where is my order?"}}}}}}'
+  -d '{{"model": "prompt/support-reply", "user": "ada", "prompt": {{"variables": {{"product": "Kettle One", "ticket": "Where is my order?"}}}}}}'
 
 # a stream
 curl -sN {base}/v1/chat/completions {json} \
@@ -45,3 +45,13 @@ api_key = "env:OPENAI_API_KEY"
 [models.mini]
 provider = "openai"
 model = "gpt-4o-mini""#;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_lines_for_a_real_provider_are_a_configuration() {
+        let text = &super::REAL[super::REAL.find("[providers").unwrap()..];
+        let env = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-of-a-test".to_owned());
+        assert!(crate::config::parse(text, "x", &env).is_ok());
+    }
+}

@@ -40,7 +40,7 @@ pub struct Sandbox {
     app: App,
     folder: TempDir,
     stop: CancellationToken,
-    server: JoinHandle<()>,
+    server: JoinHandle<std::io::Result<()>>,
 }
 
 impl Sandbox {
@@ -66,6 +66,7 @@ impl Sandbox {
         let served = self.server.await;
         self.app.close().await;
         let removed = self.folder.close();
+        let served = served.map_err(std::io::Error::from).and_then(|served| served);
         served.map_err(|error| Failure::Unreachable(format!("the gateway ended badly: {error}")))?;
         removed.map_err(|error| Failure::Unreachable(format!("the temporary folder cannot be removed: {error}")))
     }

@@ -175,7 +175,7 @@ fn mistakes() -> Vec<Call> {
     calls.extend((0..6).map(|_| Call::chat(Caller::Trial, hello("fast")).wants(Wanted::Either("rate_limit_exceeded"))));
     calls.extend((0..2).map(|_| refused(Caller::Shop, hello("simulated-faulty/down-error-503"), "upstream_error")));
     let cut = Call::chat(Caller::Shop, hello("simulated-faulty/cut-fast")).streamed().wants(Wanted::Break);
-    let hang_up = Call::chat(Caller::Shop, hello("simulated/large-long")).streamed().read(Reading::HangUp);
+    let hang_up = Call::chat(Caller::Shop, hello("essay")).streamed().read(Reading::HangUp);
     calls.extend([cut.clone(), cut, hang_up.clone(), hang_up]);
     calls
 }
