@@ -8,7 +8,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::meter::{Ended, Meter};
 use super::plan::Work;
-use super::price::Pricing;
 use super::{Api, Live, Parts};
 use crate::chat::{Code, Error, Usage};
 use crate::routing::{Fault, Plan, Target, backoff};
@@ -179,7 +178,7 @@ impl Attempts<'_> {
         endpoint: &Endpoint,
         meter: &mut Meter,
     ) -> Result<Result<Answered, Failure>, Error> {
-        let pricing = Pricing::of(&self.live.prices, endpoint.provider(), target);
+        let pricing = self.live.pricing(endpoint.provider(), target);
         meter.attempt_begins(target, pricing, self.work.reserve())?;
         let call = Call { path: self.work.api.path(), body: self.work.body_for(target), deadline: self.deadline };
         let answered = async {
@@ -191,7 +190,7 @@ impl Attempts<'_> {
         let outcome = tokio::select! {
             biased;
             outcome = answered => outcome,
-            () = closing => return Err(Error::new(Code::Overloaded, "the gateway is shutting down")),
+            () = closing => Err(Failure::Closing),
         };
         if let Err(failure) = &outcome {
             self.note_failure(failure, meter);

@@ -83,7 +83,8 @@ pub fn apply(
     request: &ChatRequest,
     now: Timestamp,
 ) -> Result<(ChatRequest, Applied), Error> {
-    let version = prompts.resolve(&named.name, &named.selector)?;
+    let param = if request.model.starts_with(PREFIX) { "model" } else { "prompt.id" };
+    let version = prompts.resolve(&named.name, &named.selector).map_err(|error| Error::from(error).at(param))?;
     let none = serde_json::Map::new();
     let variables = request.prompt.as_ref().map_or(&none, |prompt| &prompt.variables);
     let messages = version.render(variables)?;

@@ -49,10 +49,10 @@ pub struct Departure {
 
 /// Serves a planned call, from the cache where its route has one.
 pub(super) async fn serve(mut planned: Planned, mut meter: Meter) -> Reply {
-    if planned.plan.cache.mode == CacheMode::Off {
+    let directive = planned.ask.cache;
+    if planned.plan.cache.mode == CacheMode::Off && !directive.only {
         return planned.direct(meter).await;
     }
-    let directive = planned.ask.cache;
     if directive.is_bypass() {
         planned.head.cache = Some("bypass");
         meter.cache(CacheState::Bypass, None);
@@ -155,6 +155,7 @@ async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<D
     match answer {
         Answered::Whole { body, usage, ended_well } => {
             meter.attempt_ends(&Ended::well(usage));
+            meter.keep_answer(&body);
             let departure =
                 Departure { target: target.clone(), attempts: meter.attempts(), cost: meter.cost(), is_stream: false };
             let spent = Spent { usage: Some(usage), cost: departure.cost };
@@ -244,6 +245,7 @@ impl Planned {
         self.head.cost = Some(Nanos(0));
         self.head.model = Some(format!("{}/{}", entry.provider, entry.model).into());
         meter.cache(CacheState::Hit, entry.cost);
+        meter.keep_answer(&entry.body);
         if let Some(row) = meter.row() {
             row.provider = Some(entry.provider.clone());
             row.model = Some(entry.model.clone());
@@ -278,12 +280,18 @@ impl Passenger {
 
     /// Follows until the answer is there, or its stream has begun.
     async fn ride(mut self, mut follower: Follower<Departure>) -> Result<Reply, (Self, Aborted)> {
+<<<<<<< HEAD
         let departure = match self.wait_for(follower.head()).await {
+=======
+        let boarded = Instant::now();
+        let departure = match within(self.deadline, follower.head()).await {
+>>>>>>> main
             Some(Ok(departure)) => departure,
             Some(Err(aborted)) => return Err((self, aborted)),
             None => return Err((self, Aborted::Lost)),
         };
         self.note(&departure);
+        self.waited(boarded.elapsed());
         if departure.is_stream && self.stream {
             let ride = Ride {
                 listener: Listener::new(self.include_usage),
@@ -298,6 +306,7 @@ impl Passenger {
             return Ok(Reply { head: self.head, body: Body::Stream(Box::pin(events)) });
         }
         let mut all = BytesMut::new();
+        let boarded = Instant::now();
         loop {
             match self.wait_for(follower.next()).await {
                 Some(None) => break,
@@ -306,6 +315,7 @@ impl Passenger {
                 None => return Err((self, Aborted::Lost)),
             }
         }
+        self.waited(boarded.elapsed());
         let body = match departure.is_stream {
             false => Ok(all.freeze()),
             true => whole_of(all.freeze()),
@@ -313,6 +323,7 @@ impl Passenger {
         Ok(self.arrive(body, follower.spent().unwrap_or_default()).await)
     }
 
+<<<<<<< HEAD
     /// What comes before the deadline, where there is one. The wait for another's call is not Fulcrum's own work.
     async fn wait_for<T>(&mut self, coming: impl Future<Output = T>) -> Option<T> {
         let began = Instant::now();
@@ -324,6 +335,13 @@ impl Passenger {
             meter.waited(began.elapsed());
         }
         come
+=======
+    /// Waiting for another's call is not Fulcrum's own work.
+    fn waited(&mut self, wait: Duration) {
+        if let Some(meter) = &mut self.meter {
+            meter.waited(wait);
+        }
+>>>>>>> main
     }
 
     fn note(&mut self, departure: &Departure) {
@@ -342,11 +360,14 @@ impl Passenger {
     async fn arrive(mut self, body: Result<Bytes, Error>, spent: Spent) -> Reply {
         if let Some(meter) = &mut self.meter {
             meter.cache(CacheState::Coalesced, spent.cost);
-            let (status, code) = match &body {
-                Ok(_) => (Status::Ok, None),
-                Err(error) => (Status::Error, Some(error.code.text())),
+            if let Ok(body) = &body {
+                meter.keep_answer(body);
+            }
+            let (status, http_status, code) = match &body {
+                Ok(_) => (Status::Ok, 200, None),
+                Err(error) => (Status::Error, error.status(), Some(error.code.text())),
             };
-            if let Err(error) = meter.finish(status, 200, code).await {
+            if let Err(error) = meter.finish(status, http_status, code).await {
                 return error_reply(self.head, &error);
             }
         }
@@ -399,7 +420,11 @@ impl Ride {
                         return Some(bytes);
                     }
                 }
+<<<<<<< HEAD
                 Ok(None) => match self.follow().await {
+=======
+                Ok(None) => match self.wait().await {
+>>>>>>> main
                     Some(Ok(chunk)) => self.decoder.push(chunk),
                     Some(Err(aborted)) => return Some(self.fail(&error_of(&aborted)).await),
                     None => return Some(self.fail(&error_of(&Aborted::Lost)).await),
@@ -410,6 +435,7 @@ impl Ride {
         None
     }
 
+<<<<<<< HEAD
     /// What the running call brings next. The wait for it is not Fulcrum's own work.
     async fn follow(&mut self) -> Option<Result<Bytes, Aborted>> {
         let began = Instant::now();
@@ -418,6 +444,15 @@ impl Ride {
             meter.waited(began.elapsed());
         }
         come
+=======
+    async fn wait(&mut self) -> Option<Result<Bytes, Aborted>> {
+        let boarded = Instant::now();
+        let next = self.follower.next().await;
+        if let Some(meter) = &mut self.meter {
+            meter.waited(boarded.elapsed());
+        }
+        next
+>>>>>>> main
     }
 
     async fn take(&mut self, event: &Event) -> Option<Bytes> {

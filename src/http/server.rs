@@ -72,8 +72,9 @@ pub async fn serve(app: App, listening: Listening, stop: CancellationToken) -> s
     let mut workers = Vec::new();
     for n in 0..worker_count() {
         let (visitors, waiting) = mpsc::channel(WAITING);
-        let worker = Worker { app: app.clone(), stop: stop.clone(), _done: done.clone() };
-        thread::Builder::new().name(format!("fulcrum-{n}")).spawn(move || worker.work(n, waiting))?;
+        let worker = Worker { app: app.clone(), stop: stop.clone() };
+        let done = done.clone();
+        thread::Builder::new().name(format!("fulcrum-{n}")).spawn(move || worker.work(n, waiting, done))?;
         workers.push(visitors);
     }
     drop(done);
@@ -115,20 +116,20 @@ fn prepared(stream: TcpStream) -> std::io::Result<std::net::TcpStream> {
 struct Worker {
     app: App,
     stop: CancellationToken,
-    _done: mpsc::Sender<()>,
 }
 
 impl Worker {
     /// The life of a worker's thread.
-    fn work(self, n: usize, waiting: mpsc::Receiver<Visitor>) {
+    fn work(self, n: usize, waiting: mpsc::Receiver<Visitor>, done: mpsc::Sender<()>) {
         upstream::work_as(n);
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(self.serve(waiting)),
+            Ok(runtime) => runtime.block_on(self.serve(waiting, done)),
             Err(error) => tracing::error!(%error, "a worker cannot start"),
         }
     }
 
-    async fn serve(&self, mut waiting: mpsc::Receiver<Visitor>) {
+    /// Serves until it is told to stop and every worker's calls have ended: `done` is let go when its own have.
+    async fn serve(&self, mut waiting: mpsc::Receiver<Visitor>, done: mpsc::Sender<()>) {
         let config = self.app.config();
         let graceful = GracefulShutdown::new();
         let server = Server { builder: builder(config.server.header_timeout), router: router(self.app.clone()) };
@@ -141,11 +142,15 @@ impl Worker {
                 () = self.stop.cancelled() => break,
             }
         }
-        self.wind_down(&server, graceful, waiting).await;
+        self.wind_down(&server, graceful, &mut waiting).await;
+        drop(done);
+        while let Some(visitor) = waiting.recv().await {
+            server.connection(visitor, None);
+        }
     }
 
     /// Lets running requests end; who still comes is told that the gateway is not ready.
-    async fn wind_down(&self, server: &Server, graceful: GracefulShutdown, mut waiting: mpsc::Receiver<Visitor>) {
+    async fn wind_down(&self, server: &Server, graceful: GracefulShutdown, waiting: &mut mpsc::Receiver<Visitor>) {
         self.app.stop_welcoming();
         let grace = self.app.config().server.shutdown_grace;
         let mut ending = std::pin::pin!(graceful.shutdown());

@@ -28,7 +28,7 @@ pub struct BadAnswer(pub String);
 /// # Errors
 /// Where the body is no chat completion.
 pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
-    let object = Object::read(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
+    let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
     let Some(choices) = object.get("choices") else {
         return Err(BadAnswer("it has no `choices`".to_owned()));
     };

@@ -20,6 +20,8 @@ pub enum Check {
     Object,
     /// A list that is not empty.
     List,
+    /// A list.
+    AnyList,
     /// A text, or a list that is not empty.
     TextOrList,
     /// A text that is not empty, or an object.
@@ -59,6 +61,7 @@ impl Check {
             Self::Integer(range) => json.parse().is_ok_and(|number: i64| range.contains(&number)),
             Self::Object => json.starts_with('{'),
             Self::List => list(),
+            Self::AnyList => json.starts_with('['),
             Self::TextOrList => text() || list(),
             Self::TextOrObject => text() || json.starts_with('{'),
         }
@@ -73,6 +76,7 @@ impl Check {
             Self::Integer(range) => format!("a whole number from {} to {}", range.start(), range.end()),
             Self::Object => "an object".to_owned(),
             Self::List => "a list that is not empty".to_owned(),
+            Self::AnyList => "a list".to_owned(),
             Self::TextOrList => "a text or a list, not empty".to_owned(),
             Self::TextOrObject => "a text or an object".to_owned(),
         }

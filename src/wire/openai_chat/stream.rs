@@ -49,7 +49,7 @@ impl Listener {
         }
         self.chunks += 1;
         self.content_bytes += content_bytes(&data);
-        self.finished |= memmem::find(&data, b"\"finish_reason\":\"").is_some();
+        self.finished |= text_after(&data, b"\"finish_reason\"").is_some();
         let has_usage = memmem::find(&data, b"\"usage\"").is_some();
         if has_usage || memmem::find(&data, b"\"error\"").is_some() {
             return self.look_inside(event, data);
@@ -58,7 +58,7 @@ impl Listener {
     }
 
     fn look_inside(&mut self, event: &Event, data: Bytes) -> Chunk {
-        let Ok(object) = Object::read(data.clone()) else {
+        let Ok(object) = Object::read_answer(data.clone()) else {
             return Chunk::Pass(event.raw().clone());
         };
         if object.get("error").is_some_and(|error| error != "null") {
@@ -105,9 +105,13 @@ impl Listener {
 
 /// The length of the first `content` text of a chunk, without parsing it.
 fn content_bytes(data: &[u8]) -> usize {
-    const KEY: &[u8] = b"\"content\":\"";
-    let Some(start) = memmem::find(data, KEY).map(|at| at + KEY.len()) else { return 0 };
-    memchr::memchr(b'"', &data[start..]).unwrap_or(0)
+    text_after(data, b"\"content\"").and_then(|text| memchr::memchr(b'"', text)).unwrap_or(0)
+}
+
+/// What follows the opening quote of the text that `name` has as its value, with or without spaces around the colon.
+fn text_after<'a>(data: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = data[memmem::find(data, name)? + name.len()..].trim_ascii_start();
+    rest.strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")
 }
 
 #[cfg(test)]
