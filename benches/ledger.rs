@@ -8,17 +8,26 @@ use std::sync::Arc;
 use fulcrum::chat::Usage;
 use fulcrum::db::Db;
 use fulcrum::types::{Nanos, RequestId, now};
-use fulcrum::usage::{Ack, AttemptRow, CacheState, Intent, Ledger, Options, PriceBook, RequestRow, Settlement, Status};
+use fulcrum::usage::{
+    Ack, AttemptRow, CacheState, Intent, Ledger, Options, PriceBook, RequestRow, Settlement, Status, Unavailable,
+};
+use tokio::runtime::Runtime;
+
+/// The gateway's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The kernel counts CPU time of a process in hundredths of a second.
 const TICK_US: f64 = 10_000.0;
 
-fn main() -> Result<(), Box<dyn Error>> {
+type Failed = Box<dyn Error + Send + Sync>;
+
+fn main() -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     println!("{:>8} {:>10} {:>14} {:>14}", "at once", "rows", "us CPU/row", "with intent");
     for (at_once, rows) in [(1usize, 20_000usize), (4, 40_000), (16, 100_000), (64, 200_000)] {
-        let plain = runtime.block_on(measure(at_once, rows, false))?;
-        let intents = runtime.block_on(measure(at_once, rows, true))?;
+        let plain = measure(&runtime, at_once, rows, false)?;
+        let intents = measure(&runtime, at_once, rows, true)?;
         println!("{at_once:>8} {rows:>10} {plain:>14.1} {intents:>14.1}");
     }
     let price = price_us()?;
@@ -26,36 +35,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn measure(at_once: usize, rows: usize, intents: bool) -> Result<f64, Box<dyn Error>> {
+fn measure(runtime: &Runtime, at_once: usize, rows: usize, intents: bool) -> Result<f64, Failed> {
     let folder = tempfile::tempdir()?;
-    let db = Db::open(&format!("sqlite://{}/f.db", folder.path().display()), false).await?;
-    let ledger = Ledger::open(&db, Options::default()).await?;
-    let words = Words::new();
+    let url = format!("sqlite://{}/f.db", folder.path().display());
+    let db = runtime.block_on(Db::open(&url, false))?;
+    let ledger = runtime.block_on(Ledger::open(&db, Options::default()))?;
+    let words = Arc::new(Words::new());
     // The first batches prepare the statements.
-    for _ in 0..50 {
-        settle(&ledger, &words, at_once, intents).await?;
-    }
+    let run = |rows| runtime.block_on(runtime.spawn(settle(ledger.clone(), words.clone(), (at_once, rows, intents))));
+    run(50 * at_once)??;
     let before = cpu_us()?;
-    for _ in 0..rows / at_once {
-        settle(&ledger, &words, at_once, intents).await?;
-    }
+    run(rows)??;
     let spent = cpu_us()? - before;
-    ledger.close().await?;
-    db.close().await;
+    runtime.block_on(ledger.close())?;
+    runtime.block_on(db.close());
     Ok(spent / rows as f64)
 }
 
-async fn settle(ledger: &Ledger, words: &Words, count: usize, intents: bool) -> Result<(), Box<dyn Error>> {
-    let mut acks: Vec<Ack> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let settlement = words.settlement();
-        if intents {
-            ledger.intend(&Intent { request: &settlement.request, attempt: &settlement.attempts[0] })?;
+/// Settles as a busy gateway does: some at once, on a thread of the runtime, and the next when all are committed.
+async fn settle(ledger: Ledger, words: Arc<Words>, how: (usize, usize, bool)) -> Result<(), Unavailable> {
+    let (at_once, rows, intents) = how;
+    for _ in 0..rows / at_once {
+        let mut acks: Vec<Ack> = Vec::with_capacity(at_once);
+        for _ in 0..at_once {
+            let settlement = words.settlement();
+            if intents {
+                ledger.intend(&Intent { request: &settlement.request, attempt: &settlement.attempts[0] })?;
+            }
+            acks.push(ledger.settle(settlement));
         }
-        acks.push(ledger.settle(settlement));
-    }
-    for ack in acks {
-        ack.await?;
+        for ack in acks {
+            ack.await?;
+        }
     }
     Ok(())
 }
@@ -129,7 +140,7 @@ impl Words {
     }
 }
 
-fn price_us() -> Result<f64, Box<dyn Error>> {
+fn price_us() -> Result<f64, Failed> {
     const TIMES: u32 = 1_000_000;
     let book = PriceBook::builtin();
     let usage = Usage { input: 400, output: 90, ..Usage::default() };
@@ -143,7 +154,7 @@ fn price_us() -> Result<f64, Box<dyn Error>> {
 }
 
 /// User and system time of this process so far.
-fn cpu_us() -> Result<f64, Box<dyn Error>> {
+fn cpu_us() -> Result<f64, Failed> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let fields: Vec<&str> = after_name.split_whitespace().collect();

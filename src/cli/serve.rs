@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::client::{configuration, file};
 use super::output::note;
 use super::{Failure, Outcome};
-use crate::app::{App, Built};
+use crate::app::{self, App, Built};
 use crate::config::parse_listen;
 use crate::http::{Listening, serve};
+use crate::prompts;
 use crate::telemetry::start_logs;
 
 /// How often other processes' changes and the configuration's file are looked at.
@@ -47,17 +48,28 @@ impl Serve {
         let listening =
             listening.map_err(|error| Failure::Unreachable(format!("cannot listen at {listen}: {error}")))?;
         let built = App::build(config).await;
-        let Built { app, new_admin_key } = built.map_err(|error| Failure::Input(error.to_string()))?;
+        let Built { app, new_admin_key } = built.map_err(|error| not_built(&error))?;
         if let Some(key) = new_admin_key {
             note(&format!("admin key, shown this once: {}", key.expose()));
         }
         let stop = CancellationToken::new();
         tokio::spawn(watch(app.clone(), path, listen, stop.clone()));
         tracing::info!("listening at http://{}", listening.address());
-        serve(app.clone(), listening, stop.clone()).await;
+        let served = serve(app.clone(), listening, stop.clone()).await;
+        served.map_err(|error| Failure::Unreachable(format!("cannot start a worker: {error}")))?;
         app.close().await;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+fn not_built(error: &app::Error) -> Failure {
+    let message = error.to_string();
+    match error {
+        app::Error::Endpoint(..) | app::Error::Config(_) | app::Error::Prompts(prompts::Error::Files(_)) => {
+            Failure::Input(message)
+        }
+        _ => Failure::Unreachable(message),
     }
 }
 
@@ -108,6 +120,14 @@ async fn reload(app: &App, path: Option<&PathBuf>, listen: SocketAddr) {
         }
     };
     config.server.listen = listen;
+    let old = app.config();
+    if (&old.server, &old.database, &old.ledger, &old.cache, &old.telemetry)
+        != (&config.server, &config.database, &config.ledger, &config.cache, &config.telemetry)
+    {
+        tracing::warn!(
+            "changes of [server], [database], [ledger], [cache] and [telemetry] take a restart, but for max_body, shutdown_grace and store_bodies"
+        );
+    }
     match app.reload(config).await {
         Ok(()) => tracing::info!("the configuration was reloaded"),
         Err(error) => tracing::error!(%error, "the new configuration is not used; the old one stays"),

@@ -1,6 +1,6 @@
 //! What the data plane asks for, before its dialect is read.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +28,14 @@ impl Api {
             Self::Chat => "/v1/chat/completions",
             Self::Embeddings => "/v1/embeddings",
         }
+    }
+
+    /// The route's name as rows share it.
+    #[must_use]
+    pub fn shared_name(self) -> Arc<str> {
+        static NAMES: LazyLock<[Arc<str>; 2]> =
+            LazyLock::new(|| [Api::Chat, Api::Embeddings].map(|api| api.name().into()));
+        NAMES[self as usize].clone()
     }
 
     /// The same route below a provider's base URL.

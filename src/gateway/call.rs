@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::attempt::{Answered, Attempts, Served};
 use super::meter::{Ended, Meter};
@@ -17,6 +20,9 @@ use crate::usage::Status;
 use crate::wire::openai_chat::{self, ChatRequest};
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 
+/// How many pieces a call in a task of its own may be ahead of its caller.
+const PIECES_AHEAD: usize = 16;
+
 /// A call whose work and plan stand.
 pub(super) struct Planned {
     pub(super) parts: Arc<Parts>,
@@ -29,27 +35,60 @@ pub(super) struct Planned {
 
 impl Gateway {
     /// Serves one request of a caller whose key is good. Dropping the future cancels the call, which is still accounted.
-    pub async fn call(&self, ask: Ask) -> Reply {
+    pub async fn call(&self, mut ask: Ask) -> Reply {
         let parts = self.parts().clone();
         let live = self.live();
         let mut head = Head::new(ask.id, 200);
         let mut meter = Meter::begin(parts.clone(), &ask);
-        match prepare(&parts, &live, &ask, &mut head, &mut meter) {
+        match prepare(&parts, &live, &mut ask, &mut head, &mut meter) {
             Ok((work, plan)) => {
+                let drains = live.drains;
                 let planned = Planned { parts, live, ask, work, plan, head };
-                Box::pin(shared::serve(planned, meter)).await
+                if drains { outlive(planned, meter).await } else { Box::pin(shared::serve(planned, meter)).await }
             }
             Err(error) => refuse(head, meter, error).await,
         }
     }
 }
 
+/// Serves in a task of its own that ends only with the answer: a caller that hangs up does not cut it short.
+async fn outlive(planned: Planned, meter: Meter) -> Reply {
+    let (tasks, head) = (planned.parts.tasks.clone(), planned.head.clone());
+    let pumps = tasks.clone();
+    let served =
+        tasks.spawn(async move {
+            let mut reply = shared::serve(planned, meter).await;
+            if let Body::Stream(mut events) = reply.body {
+                let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+                pumps.spawn(async move {
+                    while let Some(Ok(piece)) = events.next().await {
+                        // Nobody listens any more: the answer is read to its end all the same.
+                        let _heard = sender.send(piece).await;
+                    }
+                });
+                let pieces = stream::unfold(receiver, |mut pieces| async move {
+                    pieces.recv().await.map(|piece| (Ok(piece), pieces))
+                });
+                reply.body = Body::Stream(Box::pin(pieces));
+            }
+            reply
+        });
+    served.await.unwrap_or_else(|_| error_reply(head, &Error::new(Code::Internal, "the call ended unexpectedly")))
+}
+
 /// Reads the request, renders its prompt, and plans whom to ask: nothing of it waits.
-fn prepare(parts: &Parts, live: &Live, ask: &Ask, head: &mut Head, meter: &mut Meter) -> Result<(Work, Plan), Error> {
+fn prepare(
+    parts: &Parts,
+    live: &Live,
+    ask: &mut Ask,
+    head: &mut Head,
+    meter: &mut Meter,
+) -> Result<(Work, Plan), Error> {
     if !parts.ledger.healthy() {
         return Err(Error::new(Code::LedgerUnavailable, "the ledger takes no rows just now, so nothing is sent"));
     }
     let (asked, work) = read(parts, ask)?;
+    ask.user = ask.user.take().or_else(|| body_user(&work));
     note_request(meter, &asked, &work, ask);
     if let Some(applied) = &work.prompt {
         head.prompt = Some((applied.version.name.clone(), applied.version.version));
@@ -57,6 +96,10 @@ fn prepare(parts: &Parts, live: &Live, ask: &Ask, head: &mut Head, meter: &mut M
     check_key(ask, &asked, &work)?;
     let plan = plan(&live.routes, &parts.health, ask, &work, now())?;
     head.route.clone_from(&plan.route);
+    let store = plan.store_bodies.unwrap_or(live.store_bodies);
+    if store != StoreBodies::None {
+        meter.keep_request(work.object.bytes().clone(), store == StoreBodies::Full);
+    }
     if let Some(row) = meter.row() {
         row.route.clone_from(&plan.route);
         row.trace = Some(plan.trace().into());
@@ -82,16 +125,15 @@ fn note_request(meter: &mut Meter, asked: &str, work: &Work, ask: &Ask) {
     let Some(row) = meter.row() else { return };
     row.requested_model = asked.chars().take(256).collect::<String>().into();
     row.stream = work.stream;
-    if row.user.is_none() {
-        row.user = ask.user.clone().or_else(|| body_user(work));
-    }
+    row.user.clone_from(&ask.user);
     if let Some(applied) = &work.prompt {
         row.prompt = Some(applied.version.name.shared());
         row.version = Some(applied.version.version);
     }
 }
 
-fn body_user(work: &Work) -> Option<Arc<str>> {
+/// The body's own `user`.
+pub(super) fn body_user(work: &Work) -> Option<Arc<str>> {
     let user: String = serde_json::from_str(work.object.get("user")?).ok()?;
     Some(user.chars().take(256).collect::<String>().into())
 }
@@ -118,8 +160,13 @@ impl Planned {
         }
     }
 
+    /// When the caller's own limit passes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.ask.timeout.map(|limit| self.ask.started + limit)
+    }
+
     pub(super) fn attempts(&self) -> Attempts<'_> {
-        let deadline = self.ask.timeout.map(|limit| self.ask.started + limit);
+        let deadline = self.deadline();
         Attempts { parts: &self.parts, live: &self.live, work: &self.work, plan: &self.plan, deadline }
     }
 
@@ -134,7 +181,7 @@ impl Planned {
                     decoder,
                     first,
                     keep_usage: self.work.include_usage,
-                    keep_events: false,
+                    keep_events: meter.keeps_answer(),
                     input_tokens: self.work.input_tokens(),
                 };
                 let relay = Relay::new(self.parts.clone(), begun, meter);
@@ -142,7 +189,7 @@ impl Planned {
             }
         };
         meter.attempt_ends(&Ended::well(usage));
-        self.keep_bodies(&mut meter, &body);
+        meter.keep_answer(&body);
         self.head.cost = meter.cost();
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return refuse(self.head, meter, error).await;
@@ -158,15 +205,6 @@ impl Planned {
         match openai_chat::as_stream(&body, self.work.include_usage) {
             Ok(events) => Reply { head: self.head, body: Body::Events(events) },
             Err(error) => error_reply(self.head, &Error::new(Code::UpstreamProtocol, error.to_string())),
-        }
-    }
-
-    fn keep_bodies(&self, meter: &mut Meter, answer: &Bytes) {
-        let store = self.plan.store_bodies.unwrap_or(self.live.store_bodies);
-        match store {
-            StoreBodies::None => {}
-            StoreBodies::Prompts => meter.keep(self.work.object.bytes().clone(), Bytes::new()),
-            StoreBodies::Full => meter.keep(self.work.object.bytes().clone(), answer.clone()),
         }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::price::Pricing;
-use super::{Ask, Parts};
+use super::{Api, Ask, Parts};
 use crate::chat::{Code, Error, Usage};
 use crate::routing::Target;
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
@@ -20,6 +20,7 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// The meter of one call.
 pub struct Meter {
     parts: Arc<Parts>,
+    api: Api,
     started: Instant,
     upstream: Duration,
     first_token: Option<Duration>,
@@ -27,6 +28,7 @@ pub struct Meter {
     attempts: Vec<AttemptRow>,
     open: Option<OpenAttempt>,
     bodies: Option<Bodies>,
+    keeps_answer: bool,
     _under: Under,
 }
 
@@ -69,13 +71,14 @@ impl Meter {
             key_id: ask.key.id.clone(),
             user: ask.user.clone(),
             session: ask.session.clone(),
-            tags: ask.tags.clone(),
-            endpoint: ask.api.name().into(),
+            tags: tags(ask),
+            endpoint: ask.api.shared_name(),
             ..RequestRow::default()
         };
         let under = parts.metrics.request_begins();
         Self {
             parts,
+            api: ask.api,
             started: ask.started,
             upstream: Duration::ZERO,
             first_token: None,
@@ -83,6 +86,7 @@ impl Meter {
             attempts: Vec::new(),
             open: None,
             bodies: None,
+            keeps_answer: false,
             _under: under,
         }
     }
@@ -92,9 +96,22 @@ impl Meter {
         self.row.as_deref_mut()
     }
 
-    /// Keeps the call's text with its row.
-    pub fn keep(&mut self, request: Bytes, response: Bytes) {
-        self.bodies = Some(Bodies { request, response });
+    /// Keeps what was asked with the row; the answer as well where `answer` says so.
+    pub fn keep_request(&mut self, request: Bytes, answer: bool) {
+        self.bodies = Some(Bodies { request, response: Bytes::new() });
+        self.keeps_answer = answer;
+    }
+
+    /// Whether the answer is kept with the row.
+    pub fn keeps_answer(&self) -> bool {
+        self.keeps_answer
+    }
+
+    /// Keeps the answer with the row, where it is to be kept.
+    pub fn keep_answer(&mut self, answer: &Bytes) {
+        if let Some(bodies) = self.bodies.as_mut().filter(|_| self.keeps_answer) {
+            bodies.response = answer.clone();
+        }
     }
 
     /// Notes an attempt before it is made, so that it has a row whatever happens.
@@ -174,7 +191,7 @@ impl Meter {
         self.attempts.push(row);
     }
 
-    /// Notes a wait between attempts: it is not Fulcrum's own work.
+    /// Notes a wait between attempts, or for another's call: it is not Fulcrum's own work.
     pub fn waited(&mut self, wait: Duration) {
         self.upstream += wait;
     }
@@ -224,7 +241,7 @@ impl Meter {
             _ => Arc::from(""),
         };
         self.parts.metrics.saw_request(RequestSeen {
-            endpoint: if row.endpoint.ends_with("embeddings") { "/v1/embeddings" } else { "/v1/chat/completions" },
+            endpoint: self.api.name(),
             model,
             status: row.status.text(),
             error: row.error_code.as_deref().and_then(Code::of).map_or("", Code::text),
@@ -265,6 +282,17 @@ impl Drop for Meter {
             drop(self.parts.ledger.settle(settlement));
         }
     }
+}
+
+/// The request's tags, and those of its key that it does not set itself.
+fn tags(ask: &Ask) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut tags = ask.tags.clone();
+    for (name, value) in &ask.key.tags {
+        if !tags.iter().any(|(known, _)| **known == **name) {
+            tags.push((name.as_str().into(), value.as_str().into()));
+        }
+    }
+    tags
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -28,6 +28,7 @@ use crate::usage::{Ledger, PriceBook};
 
 pub use ask::{Api, Ask};
 pub use explain::{Explanation, ModelCard, models};
+pub use price::KnownPrices;
 pub use reply::{Body, Head, Reply};
 pub use shared::Departure;
 
@@ -48,6 +49,10 @@ pub struct Live {
     pub prices: PriceBook,
     /// Whether requests and answers are kept with their rows.
     pub store_bodies: StoreBodies,
+    /// Whether an answer is read to its end though its caller hung up.
+    pub drains: bool,
+    /// Prices of the targets called so far.
+    pub known_prices: KnownPrices,
 }
 
 /// What outlives a reload.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::attempt::{Answered, Served};
 use super::call::{Planned, error_reply, refuse};
@@ -17,6 +17,7 @@ use crate::cache::{Aborted, CacheKey, Entry, Follower, Join, Keyer, Lead, Outcom
 use crate::chat::{Code, Error};
 use crate::routing::{CacheMode, CacheScope, Target};
 use crate::types::{Nanos, now};
+use crate::upstream::{Failure, Phase};
 use crate::usage::{CacheState, Status};
 use crate::wire::openai_chat::{self, Chunk, Listener};
 use crate::wire::sse::{Decoder, Event};
@@ -48,10 +49,10 @@ pub struct Departure {
 
 /// Serves a planned call, from the cache where its route has one.
 pub(super) async fn serve(mut planned: Planned, mut meter: Meter) -> Reply {
-    if planned.plan.cache.mode == CacheMode::Off {
+    let directive = planned.ask.cache;
+    if planned.plan.cache.mode == CacheMode::Off && !directive.only {
         return planned.direct(meter).await;
     }
-    let directive = planned.ask.cache;
     if directive.is_bypass() {
         planned.head.cache = Some("bypass");
         meter.cache(CacheState::Bypass, None);
@@ -106,6 +107,9 @@ async fn coalesce(mut planned: Planned, mut meter: Meter, follower: Follower<Dep
         Ok(reply) => reply,
         Err((Passenger { head, meter: Some(mut meter), .. }, aborted)) => match aborted {
             Aborted::Failed(error) if error.code != Code::RequestTimeout => refuse(head, meter, (*error).clone()).await,
+            _ if planned.deadline().is_some_and(|limit| limit <= Instant::now()) => {
+                refuse(head, meter, Failure::TimedOut(Phase::Caller).into_error("")).await
+            }
             _ => {
                 planned.head.cache = Some("miss");
                 meter.cache(CacheState::Miss, None);
@@ -151,6 +155,7 @@ async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<D
     match answer {
         Answered::Whole { body, usage, ended_well } => {
             meter.attempt_ends(&Ended::well(usage));
+            meter.keep_answer(&body);
             let departure =
                 Departure { target: target.clone(), attempts: meter.attempts(), cost: meter.cost(), is_stream: false };
             let spent = Spent { usage: Some(usage), cost: departure.cost };
@@ -179,13 +184,20 @@ async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<D
             };
             let mut relay = Relay::new(planned.parts.clone(), begun, meter);
             loop {
-                tokio::select! {
-                    biased;
-                    bytes = relay.next() => match bytes {
-                        Some(bytes) => lead.push(bytes),
-                        None => break,
-                    },
-                    _ = look.tick() => if lead.followers() == 0 { return },
+                // Polled to its end: dropped while it settles, it would lose the stream's last event.
+                let bytes = {
+                    let mut next = std::pin::pin!(relay.next());
+                    loop {
+                        tokio::select! {
+                            biased;
+                            bytes = &mut next => break bytes,
+                            _ = look.tick() => if lead.followers() == 0 { return },
+                        }
+                    }
+                };
+                match bytes {
+                    Some(bytes) => lead.push(bytes),
+                    None => break,
                 }
             }
             let spent = relay.spent();
@@ -240,6 +252,7 @@ impl Planned {
         self.head.cost = Some(Nanos(0));
         self.head.model = Some(format!("{}/{}", entry.provider, entry.model).into());
         meter.cache(CacheState::Hit, entry.cost);
+        meter.keep_answer(&entry.body);
         if let Some(row) = meter.row() {
             row.provider = Some(entry.provider.clone());
             row.model = Some(entry.model.clone());
@@ -262,21 +275,26 @@ struct Passenger {
     stream: bool,
     include_usage: bool,
     meter: Option<Meter>,
+    deadline: Option<Instant>,
 }
 
 impl Passenger {
     fn of(planned: &Planned, meter: Option<Meter>) -> Self {
         let Planned { head, work, .. } = planned;
-        Self { head: head.clone(), stream: work.stream, include_usage: work.include_usage, meter }
+        let deadline = planned.deadline();
+        Self { head: head.clone(), stream: work.stream, include_usage: work.include_usage, meter, deadline }
     }
 
     /// Follows until the answer is there, or its stream has begun.
     async fn ride(mut self, mut follower: Follower<Departure>) -> Result<Reply, (Self, Aborted)> {
-        let departure = match follower.head().await {
-            Ok(departure) => departure,
-            Err(aborted) => return Err((self, aborted)),
+        let boarded = Instant::now();
+        let departure = match within(self.deadline, follower.head()).await {
+            Some(Ok(departure)) => departure,
+            Some(Err(aborted)) => return Err((self, aborted)),
+            None => return Err((self, Aborted::Lost)),
         };
         self.note(&departure);
+        self.waited(boarded.elapsed());
         if departure.is_stream && self.stream {
             let ride = Ride {
                 listener: Listener::new(self.include_usage),
@@ -291,17 +309,28 @@ impl Passenger {
             return Ok(Reply { head: self.head, body: Body::Stream(Box::pin(events)) });
         }
         let mut all = BytesMut::new();
-        while let Some(chunk) = follower.next().await {
-            match chunk {
-                Ok(chunk) => all.extend_from_slice(&chunk),
-                Err(aborted) => return Err((self, aborted)),
+        let boarded = Instant::now();
+        loop {
+            match within(self.deadline, follower.next()).await {
+                Some(None) => break,
+                Some(Some(Ok(chunk))) => all.extend_from_slice(&chunk),
+                Some(Some(Err(aborted))) => return Err((self, aborted)),
+                None => return Err((self, Aborted::Lost)),
             }
         }
+        self.waited(boarded.elapsed());
         let body = match departure.is_stream {
             false => Ok(all.freeze()),
             true => whole_of(all.freeze()),
         };
         Ok(self.arrive(body, follower.spent().unwrap_or_default()).await)
+    }
+
+    /// Waiting for another's call is not Fulcrum's own work.
+    fn waited(&mut self, wait: Duration) {
+        if let Some(meter) = &mut self.meter {
+            meter.waited(wait);
+        }
     }
 
     fn note(&mut self, departure: &Departure) {
@@ -320,11 +349,14 @@ impl Passenger {
     async fn arrive(mut self, body: Result<Bytes, Error>, spent: Spent) -> Reply {
         if let Some(meter) = &mut self.meter {
             meter.cache(CacheState::Coalesced, spent.cost);
-            let (status, code) = match &body {
-                Ok(_) => (Status::Ok, None),
-                Err(error) => (Status::Error, Some(error.code.text())),
+            if let Ok(body) = &body {
+                meter.keep_answer(body);
+            }
+            let (status, http_status, code) = match &body {
+                Ok(_) => (Status::Ok, 200, None),
+                Err(error) => (Status::Error, error.status(), Some(error.code.text())),
             };
-            if let Err(error) = meter.finish(status, 200, code).await {
+            if let Err(error) = meter.finish(status, http_status, code).await {
                 return error_reply(self.head, &error);
             }
         }
@@ -338,6 +370,14 @@ impl Passenger {
             Ok(body) => Reply { head: self.head, body },
             Err(error) => error_reply(self.head, &error),
         }
+    }
+}
+
+/// What comes before the deadline, where there is one.
+async fn within<T>(deadline: Option<Instant>, coming: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, coming).await.ok(),
+        None => Some(coming.await),
     }
 }
 
@@ -377,7 +417,7 @@ impl Ride {
                         return Some(bytes);
                     }
                 }
-                Ok(None) => match self.follower.next().await {
+                Ok(None) => match self.wait().await {
                     Some(Ok(chunk)) => self.decoder.push(chunk),
                     Some(Err(aborted)) => return Some(self.fail(&error_of(&aborted)).await),
                     None => return Some(self.fail(&error_of(&Aborted::Lost)).await),
@@ -386,6 +426,15 @@ impl Ride {
             }
         }
         None
+    }
+
+    async fn wait(&mut self) -> Option<Result<Bytes, Aborted>> {
+        let boarded = Instant::now();
+        let next = self.follower.next().await;
+        if let Some(meter) = &mut self.meter {
+            meter.waited(boarded.elapsed());
+        }
+        next
     }
 
     async fn take(&mut self, event: &Event) -> Option<Bytes> {

@@ -10,18 +10,19 @@ mod models;
 mod server;
 
 use axum::Router;
+use axum::middleware::{from_fn, map_response};
 use axum::routing::{get, post};
 
 use crate::app::App;
 
 pub use auth::Operator;
-pub use server::{Listening, serve};
+pub use server::{Listening, serve, worker_count};
 
 /// The router of everything that Fulcrum serves.
 pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/v1/chat/completions", post(data::chat))
-        .route("/v1/embeddings", post(data::embeddings))
+    let data =
+        Router::new().route("/v1/chat/completions", post(data::chat)).route("/v1/embeddings", post(data::embeddings));
+    let rest = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .route("/v1/explain", post(explain::explain))
@@ -29,7 +30,8 @@ pub fn router(app: App) -> Router {
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
         .nest("/api/v1", admin::routes())
-        .method_not_allowed_fallback(health::wrong_method)
         .fallback(health::nothing_here)
-        .with_state(app)
+        .layer(from_fn(error::guard))
+        .layer(map_response(error::name_request));
+    data.merge(rest).method_not_allowed_fallback(health::wrong_method).with_state(app)
 }

@@ -1,7 +1,8 @@
 //! Prometheus metrics and their names, in one table.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -88,6 +89,28 @@ pub struct Metrics {
     refused: Family<EndpointLabels, Counter>,
     in_flight: Gauge,
     connections: Gauge,
+    models: Models,
+}
+
+/// The models that have labels of their own. Callers may name any model of a provider, and every label is kept for ever.
+#[derive(Debug, Default)]
+struct Models(RwLock<HashSet<Arc<str>>>);
+
+impl Models {
+    const MOST: usize = 500;
+
+    /// The label for `model`: its own, or `other` where there are many already.
+    fn label(&self, model: Arc<str>) -> Arc<str> {
+        if self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&model) {
+            return model;
+        }
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= Self::MOST {
+            return "other".into();
+        }
+        known.insert(model.clone());
+        model
+    }
 }
 
 impl Default for Metrics {
@@ -106,6 +129,7 @@ impl Default for Metrics {
             refused: Family::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            models: Models::default(),
         };
         metrics.register();
         metrics
@@ -129,7 +153,8 @@ impl Metrics {
 
     /// Counts a request that ended.
     pub fn saw_request(&self, seen: RequestSeen) {
-        let RequestSeen { endpoint, model, status, error, cache, .. } = seen;
+        let RequestSeen { endpoint, status, error, cache, .. } = seen;
+        let model = self.models.label(seen.model);
         for (kind, tokens) in [
             ("input", seen.usage.input),
             ("cached_input", seen.usage.cached_input),
@@ -153,7 +178,8 @@ impl Metrics {
 
     /// Counts an attempt that ended.
     pub fn saw_attempt(&self, seen: AttemptSeen) {
-        let AttemptSeen { provider, model, outcome } = seen;
+        let AttemptSeen { provider, outcome, .. } = seen;
+        let model = self.models.label(seen.model);
         self.attempts.get_or_create(&AttemptLabels { provider, model, outcome }).inc();
     }
 

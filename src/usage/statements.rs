@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Numbers of rows that packets have, so that few texts are prepared and kept.
-const ROWS: [usize; 6] = [32, 16, 8, 4, 2, 1];
+const ROWS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 /// Numbers of cells that packets have.
 const CELLS: [usize; 4] = [8, 4, 2, 1];
 

@@ -552,3 +552,29 @@ fn check_percentiles(total: &Totals, rows: &[&RequestRow]) -> Result<(), TestCas
     }
     Ok(())
 }
+
+/// Handlers run on any thread, so what they await must be able to move.
+#[test]
+fn what_handlers_await_can_move_between_threads() {
+    fn moves<T: Send>(_: impl FnOnce(&'static Db) -> T) {}
+    moves(|db| Ledger::open(db, Options::default()));
+    moves(|db| async move {
+        let query = Query::parse([], now()).unwrap();
+        report(db, &query).await
+    });
+    moves(|db| async move { requests(db, &Listing::default()).await });
+    moves(|db| request(db, RequestId::new()));
+    moves(|db| prune(db, now()));
+    moves(|db| moves_with_a_loan(db.clone()));
+}
+
+async fn moves_with_a_loan(db: Db) {
+    let query = Query::parse([], now()).unwrap();
+    drop(report(&db, &query).await);
+    drop(requests(&db, &Listing::default()).await);
+    drop(request(&db, RequestId::new()).await);
+    drop(prune(&db, now()).await);
+    if let Ok(ledger) = Ledger::open(&db, Options::default()).await {
+        drop(ledger.close().await);
+    }
+}

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::DONE;
+use super::fields::text_of;
 use super::usage::read_usage;
 use crate::chat::Usage;
 use crate::wire::json::{Edits, Object};
@@ -49,7 +50,7 @@ impl Listener {
         }
         self.chunks += 1;
         self.content_bytes += content_bytes(&data);
-        self.finished |= memmem::find(&data, b"\"finish_reason\":\"").is_some();
+        self.finished |= text_of(&data, "finish_reason").is_some();
         let has_usage = memmem::find(&data, b"\"usage\"").is_some();
         if has_usage || memmem::find(&data, b"\"error\"").is_some() {
             return self.look_inside(event, data);
@@ -58,7 +59,7 @@ impl Listener {
     }
 
     fn look_inside(&mut self, event: &Event, data: Bytes) -> Chunk {
-        let Ok(object) = Object::read(data.clone()) else {
+        let Ok(object) = Object::read_answer(data.clone()) else {
             return Chunk::Pass(event.raw().clone());
         };
         if object.get("error").is_some_and(|error| error != "null") {
@@ -105,8 +106,7 @@ impl Listener {
 
 /// The length of the first `content` text of a chunk, without parsing it.
 fn content_bytes(data: &[u8]) -> usize {
-    const KEY: &[u8] = b"\"content\":\"";
-    let Some(start) = memmem::find(data, KEY).map(|at| at + KEY.len()) else { return 0 };
+    let Some(start) = text_of(data, "content") else { return 0 };
     memchr::memchr(b'"', &data[start..]).unwrap_or(0)
 }
 
