@@ -13,7 +13,14 @@ from gateway import FLAKY, REPOSITORY, Gateway
 from recorder import Recorder
 
 SERVICES = REPOSITORY / ".services"
-MODEL_SERVER = f"http://127.0.0.1:{os.environ.get('FULCRUM_MODEL_PORT', '18091')}"
+
+
+@pytest.fixture(scope="session")
+def model_address():
+    """Where scripts/services started the real model; none is no reason to skip."""
+    port = SERVICES / "model.port"
+    assert port.exists(), "the model server does not run: scripts/services install && scripts/services start"
+    return f"http://127.0.0.1:{port.read_text().strip()}"
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +29,8 @@ def recorder():
 
 
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory, recorder):
-    gateway = Gateway(tmp_path_factory.mktemp("gateway"), recorder.url, MODEL_SERVER)
+def gateway(tmp_path_factory, recorder, model_address):
+    gateway = Gateway(tmp_path_factory.mktemp("gateway"), recorder.url, model_address)
     yield gateway
     assert gateway.process.poll() is None, f"the gateway ended by itself:\n{gateway.log.read_text()[-5000:]}"
     assert gateway.stop() == 0, f"the gateway did not end well:\n{gateway.log.read_text()[-5000:]}"
@@ -70,10 +77,9 @@ def new_client(gateway):
 
 
 @pytest.fixture(scope="session")
-def model_server():
-    """The address of the real model's own server; not there means scripts/services was not started: a failure."""
-    assert httpx.get(f"{MODEL_SERVER}/health", timeout=5).json() == {"status": "ok"}
-    return MODEL_SERVER
+def model_server(model_address):
+    """The real model, known to answer."""
+    assert httpx.get(f"{model_address}/health", timeout=5).json() == {"status": "ok"}
 
 
 @pytest.fixture(scope="session")
