@@ -130,8 +130,9 @@ impl Attempts<'_> {
             match self.next(target, &failure, is_last, retries) {
                 Next::Again(wait) if self.fits(wait) => {
                     retries += 1;
+                    let began = Instant::now();
                     sleep(wait).await;
-                    meter.waited(wait);
+                    meter.waited(began.elapsed());
                 }
                 Next::Again(_) | Next::Onward | Next::GiveUp => return Ok(Err(failure)),
             }

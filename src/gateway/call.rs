@@ -132,6 +132,7 @@ fn note_request(meter: &mut Meter, asked: &str, work: &Work, ask: &Ask) {
     }
 }
 
+/// The body's own `user`.
 pub(super) fn body_user(work: &Work) -> Option<Arc<str>> {
     let user: String = serde_json::from_str(work.object.get("user")?).ok()?;
     Some(user.chars().take(256).collect::<String>().into())

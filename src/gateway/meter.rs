@@ -191,7 +191,7 @@ impl Meter {
         self.attempts.push(row);
     }
 
-    /// Notes a wait between attempts: it is not Fulcrum's own work.
+    /// Notes a wait between attempts, or for another's call: it is not Fulcrum's own work.
     pub fn waited(&mut self, wait: Duration) {
         self.upstream += wait;
     }

@@ -12,13 +12,15 @@ use super::tls;
 /// How long the command line waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A client for the command line: it follows no redirect and asks no proxy, so a key goes where it was sent.
+/// A client for the command line, which calls `base`: it follows no redirect and asks no proxy, so a key goes where it
+/// was sent.
 ///
 /// # Errors
 /// Where none can be made.
-pub fn client(connect: Duration) -> Result<Client, reqwest::Error> {
+pub fn client(base: &str, connect: Duration) -> Result<Client, reqwest::Error> {
+    let tls = if base.starts_with("https:") { tls::config() } else { tls::unused() };
     Client::builder()
-        .tls_backend_preconfigured(tls::config())
+        .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(connect)
