@@ -287,12 +287,8 @@ impl Passenger {
 
     /// Follows until the answer is there, or its stream has begun.
     async fn ride(mut self, mut follower: Follower<Departure>) -> Result<Reply, (Self, Aborted)> {
-<<<<<<< HEAD
-        let departure = match self.wait_for(follower.head()).await {
-=======
         let boarded = Instant::now();
         let departure = match within(self.deadline, follower.head()).await {
->>>>>>> main
             Some(Ok(departure)) => departure,
             Some(Err(aborted)) => return Err((self, aborted)),
             None => return Err((self, Aborted::Lost)),
@@ -315,7 +311,7 @@ impl Passenger {
         let mut all = BytesMut::new();
         let boarded = Instant::now();
         loop {
-            match self.wait_for(follower.next()).await {
+            match within(self.deadline, follower.next()).await {
                 Some(None) => break,
                 Some(Some(Ok(chunk))) => all.extend_from_slice(&chunk),
                 Some(Some(Err(aborted))) => return Err((self, aborted)),
@@ -330,25 +326,11 @@ impl Passenger {
         Ok(self.arrive(body, follower.spent().unwrap_or_default()).await)
     }
 
-<<<<<<< HEAD
-    /// What comes before the deadline, where there is one. The wait for another's call is not Fulcrum's own work.
-    async fn wait_for<T>(&mut self, coming: impl Future<Output = T>) -> Option<T> {
-        let began = Instant::now();
-        let come = match self.deadline {
-            Some(deadline) => timeout_at(deadline, coming).await.ok(),
-            None => Some(coming.await),
-        };
-        if let Some(meter) = &mut self.meter {
-            meter.waited(began.elapsed());
-        }
-        come
-=======
     /// Waiting for another's call is not Fulcrum's own work.
     fn waited(&mut self, wait: Duration) {
         if let Some(meter) = &mut self.meter {
             meter.waited(wait);
         }
->>>>>>> main
     }
 
     fn note(&mut self, departure: &Departure) {
@@ -391,6 +373,14 @@ impl Passenger {
     }
 }
 
+/// What comes before the deadline, where there is one.
+async fn within<T>(deadline: Option<Instant>, coming: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, coming).await.ok(),
+        None => Some(coming.await),
+    }
+}
+
 /// A stream's bytes as one whole answer; the stream's own error where it ended in one.
 fn whole_of(bytes: Bytes) -> Result<Bytes, Error> {
     let mut decoder = Decoder::default();
@@ -427,11 +417,7 @@ impl Ride {
                         return Some(bytes);
                     }
                 }
-<<<<<<< HEAD
-                Ok(None) => match self.follow().await {
-=======
                 Ok(None) => match self.wait().await {
->>>>>>> main
                     Some(Ok(chunk)) => self.decoder.push(chunk),
                     Some(Err(aborted)) => return Some(self.fail(&error_of(&aborted)).await),
                     None => return Some(self.fail(&error_of(&Aborted::Lost)).await),
@@ -442,16 +428,6 @@ impl Ride {
         None
     }
 
-<<<<<<< HEAD
-    /// What the running call brings next. The wait for it is not Fulcrum's own work.
-    async fn follow(&mut self) -> Option<Result<Bytes, Aborted>> {
-        let began = Instant::now();
-        let come = self.follower.next().await;
-        if let Some(meter) = &mut self.meter {
-            meter.waited(began.elapsed());
-        }
-        come
-=======
     async fn wait(&mut self) -> Option<Result<Bytes, Aborted>> {
         let boarded = Instant::now();
         let next = self.follower.next().await;
@@ -459,7 +435,6 @@ impl Ride {
             meter.waited(boarded.elapsed());
         }
         next
->>>>>>> main
     }
 
     async fn take(&mut self, event: &Event) -> Option<Bytes> {
@@ -500,7 +475,7 @@ impl Ride {
     async fn settle(&mut self, status: Status, code: Option<Code>) -> Result<(), Error> {
         // The lead settles before it pushes its last bytes, but ends the flight after: what it spent is known then.
         if status == Status::Ok {
-            while self.follow().await.is_some() {}
+            while self.follower.next().await.is_some() {}
         }
         let spent = self.follower.spent().unwrap_or_default();
         let Some(meter) = &mut self.meter else { return Ok(()) };
