@@ -79,13 +79,14 @@ impl App {
     }
 
     /// Opens what `config` describes without its ledger's writer, for commands that work beside a running gateway:
-    /// no call can be made.
+    /// no call can be made. Where none runs, the ledger takes up what a crash left first.
     ///
     /// # Errors
     /// Where a part cannot be built.
     pub async fn open(config: Config) -> Result<Built, Error> {
-        let db = Db::open(&config.database.url, config.ledger.durability == Durability::Disk).await?;
-        let ledger = Ledger::detached(&db);
+        let durable = config.ledger.durability == Durability::Disk;
+        let db = Db::open(&config.database.url, durable).await?;
+        let ledger = Ledger::beside(&db, usage::Options { durable, ..usage::Options::default() }).await;
         Self::over(config, db, ledger).await
     }
 
@@ -136,6 +137,12 @@ impl App {
     #[must_use]
     pub fn prompts(&self) -> &Registry {
         &self.0.gateway.parts().prompts
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.gateway.parts().ledger
     }
 
     /// The metrics.

@@ -1,10 +1,11 @@
-//! The writer's task: natural group commit, patience with a database that cannot be written, and checkpoints.
+//! The writer's task: group commit, patience with a database that cannot be written, and checkpoints.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::error::Unavailable;
 use super::ledger::Shared;
@@ -15,6 +16,10 @@ use crate::db::Db;
 
 /// The most settlements in one transaction.
 const MOST: usize = 512;
+/// So many settlements are worth a transaction.
+pub(super) const ENOUGH: usize = 256;
+/// How long fewer wait for others, where nobody waits for them: the journal has them.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// How often the task lets others run to see whether more comes, before it commits.
 const LOOKS: usize = 8;
 /// Pauses between tries while the database cannot be written.
@@ -32,13 +37,15 @@ type Answer = Result<(), Unavailable>;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) settlement: Settlement,
-    pub(super) done: oneshot::Sender<Answer>,
+    /// Nobody waits for what the journal has.
+    pub(super) done: Option<oneshot::Sender<Answer>>,
 }
 
 /// What the writer is told.
 #[derive(Debug)]
 pub(super) enum Message {
     Settle(Box<Job>),
+    Flush(oneshot::Sender<()>),
     Close(oneshot::Sender<Answer>),
 }
 
@@ -50,18 +57,12 @@ pub(super) async fn run(db: Db, writer: Writer, shared: Arc<Shared>, mut receive
     let mut messages = Vec::new();
     let mut failed = false;
     while receiver.recv_many(&mut messages, MOST).await > 0 {
-        gather(&mut receiver, &mut messages).await;
-        let mut closer = None;
-        let mut jobs = Vec::with_capacity(messages.len());
-        for message in messages.drain(..) {
-            match message {
-                Message::Settle(job) => jobs.push(*job),
-                Message::Close(done) => closer = Some(done),
-            }
-        }
-        failed |= commits.commit(jobs).await.is_err();
+        wait(&commits.shared, &mut receiver, &mut messages).await;
+        let told = Told::of(messages.drain(..));
+        failed |= commits.commit(told.jobs).await.is_err();
         commits.check_pages().await;
-        if let Some(done) = closer {
+        told.flushed.into_iter().for_each(tell);
+        if let Some(done) = told.closer {
             receiver.close();
             failed |= commits.drain(&mut receiver).await.is_err();
             commits.shared.journal.close();
@@ -74,19 +75,65 @@ pub(super) async fn run(db: Db, writer: Writer, shared: Arc<Shared>, mut receive
     aside.abort();
 }
 
+/// Some messages by what they ask.
+#[derive(Default)]
+struct Told {
+    jobs: Vec<Job>,
+    flushed: Vec<oneshot::Sender<()>>,
+    closer: Option<oneshot::Sender<Answer>>,
+}
+
+impl Told {
+    fn of(messages: impl ExactSizeIterator<Item = Message>) -> Self {
+        let mut told = Self { jobs: Vec::with_capacity(messages.len()), ..Self::default() };
+        for message in messages {
+            match message {
+                Message::Settle(job) => told.jobs.push(*job),
+                Message::Flush(done) => told.flushed.push(done),
+                Message::Close(done) => told.closer = Some(done),
+            }
+        }
+        told
+    }
+}
+
+fn tell(done: oneshot::Sender<()>) {
+    // Who stopped waiting has lost nothing.
+    let _unheard = done.send(());
+}
+
+/// Waits for a batch that is worth its transaction, as long as nobody waits for the commit.
+async fn wait(shared: &Shared, receiver: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
+    let until = Instant::now() + PATIENCE;
+    while !shared.urgent.swap(false, Ordering::AcqRel) && messages.len() + receiver.len() < ENOUGH {
+        // What was enough before may be written by now, so being told does not end the wait.
+        if timeout_at(until, shared.hurry.notified()).await.is_err() {
+            break;
+        }
+    }
+    fill(receiver, messages);
+    if messages.iter().any(|message| matches!(message, Message::Settle(job) if job.done.is_some())) {
+        gather(receiver, messages).await;
+    }
+}
+
 /// Lets the tasks that are ready run, as long as that brings settlements: under load batches grow, and alone nothing waits.
 async fn gather(receiver: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
     for _ in 0..LOOKS {
         let before = messages.len();
         tokio::task::yield_now().await;
-        while messages.len() < MOST
-            && let Ok(message) = receiver.try_recv()
-        {
-            messages.push(message);
-        }
+        fill(receiver, messages);
         if messages.len() == before || messages.len() >= MOST {
             return;
         }
+    }
+}
+
+fn fill(receiver: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
+    while messages.len() < MOST
+        && let Ok(message) = receiver.try_recv()
+    {
+        messages.push(message);
     }
 }
 
@@ -121,15 +168,17 @@ impl Commits {
     /// Commits what is left after the channel was closed.
     async fn drain(&mut self, receiver: &mut mpsc::Receiver<Message>) -> Answer {
         let mut result = Ok(());
-        let mut jobs = Vec::new();
+        let (mut jobs, mut flushed) = (Vec::new(), Vec::new());
         loop {
             match receiver.recv().await {
                 Some(Message::Settle(job)) => jobs.push(*job),
+                Some(Message::Flush(done)) => flushed.push(done),
                 Some(Message::Close(done)) => {
                     let _unheard = done.send(Ok(()));
                 }
                 None => {
                     let written = self.commit(jobs).await;
+                    flushed.into_iter().for_each(tell);
                     return result.and(written);
                 }
             }
@@ -189,9 +238,9 @@ impl Commits {
         if answer.is_ok() {
             self.shared.journal.settled(jobs.iter().map(|job| job.settlement.request.id));
         }
-        for job in jobs {
+        for done in jobs.into_iter().filter_map(|job| job.done) {
             // Who stopped waiting has lost nothing: the row stands.
-            let _unheard = job.done.send(answer);
+            let _unheard = done.send(answer);
         }
         answer
     }

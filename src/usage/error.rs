@@ -41,7 +41,7 @@ pub enum Error {
     #[error("the report has more than {0} rows; narrow it with from, to or a filter, or group by less")]
     TooManyRows(usize),
     /// The settlements that wait could not be written before the end.
-    #[error("settlements were left unwritten; they are charged from the intents at the next start")]
+    #[error("settlements were left unwritten; the next start takes them up from the journal")]
     Unwritten,
     /// A statement failed.
     #[error("ledger: {0}")]

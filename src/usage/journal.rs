@@ -1,31 +1,38 @@
-//! The intents: before an attempt is sent, one line about it lies in a file next to the database.
+//! The journal: before an attempt is sent, and when a request has ended, one line about it lies in a file next to the database.
 //!
-//! A line is one `write(2)`; the system keeps it when the process is killed, and no transaction stands before the dispatch.
-//! A file is deleted when all its intents are settled. What a start finds in these files was cut off.
+//! A line is one `write(2)`; the system keeps it when the process is killed, so no transaction stands before the dispatch or
+//! before an answer's end. A file is deleted when all its lines are settled in the database. What a start finds in these
+//! files, the database may not have yet.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use super::error::Unavailable;
-use super::rows::{AttemptRow, Intent, RequestRow};
-use crate::types::{Nanos, RequestId, Timestamp};
+use super::line::{self, Line};
+use super::rows::{AttemptRow, Intent, RequestRow, Settlement};
+use crate::types::RequestId;
 
 /// A file that has grown to this is followed by the next.
 const LARGEST: u64 = 1 << 20;
-/// Characters of a line's checksum.
-const SUM: usize = 16;
 
-/// The intents of a running gateway.
+thread_local! {
+    /// Where this thread makes its lines.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The journal of a running gateway.
 #[derive(Debug)]
 pub(super) struct Journal {
     database: PathBuf,
     /// Whether each line must reach the disk before its attempt is sent.
     durable: bool,
+    /// Whether the last line could not be written.
+    failing: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -34,10 +41,20 @@ struct State {
     /// The file that takes lines, where one is open.
     current: Option<Segment>,
     next: u64,
-    /// Unsettled intents by file.
+    closed: bool,
+    /// Lines by file whose requests are not in the database.
     live: HashMap<u64, usize>,
-    /// The file of each unsettled intent.
-    open: HashMap<RequestId, Vec<u64>>,
+    /// The files of each such request's lines.
+    open: HashMap<RequestId, Held>,
+}
+
+/// The files that hold a request's lines, once for each line.
+#[derive(Debug)]
+struct Held {
+    number: u64,
+    /// Lines in that file.
+    lines: usize,
+    others: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -51,26 +68,65 @@ impl Journal {
     /// A journal next to `database` whose files begin with number `next`.
     pub(super) fn new(database: &Path, next: u64, durable: bool) -> Self {
         let state = State { next, ..State::default() };
-        Self { database: database.to_owned(), durable, state: Mutex::new(state) }
+        Self { database: database.to_owned(), durable, failing: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     /// Writes an intent down.
     ///
     /// # Errors
-    /// Where the file cannot take it; the next intent then begins another file.
-    pub(super) fn write(&self, intent: &Intent<'_>) -> Result<(), Unavailable> {
-        let line = encode(intent);
-        let written =
-            self.append(intent.request.id, &line).and_then(|file| if self.durable { file.sync_data() } else { Ok(()) });
-        written.map_err(|error| {
-            tracing::error!(%error, "an intent cannot be written: {error}");
-            Unavailable
-        })
+    /// Where the file cannot take it; the next line then begins another file.
+    pub(super) fn intend(&self, intent: &Intent<'_>) -> Result<(), Unavailable> {
+        self.write(intent.request.id, |buffer| line::write_intent(buffer, intent))
     }
 
-    fn append(&self, id: RequestId, line: &[u8]) -> io::Result<Arc<File>> {
+    /// Writes a settlement down, but for its bodies.
+    ///
+    /// # Errors
+    /// Where the file cannot take it; the next line then begins another file.
+    pub(super) fn settle(&self, settlement: &Settlement) -> Result<(), Unavailable> {
+        self.write(settlement.request.id, |buffer| line::write_settlement(buffer, settlement))
+    }
+
+    /// Whether lines can be written; where the last could not, tries with an empty one.
+    pub(super) fn is_writable(&self) -> bool {
+        !self.failing.load(Ordering::Relaxed) || self.told(self.append(None, b"\n")).is_ok()
+    }
+
+    fn write(&self, id: RequestId, make: impl FnOnce(&mut Vec<u8>)) -> Result<(), Unavailable> {
+        // The line is made before the lock is taken.
+        let mut buffer = BUFFER.take();
+        make(&mut buffer);
+        let written = self.append(Some(id), &buffer);
+        BUFFER.set(buffer);
+        let safe = written.and_then(|file| if self.durable { file.sync_data() } else { Ok(()) });
+        self.told(safe)
+    }
+
+    /// Notes whether a line was written, and says so where that is news.
+    fn told<T>(&self, written: io::Result<T>) -> Result<(), Unavailable> {
+        let before = self.failing.load(Ordering::Relaxed);
+        match written {
+            Ok(_) if !before => Ok(()),
+            Ok(_) => {
+                self.failing.store(false, Ordering::Relaxed);
+                tracing::info!("the ledger's journal can be written again");
+                Ok(())
+            }
+            Err(error) => {
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    tracing::error!(%error, "the ledger's journal cannot be written: {error}; no call goes out until it can");
+                }
+                Err(Unavailable)
+            }
+        }
+    }
+
+    fn append(&self, id: Option<RequestId>, line: &[u8]) -> io::Result<Arc<File>> {
         let mut state = self.lock();
         let state = &mut *state;
+        if state.closed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         if state.current.as_ref().is_some_and(|segment| segment.size >= LARGEST) {
             self.retire(state);
         }
@@ -92,8 +148,11 @@ impl Journal {
             return Err(written.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into()));
         }
         segment.size += line.len() as u64;
-        *state.live.entry(segment.number).or_default() += 1;
-        state.open.entry(id).or_default().push(segment.number);
+        if let Some(id) = id {
+            *state.live.entry(segment.number).or_default() += 1;
+            let held = state.open.entry(id).or_insert(Held { number: segment.number, lines: 0, others: Vec::new() });
+            held.add(segment.number);
+        }
         Ok(segment.file.clone())
     }
 
@@ -101,21 +160,29 @@ impl Journal {
     pub(super) fn settled(&self, ids: impl Iterator<Item = RequestId>) {
         let mut state = self.lock();
         let state = &mut *state;
-        for number in ids.filter_map(|id| state.open.remove(&id)).flatten() {
-            let Some(live) = state.live.get_mut(&number) else { continue };
-            *live -= 1;
-            let in_use = *live > 0 || state.current.as_ref().is_some_and(|segment| segment.number == number);
-            if !in_use {
-                state.live.remove(&number);
-                remove(&segment_path(&self.database, number));
-            }
+        for id in ids {
+            let Some(held) = state.open.remove(&id) else { continue };
+            self.release(state, held.number, held.lines);
+            held.others.into_iter().for_each(|number| self.release(state, number, 1));
         }
     }
 
     /// Takes no more lines, and deletes the last file if nobody waits for it.
     pub(super) fn close(&self) {
         let mut state = self.lock();
+        state.closed = true;
         self.retire(&mut state);
+    }
+
+    /// Counts lines of a file as settled; deletes it when all are, and it takes no more.
+    fn release(&self, state: &mut State, number: u64, lines: usize) {
+        let Some(live) = state.live.get_mut(&number) else { return };
+        *live = live.saturating_sub(lines);
+        let in_use = *live > 0 || state.current.as_ref().is_some_and(|segment| segment.number == number);
+        if !in_use {
+            state.live.remove(&number);
+            remove(&segment_path(&self.database, number));
+        }
     }
 
     fn retire(&self, state: &mut State) {
@@ -128,6 +195,16 @@ impl Journal {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn add(&mut self, number: u64) {
+        if number == self.number {
+            self.lines += 1;
+        } else {
+            self.others.push(number);
+        }
     }
 }
 
@@ -160,16 +237,32 @@ pub(super) fn segment_path(database: &Path, number: u64) -> PathBuf {
     name.into()
 }
 
-/// Reads a file's intents; the second part counts lines that are torn or damaged.
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Attempts that were about to be sent.
+    pub(super) intents: Vec<(RequestRow, AttemptRow)>,
+    /// Requests that ended.
+    pub(super) settlements: Vec<Settlement>,
+    /// How many lines are torn or damaged.
+    pub(super) damaged: usize,
+}
+
+/// Reads a file.
 ///
 /// # Errors
-/// Where the file cannot be read.
-pub(super) fn read(path: &Path) -> io::Result<(Vec<(RequestRow, AttemptRow)>, usize)> {
+/// Where it cannot be read.
+pub(super) fn read(path: &Path) -> io::Result<Found> {
     let bytes = std::fs::read(path)?;
-    let lines: Vec<_> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-    let intents: Vec<_> = lines.iter().filter_map(|line| decode(line)).collect();
-    let damaged = lines.len() - intents.len();
-    Ok((intents, damaged))
+    let mut found = Found::default();
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match line::read(line) {
+            Some(Line::Intent(request, attempt)) => found.intents.push((*request, *attempt)),
+            Some(Line::Settlement(settlement)) => found.settlements.push(*settlement),
+            None => found.damaged += 1,
+        }
+    }
+    Ok(found)
 }
 
 /// Deletes a file; that it is gone already is as well.
@@ -177,7 +270,7 @@ pub(super) fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(path = %path.display(), %error, "a settled file of intents cannot be deleted: {error}");
+        tracing::warn!(path = %path.display(), %error, "a settled file of the journal cannot be deleted: {error}");
     }
 }
 
@@ -186,107 +279,15 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().create_new(true).append(true).mode(0o600).open(path)
 }
 
-/// A line's content. Names are short because one is written before every attempt.
-#[derive(Serialize, Deserialize)]
-struct Line<T> {
-    id: String,
-    at: i64,
-    project: T,
-    key: T,
-    user: Option<T>,
-    session: Option<T>,
-    endpoint: T,
-    asked: T,
-    route: Option<T>,
-    prompt: Option<T>,
-    version: Option<u32>,
-    stream: bool,
-    n: u32,
-    provider: T,
-    model: T,
-    sent: i64,
-    reserved: i64,
-}
-
-fn encode(intent: &Intent<'_>) -> Vec<u8> {
-    let (request, attempt) = (intent.request, intent.attempt);
-    let line = Line {
-        id: request.id.to_string(),
-        at: request.started_at.0,
-        project: &*request.project,
-        key: &*request.key_id,
-        user: request.user.as_deref(),
-        session: request.session.as_deref(),
-        endpoint: &*request.endpoint,
-        asked: &*request.requested_model,
-        route: request.route.as_deref(),
-        prompt: request.prompt.as_deref(),
-        version: request.version,
-        stream: request.stream,
-        n: attempt.n,
-        provider: &*attempt.provider,
-        model: &*attempt.model,
-        sent: attempt.started_at.0,
-        reserved: attempt.reserved.0,
-    };
-    let mut bytes = Vec::with_capacity(512);
-    bytes.extend_from_slice(&[b' '; SUM + 1]);
-    // Writing plain data to memory cannot fail, and a line without its content would be told as damaged.
-    drop(serde_json::to_writer(&mut bytes, &line));
-    let sum = checksum(&bytes[SUM + 1..]);
-    bytes[..SUM].copy_from_slice(&sum);
-    bytes.push(b'\n');
-    bytes
-}
-
-fn decode(line: &[u8]) -> Option<(RequestRow, AttemptRow)> {
-    let (sum, rest) = line.split_at_checked(SUM)?;
-    let content = rest.strip_prefix(b" ")?;
-    if checksum(content) != *sum {
-        return None;
-    }
-    let line: Line<Arc<str>> = serde_json::from_slice(content).ok()?;
-    let request = RequestRow {
-        id: line.id.parse().ok()?,
-        started_at: Timestamp(line.at),
-        project: line.project,
-        key_id: line.key,
-        user: line.user,
-        session: line.session,
-        endpoint: line.endpoint,
-        requested_model: line.asked,
-        route: line.route,
-        prompt: line.prompt,
-        version: line.version,
-        stream: line.stream,
-        ..RequestRow::default()
-    };
-    let attempt = AttemptRow {
-        n: line.n,
-        provider: line.provider,
-        model: line.model,
-        started_at: Timestamp(line.sent),
-        reserved: Nanos(line.reserved),
-        ..AttemptRow::default()
-    };
-    Some((request, attempt))
-}
-
-fn checksum(content: &[u8]) -> [u8; SUM] {
-    let mut sum = [0; SUM];
-    let hash = blake3::hash(content);
-    sum.copy_from_slice(&hash.to_hex().as_bytes()[..SUM]);
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Nanos;
 
     fn intent(journal: &Journal, n: u32, user: &str) -> RequestRow {
         let request = RequestRow { id: RequestId::new(), user: Some(user.into()), ..RequestRow::default() };
         let attempt = AttemptRow { n, provider: "p".into(), reserved: Nanos(7), ..AttemptRow::default() };
-        journal.write(&Intent { request: &request, attempt: &attempt }).unwrap();
+        journal.intend(&Intent { request: &request, attempt: &attempt }).unwrap();
         request
     }
 
@@ -301,12 +302,12 @@ mod tests {
         let path = segment_path(&database, 3);
         let bytes = std::fs::read(&path).unwrap();
         let all = read(&path).unwrap();
-        assert_eq!((all.0[0].0.clone(), all.0[1].0.clone(), all.1), (first.clone(), second, 0));
-        assert_eq!((all.0[1].1.n, all.0[1].1.reserved), (2, Nanos(7)));
+        assert_eq!((&all.intents[0].0, &all.intents[1].0, all.damaged), (&first, &second, 0));
+        assert_eq!((all.intents[1].1.n, all.intents[1].1.reserved), (2, Nanos(7)));
         let first_ends = bytes.iter().position(|byte| *byte == b'\n').unwrap();
         for end in 0..bytes.len() {
             std::fs::write(&path, &bytes[..end]).unwrap();
-            let (intents, damaged) = read(&path).unwrap();
+            let Found { intents, damaged, .. } = read(&path).unwrap();
             let whole = usize::from(end >= first_ends) + usize::from(end + 1 >= bytes.len());
             let torn = usize::from(end > 0 && end != first_ends && end != first_ends + 1 && end + 1 < bytes.len());
             assert_eq!((intents.len(), damaged), (whole, torn), "{end}");
@@ -314,7 +315,7 @@ mod tests {
         let mut flipped = bytes.clone();
         flipped[40] ^= 1;
         std::fs::write(&path, &flipped).unwrap();
-        let (intents, damaged) = read(&path).unwrap();
+        let Found { intents, damaged, .. } = read(&path).unwrap();
         assert_eq!((intents.len(), damaged), (1, 1));
     }
 
@@ -343,8 +344,11 @@ mod tests {
         let journal = Journal::new(&database, 1, false);
         let request = RequestRow::default();
         let attempt = AttemptRow::default();
-        assert_eq!(journal.write(&Intent { request: &request, attempt: &attempt }), Err(Unavailable));
+        assert!(journal.is_writable());
+        assert_eq!(journal.intend(&Intent { request: &request, attempt: &attempt }), Err(Unavailable));
+        assert!(!journal.is_writable());
         std::fs::create_dir(folder.path().join("later")).unwrap();
+        assert!(journal.is_writable());
         intent(&journal, 1, "x");
         assert_eq!(segments(&database).unwrap(), [1]);
     }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::commit::{self, Job, Message};
 use super::error::{Error, Unavailable};
@@ -17,6 +18,11 @@ use super::recover;
 use super::rows::{Intent, Settlement};
 use super::writer::Writer;
 use crate::db::Db;
+
+/// How long a flush waits for the database.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+/// How often a lock that another process holds is tried.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// How a ledger is kept.
 #[derive(Clone, Debug)]
@@ -46,34 +52,74 @@ pub struct Ledger {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) journal: Journal,
+    /// Whether an answer waits for the commit, because its row must survive a power loss.
+    durable: bool,
     /// Whether the last batch could be written.
     pub(super) writable: AtomicBool,
     pub(super) closing: AtomicBool,
-    /// Held as long as the ledger lives.
-    _lock: Option<File>,
+    /// Whether someone waits for a commit, so that the writer must not wait for more.
+    pub(super) urgent: AtomicBool,
+    /// Told when something is urgent, or when enough waits.
+    pub(super) hurry: Notify,
+    /// Held as long as the ledger is open.
+    lock: Option<File>,
 }
 
-/// The answer to [`Ledger::settle`]: resolves when the rows are committed. The write happens without it, too.
+/// The answer to [`Ledger::settle`]: resolves when the rows are safe, which is mostly at once. The write happens without it, too.
 #[derive(Debug)]
-pub struct Ack(Option<oneshot::Receiver<Result<(), Unavailable>>>);
+pub struct Ack(Answer);
+
+#[derive(Debug)]
+enum Answer {
+    Known(Result<(), Unavailable>),
+    /// Told by the commit.
+    Later(oneshot::Receiver<Result<(), Unavailable>>),
+}
 
 impl Future for Ack {
     type Output = Result<(), Unavailable>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(receiver) = &mut self.0 else { return Poll::Ready(Err(Unavailable)) };
-        let answer = ready!(Pin::new(receiver).poll(context));
-        Poll::Ready(answer.unwrap_or(Err(Unavailable)))
+        match &mut self.0 {
+            Answer::Known(answer) => Poll::Ready(*answer),
+            Answer::Later(receiver) => {
+                let answer = ready!(Pin::new(receiver).poll(context));
+                Poll::Ready(answer.unwrap_or(Err(Unavailable)))
+            }
+        }
     }
 }
 
 impl Ledger {
-    /// Opens the ledger in `db`, alone, and charges what a crash cut off.
+    /// Opens the ledger in `db`, alone, takes up what a crash left in the journal, and charges what it cut off.
     ///
     /// # Errors
     /// [`Error::InUse`] where another process has it; the others where files or the database cannot be used.
     pub async fn open(db: &Db, options: Options) -> Result<Self, Error> {
-        let lock = lock(db.path())?;
+        let lock = lock(db.path(), options.patience).await?;
+        Self::locked(db, options, lock).await
+    }
+
+    /// A ledger for work beside the process that writes it: it can only be read. Where no process has it, what a crash left in
+    /// the journal is taken up first, so that the rows are all there.
+    pub async fn beside(db: &Db, options: Options) -> Self {
+        if journal::segments(db.path()).is_ok_and(|segments| !segments.is_empty())
+            && let Err(error) = Self::take_up(db, options).await
+        {
+            tracing::warn!(%error, "what a crash left in the ledger's journal cannot be taken up: {error}");
+        }
+        Self::detached(db)
+    }
+
+    async fn take_up(db: &Db, options: Options) -> Result<(), Error> {
+        match lock(db.path(), Duration::ZERO).await {
+            Ok(lock) => Self::locked(db, options, lock).await?.close().await,
+            Err(Error::InUse(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn locked(db: &Db, options: Options, lock: File) -> Result<Self, Error> {
         let unreadable = |source| Error::File { path: db.path().to_owned(), source };
         let segments = journal::segments(db.path()).map_err(unreadable)?;
         let mut writer = Writer::open(db, options.patience).await?;
@@ -81,9 +127,12 @@ impl Ledger {
         let next = segments.last().map_or(1, |last| last + 1);
         let shared = Arc::new(Shared {
             journal: Journal::new(db.path(), next, options.durable),
+            durable: options.durable,
             writable: AtomicBool::new(true),
             closing: AtomicBool::new(false),
-            _lock: Some(lock),
+            urgent: AtomicBool::new(false),
+            hurry: Notify::new(),
+            lock: Some(lock),
         });
         let (sender, receiver) = mpsc::channel(options.queue);
         tokio::spawn(commit::run(db.clone(), writer, shared.clone(), receiver));
@@ -95,9 +144,12 @@ impl Ledger {
     pub fn detached(db: &Db) -> Self {
         let shared = Arc::new(Shared {
             journal: Journal::new(db.path(), 0, false),
+            durable: false,
             writable: AtomicBool::new(false),
             closing: AtomicBool::new(true),
-            _lock: None,
+            urgent: AtomicBool::new(false),
+            hurry: Notify::new(),
+            lock: None,
         });
         let (sender, _closed) = mpsc::channel(1);
         Self { shared, sender }
@@ -109,27 +161,58 @@ impl Ledger {
     /// # Errors
     /// [`Unavailable`] where the line cannot be written: the attempt must not be sent.
     pub fn intend(&self, intent: &Intent<'_>) -> Result<(), Unavailable> {
-        self.shared.journal.write(intent)
+        self.shared.journal.intend(intent)
     }
 
     /// Hands over what a request left behind. Only sends, so a `Drop` may call it.
+    ///
+    /// The answer is ready at once when the settlement lies in the journal, where a start would find it. It waits for the
+    /// commit where the ledger is durable, where bodies come along, and where the journal cannot be written.
     pub fn settle(&self, mut settlement: Settlement) -> Ack {
         settlement.request.bound();
-        let (done, answer) = oneshot::channel();
-        let sent = self.sender.try_send(Message::Settle(Box::new(Job { settlement, done })));
-        if sent.is_err() {
+        // A place in the queue comes first: what is in the journal gets to the database, too.
+        let Ok(place) = self.sender.try_reserve() else {
             tracing::error!(
                 "the ledger takes no more settlements; the attempts are charged from their intents at the next start"
             );
-            return Ack(None);
+            return Ack(Answer::Known(Err(Unavailable)));
+        };
+        let safe =
+            !self.shared.durable && settlement.bodies.is_none() && self.shared.journal.settle(&settlement).is_ok();
+        if safe {
+            place.send(Message::Settle(Box::new(Job { settlement, done: None })));
+            if self.sender.max_capacity() - self.sender.capacity() >= commit::ENOUGH {
+                self.shared.hurry.notify_one();
+            }
+            return Ack(Answer::Known(Ok(())));
         }
-        Ack(Some(answer))
+        let (done, answer) = oneshot::channel();
+        place.send(Message::Settle(Box::new(Job { settlement, done: Some(done) })));
+        self.shared.hurry();
+        Ack(Answer::Later(answer))
     }
 
-    /// Whether a call may go out: the last batch was written, and there is room for more.
+    /// Whether a call may go out: the last batch and the last line were written, and there is room for more.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        self.shared.writable.load(Ordering::Relaxed) && self.sender.capacity() > self.sender.max_capacity() / 4
+        self.shared.writable.load(Ordering::Relaxed)
+            && self.sender.capacity() > self.sender.max_capacity() / 4
+            && self.shared.journal.is_writable()
+    }
+
+    /// Waits until all that was settled before is in the database, so that a reader sees it; at most two seconds.
+    pub async fn flush(&self) {
+        let (done, answer) = oneshot::channel();
+        let told = async {
+            if self.sender.send(Message::Flush(done)).await.is_ok() {
+                self.shared.hurry();
+                // A writer that is gone has nothing left to write.
+                let _gone = answer.await;
+            }
+        };
+        if timeout(FLUSH_LIMIT, told).await.is_err() {
+            tracing::warn!("the ledger could not write all that waits; what is read now lacks its last rows");
+        }
     }
 
     /// Writes what waits, and ends. Settlements after it are refused.
@@ -142,12 +225,39 @@ impl Ledger {
         if self.sender.send(Message::Close(done)).await.is_err() {
             return Ok(());
         }
-        answer.await.unwrap_or(Ok(())).map_err(|Unavailable| Error::Unwritten)
+        self.shared.hurry();
+        let written = answer.await.unwrap_or(Ok(())).map_err(|Unavailable| Error::Unwritten);
+        // Copies of this ledger may live on, and take no more rows.
+        if let Some(lock) = &self.shared.lock
+            && let Err(error) = lock.unlock()
+        {
+            tracing::warn!(%error, "the ledger's lock is held until this process ends: {error}");
+        }
+        written
     }
 }
 
-/// Takes the lock that makes this process the ledger's only writer; the system lets go of it when the process ends.
-fn lock(database: &Path) -> Result<File, Error> {
+impl Shared {
+    /// Has the writer commit what is there.
+    fn hurry(&self) {
+        self.urgent.store(true, Ordering::Release);
+        self.hurry.notify_one();
+    }
+}
+
+/// Takes the lock that makes this process the ledger's only writer; the system lets go of it when the process ends. A command
+/// may hold it for a moment.
+async fn lock(database: &Path, patience: Duration) -> Result<File, Error> {
+    let until = Instant::now() + patience;
+    loop {
+        match try_lock(database) {
+            Err(Error::InUse(_)) if Instant::now() < until => sleep(LOCK_PAUSE).await,
+            answer => return answer,
+        }
+    }
+}
+
+fn try_lock(database: &Path) -> Result<File, Error> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut name = database.as_os_str().to_owned();
     name.push("-lock");

@@ -8,6 +8,7 @@ mod fold;
 mod histogram;
 mod journal;
 mod ledger;
+mod line;
 mod price;
 mod query;
 mod recover;

@@ -1,9 +1,11 @@
-//! What a crash cut off: attempts with an intent and no row become rows of status `unknown`, charged what was reserved.
+//! What a crash left in the journal: settlements that the database lacks are written, and attempts with an intent and no row
+//! become rows of status `unknown`, charged what was reserved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 
 use super::error::Error;
-use super::journal;
+use super::journal::{self, Found};
 use super::rows::{AttemptRow, RequestRow, Settlement, Status};
 use super::store;
 use super::writer::{Amendment, Failure, Writer};
@@ -13,29 +15,76 @@ use crate::types::{Nanos, RequestId};
 /// Requests that one transaction takes up.
 const AT_ONCE: usize = 256;
 
-/// Takes up every file of intents in turn, and deletes it when its attempts are committed.
+/// Takes up every file of the journal, and deletes it when all of it is committed.
+///
+/// Settlements come first, of all files: a request's intents may lie in a file before its settlement's.
 ///
 /// # Errors
-/// Where a file cannot be read or the database not be written. Nothing is charged twice by starting again.
+/// Where a file cannot be read or the database not be written. Nothing is written twice by starting again.
 pub(super) async fn all(db: &Db, writer: &mut Writer, segments: &[u64]) -> Result<(), Error> {
+    let mut settled = 0;
     for number in segments {
-        let path = journal::segment_path(db.path(), *number);
-        let (intents, damaged) = journal::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
-        if damaged > 0 {
-            let path = path.display();
-            tracing::warn!(%path, damaged, "{damaged} damaged intents in {path} are left out; the last line of a crash may be torn");
+        let (path, found) = open(db, *number)?;
+        if found.damaged > 0 {
+            let (path, damaged) = (path.display(), found.damaged);
+            tracing::warn!(%path, damaged, "{damaged} damaged lines in {path} are left out; the last line of a crash may be torn");
         }
-        let requests = by_request(intents);
-        let mut charged = 0;
-        for some in requests.chunks(AT_ONCE) {
+        for some in found.settlements.chunks(AT_ONCE) {
+            settled += settle(db, writer, some).await?;
+        }
+    }
+    let mut charged = 0;
+    for number in segments {
+        let (path, found) = open(db, *number)?;
+        for some in by_request(found.intents).chunks(AT_ONCE) {
             charged += take_up(db, writer, some).await?;
-        }
-        if charged > 0 {
-            tracing::warn!(charged, "{charged} attempts were cut off; each is charged what was reserved for it");
         }
         journal::remove(&path);
     }
+    if settled + charged > 0 {
+        tracing::warn!(
+            settled,
+            charged,
+            "the last process ended without notice: {settled} requests are taken up from its journal, and {charged} attempts \
+             were cut off; each is charged what was reserved for it"
+        );
+    }
     Ok(())
+}
+
+fn open(db: &Db, number: u64) -> Result<(PathBuf, Found), Error> {
+    let path = journal::segment_path(db.path(), number);
+    let found = journal::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+    Ok((path, found))
+}
+
+/// Writes those of the settlements that have no row; gives how many.
+async fn settle(db: &Db, writer: &mut Writer, settlements: &[Settlement]) -> Result<usize, Error> {
+    let ids = settlements.iter().map(|one| one.request.id);
+    let mut known: HashSet<_> = store::known_requests(&mut db.connect().await?, ids).await?;
+    let batch: Vec<_> = settlements.iter().filter(|one| known.insert(one.request.id)).collect();
+    if batch.is_empty() {
+        return Ok(0);
+    }
+    match writer.write(&batch, &[]).await {
+        Ok(()) => return Ok(batch.len()),
+        Err(Failure::Unwritable(reason)) => return Err(Error::Sql(reason)),
+        Err(Failure::Duplicate | Failure::Unfit(_)) => {}
+    }
+    let mut written = 0;
+    for one in batch {
+        match writer.write(&[one], &[]).await {
+            Ok(()) => written += 1,
+            Err(Failure::Unwritable(reason)) => return Err(Error::Sql(reason)),
+            Err(Failure::Duplicate) => {}
+            // It must not keep the gateway from starting; its attempts are charged from their intents.
+            Err(Failure::Unfit(reason)) => {
+                let id = one.request.id;
+                tracing::error!(%id, %reason, "a settlement does not fit the ledger and is left out: {reason}");
+            }
+        }
+    }
+    Ok(written)
 }
 
 type Cut = (RequestRow, Vec<AttemptRow>);
@@ -55,13 +104,18 @@ async fn take_up(db: &Db, writer: &mut Writer, requests: &[Cut]) -> Result<usize
     let mut settlements = Vec::new();
     let mut amendments = Vec::new();
     let mut connection = db.connect().await?;
+    let known = store::known_attempts(&mut connection, requests.iter().map(|(request, _)| request.id)).await?;
     for (request, attempts) in requests {
-        let known = store::attempt_numbers(&mut connection, request.id).await?;
-        let lost = attempts.iter().filter(|attempt| !known.contains(&attempt.n)).map(charged);
-        let row = store::request(&mut connection, request.id).await?;
-        match row {
-            Some(request) => amendments.extend(lost.map(|attempt| Amendment { request: request.clone(), attempt })),
-            None => settlements.push(cut_off(request, lost.collect())),
+        let lost = attempts.iter().filter(|attempt| !known.contains(&(request.id, attempt.n)));
+        let lost: Vec<_> = lost.map(charged).collect();
+        if lost.is_empty() {
+            continue;
+        }
+        match store::request(&mut connection, request.id).await? {
+            Some(request) => {
+                amendments.extend(lost.into_iter().map(|attempt| Amendment { request: request.clone(), attempt }));
+            }
+            None => settlements.push(cut_off(request, lost)),
         }
     }
     let count = amendments.len() + settlements.iter().map(|one: &Settlement| one.attempts.len()).sum::<usize>();

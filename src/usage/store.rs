@@ -1,5 +1,6 @@
 //! The ledger's queries, and the statements that a batch seldom needs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,10 +100,37 @@ async fn amend(connection: &mut SqliteConnection, amendment: &Amendment) -> Resu
     charge.execute(&mut *connection).await.map(drop)
 }
 
-/// The numbers of the attempts of a request that have rows.
-pub(super) async fn attempt_numbers(connection: &mut SqliteConnection, id: RequestId) -> Result<Vec<u32>, sqlx::Error> {
-    let numbers = sqlx::query("select n from attempts where request_id = $1").bind(id.to_string());
-    numbers.fetch_all(connection).await?.iter().map(|row| row.try_get(0)).collect()
+/// Which of these requests have rows.
+pub(super) async fn known_requests(
+    connection: &mut SqliteConnection,
+    ids: impl ExactSizeIterator<Item = RequestId>,
+) -> Result<HashSet<RequestId>, sqlx::Error> {
+    let rows = among("select id from requests where id", ids, connection).await?;
+    rows.iter().map(|row| id_of(row, 0)).collect()
+}
+
+/// The numbers of the attempts of these requests that have rows.
+pub(super) async fn known_attempts(
+    connection: &mut SqliteConnection,
+    ids: impl ExactSizeIterator<Item = RequestId>,
+) -> Result<HashSet<(RequestId, u32)>, sqlx::Error> {
+    let rows = among("select request_id, n from attempts where request_id", ids, connection).await?;
+    rows.iter().map(|row| Ok((id_of(row, 0)?, row.try_get(1)?))).collect()
+}
+
+async fn among(
+    sql: &str,
+    ids: impl ExactSizeIterator<Item = RequestId>,
+    connection: &mut SqliteConnection,
+) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    let sql = format!("{sql} in ({})", vec!["?"; ids.len()].join(","));
+    let query = ids.fold(sqlx::query(AssertSqlSafe(sql)), |query, id| query.bind(id.to_string()));
+    query.fetch_all(connection).await
+}
+
+fn id_of(row: &SqliteRow, column: usize) -> Result<RequestId, sqlx::Error> {
+    let id: &str = row.try_get(column)?;
+    id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
 /// A request's row and its trace.

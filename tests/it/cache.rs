@@ -367,3 +367,55 @@ async fn a_reload_keeps_what_was_kept() {
     assert_eq!(cache(&app.hello("fast").await), "hit");
     app.close().await;
 }
+
+#[tokio::test]
+async fn fifty_shared_streams_all_end_well_and_are_kept() {
+    let app = TestApp::with(CACHED).await;
+    for seed in 0..50 {
+        let mut body = streamed(hello("fast"));
+        body["seed"] = seed.into();
+        assert_eq!(app.chat(&body).await.text(), without_usage(), "stream {seed}");
+    }
+    let stats = app.admin(Call::get("/api/v1/cache")).await.json();
+    assert_eq!(stats["stored"], 50, "{stats:#}");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn followers_get_the_form_that_they_asked_for() {
+    let app = TestApp::with(CACHED).await;
+    for lead_streams in [true, false] {
+        let gate = Arc::new(Semaphore::new(0));
+        let script = match lead_streams {
+            true => Script::sse().chunks(&EVENTS[..3]).gate(&gate).chunks(&EVENTS[3..]).ended(),
+            false => Script::default().gate(&gate).then(Script::json(200, WHOLE)),
+        };
+        app.up.next(script);
+        let before = app.up.count();
+        let call = |stream: bool| {
+            let mut body = hello("fast");
+            body["seed"] = u64::from(lead_streams).into();
+            Call::chat(&if stream { streamed(body) } else { body }).key(&app.key)
+        };
+        let lead = tokio::spawn(Open::of_call(app.address, call(lead_streams)));
+        app.up.until("the lead is under way", |received| received.len() > before).await;
+        let follower = tokio::spawn(Open::of_call(app.address, call(!lead_streams)));
+        let deadline = tokio::time::Instant::now() + crate::client::PATIENCE;
+        while app.metric("fulcrum_requests_in_flight", "").await < 2.0 {
+            assert!(tokio::time::Instant::now() < deadline, "the follower was not admitted");
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(1);
+        let (lead, follower) = (lead.await.unwrap(), follower.await.unwrap());
+        assert_eq!((cache(&lead), cache(&follower)), ("miss", "coalesced"));
+        for (answer, stream) in [(&lead, lead_streams), (&follower, !lead_streams)] {
+            assert_eq!(answer.text().ends_with("data: [DONE]\n\n"), stream, "{}", answer.text());
+            assert!(answer.text().contains("Hello"));
+        }
+        let whole = if lead_streams { &follower } else { &lead };
+        assert_eq!(whole.json()["choices"][0]["message"]["content"], "Hello there.");
+        let row = app.row(follower.id()).await;
+        assert_eq!((&row["status"], &row["saved_usd"]), (&json!("ok"), &json!("0.000015")));
+    }
+    app.close().await;
+}

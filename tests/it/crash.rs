@@ -78,7 +78,6 @@ async fn audit_answers(dir: &Path, whole: &[String]) {
     assert!(whole.len() > 500, "only {} answers came whole: there was no load", whole.len());
     assert_eq!(whole.iter().collect::<HashSet<_>>().len(), whole.len(), "two answers have one id");
     let rows = read(dir, "select id, status from requests").await;
-    println!("{} answers came whole, {} rows", whole.len(), rows.len());
     let statuses: HashMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(statuses.len(), rows.len());
     for id in whole {
@@ -108,7 +107,6 @@ async fn audit_attempts(dir: &Path, up: &Upstream) {
     assert!(rows.len() >= up.count());
     let cut = rows.iter().filter(|row| row.get::<String, _>(1) == "unknown").count();
     assert!(cut > 0, "no kill cut off a call: the test shows nothing");
-    println!("{} attempts, {} seen by the upstream, {cut} cut off", rows.len(), up.count());
     // What was intended and never sent can be no more than was under way at the kills.
     assert!(rows.len() - up.count() <= usize::try_from(ROUNDS * CALLERS).unwrap());
 }

@@ -254,3 +254,54 @@ async fn more_connections_than_allowed_wait_their_turn() {
     assert_eq!(waiting.await.unwrap().status, 200);
     app.close().await;
 }
+
+#[tokio::test]
+async fn two_hosts_change_no_destination() {
+    let app = TestApp::start().await;
+    let host = app.other.address.to_string();
+    let answer = app.send(Call::chat(&hello("fast")).key(&app.key).header("host", &host)).await;
+    assert!([200, 400].contains(&answer.status), "{}", answer.text());
+    assert_eq!(app.other.count(), 0);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn no_answer_goes_out_whole_while_the_ledger_takes_no_rows() {
+    let app = TestApp::start().await;
+    let url = format!("sqlite://{}/fulcrum.db", app.dir.path().display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    let lock = pool.begin_with("begin immediate").await.unwrap();
+    let whole = app.hello("fast").await;
+    assert_eq!(whole.told(), "503 ledger_unavailable");
+    let before = app.up.count();
+    assert_eq!(app.hello("fast").await.told(), "503 ledger_unavailable");
+    assert_eq!(app.up.count(), before, "nothing is sent that could not be written down");
+    assert_eq!(app.send(Call::get("/health/ready")).await.status, 503);
+    lock.rollback().await.unwrap();
+    pool.close().await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while app.hello("fast").await.status != 200 {
+        assert!(tokio::time::Instant::now() < deadline, "the ledger never recovers");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn no_stream_ends_well_while_the_ledger_takes_no_rows() {
+    let app = TestApp::start().await;
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    app.up.next(Script::sse().chunks(&EVENTS[..3]).gate(&gate).chunks(&EVENTS[3..]).ended());
+    let mut open = app.open(&Call::chat(&streamed(hello("fast"))).key(&app.key)).await;
+    open.until("Hello").await;
+    let url = format!("sqlite://{}/fulcrum.db", app.dir.path().display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    let lock = pool.begin_with("begin immediate").await.unwrap();
+    gate.add_permits(1);
+    let answer = open.rest().await;
+    assert!(answer.text().contains("ledger_unavailable") && !answer.text().contains("[DONE]"), "{}", answer.text());
+    lock.rollback().await.unwrap();
+    pool.close().await;
+    app.row(answer.id()).await;
+    app.close().await;
+}

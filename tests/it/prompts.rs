@@ -33,7 +33,7 @@ async fn with_prompt(more: &str) -> TestApp {
 }
 
 fn call(prompt: Value) -> Value {
-    json!({"prompt": prompt})
+    Value::Object([("prompt".to_owned(), prompt)].into_iter().collect())
 }
 
 fn sent(app: &TestApp) -> Value {

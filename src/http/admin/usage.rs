@@ -1,4 +1,4 @@
-//! The ledger: usage reports and requests.
+//! The ledger: usage reports and requests. A reader sees all that was settled before he asked.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -27,7 +27,9 @@ pub async fn report(
     }
     let rest =
         parameters.iter().filter(|(name, _)| name != "format").map(|(name, value)| (name.as_str(), value.as_str()));
-    let report = usage::report(app.db(), &usage::Query::parse(rest, now())?).await?;
+    let query = usage::Query::parse(rest, now())?;
+    app.ledger().flush().await;
+    let report = usage::report(app.db(), &query).await?;
     if format == "json" {
         return Ok(Json(report.json()).into_response());
     }
@@ -42,14 +44,19 @@ pub async fn requests(
     Query(parameters): Parameters,
 ) -> Result<Json<Value>, Refusal> {
     let parameters = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let page = usage::requests(app.db(), &Listing::parse(parameters)?).await?;
+    let listing = Listing::parse(parameters)?;
+    app.ledger().flush().await;
+    let page = usage::requests(app.db(), &listing).await?;
     Ok(Json(page.json()))
 }
 
 /// `GET /requests/{id}`.
 pub async fn request(State(app): State<App>, _viewer: Viewer, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
     let found = match id.parse::<RequestId>() {
-        Ok(id) => usage::request(app.db(), id).await?,
+        Ok(id) => {
+            app.ledger().flush().await;
+            usage::request(app.db(), id).await?
+        }
         Err(_) => None,
     };
     found.map(|recorded| Json(recorded.json())).ok_or_else(|| Refusal::not_found("there is no request with this id"))

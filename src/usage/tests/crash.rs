@@ -1,0 +1,191 @@
+//! What a crash leaves in the journal is taken up at the next start, exactly once.
+
+use super::*;
+
+/// What the next process would find if this one were killed now.
+async fn copy(place: &Place) -> Place {
+    let next = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(place.folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), next.path().join(entry.file_name())).unwrap();
+    }
+    let db = Place::database(&next).await;
+    Place { folder: next, db }
+}
+
+/// Ends a ledger as `kill -9` does: nothing is flushed, and the lock goes.
+async fn kill(place: Place, ledger: Ledger) -> Place {
+    drop(ledger);
+    let next = copy(&place).await;
+    place.db.close().await;
+    next
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_charged_exactly_once() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    let settled = settlement(now());
+    intend(&ledger, &settled);
+    let mut lost = settlement(now());
+    lost.attempts.push(AttemptRow { n: 2, provider: "other".into(), ..lost.attempts[0].clone() });
+    intend(&ledger, &lost);
+    let mut half = settlement(now());
+    half.attempts.push(AttemptRow { n: 2, ..half.attempts[0].clone() });
+    intend(&ledger, &half);
+    half.attempts.truncate(1);
+    ledger.settle(settled.clone()).await.unwrap();
+    ledger.settle(half.clone()).await.unwrap();
+    ledger.flush().await;
+    // The file still holds all lines, as one that other requests keep open does.
+    let mut place = kill(place, ledger).await;
+    assert_eq!(place.intents(), 1);
+    for _ in 0..3 {
+        let ledger = place.ledger().await;
+        assert_eq!(place.number("select count(*) from requests").await, 3);
+        assert_eq!(place.number("select count(*) from attempts").await, 5);
+        assert_eq!(place.number("select count(*) from attempts where status = 'unknown' and cost = 9000").await, 3);
+        assert_eq!(place.number("select sum(cost) from requests").await, 2 * 4_500 + 3 * 9_000);
+        assert_eq!(place.number("select sum(cost) from rollups").await, 2 * 4_500 + 3 * 9_000);
+        assert_eq!(place.number("select sum(requests) from rollups").await, 3);
+        place = kill(place, ledger).await;
+    }
+    let read = request(&place.db, lost.request.id).await.unwrap().unwrap();
+    assert_eq!((read.request.status, read.request.cost), (Status::Unknown, Some(Nanos(18_000))));
+    assert_eq!(&*read.request.provider.unwrap(), "other");
+}
+
+#[tokio::test]
+async fn damaged_intents_do_not_lose_the_others() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    let all: Vec<_> = (0..3).map(|_| settlement(now())).collect();
+    all.iter().for_each(|one| intend(&ledger, one));
+    let path = journal::segment_path(place.db.path(), 1);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[20] ^= 4;
+    bytes.truncate(bytes.len() - 9);
+    let place = kill(place, ledger).await;
+    std::fs::write(journal::segment_path(place.db.path(), 1), bytes).unwrap();
+    let ledger = place.ledger().await;
+    assert_eq!(place.number("select count(*) from requests").await, 1);
+    assert_eq!(place.intents(), 0);
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_answered_is_found_once_wherever_the_journal_ends() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    let mut all: Vec<_> = (0..6).map(|_| settlement(now())).collect();
+    for (n, one) in all.iter_mut().enumerate() {
+        one.request.tags = vec![("team".into(), "a\tb\n".into())];
+        one.request.trace = Some(r#"{"rule":1}"#.into());
+        one.attempts[0].rate = Some("{}".into());
+        if n % 2 == 1 {
+            one.attempts.push(AttemptRow { n: 2, ..one.attempts[0].clone() });
+            one.request.cost = Some(Nanos(9_000));
+        }
+    }
+    // Half of it is committed, and the database takes no more.
+    let mut other = place.db.connect().await.unwrap();
+    for (n, one) in all.iter().enumerate() {
+        if n == 3 {
+            ledger.flush().await;
+            other.execute("begin immediate").await.unwrap();
+        }
+        intend(&ledger, one);
+        ledger.settle(one.clone()).await.unwrap();
+    }
+    let path = journal::segment_path(place.db.path(), 1);
+    let bytes = std::fs::read(&path).unwrap();
+    let ends: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] == b'\n').collect();
+    assert_eq!(ends.len(), 6 + 9);
+    let tail = &ends[ends.len() - 6..];
+    let cuts = tail.iter().flat_map(|end| [end - 9, end - 1, *end, end + 1, end + 2]).filter(|cut| *cut <= bytes.len());
+    for cut in cuts {
+        let next = copy(&place).await;
+        std::fs::write(journal::segment_path(next.db.path(), 1), &bytes[..cut]).unwrap();
+        check(&next, &all, ends.iter().filter(|end| **end <= cut).count()).await;
+    }
+    other.execute("commit").await.unwrap();
+    ledger.close().await.unwrap();
+}
+
+/// Checks what starts make of the journal's first `lines`, with every request's intents before its settlement.
+async fn check(place: &Place, all: &[Settlement], lines: usize) {
+    for _ in 0..2 {
+        let ledger = place.ledger().await;
+        let (mut rest, mut rows, mut cost) = (lines, 0, 0);
+        for one in all {
+            let found = request(&place.db, one.request.id).await.unwrap();
+            let intents = rest.min(one.attempts.len());
+            let whole = rest > one.attempts.len();
+            rest -= intents + usize::from(whole);
+            rows += i64::from(intents > 0);
+            cost += if whole { one.request.cost.unwrap().0 } else { 9_000 * intents as i64 };
+            let Some(Recorded { request, attempts }) = found else {
+                assert_eq!(intents, 0);
+                continue;
+            };
+            if whole {
+                assert_eq!((&request, &attempts), (&one.request, &one.attempts));
+            } else {
+                assert_eq!(
+                    (request.status, attempts.len(), request.tags),
+                    (Status::Unknown, intents, one.request.tags.clone())
+                );
+            }
+        }
+        for (sql, sum) in [
+            ("select count(*) from requests", rows),
+            ("select sum(requests) from rollups", rows),
+            ("select sum(cost) from rollups", cost),
+            ("select sum(cost) from requests", cost),
+            ("select sum(cost) from attempts", cost),
+        ] {
+            assert_eq!(place.number(sql).await, sum, "{sql} after {lines} lines");
+        }
+        assert_eq!(place.intents(), 0);
+        ledger.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_settlement_that_does_not_fit_is_kept_until_it_does_and_stops_no_start() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    let refuse = "create trigger unfit before insert on requests when new.project = 'unfit' \
+                  begin select raise(abort, 'unfit'); end";
+    place.db.write().execute(refuse).await.unwrap();
+    let mut unfit = settlement(now());
+    unfit.request.project = "unfit".into();
+    ledger.settle(settlement(now())).await.unwrap();
+    ledger.settle(unfit).await.unwrap();
+    ledger.close().await.unwrap_err();
+    assert_eq!((place.number("select count(*) from requests").await, place.intents()), (1, 1));
+    let next = copy(&place).await;
+    next.ledger().await.close().await.unwrap();
+    place.db.write().execute("drop trigger unfit").await.unwrap();
+    place.ledger().await.close().await.unwrap();
+    assert_eq!((place.number("select count(*) from requests").await, place.intents()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_command_takes_up_what_a_crash_left_and_lets_go() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    let mut other = place.db.connect().await.unwrap();
+    other.execute("begin immediate").await.unwrap();
+    ledger.settle(settlement(now())).await.unwrap();
+    let next = copy(&place).await;
+    // Beside a running gateway it takes nothing.
+    assert!(!Ledger::beside(&place.db, quick()).await.healthy());
+    assert_eq!(place.intents(), 1);
+    let beside = Ledger::beside(&next.db, quick()).await;
+    assert_eq!((next.number("select count(*) from requests").await, next.intents()), (1, 0));
+    assert!(!beside.healthy());
+    next.ledger().await.close().await.unwrap();
+    other.execute("commit").await.unwrap();
+    ledger.close().await.unwrap();
+}

@@ -1,0 +1,180 @@
+//! Reports by every dimension equal what their rows say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::*;
+
+/// A settlement from a few numbers, around the edges of three hours.
+fn varied((seed, at, size): (u32, i64, u64), base: Timestamp) -> Settlement {
+    let pick = |shift: u32, count: u32| (seed >> shift) % count;
+    let some = |shift: u32, name: &str| -> Option<Arc<str>> {
+        let n = pick(shift, 3);
+        (n > 0).then(|| format!("{name}{n}").into())
+    };
+    let mut one = settlement(Timestamp(base.0 + at));
+    let priced = pick(1, 4) > 0;
+    one.request = RequestRow {
+        project: format!("p{}", pick(3, 2)).into(),
+        key_id: format!("k{}", pick(5, 2)).into(),
+        user: some(7, "u"),
+        session: some(8, "s"),
+        tags: some(9, "t").map(|tag| ("team".into(), tag)).into_iter().collect(),
+        provider: some(11, "pr"),
+        model: some(11, "m"),
+        route: some(13, "r"),
+        prompt: some(15, "prompt"),
+        version: some(15, "prompt").map(|_| pick(17, 3)),
+        status: Status::ALL[pick(19, 4) as usize],
+        error_code: (pick(19, 4) == 1).then(|| "upstream_error".into()),
+        cache: CacheState::ALL[pick(21, 6) as usize],
+        usage: (pick(23, 5) > 0).then(|| Usage {
+            input: size * 4,
+            cached_input: size,
+            cache_write: size / 2,
+            output: size * 2,
+            reasoning: size / 3,
+            estimated: false,
+        }),
+        cost: priced.then(|| Nanos(size as i64 * 7)),
+        unpriced: !priced,
+        saved: Nanos(size as i64),
+        latency_us: size * 1_000,
+        first_token_us: (pick(24, 2) > 0).then_some(size),
+        overhead_us: (pick(25, 2) > 0).then_some(size / 2),
+        ..one.request
+    };
+    one
+}
+
+/// What a report must say, from the settlements themselves.
+fn expected(by: &[Dimension], rows: &[&RequestRow]) -> BTreeMap<Vec<String>, Vec<String>> {
+    let mut groups: BTreeMap<Vec<String>, Vec<&RequestRow>> = BTreeMap::new();
+    for row in rows {
+        groups.entry(by.iter().map(|dimension| name_of(dimension, row)).collect()).or_default().push(row);
+    }
+    groups.into_iter().map(|(group, rows)| (group, figures(&rows))).collect()
+}
+
+fn name_of(dimension: &Dimension, row: &RequestRow) -> String {
+    let or = |text: &Option<Arc<str>>| text.as_deref().unwrap_or("").to_owned();
+    let time = row.started_at.to_string();
+    match dimension {
+        Dimension::Hour => format!("{}:00:00Z", &time[..13]),
+        Dimension::Day => time[..10].to_owned(),
+        Dimension::Month => time[..7].to_owned(),
+        Dimension::Project => row.project.to_string(),
+        Dimension::Key => row.key_id.to_string(),
+        Dimension::User => or(&row.user),
+        Dimension::Session => or(&row.session),
+        Dimension::Provider => or(&row.provider),
+        Dimension::Model => row.provider.as_ref().map_or(String::new(), |p| format!("{p}/{}", or(&row.model))),
+        Dimension::Route => or(&row.route),
+        Dimension::Prompt => or(&row.prompt),
+        Dimension::Version => row.version.map_or(String::new(), |version| version.to_string()),
+        Dimension::Experiment | Dimension::Arm => String::new(),
+        Dimension::Status => row.status.text().to_owned(),
+        Dimension::Error => or(&row.error_code),
+        Dimension::Cache => row.cache.text().unwrap_or("").to_owned(),
+        Dimension::Tag(_) => row.tags.first().map_or(String::new(), |(_, value)| value.to_string()),
+    }
+}
+
+/// The figures without percentiles, which have their own test.
+fn figures(rows: &[&RequestRow]) -> Vec<String> {
+    let count = |fits: &dyn Fn(&RequestRow) -> bool| rows.iter().filter(|row| fits(row)).count().to_string();
+    let tokens =
+        |of: &dyn Fn(&Usage) -> u64| rows.iter().filter_map(|row| row.usage.as_ref().map(of)).sum::<u64>().to_string();
+    let cost: Vec<_> = rows.iter().filter_map(|row| row.cost).collect();
+    let hit = |row: &RequestRow| matches!(row.cache.text(), Some("hit" | "semantic" | "coalesced"));
+    vec![
+        rows.len().to_string(),
+        count(&|row| row.status == Status::Error),
+        count(&hit),
+        tokens(&|usage| usage.input),
+        tokens(&|usage| usage.cached_input),
+        tokens(&|usage| usage.cache_write),
+        tokens(&|usage| usage.output),
+        tokens(&|usage| usage.reasoning),
+        if cost.is_empty() { String::new() } else { cost.iter().copied().sum::<Nanos>().to_string() },
+        rows.iter().map(|row| row.saved).sum::<Nanos>().to_string(),
+        count(&|row| row.unpriced),
+    ]
+}
+
+#[test]
+fn reports_by_every_dimension_equal_their_rows() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let numbers = (any::<u32>(), -HOUR..2 * HOUR, 1u64..5_000);
+    let cases = prop::collection::vec(numbers, 1..60);
+    let edges = (-HOUR..2 * HOUR, 0..3 * HOUR, any::<u8>());
+    let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
+    runner.run(&(cases, edges), |(cases, edges)| runtime.block_on(compare(cases, edges))).unwrap();
+}
+
+async fn compare(cases: Vec<(u32, i64, u64)>, (from, span, snap): (i64, i64, u8)) -> Result<(), TestCaseError> {
+    let place = Place::new().await;
+    let base = now().hour();
+    let all: Vec<_> = cases.into_iter().map(|case| varied(case, base)).collect();
+    let ledger = place.ledger().await;
+    let acks: Vec<_> = all.iter().map(|one| ledger.settle(one.clone())).collect();
+    for ack in acks {
+        ack.await.unwrap();
+    }
+    ledger.flush().await;
+    // Edges lie on whole hours, on a row exactly, or anywhere.
+    let from = Timestamp(base.0 + if snap % 3 == 0 { from / HOUR * HOUR } else { from });
+    let from = if snap % 3 == 1 { all[0].request.started_at } else { from };
+    let to = Timestamp(from.0 + if snap % 2 == 0 { span / HOUR * HOUR } else { span });
+    let user = all[0].request.user.as_deref().unwrap_or("").to_owned();
+    let names = "hour day month project key user session provider model route prompt version experiment arm status error cache tag:team";
+    let mut asked: Vec<Vec<Dimension>> = names.split(' ').map(|name| vec![name.parse().unwrap()]).collect();
+    asked.extend([
+        vec![],
+        vec![Dimension::Day, Dimension::Model, Dimension::Status],
+        vec![Dimension::Hour, Dimension::User],
+    ]);
+    for by in asked {
+        for filtered in [false, true] {
+            let filters = filtered.then(|| Filter::parse("user", &user).unwrap()).into_iter().collect();
+            let query = Query { by: by.clone(), from, to, filters };
+            let fits = |row: &&RequestRow| {
+                let inside = row.started_at >= from && row.started_at < to;
+                inside && (!filtered || row.user.as_deref().unwrap_or("") == user)
+            };
+            let rows: Vec<_> = all.iter().map(|one| &one.request).filter(fits).collect();
+            let report = report(&place.db, &query).await.unwrap();
+            let width = by.len();
+            let found = report.rows.iter().map(|row| {
+                let cells = report.cells(row);
+                (cells[..width].to_vec(), cells[width..width + 11].to_vec())
+            });
+            prop_assert_eq!(found.collect::<BTreeMap<_, _>>(), expected(&by, &rows), "{:?}", by);
+            let total = report.total_cells()[width..width + 11].to_vec();
+            if !rows.is_empty() {
+                prop_assert_eq!(total, figures(&rows));
+                check_percentiles(&report.total, &rows)?;
+            }
+        }
+    }
+    ledger.close().await.unwrap();
+    Ok(())
+}
+
+fn check_percentiles(total: &Totals, rows: &[&RequestRow]) -> Result<(), TestCaseError> {
+    let mut values: Vec<u64> =
+        rows.iter().filter(|row| row.status != Status::Unknown).map(|row| row.latency_us).collect();
+    values.sort_unstable();
+    for (percent, found) in [(50, total.latency_ms.p50), (95, total.latency_ms.p95), (99, total.latency_ms.p99)] {
+        let Some(found) = found else {
+            prop_assert!(values.is_empty());
+            continue;
+        };
+        let exact = values[(values.len() * percent).div_ceil(100).max(1) - 1] as f64 / 1_000.0;
+        prop_assert!((found - exact).abs() <= exact * 0.02, "{found} for {exact}");
+    }
+    Ok(())
+}
