@@ -267,7 +267,7 @@ async fn two_hosts_change_no_destination() {
 
 #[tokio::test]
 async fn no_answer_goes_out_whole_while_the_ledger_takes_no_rows() {
-    let app = TestApp::start().await;
+    let app = TestApp::with("[defaults]\nretries = 0\n[ledger]\ndurability = \"disk\"\n").await;
     let url = format!("sqlite://{}/fulcrum.db", app.dir.path().display());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
     let lock = pool.begin_with("begin immediate").await.unwrap();
@@ -288,8 +288,22 @@ async fn no_answer_goes_out_whole_while_the_ledger_takes_no_rows() {
 }
 
 #[tokio::test]
-async fn no_stream_ends_well_while_the_ledger_takes_no_rows() {
+async fn an_answer_goes_out_over_a_locked_database_and_its_row_follows() {
     let app = TestApp::start().await;
+    let url = format!("sqlite://{}/fulcrum.db", app.dir.path().display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    let lock = pool.begin_with("begin immediate").await.unwrap();
+    let answer = app.hello("fast").await;
+    assert_eq!(answer.status, 200, "the journal has its row: {}", answer.text());
+    lock.rollback().await.unwrap();
+    pool.close().await;
+    app.row(answer.id()).await;
+    app.close().await;
+}
+
+#[tokio::test]
+async fn no_stream_ends_well_while_the_ledger_takes_no_rows() {
+    let app = TestApp::with("[defaults]\nretries = 0\n[ledger]\ndurability = \"disk\"\n").await;
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     app.up.next(Script::sse().chunks(&EVENTS[..3]).gate(&gate).chunks(&EVENTS[3..]).ended());
     let mut open = app.open(&Call::chat(&streamed(hello("fast"))).key(&app.key)).await;
