@@ -36,6 +36,8 @@ pub struct Serve {
 impl Serve {
     pub async fn run(self) -> Outcome {
         let path = file(self.config);
+        // Looked at before the file is read: a change from then on is seen.
+        let seen = written(path.as_ref());
         let mut config = configuration(path.as_deref())?;
         if let Some(listen) = self.listen {
             let parsed = parse_listen(&listen, config.server.allow_public_bind);
@@ -53,7 +55,7 @@ impl Serve {
             note(&format!("admin key, shown this once: {}", key.expose()));
         }
         let stop = CancellationToken::new();
-        tokio::spawn(watch(app.clone(), path, listen, stop.clone()));
+        tokio::spawn(watch(app.clone(), Watched { path, seen, listen }, stop.clone()));
         tracing::info!("listening at http://{}", listening.address());
         let served = serve(app.clone(), listening, stop.clone()).await;
         served.map_err(|error| Failure::Unreachable(format!("cannot start a worker: {error}")))?;
@@ -73,14 +75,24 @@ fn not_built(error: &app::Error) -> Failure {
     }
 }
 
+/// When a file was last written, and how large it was.
+type Written = Option<(std::time::SystemTime, u64)>;
+
+/// The configuration's file, as it was when it was read.
+struct Watched {
+    path: Option<PathBuf>,
+    seen: Written,
+    listen: SocketAddr,
+}
+
 /// Ends the gateway on a signal; reloads the configuration on SIGHUP or where its file changed.
-async fn watch(app: App, path: Option<PathBuf>, listen: SocketAddr, stop: CancellationToken) {
+async fn watch(app: App, watched: Watched, stop: CancellationToken) {
+    let Watched { path, mut seen, listen } = watched;
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         tracing::error!("no signals can be received; end the process to stop it");
         return;
     };
-    let mut seen = written(path.as_ref());
     let mut rounds = 0_u32;
     loop {
         tokio::select! {
@@ -135,7 +147,7 @@ async fn reload(app: &App, path: Option<&PathBuf>, listen: SocketAddr) {
 }
 
 /// When and how large the file was last written.
-fn written(path: Option<&PathBuf>) -> Option<(std::time::SystemTime, u64)> {
+fn written(path: Option<&PathBuf>) -> Written {
     let data = std::fs::metadata(path?).ok()?;
     Some((data.modified().ok()?, data.len()))
 }
