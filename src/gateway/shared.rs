@@ -447,6 +447,7 @@ impl Ride {
             }
             Chunk::Drop => None,
             Chunk::Done(bytes) => Some(self.arrive(bytes).await),
+            Chunk::Broken => Some(self.fail(&Error::new(Code::UpstreamProtocol, "a chunk is no JSON object")).await),
             Chunk::Failed(data) => {
                 let settled = self.settle(Status::Error, Some(Code::UpstreamProtocol)).await;
                 self.over = true;

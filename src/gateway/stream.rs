@@ -160,6 +160,7 @@ impl Relay {
             Chunk::Drop => {}
             Chunk::Done(bytes) => return Some(Ending::Done(bytes)),
             Chunk::Failed(data) => return Some(Ending::Failed(told(&data, self.answer.as_deref()))),
+            Chunk::Broken => return Some(Ending::Failed(Failure::Protocol("a chunk is no JSON object".to_owned()))),
         }
         self.keep(event);
         self.meter.estimate_output(self.listener.estimated_output());

@@ -43,7 +43,7 @@ timeouts = {{ connect = "2s", first_token = "5s", idle = "5s", total = "20s" }}
 kind = "openai"
 base_url = "{recorder}/v1"
 api_key = "env:ECHO_API_KEY"
-timeouts = {{ connect = "2s", first_token = "300ms", idle = "300ms", total = "5s" }}
+timeouts = {{ connect = "2s", first_token = "1s", idle = "1s", total = "10s" }}
 
 [providers.gone]                  # nobody listens there
 kind = "openai"

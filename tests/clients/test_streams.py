@@ -91,9 +91,11 @@ def test_logprobs_come_in_a_stream(client, message):
     assert "".join(token.token for token in tokens) == text_of(chunks)
 
 
-@pytest.mark.parametrize("model", ["simulated/m-cut-instant", "simulated/m-error-event-instant"])
+@pytest.mark.parametrize("model", ["m-cut-instant", "m-error-event-instant", "m-bad-json-instant"])
 def test_a_stream_that_breaks_off_is_an_error_and_no_short_answer(client, gateway, message, model):
-    raw = client.chat.completions.with_raw_response.create(model=model, messages=message, stream=True)
+    raw = client.chat.completions.with_raw_response.create(
+        model=f"simulated/{model}", messages=message, stream=True
+    )
     seen = []
     with pytest.raises(openai.APIError) as raised:
         seen.extend(raw.parse())
@@ -101,6 +103,17 @@ def test_a_stream_that_breaks_off_is_an_error_and_no_short_answer(client, gatewa
     assert text_of(seen)
     row = gateway.row(raw.headers["x-fulcrum-request-id"])
     assert row["status"] == "error" and row["output_tokens"] > 0
+
+
+@pytest.mark.parametrize("data", [b"<html>busy</html>", b'{"choices": [', b"[1, 2]"])
+def test_a_chunk_that_is_none_ends_the_stream_as_an_error(client, gateway, recorder, message, data):
+    pieces = [chunk({"content": "Hi"}), b"data: " + data + b"\n\n", chunk({}, "stop"), b"data: [DONE]\n\n"]
+    recorder.script("no-chunk", Answer(pieces=pieces))
+    raw = client.chat.completions.with_raw_response.create(model="echo/no-chunk", messages=message, stream=True)
+    with pytest.raises(openai.APIError) as raised:
+        list(raw.parse())
+    assert raised.value.code == "upstream_protocol"
+    assert gateway.row(raw.headers["x-fulcrum-request-id"])["status"] == "error"
 
 
 def test_an_error_before_the_first_chunk_is_an_ordinary_error(client, recorder, flaky, message):
@@ -127,8 +140,8 @@ def test_a_client_that_hangs_up_ends_the_providers_work_and_is_told_in_its_row(c
 
 
 def test_a_client_that_times_out_before_an_answer_has_its_row(new_client, gateway, recorder, message):
-    recorder.script("too-late", Answer(body={}, delay=1.5))
-    client = new_client(timeout=httpx.Timeout(0.4), max_retries=0)
+    recorder.script("too-late", Answer(body={}, delay=4))
+    client = new_client(timeout=httpx.Timeout(1), max_retries=0)
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model="echo/too-late", messages=message)
     rows = eventually(lambda: gateway.admin.get("/requests", params={"key": client.row["id"]}).json()["rows"], "no row")

@@ -21,6 +21,8 @@ pub enum Chunk {
     Done(Bytes),
     /// The provider reports an error: its data.
     Failed(Bytes),
+    /// This is no chunk.
+    Broken,
 }
 
 /// Listens to a stream.
@@ -47,6 +49,9 @@ impl Listener {
         };
         if data.as_ref().trim_ascii() == DONE {
             return Chunk::Done(event.raw().clone());
+        }
+        if !looks_whole(&data) {
+            return Chunk::Broken;
         }
         self.chunks += 1;
         self.content_bytes += content_bytes(&data);
@@ -104,6 +109,12 @@ impl Listener {
     }
 }
 
+/// Whether a chunk can be an object by its first and last byte. No more is asked: chunks pass without being parsed.
+fn looks_whole(data: &[u8]) -> bool {
+    let data = data.trim_ascii();
+    data.is_empty() || (data.starts_with(b"{") && data.ends_with(b"}"))
+}
+
 /// The length of the first `content` text of a chunk, without parsing it.
 fn content_bytes(data: &[u8]) -> usize {
     let Some(start) = text_of(data, "content") else { return 0 };
@@ -153,7 +164,7 @@ mod tests {
             .into_iter()
             .flat_map(|chunk| match chunk {
                 Chunk::Pass(bytes) | Chunk::Done(bytes) => bytes,
-                Chunk::Drop | Chunk::Failed(_) => panic!("nothing is dropped"),
+                Chunk::Drop | Chunk::Failed(_) | Chunk::Broken => panic!("nothing is dropped"),
             })
             .collect();
         assert_eq!(bytes, STREAM.as_bytes());
@@ -167,6 +178,18 @@ mod tests {
             "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\"\"}}]}\n\n: ping\n\n",
         );
         assert!(matches!(&chunks[..], [Chunk::Failed(_), Chunk::Pass(_), Chunk::Pass(_)]));
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_chunk() {
+        for data in ["<html>busy</html>", "{\"choices\": [", "[1]", "hello", "null"] {
+            let chunks = hear(&mut Listener::new(false), &format!("data: {data}\n\n"));
+            assert_eq!(chunks, [Chunk::Broken], "{data}");
+        }
+        for data in ["", "{}", "  {\"choices\":[]} "] {
+            let chunks = hear(&mut Listener::new(false), &format!("data: {data}\n\n"));
+            assert!(matches!(chunks[..], [Chunk::Pass(_)]), "{data}");
+        }
     }
 
     #[test]
