@@ -125,7 +125,7 @@ base_url = "{recorder}/v1"
 
 
 def binary() -> Path:
-    path = Path(os.environ.get("FULCRUM_BIN", REPOSITORY / "target/debug/fulcrum"))
+    path = Path(os.environ.get("FULCRUM_BIN", REPOSITORY / "target/debug/fulcrum")).resolve()
     assert path.exists(), f"{path} is not there: run cargo build, or set FULCRUM_BIN"
     return path
 
