@@ -96,6 +96,9 @@ async fn show(sandbox: &Sandbox, exit: bool) -> Outcome {
         heading("A real provider");
         say(paste::REAL);
     }
+    heading("Lines to paste while a demo stays up (the keys end with it)");
+    let binary = std::env::args().next().filter(|name| name.contains('/'));
+    say(&paste::lines(sandbox, &line.shop, binary.as_deref().unwrap_or("fulcrum")));
     let odd = odd(&tally);
     if exit {
         return odd;
@@ -103,9 +106,6 @@ async fn show(sandbox: &Sandbox, exit: bool) -> Outcome {
     if let Err(Failure::Negative(message)) = &odd {
         note(message);
     }
-    heading("Lines to paste (the keys end with the demo)");
-    let binary = std::env::args().next().filter(|name| name.contains('/'));
-    say(&paste::lines(sandbox, &line.shop, binary.as_deref().unwrap_or("fulcrum")));
     say(&format!("\nThe gateway stays up at {} until Ctrl-C.", sandbox.base));
     std::future::pending().await
 }
