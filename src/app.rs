@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::cache::Cache;
 use crate::config::{self, Config, Durability, OnDisconnect, Problem};
 use crate::db::{self, Db};
-use crate::gateway::{Gateway, Live, Parts};
+use crate::gateway::{Gateway, KnownPrices, Live, Parts};
 use crate::keys::{self, Keys, Limits};
 use crate::prompts::{self, Registry};
 use crate::routing::Health;
@@ -74,7 +74,7 @@ impl App {
         let db = Db::open(&config.database.url, durable).await?;
         let ledger = Ledger::open(&db, usage::Options { durable, ..usage::Options::default() }).await?;
         let built = Self::over(config, db, ledger).await?;
-        built.app.import_prompts().await?;
+        built.app.import_prompts(&built.app.config()).await?;
         Ok(built)
     }
 
@@ -157,10 +157,16 @@ impl App {
         usize::try_from(self.0.config.load().server.max_body).unwrap_or(usize::MAX)
     }
 
-    /// Whether new requests are welcome.
+    /// Whether new requests are welcome: the gateway is not about to stop.
+    #[must_use]
+    pub fn is_welcoming(&self) -> bool {
+        self.0.ready.load(Ordering::Relaxed)
+    }
+
+    /// Whether new requests are welcome and can be recorded.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.ready.load(Ordering::Relaxed) && self.0.gateway.parts().ledger.healthy()
+        self.is_welcoming() && self.0.gateway.parts().ledger.healthy()
     }
 
     /// Puts a new configuration in the old one's place. Calls under way keep the one they began with.
@@ -169,15 +175,15 @@ impl App {
     /// Where it cannot be used; then the old one stays.
     pub async fn reload(&self, config: Config) -> Result<(), Error> {
         let live = live(&config)?;
+        self.import_prompts(&config).await?;
         self.0.keys.set_defaults(limits(&config));
         self.0.gateway.replace(live);
         self.0.config.store(Arc::new(config));
-        self.import_prompts().await
+        Ok(())
     }
 
     /// Imports the prompts that the configuration names.
-    async fn import_prompts(&self) -> Result<(), Error> {
-        let config = self.config();
+    async fn import_prompts(&self, config: &Config) -> Result<(), Error> {
         let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) else { return Ok(()) };
         let imported = self.prompts().import_dir(folder, config.prompts.label_on_import.as_ref(), now()).await?;
         if !imported.created.is_empty() {
@@ -249,6 +255,7 @@ fn live(config: &Config) -> Result<Live, Error> {
         prices,
         store_bodies: config.ledger.store_bodies,
         drains: config.client.on_disconnect == OnDisconnect::Drain,
+        known_prices: KnownPrices::default(),
     })
 }
 

@@ -49,7 +49,8 @@ impl Client {
     pub async fn to(place: &Where) -> Result<Self, Failure> {
         if let Some(url) = &place.url {
             let base = url.trim_end_matches('/').to_owned();
-            let client = upstream::client(Duration::from_secs(3)).map_err(|error| Failure::Input(error.to_string()))?;
+            let client = upstream::client(&base, Duration::from_secs(3));
+            let client = client.map_err(|error| Failure::Input(error.to_string()))?;
             return Ok(Self { place: Place::Remote { client, base, key: place.key.clone() } });
         }
         let config = configuration(file(place.config.clone()).as_deref())?;

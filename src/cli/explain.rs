@@ -81,7 +81,8 @@ pub fn pairs(texts: &[String], typed: bool) -> Result<Map<String, Value>, Failur
     Ok(pairs)
 }
 
-fn show(told: &Value) {
+/// Prints an explanation.
+pub fn show(told: &Value) {
     let at = |path: &str| cell(told.pointer(path));
     say(&format!("model      {}", at("/requested_model")));
     if told["prompt"].is_object() {

@@ -17,6 +17,9 @@ use clap::{Args, Parser, Subcommand};
 
 pub use output::Format;
 
+/// Threads of the runtime that accepts connections and writes the ledger; calls run on workers of their own.
+const MAIN_THREADS: usize = 2;
+
 /// One binary between applications and language models.
 #[derive(Parser)]
 #[command(name = "fulcrum", version, about, after_help = "Start with: fulcrum demo")]
@@ -76,7 +79,7 @@ type Outcome = Result<(), Failure>;
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(MAIN_THREADS).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(dispatch(cli.command)),
         Err(error) => Err(Failure::Unreachable(format!("cannot start: {error}"))),

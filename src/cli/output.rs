@@ -1,6 +1,6 @@
 //! What commands print: tables for people, JSON and CSV for programs.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command does")]
+use std::io::{Write, stderr, stdout};
 
 use clap::ValueEnum;
 use comfy_table::presets::NOTHING;
@@ -21,39 +21,54 @@ pub enum Format {
 
 /// Prints a line.
 pub fn say(text: &str) {
-    println!("{text}");
+    line(&mut stdout().lock(), text);
 }
 
 /// Prints a line for people, beside the answer.
 pub fn note(text: &str) {
-    eprintln!("{text}");
+    line(&mut stderr().lock(), text);
 }
 
 /// Prints why a command failed.
 pub fn complain(message: &str) {
     if !message.is_empty() {
-        eprintln!("{message}");
+        line(&mut stderr().lock(), message);
     }
+}
+
+/// Whoever reads may have read enough, as `head` does: that is no failure of the command.
+fn line(out: &mut impl Write, text: &str) {
+    let _unread = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// Prints JSON for programs.
 pub fn json(value: &Value) {
-    println!("{value:#}");
+    say(&format!("{value:#}"));
 }
+
+/// The width that a table is fitted to, where closer columns are enough for it.
+const WIDTH: usize = 120;
 
 /// Prints rows under their heads; the columns of `right` to the right.
 pub fn table(heads: &[&str], rows: &[Vec<String>], right: &[usize]) {
+    say(&laid_out(heads, rows, right));
+}
+
+fn laid_out(heads: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(heads);
     for row in rows {
         table.add_row(row);
     }
-    for column in right {
-        if let Some(column) = table.column_mut(*column) {
+    let widths: usize = table.column_max_content_widths().into_iter().map(usize::from).sum();
+    let gap = if widths + 2 * heads.len().saturating_sub(1) > WIDTH { 1 } else { 2 };
+    for (n, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, gap));
+        if right.contains(&n) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    println!("{}", table.trim_fmt());
+    table.trim_fmt()
 }
 
 /// A JSON value as a cell: texts bare, nothing for null.
@@ -63,5 +78,17 @@ pub fn cell(value: Option<&Value>) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(list)) => list.iter().map(|item| cell(Some(item))).collect::<Vec<_>>().join(", "),
         Some(value) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_closer_where_they_would_be_too_wide() {
+        let row = |width: usize| vec![vec!["x".repeat(width), "1".to_owned()]];
+        assert_eq!(laid_out(&["a", "n"], &row(3), &[1]), "a    n\nxxx  1");
+        assert_eq!(laid_out(&["a", "n"], &row(119), &[1]).lines().last().unwrap(), format!("{} 1", "x".repeat(119)));
     }
 }

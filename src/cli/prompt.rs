@@ -325,14 +325,25 @@ impl Import {
     async fn run(self) -> Outcome {
         let client = Client::to(&self.place).await?;
         let drafts = check_dir(&self.folder).map_err(|error| Failure::Input(error.to_string()))?;
-        let labels: Vec<String> = self.label.into_iter().collect();
         for (name, draft) in drafts {
             let name = name.to_string();
+            let labels = self.labels_for(&client, &name).await;
             let message = format!("imported from {}", self.folder.display());
             let saved = submit(&client, &name, &draft, &message, &labels).await?;
             say(&format!("{name}@{}", cell(saved.get("version"))));
         }
         Ok(())
+    }
+}
+
+impl Import {
+    /// The label to move with a prompt's new version: none where somebody has put it elsewhere.
+    async fn labels_for(&self, client: &Client, name: &str) -> Vec<String> {
+        let Some(label) = &self.label else { return Vec::new() };
+        let prompt = client.get(&format!("/api/v1/prompts/{}", encoded(name))).await.unwrap_or_default();
+        let labelled = prompt.pointer(&format!("/labels/{label}/version"));
+        let follows = labelled.is_none() || labelled == prompt.get("newest");
+        if follows { vec![label.clone()] } else { Vec::new() }
     }
 }
 

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::client::{configuration, file};
 use super::output::note;
 use super::{Failure, Outcome};
-use crate::app::{App, Built};
+use crate::app::{self, App, Built};
 use crate::config::parse_listen;
 use crate::http::{Listening, serve};
+use crate::prompts;
 use crate::telemetry::start_logs;
 
 /// How often other processes' changes and the configuration's file are looked at.
@@ -35,6 +36,8 @@ pub struct Serve {
 impl Serve {
     pub async fn run(self) -> Outcome {
         let path = file(self.config);
+        // Looked at before the file is read: a change from then on is seen.
+        let seen = written(path.as_ref());
         let mut config = configuration(path.as_deref())?;
         if let Some(listen) = self.listen {
             let parsed = parse_listen(&listen, config.server.allow_public_bind);
@@ -47,28 +50,49 @@ impl Serve {
         let listening =
             listening.map_err(|error| Failure::Unreachable(format!("cannot listen at {listen}: {error}")))?;
         let built = App::build(config).await;
-        let Built { app, new_admin_key } = built.map_err(|error| Failure::Input(error.to_string()))?;
+        let Built { app, new_admin_key } = built.map_err(|error| not_built(&error))?;
         if let Some(key) = new_admin_key {
             note(&format!("admin key, shown this once: {}", key.expose()));
         }
         let stop = CancellationToken::new();
-        tokio::spawn(watch(app.clone(), path, listen, stop.clone()));
+        tokio::spawn(watch(app.clone(), Watched { path, seen, listen }, stop.clone()));
         tracing::info!("listening at http://{}", listening.address());
-        serve(app.clone(), listening, stop.clone()).await;
+        let served = serve(app.clone(), listening, stop.clone()).await;
+        served.map_err(|error| Failure::Unreachable(format!("cannot start a worker: {error}")))?;
         app.close().await;
         tracing::info!("stopped");
         Ok(())
     }
 }
 
+fn not_built(error: &app::Error) -> Failure {
+    let message = error.to_string();
+    match error {
+        app::Error::Endpoint(..) | app::Error::Config(_) | app::Error::Prompts(prompts::Error::Files(_)) => {
+            Failure::Input(message)
+        }
+        _ => Failure::Unreachable(message),
+    }
+}
+
+/// When a file was last written, and how large it was.
+type Written = Option<(std::time::SystemTime, u64)>;
+
+/// The configuration's file, as it was when it was read.
+struct Watched {
+    path: Option<PathBuf>,
+    seen: Written,
+    listen: SocketAddr,
+}
+
 /// Ends the gateway on a signal; reloads the configuration on SIGHUP or where its file changed.
-async fn watch(app: App, path: Option<PathBuf>, listen: SocketAddr, stop: CancellationToken) {
+async fn watch(app: App, watched: Watched, stop: CancellationToken) {
+    let Watched { path, mut seen, listen } = watched;
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         tracing::error!("no signals can be received; end the process to stop it");
         return;
     };
-    let mut seen = written(path.as_ref());
     let mut rounds = 0_u32;
     loop {
         tokio::select! {
@@ -108,6 +132,14 @@ async fn reload(app: &App, path: Option<&PathBuf>, listen: SocketAddr) {
         }
     };
     config.server.listen = listen;
+    let old = app.config();
+    if (&old.server, &old.database, &old.ledger, &old.cache, &old.telemetry)
+        != (&config.server, &config.database, &config.ledger, &config.cache, &config.telemetry)
+    {
+        tracing::warn!(
+            "changes of [server], [database], [ledger], [cache] and [telemetry] take a restart, but for max_body, shutdown_grace and store_bodies"
+        );
+    }
     match app.reload(config).await {
         Ok(()) => tracing::info!("the configuration was reloaded"),
         Err(error) => tracing::error!(%error, "the new configuration is not used; the old one stays"),
@@ -115,7 +147,7 @@ async fn reload(app: &App, path: Option<&PathBuf>, listen: SocketAddr) {
 }
 
 /// When and how large the file was last written.
-fn written(path: Option<&PathBuf>) -> Option<(std::time::SystemTime, u64)> {
+fn written(path: Option<&PathBuf>) -> Written {
     let data = std::fs::metadata(path?).ok()?;
     Some((data.modified().ok()?, data.len()))
 }

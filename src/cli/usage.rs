@@ -62,33 +62,129 @@ impl Usage {
     }
 }
 
-/// Prints a report as a table, with the sum of all rows below.
+/// A column of figures: its head, where a row has it, and how it is written.
+struct Column(&'static str, &'static str, fn(&Value) -> String);
+
+const COLUMNS: &[Column] = &[
+    Column("requests", "/requests", count),
+    Column("errors", "/errors", count),
+    Column("cache\nhits", "/cache_hits", count),
+    Column("input\ntokens", "/input_tokens", count),
+    Column("cached\ninput", "/cached_input_tokens", count),
+    Column("output\ntokens", "/output_tokens", count),
+    Column("\ncost $", "/cost_usd", money),
+    Column("\nsaved $", "/saved_usd", money),
+    Column("no\nprice", "/unpriced_requests", count),
+    Column("p50\nms", "/latency_ms/p50", millis),
+    Column("p95\nms", "/latency_ms/p95", millis),
+    Column("p99\nms", "/latency_ms/p99", millis),
+    Column("first\np50 ms", "/first_token_ms/p50", millis),
+    Column("own\np50 µs", "/overhead_us/p50", micros),
+];
+
+/// Prints a report as a table, with the sum of all rows below. Money is rounded; JSON and CSV have it exact.
 pub fn show(report: &Value, by: &str) {
-    let groups: Vec<&str> = by.split(',').map(str::trim).filter(|group| !group.is_empty()).collect();
-    let figures = ["requests", "errors", "cache_hits", "input_tokens", "cached_input_tokens", "output_tokens"];
-    let money = ["cost_usd", "saved_usd", "unpriced_requests"];
-    let spans = [
-        ("p50 ms", "/latency_ms/p50"),
-        ("p95 ms", "/latency_ms/p95"),
-        ("p99 ms", "/latency_ms/p99"),
-        ("first p50", "/first_token_ms/p50"),
-        ("own µs p50", "/overhead_us/p50"),
-    ];
-    let heads: Vec<&str> =
-        groups.iter().copied().chain(figures).chain(money).chain(spans.map(|(head, _)| head)).collect();
-    let line = |row: &Value, of_group: &dyn Fn(&str) -> String| -> Vec<String> {
-        let counts = figures.iter().chain(&money).map(|name| cell(row.get(*name)));
-        let times = spans.iter().map(|(_, path)| rounded(row.pointer(path)));
-        groups.iter().map(|group| of_group(group)).chain(counts).chain(times).collect()
-    };
-    let rows = report.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut lines: Vec<Vec<String>> = rows.iter().map(|row| line(row, &|group| cell(row.get(group)))).collect();
-    let total = report.get("total").cloned().unwrap_or_default();
-    lines.push(line(&total, &|group| if Some(&group) == groups.first() { "all".to_owned() } else { String::new() }));
-    let right: Vec<usize> = (groups.len()..heads.len()).collect();
+    let (heads, lines, groups) = lines(report, by);
+    let right: Vec<usize> = (groups..heads.len()).collect();
     table(&heads, &lines, &right);
 }
 
-fn rounded(value: Option<&Value>) -> String {
-    value.and_then(Value::as_f64).map(|number| format!("{number:.1}")).unwrap_or_default()
+/// Heads and lines, without the columns that hold nothing; and how many columns are groups.
+fn lines<'a>(report: &Value, by: &'a str) -> (Vec<&'a str>, Vec<Vec<String>>, usize) {
+    let groups: Vec<&str> = by.split(',').map(str::trim).filter(|group| !group.is_empty()).collect();
+    let rows: Vec<&Value> = report["rows"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .chain(report.get("total"))
+        .filter(|row| row.is_object())
+        .collect();
+    let figures = |column: &Column| -> Vec<String> { rows.iter().map(|row| column.figure(row)).collect() };
+    let columns: Vec<(&str, Vec<String>)> = COLUMNS.iter().map(|column| (column.0, figures(column))).collect();
+    let columns: Vec<_> = columns.into_iter().filter(|(_, cells)| cells.iter().any(|cell| !is_nothing(cell))).collect();
+    let total = report.get("total").map(|_| rows.len() - 1);
+    let lines = rows.iter().enumerate().map(|(n, row)| {
+        let group = |(place, name): (usize, &&str)| match (Some(n) == total, place) {
+            (true, 0) => "all".to_owned(),
+            (true, _) => String::new(),
+            (false, _) => Some(cell(row.get(*name))).filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned()),
+        };
+        let figures = columns.iter().map(|(_, cells)| cells[n].clone());
+        groups.iter().enumerate().map(group).chain(figures).collect()
+    });
+    let lines = lines.collect();
+    let heads = groups.iter().copied().chain(columns.iter().map(|(head, _)| *head)).collect();
+    (heads, lines, groups.len())
+}
+
+impl Column {
+    fn figure(&self, row: &Value) -> String {
+        row.pointer(self.1).map(self.2).unwrap_or_default()
+    }
+}
+
+fn is_nothing(cell: &str) -> bool {
+    cell.is_empty() || cell == "0"
+}
+
+fn count(value: &Value) -> String {
+    cell(Some(value))
+}
+
+fn millis(value: &Value) -> String {
+    value.as_f64().map(|ms| if ms < 99.95 { format!("{ms:.1}") } else { format!("{ms:.0}") }).unwrap_or_default()
+}
+
+fn micros(value: &Value) -> String {
+    value.as_f64().map(|us| format!("{us:.0}")).unwrap_or_default()
+}
+
+/// Dollars, rounded to a millionth; what is less than that is not told as nothing.
+fn money(value: &Value) -> String {
+    let Some(exact) = value.as_str() else {
+        return if value.is_null() { "unknown".to_owned() } else { cell(Some(value)) };
+    };
+    let Ok(dollars) = exact.parse::<f64>() else { return exact.to_owned() };
+    if dollars == 0.0 {
+        return "0".to_owned();
+    }
+    if dollars.abs() < 0.000_001 { "<0.000001".to_owned() } else { format!("{dollars:.6}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_that_hold_nothing_are_left_out() {
+        let row = |route: Value, errors: u32| {
+            json!({"route": route, "requests": 2, "errors": errors, "cache_hits": 0, "cost_usd": "0.0000123456",
+                   "saved_usd": "0", "unpriced_requests": 0, "latency_ms": {"p50": 12.34, "p95": 250.6}})
+        };
+        let report = json!({"rows": [row("auto".into(), 0), row(Value::Null, 1)], "total": row(Value::Null, 1)});
+        let (heads, lines, groups) = lines(&report, "route");
+        assert_eq!(heads, ["route", "requests", "errors", "\ncost $", "p50\nms", "p95\nms"]);
+        assert_eq!(lines[0], ["auto", "2", "0", "0.000012", "12.3", "251"]);
+        assert_eq!((&*lines[1][0], &*lines[2][0], groups), ("-", "all", 1));
+    }
+
+    #[test]
+    fn money_is_rounded_but_never_to_nothing_and_an_unknown_price_is_told() {
+        for (value, told) in [
+            (json!("12.5"), "12.500000"),
+            (json!("0.000000004"), "<0.000001"),
+            (json!("0"), "0"),
+            (Value::Null, "unknown"),
+        ] {
+            assert_eq!(money(&value), told);
+        }
+    }
+
+    #[test]
+    fn an_empty_report_is_a_line_of_nothing() {
+        let (heads, lines, _) = lines(&json!({"rows": [], "total": {"requests": 0}}), "model,day");
+        assert_eq!((heads, lines), (vec!["model", "day"], vec![vec!["all".to_owned(), String::new()]]));
+    }
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::routing::{Ask, CacheMode, Health, KeyFacts};
+use crate::telemetry::LogFormat;
 use crate::types::Timestamp;
 use crate::upstream::Kind;
 

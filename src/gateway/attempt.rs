@@ -8,7 +8,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::meter::{Ended, Meter};
 use super::plan::Work;
-use super::price::Pricing;
 use super::{Api, Live, Parts};
 use crate::chat::{Code, Error, Usage};
 use crate::routing::{Fault, Plan, Target, backoff};
@@ -131,8 +130,9 @@ impl Attempts<'_> {
             match self.next(target, &failure, is_last, retries) {
                 Next::Again(wait) if self.fits(wait) => {
                     retries += 1;
+                    let began = Instant::now();
                     sleep(wait).await;
-                    meter.waited(wait);
+                    meter.waited(began.elapsed());
                 }
                 Next::Again(_) | Next::Onward | Next::GiveUp => return Ok(Err(failure)),
             }
@@ -178,7 +178,7 @@ impl Attempts<'_> {
         endpoint: &Endpoint,
         meter: &mut Meter,
     ) -> Result<Result<Answered, Failure>, Error> {
-        let pricing = Pricing::of(&self.live.prices, endpoint.provider(), target);
+        let pricing = self.live.pricing(endpoint.provider(), target);
         meter.attempt_begins(target, pricing, self.work.reserve())?;
         let call = Call { path: self.work.api.path(), body: self.work.body_for(target), deadline: self.deadline };
         let answered = async {
@@ -190,7 +190,7 @@ impl Attempts<'_> {
         let outcome = tokio::select! {
             biased;
             outcome = answered => outcome,
-            () = closing => return Err(Error::new(Code::Overloaded, "the gateway is shutting down")),
+            () = closing => Err(Failure::Closing),
         };
         if let Err(failure) = &outcome {
             self.note_failure(failure, meter);
@@ -235,7 +235,7 @@ impl Attempts<'_> {
         loop {
             match decoder.event() {
                 Ok(Some(event)) if event.data().is_some() => {
-                    return match early_error(&event) {
+                    return match early_error(&event, &answer) {
                         Some(failure) => Err(failure),
                         None => Ok(Answered::Stream { answer: Box::new(answer), decoder, first: event }),
                     };
@@ -252,13 +252,13 @@ impl Attempts<'_> {
 }
 
 /// An error that stands where the first chunk should: nothing went down yet, so another try may do better.
-fn early_error(event: &Event) -> Option<Failure> {
+fn early_error(event: &Event, answer: &Answer) -> Option<Failure> {
     let data = event.data()?;
     memchr::memmem::find(&data, b"\"error\"")?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
     let error = fields.get("error").filter(|error| !error.is_null())?;
     let message = error.get("message").and_then(|message| message.as_str()).unwrap_or("it sent an error");
-    Some(Failure::Server { status: 200, message: message.chars().take(500).collect() })
+    Some(Failure::Server { status: 200, message: answer.scrubbed(message) })
 }
 
 fn fault_of(failure: &Failure) -> Option<Fault> {

@@ -96,6 +96,10 @@ fn prepare(
     check_key(ask, &asked, &work)?;
     let plan = plan(&live.routes, &parts.health, ask, &work, now())?;
     head.route.clone_from(&plan.route);
+    let store = plan.store_bodies.unwrap_or(live.store_bodies);
+    if store != StoreBodies::None {
+        meter.keep_request(work.object.bytes().clone(), store == StoreBodies::Full);
+    }
     if let Some(row) = meter.row() {
         row.route.clone_from(&plan.route);
         row.trace = Some(plan.trace().into());
@@ -128,7 +132,8 @@ fn note_request(meter: &mut Meter, asked: &str, work: &Work, ask: &Ask) {
     }
 }
 
-fn body_user(work: &Work) -> Option<Arc<str>> {
+/// The body's own `user`.
+pub(super) fn body_user(work: &Work) -> Option<Arc<str>> {
     let user: String = serde_json::from_str(work.object.get("user")?).ok()?;
     Some(user.chars().take(256).collect::<String>().into())
 }
@@ -176,7 +181,7 @@ impl Planned {
                     decoder,
                     first,
                     keep_usage: self.work.include_usage,
-                    keep_events: false,
+                    keep_events: meter.keeps_answer(),
                     input_tokens: self.work.input_tokens(),
                 };
                 let relay = Relay::new(self.parts.clone(), begun, meter);
@@ -184,7 +189,7 @@ impl Planned {
             }
         };
         meter.attempt_ends(&Ended::well(usage));
-        self.keep_bodies(&mut meter, &body);
+        meter.keep_answer(&body);
         self.head.cost = meter.cost();
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return refuse(self.head, meter, error).await;
@@ -200,15 +205,6 @@ impl Planned {
         match openai_chat::as_stream(&body, self.work.include_usage) {
             Ok(events) => Reply { head: self.head, body: Body::Events(events) },
             Err(error) => error_reply(self.head, &Error::new(Code::UpstreamProtocol, error.to_string())),
-        }
-    }
-
-    fn keep_bodies(&self, meter: &mut Meter, answer: &Bytes) {
-        let store = self.plan.store_bodies.unwrap_or(self.live.store_bodies);
-        match store {
-            StoreBodies::None => {}
-            StoreBodies::Prompts => meter.keep(self.work.object.bytes().clone(), Bytes::new()),
-            StoreBodies::Full => meter.keep(self.work.object.bytes().clone(), answer.clone()),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::call::{Planned, check_key, read};
-use super::plan::{plan, with_facts};
+use super::call::{Planned, body_user, check_key, read};
+use super::plan::with_facts;
 use super::price::{Pricing, vendor};
 use super::{Api, Ask, Gateway, Head};
 use crate::chat::Error;
@@ -102,10 +102,13 @@ impl Gateway {
         ask.body = object.edited(&edits);
         let (parts, live) = (self.parts().clone(), self.live());
         let (requested_model, work) = read(&parts, &ask)?;
+        ask.user = ask.user.take().or_else(|| body_user(&work));
         check_key(&ask, &requested_model, &work)?;
         let dice = rand::random();
-        let trace = with_facts(&live.routes, &ask, &work, now(), |facts| live.routes.trace(facts, &parts.health, dice));
-        let plan = plan(&live.routes, &parts.health, &ask, &work, now())?;
+        let (trace, plan) = with_facts(&live.routes, &ask, &work, now(), |facts| {
+            (live.routes.trace(facts, &parts.health, dice), live.routes.plan(facts, &parts.health, dice))
+        });
+        let plan = plan?;
         let head = Head::new(ask.id, 200);
         Ok(Planned { parts, live, ask, work, plan, head }.explained(requested_model, trace))
     }

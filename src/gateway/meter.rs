@@ -28,6 +28,7 @@ pub struct Meter {
     attempts: Vec<AttemptRow>,
     open: Option<OpenAttempt>,
     bodies: Option<Bodies>,
+    keeps_answer: bool,
     _under: Under,
 }
 
@@ -85,6 +86,7 @@ impl Meter {
             attempts: Vec::new(),
             open: None,
             bodies: None,
+            keeps_answer: false,
             _under: under,
         }
     }
@@ -94,9 +96,22 @@ impl Meter {
         self.row.as_deref_mut()
     }
 
-    /// Keeps the call's text with its row.
-    pub fn keep(&mut self, request: Bytes, response: Bytes) {
-        self.bodies = Some(Bodies { request, response });
+    /// Keeps what was asked with the row; the answer as well where `answer` says so.
+    pub fn keep_request(&mut self, request: Bytes, answer: bool) {
+        self.bodies = Some(Bodies { request, response: Bytes::new() });
+        self.keeps_answer = answer;
+    }
+
+    /// Whether the answer is kept with the row.
+    pub fn keeps_answer(&self) -> bool {
+        self.keeps_answer
+    }
+
+    /// Keeps the answer with the row, where it is to be kept.
+    pub fn keep_answer(&mut self, answer: &Bytes) {
+        if let Some(bodies) = self.bodies.as_mut().filter(|_| self.keeps_answer) {
+            bodies.response = answer.clone();
+        }
     }
 
     /// Notes an attempt before it is made, so that it has a row whatever happens.
@@ -176,7 +191,7 @@ impl Meter {
         self.attempts.push(row);
     }
 
-    /// Notes a wait between attempts: it is not Fulcrum's own work.
+    /// Notes a wait between attempts, or for another's call: it is not Fulcrum's own work.
     pub fn waited(&mut self, wait: Duration) {
         self.upstream += wait;
     }

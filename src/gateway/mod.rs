@@ -28,6 +28,7 @@ use crate::usage::{Ledger, PriceBook};
 
 pub use ask::{Api, Ask};
 pub use explain::{Explanation, ModelCard, models};
+pub use price::KnownPrices;
 pub use reply::{Body, Head, Reply};
 pub use shared::Departure;
 
@@ -50,6 +51,8 @@ pub struct Live {
     pub store_bodies: StoreBodies,
     /// Whether an answer is read to its end though its caller hung up.
     pub drains: bool,
+    /// Prices of the targets called so far.
+    pub known_prices: KnownPrices,
 }
 
 /// What outlives a reload.

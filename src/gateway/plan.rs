@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use super::call::body_user;
 use super::prompt::Applied;
 use super::{Api, Ask};
 use crate::chat::{Error, Usage};
@@ -122,6 +123,7 @@ pub fn with_facts<T>(
         label: applied.label.as_deref().unwrap_or_default(),
     });
     let key = &ask.key;
+    let user = ask.user.clone().or_else(|| body_user(work));
     use_it(&routing::Ask {
         model: &work.model,
         stream: work.stream,
@@ -134,7 +136,7 @@ pub fn with_facts<T>(
         key: KeyFacts { id: &key.id, name: &key.name, project: &key.project, tags: &key.tags },
         metadata: metadata.as_ref(),
         header: &header,
-        user: ask.user.as_deref(),
+        user: user.as_deref(),
         session: ask.session.as_deref(),
         now,
         budget_used: 0.0,

@@ -1,7 +1,9 @@
 //! What an attempt costs: by tokens where a price is known, by the machine's hour where it is one's own.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use super::Live;
 use crate::chat::Usage;
 use crate::routing::Target;
 use crate::types::Nanos;
@@ -22,6 +24,29 @@ pub enum Pricing {
     },
     /// Nobody knows.
     Unknown,
+}
+
+/// Prices by `provider/model`, looked up once for each target of a configuration.
+#[derive(Default)]
+pub struct KnownPrices(RwLock<HashMap<Arc<str>, Pricing>>);
+
+/// Callers may name any model of a provider: no more than this many prices are remembered.
+const MOST_KNOWN: usize = 1_000;
+
+impl Live {
+    /// The price of calls to `target`.
+    pub(super) fn pricing(&self, provider: &Provider, target: &Target) -> Pricing {
+        let KnownPrices(known) = &self.known_prices;
+        if let Some(pricing) = known.read().unwrap_or_else(PoisonError::into_inner).get(&target.id) {
+            return pricing.clone();
+        }
+        let pricing = Pricing::of(&self.prices, provider, target);
+        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST_KNOWN {
+            known.insert(target.id.clone(), pricing.clone());
+        }
+        pricing
+    }
 }
 
 impl Pricing {

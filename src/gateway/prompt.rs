@@ -37,7 +37,8 @@ impl Named {
             Some((name, selector)) => (name, selector.parse().map_err(|error| no_prompt(&error, "model"))?),
             None => (reference, Selector::Default),
         };
-        Ok(Self { name: PromptName::from_str(name).map_err(|error| no_prompt(&error, "model"))?, selector })
+        let name = PromptName::from_str(name).map_err(|error| no_prompt(&error, "model"))?;
+        Ok(Self { name, selector })
     }
 
     fn of(prompt: &PromptRef, reference: Option<&str>) -> Result<Self, Error> {
@@ -83,7 +84,8 @@ pub fn apply(
     request: &ChatRequest,
     now: Timestamp,
 ) -> Result<(ChatRequest, Applied), Error> {
-    let version = prompts.resolve(&named.name, &named.selector)?;
+    let param = if request.model.starts_with(PREFIX) { "model" } else { "prompt.id" };
+    let version = prompts.resolve(&named.name, &named.selector).map_err(|error| Error::from(error).at(param))?;
     let none = serde_json::Map::new();
     let variables = request.prompt.as_ref().map_or(&none, |prompt| &prompt.variables);
     let messages = version.render(variables)?;

@@ -49,10 +49,10 @@ pub struct Departure {
 
 /// Serves a planned call, from the cache where its route has one.
 pub(super) async fn serve(mut planned: Planned, mut meter: Meter) -> Reply {
-    if planned.plan.cache.mode == CacheMode::Off {
+    let directive = planned.ask.cache;
+    if planned.plan.cache.mode == CacheMode::Off && !directive.only {
         return planned.direct(meter).await;
     }
-    let directive = planned.ask.cache;
     if directive.is_bypass() {
         planned.head.cache = Some("bypass");
         meter.cache(CacheState::Bypass, None);
@@ -155,6 +155,7 @@ async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<D
     match answer {
         Answered::Whole { body, usage, ended_well } => {
             meter.attempt_ends(&Ended::well(usage));
+            meter.keep_answer(&body);
             let departure =
                 Departure { target: target.clone(), attempts: meter.attempts(), cost: meter.cost(), is_stream: false };
             let spent = Spent { usage: Some(usage), cost: departure.cost };
@@ -183,13 +184,20 @@ async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<D
             };
             let mut relay = Relay::new(planned.parts.clone(), begun, meter);
             loop {
-                tokio::select! {
-                    biased;
-                    bytes = relay.next() => match bytes {
-                        Some(bytes) => lead.push(bytes),
-                        None => break,
-                    },
-                    _ = look.tick() => if lead.followers() == 0 { return },
+                // Polled to its end: dropped while it settles, it would lose the stream's last event.
+                let bytes = {
+                    let mut next = std::pin::pin!(relay.next());
+                    loop {
+                        tokio::select! {
+                            biased;
+                            bytes = &mut next => break bytes,
+                            _ = look.tick() => if lead.followers() == 0 { return },
+                        }
+                    }
+                };
+                match bytes {
+                    Some(bytes) => lead.push(bytes),
+                    None => break,
                 }
             }
             let spent = relay.spent();
@@ -244,6 +252,7 @@ impl Planned {
         self.head.cost = Some(Nanos(0));
         self.head.model = Some(format!("{}/{}", entry.provider, entry.model).into());
         meter.cache(CacheState::Hit, entry.cost);
+        meter.keep_answer(&entry.body);
         if let Some(row) = meter.row() {
             row.provider = Some(entry.provider.clone());
             row.model = Some(entry.model.clone());
@@ -278,12 +287,14 @@ impl Passenger {
 
     /// Follows until the answer is there, or its stream has begun.
     async fn ride(mut self, mut follower: Follower<Departure>) -> Result<Reply, (Self, Aborted)> {
+        let boarded = Instant::now();
         let departure = match within(self.deadline, follower.head()).await {
             Some(Ok(departure)) => departure,
             Some(Err(aborted)) => return Err((self, aborted)),
             None => return Err((self, Aborted::Lost)),
         };
         self.note(&departure);
+        self.waited(boarded.elapsed());
         if departure.is_stream && self.stream {
             let ride = Ride {
                 listener: Listener::new(self.include_usage),
@@ -298,6 +309,7 @@ impl Passenger {
             return Ok(Reply { head: self.head, body: Body::Stream(Box::pin(events)) });
         }
         let mut all = BytesMut::new();
+        let boarded = Instant::now();
         loop {
             match within(self.deadline, follower.next()).await {
                 Some(None) => break,
@@ -306,11 +318,19 @@ impl Passenger {
                 None => return Err((self, Aborted::Lost)),
             }
         }
+        self.waited(boarded.elapsed());
         let body = match departure.is_stream {
             false => Ok(all.freeze()),
             true => whole_of(all.freeze()),
         };
         Ok(self.arrive(body, follower.spent().unwrap_or_default()).await)
+    }
+
+    /// Waiting for another's call is not Fulcrum's own work.
+    fn waited(&mut self, wait: Duration) {
+        if let Some(meter) = &mut self.meter {
+            meter.waited(wait);
+        }
     }
 
     fn note(&mut self, departure: &Departure) {
@@ -329,11 +349,14 @@ impl Passenger {
     async fn arrive(mut self, body: Result<Bytes, Error>, spent: Spent) -> Reply {
         if let Some(meter) = &mut self.meter {
             meter.cache(CacheState::Coalesced, spent.cost);
-            let (status, code) = match &body {
-                Ok(_) => (Status::Ok, None),
-                Err(error) => (Status::Error, Some(error.code.text())),
+            if let Ok(body) = &body {
+                meter.keep_answer(body);
+            }
+            let (status, http_status, code) = match &body {
+                Ok(_) => (Status::Ok, 200, None),
+                Err(error) => (Status::Error, error.status(), Some(error.code.text())),
             };
-            if let Err(error) = meter.finish(status, 200, code).await {
+            if let Err(error) = meter.finish(status, http_status, code).await {
                 return error_reply(self.head, &error);
             }
         }
@@ -394,7 +417,7 @@ impl Ride {
                         return Some(bytes);
                     }
                 }
-                Ok(None) => match self.follower.next().await {
+                Ok(None) => match self.wait().await {
                     Some(Ok(chunk)) => self.decoder.push(chunk),
                     Some(Err(aborted)) => return Some(self.fail(&error_of(&aborted)).await),
                     None => return Some(self.fail(&error_of(&Aborted::Lost)).await),
@@ -403,6 +426,15 @@ impl Ride {
             }
         }
         None
+    }
+
+    async fn wait(&mut self) -> Option<Result<Bytes, Aborted>> {
+        let boarded = Instant::now();
+        let next = self.follower.next().await;
+        if let Some(meter) = &mut self.meter {
+            meter.waited(boarded.elapsed());
+        }
+        next
     }
 
     async fn take(&mut self, event: &Event) -> Option<Bytes> {
@@ -415,6 +447,7 @@ impl Ride {
             }
             Chunk::Drop => None,
             Chunk::Done(bytes) => Some(self.arrive(bytes).await),
+            Chunk::Broken => Some(self.fail(&Error::new(Code::UpstreamProtocol, "a chunk is no JSON object")).await),
             Chunk::Failed(data) => {
                 let settled = self.settle(Status::Error, Some(Code::UpstreamProtocol)).await;
                 self.over = true;

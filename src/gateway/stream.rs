@@ -12,7 +12,7 @@ use super::attempt::drain;
 use super::meter::{Ended, Meter};
 use crate::cache::Spent;
 use crate::chat::Usage;
-use crate::routing::Target;
+use crate::routing::{Fault, Target};
 use crate::types::now;
 use crate::upstream::{Answer, Failure};
 use crate::usage::Status;
@@ -140,7 +140,7 @@ impl Relay {
         let piece = tokio::select! {
             biased;
             piece = answer.piece() => piece?,
-            () = closing => return Err(Failure::Protocol("the gateway is shutting down".to_owned())),
+            () = closing => return Err(Failure::Closing),
         };
         self.decoder.push(piece.ok_or_else(torn)?);
         Ok(())
@@ -159,7 +159,8 @@ impl Relay {
             Chunk::Pass(bytes) => self.ready.push_back(bytes),
             Chunk::Drop => {}
             Chunk::Done(bytes) => return Some(Ending::Done(bytes)),
-            Chunk::Failed(data) => return Some(Ending::Failed(told(&data))),
+            Chunk::Failed(data) => return Some(Ending::Failed(told(&data, self.answer.as_deref()))),
+            Chunk::Broken => return Some(Ending::Failed(Failure::Protocol("a chunk is no JSON object".to_owned()))),
         }
         self.keep(event);
         self.meter.estimate_output(self.listener.estimated_output());
@@ -187,6 +188,11 @@ impl Relay {
         let usage = self.listener.usage().unwrap_or(estimated);
         self.meter.attempt_ends(&Ended::well(usage));
         self.spent = Spent { usage: Some(usage), cost: self.meter.cost() };
+        if self.meter.keeps_answer()
+            && let Some(whole) = self.kept.as_ref().and_then(|events| openai_chat::as_whole(events).ok())
+        {
+            self.meter.keep_answer(&whole);
+        }
         match self.meter.finish(Status::Ok, 200, None).await {
             Ok(()) => {
                 self.ended_well = self.listener.finished();
@@ -209,8 +215,9 @@ impl Relay {
     async fn break_off(&mut self, failure: Failure) -> Bytes {
         self.is_over = true;
         self.answer = None;
-        let fault = crate::routing::Fault::Broken;
-        self.parts.health.failed(&self.target, fault, now(), rand::random());
+        if failure.is_targets_fault() {
+            self.parts.health.failed(&self.target, Fault::Broken, now(), rand::random());
+        }
         let code = failure.code();
         let usage = self.listener.usage().or(self.meter.estimate());
         self.meter.attempt_ends(&Ended {
@@ -236,8 +243,8 @@ fn torn() -> Failure {
 }
 
 /// The failure that a provider reports in the middle of a stream.
-fn told(data: &[u8]) -> Failure {
+fn told(data: &[u8], answer: Option<&Answer>) -> Failure {
     let fields: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
     let message = fields.pointer("/error/message").and_then(|message| message.as_str()).unwrap_or("it sent an error");
-    Failure::Server { status: 200, message: message.chars().take(500).collect() }
+    Failure::Server { status: 200, message: answer.map(|answer| answer.scrubbed(message)).unwrap_or_default() }
 }

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout};
 
 use super::auth;
-use super::error::{REQUEST_ID, Refusal, SHOULD_RETRY, seconds};
+use super::error::{REQUEST_ID, Refusal, SHOULD_RETRY, guarded, seconds};
 use crate::app::App;
 use crate::cache::Directive;
 use crate::chat::{Code, Error};
@@ -39,21 +39,50 @@ pub async fn embeddings(State(app): State<App>, request: Request) -> Response {
 
 async fn serve(app: App, api: Api, request: Request) -> Response {
     let id = RequestId::new();
+    guarded(id, respond_to(app, id, api, request)).await
+}
+
+async fn respond_to(app: App, id: RequestId, api: Api, request: Request) -> Response {
     match admit(&app, id, api, request).await {
         Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref()),
-        Err(error) => {
+        Err(Unadmitted { error, window }) => {
             app.metrics().saw_refusal(api.name());
-            Refusal(error).answer(id)
+            let mut response = Refusal(error).answer(id);
+            if let Some(window) = window {
+                put_window(response.headers_mut(), &window);
+            }
+            response
         }
     }
 }
 
+/// Why a request is not admitted, and where its key's own limit stands if that is why.
+pub struct Unadmitted {
+    /// Why.
+    pub error: Error,
+    window: Option<Window>,
+}
+
+impl<E: Into<Error>> From<E> for Unadmitted {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), window: None }
+    }
+}
+
 /// Checks the key, its limits and the body's size, and reads what the headers say.
-pub async fn admit(app: &App, id: RequestId, api: Api, request: Request) -> Result<(Ask, Option<Window>), Error> {
+pub async fn admit(app: &App, id: RequestId, api: Api, request: Request) -> Result<(Ask, Option<Window>), Unadmitted> {
     let (started, started_at) = (Instant::now(), now());
+    if !app.is_welcoming() {
+        return Err(
+            Error::new(Code::Overloaded, "the gateway is shutting down; ask another, or again in a moment").into()
+        );
+    }
     let (parts, body) = request.into_parts();
     let key = auth::caller(app, &parts, started_at)?;
-    let window = app.keys().admit(&key, started_at)?;
+    let window = app
+        .keys()
+        .admit(&key, started_at)
+        .map_err(|throttled| Unadmitted { window: Some(throttled.window), error: throttled.into() })?;
     let text = |name: &'static str| header_text(&parts.headers, name);
     let mut ask = Ask {
         id,

@@ -1,7 +1,12 @@
 //! Errors as answers.
 
+use std::panic::AssertUnwindSafe;
+
 use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -55,6 +60,22 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         self.answer(RequestId::new())
     }
+}
+
+/// An answer, or a 500 where making it panics: a fault in one request ends no other.
+pub async fn guarded(id: RequestId, answer: impl Future<Output = Response>) -> Response {
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(response) => response,
+        Err(_panic) => {
+            tracing::error!(%id, "a request panicked; the panic's own lines say where");
+            Refusal(Error::new(Code::Internal, "the gateway failed on this request; its log says why")).answer(id)
+        }
+    }
+}
+
+/// [`guarded`], for routes other than the data plane's.
+pub async fn guard(request: Request, next: Next) -> Response {
+    guarded(RequestId::new(), next.run(request)).await
 }
 
 /// Gives an answer an id of its own where it has none.

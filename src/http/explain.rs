@@ -15,7 +15,7 @@ pub async fn explain(State(app): State<App>, request: Request) -> Response {
     let id = RequestId::new();
     let explained = match data::admit(&app, id, Api::Chat, request).await {
         Ok((ask, _window)) => app.gateway().explain(ask),
-        Err(error) => Err(error),
+        Err(unadmitted) => Err(unadmitted.error),
     };
     match explained {
         Ok(explanation) => Json(explanation).into_response(),

@@ -10,13 +10,13 @@ mod models;
 mod server;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::routing::{get, post};
 
 use crate::app::App;
 
 pub use auth::Operator;
-pub use server::{Listening, serve};
+pub use server::{Listening, serve, worker_count};
 
 /// The router of everything that Fulcrum serves.
 pub fn router(app: App) -> Router {
@@ -31,6 +31,7 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(health::metrics))
         .nest("/api/v1", admin::routes())
         .fallback(health::nothing_here)
+        .layer(from_fn(error::guard))
         .layer(map_response(error::name_request));
     data.merge(rest).method_not_allowed_fallback(health::wrong_method).with_state(app)
 }

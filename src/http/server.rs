@@ -1,7 +1,12 @@
-//! The accept loop: bounded connections, bounded headers, and an orderly end.
+//! The accept loop and its workers: bounded connections, bounded headers, and an orderly end.
+//!
+//! Each worker is a thread with a runtime of its own: a call stays on the core that its connection came to, and so do the
+//! connections to providers, which saves the waking of other threads several times a call.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,15 +15,20 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::router;
 use crate::app::App;
+use crate::telemetry::Under;
+use crate::upstream;
 
 /// How long ended streams get to send their last event.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// How many connections may wait for their worker.
+const WAITING: usize = 1_024;
 
 /// A socket that connections wait at.
 pub struct Listening {
@@ -44,43 +54,122 @@ impl Listening {
     }
 }
 
-/// Serves until `stop` is told; then lets running requests end within the configured grace, and ends the rest.
-pub async fn serve(app: App, listening: Listening, stop: CancellationToken) {
-    let config = app.config();
-    let places = Arc::new(Semaphore::new(config.server.max_connections));
-    let graceful = GracefulShutdown::new();
-    let server =
-        Server { builder: builder(config.server.header_timeout), router: router(app.clone()), app: app.clone() };
+/// A connection on its way to a worker.
+struct Visitor {
+    stream: std::net::TcpStream,
+    place: OwnedSemaphorePermit,
+    open: Under,
+}
+
+/// Serves until `stop` is told. From then on new requests are refused, running ones end within the configured grace,
+/// and the rest is ended.
+///
+/// # Errors
+/// Where no worker can be started.
+pub async fn serve(app: App, listening: Listening, stop: CancellationToken) -> std::io::Result<()> {
+    let places = Arc::new(Semaphore::new(app.config().server.max_connections));
+    let (done, mut all_done) = mpsc::channel::<()>(1);
+    let mut workers = Vec::new();
+    for n in 0..worker_count() {
+        let (visitors, waiting) = mpsc::channel(WAITING);
+        let worker = Worker { app: app.clone(), stop: stop.clone() };
+        let done = done.clone();
+        thread::Builder::new().name(format!("fulcrum-{n}")).spawn(move || worker.work(n, waiting, done))?;
+        workers.push(visitors);
+    }
+    drop(done);
+    let mut turn = 0;
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };
         let stream = tokio::select! {
-            accepted = listening.listener.accept() => match accepted {
-                Ok((stream, _peer)) => stream,
-                Err(error) => {
-                    // Out of descriptors, most likely: running requests will free some.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = stop.cancelled() => break,
+            accepted = listening.listener.accept() => accepted.map(|(stream, _peer)| stream),
+            _ = all_done.recv() => break,
         };
-        server.connection(stream, place, &graceful);
+        let open = app.metrics().connection_opens();
+        match stream.and_then(prepared) {
+            Ok(stream) => {
+                turn = (turn + 1) % workers.len();
+                // A worker that has ended takes no more: the process is about to end as well.
+                let _taken = workers[turn].send(Visitor { stream, place, open }).await;
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: running requests will free some.
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
     }
-    drop(listening);
-    wind_down(&app, graceful, config.server.shutdown_grace).await;
+    Ok(())
 }
 
-async fn wind_down(app: &App, graceful: GracefulShutdown, grace: Duration) {
-    app.stop_welcoming();
-    let mut ending = std::pin::pin!(graceful.shutdown());
-    if timeout(grace, &mut ending).await.is_ok() {
-        return;
+/// As many workers as cores.
+pub fn worker_count() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// A connection that sends small pieces at once, taken out of this thread's runtime.
+fn prepared(stream: TcpStream) -> std::io::Result<std::net::TcpStream> {
+    stream.set_nodelay(true)?;
+    stream.into_std()
+}
+
+struct Worker {
+    app: App,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    /// The life of a worker's thread.
+    fn work(self, n: usize, waiting: mpsc::Receiver<Visitor>, done: mpsc::Sender<()>) {
+        upstream::work_as(n);
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(self.serve(waiting, done)),
+            Err(error) => tracing::error!(%error, "a worker cannot start"),
+        }
     }
-    tracing::warn!("requests outlived the grace of {grace:?}; ending them");
-    app.end_calls();
-    if timeout(LAST_WORDS, ending).await.is_err() {
-        tracing::warn!("some callers did not take their last bytes");
+
+    /// Serves until it is told to stop and every worker's calls have ended: `done` is let go when its own have.
+    async fn serve(&self, mut waiting: mpsc::Receiver<Visitor>, done: mpsc::Sender<()>) {
+        let config = self.app.config();
+        let graceful = GracefulShutdown::new();
+        let server = Server { builder: builder(config.server.header_timeout), router: router(self.app.clone()) };
+        loop {
+            tokio::select! {
+                visitor = waiting.recv() => match visitor {
+                    Some(visitor) => server.connection(visitor, Some(&graceful)),
+                    None => break,
+                },
+                () = self.stop.cancelled() => break,
+            }
+        }
+        self.wind_down(&server, graceful, &mut waiting).await;
+        drop(done);
+        while let Some(visitor) = waiting.recv().await {
+            server.connection(visitor, None);
+        }
+    }
+
+    /// Lets running requests end; who still comes is told that the gateway is not ready.
+    async fn wind_down(&self, server: &Server, graceful: GracefulShutdown, waiting: &mut mpsc::Receiver<Visitor>) {
+        self.app.stop_welcoming();
+        let grace = self.app.config().server.shutdown_grace;
+        let mut ending = std::pin::pin!(graceful.shutdown());
+        let ended = timeout(grace, async {
+            loop {
+                tokio::select! {
+                    () = &mut ending => return,
+                    Some(visitor) = waiting.recv() => server.connection(visitor, None),
+                }
+            }
+        });
+        if ended.await.is_ok() {
+            return;
+        }
+        tracing::warn!("requests outlived the grace of {grace:?}; ending them");
+        self.app.end_calls();
+        if timeout(LAST_WORDS, ending).await.is_err() {
+            tracing::warn!("some callers did not take their last bytes");
+        }
     }
 }
 
@@ -99,20 +188,21 @@ fn builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
 struct Server {
     builder: auto::Builder<TokioExecutor>,
     router: Router,
-    app: App,
 }
 
 impl Server {
-    fn connection(&self, stream: TcpStream, place: tokio::sync::OwnedSemaphorePermit, graceful: &GracefulShutdown) {
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
-        let open = self.app.metrics().connection_opens();
+    fn connection(&self, visitor: Visitor, graceful: Option<&GracefulShutdown>) {
+        let Visitor { stream, place, open } = visitor;
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
         let service = TowerToHyperService::new(self.router.clone());
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let watcher = graceful.map(GracefulShutdown::watcher);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = match watcher {
+                Some(watcher) => watcher.watch(connection).await,
+                None => connection.await,
+            };
+            if let Err(error) = ended {
                 tracing::debug!(error = %error, "a connection ended badly");
             }
             drop((place, open));

@@ -178,8 +178,8 @@ pub enum StoreBodies {
     /// None.
     #[default]
     None,
-    /// Those of calls that used a stored prompt.
+    /// What callers sent, with its prompt rendered.
     Prompts,
-    /// All.
+    /// What callers sent, and what they got.
     Full,
 }

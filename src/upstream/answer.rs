@@ -1,13 +1,18 @@
 //! An answer as it arrives: pieces of its body, each within its limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::failure::scrubbed;
 use super::{Failure, Phase, simulated};
+use crate::types::Secret;
 
 /// The most bytes that one answer may have; an endless one is cut there.
 const MAX_ANSWER: usize = 256 << 20;
@@ -21,11 +26,12 @@ pub struct Answer {
     pub(super) phase: Phase,
     pub(super) read: usize,
     pub(super) is_stream: bool,
+    pub(super) secrets: Arc<[Secret]>,
     pub(super) _place: OwnedSemaphorePermit,
 }
 
 pub(super) enum Body {
-    Http(reqwest::Response),
+    Http(Incoming),
     Made(simulated::Body),
 }
 
@@ -34,6 +40,13 @@ impl Answer {
     #[must_use]
     pub fn is_stream(&self) -> bool {
         self.is_stream
+    }
+
+    /// What the provider says of an error, without its keys and at a bearable length.
+    #[must_use]
+    pub fn scrubbed(&self, message: &str) -> String {
+        let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
+        scrubbed(message.to_owned(), &secrets).chars().take(500).collect()
     }
 
     /// The next piece; `None` at a clean end.
@@ -46,7 +59,7 @@ impl Answer {
         let (limit, phase) = if limit < self.deadline { (limit, phase) } else { (self.deadline, self.phase) };
         let next = async {
             match &mut self.body {
-                Body::Http(response) => response.chunk().await.map_err(|error| Failure::Protocol(reason(&error))),
+                Body::Http(incoming) => data_of(incoming).await,
                 Body::Made(pieces) => pieces.next().await.transpose().map_err(|cut| Failure::Protocol(cut.to_string())),
             }
         };
@@ -78,10 +91,21 @@ impl Answer {
     }
 }
 
-/// What a transport error says, without the URL, which may name a host that the caller should not learn.
-pub(super) fn reason(error: &reqwest::Error) -> String {
-    let mut cause = std::error::Error::source(error);
-    let mut text = String::from("the connection broke");
+/// The next data of a body; trailers tell nothing here.
+async fn data_of(incoming: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| Failure::Protocol(reason(&error)))?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// What a transport error says at its root.
+pub(super) fn reason(error: &dyn std::error::Error) -> String {
+    let mut cause = error.source();
+    let mut text = error.to_string();
     while let Some(error) = cause {
         text = error.to_string();
         cause = error.source();

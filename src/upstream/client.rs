@@ -1,4 +1,4 @@
-//! The HTTP client itself, with the settings that every use of it has, and one plain question for the command line.
+//! One plain question to another gateway, for the command line.
 
 use std::time::Duration;
 
@@ -12,26 +12,20 @@ use super::tls;
 /// How long the command line waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A builder of clients that follow no redirect, ask no proxy, inflate nothing and send small pieces at once. `https`
-/// tells whether certificates are needed at all: reading them takes milliseconds.
-pub(super) fn builder(https: bool) -> reqwest::ClientBuilder {
-    let tls = if https { tls::config() } else { tls::unused() };
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy()
-        .tcp_nodelay(true)
-        .http1_max_headers(128)
-}
-
-/// A client for the command line.
+/// A client for the command line, which calls `base`: it follows no redirect and asks no proxy, so a key goes where it
+/// was sent.
 ///
 /// # Errors
 /// Where none can be made.
-pub fn client(connect: Duration) -> Result<Client, reqwest::Error> {
-    builder(true).connect_timeout(connect).timeout(PATIENCE).build()
+pub fn client(base: &str, connect: Duration) -> Result<Client, reqwest::Error> {
+    let tls = if base.starts_with("https:") { tls::config() } else { tls::unused() };
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(connect)
+        .timeout(PATIENCE)
+        .build()
 }
 
 /// Asks another gateway; gives the status and the text of its answer.

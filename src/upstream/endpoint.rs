@@ -1,19 +1,26 @@
 //! A provider ready to be called: its client, its keys in turn, and its places.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use reqwest::{Client, Url};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::Full;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::{Answer, Body, reason};
 use super::failure::{read_refusal, read_retry_after};
-use super::{Failure, Kind, Phase, Provider, simulated};
+use super::{Failure, Kind, Phase, Provider, simulated, tls};
+use crate::types::Secret;
 
 /// The most bytes of an error's answer that are read.
 const MAX_REFUSAL: usize = 64 << 10;
@@ -31,12 +38,24 @@ pub struct Call {
     pub deadline: Option<Instant>,
 }
 
+thread_local! {
+    /// Which worker this thread is.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Makes this thread worker `n`: it calls through connections of its own, so that no call wakes another thread.
+pub fn work_as(n: usize) {
+    WORKER.set(n);
+}
+
 /// A provider ready to be called.
 pub struct Endpoint {
     provider: Provider,
-    client: Client,
-    urls: HashMap<&'static str, Url>,
+    /// One for each worker.
+    clients: Vec<Client>,
+    urls: HashMap<&'static str, Uri>,
     keys: Vec<Key>,
+    secrets: Arc<[Secret]>,
     turn: AtomicUsize,
     places: Arc<Semaphore>,
 }
@@ -55,9 +74,6 @@ pub enum BadEndpoint {
     /// A key has characters that no header can carry.
     #[error("a key has characters that no header can carry, such as a line break")]
     Key,
-    /// No client can be made.
-    #[error("no HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
 }
 
 impl Endpoint {
@@ -66,18 +82,24 @@ impl Endpoint {
     /// # Errors
     /// Where its URL or a key cannot be used.
     pub fn new(provider: Provider) -> Result<Self, BadEndpoint> {
-        let client = client(&provider)?;
+        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let clients = (0..workers).map(|_| client(&provider)).collect();
         let mut urls = HashMap::new();
         for path in PATHS.iter().filter(|_| provider.kind != Kind::Simulated) {
             let text = format!("{}{path}", provider.base_url);
-            let url = text.parse().map_err(|error| BadEndpoint::Url(provider.base_url.clone(), format!("{error}")))?;
+            let bad = |reason: &str| BadEndpoint::Url(provider.base_url.clone(), reason.to_owned());
+            let url: Uri = text.parse().map_err(|error: http::uri::InvalidUri| bad(&error.to_string()))?;
+            if url.host().is_none() || !matches!(url.scheme_str(), Some("http" | "https")) {
+                return Err(bad("it must begin with http:// or https:// and a host"));
+            }
             urls.insert(*path, url);
         }
         let secrets = provider.api_keys.iter().map(|key| Some(key.expose()));
         let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
         let keys = secrets.into_iter().map(Key::new).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
-        Ok(Self { provider, client, urls, keys, turn: AtomicUsize::new(0), places })
+        let secrets = provider.api_keys.clone().into();
+        Ok(Self { provider, clients, urls, keys, secrets, turn: AtomicUsize::new(0), places })
     }
 
     /// The provider's configuration.
@@ -113,19 +135,21 @@ impl Endpoint {
 
     async fn send_http(&self, call: Call, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
         let (n, key) = self.next_key();
+        let client = &self.clients[WORKER.get() % self.clients.len()];
         let Some(url) = self.urls.get(call.path) else {
             return Err(Failure::Protocol(format!("{} is not called here", call.path)));
         };
-        let mut request = reqwest::Request::new(Method::POST, url.clone());
+        let mut request = Request::new(Full::new(call.body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = url.clone();
         request.headers_mut().clone_from(&key.headers);
-        *request.body_mut() = Some(call.body.into());
         let (limit, phase) = limits.first();
-        let answer = timeout_at(limit, self.client.execute(request)).await.map_err(|_| Failure::TimedOut(phase))?;
+        let answer = timeout_at(limit, client.request(request)).await.map_err(|_| Failure::TimedOut(phase))?;
         let response = answer.map_err(|error| transport_failure(&error))?;
         let status = response.status();
         let is_stream = is_event_stream(response.headers());
         let headers = (!status.is_success()).then(|| response.headers().clone());
-        let mut answer = self.answer(Body::Http(response), limits, place);
+        let mut answer = self.answer(Body::Http(response.into_body()), limits, place);
         answer.is_stream = is_stream;
         match headers {
             None => {
@@ -151,7 +175,17 @@ impl Endpoint {
     fn answer(&self, body: Body, limits: Limits, place: OwnedSemaphorePermit) -> Answer {
         let Limits { first, deadline, phase } = limits;
         let idle = self.provider.timeouts.idle;
-        Answer { body, idle, first, deadline, phase, read: 0, is_stream: false, _place: place }
+        Answer {
+            body,
+            idle,
+            first,
+            deadline,
+            phase,
+            read: 0,
+            is_stream: false,
+            secrets: self.secrets.clone(),
+            _place: place,
+        }
     }
 
     /// The next key in turn that was not refused; any key where all were.
@@ -166,7 +200,7 @@ impl Endpoint {
 
     async fn refusal(&self, status: StatusCode, headers: &HeaderMap, answer: &mut Answer, key: usize) -> Failure {
         let body = answer.whole(MAX_REFUSAL).await.unwrap_or_default();
-        let secrets: Vec<&str> = self.provider.api_keys.iter().map(crate::types::Secret::expose).collect();
+        let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
         let error = read_refusal(status.as_u16(), &body, &secrets);
         match status.as_u16() {
             429 => {
@@ -215,21 +249,45 @@ impl Key {
     }
 }
 
-fn client(provider: &Provider) -> Result<Client, reqwest::Error> {
-    super::client::builder(provider.base_url.starts_with("https:"))
-        .connect_timeout(provider.timeouts.connect)
+type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// A client that follows no redirect, asks no proxy, inflates nothing and sends small pieces at once.
+fn client(provider: &Provider) -> Client {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(provider.timeouts.connect));
+    let tls = if provider.base_url.starts_with("https:") { tls::config() } else { tls::unused() };
+    let connector =
+        hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions();
+    legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(provider.max_in_flight)
-        .build()
+        .http1_max_headers(128)
+        .build(connector.wrap_connector(tcp))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-fn transport_failure(error: &reqwest::Error) -> Failure {
-    match (error.is_connect(), error.is_timeout()) {
-        (true, true) => Failure::TimedOut(Phase::Connect),
-        (true, false) => Failure::Connect(reason(error)),
-        _ => Failure::Protocol(reason(error)),
+fn transport_failure(error: &legacy::Error) -> Failure {
+    let reason = reason(error);
+    if !error.is_connect() {
+        return Failure::Protocol(reason);
     }
+    if is_timeout(error) { Failure::TimedOut(Phase::Connect) } else { Failure::Connect(reason) }
+}
+
+/// Whether a connector's own limit passed.
+fn is_timeout(error: &legacy::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

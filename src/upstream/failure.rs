@@ -58,6 +58,8 @@ pub enum Failure {
     },
     /// As many calls as the configuration allows are under way.
     Busy,
+    /// The gateway itself is about to stop.
+    Closing,
 }
 
 impl Failure {
@@ -65,7 +67,7 @@ impl Failure {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::TimedOut(Phase::Caller) => false,
+            Self::Refused { .. } | Self::TimedOut(Phase::Caller) | Self::Closing => false,
             Self::Auth { another_key, .. } => *another_key,
             _ => true,
         }
@@ -74,16 +76,14 @@ impl Failure {
     /// Whether it tells that the target is unwell, as opposed to the request.
     #[must_use]
     pub fn is_targets_fault(&self) -> bool {
-        !matches!(self, Self::Refused { .. } | Self::TimedOut(Phase::Caller) | Self::Busy)
+        !matches!(self, Self::Refused { .. } | Self::TimedOut(Phase::Caller) | Self::Busy | Self::Closing)
     }
 
     /// Whether the provider may have worked, and charges, though no answer came.
     #[must_use]
     pub fn may_be_charged(&self) -> bool {
-        matches!(
-            self,
-            Self::TimedOut(Phase::FirstToken | Phase::Idle | Phase::Total | Phase::Caller) | Self::Protocol(_)
-        )
+        let cut_off = matches!(self, Self::Protocol(_) | Self::Closing);
+        cut_off || matches!(self, Self::TimedOut(phase) if *phase != Phase::Connect)
     }
 
     /// The provider's status, if an answer came.
@@ -108,7 +108,7 @@ impl Failure {
             Self::Auth { .. } => Code::UpstreamAuth,
             Self::Server { .. } => Code::UpstreamError,
             Self::Refused { error, .. } => error.code,
-            Self::Busy => Code::Overloaded,
+            Self::Busy | Self::Closing => Code::Overloaded,
         }
     }
 
@@ -134,6 +134,7 @@ impl Failure {
             Self::Server { status, message } => error(format!("{target} failed with status {status}: {message}")),
             Self::Refused { error, .. } => *error,
             Self::Busy => error(format!("{target} already has as many calls as its max_in_flight allows")),
+            Self::Closing => error("the gateway is shutting down, and this call outlived its grace".to_owned()),
         }
     }
 }
@@ -157,14 +158,15 @@ pub(super) fn read_refusal(status: u16, body: &[u8], secrets: &[&str]) -> Error 
         _ => Code::InvalidRequest,
     };
     Error {
-        param: text(error.get("param")),
+        param: text(error.get("param")).map(|param| scrubbed(param, secrets)),
         status: Some(status),
         upstream_code: if is_too_long { None } else { upstream_code.map(|code| scrubbed(code, secrets)) },
         ..Error::new(code, message)
     }
 }
 
-fn scrubbed(text: String, secrets: &[&str]) -> String {
+/// `text` without any of `secrets`.
+pub(super) fn scrubbed(text: String, secrets: &[&str]) -> String {
     secrets.iter().filter(|secret| secret.len() >= 4).fold(text, |text, secret| text.replace(secret, "[removed]"))
 }
 

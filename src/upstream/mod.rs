@@ -10,6 +10,6 @@ mod tls;
 
 pub use answer::Answer;
 pub use client::{Client, ask, client};
-pub use endpoint::{BadEndpoint, Call, Endpoint};
+pub use endpoint::{BadEndpoint, Call, Endpoint, work_as};
 pub use failure::{Failure, Phase};
 pub use provider::{Kind, Provider, Server, Timeouts};

@@ -20,9 +20,7 @@ fn with_roots(roots: RootCertStore) -> ClientConfig {
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     #[expect(clippy::expect_used, reason = "ring has the default versions; a build without them cannot run at all")]
     let builder = versions.expect("ring speaks TLS 1.2 and 1.3");
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config
+    builder.with_root_certificates(roots).with_no_client_auth()
 }
 
 fn system_roots() -> RootCertStore {

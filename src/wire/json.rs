@@ -53,17 +53,27 @@ impl Object {
     /// # Errors
     /// As the variants of [`Flaw`] tell.
     pub fn read(bytes: Bytes) -> Result<Self, Flaw> {
+        let object = Self::read_answer(bytes)?;
+        check_nesting(std::str::from_utf8(&object.bytes).unwrap_or_default())?;
+        for (n, field) in object.fields.iter().enumerate() {
+            let name = &object.bytes[field.name.clone()];
+            if object.fields[..n].iter().any(|earlier| object.bytes[earlier.name.clone()] == *name) {
+                return Err(Flaw::Twice(object.text(&field.name).chars().take(80).collect()));
+            }
+        }
+        Ok(object)
+    }
+
+    /// Reads the top level of an answer: its grammar is checked, but neither how deep it is nor whether a field stands
+    /// twice, since nothing of it is written anew and nobody reads it by descending into it.
+    ///
+    /// # Errors
+    /// Where it is no JSON object.
+    pub fn read_answer(bytes: Bytes) -> Result<Self, Flaw> {
         let text = std::str::from_utf8(&bytes).map_err(|error| Flaw::Utf8(error.valid_up_to()))?;
         let mut reader = serde_json::Deserializer::from_str(text);
         let fields = reader.deserialize_map(Fields { text }).map_err(|error| syntax(&error))?;
         reader.end().map_err(|error| syntax(&error))?;
-        check_nesting(text)?;
-        for (n, field) in fields.iter().enumerate() {
-            let name = &text[field.name.clone()];
-            if fields[..n].iter().any(|earlier| &text[earlier.name.clone()] == name) {
-                return Err(Flaw::Twice(name.chars().take(80).collect()));
-            }
-        }
         Ok(Self { bytes, fields })
     }
 
@@ -76,7 +86,8 @@ impl Object {
     /// The text of a field's value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|field| self.text(&field.name) == name).map(|field| self.text(&field.value))
+        let named = |field: &&Field| self.bytes[field.name.clone()] == *name.as_bytes();
+        self.fields.iter().find(named).map(|field| self.text(&field.value))
     }
 
     /// Every field's name and the text of its value, in order.

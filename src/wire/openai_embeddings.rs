@@ -52,7 +52,7 @@ impl EmbeddingsRequest {
 /// # Errors
 /// Where the body is no list of embeddings.
 pub fn listen(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
-    let object = Object::read(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
+    let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
     if !object.get("data").is_some_and(|data| data.starts_with('[')) {
         return Err(BadAnswer("it has no `data`".to_owned()));
     }

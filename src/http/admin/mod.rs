@@ -51,6 +51,9 @@ pub fn routes() -> Router<App> {
 async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
     let bytes: Bytes = read_body(headers, body, MAX_BODY).await?;
     let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Error::new(Code::InvalidRequest, "the body must be a JSON object").into());
+    }
     serde_json::from_slice(&bytes).map_err(|error| {
         let message = error.to_string();
         let field = message.split('`').nth(1).filter(|_| message.contains("field"));

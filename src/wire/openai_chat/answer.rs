@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::fields::text_of;
 use super::usage::read_usage;
 use crate::chat::Usage;
 use crate::wire::json::Object;
@@ -28,13 +29,13 @@ pub struct BadAnswer(pub String);
 /// # Errors
 /// Where the body is no chat completion.
 pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
-    let object = Object::read(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
+    let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
     let Some(choices) = object.get("choices") else {
         return Err(BadAnswer("it has no `choices`".to_owned()));
     };
     let list: Vec<&RawValue> =
         serde_json::from_str(choices).map_err(|_| BadAnswer("its `choices` are no list".to_owned()))?;
-    let ended = |choice: &&RawValue| memchr::memmem::find(choice.get().as_bytes(), b"\"finish_reason\"").is_some();
+    let ended = |choice: &&RawValue| text_of(choice.get().as_bytes(), "finish_reason").is_some();
     Ok(Listened {
         usage: object.get("usage").and_then(read_usage),
         choice_bytes: choices.len(),
@@ -59,6 +60,8 @@ mod tests {
         for body in ["", "<html>", "{\"choices\":", "{}", "{\"choices\":3}", "[]"] {
             assert!(listen(&Bytes::copy_from_slice(body.as_bytes())).is_err(), "{body}");
         }
-        assert!(!listen(&Bytes::from_static(b"{\"choices\":[]}")).unwrap().ended_well);
+        for body in ["{\"choices\":[]}", "{\"choices\":[{\"finish_reason\":null}]}"] {
+            assert!(!listen(&Bytes::from_static(body.as_bytes())).unwrap().ended_well, "{body}");
+        }
     }
 }

@@ -20,6 +20,8 @@ pub enum Check {
     Object,
     /// A list that is not empty.
     List,
+    /// A list.
+    AnyList,
     /// A text, or a list that is not empty.
     TextOrList,
     /// A text that is not empty, or an object.
@@ -59,6 +61,7 @@ impl Check {
             Self::Integer(range) => json.parse().is_ok_and(|number: i64| range.contains(&number)),
             Self::Object => json.starts_with('{'),
             Self::List => list(),
+            Self::AnyList => json.starts_with('['),
             Self::TextOrList => text() || list(),
             Self::TextOrObject => text() || json.starts_with('{'),
         }
@@ -73,10 +76,22 @@ impl Check {
             Self::Integer(range) => format!("a whole number from {} to {}", range.start(), range.end()),
             Self::Object => "an object".to_owned(),
             Self::List => "a list that is not empty".to_owned(),
+            Self::AnyList => "a list".to_owned(),
             Self::TextOrList => "a text or a list, not empty".to_owned(),
             Self::TextOrObject => "a text or an object".to_owned(),
         }
     }
+}
+
+/// Where the text of the first field of this name begins that holds a text, whatever space stands around its colon. Only
+/// looks: within a text a quote is escaped, so that a name in quotes is a name.
+pub(super) fn text_of(json: &[u8], name: &str) -> Option<usize> {
+    memchr::memmem::find_iter(json, name.as_bytes()).find_map(|at| {
+        let quoted = at > 0 && json[at - 1] == b'"';
+        let rest = json[at + name.len()..].strip_prefix(b"\"").filter(|_| quoted)?;
+        let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+        Some(json.len() - value.len())
+    })
 }
 
 /// The beginning of a value, for a message.
@@ -86,4 +101,23 @@ fn shown(json: &str) -> String {
         shown.push('…');
     }
     format!("`{shown}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_with_and_without_spaces() {
+        for (json, text) in [
+            (r#"{"content":"Hi"}"#, Some("Hi\"}")),
+            (r#"{"content" : "Hi"}"#, Some("Hi\"}")),
+            (r#"{"content":null,"x":{"content": "Ho"}}"#, Some("Ho\"}}")),
+            (r#"{"content":null}"#, None),
+            (r#"{"x":"\"content\":\"Hi\""}"#, None),
+            (r#"{"my_content":"Hi","contents":"Ho"}"#, None),
+        ] {
+            assert_eq!(text_of(json.as_bytes(), "content").map(|at| &json[at..]), text, "{json}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ const MAX_MESSAGES: usize = 10_000;
 /// What OpenAI's own reference says of each field that we know. Unknown fields pass as they are.
 const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
-    ("messages", Check::List, false),
+    ("messages", Check::AnyList, false),
     ("audio", Check::Object, true),
     ("frequency_penalty", Check::Number(-2.0..=2.0), true),
     ("function_call", Check::TextOrObject, false),
@@ -116,7 +116,7 @@ impl ChatRequest {
             None => return Err(Error::field("model", "`model` is missing")),
         };
         match object.get("messages") {
-            Some(messages) => check_messages(messages)?,
+            Some(messages) => check_messages(messages, prompt.is_some() || model.starts_with("prompt/"))?,
             None if prompt.is_some() || model.starts_with("prompt/") => {}
             None => return Err(Error::field("messages", "`messages` is missing")),
         }
@@ -217,9 +217,12 @@ fn read_stream_options(json: &str) -> Result<bool, Error> {
     Ok(options.include_usage.unwrap_or(false))
 }
 
-fn check_messages(json: &str) -> Result<(), Error> {
+fn check_messages(json: &str, may_be_empty: bool) -> Result<(), Error> {
     let messages: Vec<&RawValue> =
         serde_json::from_str(json).map_err(|error| Error::field("messages", error.to_string()))?;
+    if messages.is_empty() && !may_be_empty {
+        return Err(Error::field("messages", "`messages` must be a list that is not empty"));
+    }
     if messages.len() > MAX_MESSAGES {
         let count = messages.len();
         return Err(Error::field("messages", format!("{count} messages are more than the {MAX_MESSAGES} allowed")));
@@ -301,13 +304,13 @@ mod tests {
             for value in &junk {
                 let text = value.to_string();
                 let fits = check.holds(&text) || (*nullable && value.is_null());
-                let inner = ["prompt", "stream_options"].contains(name);
+                let inner = ["prompt", "stream_options", "messages"].contains(name);
                 let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": true});
                 body[*name] = value.clone();
                 match read(&body) {
                     Ok(_) => assert!(fits || inner, "{name} took {text}"),
                     Err(error) => {
-                        assert!(!fits, "{name} refused {text}: {error}");
+                        assert!(!fits || inner, "{name} refused {text}: {error}");
                         assert_eq!(error.param.as_deref(), Some(*name));
                         assert_eq!(error.status(), 400);
                     }
@@ -344,6 +347,7 @@ mod tests {
         let request = read(&json!({"prompt": {"id": "p", "version": "3", "variables": {"a": 1}}})).unwrap();
         assert_eq!(request.prompt.unwrap().version.as_deref(), Some("3"));
         assert!(read(&json!({"model": "prompt/p@production"})).is_ok());
+        assert!(read(&json!({"model": "prompt/p", "messages": []})).is_ok());
         for prompt in [json!({"id": "p", "version": "3", "label": "x"}), json!({"id": "p", "api_base": "x"})] {
             assert_eq!(read(&json!({"prompt": prompt})).unwrap_err().param.as_deref(), Some("prompt"));
         }

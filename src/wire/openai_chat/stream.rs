@@ -4,6 +4,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::DONE;
+use super::fields::text_of;
 use super::usage::read_usage;
 use crate::chat::Usage;
 use crate::wire::json::{Edits, Object};
@@ -20,6 +21,8 @@ pub enum Chunk {
     Done(Bytes),
     /// The provider reports an error: its data.
     Failed(Bytes),
+    /// This is no chunk.
+    Broken,
 }
 
 /// Listens to a stream.
@@ -47,9 +50,12 @@ impl Listener {
         if data.as_ref().trim_ascii() == DONE {
             return Chunk::Done(event.raw().clone());
         }
+        if !looks_whole(&data) {
+            return Chunk::Broken;
+        }
         self.chunks += 1;
         self.content_bytes += content_bytes(&data);
-        self.finished |= memmem::find(&data, b"\"finish_reason\":\"").is_some();
+        self.finished |= text_of(&data, "finish_reason").is_some();
         let has_usage = memmem::find(&data, b"\"usage\"").is_some();
         if has_usage || memmem::find(&data, b"\"error\"").is_some() {
             return self.look_inside(event, data);
@@ -58,7 +64,7 @@ impl Listener {
     }
 
     fn look_inside(&mut self, event: &Event, data: Bytes) -> Chunk {
-        let Ok(object) = Object::read(data.clone()) else {
+        let Ok(object) = Object::read_answer(data.clone()) else {
             return Chunk::Pass(event.raw().clone());
         };
         if object.get("error").is_some_and(|error| error != "null") {
@@ -103,10 +109,15 @@ impl Listener {
     }
 }
 
+/// Whether a chunk can be an object by its first and last byte. No more is asked: chunks pass without being parsed.
+fn looks_whole(data: &[u8]) -> bool {
+    let data = data.trim_ascii();
+    data.is_empty() || (data.starts_with(b"{") && data.ends_with(b"}"))
+}
+
 /// The length of the first `content` text of a chunk, without parsing it.
 fn content_bytes(data: &[u8]) -> usize {
-    const KEY: &[u8] = b"\"content\":\"";
-    let Some(start) = memmem::find(data, KEY).map(|at| at + KEY.len()) else { return 0 };
+    let Some(start) = text_of(data, "content") else { return 0 };
     memchr::memchr(b'"', &data[start..]).unwrap_or(0)
 }
 
@@ -153,7 +164,7 @@ mod tests {
             .into_iter()
             .flat_map(|chunk| match chunk {
                 Chunk::Pass(bytes) | Chunk::Done(bytes) => bytes,
-                Chunk::Drop | Chunk::Failed(_) => panic!("nothing is dropped"),
+                Chunk::Drop | Chunk::Failed(_) | Chunk::Broken => panic!("nothing is dropped"),
             })
             .collect();
         assert_eq!(bytes, STREAM.as_bytes());
@@ -167,6 +178,18 @@ mod tests {
             "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\"\"}}]}\n\n: ping\n\n",
         );
         assert!(matches!(&chunks[..], [Chunk::Failed(_), Chunk::Pass(_), Chunk::Pass(_)]));
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_chunk() {
+        for data in ["<html>busy</html>", "{\"choices\": [", "[1]", "hello", "null"] {
+            let chunks = hear(&mut Listener::new(false), &format!("data: {data}\n\n"));
+            assert_eq!(chunks, [Chunk::Broken], "{data}");
+        }
+        for data in ["", "{}", "  {\"choices\":[]} "] {
+            let chunks = hear(&mut Listener::new(false), &format!("data: {data}\n\n"));
+            assert!(matches!(chunks[..], [Chunk::Pass(_)]), "{data}");
+        }
     }
 
     #[test]

@@ -1,37 +1,65 @@
 //! The `usage` object of OpenAI's dialect.
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::chat::Usage;
 
 /// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
 const MOST_TOKENS: u64 = 100_000_000;
 
+/// The object as OpenAI writes it; counts are kept as they stand, since some servers send nonsense.
+#[derive(Deserialize)]
+struct Told<'a> {
+    #[serde(borrow)]
+    prompt_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    completion_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    completion_tokens_details: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+struct Details<'a> {
+    #[serde(borrow)]
+    cached_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_write_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_tokens: Option<&'a RawValue>,
+}
+
 /// Reads a `usage` value. `None` where it is no object or its counts cannot be true, so that the caller estimates.
 ///
 /// `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning, as OpenAI defines them.
 #[must_use]
 pub fn read_usage(json: &str) -> Option<Usage> {
-    let usage: Value = serde_json::from_str(json).ok()?;
-    let input = count(usage.get("prompt_tokens"))?;
-    let output = match usage.get("completion_tokens") {
-        None | Some(Value::Null) => 0,
+    let told: Told<'_> = serde_json::from_str(json).ok()?;
+    let input = count(told.prompt_tokens)?;
+    let output = match told.completion_tokens {
+        None => 0,
         tokens => count(tokens)?,
     };
-    let detail = |group: &str, name: &str| count(usage.get(group).and_then(|group| group.get(name))).unwrap_or(0);
-    let cached_input = detail("prompt_tokens_details", "cached_tokens").min(input);
+    let prompt = details(told.prompt_tokens_details);
+    let cached_input = count(prompt.cached_tokens).unwrap_or(0).min(input);
     Some(Usage {
         input,
         cached_input,
-        cache_write: detail("prompt_tokens_details", "cache_write_tokens").min(input - cached_input),
+        cache_write: count(prompt.cache_write_tokens).unwrap_or(0).min(input - cached_input),
         output,
-        reasoning: detail("completion_tokens_details", "reasoning_tokens").min(output),
+        reasoning: count(details(told.completion_tokens_details).reasoning_tokens).unwrap_or(0).min(output),
         estimated: false,
     })
 }
 
-fn count(value: Option<&Value>) -> Option<u64> {
-    value?.as_u64().filter(|tokens| *tokens <= MOST_TOKENS)
+fn details(json: Option<&RawValue>) -> Details<'_> {
+    json.and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or_default()
+}
+
+fn count(json: Option<&RawValue>) -> Option<u64> {
+    json?.get().parse().ok().filter(|tokens| *tokens <= MOST_TOKENS)
 }
 
 #[cfg(test)]

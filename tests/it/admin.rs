@@ -1,0 +1,261 @@
+//! The admin API: who may do what, and what a write refuses.
+
+use serde_json::{Value, json};
+
+use crate::app::{TestApp, hello};
+use crate::client::Call;
+
+/// Every route, the role it needs, and a body that it takes.
+fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
+    let prompt = json!({"name": "made", "messages": [{"role": "user", "content": "x"}]});
+    let version = json!({"messages": [{"role": "user", "content": "y"}]});
+    vec![
+        ("GET", "/api/v1/keys", "admin", Value::Null),
+        ("GET", "/api/v1/keys/{id}", "admin", Value::Null),
+        ("POST", "/api/v1/keys", "admin", json!({"name": "n"})),
+        ("PATCH", "/api/v1/keys/{id}", "admin", json!({"name": "m"})),
+        ("POST", "/api/v1/keys/{id}/rotate", "admin", json!({})),
+        ("DELETE", "/api/v1/keys/{id}", "admin", Value::Null),
+        ("GET", "/api/v1/projects", "admin", Value::Null),
+        ("POST", "/api/v1/projects", "admin", json!({"name": "p"})),
+        ("GET", "/api/v1/prompts", "viewer", Value::Null),
+        ("POST", "/api/v1/prompts", "editor", prompt),
+        ("GET", "/api/v1/prompts/greet", "viewer", Value::Null),
+        ("GET", "/api/v1/prompts/greet/versions", "viewer", Value::Null),
+        ("POST", "/api/v1/prompts/greet/versions", "editor", version),
+        ("GET", "/api/v1/prompts/greet/versions/1", "viewer", Value::Null),
+        ("PUT", "/api/v1/prompts/greet/labels/staging", "editor", json!({"version": 1, "reason": "r"})),
+        ("GET", "/api/v1/prompts/greet/labels/production/history", "viewer", Value::Null),
+        ("GET", "/api/v1/prompts/greet/diff?from=1&to=1", "viewer", Value::Null),
+        ("POST", "/api/v1/prompts/greet/render", "viewer", json!({"variables": {}})),
+        ("GET", "/api/v1/usage", "viewer", Value::Null),
+        ("GET", "/api/v1/requests", "viewer", Value::Null),
+        ("GET", "/api/v1/requests/{request}", "viewer", Value::Null),
+        ("GET", "/api/v1/providers", "viewer", Value::Null),
+        ("GET", "/api/v1/models", "viewer", Value::Null),
+        ("GET", "/api/v1/routes", "viewer", Value::Null),
+        ("GET", "/api/v1/health", "viewer", Value::Null),
+        ("GET", "/api/v1/cache", "viewer", Value::Null),
+        ("POST", "/api/v1/cache/purge", "admin", json!({"all": true})),
+        ("GET", "/metrics", "viewer", Value::Null),
+        ("GET", "/v1/models", "any", Value::Null),
+        ("GET", "/v1/models/fast", "any", Value::Null),
+        ("POST", "/v1/chat/completions", "app", hello("fast")),
+        ("POST", "/v1/embeddings", "app", json!({"model": "embed", "input": "x"})),
+        ("POST", "/v1/explain", "app", hello("fast")),
+    ]
+}
+
+fn may(role: &str, needs: &str) -> bool {
+    match needs {
+        "any" => true,
+        "app" => ["app", "admin"].contains(&role),
+        "viewer" => ["viewer", "editor", "admin"].contains(&role),
+        "editor" => ["editor", "admin"].contains(&role),
+        _ => role == "admin",
+    }
+}
+
+async fn with_greet() -> TestApp {
+    let app = TestApp::start().await;
+    let greet = json!({"name": "greet", "messages": [{"role": "user", "content": "Hi"}], "labels": ["production"]});
+    assert_eq!(app.admin(Call::post("/api/v1/prompts", &greet)).await.status, 201);
+    app
+}
+
+#[tokio::test]
+async fn every_route_is_open_to_its_roles_and_to_no_other() {
+    let app = with_greet().await;
+    let request = app.hello("fast").await.id().to_owned();
+    for role in ["none", "app", "viewer", "editor", "admin"] {
+        for (n, (method, path, needs, mut body)) in routes().into_iter().enumerate() {
+            // A fresh key to look at, change and revoke, and a key of the role to do it with.
+            let subject = app.admin(Call::post("/api/v1/keys", &json!({"name": "subject"}))).await.json();
+            let id = subject["id"].as_str().unwrap();
+            let path = path.replace("{id}", id).replace("{request}", &request);
+            if body.get("name").is_some() {
+                body["name"] = format!("{role}-{n}").into();
+            }
+            let bytes = if body.is_null() { String::new() } else { body.to_string() };
+            let mut call = Call::new(method, &path, bytes);
+            if role != "none" {
+                call = call.key(&app.new_key(&json!({"name": "actor", "role": role})).await);
+            }
+            let answer = app.send(call).await;
+            let expected = match role {
+                "none" => 401,
+                _ if !may(role, needs) => 403,
+                _ => answer.status,
+            };
+            assert_eq!(answer.status, expected, "{role}: {method} {path}: {}", answer.text());
+            assert!(
+                expected != answer.status || expected >= 401 || answer.status < 300,
+                "{role}: {method} {path}: {}",
+                answer.text()
+            );
+            if role == "none" {
+                assert_eq!(answer.code(), "invalid_api_key");
+            } else if expected == 403 {
+                assert_eq!(answer.code(), "forbidden");
+            } else {
+                assert!(answer.status < 300, "{role}: {method} {path}: {} {}", answer.status, answer.text());
+            }
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_field_that_a_write_does_not_know_is_400_and_named() {
+    let app = with_greet().await;
+    let subject = app.admin(Call::post("/api/v1/keys", &json!({"name": "subject"}))).await.json();
+    let id = subject["id"].as_str().unwrap();
+    for (method, path, _, body) in routes() {
+        if body.is_null() || !path.starts_with("/api/") {
+            continue;
+        }
+        let mut body = body;
+        body["colour"] = "red".into();
+        let answer = app.admin(Call::new(method, &path.replace("{id}", id), body.to_string())).await;
+        assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text());
+        assert!(answer.text().contains("colour"), "{method} {path}: {}", answer.text());
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_write_that_is_no_object_is_400() {
+    let app = with_greet().await;
+    for (method, path, _, body) in routes() {
+        if body.is_null() || !path.starts_with("/api/") || path.contains("{id}") {
+            continue;
+        }
+        for text in ["[]", "3", "null", "{", "{\"a\":1}{}", &"[".repeat(10_000)] {
+            let answer = app.admin(Call::new(method, path, text.to_owned())).await;
+            assert_eq!(answer.status, 400, "{method} {path} {text:.20}: {}", answer.text());
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404() {
+    let app = TestApp::start().await;
+    for call in [
+        Call::get("/api/v1/keys/nope"),
+        Call::get("/api/v1/prompts/nope"),
+        Call::get("/api/v1/prompts/nope/versions"),
+        Call::get("/api/v1/prompts/nope/versions/1"),
+        Call::get("/api/v1/requests/nope"),
+        Call::get("/api/v1/requests/01890000-0000-7000-8000-000000000000"),
+        Call::new("DELETE", "/api/v1/keys/nope", ""),
+        Call::get("/api/v1/nope"),
+    ] {
+        let answer = app.admin(call.clone()).await;
+        assert_eq!(answer.status, 404, "{}: {}", call.path, answer.text());
+        assert!(!answer.code().is_empty());
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_a_filter_says_stays_a_value() {
+    let app = TestApp::start().await;
+    app.hello("fast").await;
+    app.rows(1).await;
+    let attack = "x%27%20or%20%271%27%3D%271";
+    for name in ["project", "user", "model", "route", "prompt", "status", "session", "tag:a", "key", "cache", "error"] {
+        for path in ["usage", "requests"] {
+            let answer = app.admin(Call::get(&format!("/api/v1/{path}?{name}={attack}"))).await;
+            assert_eq!(answer.status, 200, "{path} {name}: {}", answer.text());
+            assert_eq!(answer.json()["rows"].as_array().unwrap().len(), 0, "{path} {name}");
+        }
+    }
+    for query in ["by=nope", "by=tag:", "from=yesterday", "limit=0", "limit=501", "cursor=x", "order=id", "version=x"] {
+        let path = if query.starts_with("by") || query.starts_with("from") { "usage" } else { "requests" };
+        let answer = app.admin(Call::get(&format!("/api/v1/{path}?{query}"))).await;
+        assert_eq!(answer.told(), "400 invalid_request", "{query}: {}", answer.text());
+    }
+    let long = "%25".repeat(20_000);
+    assert_eq!(app.admin(Call::get(&format!("/api/v1/requests?user={long}"))).await.status, 400);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn usage_adds_up() {
+    let app = TestApp::start().await;
+    for n in 0..12 {
+        let call = Call::chat(&hello(if n % 3 == 0 { "spare" } else { "fast" })).key(&app.key);
+        app.send(call.header("x-fulcrum-user", &format!("u{}", n % 2))).await;
+    }
+    app.up.next(crate::upstream::Script::error(500, "down"));
+    app.hello("fast").await;
+    let report = app.admin(Call::get("/api/v1/usage?by=model,user")).await.json();
+    let sum =
+        |name: &str| -> u64 { report["rows"].as_array().unwrap().iter().map(|row| row[name].as_u64().unwrap()).sum() };
+    assert_eq!((sum("requests"), sum("errors"), sum("input_tokens")), (13, 1, 108));
+    let total = &report["total"];
+    assert_eq!((&total["requests"], &total["errors"]), (&json!(13), &json!(1)));
+    // 8 of fast at 9 × $1 + 3 × $2, 4 of spare at 9 × $3 + 3 × $4, a million tokens each.
+    assert_eq!(total["cost_usd"], "0.000276");
+    let csv = app.admin(Call::get("/api/v1/usage?by=model&format=csv")).await;
+    assert!(csv.text().lines().next().unwrap().starts_with("model,"), "{}", csv.text());
+    assert_eq!(csv.text().lines().filter(|line| !line.is_empty()).count(), 3, "{}", csv.text());
+    app.close().await;
+}
+
+#[tokio::test]
+async fn requests_are_paged_newest_first() {
+    let app = TestApp::start().await;
+    for _ in 0..7 {
+        app.hello("fast").await;
+    }
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = app.admin(Call::get(&format!("/api/v1/requests?limit=3{cursor}"))).await.json();
+        seen.extend(page["rows"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 7);
+    assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened() {
+    let app = TestApp::start().await;
+    app.hello("fast").await;
+    app.up.next(crate::upstream::Script::error(500, "down"));
+    app.hello("fast").await;
+    app.send(Call::chat(&hello("fast"))).await;
+    assert!((app.metric("fulcrum_requests_total", "up/gpt-x").await - 2.0).abs() < 0.1);
+    assert!((app.metric("fulcrum_attempts_total", "outcome=\"ok\"").await - 1.0).abs() < 0.1);
+    assert!((app.metric("fulcrum_refused_total", "").await - 1.0).abs() < 0.1);
+    assert!((app.metric("fulcrum_tokens_total", "kind=\"input\"").await - 9.0).abs() < 0.1);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn names_that_nobody_configured_make_no_endless_metrics() {
+    let app = TestApp::start().await;
+    for n in 0..50 {
+        app.hello(&format!("made-up-{n}")).await;
+    }
+    let text = app.admin(Call::get("/metrics")).await;
+    assert!(!text.text().contains("made-up"), "a caller chooses a metric's label");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn the_last_admin_stays() {
+    let app = TestApp::start().await;
+    let keys = app.admin(Call::get("/api/v1/keys")).await.json();
+    let admin = keys["rows"].as_array().unwrap().iter().find(|key| key["role"] == "admin").unwrap()["id"].clone();
+    let answer = app.admin(Call::new("DELETE", &format!("/api/v1/keys/{}", admin.as_str().unwrap()), "")).await;
+    assert_eq!(answer.told(), "409 conflict");
+    app.close().await;
+}

@@ -1,0 +1,186 @@
+//! Keys: who may call, what, and how often.
+
+use serde_json::json;
+
+use crate::app::{ADMIN, TestApp, hello};
+use crate::client::Call;
+
+#[tokio::test]
+async fn without_a_good_key_nothing_is_served_but_health() {
+    let app = TestApp::start().await;
+    let mut cut = app.key.clone();
+    cut.pop();
+    let flipped = app.key.replace("fk-", "fk-x");
+    for token in ["", "x", "fk-", "fk-a-b-c", &cut, &flipped, "Bearer", &"k".repeat(10_000)] {
+        let answer = app.send(Call::chat(&hello("fast")).key(token)).await;
+        assert_eq!(answer.told(), "401 invalid_api_key", "{token:.40}");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        assert!(
+            token.len() < 3 || !answer.text().contains(token) || token == "Bearer" || token == "fk-",
+            "{}",
+            answer.text()
+        );
+    }
+    for path in ["/v1/models", "/v1/models/fast", "/metrics", "/api/v1/usage", "/api/v1/keys"] {
+        assert_eq!(app.send(Call::get(path)).await.told(), "401 invalid_api_key", "{path}");
+    }
+    for path in ["/health/live", "/health/ready"] {
+        assert_eq!(app.send(Call::get(path)).await.status, 200, "{path}");
+    }
+    assert_eq!(app.up.count(), 0);
+    app.rows(0).await;
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_key_is_taken_from_three_headers_and_from_no_other_place() {
+    let app = TestApp::start().await;
+    for (name, value) in [
+        ("authorization", format!("Bearer {}", app.key)),
+        ("authorization", format!("bearer {}", app.key)),
+        ("x-api-key", app.key.clone()),
+        ("x-goog-api-key", app.key.clone()),
+    ] {
+        assert_eq!(app.send(Call::chat(&hello("fast")).header(name, &value)).await.status, 200, "{name}");
+    }
+    for (name, value) in [
+        ("authorization", app.key.clone()),
+        ("authorization", format!("Basic {}", app.key)),
+        ("cookie", app.key.clone()),
+    ] {
+        assert_eq!(app.send(Call::chat(&hello("fast")).header(name, &value)).await.status, 401, "{name}");
+    }
+    let twice = Call::chat(&hello("fast")).key(&app.key).key(ADMIN);
+    assert_eq!(app.send(twice).await.told(), "401 invalid_api_key");
+    let in_query = Call::new("POST", &format!("/v1/chat/completions?key={}", app.key), hello("fast").to_string());
+    assert_eq!(app.send(in_query).await.status, 401);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_key_calls_only_the_models_it_lists() {
+    let app = TestApp::with("[[routes]]\nname = \"r\"\nmodels = [\"auto\"]\ntargets = [{ model = \"spare\" }]\n").await;
+    let key = app.new_key(&json!({"name": "narrow", "models": ["fast", "auto"]})).await;
+    for (model, status) in
+        [("fast", 200), ("auto", 200), ("spare", 403), ("up/gpt-x", 403), ("nope", 403), ("prompt/x", 404)]
+    {
+        let answer = app.send(Call::chat(&hello(model)).key(&key)).await;
+        assert_eq!(answer.status, status, "{model}: {}", answer.text());
+        if status == 403 {
+            assert_eq!((answer.code().as_str(), answer.param().as_str()), ("model_not_allowed", "model"));
+            assert_eq!(answer.json()["error"]["type"], "permission_error");
+        }
+    }
+    let list = app.send(Call::get("/v1/models").key(&key)).await.json();
+    let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|card| card["id"].clone()).collect();
+    assert_eq!(ids, [json!("fast"), json!("auto")]);
+    assert_eq!(app.send(Call::get("/v1/models/spare").key(&key)).await.status, 404);
+    let none = app.new_key(&json!({"name": "none", "models": []})).await;
+    assert_eq!(app.send(Call::chat(&hello("fast")).key(&none)).await.status, 403);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_burst_of_exactly_the_limit_is_admitted() {
+    let app = TestApp::start().await;
+    let key = app.new_key(&json!({"name": "slow", "requests_per_minute": 3})).await;
+    for left in ["2", "1", "0"] {
+        let answer = app.send(Call::chat(&hello("fast")).key(&key)).await;
+        assert_eq!((answer.status, answer.header("x-ratelimit-remaining-requests")), (200, Some(left)));
+        assert_eq!(answer.header("x-ratelimit-limit-requests"), Some("3"));
+    }
+    let answer = app.send(Call::chat(&hello("fast")).key(&key)).await;
+    assert_eq!(answer.told(), "429 rate_limit_exceeded");
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=20).contains(&wait), "{wait}");
+    assert_eq!(answer.json()["error"]["type"], "rate_limit_error");
+    assert_eq!(app.hello("fast").await.status, 200, "another key has its own limit");
+    assert_eq!(app.up.count(), 4);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_limited_caller_is_told_its_limit() {
+    let app = TestApp::start().await;
+    let key = app.new_key(&json!({"name": "slow", "requests_per_minute": 1})).await;
+    app.send(Call::chat(&hello("fast")).key(&key)).await;
+    let answer = app.send(Call::chat(&hello("fast")).key(&key)).await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.header("x-ratelimit-limit-requests"), Some("1"));
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("0"));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_hundred_at_once_get_no_more_than_the_limit() {
+    let app = TestApp::start().await;
+    let key = app.new_key(&json!({"name": "slow", "requests_per_minute": 10})).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        calls.spawn(crate::client::Open::of_call(app.address, Call::chat(&hello("fast")).key(&key)));
+    }
+    let answers = calls.join_all().await;
+    let served = answers.iter().filter(|answer| answer.status == 200).count();
+    // One more is due every six seconds, and a slow machine may take that long.
+    assert!((10..=13).contains(&served), "{served} of 100 were served");
+    assert_eq!(app.up.count(), served);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_at_once() {
+    let app = TestApp::start().await;
+    let made = app.admin(Call::post("/api/v1/keys", &json!({"name": "gone"}))).await.json();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    assert_eq!(app.send(Call::chat(&hello("fast")).key(key)).await.status, 200);
+    assert_eq!(app.admin(Call::new("DELETE", &format!("/api/v1/keys/{id}"), "")).await.status, 200);
+    assert_eq!(app.send(Call::chat(&hello("fast")).key(key)).await.told(), "401 invalid_api_key");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_rotated_key_ends_the_old_secret() {
+    let app = TestApp::start().await;
+    let made = app.admin(Call::post("/api/v1/keys", &json!({"name": "turn"}))).await.json();
+    let path = format!("/api/v1/keys/{}/rotate", made["id"].as_str().unwrap());
+    let rotated = app.admin(Call::post(&path, &json!({}))).await.json();
+    assert_eq!(rotated["id"], made["id"]);
+    let call = |key: &serde_json::Value| Call::chat(&hello("fast")).key(key.as_str().unwrap());
+    assert_eq!(app.send(call(&made["key"])).await.status, 401);
+    assert_eq!(app.send(call(&rotated["key"])).await.status, 200);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn an_expired_key_is_refused() {
+    let app = TestApp::start().await;
+    let made =
+        app.admin(Call::post("/api/v1/keys", &json!({"name": "old", "expires_at": "2020-01-01T00:00:00Z"}))).await;
+    if made.status == 201 {
+        let key = made.json()["key"].as_str().unwrap().to_owned();
+        assert_eq!(app.send(Call::chat(&hello("fast")).key(&key)).await.told(), "401 invalid_api_key");
+    } else {
+        assert_eq!((made.status, made.param().as_str()), (400, "expires_at"));
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_once() {
+    let app = TestApp::start().await;
+    let made = app.admin(Call::post("/api/v1/keys", &json!({"name": "once"}))).await.json();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    for path in ["/api/v1/keys".to_owned(), format!("/api/v1/keys/{id}")] {
+        assert!(!app.admin(Call::get(&path)).await.text().contains(key), "{path}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn no_header_makes_a_caller_the_operator() {
+    let app = TestApp::start().await;
+    for name in ["x-operator", "operator", "x-fulcrum-operator", "x-forwarded-user"] {
+        assert_eq!(app.send(Call::get("/api/v1/keys").header(name, "1")).await.status, 401, "{name}");
+    }
+    app.close().await;
+}

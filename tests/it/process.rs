@@ -1,0 +1,261 @@
+//! The process: its configuration, its reloads, its signals and its end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::Row;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use crate::app::{ADMIN, UP_KEY, hello, streamed};
+use crate::binary::{Binary, config, find_secrets, fulcrum, read, run};
+use crate::client::{Call, Open, PATIENCE};
+use crate::upstream::{EVENTS, Script, Upstream, WHOLE};
+
+fn write(dir: &Path, text: &str) {
+    std::fs::write(dir.join("fulcrum.toml"), text).unwrap();
+}
+
+async fn started(more: &str) -> (TempDir, Upstream, Binary) {
+    let (dir, up) = (tempfile::tempdir().unwrap(), Upstream::start().await);
+    write(dir.path(), &format!("{}{more}", config(up.address)));
+    let binary = Binary::start(fulcrum(dir.path())).await;
+    (dir, up, binary)
+}
+
+#[test]
+fn check_says_ok_or_every_problem_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &config("127.0.0.1:9".parse().unwrap()));
+    let checked = run(fulcrum(dir.path()).args(["check", "--config", "fulcrum.toml"]));
+    assert_eq!(checked, (0, "ok\n".to_owned()));
+    let bad = "[server]\nlistn = \"x\"\nmax_body = \"much\"\n[providers.p]\nkind = \"openai\"\nbase_url = \"http://x/v1\"\n\
+        api_key = \"sk-literal-canary\"\n[[routes]]\nname = \"r\"\nwhen = 'request.nope'\ntargets = [{ model = \"gone\" }]\n";
+    write(dir.path(), bad);
+    let (code, said) = run(fulcrum(dir.path()).args(["check", "--config", "fulcrum.toml"]));
+    assert_eq!(code, 2, "{said}");
+    for place in [
+        "fulcrum.toml:2:1: server.listn:",
+        "fulcrum.toml:3:12: server.max_body:",
+        "fulcrum.toml:7:11: providers.p.api_key:",
+        "fulcrum.toml:10:",
+        "fulcrum.toml:11:",
+    ] {
+        assert!(said.contains(place), "{place} is not told:\n{said}");
+    }
+    assert!(!said.contains("canary"), "{said}");
+    assert!(said.lines().all(|line| line.contains("; ")), "every problem has its fix:\n{said}");
+}
+
+#[test]
+fn the_configuration_that_comes_along_is_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (code, said) = run(fulcrum(root).args(["check", "--config", "config/fulcrum.toml"]));
+    assert_eq!((code, said.as_str()), (0, "ok\n"));
+}
+
+#[test]
+fn a_bad_configuration_never_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    for text in [
+        "[server\n",
+        "[server]\nlisten = \"0.0.0.0:0\"\n",
+        "[nonsense]\n",
+        "[providers.p]\nkind = \"openai\"\napi_key = \"env:NOT_SET\"\n",
+    ] {
+        write(dir.path(), text);
+        let (code, said) = run(fulcrum(dir.path()).args(["serve", "--config", "fulcrum.toml"]));
+        assert_eq!(code, 2, "{text}: {said}");
+        assert!(said.contains("fulcrum.toml:"), "{said}");
+    }
+    let (code, _) = run(fulcrum(dir.path()).args(["serve", "--config", "gone.toml"]));
+    assert_eq!(code, 2);
+    write(dir.path(), "");
+    for weak in ["short", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        let (code, said) =
+            run(fulcrum(dir.path()).args(["serve", "--config", "fulcrum.toml"]).env("FULCRUM_ADMIN_KEY", weak));
+        assert_eq!(code, 2, "{said}");
+        assert!(!said.contains(weak), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_start_makes_an_admin_key_and_shows_it_once() {
+    let (dir, up) = (tempfile::tempdir().unwrap(), Upstream::start().await);
+    write(dir.path(), &config(up.address));
+    let start = || {
+        let mut command = fulcrum(dir.path());
+        command.env_remove("FULCRUM_ADMIN_KEY");
+        Binary::start(command)
+    };
+    let mut binary = start().await;
+    let line = binary.says("admin key").await;
+    let key = line.split_whitespace().last().unwrap().to_owned();
+    assert!(key.starts_with("fk-"));
+    let list = || Call::get("/api/v1/keys").key(&key);
+    assert_eq!(Open::of_call(binary.address, list()).await.status, 200);
+    binary.signal("TERM");
+    assert!(binary.ended().await.success());
+    let again = start().await;
+    assert_eq!(Open::of_call(again.address, list()).await.status, 200, "the key is kept");
+    assert!(!again.log().contains("admin key"), "{}", again.log());
+}
+
+#[tokio::test]
+async fn a_database_has_one_gateway() {
+    let (dir, _up, binary) = started("").await;
+    let (code, said) = run(fulcrum(dir.path()).args(["serve", "--config", "fulcrum.toml", "--listen", "127.0.0.1:0"]));
+    assert!([2, 3].contains(&code), "{code} {said}");
+    assert_eq!(binary.send(Call::get("/v1/models")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_changed_file_is_read_again_and_a_bad_one_is_not_used() {
+    let (dir, up, binary) = started("").await;
+    let route = |name: &str| {
+        format!("{}[[routes]]\nname = \"{name}\"\ntargets = [{{ model = \"fast\" }}]\n", config(up.address))
+    };
+    write(dir.path(), &route("first"));
+    binary.says("was reloaded").await;
+    let call = || Call::chat(&hello("any"));
+    assert_eq!(binary.send(call()).await.header("x-fulcrum-route"), Some("first"));
+    write(dir.path(), &format!("{}nonsense = 1\n", route("second-and-longer")));
+    assert!(binary.says("the old one stays").await.contains("nonsense"));
+    assert_eq!(binary.send(call()).await.header("x-fulcrum-route"), Some("first"));
+    write(dir.path(), &route("third"));
+    binary.says_again("was reloaded", 1).await;
+    assert_eq!(binary.send(call()).await.header("x-fulcrum-route"), Some("third"));
+}
+
+#[tokio::test]
+async fn a_hangup_signal_reads_the_file_again() {
+    let (_dir, _up, binary) = started("").await;
+    binary.signal("HUP");
+    binary.says("was reloaded").await;
+    assert_eq!(binary.send(Call::chat(&hello("fast"))).await.status, 200);
+}
+
+#[tokio::test]
+async fn terminate_lets_every_stream_end_and_refuses_new_calls() {
+    let (dir, up, mut binary) = started("").await;
+    let gate = Arc::new(Semaphore::new(0));
+    up.always(Script::sse().chunks(&EVENTS[..2]).gate(&gate).chunks(&EVENTS[2..]).ended());
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let mut open = Open::send(binary.address, &Call::chat(&streamed(hello("fast"))).key(ADMIN)).await.unwrap();
+        open.until("Hello").await;
+        streams.push(open);
+    }
+    binary.signal("TERM");
+    binary.says("stopping").await;
+    let deadline = Instant::now() + PATIENCE;
+    // Whoever still comes finds the door closed, or is told that the gateway is not ready.
+    loop {
+        match Open::send(binary.address, &Call::get("/health/ready")).await {
+            Ok(open) if open.status == 200 => assert!(Instant::now() < deadline, "it stays ready"),
+            Ok(open) => break assert_eq!(open.status, 503),
+            Err(_) => break,
+        }
+    }
+    gate.add_permits(20);
+    for open in streams {
+        assert!(open.rest().await.text().ends_with("[DONE]\n\n"));
+    }
+    assert!(binary.ended().await.success());
+    let rows = read(dir.path(), "select status from requests").await;
+    assert_eq!(rows.len(), 20);
+    assert!(rows.iter().all(|row| row.get::<String, _>(0) == "ok"));
+}
+
+#[tokio::test]
+async fn terminate_ends_what_never_ends_with_an_error_event_and_a_row() {
+    let (dir, up) = (tempfile::tempdir().unwrap(), Upstream::start().await);
+    write(dir.path(), &config(up.address).replace("\"20s\"", "\"300ms\""));
+    let mut binary = Binary::start(fulcrum(dir.path())).await;
+    up.next(Script::sse().chunks(&EVENTS[..2]).stall());
+    up.next(Script::default().stall());
+    let mut stream = Open::send(binary.address, &Call::chat(&streamed(hello("fast"))).key(ADMIN)).await.unwrap();
+    stream.until("Hello").await;
+    let whole = tokio::spawn(Open::of_call(binary.address, Call::chat(&hello("fast")).key(ADMIN)));
+    up.until("both are under way", |received| received.len() == 2).await;
+    binary.signal("TERM");
+    let answer = stream.rest().await;
+    assert!(answer.is_whole && answer.text().contains("\"error\""), "{}", answer.text());
+    assert_eq!(whole.await.unwrap().status, 503);
+    assert!(binary.ended().await.success());
+    let rows =
+        read(dir.path(), "select status, (select count(*) from attempts where request_id = id) from requests").await;
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row.get::<String, _>(0) != "ok" && row.get::<i64, _>(1) == 1));
+}
+
+#[tokio::test]
+async fn no_secret_is_logged_at_any_level_or_kept() {
+    let (dir, up) = (tempfile::tempdir().unwrap(), Upstream::start().await);
+    write(dir.path(), &format!("{}[ledger]\nstore_bodies = \"full\"\n", config(up.address)));
+    let mut command = fulcrum(dir.path());
+    command.env("RUST_LOG", "trace");
+    let mut binary = Binary::start(command).await;
+    let made = binary.send(Call::post("/api/v1/keys", &serde_json::json!({"name": "canary"}))).await;
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    for script in [
+        Script::json(200, WHOLE),
+        Script::stream(EVENTS),
+        Script::error(401, &format!("bad key {UP_KEY}")),
+        Script::error(400, &format!("bad key {UP_KEY}")),
+        Script::error(500, &format!("bad key {UP_KEY}")),
+        Script::throttled(&format!("x-echo: {UP_KEY}\r\n")),
+        Script::default().reset(),
+        Script::raw(format!("HTTP/1.1 200 OK\r\nx: {UP_KEY}\r\n\r\n{UP_KEY}")).fin(),
+        Script::stream([&format!("data: {{\"error\":{{\"message\":\"{UP_KEY}\"}}}}\n\n")]),
+        Script::reply(302, &format!("location: http://127.0.0.1:9/?key={UP_KEY}\r\n"), ""),
+    ] {
+        for body in [hello("fast"), streamed(hello("fast"))] {
+            up.next(script.clone());
+            let answer = Open::of_call(binary.address, Call::chat(&body).key(&key)).await;
+            assert!(!answer.text().contains("canary"), "{}", answer.text());
+        }
+    }
+    let metrics = binary.send(Call::get("/metrics")).await;
+    assert!(!metrics.text().contains("canary"));
+    for path in ["/api/v1/requests", "/api/v1/providers", "/api/v1/routes", "/api/v1/health"] {
+        assert!(!binary.send(Call::get(path)).await.text().contains("canary-"), "{path}");
+    }
+    binary.signal("TERM");
+    assert!(binary.ended().await.success());
+    find_secrets(dir.path(), &binary.log());
+    assert!(!binary.log().contains(&key));
+}
+
+#[tokio::test]
+async fn the_command_line_asks_a_running_gateway() {
+    let (dir, _up, binary) = started("").await;
+    binary.send(Call::chat(&hello("fast"))).await;
+    let url = format!("http://{}", binary.address);
+    let ask = |args: &[&str]| run(fulcrum(dir.path()).args(args).args(["--url", &url, "--key", ADMIN]));
+    let (code, said) = ask(&["usage", "--by", "model", "--format", "json"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&said).unwrap()["total"]["requests"], 1);
+    let (code, said) = ask(&["key", "list"]);
+    assert!(code == 0 && !said.contains(ADMIN), "{said}");
+    let gone = run(fulcrum(dir.path()).args(["usage", "--url", "http://127.0.0.1:9", "--key", ADMIN]));
+    assert_eq!(gone.0, 3, "{}", gone.1);
+    let refused = run(fulcrum(dir.path()).args(["usage", "--url", &url, "--key", "wrong"]));
+    assert!(refused.0 != 0 && !refused.1.contains("panicked"), "{}", refused.1);
+}
+
+#[tokio::test]
+async fn a_key_that_another_process_made_is_known_within_seconds() {
+    let (dir, _up, binary) = started("").await;
+    let (code, said) =
+        run(fulcrum(dir.path()).args(["key", "create", "beside", "--config", "fulcrum.toml", "--format", "json"]));
+    assert_eq!(code, 0, "{said}");
+    let key = serde_json::from_str::<serde_json::Value>(&said).unwrap()["key"].as_str().unwrap().to_owned();
+    let deadline = Instant::now() + PATIENCE;
+    while Open::of_call(binary.address, Call::chat(&hello("fast")).key(&key)).await.status != 200 {
+        assert!(Instant::now() < deadline, "the key is never known");
+        sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,215 @@
+//! Prompts on their way through a call.
+
+use serde_json::{Value, json};
+
+use crate::app::TestApp;
+use crate::client::Call;
+
+async fn with_prompt(more: &str) -> TestApp {
+    let app = TestApp::with(&format!("[defaults]\nretries = 0\n{more}")).await;
+    let greet = json!({
+        "name": "greet",
+        "messages": [
+            {"role": "system", "content": "You greet for {{ house }}.{% if tone %} Tone: {{ tone }}.{% endif %}"},
+            {"placeholder": "history"},
+            {"role": "user", "content": "{{ who }}"},
+        ],
+        "variables": {
+            "house": {"type": "string"}, "who": {"type": "string", "maxLength": 20},
+            "tone": {"type": "string", "default": ""}, "history": {"type": "messages", "default": []},
+        },
+        "settings": {"model": "fast", "temperature": 0.2, "max_tokens": 50},
+        "labels": ["production"], "message": "first",
+    });
+    let made = app.admin(Call::post("/api/v1/prompts", &greet)).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let mut second = greet.clone();
+    second["messages"][0]["content"] = "Version two for {{ house }}, {{ tone }}.".into();
+    second["labels"] = json!(["staging"]);
+    second.as_object_mut().unwrap().remove("name");
+    let made = app.admin(Call::post("/api/v1/prompts/greet/versions", &second)).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    app
+}
+
+fn call(prompt: Value) -> Value {
+    Value::Object([("prompt".to_owned(), prompt)].into_iter().collect())
+}
+
+fn sent(app: &TestApp) -> Value {
+    app.up.received().last().unwrap().json()
+}
+
+#[tokio::test]
+async fn a_prompt_by_its_object_is_rendered_and_told() {
+    let app = with_prompt("").await;
+    let answer =
+        app.chat(&call(json!({"id": "greet", "variables": {"house": "Acme", "who": "Ann", "tone": "warm"}}))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("x-fulcrum-prompt"), Some("greet@1"));
+    let body = sent(&app);
+    assert_eq!(
+        body["messages"],
+        json!([{"role": "system", "content": "You greet for Acme. Tone: warm."}, {"role": "user", "content": "Ann"}])
+    );
+    assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0.2), &json!(50)));
+    assert_eq!((&body["model"], body.get("prompt")), (&json!("gpt-x"), None));
+    let row = app.row(answer.id()).await;
+    assert_eq!((&row["prompt"], &row["version"]), (&json!("greet"), &json!(1)));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_prompt_by_its_model_name_takes_label_and_version() {
+    let app = with_prompt("").await;
+    for (model, version) in [
+        ("prompt/greet", 1),
+        ("prompt/greet@production", 1),
+        ("prompt/greet@staging", 2),
+        ("prompt/greet@2", 2),
+        ("prompt/greet@latest", 2),
+    ] {
+        let body = json!({"model": model, "prompt": {"variables": {"house": "Acme", "who": "Ann"}}});
+        let answer = app.chat(&body).await;
+        assert_eq!(answer.header("x-fulcrum-prompt"), Some(format!("greet@{version}").as_str()), "{}", answer.text());
+        assert_eq!(app.row(answer.id()).await["requested_model"], model);
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn the_callers_own_messages_stand_behind_the_prompts() {
+    let app = with_prompt("").await;
+    let history = json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]);
+    let mut body = call(json!({"id": "greet", "variables": {"house": "Acme", "who": "Ann", "history": history}}));
+    body["messages"] = json!([{"role": "user", "content": "And you?"}]);
+    app.chat(&body).await;
+    let messages = sent(&app)["messages"].clone();
+    let texts: Vec<_> =
+        messages.as_array().unwrap().iter().map(|message| message["content"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["You greet for Acme.", "Hi", "Yes?", "Ann", "And you?"]);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn the_requests_fields_win_over_the_prompts_settings() {
+    let app = with_prompt("").await;
+    let mut body = call(json!({"id": "greet", "variables": {"house": "Acme", "who": "Ann"}}));
+    body["temperature"] = json!(0);
+    body["max_completion_tokens"] = json!(7);
+    body["model"] = "spare".into();
+    let answer = app.chat(&body).await;
+    assert_eq!(answer.header("x-fulcrum-model"), Some("other/spare-x"));
+    let body = app.other.only().json();
+    assert_eq!((&body["temperature"], &body["max_completion_tokens"]), (&json!(0), &json!(7)));
+    assert_eq!(body.get("max_tokens"), None, "two limits would contradict each other");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn an_unknown_prompt_version_or_label_is_404_and_nothing_goes_out() {
+    let app = with_prompt("").await;
+    for body in [
+        json!({"model": "prompt/nope"}),
+        json!({"model": "prompt/greet@7"}),
+        json!({"model": "prompt/greet@nightly"}),
+        json!({"model": "prompt/GREET"}),
+        json!({"model": "prompt/"}),
+        json!({"model": "prompt/../greet"}),
+        call(json!({"id": "nope"})),
+        call(json!({"id": "greet", "version": "9"})),
+        call(json!({"id": "greet", "label": "nightly"})),
+    ] {
+        let answer = app.chat(&body).await;
+        assert_eq!(answer.told(), "404 prompt_not_found", "{body}: {}", answer.text());
+        assert!(!answer.param().is_empty());
+        assert_eq!(app.row(answer.id()).await["error_code"], "prompt_not_found", "an admitted request has a row");
+    }
+    assert_eq!(app.up.count(), 0);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn variables_that_do_not_fit_are_400_and_named() {
+    let app = with_prompt("").await;
+    for (variables, name) in [
+        (json!({"house": "Acme"}), "who"),
+        (json!({"house": "Acme", "who": 7}), "who"),
+        (json!({"house": "Acme", "who": "x".repeat(21)}), "who"),
+        (json!({"house": "Acme", "who": "Ann", "colour": "red"}), "colour"),
+        (json!({"house": "Acme", "who": "Ann", "history": "none"}), "history"),
+        (json!({"house": null, "who": "Ann"}), "house"),
+    ] {
+        let answer = app.chat(&call(json!({"id": "greet", "variables": variables}))).await;
+        assert_eq!(answer.told(), "400 invalid_variables", "{variables}");
+        assert!(answer.text().contains(name), "{variables}: {}", answer.text());
+    }
+    assert_eq!(app.up.count(), 0);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_value_is_never_rendered_again() {
+    let app = with_prompt("").await;
+    for who in ["{{ 7*7 }}", "{% raw %}", "{{ house }}", "{{ get_env(1) }}"] {
+        app.chat(&call(json!({"id": "greet", "variables": {"house": "Acme", "who": who}}))).await;
+        assert_eq!(sent(&app)["messages"][1]["content"], who);
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn moving_a_label_moves_the_next_call_and_back_again() {
+    let app = with_prompt("").await;
+    let body = json!({"model": "prompt/greet", "prompt": {"variables": {"house": "Acme", "who": "Ann"}}});
+    for version in [2, 1] {
+        let change = json!({"version": version, "reason": "try it"});
+        let moved = app.admin(Call::new("PUT", "/api/v1/prompts/greet/labels/production", change.to_string())).await;
+        assert_eq!(moved.status, 200, "{}", moved.text());
+        let told = format!("greet@{version}");
+        assert_eq!(app.chat(&body).await.header("x-fulcrum-prompt"), Some(told.as_str()));
+    }
+    let history = app.admin(Call::get("/api/v1/prompts/greet/labels/production/history")).await.json();
+    let versions: Vec<_> = history["rows"].as_array().unwrap().iter().map(|row| row["version"].clone()).collect();
+    assert_eq!(versions, [json!(1), json!(2), json!(1)]);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_rule_reads_the_prompt() {
+    let app = with_prompt(
+        "[[routes]]\nname = \"greetings\"\nwhen = 'prompt.name == \"greet\" && prompt.version == 2 && prompt.label == \"staging\"'\n\
+         targets = [{ model = \"spare\" }]\n",
+    )
+    .await;
+    let body = |model: &str| json!({"model": model, "prompt": {"variables": {"house": "Acme", "who": "Ann"}}});
+    let answer = app.chat(&body("prompt/greet@staging")).await;
+    assert_eq!(
+        (answer.header("x-fulcrum-route"), answer.header("x-fulcrum-model")),
+        (Some("greetings"), Some("other/spare-x"))
+    );
+    assert_eq!(app.chat(&body("prompt/greet")).await.header("x-fulcrum-model"), Some("up/gpt-x"));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn render_shows_what_a_call_would_send() {
+    let app = with_prompt("").await;
+    let asked = json!({"version": 1, "variables": {"house": "Acme", "who": "Ann"}});
+    let shown = app.admin(Call::post("/api/v1/prompts/greet/render", &asked)).await;
+    app.chat(&call(json!({"id": "greet", "version": "1", "variables": {"house": "Acme", "who": "Ann"}}))).await;
+    assert_eq!(shown.json()["messages"], sent(&app)["messages"]);
+    assert_eq!(app.up.count(), 1, "rendering calls nobody");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_prompt_in_a_stream_is_told_in_its_head() {
+    let app = with_prompt("").await;
+    let mut body = call(json!({"id": "greet", "variables": {"house": "Acme", "who": "Ann"}}));
+    body["stream"] = true.into();
+    let answer = app.chat(&body).await;
+    assert_eq!(answer.header("x-fulcrum-prompt"), Some("greet@1"));
+    assert!(answer.text().ends_with("[DONE]\n\n"));
+    app.close().await;
+}

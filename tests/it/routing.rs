@@ -1,0 +1,244 @@
+//! Which route takes a call, where it goes, and what `explain` says of it.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::app::{TestApp, hello};
+use crate::client::Call;
+use crate::upstream::Script;
+
+fn route(name: &str, rest: &str) -> String {
+    format!("[[routes]]\nname = \"{name}\"\nretries = 0\n{rest}\n")
+}
+
+#[tokio::test]
+async fn the_first_route_whose_rule_holds_takes_the_call() {
+    let routes = [
+        route("tagged", "when = 'metadata.team == \"search\"'\ntargets = [{ model = \"spare\" }]"),
+        route("header", "when = 'header(\"x-region\") == \"eu\"'\ntargets = [{ model = \"spare\" }]"),
+        route("text", "when = 'request.text.contains(\"translate\")'\ntargets = [{ model = \"spare\" }]"),
+        route("tools", "when = 'request.has_tools && !request.stream'\ntargets = [{ model = \"spare\" }]"),
+        route("big", "when = 'request.max_tokens > 1000'\ntargets = [{ model = \"spare\" }]"),
+        route("caller", "when = 'key.name == \"special\"'\ntargets = [{ model = \"spare\" }]"),
+        route("rest", "targets = [{ model = \"fast\" }]"),
+    ];
+    let app = TestApp::with(&routes.concat()).await;
+    let with = |more: serde_json::Value| {
+        let mut body = hello("anything");
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Call::chat(&body)
+    };
+    let special = app.new_key(&json!({"name": "special"})).await;
+    for (call, expected) in [
+        (with(json!({"metadata": {"team": "search"}})).key(&app.key), "tagged"),
+        (with(json!({"metadata": {"team": "ads"}})).key(&app.key), "rest"),
+        (with(json!({})).header("x-region", "eu").key(&app.key), "header"),
+        (with(json!({"messages": [{"role": "user", "content": "please translate"}]})).key(&app.key), "text"),
+        (with(json!({"tools": [{"type": "function", "function": {"name": "f"}}]})).key(&app.key), "tools"),
+        (with(json!({"max_tokens": 2000})).key(&app.key), "big"),
+        (with(json!({})).key(&special), "caller"),
+        (with(json!({})).key(&app.key), "rest"),
+    ] {
+        let answer = app.send(call.clone()).await;
+        assert_eq!(answer.header("x-fulcrum-route"), Some(expected), "{call:?} {}", answer.text());
+        assert_eq!(app.row(answer.id()).await["route"], expected);
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_headers_rule_sees_no_upstream_key() {
+    let app = TestApp::with(&route("r", "targets = [{ model = \"fast\" }]")).await;
+    let call = Call::chat(&hello("x"))
+        .key(&app.key)
+        .header("x-region", "eu")
+        .header("cookie", "a=b")
+        .header("x-forwarded-for", "1.2.3.4");
+    app.send(call).await;
+    let head = app.up.only().head.to_ascii_lowercase();
+    for name in ["x-region", "cookie", "x-forwarded-for", "x-fulcrum", "fulcrum.test"] {
+        assert!(!head.contains(name), "{name} goes up: {head}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn weights_divide_the_calls() {
+    let targets = "targets = [{ model = \"fast\", weight = 3 }, { model = \"spare\", weight = 1 }, { model = \"dead/x\", weight = 0 }]";
+    let app = TestApp::with(&route("split", targets)).await;
+    let mut counts = BTreeMap::new();
+    for _ in 0..200 {
+        let answer = app.hello("any").await;
+        *counts.entry(answer.header("x-fulcrum-model").unwrap().to_owned()).or_insert(0) += 1;
+    }
+    let (fast, spare) = (counts["up/gpt-x"], counts["other/spare-x"]);
+    // Six standard deviations around 150.
+    assert!((113..=187).contains(&fast) && fast + spare == 200, "{counts:?}");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_sticky_route_keeps_a_user_at_one_target() {
+    let targets = "targets = [{ model = \"fast\" }, { model = \"spare\" }]\nsticky_by = \"user\"";
+    let app = TestApp::with(&route("split", targets)).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for user in 0..20 {
+        let call = Call::chat(&hello("any")).key(&app.key).header("x-fulcrum-user", &format!("user-{user}"));
+        let first = app.send(call.clone()).await.header("x-fulcrum-model").unwrap().to_owned();
+        for _ in 0..3 {
+            assert_eq!(app.send(call.clone()).await.header("x-fulcrum-model"), Some(first.as_str()));
+        }
+        seen.insert(first);
+    }
+    assert_eq!(seen.len(), 2, "all users at one target");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_sticky_route_reads_the_bodys_user_too() {
+    let targets = "targets = [{ model = \"fast\" }, { model = \"spare\" }]\nsticky_by = \"user\"";
+    let app = TestApp::with(&route("split", targets)).await;
+    let mut body = hello("any");
+    body["user"] = "someone".into();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let answer = app.chat(&body).await;
+        seen.insert(answer.header("x-fulcrum-model").unwrap().to_owned());
+        assert_eq!(app.row(answer.id()).await["user"], "someone");
+    }
+    assert_eq!(seen.len(), 1, "one user, two targets");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn private_calls_fail_rather_than_leave_the_house() {
+    let app = TestApp::with(&format!(
+        "{}{}",
+        route(
+            "private",
+            "when = 'metadata.privacy == \"internal\"'\ntargets = [{ model = \"spare\" }]\nlocal_only = true"
+        ),
+        route("rest", "targets = [{ model = \"fast\" }]")
+    ))
+    .await;
+    app.other.always(Script::error(500, "down"));
+    let mut body = hello("fast");
+    body["metadata"] = json!({"privacy": "internal"});
+    for _ in 0..8 {
+        let answer = app.chat(&body).await;
+        assert!(answer.status >= 500, "{}", answer.text());
+    }
+    assert_eq!(app.up.count(), 0, "private traffic left the house");
+    assert_eq!(app.hello("fast").await.status, 200);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_private_route_with_an_outside_target_does_not_load() {
+    let text = "[providers.out]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+        [[routes]]\nname = \"p\"\nlocal_only = true\ntargets = [{ model = \"out/x\" }]\n";
+    let problems = fulcrum::config::parse(text, "test", &crate::app::env).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.to_string().contains("local")), "{problems:?}");
+}
+
+#[tokio::test]
+async fn models_are_named_in_three_ways_and_nothing_else() {
+    let app = TestApp::start().await;
+    for (model, sent) in [("fast", "gpt-x"), ("up/gpt-x", "gpt-x"), ("up/a/b:c", "a/b:c")] {
+        assert_eq!(app.hello(model).await.status, 200, "{model}");
+        assert_eq!(app.up.received().last().unwrap().json()["model"], sent);
+    }
+    for model in ["nope", "nobody/x", "up/", "/x", "FAST", "http://127.0.0.1/v1"] {
+        let answer = app.hello(model).await;
+        assert_eq!((answer.told().as_str(), answer.param().as_str()), ("404 model_not_found", "model"), "{model}");
+    }
+    assert_eq!(app.up.count(), 3);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_model_that_looks_like_a_path_stays_in_the_body() {
+    let app = TestApp::start().await;
+    for model in ["up/../../v1/files", "up/x?y=z", "up/%2e%2e/files", "up/x#y"] {
+        app.hello(model).await;
+    }
+    for received in app.up.received() {
+        assert_eq!(received.path, "/v1/chat/completions");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_caller_never_chooses_a_destination() {
+    let app = TestApp::start().await;
+    let mut body = hello("fast");
+    let elsewhere = format!("http://{}/v1", app.other.address);
+    for field in ["api_base", "base_url", "api_key", "custom_llm_provider", "endpoint", "api_version", "host"] {
+        body[field] = elsewhere.clone().into();
+    }
+    body["metadata"] = json!({"api_base": elsewhere});
+    let call = Call::chat(&body).key(&app.key).header("x-api-base", &elsewhere).header("x-target-url", &elsewhere);
+    assert_eq!(app.send(call).await.status, 200);
+    assert_eq!((app.up.count(), app.other.count()), (1, 0));
+    assert_eq!(app.up.only().header("host"), Some(app.up.address.to_string().as_str()));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn explain_tells_and_calls_nobody() {
+    let app = TestApp::with(&format!(
+        "{}{}",
+        route("private", "when = 'metadata.privacy == \"internal\"'\ntargets = [{ model = \"spare\" }]"),
+        route(
+            "rest",
+            "targets = [{ model = \"fast\" }]\nfallbacks = [\"spare\"]\ncache = { mode = \"exact\", ttl = \"1h\" }"
+        )
+    ))
+    .await;
+    let mut body = hello("any");
+    body["endpoint"] = "/v1/chat/completions".into();
+    let answer = app.send(Call::post("/v1/explain", &body).key(&app.key)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let told = answer.json();
+    assert_eq!(told["route"], "rest");
+    let candidates: Vec<_> = told["candidates"].as_array().unwrap().iter().map(|one| one["model"].clone()).collect();
+    assert_eq!(candidates, [json!("up/gpt-x"), json!("other/spare-x")]);
+    assert!(told["cache"]["key"].is_string() && told["estimated_cost_usd"].is_string(), "{told:#}");
+    assert!(told["trace"].to_string().contains("private"), "{told:#}");
+    assert_eq!((app.up.count(), app.other.count()), (0, 0));
+    app.rows(0).await;
+    app.close().await;
+}
+
+#[tokio::test]
+async fn explain_refuses_what_the_call_would_be_refused() {
+    let app = TestApp::start().await;
+    for (body, told) in [
+        (hello("nope"), "404 model_not_found"),
+        (json!({"model": "fast"}), "400 invalid_request"),
+        (json!({"model": "prompt/nope"}), "404 prompt_not_found"),
+        (json!({"model": "fast", "endpoint": "/v1/files", "messages": []}), "400 invalid_request"),
+    ] {
+        let answer = app.send(Call::post("/v1/explain", &body).key(&app.key)).await;
+        assert_eq!(answer.told(), told, "{body}");
+    }
+    assert_eq!(app.send(Call::post("/v1/explain", &hello("fast"))).await.told(), "401 invalid_api_key");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_reload_takes_effect_for_the_next_call_and_leaves_running_ones() {
+    let app = TestApp::with(&route("one", "targets = [{ model = \"fast\" }]")).await;
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    app.up.next(Script::default().gate(&gate).then(Script::json(200, crate::upstream::WHOLE)));
+    let call = Call::chat(&hello("any")).key(&app.key);
+    let running = tokio::spawn(crate::client::Open::of_call(app.address, call));
+    app.up.until("it is under way", |received| received.len() == 1).await;
+    app.reload(&route("two", "targets = [{ model = \"spare\" }]")).await;
+    assert_eq!(app.hello("any").await.header("x-fulcrum-route"), Some("two"));
+    gate.add_permits(1);
+    let running = running.await.unwrap();
+    assert_eq!((running.status, running.header("x-fulcrum-route")), (200, Some("one")));
+    app.close().await;
+}
