@@ -256,7 +256,7 @@ async fn attempts(dir: &Path, providers: &str) -> Attempts {
     let url = format!("sqlite://{}/fulcrum.db?mode=ro", dir.display());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
     let count = |condition: &str| {
-        let sql = format!("select count(*) from attempts where provider in ({providers}) and {condition}");
+        let sql = format!("select count(*) from full_attempts where provider in ({providers}) and {condition}");
         let pool = pool.clone();
         async move {
             let row = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();

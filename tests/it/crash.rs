@@ -77,7 +77,7 @@ async fn kill_9_twenty_times_under_load_loses_no_answer_and_counts_none_twice() 
 async fn audit_answers(dir: &Path, whole: &[String]) {
     assert!(whole.len() > 500, "only {} answers came whole: there was no load", whole.len());
     assert_eq!(whole.iter().collect::<HashSet<_>>().len(), whole.len(), "two answers have one id");
-    let rows = read(dir, "select id, status from requests").await;
+    let rows = read(dir, "select id, status from full_requests").await;
     let statuses: HashMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(statuses.len(), rows.len());
     for id in whole {
@@ -86,10 +86,9 @@ async fn audit_answers(dir: &Path, whole: &[String]) {
 }
 
 async fn audit_attempts(dir: &Path, up: &Upstream) {
-    let sql =
-        "select requests.user_id, attempts.status from attempts join requests on requests.id = attempts.request_id";
+    let sql = "select requests.user_id, attempts.status from full_attempts attempts join full_requests requests on requests.id = attempts.request_id";
     let rows = read(dir, sql).await;
-    let all: i64 = read(dir, "select count(*) from attempts").await[0].get(0);
+    let all: i64 = read(dir, "select count(*) from full_attempts").await[0].get(0);
     assert_eq!(usize::try_from(all).unwrap(), rows.len(), "an attempt has no request");
     let mut seen: HashMap<String, usize> = HashMap::new();
     for received in up.received() {
@@ -112,10 +111,10 @@ async fn audit_attempts(dir: &Path, up: &Upstream) {
 }
 
 async fn audit_sums(dir: &Path, total: &Value) {
-    let of_rows = "select count(*), sum(input_tokens), sum(output_tokens), sum(cost), sum(unpriced) from requests";
+    let of_rows = "select count(*), sum(input_tokens), sum(output_tokens), sum(cost), sum(unpriced) from full_requests";
     let of_rollups =
-        "select sum(requests), sum(input_tokens), sum(output_tokens), sum(cost), sum(unpriced) from rollups";
-    let of_attempts = "select sum(cost) from attempts";
+        "select sum(requests), sum(input_tokens), sum(output_tokens), sum(cost), sum(unpriced) from full_rollups";
+    let of_attempts = "select sum(cost) from full_attempts";
     let sums =
         |row: &sqlx::sqlite::SqliteRow| (0..5).map(|n| row.get::<Option<i64>, _>(n).unwrap_or(0)).collect::<Vec<_>>();
     let (rows, rollups) = (sums(&read(dir, of_rows).await[0]), sums(&read(dir, of_rollups).await[0]));

@@ -164,7 +164,7 @@ async fn terminate_lets_every_stream_end_and_refuses_new_calls() {
         assert!(open.rest().await.text().ends_with("[DONE]\n\n"));
     }
     assert!(binary.ended().await.success());
-    let rows = read(dir.path(), "select status from requests").await;
+    let rows = read(dir.path(), "select status from full_requests").await;
     assert_eq!(rows.len(), 20);
     assert!(rows.iter().all(|row| row.get::<String, _>(0) == "ok"));
 }
@@ -185,8 +185,11 @@ async fn terminate_ends_what_never_ends_with_an_error_event_and_a_row() {
     assert!(answer.is_whole && answer.text().contains("\"error\""), "{}", answer.text());
     assert_eq!(whole.await.unwrap().status, 503);
     assert!(binary.ended().await.success());
-    let rows =
-        read(dir.path(), "select status, (select count(*) from attempts where request_id = id) from requests").await;
+    let rows = read(
+        dir.path(),
+        "select status, (select count(*) from full_attempts where request_id = id) from full_requests",
+    )
+    .await;
     assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|row| row.get::<String, _>(0) != "ok" && row.get::<i64, _>(1) == 1));
 }
