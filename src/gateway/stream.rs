@@ -99,7 +99,9 @@ impl Relay {
                 return None;
             }
             if let Err(failure) = self.advance().await {
-                return Some(self.break_off(failure).await);
+                // Behind what came in the same piece before it.
+                let last = self.break_off(failure).await;
+                self.ready.push_back(last);
             }
         }
     }

@@ -141,6 +141,19 @@ async fn an_error_event_in_the_middle_goes_down_and_ends_the_stream() {
 }
 
 #[tokio::test]
+async fn what_comes_in_one_piece_with_an_error_event_goes_down_before_it() {
+    let app = TestApp::start().await;
+    let piece = format!("{}{}data: {{\"error\":{{\"message\":\"boom\"}}}}\n\n", EVENTS[0], EVENTS[1]);
+    app.up.next(Script::stream([&piece]));
+    let answer = app.hello_stream("fast").await;
+    let events = events(answer.text());
+    assert_eq!(events.len(), 3, "{}", answer.text());
+    assert!(events[0]["choices"].is_array() && events[1]["choices"].is_array(), "{}", answer.text());
+    assert!(events[2]["error"]["message"].as_str().is_some_and(|told| told.contains("boom")), "{}", answer.text());
+    app.close().await;
+}
+
+#[tokio::test]
 async fn an_error_event_that_echoes_the_key_loses_it() {
     let app = TestApp::start().await;
     let echo = format!("data: {{\"error\":{{\"message\":\"bad key {UP_KEY}\"}}}}\n\n");
