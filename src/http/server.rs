@@ -80,7 +80,11 @@ pub async fn serve(app: App, listening: Listening, stop: CancellationToken) -> s
     drop(done);
     let mut turn = 0;
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { break };
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            _ = all_done.recv() => break,
+        };
+        let Ok(place) = place else { break };
         let stream = tokio::select! {
             accepted = listening.listener.accept() => accepted.map(|(stream, _peer)| stream),
             _ = all_done.recv() => break,
