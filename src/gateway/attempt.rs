@@ -106,7 +106,10 @@ impl Attempts<'_> {
             }
         }
         let retried = meter.attempts() > 1;
-        let cooling = || Error::new(Code::AllTargetsCooling, "every target of this call is cooling after failures");
+        let cooling = || Error {
+            retry_after: Some(PATIENCE),
+            ..Error::new(Code::AllTargetsCooling, "every target of this call is cooling after failures")
+        };
         Err(Error { retried, ..last.unwrap_or_else(cooling) })
     }
 
