@@ -10,7 +10,8 @@ use super::client::{Client, encoded};
 use super::explain::pairs;
 use super::output::{Format, cell, json as print_json, note, say, table};
 use super::{Failure, Outcome, Where};
-use crate::prompts::{Draft, check_dir, parse_file};
+use crate::prompts::{Draft, check_dir, parse_file, write_file};
+use crate::types::{BadName, PromptName};
 
 /// The prompt registry.
 #[derive(Subcommand)]
@@ -364,9 +365,9 @@ impl Export {
                 }
                 Err(failure) => return Err(failure),
             };
-            let file = self.folder.join(format!("{name}.toml"));
-            std::fs::write(&file, draft_of(&version)?.to_toml())
-                .map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+            let named: PromptName = name.parse().map_err(|error: BadName| Failure::Unreachable(error.to_string()))?;
+            let written = write_file(&self.folder, &named, &draft_of(&version)?);
+            let file = written.map_err(|error| Failure::Input(error.to_string()))?;
             say(&format!("{} ({name}@{})", file.display(), cell(version.get("version"))));
         }
         Ok(())

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::attempt::{Answered, Attempts, Served};
 use super::meter::{Ended, Meter};
 use super::plan::{Work, plan};
-use super::prompt::{Named, apply};
+use super::prompt::{apply, named};
 use super::stream::{Begun, Relay};
 use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, shared};
 use crate::chat::{Code, Error};
@@ -115,7 +115,7 @@ pub(super) fn read(parts: &Parts, ask: &Ask) -> Result<(String, Work), Error> {
     }
     let request = ChatRequest::read(ask.body.clone())?;
     let asked = request.model.clone();
-    let Some(named) = Named::by(&request)? else { return Ok((asked, Work::chat(request, None))) };
+    let Some(named) = named(&request)? else { return Ok((asked, Work::chat(request, None))) };
     let (request, applied) = apply(&parts.prompts, &named, &request, now())?;
     let asked = if asked.is_empty() { format!("prompt/{}", applied.version.name) } else { asked };
     Ok((asked, Work::chat(request, Some(applied))))

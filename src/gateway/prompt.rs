@@ -6,62 +6,49 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::chat::{Code, Error, Message};
-use crate::prompts::{Registry, Selector, Version};
-use crate::types::{PromptName, Timestamp};
+use crate::prompts::{Reference, Registry, Selector, Version};
+use crate::types::{BadName, PromptName, Timestamp};
 use crate::wire::json::{Edits, quoted};
 use crate::wire::openai_chat::{ChatRequest, PromptRef};
 
 /// The prefix of `model` that names a prompt.
 const PREFIX: &str = "prompt/";
 
-/// Which prompt a request names.
-pub struct Named {
-    name: PromptName,
-    selector: Selector,
+/// The two names of one field: a request that sets either has set both.
+const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
+/// The prompt that `request` names by its `model` or its `prompt`, if it does.
+pub fn named(request: &ChatRequest) -> Result<Option<Reference>, Error> {
+    let by_model = request.model.strip_prefix(PREFIX).map(Reference::from_str).transpose();
+    let by_model = by_model.map_err(|error| no_prompt(&error, "model"))?;
+    let Some(prompt) = &request.prompt else { return Ok(by_model) };
+    let selector = selector(prompt)?;
+    let id = prompt.id.as_deref().map(PromptName::from_str).transpose();
+    let id = id.map_err(|error| no_prompt(&error, "prompt.id"))?;
+    match (by_model, id) {
+        (Some(by_model), Some(id)) if by_model.name != id => {
+            let message = format!("`model` names the prompt {} and `prompt.id` names {id}", by_model.name);
+            Err(Error::field("prompt.id", message))
+        }
+        (Some(by_model), _) => Ok(Some(Reference { selector: selector.unwrap_or(by_model.selector), ..by_model })),
+        (None, Some(name)) => Ok(Some(Reference { name, selector: selector.unwrap_or_default() })),
+        (None, None) => Err(Error::field("prompt.id", "`prompt.id` is missing")),
+    }
 }
 
-impl Named {
-    /// The prompt that `request` names by its `model` or its `prompt`, if it does.
-    pub fn by(request: &ChatRequest) -> Result<Option<Self>, Error> {
-        let by_model = request.model.strip_prefix(PREFIX);
-        match (by_model, &request.prompt) {
-            (None, None) => Ok(None),
-            (Some(reference), None) => Self::parse(reference).map(Some),
-            (None, Some(prompt)) => Self::of(prompt, None).map(Some),
-            (Some(reference), Some(prompt)) => Self::of(prompt, Some(reference)).map(Some),
-        }
+/// What the body's `prompt` says of the version: `version` is a number or `latest`, `label` is a label.
+fn selector(prompt: &PromptRef) -> Result<Option<Selector>, Error> {
+    if let Some(label) = &prompt.label {
+        let label = label.parse().map_err(|error: BadName| no_prompt(&error, "prompt.label"))?;
+        return Ok(Some(Selector::Label(label)));
     }
-
-    fn parse(reference: &str) -> Result<Self, Error> {
-        let (name, selector) = match reference.split_once('@') {
-            Some((name, selector)) => (name, selector.parse().map_err(|error| no_prompt(&error, "model"))?),
-            None => (reference, Selector::Default),
-        };
-        let name = PromptName::from_str(name).map_err(|error| no_prompt(&error, "model"))?;
-        Ok(Self { name, selector })
-    }
-
-    fn of(prompt: &PromptRef, reference: Option<&str>) -> Result<Self, Error> {
-        let named = reference.map(Self::parse).transpose()?;
-        let selector = match (&prompt.version, &prompt.label) {
-            (Some(text), _) | (None, Some(text)) => Some(text.parse().map_err(|error| no_prompt(&error, "prompt"))?),
-            (None, None) => None,
-        };
-        let id = prompt
-            .id
-            .as_deref()
-            .map(PromptName::from_str)
-            .transpose()
-            .map_err(|error| no_prompt(&error, "prompt.id"))?;
-        match (named, id) {
-            (Some(named), Some(id)) if named.name != id => Err(Error::field(
-                "prompt.id",
-                format!("`model` names the prompt {} and `prompt.id` names {id}", named.name),
-            )),
-            (Some(named), _) => Ok(Self { selector: selector.unwrap_or(named.selector), ..named }),
-            (None, Some(name)) => Ok(Self { name, selector: selector.unwrap_or(Selector::Default) }),
-            (None, None) => Err(Error::field("prompt.id", "`prompt.id` is missing")),
+    let Some(version) = &prompt.version else { return Ok(None) };
+    match version.parse().map_err(|error| no_prompt(&error, "prompt.version"))? {
+        Selector::Label(_) | Selector::Default => {
+            let message = format!("`prompt.version` is `{version:.40}`; use a number, or `prompt.label`");
+            Err(Error::field("prompt.version", message))
         }
+        selector => Ok(Some(selector)),
     }
 }
 
@@ -80,7 +67,7 @@ pub struct Applied {
 /// The request as its prompt makes it: the prompt's messages first, then its own; its own fields win over the settings.
 pub fn apply(
     prompts: &Registry,
-    named: &Named,
+    named: &Reference,
     request: &ChatRequest,
     now: Timestamp,
 ) -> Result<(ChatRequest, Applied), Error> {
@@ -95,7 +82,7 @@ pub fn apply(
     edits.remove("prompt");
     for (name, value) in version.settings() {
         let is_named = if name == "model" { names_model(request) } else { request.object.get(name).is_some() };
-        let replaced = name == "max_tokens" && request.max_tokens.is_some();
+        let replaced = LIMITS.contains(&name.as_str()) && request.max_tokens.is_some();
         if !is_named && !replaced {
             edits.set(name, value.to_string());
         }
@@ -134,4 +121,49 @@ fn joined(prompt: &[Message], own: &str) -> String {
     list.push_str(own);
     list.push(']');
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(body: &Value) -> Result<Option<Reference>, Error> {
+        named(&ChatRequest::read(body.to_string().into())?)
+    }
+
+    #[test]
+    fn the_prompt_object_is_read_strictly() {
+        let of = |prompt: Value| read(&json!({ "prompt": prompt }));
+        let selector = |prompt: Value| of(prompt).unwrap().unwrap().selector;
+        assert_eq!(selector(json!({"id": "a", "version": "3", "variables": {"x": 1}})), Selector::Version(3));
+        assert_eq!(selector(json!({"id": "a", "version": 3})), Selector::Version(3));
+        assert_eq!(selector(json!({"id": "a", "version": "latest"})), Selector::Latest);
+        assert_eq!(selector(json!({"id": "a", "version": null, "label": "s"})).label(), Some("s"));
+        assert_eq!(selector(json!({"id": "a"})), Selector::Default);
+        for prompt in [
+            json!("a"),
+            json!({}),
+            json!({"id": 3}),
+            json!({"id": "a", "version": "3", "label": "s"}),
+            json!({"id": "a", "version": "staging"}),
+            json!({"id": "a", "version": true}),
+            json!({"id": "a", "version": "0"}),
+            json!({"id": "a", "label": "latest"}),
+            json!({"id": "a", "label": "3"}),
+            json!({"id": "a", "label": []}),
+            json!({"id": "a", "variables": []}),
+            json!({"id": "a", "vars": {}}),
+        ] {
+            assert!(of(prompt.clone()).is_err(), "{prompt}");
+        }
+    }
+
+    #[test]
+    fn the_object_completes_what_the_model_names() {
+        let of = |prompt: Value| read(&json!({"model": "prompt/a@staging", "prompt": prompt}));
+        assert_eq!(of(json!({})).unwrap().unwrap().selector.label(), Some("staging"));
+        assert_eq!(of(json!({"version": "2"})).unwrap().unwrap().selector, Selector::Version(2));
+        assert_eq!(of(json!({"id": "b"})).unwrap_err().param.as_deref(), Some("prompt.id"));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Draft, Error, FileProblem, Mistake, parse_file};
 use crate::types::PromptName;
@@ -87,9 +87,14 @@ fn read_file(path: &Path) -> Result<Option<PromptFile>, String> {
     Ok(Some(PromptFile { name, file: file.to_owned(), text }))
 }
 
-/// Writes a file whole or not at all.
-pub(super) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
+/// Writes a prompt's file into `folder`, whole or not at all; gives its path.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write_file(folder: &Path, name: &PromptName, draft: &Draft) -> Result<PathBuf, Error> {
+    let path = folder.join(format!("{name}.toml"));
     let failed = |source| Error::Folder { path: path.display().to_string(), source };
     let beside = path.with_extension("toml.new");
-    fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).map_err(failed)
+    fs::write(&beside, draft.to_toml()).and_then(|()| fs::rename(&beside, &path)).map_err(failed)?;
+    Ok(path)
 }

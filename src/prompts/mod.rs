@@ -15,7 +15,6 @@ mod toml_text;
 mod variables;
 mod version;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -27,7 +26,7 @@ pub use change::{Author, LabelChange, Saved};
 pub use diff::{Change, Diff};
 pub use draft::{Draft, Entry, Submission, TestCase};
 pub use error::{Error, FileProblem, Mistake};
-pub use folder::{MAX_FILE, check_dir};
+pub use folder::{MAX_FILE, check_dir, write_file};
 pub use import::Imports;
 pub use selector::{DEFAULT_LABEL, Reference, Selector};
 pub use snapshot::{LabelState, Prompt};
@@ -205,22 +204,6 @@ impl Registry {
             prompt.resolve(&Selector::Label(label.clone()))?;
         }
         Ok(moves)
-    }
-
-    /// Writes each prompt's version under `selector` to `NAME.toml`; those without one are left out.
-    ///
-    /// # Errors
-    /// Where a file cannot be written.
-    pub fn export_dir(&self, path: &Path, selector: &Selector) -> Result<Vec<Arc<Version>>, Error> {
-        let failed = |source| Error::Folder { path: path.display().to_string(), source };
-        std::fs::create_dir_all(path).map_err(failed)?;
-        let mut written = Vec::new();
-        for prompt in self.list() {
-            let Ok(version) = prompt.resolve(selector) else { continue };
-            folder::write_file(&path.join(toml_text::file_name(&prompt.name)), &version.draft()?.to_toml())?;
-            written.push(version);
-        }
-        Ok(written)
     }
 }
 

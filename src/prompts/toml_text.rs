@@ -10,7 +10,6 @@ use toml::de::{DeTable, DeValue};
 use super::draft::{Draft, Entry};
 use super::{FileProblem, Mistake};
 use crate::template::position;
-use crate::types::PromptName;
 
 /// Reads one file of prompts; `file` is its name for reports.
 ///
@@ -74,11 +73,6 @@ impl Draft {
         }
         out
     }
-}
-
-/// The file's name for a prompt.
-pub(super) fn file_name(name: &PromptName) -> String {
-    format!("{name}.toml")
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> Mistake {

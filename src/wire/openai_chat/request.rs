@@ -1,7 +1,7 @@
 //! A chat request: checked, but kept as the bytes it came as.
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -77,8 +77,8 @@ pub struct PromptRef {
     /// The prompt's name; may be left out where `model` names the prompt.
     #[serde(default)]
     pub id: Option<String>,
-    /// A version's number, as a text.
-    #[serde(default)]
+    /// A version's number, as OpenAI's text or as a number.
+    #[serde(default, deserialize_with = "text_or_number")]
     pub version: Option<String>,
     /// A label.
     #[serde(default)]
@@ -86,6 +86,15 @@ pub struct PromptRef {
     /// Values of its variables.
     #[serde(default)]
     pub variables: Map<String, Value>,
+}
+
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        _ => Err(de::Error::custom("`version` must be a text such as \"3\"")),
+    }
 }
 
 #[derive(Deserialize)]
