@@ -90,12 +90,6 @@ impl Decoder {
         }
         Ok(Some(Event { raw }))
     }
-
-    /// Whether bytes of an unfinished event are waiting.
-    #[must_use]
-    pub fn is_torn(&self) -> bool {
-        !(self.buffer.trim_ascii().is_empty() && self.whole.trim_ascii().is_empty())
-    }
 }
 
 /// Where the first event ends: behind the blank line, whatever line ends it uses. A lone CR at the very end may be
@@ -160,15 +154,6 @@ mod tests {
         assert_eq!(decoder.event(), Ok(None));
         decoder.push(Bytes::from_static(b"xx"));
         assert_eq!(decoder.event(), Err(TooLong));
-    }
-
-    #[test]
-    fn what_is_left_at_the_end_is_told() {
-        let mut decoder = Decoder::default();
-        decoder.push(Bytes::from_static(b"data: 1\n\ndata: 2"));
-        assert!(decoder.event().unwrap().is_some());
-        assert!(decoder.event().unwrap().is_none());
-        assert!(decoder.is_torn());
     }
 
     proptest! {
