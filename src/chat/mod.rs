@@ -1,4 +1,4 @@
-//! The internal form of a call: requests, answers, events, usage and errors, in nobody's API.
+//! The internal form: messages, usage and errors, in nobody's API.
 
 mod error;
 mod message;

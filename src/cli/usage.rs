@@ -17,7 +17,7 @@ pub struct Usage {
     /// From this time or date on [default: 30 days ago]
     #[arg(long)]
     from: Option<String>,
-    /// Up to, and without, this time or date [default: now]
+    /// Up to, and without, this time or date [default: the end of this hour]
     #[arg(long)]
     to: Option<String>,
     /// Only where a group has a value, as name=value; may be given several times
