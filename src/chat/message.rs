@@ -1,8 +1,9 @@
-//! Messages: who said what.
+//! Messages: who said what, in which parts.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// Who speaks.
+/// Who speaks. In the internal form `Tool` does not occur: a tool's result is a part of a user's message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the roles' names say all")]
@@ -14,9 +15,9 @@ pub enum Role {
     Tool,
 }
 
-/// One message of a rendered prompt or of a caller's list.
+/// One message of a rendered prompt.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Message {
+pub enum PromptMessage {
     /// Text by one speaker.
     Text {
         /// Who speaks.
@@ -25,5 +26,185 @@ pub enum Message {
         content: String,
     },
     /// A caller's message, kept as the JSON it came as: its parts may be images, tool calls or tool results.
-    Raw(serde_json::Value),
+    Raw(Value),
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Who speaks: `System`, `Developer`, `User` or `Assistant`.
+    pub role: Role,
+    /// What is said, in order. All results of a turn's tool calls stand in one user message, first in it.
+    pub parts: Vec<Part>,
+    /// The speaker's own name, where one is given.
+    pub name: Option<String>,
+}
+
+impl Message {
+    /// A message of nothing but text.
+    #[must_use]
+    pub fn text(role: Role, text: impl Into<String>) -> Self {
+        Self { role, parts: vec![Part::text(text)], name: None }
+    }
+
+    /// The text of all its text parts, joined.
+    #[must_use]
+    pub fn joined_text(&self) -> String {
+        self.parts.iter().filter_map(Part::as_text).collect()
+    }
+}
+
+/// One part of a message or of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// What it is.
+    pub content: Content,
+    /// Whether the provider is asked to cache all up to here.
+    pub cache: Option<CacheTtl>,
+    /// A provider's proof of its own reasoning, which it wants back with the part: Anthropic's `signature`, Gemini's
+    /// `thoughtSignature`, OpenAI's `encrypted_content`. Opaque.
+    pub signature: Option<String>,
+}
+
+impl Part {
+    /// A part that is only this.
+    #[must_use]
+    pub fn new(content: Content) -> Self {
+        Self { content, cache: None, signature: None }
+    }
+
+    /// A part of text without citations.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new(Content::Text { text: text.into(), citations: Vec::new() })
+    }
+
+    /// Its text, where it is a text.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Text { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// What a part is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Text, with what it cites, in an answer.
+    Text {
+        /// The text.
+        text: String,
+        /// What it cites, in order.
+        citations: Vec<Citation>,
+    },
+    /// The model's own words for not answering.
+    Refusal(String),
+    /// An image.
+    Image {
+        /// Where its bytes are.
+        source: Source,
+        /// How closely to look: `low`, `high`, `auto`.
+        detail: Option<String>,
+    },
+    /// A document, such as a PDF.
+    Document {
+        /// Where its bytes are.
+        source: Source,
+        /// Its file name or title.
+        name: Option<String>,
+        /// Whether the answer should cite it.
+        cite: bool,
+    },
+    /// Sound.
+    Audio {
+        /// Base64.
+        data: String,
+        /// `wav`, `mp3`, ….
+        format: String,
+    },
+    /// What the model thought. Its proof is the part's `signature`.
+    Thinking(String),
+    /// What the model thought, in a form that only its provider reads.
+    RedactedThinking(String),
+    /// A call of a tool.
+    ToolCall {
+        /// Ties the call to its result. Made up from the place where the dialect has none.
+        id: String,
+        /// The tool.
+        name: String,
+        /// A JSON object as text, as the model wrote it. Empty means `{}`.
+        arguments: String,
+    },
+    /// The result of a tool call.
+    ToolResult {
+        /// The call's id.
+        id: String,
+        /// The tool's name, where it is known.
+        name: Option<String>,
+        /// The result: texts, images and documents.
+        parts: Vec<Part>,
+        /// Whether the tool failed.
+        is_error: bool,
+    },
+}
+
+/// Where the bytes of an image or a document are. Fulcrum never fetches any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Here.
+    Base64 {
+        /// Such as `image/png` or `application/pdf`.
+        media_type: String,
+        /// Base64.
+        data: String,
+    },
+    /// At an address that the provider fetches.
+    Url(String),
+    /// Uploaded to the provider before, under this id.
+    File(String),
+    /// Plain text, here.
+    Text(String),
+}
+
+/// What a piece of text cites.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Citation {
+    /// A page's address, for what was found on the web.
+    pub url: Option<String>,
+    /// A page's or document's title.
+    pub title: Option<String>,
+    /// The words cited.
+    pub quoted: Option<String>,
+    /// Which document of the request, from 0.
+    pub document: Option<u64>,
+    /// From where in it: a character, a page or a block, by `unit`.
+    pub start: Option<u64>,
+    /// To where in it, exclusive.
+    pub end: Option<u64>,
+    /// What `start` and `end` count.
+    pub unit: Option<Unit>,
+}
+
+/// What a citation's place counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Characters of the document.
+    Char,
+    /// Pages, from 1.
+    Page,
+    /// Blocks of the document.
+    Block,
+    /// Characters of the answer's own text.
+    Answer,
+}
+
+/// How long a provider keeps a prompt prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheTtl {
+    /// Five minutes, renewed at each use.
+    FiveMinutes,
+    /// An hour.
+    Hour,
 }

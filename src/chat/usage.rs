@@ -11,6 +11,8 @@ pub struct Usage {
     pub cached_input: u64,
     /// Of these, written to the provider's prompt cache.
     pub cache_write: u64,
+    /// Of the written ones, those kept for an hour.
+    pub cache_write_1h: u64,
     /// All tokens written.
     pub output: u64,
     /// Of these, spent on reasoning.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::chat::{Code, Error, Message};
+use crate::chat::{Code, Error, PromptMessage};
 use crate::prompts::{Reference, Registry, Selector, Version};
 use crate::types::{BadName, PromptName, Timestamp};
 use crate::wire::json::{Edits, quoted};
@@ -100,18 +100,18 @@ fn names_model(request: &ChatRequest) -> bool {
 }
 
 /// The prompt's messages and the caller's, as one JSON list.
-fn joined(prompt: &[Message], own: &str) -> String {
+fn joined(prompt: &[PromptMessage], own: &str) -> String {
     let mut list = String::from("[");
     for message in prompt {
         if list.len() > 1 {
             list.push(',');
         }
         match message {
-            Message::Text { role, content } => {
+            PromptMessage::Text { role, content } => {
                 let role = serde_json::to_string(role).unwrap_or_default();
                 list.push_str(&format!("{{\"role\":{role},\"content\":{}}}", quoted(content)));
             }
-            Message::Raw(message) => list.push_str(&Value::to_string(message)),
+            PromptMessage::Raw(message) => list.push_str(&Value::to_string(message)),
         }
     }
     let own = own.strip_prefix('[').and_then(|own| own.strip_suffix(']')).unwrap_or_default().trim();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Mistake;
 use super::draft::{Draft, Entry, TestCase};
 use super::variables::{Variable, is_messages, unknown};
-use crate::chat::{Message, Role};
+use crate::chat::{PromptMessage, Role};
 use crate::template::{self, Template};
 
 /// The most that all templates of a prompt may have together, in bytes.
@@ -63,7 +63,7 @@ impl Compiled {
         if mistakes.is_empty() { Ok(Self { parts, variables }) } else { Err(mistakes) }
     }
 
-    pub(super) fn render(&self, given: &Map<String, Value>) -> Result<Vec<Message>, Failure> {
+    pub(super) fn render(&self, given: &Map<String, Value>) -> Result<Vec<PromptMessage>, Failure> {
         self.check(given)?;
         let value = |name: &str| given.get(name).or_else(|| self.variables.get(name)?.default.as_ref());
         let mut messages = Vec::with_capacity(self.parts.len());
@@ -75,11 +75,11 @@ impl Compiled {
                     let content =
                         content.map_err(|error| Failure::Template { message: format!("messages[{i}]: {error}") })?;
                     size += content.len();
-                    messages.push(Message::Text { role: *role, content });
+                    messages.push(PromptMessage::Text { role: *role, content });
                 }
                 Part::Placeholder(name) => {
                     let list = value(name).and_then(Value::as_array);
-                    messages.extend(list.into_iter().flatten().cloned().map(Message::Raw));
+                    messages.extend(list.into_iter().flatten().cloned().map(PromptMessage::Raw));
                 }
             }
         }
@@ -174,10 +174,10 @@ fn undeclared(key: &str, name: &str, draft: &Draft) -> Mistake {
 }
 
 /// The text of a message, for tests to look into.
-fn text(message: &Message) -> String {
+fn text(message: &PromptMessage) -> String {
     match message {
-        Message::Text { content, .. } => content.clone(),
-        Message::Raw(value) => match value.get("content") {
+        PromptMessage::Text { content, .. } => content.clone(),
+        PromptMessage::Raw(value) => match value.get("content") {
             Some(Value::String(text)) => text.clone(),
             other => other.map(Value::to_string).unwrap_or_default(),
         },

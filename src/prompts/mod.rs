@@ -34,7 +34,7 @@ pub use store::{Move, Target};
 pub use toml_text::parse_file;
 pub use version::Version;
 
-use crate::chat::Message;
+use crate::chat::PromptMessage;
 use crate::db::Db;
 use crate::types::{Label, PromptName, Timestamp};
 use snapshot::Snapshot;
@@ -59,7 +59,7 @@ pub struct Rendered {
     /// What was rendered.
     pub version: Arc<Version>,
     /// The messages.
-    pub messages: Vec<Message>,
+    pub messages: Vec<PromptMessage>,
     /// The characters of all texts, for an estimate of tokens.
     pub chars: u64,
 }
@@ -176,8 +176,8 @@ impl Registry {
         let version = self.resolve(name, selector)?;
         let messages = version.render(variables)?;
         let chars = messages.iter().map(|message| match message {
-            Message::Text { content, .. } => content.chars().count() as u64,
-            Message::Raw(value) => value.to_string().chars().count() as u64,
+            PromptMessage::Text { content, .. } => content.chars().count() as u64,
+            PromptMessage::Raw(value) => value.to_string().chars().count() as u64,
         });
         let chars = chars.sum();
         Ok(Rendered { version, messages, chars })

@@ -102,9 +102,9 @@ async fn a_prompt_renders_with_defaults_and_placeholders() {
     assert_eq!(
         messages,
         [
-            Message::Text { role: Role::System, content: "For <A>.".to_owned() },
-            Message::Raw(image),
-            Message::Text { role: Role::User, content: "{{ product }}".to_owned() },
+            PromptMessage::Text { role: Role::System, content: "For <A>.".to_owned() },
+            PromptMessage::Raw(image),
+            PromptMessage::Text { role: Role::User, content: "{{ product }}".to_owned() },
         ]
     );
     assert_eq!(saved.version.settings()["model"], "auto");

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::compiled::{Compiled, Failure};
 use super::{Draft, Error};
-use crate::chat::Message;
+use crate::chat::PromptMessage;
 use crate::types::{Label, PromptName, Timestamp};
 
 /// One immutable version. Its text is kept as it is stored; templates and schemas are built when it is first used.
@@ -42,7 +42,7 @@ impl Version {
     ///
     /// # Errors
     /// Where a variable is unknown, missing or breaks its schema, or a template fails with them.
-    pub fn render(&self, variables: &Map<String, Value>) -> Result<Vec<Message>, Error> {
+    pub fn render(&self, variables: &Map<String, Value>) -> Result<Vec<PromptMessage>, Error> {
         self.ready()?.compiled.render(variables).map_err(|failure| match failure {
             Failure::Variable { variable, message } => Error::Variable { variable, message },
             Failure::Template { message } => Error::Render { name: self.name.clone(), version: self.version, message },

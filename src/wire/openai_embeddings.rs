@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::dialect::BadAnswer;
 use super::json::Object;
-use super::openai_chat::{BadAnswer, Check, Field, check_fields, read_usage};
+use super::openai_chat::{Check, Field, check_fields, read_usage};
 use crate::chat::{Error, Usage};
 
 const FIELDS: &[Field] = &[

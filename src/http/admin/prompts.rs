@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::read;
 use crate::app::App;
-use crate::chat::{Error, Message};
+use crate::chat::{Error, PromptMessage};
 use crate::http::auth::{Editor, Viewer};
 use crate::http::error::Refusal;
 use crate::keys::{Role, VirtualKey};
@@ -193,9 +193,9 @@ pub async fn render(
     })))
 }
 
-fn message(message: &Message) -> Value {
+fn message(message: &PromptMessage) -> Value {
     match message {
-        Message::Text { role, content } => json!({"role": role, "content": content}),
-        Message::Raw(value) => value.clone(),
+        PromptMessage::Text { role, content } => json!({"role": role, "content": content}),
+        PromptMessage::Raw(value) => value.clone(),
     }
 }

@@ -5,24 +5,8 @@ use serde_json::value::RawValue;
 
 use super::fields::text_of;
 use super::usage::read_usage;
-use crate::chat::Usage;
+use crate::wire::dialect::{BadAnswer, Listened};
 use crate::wire::json::Object;
-
-/// What a whole answer told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listened {
-    /// Its usage, if it gave a believable one.
-    pub usage: Option<Usage>,
-    /// How many bytes its choices are, for an estimate where usage is missing.
-    pub choice_bytes: usize,
-    /// Whether every choice ended of itself or by its limit, so that the answer may be kept.
-    pub ended_well: bool,
-}
-
-/// A 200 whose body is no chat completion.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the provider answered 200 with a body that is no chat completion: {0}")]
-pub struct BadAnswer(pub String);
 
 /// Listens to an answer.
 ///

@@ -8,12 +8,12 @@ mod request;
 mod stream;
 mod usage;
 
-pub use answer::{BadAnswer, Listened, listen};
+pub use answer::listen;
 pub use error::{error_body, error_event};
 pub use fields::{Check, Field, check_fields};
 pub use replay::{BadReplay, as_stream, as_whole};
-pub use request::{ChatRequest, PromptRef, estimate_tokens, has_images, last_user_text};
-pub use stream::{Chunk, Listener};
+pub use request::{estimate_tokens, has_images, last_user_text, read};
+pub use stream::Listener;
 pub use usage::read_usage;
 
 /// The data of the event that ends a stream.

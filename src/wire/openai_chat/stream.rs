@@ -7,23 +7,9 @@ use super::DONE;
 use super::fields::text_of;
 use super::usage::read_usage;
 use crate::chat::Usage;
+use crate::wire::dialect::{Chunk, Listen};
 use crate::wire::json::{Edits, Object};
 use crate::wire::sse::Event;
-
-/// What to do with one event of the stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Chunk {
-    /// Send these bytes on.
-    Pass(Bytes),
-    /// Send nothing.
-    Drop,
-    /// The stream ended as it should. These bytes go down last.
-    Done(Bytes),
-    /// The provider reports an error: its data.
-    Failed(Bytes),
-    /// This is no chunk.
-    Broken,
-}
 
 /// Listens to a stream.
 #[derive(Debug, Default)]
@@ -41,9 +27,10 @@ impl Listener {
     pub fn new(keep_usage: bool) -> Self {
         Self { keep_usage, ..Self::default() }
     }
+}
 
-    /// Hears one event.
-    pub fn hear(&mut self, event: &Event) -> Chunk {
+impl Listen for Listener {
+    fn hear(&mut self, event: &Event) -> Chunk {
         let Some(data) = event.data() else {
             return Chunk::Pass(event.raw().clone());
         };
@@ -63,6 +50,21 @@ impl Listener {
         Chunk::Pass(event.raw().clone())
     }
 
+    fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    fn estimated_output(&self) -> u64 {
+        let by_bytes = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(0);
+        by_bytes.max(self.chunks.saturating_sub(1))
+    }
+
+    fn finished(&self) -> bool {
+        self.finished
+    }
+}
+
+impl Listener {
     fn look_inside(&mut self, event: &Event, data: Bytes) -> Chunk {
         let Ok(object) = Object::read_answer(data.clone()) else {
             return Chunk::Pass(event.raw().clone());
@@ -87,25 +89,6 @@ impl Listener {
         edits.remove("usage");
         let bytes = object.edited(&edits);
         Chunk::Pass([b"data: ", &bytes[..], b"\n\n"].concat().into())
-    }
-
-    /// The usage that the stream told.
-    #[must_use]
-    pub fn usage(&self) -> Option<Usage> {
-        self.usage
-    }
-
-    /// How many tokens the stream has brought so far, roughly: one a chunk, or four bytes of text each.
-    #[must_use]
-    pub fn estimated_output(&self) -> u64 {
-        let by_bytes = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(0);
-        by_bytes.max(self.chunks.saturating_sub(1))
-    }
-
-    /// Whether a finish reason came.
-    #[must_use]
-    pub fn finished(&self) -> bool {
-        self.finished
     }
 }
 

@@ -48,6 +48,7 @@ pub fn read_usage(json: &str) -> Option<Usage> {
         input,
         cached_input,
         cache_write: count(prompt.cache_write_tokens).unwrap_or(0).min(input - cached_input),
+        cache_write_1h: 0,
         output,
         reasoning: count(details(told.completion_tokens_details).reasoning_tokens).unwrap_or(0).min(output),
         estimated: false,
@@ -71,7 +72,15 @@ mod tests {
         let json = r#"{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,
             "prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":10},
             "completion_tokens_details":{"reasoning_tokens":5}}"#;
-        let usage = Usage { input: 100, cached_input: 60, cache_write: 10, output: 20, reasoning: 5, estimated: false };
+        let usage = Usage {
+            input: 100,
+            cached_input: 60,
+            cache_write: 10,
+            cache_write_1h: 0,
+            output: 20,
+            reasoning: 5,
+            estimated: false,
+        };
         assert_eq!(read_usage(json), Some(usage));
     }
 

@@ -1,0 +1,165 @@
+//! A request for an answer.
+
+use serde_json::{Map, Value};
+
+use super::{CacheTtl, Message};
+
+/// A request, in nobody's API. `None` and empty mean that the caller said nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// The model's name at its provider.
+    pub model: String,
+    /// The conversation. System and developer messages stand where they were said.
+    pub messages: Vec<Message>,
+    /// What the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether it must.
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether it may call several at once.
+    pub parallel_tools: Option<bool>,
+    /// The form of the answer.
+    pub format: Option<Format>,
+    /// The most tokens to write.
+    pub max_tokens: Option<u64>,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+    /// Texts at which the answer ends.
+    pub stop: Vec<String>,
+    /// How many answers.
+    pub choices: Option<u64>,
+    /// Log-probabilities wanted: of how many alternatives, 0 for the chosen tokens only.
+    pub logprobs: Option<u64>,
+    /// How much to think.
+    pub reasoning: Option<Reasoning>,
+    /// How wordy to be: `low`, `medium`, `high`.
+    pub verbosity: Option<String>,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// Whether a stream is to tell its usage.
+    pub include_usage: bool,
+    /// The caller's own user.
+    pub user: Option<String>,
+    /// OpenAI's `metadata`: texts by name.
+    pub metadata: Map<String, Value>,
+    /// The tier of service: `auto`, `default`, `flex`, `priority`, `standard_only`, ….
+    pub service_tier: Option<String>,
+    /// A hint that keeps requests with one prefix together.
+    pub prompt_cache_key: Option<String>,
+    /// Caches the prefix without a mark in a message (Anthropic's top-level `cache_control`).
+    pub cache: Option<CacheTtl>,
+    /// Whether the provider may keep the answer for later reference.
+    pub store: Option<bool>,
+}
+
+/// How the next token is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sampling {
+    /// 0 to 2, or to 1 at Anthropic.
+    pub temperature: Option<f64>,
+    /// 0 to 1.
+    pub top_p: Option<f64>,
+    /// A whole number.
+    pub top_k: Option<u64>,
+    /// -2 to 2.
+    pub frequency_penalty: Option<f64>,
+    /// -2 to 2.
+    pub presence_penalty: Option<f64>,
+    /// For the same answer twice, where the provider can.
+    pub seed: Option<i64>,
+}
+
+/// What the model may call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: Option<String>,
+    /// JSON Schema of its arguments, its order kept. `None` where the caller gave none.
+    pub schema: Option<Value>,
+    /// Whether arguments must match the schema.
+    pub strict: Option<bool>,
+    /// Whether the provider is asked to cache all up to here.
+    pub cache: Option<CacheTtl>,
+}
+
+/// Whether the model must call a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As it likes.
+    Auto,
+    /// It must not.
+    None,
+    /// It must call one.
+    Any,
+    /// It must call this one.
+    Tool(String),
+}
+
+/// The form of the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// Words.
+    Text,
+    /// Any JSON object.
+    JsonObject,
+    /// JSON that matches a schema.
+    JsonSchema {
+        /// The schema's name.
+        name: String,
+        /// What it is for.
+        description: Option<String>,
+        /// The schema, its order kept.
+        schema: Value,
+        /// Whether the answer must match, as opposed to should.
+        strict: Option<bool>,
+    },
+}
+
+/// How much to think.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reasoning {
+    /// How hard.
+    pub effort: Option<Effort>,
+    /// At most this many tokens.
+    pub budget: Option<u64>,
+    /// Whether thoughts, or a summary of them, are to be told.
+    pub tell: Option<bool>,
+}
+
+/// How hard to think, from not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say all")]
+pub enum Effort {
+    None,
+    Minimal,
+    Low,
+    Medium,
+    High,
+    XHigh,
+    Max,
+}
+
+impl Effort {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::None, "none"),
+        (Self::Minimal, "minimal"),
+        (Self::Low, "low"),
+        (Self::Medium, "medium"),
+        (Self::High, "high"),
+        (Self::XHigh, "xhigh"),
+        (Self::Max, "max"),
+    ];
+
+    /// Its name in every dialect that has it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        Self::ALL.iter().find(|(effort, _)| *effort == self).map_or("medium", |(_, text)| text)
+    }
+
+    /// The effort of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, text)| *text == name).map(|(effort, _)| *effort)
+    }
+}

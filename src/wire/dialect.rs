@@ -1,0 +1,273 @@
+//! What a dialect is: how requests, answers, streams and errors of one API are read into the internal form and written
+//! from it. Pure, bytes to meaning and back.
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+
+use super::json::{Flaw, Object};
+use crate::chat::{self, Emulated, Error, Request, Response, Usage};
+
+/// A request as a caller sent it: checked at its top level, its bytes kept, and what of it every call needs to know.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The bytes and their fields.
+    pub object: Object,
+    /// `model`; empty where only a prompt is named.
+    pub model: String,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// Whether the caller asked for usage in the stream; true in dialects whose streams always tell it.
+    pub include_usage: bool,
+    /// The most tokens to write.
+    pub max_tokens: Option<u64>,
+    /// How many answers.
+    pub choices: u64,
+    /// The prompt that the body names.
+    pub prompt: Option<PromptRef>,
+}
+
+/// What an address says of a request, in a dialect that puts it there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addressed {
+    /// The model.
+    pub model: Option<String>,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+}
+
+/// The body's `prompt` object.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptRef {
+    /// The prompt's name; may be left out where `model` names the prompt.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// A version's number, as OpenAI's text or as a number.
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub version: Option<String>,
+    /// A label.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Values of its variables.
+    #[serde(default)]
+    pub variables: Map<String, Value>,
+}
+
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        _ => Err(de::Error::custom("`version` must be a text such as \"3\"")),
+    }
+}
+
+/// A request as a target gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The body.
+    pub body: Bytes,
+    /// Headers that its dialect needs with this body, such as `anthropic-version`.
+    pub headers: Vec<(&'static str, &'static str)>,
+}
+
+/// What a whole answer of the caller's own dialect told, as it passed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listened {
+    /// Its usage, if it gave a believable one.
+    pub usage: Option<Usage>,
+    /// How many bytes the answer is, for an estimate where usage is missing.
+    pub choice_bytes: usize,
+    /// Whether it ended of itself or by its limit, so that the answer may be kept.
+    pub ended_well: bool,
+}
+
+/// A 200 whose body is no answer of the dialect.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the provider answered 200 with a body that is no answer of its dialect: {0}")]
+pub struct BadAnswer(pub String);
+
+/// What to do with one event of a stream that passes in its own dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// Send these bytes on.
+    Pass(Bytes),
+    /// Send nothing.
+    Drop,
+    /// The stream ended as it should. These bytes go down last.
+    Done(Bytes),
+    /// The provider reports an error: its data.
+    Failed(Bytes),
+    /// This is no chunk.
+    Broken,
+}
+
+/// Listens to a stream that passes in its own dialect.
+pub trait Listen: Send {
+    /// Hears one event.
+    fn hear(&mut self, event: &super::sse::Event) -> Chunk;
+
+    /// The usage that the stream told.
+    fn usage(&self) -> Option<Usage>;
+
+    /// How many tokens the stream has brought so far, roughly.
+    fn estimated_output(&self) -> u64;
+
+    /// Whether the answer itself ended: its finish reason came.
+    fn finished(&self) -> bool;
+
+    /// Whether the end of the bytes is the end that the dialect asks for, given what was heard.
+    fn may_end_here(&self) -> bool {
+        false
+    }
+}
+
+/// Reads a stream of a dialect, event by event.
+pub trait ReadStream: Send {
+    /// Reads one SSE event; appends what it means to `out`, in the order that [`chat::Event`] asks for.
+    ///
+    /// # Errors
+    /// Where it is no event of the dialect.
+    fn read(&mut self, event: &super::sse::Event, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer>;
+
+    /// Hears that the bytes ended; appends `End` where that is how the dialect ends a stream.
+    fn end(&mut self, out: &mut Vec<chat::Event>);
+}
+
+/// Writes a stream of a dialect, event by event.
+pub trait WriteStream: Send {
+    /// Appends the bytes of one event to `out`. `Failed` becomes the dialect's own error event.
+    fn write(&mut self, event: chat::Event, out: &mut Vec<u8>);
+}
+
+/// What a stream's writer needs to know of the call.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The model's name as the caller is told it.
+    pub model: String,
+    /// Whether usage is told, in a dialect that tells it only to who asks.
+    pub include_usage: bool,
+    /// Estimated tokens of the request, for a dialect that tells them first.
+    pub input_tokens: u64,
+    /// When the call began, in Unix seconds, where the provider does not say.
+    pub created: i64,
+    /// The request's id, where the provider gives none.
+    pub id: String,
+}
+
+/// One API, as callers and as providers speak it.
+pub trait Dialect: Send + Sync {
+    /// Its name in messages, such as `Anthropic Messages`.
+    fn name(&self) -> &'static str;
+
+    /// Headers of a caller that go up with a request in its own dialect.
+    fn headers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Reads and checks a caller's body.
+    ///
+    /// # Errors
+    /// A 400 that names the field at fault.
+    fn read(&self, body: Bytes, addressed: &Addressed) -> Result<Asked, Error>;
+
+    /// The body for a target of this dialect: as it came but for the model, and for the usage that is always asked for.
+    fn pass(&self, asked: &Asked, model: &str) -> Bytes;
+
+    /// The caller's object with a prompt's in front: `prompt` is the prompt with its settings, written in this dialect.
+    /// Its messages go before the caller's own, its system text before the caller's system text, its other fields where
+    /// the caller has none; the field `prompt` goes out.
+    ///
+    /// # Errors
+    /// Where the two cannot be joined.
+    fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error>;
+
+    /// The field that holds the conversation: `messages`, `input` or `contents`.
+    fn conversation(&self) -> &'static str;
+
+    /// The text of the user's last message; empty where there is none.
+    fn last_user_text(&self, object: &Object) -> String;
+
+    /// Whether the conversation has an image in it.
+    fn has_images(&self, object: &Object) -> bool;
+
+    /// The whole request in the internal form. What only this dialect can say is refused.
+    ///
+    /// # Errors
+    /// A 400 that names the field: `invalid_request` where it is wrong, `unsupported_feature` where no other dialect has it.
+    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error>;
+
+    /// A request as a target of this dialect gets it.
+    ///
+    /// # Errors
+    /// `unsupported_feature` that names the field which this dialect cannot say.
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error>;
+
+    /// Listens to a whole answer that passes in this dialect.
+    ///
+    /// # Errors
+    /// Where the body is no answer.
+    fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer>;
+
+    /// A listener for a stream that passes in this dialect; leaves usage in it where `keep_usage` says so.
+    fn listener(&self, keep_usage: bool) -> Box<dyn Listen>;
+
+    /// A whole answer in the internal form.
+    ///
+    /// # Errors
+    /// Where the body is no answer.
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer>;
+
+    /// A whole answer for a caller of this dialect.
+    fn write_response(&self, response: &Response, told: &Told) -> Bytes;
+
+    /// A reader of this dialect's streams.
+    fn stream_reader(&self) -> Box<dyn ReadStream>;
+
+    /// A writer of this dialect's streams.
+    fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream>;
+
+    /// The body of an error's answer.
+    fn error_body(&self, error: &Error, request_id: &str) -> Bytes;
+
+    /// The event that ends a stream which failed after it began.
+    fn error_event(&self, error: &Error) -> Bytes;
+
+    /// Tells a whole answer of this dialect as a stream of it.
+    ///
+    /// # Errors
+    /// Where `body` is no answer.
+    fn as_stream(&self, body: &[u8], told: &Told) -> Result<Bytes, BadAnswer> {
+        let mut writer = self.stream_writer(told);
+        let mut out = Vec::with_capacity(body.len() * 2);
+        for event in self.read_response(body)?.into_events() {
+            writer.write(event, &mut out);
+        }
+        Ok(out.into())
+    }
+
+    /// Puts the events of a stream of this dialect together as a whole answer.
+    ///
+    /// # Errors
+    /// Where an event is none of this dialect, or the stream did not end well.
+    fn as_whole(&self, events: &[super::sse::Event], told: &Told) -> Result<Bytes, BadAnswer> {
+        let mut reader = self.stream_reader();
+        let mut collector = chat::Collector::default();
+        let mut meant = Vec::new();
+        for event in events {
+            reader.read(event, &mut meant)?;
+            meant.drain(..).for_each(|event| collector.take(event));
+        }
+        reader.end(&mut meant);
+        meant.drain(..).for_each(|event| collector.take(event));
+        let whole = collector.finish().ok_or_else(|| BadAnswer("the stream did not end well".to_owned()))?;
+        Ok(self.write_response(&whole, told))
+    }
+}
+
+impl From<Flaw> for BadAnswer {
+    fn from(flaw: Flaw) -> Self {
+        Self(flaw.to_string())
+    }
+}
