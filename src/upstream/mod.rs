@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+mod connections;
 mod endpoint;
 mod failure;
 pub mod provider;
