@@ -58,7 +58,7 @@ impl Answer {
         let (limit, phase) = if limit < self.deadline { (limit, phase) } else { (self.deadline, self.phase) };
         let next = async {
             match &mut self.body {
-                Body::Http(body) => body.data().await.map_err(|error| Failure::Protocol(reason(&error))),
+                Body::Http(body) => body.data().await.map_err(|error| Failure::Protocol(reason(&*error))),
                 Body::Made(pieces) => pieces.next().await.transpose().map_err(|cut| Failure::Protocol(cut.to_string())),
             }
         };

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::{Answer, Body, reason};
-use super::connections::{Broken, Connections, Sent};
+use super::connections::{Answered, Broken, Connections, Sent};
 use super::failure::{read_refusal, read_retry_after};
 use super::{Failure, Kind, Phase, Provider, simulated};
 use crate::types::Secret;
@@ -141,19 +141,14 @@ impl Endpoint {
         let sent = Sent { url, host, headers: &key.headers, body: &call.body };
         let (limit, phase) = limits.first();
         let answer = timeout_at(limit, connections.send(sent)).await.map_err(|_| Failure::TimedOut(phase))?;
-        let response = answer.map_err(|error| transport_failure(&error))?;
-        let status = response.status();
-        let is_stream = is_event_stream(response.headers());
-        let headers = (!status.is_success()).then(|| response.headers().clone());
-        let mut answer = self.answer(Body::Http(response.into_body()), limits, place);
-        answer.is_stream = is_stream;
-        match headers {
-            None => {
-                key.refused.store(false, Ordering::Relaxed);
-                Ok(answer)
-            }
-            Some(headers) => Err(self.refusal(status, &headers, &mut answer, n).await),
+        let Answered { status, headers, body } = answer.map_err(|error| transport_failure(&error))?;
+        let mut answer = self.answer(Body::Http(body), limits, place);
+        answer.is_stream = is_event_stream(&headers);
+        if status.is_success() {
+            key.refused.store(false, Ordering::Relaxed);
+            return Ok(answer);
         }
+        Err(self.refusal(status, &headers, &mut answer, n).await)
     }
 
     async fn simulate(&self, call: &Call, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
@@ -267,7 +262,7 @@ fn transport_failure(broken: &Broken) -> Failure {
     match broken {
         Broken::Connect(error) if is_timeout(&**error) => Failure::TimedOut(Phase::Connect),
         Broken::Connect(error) => Failure::Connect(reason(&**error)),
-        Broken::Cut(error) => Failure::Protocol(reason(error)),
+        Broken::Cut(error) => Failure::Protocol(reason(&**error)),
     }
 }
 

@@ -5,6 +5,7 @@ mod client;
 mod connections;
 mod endpoint;
 mod failure;
+mod http1;
 pub mod provider;
 pub mod simulated;
 mod tls;
