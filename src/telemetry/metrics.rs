@@ -192,7 +192,8 @@ impl Metrics {
         let series = self.series(RequestKind { endpoint, provider, model, status, error, cache });
         let usage = seen.usage;
         let counts = [usage.input, usage.cached_input, usage.output, usage.reasoning];
-        for ((counter, kind), tokens) in series.tokens.iter().zip(TOKENS).zip(counts).filter(|(_, tokens)| *tokens > 0) {
+        for ((counter, kind), tokens) in series.tokens.iter().zip(TOKENS).zip(counts).filter(|(_, tokens)| *tokens > 0)
+        {
             let labels = || TokenLabels { model: series.model.clone(), kind };
             counter.get_or_init(|| self.tokens.get_or_create(&labels()).clone()).inc_by(tokens);
         }

@@ -69,7 +69,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let mut context = Context::from_waker(std::task::Waker::noop());
-        self.read.is_empty() && Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+        self.read.is_empty()
+            && Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
     }
 
     /// Sends a request, whose head tells its length, and reads the answer's head.
@@ -236,7 +237,8 @@ fn parse(read: &[u8]) -> io::Result<Option<(Head, usize)>> {
     let mut answer = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, read, &mut fields);
     let Status::Complete(length) = parsed.map_err(|error| no_http(&error.to_string()))? else { return Ok(None) };
-    let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| no_http("it has no status"))?;
+    let status =
+        answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| no_http("it has no status"))?;
     let mut headers = HeaderMap::with_capacity(answer.headers.len());
     for field in &*answer.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| no_http("a header has no name"))?;
@@ -323,7 +325,11 @@ mod tests {
         ("HTTP/1.1 200\r\n\r\nhello", "hello", false),
         ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\na: b\r\n\r\nHTTP/1.1 204 No\r\n\r\n", "", true),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n2;x=y\r\nhe\r\n03\r\nllo\r\n0\r\n\r\n", "hello", true),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n", "hello", true),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n",
+            "hello",
+            true,
+        ),
     ];
 
     #[tokio::test]

@@ -342,8 +342,38 @@ mod tests {
     /// Text that is JSON, or nearly: pieces of it in any order.
     fn nearly() -> impl Strategy<Value = String> {
         let pieces = vec![
-            "{", "}", "[", "]", ",", ":", "\"", "\\", "\"a\"", "\"b\"", "0", "-1", "1.5e+3", "01", "1.", "-", "e", "true",
-            "fals", "null", " ", "\n", "\\u00e9", "\\ud83d", "\\ude00", "\\u12", "\\n", "\\x", "é", "\u{1f600}", "\t", "\u{1}",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"",
+            "\\",
+            "\"a\"",
+            "\"b\"",
+            "0",
+            "-1",
+            "1.5e+3",
+            "01",
+            "1.",
+            "-",
+            "e",
+            "true",
+            "fals",
+            "null",
+            " ",
+            "\n",
+            "\\u00e9",
+            "\\ud83d",
+            "\\ude00",
+            "\\u12",
+            "\\n",
+            "\\x",
+            "é",
+            "\u{1f600}",
+            "\t",
+            "\u{1}",
             "{\"k\":[1,{}]}",
         ];
         prop::collection::vec(prop::sample::select(pieces), 0..14).prop_map(|pieces| pieces.concat())
@@ -370,7 +400,13 @@ mod tests {
         let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
         let ours = object(text, LENIENT, |_, _| Ok(()));
         // What serde_json takes for a name with an escape is the only thing that is refused beyond it.
-        prop_assert_eq!(ours.is_ok() || (is_object && ours == Err(Fault::EscapedName)), is_object, "{}: {:?}", text, ours);
+        prop_assert_eq!(
+            ours.is_ok() || (is_object && ours == Err(Fault::EscapedName)),
+            is_object,
+            "{}: {:?}",
+            text,
+            ours
+        );
         Ok(())
     }
 

@@ -11,10 +11,8 @@ const MOST_TOKENS: u64 = 100_000_000;
 /// `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning, as OpenAI defines them.
 #[must_use]
 pub fn read_usage(json: &str) -> Option<Usage> {
-    let [input, output, prompt, completion] = find(
-        Some(json),
-        ["prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"],
-    );
+    let [input, output, prompt, completion] =
+        find(Some(json), ["prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"]);
     let input = count(input)?;
     let output = match output {
         None | Some("null") => 0,
