@@ -192,8 +192,9 @@ impl App {
         Ok(())
     }
 
-    /// Reads again what another process changed in the database.
+    /// Reads again what another process changed in the database, and closes connections that nobody used lately.
     pub async fn refresh(&self) {
+        self.0.gateway.live().endpoints.values().for_each(|endpoint| endpoint.tidy_up());
         if let Err(error) = self.0.keys.refresh().await {
             tracing::warn!(%error, "cannot read the keys again");
         }

@@ -30,6 +30,12 @@ impl Api {
         }
     }
 
+    /// The route that is called at `path`.
+    #[must_use]
+    pub fn at(path: &str) -> Option<Self> {
+        [Self::Chat, Self::Embeddings].into_iter().find(|api| api.name() == path)
+    }
+
     /// The route's name as rows share it.
     #[must_use]
     pub fn shared_name(self) -> Arc<str> {

@@ -39,12 +39,12 @@ impl Gateway {
         let parts = self.parts().clone();
         let live = self.live();
         let mut head = Head::new(ask.id, 200);
-        let mut meter = Meter::begin(parts.clone(), &ask);
+        let mut meter = Box::new(Meter::begin(parts.clone(), &ask));
         match prepare(&parts, &live, &mut ask, &mut head, &mut meter) {
             Ok((work, plan)) => {
                 let drains = live.drains;
-                let planned = Planned { parts, live, ask, work, plan, head };
-                if drains { outlive(planned, meter).await } else { Box::pin(shared::serve(planned, meter)).await }
+                let planned = Box::new(Planned { parts, live, ask, work, plan, head });
+                if drains { outlive(planned, meter).await } else { shared::serve(planned, meter).await }
             }
             Err(error) => refuse(head, meter, error).await,
         }
@@ -52,7 +52,7 @@ impl Gateway {
 }
 
 /// Serves in a task of its own that ends only with the answer: a caller that hangs up does not cut it short.
-async fn outlive(planned: Planned, meter: Meter) -> Reply {
+async fn outlive(planned: Box<Planned>, meter: Box<Meter>) -> Reply {
     let (tasks, head) = (planned.parts.tasks.clone(), planned.head.clone());
     let pumps = tasks.clone();
     let served =
@@ -150,7 +150,7 @@ pub(super) fn check_key(ask: &Ask, asked: &str, work: &Work) -> Result<(), Error
 
 impl Planned {
     /// Makes the call of its own, shared with nobody.
-    pub(super) async fn direct(mut self, mut meter: Meter) -> Reply {
+    pub(super) async fn direct(mut self: Box<Self>, mut meter: Box<Meter>) -> Reply {
         let attempts = self.attempts();
         let served = attempts.run(&mut meter).await;
         self.head.attempts = meter.attempts();
@@ -170,7 +170,7 @@ impl Planned {
         Attempts { parts: &self.parts, live: &self.live, work: &self.work, plan: &self.plan, deadline }
     }
 
-    async fn reply(mut self, served: Served, mut meter: Meter) -> Reply {
+    async fn reply(mut self: Box<Self>, served: Served, mut meter: Box<Meter>) -> Reply {
         self.head.model = Some(served.target.id.clone());
         let (body, usage) = match served.answer {
             Answered::Whole { body, usage, .. } => (body, usage),
@@ -198,7 +198,7 @@ impl Planned {
     }
 
     /// A whole answer in the form that the caller asked for.
-    pub(super) fn whole(self, body: Bytes) -> Reply {
+    pub(super) fn whole(self: Box<Self>, body: Bytes) -> Reply {
         if !self.work.stream {
             return Reply { head: self.head, body: Body::Whole(body) };
         }
@@ -210,7 +210,7 @@ impl Planned {
 }
 
 /// Settles a call that ends in an error, and tells the error.
-pub(super) async fn refuse(mut head: Head, mut meter: Meter, error: Error) -> Reply {
+pub(super) async fn refuse(mut head: Head, mut meter: Box<Meter>, error: Error) -> Reply {
     head.attempts = meter.attempts();
     let settled = meter.finish(Status::Error, error.status(), Some(error.code.text())).await;
     error_reply(head, &settled.err().unwrap_or(error))

@@ -236,13 +236,10 @@ impl Meter {
     }
 
     fn see(&self, row: &RequestRow, latency: Duration, overhead: Duration) {
-        let model = match (&row.provider, &row.model) {
-            (Some(provider), Some(model)) => format!("{provider}/{model}").into(),
-            _ => Arc::from(""),
-        };
         self.parts.metrics.saw_request(RequestSeen {
             endpoint: self.api.name(),
-            model,
+            provider: row.provider.clone(),
+            model: row.model.clone(),
             status: row.status.text(),
             error: row.error_code.as_deref().and_then(Code::of).map_or("", Code::text),
             cache: row.cache.text().unwrap_or("off"),

@@ -48,7 +48,7 @@ pub struct Departure {
 }
 
 /// Serves a planned call, from the cache where its route has one.
-pub(super) async fn serve(mut planned: Planned, mut meter: Meter) -> Reply {
+pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> Reply {
     let directive = planned.ask.cache;
     if planned.plan.cache.mode == CacheMode::Off && !directive.only {
         return planned.direct(meter).await;
@@ -79,13 +79,13 @@ pub(super) async fn serve(mut planned: Planned, mut meter: Meter) -> Reply {
     let max_age = if directive.read { directive.max_age } else { Some(Duration::ZERO) };
     match cache.join(key, now(), max_age) {
         Join::Hit(entry) => planned.hit(key, &entry, meter).await,
-        Join::Follow(follower) => coalesce(planned, meter, follower).await,
-        Join::Lead(lead) => depart(planned, meter, key, lead).await,
+        Join::Follow(follower) => Box::pin(coalesce(planned, meter, follower)).await,
+        Join::Lead(lead) => Box::pin(depart(planned, meter, key, lead)).await,
     }
 }
 
 /// Starts the one call that goes out, in a task of its own, and follows it.
-async fn depart(planned: Planned, meter: Meter, key: CacheKey, lead: Lead<Departure>) -> Reply {
+async fn depart(planned: Box<Planned>, meter: Box<Meter>, key: CacheKey, lead: Lead<Departure>) -> Reply {
     let parts = planned.parts.clone();
     let Join::Follow(follower) = parts.cache.join(key, now(), Some(Duration::ZERO)) else {
         return planned.direct(meter).await;
@@ -99,7 +99,7 @@ async fn depart(planned: Planned, meter: Meter, key: CacheKey, lead: Lead<Depart
 }
 
 /// Follows a running call; makes one of its own where that one's end says nothing about this request.
-async fn coalesce(mut planned: Planned, mut meter: Meter, follower: Follower<Departure>) -> Reply {
+async fn coalesce(mut planned: Box<Planned>, mut meter: Box<Meter>, follower: Follower<Departure>) -> Reply {
     planned.head.cache = Some("coalesced");
     meter.cache(CacheState::Coalesced, None);
     let passenger = Passenger::of(&planned, Some(meter));
@@ -129,7 +129,7 @@ fn error_of(aborted: &Aborted) -> Error {
 }
 
 /// The call that goes out: ends early where nobody follows any more.
-async fn fly(planned: Planned, mut meter: Meter, key: CacheKey, mut lead: Lead<Departure>) {
+async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut lead: Lead<Departure>) {
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let served = {
@@ -246,7 +246,7 @@ impl Planned {
     }
 
     /// Answers from the cache.
-    async fn hit(mut self, key: CacheKey, entry: &Arc<Entry>, mut meter: Meter) -> Reply {
+    async fn hit(mut self: Box<Self>, key: CacheKey, entry: &Arc<Entry>, mut meter: Box<Meter>) -> Reply {
         self.head.cache = Some("hit");
         self.head.age = Some(entry.age(now()));
         self.head.cost = Some(Nanos(0));
@@ -274,12 +274,12 @@ struct Passenger {
     head: Head,
     stream: bool,
     include_usage: bool,
-    meter: Option<Meter>,
+    meter: Option<Box<Meter>>,
     deadline: Option<Instant>,
 }
 
 impl Passenger {
-    fn of(planned: &Planned, meter: Option<Meter>) -> Self {
+    fn of(planned: &Planned, meter: Option<Box<Meter>>) -> Self {
         let Planned { head, work, .. } = planned;
         let deadline = planned.deadline();
         Self { head: head.clone(), stream: work.stream, include_usage: work.include_usage, meter, deadline }
@@ -335,7 +335,7 @@ impl Passenger {
 
     fn note(&mut self, departure: &Departure) {
         self.head.model = Some(departure.target.id.clone());
-        if let Some(row) = self.meter.as_mut().and_then(Meter::row) {
+        if let Some(row) = self.meter.as_mut().and_then(|meter| meter.row()) {
             row.provider = Some(departure.target.provider.clone());
             row.model = Some(departure.target.model.clone());
             self.head.cost = Some(Nanos(0));
@@ -404,7 +404,7 @@ struct Ride {
     follower: Follower<Departure>,
     decoder: Decoder,
     listener: Listener,
-    meter: Option<Meter>,
+    meter: Option<Box<Meter>>,
     over: bool,
 }
 

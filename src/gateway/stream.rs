@@ -30,7 +30,7 @@ pub struct Relay {
     first: Option<Event>,
     decoder: Decoder,
     listener: Listener,
-    meter: Meter,
+    meter: Box<Meter>,
     ready: VecDeque<Bytes>,
     kept: Option<Vec<Event>>,
     kept_bytes: usize,
@@ -60,7 +60,7 @@ pub struct Begun {
 
 impl Relay {
     /// Begins to relay.
-    pub fn new(parts: Arc<Parts>, begun: Begun, meter: Meter) -> Self {
+    pub fn new(parts: Arc<Parts>, begun: Begun, meter: Box<Meter>) -> Self {
         Self {
             parts,
             target: begun.target,
@@ -86,7 +86,8 @@ impl Relay {
 
     /// The relay as a stream of bytes. Dropping it closes the provider's connection and settles what came.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-        stream::unfold(self, |mut relay| async move { relay.next().await.map(|bytes| (Ok(bytes), relay)) })
+        // In a box, since each step takes it and gives it back.
+        stream::unfold(Box::new(self), |mut relay| async move { relay.next().await.map(|bytes| (Ok(bytes), relay)) })
     }
 
     /// The next bytes to send; `None` at the end.

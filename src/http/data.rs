@@ -37,9 +37,10 @@ pub async fn embeddings(State(app): State<App>, request: Request) -> Response {
     serve(app, Api::Embeddings, request).await
 }
 
-async fn serve(app: App, api: Api, request: Request) -> Response {
+/// Serves a call of the data plane.
+pub fn serve(app: App, api: Api, request: Request) -> impl Future<Output = Response> {
     let id = RequestId::new();
-    guarded(id, respond_to(app, id, api, request)).await
+    guarded(id, respond_to(app, id, api, request))
 }
 
 async fn respond_to(app: App, id: RequestId, api: Api, request: Request) -> Response {

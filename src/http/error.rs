@@ -63,14 +63,13 @@ impl IntoResponse for Refusal {
 }
 
 /// An answer, or a 500 where making it panics: a fault in one request ends no other.
-pub async fn guarded(id: RequestId, answer: impl Future<Output = Response>) -> Response {
-    match AssertUnwindSafe(answer).catch_unwind().await {
-        Ok(response) => response,
-        Err(_panic) => {
+pub fn guarded(id: RequestId, answer: impl Future<Output = Response>) -> impl Future<Output = Response> {
+    AssertUnwindSafe(answer).catch_unwind().map(move |answer| {
+        answer.unwrap_or_else(|_panic| {
             tracing::error!(%id, "a request panicked; the panic's own lines say where");
             Refusal(Error::new(Code::Internal, "the gateway failed on this request; its log says why")).answer(id)
-        }
-    }
+        })
+    })
 }
 
 /// [`guarded`], for routes other than the data plane's.

@@ -5,6 +5,7 @@ mod auth;
 mod data;
 mod error;
 mod explain;
+mod front;
 mod health;
 mod models;
 mod server;

@@ -3,23 +3,24 @@
 //! Each worker is a thread with a runtime of its own: a call stays on the core that its connection came to, and so do the
 //! connections to providers, which saves the waking of other threads several times a call.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::router;
+use super::front::Front;
 use crate::app::App;
 use crate::telemetry::Under;
 use crate::upstream;
@@ -135,34 +136,39 @@ impl Worker {
     /// Serves until it is told to stop and every worker's calls have ended: `done` is let go when its own have.
     async fn serve(&self, mut waiting: mpsc::Receiver<Visitor>, done: mpsc::Sender<()>) {
         let config = self.app.config();
-        let graceful = GracefulShutdown::new();
-        let server = Server { builder: builder(config.server.header_timeout), router: router(self.app.clone()) };
+        let server = Server {
+            builder: builder(config.server.header_timeout),
+            front: Front::new(self.app.clone()),
+            open: TaskTracker::new(),
+            ending: Arc::default(),
+        };
         loop {
             tokio::select! {
                 visitor = waiting.recv() => match visitor {
-                    Some(visitor) => server.connection(visitor, Some(&graceful)),
+                    Some(visitor) => server.connection(visitor),
                     None => break,
                 },
                 () = self.stop.cancelled() => break,
             }
         }
-        self.wind_down(&server, graceful, &mut waiting).await;
+        self.wind_down(&server, &mut waiting).await;
         drop(done);
         while let Some(visitor) = waiting.recv().await {
-            server.connection(visitor, None);
+            server.connection(visitor);
         }
     }
 
     /// Lets running requests end; who still comes is told that the gateway is not ready.
-    async fn wind_down(&self, server: &Server, graceful: GracefulShutdown, waiting: &mut mpsc::Receiver<Visitor>) {
+    async fn wind_down(&self, server: &Server, waiting: &mut mpsc::Receiver<Visitor>) {
         self.app.stop_welcoming();
         let grace = self.app.config().server.shutdown_grace;
-        let mut ending = std::pin::pin!(graceful.shutdown());
+        server.ending.begin();
+        server.open.close();
         let ended = timeout(grace, async {
             loop {
                 tokio::select! {
-                    () = &mut ending => return,
-                    Some(visitor) = waiting.recv() => server.connection(visitor, None),
+                    () = server.open.wait() => return,
+                    Some(visitor) = waiting.recv() => server.connection(visitor),
                 }
             }
         });
@@ -171,7 +177,7 @@ impl Worker {
         }
         tracing::warn!("requests outlived the grace of {grace:?}; ending them");
         self.app.end_calls();
-        if timeout(LAST_WORDS, ending).await.is_err() {
+        if timeout(LAST_WORDS, server.open.wait()).await.is_err() {
             tracing::warn!("some callers did not take their last bytes");
         }
     }
@@ -191,25 +197,70 @@ fn builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
 
 struct Server {
     builder: auto::Builder<TokioExecutor>,
-    router: Router,
+    front: Front,
+    /// The connections that came before the end began.
+    open: TaskTracker,
+    ending: Arc<Ending>,
+}
+
+/// Tells a worker's connections to take no more requests.
+#[derive(Default)]
+struct Ending {
+    begun: AtomicBool,
+    begins: Notify,
+}
+
+impl Ending {
+    fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+        self.begins.notify_waiters();
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
 }
 
 impl Server {
-    fn connection(&self, visitor: Visitor, graceful: Option<&GracefulShutdown>) {
+    fn connection(&self, visitor: Visitor) {
         let Visitor { stream, place, open } = visitor;
         let Ok(stream) = TcpStream::from_std(stream) else { return };
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let watcher = graceful.map(GracefulShutdown::watcher);
+        let connection = self.builder.serve_connection(TokioIo::new(stream), self.front.clone()).into_owned();
+        // Who comes while the gateway ends is told so, and nobody waits for him.
+        let ending = (!self.ending.has_begun()).then(|| self.ending.clone());
+        let waited_for = ending.as_ref().map(|_| self.open.token());
         tokio::spawn(async move {
-            let ended = match watcher {
-                Some(watcher) => watcher.watch(connection).await,
+            let ended = match ending {
+                Some(ending) => until_the_end(connection, &ending).await,
                 None => connection.await,
             };
             if let Err(error) = ended {
                 tracing::debug!(error = %error, "a connection ended badly");
             }
-            drop((place, open));
+            drop((place, open, waited_for));
         });
     }
+}
+
+/// Runs a connection; when the end begins, it finishes the request that it has and takes no other.
+async fn until_the_end(
+    connection: auto::Connection<'static, TokioIo<TcpStream>, Front, TokioExecutor>,
+    ending: &Ending,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut connection = pin!(connection);
+    let mut begins = pin!(ending.begins.notified());
+    let (mut listens, mut told) = (false, false);
+    poll_fn(|context| {
+        // Listened to once: a connection is polled several times a request, and each look at a `Notify` takes its lock.
+        if !listens {
+            listens = true;
+            let _wakes_us = begins.as_mut().poll(context);
+        }
+        if !told && ending.has_begun() {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(context)
+    })
+    .await
 }

@@ -1,8 +1,8 @@
 //! Prometheus metrics and their names, in one table.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -45,8 +45,10 @@ struct EndpointLabels {
 pub struct RequestSeen {
     /// The endpoint, such as `chat.completions`.
     pub endpoint: &'static str,
-    /// `provider/model`, or empty.
-    pub model: Arc<str>,
+    /// The provider that answered, or was tried last.
+    pub provider: Option<Arc<str>>,
+    /// Its model.
+    pub model: Option<Arc<str>>,
     /// The ledger's status.
     pub status: &'static str,
     /// The error's code, or empty.
@@ -75,6 +77,35 @@ pub struct AttemptSeen {
     pub outcome: &'static str,
 }
 
+/// What requests have in common by which they are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct RequestKind {
+    endpoint: &'static str,
+    provider: Option<Arc<str>>,
+    model: Option<Arc<str>>,
+    status: &'static str,
+    error: &'static str,
+    cache: &'static str,
+}
+
+/// What requests of a kind are counted in, found by one look instead of one for each metric. What is counted in only
+/// sometimes is made when it is first needed, so that nothing is told that never was.
+#[derive(Debug)]
+struct Series {
+    model: Arc<str>,
+    requests: Counter,
+    tokens: [OnceLock<Counter>; 4],
+    latency: Histogram,
+    overhead: Histogram,
+    first_token: OnceLock<Histogram>,
+}
+
+/// The kinds of tokens that are counted, in the order of [`Series`].
+const TOKENS: [&str; 4] = ["input", "cached_input", "output", "reasoning"];
+
+/// Callers may name any model of a provider: no more kinds of requests and attempts than this are remembered.
+const MOST_SERIES: usize = 4_096;
+
 /// Every metric.
 #[derive(Debug)]
 pub struct Metrics {
@@ -90,6 +121,8 @@ pub struct Metrics {
     in_flight: Gauge,
     connections: Gauge,
     models: Models,
+    series: RwLock<HashMap<RequestKind, Arc<Series>>>,
+    attempt_series: RwLock<HashMap<AttemptLabels, Counter>>,
 }
 
 /// The models that have labels of their own. Callers may name any model of a provider, and every label is kept for ever.
@@ -130,6 +163,8 @@ impl Default for Metrics {
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             models: Models::default(),
+            series: RwLock::default(),
+            attempt_series: RwLock::default(),
         };
         metrics.register();
         metrics
@@ -153,34 +188,67 @@ impl Metrics {
 
     /// Counts a request that ended.
     pub fn saw_request(&self, seen: RequestSeen) {
-        let RequestSeen { endpoint, status, error, cache, .. } = seen;
-        let model = self.models.label(seen.model);
-        for (kind, tokens) in [
-            ("input", seen.usage.input),
-            ("cached_input", seen.usage.cached_input),
-            ("output", seen.usage.output),
-            ("reasoning", seen.usage.reasoning),
-        ] {
-            if tokens > 0 {
-                self.tokens.get_or_create(&TokenLabels { model: model.clone(), kind }).inc_by(tokens);
-            }
+        let RequestSeen { endpoint, provider, model, status, error, cache, .. } = seen;
+        let series = self.series(RequestKind { endpoint, provider, model, status, error, cache });
+        let usage = seen.usage;
+        let counts = [usage.input, usage.cached_input, usage.output, usage.reasoning];
+        for ((counter, kind), tokens) in series.tokens.iter().zip(TOKENS).zip(counts).filter(|(_, tokens)| *tokens > 0)
+        {
+            let labels = || TokenLabels { model: series.model.clone(), kind };
+            counter.get_or_init(|| self.tokens.get_or_create(&labels()).clone()).inc_by(tokens);
         }
         #[expect(clippy::cast_precision_loss, reason = "a metric is a float; the ledger has the exact sum")]
         self.cost.inc_by(seen.cost_nanos.max(0) as f64 / 1e9);
-        let labels = EndpointLabels { endpoint };
-        self.latency.get_or_create(&labels).observe(seen.latency.as_secs_f64());
-        self.overhead.get_or_create(&labels).observe(seen.overhead.as_secs_f64());
+        series.latency.observe(seen.latency.as_secs_f64());
+        series.overhead.observe(seen.overhead.as_secs_f64());
         if let Some(first_token) = seen.first_token {
-            self.first_token.get_or_create(&labels).observe(first_token.as_secs_f64());
+            let made = || self.first_token.get_or_create(&EndpointLabels { endpoint }).clone();
+            series.first_token.get_or_init(made).observe(first_token.as_secs_f64());
         }
-        self.requests.get_or_create(&RequestLabels { endpoint, model, status, error, cache }).inc();
+        series.requests.inc();
+    }
+
+    fn series(&self, kind: RequestKind) -> Arc<Series> {
+        if let Some(series) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&kind) {
+            return series.clone();
+        }
+        let RequestKind { endpoint, status, error, cache, .. } = kind;
+        let model = match (&kind.provider, &kind.model) {
+            (Some(provider), Some(model)) => self.models.label(format!("{provider}/{model}").into()),
+            _ => "".into(),
+        };
+        let labels = RequestLabels { endpoint, model: model.clone(), status, error, cache };
+        let endpoint = EndpointLabels { endpoint };
+        let series = Arc::new(Series {
+            model,
+            requests: self.requests.get_or_create(&labels).clone(),
+            tokens: Default::default(),
+            latency: self.latency.get_or_create(&endpoint).clone(),
+            overhead: self.overhead.get_or_create(&endpoint).clone(),
+            first_token: OnceLock::new(),
+        });
+        let mut known = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST_SERIES {
+            known.insert(kind, series.clone());
+        }
+        series
     }
 
     /// Counts an attempt that ended.
     pub fn saw_attempt(&self, seen: AttemptSeen) {
-        let AttemptSeen { provider, outcome, .. } = seen;
-        let model = self.models.label(seen.model);
-        self.attempts.get_or_create(&AttemptLabels { provider, model, outcome }).inc();
+        let AttemptSeen { provider, model, outcome } = seen;
+        let labels = AttemptLabels { provider, model, outcome };
+        if let Some(counter) = self.attempt_series.read().unwrap_or_else(PoisonError::into_inner).get(&labels) {
+            counter.inc();
+            return;
+        }
+        let told = AttemptLabels { model: self.models.label(labels.model.clone()), ..labels.clone() };
+        let counter = self.attempts.get_or_create(&told).clone();
+        counter.inc();
+        let mut known = self.attempt_series.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST_SERIES {
+            known.insert(labels, counter);
+        }
     }
 
     /// Counts a request that was refused before it was admitted.

@@ -7,7 +7,9 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 /// A request's id, a UUIDv7: its text sorts by time, so it is the ledger's key as well.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// The default is all zeros, and stands for none.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(Uuid);
 
 impl RequestId {
@@ -35,12 +37,6 @@ impl RequestId {
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
-    }
-}
-
-impl Default for RequestId {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::connections;
 use super::failure::scrubbed;
 use super::{Failure, Phase, simulated};
 use crate::types::Secret;
@@ -31,7 +30,7 @@ pub struct Answer {
 }
 
 pub(super) enum Body {
-    Http(Incoming),
+    Http(connections::Body),
     Made(simulated::Body),
 }
 
@@ -59,7 +58,7 @@ impl Answer {
         let (limit, phase) = if limit < self.deadline { (limit, phase) } else { (self.deadline, self.phase) };
         let next = async {
             match &mut self.body {
-                Body::Http(incoming) => data_of(incoming).await,
+                Body::Http(body) => body.data().await.map_err(|error| Failure::Protocol(reason(&*error))),
                 Body::Made(pieces) => pieces.next().await.transpose().map_err(|cut| Failure::Protocol(cut.to_string())),
             }
         };
@@ -89,17 +88,6 @@ impl Answer {
         }
         Ok(all.freeze())
     }
-}
-
-/// The next data of a body; trailers tell nothing here.
-async fn data_of(incoming: &mut Incoming) -> Result<Option<Bytes>, Failure> {
-    while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| Failure::Protocol(reason(&error)))?;
-        if let Ok(data) = frame.into_data() {
-            return Ok(Some(data));
-        }
-    }
-    Ok(None)
 }
 
 /// What a transport error says at its root.

@@ -8,18 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::Full;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::{Answer, Body, reason};
+use super::connections::{Answered, Broken, Connections, Sent};
 use super::failure::{read_refusal, read_retry_after};
-use super::{Failure, Kind, Phase, Provider, simulated, tls};
+use super::{Failure, Kind, Phase, Provider, simulated};
 use crate::types::Secret;
 
 /// The most bytes of an error's answer that are read.
@@ -51,9 +47,9 @@ pub fn work_as(n: usize) {
 /// A provider ready to be called.
 pub struct Endpoint {
     provider: Provider,
-    /// One for each worker.
-    clients: Vec<Client>,
-    urls: HashMap<&'static str, Uri>,
+    /// Those of each worker.
+    connections: Vec<Connections>,
+    urls: HashMap<&'static str, (Uri, HeaderValue)>,
     keys: Vec<Key>,
     secrets: Arc<[Secret]>,
     turn: AtomicUsize,
@@ -83,29 +79,32 @@ impl Endpoint {
     /// Where its URL or a key cannot be used.
     pub fn new(provider: Provider) -> Result<Self, BadEndpoint> {
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let clients = (0..workers).map(|_| client(&provider)).collect();
+        let connections = (0..workers).map(|_| Connections::new(&provider)).collect();
         let mut urls = HashMap::new();
         for path in PATHS.iter().filter(|_| provider.kind != Kind::Simulated) {
             let text = format!("{}{path}", provider.base_url);
             let bad = |reason: &str| BadEndpoint::Url(provider.base_url.clone(), reason.to_owned());
             let url: Uri = text.parse().map_err(|error: http::uri::InvalidUri| bad(&error.to_string()))?;
-            if url.host().is_none() || !matches!(url.scheme_str(), Some("http" | "https")) {
-                return Err(bad("it must begin with http:// or https:// and a host"));
-            }
-            urls.insert(*path, url);
+            let host = host_of(&url).ok_or_else(|| bad("it must begin with http:// or https:// and a host"))?;
+            urls.insert(*path, (url, host));
         }
         let secrets = provider.api_keys.iter().map(|key| Some(key.expose()));
         let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
         let keys = secrets.into_iter().map(Key::new).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
         let secrets = provider.api_keys.clone().into();
-        Ok(Self { provider, clients, urls, keys, secrets, turn: AtomicUsize::new(0), places })
+        Ok(Self { provider, connections, urls, keys, secrets, turn: AtomicUsize::new(0), places })
     }
 
     /// The provider's configuration.
     #[must_use]
     pub fn provider(&self) -> &Provider {
         &self.provider
+    }
+
+    /// Closes connections that have been idle for long.
+    pub fn tidy_up(&self) {
+        self.connections.iter().for_each(Connections::tidy_up);
     }
 
     /// How many calls are under way.
@@ -135,29 +134,21 @@ impl Endpoint {
 
     async fn send_http(&self, call: Call, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
         let (n, key) = self.next_key();
-        let client = &self.clients[WORKER.get() % self.clients.len()];
-        let Some(url) = self.urls.get(call.path) else {
+        let connections = &self.connections[WORKER.get() % self.connections.len()];
+        let Some((url, host)) = self.urls.get(call.path) else {
             return Err(Failure::Protocol(format!("{} is not called here", call.path)));
         };
-        let mut request = Request::new(Full::new(call.body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = url.clone();
-        request.headers_mut().clone_from(&key.headers);
+        let sent = Sent { url, host, headers: &key.headers, body: &call.body };
         let (limit, phase) = limits.first();
-        let answer = timeout_at(limit, client.request(request)).await.map_err(|_| Failure::TimedOut(phase))?;
-        let response = answer.map_err(|error| transport_failure(&error))?;
-        let status = response.status();
-        let is_stream = is_event_stream(response.headers());
-        let headers = (!status.is_success()).then(|| response.headers().clone());
-        let mut answer = self.answer(Body::Http(response.into_body()), limits, place);
-        answer.is_stream = is_stream;
-        match headers {
-            None => {
-                key.refused.store(false, Ordering::Relaxed);
-                Ok(answer)
-            }
-            Some(headers) => Err(self.refusal(status, &headers, &mut answer, n).await),
+        let answer = timeout_at(limit, connections.send(sent)).await.map_err(|_| Failure::TimedOut(phase))?;
+        let Answered { status, headers, body } = answer.map_err(|error| transport_failure(&error))?;
+        let mut answer = self.answer(Body::Http(body), limits, place);
+        answer.is_stream = is_event_stream(&headers);
+        if status.is_success() {
+            key.refused.store(false, Ordering::Relaxed);
+            return Ok(answer);
         }
+        Err(self.refusal(status, &headers, &mut answer, n).await)
     }
 
     async fn simulate(&self, call: &Call, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
@@ -249,40 +240,35 @@ impl Key {
     }
 }
 
-type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
-
-/// A client that follows no redirect, asks no proxy, inflates nothing and sends small pieces at once.
-fn client(provider: &Provider) -> Client {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(provider.timeouts.connect));
-    let tls = if provider.base_url.starts_with("https:") { tls::config() } else { tls::unused() };
-    let connector =
-        hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions();
-    legacy::Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(provider.max_in_flight)
-        .http1_max_headers(128)
-        .build(connector.wrap_connector(tcp))
+/// The `Host` of calls of `url`: with its port only where that is not the usual one. `None` where it is no address of HTTP.
+fn host_of(url: &Uri) -> Option<HeaderValue> {
+    let usual = match url.scheme_str()? {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let host = url.host()?;
+    match url.port_u16().filter(|port| *port != usual) {
+        Some(port) => format!("{host}:{port}").parse().ok(),
+        None => host.parse().ok(),
+    }
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-fn transport_failure(error: &legacy::Error) -> Failure {
-    let reason = reason(error);
-    if !error.is_connect() {
-        return Failure::Protocol(reason);
+fn transport_failure(broken: &Broken) -> Failure {
+    match broken {
+        Broken::Connect(error) if is_timeout(&**error) => Failure::TimedOut(Phase::Connect),
+        Broken::Connect(error) => Failure::Connect(reason(&**error)),
+        Broken::Cut(error) => Failure::Protocol(reason(&**error)),
     }
-    if is_timeout(error) { Failure::TimedOut(Phase::Connect) } else { Failure::Connect(reason) }
 }
 
 /// Whether a connector's own limit passed.
-fn is_timeout(error: &legacy::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
     while let Some(error) = cause {
         if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
             return true;

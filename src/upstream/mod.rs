@@ -2,8 +2,10 @@
 
 mod answer;
 mod client;
+mod connections;
 mod endpoint;
 mod failure;
+mod http1;
 pub mod provider;
 pub mod simulated;
 mod tls;

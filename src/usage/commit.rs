@@ -15,9 +15,9 @@ use super::writer::{Failure, Writer};
 use crate::db::Db;
 
 /// The most settlements in one transaction; so many are worth one, too.
-pub(super) const MOST: usize = 256;
+pub(super) const MOST: usize = 1_024;
 /// How long fewer wait for others, where nobody waits for them: the journal has them.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// How often the task lets others run to see whether more comes, before it commits.
 const LOOKS: usize = 8;
 /// Pauses between tries while the database cannot be written.

@@ -1,15 +1,17 @@
 //! The journal: before an attempt is sent, and when a request has ended, one line about it lies in a file next to the database.
 //!
 //! A line is one `write(2)`; the system keeps it when the process is killed, so no transaction stands before the dispatch or
-//! before an answer's end. A file is deleted when all its lines are settled in the database. What a start finds in these
-//! files, the database may not have yet.
+//! before an answer's end. Each thread has a file of its own, so that none waits for another's write. A file is deleted when
+//! all its lines are settled in the database. What a start finds in these files, the database may not have yet.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::Unavailable;
@@ -20,9 +22,14 @@ use crate::types::RequestId;
 /// A file that has grown to this is followed by the next.
 const LARGEST: u64 = 1 << 20;
 
+/// Requests are noted in so many maps by their ids, so that threads seldom want the same.
+const SHARDS: usize = 16;
+
 thread_local! {
     /// Where this thread makes its lines.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// This thread's place among those that write; taken at its first line.
+    static PLACE: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 /// The journal of a running gateway.
@@ -33,42 +40,69 @@ pub(super) struct Journal {
     durable: bool,
     /// Whether the last line could not be written.
     failing: AtomicBool,
-    state: Mutex<State>,
+    closed: AtomicBool,
+    /// The next file's number.
+    next: AtomicU64,
+    /// The files that take lines, one for each core's thread.
+    current: Box<[Mutex<Option<Current>>]>,
+    /// The files of each request that is not in the database.
+    open: [Mutex<Open>; SHARDS],
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// The file that takes lines, where one is open.
-    current: Option<Segment>,
-    next: u64,
-    closed: bool,
-    /// Lines by file whose requests are not in the database.
-    live: HashMap<u64, usize>,
-    /// The files of each such request's lines.
-    open: HashMap<RequestId, Held>,
-}
+type Open = HashMap<RequestId, Held, BuildHasherDefault<IdHasher>>;
 
-/// The files that hold a request's lines, once for each line.
+/// A file that takes lines.
 #[derive(Debug)]
-struct Held {
-    number: u64,
-    /// Lines in that file.
-    lines: usize,
-    others: Vec<u64>,
+struct Current {
+    segment: Arc<Segment>,
+    size: u64,
 }
 
 #[derive(Debug)]
 struct Segment {
     number: u64,
-    file: Arc<File>,
-    size: u64,
+    file: File,
+    /// Lines whose requests are not in the database, and one more while it takes lines.
+    held: AtomicUsize,
+}
+
+/// The files that hold a request's lines, once for each line.
+#[derive(Debug)]
+struct Held {
+    segment: Arc<Segment>,
+    /// Lines in that file.
+    lines: usize,
+    others: Vec<Arc<Segment>>,
+}
+
+/// An id ends in random bytes of our own: they need little hashing.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let last = bytes.last_chunk().map_or(0, |last| u64::from_be_bytes(*last));
+        self.0 = last.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Journal {
     /// A journal next to `database` whose files begin with number `next`.
     pub(super) fn new(database: &Path, next: u64, durable: bool) -> Self {
-        let state = State { next, ..State::default() };
-        Self { database: database.to_owned(), durable, failing: AtomicBool::new(false), state: Mutex::new(state) }
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            database: database.to_owned(),
+            durable,
+            failing: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            next: AtomicU64::new(next),
+            current: (0..threads).map(|_| Mutex::default()).collect(),
+            open: Default::default(),
+        }
     }
 
     /// Writes an intent down.
@@ -89,16 +123,16 @@ impl Journal {
 
     /// Whether lines can be written; where the last could not, tries with an empty one.
     pub(super) fn is_writable(&self) -> bool {
-        !self.failing.load(Ordering::Relaxed) || self.told(self.append(None, b"\n")).is_ok()
+        !self.failing.load(Ordering::Relaxed) || self.told(self.append(b"\n", |_| ())).is_ok()
     }
 
     fn write(&self, id: RequestId, make: impl FnOnce(&mut Vec<u8>)) -> Result<(), Unavailable> {
         // The line is made before the lock is taken.
         let mut buffer = BUFFER.take();
         make(&mut buffer);
-        let written = self.append(Some(id), &buffer);
+        let written = self.append(&buffer, |segment| self.hold(id, segment));
         BUFFER.set(buffer);
-        let safe = written.and_then(|file| if self.durable { file.sync_data() } else { Ok(()) });
+        let safe = written.and_then(|segment| if self.durable { segment.file.sync_data() } else { Ok(()) });
         self.told(safe)
     }
 
@@ -121,91 +155,99 @@ impl Journal {
         }
     }
 
-    fn append(&self, id: Option<RequestId>, line: &[u8]) -> io::Result<Arc<File>> {
-        let mut state = self.lock();
-        let state = &mut *state;
-        if state.closed {
+    /// Writes a line to this thread's file, and tells `hold` which that is before it can be retired.
+    fn append(&self, line: &[u8], hold: impl FnOnce(&Arc<Segment>)) -> io::Result<Arc<Segment>> {
+        let mut current = lock(&self.current[place() % self.current.len()]);
+        if self.closed.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if state.current.as_ref().is_some_and(|segment| segment.size >= LARGEST) {
-            self.retire(state);
+        if current.as_ref().is_some_and(|current| current.size >= LARGEST) {
+            self.retire(&mut current);
         }
-        if state.current.is_none() {
-            let number = state.next;
-            let file = Arc::new(create(&segment_path(&self.database, number))?);
-            state.next += 1;
-            if self.durable {
-                // A file is found after a power loss only if its folder's entry reached the disk.
-                File::open(folder_of(&self.database))?.sync_all()?;
-            }
-            state.current = Some(Segment { number, file, size: 0 });
+        if current.is_none() {
+            *current = Some(Current { segment: self.begin()?, size: 0 });
         }
-        let Some(segment) = &mut state.current else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(Current { segment, size }) = &mut *current else { return Err(io::ErrorKind::NotFound.into()) };
         // After a part of a line, the next would be read as its end; so that file takes no more.
-        let written = segment.file.as_ref().write(line);
+        let written = (&segment.file).write(line);
         if !matches!(written, Ok(size) if size == line.len()) {
-            self.retire(state);
+            self.retire(&mut current);
             return Err(written.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into()));
         }
-        segment.size += line.len() as u64;
-        if let Some(id) = id {
-            *state.live.entry(segment.number).or_default() += 1;
-            let held = state.open.entry(id).or_insert(Held { number: segment.number, lines: 0, others: Vec::new() });
-            held.add(segment.number);
+        *size += line.len() as u64;
+        hold(segment);
+        Ok(segment.clone())
+    }
+
+    /// Begins a file.
+    fn begin(&self) -> io::Result<Arc<Segment>> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let file = create(&segment_path(&self.database, number))?;
+        if self.durable {
+            // A file is found after a power loss only if its folder's entry reached the disk.
+            File::open(folder_of(&self.database))?.sync_all()?;
         }
-        Ok(segment.file.clone())
+        Ok(Arc::new(Segment { number, file, held: AtomicUsize::new(1) }))
+    }
+
+    /// Notes a line of a request.
+    fn hold(&self, id: RequestId, segment: &Arc<Segment>) {
+        segment.held.fetch_add(1, Ordering::Relaxed);
+        let mut open = lock(self.shard(id));
+        match open.get_mut(&id) {
+            Some(held) if held.segment.number == segment.number => held.lines += 1,
+            Some(held) => held.others.push(segment.clone()),
+            None => {
+                open.insert(id, Held { segment: segment.clone(), lines: 1, others: Vec::new() });
+            }
+        }
+    }
+
+    fn shard(&self, id: RequestId) -> &Mutex<Open> {
+        &self.open[usize::from(id.as_bytes()[12]) % SHARDS]
     }
 
     /// Tells that these requests are committed; deletes the files that nobody waits for any more.
     pub(super) fn settled(&self, ids: impl Iterator<Item = RequestId>) {
-        let mut state = self.lock();
-        let state = &mut *state;
         for id in ids {
-            let Some(held) = state.open.remove(&id) else { continue };
-            self.release(state, held.number, held.lines);
-            held.others.into_iter().for_each(|number| self.release(state, number, 1));
+            let Some(held) = lock(self.shard(id)).remove(&id) else { continue };
+            self.release(&held.segment, held.lines);
+            held.others.iter().for_each(|segment| self.release(segment, 1));
         }
     }
 
-    /// Takes no more lines, and deletes the last file if nobody waits for it.
+    /// Takes no more lines, and deletes the last files if nobody waits for them.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        self.retire(&mut state);
+        self.closed.store(true, Ordering::Relaxed);
+        self.current.iter().for_each(|current| self.retire(&mut lock(current)));
     }
 
-    /// Counts lines of a file as settled; deletes it when all are, and it takes no more.
-    fn release(&self, state: &mut State, number: u64, lines: usize) {
-        let Some(live) = state.live.get_mut(&number) else { return };
-        *live = live.saturating_sub(lines);
-        let in_use = *live > 0 || state.current.as_ref().is_some_and(|segment| segment.number == number);
-        if !in_use {
-            state.live.remove(&number);
-            remove(&segment_path(&self.database, number));
-        }
-    }
-
-    fn retire(&self, state: &mut State) {
-        let Some(segment) = state.current.take() else { return };
-        if state.live.get(&segment.number).is_none_or(|live| *live == 0) {
-            state.live.remove(&segment.number);
+    /// Lets go of a file's lines; deletes it when that were the last, and it takes no more.
+    fn release(&self, segment: &Segment, lines: usize) {
+        if segment.held.fetch_sub(lines, Ordering::AcqRel) == lines {
             remove(&segment_path(&self.database, segment.number));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn retire(&self, current: &mut Option<Current>) {
+        if let Some(Current { segment, .. }) = current.take() {
+            self.release(&segment, 1);
+        }
     }
 }
 
-impl Held {
-    fn add(&mut self, number: u64) {
-        if number == self.number {
-            self.lines += 1;
-        } else {
-            self.others.push(number);
-        }
-    }
+/// This thread's place among those that write lines.
+fn place() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    PLACE.get().unwrap_or_else(|| {
+        let place = NEXT.fetch_add(1, Ordering::Relaxed);
+        PLACE.set(Some(place));
+        place
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The numbers of the files that lie next to `database`, in order.
@@ -350,6 +392,6 @@ mod tests {
         std::fs::create_dir(folder.path().join("later")).unwrap();
         assert!(journal.is_writable());
         intent(&journal, 1, "x");
-        assert_eq!(segments(&database).unwrap(), [1]);
+        assert_eq!(segments(&database).unwrap().len(), 1);
     }
 }

@@ -1,12 +1,15 @@
 //! A JSON object read once: where its fields stand in the bytes it came as, so that what nobody changes is passed on as it is.
 
-use std::fmt;
+mod scan;
+
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::Deserializer as _;
-use serde::de::{self, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use self::scan::{Fault, Minds};
+
+pub use self::scan::{fields, items, unescaped};
 
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;
@@ -53,8 +56,7 @@ impl Object {
     /// # Errors
     /// As the variants of [`Flaw`] tell.
     pub fn read(bytes: Bytes) -> Result<Self, Flaw> {
-        let object = Self::read_answer(bytes)?;
-        check_nesting(std::str::from_utf8(&object.bytes).unwrap_or_default())?;
+        let object = Self::scan(bytes, Minds { depth: MAX_DEPTH, surrogates: true })?;
         for (n, field) in object.fields.iter().enumerate() {
             let name = &object.bytes[field.name.clone()];
             if object.fields[..n].iter().any(|earlier| object.bytes[earlier.name.clone()] == *name) {
@@ -70,11 +72,23 @@ impl Object {
     /// # Errors
     /// Where it is no JSON object.
     pub fn read_answer(bytes: Bytes) -> Result<Self, Flaw> {
+        Self::scan(bytes, Minds { depth: usize::MAX, surrogates: false })
+    }
+
+    fn scan(bytes: Bytes, minds: Minds) -> Result<Self, Flaw> {
         let text = std::str::from_utf8(&bytes).map_err(|error| Flaw::Utf8(error.valid_up_to()))?;
-        let mut reader = serde_json::Deserializer::from_str(text);
-        let fields = reader.deserialize_map(Fields { text }).map_err(|error| syntax(&error))?;
-        reader.end().map_err(|error| syntax(&error))?;
-        Ok(Self { bytes, fields })
+        let mut fields = Vec::with_capacity(12);
+        let mut too_many = false;
+        let read = scan::object(text, minds, |name, value| {
+            too_many = fields.len() == MAX_FIELDS;
+            fields.push(Field { name, value });
+            if too_many { Err(Fault::Syntax) } else { Ok(()) }
+        });
+        match read {
+            Ok(()) => Ok(Self { bytes, fields }),
+            Err(_) if too_many => Err(Flaw::Syntax(format!("more than {MAX_FIELDS} fields"))),
+            Err(fault) => Err(flaw(fault, text)),
+        }
     }
 
     /// The bytes as they came.
@@ -205,89 +219,16 @@ pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn syntax(error: &serde_json::Error) -> Flaw {
-    let text = error.to_string();
-    if text.contains("expected a borrowed string") {
-        return Flaw::Syntax("field names are written without escapes here".to_owned());
-    }
-    Flaw::Syntax(text)
-}
-
-/// One pass over a valid document: how deep it is, and whether every escaped surrogate has its other half.
-fn check_nesting(text: &str) -> Result<(), Flaw> {
-    let bytes = text.as_bytes();
-    let mut depth = 0usize;
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(Flaw::Depth);
-                }
-            }
-            b'}' | b']' => depth -= 1,
-            b'"' => at = string_end(bytes, at + 1)?,
-            _ => {}
-        }
-        at += 1;
-    }
-    Ok(())
-}
-
-/// The place of the quote that closes the string whose text begins at `at`.
-fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
-    while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
-        at += found;
-        if bytes[at] == b'"' {
-            return Ok(at);
-        }
-        if bytes.get(at + 1) != Some(&b'u') {
-            at += 2;
-            continue;
-        }
-        match escape(bytes, at) {
-            0xD800..=0xDBFF if matches!(escape(bytes, at + 6), 0xDC00..=0xDFFF) => at += 12,
-            0xD800..=0xDFFF => return Err(Flaw::Surrogate(at)),
-            _ => at += 6,
-        }
-    }
-    Ok(bytes.len())
-}
-
-/// The unit that `\uXXXX` at `at` stands for; 0 where there is no such escape.
-fn escape(bytes: &[u8], at: usize) -> u32 {
-    let Some([b'\\', b'u', digits @ ..]) = bytes.get(at..at + 6) else { return 0 };
-    std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0)
-}
-
-struct Fields<'a> {
-    text: &'a str,
-}
-
-impl Fields<'_> {
-    fn range(&self, part: &str) -> Range<usize> {
-        let start = part.as_ptr().addr() - self.text.as_ptr().addr();
-        start..start + part.len()
-    }
-}
-
-impl<'de> Visitor<'de> for Fields<'de> {
-    type Value = Vec<Field>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Field>, A::Error> {
-        let mut fields = Vec::with_capacity(12);
-        while let Some((name, value)) = map.next_entry::<&'de str, &'de RawValue>()? {
-            if fields.len() == MAX_FIELDS {
-                return Err(de::Error::custom(format_args!("more than {MAX_FIELDS} fields")));
-            }
-            fields.push(Field { name: self.range(name), value: self.range(value.get()) });
-        }
-        Ok(fields)
+/// What is wrong with a text; serde_json says where its syntax is.
+fn flaw(fault: Fault, text: &str) -> Flaw {
+    match fault {
+        Fault::Depth => Flaw::Depth,
+        Fault::Surrogate(at) => Flaw::Surrogate(at),
+        Fault::EscapedName => Flaw::Syntax("field names are written without escapes here".to_owned()),
+        Fault::Syntax => Flaw::Syntax(match serde_json::from_str::<&RawValue>(text) {
+            Err(error) => error.to_string(),
+            Ok(_) => "expected an object".to_owned(),
+        }),
     }
 }
 

@@ -1,12 +1,11 @@
 //! A whole answer: passed on as it came, and listened to.
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::fields::text_of;
 use super::usage::read_usage;
 use crate::wire::dialect::{BadAnswer, Listened};
-use crate::wire::json::Object;
+use crate::wire::json::{Object, items};
 
 /// Listens to an answer.
 ///
@@ -17,13 +16,15 @@ pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
     let Some(choices) = object.get("choices") else {
         return Err(BadAnswer("it has no `choices`".to_owned()));
     };
-    let list: Vec<&RawValue> =
-        serde_json::from_str(choices).map_err(|_| BadAnswer("its `choices` are no list".to_owned()))?;
-    let ended = |choice: &&RawValue| text_of(choice.get().as_bytes(), "finish_reason").is_some();
+    if !choices.starts_with('[') {
+        return Err(BadAnswer("its `choices` are no list".to_owned()));
+    }
+    let mut list = items(choices).peekable();
+    let ended = |choice: &str| text_of(choice.as_bytes(), "finish_reason").is_some();
     Ok(Listened {
         usage: object.get("usage").and_then(read_usage),
         choice_bytes: choices.len(),
-        ended_well: !list.is_empty() && list.iter().all(ended),
+        ended_well: list.peek().is_some() && list.all(ended),
     })
 }
 

@@ -6,12 +6,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fields::{Check, Field, check_fields};
-use crate::chat::{Code, Error, Role};
+use crate::chat::{Code, Error};
 use crate::wire::dialect::{Asked, PromptRef};
-use crate::wire::json::{Flaw, Object};
+use crate::wire::json::{Flaw, Object, fields, items, unescaped};
 
 /// The most messages that a request may have.
 const MAX_MESSAGES: usize = 10_000;
+
+/// What a message's `role` may be.
+const ROLES: [&str; 6] = ["developer", "system", "user", "assistant", "tool", "function"];
 
 /// What OpenAI's own reference says of each field that we know. Unknown fields pass as they are.
 const FIELDS: &[Field] = &[
@@ -153,18 +156,22 @@ fn read_stream_options(json: &str) -> Result<bool, Error> {
 }
 
 fn check_messages(json: &str, may_be_empty: bool) -> Result<(), Error> {
-    let messages: Vec<&RawValue> =
-        serde_json::from_str(json).map_err(|error| Error::field("messages", error.to_string()))?;
-    if messages.is_empty() && !may_be_empty {
+    if !json.starts_with('[') {
+        return Err(Error::field("messages", "`messages` must be a list"));
+    }
+    let mut count = 0;
+    for (n, message) in items(json).enumerate() {
+        count = n + 1;
+        if count <= MAX_MESSAGES {
+            check_message(message)
+                .map_err(|(field, message)| Error::field(format!("messages[{n}]{field}"), message))?;
+        }
+    }
+    if count == 0 && !may_be_empty {
         return Err(Error::field("messages", "`messages` must be a list that is not empty"));
     }
-    if messages.len() > MAX_MESSAGES {
-        let count = messages.len();
+    if count > MAX_MESSAGES {
         return Err(Error::field("messages", format!("{count} messages are more than the {MAX_MESSAGES} allowed")));
-    }
-    for (n, message) in messages.iter().enumerate() {
-        check_message(message.get())
-            .map_err(|(field, message)| Error::field(format!("messages[{n}]{field}"), message))?;
     }
     Ok(())
 }
@@ -173,14 +180,23 @@ fn check_message(json: &str) -> Result<(), (&'static str, String)> {
     if !json.starts_with('{') {
         return Err(("", "a message must be an object with `role` and `content`".to_owned()));
     }
-    let message: MessageShape<'_> = serde_json::from_str(json).map_err(|error| ("", error.to_string()))?;
-    let role = message.role.unwrap_or_default();
-    let known = serde_json::from_value::<Role>(role.clone()).is_ok() || role == "function";
-    if !known {
-        let text = "`role` must be one of developer, system, user, assistant and tool";
-        return Err((".role", format!("{text}; it is `{role}`")));
+    let (mut role, mut content) = (None, None);
+    for (name, value) in fields(json) {
+        let known = match &*unescaped(name) {
+            "role" => &mut role,
+            "content" => &mut content,
+            _ => continue,
+        };
+        if known.replace(value).is_some() {
+            return Err(("", format!("`{name}` stands twice")));
+        }
     }
-    let content = message.content.map_or("null", RawValue::get);
+    let role = unescaped(role.and_then(|role| role.strip_prefix('"')?.strip_suffix('"')).unwrap_or_default());
+    if !ROLES.contains(&&*role) {
+        let text = "`role` must be one of developer, system, user, assistant and tool";
+        return Err((".role", format!("{text}; it is `{}`", role.chars().take(40).collect::<String>())));
+    }
+    let content = content.unwrap_or("null");
     let fits = match content.as_bytes().first() {
         Some(b'"') => true,
         Some(b'[') => content[1..].trim_start().starts_with('{'),

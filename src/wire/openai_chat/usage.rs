@@ -1,66 +1,51 @@
 //! The `usage` object of OpenAI's dialect.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::chat::Usage;
+use crate::wire::json::fields;
 
 /// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
 const MOST_TOKENS: u64 = 100_000_000;
-
-/// The object as OpenAI writes it; counts are kept as they stand, since some servers send nonsense.
-#[derive(Deserialize)]
-struct Told<'a> {
-    #[serde(borrow)]
-    prompt_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    completion_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    prompt_tokens_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    completion_tokens_details: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize, Default)]
-struct Details<'a> {
-    #[serde(borrow)]
-    cached_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_write_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    reasoning_tokens: Option<&'a RawValue>,
-}
 
 /// Reads a `usage` value. `None` where it is no object or its counts cannot be true, so that the caller estimates.
 ///
 /// `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning, as OpenAI defines them.
 #[must_use]
 pub fn read_usage(json: &str) -> Option<Usage> {
-    let told: Told<'_> = serde_json::from_str(json).ok()?;
-    let input = count(told.prompt_tokens)?;
-    let output = match told.completion_tokens {
-        None => 0,
+    let [input, output, prompt, completion] =
+        find(Some(json), ["prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"]);
+    let input = count(input)?;
+    let output = match output {
+        None | Some("null") => 0,
         tokens => count(tokens)?,
     };
-    let prompt = details(told.prompt_tokens_details);
-    let cached_input = count(prompt.cached_tokens).unwrap_or(0).min(input);
+    let [cached, written] = find(prompt, ["cached_tokens", "cache_write_tokens"]);
+    let [reasoning] = find(completion, ["reasoning_tokens"]);
+    let cached_input = count(cached).unwrap_or(0).min(input);
     Some(Usage {
         input,
         cached_input,
-        cache_write: count(prompt.cache_write_tokens).unwrap_or(0).min(input - cached_input),
+        cache_write: count(written).unwrap_or(0).min(input - cached_input),
         cache_write_1h: 0,
         output,
-        reasoning: count(details(told.completion_tokens_details).reasoning_tokens).unwrap_or(0).min(output),
+        reasoning: count(reasoning).unwrap_or(0).min(output),
         estimated: false,
     })
 }
 
-fn details(json: Option<&RawValue>) -> Details<'_> {
-    json.and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or_default()
+/// The values of these fields as they stand, since some servers send nonsense.
+fn find<'a, const N: usize>(json: Option<&'a str>, names: [&str; N]) -> [Option<&'a str>; N] {
+    let mut found = [None; N];
+    let Some(json) = json.filter(|json| json.starts_with('{')) else { return found };
+    for (name, value) in fields(json) {
+        if let Some(n) = names.iter().position(|known| *known == name) {
+            found[n] = Some(value);
+        }
+    }
+    found
 }
 
-fn count(json: Option<&RawValue>) -> Option<u64> {
-    json?.get().parse().ok().filter(|tokens| *tokens <= MOST_TOKENS)
+fn count(json: Option<&str>) -> Option<u64> {
+    json?.parse().ok().filter(|tokens| *tokens <= MOST_TOKENS)
 }
 
 #[cfg(test)]

@@ -1,0 +1,208 @@
+//! The connections from one worker to one provider, kept while they are idle.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tower::Service;
+
+use super::http1::{Head, Line, Reading, write_head};
+use super::{Provider, tls};
+
+/// How long an idle connection is kept.
+const KEPT: Duration = Duration::from_secs(90);
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Stream = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
+
+/// The connections from one worker to one provider.
+pub(super) struct Connections {
+    connector: HttpsConnector<HttpConnector>,
+    kept: Arc<Kept>,
+}
+
+/// Those that no call has now.
+pub(super) struct Kept {
+    /// The most that are kept idle.
+    most: usize,
+    /// The idle ones, the last used last.
+    idle: Mutex<VecDeque<(Instant, Line<Stream>)>>,
+    /// The one that calls share, where the provider speaks HTTP/2.
+    shared: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub(super) url: &'a Uri,
+    pub(super) host: &'a HeaderValue,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a Bytes,
+}
+
+/// An answer whose body is still to come.
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+}
+
+/// Why no answer began.
+pub(super) enum Broken {
+    /// No connection could be made.
+    Connect(Error),
+    /// It broke.
+    Cut(Error),
+}
+
+/// An answer's body, with the connection that brings it. Dropped before its end, it closes the connection.
+pub(super) enum Body {
+    /// On a connection of its own. None at the end, when the connection is kept for the next.
+    Own(Option<Reading<Stream>>, Arc<Kept>),
+    /// On one that calls share.
+    Shared(Incoming),
+}
+
+impl Connections {
+    /// No connections yet: nothing is called. They follow no redirect, ask no proxy, inflate nothing and send small pieces at
+    /// once.
+    pub(super) fn new(provider: &Provider) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(provider.timeouts.connect));
+        let tls = if provider.base_url.starts_with("https:") { tls::config() } else { tls::unused() };
+        let connector =
+            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions();
+        let kept = Kept { most: provider.max_in_flight, idle: Mutex::default(), shared: Mutex::default() };
+        Self { connector: connector.wrap_connector(tcp), kept: Arc::new(kept) }
+    }
+
+    /// Sends a request and waits for the answer's head.
+    pub(super) async fn send(&self, sent: Sent<'_>) -> Result<Answered, Broken> {
+        while let Some(mut line) = self.kept.take() {
+            if line.is_quiet() {
+                return self.send_on(line, sent).await;
+            }
+        }
+        // Apart, since a future has room for the largest that it may wait for, and is copied with it.
+        Box::pin(self.send_anew(sent)).await
+    }
+
+    /// Sends on the connection that calls share, or on one that is made for this call.
+    async fn send_anew(&self, sent: Sent<'_>) -> Result<Answered, Broken> {
+        let shared = lock(&self.kept.shared).clone();
+        if let Some(mut shared) = shared
+            && shared.ready().await.is_ok()
+        {
+            return send_shared(&mut shared, sent).await;
+        }
+        let stream = self.connect(sent.url.clone()).await.map_err(Broken::Connect)?;
+        if !stream.connected().is_negotiated_h2() {
+            return self.send_on(Line::new(TokioIo::new(stream)), sent).await;
+        }
+        let mut begin = http2::Builder::new(TokioExecutor::new());
+        let begun = begin.timer(TokioTimer::new()).handshake(stream).await;
+        let (mut shared, connection) = begun.map_err(|error| Broken::Cut(error.into()))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a provider ended badly");
+            }
+        });
+        *lock(&self.kept.shared) = Some(shared.clone());
+        send_shared(&mut shared, sent).await
+    }
+
+    /// Closes what has been idle for long.
+    pub(super) fn tidy_up(&self) {
+        forget_old(&mut lock(&self.kept.idle), Instant::now());
+    }
+
+    async fn connect(&self, url: Uri) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, Error> {
+        let mut connector = self.connector.clone();
+        poll_fn(|context| connector.poll_ready(context)).await?;
+        connector.call(url).await
+    }
+
+    async fn send_on(&self, line: Line<Stream>, sent: Sent<'_>) -> Result<Answered, Broken> {
+        let path = sent.url.path_and_query().map_or("/", |path| path.as_str());
+        let mut head = Vec::with_capacity(512);
+        write_head(&mut head, path, sent.host, sent.headers, sent.body.len());
+        let answered = line.call(&head, sent.body).await.map_err(|error| Broken::Cut(error.into()))?;
+        let (Head { status, headers, .. }, reading) = answered;
+        Ok(Answered { status, headers, body: Body::Own(Some(reading), self.kept.clone()) })
+    }
+}
+
+async fn send_shared(shared: &mut http2::SendRequest<Full<Bytes>>, sent: Sent<'_>) -> Result<Answered, Broken> {
+    let mut request = Request::new(Full::new(sent.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = sent.url.clone();
+    request.headers_mut().clone_from(sent.headers);
+    let answer = shared.send_request(request).await.map_err(|error| Broken::Cut(error.into()))?;
+    let (head, body) = answer.into_parts();
+    Ok(Answered { status: head.status, headers: head.headers, body: Body::Shared(body) })
+}
+
+impl Body {
+    /// The next data; `None` at a clean end. Trailers tell nothing here.
+    pub(super) async fn data(&mut self) -> Result<Option<Bytes>, Error> {
+        match self {
+            Self::Own(reading, kept) => {
+                let Some(open) = reading else { return Ok(None) };
+                let data = open.data().await?;
+                if data.is_none() {
+                    kept.keep(reading.take().and_then(Reading::into_line));
+                }
+                Ok(data)
+            }
+            Self::Shared(incoming) => {
+                while let Some(frame) = incoming.frame().await {
+                    if let Ok(data) = frame?.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn take(&self) -> Option<Line<Stream>> {
+        let last = lock(&self.idle).pop_back();
+        last.filter(|(since, _)| since.elapsed() < KEPT).map(|(_, line)| line)
+    }
+
+    fn keep(&self, line: Option<Line<Stream>>) {
+        let Some(line) = line else { return };
+        let mut idle = lock(&self.idle);
+        let now = Instant::now();
+        forget_old(&mut idle, now);
+        if idle.len() < self.most {
+            idle.push_back((now, line));
+        }
+    }
+}
+
+fn forget_old(idle: &mut VecDeque<(Instant, Line<Stream>)>, now: Instant) {
+    while idle.front().is_some_and(|(since, _)| now.duration_since(*since) >= KEPT) {
+        idle.pop_front();
+    }
+}
+
+/// A panic elsewhere leaves idle connections at worst, so the lock is used on.
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,406 @@
+//! HTTP/1.1 as a client speaks it: one request goes out, one answer comes in, on a connection that the call itself reads.
+//!
+//! hyper's client puts channels between a call and its connection, and that was a tenth of a call's CPU (ADR 0008).
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use httparse::Status;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// The most headers of an answer.
+const MAX_HEADERS: usize = 128;
+/// The most bytes of an answer's head, with those of interim answers before it, and of what may follow the last chunk.
+const MAX_HEAD: usize = 64 << 10;
+/// How much is read at once.
+const READ: usize = 16 << 10;
+
+/// A connection, and what was read of it too early.
+pub(super) struct Line<S> {
+    stream: S,
+    read: BytesMut,
+}
+
+/// An answer's head.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    left: Left,
+    /// Whether the connection can take another request when the body is read.
+    reusable: bool,
+}
+
+/// What is still to come of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// So many bytes.
+    Length(u64),
+    /// Chunks: the next begins with its size.
+    Size,
+    /// So many bytes of a chunk, and the end of its line.
+    Chunk(u64),
+    /// What stands after the last chunk; so many bytes of it came.
+    Trailers(usize),
+    /// All until the connection closes.
+    Rest,
+    Nothing,
+}
+
+/// A body as it is read.
+pub(super) struct Reading<S> {
+    line: Line<S>,
+    left: Left,
+    reusable: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, read: BytesMut::new() }
+    }
+
+    /// Whether the other side left the connection alone: closed, or with bytes that nobody asked for, it takes no request.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        self.read.is_empty()
+            && Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// Sends a request, whose head tells its length, and reads the answer's head.
+    ///
+    /// # Errors
+    /// Where the connection breaks, or what comes is no HTTP.
+    pub(super) async fn call(mut self, head: &[u8], body: &[u8]) -> io::Result<(Head, Reading<S>)> {
+        let mut out = Buf::chain(head, body);
+        let sent = poll_fn(|context| self.poll_send(context, &mut out)).await;
+        // Who refuses a request may answer and close before all of it is sent.
+        let answer = self.head().await;
+        let head = match (sent, answer) {
+            (Err(error), Err(_)) => return Err(error),
+            (_, answer) => answer?,
+        };
+        let reusable = head.reusable && !out.has_remaining();
+        let left = head.left;
+        Ok((head, Reading { line: self, left, reusable }))
+    }
+
+    /// Sends, until all is sent or an answer comes before.
+    fn poll_send(&mut self, context: &mut Context<'_>, out: &mut impl Buf) -> Poll<io::Result<()>> {
+        while out.has_remaining() {
+            let mut slices = [IoSlice::new(&[]); 2];
+            let count = out.chunks_vectored(&mut slices);
+            match Pin::new(&mut self.stream).poll_write_vectored(context, &slices[..count]) {
+                Poll::Ready(written) => match written? {
+                    0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                    written => out.advance(written),
+                },
+                Poll::Pending => return self.poll_more(context).map_ok(drop),
+            }
+        }
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    /// Reads more; how much it was, 0 at the end.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.read.reserve(READ);
+        let before = self.read.len();
+        let mut more = std::pin::pin!(self.stream.read_buf(&mut self.read));
+        let read = ready!(more.as_mut().poll(context))?;
+        debug_assert!(self.read.len() == before + read);
+        Poll::Ready(Ok(read))
+    }
+
+    async fn more(&mut self) -> io::Result<usize> {
+        poll_fn(|context| self.poll_more(context)).await
+    }
+
+    async fn head(&mut self) -> io::Result<Head> {
+        let mut passed = 0;
+        loop {
+            if let Some((head, length)) = parse(&self.read)? {
+                self.read.advance(length);
+                if !head.status.is_informational() {
+                    return Ok(head);
+                }
+                passed += length;
+            } else if self.read.len() + passed > MAX_HEAD {
+                return Err(no_http("its head is too long"));
+            } else if self.more().await? == 0 {
+                return Err(cut());
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Reading<S> {
+    /// The next data; `None` at the body's end.
+    ///
+    /// # Errors
+    /// Where the connection breaks or closes before, or a chunk is none.
+    pub(super) async fn data(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            while self.step()? {}
+            match self.left {
+                Left::Nothing | Left::Length(0) => return Ok(None),
+                Left::Length(_) | Left::Chunk(1..) | Left::Rest if !self.line.read.is_empty() => return Ok(self.take()),
+                _ => {}
+            }
+            if self.line.more().await? == 0 {
+                if self.left != Left::Rest {
+                    return Err(cut());
+                }
+                self.left = Left::Nothing;
+            }
+        }
+    }
+
+    /// The connection, where it can take another request: all is read, and nothing came beyond.
+    pub(super) fn into_line(self) -> Option<Line<S>> {
+        let is_done = matches!(self.left, Left::Nothing | Left::Length(0));
+        let is_free = is_done && self.reusable && self.line.read.is_empty();
+        // An idle connection needs no memory to read into.
+        is_free.then(|| Line::new(self.line.stream))
+    }
+
+    /// What is there of the body, or of its chunk.
+    fn take(&mut self) -> Option<Bytes> {
+        let read = &mut self.line.read;
+        let (Left::Length(left) | Left::Chunk(left)) = &mut self.left else { return Some(read.split().freeze()) };
+        let length = usize::try_from(*left).map_or(read.len(), |left| left.min(read.len()));
+        *left -= length as u64;
+        Some(read.split_to(length).freeze())
+    }
+
+    /// Passes what stands between chunks, as far as it is there; whether it was.
+    fn step(&mut self) -> io::Result<bool> {
+        let read = &mut self.line.read;
+        match self.left {
+            Left::Size => match httparse::parse_chunk_size(read).map_err(|_| no_http("a chunk has no size"))? {
+                Status::Partial if read.len() > MAX_HEAD => return Err(no_http("a chunk has no size")),
+                Status::Partial => return Ok(false),
+                Status::Complete((length, size)) => {
+                    read.advance(length);
+                    self.left = if size == 0 { Left::Trailers(0) } else { Left::Chunk(size) };
+                }
+            },
+            Left::Chunk(0) if read.len() < 2 => return Ok(false),
+            Left::Chunk(0) => {
+                if !read.starts_with(b"\r\n") {
+                    return Err(no_http("a chunk is longer than its size"));
+                }
+                read.advance(2);
+                self.left = Left::Size;
+            }
+            Left::Trailers(came) => {
+                let end = memchr::memchr(b'\n', read);
+                if came + end.unwrap_or(read.len()) > MAX_HEAD {
+                    return Err(no_http("what follows the last chunk is too long"));
+                }
+                let Some(end) = end else { return Ok(false) };
+                let is_last = read[..end].trim_ascii_end().is_empty();
+                read.advance(end + 1);
+                self.left = if is_last { Left::Nothing } else { Left::Trailers(came + end) };
+            }
+            Left::Length(_) | Left::Chunk(_) | Left::Rest | Left::Nothing => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// Puts a request's head into `out`.
+pub(super) fn write_head(out: &mut Vec<u8>, path: &str, host: &HeaderValue, headers: &HeaderMap, length: usize) {
+    out.put_slice(b"POST ");
+    out.put_slice(path.as_bytes());
+    out.put_slice(b" HTTP/1.1\r\nhost: ");
+    out.put_slice(host.as_bytes());
+    for (name, value) in headers {
+        out.put_slice(b"\r\n");
+        out.put_slice(name.as_str().as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value.as_bytes());
+    }
+    out.put_slice(b"\r\ncontent-length: ");
+    out.put_slice(length.to_string().as_bytes());
+    out.put_slice(b"\r\n\r\n");
+}
+
+/// An answer's head and its length; `None` while it is not all there.
+fn parse(read: &[u8]) -> io::Result<Option<(Head, usize)>> {
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut answer = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, read, &mut fields);
+    let Status::Complete(length) = parsed.map_err(|error| no_http(&error.to_string()))? else { return Ok(None) };
+    let status =
+        answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| no_http("it has no status"))?;
+    let mut headers = HeaderMap::with_capacity(answer.headers.len());
+    for field in &*answer.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| no_http("a header has no name"))?;
+        let value = HeaderValue::from_bytes(field.value).map_err(|_| no_http("a header has no value"))?;
+        headers.append(name, value);
+    }
+    let is_kept = answer.version == Some(1) && !has_token(&headers, &CONNECTION, "close");
+    let left = body_of(status, &headers)?;
+    Ok(Some((Head { status, headers, left, reusable: is_kept && left != Left::Rest }, length)))
+}
+
+/// How an answer's body is told to end (RFC 9112, 6.3).
+fn body_of(status: StatusCode, headers: &HeaderMap) -> io::Result<Left> {
+    if status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Ok(Left::Nothing);
+    }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // Any other coding than this one, alone, would have to be undone; nobody asked for one.
+        let codings: Vec<&[u8]> = headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
+        let is_chunked = matches!(codings[..], [coding] if coding.eq_ignore_ascii_case(b"chunked"));
+        return if is_chunked { Ok(Left::Size) } else { Err(no_http("its transfer-encoding is not chunked")) };
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return Ok(Left::Rest) };
+    let digits = first.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let length = digits.and_then(|digits| digits.parse().ok());
+    match length {
+        Some(length) if lengths.all(|other| other == first) => Ok(Left::Length(length)),
+        _ => Err(no_http("its content-length is no number")),
+    }
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+fn no_http(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("the answer is no HTTP/1.1: {what}"))
+}
+
+fn cut() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the connection closed before the answer was complete")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt;
+
+    /// What an answer brings that comes in these pieces, before its connection closes: its status, its body, and whether the
+    /// connection could be used again.
+    async fn read(pieces: &[&[u8]]) -> io::Result<(u16, Vec<u8>, bool)> {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
+        let sending = async move {
+            for piece in pieces {
+                // Whoever has read all of the answer may be gone before what came beyond it.
+                if theirs.write_all(&piece).await.is_err() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let reading = async move {
+            let (head, mut reading) = Line::new(ours).call(b"POST / HTTP/1.1\r\n\r\n", b"").await?;
+            let mut body = Vec::new();
+            while let Some(data) = reading.data().await? {
+                body.extend_from_slice(&data);
+            }
+            Ok((head.status.as_u16(), body, reading.into_line().is_some()))
+        };
+        let (read, ()) = tokio::join!(reading, sending);
+        read
+    }
+
+    const GOOD: [(&str, &str, bool); 9] = [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", "hello", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5\r\n\r\nhello", "hello", true),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nConnection: Keep-Alive, Close\r\n\r\nhello", "hello", false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhello", "hell", false),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello", "hello", false),
+        ("HTTP/1.1 200\r\n\r\nhello", "hello", false),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\na: b\r\n\r\nHTTP/1.1 204 No\r\n\r\n", "", true),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n2;x=y\r\nhe\r\n03\r\nllo\r\n0\r\n\r\n", "hello", true),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n",
+            "hello",
+            true,
+        ),
+    ];
+
+    #[tokio::test]
+    async fn a_body_ends_as_its_head_tells() {
+        for (answer, body, again) in GOOD {
+            let (status, read, reusable) = read(&[answer.as_bytes()]).await.unwrap();
+            assert_eq!((read, reusable), (body.as_bytes().to_vec(), again), "{status} {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_or_no_http_is_an_error() {
+        for (answer, ..) in GOOD.iter().filter(|(answer, ..)| !answer.ends_with("200\r\n\r\nhello")) {
+            for end in 0..answer.len() - 1 {
+                // Where more came than was told, its last byte is not missed.
+                if !answer.contains("length: 4") {
+                    assert!(read(&[&answer.as_bytes()[..end]]).await.is_err(), "{end} of {answer}");
+                }
+            }
+        }
+        let head = "HTTP/1.1 200 OK\r\n";
+        for rest in [
+            "content-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+            "content-length: +5\r\n\r\nhello",
+            "content-length: 5, 5\r\n\r\nhello",
+            "transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "transfer-encoding: chunked\r\n\r\nx\r\n\r\n",
+            "transfer-encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n",
+            "transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+            "bad header\r\n\r\n",
+        ] {
+            assert!(read(&[head.as_bytes(), rest.as_bytes()]).await.is_err(), "{rest}");
+        }
+        let endless = format!("{head}{}", "a: b\r\n".repeat(20_000));
+        assert!(read(&[endless.as_bytes()]).await.is_err());
+        let trailers = format!("{head}transfer-encoding: chunked\r\n\r\n0\r\n{}", "a: b\r\n".repeat(20_000));
+        assert!(read(&[trailers.as_bytes()]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_before_the_request_is_sent_is_read_and_ends_the_connection() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        theirs.write_all(b"HTTP/1.1 413 Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        let (head, mut reading) = Line::new(ours).call(b"POST / HTTP/1.1\r\n\r\n", &[b'x'; 1_000]).await.unwrap();
+        assert_eq!((head.status.as_u16(), reading.data().await.unwrap()), (413, None));
+        assert!(reading.into_line().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_closed_or_speaks_unasked_is_not_quiet() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let mut line = Line::new(ours);
+        assert!(line.is_quiet());
+        theirs.write_all(b"HTTP/1.1 408 Late").await.unwrap();
+        assert!(!line.is_quiet());
+        let (ours, theirs) = tokio::io::duplex(64);
+        drop(theirs);
+        assert!(!Line::new(ours).is_quiet());
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(which in 0..GOOD.len(), cuts in prop::collection::vec(0usize..200, 0..6)) {
+            let (answer, body, _) = GOOD[which];
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % answer.len()).collect();
+            cuts.extend([0, answer.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &answer.as_bytes()[cut[0]..cut[1]]).collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (_, read, _) = runtime.block_on(read(&pieces)).unwrap();
+            prop_assert_eq!(read, body.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! One pass over JSON text: its grammar, its depth and its escapes are checked, and nothing is copied or built.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// What a pass minds beside the grammar.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Minds {
+    /// The deepest nesting; the outermost object is one level.
+    pub(super) depth: usize,
+    /// Whether an escaped surrogate needs its other half.
+    pub(super) surrogates: bool,
+}
+
+/// Why a text is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is no JSON object.
+    Syntax,
+    /// A name at the top level has an escape.
+    EscapedName,
+    /// It is nested too deep.
+    Depth,
+    /// Half a surrogate pair stands at this byte.
+    Surrogate(usize),
+}
+
+/// Reads an object and tells where each of its top-level fields stands: the name without its quotes, and the value.
+pub(super) fn object(
+    text: &str,
+    minds: Minds,
+    mut field: impl FnMut(Range<usize>, Range<usize>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut scan = Scan { bytes: text.as_bytes(), at: 0, minds, open: Vec::new() };
+    scan.expect(b'{')?;
+    if scan.next()? == b'}' {
+        scan.at += 1;
+        return scan.end();
+    }
+    loop {
+        scan.expect(b'"')?;
+        let start = scan.at;
+        scan.string()?;
+        let name = start..scan.at - 1;
+        if memchr::memchr(b'\\', &scan.bytes[name.clone()]).is_some() {
+            return Err(Fault::EscapedName);
+        }
+        scan.expect(b':')?;
+        scan.next()?;
+        let start = scan.at;
+        scan.value()?;
+        field(name, start..scan.at)?;
+        match scan.next()? {
+            b',' => scan.at += 1,
+            b'}' => {
+                scan.at += 1;
+                return scan.end();
+            }
+            _ => return Err(Fault::Syntax),
+        }
+    }
+}
+
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    minds: Minds,
+    /// What is open inside a top-level field: `{` or `[`.
+    open: Vec<u8>,
+}
+
+impl Scan<'_> {
+    /// The next byte that is no white space.
+    fn next(&mut self) -> Result<u8, Fault> {
+        while let Some(byte) = self.bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Ok(*byte);
+            }
+            self.at += 1;
+        }
+        Err(Fault::Syntax)
+    }
+
+    fn expect(&mut self, wanted: u8) -> Result<(), Fault> {
+        if self.next()? != wanted {
+            return Err(Fault::Syntax);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Fault> {
+        if self.next().is_ok() { Err(Fault::Syntax) } else { Ok(()) }
+    }
+
+    /// Passes one value.
+    fn value(&mut self) -> Result<(), Fault> {
+        loop {
+            let began = match self.next()? {
+                b'"' => {
+                    self.at += 1;
+                    self.string()?;
+                    false
+                }
+                open @ (b'{' | b'[') => self.enter(open)?,
+                b'-' | b'0'..=b'9' => {
+                    self.number()?;
+                    false
+                }
+                b't' => self.word(b"true")?,
+                b'f' => self.word(b"false")?,
+                b'n' => self.word(b"null")?,
+                _ => return Err(Fault::Syntax),
+            };
+            if !began && !self.leave()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Opens an object or a list; whether a value in it comes next.
+    fn enter(&mut self, open: u8) -> Result<bool, Fault> {
+        self.at += 1;
+        if self.open.len() + 2 > self.minds.depth {
+            return Err(Fault::Depth);
+        }
+        let is_object = open == b'{';
+        if self.next()? == if is_object { b'}' } else { b']' } {
+            self.at += 1;
+            return Ok(false);
+        }
+        self.open.push(open);
+        if is_object {
+            self.name()?;
+        }
+        Ok(true)
+    }
+
+    /// After a value: whether another follows in what is open.
+    fn leave(&mut self) -> Result<bool, Fault> {
+        while let Some(open) = self.open.last().copied() {
+            match (self.next()?, open) {
+                (b',', b'{') => {
+                    self.at += 1;
+                    self.name()?;
+                    return Ok(true);
+                }
+                (b',', _) => {
+                    self.at += 1;
+                    return Ok(true);
+                }
+                (b'}', b'{') | (b']', b'[') => {
+                    self.at += 1;
+                    self.open.pop();
+                }
+                _ => return Err(Fault::Syntax),
+            }
+        }
+        Ok(false)
+    }
+
+    fn name(&mut self) -> Result<(), Fault> {
+        self.expect(b'"')?;
+        self.string()?;
+        self.expect(b':')
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<bool, Fault> {
+        if !self.bytes[self.at..].starts_with(word) {
+            return Err(Fault::Syntax);
+        }
+        self.at += word.len();
+        Ok(false)
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        self.skip(b"-");
+        if !self.skip(b"0") {
+            self.digits()?;
+        }
+        if self.skip(b".") {
+            self.digits()?;
+        }
+        if self.skip(b"eE") {
+            self.skip(b"+-");
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, any: &[u8]) -> bool {
+        let found = self.bytes.get(self.at).is_some_and(|byte| any.contains(byte));
+        self.at += usize::from(found);
+        found
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let rest = &self.bytes[self.at..];
+        let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.at += count;
+        if count == 0 { Err(Fault::Syntax) } else { Ok(()) }
+    }
+
+    /// Passes the rest of a string, after its first quote.
+    fn string(&mut self) -> Result<(), Fault> {
+        loop {
+            self.at += plain(&self.bytes[self.at..]);
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape()?,
+                _ => return Err(Fault::Syntax),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Fault> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                let start = self.at;
+                let unit = self.unit()?;
+                if self.minds.surrogates && (0xD800..0xE000).contains(&unit) {
+                    let is_low = |unit: u32| (0xDC00..0xE000).contains(&unit);
+                    let followed = !is_low(unit) && self.bytes[self.at..].starts_with(b"\\u");
+                    if !followed || !is_low(self.unit()?) {
+                        return Err(Fault::Surrogate(start));
+                    }
+                }
+            }
+            _ => return Err(Fault::Syntax),
+        }
+        Ok(())
+    }
+
+    /// The unit that `\uXXXX` stands for.
+    fn unit(&mut self) -> Result<u32, Fault> {
+        let digits = self.bytes.get(self.at + 2..self.at + 6).ok_or(Fault::Syntax)?;
+        self.at += 6;
+        digits.iter().try_fold(0, |unit, digit| {
+            let digit = char::from(*digit).to_digit(16).ok_or(Fault::Syntax)?;
+            Ok(unit << 4 | digit)
+        })
+    }
+}
+
+/// How many bytes a string goes on before a quote, a backslash or a control character.
+fn plain(bytes: &[u8]) -> usize {
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    // Sixteen at a time, without a branch for each, so that they are compared all at once.
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let whole = chunks.iter().take_while(|chunk| !chunk.iter().fold(false, |found, byte| found | special(byte)));
+    let passed = whole.count() * 16;
+    let rest = &bytes[passed..];
+    passed + rest.iter().position(special).unwrap_or(rest.len())
+}
+
+/// The items of a list whose text is known to be valid.
+pub fn items(list: &str) -> impl Iterator<Item = &str> {
+    let mut rest = list.get(1..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches([',', ' ', '\n', '\r', '\t']);
+        let (item, after) = rest.split_at(value_end(rest.as_bytes()));
+        rest = after;
+        (!item.is_empty()).then_some(item)
+    })
+}
+
+/// The fields of an object whose text is known to be valid: the name as it stands between its quotes, and the value.
+pub fn fields(object: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = object.get(1..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches([',', ' ', '\n', '\r', '\t']);
+        let (name, after) = rest.split_at(value_end(rest.as_bytes()));
+        let after = after.trim_start_matches([':', ' ', '\n', '\r', '\t']);
+        let (value, after) = after.split_at(value_end(after.as_bytes()));
+        rest = after;
+        Some((name.get(1..name.len().checked_sub(1)?)?, value))
+    })
+}
+
+/// A name as it is meant.
+pub fn unescaped(name: &str) -> Cow<'_, str> {
+    if !name.contains('\\') {
+        return name.into();
+    }
+    serde_json::from_str::<String>(&format!("\"{name}\"")).map_or(name.into(), Cow::Owned)
+}
+
+/// Where the value ends that valid JSON begins with; 0 where none begins.
+fn value_end(json: &[u8]) -> usize {
+    let mut depth = 0usize;
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => at = string_end(json, at + 1),
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+            }
+            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' => {
+                depth -= 1;
+                at += 1;
+            }
+            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => return at,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    json.len()
+}
+
+/// The place after the closing quote of the string that goes on at `at`.
+fn string_end(json: &[u8], mut at: usize) -> usize {
+    while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if json[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    json.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+    use serde_json::value::RawValue;
+
+    const LENIENT: Minds = Minds { depth: usize::MAX, surrogates: false };
+
+    /// Text that is JSON, or nearly: pieces of it in any order.
+    fn nearly() -> impl Strategy<Value = String> {
+        let pieces = vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"",
+            "\\",
+            "\"a\"",
+            "\"b\"",
+            "0",
+            "-1",
+            "1.5e+3",
+            "01",
+            "1.",
+            "-",
+            "e",
+            "true",
+            "fals",
+            "null",
+            " ",
+            "\n",
+            "\\u00e9",
+            "\\ud83d",
+            "\\ude00",
+            "\\u12",
+            "\\n",
+            "\\x",
+            "é",
+            "\u{1f600}",
+            "\t",
+            "\u{1}",
+            "{\"k\":[1,{}]}",
+        ];
+        prop::collection::vec(prop::sample::select(pieces), 0..14).prop_map(|pieces| pieces.concat())
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[ a\\\\\"\t{}:,é\u{1f600}]{0,40}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("[a-c \"\\\\]{0,3}", inner), 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn agrees(text: &str) -> Result<(), TestCaseError> {
+        let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
+        let ours = object(text, LENIENT, |_, _| Ok(()));
+        // What serde_json takes for a name with an escape is the only thing that is refused beyond it.
+        prop_assert_eq!(
+            ours.is_ok() || (is_object && ours == Err(Fault::EscapedName)),
+            is_object,
+            "{}: {:?}",
+            text,
+            ours
+        );
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn nearly_json_is_judged_as_serde_json_judges_it(text in nearly()) {
+            agrees(&text)?;
+            agrees(&format!("{{\"a\":{text}}}"))?;
+        }
+
+        #[test]
+        fn damaged_json_is_judged_as_serde_json_judges_it(value in json(), at: usize, byte in 0u8..128, pretty: bool) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+            let text = format!("{{\"a\":{text},\"b\":1}}");
+            agrees(&text)?;
+            let mut bytes = text.into_bytes();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(text) = std::str::from_utf8(&bytes) {
+                agrees(text)?;
+            }
+            bytes.remove(at);
+            if let Ok(text) = std::str::from_utf8(&bytes) {
+                agrees(text)?;
+            }
+        }
+
+        #[test]
+        fn items_and_fields_are_found(list in prop::collection::vec(json(), 0..5), pretty: bool) {
+            let write = |value: &Value| if pretty { format!("{value:#}") } else { value.to_string() };
+            let text = write(&Value::from(list.clone()));
+            let found: Vec<Value> = items(&text).map(|item| serde_json::from_str(item).unwrap()).collect();
+            // A number may come back as its neighbour, so both sides are read.
+            prop_assert_eq!(found, serde_json::from_str::<Vec<Value>>(&text).unwrap());
+            let object: serde_json::Map<_, _> = list.into_iter().enumerate().map(|(n, value)| (format!("\"{n}"), value)).collect();
+            let text = write(&Value::Object(object.clone()));
+            let found: serde_json::Map<_, _> = fields(&text)
+                .map(|(name, value)| (serde_json::from_str(&format!("\"{name}\"")).unwrap(), serde_json::from_str(value).unwrap()))
+                .collect();
+            prop_assert_eq!(found, serde_json::from_str::<serde_json::Map<_, _>>(&text).unwrap());
+        }
+
+        #[test]
+        fn invalid_lists_and_objects_end(text in nearly()) {
+            items(&text).count();
+            fields(&text).count();
+        }
+    }
+}
