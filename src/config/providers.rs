@@ -6,11 +6,16 @@ use super::read::{Field, Section};
 use super::secret;
 use super::sections::set;
 use crate::types::Secret;
-use crate::upstream::{Kind, Provider, Server, Timeouts};
+use crate::upstream::{Kind, Provider, Server, Timeouts, VENDORS, Vendor, vendor_at, vendor_named};
 
-const KINDS: &[(&str, Kind)] = &[("openai", Kind::OpenAi), ("simulated", Kind::Simulated)];
-const LATER: &[&str] = &["anthropic", "gemini", "azure", "bedrock"];
-const OPENAI: &str = "https://api.openai.com/v1";
+const KINDS: &[(&str, Kind)] = &[
+    ("openai", Kind::OpenAi),
+    ("anthropic", Kind::Anthropic),
+    ("gemini", Kind::Gemini),
+    ("azure", Kind::Azure),
+    ("simulated", Kind::Simulated),
+];
+const LATER: &[&str] = &["bedrock"];
 
 /// The provider of a configuration that names none.
 pub(super) fn simulated() -> Provider {
@@ -19,7 +24,10 @@ pub(super) fn simulated() -> Provider {
         kind: Kind::Simulated,
         server: Server::Generic,
         base_url: String::new(),
+        api_version: None,
         api_keys: Vec::new(),
+        entra_tokens: false,
+        responses: true,
         local: false,
         gpu_hour: None,
         requests_per_second: None,
@@ -70,6 +78,7 @@ fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
         }
         call_where(&mut provider, &section, base_url.as_ref());
         call_as(&mut provider, &section, &keys);
+        speak_as(&mut provider, &section);
     }
     section.done();
     Some(provider)
@@ -107,13 +116,55 @@ fn timeouts(section: Section<'_>) -> Timeouts {
     timeouts
 }
 
+/// What only some kinds have: Azure's version and tokens, and whether OpenAI's Responses are spoken.
+fn speak_as(provider: &mut Provider, section: &Section<'_>) {
+    let azure = [section.get("api_version"), section.get("entra")];
+    if provider.kind != Kind::Azure {
+        for field in azure.iter().flatten() {
+            field.problem("only kind = \"azure\" has this", "take it out");
+        }
+    }
+    let [version, entra] = azure;
+    provider.api_version = version.and_then(|field| field.text("\"2024-10-21\"")).map(Into::into);
+    set(&mut provider.entra_tokens, entra.and_then(|field| field.bool()));
+    let responses = section.get("responses");
+    if let Some(field) = responses.as_ref().filter(|_| !matches!(provider.kind, Kind::OpenAi | Kind::Azure)) {
+        field.problem("only kinds openai and azure have this", "take it out");
+    }
+    provider.responses = vendor_at(&provider.base_url).is_none_or(|vendor| vendor.responses);
+    set(&mut provider.responses, responses.and_then(|field| field.bool()));
+}
+
+/// The vendor that the section names, or whose kind it is.
+fn vendor(provider: &Provider, section: &Section<'_>) -> Option<&'static Vendor> {
+    let Some(field) = section.get("vendor") else {
+        let name = match provider.kind {
+            Kind::OpenAi => "openai",
+            Kind::Anthropic => "anthropic",
+            Kind::Gemini => "gemini",
+            Kind::Azure | Kind::Simulated => return None,
+        };
+        return vendor_named(name);
+    };
+    if provider.kind != Kind::OpenAi {
+        field.problem("only kind = \"openai\" has vendors", "take it out");
+        return None;
+    }
+    let names: Vec<_> = VENDORS.iter().map(|vendor| (vendor.name, vendor)).collect();
+    field.choice(&names)
+}
+
 fn call_where(provider: &mut Provider, section: &Section<'_>, base_url: Option<&Field<'_>>) {
+    let vendor = vendor(provider, section);
     let Some(field) = base_url else {
         if provider.local || provider.server != Server::Generic {
             section.problem("`base_url` is missing", "write base_url = \"http://127.0.0.1:8081/v1\"");
             return;
         }
-        OPENAI.clone_into(&mut provider.base_url);
+        match vendor {
+            Some(vendor) => vendor.base_url.clone_into(&mut provider.base_url),
+            None => section.problem("`base_url` is missing", "write base_url = \"https://NAME.openai.azure.com\""),
+        }
         return;
     };
     let Some(url) = field.text("\"https://api.openai.com/v1\"") else { return };
@@ -152,8 +203,11 @@ fn call_as(provider: &mut Provider, section: &Section<'_>, [one, many]: &[Option
         (Some(one), None) => secret::resolve(one).into_iter().collect(),
         (None, Some(many)) => rotated(many),
         (None, None) => {
-            if provider.base_url == OPENAI {
-                section.problem("OpenAI needs a key", "write api_key = \"env:OPENAI_API_KEY\"");
+            if let Some(vendor) = vendor_at(&provider.base_url) {
+                let (name, variable) = (vendor.name, vendor.name.to_uppercase());
+                let name = if name == "openai" { "OpenAI" } else { name };
+                let fix = format!("write api_key = \"env:{variable}_API_KEY\"");
+                section.problem(&format!("{name} needs a key"), &fix);
             }
             Vec::new()
         }

@@ -7,7 +7,7 @@ use super::Live;
 use crate::chat::Usage;
 use crate::routing::Target;
 use crate::types::Nanos;
-use crate::upstream::Provider;
+use crate::upstream::{Kind, Provider, vendor_at};
 use crate::usage::{Price, PriceBook};
 
 /// The price of one target's calls.
@@ -93,6 +93,8 @@ impl Pricing {
 
 /// The vendor whose prices hold at `provider`, told by its address: a name alone proves nothing.
 pub fn vendor(provider: &Provider) -> &'static str {
-    let host = provider.base_url.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next());
-    if host == Some("api.openai.com") { "openai" } else { "" }
+    match provider.kind {
+        Kind::Azure => "azure",
+        _ => vendor_at(&provider.base_url).map_or("", |vendor| vendor.name),
+    }
 }

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::address::{Operation, address, names_model};
 use super::answer::{Answer, Body, reason};
 use super::connections::{Answered, Broken, Connections, Sent};
 use super::failure::{read_refusal, read_retry_after};
@@ -21,13 +22,28 @@ use crate::types::Secret;
 /// The most bytes of an error's answer that are read.
 const MAX_REFUSAL: usize = 64 << 10;
 
-/// The paths that are called, below a provider's base URL.
-const PATHS: [&str; 2] = ["/chat/completions", "/embeddings"];
+/// What every provider but those whose addresses name the model is asked at addresses known beforehand.
+const OPERATIONS: [Operation; 5] = [
+    Operation::Chat,
+    Operation::Responses,
+    Operation::Embeddings,
+    Operation::Messages,
+    Operation::CountTokens,
+];
+
+/// The version of Anthropic's API where neither the caller nor the translation names one.
+const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// One call.
-pub struct Call {
-    /// One of the paths below the base URL, such as `/chat/completions`.
-    pub path: &'static str,
+pub struct Call<'a> {
+    /// What is asked.
+    pub operation: Operation,
+    /// Of which model.
+    pub model: &'a str,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+    /// Headers of the dialect, beside those that every call has.
+    pub headers: HeaderMap,
     /// The body, in the provider's dialect.
     pub body: Bytes,
     /// The caller's own limit, if it gave one.
@@ -49,7 +65,7 @@ pub struct Endpoint {
     provider: Provider,
     /// Those of each worker.
     connections: Vec<Connections>,
-    urls: HashMap<&'static str, (Uri, HeaderValue)>,
+    urls: HashMap<Operation, (Uri, HeaderValue)>,
     keys: Vec<Key>,
     secrets: Arc<[Secret]>,
     turn: AtomicUsize,
@@ -81,16 +97,16 @@ impl Endpoint {
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let connections = (0..workers).map(|_| Connections::new(&provider)).collect();
         let mut urls = HashMap::new();
-        for path in PATHS.iter().filter(|_| provider.kind != Kind::Simulated) {
-            let text = format!("{}{path}", provider.base_url);
-            let bad = |reason: &str| BadEndpoint::Url(provider.base_url.clone(), reason.to_owned());
-            let url: Uri = text.parse().map_err(|error: http::uri::InvalidUri| bad(&error.to_string()))?;
-            let host = host_of(&url).ok_or_else(|| bad("it must begin with http:// or https:// and a host"))?;
-            urls.insert(*path, (url, host));
+        for operation in OPERATIONS.into_iter().filter(|_| provider.kind != Kind::Simulated) {
+            let bad = |reason: String| BadEndpoint::Url(provider.base_url.clone(), reason);
+            let known = addressed(&address(&provider, operation, "model", false)).map_err(bad)?;
+            if !names_model(&provider) {
+                urls.insert(operation, known);
+            }
         }
         let secrets = provider.api_keys.iter().map(|key| Some(key.expose()));
         let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
-        let keys = secrets.into_iter().map(Key::new).collect::<Result<_, _>>()?;
+        let keys = secrets.into_iter().map(|secret| Key::new(&provider, secret)).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
         let secrets = provider.api_keys.clone().into();
         Ok(Self { provider, connections, urls, keys, secrets, turn: AtomicUsize::new(0), places })
@@ -117,7 +133,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Where no 2xx comes in time.
-    pub async fn send(&self, call: Call) -> Result<Answer, Failure> {
+    pub async fn send(&self, call: Call<'_>) -> Result<Answer, Failure> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
         let now = Instant::now();
         let total = now + self.provider.timeouts.total;
@@ -128,17 +144,30 @@ impl Endpoint {
         let limits = Limits { first: now + self.provider.timeouts.first_token, deadline, phase };
         match self.provider.kind {
             Kind::Simulated => self.simulate(&call, limits, place).await,
-            Kind::OpenAi => self.send_http(call, limits, place).await,
+            _ => self.send_http(call, limits, place).await,
         }
     }
 
-    async fn send_http(&self, call: Call, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
+    async fn send_http(&self, call: Call<'_>, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
         let (n, key) = self.next_key();
         let connections = &self.connections[WORKER.get() % self.connections.len()];
-        let Some((url, host)) = self.urls.get(call.path) else {
-            return Err(Failure::Protocol(format!("{} is not called here", call.path)));
+        let made;
+        let (url, host) = match self.urls.get(&call.operation) {
+            Some(known) => known,
+            None => {
+                let text = address(&self.provider, call.operation, call.model, call.stream);
+                made = addressed(&text).map_err(|reason| Failure::Protocol(format!("its address is none: {reason}")))?;
+                &made
+            }
         };
-        let sent = Sent { url, host, headers: &key.headers, body: &call.body };
+        let joined;
+        let headers = if call.headers.is_empty() {
+            &key.headers
+        } else {
+            joined = key.with(&call.headers);
+            &joined
+        };
+        let sent = Sent { url, host, headers, body: &call.body };
         let (limit, phase) = limits.first();
         let answer = timeout_at(limit, connections.send(sent)).await.map_err(|_| Failure::TimedOut(phase))?;
         let Answered { status, headers, body } = answer.map_err(|error| transport_failure(&error))?;
@@ -151,8 +180,8 @@ impl Endpoint {
         Err(self.refusal(status, &headers, &mut answer, n).await)
     }
 
-    async fn simulate(&self, call: &Call, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
-        let made = simulated::answer(call.path, &call.body, self.provider.profile.as_deref());
+    async fn simulate(&self, call: &Call<'_>, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
+        let made = simulated::answer(call.operation.path(), &call.body, self.provider.profile.as_deref());
         let (limit, phase) = limits.first();
         if timeout_at(limit, sleep(made.after)).await.is_err() {
             return Err(Failure::TimedOut(phase));
@@ -226,18 +255,41 @@ impl Limits {
 }
 
 impl Key {
-    fn new(secret: Option<&str>) -> Result<Self, BadEndpoint> {
+    fn new(provider: &Provider, secret: Option<&str>) -> Result<Self, BadEndpoint> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("fulcrum/", env!("CARGO_PKG_VERSION"))));
         if let Some(secret) = secret {
-            let mut value: HeaderValue = format!("Bearer {secret}").parse().map_err(|_| BadEndpoint::Key)?;
+            let (name, value) = match provider.kind {
+                Kind::Anthropic => (HeaderName::from_static("x-api-key"), secret.to_owned()),
+                Kind::Gemini => (HeaderName::from_static("x-goog-api-key"), secret.to_owned()),
+                Kind::Azure if !provider.entra_tokens => (HeaderName::from_static("api-key"), secret.to_owned()),
+                _ => (AUTHORIZATION, format!("Bearer {secret}")),
+            };
+            let mut value: HeaderValue = value.parse().map_err(|_| BadEndpoint::Key)?;
             value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+            headers.insert(name, value);
+        }
+        if provider.kind == Kind::Anthropic {
+            headers.insert("anthropic-version", ANTHROPIC_VERSION);
         }
         Ok(Self { headers, refused: AtomicBool::new(false) })
     }
+
+    /// The headers of every call, with those of this one.
+    fn with(&self, more: &HeaderMap) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
+        headers
+    }
+}
+
+/// An address, and the `Host` of its calls.
+fn addressed(text: &str) -> Result<(Uri, HeaderValue), String> {
+    let url: Uri = text.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
+    let host = host_of(&url).ok_or("it must begin with http:// or https:// and a host")?;
+    Ok((url, host))
 }
 
 /// The `Host` of calls of `url`: with its port only where that is not the usual one. `None` where it is no address of HTTP.

@@ -1,5 +1,6 @@
 //! The only HTTP client: one call to one provider, and whose fault it is where it fails.
 
+mod address;
 mod answer;
 mod client;
 mod connections;
@@ -9,9 +10,12 @@ mod http1;
 pub mod provider;
 pub mod simulated;
 mod tls;
+mod vendor;
 
+pub use address::Operation;
 pub use answer::Answer;
 pub use client::{Client, ask, client};
 pub use endpoint::{BadEndpoint, Call, Endpoint, work_as};
 pub use failure::{Failure, Phase};
 pub use provider::{Kind, Provider, Server, Timeouts};
+pub use vendor::{VENDORS, Vendor, vendor_at, vendor_named};

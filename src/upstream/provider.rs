@@ -10,6 +10,12 @@ use crate::types::{Nanos, Secret};
 pub enum Kind {
     /// OpenAI's own, spoken by many servers.
     OpenAi,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's `generateContent`.
+    Gemini,
+    /// OpenAI's, at addresses and with keys of Azure's.
+    Azure,
     /// None: answers are made up in this process, always the same for the same request.
     Simulated,
 }
@@ -61,8 +67,14 @@ pub struct Provider {
     pub server: Server,
     /// Where it is, without a slash at the end. Empty for [`Kind::Simulated`].
     pub base_url: String,
+    /// Azure's version of its API.
+    pub api_version: Option<Arc<str>>,
     /// Its keys, used in turn. May be empty for a local server.
     pub api_keys: Vec<Secret>,
+    /// Whether the keys are tokens of Entra's, for Azure.
+    pub entra_tokens: bool,
+    /// Whether it speaks OpenAI's Responses beside Chat Completions.
+    pub responses: bool,
     /// Whether it stands inside the house, so that private traffic may go there.
     pub local: bool,
     /// Price of an hour of its machine, for local servers.

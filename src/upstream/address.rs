@@ -1,0 +1,138 @@
+//! Where a call goes below a provider's base URL, by what its server speaks.
+
+use std::fmt::Write as _;
+
+use super::{Kind, Provider};
+
+/// What is asked of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// OpenAI's Chat Completions.
+    Chat,
+    /// OpenAI's Responses.
+    Responses,
+    /// OpenAI's embeddings.
+    Embeddings,
+    /// Anthropic's Messages.
+    Messages,
+    /// Anthropic's count of tokens.
+    CountTokens,
+    /// Gemini's `generateContent`, or `streamGenerateContent`.
+    Generate,
+}
+
+impl Operation {
+    /// The path below the base URL, where it is the same for every model.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Responses => "/responses",
+            Self::Embeddings => "/embeddings",
+            Self::Messages => "/messages",
+            Self::CountTokens => "/messages/count_tokens",
+            Self::Generate => "/models",
+        }
+    }
+}
+
+/// Azure's version of its API, where the configuration names none.
+const AZURE_VERSION: &str = "2024-10-21";
+
+/// The address of a call.
+pub(super) fn address(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
+    let base = &provider.base_url;
+    let path = operation.path();
+    match provider.kind {
+        Kind::Anthropic if !base.ends_with("/v1") => format!("{base}/v1{path}"),
+        Kind::Gemini => {
+            let version = if ["/v1", "/v1beta", "/v1alpha"].iter().any(|end| base.ends_with(end)) { "" } else { "/v1beta" };
+            let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+            format!("{base}{version}/models/{}:{method}", escaped(model))
+        }
+        Kind::Azure if !base.ends_with("/openai/v1") => {
+            let version = provider.api_version.as_deref().unwrap_or(AZURE_VERSION);
+            match operation {
+                Operation::Responses => format!("{base}/openai/responses?api-version={version}"),
+                _ => format!("{base}/openai/deployments/{}{path}?api-version={version}", escaped(model)),
+            }
+        }
+        _ => format!("{base}{path}"),
+    }
+}
+
+/// Whether the address of a call depends on its model.
+pub(super) fn names_model(provider: &Provider) -> bool {
+    matches!(provider.kind, Kind::Gemini | Kind::Azure)
+}
+
+/// A model's name as one segment of a path: it can name no other place.
+fn escaped(model: &str) -> String {
+    let mut out = String::with_capacity(model.len());
+    for byte in model.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~@".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _written = write!(out, "%{byte:02X}");
+        }
+    }
+    if out.bytes().all(|byte| byte == b'.') { out.replace('.', "%2E") } else { out }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::provider::{Server, Timeouts};
+
+    fn at(kind: Kind, base_url: &str) -> Provider {
+        Provider {
+            name: "p".into(),
+            kind,
+            server: Server::Generic,
+            base_url: base_url.to_owned(),
+            api_version: None,
+            api_keys: Vec::new(),
+            entra_tokens: false,
+            responses: true,
+            local: false,
+            gpu_hour: None,
+            requests_per_second: None,
+            timeouts: Timeouts::default(),
+            max_in_flight: 1,
+            profile: None,
+        }
+    }
+
+    #[test]
+    fn every_kind_has_its_own_addresses() {
+        let cases = [
+            (Kind::OpenAi, "http://h/v1", Operation::Chat, false, "http://h/v1/chat/completions"),
+            (Kind::OpenAi, "http://h/v1", Operation::Responses, true, "http://h/v1/responses"),
+            (Kind::Anthropic, "http://h", Operation::Messages, true, "http://h/v1/messages"),
+            (Kind::Anthropic, "http://h/v1", Operation::CountTokens, false, "http://h/v1/messages/count_tokens"),
+            (Kind::Gemini, "http://h", Operation::Generate, false, "http://h/v1beta/models/m:generateContent"),
+            (Kind::Gemini, "http://h/v1", Operation::Generate, true, "http://h/v1/models/m:streamGenerateContent?alt=sse"),
+            (
+                Kind::Azure,
+                "http://h",
+                Operation::Chat,
+                false,
+                "http://h/openai/deployments/m/chat/completions?api-version=2024-10-21",
+            ),
+            (Kind::Azure, "http://h/openai/v1", Operation::Embeddings, false, "http://h/openai/v1/embeddings"),
+        ];
+        for (kind, base, operation, stream, expected) in cases {
+            assert_eq!(address(&at(kind, base), operation, "m", stream), expected);
+        }
+    }
+
+    #[test]
+    fn a_models_name_leads_nowhere_else() {
+        let provider = at(Kind::Gemini, "http://h/v1");
+        for (model, segment) in [("../../files", "..%2F..%2Ffiles"), ("..", "%2E%2E"), ("a?b#c", "a%3Fb%23c")] {
+            let address = address(&provider, Operation::Generate, model, false);
+            assert_eq!(address, format!("http://h/v1/models/{segment}:generateContent"));
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The vendors whose addresses we know: where they are, and what their servers lack. A vendor is a row here, not code.
+
+/// One vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vendor {
+    /// Its name, in the price book too.
+    pub name: &'static str,
+    /// The host of its addresses.
+    pub host: &'static str,
+    /// Its base URL.
+    pub base_url: &'static str,
+    /// Whether it speaks OpenAI's Responses beside Chat Completions.
+    pub responses: bool,
+}
+
+const fn row(name: &'static str, host: &'static str, base_url: &'static str, responses: bool) -> Vendor {
+    Vendor { name, host, base_url, responses }
+}
+
+/// All of them.
+pub const VENDORS: &[Vendor] = &[
+    row("openai", "api.openai.com", "https://api.openai.com/v1", true),
+    row("anthropic", "api.anthropic.com", "https://api.anthropic.com/v1", false),
+    row(
+        "gemini",
+        "generativelanguage.googleapis.com",
+        "https://generativelanguage.googleapis.com/v1beta",
+        false,
+    ),
+    row("mistral", "api.mistral.ai", "https://api.mistral.ai/v1", false),
+    row("groq", "api.groq.com", "https://api.groq.com/openai/v1", true),
+    row("xai", "api.x.ai", "https://api.x.ai/v1", true),
+    row("deepseek", "api.deepseek.com", "https://api.deepseek.com/v1", false),
+    row("together", "api.together.xyz", "https://api.together.xyz/v1", false),
+    row("fireworks", "api.fireworks.ai", "https://api.fireworks.ai/inference/v1", true),
+    row("openrouter", "openrouter.ai", "https://openrouter.ai/api/v1", false),
+    row("cohere", "api.cohere.ai", "https://api.cohere.ai/compatibility/v1", false),
+    row("perplexity", "api.perplexity.ai", "https://api.perplexity.ai", false),
+    row("cerebras", "api.cerebras.ai", "https://api.cerebras.ai/v1", false),
+    row("deepinfra", "api.deepinfra.com", "https://api.deepinfra.com/v1/openai", false),
+];
+
+/// The vendor that `base_url` belongs to, told by its host: a name alone proves nothing.
+#[must_use]
+pub fn vendor_at(base_url: &str) -> Option<&'static Vendor> {
+    let host = base_url.split("://").nth(1)?.split(['/', ':']).next()?;
+    VENDORS.iter().find(|vendor| vendor.host == host)
+}
+
+/// The vendor of this name.
+#[must_use]
+pub fn vendor_named(name: &str) -> Option<&'static Vendor> {
+    VENDORS.iter().find(|vendor| vendor.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_vendor_is_found_by_its_own_address() {
+        for vendor in VENDORS {
+            assert_eq!(vendor_at(vendor.base_url), Some(vendor));
+            assert_eq!(vendor_named(vendor.name), Some(vendor));
+        }
+        assert_eq!(vendor_at("https://api.openai.com.evil.example/v1"), None);
+        assert_eq!(vendor_at("http://127.0.0.1:1/api.openai.com"), None);
+    }
+}
