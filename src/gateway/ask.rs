@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use crate::cache::Directive;
 use crate::keys::VirtualKey;
 use crate::types::{RequestId, Timestamp};
+use crate::wire::Speaks;
+use crate::wire::dialect::Addressed;
 
 /// Which of the data plane's routes is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,19 @@ pub enum Api {
     Chat,
     /// `POST /v1/embeddings`.
     Embeddings,
+    /// `POST /v1/responses`.
+    Responses,
+    /// `POST /v1/messages`.
+    Messages,
+    /// `POST /v1/messages/count_tokens`.
+    CountTokens,
+    /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
+    Generate,
 }
+
+/// All of them, in the order of [`Api`].
+const APIS: [Api; 6] =
+    [Api::Chat, Api::Embeddings, Api::Responses, Api::Messages, Api::CountTokens, Api::Generate];
 
 impl Api {
     /// The route, as the ledger and the metrics name it.
@@ -27,37 +41,43 @@ impl Api {
         match self {
             Self::Chat => "/v1/chat/completions",
             Self::Embeddings => "/v1/embeddings",
+            Self::Responses => "/v1/responses",
+            Self::Messages => "/v1/messages",
+            Self::CountTokens => "/v1/messages/count_tokens",
+            Self::Generate => "/v1beta/models",
         }
     }
 
     /// The route that is called at `path`.
     #[must_use]
     pub fn at(path: &str) -> Option<Self> {
-        [Self::Chat, Self::Embeddings].into_iter().find(|api| api.name() == path)
+        APIS.into_iter().find(|api| api.name() == path && *api != Self::Generate)
     }
 
     /// The route's name as rows share it.
     #[must_use]
     pub fn shared_name(self) -> Arc<str> {
-        static NAMES: LazyLock<[Arc<str>; 2]> =
-            LazyLock::new(|| [Api::Chat, Api::Embeddings].map(|api| api.name().into()));
+        static NAMES: LazyLock<[Arc<str>; 6]> = LazyLock::new(|| APIS.map(|api| api.name().into()));
         NAMES[self as usize].clone()
     }
 
-    /// The same route below a provider's base URL.
+    /// What its callers speak: errors too.
     #[must_use]
-    pub fn path(self) -> &'static str {
+    pub fn speaks(self) -> Speaks {
         match self {
-            Self::Chat => "/chat/completions",
-            Self::Embeddings => "/embeddings",
+            Self::Chat | Self::Embeddings => Speaks::OpenAiChat,
+            Self::Responses => Speaks::OpenAiResponses,
+            Self::Messages | Self::CountTokens => Speaks::Anthropic,
+            Self::Generate => Speaks::Gemini,
         }
     }
 
     /// The route that `name` means: with or without `/v1/`, with dots or slashes.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let bare = name.trim_start_matches('/').trim_start_matches("v1/").replace('.', "/");
-        [Self::Chat, Self::Embeddings].into_iter().find(|api| api.path()[1..] == bare)
+        let name = name.trim_start_matches('/').replace('.', "/");
+        let bare = name.trim_start_matches("v1beta/").trim_start_matches("v1/");
+        APIS.into_iter().find(|api| api.name().trim_start_matches("/v1beta/").trim_start_matches("/v1/") == bare)
     }
 }
 
@@ -73,6 +93,8 @@ pub struct Ask {
     pub key: Arc<VirtualKey>,
     /// What is called.
     pub api: Api,
+    /// What the address says of it.
+    pub addressed: Addressed,
     /// The body.
     pub body: Bytes,
     /// The headers, for rules that read them.

@@ -6,16 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::feed::message_of;
 use super::meter::{Ended, Meter};
-use super::plan::Work;
-use super::{Api, Live, Parts};
-use crate::chat::{Code, Error, Usage};
+use super::plan::{Outgoing, Work};
+use super::{Api, Ask, Live, Parts};
+use crate::chat::{Code, Emulated, Error, Stop, Usage};
 use crate::routing::{Fault, Plan, Target, backoff};
 use crate::types::now;
-use crate::upstream::{Answer, Call, Endpoint, Failure, Phase};
+use crate::upstream::{Answer, Call, Endpoint, Failure, Operation, Phase};
 use crate::usage::Status;
+use crate::wire::dialect::{BadAnswer, Listened};
 use crate::wire::sse::{Decoder, Event};
-use crate::wire::{openai_chat, openai_embeddings};
+use crate::wire::{Speaks, anthropic, openai_embeddings};
 
 /// The longest whole answer.
 const MAX_WHOLE: usize = 64 << 20;
@@ -32,6 +34,8 @@ pub struct Served {
     pub target: Arc<Target>,
     /// How.
     pub answer: Answered,
+    /// What had to be emulated for it.
+    pub emulated: Emulated,
 }
 
 /// An answer, as far as it is known when nothing can be retried any more.
@@ -47,6 +51,8 @@ pub enum Answered {
     },
     /// A stream whose first event is there.
     Stream {
+        /// The dialect it comes in.
+        speaks: Speaks,
         /// The rest of it.
         answer: Box<Answer>,
         /// What was read so far, with the first event taken out.
@@ -62,12 +68,22 @@ pub struct Attempts<'a> {
     pub parts: &'a Parts,
     /// The configuration.
     pub live: &'a Live,
+    /// Who asks.
+    pub ask: &'a Ask,
     /// What is asked.
     pub work: &'a Work,
     /// Whom to ask, in order.
     pub plan: &'a Plan,
     /// The caller's own limit.
     pub deadline: Option<Instant>,
+}
+
+/// One target of the plan.
+#[derive(Clone, Copy)]
+struct There<'a> {
+    target: &'a Arc<Target>,
+    endpoint: &'a Endpoint,
+    is_last: bool,
 }
 
 /// What to do after a failure.
@@ -89,13 +105,23 @@ impl Attempts<'_> {
             if self.plan.local_only && !endpoint.provider().local {
                 continue;
             }
+            // What cannot be said to one target may be said to the next.
+            let outgoing = match self.work.for_target(self.ask, endpoint, target) {
+                Ok(outgoing) => outgoing,
+                Err(error) => {
+                    last = Some(error);
+                    continue;
+                }
+            };
             if !self.parts.health.enter(target, now()) {
                 continue;
             }
             self.parts.health.called(&target.provider, now());
             let is_last = place + 1 == self.plan.targets.len();
-            match self.ask(target, endpoint, is_last, meter).await? {
-                Ok(answer) => return Ok(Served { target: target.clone(), answer }),
+            let emulated = outgoing.emulated.clone();
+            let there = There { target, endpoint, is_last };
+            match self.ask(&there, outgoing, meter).await? {
+                Ok(answer) => return Ok(Served { target: target.clone(), answer, emulated }),
                 Err(failure) => {
                     let give_up = !failure.is_retryable() && !matches!(failure, Failure::Auth { .. });
                     last = Some(failure.into_error(&target.name));
@@ -116,20 +142,25 @@ impl Attempts<'_> {
     /// Asks one target, again where that is worth it.
     async fn ask(
         &self,
-        target: &Arc<Target>,
-        endpoint: &Endpoint,
-        is_last: bool,
+        there: &There<'_>,
+        mut outgoing: Outgoing,
         meter: &mut Meter,
     ) -> Result<Result<Answered, Failure>, Error> {
+        let There { target, endpoint, is_last } = *there;
         let mut retries = 0;
         loop {
-            let failure = match self.once(target, endpoint, meter).await? {
+            let failure = match self.once(there, &outgoing, meter).await? {
                 Ok(answer) => {
                     self.parts.health.succeeded(target, now());
                     return Ok(Ok(answer));
                 }
                 Err(failure) => failure,
             };
+            if outgoing.operation == Operation::Responses && matches!(failure.status(), Some(404 | 405 | 501)) {
+                endpoint.lacks_responses();
+                outgoing = self.work.for_target(self.ask, endpoint, target)?;
+                continue;
+            }
             match self.next(target, &failure, is_last, retries) {
                 Next::Again(wait) if self.fits(wait) => {
                     retries += 1;
@@ -177,17 +208,25 @@ impl Attempts<'_> {
     /// One attempt: its intent, the call, and its row where it failed.
     async fn once(
         &self,
-        target: &Target,
-        endpoint: &Endpoint,
+        there: &There<'_>,
+        outgoing: &Outgoing,
         meter: &mut Meter,
     ) -> Result<Result<Answered, Failure>, Error> {
+        let There { target, endpoint, .. } = *there;
         let pricing = self.live.pricing(endpoint.provider(), target);
         meter.attempt_begins(target, pricing, self.work.reserve())?;
-        let call = Call { path: self.work.api.path(), body: self.work.body_for(target), deadline: self.deadline };
+        let call = Call {
+            operation: outgoing.operation,
+            model: &target.model,
+            stream: self.work.asked.stream,
+            headers: outgoing.headers.clone(),
+            body: outgoing.body.clone(),
+            deadline: self.deadline,
+        };
         let answered = async {
             let answer = endpoint.send(call).await?;
             meter.first_byte();
-            self.read(answer).await
+            self.read(answer, outgoing.speaks).await
         };
         let closing = self.parts.closing.cancelled();
         let outcome = tokio::select! {
@@ -213,25 +252,51 @@ impl Attempts<'_> {
     }
 
     /// Reads an answer as far as it must be known before nothing can be retried any more.
-    async fn read(&self, mut answer: Answer) -> Result<Answered, Failure> {
+    async fn read(&self, mut answer: Answer, speaks: Speaks) -> Result<Answered, Failure> {
         if answer.is_stream() {
-            return self.read_first(answer).await;
+            return self.read_first(answer, speaks).await;
         }
         let body = answer.whole(MAX_WHOLE).await?;
-        let estimate = |output| Usage { input: self.work.input_tokens(), output, estimated: true, ..Usage::default() };
-        let bad = |bad: openai_chat::BadAnswer| Failure::Protocol(bad.to_string());
-        if self.work.api == Api::Embeddings {
-            let usage = openai_embeddings::listen(&body).map_err(bad)?.unwrap_or_else(|| estimate(0));
-            return Ok(Answered::Whole { body, usage, ended_well: true });
-        }
-        let heard = openai_chat::listen(&body).map_err(bad)?;
-        let output = u64::try_from(heard.choice_bytes / 4).unwrap_or(u64::MAX);
-        let usage = heard.usage.unwrap_or_else(|| estimate(output));
-        Ok(Answered::Whole { body, usage, ended_well: heard.ended_well })
+        let (body, heard) = self.hear(body, speaks).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
+        let estimate = || Usage {
+            input: self.work.input_tokens(),
+            output: u64::try_from(heard.choice_bytes / 4).unwrap_or(u64::MAX),
+            estimated: true,
+            ..Usage::default()
+        };
+        Ok(Answered::Whole { body, usage: heard.usage.unwrap_or_else(estimate), ended_well: heard.ended_well })
     }
 
-    async fn read_first(&self, mut answer: Answer) -> Result<Answered, Failure> {
-        if !self.work.stream {
+    /// A whole answer in the caller's dialect, and what it told.
+    fn hear(&self, body: Bytes, speaks: Speaks) -> Result<(Bytes, Listened), BadAnswer> {
+        match self.work.api {
+            Api::Embeddings => {
+                let usage = openai_embeddings::listen(&body)?;
+                return Ok((body, Listened { usage, choice_bytes: 0, ended_well: true }));
+            }
+            Api::CountTokens => {
+                let counted = anthropic::read_count(&body).is_some();
+                let none = Listened { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
+                return if counted { Ok((body, none)) } else { Err(BadAnswer("it counts no tokens".to_owned())) };
+            }
+            _ => {}
+        }
+        let own = self.work.api.speaks();
+        if own == speaks {
+            let heard = own.dialect().listen(&body)?;
+            return Ok((body, heard));
+        }
+        let response = speaks.dialect().read_response(&body)?;
+        let good = |stop: &Option<Stop>| {
+            matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools))
+        };
+        let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
+        let heard = Listened { usage: response.usage, choice_bytes: body.len(), ended_well };
+        Ok((own.dialect().write_response(&response, &self.work.told(self.ask)), heard))
+    }
+
+    async fn read_first(&self, mut answer: Answer, speaks: Speaks) -> Result<Answered, Failure> {
+        if !self.work.asked.stream {
             return Err(Failure::Protocol("it is a stream, which was not asked for".to_owned()));
         }
         let mut decoder = Decoder::default();
@@ -240,7 +305,7 @@ impl Attempts<'_> {
                 Ok(Some(event)) if event.data().is_some() => {
                     return match early_error(&event, &answer) {
                         Some(failure) => Err(failure),
-                        None => Ok(Answered::Stream { answer: Box::new(answer), decoder, first: event }),
+                        None => Ok(Answered::Stream { speaks, answer: Box::new(answer), decoder, first: event }),
                     };
                 }
                 Ok(Some(_comment)) => {}
@@ -259,9 +324,10 @@ fn early_error(event: &Event, answer: &Answer) -> Option<Failure> {
     let data = event.data()?;
     memchr::memmem::find(&data, b"\"error\"")?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
-    let error = fields.get("error").filter(|error| !error.is_null())?;
-    let message = error.get("message").and_then(|message| message.as_str()).unwrap_or("it sent an error");
-    Some(Failure::Server { status: 200, message: answer.scrubbed(message) })
+    let told = fields.get("error").is_some_and(|error| !error.is_null());
+    let named = fields.get("type").is_some_and(|kind| kind == "error");
+    let message = answer.scrubbed(&message_of(&data));
+    (told || named).then_some(Failure::Server { status: 200, message })
 }
 
 fn fault_of(failure: &Failure) -> Option<Fault> {

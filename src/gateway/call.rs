@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -14,10 +15,11 @@ use super::prompt::{apply, named};
 use super::stream::{Begun, Relay};
 use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, shared};
 use crate::chat::{Code, Error};
-use crate::routing::{Plan, StoreBodies};
+use crate::routing::{Plan, StoreBodies, Target};
 use crate::types::now;
 use crate::usage::Status;
-use crate::wire::openai_chat::{self, ChatRequest};
+use crate::upstream::Kind;
+use crate::wire::anthropic;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 
 /// How many pieces a call in a task of its own may be ahead of its caller.
@@ -38,7 +40,7 @@ impl Gateway {
     pub async fn call(&self, mut ask: Ask) -> Reply {
         let parts = self.parts().clone();
         let live = self.live();
-        let mut head = Head::new(ask.id, 200);
+        let mut head = Head::new(ask.id, 200, ask.api.speaks());
         let mut meter = Box::new(Meter::begin(parts.clone(), &ask));
         match prepare(&parts, &live, &mut ask, &mut head, &mut meter) {
             Ok((work, plan)) => {
@@ -98,7 +100,7 @@ fn prepare(
     head.route.clone_from(&plan.route);
     let store = plan.store_bodies.unwrap_or(live.store_bodies);
     if store != StoreBodies::None {
-        meter.keep_request(work.object.bytes().clone(), store == StoreBodies::Full);
+        meter.keep_request(work.object().bytes().clone(), store == StoreBodies::Full);
     }
     if let Some(row) = meter.row() {
         row.route.clone_from(&plan.route);
@@ -113,18 +115,22 @@ pub(super) fn read(parts: &Parts, ask: &Ask) -> Result<(String, Work), Error> {
         let request = EmbeddingsRequest::read(ask.body.clone())?;
         return Ok((request.model.clone(), Work::embeddings(request)));
     }
-    let request = ChatRequest::read(ask.body.clone())?;
+    let dialect = ask.api.speaks().dialect();
+    let request = match ask.api {
+        Api::CountTokens => anthropic::read_count_request(ask.body.clone())?,
+        _ => dialect.read(ask.body.clone(), &ask.addressed)?,
+    };
     let asked = request.model.clone();
-    let Some(named) = named(&request)? else { return Ok((asked, Work::chat(request, None))) };
-    let (request, applied) = apply(&parts.prompts, &named, &request, now())?;
+    let Some(named) = named(&request)? else { return Ok((asked, Work::of(ask.api, request, None))) };
+    let (request, applied) = apply(&parts.prompts, &named, &request, ask)?;
     let asked = if asked.is_empty() { format!("prompt/{}", applied.version.name) } else { asked };
-    Ok((asked, Work::chat(request, Some(applied))))
+    Ok((asked, Work::of(ask.api, request, Some(applied))))
 }
 
 fn note_request(meter: &mut Meter, asked: &str, work: &Work, ask: &Ask) {
     let Some(row) = meter.row() else { return };
     row.requested_model = asked.chars().take(256).collect::<String>().into();
-    row.stream = work.stream;
+    row.stream = work.asked.stream;
     row.user.clone_from(&ask.user);
     if let Some(applied) = &work.prompt {
         row.prompt = Some(applied.version.name.shared());
@@ -134,14 +140,20 @@ fn note_request(meter: &mut Meter, asked: &str, work: &Work, ask: &Ask) {
 
 /// The body's own `user`.
 pub(super) fn body_user(work: &Work) -> Option<Arc<str>> {
-    let user: String = serde_json::from_str(work.object.get("user")?).ok()?;
+    let user: String = match work.object().get("user") {
+        Some(user) => serde_json::from_str(user).ok()?,
+        None => {
+            let metadata: Map<String, Value> = serde_json::from_str(work.object().get("metadata")?).ok()?;
+            metadata.get("user_id")?.as_str()?.to_owned()
+        }
+    };
     Some(user.chars().take(256).collect::<String>().into())
 }
 
 /// A key may call a name it lists, or a prompt whose model it lists.
 pub(super) fn check_key(ask: &Ask, asked: &str, work: &Work) -> Result<(), Error> {
     let bare = asked.split('@').next().unwrap_or_default();
-    if ask.key.may_call(asked) || ask.key.may_call(bare) || (work.prompt.is_some() && ask.key.may_call(&work.model)) {
+    if ask.key.may_call(asked) || ask.key.may_call(bare) || (work.prompt.is_some() && ask.key.may_call(&work.asked.model)) {
         return Ok(());
     }
     let name: String = asked.chars().take(200).collect();
@@ -151,6 +163,9 @@ pub(super) fn check_key(ask: &Ask, asked: &str, work: &Work) -> Result<(), Error
 impl Planned {
     /// Makes the call of its own, shared with nobody.
     pub(super) async fn direct(mut self: Box<Self>, mut meter: Box<Meter>) -> Reply {
+        if self.counts_here() {
+            return self.count(meter).await;
+        }
         let attempts = self.attempts();
         let served = attempts.run(&mut meter).await;
         self.head.attempts = meter.attempts();
@@ -160,6 +175,22 @@ impl Planned {
         }
     }
 
+    /// Whether tokens are to be counted for a target whose provider cannot.
+    fn counts_here(&self) -> bool {
+        let kind = |target: &Arc<Target>| Some(self.live.endpoints.get(&target.provider)?.provider().kind);
+        self.work.api == Api::CountTokens && self.plan.targets.first().and_then(kind) != Some(Kind::Anthropic)
+    }
+
+    /// Counts the request's tokens by estimate, and says so.
+    async fn count(mut self: Box<Self>, mut meter: Box<Meter>) -> Reply {
+        self.head.emulated.note("count_tokens");
+        if let Err(error) = meter.finish(Status::Ok, 200, None).await {
+            return error_reply(self.head, &error);
+        }
+        let body = anthropic::count_answer(self.work.input_tokens());
+        Reply { head: self.head, body: Body::Whole(body) }
+    }
+
     /// When the caller's own limit passes.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.ask.timeout.map(|limit| self.ask.started + limit)
@@ -167,22 +198,26 @@ impl Planned {
 
     pub(super) fn attempts(&self) -> Attempts<'_> {
         let deadline = self.deadline();
-        Attempts { parts: &self.parts, live: &self.live, work: &self.work, plan: &self.plan, deadline }
+        let Self { parts, live, ask, work, plan, .. } = self;
+        Attempts { parts, live, ask, work, plan, deadline }
     }
 
     async fn reply(mut self: Box<Self>, served: Served, mut meter: Box<Meter>) -> Reply {
         self.head.model = Some(served.target.id.clone());
+        self.head.emulated = served.emulated;
         let (body, usage) = match served.answer {
             Answered::Whole { body, usage, .. } => (body, usage),
-            Answered::Stream { answer, decoder, first } => {
+            Answered::Stream { speaks, answer, decoder, first } => {
                 let begun = Begun {
                     target: served.target,
                     answer,
                     decoder,
                     first,
-                    keep_usage: self.work.include_usage,
+                    from: speaks,
+                    into: self.head.speaks,
+                    keep_usage: self.work.asked.include_usage,
                     keep_events: meter.keeps_answer(),
-                    input_tokens: self.work.input_tokens(),
+                    told: self.work.told(&self.ask),
                 };
                 let relay = Relay::new(self.parts.clone(), begun, meter);
                 return Reply { head: self.head, body: Body::Stream(Box::pin(relay.into_stream())) };
@@ -199,10 +234,10 @@ impl Planned {
 
     /// A whole answer in the form that the caller asked for.
     pub(super) fn whole(self: Box<Self>, body: Bytes) -> Reply {
-        if !self.work.stream {
+        if !self.work.asked.stream {
             return Reply { head: self.head, body: Body::Whole(body) };
         }
-        match openai_chat::as_stream(&body, self.work.include_usage) {
+        match self.work.dialect().as_stream(&body, &self.work.told(&self.ask)) {
             Ok(events) => Reply { head: self.head, body: Body::Events(events) },
             Err(error) => error_reply(self.head, &Error::new(Code::UpstreamProtocol, error.to_string())),
         }
@@ -221,5 +256,6 @@ pub(super) fn error_reply(mut head: Head, error: &Error) -> Reply {
     head.status = error.status();
     head.retry_after = error.retry_after;
     head.retried = error.retried;
-    Reply { head, body: Body::Whole(openai_chat::error_body(error)) }
+    let body = head.speaks.dialect().error_body(error, head.id.text().as_str());
+    Reply { head, body: Body::Whole(body) }
 }

@@ -13,6 +13,7 @@ use crate::chat::Error;
 use crate::keys::VirtualKey;
 use crate::routing::{CacheMode, CachePolicy, Target, Trace};
 use crate::types::{Nanos, now};
+use crate::wire::dialect::Addressed;
 use crate::wire::json::{Edits, Object};
 
 /// What a request would get.
@@ -95,10 +96,17 @@ impl Gateway {
         if let Some(endpoint) = object.get("endpoint") {
             let name: String = serde_json::from_str(endpoint).unwrap_or_default();
             ask.api = Api::named(&name)
-                .ok_or_else(|| Error::field("endpoint", "`endpoint` must be /v1/chat/completions or /v1/embeddings"))?;
+                .ok_or_else(|| Error::field("endpoint", "`endpoint` must be one of the data plane's, such as /v1/chat/completions"))?;
         }
         let mut edits = Edits::default();
         edits.remove("endpoint");
+        if ask.api == Api::Generate {
+            // Its own address names the model; here the body does.
+            let model = object.get("model").and_then(|json| serde_json::from_str(json).ok());
+            ask.addressed = Addressed { model, stream: object.get("stream") == Some("true") };
+            edits.remove("model");
+            edits.remove("stream");
+        }
         ask.body = object.edited(&edits);
         let (parts, live) = (self.parts().clone(), self.live());
         let (requested_model, work) = read(&parts, &ask)?;
@@ -109,7 +117,7 @@ impl Gateway {
             (live.routes.trace(facts, &parts.health, dice), live.routes.plan(facts, &parts.health, dice))
         });
         let plan = plan?;
-        let head = Head::new(ask.id, 200);
+        let head = Head::new(ask.id, 200, ask.api.speaks());
         Ok(Planned { parts, live, ask, work, plan, head }.explained(requested_model, trace))
     }
 }
@@ -119,7 +127,7 @@ impl Planned {
         let reserve = self.work.reserve();
         let candidates: Vec<Candidate> =
             self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
-        let messages = self.work.object.get("messages").and_then(|json| serde_json::from_str(json).ok());
+        let messages = self.work.object().get(self.work.dialect().conversation()).and_then(|json| serde_json::from_str(json).ok());
         Explanation {
             endpoint: self.work.api.name(),
             requested_model,

@@ -4,6 +4,7 @@ mod ask;
 mod attempt;
 mod call;
 mod explain;
+mod feed;
 mod meter;
 mod plan;
 mod price;

@@ -3,16 +3,20 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::call::body_user;
 use super::prompt::Applied;
 use super::{Api, Ask};
-use crate::chat::{Error, Usage};
+use crate::chat::{Code, Emulated, Error, Request, Usage};
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
+use crate::upstream::{Endpoint, Kind, Operation, Provider};
+use crate::wire::Speaks;
+use crate::wire::dialect::{Asked, Dialect, Told};
 use crate::wire::json::{Edits, Object, quoted};
-use crate::wire::openai_chat::{self, ChatRequest};
+use crate::wire::openai_chat;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 
 /// How many tokens an answer is reckoned at where nothing limits it.
@@ -22,48 +26,61 @@ const UNLIMITED_OUTPUT: u64 = 1_024;
 pub struct Work {
     /// Which route.
     pub api: Api,
-    /// The body, with its prompt rendered into it.
-    pub object: Object,
-    /// The model that the request, or its prompt, names.
-    pub model: String,
-    /// Whether the answer is to be a stream.
-    pub stream: bool,
-    /// Whether the caller wants usage in the stream.
-    pub include_usage: bool,
+    /// The request in its caller's dialect, with its prompt rendered into it.
+    pub asked: Asked,
     /// The most tokens to write, for all choices.
     pub max_tokens: Option<u64>,
     /// The prompt that made it, if one did.
     pub prompt: Option<Applied>,
+    /// The whole request in the internal form, for targets of other dialects.
+    meant: OnceLock<Result<(Request, Emulated), Error>>,
     tokens: OnceLock<u64>,
 }
 
+/// What goes to one target.
+pub struct Outgoing {
+    /// What is asked of it.
+    pub operation: Operation,
+    /// What it answers in.
+    pub speaks: Speaks,
+    /// The body.
+    pub body: Bytes,
+    /// Headers of its dialect.
+    pub headers: HeaderMap,
+    /// What had to be emulated.
+    pub emulated: Emulated,
+}
+
 impl Work {
-    /// The work of a chat request.
-    pub fn chat(request: ChatRequest, prompt: Option<Applied>) -> Self {
-        Self {
-            api: Api::Chat,
-            max_tokens: request.max_tokens.map(|tokens| tokens.saturating_mul(request.choices)),
-            object: request.object,
-            model: request.model,
-            stream: request.stream,
-            include_usage: request.include_usage,
-            prompt,
-            tokens: OnceLock::new(),
-        }
+    /// The work of a request in a dialect.
+    pub fn of(api: Api, asked: Asked, prompt: Option<Applied>) -> Self {
+        let max_tokens = asked.max_tokens.map(|tokens| tokens.saturating_mul(asked.choices));
+        Self { api, asked, max_tokens, prompt, meant: OnceLock::new(), tokens: OnceLock::new() }
     }
 
     /// The work of a request for embeddings.
     pub fn embeddings(request: EmbeddingsRequest) -> Self {
-        Self {
-            api: Api::Embeddings,
-            object: request.object,
-            model: request.model,
+        let EmbeddingsRequest { object, model } = request;
+        let asked = Asked {
+            object,
+            model,
             stream: false,
             include_usage: false,
             max_tokens: Some(0),
+            choices: 1,
             prompt: None,
-            tokens: OnceLock::new(),
-        }
+        };
+        Self::of(Api::Embeddings, asked, None)
+    }
+
+    /// The caller's dialect.
+    pub fn dialect(&self) -> &'static dyn Dialect {
+        self.api.speaks().dialect()
+    }
+
+    /// The body's fields.
+    pub fn object(&self) -> &Object {
+        &self.asked.object
     }
 
     /// Estimated tokens of the request.
@@ -77,24 +94,95 @@ impl Work {
         Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() }
     }
 
-    /// The body for `target`: as it came but for the model, and for the usage that we always ask for.
-    pub fn body_for(&self, target: &Target) -> Bytes {
+    /// What an answer's writer needs to know of the call.
+    pub fn told(&self, ask: &Ask) -> Told {
+        Told {
+            model: self.asked.model.clone(),
+            include_usage: self.asked.include_usage,
+            input_tokens: self.input_tokens(),
+            created: ask.started_at.0 / 1_000_000,
+            id: ask.id.text().as_str().to_owned(),
+        }
+    }
+
+    /// What `target` gets: the bytes as they came where it speaks the caller's dialect, else a translation.
+    ///
+    /// # Errors
+    /// `unsupported_feature` that names what its dialect cannot say.
+    pub fn for_target(&self, ask: &Ask, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
+        if self.api == Api::Embeddings {
+            return self.for_embeddings(endpoint, target);
+        }
+        let own = self.api.speaks();
+        let speaks = spoken(endpoint, own);
+        if speaks == own {
+            let dialect = self.dialect();
+            let headers = own_headers(dialect, ask);
+            let body = dialect.pass(&self.asked, &target.model);
+            let operation = if self.api == Api::CountTokens { Operation::CountTokens } else { operation(speaks) };
+            return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default() });
+        }
+        let read = self.meant.get_or_init(|| {
+            let mut emulated = Emulated::default();
+            Ok((self.dialect().read_request(&self.asked, &mut emulated)?, emulated))
+        });
+        let (request, mut emulated) = read.clone()?;
+        let request = Request { model: target.model.to_string(), include_usage: true, ..request };
+        let written = speaks.dialect().write_request(&request, &mut emulated)?;
+        let header = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        let headers = written.headers.iter().map(header).collect();
+        Ok(Outgoing { operation: operation(speaks), speaks, body: written.body, headers, emulated })
+    }
+
+    fn for_embeddings(&self, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
+        let Provider { name, kind, .. } = endpoint.provider();
+        if !matches!(kind, Kind::OpenAi | Kind::Azure | Kind::Simulated) {
+            let message = format!("the provider {name} has no embeddings in OpenAI's shape; use another model");
+            return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
+        }
         let mut edits = Edits::default();
         edits.set("model", quoted(&target.model));
-        if self.stream && !self.include_usage {
-            let options = self.object.get("stream_options").and_then(|json| serde_json::from_str(json).ok());
-            let mut options: Map<String, Value> = options.unwrap_or_default();
-            options.insert("include_usage".to_owned(), true.into());
-            edits.set("stream_options", Value::from(options).to_string());
-        }
-        self.object.edited(&edits)
+        Ok(Outgoing {
+            operation: Operation::Embeddings,
+            speaks: Speaks::OpenAiChat,
+            body: self.object().edited(&edits),
+            headers: HeaderMap::new(),
+            emulated: Emulated::default(),
+        })
     }
 
     /// The part of the body that holds the text.
     fn text(&self) -> &str {
-        let field = if self.api == Api::Chat { "messages" } else { "input" };
-        self.object.get(field).unwrap_or_default()
+        let field = if self.api == Api::Embeddings { "input" } else { self.dialect().conversation() };
+        self.object().get(field).unwrap_or_default()
     }
+}
+
+/// What `endpoint` speaks with a caller whose own dialect is `own`: the same, where it can.
+fn spoken(endpoint: &Endpoint, own: Speaks) -> Speaks {
+    match endpoint.provider().kind {
+        Kind::Anthropic => Speaks::Anthropic,
+        Kind::Gemini => Speaks::Gemini,
+        Kind::OpenAi | Kind::Azure if own == Speaks::OpenAiResponses && endpoint.has_responses() => own,
+        Kind::OpenAi | Kind::Azure | Kind::Simulated => Speaks::OpenAiChat,
+    }
+}
+
+fn operation(speaks: Speaks) -> Operation {
+    match speaks {
+        Speaks::OpenAiChat => Operation::Chat,
+        Speaks::OpenAiResponses => Operation::Responses,
+        Speaks::Anthropic => Operation::Messages,
+        Speaks::Gemini => Operation::Generate,
+    }
+}
+
+/// The caller's headers that go up with a request in its own dialect.
+fn own_headers(dialect: &dyn Dialect, ask: &Ask) -> HeaderMap {
+    let value = |name: &&'static str| Some((HeaderName::from_static(name), ask.headers.get(*name)?.clone()));
+    dialect.headers().iter().filter_map(value).collect()
 }
 
 /// Asks the rules whom to call.
@@ -114,8 +202,8 @@ pub fn with_facts<T>(
     use_it: impl FnOnce(&routing::Ask<'_>) -> T,
 ) -> T {
     let needs = routes.needs();
-    let metadata: Option<Map<String, Value>> = if needs.metadata { metadata(&work.object) } else { None };
-    let text = if needs.text { openai_chat::last_user_text(work.text()) } else { String::new() };
+    let metadata: Option<Map<String, Value>> = if needs.metadata { metadata(work.object()) } else { None };
+    let text = if needs.text { work.dialect().last_user_text(work.object()) } else { String::new() };
     let header = |name: &str| ask.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let prompt = work.prompt.as_ref().map(|applied| PromptFacts {
         name: applied.version.name.as_str(),
@@ -125,12 +213,12 @@ pub fn with_facts<T>(
     let key = &ask.key;
     let user = ask.user.clone().or_else(|| body_user(work));
     use_it(&routing::Ask {
-        model: &work.model,
-        stream: work.stream,
+        model: &work.asked.model,
+        stream: work.asked.stream,
         input_tokens: if needs.input_tokens { work.input_tokens() } else { 0 },
         max_tokens: work.max_tokens,
-        has_tools: needs.has_tools && work.object.get("tools").is_some(),
-        has_images: needs.has_images && openai_chat::has_images(work.text()),
+        has_tools: needs.has_tools && work.object().get("tools").is_some(),
+        has_images: needs.has_images && work.dialect().has_images(work.object()),
         text: &text,
         prompt,
         key: KeyFacts { id: &key.id, name: &key.name, project: &key.project, tags: &key.tags },

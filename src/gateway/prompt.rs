@@ -3,22 +3,21 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::chat::{Code, Error, PromptMessage};
+use super::{Api, Ask};
+use crate::chat::{Code, Emulated, Error, PromptMessage};
 use crate::prompts::{Reference, Registry, Selector, Version};
-use crate::types::{BadName, PromptName, Timestamp};
-use crate::wire::json::{Edits, quoted};
-use crate::wire::openai_chat::{ChatRequest, PromptRef};
+use crate::types::{BadName, PromptName, now};
+use crate::wire::Speaks;
+use crate::wire::dialect::{Addressed, Asked, Dialect, PromptRef};
+use crate::wire::json::{Object, quoted};
 
 /// The prefix of `model` that names a prompt.
 const PREFIX: &str = "prompt/";
 
-/// The two names of one field: a request that sets either has set both.
-const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
-
 /// The prompt that `request` names by its `model` or its `prompt`, if it does.
-pub fn named(request: &ChatRequest) -> Result<Option<Reference>, Error> {
+pub fn named(request: &Asked) -> Result<Option<Reference>, Error> {
     let by_model = request.model.strip_prefix(PREFIX).map(Reference::from_str).transpose();
     let by_model = by_model.map_err(|error| no_prompt(&error, "model"))?;
     let Some(prompt) = &request.prompt else { return Ok(by_model) };
@@ -68,39 +67,56 @@ pub struct Applied {
 pub fn apply(
     prompts: &Registry,
     named: &Reference,
-    request: &ChatRequest,
-    now: Timestamp,
-) -> Result<(ChatRequest, Applied), Error> {
+    request: &Asked,
+    ask: &Ask,
+) -> Result<(Asked, Applied), Error> {
     let param = if request.model.starts_with(PREFIX) { "model" } else { "prompt.id" };
     let version = prompts.resolve(&named.name, &named.selector).map_err(|error| Error::from(error).at(param))?;
-    let none = serde_json::Map::new();
+    let none = Map::new();
     let variables = request.prompt.as_ref().map_or(&none, |prompt| &prompt.variables);
     let messages = version.render(variables)?;
-    prompts.touch(&named.name, now);
-    let mut edits = Edits::default();
-    edits.set("messages", joined(&messages, request.messages()));
-    edits.remove("prompt");
-    for (name, value) in version.settings() {
-        let is_named = if name == "model" { names_model(request) } else { request.object.get(name).is_some() };
-        let replaced = LIMITS.contains(&name.as_str()) && request.max_tokens.is_some();
-        if !is_named && !replaced {
-            edits.set(name, value.to_string());
+    prompts.touch(&named.name, now());
+    let model = match version.settings().get("model").and_then(Value::as_str) {
+        _ if names_model(request) => request.model.clone(),
+        Some(model) => model.to_owned(),
+        None => {
+            let message = format!("the prompt {} has no `settings.model`, so the request must name a model", named.name);
+            return Err(Error::field("model", message));
         }
-    }
-    if !names_model(request) && !version.settings().contains_key("model") {
-        let message = format!("the prompt {} has no `settings.model`, so the request must name a model", named.name);
-        return Err(Error::field("model", message));
-    }
-    let request = ChatRequest::read(request.object.edited(&edits))?;
+    };
+    let prompt = as_chat(&messages, version.settings(), &model)?;
+    let dialect = ask.api.speaks().dialect();
+    let prompt = if ask.api == Api::Chat { prompt } else { translated(&prompt, dialect)? };
+    let addressed = Addressed { model: Some(model), stream: request.stream };
+    let request = dialect.read(dialect.prompted(request, &prompt)?, &addressed)?;
     Ok((request, Applied { version, label: named.selector.label().map(str::to_owned) }))
 }
 
-fn names_model(request: &ChatRequest) -> bool {
+/// The prompt and its settings as a chat completion of its own.
+fn as_chat(messages: &[PromptMessage], settings: &Map<String, Value>, model: &str) -> Result<Object, Error> {
+    let mut body = format!("{{\"model\":{},\"messages\":{}", quoted(model), joined(messages));
+    for (name, value) in settings.iter().filter(|(name, _)| *name != "model") {
+        body.push_str(&format!(",{}:{value}", quoted(name)));
+    }
+    body.push('}');
+    Ok(Object::read(body.into())?)
+}
+
+/// The prompt in the caller's own dialect.
+fn translated(prompt: &Object, dialect: &dyn Dialect) -> Result<Object, Error> {
+    let chat = Speaks::OpenAiChat.dialect();
+    let mut emulated = Emulated::default();
+    let asked = chat.read(prompt.bytes().clone(), &Addressed::default())?;
+    let request = chat.read_request(&asked, &mut emulated)?;
+    Ok(Object::read(dialect.write_request(&request, &mut emulated)?.body)?)
+}
+
+fn names_model(request: &Asked) -> bool {
     !request.model.is_empty() && !request.model.starts_with(PREFIX)
 }
 
-/// The prompt's messages and the caller's, as one JSON list.
-fn joined(prompt: &[PromptMessage], own: &str) -> String {
+/// The prompt's messages as a JSON list.
+fn joined(prompt: &[PromptMessage]) -> String {
     let mut list = String::from("[");
     for message in prompt {
         if list.len() > 1 {
@@ -114,11 +130,6 @@ fn joined(prompt: &[PromptMessage], own: &str) -> String {
             PromptMessage::Raw(message) => list.push_str(&Value::to_string(message)),
         }
     }
-    let own = own.strip_prefix('[').and_then(|own| own.strip_suffix(']')).unwrap_or_default().trim();
-    if !own.is_empty() && list.len() > 1 {
-        list.push(',');
-    }
-    list.push_str(own);
     list.push(']');
     list
 }
@@ -129,7 +140,7 @@ mod tests {
     use serde_json::json;
 
     fn read(body: &Value) -> Result<Option<Reference>, Error> {
-        named(&ChatRequest::read(body.to_string().into())?)
+        named(&Asked::read(body.to_string().into())?)
     }
 
     #[test]

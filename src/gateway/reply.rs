@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 
+use crate::chat::Emulated;
 use crate::types::{Nanos, PromptName, RequestId};
+use crate::wire::Speaks;
 
 /// An answer, or an error in the shape of one.
 pub struct Reply {
@@ -35,6 +37,10 @@ pub struct Head {
     pub id: RequestId,
     /// The HTTP status.
     pub status: u16,
+    /// The caller's dialect.
+    pub speaks: Speaks,
+    /// What was emulated.
+    pub emulated: Emulated,
     /// `provider/model`.
     pub model: Option<Arc<str>>,
     /// The route taken.
@@ -58,10 +64,12 @@ pub struct Head {
 impl Head {
     /// A head that tells nothing yet.
     #[must_use]
-    pub fn new(id: RequestId, status: u16) -> Self {
+    pub fn new(id: RequestId, status: u16, speaks: Speaks) -> Self {
         Self {
             id,
             status,
+            speaks,
+            emulated: Emulated::default(),
             model: None,
             route: None,
             prompt: None,

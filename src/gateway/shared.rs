@@ -10,16 +10,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::attempt::{Answered, Served};
 use super::call::{Planned, error_reply, refuse};
+use super::feed::{events_of, message_of};
 use super::meter::{Ended, Meter};
 use super::stream::{Begun, Relay};
 use super::{Body, Head, Reply};
 use crate::cache::{Aborted, CacheKey, Entry, Follower, Join, Keyer, Lead, Outcome, Replay, Scope, Spent};
-use crate::chat::{Code, Error};
+use crate::chat::{Code, Emulated, Error};
 use crate::routing::{CacheMode, CacheScope, Target};
 use crate::types::{Nanos, now};
 use crate::upstream::{Failure, Phase};
 use crate::usage::{CacheState, Status};
-use crate::wire::openai_chat::{self, Chunk, Listener};
+use crate::wire::Speaks;
+use crate::wire::dialect::{Chunk, Listen, Told};
 use crate::wire::sse::{Decoder, Event};
 
 /// Fields that do not change an answer, so that they are no part of its key.
@@ -45,6 +47,7 @@ pub struct Departure {
     attempts: usize,
     cost: Option<Nanos>,
     is_stream: bool,
+    emulated: Emulated,
 }
 
 /// Serves a planned call, from the cache where its route has one.
@@ -151,13 +154,13 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
             return;
         }
     };
-    let Served { target, answer } = served;
+    let Served { target, answer, emulated } = served;
     match answer {
         Answered::Whole { body, usage, ended_well } => {
             meter.attempt_ends(&Ended::well(usage));
             meter.keep_answer(&body);
             let departure =
-                Departure { target: target.clone(), attempts: meter.attempts(), cost: meter.cost(), is_stream: false };
+                Departure { target: target.clone(), attempts: meter.attempts(), cost: meter.cost(), is_stream: false, emulated };
             let spent = Spent { usage: Some(usage), cost: departure.cost };
             if let Err(error) = meter.finish(Status::Ok, 200, None).await {
                 lead.finish(Outcome::Failed(error));
@@ -170,17 +173,20 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
             lead.push(body);
             lead.finish(Outcome::Complete(spent));
         }
-        Answered::Stream { answer, decoder, first } => {
-            lead.head(Departure { target: target.clone(), attempts: meter.attempts(), cost: None, is_stream: true });
-            let input_tokens = planned.work.input_tokens();
+        Answered::Stream { speaks, answer, decoder, first } => {
+            let attempts = meter.attempts();
+            lead.head(Departure { target: target.clone(), attempts, cost: None, is_stream: true, emulated });
+            let told = planned.work.told(&planned.ask);
             let begun = Begun {
                 target: target.clone(),
                 answer,
                 decoder,
                 first,
+                from: speaks,
+                into: planned.head.speaks,
                 keep_usage: true,
                 keep_events: true,
-                input_tokens,
+                told: told.clone(),
             };
             let mut relay = Relay::new(planned.parts.clone(), begun, meter);
             loop {
@@ -201,7 +207,7 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
                 }
             }
             let spent = relay.spent();
-            if let Some(body) = relay.kept().and_then(|events| openai_chat::as_whole(&events).ok()) {
+            if let Some(body) = relay.kept().and_then(|events| planned.work.dialect().as_whole(&events, &told).ok()) {
                 planned.store(key, &target, body, spent);
             }
             lead.finish(Outcome::Complete(spent));
@@ -216,8 +222,13 @@ impl Planned {
             CacheScope::Project => Scope::Project(&self.ask.key.project),
             CacheScope::Key => Scope::Key(&self.ask.key.id),
         };
-        let mut keyer = Keyer::new(scope, &target.provider, &target.model, self.work.api.path());
-        for (name, value) in self.work.object.iter().filter(|(name, _)| !NOT_KEYED.contains(name)) {
+        let mut keyer = Keyer::new(scope, &target.provider, &target.model, self.work.api.name());
+        for name in self.work.dialect().headers() {
+            if let Some(value) = self.ask.headers.get(*name) {
+                keyer.field(name, value.as_bytes());
+            }
+        }
+        for (name, value) in self.work.object().iter().filter(|(name, _)| !NOT_KEYED.contains(name)) {
             keyer.field(name, value.as_bytes());
         }
         keyer.finish()
@@ -260,11 +271,14 @@ impl Planned {
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
         }
-        if !self.work.stream || self.work.include_usage {
+        let asked = &self.work.asked;
+        if !asked.stream || asked.include_usage {
             return self.whole(entry.body.clone());
         }
         let events =
-            self.parts.cache.replay(key, entry, || openai_chat::as_stream(&entry.body, false).unwrap_or_default());
+            self.parts.cache.replay(key, entry, || {
+                self.work.dialect().as_stream(&entry.body, &self.work.told(&self.ask)).unwrap_or_default()
+            });
         Reply { head: self.head, body: Body::Events(events) }
     }
 }
@@ -273,16 +287,16 @@ impl Planned {
 struct Passenger {
     head: Head,
     stream: bool,
-    include_usage: bool,
+    told: Told,
     meter: Option<Box<Meter>>,
     deadline: Option<Instant>,
 }
 
 impl Passenger {
     fn of(planned: &Planned, meter: Option<Box<Meter>>) -> Self {
-        let Planned { head, work, .. } = planned;
+        let Planned { head, work, ask, .. } = planned;
         let deadline = planned.deadline();
-        Self { head: head.clone(), stream: work.stream, include_usage: work.include_usage, meter, deadline }
+        Self { head: head.clone(), stream: work.asked.stream, told: work.told(ask), meter, deadline }
     }
 
     /// Follows until the answer is there, or its stream has begun.
@@ -297,7 +311,9 @@ impl Passenger {
         self.waited(boarded.elapsed());
         if departure.is_stream && self.stream {
             let ride = Ride {
-                listener: Listener::new(self.include_usage),
+                speaks: self.head.speaks,
+                listener: self.head.speaks.dialect().listener(self.told.include_usage),
+                held: BytesMut::new(),
                 meter: self.meter,
                 follower,
                 decoder: Decoder::default(),
@@ -321,7 +337,7 @@ impl Passenger {
         self.waited(boarded.elapsed());
         let body = match departure.is_stream {
             false => Ok(all.freeze()),
-            true => whole_of(all.freeze()),
+            true => whole_of(all.freeze(), self.head.speaks, &self.told),
         };
         Ok(self.arrive(body, follower.spent().unwrap_or_default()).await)
     }
@@ -335,6 +351,7 @@ impl Passenger {
 
     fn note(&mut self, departure: &Departure) {
         self.head.model = Some(departure.target.id.clone());
+        self.head.emulated = departure.emulated.clone();
         if let Some(row) = self.meter.as_mut().and_then(|meter| meter.row()) {
             row.provider = Some(departure.target.provider.clone());
             row.model = Some(departure.target.model.clone());
@@ -362,7 +379,11 @@ impl Passenger {
         }
         let body = body.and_then(|body| match self.stream {
             false => Ok(Body::Whole(body)),
-            true => openai_chat::as_stream(&body, self.include_usage)
+            true => self
+                .head
+                .speaks
+                .dialect()
+                .as_stream(&body, &self.told)
                 .map(Body::Events)
                 .map_err(|error| Error::new(Code::UpstreamProtocol, error.to_string())),
         });
@@ -382,28 +403,26 @@ async fn within<T>(deadline: Option<Instant>, coming: impl Future<Output = T>) -
 }
 
 /// A stream's bytes as one whole answer; the stream's own error where it ended in one.
-fn whole_of(bytes: Bytes) -> Result<Bytes, Error> {
-    let mut decoder = Decoder::default();
-    decoder.push(bytes);
-    let mut events: Vec<Event> = Vec::new();
-    let mut listener = Listener::new(true);
-    while let Ok(Some(event)) = decoder.event() {
-        if let Chunk::Failed(data) = listener.hear(&event) {
-            let fields: serde_json::Value = serde_json::from_slice(&data).unwrap_or_default();
-            let message =
-                fields.pointer("/error/message").and_then(|text| text.as_str()).unwrap_or("the stream broke off");
-            return Err(Error::new(Code::UpstreamProtocol, message));
+fn whole_of(bytes: Bytes, speaks: Speaks, told: &Told) -> Result<Bytes, Error> {
+    let mut listener = speaks.dialect().listener(true);
+    let events = events_of(bytes);
+    for event in &events {
+        if let Chunk::Failed(data) = listener.hear(event) {
+            return Err(Error::new(Code::UpstreamProtocol, message_of(&data)));
         }
-        events.push(event);
     }
-    openai_chat::as_whole(&events).map_err(|error| Error::new(Code::UpstreamProtocol, error.to_string()))
+    let whole = speaks.dialect().as_whole(&events, told);
+    whole.map_err(|error| Error::new(Code::UpstreamProtocol, error.to_string()))
 }
 
 /// A stream that follows a running one.
 struct Ride {
     follower: Follower<Departure>,
     decoder: Decoder,
-    listener: Listener,
+    speaks: Speaks,
+    listener: Box<dyn Listen>,
+    /// What may be the last bytes, until the call is settled.
+    held: BytesMut,
     meter: Option<Box<Meter>>,
     over: bool,
 }
@@ -420,6 +439,7 @@ impl Ride {
                 Ok(None) => match self.wait().await {
                     Some(Ok(chunk)) => self.decoder.push(chunk),
                     Some(Err(aborted)) => return Some(self.fail(&error_of(&aborted)).await),
+                    None if self.listener.may_end_here() => return Some(self.arrive(Bytes::new()).await),
                     None => return Some(self.fail(&error_of(&Aborted::Lost)).await),
                 },
                 Err(error) => return Some(self.fail(&Error::new(Code::UpstreamProtocol, error.to_string())).await),
@@ -443,6 +463,10 @@ impl Ride {
                 if let Some(meter) = &mut self.meter {
                     meter.first_byte();
                 }
+                if self.listener.may_end_here() {
+                    self.held.extend_from_slice(&bytes);
+                    return None;
+                }
                 Some(bytes)
             }
             Chunk::Drop => None,
@@ -451,10 +475,9 @@ impl Ride {
             Chunk::Failed(data) => {
                 let settled = self.settle(Status::Error, Some(Code::UpstreamProtocol)).await;
                 self.over = true;
-                Some(settled.map_or_else(
-                    |error| openai_chat::error_event(&error),
-                    |()| [b"data: ", &data[..], b"\n\n"].concat().into(),
-                ))
+                let error = settled.err();
+                let error = error.unwrap_or_else(|| Error::new(Code::UpstreamProtocol, message_of(&data)));
+                Some(self.speaks.dialect().error_event(&error))
             }
         }
     }
@@ -462,15 +485,16 @@ impl Ride {
     async fn arrive(&mut self, last: Bytes) -> Bytes {
         self.over = true;
         match self.settle(Status::Ok, None).await {
-            Ok(()) => last,
-            Err(error) => openai_chat::error_event(&error),
+            Ok(()) if self.held.is_empty() => last,
+            Ok(()) => [&self.held[..], &last[..]].concat().into(),
+            Err(error) => self.speaks.dialect().error_event(&error),
         }
     }
 
     async fn fail(&mut self, error: &Error) -> Bytes {
         self.over = true;
         let settled = self.settle(Status::Error, Some(error.code)).await;
-        openai_chat::error_event(settled.as_ref().err().unwrap_or(error))
+        self.speaks.dialect().error_event(settled.as_ref().err().unwrap_or(error))
     }
 
     async fn settle(&mut self, status: Status, code: Option<Code>) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use futures_util::{FutureExt, Stream, stream};
 
 use super::Parts;
 use super::attempt::drain;
+use super::feed::{Fed, Feed, events_of};
 use super::meter::{Ended, Meter};
 use crate::cache::Spent;
 use crate::chat::Usage;
@@ -16,7 +17,8 @@ use crate::routing::{Fault, Target};
 use crate::types::now;
 use crate::upstream::{Answer, Failure};
 use crate::usage::Status;
-use crate::wire::openai_chat::{self, Chunk, Listener};
+use crate::wire::Speaks;
+use crate::wire::dialect::Told;
 use crate::wire::sse::{Decoder, Event};
 
 /// The most bytes of a stream that are kept to be cached.
@@ -29,12 +31,14 @@ pub struct Relay {
     answer: Option<Box<Answer>>,
     first: Option<Event>,
     decoder: Decoder,
-    listener: Listener,
+    feed: Feed,
+    speaks: Speaks,
+    told: Told,
+    held: BytesMut,
     meter: Box<Meter>,
     ready: VecDeque<Bytes>,
     kept: Option<Vec<Event>>,
     kept_bytes: usize,
-    input_tokens: u64,
     is_over: bool,
     ended_well: bool,
     spent: Spent,
@@ -54,8 +58,12 @@ pub struct Begun {
     pub keep_usage: bool,
     /// Whether the events are kept, for the cache.
     pub keep_events: bool,
-    /// Estimated tokens of the request, where the provider tells none.
-    pub input_tokens: u64,
+    /// The provider's dialect.
+    pub from: Speaks,
+    /// The caller's.
+    pub into: Speaks,
+    /// What the caller's dialect needs to know of the call.
+    pub told: Told,
 }
 
 impl Relay {
@@ -67,12 +75,14 @@ impl Relay {
             answer: Some(begun.answer),
             first: Some(begun.first),
             decoder: begun.decoder,
-            listener: Listener::new(begun.keep_usage),
+            feed: Feed::new(begun.from, begun.into, begun.keep_usage, &begun.told),
+            speaks: begun.into,
+            held: BytesMut::new(),
             meter,
             ready: VecDeque::new(),
             kept: begun.keep_events.then(Vec::new),
             kept_bytes: 0,
-            input_tokens: begun.input_tokens,
+            told: begun.told,
             is_over: false,
             ended_well: false,
             spent: Spent::default(),
@@ -145,7 +155,13 @@ impl Relay {
             piece = answer.piece() => piece?,
             () = closing => return Err(Failure::Closing),
         };
-        self.decoder.push(piece.ok_or_else(torn)?);
+        match piece {
+            Some(piece) => self.decoder.push(piece),
+            None => match self.feed.end() {
+                Some(Fed::Done(last)) => self.settle_well(last).await,
+                _ => return Err(torn()),
+            },
+        }
         Ok(())
     }
 
@@ -158,19 +174,47 @@ impl Relay {
 
     /// Takes one event in; tells if it is the end.
     fn take(&mut self, event: &Event) -> Option<Ending> {
-        match self.listener.hear(event) {
-            Chunk::Pass(bytes) => self.ready.push_back(bytes),
-            Chunk::Drop => {}
-            Chunk::Done(bytes) => return Some(Ending::Done(bytes)),
-            Chunk::Failed(data) => return Some(Ending::Failed(told(&data, self.answer.as_deref()))),
-            Chunk::Broken => return Some(Ending::Failed(Failure::Protocol("a chunk is no JSON object".to_owned()))),
+        let bytes = match self.feed.take(event) {
+            Fed::Pass(bytes) => bytes,
+            Fed::Done(bytes) => {
+                if self.is_translated() {
+                    self.keep(&bytes);
+                } else {
+                    self.keep_event(event);
+                }
+                return Some(Ending::Done(bytes));
+            }
+            Fed::Failed(message) => {
+                let message = self.answer.as_deref().map(|answer| answer.scrubbed(&message)).unwrap_or_default();
+                return Some(Ending::Failed(Failure::Server { status: 200, message }));
+            }
+            Fed::Broken(reason) => return Some(Ending::Failed(Failure::Protocol(reason))),
+        };
+        match &self.feed {
+            Feed::Same(_) => self.keep_event(event),
+            Feed::Translated(_) => self.keep(&bytes),
         }
-        self.keep(event);
-        self.meter.estimate_output(self.listener.estimated_output());
+        self.meter.estimate_output(self.feed.estimated_output());
+        if self.feed.holds_back() {
+            self.held.extend_from_slice(&bytes);
+        } else if !bytes.is_empty() {
+            self.ready.push_back(bytes);
+        }
         None
     }
 
-    fn keep(&mut self, event: &Event) {
+    fn is_translated(&self) -> bool {
+        matches!(self.feed, Feed::Translated(_))
+    }
+
+    /// Keeps what was written in the caller's dialect.
+    fn keep(&mut self, bytes: &Bytes) {
+        if self.kept.is_some() && !bytes.is_empty() {
+            events_of(bytes.clone()).iter().for_each(|event| self.keep_event(event));
+        }
+    }
+
+    fn keep_event(&mut self, event: &Event) {
         self.kept_bytes += event.raw().len();
         if self.kept_bytes > MOST_KEPT {
             self.kept = None;
@@ -182,26 +226,28 @@ impl Relay {
 
     async fn settle_well(&mut self, last: Bytes) {
         self.is_over = true;
+        let dialect = self.speaks.dialect();
         let estimated = Usage {
-            input: self.input_tokens,
-            output: self.listener.estimated_output(),
+            input: self.told.input_tokens,
+            output: self.feed.estimated_output(),
             estimated: true,
             ..Usage::default()
         };
-        let usage = self.listener.usage().unwrap_or(estimated);
+        let usage = self.feed.usage().unwrap_or(estimated);
         self.meter.attempt_ends(&Ended::well(usage));
         self.spent = Spent { usage: Some(usage), cost: self.meter.cost() };
         if self.meter.keeps_answer()
-            && let Some(whole) = self.kept.as_ref().and_then(|events| openai_chat::as_whole(events).ok())
+            && let Some(whole) = self.kept.as_ref().and_then(|events| dialect.as_whole(events, &self.told).ok())
         {
             self.meter.keep_answer(&whole);
         }
         match self.meter.finish(Status::Ok, 200, None).await {
             Ok(()) => {
-                self.ended_well = self.listener.finished();
-                self.ready.push_back(last);
+                self.ended_well = self.feed.finished();
+                let held = std::mem::take(&mut self.held).freeze();
+                self.ready.extend([held, last].into_iter().filter(|bytes| !bytes.is_empty()));
             }
-            Err(error) => self.ready.push_back(openai_chat::error_event(&error)),
+            Err(error) => self.ready.push_back(dialect.error_event(&error)),
         }
         self.let_go();
     }
@@ -222,7 +268,7 @@ impl Relay {
             self.parts.health.failed(&self.target, Fault::Broken, now(), rand::random());
         }
         let code = failure.code();
-        let usage = self.listener.usage().or(self.meter.estimate());
+        let usage = self.feed.usage().or(self.meter.estimate());
         self.meter.attempt_ends(&Ended {
             status: Status::Error,
             http_status: Some(200),
@@ -232,7 +278,7 @@ impl Relay {
         });
         let settled = self.meter.finish(Status::Error, 200, Some(code.text())).await;
         let error = settled.err().unwrap_or_else(|| failure.into_error(&self.target.name));
-        openai_chat::error_event(&error)
+        self.speaks.dialect().error_event(&error)
     }
 }
 
@@ -243,11 +289,4 @@ enum Ending {
 
 fn torn() -> Failure {
     Failure::Protocol("the stream ended without its last event".to_owned())
-}
-
-/// The failure that a provider reports in the middle of a stream.
-fn told(data: &[u8], answer: Option<&Answer>) -> Failure {
-    let fields: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
-    let message = fields.pointer("/error/message").and_then(|message| message.as_str()).unwrap_or("it sent an error");
-    Failure::Server { status: 200, message: answer.map(|answer| answer.scrubbed(message)).unwrap_or_default() }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout};
 
 use super::auth;
@@ -20,6 +21,8 @@ use crate::chat::{Code, Error};
 use crate::gateway::{self, Api, Ask, Head, Reply};
 use crate::keys::Window;
 use crate::types::{RequestId, now, parse_duration};
+use crate::wire::Speaks;
+use crate::wire::dialect::Addressed;
 
 /// How long a caller may take to send its body.
 const BODY_LIMIT: Duration = Duration::from_secs(60);
@@ -27,28 +30,54 @@ const BODY_LIMIT: Duration = Duration::from_secs(60);
 /// The most tags of a request.
 const MAX_TAGS: usize = 32;
 
-/// `POST /v1/chat/completions`.
-pub async fn chat(State(app): State<App>, request: Request) -> Response {
-    serve(app, Api::Chat, request).await
+/// A route of the data plane that was called, and what its address says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// The route.
+    pub api: Api,
+    /// What its address says.
+    pub addressed: Addressed,
 }
 
-/// `POST /v1/embeddings`.
-pub async fn embeddings(State(app): State<App>, request: Request) -> Response {
-    serve(app, Api::Embeddings, request).await
+impl Called {
+    /// The route that `uri` calls with `POST`.
+    pub fn at(uri: &Uri) -> Option<Self> {
+        if let Some(api) = Api::at(uri.path()) {
+            return Some(Self { api, addressed: Addressed::default() });
+        }
+        let named = ["/v1beta/models/", "/v1/models/"].iter().find_map(|prefix| uri.path().strip_prefix(prefix))?;
+        let (model, method) = named.rsplit_once(':')?;
+        let stream = match method {
+            "generateContent" => false,
+            "streamGenerateContent" => true,
+            _ => return None,
+        };
+        let model = percent_decode_str(model).decode_utf8().ok()?.into_owned();
+        Some(Self { api: Api::Generate, addressed: Addressed { model: Some(model), stream } })
+    }
+}
+
+/// Any route of the data plane, for who comes by the router.
+pub async fn called(State(app): State<App>, request: Request) -> Response {
+    match Called::at(request.uri()) {
+        Some(called) => serve(app, called, request).await,
+        None => super::health::nothing_here(request.method().clone(), request.uri().clone()).await.into_response(),
+    }
 }
 
 /// Serves a call of the data plane.
-pub fn serve(app: App, api: Api, request: Request) -> impl Future<Output = Response> {
+pub fn serve(app: App, called: Called, request: Request) -> impl Future<Output = Response> {
     let id = RequestId::new();
-    guarded(id, respond_to(app, id, api, request))
+    guarded(id, respond_to(app, id, called, request))
 }
 
-async fn respond_to(app: App, id: RequestId, api: Api, request: Request) -> Response {
-    match admit(&app, id, api, request).await {
+async fn respond_to(app: App, id: RequestId, called: Called, request: Request) -> Response {
+    let api = called.api;
+    match admit(&app, id, called, request).await {
         Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref()),
         Err(Unadmitted { error, window }) => {
             app.metrics().saw_refusal(api.name());
-            let mut response = Refusal(error).answer(id);
+            let mut response = Refusal(error).answer_in(api.speaks(), id);
             if let Some(window) = window {
                 put_window(response.headers_mut(), &window);
             }
@@ -71,14 +100,18 @@ impl<E: Into<Error>> From<E> for Unadmitted {
 }
 
 /// Checks the key, its limits and the body's size, and reads what the headers say.
-pub async fn admit(app: &App, id: RequestId, api: Api, request: Request) -> Result<(Ask, Option<Window>), Unadmitted> {
+pub async fn admit(app: &App, id: RequestId, called: Called, request: Request) -> Result<(Ask, Option<Window>), Unadmitted> {
     let (started, started_at) = (Instant::now(), now());
+    let Called { api, addressed } = called;
     if !app.is_welcoming() {
         return Err(
             Error::new(Code::Overloaded, "the gateway is shutting down; ask another, or again in a moment").into()
         );
     }
     let (parts, body) = request.into_parts();
+    if addressed.stream && !parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse")) {
+        return Err(Error::field("alt", "a stream is only sent as events: add ?alt=sse to the address").into());
+    }
     let key = auth::caller(app, &parts, started_at)?;
     let window = app
         .keys()
@@ -90,6 +123,7 @@ pub async fn admit(app: &App, id: RequestId, api: Api, request: Request) -> Resu
         started,
         started_at,
         api,
+        addressed,
         body: Bytes::new(),
         tags: read_tags(text("x-fulcrum-tags")?)?,
         session: text("x-fulcrum-session")?.map(Arc::from),
@@ -213,6 +247,9 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
     if let Some(cache) = head.cache {
         put("x-fulcrum-cache", cache);
     }
+    if !head.emulated.is_empty() {
+        put("x-fulcrum-emulated", &head.emulated.names().join(", "));
+    }
     if let Some(cost) = head.cost {
         put("x-fulcrum-cost-usd", &cost.to_string());
     }
@@ -220,6 +257,10 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
         headers.insert(HeaderName::from_static("x-fulcrum-attempts"), HeaderValue::from(head.attempts));
     }
     if let Ok(id) = HeaderValue::from_str(head.id.text().as_str()) {
+        // Anthropic's SDKs read the id there.
+        if head.speaks == Speaks::Anthropic {
+            headers.insert(HeaderName::from_static("request-id"), id.clone());
+        }
         headers.insert(REQUEST_ID.clone(), id);
     }
     if let Some(age) = head.age {

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::chat::{Code, Error};
 use crate::types::RequestId;
-use crate::wire::openai_chat;
+use crate::wire::Speaks;
 
 /// The header that names the request.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-fulcrum-request-id");
@@ -38,8 +38,14 @@ impl Refusal {
 
     /// The answer to the request `id`.
     pub fn answer(&self, id: RequestId) -> Response {
+        self.answer_in(Speaks::OpenAiChat, id)
+    }
+
+    /// The answer to the request `id`, as a dialect's callers read it.
+    pub fn answer_in(&self, speaks: Speaks, id: RequestId) -> Response {
         let Self(error) = self;
-        let mut response = Response::new(Body::from(openai_chat::error_body(error)));
+        let body = speaks.dialect().error_body(error, id.text().as_str());
+        let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -4,16 +4,18 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 
-use super::data;
+use super::data::{self, Called};
 use super::error::Refusal;
 use crate::app::App;
 use crate::gateway::Api;
 use crate::types::RequestId;
+use crate::wire::dialect::Addressed;
 
 /// `POST /v1/explain`.
 pub async fn explain(State(app): State<App>, request: Request) -> Response {
     let id = RequestId::new();
-    let explained = match data::admit(&app, id, Api::Chat, request).await {
+    let called = Called { api: Api::Chat, addressed: Addressed::default() };
+    let explained = match data::admit(&app, id, called, request).await {
         Ok((ask, _window)) => app.gateway().explain(ask),
         Err(unadmitted) => Err(unadmitted.error),
     };

@@ -12,9 +12,9 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use tower::ServiceExt;
 
+use super::data::Called;
 use super::{data, router};
 use crate::app::App;
-use crate::gateway::Api;
 
 /// Serves a worker's connections.
 #[derive(Clone)]
@@ -38,8 +38,8 @@ impl Service<Request<Incoming>> for Front {
     /// The router would take a call to the same place; its boxes and copies are a twentieth of the call's CPU.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let request = request.map(Body::new);
-        let called = Api::at(request.uri().path()).filter(|_| request.method() == Method::POST);
-        let Some(api) = called else { return Box::pin(self.router.clone().oneshot(request)) };
-        Box::pin(data::serve(self.app.clone(), api, request).map(Ok))
+        let called = Called::at(request.uri()).filter(|_| request.method() == Method::POST);
+        let Some(called) = called else { return Box::pin(self.router.clone().oneshot(request)) };
+        Box::pin(data::serve(self.app.clone(), called, request).map(Ok))
     }
 }

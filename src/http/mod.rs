@@ -21,11 +21,16 @@ pub use server::{Listening, serve, worker_count};
 
 /// The router of everything that Fulcrum serves.
 pub fn router(app: App) -> Router {
-    let data =
-        Router::new().route("/v1/chat/completions", post(data::chat)).route("/v1/embeddings", post(data::embeddings));
+    let data = Router::new()
+        .route("/v1/chat/completions", post(data::called))
+        .route("/v1/embeddings", post(data::called))
+        .route("/v1/responses", post(data::called))
+        .route("/v1/messages", post(data::called))
+        .route("/v1/messages/count_tokens", post(data::called))
+        .route("/v1beta/models/{*called}", post(data::called));
     let rest = Router::new()
         .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::one))
+        .route("/v1/models/{*id}", get(models::one).post(data::called))
         .route("/v1/explain", post(explain::explain))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

@@ -69,6 +69,8 @@ pub struct Endpoint {
     keys: Vec<Key>,
     secrets: Arc<[Secret]>,
     turn: AtomicUsize,
+    /// Whether it answered that it has no Responses.
+    lacks_responses: AtomicBool,
     places: Arc<Semaphore>,
 }
 
@@ -109,13 +111,24 @@ impl Endpoint {
         let keys = secrets.into_iter().map(|secret| Key::new(&provider, secret)).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
         let secrets = provider.api_keys.clone().into();
-        Ok(Self { provider, connections, urls, keys, secrets, turn: AtomicUsize::new(0), places })
+        Ok(Self { provider, connections, urls, keys, secrets, turn: AtomicUsize::new(0), lacks_responses: AtomicBool::new(false), places })
     }
 
     /// The provider's configuration.
     #[must_use]
     pub fn provider(&self) -> &Provider {
         &self.provider
+    }
+
+    /// Whether it speaks OpenAI's Responses, as far as is known.
+    #[must_use]
+    pub fn has_responses(&self) -> bool {
+        self.provider.responses && !self.lacks_responses.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it has no such route: from now on it is asked in Chat Completions.
+    pub fn lacks_responses(&self) {
+        self.lacks_responses.store(true, Ordering::Relaxed);
     }
 
     /// Closes connections that have been idle for long.

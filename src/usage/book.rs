@@ -202,7 +202,7 @@ mod tests {
         let price = PriceBook::builtin().rate("openai", "", "gpt-5.5").unwrap();
         let cost = |input, service| {
             let usage = Usage { input, cached_input: 100, output: 10, ..Usage::default() };
-            price.charge(&usage, &Extra { service_tier: service, cache_write_1h: 0 })
+            price.charge(&usage, &Extra { service_tier: service })
         };
         assert_eq!(cost(1_000, None).cost, Nanos(900 * 5_000 + 100 * 500 + 10 * 30_000));
         assert_eq!(cost(1_000, Some("default")), cost(1_000, None));

@@ -11,8 +11,6 @@ use crate::types::Nanos;
 pub struct Extra<'a> {
     /// The service the provider says it gave, such as `batch` or `priority`.
     pub service_tier: Option<&'a str>,
-    /// Of the cache-write tokens, those written for an hour.
-    pub cache_write_1h: u64,
 }
 
 /// What a call costs.
@@ -27,10 +25,10 @@ pub struct Charge {
 /// The cost in millionths of a nano-dollar.
 ///
 /// A part that is larger than the whole it belongs to counts as the whole: no provider's mistake makes tokens free.
-pub(super) fn sum(rates: &Rates, usage: &Usage, cache_write_1h: u64) -> i128 {
+pub(super) fn sum(rates: &Rates, usage: &Usage) -> i128 {
     let cached = usage.cached_input.min(usage.input);
     let written = usage.cache_write.min(usage.input - cached);
-    let hour = cache_write_1h.min(written);
+    let hour = usage.cache_write_1h.min(written);
     let reasoning = usage.reasoning.min(usage.output);
     let write = rates.cache_write.unwrap_or(rates.input);
     let parts = [
@@ -78,20 +76,21 @@ mod tests {
                 input: plain + read + five + hour,
                 cached_input: read,
                 cache_write: five + hour,
+                cache_write_1h: hour,
                 output: text + thought,
                 reasoning: thought,
                 estimated: false,
             };
-            let cost = Rate::round(sum(&table, &usage, hour));
+            let cost = Rate::round(sum(&table, &usage));
             prop_assert_eq!(u128::try_from(cost.0).unwrap(), model(rates, counts));
         }
 
         #[test]
         fn no_count_of_a_provider_overflows(input: u64, cached_input: u64, cache_write: u64, output: u64, reasoning: u64) {
-            let usage = Usage { input, cached_input, cache_write, output, reasoning, estimated: false };
+            let usage = Usage { input, cached_input, cache_write, cache_write_1h: u64::MAX, output, reasoning, estimated: false };
             let rates = Rates { input: rate(1), output: rate(1), ..Rates::default() };
             let least = Rate::round(rates.input.times(input) + rates.output.times(output));
-            prop_assert_eq!(Rate::round(sum(&rates, &usage, u64::MAX)), least);
+            prop_assert_eq!(Rate::round(sum(&rates, &usage)), least);
         }
     }
 }

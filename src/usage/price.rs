@@ -95,7 +95,7 @@ impl Price {
     #[must_use]
     pub fn charge(&self, usage: &Usage, extra: &Extra<'_>) -> Charge {
         let line = self.line(usage.input, extra.service_tier);
-        Charge { cost: Rate::round(sum(&line.rates, usage, extra.cache_write_1h)), rate: line.text.clone() }
+        Charge { cost: Rate::round(sum(&line.rates, usage)), rate: line.text.clone() }
     }
 
     fn line(&self, input: u64, service: Option<&str>) -> &Line {

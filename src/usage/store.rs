@@ -351,6 +351,7 @@ fn usage_of(row: &SqliteRow) -> Result<Option<Usage>, sqlx::Error> {
         input,
         cached_input: count(row, "cached_input_tokens")?.unwrap_or(0),
         cache_write: count(row, "cache_write_tokens")?.unwrap_or(0),
+        cache_write_1h: 0,
         output: count(row, "output_tokens")?.unwrap_or(0),
         reasoning: count(row, "reasoning_tokens")?.unwrap_or(0),
         estimated: row.try_get("estimated")?,

@@ -135,6 +135,7 @@ async fn a_row_is_read_as_it_was_written() {
             input: u64::MAX,
             cached_input: 2,
             cache_write: 3,
+            cache_write_1h: 0,
             output: 0,
             reasoning: 5,
             estimated: true,

@@ -35,6 +35,7 @@ fn varied((seed, at, size): (u32, i64, u64), base: Timestamp) -> Settlement {
             input: size * 4,
             cached_input: size,
             cache_write: size / 2,
+            cache_write_1h: 0,
             output: size * 2,
             reasoning: size / 3,
             estimated: false,

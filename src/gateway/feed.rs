@@ -1,0 +1,163 @@
+//! A provider's stream on its way into the caller's dialect: passed as it is where the two agree, else translated.
+
+use bytes::Bytes;
+
+use crate::chat::{self, Error, Usage};
+use crate::wire::Speaks;
+use crate::wire::dialect::{BadAnswer, Chunk, Listen, ReadStream, Told, WriteStream};
+use crate::wire::sse::{Decoder, Event};
+
+/// A stream on its way into the caller's dialect.
+pub enum Feed {
+    /// Both sides speak the same.
+    Same(Box<dyn Listen>),
+    /// They do not.
+    Translated(Box<Translation>),
+}
+
+/// A stream that is translated.
+pub struct Translation {
+    reader: Box<dyn ReadStream>,
+    writer: Box<dyn WriteStream>,
+    meant: Vec<chat::Event>,
+    usage: Option<Usage>,
+    deltas: u64,
+    bytes: usize,
+    finished: bool,
+}
+
+/// What became of one event.
+pub enum Fed {
+    /// These bytes go down; none where they are empty.
+    Pass(Bytes),
+    /// The stream ended as it should. These bytes go down last.
+    Done(Bytes),
+    /// The provider reports an error, in its own words.
+    Failed(String),
+    /// This is no event of the dialect.
+    Broken(String),
+}
+
+impl Feed {
+    /// A feed from a provider's dialect into the caller's.
+    pub fn new(from: Speaks, into: Speaks, keep_usage: bool, told: &Told) -> Self {
+        if from == into {
+            return Self::Same(into.dialect().listener(keep_usage));
+        }
+        let told = Told { include_usage: keep_usage, ..told.clone() };
+        Self::Translated(Box::new(Translation {
+            reader: from.dialect().stream_reader(),
+            writer: into.dialect().stream_writer(&told),
+            meant: Vec::new(),
+            usage: None,
+            deltas: 0,
+            bytes: 0,
+            finished: false,
+        }))
+    }
+
+    /// Takes one event of the provider's.
+    pub fn take(&mut self, event: &Event) -> Fed {
+        match self {
+            Self::Same(listener) => match listener.hear(event) {
+                Chunk::Pass(bytes) => Fed::Pass(bytes),
+                Chunk::Drop => Fed::Pass(Bytes::new()),
+                Chunk::Done(bytes) => Fed::Done(bytes),
+                Chunk::Failed(data) => Fed::Failed(message_of(&data)),
+                Chunk::Broken => Fed::Broken("a chunk is no JSON object".to_owned()),
+            },
+            Self::Translated(translation) => translation.take(event),
+        }
+    }
+
+    /// Hears that the bytes ended: the last bytes where that is a good end.
+    pub fn end(&mut self) -> Option<Fed> {
+        match self {
+            Self::Same(listener) => listener.may_end_here().then(|| Fed::Done(Bytes::new())),
+            Self::Translated(translation) => {
+                translation.reader.end(&mut translation.meant);
+                translation.meant.last()?;
+                Some(translation.told())
+            }
+        }
+    }
+
+    /// Whether what comes now may be the last, so that it waits for the call to be settled.
+    pub fn holds_back(&self) -> bool {
+        matches!(self, Self::Same(listener) if listener.may_end_here())
+    }
+
+    /// The usage that the stream told.
+    pub fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Same(listener) => listener.usage(),
+            Self::Translated(translation) => translation.usage,
+        }
+    }
+
+    /// How many tokens the stream has brought so far, roughly.
+    pub fn estimated_output(&self) -> u64 {
+        match self {
+            Self::Same(listener) => listener.estimated_output(),
+            Self::Translated(translation) => {
+                let by_bytes = u64::try_from(translation.bytes.div_ceil(4)).unwrap_or(0);
+                by_bytes.max(translation.deltas)
+            }
+        }
+    }
+
+    /// Whether the answer itself ended.
+    pub fn finished(&self) -> bool {
+        match self {
+            Self::Same(listener) => listener.finished(),
+            Self::Translated(translation) => translation.finished,
+        }
+    }
+}
+
+impl Translation {
+    fn take(&mut self, event: &Event) -> Fed {
+        match self.reader.read(event, &mut self.meant) {
+            Ok(()) => self.told(),
+            Err(BadAnswer(reason)) => Fed::Broken(reason),
+        }
+    }
+
+    /// What the events that were read are in the caller's dialect.
+    fn told(&mut self) -> Fed {
+        let mut out = Vec::new();
+        for event in std::mem::take(&mut self.meant) {
+            match &event {
+                chat::Event::Failed(Error { message, .. }) => return Fed::Failed(message.clone()),
+                chat::Event::End => {
+                    self.writer.write(event, &mut out);
+                    return Fed::Done(out.into());
+                }
+                chat::Event::Usage(usage) => self.usage = Some(*usage),
+                chat::Event::Finish { .. } => self.finished = true,
+                chat::Event::Delta { delta: chat::Delta::Text(text) | chat::Delta::Arguments(text), .. } => {
+                    self.deltas += 1;
+                    self.bytes += text.len();
+                }
+                _ => {}
+            }
+            self.writer.write(event, &mut out);
+        }
+        Fed::Pass(out.into())
+    }
+}
+
+/// What an error event of any dialect says.
+pub fn message_of(data: &[u8]) -> String {
+    let fields: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
+    let places = ["/error/message", "/response/error/message", "/message", "/error"];
+    let message = places.iter().find_map(|place| fields.pointer(place)?.as_str());
+    message.unwrap_or("it sent an error").to_owned()
+}
+
+/// The events in bytes of a dialect.
+pub fn events_of(bytes: Bytes) -> Vec<Event> {
+    let mut decoder = Decoder::default();
+    decoder.push(bytes);
+    std::iter::from_fn(|| decoder.event().ok().flatten()).collect()
+}
