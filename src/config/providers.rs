@@ -27,6 +27,7 @@ pub(super) fn simulated() -> Provider {
         api_version: None,
         api_keys: Vec::new(),
         entra_tokens: false,
+        chat: true,
         responses: true,
         local: false,
         gpu_hour: None,
@@ -127,12 +128,18 @@ fn speak_as(provider: &mut Provider, section: &Section<'_>) {
     let [version, entra] = azure;
     provider.api_version = version.and_then(|field| field.text("\"2024-10-21\"")).map(Into::into);
     set(&mut provider.entra_tokens, entra.and_then(|field| field.bool()));
-    let responses = section.get("responses");
-    if let Some(field) = responses.as_ref().filter(|_| !matches!(provider.kind, Kind::OpenAi | Kind::Azure)) {
-        field.problem("only kinds openai and azure have this", "take it out");
+    let [chat, responses] = [section.get("chat"), section.get("responses")];
+    if !matches!(provider.kind, Kind::OpenAi | Kind::Azure) {
+        for field in [&chat, &responses].into_iter().flatten() {
+            field.problem("only kinds openai and azure have this", "take it out");
+        }
     }
     provider.responses = vendor_at(&provider.base_url).is_none_or(|vendor| vendor.responses);
     set(&mut provider.responses, responses.and_then(|field| field.bool()));
+    set(&mut provider.chat, chat.as_ref().and_then(|field| field.bool()));
+    if let Some(field) = chat.filter(|_| !provider.chat && !provider.responses) {
+        field.problem("the provider speaks neither Chat Completions nor Responses", "take out one of the two");
+    }
 }
 
 /// The vendor that the section names, or whose kind it is.

@@ -156,7 +156,11 @@ impl Attempts<'_> {
                 }
                 Err(failure) => failure,
             };
-            if outgoing.operation == Operation::Responses && matches!(failure.status(), Some(404 | 405 | 501)) {
+            if outgoing.operation == Operation::Responses
+                && endpoint.provider().chat
+                && matches!(failure.status(), Some(404 | 405 | 501))
+                && endpoint.has_responses()
+            {
                 endpoint.lacks_responses();
                 outgoing = self.work.for_target(self.ask, endpoint, target)?;
                 continue;

@@ -115,6 +115,10 @@ impl Work {
         }
         let own = self.api.speaks();
         let speaks = spoken(endpoint, own);
+        if self.api == Api::CountTokens && speaks != own {
+            let message = format!("{} cannot count tokens", endpoint.provider().name);
+            return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
+        }
         if speaks == own {
             let dialect = self.dialect();
             let headers = own_headers(dialect, ask);
@@ -166,6 +170,7 @@ fn spoken(endpoint: &Endpoint, own: Speaks) -> Speaks {
         Kind::Anthropic => Speaks::Anthropic,
         Kind::Gemini => Speaks::Gemini,
         Kind::OpenAi | Kind::Azure if own == Speaks::OpenAiResponses && endpoint.has_responses() => own,
+        Kind::OpenAi | Kind::Azure if !endpoint.provider().chat => Speaks::OpenAiResponses,
         Kind::OpenAi | Kind::Azure | Kind::Simulated => Speaks::OpenAiChat,
     }
 }

@@ -21,6 +21,7 @@ fn provider(name: &str, local: bool) -> Provider {
         api_version: None,
         api_keys: Vec::new(),
         entra_tokens: false,
+        chat: true,
         responses: true,
         local,
         gpu_hour: None,

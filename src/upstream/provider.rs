@@ -73,7 +73,9 @@ pub struct Provider {
     pub api_keys: Vec<Secret>,
     /// Whether the keys are tokens of Entra's, for Azure.
     pub entra_tokens: bool,
-    /// Whether it speaks OpenAI's Responses beside Chat Completions.
+    /// Whether it speaks OpenAI's Chat Completions.
+    pub chat: bool,
+    /// Whether it speaks OpenAI's Responses.
     pub responses: bool,
     /// Whether it stands inside the house, so that private traffic may go there.
     pub local: bool,

@@ -10,6 +10,7 @@ mod cache;
 mod callers;
 mod client;
 mod crash;
+mod dialects;
 mod embeddings;
 mod errors;
 mod faults;
