@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, flag, given, list, needed, object, only, text};
+use super::response_reader::read_image as read_answer_image;
 use crate::chat::{CacheTtl, Content, Emulated, Message, Part, Role, Source};
 
 type Fields = Map<String, Value>;
@@ -61,6 +62,7 @@ fn read_assistant(fields: &Fields, emulated: &mut Emulated) -> Result<Vec<Part>,
         "reasoning",
         "reasoning_details",
         "annotations",
+        "images",
     ];
     only(fields, KNOWN)?;
     if !list(fields, "annotations")?.is_empty() {
@@ -68,6 +70,7 @@ fn read_assistant(fields: &Fields, emulated: &mut Emulated) -> Result<Vec<Part>,
     }
     let mut parts = read_thoughts(fields)?;
     parts.extend(read_content(fields)?);
+    parts.extend(list(fields, "images")?.iter().map(read_answer_image).collect::<Result<Vec<_>, _>>()?);
     if let Some(refusal) = text(fields, "refusal")?.filter(|refusal| !refusal.is_empty()) {
         parts.push(Part::new(Content::Refusal(refusal.to_owned())));
     }

@@ -7,6 +7,9 @@ use super::response_reader::made_up_id;
 use crate::chat::{Content, Delta, Event};
 use crate::wire::sse::MAX_EVENT;
 
+/// The most parts that one choice may have.
+const MAX_PARTS: u32 = 10_000;
+
 /// What a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -197,8 +200,8 @@ impl Pieces {
             self.open_first(out);
         }
         self.buffered += 64;
-        if self.buffered > MAX_EVENT {
-            return Err(Fault::wrong("", "has too many parts"));
+        if self.begun == MAX_PARTS || self.buffered > MAX_EVENT {
+            return Err(Fault::wrong("", format!("has more than {MAX_PARTS} parts, or too many at once")));
         }
         if !self.kinds.contains(&kind) {
             self.kinds.push(kind);

@@ -13,7 +13,7 @@ use super::piece::{Kind, Pieces};
 use super::response_reader::{read_citation, read_image};
 use super::stop::read_stop;
 use super::usage::read_usage;
-use crate::chat::{Code, Content, Delta, Error, Event, Stop};
+use crate::chat::{Code, Content, Delta, Error, Event};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::sse;
 
@@ -220,7 +220,7 @@ impl Reading {
         self.finished = true;
         self.pieces.close_all(out).map_err(|fault| BadAnswer(Error::from(fault).message))?;
         let (refused, called) = (self.pieces.has(Kind::Refusal), self.pieces.has(Kind::Call));
-        let stop = reason.map_or(Stop::End, |reason| read_stop(reason, refused, called));
+        let stop = read_stop(reason.unwrap_or("stop"), refused, called);
         out.push(Event::Finish { choice, stop });
         Ok(())
     }

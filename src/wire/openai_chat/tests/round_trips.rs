@@ -113,6 +113,39 @@ proptest! {
     }
 
     #[test]
+    fn fragments_in_any_order_make_the_same_calls(
+        texts in proptest::collection::vec(said(), 1..4),
+        order in proptest::collection::vec((0usize..4, 1usize..5), 0..40),
+    ) {
+        let whole: Vec<String> = texts.iter().map(|text| json!({ "x": text, "y": [1, {}] }).to_string()).collect();
+        let mut left: Vec<Vec<char>> = whole.iter().map(|json| json.chars().collect()).collect();
+        let mut named = vec![false; left.len()];
+        let mut chunks = Vec::new();
+        let rest = (0..left.len()).map(|index| (index, usize::MAX));
+        for (index, count) in order.into_iter().chain(rest).filter(|(index, _)| *index < whole.len()) {
+            let count = count.min(left[index].len());
+            let arguments: String = left[index].drain(..count).collect();
+            let mut call = json!({"index": index, "function": {"arguments": arguments}});
+            if !std::mem::replace(&mut named[index], true) {
+                (call["id"], call["function"]["name"]) = (json!(format!("id{index}")), json!("f"));
+            }
+            chunks.push(json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}));
+        }
+        chunks.push(json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}));
+        let events = meant(&[stream(&chunks).as_bytes()]).unwrap();
+        super::streams::check_order(&events);
+        let mut collector = Collector::default();
+        events.into_iter().for_each(|event| collector.take(event));
+        let mut calls: Vec<(String, String)> = collector.finish().unwrap().choices.remove(0).parts.into_iter().map(|part| {
+            let Content::ToolCall { id, arguments, .. } = part.content else { panic!() };
+            (id, arguments)
+        }).collect();
+        calls.sort();
+        let expected: Vec<(String, String)> = whole.into_iter().enumerate().map(|(n, json)| (format!("id{n}"), json)).collect();
+        prop_assert_eq!(calls, expected);
+    }
+
+    #[test]
     fn no_value_makes_it_panic(
         field in prop_oneof![Just("content"), Just("tool_calls"), Just("reasoning_details"), Just("annotations"), Just("images")],
         value in prop_oneof![

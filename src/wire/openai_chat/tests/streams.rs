@@ -37,7 +37,7 @@ fn collected(stream: &str) -> Response {
 }
 
 /// One part of a choice is open at a time, `Begin` is first and `End` last.
-fn check_order(events: &[Event]) {
+pub(super) fn check_order(events: &[Event]) {
     let mut open = std::collections::BTreeMap::new();
     assert!(matches!(events.first(), Some(Event::Begin { .. })));
     assert_eq!(events.iter().filter(|event| matches!(event, Event::Begin { .. })).count(), 1);
