@@ -135,8 +135,8 @@ fn write_part(content: &Content, allowed: Allowed, emulated: &mut Emulated) -> R
             }
             json!({"type": "text", "text": text})
         }
-        (Content::ToolResult { .. }, Allowed::Everything) => return Ok(None),
-        (
+        (Content::ToolResult { .. }, Allowed::Everything)
+        | (
             Content::Refusal(_) | Content::Thinking(_) | Content::RedactedThinking(_) | Content::ToolCall { .. },
             Allowed::Answer,
         ) => return Ok(None),

@@ -136,7 +136,7 @@ impl Pieces {
             if let Content::ToolCall { id: known, name: called, .. } = &mut self.waiting[at].content {
                 let fill = |place: &mut String, text: &str| {
                     if place.is_empty() {
-                        text.clone_into(place)
+                        text.clone_into(place);
                     }
                 };
                 fill(known, id);

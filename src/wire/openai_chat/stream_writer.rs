@@ -66,7 +66,7 @@ impl Writer {
         Self { told: told.clone(), choices: BTreeMap::new(), usage: None, ended: false }
     }
 
-    fn put_delta(&mut self, choice: u32, delta: Value, out: &mut Vec<u8>) {
+    fn put_delta(&mut self, choice: u32, delta: &Value, out: &mut Vec<u8>) {
         let choice = json!({"index": choice, "delta": delta, "logprobs": null, "finish_reason": null});
         self.put_chunk(json!([choice]), None, out);
     }
@@ -89,7 +89,7 @@ impl Writer {
     fn begun(&mut self, choice: u32, is_call: bool, out: &mut Vec<u8>) -> &mut Writing {
         if !self.choices.contains_key(&choice) {
             let content = if is_call { Value::Null } else { "".into() };
-            self.put_delta(choice, json!({"role": "assistant", "content": content, "refusal": null}), out);
+            self.put_delta(choice, &json!({"role": "assistant", "content": content, "refusal": null}), out);
         }
         self.choices.entry(choice).or_default()
     }
@@ -132,7 +132,7 @@ impl Writer {
             Content::Document { .. } | Content::Audio { .. } | Content::ToolResult { .. } => Open::None,
         };
         if let Some(first) = first {
-            self.put_delta(choice, first, out);
+            self.put_delta(choice, &first, out);
         }
     }
 
@@ -159,7 +159,7 @@ impl Writer {
             ) => return signature.get_or_insert_default().push_str(&more),
             _ => return,
         };
-        self.put_delta(choice, told, out);
+        self.put_delta(choice, &told, out);
     }
 
     fn close(&mut self, choice: u32, out: &mut Vec<u8>) {
@@ -182,7 +182,7 @@ impl Writer {
             Open::None | Open::Refusal => None,
         };
         if let Some(told) = told {
-            self.put_delta(choice, told, out);
+            self.put_delta(choice, &told, out);
         }
     }
 

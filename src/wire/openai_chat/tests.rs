@@ -30,7 +30,9 @@ fn write(request: &Request) -> Result<(Value, Emulated), Error> {
 
 /// A body with these messages.
 fn with_messages(messages: Value) -> Value {
-    json!({"model": "m", "messages": messages})
+    let mut body = json!({"model": "m"});
+    body["messages"] = messages;
+    body
 }
 
 fn told() -> Told {

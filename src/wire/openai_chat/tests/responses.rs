@@ -4,11 +4,13 @@ use super::*;
 use crate::chat::{Choice, Citation, Content, Part, Response, Stop, Unit, Usage};
 
 fn whole(message: Value, reason: &str) -> Value {
-    json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [
-        {"index": 0, "message": message, "logprobs": null, "finish_reason": reason}],
+    let mut answer = json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [
+        {"index": 0, "logprobs": null, "finish_reason": reason}],
         "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120,
             "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 10},
-            "completion_tokens_details": {"reasoning_tokens": 5}}})
+            "completion_tokens_details": {"reasoning_tokens": 5}}});
+    answer["choices"][0]["message"] = message;
+    answer
 }
 
 fn read(answer: &Value) -> Response {

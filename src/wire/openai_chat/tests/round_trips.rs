@@ -133,7 +133,7 @@ proptest! {
         }
         chunks.push(json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}));
         let events = meant(&[stream(&chunks).as_bytes()]).unwrap();
-        super::streams::check_order(&events);
+        streams::check_order(&events);
         let mut collector = Collector::default();
         events.into_iter().for_each(|event| collector.take(event));
         let mut calls: Vec<(String, String)> = collector.finish().unwrap().choices.remove(0).parts.into_iter().map(|part| {

@@ -4,8 +4,10 @@ use super::*;
 use crate::chat::{Code, Collector, Content, Delta, Part, Response, Stop, Usage};
 
 fn chunk(delta: Value) -> Value {
-    json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": null}]})
+    let mut chunk = json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+        "choices": [{"index": 0, "finish_reason": null}]});
+    chunk["choices"][0]["delta"] = delta;
+    chunk
 }
 
 fn last(reason: &str) -> Value {
