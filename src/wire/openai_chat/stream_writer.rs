@@ -29,7 +29,6 @@ struct Writing {
     calls: usize,
     details: usize,
     refused: bool,
-    finished: bool,
 }
 
 /// The open part.
@@ -188,9 +187,6 @@ impl Writer {
 
     fn finish(&mut self, choice: u32, stop: &Stop, out: &mut Vec<u8>) {
         let writing = self.begun(choice, false, out);
-        if std::mem::replace(&mut writing.finished, true) {
-            return;
-        }
         let reason = write_stop(stop, writing.refused);
         let last = json!([{"index": choice, "delta": {}, "logprobs": null, "finish_reason": reason}]);
         self.put_chunk(last, None, out);
