@@ -1,20 +1,39 @@
 //! OpenAI Chat Completions: requests, answers, streams, errors, and the replay of one form as the other.
 
 mod answer;
+mod dialect;
 mod error;
+mod fault;
 mod fields;
+mod message_reader;
+mod message_writer;
+mod piece;
 mod replay;
 mod request;
+mod request_reader;
+mod request_writer;
+mod response_reader;
+mod response_writer;
+mod stop;
 mod stream;
+mod stream_reader;
+mod stream_writer;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 pub use answer::listen;
+pub use dialect::OpenAiChat;
 pub use error::{error_body, error_event};
 pub use fields::{Check, Field, check_fields};
 pub use replay::{BadReplay, as_stream, as_whole};
+pub(in crate::wire) use request::read_prompt;
 pub use request::{estimate_tokens, has_images, last_user_text, read};
 pub use stream::Listener;
 pub use usage::read_usage;
 
 /// The data of the event that ends a stream.
 pub const DONE: &[u8] = b"[DONE]";
+
+/// The dialect's name in messages.
+const NAME: &str = "OpenAI Chat Completions";

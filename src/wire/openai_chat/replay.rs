@@ -134,7 +134,10 @@ fn merge_choice(choices: &mut Vec<Map<String, Value>>, part: Value) -> Result<()
     Ok(())
 }
 
-/// Texts grow, tool calls grow by their index, anything else is replaced.
+/// Lists of a message that come in pieces.
+const LISTS: [&str; 3] = ["reasoning_details", "annotations", "images"];
+
+/// Texts and lists grow, tool calls grow by their index, anything else is replaced.
 fn merge_delta(message: &mut Map<String, Value>, delta: Map<String, Value>) {
     for (name, value) in delta {
         match (message.get_mut(&name), value) {
@@ -145,6 +148,7 @@ fn merge_delta(message: &mut Map<String, Value>, delta: Map<String, Value>) {
                 calls.into_iter().for_each(|call| merge_call(&mut merged, call));
                 message.insert(name, merged.into());
             }
+            (Some(Value::Array(list)), Value::Array(more)) if LISTS.contains(&name.as_str()) => list.extend(more),
             (_, value) => drop(message.insert(name, value)),
         }
     }
@@ -160,6 +164,9 @@ fn merge_call(calls: &mut Vec<Value>, mut call: Value) {
     let more = call.pointer("/function/arguments").and_then(Value::as_str).unwrap_or_default();
     if let Some(Value::String(arguments)) = before.pointer_mut("/function/arguments") {
         arguments.push_str(more);
+    }
+    if let (Some(before), Some(extra)) = (before.as_object_mut(), call.get("extra_content")) {
+        before.insert("extra_content".to_owned(), extra.clone());
     }
 }
 

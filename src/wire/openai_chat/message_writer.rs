@@ -1,0 +1,202 @@
+//! Messages as a provider of this dialect gets them.
+
+use serde_json::{Map, Value, json};
+
+use super::fault::Fault;
+use crate::chat::{Content, Emulated, Message, Part, Role, Source};
+
+/// Writes one message of the internal form, which may be several of this dialect: each tool result is a message of its own.
+pub(super) fn write_message(message: &Message, out: &mut Vec<Value>, emulated: &mut Emulated) -> Result<(), Fault> {
+    note_lost(&message.parts, emulated);
+    let written = match message.role {
+        Role::Assistant => write_assistant(message, emulated)?,
+        Role::System => plain("system", message, emulated)?,
+        Role::Developer => plain("developer", message, emulated)?,
+        Role::User | Role::Tool => return write_user(message, out, emulated),
+    };
+    out.push(named(written, message));
+    Ok(())
+}
+
+/// Marks and proofs that providers of this dialect do not know.
+fn note_lost(parts: &[Part], emulated: &mut Emulated) {
+    for part in parts {
+        let is_thought = matches!(part.content, Content::Thinking(_) | Content::RedactedThinking(_));
+        if part.cache.is_some() {
+            emulated.note("cache_control");
+        }
+        if part.signature.is_some() && !is_thought {
+            emulated.note("signature");
+        }
+        match &part.content {
+            Content::Text { citations, .. } if !citations.is_empty() => emulated.note("citations"),
+            Content::Document { cite: true, .. } => emulated.note("citations"),
+            Content::ToolResult { parts, is_error, .. } => {
+                if *is_error {
+                    emulated.note("is_error");
+                }
+                note_lost(parts, emulated);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn plain(role: &str, message: &Message, emulated: &mut Emulated) -> Result<Map<String, Value>, Fault> {
+    let content = write_parts(&message.parts, Allowed::Text, emulated)?;
+    Ok(Map::from_iter([("role".to_owned(), role.into()), ("content".to_owned(), content)]))
+}
+
+fn named(mut written: Map<String, Value>, message: &Message) -> Value {
+    if let Some(name) = &message.name {
+        written.insert("name".to_owned(), name.clone().into());
+    }
+    Value::Object(written)
+}
+
+fn write_user(message: &Message, out: &mut Vec<Value>, emulated: &mut Emulated) -> Result<(), Fault> {
+    for (n, part) in message.parts.iter().enumerate() {
+        let Content::ToolResult { id, parts, .. } = &part.content else { continue };
+        let content = write_parts(parts, Allowed::Text, emulated);
+        let content = content.map_err(|fault| fault.within(format_args!("content[{n}]")))?;
+        out.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
+    }
+    let is_result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
+    if message.parts.is_empty() || !message.parts.iter().all(is_result) {
+        let content = write_parts(&message.parts, Allowed::Everything, emulated)?;
+        let written = [("role".to_owned(), "user".into()), ("content".to_owned(), content)];
+        out.push(named(Map::from_iter(written), message));
+    }
+    Ok(())
+}
+
+fn write_assistant(message: &Message, emulated: &mut Emulated) -> Result<Map<String, Value>, Fault> {
+    let mut refusal = String::new();
+    let mut calls = Vec::new();
+    for part in &message.parts {
+        match &part.content {
+            Content::Refusal(said) => refusal.push_str(said),
+            Content::Thinking(_) | Content::RedactedThinking(_) => emulated.note("thinking"),
+            Content::ToolCall { id, name, arguments } => calls.push(write_call(id, name, arguments)),
+            _ => {}
+        }
+    }
+    let mut content = write_parts(&message.parts, Allowed::Answer, emulated)?;
+    if content == "" && (!calls.is_empty() || !refusal.is_empty()) {
+        content = Value::Null;
+    }
+    let mut written = Map::from_iter([("role".to_owned(), "assistant".into()), ("content".to_owned(), content)]);
+    if !refusal.is_empty() {
+        written.insert("refusal".to_owned(), refusal.into());
+    }
+    if !calls.is_empty() {
+        written.insert("tool_calls".to_owned(), calls.into());
+    }
+    Ok(written)
+}
+
+/// One call of a tool. Empty arguments are an empty object.
+pub(super) fn write_call(id: &str, name: &str, arguments: &str) -> Value {
+    let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
+    json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
+}
+
+/// What may stand in a message's content.
+#[derive(Clone, Copy, PartialEq)]
+enum Allowed {
+    /// Text.
+    Text,
+    /// Text; what else an answer is made of stands in other fields.
+    Answer,
+    /// Text, images, documents and sound; tool results stand in messages of their own.
+    Everything,
+}
+
+/// A message's content: a text where that says it all, as every server reads it, or else a list of parts.
+fn write_parts(parts: &[Part], allowed: Allowed, emulated: &mut Emulated) -> Result<Value, Fault> {
+    let mut written = Vec::new();
+    for (n, part) in parts.iter().enumerate() {
+        let within = |fault: Fault| fault.within(format_args!("content[{n}]"));
+        written.extend(write_part(&part.content, allowed, emulated).map_err(within)?);
+    }
+    Ok(match &mut written[..] {
+        [] => "".into(),
+        [only] if only["type"] == "text" => only["text"].take(),
+        _ => written.into(),
+    })
+}
+
+fn write_part(content: &Content, allowed: Allowed, emulated: &mut Emulated) -> Result<Option<Value>, Fault> {
+    let written = match (content, allowed) {
+        (Content::Text { text, .. }, _) => json!({"type": "text", "text": text}),
+        (Content::Document { source: Source::Text(text), name, .. }, Allowed::Text | Allowed::Everything) => {
+            if name.is_some() {
+                emulated.note("document.title");
+            }
+            json!({"type": "text", "text": text})
+        }
+        (Content::ToolResult { .. }, Allowed::Everything)
+        | (
+            Content::Refusal(_) | Content::Thinking(_) | Content::RedactedThinking(_) | Content::ToolCall { .. },
+            Allowed::Answer,
+        ) => return Ok(None),
+        (Content::Image { source, detail }, Allowed::Everything) => write_image(source, detail.as_deref())?,
+        (Content::Document { source, name, .. }, Allowed::Everything) => write_file(source, name.as_deref())?,
+        (Content::Audio { data, format }, Allowed::Everything) => {
+            json!({"type": "input_audio", "input_audio": {"data": data, "format": format}})
+        }
+        (content, _) => {
+            let text = format!("{} may not stand in a message of this role", kind(content));
+            return Err(Fault::unsaid("", text));
+        }
+    };
+    Ok(Some(written))
+}
+
+fn kind(content: &Content) -> &'static str {
+    match content {
+        Content::Text { .. } => "text",
+        Content::Refusal(_) => "a refusal",
+        Content::Image { .. } => "an image",
+        Content::Document { .. } => "a document",
+        Content::Audio { .. } => "sound",
+        Content::Thinking(_) | Content::RedactedThinking(_) => "a thought",
+        Content::ToolCall { .. } => "a tool call",
+        Content::ToolResult { .. } => "a tool result",
+    }
+}
+
+/// An image's part, in a request or an answer.
+pub(super) fn write_image(source: &Source, detail: Option<&str>) -> Result<Value, Fault> {
+    let url = match source {
+        Source::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),
+        Source::Url(url) => url.clone(),
+        Source::File(_) => return Err(Fault::unsaid("source", "an image must be here or at an address")),
+        Source::Text(_) => return Err(Fault::unsaid("source", "an image is no text")),
+    };
+    let mut image = json!({ "url": url });
+    if let Some(detail) = detail {
+        image["detail"] = detail.into();
+    }
+    Ok(json!({"type": "image_url", "image_url": image}))
+}
+
+fn write_file(source: &Source, name: Option<&str>) -> Result<Value, Fault> {
+    let mut file = Map::new();
+    match source {
+        Source::Base64 { media_type, data } => {
+            // OpenAI wants a name for every file that is sent along.
+            file.insert("filename".to_owned(), name.unwrap_or("document").into());
+            file.insert("file_data".to_owned(), format!("data:{media_type};base64,{data}").into());
+        }
+        Source::File(id) => {
+            file.insert("file_id".to_owned(), id.clone().into());
+            name.and_then(|name| file.insert("filename".to_owned(), name.into()));
+        }
+        Source::Url(_) => {
+            return Err(Fault::unsaid("source", "a document must be here or uploaded, not at an address"));
+        }
+        Source::Text(_) => return Err(Fault::unsaid("source", "a document here is no text")),
+    }
+    Ok(json!({"type": "file", "file": file}))
+}

@@ -1,0 +1,139 @@
+//! A request as a provider of this dialect gets it.
+
+use serde_json::{Map, Value, json};
+
+use super::fault::Fault;
+use super::message_writer::write_message;
+use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Sampling, Tool, ToolChoice};
+use crate::wire::dialect::Written;
+
+/// Writes the request.
+pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Option<Value>| drop(value.and_then(|value| body.insert(name.to_owned(), value)));
+    let mut messages = Vec::with_capacity(request.messages.len());
+    for (n, message) in request.messages.iter().enumerate() {
+        write_message(message, &mut messages, emulated).map_err(|fault| fault.within(format_args!("messages[{n}]")))?;
+    }
+    put("model", Some(request.model.clone().into()));
+    put("messages", Some(messages.into()));
+    put(limit_name(&request.model), request.max_tokens.map(Value::from));
+    put("n", request.choices.map(Value::from));
+    put("stop", (!request.stop.is_empty()).then(|| request.stop.clone().into()));
+    put("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(write_tool).collect()));
+    put("tool_choice", request.tool_choice.as_ref().map(write_choice));
+    put("parallel_tool_calls", request.parallel_tools.map(Value::from));
+    put("response_format", request.format.as_ref().map(write_format));
+    put("logprobs", request.logprobs.map(|_| true.into()));
+    put("top_logprobs", request.logprobs.filter(|top| *top > 0).map(Value::from));
+    put("reasoning_effort", write_effort(request.reasoning.as_ref(), emulated).map(|effort| effort.text().into()));
+    put("verbosity", request.verbosity.clone().map(Value::from));
+    put("user", request.user.clone().map(Value::from));
+    put("metadata", (!request.metadata.is_empty()).then(|| request.metadata.clone().into()));
+    put("service_tier", write_tier(request.service_tier.as_deref(), emulated).map(Value::from));
+    put("prompt_cache_key", request.prompt_cache_key.clone().map(Value::from));
+    put("store", request.store.map(Value::from));
+    put("stream", request.stream.then(|| true.into()));
+    put("stream_options", request.stream.then(|| json!({"include_usage": true})));
+    for (name, value) in write_sampling(&request.sampling)? {
+        put(name, Some(value));
+    }
+    if request.cache.is_some() || request.tools.iter().any(|tool| tool.cache.is_some()) {
+        emulated.note("cache_control");
+    }
+    Ok(Written { body: Value::Object(body).to_string().into(), headers: Vec::new() })
+}
+
+/// The field for the most tokens: OpenAI's reasoning models know only the new one, many other servers only the old one.
+fn limit_name(model: &str) -> &'static str {
+    const NEW: [&str; 5] = ["gpt-5", "gpt-6", "o1", "o3", "o4"];
+    let name = model.rsplit('/').next().unwrap_or(model);
+    if NEW.iter().any(|family| name.starts_with(family)) { "max_completion_tokens" } else { "max_tokens" }
+}
+
+fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, Fault> {
+    if sampling.top_k.is_some() {
+        return Err(Fault::unsaid("top_k", "it has no such field"));
+    }
+    let mut written = Vec::new();
+    for (name, value, range) in [
+        ("temperature", sampling.temperature, 0.0..=2.0),
+        ("top_p", sampling.top_p, 0.0..=1.0),
+        ("frequency_penalty", sampling.frequency_penalty, -2.0..=2.0),
+        ("presence_penalty", sampling.presence_penalty, -2.0..=2.0),
+    ] {
+        let Some(value) = value else { continue };
+        if !range.contains(&value) {
+            let text = format!("it must be from {} to {}, and is {value}", range.start(), range.end());
+            return Err(Fault::unsaid(name, text));
+        }
+        written.push((name, value.into()));
+    }
+    written.extend(sampling.seed.map(|seed| ("seed", seed.into())));
+    Ok(written)
+}
+
+fn write_tool(tool: &Tool) -> Value {
+    let mut function = Map::new();
+    function.insert("name".to_owned(), tool.name.clone().into());
+    for (name, value) in [
+        ("description", tool.description.clone().map(Value::from)),
+        ("parameters", tool.schema.clone()),
+        ("strict", tool.strict.map(Value::from)),
+    ] {
+        value.and_then(|value| function.insert(name.to_owned(), value));
+    }
+    json!({"type": "function", "function": function})
+}
+
+fn write_choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Auto => "auto".into(),
+        ToolChoice::None => "none".into(),
+        ToolChoice::Any => "required".into(),
+        ToolChoice::Tool(name) => json!({"type": "function", "function": {"name": name}}),
+    }
+}
+
+fn write_format(format: &Format) -> Value {
+    match format {
+        Format::Text => json!({"type": "text"}),
+        Format::JsonObject => json!({"type": "json_object"}),
+        Format::JsonSchema { name, description, schema, strict } => {
+            let mut named = Map::new();
+            named.insert("name".to_owned(), name.clone().into());
+            for (name, value) in [
+                ("description", description.clone().map(Value::from)),
+                ("schema", Some(schema.clone())),
+                ("strict", strict.map(Value::from)),
+            ] {
+                value.and_then(|value| named.insert(name.to_owned(), value));
+            }
+            json!({"type": "json_schema", "json_schema": named})
+        }
+    }
+}
+
+/// How hard to think. A budget of tokens, which this dialect lacks, becomes the effort nearest to it.
+fn write_effort(reasoning: Option<&Reasoning>, emulated: &mut Emulated) -> Option<Effort> {
+    let reasoning = reasoning?;
+    if reasoning.budget.is_some() {
+        emulated.note("thinking.budget_tokens");
+    }
+    let by_budget = |budget| match budget {
+        0 => Effort::None,
+        1..=2_048 => Effort::Low,
+        2_049..=8_192 => Effort::Medium,
+        _ => Effort::High,
+    };
+    reasoning.effort.or_else(|| reasoning.budget.map(by_budget))
+}
+
+/// The tier of service. Anthropic's own name for the common one is told as what it means.
+fn write_tier<'a>(tier: Option<&'a str>, emulated: &mut Emulated) -> Option<&'a str> {
+    if tier != Some("standard_only") {
+        return tier;
+    }
+    emulated.note("service_tier");
+    Some("default")
+}

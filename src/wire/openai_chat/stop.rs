@@ -1,0 +1,28 @@
+//! Why an answer ended, as a `finish_reason`.
+
+use crate::chat::Stop;
+
+/// What a `finish_reason` means, given what was said before it: some servers say `stop` after a tool call, and OpenAI
+/// says it after a refusal.
+pub(super) fn read_stop(reason: &str, refused: bool, called: bool) -> Stop {
+    match reason {
+        "stop" if refused => Stop::Refused,
+        "stop" if called => Stop::Tools,
+        "stop" => Stop::End,
+        "length" => Stop::Length,
+        "tool_calls" | "function_call" => Stop::Tools,
+        "content_filter" => Stop::Filtered,
+        other => Stop::Other(other.to_owned()),
+    }
+}
+
+/// The `finish_reason`; `refused` says that the refusal was told in words.
+pub(super) fn write_stop(stop: &Stop, refused: bool) -> &'static str {
+    match stop {
+        Stop::Length | Stop::Context => "length",
+        Stop::Tools => "tool_calls",
+        Stop::Filtered => "content_filter",
+        Stop::Refused if !refused => "content_filter",
+        Stop::End | Stop::Sequence(_) | Stop::Refused | Stop::Paused | Stop::Other(_) => "stop",
+    }
+}

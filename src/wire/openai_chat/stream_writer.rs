@@ -1,0 +1,252 @@
+//! A stream for a caller of this dialect.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::message_writer::write_image;
+use super::response_writer::{
+    chars, first_of, write_citation, write_redacted, write_signature, write_thought, write_usage,
+};
+use super::stop::write_stop;
+use super::{DONE, error_event};
+use crate::chat::{Citation, Content, Delta, Event, Stop, Usage};
+use crate::wire::dialect::{Told, WriteStream};
+
+/// Writes a stream: chunks of one id and time, then `[DONE]`.
+pub(super) struct Writer {
+    told: Told,
+    choices: BTreeMap<u32, Writing>,
+    usage: Option<Usage>,
+    ended: bool,
+}
+
+/// What was written of a choice.
+#[derive(Default)]
+struct Writing {
+    open: Open,
+    chars: u64,
+    calls: usize,
+    details: usize,
+    refused: bool,
+}
+
+/// The open part.
+#[derive(Default)]
+enum Open {
+    #[default]
+    None,
+    /// Text that began at this character, and what it cites, which is told with the place of the text.
+    Text {
+        start: u64,
+        citations: Vec<Citation>,
+    },
+    Refusal,
+    /// A thought, kept since its proof is told with it.
+    Thinking {
+        text: String,
+        signature: Option<String>,
+    },
+    /// Data that came whole, and its proof.
+    Redacted {
+        data: String,
+        signature: Option<String>,
+    },
+    /// A call, by its place among the calls.
+    Call {
+        index: usize,
+        has_arguments: bool,
+        signature: Option<String>,
+    },
+}
+
+impl Writer {
+    pub(super) fn new(told: &Told) -> Self {
+        Self { told: told.clone(), choices: BTreeMap::new(), usage: None, ended: false }
+    }
+
+    fn put_delta(&mut self, choice: u32, delta: &Value, out: &mut Vec<u8>) {
+        let choice = json!({"index": choice, "delta": delta, "logprobs": null, "finish_reason": null});
+        self.put_chunk(json!([choice]), None, out);
+    }
+
+    fn put_chunk(&self, choices: Value, usage: Option<&Usage>, out: &mut Vec<u8>) {
+        let mut chunk = Map::from_iter([
+            ("id".to_owned(), self.told.id.clone().into()),
+            ("object".to_owned(), "chat.completion.chunk".into()),
+            ("created".to_owned(), self.told.created.into()),
+            ("model".to_owned(), self.told.model.clone().into()),
+            ("choices".to_owned(), choices),
+        ]);
+        if self.told.include_usage {
+            chunk.insert("usage".to_owned(), usage.map_or(Value::Null, write_usage));
+        }
+        put_event(Value::Object(chunk).to_string().as_bytes(), out);
+    }
+
+    /// The choice, after its first chunk, which tells the role.
+    fn begun(&mut self, choice: u32, is_call: bool, out: &mut Vec<u8>) -> &mut Writing {
+        if !self.choices.contains_key(&choice) {
+            let content = if is_call { Value::Null } else { "".into() };
+            self.put_delta(choice, &json!({"role": "assistant", "content": content, "refusal": null}), out);
+        }
+        self.choices.entry(choice).or_default()
+    }
+
+    fn open(&mut self, choice: u32, content: Content, out: &mut Vec<u8>) {
+        let is_call = matches!(content, Content::ToolCall { .. });
+        let writing = self.begun(choice, is_call, out);
+        let mut first = None;
+        writing.open = match content {
+            Content::Text { text, citations } => {
+                let start = writing.chars;
+                writing.chars += chars(&text);
+                first = (!text.is_empty()).then(|| json!({ "content": text }));
+                Open::Text { start, citations }
+            }
+            Content::Refusal(text) => {
+                writing.refused = true;
+                first = (!text.is_empty()).then(|| json!({ "refusal": text }));
+                Open::Refusal
+            }
+            Content::Thinking(text) => {
+                first = (!text.is_empty()).then(|| json!({ "reasoning_content": text }));
+                Open::Thinking { text, signature: None }
+            }
+            Content::RedactedThinking(data) => Open::Redacted { data, signature: None },
+            Content::ToolCall { id, name, arguments } => {
+                let index = writing.calls;
+                writing.calls += 1;
+                let has_arguments = !arguments.is_empty();
+                let function = json!({"name": name, "arguments": arguments});
+                let call = json!({"index": index, "id": id, "type": "function", "function": function});
+                first = Some(json!({ "tool_calls": [call] }));
+                Open::Call { index, has_arguments, signature: None }
+            }
+            Content::Image { source, detail } => {
+                let image = write_image(&source, detail.as_deref()).ok();
+                first = image.map(|image| json!({ "images": [image] }));
+                Open::None
+            }
+            Content::Document { .. } | Content::Audio { .. } | Content::ToolResult { .. } => Open::None,
+        };
+        if let Some(first) = first {
+            self.put_delta(choice, &first, out);
+        }
+    }
+
+    fn grow(&mut self, choice: u32, delta: Delta, out: &mut Vec<u8>) {
+        let Some(writing) = self.choices.get_mut(&choice) else { return };
+        let told = match (&mut writing.open, delta) {
+            (Open::Text { .. }, Delta::Text(more)) => {
+                writing.chars += chars(&more);
+                json!({ "content": more })
+            }
+            (Open::Text { citations, .. }, Delta::Citation(citation)) => return citations.push(citation),
+            (Open::Refusal, Delta::Text(more)) => json!({ "refusal": more }),
+            (Open::Thinking { text, .. }, Delta::Text(more)) => {
+                text.push_str(&more);
+                json!({ "reasoning_content": more })
+            }
+            (Open::Call { index, has_arguments, .. }, Delta::Arguments(more)) => {
+                *has_arguments |= !more.is_empty();
+                json!({"tool_calls": [{"index": index, "function": {"arguments": more}}]})
+            }
+            (
+                Open::Thinking { signature, .. } | Open::Redacted { signature, .. } | Open::Call { signature, .. },
+                Delta::Signature(more),
+            ) => return signature.get_or_insert_default().push_str(&more),
+            _ => return,
+        };
+        self.put_delta(choice, &told, out);
+    }
+
+    fn close(&mut self, choice: u32, out: &mut Vec<u8>) {
+        let Some(writing) = self.choices.get_mut(&choice) else { return };
+        let told = match std::mem::take(&mut writing.open) {
+            Open::Text { start, citations } => {
+                let place = (start, writing.chars);
+                let told: Vec<Value> = citations.iter().filter_map(|cited| write_citation(cited, place)).collect();
+                (!told.is_empty()).then(|| json!({ "annotations": told }))
+            }
+            Open::Thinking { text, signature } => signature.map(|signature| {
+                writing.details += 1;
+                json!({"reasoning_details": [write_thought(&text, Some(&signature), writing.details - 1)]})
+            }),
+            Open::Redacted { data, signature } => {
+                writing.details += 1;
+                Some(json!({"reasoning_details": [write_redacted(&data, signature.as_deref(), writing.details - 1)]}))
+            }
+            Open::Call { index, has_arguments, signature } => close_call(index, has_arguments, signature.as_deref()),
+            Open::None | Open::Refusal => None,
+        };
+        if let Some(told) = told {
+            self.put_delta(choice, &told, out);
+        }
+    }
+
+    fn finish(&mut self, choice: u32, stop: &Stop, out: &mut Vec<u8>) {
+        let writing = self.begun(choice, false, out);
+        let reason = write_stop(stop, writing.refused);
+        let last = json!([{"index": choice, "delta": {}, "logprobs": null, "finish_reason": reason}]);
+        self.put_chunk(last, None, out);
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if let Some(usage) = self.usage.filter(|_| self.told.include_usage) {
+            self.put_chunk(json!([]), Some(&usage), out);
+        }
+        put_event(DONE, out);
+    }
+}
+
+impl WriteStream for Writer {
+    fn write(&mut self, event: Event, out: &mut Vec<u8>) {
+        if self.ended {
+            return;
+        }
+        match event {
+            Event::Begin { id, model, created } => {
+                self.told.id = first_of(&id, &self.told.id).to_owned();
+                self.told.model = first_of(&self.told.model, &model).to_owned();
+                self.told.created = created.unwrap_or(self.told.created);
+            }
+            Event::Open { choice, content, .. } => self.open(choice, content, out),
+            Event::Delta { choice, delta, .. } => self.grow(choice, delta, out),
+            Event::Close { choice, .. } => self.close(choice, out),
+            Event::Logprobs { choice, value } => {
+                self.begun(choice, false, out);
+                let told = json!([{"index": choice, "delta": {}, "logprobs": value, "finish_reason": null}]);
+                self.put_chunk(told, None, out);
+            }
+            Event::Finish { choice, stop } => self.finish(choice, &stop, out),
+            Event::Usage(usage) => self.usage = Some(usage),
+            Event::End => {
+                self.ended = true;
+                self.end(out);
+            }
+            Event::Failed(error) => {
+                self.ended = true;
+                out.extend_from_slice(&error_event(&error));
+            }
+        }
+    }
+}
+
+/// The last fragment of a call, if there is more to say: arguments that never came are an empty object.
+fn close_call(index: usize, has_arguments: bool, signature: Option<&str>) -> Option<Value> {
+    let mut call = json!({ "index": index });
+    if !has_arguments {
+        call["function"] = json!({"arguments": "{}"});
+    }
+    if let Some(signature) = signature {
+        call["extra_content"] = write_signature(signature);
+    }
+    (!has_arguments || signature.is_some()).then(|| json!({ "tool_calls": [call] }))
+}
+
+fn put_event(data: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\n\n");
+}

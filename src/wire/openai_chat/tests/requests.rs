@@ -1,0 +1,290 @@
+//! Requests, both ways.
+
+use super::*;
+use crate::chat::{CacheTtl, Code, Content, Effort, Message, Part, Reasoning, Role, Source};
+
+/// Messages that are written as they were read.
+fn conversations() -> Vec<Value> {
+    let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}});
+    let page = json!({"type": "image_url", "image_url": {"url": "https://a/b.png"}});
+    let file = json!({"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="}});
+    let sound = json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}});
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}});
+    vec![
+        json!([{"role": "user", "content": "Hi"}]),
+        json!([
+            {"role": "system", "content": "Be brief."}, {"role": "developer", "content": "Be kind."},
+            {"role": "user", "content": "Hi", "name": "ada"}, {"role": "assistant", "content": "Ho"},
+            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        ]),
+        json!([{"role": "user", "content": [{"type": "text", "text": "See"}, image, page, file, sound,
+            {"type": "file", "file": {"file_id": "file-1"}}]}]),
+        json!([{"role": "user", "content": [image]}]),
+        json!([
+            {"role": "user", "content": "Call"},
+            {"role": "assistant", "content": null, "tool_calls": [call("1"), call("2")]},
+            {"role": "tool", "tool_call_id": "1", "content": "one"},
+            {"role": "tool", "tool_call_id": "2", "content": [{"type": "text", "text": "t"}, {"type": "text", "text": "wo"}]},
+            {"role": "assistant", "content": "Once more", "tool_calls": [call("3")]},
+            {"role": "tool", "tool_call_id": "3", "content": ""},
+            {"role": "user", "content": "Well?"},
+            {"role": "assistant", "content": null, "refusal": "No."},
+            {"role": "user", "content": ""},
+        ]),
+    ]
+}
+
+#[test]
+fn conversations_are_written_as_they_were_read() {
+    for messages in conversations() {
+        let (request, emulated) = read(&with_messages(messages.clone())).unwrap();
+        assert!(emulated.is_empty(), "{emulated:?}");
+        let (body, emulated) = write(&request).unwrap();
+        assert!(emulated.is_empty(), "{emulated:?}");
+        assert_eq!(body["messages"], messages);
+    }
+}
+
+#[test]
+fn every_other_field_is_written_as_it_was_read() {
+    let fields = json!({
+        "max_tokens": 9, "n": 2, "stop": ["a", "b"], "tool_choice": {"type": "function", "function": {"name": "f"}},
+        "tools": [{"type": "function", "function": {"name": "f", "description": "d",
+            "parameters": {"type": "object", "properties": {"z": {}, "a": {}}}, "strict": true}},
+            {"type": "function", "function": {"name": "g"}}],
+        "parallel_tool_calls": false, "logprobs": true, "top_logprobs": 3, "reasoning_effort": "xhigh",
+        "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": true}},
+        "verbosity": "low", "user": "u", "metadata": {"a": "b"}, "service_tier": "flex", "prompt_cache_key": "k",
+        "store": false, "stream": true, "stream_options": {"include_usage": true}, "temperature": 1.5, "top_p": 0.5,
+        "frequency_penalty": -1.0, "presence_penalty": 1.0, "seed": -3,
+    });
+    let mut body = with_messages(json!([{"role": "user", "content": "Hi"}]));
+    for (name, value) in fields.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    let (request, emulated) = read(&body).unwrap();
+    assert!(emulated.is_empty());
+    let (back, emulated) = write(&request).unwrap();
+    assert!(emulated.is_empty());
+    assert_eq!(back, body);
+    for (field, value) in [
+        ("tool_choice", json!("auto")),
+        ("tool_choice", json!("none")),
+        ("tool_choice", json!("required")),
+        ("response_format", json!({"type": "json_object"})),
+        ("response_format", json!({"type": "text"})),
+        ("logprobs", json!(true)),
+        ("reasoning_effort", json!("none")),
+    ] {
+        let mut body = with_messages(json!([{"role": "user", "content": "Hi"}]));
+        body[field] = value;
+        assert_eq!(write(&read(&body).unwrap().0).unwrap().0, body);
+    }
+}
+
+#[test]
+fn the_limit_has_the_name_that_the_model_knows() {
+    for (model, name) in [
+        ("gpt-5-mini", "max_completion_tokens"),
+        ("openai/o3", "max_completion_tokens"),
+        ("gpt-4o", "max_tokens"),
+        ("llama-3", "max_tokens"),
+    ] {
+        let request = Request { model: model.to_owned(), max_tokens: Some(5), ..Request::default() };
+        assert_eq!(write(&request).unwrap().0[name], 5, "{model}");
+    }
+    let mut body = with_messages(json!([{"role": "user", "content": "Hi"}]));
+    (body["max_tokens"], body["max_completion_tokens"]) = (json!(3), json!(4));
+    assert_eq!(read(&body).unwrap().0.max_tokens, Some(4));
+}
+
+#[test]
+fn what_only_this_dialect_says_is_refused_by_name() {
+    for (name, value) in [
+        ("functions", json!([{"name": "f"}])),
+        ("function_call", json!("auto")),
+        ("logit_bias", json!({"1": 2})),
+        ("prediction", json!({"type": "content", "content": "x"})),
+        ("audio", json!({"voice": "alloy", "format": "wav"})),
+        ("modalities", json!(["text", "audio"])),
+        ("web_search_options", json!({})),
+        ("min_p", json!(0.1)),
+        ("lora", json!([])),
+        ("tools", json!([{"type": "custom", "custom": {"name": "x"}}])),
+        ("tool_choice", json!({"type": "allowed_tools", "allowed_tools": {}})),
+    ] {
+        let mut body = with_messages(json!([{"role": "user", "content": "Hi"}]));
+        body[name] = value;
+        let error = read(&body).unwrap_err();
+        assert_eq!(error.code, Code::UnsupportedFeature, "{name}");
+        let param = error.param.unwrap();
+        assert!(param.starts_with(name), "{param}");
+        assert!(error.message.contains(&param) && error.message.contains(super::super::NAME), "{}", error.message);
+    }
+    let mut body = with_messages(json!([{"role": "user", "content": "Hi"}]));
+    (body["logit_bias"], body["modalities"], body["lora"]) = (json!({}), json!(["text"]), json!(null));
+    assert!(read(&body).unwrap().1.is_empty());
+}
+
+#[test]
+fn a_fault_is_named_by_its_path() {
+    let call = json!({"id": "1", "type": "function", "function": {"name": 3}});
+    for (messages, param, code) in [
+        (json!([{"role": "user", "content": [{"type": "text"}]}]), "messages[0].content[0].text", Code::InvalidRequest),
+        (
+            json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]),
+            "messages[0].content[0].image_url.url",
+            Code::InvalidRequest,
+        ),
+        (
+            json!([{"role": "user", "content": [{"type": "video"}]}]),
+            "messages[0].content[0].type",
+            Code::UnsupportedFeature,
+        ),
+        (
+            json!([{"role": "user", "content": [{"type": "file", "file": {}}]}]),
+            "messages[0].content[0].file",
+            Code::InvalidRequest,
+        ),
+        (
+            json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [call]}]),
+            "messages[1].tool_calls[0].function.name",
+            Code::InvalidRequest,
+        ),
+        (json!([{"role": "tool", "content": "x"}]), "messages[0].tool_call_id", Code::InvalidRequest),
+        (json!([{"role": "function", "name": "f", "content": "x"}]), "messages[0].role", Code::UnsupportedFeature),
+        (json!([{"role": "user", "content": "x", "mood": 1}]), "messages[0].mood", Code::UnsupportedFeature),
+        (
+            json!([{"role": "assistant", "content": "x", "function_call": {"name": "f"}}]),
+            "messages[0].function_call",
+            Code::UnsupportedFeature,
+        ),
+    ] {
+        let error = read(&with_messages(messages)).unwrap_err();
+        assert_eq!((error.param.as_deref(), error.code), (Some(param), code), "{}", error.message);
+    }
+}
+
+#[test]
+fn results_that_follow_one_another_are_one_message() {
+    let messages = conversations().pop().unwrap();
+    let (request, _) = read(&with_messages(messages)).unwrap();
+    let roles: Vec<(Role, usize)> = request.messages.iter().map(|said| (said.role, said.parts.len())).collect();
+    assert_eq!(roles[1..5], [(Role::Assistant, 2), (Role::User, 2), (Role::Assistant, 2), (Role::User, 1)]);
+    assert_eq!(roles[5], (Role::User, 1), "a result is merged with nothing else");
+}
+
+#[test]
+fn thoughts_and_marks_of_other_providers_are_read() {
+    let details = json!([{"type": "reasoning.text", "text": "Hm", "signature": "s", "index": 0},
+        {"type": "reasoning.encrypted", "data": "d"}]);
+    let (request, _) = read(&with_messages(json!([
+        {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]},
+        {"role": "assistant", "content": "b", "reasoning": "Hm", "reasoning_details": details},
+        {"role": "assistant", "content": "c", "reasoning_content": "So"},
+        {"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"},
+            "extra_content": {"google": {"thought_signature": "g"}}}]},
+    ])))
+    .unwrap();
+    let part = |n: usize, m: usize| &request.messages[n].parts[m];
+    assert_eq!(part(0, 0).cache, Some(CacheTtl::Hour));
+    assert_eq!(part(1, 0).content, Content::Thinking("Hm".to_owned()));
+    assert_eq!(part(1, 0).signature.as_deref(), Some("s"));
+    assert_eq!(part(1, 1).content, Content::RedactedThinking("d".to_owned()));
+    assert_eq!(*part(2, 0), Part::new(Content::Thinking("So".to_owned())));
+    assert_eq!(part(3, 0).signature.as_deref(), Some("g"));
+    let (body, emulated) = write(&request).unwrap();
+    assert_eq!(emulated.names(), ["cache_control", "thinking", "signature"]);
+    assert_eq!(body["messages"][1], json!({"role": "assistant", "content": "b"}));
+    assert_eq!(body["messages"][3]["tool_calls"][0]["function"]["arguments"], "{}");
+}
+
+fn asking(parts: Vec<Part>) -> Request {
+    let message = Message { role: Role::User, parts, name: None };
+    Request { model: "m".to_owned(), messages: vec![message], ..Request::default() }
+}
+
+#[test]
+fn what_this_dialect_lacks_is_refused_or_noted() {
+    let image = Content::Image { source: Source::Url("https://a".to_owned()), detail: None };
+    let result = |parts, is_error| Part::new(Content::ToolResult { id: "1".to_owned(), name: None, parts, is_error });
+    let refused = [
+        (asking(vec![result(vec![Part::new(image.clone())], false)]), "messages[0].content[0].content[0]"),
+        (
+            asking(vec![Part::new(Content::Document {
+                source: Source::Url("https://a".to_owned()),
+                name: None,
+                cite: false,
+            })]),
+            "messages[0].content[0].source",
+        ),
+        (
+            asking(vec![Part::new(Content::Image { source: Source::File("f".to_owned()), detail: None })]),
+            "messages[0].content[0].source",
+        ),
+    ];
+    for (request, param) in refused {
+        let error = write(&request).unwrap_err();
+        assert_eq!((error.param.as_deref(), error.code), (Some(param), Code::UnsupportedFeature));
+    }
+    let mut request = asking(vec![result(vec![Part::text("broke")], true), Part::text("Well?")]);
+    request.reasoning = Some(Reasoning { budget: Some(4_000), ..Reasoning::default() });
+    let (body, emulated) = write(&request).unwrap();
+    assert_eq!(emulated.names(), ["is_error", "thinking.budget_tokens"]);
+    assert_eq!(body["reasoning_effort"], Effort::Medium.text());
+    assert_eq!(body["messages"][0], json!({"role": "tool", "tool_call_id": "1", "content": "broke"}));
+    assert_eq!(body["messages"][1], json!({"role": "user", "content": "Well?"}));
+    request.sampling.top_k = Some(4);
+    assert_eq!(write(&request).unwrap_err().param.as_deref(), Some("top_k"));
+}
+
+#[test]
+fn hints_are_left_out_and_noted() {
+    let mut body = with_messages(json!([{"role": "user", "content": "Hi"}]));
+    (body["safety_identifier"], body["prompt_cache_retention"], body["top_k"]) = (json!("s"), json!("24h"), json!(5));
+    let (request, emulated) = read(&body).unwrap();
+    assert_eq!(emulated.names(), ["safety_identifier", "prompt_cache_retention"]);
+    assert_eq!((request.user.as_deref(), request.sampling.top_k), (Some("s"), Some(5)));
+}
+
+#[test]
+fn text_documents_are_told_as_text() {
+    let source = Source::Text("Once upon".to_owned());
+    let document = Part::new(Content::Document { source, name: Some("Tale".to_owned()), cite: true });
+    let (body, emulated) = write(&asking(vec![document, Part::text("Sum up")])).unwrap();
+    assert_eq!(body["messages"][0]["content"][0], json!({"type": "text", "text": "Once upon"}));
+    assert_eq!(emulated.names(), ["citations", "document.title"]);
+}
+
+#[test]
+fn a_request_passes_as_it_came_but_for_the_model_and_the_usage() {
+    let body = br#"{ "model":"a", "stream": true, "messages":[{"role":"user","content":"Hi"}], "min_p": 0.1 }"#;
+    let asked = OpenAiChat.read(Bytes::from_static(body), &Addressed::default()).unwrap();
+    assert_eq!(
+        OpenAiChat.pass(&asked, "b"),
+        r#"{ "model":"b", "stream": true, "messages":[{"role":"user","content":"Hi"}], "min_p": 0.1,"stream_options":{"include_usage":true} }"#
+    );
+}
+
+#[test]
+fn a_prompt_goes_in_front_and_the_callers_fields_win() {
+    let prompt = json!({"model": "p", "temperature": 0.5, "max_tokens": 9, "seed": 1,
+        "messages": [{"role": "system", "content": "Be brief."}]});
+    let prompt = crate::wire::json::Object::read(prompt.to_string().into()).unwrap();
+    let join = |body: Value| {
+        let asked = OpenAiChat.read(body.to_string().into(), &Addressed::default()).unwrap();
+        let joined = OpenAiChat.prompted(&asked, &prompt).unwrap();
+        serde_json::from_slice::<Value>(&joined).unwrap()
+    };
+    let own = json!({"role": "user", "content": "Hi"});
+    let joined = join(json!({"model": "prompt/x", "messages": [own], "prompt": {"variables": {}},
+        "temperature": 1, "max_completion_tokens": 5}));
+    assert_eq!(
+        joined,
+        json!({"model": "p", "messages": [{"role": "system", "content": "Be brief."}, own], "temperature": 1,
+            "max_completion_tokens": 5, "seed": 1})
+    );
+    let joined = join(json!({"model": "mine", "prompt": {"id": "x"}}));
+    assert_eq!((&joined["model"], &joined["max_tokens"]), (&json!("mine"), &json!(9)));
+    assert_eq!(joined["messages"].as_array().map(Vec::len), Some(1));
+}
