@@ -1,5 +1,6 @@
 //! The wire formats: pure, bytes to meaning and back.
 
+pub mod anthropic;
 pub mod dialect;
 pub mod json;
 pub mod openai_chat;
