@@ -16,10 +16,9 @@ pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
     edits.remove("prompt");
     for (name, json) in prompt.iter().filter(|(_, json)| *json != "null") {
         match (name, caller(name)) {
-            ("prompt", _) => {}
             ("messages", Some(own)) => edits.set(name, joined_lists(json, own)?),
             ("system", Some(own)) => edits.set(name, joined_system(json, own)?),
-            (_, Some(_)) => {}
+            ("prompt", _) | (_, Some(_)) => {}
             (_, None) => edits.set(name, json.to_owned()),
         }
     }
@@ -45,7 +44,9 @@ fn joined_system(first: &str, second: &str) -> Result<String, Error> {
         serde_json::from_str(json).map_err(|error| Error::field("system", error.to_string()))
     };
     let joined = match (read(first)?, read(second)?) {
-        (Value::String(first), Value::String(second)) if second.is_empty() => first.into(),
+        (Value::String(first), Value::String(second)) if first.is_empty() || second.is_empty() => {
+            (first + &second).into()
+        }
         (Value::String(first), Value::String(second)) => format!("{first}\n\n{second}").into(),
         (first, second) => Value::Array([blocks(first), blocks(second)].concat()),
     };

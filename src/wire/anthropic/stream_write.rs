@@ -96,7 +96,7 @@ impl Writer {
             "id": id, "type": "message", "role": "assistant", "model": model, "content": [],
             "stop_reason": null, "stop_sequence": null, "usage": usage,
         });
-        put(out, "message_start", json!({"type": "message_start", "message": message}));
+        put(out, "message_start", &json!({"type": "message_start", "message": message}));
     }
 
     fn open(&mut self, content: Content, out: &mut Vec<u8>) {
@@ -109,18 +109,18 @@ impl Writer {
             }
             Content::Thinking(thought) => {
                 self.open = Open::Thinking;
-                self.put_start(json!({"type": "thinking", "thinking": "", "signature": ""}), out);
+                self.put_start(&json!({"type": "thinking", "thinking": "", "signature": ""}), out);
                 self.delta(Delta::Text(thought), out);
             }
             Content::RedactedThinking(data) => {
                 self.open = Open::Whole;
-                self.put_start(json!({"type": "redacted_thinking", "data": data}), out);
+                self.put_start(&json!({"type": "redacted_thinking", "data": data}), out);
             }
             Content::ToolCall { id, name, arguments } => {
                 self.open = Open::Call(String::new());
                 self.has_calls = true;
                 let id = call_id(&id, self.index);
-                self.put_start(json!({"type": "tool_use", "id": id, "name": name, "input": {}}), out);
+                self.put_start(&json!({"type": "tool_use", "id": id, "name": name, "input": {}}), out);
                 self.delta(Delta::Arguments(arguments), out);
             }
             // An answer of this dialect has no block for them.
@@ -138,7 +138,7 @@ impl Writer {
         }
         if matches!((&self.open, &delta), (Open::Silent, Delta::Text(_) | Delta::Citation(_))) {
             self.open = Open::Text;
-            self.put_start(json!({"type": "text", "text": ""}), out);
+            self.put_start(&json!({"type": "text", "text": ""}), out);
         }
         let told = match (&mut self.open, delta) {
             (Open::Text, Delta::Text(text)) => {
@@ -162,7 +162,7 @@ impl Writer {
             _ => return,
         };
         let event = json!({"type": "content_block_delta", "index": self.index, "delta": told});
-        put(out, "content_block_delta", event);
+        put(out, "content_block_delta", &event);
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
@@ -171,7 +171,7 @@ impl Writer {
             Open::Call(arguments) => self.bad_call |= input(&arguments).is_none(),
             Open::Text | Open::Thinking | Open::Whole => {}
         }
-        put(out, "content_block_stop", json!({"type": "content_block_stop", "index": self.index}));
+        put(out, "content_block_stop", &json!({"type": "content_block_stop", "index": self.index}));
         self.index += 1;
     }
 
@@ -189,8 +189,8 @@ impl Writer {
         let (reason, sequence) = write_stop(&stop, self.has_calls);
         let usage = write_usage(&self.usage.unwrap_or_else(|| guessed(&self.told, self.bytes)));
         let delta = json!({"stop_reason": reason, "stop_sequence": sequence});
-        put(out, "message_delta", json!({"type": "message_delta", "delta": delta, "usage": usage}));
-        put(out, "message_stop", json!({"type": "message_stop"}));
+        put(out, "message_delta", &json!({"type": "message_delta", "delta": delta, "usage": usage}));
+        put(out, "message_stop", &json!({"type": "message_stop"}));
     }
 
     fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
@@ -198,12 +198,12 @@ impl Writer {
         out.extend_from_slice(&error_event(error));
     }
 
-    fn put_start(&self, block: Value, out: &mut Vec<u8>) {
+    fn put_start(&self, block: &Value, out: &mut Vec<u8>) {
         let event = json!({"type": "content_block_start", "index": self.index, "content_block": block});
-        put(out, "content_block_start", event);
+        put(out, "content_block_start", &event);
     }
 }
 
-fn put(out: &mut Vec<u8>, name: &str, data: Value) {
+fn put(out: &mut Vec<u8>, name: &str, data: &Value) {
     out.extend_from_slice(format!("event: {name}\ndata: {data}\n\n").as_bytes());
 }

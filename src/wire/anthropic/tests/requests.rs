@@ -15,7 +15,7 @@ fn with(name: &str, value: Value) -> Value {
 }
 
 /// A body of one user message with these blocks.
-fn blocks(blocks: Value) -> Value {
+fn blocks(blocks: &Value) -> Value {
     with("messages", json!([{"role": "user", "content": blocks}]))
 }
 
@@ -82,10 +82,10 @@ fn a_prompt_goes_before_the_callers_words_and_under_its_settings() {
 fn text_and_images_are_seen() {
     let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA"}});
     let asked =
-        ask(&blocks(json!([image, {"type": "text", "text": "What is "}, {"type": "text", "text": "it?"}]))).unwrap();
+        ask(&blocks(&json!([image, {"type": "text", "text": "What is "}, {"type": "text", "text": "it?"}]))).unwrap();
     assert!(Anthropic.has_images(&asked.object));
     assert_eq!(Anthropic.last_user_text(&asked.object), "What is it?");
-    assert!(!Anthropic.has_images(&ask(&blocks(json!([{"type": "text", "text": "image"}]))).unwrap().object));
+    assert!(!Anthropic.has_images(&ask(&blocks(&json!([{"type": "text", "text": "image"}]))).unwrap().object));
 }
 
 #[test]
@@ -106,8 +106,8 @@ fn what_no_other_dialect_has_is_refused_by_name() {
         (with("tools", json!([{"type": "web_search_20250305", "name": "web_search"}])), "tools[0].type"),
         (with("tools", json!([{"name": "f", "input_schema": {}, "defer_loading": true}])), "tools[0].defer_loading"),
         (with("output_config", json!({"task_budget": {}})), "output_config.task_budget"),
-        (blocks(json!([{"type": "search_result"}])), "messages[0].content[0]"),
-        (blocks(json!([{"type": "text", "text": "x", "new": 1}])), "messages[0].content[0].new"),
+        (blocks(&json!([{"type": "search_result"}])), "messages[0].content[0]"),
+        (blocks(&json!([{"type": "text", "text": "x", "new": 1}])), "messages[0].content[0].new"),
     ] {
         let error = read(&body).unwrap_err();
         assert_eq!((error.code, error.param.as_deref()), (Code::UnsupportedFeature, Some(param)), "{body}");
@@ -123,10 +123,10 @@ fn what_is_wrong_is_refused_by_name() {
     };
     for (body, param) in [
         (call(json!("x")), "messages[0].content[0].input"),
-        (blocks(json!([{"type": "tool_use", "id": "a", "name": "f", "input": {}}])), "messages[0].content"),
-        (blocks(json!([3])), "messages[0].content[0]"),
-        (blocks(json!([{"type": "text"}])), "messages[0].content[0].text"),
-        (blocks(json!([{"type": "image"}])), "messages[0].content[0].source"),
+        (blocks(&json!([{"type": "tool_use", "id": "a", "name": "f", "input": {}}])), "messages[0].content"),
+        (blocks(&json!([3])), "messages[0].content[0]"),
+        (blocks(&json!([{"type": "text"}])), "messages[0].content[0].text"),
+        (blocks(&json!([{"type": "image"}])), "messages[0].content[0].source"),
         (with("system", json!([{"type": "thinking", "thinking": ""}])), "system"),
         (with("stop_sequences", json!([1])), "stop_sequences"),
         (with("tool_choice", json!({"type": "some"})), "tool_choice.type"),
@@ -348,4 +348,22 @@ fn a_text_document_in_base64_becomes_text() {
         json!([{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Hi"},
             "title": "a.txt", "citations": {"enabled": true}}])
     );
+}
+
+#[test]
+fn a_callers_blocks_are_read_into_the_order_that_all_dialects_share() {
+    let result = json!({"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "ok"}]});
+    let mut body = with("system", json!("Be brief."));
+    body["messages"] = json!([
+        {"role": "user", "content": "Hi"},
+        {"role": "system", "content": "Rhyme."},
+        {"role": "user", "content": [{"type": "text", "text": "", "citations": null}, {"type": "text", "text": "and"}, result]},
+    ]);
+    let request = read(&body).unwrap();
+    let roles: Vec<Role> = request.messages.iter().map(|message| message.role).collect();
+    assert_eq!(roles, [Role::System, Role::User, Role::System, Role::User]);
+    assert!(
+        matches!(&request.messages[3].parts[0].content, Content::ToolResult { id, parts, .. } if id == "a" && parts == &[Part::text("ok")])
+    );
+    assert_eq!(request.messages[3].parts[1..], [Part::text("and")]);
 }
