@@ -1,0 +1,146 @@
+//! A request's top level: checked, but kept as the bytes it came as.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::chat::Error;
+use crate::wire::dialect::Asked;
+use crate::wire::json::Object;
+use crate::wire::openai_chat::{Check, Field, check_fields, read_prompt};
+
+/// The most messages that a request may have.
+const MAX_MESSAGES: usize = 10_000;
+
+/// What Anthropic's own reference says of each field that we know. Unknown fields pass as they are.
+const FIELDS: &[Field] = &[
+    ("model", Check::Text, false),
+    ("messages", Check::AnyList, false),
+    ("max_tokens", Check::Integer(1..=i64::MAX), false),
+    ("cache_control", Check::Object, true),
+    ("container", Check::TextOrObject, true),
+    ("context_management", Check::Object, true),
+    ("mcp_servers", Check::AnyList, false),
+    ("metadata", Check::Object, true),
+    ("output_config", Check::Object, true),
+    ("prompt", Check::Object, false),
+    ("service_tier", Check::Text, true),
+    ("speed", Check::Text, true),
+    ("stop_sequences", Check::AnyList, true),
+    ("stream", Check::Bool, true),
+    ("temperature", Check::Number(0.0..=1.0), true),
+    ("thinking", Check::Object, true),
+    ("tool_choice", Check::Object, true),
+    ("tools", Check::AnyList, true),
+    ("top_k", Check::Integer(0..=i64::MAX), true),
+    ("top_p", Check::Number(0.0..=1.0), true),
+];
+
+#[derive(Deserialize)]
+struct MessageShape<'a> {
+    role: Option<Value>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+}
+
+/// Reads and checks a body. Counting tokens needs no `max_tokens`.
+pub(super) fn read(body: Bytes, needs_limit: bool) -> Result<Asked, Error> {
+    let object = Object::read(body)?;
+    check_fields(&object, FIELDS)?;
+    let prompt = object.get("prompt").map(read_prompt).transpose()?;
+    let model = match object.get("model") {
+        Some(json) => read_text("model", json)?,
+        None if prompt.as_ref().is_some_and(|prompt| prompt.id.is_some()) => String::new(),
+        None => return Err(Error::field("model", "`model` is missing")),
+    };
+    let by_prompt = prompt.is_some() || model.starts_with("prompt/");
+    match object.get("messages") {
+        Some(messages) => check_messages(messages, by_prompt)?,
+        None if by_prompt => {}
+        None => return Err(Error::field("messages", "`messages` is missing")),
+    }
+    if let Some(system) = object.get("system") {
+        check_system(system)?;
+    }
+    check_tools(&object)?;
+    let max_tokens = object.get("max_tokens").and_then(|json| json.parse().ok());
+    if needs_limit && max_tokens.is_none() && !by_prompt {
+        return Err(Error::field("max_tokens", "`max_tokens` is missing"));
+    }
+    let stream = object.get("stream") == Some("true");
+    Ok(Asked { model, stream, include_usage: true, max_tokens, choices: 1, prompt, object })
+}
+
+/// Whether a list of messages has an image in it: a block of type `image`, however it is spaced.
+pub(super) fn has_images(messages: &str) -> bool {
+    let is_type = |before: &str| {
+        before.trim_ascii_end().strip_suffix(':').is_some_and(|before| before.trim_ascii_end().ends_with("\"type\""))
+    };
+    memchr::memmem::find_iter(messages.as_bytes(), b"\"image\"").any(|at| messages.get(..at).is_some_and(is_type))
+}
+
+/// The text of the last message of the user; empty where there is none.
+pub(super) fn last_user_text(messages: &str) -> String {
+    let Ok(messages) = serde_json::from_str::<Vec<MessageShape<'_>>>(messages) else { return String::new() };
+    let is_user = |message: &&MessageShape<'_>| message.role.as_ref().is_some_and(|role| role == "user");
+    let content = messages.iter().rev().find(is_user).and_then(|message| message.content);
+    match content.and_then(|content| serde_json::from_str(content.get()).ok()) {
+        Some(Value::String(text)) => text,
+        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
+        _ => String::new(),
+    }
+}
+
+fn read_text(name: &str, json: &str) -> Result<String, Error> {
+    serde_json::from_str(json).map_err(|error| Error::field(name, format!("`{name}` cannot be read: {error}")))
+}
+
+fn check_system(json: &str) -> Result<(), Error> {
+    if json == "null" || json.starts_with('"') || json.starts_with('[') {
+        return Ok(());
+    }
+    Err(Error::field("system", "`system` must be a text or a list of text blocks"))
+}
+
+fn check_messages(json: &str, may_be_empty: bool) -> Result<(), Error> {
+    let messages: Vec<&RawValue> =
+        serde_json::from_str(json).map_err(|error| Error::field("messages", error.to_string()))?;
+    if messages.is_empty() && !may_be_empty {
+        return Err(Error::field("messages", "`messages` must be a list that is not empty"));
+    }
+    if messages.len() > MAX_MESSAGES {
+        let count = messages.len();
+        return Err(Error::field("messages", format!("{count} messages are more than the {MAX_MESSAGES} allowed")));
+    }
+    for (n, message) in messages.iter().enumerate() {
+        check_message(message.get())
+            .map_err(|(field, message)| Error::field(format!("messages[{n}]{field}"), message))?;
+    }
+    Ok(())
+}
+
+fn check_message(json: &str) -> Result<(), (&'static str, String)> {
+    if !json.starts_with('{') {
+        return Err(("", "a message must be an object with `role` and `content`".to_owned()));
+    }
+    let message: MessageShape<'_> = serde_json::from_str(json).map_err(|error| ("", error.to_string()))?;
+    let role = message.role.unwrap_or_default();
+    if !["user", "assistant", "system"].iter().any(|known| role == *known) {
+        return Err((".role", format!("`role` must be one of user, assistant and system; it is `{role}`")));
+    }
+    let content = message.content.map_or("null", RawValue::get);
+    if content.starts_with('"') || content.starts_with('[') {
+        return Ok(());
+    }
+    Err((".content", "`content` must be a text or a list of blocks".to_owned()))
+}
+
+fn check_tools(object: &Object) -> Result<(), Error> {
+    let Some(json) = object.get("tools").filter(|json| *json != "null") else { return Ok(()) };
+    let tools: Vec<&RawValue> = serde_json::from_str(json).map_err(|error| Error::field("tools", error.to_string()))?;
+    match tools.iter().position(|tool| !tool.get().starts_with('{')) {
+        Some(n) => Err(Error::field(format!("tools[{n}]"), "a tool must be an object")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,29 @@
+//! Counting a request's tokens.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{ask, usage};
+use crate::chat::Error;
+use crate::wire::dialect::Asked;
+
+/// Reads and checks the body of a request to count tokens: a request without `max_tokens`.
+///
+/// # Errors
+/// A 400 that names the field at fault.
+pub fn read_count_request(body: Bytes) -> Result<Asked, Error> {
+    ask::read(body, false)
+}
+
+/// The answer to it.
+#[must_use]
+pub fn count_answer(tokens: u64) -> Bytes {
+    json!({"input_tokens": tokens}).to_string().into()
+}
+
+/// What a provider answered to it; `None` where it is no believable count.
+#[must_use]
+pub fn read_count(body: &[u8]) -> Option<u64> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    usage::believable(answer.get("input_tokens")?)
+}

@@ -1,0 +1,62 @@
+//! Errors as Anthropic's SDKs read them.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::chat::{Code, Error};
+
+/// The body of an error's answer.
+pub(super) fn error_body(error: &Error, request_id: &str) -> Bytes {
+    let mut body = shape(error);
+    if !request_id.is_empty() {
+        body["request_id"] = request_id.into();
+    }
+    body.to_string().into()
+}
+
+/// The event that ends a stream which failed after it began. The SDKs skip events without an `event:` line.
+pub(super) fn error_event(error: &Error) -> Bytes {
+    format!("event: error\ndata: {}\n\n", shape(error)).into()
+}
+
+fn shape(error: &Error) -> Value {
+    json!({"type": "error", "error": {"type": kind(error.status()), "message": error.message}})
+}
+
+/// `error.type`, by status.
+fn kind(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        408 | 504 => "timeout_error",
+        409 => "conflict_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | 529 => "overloaded_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// An `error` event of a provider's stream.
+pub(super) fn read_event(event: &Value) -> Error {
+    let text = |name: &str| event.get("error")?.get(name)?.as_str();
+    let kind = text("type").unwrap_or("api_error");
+    let (code, status) = match kind {
+        "invalid_request_error" => (Code::InvalidRequest, None),
+        "request_too_large" => (Code::RequestTooLarge, None),
+        "rate_limit_error" => (Code::UpstreamRateLimited, None),
+        "timeout_error" => (Code::UpstreamTimeout, None),
+        "overloaded_error" => (Code::UpstreamError, Some(529)),
+        "authentication_error" | "permission_error" | "billing_error" => (Code::UpstreamAuth, None),
+        _ => (Code::UpstreamError, None),
+    };
+    // What a provider says of our own key is not for the caller.
+    let message = match code {
+        Code::UpstreamAuth => "the provider refused the gateway's key",
+        _ => text("message").unwrap_or("the provider reported an error in its stream"),
+    };
+    Error { status, upstream_code: Some(kind.to_owned()), ..Error::new(code, message) }
+}

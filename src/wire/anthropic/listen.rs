@@ -1,0 +1,122 @@
+//! Answers and streams that pass as they came, and are listened to.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::usage::{Counts, read_usage};
+use crate::chat::Usage;
+use crate::wire::dialect::{BadAnswer, Chunk, Listen, Listened};
+use crate::wire::json::Object;
+use crate::wire::sse::Event;
+
+/// What a delta is besides its text, in bytes: `{"type":"text_delta","text":""}`.
+const AROUND: usize = 31;
+
+/// Listens to an answer.
+pub(super) fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
+    let object = Object::read_answer(body.clone())?;
+    let Some(content) = object.get("content").filter(|content| content.starts_with('[')) else {
+        return Err(BadAnswer("it has no list `content`".to_owned()));
+    };
+    let usage = object.get("usage").and_then(|usage| serde_json::from_str(usage).ok());
+    let reason = object.get("stop_reason").unwrap_or("null");
+    Ok(Listened {
+        usage: usage.and_then(|usage: Value| read_usage(&usage)),
+        choice_bytes: content.len(),
+        // A paused turn is half an answer.
+        ended_well: reason.starts_with('"') && reason != "\"pause_turn\"",
+    })
+}
+
+/// Listens to a stream.
+#[derive(Debug, Default)]
+pub(super) struct Listener {
+    counts: Counts,
+    final_counts: bool,
+    deltas: u64,
+    content_bytes: usize,
+    finished: bool,
+}
+
+/// What of an event is looked at.
+#[derive(Deserialize)]
+struct Frame<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Ending {
+    stop_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Beginning {
+    usage: Option<Value>,
+}
+
+impl Listen for Listener {
+    fn hear(&mut self, event: &Event) -> Chunk {
+        let Some(data) = event.data().filter(|data| !data.trim_ascii().is_empty()) else {
+            return Chunk::Pass(event.raw().clone());
+        };
+        let Ok(frame) = serde_json::from_slice::<Frame<'_>>(&data) else {
+            return Chunk::Broken;
+        };
+        match frame.kind.as_deref() {
+            Some("message_start") => {
+                let message = frame.message.and_then(|json| serde_json::from_str::<Beginning>(json.get()).ok());
+                if let Some(usage) = message.and_then(|message| message.usage) {
+                    self.counts.hear(&usage);
+                }
+            }
+            Some("content_block_delta") => {
+                self.deltas += 1;
+                self.content_bytes += frame.delta.map_or(0, |delta| delta.get().len().saturating_sub(AROUND));
+            }
+            Some("message_delta") => self.hear_ending(&frame),
+            Some("message_stop") => return Chunk::Done(event.raw().clone()),
+            Some("error") => return Chunk::Failed(data),
+            _ => {}
+        }
+        Chunk::Pass(event.raw().clone())
+    }
+
+    /// The usage told; before the stream told its last, the output is what came so far.
+    fn usage(&self) -> Option<Usage> {
+        if self.final_counts {
+            return self.counts.usage();
+        }
+        let begun = self.counts.usage()?;
+        Some(Usage { output: begun.output.max(self.estimated_output()), estimated: true, ..begun })
+    }
+
+    fn estimated_output(&self) -> u64 {
+        u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(0).max(self.deltas)
+    }
+
+    fn finished(&self) -> bool {
+        self.finished
+    }
+}
+
+impl Listener {
+    fn hear_ending(&mut self, frame: &Frame<'_>) {
+        if let Some(usage) = frame.usage.and_then(|json| serde_json::from_str::<Value>(json.get()).ok()) {
+            self.counts.hear(&usage);
+            self.final_counts |= usage.get("output_tokens").is_some();
+        }
+        let ending = frame.delta.and_then(|json| serde_json::from_str::<Ending>(json.get()).ok());
+        self.finished |= ending.is_some_and(|ending| ending.stop_reason.is_some());
+    }
+}

@@ -1,0 +1,225 @@
+//! A request, written for a target of this dialect.
+
+use serde_json::{Map, Value, json};
+
+use super::ids::fitting;
+use super::place::not_here;
+use super::turns::{cache_mark, write_conversation};
+use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Tool, ToolChoice};
+use crate::wire::dialect::Written;
+
+/// The most tokens to write where the caller did not say: Anthropic must be told.
+const MAX_TOKENS: u64 = 4096;
+
+/// The least that Anthropic lets a thinking budget be.
+const LEAST_BUDGET: u64 = 1024;
+
+/// The version that still takes sampling parameters, and today's, which answers 400 to them.
+const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
+
+/// Writes a request.
+pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+    check_sayable(request)?;
+    let (system, messages, files) = write_conversation(&request.messages, emulated)?;
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+    put("model", request.model.as_str().into());
+    if let Some(system) = system {
+        put("system", system);
+    }
+    put("messages", messages.into());
+    put("max_tokens", limit(request, emulated).into());
+    if !request.tools.is_empty() {
+        put("tools", request.tools.iter().enumerate().map(write_tool).collect::<Result<_, _>>()?);
+    }
+    if let Some(choice) = write_choice(request) {
+        put("tool_choice", choice);
+    }
+    write_thought(request, emulated, &mut put)?;
+    let sampled = write_sampling(request, &mut put)?;
+    if !request.stop.is_empty() {
+        put("stop_sequences", request.stop.as_slice().into());
+    }
+    if request.stream {
+        put("stream", true.into());
+    }
+    if let Some(user) = &request.user {
+        put("metadata", json!({"user_id": user}));
+    }
+    if let Some(cache) = request.cache {
+        put("cache_control", cache_mark(cache));
+    }
+    write_tier(request, emulated, &mut put)?;
+    let mut headers = vec![("anthropic-version", VERSIONS[usize::from(!sampled)])];
+    if files {
+        headers.push(("anthropic-beta", "files-api-2025-04-14"));
+    }
+    Ok(Written { body: Value::Object(body).to_string().into(), headers })
+}
+
+/// Refuses what Anthropic has no word for.
+fn check_sayable(request: &Request) -> Result<(), Error> {
+    let refuse = |wanted: bool, field: &str| match wanted {
+        true => Err(not_here(field, "it has no such setting")),
+        false => Ok(()),
+    };
+    let penalty = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
+    refuse(request.choices.is_some_and(|choices| choices > 1), "n")?;
+    refuse(request.logprobs.is_some(), "logprobs")?;
+    refuse(penalty(request.sampling.frequency_penalty), "frequency_penalty")?;
+    refuse(penalty(request.sampling.presence_penalty), "presence_penalty")?;
+    refuse(request.sampling.seed.is_some(), "seed")?;
+    refuse(request.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium"), "verbosity")?;
+    refuse(request.store == Some(true), "store")?;
+    if request.stop.iter().any(|stop| stop.trim().is_empty()) {
+        return Err(not_here("stop", "a stop text there must have more than white space"));
+    }
+    Ok(())
+}
+
+fn limit(request: &Request, emulated: &mut Emulated) -> u64 {
+    request.max_tokens.unwrap_or_else(|| {
+        emulated.note("max_tokens");
+        let budget = request.reasoning.as_ref().and_then(|reasoning| reasoning.budget).unwrap_or(0);
+        budget.saturating_add(MAX_TOKENS)
+    })
+}
+
+fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, Error> {
+    if tool.name.is_empty() || tool.name.len() > 128 || !tool.name.chars().all(fitting) {
+        let why = "a tool's name there has 1 to 128 letters, digits, `_` and `-`";
+        return Err(not_here(&format!("tools[{n}].name"), why));
+    }
+    let mut told = Map::new();
+    told.insert("name".to_owned(), tool.name.as_str().into());
+    told.extend(tool.description.as_deref().map(|text| ("description".to_owned(), text.into())));
+    told.insert("input_schema".to_owned(), write_schema(tool.schema.as_ref()));
+    told.extend(tool.strict.map(|strict| ("strict".to_owned(), strict.into())));
+    told.extend(tool.cache.map(|cache| ("cache_control".to_owned(), cache_mark(cache))));
+    Ok(told.into())
+}
+
+/// A tool's schema, which must say that it is of an object.
+fn write_schema(schema: Option<&Value>) -> Value {
+    match schema {
+        Some(Value::Object(schema)) if schema.contains_key("type") => schema.clone().into(),
+        Some(Value::Object(schema)) => {
+            let mut told = Map::from_iter([("type".to_owned(), "object".into())]);
+            told.extend(schema.clone());
+            told.into()
+        }
+        _ => json!({"type": "object", "properties": {}}),
+    }
+}
+
+fn write_choice(request: &Request) -> Option<Value> {
+    let parallel = request.parallel_tools.filter(|_| !request.tools.is_empty());
+    let mut choice = match request.tool_choice.as_ref() {
+        None if parallel.is_none() => return None,
+        // Without tools there is nothing to forbid.
+        Some(ToolChoice::None | ToolChoice::Auto) if request.tools.is_empty() => return None,
+        Some(ToolChoice::None) => return Some(json!({"type": "none"})),
+        None | Some(ToolChoice::Auto) => json!({"type": "auto"}),
+        Some(ToolChoice::Any) => json!({"type": "any"}),
+        Some(ToolChoice::Tool(name)) => json!({"type": "tool", "name": name}),
+    };
+    if let Some(parallel) = parallel {
+        choice["disable_parallel_tool_use"] = (!parallel).into();
+    }
+    Some(choice)
+}
+
+fn write_thought(request: &Request, emulated: &mut Emulated, put: &mut impl FnMut(&str, Value)) -> Result<(), Error> {
+    let mut config = Map::new();
+    if let Some(reasoning) = &request.reasoning {
+        put("thinking", write_thinking(request, reasoning)?);
+        let effort = reasoning.effort.filter(|effort| *effort != Effort::None && reasoning.budget != Some(0));
+        if effort == Some(Effort::Minimal) {
+            emulated.note("reasoning_effort");
+        }
+        let told = effort.map(|effort| match effort {
+            Effort::None | Effort::Minimal | Effort::Low => "low",
+            Effort::Medium => "medium",
+            Effort::High => "high",
+            Effort::XHigh | Effort::Max => "max",
+        });
+        config.extend(told.map(|effort| ("effort".to_owned(), effort.into())));
+    }
+    match &request.format {
+        None | Some(Format::Text) => {}
+        Some(Format::JsonObject) => {
+            return Err(not_here("response_format", "it has JSON by a schema only, not any JSON object"));
+        }
+        Some(Format::JsonSchema { description, schema, .. }) => {
+            if description.is_some() {
+                emulated.note("response_format.description");
+            }
+            config.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema}));
+        }
+    }
+    if !config.is_empty() {
+        put("output_config", config.into());
+    }
+    Ok(())
+}
+
+fn write_thinking(request: &Request, reasoning: &Reasoning) -> Result<Value, Error> {
+    if reasoning.effort == Some(Effort::None) || reasoning.budget == Some(0) {
+        return Ok(json!({"type": "disabled"}));
+    }
+    let mut thinking = match reasoning.budget {
+        None => json!({"type": "adaptive"}),
+        Some(budget) if budget < LEAST_BUDGET => {
+            return Err(not_here("reasoning.budget", "a thinking budget there is 1024 tokens or more"));
+        }
+        Some(budget) if request.max_tokens.is_some_and(|most| most <= budget) => {
+            return Err(not_here("reasoning.budget", "a thinking budget there must be below `max_tokens`"));
+        }
+        Some(budget) => json!({"type": "enabled", "budget_tokens": budget}),
+    };
+    if let Some(tell) = reasoning.tell {
+        thinking["display"] = if tell { "summarized" } else { "omitted" }.into();
+    }
+    Ok(thinking)
+}
+
+/// Writes the sampling parameters; whether there are any.
+fn write_sampling(request: &Request, put: &mut impl FnMut(&str, Value)) -> Result<bool, Error> {
+    let sampling = request.sampling;
+    if sampling.temperature.is_some_and(|temperature| !(0.0..=1.0).contains(&temperature)) {
+        return Err(not_here("temperature", "a temperature there is 0 to 1"));
+    }
+    let values = [
+        ("temperature", sampling.temperature.map(Value::from)),
+        ("top_p", sampling.top_p.map(Value::from)),
+        ("top_k", sampling.top_k.map(Value::from)),
+    ];
+    let mut any = false;
+    for (name, value) in values {
+        if let Some(value) = value {
+            put(name, value);
+            any = true;
+        }
+    }
+    Ok(any)
+}
+
+/// Writes the tier, and notes the hints that Anthropic has no place for.
+fn write_tier(request: &Request, emulated: &mut Emulated, put: &mut impl FnMut(&str, Value)) -> Result<(), Error> {
+    match request.service_tier.as_deref() {
+        None => {}
+        Some(tier @ ("auto" | "standard_only")) => put("service_tier", tier.into()),
+        Some("default") => emulated.note("service_tier"),
+        Some(_) => return Err(not_here("service_tier", "it has the tiers `auto` and `standard_only`")),
+    }
+    if request.prompt_cache_key.is_some() {
+        emulated.note("prompt_cache_key");
+    }
+    if request.store == Some(false) {
+        emulated.note("store");
+    }
+    if request.verbosity.is_some() {
+        emulated.note("verbosity");
+    }
+    Ok(())
+}

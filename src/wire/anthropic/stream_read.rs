@@ -1,0 +1,174 @@
+//! A provider's stream, read event by event.
+
+use serde_json::Value;
+
+use super::citation;
+use super::error::read_event;
+use super::response::{read_block, read_stop, shown};
+use super::usage::Counts;
+use crate::chat::{self, Content, Delta, Part, Usage};
+use crate::wire::dialect::{BadAnswer, ReadStream};
+use crate::wire::sse::Event;
+
+/// A reader of one stream.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    begun: bool,
+    finished: bool,
+    ended: bool,
+    counts: Counts,
+    parts: u32,
+    open: Option<Open>,
+}
+
+/// The open block.
+#[derive(Debug)]
+struct Open {
+    /// The provider's number for it.
+    index: Option<u64>,
+    /// A tool call's input that came with its start, for servers that send it whole.
+    input: Option<String>,
+}
+
+impl ReadStream for Reader {
+    fn read(&mut self, event: &Event, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+        let Some(data) = event.data().filter(|data| !data.trim_ascii().is_empty() && !self.ended) else {
+            return Ok(());
+        };
+        let told: Value =
+            serde_json::from_slice(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
+        let Some(kind) = told.get("type").and_then(Value::as_str) else {
+            return Err(BadAnswer("an event has no `type`".to_owned()));
+        };
+        match kind {
+            "message_start" => self.begin(&told, out),
+            "content_block_start" => self.open(&told, out)?,
+            "content_block_delta" => self.delta(&told, out)?,
+            "content_block_stop" => self.close(out),
+            "message_delta" => self.finish(&told, out),
+            "message_stop" => self.stop(out),
+            "error" => {
+                self.ended = true;
+                out.push(chat::Event::Failed(read_event(&told)));
+            }
+            // `ping`, and whatever Anthropic adds: its reference asks that unknown events pass.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, _: &mut Vec<chat::Event>) {}
+}
+
+impl Reader {
+    fn begin(&mut self, told: &Value, out: &mut Vec<chat::Event>) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        let text = |name: &str| {
+            told.get("message").and_then(|message| message.get(name)?.as_str()).unwrap_or_default().to_owned()
+        };
+        out.push(chat::Event::Begin { id: text("id"), model: text("model"), created: None });
+        if let Some(usage) = told.pointer("/message/usage") {
+            self.counts.hear(usage);
+            // The output told here is a beginning, not a count.
+            out.extend(self.counts.usage().map(|usage| chat::Event::Usage(Usage { estimated: true, ..usage })));
+        }
+    }
+
+    fn open(&mut self, told: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+        if !self.begun {
+            self.begin(&Value::Null, out);
+        }
+        self.close(out);
+        let block = told.get("content_block").ok_or_else(|| BadAnswer("a block's start has no block".to_owned()))?;
+        let Part { content, signature, .. } = read_block(block)?;
+        let mut input = None;
+        let mut first = Vec::new();
+        let content = match content {
+            Content::Text { text, citations } => {
+                first.extend((!text.is_empty()).then_some(Delta::Text(text)));
+                first.extend(citations.into_iter().map(Delta::Citation));
+                Content::Text { text: String::new(), citations: Vec::new() }
+            }
+            Content::Thinking(text) => {
+                first.extend((!text.is_empty()).then_some(Delta::Text(text)));
+                Content::Thinking(String::new())
+            }
+            Content::ToolCall { id, name, arguments } => {
+                input = (arguments != "{}").then_some(arguments);
+                Content::ToolCall { id, name, arguments: String::new() }
+            }
+            whole => whole,
+        };
+        first.extend(signature.map(Delta::Signature));
+        let part = self.parts;
+        out.push(chat::Event::Open { choice: 0, part, content });
+        out.extend(first.into_iter().map(|delta| chat::Event::Delta { choice: 0, part, delta }));
+        self.open = Some(Open { index: told.get("index").and_then(Value::as_u64), input });
+        Ok(())
+    }
+
+    fn delta(&mut self, told: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+        let index = told.get("index").and_then(Value::as_u64);
+        let Some(open) = self.open.as_mut().filter(|open| open.index == index) else {
+            return Err(BadAnswer("a delta is of a block that is not open".to_owned()));
+        };
+        let text = |name: &str| {
+            let text = told.pointer("/delta").and_then(|delta| delta.get(name)?.as_str());
+            text.map(str::to_owned).ok_or_else(|| BadAnswer(format!("a delta has no text `{name}`")))
+        };
+        let delta = match text("type")?.as_str() {
+            "text_delta" => Delta::Text(text("text")?),
+            "thinking_delta" => Delta::Text(text("thinking")?),
+            "signature_delta" => Delta::Signature(text("signature")?),
+            "input_json_delta" => Delta::Arguments(text("partial_json")?),
+            "citations_delta" => {
+                Delta::Citation(citation::read(told.pointer("/delta/citation").unwrap_or(&Value::Null)))
+            }
+            kind => return Err(BadAnswer(format!("a delta is of the type `{}`", shown(kind)))),
+        };
+        match &delta {
+            Delta::Text(text) | Delta::Signature(text) | Delta::Arguments(text) if text.is_empty() => return Ok(()),
+            Delta::Arguments(_) => open.input = None,
+            _ => {}
+        }
+        out.push(chat::Event::Delta { choice: 0, part: self.parts, delta });
+        Ok(())
+    }
+
+    fn close(&mut self, out: &mut Vec<chat::Event>) {
+        let Some(open) = self.open.take() else { return };
+        let part = self.parts;
+        out.extend(open.input.map(|input| chat::Event::Delta { choice: 0, part, delta: Delta::Arguments(input) }));
+        out.push(chat::Event::Close { choice: 0, part });
+        self.parts = self.parts.saturating_add(1);
+    }
+
+    fn finish(&mut self, told: &Value, out: &mut Vec<chat::Event>) {
+        if !self.begun {
+            self.begin(&Value::Null, out);
+        }
+        self.close(out);
+        let text = |pointer: &str| told.pointer(pointer).and_then(Value::as_str);
+        if let Some(reason) = text("/delta/stop_reason")
+            && !std::mem::replace(&mut self.finished, true)
+        {
+            let stop = read_stop(reason, text("/delta/stop_sequence"));
+            out.push(chat::Event::Finish { choice: 0, stop });
+        }
+        if let Some(usage) = told.get("usage") {
+            self.counts.hear(usage);
+            out.extend(self.counts.usage().map(chat::Event::Usage));
+        }
+    }
+
+    fn stop(&mut self, out: &mut Vec<chat::Event>) {
+        if !self.begun {
+            self.begin(&Value::Null, out);
+        }
+        self.close(out);
+        self.ended = true;
+        out.push(chat::Event::End);
+    }
+}

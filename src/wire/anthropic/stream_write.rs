@@ -1,0 +1,209 @@
+//! A stream, written for a caller event by event.
+
+use serde_json::{Value, json};
+
+use super::citation;
+use super::error::error_event;
+use super::response::{call_id, guessed, write_stop};
+use super::turns::input;
+use super::usage::write_usage;
+use crate::chat::{Code, Content, Delta, Error, Event, Stop, Usage};
+use crate::wire::dialect::{Told, WriteStream};
+
+/// A writer of one stream.
+pub(super) struct Writer {
+    told: Told,
+    begun: bool,
+    ended: bool,
+    /// The next block's number: parts without a block have none.
+    index: usize,
+    open: Open,
+    has_calls: bool,
+    /// Whether a call's arguments are no JSON object.
+    bad_call: bool,
+    bytes: usize,
+    stop: Option<Stop>,
+    usage: Option<Usage>,
+}
+
+/// The open block.
+enum Open {
+    /// There is none.
+    Nothing,
+    /// A text that has said nothing yet. Its block begins with its first words, since an empty one must not be sent back.
+    Silent,
+    /// A text's block.
+    Text,
+    /// A block of thought.
+    Thinking,
+    /// A call's block, with its arguments so far.
+    Call(String),
+    /// A block that came whole.
+    Whole,
+}
+
+impl Writer {
+    pub(super) fn new(told: &Told) -> Self {
+        Self {
+            told: told.clone(),
+            begun: false,
+            ended: false,
+            index: 0,
+            open: Open::Nothing,
+            has_calls: false,
+            bad_call: false,
+            bytes: 0,
+            stop: None,
+            usage: None,
+        }
+    }
+}
+
+impl WriteStream for Writer {
+    fn write(&mut self, event: Event, out: &mut Vec<u8>) {
+        if self.ended {
+            return;
+        }
+        match event {
+            Event::Begin { id, model, .. } => self.begin(&id, &model, out),
+            Event::Usage(usage) => self.usage = Some(usage),
+            Event::Failed(error) => self.fail(&error, out),
+            Event::Open { choice: 0, content, .. } => self.open(content, out),
+            Event::Delta { choice: 0, delta, .. } => self.delta(delta, out),
+            Event::Close { choice: 0, .. } => self.close(out),
+            Event::Finish { choice: 0, stop } => self.stop = Some(stop),
+            Event::End => self.end(out),
+            // Further choices cannot be asked for here, nor log-probabilities.
+            Event::Open { .. }
+            | Event::Delta { .. }
+            | Event::Close { .. }
+            | Event::Finish { .. }
+            | Event::Logprobs { .. } => {}
+        }
+    }
+}
+
+impl Writer {
+    fn begin(&mut self, id: &str, model: &str, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        let id = if id.is_empty() { &self.told.id } else { id };
+        let model = if self.told.model.is_empty() { model } else { &self.told.model };
+        let mut usage = write_usage(&self.usage.unwrap_or_else(|| guessed(&self.told, 0)));
+        usage.insert("output_tokens".to_owned(), 1.into());
+        let message = json!({
+            "id": id, "type": "message", "role": "assistant", "model": model, "content": [],
+            "stop_reason": null, "stop_sequence": null, "usage": usage,
+        });
+        put(out, "message_start", &json!({"type": "message_start", "message": message}));
+    }
+
+    fn open(&mut self, content: Content, out: &mut Vec<u8>) {
+        self.begin("", "", out);
+        self.close(out);
+        match content {
+            Content::Text { text, .. } | Content::Refusal(text) => {
+                self.open = Open::Silent;
+                self.delta(Delta::Text(text), out);
+            }
+            Content::Thinking(thought) => {
+                self.open = Open::Thinking;
+                self.put_start(&json!({"type": "thinking", "thinking": "", "signature": ""}), out);
+                self.delta(Delta::Text(thought), out);
+            }
+            Content::RedactedThinking(data) => {
+                self.open = Open::Whole;
+                self.put_start(&json!({"type": "redacted_thinking", "data": data}), out);
+            }
+            Content::ToolCall { id, name, arguments } => {
+                self.open = Open::Call(String::new());
+                self.has_calls = true;
+                let id = call_id(&id, self.index);
+                self.put_start(&json!({"type": "tool_use", "id": id, "name": name, "input": {}}), out);
+                self.delta(Delta::Arguments(arguments), out);
+            }
+            // An answer of this dialect has no block for them.
+            Content::Image { .. } | Content::Document { .. } | Content::Audio { .. } | Content::ToolResult { .. } => {}
+        }
+    }
+
+    fn delta(&mut self, delta: Delta, out: &mut Vec<u8>) {
+        let said = match &delta {
+            Delta::Text(text) | Delta::Arguments(text) | Delta::Signature(text) => !text.is_empty(),
+            Delta::Citation(_) => true,
+        };
+        if !said {
+            return;
+        }
+        if matches!((&self.open, &delta), (Open::Silent, Delta::Text(_) | Delta::Citation(_))) {
+            self.open = Open::Text;
+            self.put_start(&json!({"type": "text", "text": ""}), out);
+        }
+        let told = match (&mut self.open, delta) {
+            (Open::Text, Delta::Text(text)) => {
+                self.bytes += text.len();
+                json!({"type": "text_delta", "text": text})
+            }
+            (Open::Text, Delta::Citation(citation)) => match citation::write(&citation) {
+                Some(citation) => json!({"type": "citations_delta", "citation": citation}),
+                None => return,
+            },
+            (Open::Thinking, Delta::Text(text)) => {
+                self.bytes += text.len();
+                json!({"type": "thinking_delta", "thinking": text})
+            }
+            (Open::Thinking, Delta::Signature(text)) => json!({"type": "signature_delta", "signature": text}),
+            (Open::Call(arguments), Delta::Arguments(text)) => {
+                self.bytes += text.len();
+                arguments.push_str(&text);
+                json!({"type": "input_json_delta", "partial_json": text})
+            }
+            _ => return,
+        };
+        let event = json!({"type": "content_block_delta", "index": self.index, "delta": told});
+        put(out, "content_block_delta", &event);
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.open, Open::Nothing) {
+            Open::Nothing | Open::Silent => return,
+            Open::Call(arguments) => self.bad_call |= input(&arguments).is_none(),
+            Open::Text | Open::Thinking | Open::Whole => {}
+        }
+        put(out, "content_block_stop", &json!({"type": "content_block_stop", "index": self.index}));
+        self.index += 1;
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        self.begin("", "", out);
+        self.close(out);
+        let stop = self.stop.take().unwrap_or(Stop::End);
+        // A call cut off at the limit is told as such; any other that cannot be read is the provider's fault.
+        if self.bad_call && !matches!(stop, Stop::Length | Stop::Context) {
+            let text = "the provider's arguments of a tool call are no JSON object";
+            self.fail(&Error::new(Code::UpstreamProtocol, text), out);
+            return;
+        }
+        self.ended = true;
+        let (reason, sequence) = write_stop(&stop, self.has_calls);
+        let usage = write_usage(&self.usage.unwrap_or_else(|| guessed(&self.told, self.bytes)));
+        let delta = json!({"stop_reason": reason, "stop_sequence": sequence});
+        put(out, "message_delta", &json!({"type": "message_delta", "delta": delta, "usage": usage}));
+        put(out, "message_stop", &json!({"type": "message_stop"}));
+    }
+
+    fn fail(&mut self, error: &Error, out: &mut Vec<u8>) {
+        self.ended = true;
+        out.extend_from_slice(&error_event(error));
+    }
+
+    fn put_start(&self, block: &Value, out: &mut Vec<u8>) {
+        let event = json!({"type": "content_block_start", "index": self.index, "content_block": block});
+        put(out, "content_block_start", &event);
+    }
+}
+
+fn put(out: &mut Vec<u8>, name: &str, data: &Value) {
+    out.extend_from_slice(format!("event: {name}\ndata: {data}\n\n").as_bytes());
+}

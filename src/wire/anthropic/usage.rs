@@ -1,0 +1,85 @@
+//! The `usage` object, whole and as a stream tells it.
+
+use serde_json::{Map, Value, json};
+
+use crate::chat::Usage;
+
+/// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
+const MOST_TOKENS: u64 = 100_000_000;
+
+/// A count, where it can be true.
+pub(super) fn believable(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|tokens| *tokens <= MOST_TOKENS)
+}
+
+/// The counts told so far. Each telling replaces the counts it has and leaves the others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    fresh: Option<u64>,
+    read: Option<u64>,
+    written: Option<u64>,
+    written_5m: Option<u64>,
+    written_1h: Option<u64>,
+    output: Option<u64>,
+    thinking: Option<u64>,
+}
+
+impl Counts {
+    /// Hears a `usage` object.
+    pub(super) fn hear(&mut self, told: &Value) {
+        let hear = |place: &mut Option<u64>, pointer: &str| match told.pointer(pointer) {
+            None | Some(Value::Null) => {}
+            Some(value) => *place = believable(value),
+        };
+        hear(&mut self.fresh, "/input_tokens");
+        hear(&mut self.read, "/cache_read_input_tokens");
+        hear(&mut self.written, "/cache_creation_input_tokens");
+        hear(&mut self.written_5m, "/cache_creation/ephemeral_5m_input_tokens");
+        hear(&mut self.written_1h, "/cache_creation/ephemeral_1h_input_tokens");
+        hear(&mut self.output, "/output_tokens");
+        hear(&mut self.thinking, "/output_tokens_details/thinking_tokens");
+    }
+
+    /// What they come to; `None` where a count is missing or cannot be true.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let cached_input = self.read.unwrap_or(0);
+        let parts = self.written_5m.unwrap_or(0) + self.written_1h.unwrap_or(0);
+        let cache_write = self.written.unwrap_or(parts);
+        let output = self.output?;
+        Some(Usage {
+            input: self.fresh? + cached_input + cache_write,
+            cached_input,
+            cache_write,
+            cache_write_1h: self.written_1h.unwrap_or(0).min(cache_write),
+            output,
+            reasoning: self.thinking.unwrap_or(0).min(output),
+            estimated: false,
+        })
+    }
+}
+
+/// Reads a whole answer's `usage`.
+pub(super) fn read_usage(told: &Value) -> Option<Usage> {
+    let mut counts = Counts::default();
+    counts.hear(told);
+    counts.usage()
+}
+
+/// Writes usage. `input_tokens` leaves out what was read from the cache or written to it.
+pub(super) fn write_usage(usage: &Usage) -> Map<String, Value> {
+    let written_5m = usage.cache_write.saturating_sub(usage.cache_write_1h);
+    let mut told = Map::new();
+    let fresh = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
+    told.insert("input_tokens".to_owned(), fresh.into());
+    told.insert("cache_creation_input_tokens".to_owned(), usage.cache_write.into());
+    told.insert("cache_read_input_tokens".to_owned(), usage.cached_input.into());
+    if usage.cache_write > 0 {
+        let parts = json!({"ephemeral_5m_input_tokens": written_5m, "ephemeral_1h_input_tokens": usage.cache_write_1h});
+        told.insert("cache_creation".to_owned(), parts);
+    }
+    told.insert("output_tokens".to_owned(), usage.output.into());
+    if usage.reasoning > 0 {
+        told.insert("output_tokens_details".to_owned(), json!({"thinking_tokens": usage.reasoning}));
+    }
+    told
+}
