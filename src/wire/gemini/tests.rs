@@ -1,0 +1,1 @@
+//! Whole requests, answers and streams, both ways.
