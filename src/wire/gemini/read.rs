@@ -54,14 +54,22 @@ fn read_system(fields: &mut Fields) -> Result<Option<Message>, Error> {
 
 /// Calls of tools that have no result yet.
 #[derive(Default)]
-struct Pending(Vec<(String, String)>);
+struct Pending(Vec<Waiting>);
+
+struct Waiting {
+    id: String,
+    tool: String,
+    /// Whether the id was made up, so that a result cannot know it.
+    made: bool,
+}
 
 impl Pending {
     /// The id of the call that a result belongs to: its own, or that of the first such tool still waiting.
     fn answered(&mut self, id: Option<String>, name: &str) -> Option<String> {
-        let own = self.0.iter().position(|(call, _)| Some(call) == id.as_ref());
-        match own.or_else(|| self.0.iter().position(|(_, tool)| tool == name)) {
-            Some(place) => Some(self.0.remove(place).0),
+        let own = self.0.iter().position(|call| Some(&call.id) == id.as_ref());
+        let named = |call: &Waiting| call.tool == name && (id.is_none() || call.made);
+        match own.or_else(|| self.0.iter().position(named)) {
+            Some(place) => Some(self.0.remove(place).id),
             None => id,
         }
     }
@@ -94,8 +102,9 @@ fn tied(read: Read, pending: &mut Pending, (turn, place): (usize, usize), path: 
     Ok(match read {
         Read::Whole(part) => part,
         Read::Call { id, name, arguments, signature } => {
+            let made = id.is_none();
             let id = id.unwrap_or_else(|| format!("call_{turn}_{place}"));
-            pending.0.push((id.clone(), name.clone()));
+            pending.0.push(Waiting { id: id.clone(), tool: name.clone(), made });
             Part { signature, ..Part::new(Content::ToolCall { id, name, arguments }) }
         }
         Read::Result { id, name, parts, is_error } => {
