@@ -98,7 +98,7 @@ pub fn read(body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
     let prompt = object.get("prompt").map(read_prompt).transpose()?;
     let model = addressed.model.clone().unwrap_or_default();
     let prompted = prompt.is_some() || model.starts_with("prompt/");
-    if model.is_empty() && !prompt.as_ref().is_some_and(|prompt| prompt.id.is_some()) {
+    if model.is_empty() && prompt.as_ref().is_none_or(|prompt| prompt.id.is_none()) {
         return Err(Error::field("model", "the address names no model: it is `models/{model}:generateContent`"));
     }
     match field(&object, "contents") {
@@ -209,7 +209,7 @@ pub fn last_user_text(object: &Object) -> String {
 #[must_use]
 pub fn has_images(object: &Object) -> bool {
     let Some(json) = field(object, "contents") else { return false };
-    if memchr::memmem::find(json.as_bytes(), b"image/").is_none() {
+    if memchr::memmem::find(json.as_bytes(), b"\"mime").is_none() {
         return false;
     }
     let image = |blob: &Blob<'_>| blob.mime_type.as_deref().is_some_and(|kind| kind.starts_with("image/"));

@@ -121,11 +121,12 @@ fn tied(read: Read, pending: &mut Pending, (turn, place): (usize, usize), path: 
 fn add_message(messages: &mut Vec<Message>, role: Role, mut parts: Vec<Part>) {
     let result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
     parts.sort_by_key(|part| !result(part));
-    if parts.first().is_some_and(result) {
-        if let Some(last) = messages.last_mut().filter(|last| last.role == role && last.parts.iter().all(result)) {
-            last.parts.append(&mut parts);
-            return;
-        }
+    let alone = |last: &&mut Message| last.role == role && last.parts.iter().all(result);
+    if parts.first().is_some_and(result)
+        && let Some(last) = messages.last_mut().filter(alone)
+    {
+        last.parts.append(&mut parts);
+        return;
     }
     messages.push(Message { role, parts, name: None });
 }

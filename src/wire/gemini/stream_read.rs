@@ -135,7 +135,7 @@ impl Reader {
             Some(_) => return Err(BadAnswer("a candidate's `parts` are no list".to_owned())),
         };
         for part in parts {
-            choice.take_part((number, &id), part, out)?;
+            choice.take_part((number, &id), &part, out)?;
         }
         choice.cite(number, &candidate["citationMetadata"], out);
         if let Some(value) = candidate.get("logprobsResult").and_then(read_logprobs) {
@@ -157,7 +157,7 @@ impl Reader {
 }
 
 impl Choice {
-    fn take_part(&mut self, (choice, id): (u32, &str), part: Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+    fn take_part(&mut self, (choice, id): (u32, &str), part: &Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let signature = part["thoughtSignature"].as_str().map(str::to_owned);
         let empty = part.as_object().is_some_and(|part| part.keys().all(|key| key.starts_with("thought")));
         if let Some(call) = part.get("functionCall").filter(|call| !call.is_null()) {

@@ -36,7 +36,7 @@ pub fn write_response(response: &Response, told: &Told) -> Bytes {
     let mut head = Head::new(told);
     head.begin(&response.id, &response.model);
     head.usage = response.usage;
-    head.answer(candidates).to_string().into()
+    head.answer(&candidates).to_string().into()
 }
 
 /// What an answer says of itself in every chunk.
@@ -62,7 +62,7 @@ impl Head {
         }
     }
 
-    fn answer(&self, candidates: Vec<Value>) -> Value {
+    fn answer(&self, candidates: &[Value]) -> Value {
         let mut answer = json!({"candidates": candidates});
         if let Some(usage) = &self.usage {
             answer["usageMetadata"] = write_usage(usage);
@@ -85,11 +85,11 @@ struct Ending {
 impl Ending {
     /// Writes a part; a call whose arguments are no object is told at the end instead.
     fn part(&mut self, part: &Part) -> Option<Value> {
-        if let Content::ToolCall { name, arguments, .. } = &part.content {
-            if arguments_of(arguments).is_none() {
-                self.malformed = Some(format!("Malformed function call: {name}({arguments})"));
-                return None;
-            }
+        if let Content::ToolCall { name, arguments, .. } = &part.content
+            && arguments_of(arguments).is_none()
+        {
+            self.malformed = Some(format!("Malformed function call: {name}({arguments})"));
+            return None;
         }
         // A part that only another provider reads says nothing to this caller.
         write_part("parts", part, &mut Emulated::default()).ok().flatten()
@@ -152,14 +152,14 @@ impl Writer {
         &mut self.choices[place]
     }
 
-    fn send(&self, candidates: Vec<Value>, out: &mut Vec<u8>) {
+    fn send(&self, candidates: &[Value], out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(self.head.answer(candidates).to_string().as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
     }
 
     fn send_part(&self, choice: u32, part: &Value, out: &mut Vec<u8>) {
-        self.send(vec![json!({"content": {"parts": [part], "role": "model"}, "index": choice})], out);
+        self.send(&[json!({"content": {"parts": [part], "role": "model"}, "index": choice})], out);
     }
 
     fn delta(&mut self, choice: u32, delta: Delta, out: &mut Vec<u8>) {
@@ -195,7 +195,7 @@ impl Writer {
             candidate["index"] = index.into();
             candidate
         });
-        self.send(candidates.collect(), out);
+        self.send(&candidates.collect::<Vec<_>>(), out);
     }
 }
 

@@ -1,10 +1,15 @@
 //! A request of the internal form in this dialect.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::fields::unsupported;
 use super::part::write_part;
-use crate::chat::{Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
+use crate::chat::{
+    Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Tool, ToolChoice,
+};
 use crate::wire::dialect::Written;
 
 /// The most texts at which an answer ends.
@@ -70,10 +75,15 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error
 /// The system text's parts and the contents.
 fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<Value>, Vec<Value>), Error> {
     let (mut system, mut contents) = (Vec::new(), Vec::new());
+    let mut calls = HashMap::new();
     for (n, message) in messages.iter().enumerate() {
         let mut parts = Vec::with_capacity(message.parts.len());
         for (place, part) in message.parts.iter().enumerate() {
-            parts.extend(write_part(&format!("messages[{n}].content[{place}]"), part, emulated)?);
+            let path = format!("messages[{n}].content[{place}]");
+            if let Content::ToolCall { id, name, .. } = &part.content {
+                calls.insert(id.as_str(), name.as_str());
+            }
+            parts.extend(write_part(&path, &*named(&path, part, &calls)?, emulated)?);
         }
         if message.name.is_some() {
             emulated.note("name");
@@ -95,6 +105,19 @@ fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<
         }
     }
     Ok((system, contents))
+}
+
+/// A result with its tool's name, which Google wants and most others do not say: that of the call it answers.
+fn named<'a>(path: &str, part: &'a Part, calls: &HashMap<&str, &str>) -> Result<Cow<'a, Part>, Error> {
+    let Content::ToolResult { id, name: None, .. } = &part.content else { return Ok(Cow::Borrowed(part)) };
+    let Some(tool) = calls.get(id.as_str()) else {
+        return Err(Error::field(path, format!("the result of the tool call `{id}` answers no call before it")));
+    };
+    let mut part = part.clone();
+    if let Content::ToolResult { name, .. } = &mut part.content {
+        *name = Some((*tool).to_owned());
+    }
+    Ok(Cow::Owned(part))
 }
 
 fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {

@@ -89,6 +89,8 @@ fn the_users_last_words_and_images_are_found() {
     assert_eq!(Gemini.last_user_text(&object), "Look: what?");
     assert!(Gemini.has_images(&object));
     let words = asked(&json!({"contents": [user("an image/png?")]})).unwrap().object;
+    let escaped = r#"{"contents":[{"parts":[{"inlineData":{"mimeType":"image\/png","data":"AA"}}]}]}"#;
+    assert!(Gemini.has_images(&Gemini.read(escaped.into(), &addressed()).unwrap().object));
     assert!(!Gemini.has_images(&words));
 }
 
@@ -296,4 +298,26 @@ fn a_schema_of_the_answer_is_kept() {
     let (body, _) = written(&Request { format: Some(format), ..Request::default() }).unwrap();
     let expected = json!({"responseMimeType": "application/json", "responseJsonSchema": schema});
     assert_eq!(body["generationConfig"].to_string(), expected.to_string());
+}
+
+#[test]
+fn a_result_gets_the_name_of_the_call_it_answers() {
+    let call = Content::ToolCall { id: "1".to_owned(), name: "f".to_owned(), arguments: String::new() };
+    let image = Content::Image {
+        source: Source::Base64 { media_type: "image/png".to_owned(), data: "AA".to_owned() },
+        detail: Some("low".to_owned()),
+    };
+    let parts = vec![Part::text("a"), Part::new(image), Part::text("b")];
+    let result = Content::ToolResult { id: "1".to_owned(), name: None, parts, is_error: true };
+    let message = |role, content| Message { role, parts: vec![Part::new(content)], name: None };
+    let (body, emulated) =
+        written(&said(vec![message(Role::Assistant, call), message(Role::User, result.clone())])).unwrap();
+    let expected = json!([
+        {"role": "model", "parts": [{"functionCall": {"id": "1", "name": "f", "args": {}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"id": "1", "name": "f", "response": {"error": "ab"},
+            "parts": [{"inlineData": {"mimeType": "image/png", "data": "AA"}}]}}]},
+    ]);
+    assert_eq!((&body["contents"], emulated.names()), (&expected, &["detail"][..]));
+    let lost = written(&said(vec![message(Role::User, result)])).unwrap_err();
+    assert_eq!(lost.param.as_deref(), Some("messages[0].content[0]"));
 }
