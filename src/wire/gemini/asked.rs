@@ -1,0 +1,284 @@
+//! A request's top level: checked, but kept as the bytes it came as.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::fields::snake;
+use crate::chat::Error;
+use crate::wire::dialect::{Addressed, Asked};
+use crate::wire::json::{Edits, Object};
+use crate::wire::openai_chat::{Check, Field, check_fields, read_prompt};
+
+/// The most contents that a request may have.
+const MAX_CONTENTS: usize = 10_000;
+
+/// The fields that may be written in two ways, of which only one may stand.
+const TWO_WORDS: [&str; 5] = ["generationConfig", "systemInstruction", "toolConfig", "safetySettings", "cachedContent"];
+
+const FIELDS: &[Field] = &[
+    ("cachedContent", Check::Text, true),
+    ("cached_content", Check::Text, true),
+    ("generationConfig", Check::Object, true),
+    ("generation_config", Check::Object, true),
+    ("prompt", Check::Object, false),
+    ("safetySettings", Check::AnyList, true),
+    ("safety_settings", Check::AnyList, true),
+    ("systemInstruction", Check::Object, true),
+    ("system_instruction", Check::Object, true),
+    ("toolConfig", Check::Object, true),
+    ("tool_config", Check::Object, true),
+];
+
+const CONFIG: &[Field] = &[
+    ("candidateCount", Check::Integer(1..=128), true),
+    ("frequencyPenalty", Check::Number(-2.0..=2.0), true),
+    ("logprobs", Check::Integer(0..=20), true),
+    ("maxOutputTokens", Check::Integer(1..=i64::MAX), true),
+    ("presencePenalty", Check::Number(-2.0..=2.0), true),
+    ("responseJsonSchema", Check::Object, true),
+    ("responseLogprobs", Check::Bool, true),
+    ("responseMimeType", Check::Text, true),
+    ("responseSchema", Check::Object, true),
+    ("seed", Check::Integer(i64::MIN..=i64::MAX), true),
+    ("stopSequences", Check::AnyList, true),
+    ("temperature", Check::Number(0.0..=2.0), true),
+    ("thinkingConfig", Check::Object, true),
+    ("topK", Check::Number(0.0..=1e9), true),
+    ("topP", Check::Number(0.0..=1.0), true),
+];
+
+/// A content, as far as it is looked at before it is translated.
+#[derive(Deserialize)]
+struct Shape<'a> {
+    #[serde(borrow, default)]
+    role: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    parts: Option<&'a RawValue>,
+}
+
+/// A part, likewise.
+#[derive(Deserialize)]
+struct PartShape<'a> {
+    #[serde(borrow, default)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow, default, alias = "inline_data", rename = "inlineData")]
+    inline: Option<Blob<'a>>,
+    #[serde(borrow, default, alias = "file_data", rename = "fileData")]
+    file: Option<Blob<'a>>,
+    #[serde(borrow, default, alias = "function_response", rename = "functionResponse")]
+    result: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Blob<'a> {
+    #[serde(borrow, default, alias = "mime_type", rename = "mimeType")]
+    mime_type: Option<Cow<'a, str>>,
+}
+
+/// The value of a field in either spelling; `null` is the same as none.
+pub(super) fn field<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
+    object.get(name).or_else(|| object.get(&snake(name))).filter(|json| *json != "null")
+}
+
+/// Reads and checks a body.
+///
+/// # Errors
+/// A 400 that names the field at fault.
+pub fn read(body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
+    let object = Object::read(body)?;
+    check_fields(&object, FIELDS)?;
+    for name in TWO_WORDS {
+        if object.get(name).is_some() && object.get(&snake(name)).is_some() {
+            return Err(Error::field(name, format!("`{name}` stands twice, once as `{}`", snake(name))));
+        }
+    }
+    let prompt = object.get("prompt").map(read_prompt).transpose()?;
+    let model = addressed.model.clone().unwrap_or_default();
+    let prompted = prompt.is_some() || model.starts_with("prompt/");
+    if model.is_empty() && prompt.as_ref().is_none_or(|prompt| prompt.id.is_none()) {
+        return Err(Error::field("model", "the address names no model: it is `models/{model}:generateContent`"));
+    }
+    match field(&object, "contents") {
+        Some(json) => check_contents(json, prompted)?,
+        None if prompted => {}
+        None => return Err(Error::field("contents", "`contents` is missing")),
+    }
+    if let Some(json) = field(&object, "tools") {
+        check_tools(json)?;
+    }
+    let config = config(&object)?;
+    let number = |name| config.as_ref().and_then(|config| field(config, name)).and_then(|json| json.parse().ok());
+    let (max_tokens, choices) = (number("maxOutputTokens"), number("candidateCount").unwrap_or(1));
+    Ok(Asked { model, stream: addressed.stream, include_usage: true, max_tokens, choices, prompt, object })
+}
+
+/// The generation config, checked.
+fn config(object: &Object) -> Result<Option<Object>, Error> {
+    let Some(json) = field(object, "generationConfig") else { return Ok(None) };
+    let within = |error: Error| {
+        let param = error.param.as_deref().map(|name| format!("generationConfig.{name}"));
+        Error { param: Some(param.unwrap_or_else(|| "generationConfig".to_owned())), ..error }
+    };
+    let config = Object::read(Bytes::copy_from_slice(json.as_bytes())).map_err(|flaw| within(flaw.into()))?;
+    check_fields(&config, CONFIG).map_err(within)?;
+    for (name, check, _) in CONFIG {
+        let other = snake(name);
+        let Some(value) = config.get(&other).filter(|value| other != *name && *value != "null") else { continue };
+        if config.get(name).is_some() || !check.holds(value) {
+            let message = format!("`{other}` is not what `{name}` must be, or stands twice");
+            return Err(Error::field(format!("generationConfig.{other}"), message));
+        }
+    }
+    Ok(Some(config))
+}
+
+/// The members of a list; an object stands for a list of it.
+fn members<'a>(json: &'a str, name: &str) -> Result<Vec<&'a RawValue>, Error> {
+    let read = if json.starts_with('{') {
+        serde_json::from_str(json).map(|one| vec![one])
+    } else {
+        serde_json::from_str(json)
+    };
+    read.map_err(|_| Error::field(name, format!("`{name}` must be a list")))
+}
+
+fn check_contents(json: &str, may_be_empty: bool) -> Result<(), Error> {
+    let contents = members(json, "contents")?;
+    if contents.is_empty() && !may_be_empty {
+        return Err(Error::field("contents", "`contents` must be a list that is not empty"));
+    }
+    if contents.len() > MAX_CONTENTS {
+        let count = contents.len();
+        return Err(Error::field("contents", format!("{count} contents are more than the {MAX_CONTENTS} allowed")));
+    }
+    for (n, content) in contents.iter().enumerate() {
+        check_content(content.get())
+            .map_err(|(field, message)| Error::field(format!("contents[{n}]{field}"), message))?;
+    }
+    Ok(())
+}
+
+fn check_content(json: &str) -> Result<(), (&'static str, &'static str)> {
+    if !json.starts_with('{') {
+        return Err(("", "a content must be an object with `role` and `parts`"));
+    }
+    let content: Shape<'_> = serde_json::from_str(json).map_err(|_| (".role", "`role` must be a text"))?;
+    if !matches!(content.role.as_deref(), None | Some("" | "user" | "model" | "function")) {
+        return Err((".role", "`role` must be user or model"));
+    }
+    let parts = content.parts.map_or("", RawValue::get);
+    if parts.starts_with('{') || (parts.starts_with('[') && parts[1..].trim_start().starts_with('{')) {
+        return Ok(());
+    }
+    Err((".parts", "`parts` must be a list of parts that is not empty"))
+}
+
+fn check_tools(json: &str) -> Result<(), Error> {
+    match members(json, "tools")?.iter().position(|tool| !tool.get().starts_with('{')) {
+        Some(n) => Err(Error::field(format!("tools[{n}]"), "a tool must be an object")),
+        None => Ok(()),
+    }
+}
+
+/// The contents that can be read, each with its parts.
+fn shapes(object: &Object) -> Vec<(Option<Cow<'_, str>>, Vec<PartShape<'_>>)> {
+    let contents = field(object, "contents").and_then(|json| members(json, "contents").ok()).unwrap_or_default();
+    let shapes = contents.into_iter().filter_map(|content| serde_json::from_str::<Shape<'_>>(content.get()).ok());
+    shapes
+        .map(|content| {
+            let parts = content.parts.and_then(|parts| members(parts.get(), "parts").ok()).unwrap_or_default();
+            (content.role, parts.into_iter().filter_map(|part| serde_json::from_str(part.get()).ok()).collect())
+        })
+        .collect()
+}
+
+/// The text of the user's last content that is not only results of tools; empty where there is none.
+#[must_use]
+pub fn last_user_text(object: &Object) -> String {
+    let said = |(role, parts): &(Option<Cow<'_, str>>, Vec<PartShape<'_>>)| {
+        matches!(role.as_deref(), None | Some("" | "user")) && parts.iter().any(|part| part.result.is_none())
+    };
+    let last = shapes(object).into_iter().rev().find(said);
+    last.into_iter().flat_map(|(_, parts)| parts).filter_map(|part| part.text).collect()
+}
+
+/// Whether the conversation has an image in it.
+#[must_use]
+pub fn has_images(object: &Object) -> bool {
+    let Some(json) = field(object, "contents") else { return false };
+    if memchr::memmem::find(json.as_bytes(), b"\"mime").is_none() {
+        return false;
+    }
+    let image = |blob: &Blob<'_>| blob.mime_type.as_deref().is_some_and(|kind| kind.starts_with("image/"));
+    let parts = shapes(object).into_iter().flat_map(|(_, parts)| parts);
+    parts.into_iter().any(|part| part.inline.as_ref().or(part.file.as_ref()).is_some_and(image))
+}
+
+/// The body for a target of this dialect: as it came, but for the prompt's name.
+#[must_use]
+pub fn pass(asked: &Asked) -> Bytes {
+    let mut edits = Edits::default();
+    edits.remove("prompt");
+    asked.object.edited(&edits)
+}
+
+/// The caller's object with a prompt's in front.
+///
+/// # Errors
+/// Where the two cannot be joined.
+pub fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
+    let caller = &asked.object;
+    let mut edits = Edits::default();
+    edits.remove("prompt");
+    for (name, json) in prompt.iter() {
+        let own = field(caller, name);
+        let value = match (name, own) {
+            (_, None) => json.to_owned(),
+            ("contents", Some(own)) => joined(json, own, "contents")?,
+            ("systemInstruction", Some(own)) => joined_system(json, own)?,
+            ("generationConfig", Some(own)) => merged_config(json, own)?,
+            (_, Some(_)) => continue,
+        };
+        if snake(name) != name {
+            edits.remove(&snake(name));
+        }
+        edits.set(name, value);
+    }
+    Ok(caller.edited(&edits))
+}
+
+/// The members of two lists in one.
+fn joined(first: &str, second: &str, name: &str) -> Result<String, Error> {
+    let mut all = members(first, name)?;
+    all.extend(members(second, name)?);
+    let all: Vec<&str> = all.into_iter().map(RawValue::get).collect();
+    Ok(format!("[{}]", all.join(",")))
+}
+
+fn joined_system(first: &str, second: &str) -> Result<String, Error> {
+    let parts = |json: &str| -> Result<String, Error> {
+        let content: Shape<'_> = serde_json::from_str(json)
+            .map_err(|_| Error::field("systemInstruction", "`systemInstruction` must be an object with `parts`"))?;
+        Ok(content.parts.map_or("[]", RawValue::get).to_owned())
+    };
+    Ok(format!("{{\"parts\":{}}}", joined(&parts(first)?, &parts(second)?, "systemInstruction.parts")?))
+}
+
+/// The prompt's settings under the caller's own.
+fn merged_config(prompt: &str, own: &str) -> Result<String, Error> {
+    let object = |json: &str| Object::read(Bytes::copy_from_slice(json.as_bytes())).map_err(Error::from);
+    let (prompt, own) = (object(prompt)?, object(own)?);
+    // The fields of a format belong together: a caller's own format is not mixed with the prompt's.
+    const FORMAT: [&str; 3] = ["responseMimeType", "responseSchema", "responseJsonSchema"];
+    let own_format = FORMAT.iter().any(|name| field(&own, name).is_some());
+    let mut edits = Edits::default();
+    for (name, json) in prompt.iter() {
+        if field(&own, name).is_none() && !(own_format && FORMAT.contains(&name)) {
+            edits.set(name, json.to_owned());
+        }
+    }
+    Ok(String::from_utf8_lossy(&own.edited(&edits)).into_owned())
+}

@@ -1,0 +1,133 @@
+//! Errors as Google's SDKs read them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::chat::{Code, Error};
+
+const TYPES: &str = "type.googleapis.com/google.rpc.";
+
+/// The body of an error's answer.
+#[must_use]
+pub fn error_body(error: &Error, request_id: &str) -> Bytes {
+    let kind = |name: &str| format!("{TYPES}{name}");
+    let reason = error.upstream_code.as_deref().unwrap_or(error.code.text());
+    let mut details = vec![json!({"@type": kind("ErrorInfo"), "reason": reason, "domain": "fulcrum"})];
+    if let Some(field) = &error.param {
+        let violation = json!({"field": field, "description": error.message});
+        details.push(json!({"@type": kind("BadRequest"), "fieldViolations": [violation]}));
+    }
+    if let Some(after) = error.retry_after {
+        details.push(json!({"@type": kind("RetryInfo"), "retryDelay": format!("{}s", after.as_secs_f64())}));
+    }
+    if !request_id.is_empty() {
+        details.push(json!({"@type": kind("RequestInfo"), "requestId": request_id}));
+    }
+    let code = error.status();
+    let body = json!({"error": {
+        "code": code, "message": error.message, "status": status_name(code), "details": details,
+    }});
+    body.to_string().into()
+}
+
+/// The event that ends a stream which failed after it began.
+#[must_use]
+pub fn error_event(error: &Error) -> Bytes {
+    [b"data: ", &error_body(error, "")[..], b"\r\n\r\n"].concat().into()
+}
+
+/// Reads the `error` object of a stream.
+#[must_use]
+pub fn read_error(error: &Value) -> Error {
+    let status = error["code"].as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 400);
+    let code = match (status, error["status"].as_str()) {
+        (Some(401 | 403), _) | (None, Some("UNAUTHENTICATED" | "PERMISSION_DENIED")) => Code::UpstreamAuth,
+        (Some(429), _) | (None, Some("RESOURCE_EXHAUSTED")) => Code::UpstreamRateLimited,
+        (Some(504), _) | (None, Some("DEADLINE_EXCEEDED")) => Code::UpstreamTimeout,
+        _ => Code::UpstreamError,
+    };
+    let message = error["message"].as_str().unwrap_or("the provider reports an error and does not say which");
+    let mut read = Error::new(code, message);
+    read.retry_after = error["details"].as_array().into_iter().flatten().find_map(retry_delay);
+    if code != Code::UpstreamAuth {
+        read.status = status.filter(|status| *status < 600);
+        read.upstream_code = error["status"].as_str().map(str::to_owned);
+    }
+    read
+}
+
+fn retry_delay(detail: &Value) -> Option<Duration> {
+    let seconds: f64 = detail["retryDelay"].as_str()?.strip_suffix('s')?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// The name that goes with an HTTP status.
+fn status_name(status: u16) -> &'static str {
+    match status {
+        401 => "UNAUTHENTICATED",
+        402 => "FAILED_PRECONDITION",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        408 | 504 => "DEADLINE_EXCEEDED",
+        409 => "ABORTED",
+        429 => "RESOURCE_EXHAUSTED",
+        499 => "CANCELLED",
+        502 | 503 | 529 => "UNAVAILABLE",
+        500.. => "INTERNAL",
+        _ => "INVALID_ARGUMENT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_the_shape_of_googles() {
+        let mut error = Error::new(Code::RateLimitExceeded, "slow down").at("contents");
+        error.retry_after = Some(Duration::from_millis(1500));
+        let body: Value = serde_json::from_slice(&error_body(&error, "r1")).unwrap();
+        assert_eq!(
+            body,
+            json!({"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED", "details": [
+                {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "rate_limit_exceeded", "domain": "fulcrum"},
+                {"@type": "type.googleapis.com/google.rpc.BadRequest",
+                    "fieldViolations": [{"field": "contents", "description": "slow down"}]},
+                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.5s"},
+                {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": "r1"},
+            ]}})
+        );
+        let event = error_event(&Error::new(Code::Internal, "boom"));
+        assert!(event.starts_with(b"data: {\"error\":{\"code\":500,") && event.ends_with(b"}\r\n\r\n"));
+    }
+
+    #[test]
+    fn every_status_has_a_name() {
+        for (code, name) in [
+            (Code::InvalidRequest, "INVALID_ARGUMENT"),
+            (Code::InvalidApiKey, "UNAUTHENTICATED"),
+            (Code::BudgetExceeded, "FAILED_PRECONDITION"),
+            (Code::ModelNotAllowed, "PERMISSION_DENIED"),
+            (Code::ModelNotFound, "NOT_FOUND"),
+            (Code::UpstreamTimeout, "DEADLINE_EXCEEDED"),
+            (Code::ClientClosed, "CANCELLED"),
+            (Code::Overloaded, "UNAVAILABLE"),
+            (Code::Internal, "INTERNAL"),
+        ] {
+            assert_eq!(status_name(code.status()), name, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_read_with_its_delay() {
+        let told = json!({"code": 429, "message": "quota", "status": "RESOURCE_EXHAUSTED",
+            "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "30s"}]});
+        let error = read_error(&told);
+        assert_eq!((error.code, error.status()), (Code::UpstreamRateLimited, 429));
+        assert_eq!(error.retry_after, Some(Duration::from_secs(30)));
+        assert_eq!(read_error(&json!({"code": 401, "message": "key"})).status(), 502);
+        assert_eq!(read_error(&json!("?")).code, Code::UpstreamError);
+    }
+}

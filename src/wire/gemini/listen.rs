@@ -1,0 +1,126 @@
+//! Answers that pass in this dialect, listened to.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::stream_read::json_of;
+use super::usage::read_usage;
+use crate::chat::Usage;
+use crate::wire::dialect::{BadAnswer, Chunk, Listen, Listened};
+use crate::wire::json::Object;
+use crate::wire::sse::Event;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    #[serde(borrow, default)]
+    candidates: Option<Vec<Candidate<'a>>>,
+    #[serde(borrow, default)]
+    usage_metadata: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    prompt_feedback: Option<Feedback<'a>>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate<'a> {
+    #[serde(default)]
+    index: Option<usize>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Feedback<'a> {
+    #[serde(borrow, default)]
+    block_reason: Option<Cow<'a, str>>,
+}
+
+/// Listens to a whole answer.
+///
+/// # Errors
+/// Where the body is no answer.
+pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
+    let object = Object::read_answer(body.clone())?;
+    if object.get("candidates").is_none() && object.get("promptFeedback").is_none() {
+        return Err(BadAnswer("it has no `candidates`".to_owned()));
+    }
+    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let candidates = answer.candidates.unwrap_or_default();
+    let well = |candidate: &Candidate<'_>| matches!(candidate.finish_reason.as_deref(), Some("STOP" | "MAX_TOKENS"));
+    Ok(Listened {
+        usage: answer.usage_metadata.and_then(|usage| read_usage(usage.get())),
+        choice_bytes: object.get("candidates").map_or(0, str::len),
+        ended_well: !candidates.is_empty() && candidates.iter().all(well),
+    })
+}
+
+/// Listens to a stream. Usage stays in it: Google tells it to everyone.
+#[derive(Debug, Default)]
+pub struct Listener {
+    usage: Option<Usage>,
+    content_bytes: usize,
+    /// For each candidate heard of, whether its reason came.
+    finished: Vec<bool>,
+}
+
+impl Listen for Listener {
+    fn hear(&mut self, event: &Event) -> Chunk {
+        let Some(data) = json_of(event) else {
+            return Chunk::Pass(event.raw().clone());
+        };
+        let Ok(chunk) = serde_json::from_slice::<Answer<'_>>(&data) else {
+            return Chunk::Broken;
+        };
+        if chunk.error.is_some_and(|error| error.get() != "null") {
+            return Chunk::Failed(data);
+        }
+        if let Some(usage) = chunk.usage_metadata.and_then(|usage| read_usage(usage.get())) {
+            self.usage = Some(usage);
+        }
+        for (place, candidate) in chunk.candidates.into_iter().flatten().enumerate() {
+            self.hear_candidate(place, &candidate);
+        }
+        if chunk.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) && self.finished.is_empty() {
+            self.finished.push(true);
+        }
+        Chunk::Pass(event.raw().clone())
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    fn estimated_output(&self) -> u64 {
+        u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(0)
+    }
+
+    fn finished(&self) -> bool {
+        !self.finished.is_empty() && self.finished.iter().all(|finished| *finished)
+    }
+
+    fn may_end_here(&self) -> bool {
+        self.finished()
+    }
+}
+
+impl Listener {
+    fn hear_candidate(&mut self, place: usize, candidate: &Candidate<'_>) {
+        // What stands around a part's text, which is no token.
+        const FRAME: usize = "{'parts':[{'text':''}],'role':'model'}".len();
+        self.content_bytes += candidate.content.map_or(0, |content| content.get().len().saturating_sub(FRAME));
+        let place = candidate.index.unwrap_or(place).min(127);
+        if self.finished.len() <= place {
+            self.finished.resize(place + 1, false);
+        }
+        self.finished[place] |= candidate.finish_reason.as_deref().is_some_and(|reason| !reason.is_empty());
+    }
+}

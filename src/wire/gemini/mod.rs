@@ -1,0 +1,103 @@
+//! Gemini's generateContent. The model, and whether the answer streams, stand in the address.
+
+mod asked;
+mod error;
+mod fields;
+mod listen;
+mod logprobs;
+mod part;
+mod read;
+mod schema;
+mod stop;
+mod stream_read;
+mod stream_write;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod write;
+
+use bytes::Bytes;
+
+pub use listen::Listener;
+pub use stream_read::Reader;
+pub use stream_write::Writer;
+
+use crate::chat::{Emulated, Error, Request, Response};
+use crate::wire::dialect::{
+    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written,
+};
+use crate::wire::json::Object;
+
+/// The dialect.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gemini;
+
+impl Dialect for Gemini {
+    fn name(&self) -> &'static str {
+        "Gemini generateContent"
+    }
+
+    fn read(&self, body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
+        asked::read(body, addressed)
+    }
+
+    fn pass(&self, asked: &Asked, _model: &str) -> Bytes {
+        asked::pass(asked)
+    }
+
+    fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
+        asked::prompted(asked, prompt)
+    }
+
+    fn conversation(&self) -> &'static str {
+        "contents"
+    }
+
+    fn last_user_text(&self, object: &Object) -> String {
+        asked::last_user_text(object)
+    }
+
+    fn has_images(&self, object: &Object) -> bool {
+        asked::has_images(object)
+    }
+
+    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
+        read::read_request(asked, emulated)
+    }
+
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        write::write_request(request, emulated)
+    }
+
+    fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
+        listen::listen(body)
+    }
+
+    fn listener(&self, _keep_usage: bool) -> Box<dyn Listen> {
+        Box::new(Listener::default())
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        stream_read::read_response(body)
+    }
+
+    fn write_response(&self, response: &Response, told: &Told) -> Bytes {
+        stream_write::write_response(response, told)
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(Reader::default())
+    }
+
+    fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
+        Box::new(Writer::new(told))
+    }
+
+    fn error_body(&self, error: &Error, request_id: &str) -> Bytes {
+        error::error_body(error, request_id)
+    }
+
+    fn error_event(&self, error: &Error) -> Bytes {
+        error::error_event(error)
+    }
+}

@@ -1,0 +1,101 @@
+//! `usageMetadata`, both ways.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::chat::Usage;
+
+/// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
+const MOST_TOKENS: u64 = 100_000_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    #[serde(borrow)]
+    prompt_token_count: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_use_prompt_token_count: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cached_content_token_count: Option<&'a RawValue>,
+    #[serde(borrow)]
+    candidates_token_count: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thoughts_token_count: Option<&'a RawValue>,
+}
+
+/// Reads a `usageMetadata` value. `None` where it has no counts or they cannot be true, so that the caller estimates.
+///
+/// Google leaves out a count that is zero, and `candidatesTokenCount` does not include thoughts.
+#[must_use]
+pub fn read_usage(json: &str) -> Option<Usage> {
+    let told: Told<'_> = serde_json::from_str(json).ok()?;
+    let counts = [told.prompt_token_count, told.candidates_token_count, told.thoughts_token_count];
+    if counts.iter().all(Option::is_none) {
+        return None;
+    }
+    let input = count(told.prompt_token_count)? + count(told.tool_use_prompt_token_count)?;
+    let reasoning = count(told.thoughts_token_count)?;
+    Some(Usage {
+        input,
+        cached_input: count(told.cached_content_token_count).unwrap_or(0).min(input),
+        output: count(told.candidates_token_count)? + reasoning,
+        reasoning,
+        ..Usage::default()
+    })
+}
+
+fn count(json: Option<&RawValue>) -> Option<u64> {
+    let Some(json) = json else { return Some(0) };
+    json.get().parse().ok().filter(|tokens| *tokens <= MOST_TOKENS)
+}
+
+/// Writes a `usageMetadata` value.
+#[must_use]
+pub fn write_usage(usage: &Usage) -> Value {
+    let mut told = json!({
+        "promptTokenCount": usage.input,
+        "candidatesTokenCount": usage.output.saturating_sub(usage.reasoning),
+        "totalTokenCount": usage.input.saturating_add(usage.output),
+    });
+    for (name, tokens) in
+        [("cachedContentTokenCount", usage.cached_input), ("thoughtsTokenCount", usage.reasoning.min(usage.output))]
+    {
+        if tokens > 0 {
+            told[name] = tokens.into();
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thoughts_are_output_and_tool_prompts_are_input() {
+        let json = r#"{"promptTokenCount":100,"toolUsePromptTokenCount":7,"cachedContentTokenCount":60,
+            "candidatesTokenCount":20,"thoughtsTokenCount":5,"totalTokenCount":132}"#;
+        let usage = read_usage(json).unwrap();
+        let expected = Usage { input: 107, cached_input: 60, output: 25, reasoning: 5, ..Usage::default() };
+        assert_eq!(usage, expected);
+        assert_eq!(read_usage(&write_usage(&usage).to_string()), Some(usage));
+    }
+
+    #[test]
+    fn zero_is_a_count_and_nonsense_is_none() {
+        assert_eq!(read_usage(r#"{"promptTokenCount":0}"#), Some(Usage::default()));
+        assert_eq!(read_usage(r#"{"promptTokenCount":4}"#).map(|usage| (usage.input, usage.output)), Some((4, 0)));
+        for json in [
+            "null",
+            "{}",
+            "[]",
+            r#"{"trafficType":"ON_DEMAND"}"#,
+            r#"{"promptTokenCount":-5}"#,
+            r#"{"promptTokenCount":"7"}"#,
+            r#"{"promptTokenCount":1,"candidatesTokenCount":99999999999999}"#,
+        ] {
+            assert_eq!(read_usage(json), None, "{json}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A request of the internal form in this dialect.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use super::fields::unsupported;
+use super::part::write_part;
+use crate::chat::{
+    Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Tool, ToolChoice,
+};
+use crate::wire::dialect::Written;
+
+/// The most texts at which an answer ends.
+const MAX_STOP: usize = 5;
+
+/// The largest of Google's 32-bit numbers.
+const MOST: u64 = 2_147_483_647;
+
+/// Writes the whole request. The model and whether it streams stand in the address.
+///
+/// # Errors
+/// `unsupported_feature` that names the field which this dialect cannot say.
+pub fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+    check_service(request, emulated)?;
+    let (system, contents) = write_messages(&request.messages, emulated)?;
+    let mut body = Map::new();
+    body.insert("contents".to_owned(), contents.into());
+    if !system.is_empty() {
+        body.insert("systemInstruction".to_owned(), json!({"parts": system}));
+    }
+    if !request.tools.is_empty() {
+        let functions: Vec<Value> = request.tools.iter().map(|tool| write_tool(tool, emulated)).collect();
+        body.insert("tools".to_owned(), json!([{"functionDeclarations": functions}]));
+    }
+    if let Some(choice) = &request.tool_choice {
+        body.insert("toolConfig".to_owned(), json!({"functionCallingConfig": write_choice(choice)}));
+    }
+    let config = write_config(request, emulated)?;
+    if !config.is_empty() {
+        body.insert("generationConfig".to_owned(), config.into());
+    }
+    Ok(Written { body: Value::Object(body).to_string().into(), headers: Vec::new() })
+}
+
+/// What is not about the answer's words: refused where it matters, noted where it does not.
+fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error> {
+    if request.parallel_tools == Some(false) && !request.tools.is_empty() {
+        return Err(unsupported("parallel_tool_calls", "cannot be switched off"));
+    }
+    match request.verbosity.as_deref() {
+        None | Some("medium") => {}
+        Some(_) => return Err(unsupported("verbosity", "cannot be said")),
+    }
+    match request.service_tier.as_deref() {
+        None => {}
+        Some("auto" | "default") => emulated.note("service_tier"),
+        Some(_) => return Err(unsupported("service_tier", "cannot be chosen")),
+    }
+    match request.store {
+        None => {}
+        Some(false) => emulated.note("store"),
+        Some(true) => return Err(unsupported("store", "cannot be asked for")),
+    }
+    let hints = [
+        (request.user.is_some(), "user"),
+        (request.prompt_cache_key.is_some(), "prompt_cache_key"),
+        (request.cache.is_some(), "cache_control"),
+    ];
+    hints.into_iter().filter(|(given, _)| *given).for_each(|(_, name)| emulated.note(name));
+    Ok(())
+}
+
+/// The system text's parts and the contents.
+fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<Value>, Vec<Value>), Error> {
+    let (mut system, mut contents) = (Vec::new(), Vec::new());
+    let mut calls = HashMap::new();
+    for (n, message) in messages.iter().enumerate() {
+        let mut parts = Vec::with_capacity(message.parts.len());
+        for (place, part) in message.parts.iter().enumerate() {
+            let path = format!("messages[{n}].content[{place}]");
+            if let Content::ToolCall { id, name, .. } = &part.content {
+                calls.insert(id.as_str(), name.as_str());
+            }
+            parts.extend(write_part(&path, &*named(&path, part, &calls)?, emulated)?);
+        }
+        if message.name.is_some() {
+            emulated.note("name");
+        }
+        let instructs = matches!(message.role, Role::System | Role::Developer);
+        if instructs && message.parts.iter().any(|part| part.as_text().is_none()) {
+            return Err(unsupported(&format!("messages[{n}].content"), "can only be text in a system message"));
+        }
+        if instructs && contents.is_empty() {
+            system.append(&mut parts);
+            continue;
+        }
+        if instructs {
+            emulated.note("system_position");
+        }
+        if !parts.is_empty() {
+            let role = if message.role == Role::Assistant { "model" } else { "user" };
+            contents.push(json!({"role": role, "parts": parts}));
+        }
+    }
+    Ok((system, contents))
+}
+
+/// A result with its tool's name, which Google wants and most others do not say: that of the call it answers.
+fn named<'a>(path: &str, part: &'a Part, calls: &HashMap<&str, &str>) -> Result<Cow<'a, Part>, Error> {
+    let Content::ToolResult { id, name: None, .. } = &part.content else { return Ok(Cow::Borrowed(part)) };
+    let Some(tool) = calls.get(id.as_str()) else {
+        return Err(Error::field(path, format!("the result of the tool call `{id}` answers no call before it")));
+    };
+    let mut part = part.clone();
+    if let Content::ToolResult { name, .. } = &mut part.content {
+        *name = Some((*tool).to_owned());
+    }
+    Ok(Cow::Owned(part))
+}
+
+fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {
+    if tool.strict == Some(true) {
+        emulated.note("strict");
+    }
+    if tool.cache.is_some() {
+        emulated.note("cache_control");
+    }
+    let mut out = json!({"name": tool.name});
+    if let Some(description) = &tool.description {
+        out["description"] = description.as_str().into();
+    }
+    if let Some(schema) = &tool.schema {
+        out["parametersJsonSchema"] = schema.clone();
+    }
+    out
+}
+
+fn write_choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Auto => json!({"mode": "AUTO"}),
+        ToolChoice::None => json!({"mode": "NONE"}),
+        ToolChoice::Any => json!({"mode": "ANY"}),
+        ToolChoice::Tool(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+    }
+}
+
+fn write_config(request: &Request, emulated: &mut Emulated) -> Result<Map<String, Value>, Error> {
+    let sampling = &request.sampling;
+    let mut config = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            config.insert(name.to_owned(), value);
+        }
+    };
+    put("temperature", within("temperature", sampling.temperature, (0.0, 2.0))?);
+    put("topP", within("top_p", sampling.top_p, (0.0, 1.0))?);
+    put("frequencyPenalty", within("frequency_penalty", sampling.frequency_penalty, (-2.0, 2.0))?);
+    put("presencePenalty", within("presence_penalty", sampling.presence_penalty, (-2.0, 2.0))?);
+    put("topK", at_most("top_k", sampling.top_k, MOST)?);
+    put("maxOutputTokens", at_most("max_tokens", request.max_tokens, MOST)?);
+    put("candidateCount", at_most("n", request.choices, 8)?);
+    if sampling.seed.is_some_and(|seed| i32::try_from(seed).is_err()) {
+        return Err(unsupported("seed", "must fit in 32 bits"));
+    }
+    put("seed", sampling.seed.map(Value::from));
+    if request.stop.len() > MAX_STOP {
+        return Err(unsupported("stop", "may hold 5 texts at most"));
+    }
+    put("stopSequences", (!request.stop.is_empty()).then(|| request.stop.clone().into()));
+    put("responseLogprobs", request.logprobs.map(|_| true.into()));
+    put("logprobs", at_most("top_logprobs", request.logprobs.filter(|count| *count > 0), 20)?);
+    write_format(request.format.as_ref(), &mut put);
+    if let Some(reasoning) = &request.reasoning {
+        put("thinkingConfig", write_thinking(reasoning, &request.model, emulated)?);
+    }
+    Ok(config)
+}
+
+fn within(name: &str, number: Option<f64>, (least, most): (f64, f64)) -> Result<Option<Value>, Error> {
+    match number {
+        Some(number) if number < least || number > most => {
+            Err(unsupported(name, &format!("must be from {least} to {most}")))
+        }
+        number => Ok(number.map(Value::from)),
+    }
+}
+
+fn at_most(name: &str, number: Option<u64>, most: u64) -> Result<Option<Value>, Error> {
+    match number {
+        Some(number) if number > most => Err(unsupported(name, &format!("must be {most} or less"))),
+        number => Ok(number.map(Value::from)),
+    }
+}
+
+fn write_format(format: Option<&Format>, put: &mut impl FnMut(&str, Option<Value>)) {
+    match format {
+        None => {}
+        Some(Format::Text) => put("responseMimeType", Some("text/plain".into())),
+        Some(Format::JsonObject) => put("responseMimeType", Some("application/json".into())),
+        // The name has no place here, and every schema is kept to, `strict` or not.
+        Some(Format::JsonSchema { description, schema, .. }) => {
+            let mut schema = schema.clone();
+            if let (Some(description), Some(fields)) = (description, schema.as_object_mut()) {
+                fields.entry("description").or_insert_with(|| description.as_str().into());
+            }
+            put("responseMimeType", Some("application/json".into()));
+            put("responseJsonSchema", Some(schema));
+        }
+    }
+}
+
+/// How much to think. Models before Gemini 3 know budgets only.
+fn write_thinking(reasoning: &Reasoning, model: &str, emulated: &mut Emulated) -> Result<Option<Value>, Error> {
+    let mut out = Map::new();
+    if let Some(tell) = reasoning.tell {
+        out.insert("includeThoughts".to_owned(), tell.into());
+    }
+    let budgets = model.trim_start_matches("models/").starts_with("gemini-2");
+    let (level, tokens) = match reasoning.effort {
+        None => (None, None),
+        Some(Effort::None) => (None, Some(0)),
+        Some(Effort::Minimal) => (Some("MINIMAL"), Some(1024)),
+        Some(Effort::Low) => (Some("LOW"), Some(1024)),
+        Some(Effort::Medium) => (Some("MEDIUM"), Some(8192)),
+        Some(Effort::High) => (Some("HIGH"), Some(24576)),
+        Some(Effort::XHigh | Effort::Max) => return Err(unsupported("reasoning_effort", "must be high or less")),
+    };
+    if let Some(budget) = at_most("reasoning.budget", reasoning.budget, MOST)? {
+        // The two exclude each other; the budget says more.
+        if reasoning.effort.is_some() {
+            emulated.note("reasoning_effort");
+        }
+        out.insert("thinkingBudget".to_owned(), budget);
+    } else if let Some(level) = level.filter(|_| !budgets) {
+        out.insert("thinkingLevel".to_owned(), level.into());
+    } else if let Some(tokens) = tokens {
+        out.insert("thinkingBudget".to_owned(), tokens.into());
+    }
+    Ok((!out.is_empty()).then(|| out.into()))
+}
