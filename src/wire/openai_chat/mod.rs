@@ -12,7 +12,7 @@ pub use answer::listen;
 pub use error::{error_body, error_event};
 pub use fields::{Check, Field, check_fields};
 pub use replay::{BadReplay, as_stream, as_whole};
-pub use request::{estimate_tokens, has_images, last_user_text, read};
+pub use request::{estimate_tokens, has_images, last_user_text, read, read_prompt};
 pub use stream::Listener;
 pub use usage::read_usage;
 

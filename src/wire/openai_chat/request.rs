@@ -135,7 +135,11 @@ fn read_text(name: &str, json: &str) -> Result<String, Error> {
     serde_json::from_str(json).map_err(|error| Error::field(name, format!("`{name}` cannot be read: {error}")))
 }
 
-fn read_prompt(json: &str) -> Result<PromptRef, Error> {
+/// Reads the body's `prompt` object.
+///
+/// # Errors
+/// A 400 that names `prompt`.
+pub fn read_prompt(json: &str) -> Result<PromptRef, Error> {
     let prompt: PromptRef = serde_json::from_str(json).map_err(|error| {
         Error::field("prompt", format!("`prompt` must be {{\"id\", \"version\" or \"label\", \"variables\"}}: {error}"))
     })?;
