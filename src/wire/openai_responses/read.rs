@@ -17,6 +17,9 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     for (name, json) in asked.object.iter().filter(|(_, json)| *json != "null") {
         let value = serde_json::from_str(json).map_err(|error| wrong(name, &format!("cannot be read: {error}")))?;
         match name {
+            // serde_json reads numbers to within one unit of their last place; these are read exactly.
+            "temperature" => request.sampling.temperature = json.parse().ok(),
+            "top_p" => request.sampling.top_p = json.parse().ok(),
             "input" => messages = read_input(&value, emulated)?,
             "instructions" => {
                 let text = value.as_str().filter(|text| !text.is_empty());
@@ -35,8 +38,6 @@ fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Em
         "model" => {}
         "stream" => request.stream = value == true,
         "max_output_tokens" => request.max_tokens = value.as_u64(),
-        "temperature" => request.sampling.temperature = value.as_f64(),
-        "top_p" => request.sampling.top_p = value.as_f64(),
         "parallel_tool_calls" => request.parallel_tools = value.as_bool(),
         "prompt_cache_key" => request.prompt_cache_key = text(),
         "service_tier" => request.service_tier = text(),
