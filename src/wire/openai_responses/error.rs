@@ -1,0 +1,28 @@
+//! Errors within a stream.
+
+use serde_json::{Value, json};
+
+use crate::chat::{Code, Error};
+
+/// The event of an error, as the `sequence_number`th of its stream.
+pub(super) fn error_event(error: &Error, sequence_number: u64) -> Vec<u8> {
+    let code = error.upstream_code.as_deref().unwrap_or(error.code.text());
+    let data = json!({
+        "type": "error", "code": code, "message": error.message, "param": error.param,
+        "sequence_number": sequence_number,
+    });
+    format!("event: error\ndata: {data}\n\n").into_bytes()
+}
+
+/// The error that a provider reports: `{"code", "message", "param"}`, or with these within `error`.
+pub(super) fn read_error(told: &Value) -> Error {
+    let told = told.get("error").filter(|error| error.is_object()).unwrap_or(told);
+    let text = |name: &str| told.get(name).and_then(Value::as_str).map(str::to_owned);
+    let code = match text("code").as_deref() {
+        Some("rate_limit_exceeded" | "insufficient_quota") => Code::UpstreamRateLimited,
+        Some("context_length_exceeded") => Code::ContextLengthExceeded,
+        _ => Code::UpstreamError,
+    };
+    let message = text("message").unwrap_or_else(|| "the provider's stream failed without a message".to_owned());
+    Error { upstream_code: text("code"), param: text("param"), ..Error::new(code, message) }
+}

@@ -1,0 +1,139 @@
+//! Writes messages as the items of a request's `input`.
+
+use serde_json::{Value, json};
+
+use super::parts::{output_text, unsupported, write_annotation, write_part};
+use crate::chat::{Content, Emulated, Error, Message, Part, Role};
+
+/// Appends the items of one message to `items`.
+pub(super) fn write_message(
+    message: &Message,
+    path: &str,
+    items: &mut Vec<Value>,
+    emulated: &mut Emulated,
+) -> Result<(), Error> {
+    if message.name.is_some() {
+        return Err(unsupported(format!("{path}.name"), "a message has no `name`"));
+    }
+    match message.role {
+        Role::Assistant => write_assistant(message, path, items, emulated),
+        role => write_other(message, role, path, items, emulated),
+    }
+}
+
+fn write_other(
+    message: &Message,
+    role: Role,
+    path: &str,
+    items: &mut Vec<Value>,
+    emulated: &mut Emulated,
+) -> Result<(), Error> {
+    let role = match role {
+        Role::System => "system",
+        Role::Developer => "developer",
+        _ => "user",
+    };
+    let mut content = Vec::new();
+    for (n, part) in message.parts.iter().enumerate() {
+        let path = format!("{path}.content[{n}]");
+        if matches!(part.content, Content::ToolResult { .. }) {
+            flush(role, &mut content, items);
+            items.push(write_result(part, &path, emulated)?);
+        } else {
+            content.push(write_part(part, &path, emulated)?);
+        }
+    }
+    if message.parts.is_empty() {
+        items.push(json!({"type": "message", "role": role, "content": []}));
+    }
+    flush(role, &mut content, items);
+    Ok(())
+}
+
+fn flush(role: &str, content: &mut Vec<Value>, items: &mut Vec<Value>) {
+    if !content.is_empty() {
+        let content = std::mem::take(content);
+        items.push(json!({"type": "message", "role": role, "content": content}));
+    }
+}
+
+fn write_result(part: &Part, path: &str, emulated: &mut Emulated) -> Result<Value, Error> {
+    let Content::ToolResult { id, parts, is_error, .. } = &part.content else {
+        return Err(unsupported(path, "this part is no result of a tool"));
+    };
+    if part.cache.is_some() {
+        emulated.note("cache_control");
+    }
+    if *is_error {
+        // There is no place for it; the result's own text tells.
+        emulated.note("is_error");
+    }
+    let output = match &parts[..] {
+        [] => json!(""),
+        [part] if part.as_text().is_some() => json!(part.as_text()),
+        parts => {
+            let each = |(n, part)| write_part(part, &format!("{path}.content[{n}]"), emulated);
+            parts.iter().enumerate().map(each).collect::<Result<Value, Error>>()?
+        }
+    };
+    Ok(json!({"type": "function_call_output", "call_id": id, "output": output}))
+}
+
+fn write_assistant(
+    message: &Message,
+    path: &str,
+    items: &mut Vec<Value>,
+    emulated: &mut Emulated,
+) -> Result<(), Error> {
+    let mut content = Vec::new();
+    for (n, part) in message.parts.iter().enumerate() {
+        if part.cache.is_some() {
+            emulated.note("cache_control");
+        }
+        let item = match &part.content {
+            Content::Text { text, citations } => {
+                let annotations = citations.iter().map(|citation| write_annotation(citation, text)).collect();
+                content.push(output_text(text, annotations));
+                continue;
+            }
+            Content::Refusal(text) => {
+                content.push(json!({"type": "refusal", "refusal": text}));
+                continue;
+            }
+            Content::Thinking(text) => reasoning(Some(text), part.signature.as_deref()),
+            Content::RedactedThinking(data) => reasoning(None, Some(data)),
+            Content::ToolCall { id, name, arguments } => {
+                let arguments = if arguments.is_empty() { "{}" } else { arguments };
+                json!({"type": "function_call", "call_id": id, "name": name, "arguments": arguments})
+            }
+            _ => {
+                let path = format!("{path}.content[{n}]");
+                return Err(unsupported(
+                    path,
+                    "the assistant's own messages hold text, refusals, thoughts and tool calls",
+                ));
+            }
+        };
+        flush_assistant(&mut content, items);
+        items.push(item);
+    }
+    flush_assistant(&mut content, items);
+    Ok(())
+}
+
+fn flush_assistant(content: &mut Vec<Value>, items: &mut Vec<Value>) {
+    if !content.is_empty() {
+        let content = std::mem::take(content);
+        items.push(json!({"type": "message", "role": "assistant", "status": "completed", "content": content}));
+    }
+}
+
+/// A reasoning item; without an id, since nothing is kept under one.
+fn reasoning(text: Option<&str>, proof: Option<&str>) -> Value {
+    let summary: Vec<Value> = text.map(|text| json!({"type": "summary_text", "text": text})).into_iter().collect();
+    let mut item = json!({"type": "reasoning", "summary": summary});
+    if let Some(proof) = proof {
+        item["encrypted_content"] = proof.into();
+    }
+    item
+}

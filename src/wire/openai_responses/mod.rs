@@ -1,0 +1,107 @@
+//! OpenAI Responses: requests, answers, streams and errors, read into the internal form and written from it.
+
+mod answer;
+mod error;
+mod input;
+mod items;
+mod listen;
+mod parts;
+mod read;
+mod request;
+mod stream_read;
+mod stream_write;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod write;
+
+use bytes::Bytes;
+
+use crate::chat::{Emulated, Error, Request, Response};
+use crate::wire::dialect::{
+    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written,
+};
+use crate::wire::json::Object;
+use crate::wire::openai_chat;
+use crate::wire::sse::Event;
+
+/// The dialect's name in messages.
+const NAME: &str = "OpenAI Responses";
+
+/// OpenAI Responses. Fulcrum keeps no state for it: a conversation is sent whole with each request.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenAiResponses;
+
+impl Dialect for OpenAiResponses {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn read(&self, body: Bytes, _: &Addressed) -> Result<Asked, Error> {
+        request::read(body)
+    }
+
+    fn pass(&self, asked: &Asked, model: &str) -> Bytes {
+        request::pass(asked, model)
+    }
+
+    fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
+        request::prompted(asked, prompt)
+    }
+
+    fn conversation(&self) -> &'static str {
+        "input"
+    }
+
+    fn last_user_text(&self, object: &Object) -> String {
+        object.get("input").map(request::last_user_text).unwrap_or_default()
+    }
+
+    fn has_images(&self, object: &Object) -> bool {
+        object.get("input").is_some_and(|input| memchr::memmem::find(input.as_bytes(), b"\"input_image\"").is_some())
+    }
+
+    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
+        read::read_request(asked, emulated)
+    }
+
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        write::write_request(request, emulated)
+    }
+
+    fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
+        listen::listen(body)
+    }
+
+    fn listener(&self, _keep_usage: bool) -> Box<dyn Listen> {
+        Box::new(listen::Listener::default())
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        answer::read_response(body)
+    }
+
+    fn write_response(&self, response: &Response, told: &Told) -> Bytes {
+        stream_write::write_response(response, told)
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(stream_read::Reader::default())
+    }
+
+    fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
+        Box::new(stream_write::Writer::new(told))
+    }
+
+    fn error_body(&self, error: &Error, _request_id: &str) -> Bytes {
+        openai_chat::error_body(error)
+    }
+
+    fn error_event(&self, error: &Error) -> Bytes {
+        error::error_event(error, 0).into()
+    }
+
+    fn as_whole(&self, events: &[Event], _: &Told) -> Result<Bytes, BadAnswer> {
+        answer::as_whole(events)
+    }
+}

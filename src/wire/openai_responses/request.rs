@@ -1,0 +1,212 @@
+//! A Responses request: checked, but kept as the bytes it came as.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::chat::{Code, Error};
+use crate::wire::dialect::Asked;
+use crate::wire::json::{Edits, Object, quoted};
+use crate::wire::openai_chat::{Check, Field, check_fields, read_prompt};
+
+/// The most items that a request's `input` may have.
+const MAX_ITEMS: usize = 10_000;
+
+/// What OpenAI's own reference says of each field that we know. Unknown fields pass as they are.
+pub(super) const FIELDS: &[Field] = &[
+    ("model", Check::Text, false),
+    ("background", Check::Bool, true),
+    ("include", Check::AnyList, true),
+    ("max_output_tokens", Check::Integer(1..=i64::MAX), true),
+    ("max_tool_calls", Check::Integer(1..=i64::MAX), true),
+    ("metadata", Check::Object, true),
+    ("parallel_tool_calls", Check::Bool, true),
+    ("prompt", Check::Object, true),
+    ("prompt_cache_key", Check::Text, true),
+    ("reasoning", Check::Object, true),
+    ("safety_identifier", Check::Text, true),
+    ("service_tier", Check::Text, true),
+    ("store", Check::Bool, true),
+    ("stream", Check::Bool, true),
+    ("stream_options", Check::Object, true),
+    ("temperature", Check::Number(0.0..=2.0), true),
+    ("text", Check::Object, true),
+    ("tool_choice", Check::TextOrObject, true),
+    ("tools", Check::AnyList, true),
+    ("top_logprobs", Check::Integer(0..=20), true),
+    ("top_p", Check::Number(0.0..=1.0), true),
+    ("truncation", Check::Text, true),
+    ("user", Check::Text, true),
+];
+
+/// Fields that point at state which OpenAI keeps and Fulcrum does not.
+const STATE: [&str; 2] = ["previous_response_id", "conversation"];
+
+/// Reads and checks a body.
+///
+/// # Errors
+/// A 400 that names the field at fault.
+pub(super) fn read(body: Bytes) -> Result<Asked, Error> {
+    let object = Object::read(body)?;
+    check_fields(&object, FIELDS)?;
+    refuse_state(&object)?;
+    let said = |name| object.get(name).filter(|json| *json != "null");
+    let prompt = said("prompt").map(read_prompt).transpose()?;
+    let model = match object.get("model") {
+        Some(json) => serde_json::from_str(json)
+            .map_err(|error| Error::field("model", format!("`model` cannot be read: {error}")))?,
+        None if prompt.as_ref().is_some_and(|prompt| prompt.id.is_some()) => String::new(),
+        None => return Err(Error::field("model", "`model` is missing")),
+    };
+    let by_prompt = prompt.is_some() || model.starts_with("prompt/");
+    match said("input") {
+        Some(input) => check_input(input, by_prompt)?,
+        None if by_prompt => {}
+        None => return Err(Error::field("input", "`input` is missing")),
+    }
+    if said("instructions").is_some_and(|json| !json.starts_with('"')) {
+        return Err(Error::field("instructions", "`instructions` must be a text"));
+    }
+    check_tools(&object)?;
+    let stream = object.get("stream") == Some("true");
+    let max_tokens = said("max_output_tokens").and_then(|json| json.parse().ok());
+    Ok(Asked { model, stream, include_usage: true, max_tokens, choices: 1, prompt, object })
+}
+
+/// Refuses what needs an answer or a conversation to be kept between requests.
+fn refuse_state(object: &Object) -> Result<(), Error> {
+    for name in STATE {
+        if object.get(name).is_some_and(|json| json != "null") {
+            let message = format!(
+                "`{name}` is not supported: Fulcrum keeps no state between requests; send the whole conversation in `input`"
+            );
+            return Err(Error::new(Code::UnsupportedFeature, message).at(name));
+        }
+    }
+    if object.get("background") == Some("true") {
+        let message = "`background: true` is not supported: Fulcrum keeps no answers to be fetched later; leave it out and \
+                       wait for the answer, or stream it";
+        return Err(Error::new(Code::UnsupportedFeature, message).at("background"));
+    }
+    Ok(())
+}
+
+fn check_input(json: &str, may_be_empty: bool) -> Result<(), Error> {
+    if json.starts_with('"') {
+        return match json.len() > 2 || may_be_empty {
+            true => Ok(()),
+            false => Err(Error::field("input", "`input` must not be empty")),
+        };
+    }
+    let items: Vec<&RawValue> =
+        serde_json::from_str(json).map_err(|_| Error::field("input", "`input` must be a text or a list of items"))?;
+    if items.is_empty() && !may_be_empty {
+        return Err(Error::field("input", "`input` must not be empty"));
+    }
+    if items.len() > MAX_ITEMS {
+        let count = items.len();
+        return Err(Error::field("input", format!("{count} items are more than the {MAX_ITEMS} allowed")));
+    }
+    match items.iter().position(|item| !item.get().starts_with('{')) {
+        Some(n) => Err(Error::field(format!("input[{n}]"), "an item must be an object")),
+        None => Ok(()),
+    }
+}
+
+fn check_tools(object: &Object) -> Result<(), Error> {
+    let Some(json) = object.get("tools").filter(|json| *json != "null") else { return Ok(()) };
+    let tools: Vec<&RawValue> = serde_json::from_str(json).map_err(|error| Error::field("tools", error.to_string()))?;
+    match tools.iter().position(|tool| !tool.get().starts_with('{')) {
+        Some(n) => Err(Error::field(format!("tools[{n}]"), "a tool must be an object")),
+        None => Ok(()),
+    }
+}
+
+/// The body for a target of this dialect: as it came but for the model.
+pub(super) fn pass(asked: &Asked, model: &str) -> Bytes {
+    let mut edits = Edits::default();
+    edits.set("model", quoted(model));
+    asked.object.edited(&edits)
+}
+
+/// The caller's object with a prompt's in front.
+///
+/// # Errors
+/// Where one of the two cannot be read.
+pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
+    let said = |object: &'_ Object, name: &str| object.get(name).filter(|json| *json != "null").map(str::to_owned);
+    let mut edits = Edits::default();
+    edits.remove("prompt");
+    for (name, json) in prompt.iter() {
+        // Whether an answer is kept, and how it comes, is the caller's own.
+        let own =
+            matches!(name, "input" | "instructions" | "prompt" | "store" | "stream" | "include") || json == "null";
+        if !own && !(name == "model" && json == "\"\"") && said(&asked.object, name).is_none() {
+            edits.set(name, json.to_owned());
+        }
+    }
+    if let Some(input) = joined_input(said(prompt, "input"), said(&asked.object, "input"))? {
+        edits.set("input", input);
+    }
+    let texts = [said(prompt, "instructions"), said(&asked.object, "instructions")];
+    if let Some(instructions) = joined_instructions(texts)? {
+        edits.set("instructions", instructions);
+    }
+    Ok(asked.object.edited(&edits))
+}
+
+/// The items of both, the first's first. Items stay as they came.
+fn joined_input(first: Option<String>, second: Option<String>) -> Result<Option<String>, Error> {
+    let Some(first) = first else { return Ok(second) };
+    let mut items = Vec::new();
+    for json in [Some(first), second].into_iter().flatten() {
+        if json.starts_with('"') {
+            if json.len() > 2 {
+                items.push(format!("{{\"type\":\"message\",\"role\":\"user\",\"content\":{json}}}"));
+            }
+            continue;
+        }
+        let more: Vec<&RawValue> =
+            serde_json::from_str(&json).map_err(|error| Error::field("input", error.to_string()))?;
+        items.extend(more.iter().map(|item| item.get().to_owned()));
+    }
+    Ok(Some(format!("[{}]", items.join(","))))
+}
+
+fn joined_instructions(texts: [Option<String>; 2]) -> Result<Option<String>, Error> {
+    let mut said = Vec::new();
+    for json in texts.into_iter().flatten() {
+        let text: String =
+            serde_json::from_str(&json).map_err(|error| Error::field("instructions", error.to_string()))?;
+        said.extend((!text.is_empty()).then_some(text));
+    }
+    Ok((!said.is_empty()).then(|| quoted(&said.join("\n\n"))))
+}
+
+#[derive(Deserialize)]
+struct ItemShape<'a> {
+    #[serde(borrow)]
+    role: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+}
+
+/// The text of the last message of the user; empty where there is none.
+pub(super) fn last_user_text(input: &str) -> String {
+    if input.starts_with('"') {
+        return serde_json::from_str(input).unwrap_or_default();
+    }
+    let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(input) else { return String::new() };
+    let user = items.iter().rev().find_map(|item| {
+        let item: ItemShape<'_> = serde_json::from_str(item.get()).ok()?;
+        item.content.filter(|_| item.role.as_deref() == Some("user"))
+    });
+    match user.and_then(|content| serde_json::from_str(content.get()).ok()) {
+        Some(Value::String(text)) => text,
+        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,396 @@
+//! Reads a stream.
+
+use std::collections::{HashSet, VecDeque};
+
+use serde_json::{Map, Value, json};
+
+use super::answer::{read_call, read_stop, read_time};
+use super::error::read_error;
+use super::input::read_reasoning;
+use super::parts::read_annotation;
+use super::usage::read_usage;
+use crate::chat::{Content, Delta, Event};
+use crate::wire::dialect::{BadAnswer, ReadStream};
+use crate::wire::sse;
+
+/// The most parts that wait for their turn, in a stream that interleaves them.
+const MAX_WAITING: usize = 1024;
+
+/// Reads a stream. Items may come interleaved; they are told one after the other, in the order in which they began.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    begun: bool,
+    ended: bool,
+    lanes: VecDeque<Lane>,
+    seen: HashSet<Key>,
+    next_part: u32,
+    called: bool,
+    refused: bool,
+}
+
+/// A part's place: the item's `output_index` and the `content_index` in it.
+type Key = (u64, u64);
+
+/// A part that has begun and is not told whole yet.
+#[derive(Debug)]
+struct Lane {
+    key: Key,
+    content: Content,
+    /// What waits, while another part is open.
+    waiting: Vec<Delta>,
+    closed: bool,
+    /// Whether any text, argument, citation or log-probability of it came as a delta, so that the whole is no news.
+    told: bool,
+    cited: usize,
+    logged: bool,
+    summary: u64,
+}
+
+impl ReadStream for Reader {
+    fn read(&mut self, event: &sse::Event, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let Some(data) = event.data() else { return Ok(()) };
+        let data = data.trim_ascii();
+        if self.ended || data.is_empty() || data == b"[DONE]" {
+            return Ok(());
+        }
+        let told: Map<String, Value> = serde_json::from_slice(data).map_err(|error| BadAnswer(error.to_string()))?;
+        self.take(&told, out)
+    }
+
+    fn end(&mut self, _out: &mut Vec<Event>) {}
+}
+
+impl Reader {
+    fn take(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let kind = told.get("type").and_then(Value::as_str).unwrap_or_default();
+        let response = told.get("response").and_then(Value::as_object);
+        if kind == "error" || kind == "response.failed" || (kind.is_empty() && told.contains_key("error")) {
+            let error = response.and_then(|response| response.get("error"));
+            self.ended = true;
+            out.push(Event::Failed(read_error(error.unwrap_or(&Value::Object(told.clone())))));
+            return Ok(());
+        }
+        if !self.begun {
+            self.begin(response, out);
+        }
+        match kind {
+            "response.output_item.added" => self.item_added(told, out)?,
+            "response.output_item.done" => self.item_done(told, out)?,
+            "response.content_part.added" => self.part_added(told, out)?,
+            "response.content_part.done" => self.part_done(told, out)?,
+            "response.output_text.delta" => self.text_delta(told, out)?,
+            "response.refusal.delta" => self.grow(told, || Content::Refusal(String::new()), out)?,
+            "response.function_call_arguments.delta" => self.arguments_delta(told, out),
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => self.thought(told, out)?,
+            "response.output_text.annotation.added" => self.annotation(told, out)?,
+            "response.completed" | "response.incomplete" => {
+                self.finish(response.ok_or_else(|| BadAnswer("its last event has no `response`".to_owned()))?, out)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, response: Option<&Map<String, Value>>, out: &mut Vec<Event>) {
+        self.begun = true;
+        let field = |name: &str| response.and_then(|response| response.get(name));
+        let text = |name: &str| field(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        out.push(Event::Begin {
+            id: text("id"),
+            model: text("model"),
+            created: field("created_at").and_then(read_time),
+        });
+    }
+
+    /// The lane of `key`, begun with `content` where there is none yet; `None` for a part that was told before.
+    fn lane(
+        &mut self,
+        key: Key,
+        content: impl FnOnce() -> Content,
+        out: &mut Vec<Event>,
+    ) -> Result<Option<usize>, BadAnswer> {
+        if let Some(place) = self.lanes.iter().position(|lane| lane.key == key) {
+            return Ok(Some(place).filter(|place| !self.lanes[*place].closed));
+        }
+        if self.seen.contains(&key) {
+            return Ok(None);
+        }
+        if self.lanes.len() >= MAX_WAITING {
+            return Err(BadAnswer(format!("more than {MAX_WAITING} parts are open at once")));
+        }
+        self.seen.insert(key);
+        let content = content();
+        self.called |= matches!(content, Content::ToolCall { .. });
+        self.refused |= matches!(content, Content::Refusal(_));
+        if self.lanes.is_empty() {
+            out.push(Event::Open { choice: 0, part: self.next_part, content: content.clone() });
+        }
+        self.lanes.push_back(Lane {
+            key,
+            content,
+            waiting: Vec::new(),
+            closed: false,
+            told: false,
+            cited: 0,
+            logged: false,
+            summary: 0,
+        });
+        Ok(Some(self.lanes.len() - 1))
+    }
+
+    fn add(&mut self, place: usize, delta: Delta, out: &mut Vec<Event>) {
+        let Some(lane) = self.lanes.get_mut(place) else { return };
+        match &delta {
+            Delta::Citation(_) => lane.cited += 1,
+            Delta::Text(_) | Delta::Arguments(_) => lane.told = true,
+            Delta::Signature(_) => {}
+        }
+        if place == 0 {
+            out.push(Event::Delta { choice: 0, part: self.next_part, delta });
+        } else {
+            lane.waiting.push(delta);
+        }
+    }
+
+    /// Closes a lane, and tells those which waited for it.
+    fn close(&mut self, place: usize, out: &mut Vec<Event>) {
+        if let Some(lane) = self.lanes.get_mut(place) {
+            lane.closed = true;
+        }
+        while self.lanes.front().is_some_and(|lane| lane.closed) {
+            self.lanes.pop_front();
+            out.push(Event::Close { choice: 0, part: self.next_part });
+            self.next_part += 1;
+            let part = self.next_part;
+            if let Some(lane) = self.lanes.front_mut() {
+                out.push(Event::Open { choice: 0, part, content: lane.content.clone() });
+                let waiting = std::mem::take(&mut lane.waiting);
+                out.extend(waiting.into_iter().map(|delta| Event::Delta { choice: 0, part, delta }));
+            }
+        }
+    }
+
+    fn item_added(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let Some(Value::Object(item)) = told.get("item") else { return Ok(()) };
+        if item.get("type").is_some_and(|kind| kind == "function_call") {
+            let key = (index(told, "output_index"), 0);
+            self.lane(key, || without_arguments(item), out)?;
+        }
+        Ok(())
+    }
+
+    fn item_done(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let Some(Value::Object(item)) = told.get("item") else { return Ok(()) };
+        self.whole_item(index(told, "output_index"), item, out)
+    }
+
+    /// Tells what of a whole item was not told before, and closes it.
+    fn whole_item(
+        &mut self,
+        item_index: u64,
+        item: &Map<String, Value>,
+        out: &mut Vec<Event>,
+    ) -> Result<(), BadAnswer> {
+        match item.get("type").and_then(Value::as_str) {
+            Some("function_call") => {
+                let Some(place) = self.lane((item_index, 0), || without_arguments(item), out)? else { return Ok(()) };
+                let arguments = item.get("arguments").and_then(Value::as_str).unwrap_or_default();
+                if !self.lanes[place].told && !arguments.is_empty() {
+                    self.add(place, Delta::Arguments(arguments.to_owned()), out);
+                }
+                self.close(place, out);
+            }
+            Some("reasoning") => self.whole_reasoning(item_index, item, out)?,
+            Some("message") => {
+                let content = item.get("content").and_then(Value::as_array).into_iter().flatten();
+                for (n, part) in (0..).zip(content) {
+                    self.whole_part((item_index, n), part, out)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn whole_reasoning(
+        &mut self,
+        item_index: u64,
+        item: &Map<String, Value>,
+        out: &mut Vec<Event>,
+    ) -> Result<(), BadAnswer> {
+        let key = (item_index, 0);
+        let Some(part) = read_reasoning(item) else {
+            if let Some(place) = self.lanes.iter().position(|lane| lane.key == key) {
+                self.close(place, out);
+            }
+            return Ok(());
+        };
+        let thinking = || Content::Thinking(String::new());
+        let (text, proof) = match part.content {
+            Content::Thinking(text) => (text, part.signature),
+            Content::RedactedThinking(data) if !self.seen.contains(&key) => {
+                if let Some(place) = self.lane(key, || Content::RedactedThinking(data), out)? {
+                    self.close(place, out);
+                }
+                return Ok(());
+            }
+            Content::RedactedThinking(data) => (String::new(), Some(data)),
+            _ => return Ok(()),
+        };
+        let Some(place) = self.lane(key, thinking, out)? else { return Ok(()) };
+        if !self.lanes[place].told && !text.is_empty() {
+            self.add(place, Delta::Text(text), out);
+        }
+        if let Some(proof) = proof {
+            self.add(place, Delta::Signature(proof), out);
+        }
+        self.close(place, out);
+        Ok(())
+    }
+
+    fn part_added(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let kind = told.get("part").and_then(|part| part.get("type")?.as_str());
+        let content = match kind {
+            Some("output_text") => empty_text(),
+            Some("refusal") => Content::Refusal(String::new()),
+            _ => return Ok(()),
+        };
+        self.lane(key(told), || content, out)?;
+        Ok(())
+    }
+
+    fn part_done(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        match told.get("part") {
+            Some(part) => self.whole_part(key(told), part, out),
+            None => Ok(()),
+        }
+    }
+
+    fn whole_part(&mut self, key: Key, part: &Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let text = |name: &str| part.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (empty, whole) = match part.get("type").and_then(Value::as_str) {
+            Some("output_text") => (empty_text(), text("text")),
+            Some("refusal") => (Content::Refusal(String::new()), text("refusal")),
+            _ => return Ok(()),
+        };
+        let Some(place) = self.lane(key, || empty, out)? else { return Ok(()) };
+        if !self.lanes[place].told && !whole.is_empty() {
+            self.add(place, Delta::Text(whole), out);
+        }
+        let annotations = part.get("annotations").and_then(Value::as_array).into_iter().flatten();
+        let news: Vec<_> = annotations.filter_map(read_annotation).skip(self.lanes[place].cited).collect();
+        for citation in news {
+            self.add(place, Delta::Citation(citation), out);
+        }
+        self.log(place, part.get("logprobs"), true, out);
+        self.close(place, out);
+        Ok(())
+    }
+
+    fn text_delta(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        self.grow(told, empty_text, out)?;
+        if let Some(place) = self.lanes.iter().position(|lane| lane.key == key(told)) {
+            self.log(place, told.get("logprobs"), false, out);
+        }
+        Ok(())
+    }
+
+    /// Tells log-probabilities; a whole list only where none came before.
+    fn log(&mut self, place: usize, list: Option<&Value>, whole: bool, out: &mut Vec<Event>) {
+        let Some(Value::Array(list)) = list.filter(|list| list.as_array().is_some_and(|list| !list.is_empty())) else {
+            return;
+        };
+        let Some(lane) = self.lanes.get_mut(place) else { return };
+        if !(whole && lane.logged) {
+            lane.logged = true;
+            out.push(Event::Logprobs { choice: 0, value: json!({"content": list}) });
+        }
+    }
+
+    fn grow(
+        &mut self,
+        told: &Map<String, Value>,
+        empty: impl FnOnce() -> Content,
+        out: &mut Vec<Event>,
+    ) -> Result<(), BadAnswer> {
+        let Some(place) = self.lane(key(told), empty, out)? else { return Ok(()) };
+        if let Some(text) = delta_of(told) {
+            self.add(place, Delta::Text(text), out);
+        }
+        Ok(())
+    }
+
+    fn arguments_delta(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) {
+        let key = (index(told, "output_index"), 0);
+        let place = self.lanes.iter().position(|lane| lane.key == key && !lane.closed);
+        // Without its item, a fragment has no name to go under; the whole item brings it again.
+        if let (Some(place), Some(more)) = (place, delta_of(told)) {
+            self.add(place, Delta::Arguments(more), out);
+        }
+    }
+
+    /// A piece of a reasoning item's summary or of its own words. Its paragraphs are one thought.
+    fn thought(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let key = (index(told, "output_index"), 0);
+        let Some(place) = self.lane(key, || Content::Thinking(String::new()), out)? else { return Ok(()) };
+        let paragraph = index(told, "summary_index").max(index(told, "content_index"));
+        let lane = &mut self.lanes[place];
+        let next = lane.told && paragraph > lane.summary;
+        lane.summary = lane.summary.max(paragraph);
+        if next {
+            self.add(place, Delta::Text("\n\n".to_owned()), out);
+        }
+        if let Some(text) = delta_of(told) {
+            self.add(place, Delta::Text(text), out);
+        }
+        Ok(())
+    }
+
+    fn annotation(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let Some(place) = self.lane(key(told), empty_text, out)? else { return Ok(()) };
+        if let Some(citation) = told.get("annotation").and_then(read_annotation) {
+            self.add(place, Delta::Citation(citation), out);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, response: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let output = response.get("output").and_then(Value::as_array).into_iter().flatten();
+        for (n, item) in (0..).zip(output) {
+            if let Value::Object(item) = item {
+                self.whole_item(n, item, out)?;
+            }
+        }
+        while !self.lanes.is_empty() {
+            self.close(0, out);
+        }
+        out.push(Event::Finish { choice: 0, stop: read_stop(response, self.called, self.refused)? });
+        out.extend(response.get("usage").and_then(read_usage).map(Event::Usage));
+        out.push(Event::End);
+        self.ended = true;
+        Ok(())
+    }
+}
+
+fn index(told: &Map<String, Value>, name: &str) -> u64 {
+    told.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn key(told: &Map<String, Value>) -> Key {
+    (index(told, "output_index"), index(told, "content_index"))
+}
+
+fn delta_of(told: &Map<String, Value>) -> Option<String> {
+    told.get("delta").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn empty_text() -> Content {
+    Content::Text { text: String::new(), citations: Vec::new() }
+}
+
+fn without_arguments(item: &Map<String, Value>) -> Content {
+    match read_call(item) {
+        Content::ToolCall { id, name, .. } => Content::ToolCall { id, name, arguments: String::new() },
+        other => other,
+    }
+}

@@ -1,0 +1,437 @@
+//! Writes answers, whole and as a stream. A whole one is what a stream's last event repeats.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::error::error_event;
+use super::parts::{output_text, write_annotation};
+use super::usage::write_usage;
+use crate::chat::{Content, Delta, Event, Response, Stop, Usage};
+use crate::wire::dialect::{Told, WriteStream};
+
+/// Writes a whole answer.
+pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
+    let mut writer = Writer::new(told);
+    let mut unsent = Vec::new();
+    for event in response.clone().into_events() {
+        writer.write(event, &mut unsent);
+        unsent.clear();
+    }
+    let mut answer = writer.response(writer.status());
+    if let Some(tier) = &response.service_tier {
+        answer["service_tier"] = tier.as_str().into();
+    }
+    answer.to_string().into()
+}
+
+/// Writes a stream: one answer, as items one after the other.
+///
+/// An item ends only when the next begins or the answer does: by then it is known whether it was cut, and what texts
+/// brought late, such as log-probabilities, has come.
+#[derive(Debug)]
+pub(super) struct Writer {
+    id: String,
+    model: String,
+    created: i64,
+    begun: bool,
+    sequence: u64,
+    /// The items that ended.
+    output: Vec<Value>,
+    open: Option<Item>,
+    stop: Option<Stop>,
+    usage: Option<Usage>,
+    refused: bool,
+    ended: bool,
+}
+
+/// The item that is open.
+#[derive(Debug)]
+struct Item {
+    id: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// A message: its parts that ended, and the open one.
+    Message {
+        content: Vec<Value>,
+        open: Option<Said>,
+    },
+    /// A thought and its proof.
+    Reasoning {
+        text: Option<String>,
+        proof: Option<String>,
+    },
+    Call {
+        call_id: String,
+        name: String,
+        arguments: String,
+    },
+}
+
+/// The open part of a message.
+#[derive(Debug, Default)]
+struct Said {
+    refusal: bool,
+    text: String,
+    annotations: Vec<Value>,
+    logprobs: Vec<Value>,
+    /// How many of the log-probabilities went out with a delta.
+    sent: usize,
+}
+
+impl Writer {
+    /// A writer for this call.
+    pub(super) fn new(told: &Told) -> Self {
+        Self {
+            id: told.id.clone(),
+            model: told.model.clone(),
+            created: told.created,
+            begun: false,
+            sequence: 0,
+            output: Vec::new(),
+            open: None,
+            stop: None,
+            usage: None,
+            refused: false,
+            ended: false,
+        }
+    }
+
+    /// Appends one event, with its place in the stream.
+    fn put(&mut self, kind: &str, mut data: Value, out: &mut Vec<u8>) {
+        if let Value::Object(data) = &mut data {
+            data.shift_insert(0, "type".to_owned(), kind.into());
+            data.insert("sequence_number".to_owned(), self.sequence.into());
+        }
+        self.sequence += 1;
+        out.extend_from_slice(format!("event: {kind}\ndata: {data}\n\n").as_bytes());
+    }
+
+    /// Appends one event of the open item.
+    fn put_of_item(&mut self, kind: &str, mut data: Value, out: &mut Vec<u8>) {
+        if let (Value::Object(data), Some(item)) = (&mut data, &self.open) {
+            data.shift_insert(0, "item_id".to_owned(), item.id.as_str().into());
+            data.shift_insert(1, "output_index".to_owned(), self.output.len().into());
+        }
+        self.put(kind, data, out);
+    }
+
+    /// The answer's status, and why it is incomplete where it is.
+    fn status(&self) -> (&'static str, Option<&'static str>) {
+        match &self.stop {
+            Some(Stop::Length | Stop::Context) => ("incomplete", Some("max_output_tokens")),
+            Some(Stop::Filtered) => ("incomplete", Some("content_filter")),
+            Some(Stop::Refused) if !self.refused => ("incomplete", Some("content_filter")),
+            _ => ("completed", None),
+        }
+    }
+
+    /// The answer as it stands. What of it repeats the request is as if the request had said nothing: the SDKs ask for
+    /// these fields to be there.
+    fn response(&self, (status, reason): (&str, Option<&str>)) -> Value {
+        json!({
+            "id": self.id,
+            "object": "response",
+            "created_at": self.created,
+            "status": status,
+            "background": false,
+            "error": null,
+            "incomplete_details": reason.map(|reason| json!({"reason": reason})),
+            "instructions": null,
+            "max_output_tokens": null,
+            "model": self.model,
+            "output": self.output,
+            "parallel_tool_calls": true,
+            "previous_response_id": null,
+            "reasoning": {"effort": null, "summary": null},
+            "store": false,
+            "temperature": null,
+            "text": {"format": {"type": "text"}},
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": null,
+            "truncation": "disabled",
+            "usage": self.usage.as_ref().map(write_usage),
+            "user": null,
+            "metadata": {},
+        })
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.begun, true) {
+            let response = self.response(("in_progress", None));
+            self.put("response.created", json!({"response": response}), out);
+            self.put("response.in_progress", json!({"response": response}), out);
+        }
+    }
+
+    fn open(&mut self, content: Content, out: &mut Vec<u8>) {
+        match content {
+            Content::Text { text, citations } => {
+                self.open_text(false, out);
+                self.grow(Delta::Text(text), out);
+                citations.into_iter().for_each(|citation| self.grow(Delta::Citation(citation), out));
+            }
+            Content::Refusal(text) => {
+                self.refused = true;
+                self.open_text(true, out);
+                self.grow(Delta::Text(text), out);
+            }
+            Content::Thinking(text) => {
+                self.open_item("rs", Kind::Reasoning { text: Some(String::new()), proof: None }, out);
+                let part = json!({"summary_index": 0, "part": {"type": "summary_text", "text": ""}});
+                self.put_of_item("response.reasoning_summary_part.added", part, out);
+                self.grow(Delta::Text(text), out);
+            }
+            Content::RedactedThinking(data) => {
+                self.open_item("rs", Kind::Reasoning { text: None, proof: Some(data) }, out);
+            }
+            Content::ToolCall { id, name, arguments } => {
+                self.open_item("fc", Kind::Call { call_id: id, name, arguments: String::new() }, out);
+                self.grow(Delta::Arguments(arguments), out);
+            }
+            // Models say nothing else.
+            _ => {}
+        }
+    }
+
+    fn open_item(&mut self, prefix: &str, kind: Kind, out: &mut Vec<u8>) {
+        self.close_item("completed", out);
+        let answer = self.id.strip_prefix("resp_").unwrap_or(&self.id);
+        // OpenAI takes ids of at most 64 characters back.
+        let skipped = answer.chars().count().saturating_sub(48);
+        let answer: String = answer.chars().skip(skipped).collect();
+        let item = Item { id: format!("{prefix}_{answer}_{}", self.output.len()), kind };
+        let written = item.written("in_progress", true);
+        let place = self.output.len();
+        self.open = Some(item);
+        self.put("response.output_item.added", json!({"output_index": place, "item": written}), out);
+    }
+
+    fn open_text(&mut self, refusal: bool, out: &mut Vec<u8>) {
+        if !matches!(self.open, Some(Item { kind: Kind::Message { .. }, .. })) {
+            self.open_item("msg", Kind::Message { content: Vec::new(), open: None }, out);
+        }
+        self.close_part(out);
+        let said = Said { refusal, ..Said::default() };
+        let part = said.written();
+        if let Some(Item { kind: Kind::Message { content, open }, .. }) = &mut self.open {
+            let place = content.len();
+            *open = Some(said);
+            self.put_of_item("response.content_part.added", json!({"content_index": place, "part": part}), out);
+        }
+    }
+
+    /// Adds to the open part.
+    fn grow(&mut self, delta: Delta, out: &mut Vec<u8>) {
+        let Some(item) = &mut self.open else { return };
+        let (kind, data) = match (&mut item.kind, delta) {
+            (Kind::Message { content, open: Some(said) }, Delta::Text(more)) if !more.is_empty() => {
+                said.text.push_str(&more);
+                if said.refusal {
+                    ("response.refusal.delta", json!({"content_index": content.len(), "delta": more}))
+                } else {
+                    let logprobs = said.unsent();
+                    let data = json!({"content_index": content.len(), "delta": more, "logprobs": logprobs});
+                    ("response.output_text.delta", data)
+                }
+            }
+            (Kind::Message { content, open: Some(said) }, Delta::Citation(citation)) => {
+                let annotation = write_annotation(&citation, &said.text);
+                let place = said.annotations.len();
+                said.annotations.push(annotation.clone());
+                let data = json!({"content_index": content.len(), "annotation_index": place, "annotation": annotation});
+                ("response.output_text.annotation.added", data)
+            }
+            (Kind::Reasoning { text: Some(text), .. }, Delta::Text(more)) if !more.is_empty() => {
+                text.push_str(&more);
+                ("response.reasoning_summary_text.delta", json!({"summary_index": 0, "delta": more}))
+            }
+            (Kind::Reasoning { proof, .. }, Delta::Signature(more)) => {
+                proof.get_or_insert_default().push_str(&more);
+                return;
+            }
+            (Kind::Call { arguments, .. }, Delta::Arguments(more)) if !more.is_empty() => {
+                arguments.push_str(&more);
+                ("response.function_call_arguments.delta", json!({"delta": more}))
+            }
+            _ => return,
+        };
+        self.put_of_item(kind, data, out);
+    }
+
+    /// Ends the open part of the open message.
+    fn close_part(&mut self, out: &mut Vec<u8>) {
+        let Some(Item { kind: Kind::Message { content, open }, .. }) = &mut self.open else { return };
+        let Some(mut said) = open.take() else { return };
+        let place = content.len();
+        let part = said.written();
+        content.push(part.clone());
+        if said.refusal {
+            let done = json!({"content_index": place, "refusal": said.text});
+            self.put_of_item("response.refusal.done", done, out);
+        } else {
+            let logprobs = said.unsent();
+            let done = json!({"content_index": place, "text": said.text, "logprobs": logprobs});
+            self.put_of_item("response.output_text.done", done, out);
+        }
+        self.put_of_item("response.content_part.done", json!({"content_index": place, "part": part}), out);
+    }
+
+    /// Ends the open item.
+    fn close_item(&mut self, status: &str, out: &mut Vec<u8>) {
+        self.close_part(out);
+        match self.open.as_ref().map(|item| &item.kind) {
+            Some(Kind::Reasoning { text: Some(text), .. }) => {
+                let (text, part) =
+                    (json!({"summary_index": 0, "text": text}), json!({"type": "summary_text", "text": text}));
+                self.put_of_item("response.reasoning_summary_text.done", text, out);
+                let part = json!({"summary_index": 0, "part": part});
+                self.put_of_item("response.reasoning_summary_part.done", part, out);
+            }
+            Some(Kind::Call { name, arguments, .. }) => {
+                let done = json!({"name": name, "arguments": or_empty(arguments)});
+                self.put_of_item("response.function_call_arguments.done", done, out);
+            }
+            _ => {}
+        }
+        if let Some(item) = self.open.take() {
+            let written = item.written(status, false);
+            let place = self.output.len();
+            self.put("response.output_item.done", json!({"output_index": place, "item": written}), out);
+            self.output.push(written);
+        }
+    }
+
+    /// Keeps log-probabilities for the text that is open, or was last.
+    fn log(&mut self, value: &Value) {
+        let Some(list) = value.get("content").and_then(Value::as_array) else { return };
+        let list = list.iter().map(complete_logprob);
+        if let Some(Item { kind: Kind::Message { open: Some(said), .. }, .. }) = &mut self.open {
+            said.logprobs.extend(list);
+            return;
+        }
+        let parts = self.output.iter_mut().rev().filter_map(|item| item.get_mut("content")?.as_array_mut()?.last_mut());
+        if let Some(part) = parts.into_iter().find(|part| part["type"] == "output_text")
+            && let Some(part) = part.as_object_mut()
+            && let Value::Array(before) = part.entry("logprobs").or_insert_with(|| json!([]))
+        {
+            before.extend(list);
+        }
+    }
+}
+
+impl WriteStream for Writer {
+    fn write(&mut self, event: Event, out: &mut Vec<u8>) {
+        if self.ended {
+            return;
+        }
+        match event {
+            Event::Begin { id, model, created } => {
+                if !id.is_empty() {
+                    self.id = id;
+                }
+                if self.model.is_empty() {
+                    self.model = model;
+                }
+                self.created = created.unwrap_or(self.created);
+                self.begin(out);
+            }
+            Event::Failed(error) => {
+                self.ended = true;
+                out.extend_from_slice(&error_event(&error, self.sequence));
+            }
+            // A caller of this dialect asks for one answer.
+            Event::Open { choice: 1.., .. }
+            | Event::Delta { choice: 1.., .. }
+            | Event::Logprobs { choice: 1.., .. }
+            | Event::Finish { choice: 1.., .. }
+            | Event::Close { .. } => {}
+            Event::Open { content, .. } => {
+                self.begin(out);
+                self.open(content, out);
+            }
+            Event::Delta { delta, .. } => self.grow(delta, out),
+            Event::Logprobs { value, .. } => self.log(&value),
+            Event::Finish { stop, .. } => {
+                self.begin(out);
+                self.stop = Some(stop);
+                self.close_item(self.status().0, out);
+            }
+            Event::Usage(usage) => self.usage = Some(usage),
+            Event::End => {
+                self.begin(out);
+                self.close_item(self.status().0, out);
+                self.ended = true;
+                let status = self.status();
+                let response = self.response(status);
+                self.put(&format!("response.{}", status.0), json!({"response": response}), out);
+            }
+        }
+    }
+}
+
+impl Item {
+    /// The item; without what came in it so far where it is `fresh`.
+    fn written(&self, status: &str, fresh: bool) -> Value {
+        match &self.kind {
+            Kind::Message { content, .. } => {
+                json!({"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content})
+            }
+            Kind::Reasoning { text, proof } => {
+                let text = text.as_ref().filter(|_| !fresh);
+                let summary: Vec<Value> =
+                    text.map(|text| json!({"type": "summary_text", "text": text})).into_iter().collect();
+                let mut item = json!({"id": self.id, "type": "reasoning", "summary": summary});
+                if let Some(proof) = proof {
+                    item["encrypted_content"] = proof.as_str().into();
+                }
+                item
+            }
+            Kind::Call { call_id, name, arguments } => {
+                let arguments = if fresh { "" } else { or_empty(arguments) };
+                json!({
+                    "id": self.id, "type": "function_call", "status": status, "call_id": call_id, "name": name,
+                    "arguments": arguments,
+                })
+            }
+        }
+    }
+}
+
+impl Said {
+    fn written(&self) -> Value {
+        if self.refusal {
+            return json!({"type": "refusal", "refusal": self.text});
+        }
+        let mut part = output_text(&self.text, self.annotations.clone());
+        part["logprobs"] = self.logprobs.clone().into();
+        part
+    }
+
+    /// The log-probabilities that did not go out yet.
+    fn unsent(&mut self) -> Vec<Value> {
+        let unsent = self.logprobs.get(self.sent..).unwrap_or_default().to_vec();
+        self.sent = self.logprobs.len();
+        unsent
+    }
+}
+
+/// A call's arguments are an object, if an empty one.
+fn or_empty(arguments: &str) -> &str {
+    if arguments.is_empty() { "{}" } else { arguments }
+}
+
+/// A token's log-probability with the fields that the SDKs' types ask for.
+fn complete_logprob(told: &Value) -> Value {
+    let mut told = told.clone();
+    if let Value::Object(told) = &mut told {
+        if told.get("bytes").is_none_or(Value::is_null) {
+            told.insert("bytes".to_owned(), json!([]));
+        }
+        told.entry("top_logprobs").or_insert_with(|| json!([]));
+    }
+    told
+}

@@ -1,0 +1,176 @@
+//! Writes a request of the internal form.
+
+use serde_json::{Map, Value, json};
+
+use super::items::write_message;
+use super::parts::unsupported;
+use crate::chat::{Content, Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
+use crate::wire::dialect::Written;
+
+/// Writes a request. `store` is always false, since nothing would ever ask for what was kept.
+///
+/// # Errors
+/// `unsupported_feature` that names the field which Responses cannot say.
+pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+    refuse(request)?;
+    let mut body = Map::new();
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            body.insert(name.to_owned(), value);
+        }
+    };
+    let (instructions, messages) = split_instructions(&request.messages);
+    let mut items = Vec::new();
+    let skipped = request.messages.len() - messages.len();
+    for (n, message) in messages.iter().enumerate() {
+        write_message(message, &format!("messages[{}]", n + skipped), &mut items, emulated)?;
+    }
+    set("model", Some(json!(request.model)));
+    set("instructions", instructions.map(Value::from));
+    set("input", Some(items.into()));
+    let tools: Vec<Value> = request.tools.iter().map(|tool| write_tool(tool, emulated)).collect();
+    set("tools", (!tools.is_empty()).then(|| tools.into()));
+    set("tool_choice", request.tool_choice.as_ref().map(write_choice));
+    set("parallel_tool_calls", request.parallel_tools.map(Value::from));
+    set("text", write_text(request));
+    set("reasoning", request.reasoning.as_ref().map(|reasoning| write_reasoning(reasoning, emulated)));
+    set("include", write_include(request));
+    set("max_output_tokens", request.max_tokens.map(Value::from));
+    set("temperature", request.sampling.temperature.map(Value::from));
+    set("top_p", request.sampling.top_p.map(Value::from));
+    set("top_logprobs", request.logprobs.filter(|most| *most > 0).map(Value::from));
+    set("user", request.user.as_deref().map(Value::from));
+    set("prompt_cache_key", request.prompt_cache_key.as_deref().map(Value::from));
+    set("service_tier", request.service_tier.as_deref().map(Value::from));
+    set("stream", request.stream.then_some(Value::Bool(true)));
+    set("store", Some(Value::Bool(false)));
+    if request.store == Some(true) {
+        emulated.note("store");
+    }
+    if request.cache.is_some() {
+        emulated.note("cache_control");
+    }
+    Ok(Written { body: Value::Object(body).to_string().into(), headers: Vec::new() })
+}
+
+/// Refuses what Responses cannot say.
+fn refuse(request: &Request) -> Result<(), Error> {
+    let sampling = &request.sampling;
+    let set = |value: Option<f64>| value.is_some_and(|value| value != 0.0);
+    let outside = |value: Option<f64>, most: f64| value.is_some_and(|value| !(0.0..=most).contains(&value));
+    let tiers = ["auto", "default", "flex", "scale", "priority", "fast"];
+    let tier = request.service_tier.as_deref();
+    let checks: [(&str, bool, &str); 11] = [
+        ("stop", !request.stop.is_empty(), "it has no stop texts"),
+        ("n", request.choices.is_some_and(|choices| choices > 1), "it gives one answer"),
+        ("top_k", sampling.top_k.is_some(), "it has no `top_k`"),
+        ("frequency_penalty", set(sampling.frequency_penalty), "it has no penalties"),
+        ("presence_penalty", set(sampling.presence_penalty), "it has no penalties"),
+        ("seed", sampling.seed.is_some(), "it has no `seed`"),
+        ("temperature", outside(sampling.temperature, 2.0), "it is 0 to 2"),
+        ("top_p", outside(sampling.top_p, 1.0), "it is 0 to 1"),
+        ("top_logprobs", request.logprobs.is_some_and(|most| most > 20), "it gives at most 20 alternatives"),
+        ("max_tokens", request.max_tokens == Some(0), "an answer has at least one token"),
+        ("service_tier", tier.is_some_and(|tier| !tiers.contains(&tier)), "it has no such tier"),
+    ];
+    match checks.into_iter().find(|(_, wanted, _)| *wanted) {
+        Some((field, _, why)) => Err(unsupported(field, &format!("`{field}` cannot be sent as asked: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// The text of a leading system message, and the messages after it.
+fn split_instructions(messages: &[Message]) -> (Option<&str>, &[Message]) {
+    if let [Message { role: Role::System, parts, name: None }, rest @ ..] = messages
+        && let [part] = &parts[..]
+        && let Content::Text { text, .. } = &part.content
+        && part.cache.is_none()
+        && !text.is_empty()
+    {
+        return (Some(text), rest);
+    }
+    (None, messages)
+}
+
+fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {
+    if tool.cache.is_some() {
+        emulated.note("cache_control");
+    }
+    let mut written = json!({"type": "function", "name": tool.name});
+    if let Some(description) = &tool.description {
+        written["description"] = description.as_str().into();
+    }
+    written["parameters"] = tool.schema.clone().unwrap_or_default();
+    // Here a function is strict unless it is said not to be; everywhere else it is the other way round.
+    written["strict"] = tool.strict.unwrap_or(false).into();
+    written
+}
+
+fn write_choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Auto => json!("auto"),
+        ToolChoice::None => json!("none"),
+        ToolChoice::Any => json!("required"),
+        ToolChoice::Tool(name) => json!({"type": "function", "name": name}),
+    }
+}
+
+fn write_text(request: &Request) -> Option<Value> {
+    let mut text = Map::new();
+    if let Some(format) = &request.format {
+        text.insert("format".to_owned(), write_format(format));
+    }
+    if let Some(verbosity) = &request.verbosity {
+        text.insert("verbosity".to_owned(), verbosity.as_str().into());
+    }
+    (!text.is_empty()).then_some(Value::Object(text))
+}
+
+fn write_format(format: &Format) -> Value {
+    match format {
+        Format::Text => json!({"type": "text"}),
+        Format::JsonObject => json!({"type": "json_object"}),
+        Format::JsonSchema { name, description, schema, strict } => {
+            let mut written = json!({"type": "json_schema", "name": name, "schema": schema});
+            if let Some(description) = description {
+                written["description"] = description.as_str().into();
+            }
+            if let Some(strict) = strict {
+                written["strict"] = (*strict).into();
+            }
+            written
+        }
+    }
+}
+
+fn write_reasoning(reasoning: &Reasoning, emulated: &mut Emulated) -> Value {
+    let mut written = Map::new();
+    if reasoning.budget.is_some() {
+        emulated.note("reasoning_budget");
+    }
+    if let Some(effort) = reasoning.effort.or(reasoning.budget.map(effort_of)) {
+        written.insert("effort".to_owned(), effort.text().into());
+    }
+    if reasoning.tell == Some(true) {
+        written.insert("summary".to_owned(), "auto".into());
+    }
+    Value::Object(written)
+}
+
+/// The effort nearest to a number of tokens to think with; Responses has no such bound.
+fn effort_of(budget: u64) -> Effort {
+    match budget {
+        0 => Effort::None,
+        ..4096 => Effort::Low,
+        ..16_384 => Effort::Medium,
+        _ => Effort::High,
+    }
+}
+
+fn write_include(request: &Request) -> Option<Value> {
+    let thinks = request.reasoning.as_ref().is_some_and(|reasoning| reasoning.effort != Some(Effort::None));
+    let mut include = Vec::new();
+    include.extend(thinks.then_some("reasoning.encrypted_content"));
+    include.extend(request.logprobs.map(|_| "message.output_text.logprobs"));
+    (!include.is_empty()).then(|| include.into())
+}
