@@ -31,8 +31,7 @@ pub enum Api {
 }
 
 /// All of them, in the order of [`Api`].
-const APIS: [Api; 6] =
-    [Api::Chat, Api::Embeddings, Api::Responses, Api::Messages, Api::CountTokens, Api::Generate];
+const APIS: [Api; 6] = [Api::Chat, Api::Embeddings, Api::Responses, Api::Messages, Api::CountTokens, Api::Generate];
 
 impl Api {
     /// The route, as the ledger and the metrics name it.

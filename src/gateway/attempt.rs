@@ -291,9 +291,8 @@ impl Attempts<'_> {
             return Ok((body, heard));
         }
         let response = speaks.dialect().read_response(&body)?;
-        let good = |stop: &Option<Stop>| {
-            matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools))
-        };
+        let good =
+            |stop: &Option<Stop>| matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools));
         let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
         let heard = Listened { usage: response.usage, choice_bytes: body.len(), ended_well };
         Ok((own.dialect().write_response(&response, &self.work.told(self.ask)), heard))

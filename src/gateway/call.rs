@@ -17,8 +17,8 @@ use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, shared};
 use crate::chat::{Code, Error};
 use crate::routing::{Plan, StoreBodies, Target};
 use crate::types::now;
-use crate::usage::Status;
 use crate::upstream::Kind;
+use crate::usage::Status;
 use crate::wire::anthropic;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 
@@ -153,7 +153,10 @@ pub(super) fn body_user(work: &Work) -> Option<Arc<str>> {
 /// A key may call a name it lists, or a prompt whose model it lists.
 pub(super) fn check_key(ask: &Ask, asked: &str, work: &Work) -> Result<(), Error> {
     let bare = asked.split('@').next().unwrap_or_default();
-    if ask.key.may_call(asked) || ask.key.may_call(bare) || (work.prompt.is_some() && ask.key.may_call(&work.asked.model)) {
+    if ask.key.may_call(asked)
+        || ask.key.may_call(bare)
+        || (work.prompt.is_some() && ask.key.may_call(&work.asked.model))
+    {
         return Ok(());
     }
     let name: String = asked.chars().take(200).collect();

@@ -95,8 +95,9 @@ impl Gateway {
         let object = Object::read(ask.body.clone())?;
         if let Some(endpoint) = object.get("endpoint") {
             let name: String = serde_json::from_str(endpoint).unwrap_or_default();
-            ask.api = Api::named(&name)
-                .ok_or_else(|| Error::field("endpoint", "`endpoint` must be one of the data plane's, such as /v1/chat/completions"))?;
+            ask.api = Api::named(&name).ok_or_else(|| {
+                Error::field("endpoint", "`endpoint` must be one of the data plane's, such as /v1/chat/completions")
+            })?;
         }
         let mut edits = Edits::default();
         edits.remove("endpoint");
@@ -127,7 +128,8 @@ impl Planned {
         let reserve = self.work.reserve();
         let candidates: Vec<Candidate> =
             self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
-        let messages = self.work.object().get(self.work.dialect().conversation()).and_then(|json| serde_json::from_str(json).ok());
+        let messages =
+            self.work.object().get(self.work.dialect().conversation()).and_then(|json| serde_json::from_str(json).ok());
         Explanation {
             endpoint: self.work.api.name(),
             requested_model,

@@ -61,15 +61,8 @@ impl Work {
     /// The work of a request for embeddings.
     pub fn embeddings(request: EmbeddingsRequest) -> Self {
         let EmbeddingsRequest { object, model } = request;
-        let asked = Asked {
-            object,
-            model,
-            stream: false,
-            include_usage: false,
-            max_tokens: Some(0),
-            choices: 1,
-            prompt: None,
-        };
+        let asked =
+            Asked { object, model, stream: false, include_usage: false, max_tokens: Some(0), choices: 1, prompt: None };
         Self::of(Api::Embeddings, asked, None)
     }
 

@@ -11,7 +11,7 @@ use crate::prompts::{Reference, Registry, Selector, Version};
 use crate::types::{BadName, PromptName, now};
 use crate::wire::Speaks;
 use crate::wire::dialect::{Addressed, Asked, Dialect, PromptRef};
-use crate::wire::json::{Object, quoted};
+use crate::wire::json::{Edits, Object, quoted};
 
 /// The prefix of `model` that names a prompt.
 const PREFIX: &str = "prompt/";
@@ -64,12 +64,7 @@ pub struct Applied {
 }
 
 /// The request as its prompt makes it: the prompt's messages first, then its own; its own fields win over the settings.
-pub fn apply(
-    prompts: &Registry,
-    named: &Reference,
-    request: &Asked,
-    ask: &Ask,
-) -> Result<(Asked, Applied), Error> {
+pub fn apply(prompts: &Registry, named: &Reference, request: &Asked, ask: &Ask) -> Result<(Asked, Applied), Error> {
     let param = if request.model.starts_with(PREFIX) { "model" } else { "prompt.id" };
     let version = prompts.resolve(&named.name, &named.selector).map_err(|error| Error::from(error).at(param))?;
     let none = Map::new();
@@ -80,15 +75,22 @@ pub fn apply(
         _ if names_model(request) => request.model.clone(),
         Some(model) => model.to_owned(),
         None => {
-            let message = format!("the prompt {} has no `settings.model`, so the request must name a model", named.name);
+            let message =
+                format!("the prompt {} has no `settings.model`, so the request must name a model", named.name);
             return Err(Error::field("model", message));
         }
     };
     let prompt = as_chat(&messages, version.settings(), &model)?;
     let dialect = ask.api.speaks().dialect();
     let prompt = if ask.api == Api::Chat { prompt } else { translated(&prompt, dialect)? };
+    let mut body = dialect.prompted(request, &prompt)?;
+    if ask.api != Api::Generate {
+        let mut edits = Edits::default();
+        edits.set("model", quoted(&model));
+        body = Object::read(body)?.edited(&edits);
+    }
     let addressed = Addressed { model: Some(model), stream: request.stream };
-    let request = dialect.read(dialect.prompted(request, &prompt)?, &addressed)?;
+    let request = dialect.read(body, &addressed)?;
     Ok((request, Applied { version, label: named.selector.label().map(str::to_owned) }))
 }
 

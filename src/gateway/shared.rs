@@ -159,8 +159,13 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
         Answered::Whole { body, usage, ended_well } => {
             meter.attempt_ends(&Ended::well(usage));
             meter.keep_answer(&body);
-            let departure =
-                Departure { target: target.clone(), attempts: meter.attempts(), cost: meter.cost(), is_stream: false, emulated };
+            let departure = Departure {
+                target: target.clone(),
+                attempts: meter.attempts(),
+                cost: meter.cost(),
+                is_stream: false,
+                emulated,
+            };
             let spent = Spent { usage: Some(usage), cost: departure.cost };
             if let Err(error) = meter.finish(Status::Ok, 200, None).await {
                 lead.finish(Outcome::Failed(error));
@@ -275,10 +280,9 @@ impl Planned {
         if !asked.stream || asked.include_usage {
             return self.whole(entry.body.clone());
         }
-        let events =
-            self.parts.cache.replay(key, entry, || {
-                self.work.dialect().as_stream(&entry.body, &self.work.told(&self.ask)).unwrap_or_default()
-            });
+        let events = self.parts.cache.replay(key, entry, || {
+            self.work.dialect().as_stream(&entry.body, &self.work.told(&self.ask)).unwrap_or_default()
+        });
         Reply { head: self.head, body: Body::Events(events) }
     }
 }

@@ -100,7 +100,12 @@ impl<E: Into<Error>> From<E> for Unadmitted {
 }
 
 /// Checks the key, its limits and the body's size, and reads what the headers say.
-pub async fn admit(app: &App, id: RequestId, called: Called, request: Request) -> Result<(Ask, Option<Window>), Unadmitted> {
+pub async fn admit(
+    app: &App,
+    id: RequestId,
+    called: Called,
+    request: Request,
+) -> Result<(Ask, Option<Window>), Unadmitted> {
     let (started, started_at) = (Instant::now(), now());
     let Called { api, addressed } = called;
     if !app.is_welcoming() {

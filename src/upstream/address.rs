@@ -46,7 +46,8 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
     match provider.kind {
         Kind::Anthropic if !base.ends_with("/v1") => format!("{base}/v1{path}"),
         Kind::Gemini => {
-            let version = if ["/v1", "/v1beta", "/v1alpha"].iter().any(|end| base.ends_with(end)) { "" } else { "/v1beta" };
+            let version =
+                if ["/v1", "/v1beta", "/v1alpha"].iter().any(|end| base.ends_with(end)) { "" } else { "/v1beta" };
             let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
             format!("{base}{version}/models/{}:{method}", escaped(model))
         }
@@ -95,7 +96,7 @@ mod tests {
             api_keys: Vec::new(),
             entra_tokens: false,
             chat: true,
-        responses: true,
+            responses: true,
             local: false,
             gpu_hour: None,
             requests_per_second: None,
@@ -113,7 +114,13 @@ mod tests {
             (Kind::Anthropic, "http://h", Operation::Messages, true, "http://h/v1/messages"),
             (Kind::Anthropic, "http://h/v1", Operation::CountTokens, false, "http://h/v1/messages/count_tokens"),
             (Kind::Gemini, "http://h", Operation::Generate, false, "http://h/v1beta/models/m:generateContent"),
-            (Kind::Gemini, "http://h/v1", Operation::Generate, true, "http://h/v1/models/m:streamGenerateContent?alt=sse"),
+            (
+                Kind::Gemini,
+                "http://h/v1",
+                Operation::Generate,
+                true,
+                "http://h/v1/models/m:streamGenerateContent?alt=sse",
+            ),
             (
                 Kind::Azure,
                 "http://h",

@@ -23,13 +23,8 @@ use crate::types::Secret;
 const MAX_REFUSAL: usize = 64 << 10;
 
 /// What every provider but those whose addresses name the model is asked at addresses known beforehand.
-const OPERATIONS: [Operation; 5] = [
-    Operation::Chat,
-    Operation::Responses,
-    Operation::Embeddings,
-    Operation::Messages,
-    Operation::CountTokens,
-];
+const OPERATIONS: [Operation; 5] =
+    [Operation::Chat, Operation::Responses, Operation::Embeddings, Operation::Messages, Operation::CountTokens];
 
 /// The version of Anthropic's API where neither the caller nor the translation names one.
 const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
@@ -111,7 +106,16 @@ impl Endpoint {
         let keys = secrets.into_iter().map(|secret| Key::new(&provider, secret)).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
         let secrets = provider.api_keys.clone().into();
-        Ok(Self { provider, connections, urls, keys, secrets, turn: AtomicUsize::new(0), lacks_responses: AtomicBool::new(false), places })
+        Ok(Self {
+            provider,
+            connections,
+            urls,
+            keys,
+            secrets,
+            turn: AtomicUsize::new(0),
+            lacks_responses: AtomicBool::new(false),
+            places,
+        })
     }
 
     /// The provider's configuration.
@@ -169,7 +173,8 @@ impl Endpoint {
             Some(known) => known,
             None => {
                 let text = address(&self.provider, call.operation, call.model, call.stream);
-                made = addressed(&text).map_err(|reason| Failure::Protocol(format!("its address is none: {reason}")))?;
+                made =
+                    addressed(&text).map_err(|reason| Failure::Protocol(format!("its address is none: {reason}")))?;
                 &made
             }
         };
@@ -293,7 +298,9 @@ impl Key {
     /// The headers of every call, with those of this one.
     fn with(&self, more: &HeaderMap) -> HeaderMap {
         let mut headers = self.headers.clone();
-        headers.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
+        for (name, value) in more {
+            headers.insert(name.clone(), value.clone());
+        }
         headers
     }
 }

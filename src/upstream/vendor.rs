@@ -21,12 +21,7 @@ const fn row(name: &'static str, host: &'static str, base_url: &'static str, res
 pub const VENDORS: &[Vendor] = &[
     row("openai", "api.openai.com", "https://api.openai.com/v1", true),
     row("anthropic", "api.anthropic.com", "https://api.anthropic.com/v1", false),
-    row(
-        "gemini",
-        "generativelanguage.googleapis.com",
-        "https://generativelanguage.googleapis.com/v1beta",
-        false,
-    ),
+    row("gemini", "generativelanguage.googleapis.com", "https://generativelanguage.googleapis.com/v1beta", false),
     row("mistral", "api.mistral.ai", "https://api.mistral.ai/v1", false),
     row("groq", "api.groq.com", "https://api.groq.com/openai/v1", true),
     row("xai", "api.x.ai", "https://api.x.ai/v1", true),

@@ -396,7 +396,15 @@ mod tests {
         let text = |at: usize| Arc::<str>::from(texts[at].as_str());
         let some = |bit: u32, at: usize| (bits >> bit & 1 == 1).then(|| text(at));
         let (a, b, c, d, e, n) = numbers.first().copied().unwrap_or_default();
-        let usage = Usage { input: a, cached_input: b, cache_write: c, cache_write_1h: 0, output: b, reasoning: a, estimated: n % 2 == 0 };
+        let usage = Usage {
+            input: a,
+            cached_input: b,
+            cache_write: c,
+            cache_write_1h: 0,
+            output: b,
+            reasoning: a,
+            estimated: n % 2 == 0,
+        };
         let request = RequestRow {
             id: RequestId::new(),
             started_at: Timestamp(d),

@@ -217,7 +217,10 @@ impl TestApp {
         timeout(PATIENCE, &mut self.server).await.expect("the server ends").unwrap().unwrap();
         timeout(PATIENCE, self.app.close()).await.expect("the gateway closes");
         assert_eq!(self.app.metrics().in_flight(), 0, "requests are under way after the end");
-        for (upstream, providers) in [(&self.up, "'up', 'hasty', 'pair', 'narrow'"), (&self.other, "'other'")] {
+        for (upstream, providers) in [
+            (&self.up, "'up', 'hasty', 'pair', 'narrow', 'claude', 'gem', 'answers', 'plain'"),
+            (&self.other, "'other'"),
+        ] {
             let Attempts { sent, hung_up } = attempts(self.dir.path(), providers).await;
             let seen = upstream.count();
             assert!(sent <= seen && seen <= sent + hung_up, "{sent} to {} rows, {seen} attempts seen", sent + hung_up);

@@ -316,7 +316,13 @@ async fn every_client_hears_every_provider_whole() {
             app.up.next(Script::json(200, spoken.whole));
             let answer = app.send(call(client, spoken.model, false).key(&app.key)).await;
             assert_eq!(answer.status, 200, "{client} from {}: {}", spoken.model, answer.text());
-            assert_eq!(heard_whole(client, &answer.json()), expected(), "{client} from {}: {}", spoken.model, answer.text());
+            assert_eq!(
+                heard_whole(client, &answer.json()),
+                expected(),
+                "{client} from {}: {}",
+                spoken.model,
+                answer.text()
+            );
             let sent = app.up.received().pop().unwrap();
             assert!(sent.path.starts_with(spoken.path), "{client} to {}: {}", spoken.model, sent.path);
             assert!(sent.header(spoken.key).is_some_and(|key| key.ends_with(UP_KEY)), "{client} to {}", spoken.model);
