@@ -87,6 +87,18 @@ impl Feed {
         matches!(self, Self::Same(listener) if listener.may_end_here())
     }
 
+    /// The event that ends the stream after a failure, as it follows what was sent.
+    pub fn error_event(&mut self, into: Speaks, error: &Error) -> Bytes {
+        match self {
+            Self::Same(listener) => listener.error_event(error).unwrap_or_else(|| into.dialect().error_event(error)),
+            Self::Translated(translation) => {
+                let mut out = Vec::new();
+                translation.writer.write(chat::Event::Failed(error.clone()), &mut out);
+                out.into()
+            }
+        }
+    }
+
     /// The usage that the stream told.
     pub fn usage(&self) -> Option<Usage> {
         match self {

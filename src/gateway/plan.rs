@@ -22,6 +22,9 @@ use crate::wire::openai_embeddings::EmbeddingsRequest;
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;
 
+/// What a model reads beside the conversation, in any dialect.
+const PROMPTING: [&str; 5] = ["system", "instructions", "systemInstruction", "system_instruction", "tools"];
+
 /// What is asked of a provider, whichever it will be.
 pub struct Work {
     /// Which route.
@@ -78,7 +81,11 @@ impl Work {
 
     /// Estimated tokens of the request.
     pub fn input_tokens(&self) -> u64 {
-        *self.tokens.get_or_init(|| openai_chat::estimate_tokens(self.text()))
+        *self.tokens.get_or_init(|| {
+            let conversation = if self.api == Api::Embeddings { "input" } else { self.dialect().conversation() };
+            let texts = PROMPTING.iter().chain([&conversation]).filter_map(|field| self.object().get(field));
+            texts.map(openai_chat::estimate_tokens).sum()
+        })
     }
 
     /// What a call is reckoned to use, until it is known.
@@ -114,7 +121,12 @@ impl Work {
         }
         if speaks == own {
             let dialect = self.dialect();
-            let headers = own_headers(dialect, ask);
+            let mut headers = own_headers(dialect, ask);
+            let sampled = || ["temperature", "top_p", "top_k"].iter().any(|name| self.object().get(name).is_some());
+            if speaks == Speaks::Anthropic && self.prompt.is_some() && sampled() {
+                // A prompt's settings may set what Anthropic's newer versions refuse.
+                headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+            }
             let body = dialect.pass(&self.asked, &target.model);
             let operation = if self.api == Api::CountTokens { Operation::CountTokens } else { operation(speaks) };
             return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default() });
@@ -148,12 +160,6 @@ impl Work {
             headers: HeaderMap::new(),
             emulated: Emulated::default(),
         })
-    }
-
-    /// The part of the body that holds the text.
-    fn text(&self) -> &str {
-        let field = if self.api == Api::Embeddings { "input" } else { self.dialect().conversation() };
-        self.object().get(field).unwrap_or_default()
     }
 }
 

@@ -142,7 +142,7 @@ mod tests {
     use serde_json::json;
 
     fn read(body: &Value) -> Result<Option<Reference>, Error> {
-        named(&Asked::read(body.to_string().into())?)
+        named(&Speaks::OpenAiChat.dialect().read(body.to_string().into(), &Addressed::default())?)
     }
 
     #[test]

@@ -481,7 +481,7 @@ impl Ride {
                 self.over = true;
                 let error = settled.err();
                 let error = error.unwrap_or_else(|| Error::new(Code::UpstreamProtocol, message_of(&data)));
-                Some(self.speaks.dialect().error_event(&error))
+                Some(self.error_event(&error))
             }
         }
     }
@@ -491,14 +491,18 @@ impl Ride {
         match self.settle(Status::Ok, None).await {
             Ok(()) if self.held.is_empty() => last,
             Ok(()) => [&self.held[..], &last[..]].concat().into(),
-            Err(error) => self.speaks.dialect().error_event(&error),
+            Err(error) => self.error_event(&error),
         }
+    }
+
+    fn error_event(&self, error: &Error) -> Bytes {
+        self.listener.error_event(error).unwrap_or_else(|| self.speaks.dialect().error_event(error))
     }
 
     async fn fail(&mut self, error: &Error) -> Bytes {
         self.over = true;
         let settled = self.settle(Status::Error, Some(error.code)).await;
-        self.speaks.dialect().error_event(settled.as_ref().err().unwrap_or(error))
+        self.error_event(settled.as_ref().err().unwrap_or(error))
     }
 
     async fn settle(&mut self, status: Status, code: Option<Code>) -> Result<(), Error> {

@@ -247,7 +247,10 @@ impl Relay {
                 let held = std::mem::take(&mut self.held).freeze();
                 self.ready.extend([held, last].into_iter().filter(|bytes| !bytes.is_empty()));
             }
-            Err(error) => self.ready.push_back(dialect.error_event(&error)),
+            Err(error) => {
+                let last = self.feed.error_event(self.speaks, &error);
+                self.ready.push_back(last);
+            }
         }
         self.let_go();
     }
@@ -278,7 +281,7 @@ impl Relay {
         });
         let settled = self.meter.finish(Status::Error, 200, Some(code.text())).await;
         let error = settled.err().unwrap_or_else(|| failure.into_error(&self.target.name));
-        self.speaks.dialect().error_event(&error)
+        self.feed.error_event(self.speaks, &error)
     }
 }
 

@@ -117,6 +117,12 @@ pub trait Listen: Send {
     /// Whether the answer itself ended: its finish reason came.
     fn finished(&self) -> bool;
 
+    /// The event that ends the stream after a failure, in a dialect that numbers its events.
+    fn error_event(&self, error: &Error) -> Option<Bytes> {
+        let _unused = error;
+        None
+    }
+
     /// Whether the end of the bytes is the end that the dialect asks for, given what was heard.
     fn may_end_here(&self) -> bool {
         false

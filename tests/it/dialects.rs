@@ -233,7 +233,7 @@ fn heard_stream(client: &str, answer: &Answer) -> Heard {
     let events = data(answer.text());
     let (mut text, mut name, mut arguments) = (String::new(), String::new(), String::new());
     let mut last = Value::Null;
-    let mut take = |place: &mut String, value: &Value| place.push_str(value.as_str().unwrap_or_default());
+    let take = |place: &mut String, value: &Value| place.push_str(value.as_str().unwrap_or_default());
     match client {
         "chat" => {
             assert!(answer.text().ends_with("data: [DONE]\n\n"), "{}", answer.text());
@@ -502,6 +502,19 @@ async fn tokens_are_counted_by_the_provider_or_by_estimate() {
     assert!(estimated.json()["input_tokens"].as_u64().is_some_and(|tokens| tokens > 5), "{}", estimated.text());
     assert_eq!(estimated.header("x-fulcrum-emulated"), Some("count_tokens"));
     assert_eq!(app.up.count(), 1);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn models_are_listed_as_the_caller_reads_them() {
+    let app = TestApp::with(PROVIDERS).await;
+    let listed = app.send(Call::get("/v1/models").header("anthropic-version", "2026-10-21").key(&app.key)).await.json();
+    assert_eq!((&listed["has_more"], &listed["data"][0]["type"]), (&json!(false), &json!("model")), "{listed}");
+    assert_eq!(listed["first_id"], listed["data"][0]["id"]);
+    let one = app.send(Call::get("/v1/models/fast").header("anthropic-version", "2026-10-21").key(&app.key)).await;
+    assert_eq!((&one.json()["id"], &one.json()["type"]), (&json!("fast"), &json!("model")));
+    let none = app.send(Call::get("/v1/models/nope").header("anthropic-version", "2026-10-21").key(&app.key)).await;
+    assert_eq!((none.status, &none.json()["error"]["type"]), (404, &json!("not_found_error")));
     app.close().await;
 }
 

@@ -20,7 +20,12 @@ pub(super) fn error_event(error: &Error) -> Bytes {
 }
 
 fn shape(error: &Error) -> Value {
-    json!({"type": "error", "error": {"type": kind(error.status()), "message": error.message}})
+    // The dialect has no other place for the field at fault.
+    let message = match &error.param {
+        Some(param) if !error.message.contains(param.as_str()) => format!("{param}: {}", error.message),
+        _ => error.message.clone(),
+    };
+    json!({"type": "error", "error": {"type": kind(error.status()), "message": message}})
 }
 
 /// `error.type`, by status.

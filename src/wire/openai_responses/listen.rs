@@ -6,8 +6,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::error::error_event;
 use super::usage::read_usage;
-use crate::chat::Usage;
+use crate::chat::{Error, Usage};
 use crate::wire::dialect::{BadAnswer, Chunk, Listen, Listened};
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
@@ -37,6 +38,7 @@ fn usage_of(json: &str) -> Option<Usage> {
 #[derive(Debug, Default)]
 pub(super) struct Listener {
     usage: Option<Usage>,
+    next: u64,
     deltas: u64,
     content_bytes: usize,
     finished: bool,
@@ -47,6 +49,7 @@ pub(super) struct Listener {
 struct Heard<'a> {
     #[serde(rename = "type", borrow)]
     kind: Option<Cow<'a, str>>,
+    sequence_number: Option<u64>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -79,6 +82,7 @@ impl Listen for Listener {
         let Ok(heard) = serde_json::from_slice::<Heard<'_>>(&data) else {
             return Chunk::Broken;
         };
+        self.next = heard.sequence_number.unwrap_or(self.next).saturating_add(1);
         let kind = heard.kind.as_deref().unwrap_or_default();
         if let Some(delta) = heard.delta {
             self.deltas += 1;
@@ -111,5 +115,9 @@ impl Listen for Listener {
 
     fn finished(&self) -> bool {
         self.finished
+    }
+
+    fn error_event(&self, error: &Error) -> Option<Bytes> {
+        Some(error_event(error, self.next).into())
     }
 }
