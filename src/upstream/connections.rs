@@ -24,7 +24,8 @@ use super::{Provider, tls};
 const KEPT: Duration = Duration::from_secs(90);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
-type Stream = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
+/// In a box, since it is a kilobyte that each call would move several times.
+type Stream = Box<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>;
 
 /// The connections from one worker to one provider.
 pub(super) struct Connections {
@@ -110,7 +111,7 @@ impl Connections {
         }
         let stream = self.connect(sent.url.clone()).await.map_err(Broken::Connect)?;
         if !stream.connected().is_negotiated_h2() {
-            return self.send_on(Line::new(TokioIo::new(stream)), sent).await;
+            return self.send_on(Line::new(Box::new(TokioIo::new(stream))), sent).await;
         }
         let mut begin = http2::Builder::new(TokioExecutor::new());
         let begun = begin.timer(TokioTimer::new()).handshake(stream).await;

@@ -19,7 +19,7 @@ const MAX_HEADERS: usize = 128;
 /// The most bytes of an answer's head, with those of interim answers before it, and of what may follow the last chunk.
 const MAX_HEAD: usize = 64 << 10;
 /// How much is read at once.
-const READ: usize = 16 << 10;
+const READ: usize = 8 << 10;
 
 /// A connection, and what was read of it too early.
 pub(super) struct Line<S> {

@@ -300,12 +300,11 @@ fn value_end(json: &[u8]) -> usize {
                 depth += 1;
                 at += 1;
             }
-            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' | b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => return at,
             b'}' | b']' => {
                 depth -= 1;
                 at += 1;
             }
-            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => return at,
             _ => {
                 at += 1;
                 continue;

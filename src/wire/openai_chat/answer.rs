@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 
-use super::fields::text_of;
 use super::usage::read_usage;
 use crate::wire::dialect::{BadAnswer, Listened};
-use crate::wire::json::{Object, items};
+use crate::wire::json::{Object, fields, items};
 
 /// Listens to an answer.
 ///
@@ -20,7 +19,7 @@ pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
         return Err(BadAnswer("its `choices` are no list".to_owned()));
     }
     let mut list = items(choices).peekable();
-    let ended = |choice: &str| text_of(choice.as_bytes(), "finish_reason").is_some();
+    let ended = |choice: &str| fields(choice).any(|(name, value)| name == "finish_reason" && value.starts_with('"'));
     Ok(Listened {
         usage: object.get("usage").and_then(read_usage),
         choice_bytes: choices.len(),
