@@ -136,7 +136,7 @@ fn speak_as(provider: &mut Provider, section: &Section<'_>) {
     }
     provider.responses = vendor_at(&provider.base_url).is_none_or(|vendor| vendor.responses);
     set(&mut provider.responses, responses.and_then(|field| field.bool()));
-    set(&mut provider.chat, chat.as_ref().and_then(|field| field.bool()));
+    set(&mut provider.chat, chat.as_ref().and_then(Field::bool));
     if let Some(field) = chat.filter(|_| !provider.chat && !provider.responses) {
         field.problem("the provider speaks neither Chat Completions nor Responses", "take out one of the two");
     }
@@ -214,7 +214,7 @@ fn call_as(provider: &mut Provider, section: &Section<'_>, [one, many]: &[Option
                 let (name, variable) = (vendor.name, vendor.name.to_uppercase());
                 let name = if name == "openai" { "OpenAI" } else { name };
                 let fix = format!("write api_key = \"env:{variable}_API_KEY\"");
-                section.problem(&format!("{name} needs a key"), &fix);
+                section.problem(format!("{name} needs a key"), &fix);
             }
             Vec::new()
         }

@@ -92,8 +92,8 @@ fn write_assistant(
         }
         let item = match &part.content {
             Content::Text { text, citations } => {
-                let annotations = citations.iter().map(|citation| write_annotation(citation, text)).collect();
-                content.push(output_text(text, annotations));
+                let annotations: Vec<_> = citations.iter().map(|citation| write_annotation(citation, text)).collect();
+                content.push(output_text(text, &annotations));
                 continue;
             }
             Content::Refusal(text) => {

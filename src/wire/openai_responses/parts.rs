@@ -182,7 +182,7 @@ fn write_file(source: &Source, name: Option<&str>) -> Value {
 }
 
 /// A part of an answer's text.
-pub(super) fn output_text(text: &str, annotations: Vec<Value>) -> Value {
+pub(super) fn output_text(text: &str, annotations: &[Value]) -> Value {
     json!({"type": "output_text", "text": text, "annotations": annotations})
 }
 

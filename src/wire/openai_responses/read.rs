@@ -25,18 +25,18 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
                 let text = value.as_str().filter(|text| !text.is_empty());
                 request.messages.extend(text.map(|text| Message::text(Role::System, text)));
             }
-            _ => read_field(name, value, &mut request, emulated)?,
+            _ => read_field(name, &value, &mut request, emulated)?,
         }
     }
     request.messages.append(&mut messages);
     Ok(request)
 }
 
-fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Emulated) -> Result<(), Error> {
+fn read_field(name: &str, value: &Value, request: &mut Request, emulated: &mut Emulated) -> Result<(), Error> {
     let text = || value.as_str().map(str::to_owned);
     match name {
         "model" => {}
-        "stream" => request.stream = value == true,
+        "stream" => request.stream = *value == true,
         "max_output_tokens" => request.max_tokens = value.as_u64(),
         "parallel_tool_calls" => request.parallel_tools = value.as_bool(),
         "prompt_cache_key" => request.prompt_cache_key = text(),
@@ -48,12 +48,12 @@ fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Em
         }
         "user" => request.user = text(),
         "safety_identifier" => request.user = request.user.take().or_else(text),
-        "include" => read_include(&value, request)?,
-        "reasoning" => request.reasoning = Some(read_reasoning(object(name, &value)?)?),
-        "text" => read_text(object(name, &value)?, request)?,
-        "tools" => request.tools = read_tools(&value)?,
-        "tool_choice" => request.tool_choice = Some(read_choice(&value)?),
-        "metadata" => request.metadata = object(name, &value)?.clone(),
+        "include" => read_include(value, request)?,
+        "reasoning" => request.reasoning = Some(read_reasoning(object(name, value)?)?),
+        "text" => read_text(object(name, value)?, request)?,
+        "tools" => request.tools = read_tools(value)?,
+        "tool_choice" => request.tool_choice = Some(read_choice(value)?),
+        "metadata" => request.metadata = object(name, value)?.clone(),
         // Padding against eavesdroppers; a bound for hosted tools, which are refused; hints to a cache.
         "stream_options" => emulated.note("stream_options"),
         "max_tool_calls" => emulated.note("max_tool_calls"),

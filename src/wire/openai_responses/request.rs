@@ -142,9 +142,9 @@ pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
     edits.remove("prompt");
     for (name, json) in prompt.iter() {
         // Whether an answer is kept, and how it comes, is the caller's own.
-        let own =
-            matches!(name, "input" | "instructions" | "prompt" | "store" | "stream" | "include") || json == "null";
-        if !own && !(name == "model" && json == "\"\"") && said(&asked.object, name).is_none() {
+        let own = matches!(name, "input" | "instructions" | "prompt" | "store" | "stream" | "include");
+        let says_nothing = json == "null" || (name == "model" && json == "\"\"");
+        if !own && !says_nothing && said(&asked.object, name).is_none() {
             edits.set(name, json.to_owned());
         }
     }

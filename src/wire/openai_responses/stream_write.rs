@@ -406,7 +406,7 @@ impl Said {
         if self.refusal {
             return json!({"type": "refusal", "refusal": self.text});
         }
-        let mut part = output_text(&self.text, self.annotations.clone());
+        let mut part = output_text(&self.text, &self.annotations);
         part["logprobs"] = self.logprobs.clone().into();
         part
     }

@@ -161,8 +161,8 @@ fn write_reasoning(reasoning: &Reasoning, emulated: &mut Emulated) -> Value {
 fn effort_of(budget: u64) -> Effort {
     match budget {
         0 => Effort::None,
-        ..4096 => Effort::Low,
-        ..16_384 => Effort::Medium,
+        1..4096 => Effort::Low,
+        4096..16_384 => Effort::Medium,
         _ => Effort::High,
     }
 }

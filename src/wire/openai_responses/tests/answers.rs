@@ -7,7 +7,7 @@ use super::super::OpenAiResponses;
 use crate::chat::{Choice, Citation, Code, Content, Error, Part, Response, Stop, Unit, Usage};
 use crate::wire::dialect::{Dialect, Told};
 
-fn answer(output: Value) -> Value {
+fn answer(output: &Value) -> Value {
     json!({"id": "resp_1", "object": "response", "created_at": 7.0, "status": "completed", "model": "m", "output": output,
         "usage": {"input_tokens": 10, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
             "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 3}, "total_tokens": 15}})
@@ -17,17 +17,17 @@ fn read(answer: &Value) -> Response {
     OpenAiResponses.read_response(answer.to_string().as_bytes()).unwrap()
 }
 
-fn message(content: Value) -> Value {
+fn message(content: &Value) -> Value {
     json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content})
 }
 
 #[test]
 fn an_answer_is_read_with_all_its_items() {
     let cited = json!({"type": "url_citation", "start_index": 0, "end_index": 2, "title": "T", "url": "https://a"});
-    let read = read(&answer(json!([
+    let read = read(&answer(&json!([
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}], "encrypted_content": "e"},
         {"type": "web_search_call", "id": "ws_1", "status": "completed"},
-        message(json!([{"type": "output_text", "text": "Hi", "annotations": [cited], "logprobs": [{"token": "Hi"}]}])),
+        message(&json!([{"type": "output_text", "text": "Hi", "annotations": [cited], "logprobs": [{"token": "Hi"}]}])),
         {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{\"x\":1}"},
     ])));
     let citation = Citation {
@@ -52,15 +52,15 @@ fn an_answer_is_read_with_all_its_items() {
 
 #[test]
 fn every_stop_is_read_and_written() {
-    let text = json!([message(json!([{"type": "output_text", "text": "Hi", "annotations": []}]))]);
-    let refusal = json!([message(json!([{"type": "refusal", "refusal": "No."}]))]);
+    let text = json!([message(&json!([{"type": "output_text", "text": "Hi", "annotations": []}]))]);
+    let refusal = json!([message(&json!([{"type": "refusal", "refusal": "No."}]))]);
     for (output, status, reason, stop) in [
         (&text, "completed", None, Stop::End),
         (&text, "incomplete", Some("max_output_tokens"), Stop::Length),
         (&text, "incomplete", Some("content_filter"), Stop::Filtered),
         (&refusal, "completed", None, Stop::Refused),
     ] {
-        let mut told = answer(output.clone());
+        let mut told = answer(output);
         told["status"] = status.into();
         told["incomplete_details"] = reason.map(|reason| json!({"reason": reason})).into();
         let response = read(&told);
@@ -85,7 +85,7 @@ fn a_refusal_without_words_is_incomplete() {
 
 #[test]
 fn an_answer_is_listened_to() {
-    let body = answer(json!([message(json!([]))]));
+    let body = answer(&json!([message(&json!([]))]));
     let heard = OpenAiResponses.listen(&body.to_string().into()).unwrap();
     assert_eq!((heard.usage.map(|usage| usage.output), heard.ended_well), (Some(5), true));
     let mut failed = body.clone();
