@@ -4,12 +4,14 @@ use serde_json::{Value, json};
 
 use crate::chat::{Code, Error};
 
-/// The event of an error, as the `sequence_number`th of its stream.
+/// The event of an error, as the `sequence_number`th of its stream. OpenAI's reference has its fields at the top; its SDKs
+/// raise only where they find an `error` too.
 pub(super) fn error_event(error: &Error, sequence_number: u64) -> Vec<u8> {
     let code = error.upstream_code.as_deref().unwrap_or(error.code.text());
     let data = json!({
         "type": "error", "code": code, "message": error.message, "param": error.param,
         "sequence_number": sequence_number,
+        "error": {"type": "server_error", "code": code, "message": error.message, "param": error.param},
     });
     format!("event: error\ndata: {data}\n\n").into_bytes()
 }
