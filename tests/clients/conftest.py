@@ -9,6 +9,7 @@ import httpx
 import openai
 import pytest
 
+from dialects import speak
 from gateway import FLAKY, REPOSITORY, Gateway
 from recorder import Recorder
 
@@ -29,8 +30,15 @@ def recorder():
 
 
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory, recorder, model_address):
-    gateway = Gateway(tmp_path_factory.mktemp("gateway"), recorder.url, model_address)
+def dialects():
+    """Small providers of every dialect, which record too."""
+    return Recorder(speak)
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory, recorder, dialects, model_address):
+    folder = tmp_path_factory.mktemp("gateway")
+    gateway = Gateway(folder, recorder=recorder.url, dialects=dialects.url, model_server=model_address)
     yield gateway
     assert gateway.process.poll() is None, f"the gateway ended by itself:\n{gateway.log.read_text()[-5000:]}"
     assert gateway.stop() == 0, f"the gateway did not end well:\n{gateway.log.read_text()[-5000:]}"

@@ -45,6 +45,33 @@ base_url = "{recorder}/v1"
 api_key = "env:ECHO_API_KEY"
 timeouts = {{ connect = "2s", first_token = "1s", idle = "1s", total = "10s" }}
 
+[providers.of-chat]               # small providers of each dialect, of dialects.py
+kind = "openai"
+base_url = "{dialects}/v1"
+api_key = "env:ECHO_API_KEY"
+responses = false
+
+[providers.of-responses]
+kind = "openai"
+base_url = "{dialects}/v1"
+api_key = "env:ECHO_API_KEY"
+chat = false
+
+[providers.of-unknown]            # nobody said which of OpenAI's two it speaks
+kind = "openai"
+base_url = "{dialects}/v1"
+api_key = "env:ECHO_API_KEY"
+
+[providers.of-anthropic]
+kind = "anthropic"
+base_url = "{dialects}"
+api_key = "env:ECHO_API_KEY"
+
+[providers.of-gemini]
+kind = "gemini"
+base_url = "{dialects}/v1beta"
+api_key = "env:ECHO_API_KEY"
+
 [providers.gone]                  # nobody listens there
 kind = "openai"
 base_url = "http://127.0.0.1:9/v1"
@@ -75,6 +102,11 @@ price = {{ input = "0.02", output = "0" }}
 
 [models.smollm2]
 provider = "local"
+
+[models.claude]
+provider = "of-anthropic"
+model = "claude-echo-5"
+price = {{ input = "3", output = "15", cache_read = "0.30", cache_write = "3.75" }}
 
 [models.once]
 provider = "echo"
@@ -131,14 +163,14 @@ def binary() -> Path:
 
 
 class Gateway:
-    """A running gateway, its address and its admin API."""
+    """A running gateway, its address and its admin API. `upstreams` are the addresses that CONFIG names."""
 
-    def __init__(self, folder: Path, recorder: str, model_server: str):
+    def __init__(self, folder: Path, **upstreams: str):
         self.admin_key = f"fk-admin-{secrets.token_hex(16)}"
         self.provider_key = f"sk-echo-{secrets.token_hex(16)}"
         self.config = folder / "fulcrum.toml"
-        config = CONFIG.format(folder=folder, repository=REPOSITORY, recorder=recorder, model_server=model_server)
-        flaky = [FLAKY_CONFIG.format(name=name, recorder=recorder) for name in FLAKY]
+        config = CONFIG.format(folder=folder, repository=REPOSITORY, **upstreams)
+        flaky = [FLAKY_CONFIG.format(name=name, **upstreams) for name in FLAKY]
         self.config.write_text(config + "".join(flaky))
         self.log = folder / "fulcrum.log"
         environment = {

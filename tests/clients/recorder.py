@@ -1,6 +1,7 @@
 """An upstream that records what it is sent, byte for byte, and answers as a test tells it to."""
 
 import json
+import re
 import threading
 import time
 from collections import defaultdict
@@ -20,6 +21,12 @@ class Call:
     @property
     def body(self) -> dict:
         return json.loads(self.raw)
+
+    @property
+    def model(self) -> str:
+        """As the body says, or, where Gemini is spoken, the path."""
+        named = re.search(r"/models/([^/:]+):", self.path)
+        return named[1] if named else self.body["model"]
 
 
 @dataclass
@@ -54,10 +61,18 @@ def chunk(delta: dict, finish: str | None = None, **fields) -> bytes:
     return b"data: " + json.dumps({**head, "choices": choices, **fields}).encode() + b"\n\n"
 
 
-class Recorder:
-    """Scripts and calls are kept by the model's name, so that tests do not see each other's."""
+def plain(call: Call, model: str) -> Answer:
+    """What a model without a script answers: a completion, whatever it was asked."""
+    return Answer(body=completion(model=model))
 
-    def __init__(self):
+
+class Recorder:
+    """Scripts and calls are kept by the model's name, so that tests do not see each other's.
+
+    `speak` answers for models without a script."""
+
+    def __init__(self, speak=plain):
+        self.speak = speak
         self.scripts: dict[str, list[Answer]] = {}
         self.seen: dict[str, list[Call]] = defaultdict(list)
         recorder = self
@@ -90,10 +105,10 @@ class Recorder:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         raw = handler.rfile.read(int(handler.headers.get("content-length", 0)))
         call = Call(handler.path, {k.lower(): v for k, v in handler.headers.items()}, raw)
-        model = call.body["model"]
+        model = call.model
         self.seen[model].append(call)
         script = self.scripts.get(model, [])
-        answer = script.pop(0) if len(script) > 1 else (script or [Answer(body=completion(model=model))])[0]
+        answer = script.pop(0) if len(script) > 1 else (script or [self.speak(call, model)])[0]
         try:
             time.sleep(answer.delay)
             self._send(handler, answer)
