@@ -13,6 +13,7 @@ use crate::cache::Cache;
 use crate::config::{self, Config, Durability, OnDisconnect, Problem};
 use crate::db::{self, Db};
 use crate::gateway::{Gateway, KnownPrices, Live, Parts};
+use crate::idempotency::{self, Idempotency};
 use crate::keys::{self, Keys, Limits};
 use crate::prompts::{self, Registry};
 use crate::routing::Health;
@@ -99,6 +100,7 @@ impl App {
             prompts,
             cache: Cache::new(config.cache.max_size),
             ledger,
+            idempotency: Idempotency::open(db.clone(), bounds(&config)),
             health: Health::default(),
             metrics: Arc::new(Metrics::default()),
             closing: CancellationToken::new(),
@@ -177,6 +179,7 @@ impl App {
         let live = live(&config)?;
         self.import_prompts(&config).await?;
         self.0.keys.set_defaults(limits(&config));
+        self.0.gateway.parts().idempotency.set_bounds(bounds(&config));
         self.0.gateway.replace(live);
         self.0.config.store(Arc::new(config));
         Ok(())
@@ -195,6 +198,7 @@ impl App {
     /// Reads again what another process changed in the database, and closes connections that nobody used lately.
     pub async fn refresh(&self) {
         self.0.gateway.live().endpoints.values().for_each(|endpoint| endpoint.tidy_up());
+        self.ledger().look();
         if let Err(error) = self.0.keys.refresh().await {
             tracing::warn!(%error, "cannot read the keys again");
         }
@@ -211,6 +215,7 @@ impl App {
         if let Err(error) = usage::prune(self.db(), before).await {
             tracing::warn!(%error, "cannot forget old rows");
         }
+        self.0.gateway.parts().idempotency.tidy_up(now());
         if let Err(error) = self.prompts().save_use().await {
             tracing::warn!(%error, "cannot write down when prompts were used last");
         }
@@ -231,6 +236,7 @@ impl App {
         let parts = self.0.gateway.parts();
         parts.tasks.close();
         parts.tasks.wait().await;
+        parts.idempotency.close().await;
         if let Err(error) = self.prompts().save_use().await {
             tracing::warn!(%error, "cannot write down when prompts were used last");
         }
@@ -273,7 +279,15 @@ fn price(price: &config::PriceOverride) -> PriceOverride {
 }
 
 fn limits(config: &Config) -> Limits {
-    Limits { requests_per_minute: config.limits.requests_per_minute.and_then(NonZeroU32::new) }
+    Limits {
+        requests_per_minute: config.limits.requests_per_minute.and_then(NonZeroU32::new),
+        wrong_keys_per_minute: NonZeroU32::new(config.limits.wrong_keys_per_minute),
+    }
+}
+
+fn bounds(config: &Config) -> idempotency::Bounds {
+    let config::Idempotency { ttl, max_size } = config.idempotency;
+    idempotency::Bounds { ttl, max_size }
 }
 
 /// What only building would tell of a configuration that can be read: its providers' addresses and its prompts.

@@ -27,5 +27,6 @@ pub mod config;
 pub mod app;
 
 pub mod http;
+pub mod idempotency;
 
 pub mod cli;

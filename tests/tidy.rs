@@ -11,7 +11,7 @@ const ROWS: [&[&str]; 12] = [
     &["chat"],
     &["db", "telemetry", "template", "wire"],
     &["upstream"],
-    &["cache", "keys", "prompts", "routing", "usage"],
+    &["cache", "idempotency", "keys", "prompts", "routing", "usage"],
     &["gateway"],
     &["jobs"],
     &["config"],
@@ -23,7 +23,18 @@ const ROWS: [&[&str]; 12] = [
 
 /// Where a library may be used, by path below `src/`: a folder, or one file.
 const HOMES: [(&str, &[&str]); 5] = [
-    ("sqlx", &["db.rs", "keys/store.rs", "prompts/store.rs", "usage/store.rs", "usage/writer.rs", "usage/tests.rs"]),
+    (
+        "sqlx",
+        &[
+            "db.rs",
+            "idempotency/store.rs",
+            "keys/store.rs",
+            "prompts/store.rs",
+            "usage/store.rs",
+            "usage/writer.rs",
+            "usage/tests.rs",
+        ],
+    ),
     ("reqwest", &["upstream/"]),
     ("axum", &["http/", "console/", "app.rs", "cli/client.rs"]),
     ("clap", &["cli/"]),

@@ -44,7 +44,7 @@ impl Serve {
             let told = |(problem, fix)| Failure::Input(format!("--listen: {problem}; {fix}"));
             config.server.listen = parsed.map_err(told)?;
         }
-        start_logs(config.telemetry.log, config.telemetry.log_format);
+        let _logs = start_logs(config.telemetry.log, config.telemetry.log_format);
         let listen = config.server.listen;
         let listening = Listening::at(listen).await;
         let listening =

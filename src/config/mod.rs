@@ -18,7 +18,8 @@ use toml::de::DeTable;
 pub use models::PriceOverride;
 pub use problem::Problem;
 pub use sections::{
-    CacheSettings, Client, Database, Durability, Ledger, Limits, OnDisconnect, Prompts, Server, Telemetry, parse_listen,
+    CacheSettings, Client, Database, Durability, Idempotency, Ledger, Limits, OnDisconnect, Prompts, Server, Telemetry,
+    parse_listen,
 };
 
 use crate::routing::{Defaults, ModelSpec, Routes, Said, Spec};
@@ -55,6 +56,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[cache]`.
     pub cache: CacheSettings,
+    /// `[idempotency]`.
+    pub idempotency: Idempotency,
     /// `[client]`.
     pub client: Client,
     /// `[telemetry]`.
@@ -153,6 +156,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     let (server, database, ledger) = (sections::server(&root), sections::database(&root), sections::ledger(&root));
     let (prompts, limits, cache) = (sections::prompts(&root), sections::limits(&root), sections::cache(&root));
     let (client, telemetry) = (sections::client(&root), sections::telemetry(&root));
+    let idempotency = sections::idempotency(&root);
     let admin_key = admin_key(reader);
     if let Some(field) = root.get("redis") {
         field.problem("Redis is not supported yet", "it arrives with a later release; take the section out");
@@ -162,7 +166,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     #[rustfmt::skip]
     let config = Config {
         server, database, ledger, prompts, providers, models, prices, routes, defaults, limits, cache, client,
-        telemetry, admin_key,
+        telemetry, admin_key, idempotency,
     };
     Some(config)
 }

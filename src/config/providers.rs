@@ -1,5 +1,7 @@
 //! `[providers.NAME]`.
 
+use std::path::PathBuf;
+
 use http::Uri;
 
 use super::read::{Field, Section};
@@ -24,6 +26,7 @@ pub(super) fn simulated() -> Provider {
         kind: Kind::Simulated,
         server: Server::Generic,
         base_url: String::new(),
+        ca_file: None,
         api_version: None,
         api_keys: Vec::new(),
         entra_tokens: false,
@@ -56,7 +59,7 @@ fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
     let kind = kind(&section);
     let mut provider = Provider { name: name.into(), kind: kind.unwrap_or(Kind::OpenAi), ..simulated() };
     set(&mut provider.local, section.get("local").and_then(|field| field.bool()));
-    let base_url = section.get("base_url");
+    let (base_url, ca_file) = (section.get("base_url"), section.get("ca_file"));
     let keys = [section.get("api_key"), section.get("api_keys")];
     if let Some(field) = section.get("server") {
         set(&mut provider.server, server(&field));
@@ -69,7 +72,7 @@ fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
     }
     let profile = section.get("profile");
     if provider.kind == Kind::Simulated {
-        for field in [&base_url].into_iter().chain(&keys).flatten() {
+        for field in [&base_url, &ca_file].into_iter().chain(&keys).flatten() {
             field.problem("a simulated provider calls nobody", "take this out");
         }
         provider.profile = profile.and_then(|field| field.text("\"slow\"")).map(Into::into);
@@ -78,6 +81,7 @@ fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
             field.problem("only simulated providers have profiles", "take this out, or set kind = \"simulated\"");
         }
         call_where(&mut provider, &section, base_url.as_ref());
+        trust(&mut provider, ca_file.as_ref());
         call_as(&mut provider, &section, &keys);
         speak_as(&mut provider, &section);
     }
@@ -178,6 +182,17 @@ fn call_where(provider: &mut Provider, section: &Section<'_>, base_url: Option<&
     match checked(url) {
         Ok(url) => provider.base_url = url,
         Err((problem, fix)) => field.problem(problem, fix),
+    }
+}
+
+fn trust(provider: &mut Provider, ca_file: Option<&Field<'_>>) {
+    let Some(field) = ca_file else { return };
+    provider.ca_file = field.text("\"ca.pem\"").map(PathBuf::from);
+    if provider.ca_file.as_deref().is_some_and(|file| !file.is_file()) {
+        field.problem("there is no such file", "name a file of certificates in PEM");
+    }
+    if provider.base_url.starts_with("http:") {
+        field.problem("the provider is called without TLS", "take this out, or write base_url = \"https://…\"");
     }
 }
 

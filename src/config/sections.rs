@@ -24,6 +24,8 @@ pub struct Server {
     pub max_connections: usize,
     /// How long a client may take to send a request's head.
     pub header_timeout: Duration,
+    /// How long a client may take no byte of its answer.
+    pub write_timeout: Duration,
 }
 
 impl Default for Server {
@@ -35,6 +37,7 @@ impl Default for Server {
             shutdown_grace: Duration::from_secs(30),
             max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -89,11 +92,19 @@ pub struct Prompts {
     pub label_on_import: Option<Label>,
 }
 
-/// `[limits]`: for keys that set none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// `[limits]`: for keys that set none, and for what is no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Requests a minute.
     pub requests_per_minute: Option<u32>,
+    /// Wrong keys a minute from one address; 0 for no limit.
+    pub wrong_keys_per_minute: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { requests_per_minute: None, wrong_keys_per_minute: 30 }
+    }
 }
 
 /// `[cache]`.
@@ -106,6 +117,21 @@ pub struct CacheSettings {
 impl Default for CacheSettings {
     fn default() -> Self {
         Self { max_size: 64 << 20 }
+    }
+}
+
+/// `[idempotency]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// How long a key is remembered.
+    pub ttl: Duration,
+    /// The most bytes that the answers take in the database.
+    pub max_size: u64,
+}
+
+impl Default for Idempotency {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(86_400), max_size: 256 << 20 }
     }
 }
 
@@ -174,6 +200,7 @@ pub(super) fn server(root: &Section<'_>) -> Server {
     set(&mut server.shutdown_grace, section.get("shutdown_grace").and_then(|field| field.duration("0s"..="1h")));
     set(&mut server.max_connections, section.get("max_connections").and_then(|field| field.whole(1..=1_000_000)));
     set(&mut server.header_timeout, section.get("header_timeout").and_then(|field| field.duration("100ms"..="5m")));
+    set(&mut server.write_timeout, section.get("write_timeout").and_then(|field| field.duration("100ms"..="1h")));
     section.done();
     server
 }
@@ -230,10 +257,13 @@ pub(super) fn prompts(root: &Section<'_>) -> Prompts {
 }
 
 pub(super) fn limits(root: &Section<'_>) -> Limits {
-    let Some(section) = root.section("limits") else { return Limits::default() };
-    let requests_per_minute = section.get("requests_per_minute").and_then(|field| field.whole(1..=10_000_000));
+    let mut limits = Limits::default();
+    let Some(section) = root.section("limits") else { return limits };
+    limits.requests_per_minute = section.get("requests_per_minute").and_then(|field| field.whole(1..=10_000_000));
+    let wrong = section.get("wrong_keys_per_minute").and_then(|field| field.whole(0..=10_000_000));
+    set(&mut limits.wrong_keys_per_minute, wrong);
     section.done();
-    Limits { requests_per_minute }
+    limits
 }
 
 pub(super) fn cache(root: &Section<'_>) -> CacheSettings {
@@ -242,6 +272,15 @@ pub(super) fn cache(root: &Section<'_>) -> CacheSettings {
     set(&mut cache.max_size, section.get("max_size").and_then(|field| field.size("0B"..="1024GiB")));
     section.done();
     cache
+}
+
+pub(super) fn idempotency(root: &Section<'_>) -> Idempotency {
+    let mut idempotency = Idempotency::default();
+    let Some(section) = root.section("idempotency") else { return idempotency };
+    set(&mut idempotency.ttl, section.get("ttl").and_then(|field| field.duration("1m"..="30d")));
+    set(&mut idempotency.max_size, section.get("max_size").and_then(|field| field.size("1MiB"..="1024GiB")));
+    section.done();
+    idempotency
 }
 
 pub(super) fn client(root: &Section<'_>) -> Client {

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::attempt::{Answered, Attempts, Served};
@@ -13,7 +11,7 @@ use super::meter::{Ended, Meter};
 use super::plan::{Work, plan};
 use super::prompt::{apply, named};
 use super::stream::{Begun, Relay};
-use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, shared};
+use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, once, shared};
 use crate::chat::{Code, Error};
 use crate::routing::{Plan, StoreBodies, Target};
 use crate::types::now;
@@ -21,9 +19,6 @@ use crate::upstream::Kind;
 use crate::usage::Status;
 use crate::wire::anthropic;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
-
-/// How many pieces a call in a task of its own may be ahead of its caller.
-const PIECES_AHEAD: usize = 16;
 
 /// A call whose work and plan stand.
 pub(super) struct Planned {
@@ -46,36 +41,17 @@ impl Gateway {
             Ok((work, plan)) => {
                 let drains = live.drains;
                 let planned = Box::new(Planned { parts, live, ask, work, plan, head });
-                if drains { outlive(planned, meter).await } else { shared::serve(planned, meter).await }
+                if planned.ask.headers.contains_key(once::HEADER) {
+                    Box::pin(once::serve(planned, meter)).await
+                } else if drains {
+                    once::outlive(planned, meter, None).await
+                } else {
+                    shared::serve(planned, meter).await
+                }
             }
             Err(error) => refuse(head, meter, error).await,
         }
     }
-}
-
-/// Serves in a task of its own that ends only with the answer: a caller that hangs up does not cut it short.
-async fn outlive(planned: Box<Planned>, meter: Box<Meter>) -> Reply {
-    let (tasks, head) = (planned.parts.tasks.clone(), planned.head.clone());
-    let pumps = tasks.clone();
-    let served =
-        tasks.spawn(async move {
-            let mut reply = shared::serve(planned, meter).await;
-            if let Body::Stream(mut events) = reply.body {
-                let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-                pumps.spawn(async move {
-                    while let Some(Ok(piece)) = events.next().await {
-                        // Nobody listens any more: the answer is read to its end all the same.
-                        let _heard = sender.send(piece).await;
-                    }
-                });
-                let pieces = stream::unfold(receiver, |mut pieces| async move {
-                    pieces.recv().await.map(|piece| (Ok(piece), pieces))
-                });
-                reply.body = Body::Stream(Box::pin(pieces));
-            }
-            reply
-        });
-    served.await.unwrap_or_else(|_| error_reply(head, &Error::new(Code::Internal, "the call ended unexpectedly")))
 }
 
 /// Reads the request, renders its prompt, and plans whom to ask: nothing of it waits.

@@ -1,6 +1,7 @@
 //! The meter of one call: what it used, what it cost, how it ended. It settles once, in `finish` or in its `Drop`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub struct Meter {
     open: Option<OpenAttempt>,
     bodies: Option<Bodies>,
     keeps_answer: bool,
+    /// Told when the call has ended well.
+    well: Option<Arc<AtomicBool>>,
     _under: Under,
 }
 
@@ -87,6 +90,7 @@ impl Meter {
             open: None,
             bodies: None,
             keeps_answer: false,
+            well: None,
             _under: under,
         }
     }
@@ -100,6 +104,11 @@ impl Meter {
     pub fn keep_request(&mut self, request: Bytes, answer: bool) {
         self.bodies = Some(Bodies { request, response: Bytes::new() });
         self.keeps_answer = answer;
+    }
+
+    /// What tells, from the settlement on, whether the call ended well.
+    pub fn watched(&mut self) -> Arc<AtomicBool> {
+        self.well.get_or_insert_default().clone()
     }
 
     /// Whether the answer is kept with the row.
@@ -214,9 +223,15 @@ impl Meter {
         let Some(settlement) = self.settlement(status, http_status, code) else { return Ok(()) };
         let settled = self.parts.ledger.settle(settlement);
         match tokio::time::timeout(SETTLE_LIMIT, settled).await {
-            Ok(settled) => settled.map_err(Error::from),
-            Err(_) => Err(Error::new(Code::LedgerUnavailable, "the ledger did not take this request's row in time")),
+            Ok(settled) => settled?,
+            Err(_) => {
+                return Err(Error::new(Code::LedgerUnavailable, "the ledger did not take this request's row in time"));
+            }
         }
+        if let Some(well) = self.well.as_ref().filter(|_| status == Status::Ok) {
+            well.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     fn settlement(&mut self, status: Status, http_status: u16, code: Option<&str>) -> Option<Settlement> {
@@ -261,21 +276,18 @@ impl Meter {
 }
 
 impl Drop for Meter {
-    /// The caller hung up, or the task died: what was begun is charged as far as it came.
+    /// The caller hung up, or the call panicked: what was begun is charged as far as it came.
     fn drop(&mut self) {
         if self.row.is_none() {
             return;
         }
         let usage = self.estimate();
-        self.attempt_ends(&Ended {
-            status: Status::ClientClosed,
-            http_status: None,
-            error: Some(Code::ClientClosed),
-            retryable: false,
-            usage,
-        });
-        let code = Code::ClientClosed;
-        if let Some(settlement) = self.settlement(Status::ClientClosed, code.status(), Some(code.text())) {
+        let (status, code) = match std::thread::panicking() {
+            true => (Status::Error, Code::Internal),
+            false => (Status::ClientClosed, Code::ClientClosed),
+        };
+        self.attempt_ends(&Ended { status, http_status: None, error: Some(code), retryable: false, usage });
+        if let Some(settlement) = self.settlement(status, code.status(), Some(code.text())) {
             drop(self.parts.ledger.settle(settlement));
         }
     }

@@ -6,6 +6,7 @@ mod call;
 mod explain;
 mod feed;
 mod meter;
+mod once;
 mod plan;
 mod price;
 mod prompt;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
+use crate::idempotency::Idempotency;
 use crate::prompts::Registry;
 use crate::routing::{Health, Routes, StoreBodies};
 use crate::telemetry::Metrics;
@@ -64,6 +66,8 @@ pub struct Parts {
     pub cache: Cache<Departure>,
     /// The ledger.
     pub ledger: Ledger,
+    /// Calls that are made once.
+    pub idempotency: Idempotency,
     /// How targets fare.
     pub health: Health,
     /// Metrics.

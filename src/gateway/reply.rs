@@ -59,6 +59,10 @@ pub struct Head {
     pub retry_after: Option<Duration>,
     /// Whether the caller's SDK should not retry, because we did.
     pub retried: bool,
+    /// The request that used this one's idempotency-key first.
+    pub first: Option<RequestId>,
+    /// Whether this is that one's answer again.
+    pub replayed: bool,
 }
 
 impl Head {
@@ -79,6 +83,8 @@ impl Head {
             cost: None,
             retry_after: None,
             retried: false,
+            first: None,
+            replayed: false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Whose request it is, and what that key may do.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -13,13 +14,20 @@ use crate::chat::{Code, Error};
 use crate::keys::{Role, VirtualKey};
 use crate::types::{Timestamp, now};
 
-/// The key that the headers carry.
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// The key that the headers of a request from `peer` carry.
 ///
 /// # Errors
-/// 401 where there is none, or it is not good.
-pub fn key_of(app: &App, headers: &HeaderMap, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
+/// 401 where there is none, or it is not good; 429 where too many that are none came from there.
+pub fn key_of(app: &App, headers: &HeaderMap, peer: Option<Peer>, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
     let token = token(headers)?;
-    app.keys().authenticate(token, now).map_err(Error::from)
+    app.keys().authenticate(token, now).map_err(|error| match peer {
+        Some(Peer(from)) => app.keys().count_wrong(error, from, now).into(),
+        None => error.into(),
+    })
 }
 
 /// The token in `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`.
@@ -49,15 +57,19 @@ pub struct Operator;
 ///
 /// # Errors
 /// 401 where there is no good key, 403 where its role is only to look or to edit prompts.
-pub fn caller(app: &App, parts: &Parts, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
+pub fn caller(app: &App, parts: &Parts, peer: Option<Peer>, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
     if parts.extensions.get::<Operator>().is_some() {
         return Ok(Arc::new(VirtualKey::operator(now)));
     }
-    let key = key_of(app, &parts.headers, now)?;
+    let key = key_of(app, &parts.headers, peer, now)?;
     if key.allows(Role::App) {
         return Ok(key);
     }
     Err(forbidden("this key's role may not call models; use a key with the role app"))
+}
+
+fn peer_of(parts: &Parts) -> Option<Peer> {
+    parts.extensions.get().copied()
 }
 
 fn forbidden(message: &str) -> Error {
@@ -80,7 +92,7 @@ fn need(app: &App, parts: &Parts, role: Role) -> Result<Arc<VirtualKey>, Refusal
     if parts.extensions.get::<Operator>().is_some() {
         return Ok(Arc::new(VirtualKey::operator(now())));
     }
-    let key = key_of(app, &parts.headers, now())?;
+    let key = key_of(app, &parts.headers, peer_of(parts), now())?;
     if key.allows(role) { Ok(key) } else { Err(Refusal(forbidden(&format!("this needs a key with the role {role}")))) }
 }
 
@@ -112,6 +124,6 @@ impl FromRequestParts<App> for Anyone {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        Ok(Self(key_of(app, &parts.headers, now())?))
+        Ok(Self(key_of(app, &parts.headers, peer_of(parts), now())?))
     }
 }

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout};
 
-use super::auth;
+use super::auth::{self, Peer};
 use super::error::{REQUEST_ID, Refusal, SHOULD_RETRY, guarded, seconds};
 use crate::app::App;
 use crate::cache::Directive;
@@ -60,20 +60,23 @@ impl Called {
 /// Any route of the data plane, for who comes by the router.
 pub async fn called(State(app): State<App>, request: Request) -> Response {
     match Called::at(request.uri()) {
-        Some(called) => serve(app, called, request).await,
+        Some(called) => {
+            let peer = request.extensions().get().copied();
+            serve(app, called, request, peer).await
+        }
         None => super::health::nothing_here(request.method().clone(), request.uri().clone()).await.into_response(),
     }
 }
 
 /// Serves a call of the data plane.
-pub fn serve(app: App, called: Called, request: Request) -> impl Future<Output = Response> {
+pub fn serve(app: App, called: Called, request: Request, peer: Option<Peer>) -> impl Future<Output = Response> {
     let id = RequestId::new();
-    guarded(id, respond_to(app, id, called, request))
+    guarded(id, called.api.speaks(), respond_to(app, id, called, request, peer))
 }
 
-async fn respond_to(app: App, id: RequestId, called: Called, request: Request) -> Response {
+async fn respond_to(app: App, id: RequestId, called: Called, request: Request, peer: Option<Peer>) -> Response {
     let api = called.api;
-    match admit(&app, id, called, request).await {
+    match admit(&app, id, called, request, peer).await {
         Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref()),
         Err(Unadmitted { error, window }) => {
             app.metrics().saw_refusal(api.name());
@@ -105,6 +108,7 @@ pub async fn admit(
     id: RequestId,
     called: Called,
     request: Request,
+    peer: Option<Peer>,
 ) -> Result<(Ask, Option<Window>), Unadmitted> {
     let (started, started_at) = (Instant::now(), now());
     let Called { api, addressed } = called;
@@ -117,7 +121,7 @@ pub async fn admit(
     if addressed.stream && !parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse")) {
         return Err(Error::field("alt", "a stream is only sent as events: add ?alt=sse to the address").into());
     }
-    let key = auth::caller(app, &parts, started_at)?;
+    let key = auth::caller(app, &parts, peer, started_at)?;
     let window = app
         .keys()
         .admit(&key, started_at)
@@ -267,6 +271,14 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
             headers.insert(HeaderName::from_static("request-id"), id.clone());
         }
         headers.insert(REQUEST_ID.clone(), id);
+    }
+    if let Some(first) = head.first
+        && let Ok(first) = HeaderValue::from_str(first.text().as_str())
+    {
+        headers.insert(HeaderName::from_static("x-fulcrum-original-request-id"), first);
+    }
+    if head.replayed {
+        headers.insert(HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
     }
     if let Some(age) = head.age {
         headers.insert(AGE, HeaderValue::from(age.as_secs()));

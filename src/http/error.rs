@@ -69,18 +69,23 @@ impl IntoResponse for Refusal {
 }
 
 /// An answer, or a 500 where making it panics: a fault in one request ends no other.
-pub fn guarded(id: RequestId, answer: impl Future<Output = Response>) -> impl Future<Output = Response> {
+pub fn guarded(
+    id: RequestId,
+    speaks: Speaks,
+    answer: impl Future<Output = Response>,
+) -> impl Future<Output = Response> {
     AssertUnwindSafe(answer).catch_unwind().map(move |answer| {
         answer.unwrap_or_else(|_panic| {
             tracing::error!(%id, "a request panicked; the panic's own lines say where");
-            Refusal(Error::new(Code::Internal, "the gateway failed on this request; its log says why")).answer(id)
+            let error = Error::new(Code::Internal, "the gateway failed on this request; its log says why");
+            Refusal(error).answer_in(speaks, id)
         })
     })
 }
 
 /// [`guarded`], for routes other than the data plane's.
 pub async fn guard(request: Request, next: Next) -> Response {
-    guarded(RequestId::new(), next.run(request)).await
+    guarded(RequestId::new(), Speaks::OpenAiChat, next.run(request)).await
 }
 
 /// Gives an answer an id of its own where it has none.
@@ -97,4 +102,20 @@ pub async fn name_request(mut response: Response) -> Response {
 pub fn seconds(wait: std::time::Duration) -> HeaderValue {
     let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     HeaderValue::from(whole.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_of_that_request() {
+        let id = RequestId::new();
+        let answer = guarded(id, Speaks::Anthropic, async { panic!("a handler's own fault") }).await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers().get(&REQUEST_ID).unwrap(), id.text().as_str());
+        let body = axum::body::to_bytes(answer.into_body(), 4_096).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.contains("api_error") && !text.contains("own fault"), "{text}");
+    }
 }

@@ -15,7 +15,8 @@ use crate::wire::dialect::Addressed;
 pub async fn explain(State(app): State<App>, request: Request) -> Response {
     let id = RequestId::new();
     let called = Called { api: Api::Chat, addressed: Addressed::default() };
-    let explained = match data::admit(&app, id, called, request).await {
+    let peer = request.extensions().get().copied();
+    let explained = match data::admit(&app, id, called, request, peer).await {
         Ok((ask, _window)) => app.gateway().explain(ask),
         Err(unadmitted) => Err(unadmitted.error),
     };

@@ -1,6 +1,7 @@
 //! What every request meets first: calls of the data plane go straight to it, all else goes to the router.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use axum::Router;
@@ -12,21 +13,28 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use tower::ServiceExt;
 
+use super::auth::Peer;
 use super::data::Called;
 use super::{data, router};
 use crate::app::App;
 
-/// Serves a worker's connections.
+/// Serves a worker's connections, or one of them.
 #[derive(Clone)]
 pub struct Front {
     app: App,
     router: Router,
+    peer: Option<Peer>,
 }
 
 impl Front {
     pub fn new(app: App) -> Self {
         let router = router(app.clone());
-        Self { app, router }
+        Self { app, router, peer: None }
+    }
+
+    /// The same for the connection from `peer`.
+    pub fn of(&self, peer: Option<SocketAddr>) -> Self {
+        Self { peer: peer.map(|peer| Peer(peer.ip())), ..self.clone() }
     }
 }
 
@@ -37,9 +45,14 @@ impl Service<Request<Incoming>> for Front {
 
     /// The router would take a call to the same place; its boxes and copies are a twentieth of the call's CPU.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let request = request.map(Body::new);
+        let mut request = request.map(Body::new);
         let called = Called::at(request.uri()).filter(|_| request.method() == Method::POST);
-        let Some(called) = called else { return Box::pin(self.router.clone().oneshot(request)) };
-        Box::pin(data::serve(self.app.clone(), called, request).map(Ok))
+        let Some(called) = called else {
+            if let Some(peer) = self.peer {
+                request.extensions_mut().insert(peer);
+            }
+            return Box::pin(self.router.clone().oneshot(request));
+        };
+        Box::pin(data::serve(self.app.clone(), called, request, self.peer).map(Ok))
     }
 }

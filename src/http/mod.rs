@@ -8,6 +8,7 @@ mod explain;
 mod front;
 mod health;
 mod models;
+mod patient;
 mod server;
 
 use axum::Router;

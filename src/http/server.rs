@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::front::Front;
+use super::patient::Patient;
 use crate::app::App;
 use crate::telemetry::Under;
 use crate::upstream;
@@ -139,6 +140,7 @@ impl Worker {
         let server = Server {
             builder: builder(config.server.header_timeout),
             front: Front::new(self.app.clone()),
+            write_timeout: config.server.write_timeout,
             open: TaskTracker::new(),
             ending: Arc::default(),
         };
@@ -198,6 +200,7 @@ fn builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
 struct Server {
     builder: auto::Builder<TokioExecutor>,
     front: Front,
+    write_timeout: Duration,
     /// The connections that came before the end began.
     open: TaskTracker,
     ending: Arc<Ending>,
@@ -225,7 +228,9 @@ impl Server {
     fn connection(&self, visitor: Visitor) {
         let Visitor { stream, place, open } = visitor;
         let Ok(stream) = TcpStream::from_std(stream) else { return };
-        let connection = self.builder.serve_connection(TokioIo::new(stream), self.front.clone()).into_owned();
+        let front = self.front.of(stream.peer_addr().ok());
+        let stream = TokioIo::new(Patient::new(stream, self.write_timeout));
+        let connection = self.builder.serve_connection(stream, front).into_owned();
         // Who comes while the gateway ends is told so, and nobody waits for him.
         let ending = (!self.ending.has_begun()).then(|| self.ending.clone());
         let waited_for = ending.as_ref().map(|_| self.open.token());
@@ -244,7 +249,7 @@ impl Server {
 
 /// Runs a connection; when the end begins, it finishes the request that it has and takes no other.
 async fn until_the_end(
-    connection: auto::Connection<'static, TokioIo<TcpStream>, Front, TokioExecutor>,
+    connection: auto::Connection<'static, TokioIo<Patient>, Front, TokioExecutor>,
     ending: &Ending,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = pin!(connection);

@@ -1,5 +1,7 @@
 //! What can go wrong with keys, and what a caller is told.
 
+use std::time::Duration;
+
 use super::limit::Throttled;
 use crate::chat::{self, Code};
 use crate::db;
@@ -20,6 +22,9 @@ pub enum Error {
     /// The key was taken back.
     #[error("This key was revoked; ask for a new one.")]
     Revoked,
+    /// Too many texts that are no keys came from one address.
+    #[error("Too many wrong keys came from your address; try again in {:.0} s, with the right one.", .0.as_secs_f64().ceil())]
+    Guessing(Duration),
     /// No key has this id.
     #[error("There is no key with the id `{0}`.")]
     NoSuchKey(String),
@@ -49,6 +54,9 @@ impl From<Error> for chat::Error {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Malformed | Error::Unknown | Error::Expired(_) | Error::Revoked => Code::InvalidApiKey,
+            Error::Guessing(wait) => {
+                return Self { retry_after: Some(*wait), ..Self::new(Code::RateLimitExceeded, error.to_string()) };
+            }
             Error::NoSuchKey(_) => Code::NotFound,
             Error::Invalid { field, .. } => return Self::field(*field, error.to_string()),
             Error::AlreadyRevoked(_) | Error::LastAdmin => Code::Conflict,

@@ -2,12 +2,14 @@
 
 mod change;
 mod error;
+mod guess;
 mod key;
 mod known;
 mod limit;
 mod store;
 mod token;
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +18,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
+use self::guess::Guesses;
 use self::known::Known;
 use self::store::{Change, Row};
 use self::token::Hash;
@@ -31,11 +34,13 @@ pub use self::store::Project;
 /// A rotated secret may open this much longer at most.
 const LONGEST_GRACE: Duration = Duration::from_secs(30 * 86_400);
 
-/// Limits of keys that set none.
+/// Limits of keys that set none, and of texts that are no keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Requests a minute; `None` is no limit.
     pub requests_per_minute: Option<NonZeroU32>,
+    /// Wrong keys a minute from one address; `None` is no limit.
+    pub wrong_keys_per_minute: Option<NonZeroU32>,
 }
 
 /// All keys: in memory for the data plane, in the database for good.
@@ -44,6 +49,9 @@ pub struct Keys {
     known: ArcSwap<Known>,
     /// The default limit; 0 is none.
     per_minute: AtomicU32,
+    /// How many wrong keys a minute an address may send; 0 is no limit.
+    wrong_per_minute: AtomicU32,
+    guesses: Guesses,
     /// Held while the database is read again, so that an older reading never replaces a newer one.
     reading: Mutex<()>,
 }
@@ -63,7 +71,14 @@ impl Keys {
         now: Timestamp,
     ) -> Result<(Self, Option<Secret>), Error> {
         let made = ensure_admin(&db, admin_from_env.as_ref(), now).await?;
-        let keys = Self { db, known: ArcSwap::default(), per_minute: AtomicU32::new(0), reading: Mutex::new(()) };
+        let keys = Self {
+            db,
+            known: ArcSwap::default(),
+            per_minute: AtomicU32::new(0),
+            wrong_per_minute: AtomicU32::new(0),
+            guesses: Guesses::default(),
+            reading: Mutex::new(()),
+        };
         keys.set_defaults(defaults);
         keys.read_again().await?;
         Ok((keys, made))
@@ -73,6 +88,8 @@ impl Keys {
     pub fn set_defaults(&self, defaults: Limits) {
         let per_minute = defaults.requests_per_minute.map_or(0, NonZeroU32::get);
         self.per_minute.store(per_minute, Ordering::Relaxed);
+        let wrong = defaults.wrong_keys_per_minute.map_or(0, NonZeroU32::get);
+        self.wrong_per_minute.store(wrong, Ordering::Relaxed);
     }
 
     /// Takes in what another process changed. One small query where nothing did.
@@ -94,6 +111,19 @@ impl Keys {
     /// [`Error::Revoked`].
     pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
         self.known.load().find(token, now).cloned()
+    }
+
+    /// Counts a text that opened nothing. A key that was right once is no guess, and a good key is never held up: who is
+    /// behind the same address need not suffer for it.
+    ///
+    /// Gives the error to tell: [`Error::Guessing`] where too many came from this address.
+    pub fn count_wrong(&self, error: Error, from: IpAddr, now: Timestamp) -> Error {
+        let limit = NonZeroU32::new(self.wrong_per_minute.load(Ordering::Relaxed));
+        let (Error::Malformed | Error::Unknown, Some(limit)) = (&error, limit) else { return error };
+        match self.guesses.count(from, limit, now) {
+            Ok(()) => error,
+            Err(throttled) => Error::Guessing(throttled.retry_after),
+        }
     }
 
     /// Counts one request of the key. `None` where neither the key nor the configuration sets a limit.

@@ -208,7 +208,7 @@ async fn a_limit_keeps_its_count_when_keys_change() {
     assert_eq!((told.code, told.retry_after), (Code::RateLimitExceeded, Some(Duration::from_secs(30))));
     insta::assert_snapshot!(told, @"This key's limit of 2 requests a minute is reached; try again in 30.0 s.");
     assert_eq!(fixture.keys.admit(&other, NOW), Ok(None));
-    fixture.keys.set_defaults(Limits { requests_per_minute: NonZeroU32::new(1) });
+    fixture.keys.set_defaults(Limits { requests_per_minute: NonZeroU32::new(1), ..Limits::default() });
     assert!(fixture.keys.admit(&other, NOW).is_ok());
     assert!(fixture.keys.admit(&other, NOW).is_err());
 }

@@ -18,6 +18,7 @@ fn provider(name: &str, local: bool) -> Provider {
         kind: Kind::Simulated,
         server: Server::Generic,
         base_url: String::new(),
+        ca_file: None,
         api_version: None,
         api_keys: Vec::new(),
         entra_tokens: false,

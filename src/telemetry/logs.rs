@@ -1,8 +1,17 @@
-//! Logs on stderr: JSON lines, or plain text on a terminal.
+//! Logs on stderr: JSON lines, or plain text on a terminal. A reader who stops reading them holds nobody up.
 
 use std::io::{IsTerminal, stderr};
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+
+/// So many lines wait for a reader; beyond them lines are lost rather than calls held up.
+const LINES_WAITING: usize = 16_384;
+
+/// Writes the logs that wait when it goes, as far as somebody reads them.
+#[must_use = "the last lines are written when this goes"]
+#[derive(Debug)]
+pub struct Logs(#[expect(dead_code, reason = "it works by being dropped")] WorkerGuard);
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +27,7 @@ pub enum LogFormat {
 
 /// Starts the logs, once a process. `RUST_LOG` chooses levels in detail; without it `level` is the least for Fulcrum,
 /// and `warn` for the libraries.
-pub fn start_logs(level: &str, format: LogFormat) {
+pub fn start_logs(level: &str, format: LogFormat) -> Logs {
     let usual = || EnvFilter::new(format!("warn,fulcrum={level}"));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
     let is_json = match format {
@@ -26,7 +35,9 @@ pub fn start_logs(level: &str, format: LogFormat) {
         LogFormat::Text => false,
         LogFormat::Auto => !stderr().is_terminal(),
     };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING).finish(stderr());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let started = if is_json {
         logs.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     } else {
@@ -35,4 +46,5 @@ pub fn start_logs(level: &str, format: LogFormat) {
     if started.is_err() {
         tracing::debug!("logs were started before");
     }
+    Logs(guard)
 }

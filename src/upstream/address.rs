@@ -92,6 +92,7 @@ mod tests {
             kind,
             server: Server::Generic,
             base_url: base_url.to_owned(),
+            ca_file: None,
             api_version: None,
             api_keys: Vec::new(),
             entra_tokens: false,

@@ -13,12 +13,13 @@ use hyper::client::conn::http2;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower::Service;
 
+use super::Provider;
 use super::http1::{Head, Line, Reading, write_head};
-use super::{Provider, tls};
 
 /// How long an idle connection is kept.
 const KEPT: Duration = Duration::from_secs(90);
@@ -30,6 +31,8 @@ type Stream = Box<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>;
 /// The connections from one worker to one provider.
 pub(super) struct Connections {
     connector: HttpsConnector<HttpConnector>,
+    /// How long one may take to be made, with its TLS.
+    patience: Duration,
     kept: Arc<Kept>,
 }
 
@@ -78,16 +81,16 @@ pub(super) enum Body {
 impl Connections {
     /// No connections yet: nothing is called. They follow no redirect, ask no proxy, inflate nothing and send small pieces at
     /// once.
-    pub(super) fn new(provider: &Provider) -> Self {
+    pub(super) fn new(provider: &Provider, tls: ClientConfig) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(provider.timeouts.connect));
-        let tls = if provider.base_url.starts_with("https:") { tls::config() } else { tls::unused() };
         let connector =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions();
         let kept = Kept { most: provider.max_in_flight, idle: Mutex::default(), shared: Mutex::default() };
-        Self { connector: connector.wrap_connector(tcp), kept: Arc::new(kept) }
+        let patience = provider.timeouts.connect;
+        Self { connector: connector.wrap_connector(tcp), patience, kept: Arc::new(kept) }
     }
 
     /// Sends a request and waits for the answer's head.
@@ -133,7 +136,9 @@ impl Connections {
     async fn connect(&self, url: Uri) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, Error> {
         let mut connector = self.connector.clone();
         poll_fn(|context| connector.poll_ready(context)).await?;
-        connector.call(url).await
+        // The connector's own limit ends before TLS begins.
+        let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no connection stood in time");
+        timeout(self.patience, connector.call(url)).await.map_err(|_| late())?
     }
 
     async fn send_on(&self, line: Line<Stream>, sent: Sent<'_>) -> Result<Answered, Broken> {

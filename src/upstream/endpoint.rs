@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -16,7 +17,7 @@ use super::address::{Operation, address, names_model};
 use super::answer::{Answer, Body, reason};
 use super::connections::{Answered, Broken, Connections, Sent};
 use super::failure::{read_refusal, read_retry_after};
-use super::{Failure, Kind, Phase, Provider, simulated};
+use super::{Failure, Kind, Phase, Provider, simulated, tls};
 use crate::types::Secret;
 
 /// The most bytes of an error's answer that are read.
@@ -80,6 +81,9 @@ pub enum BadEndpoint {
     /// Its URL is none.
     #[error("base_url `{0}` is not a URL: {1}")]
     Url(String, String),
+    /// Its file of certificates is none.
+    #[error("ca_file `{0}` cannot be used: {1}")]
+    Certificates(PathBuf, String),
     /// A key has characters that no header can carry.
     #[error("a key has characters that no header can carry, such as a line break")]
     Key,
@@ -92,7 +96,12 @@ impl Endpoint {
     /// Where its URL or a key cannot be used.
     pub fn new(provider: Provider) -> Result<Self, BadEndpoint> {
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let connections = (0..workers).map(|_| Connections::new(&provider)).collect();
+        let tls = match &provider.ca_file {
+            Some(file) => tls::trusting(file).map_err(|reason| BadEndpoint::Certificates(file.clone(), reason))?,
+            None if provider.base_url.starts_with("https:") => tls::config(),
+            None => tls::unused(),
+        };
+        let connections = (0..workers).map(|_| Connections::new(&provider, tls.clone())).collect();
         let mut urls = HashMap::new();
         for operation in OPERATIONS.into_iter().filter(|_| provider.kind != Kind::Simulated) {
             let bad = |reason: String| BadEndpoint::Url(provider.base_url.clone(), reason);

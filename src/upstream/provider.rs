@@ -1,5 +1,6 @@
 //! A provider as the configuration describes it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub struct Provider {
     pub server: Server,
     /// Where it is, without a slash at the end. Empty for [`Kind::Simulated`].
     pub base_url: String,
+    /// Certificates in PEM that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
     /// Azure's version of its API.
     pub api_version: Option<Arc<str>>,
     /// Its keys, used in turn. May be empty for a local server.

@@ -1,13 +1,40 @@
 //! The TLS settings of every call: rustls with ring, and the system's certificates.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 /// TLS that trusts what the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured), read once.
 pub(super) fn config() -> ClientConfig {
     static SYSTEM: OnceLock<ClientConfig> = OnceLock::new();
-    SYSTEM.get_or_init(|| with_roots(system_roots())).clone()
+    SYSTEM
+        .get_or_init(|| {
+            let roots = system_roots();
+            if roots.is_empty() {
+                tracing::warn!("no certificates found on this system: no provider can be reached over https");
+            }
+            with_roots(roots.clone())
+        })
+        .clone()
+}
+
+/// TLS that trusts the certificates of a PEM file beside what the system trusts.
+///
+/// # Errors
+/// Why the file names nobody to trust.
+pub(super) fn trusting(file: &Path) -> Result<ClientConfig, String> {
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
+    let mut roots = system_roots().clone();
+    let mut added = 0;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+        added += 1;
+    }
+    if added == 0 { Err("it holds no certificate in PEM".to_owned()) } else { Ok(with_roots(roots)) }
 }
 
 /// TLS that trusts nobody, for providers that are called without it: reading certificates takes milliseconds.
@@ -23,12 +50,12 @@ fn with_roots(roots: RootCertStore) -> ClientConfig {
     builder.with_root_certificates(roots).with_no_client_auth()
 }
 
-fn system_roots() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        tracing::warn!("no certificates found on this system: no provider can be reached over https");
-    }
-    roots
+fn system_roots() -> &'static RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        roots
+    })
 }

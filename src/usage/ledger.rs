@@ -57,6 +57,8 @@ pub(super) struct Shared {
     /// Whether the last batch could be written.
     pub(super) writable: AtomicBool,
     pub(super) closing: AtomicBool,
+    /// The database's file, and whether another or none lies in its place.
+    file: DatabaseFile,
     /// Whether someone waits for a commit, so that the writer must not wait for more.
     pub(super) urgent: AtomicBool,
     /// Told when something is urgent, or when enough waits.
@@ -130,6 +132,7 @@ impl Ledger {
             durable: options.durable,
             writable: AtomicBool::new(true),
             closing: AtomicBool::new(false),
+            file: DatabaseFile::of(db.path()),
             urgent: AtomicBool::new(false),
             hurry: Notify::new(),
             lock: Some(lock),
@@ -147,6 +150,7 @@ impl Ledger {
             durable: false,
             writable: AtomicBool::new(false),
             closing: AtomicBool::new(true),
+            file: DatabaseFile::of(db.path()),
             urgent: AtomicBool::new(false),
             hurry: Notify::new(),
             lock: None,
@@ -196,8 +200,15 @@ impl Ledger {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.shared.writable.load(Ordering::Relaxed)
+            && !self.shared.file.is_gone.load(Ordering::Relaxed)
             && self.sender.capacity() > self.sender.max_capacity() / 4
             && self.shared.journal.is_writable()
+    }
+
+    /// Looks whether the database still lies where it was opened. Rows written to a file that was deleted are lost with the
+    /// process, so no call goes out until it is back, or until a start makes a new one.
+    pub fn look(&self) {
+        self.shared.file.look();
     }
 
     /// Waits until all that was settled before is in the database, so that a reader sees it; at most two seconds.
@@ -235,6 +246,39 @@ impl Ledger {
         }
         written
     }
+}
+
+/// The database's file as it was opened.
+#[derive(Debug)]
+struct DatabaseFile {
+    path: PathBuf,
+    /// Its device and number there.
+    identity: Option<(u64, u64)>,
+    is_gone: AtomicBool,
+}
+
+impl DatabaseFile {
+    fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), identity: identity(path), is_gone: AtomicBool::new(false) }
+    }
+
+    fn look(&self) {
+        let gone = self.identity.is_some() && identity(&self.path) != self.identity;
+        if self.is_gone.swap(gone, Ordering::Relaxed) == gone {
+            return;
+        }
+        let path = self.path.display();
+        if gone {
+            tracing::error!(%path, "{path} was deleted or replaced while it is in use; no call goes out until it is back, or after a new start");
+        } else {
+            tracing::info!(%path, "{path} is back");
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|data| (data.dev(), data.ino()))
 }
 
 impl Shared {

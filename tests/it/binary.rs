@@ -40,7 +40,7 @@ pub fn run(command: &mut Command) -> (i32, String) {
 /// A running gateway. Killed when this goes.
 pub struct Binary {
     pub address: SocketAddr,
-    child: Child,
+    pub child: Child,
     log: Arc<Mutex<String>>,
 }
 

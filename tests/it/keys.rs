@@ -184,3 +184,46 @@ async fn no_header_makes_a_caller_the_operator() {
     }
     app.close().await;
 }
+
+#[tokio::test]
+async fn wrong_keys_beyond_the_limit_are_429_and_good_ones_from_the_same_address_pass() {
+    let app = TestApp::with("[limits]\nwrong_keys_per_minute = 5\n").await;
+    let unknown = app.new_key(&json!({"name": "rotated"})).await;
+    let id =
+        app.admin(Call::get("/api/v1/keys")).await.json()["rows"].as_array().unwrap().last().unwrap()["id"].clone();
+    let path = format!("/api/v1/keys/{}/rotate", id.as_str().unwrap());
+    assert_eq!(app.admin(Call::post(&path, &json!({}))).await.status, 200);
+    for n in 0..5 {
+        let wrong = if n % 2 == 0 { unknown.clone() } else { format!("fk-guess-{n}") };
+        assert_eq!(app.send(Call::chat(&hello("fast")).key(&wrong)).await.told(), "401 invalid_api_key");
+    }
+    for call in [
+        Call::chat(&hello("fast")),
+        Call::get("/api/v1/usage"),
+        Call::get("/v1/models"),
+        Call::post("/v1/explain", &hello("fast")),
+        Call::post("/v1/messages", &json!({})),
+    ] {
+        let refused = app.send(call.clone().key("fk-guess")).await;
+        assert_eq!(refused.status, 429, "{} {}", call.path, refused.text());
+        assert!(refused.header("retry-after").is_some() && refused.text().contains("wrong keys"), "{}", refused.text());
+    }
+    assert_eq!(app.send(Call::chat(&hello("fast")).key("fk-guess")).await.code(), "rate_limit_exceeded");
+    assert_eq!(app.hello("fast").await.status, 200, "a good key passes");
+    assert_eq!(app.admin(Call::get("/api/v1/usage")).await.status, 200, "the admin's too");
+    assert_eq!(app.send(Call::chat(&hello("fast"))).await.status, 401, "no key is no guess");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_right_once_is_no_guess() {
+    let app = TestApp::with("[limits]\nwrong_keys_per_minute = 1\n").await;
+    let made = app.admin(Call::post("/api/v1/keys", &json!({"name": "gone"}))).await.json();
+    let path = format!("/api/v1/keys/{}", made["id"].as_str().unwrap());
+    assert!(app.admin(Call::new("DELETE", &path, "")).await.status < 300);
+    for _ in 0..5 {
+        let refused = app.send(Call::chat(&hello("fast")).key(made["key"].as_str().unwrap())).await;
+        assert_eq!(refused.told(), "401 invalid_api_key");
+    }
+    app.close().await;
+}

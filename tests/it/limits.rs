@@ -246,6 +246,29 @@ async fn a_slow_reader_holds_back_its_own_stream_only() {
 }
 
 #[tokio::test]
+async fn a_caller_who_stops_reading_is_cut_off_and_lets_go_of_his_provider() {
+    let app = TestApp::with("[server]\nwrite_timeout = \"300ms\"\n").await;
+    let big = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n", "x".repeat(60_000));
+    app.up.next(Script::sse().chunks(&EVENTS[..1]).repeat_chunk(big.as_bytes()));
+    let open = app.open(&Call::chat(&streamed(hello("fast"))).key(&app.key)).await;
+    app.up.until("the endless stream is closed", |received| received[0].closed).await;
+    assert_eq!(app.row(open.header("x-fulcrum-request-id").unwrap()).await["status"], "client_closed");
+    drop(open);
+    // A whole answer, too: larger than what the sockets hold.
+    let whole = json!({"choices": [{"message": {"content": "x".repeat(16 << 20)}, "finish_reason": "stop"}]});
+    app.up.next(Script::json(200, whole.to_string()));
+    let open = app.open(&Call::chat(&hello("fast")).key(&app.key)).await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while app.metric("fulcrum_connections", "").await > 1.5 {
+        assert!(tokio::time::Instant::now() < deadline, "the caller holds his connection for ever");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let cut = open.rest().await;
+    assert!(!cut.is_whole, "the gateway gave up on a caller who reads nothing");
+    app.close().await;
+}
+
+#[tokio::test]
 async fn more_connections_than_allowed_wait_their_turn() {
     let app = TestApp::with("[server]\nmax_connections = 2\n").await;
     let idle = [dial(&app).await, dial(&app).await];

@@ -48,7 +48,7 @@ pub struct Demo {
 
 impl Demo {
     pub async fn run(self) -> Outcome {
-        start_logs("warn", LogFormat::Text);
+        let _logs = start_logs("warn", LogFormat::Text);
         let named = self.listen.as_deref().map(|text| parse_listen(text, false)).transpose();
         let bad = |problem| Failure::Input(format!("--listen: {problem}; use an address such as 127.0.0.1:8080"));
         let named = named.map_err(|(problem, _fix)| bad(problem))?;

@@ -1,0 +1,133 @@
+//! The records of idempotency keys.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite, Transaction};
+
+use super::{Asked, Kept, Name};
+use crate::db::{Db, Error};
+use crate::types::{RequestId, Timestamp};
+
+/// A record takes about so much beside its answer.
+const AROUND: i64 = 256;
+
+/// How many of the oldest go at once.
+const SHED_AT_ONCE: i64 = 64;
+
+/// A key's record.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) fingerprint: Vec<u8>,
+    pub(super) request: RequestId,
+    pub(super) answer: Answer,
+}
+
+/// What a record knows of its call's answer.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Nothing.
+    Running,
+    /// That it was too large.
+    Large,
+    /// All of it.
+    Kept(Kept),
+}
+
+/// Several changes of records, undone unless committed.
+pub(super) struct Change(Transaction<'static, Sqlite>);
+
+impl Change {
+    pub(super) async fn begin(db: &Db) -> Result<Self, Error> {
+        Ok(Self(db.write().begin_with("begin immediate").await?))
+    }
+
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        Ok(self.0.commit().await?)
+    }
+
+    /// The record with this name that is younger than `oldest`.
+    pub(super) async fn find(&mut self, name: Name, oldest: Timestamp) -> Result<Option<Row>, Error> {
+        let select = "select fingerprint, request_id, state, model, is_stream, body from idempotency \
+                      where name = $1 and at >= $2";
+        let row = sqlx::query(select).bind(&name.0[..]).bind(oldest.0).fetch_optional(&mut *self.0).await?;
+        Ok(row.as_ref().map(read).transpose()?)
+    }
+
+    /// Notes a call that is about to be made, in the place of an older one.
+    pub(super) async fn insert(&mut self, asked: &Asked) -> Result<(), Error> {
+        let insert = "insert into idempotency (name, fingerprint, request_id, at, state) values ($1, $2, $3, $4, 'running') \
+                      on conflict (name) do update set fingerprint = excluded.fingerprint, \
+                      request_id = excluded.request_id, at = excluded.at, state = excluded.state, model = null, \
+                      is_stream = false, body = null";
+        let insert = sqlx::query(insert).bind(&asked.name.0[..]).bind(&asked.fingerprint[..]);
+        insert.bind(asked.request.text().as_str()).bind(asked.at.0).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    /// Keeps an answer; `None` where it is too large.
+    pub(super) async fn keep(
+        &mut self,
+        asked: &Asked,
+        model: Option<&str>,
+        is_stream: bool,
+        body: Option<&Bytes>,
+    ) -> Result<(), Error> {
+        let update = "update idempotency set state = $1, model = $2, is_stream = $3, body = $4 \
+                      where name = $5 and request_id = $6";
+        let state = if body.is_some() { "kept" } else { "large" };
+        let update = sqlx::query(update).bind(state).bind(model).bind(is_stream).bind(body.map(|body| &body[..]));
+        update.bind(&asked.name.0[..]).bind(asked.request.text().as_str()).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    /// Forgets a call that has no answer.
+    pub(super) async fn release(&mut self, asked: &Asked) -> Result<(), Error> {
+        let delete = "delete from idempotency where name = $1 and request_id = $2 and state = 'running'";
+        let delete = sqlx::query(delete).bind(&asked.name.0[..]).bind(asked.request.text().as_str());
+        delete.execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    /// Forgets all that is older.
+    pub(super) async fn prune(&mut self, oldest: Timestamp) -> Result<(), Error> {
+        sqlx::query("delete from idempotency where at < $1").bind(oldest.0).execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    /// The bytes that all records take, about.
+    pub(super) async fn size(&mut self) -> Result<u64, Error> {
+        let select = "select coalesce(sum(coalesce(length(body), 0) + $1), 0) from idempotency";
+        let size: i64 = sqlx::query(select).bind(AROUND).fetch_one(&mut *self.0).await?.try_get(0)?;
+        Ok(u64::try_from(size).unwrap_or(0))
+    }
+
+    /// Forgets some of the oldest that do not run; tells whether there were any.
+    pub(super) async fn shed(&mut self) -> Result<bool, Error> {
+        let delete = "delete from idempotency where id in \
+                      (select id from idempotency where state <> 'running' order by at limit $1)";
+        let gone = sqlx::query(delete).bind(SHED_AT_ONCE).execute(&mut *self.0).await?;
+        Ok(gone.rows_affected() > 0)
+    }
+}
+
+/// What a record of an answer with this body takes, about.
+pub(super) fn weight(body: Option<&Bytes>) -> u64 {
+    AROUND.unsigned_abs() + body.map_or(0, |body| body.len() as u64)
+}
+
+fn read(row: &SqliteRow) -> Result<Row, sqlx::Error> {
+    let request: RequestId = row.try_get::<String, _>("request_id")?.parse().unwrap_or_default();
+    let answer = match row.try_get::<String, _>("state")?.as_str() {
+        "running" => Answer::Running,
+        "kept" => Answer::Kept(Kept {
+            request,
+            model: row.try_get::<Option<String>, _>("model")?.map(Arc::from),
+            is_stream: row.try_get("is_stream")?,
+            body: row.try_get::<Option<Vec<u8>>, _>("body")?.unwrap_or_default().into(),
+        }),
+        _ => Answer::Large,
+    };
+    Ok(Row { fingerprint: row.try_get("fingerprint")?, request, answer })
+}

@@ -1,0 +1,111 @@
+//! Keys on a real database.
+
+use super::*;
+
+const HOUR: i64 = 3_600_000_000;
+const START: Timestamp = Timestamp(1_700_000_000_000_000);
+
+struct Fixture {
+    keys: Idempotency,
+    folder: tempfile::TempDir,
+}
+
+async fn open(folder: &tempfile::TempDir, max_size: u64) -> Idempotency {
+    let db = Db::open(&format!("sqlite://{}/f.db", folder.path().display()), false).await.unwrap();
+    Idempotency::open(db, Bounds { ttl: Duration::from_secs(86_400), max_size })
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { keys: open(&folder, 1 << 20).await, folder }
+    }
+
+    /// What a process that starts after a crash finds.
+    async fn started_again(self) -> Self {
+        let Self { folder, .. } = self;
+        Self { keys: open(&folder, 1 << 20).await, folder }
+    }
+
+    async fn claim(&self, asked: Asked) -> Result<Claimed, Error> {
+        self.keys.claim(asked).await
+    }
+
+    async fn first(&self, asked: Asked) -> Claim {
+        match self.claim(asked).await {
+            Ok(Claimed::First(claim)) => claim,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn asked(key: &str, body: &str, hours: i64) -> Asked {
+    Asked::new(RequestId::new(), Timestamp(START.0 + hours * HOUR), &[b"k", b"/v1", key.as_bytes()], &[body.as_bytes()])
+}
+
+#[tokio::test]
+async fn the_first_call_is_made_and_its_answer_is_given_again_for_a_day() {
+    let fixture = Fixture::new().await;
+    let first = asked("a", "x", 0);
+    let claim = fixture.first(first).await;
+    claim.keep(Some("up/m".into()), true, Bytes::from_static(b"answer")).await;
+    let kept = Kept {
+        request: first.request,
+        model: Some("up/m".into()),
+        is_stream: true,
+        body: Bytes::from_static(b"answer"),
+    };
+    for fixture in [fixture.started_again().await] {
+        let Ok(Claimed::Again(again)) = fixture.claim(asked("a", "x", 24)).await else { panic!("it is given again") };
+        assert_eq!(again, kept);
+        assert_eq!(fixture.claim(asked("a", "y", 1)).await.unwrap_err(), Error::Mismatch(first.request));
+        assert!(matches!(fixture.claim(asked("a", "y", 25)).await, Ok(Claimed::First(_))), "it is forgotten");
+    }
+}
+
+#[tokio::test]
+async fn only_one_of_two_at_once_is_made() {
+    let fixture = Fixture::new().await;
+    let first = asked("a", "x", 0);
+    let claim = fixture.first(first).await;
+    assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::InProgress(first.request));
+    assert_eq!(fixture.claim(asked("a", "y", 0)).await.unwrap_err(), Error::Mismatch(first.request));
+    drop(fixture.first(asked("b", "x", 0)).await);
+    drop(claim);
+    drop(fixture.first(asked("a", "y", 0)).await);
+}
+
+#[tokio::test]
+async fn what_a_crash_cut_off_is_never_made_again() {
+    let fixture = Fixture::new().await;
+    let first = asked("a", "x", 0);
+    std::mem::forget(fixture.first(first).await);
+    let fixture = fixture.started_again().await;
+    for _ in 0..2 {
+        assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::CutOff(first.request));
+    }
+    drop(fixture.first(asked("a", "x", 25)).await);
+}
+
+#[tokio::test]
+async fn an_answer_too_large_is_not_kept_and_its_call_is_not_made_again() {
+    let fixture = Fixture::new().await;
+    let first = asked("a", "x", 0);
+    fixture.first(first).await.keep(None, false, vec![b'x'; LARGEST + 1].into()).await;
+    assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::NotKept(first.request));
+}
+
+#[tokio::test]
+async fn the_oldest_answers_go_where_all_take_too_much() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = Fixture { keys: open(&folder, 1 << 20).await, folder };
+    let running = fixture.first(asked("running", "x", -1)).await;
+    for n in 0..200 {
+        fixture.first(asked(&n.to_string(), "x", 0)).await.keep(None, false, vec![b'x'; 16 << 10].into()).await;
+    }
+    let again = |n: usize| fixture.claim(asked(&n.to_string(), "x", 0));
+    assert!(matches!(again(0).await, Ok(Claimed::First(_))), "the oldest is gone");
+    assert!(matches!(again(199).await, Ok(Claimed::Again(_))), "the youngest is there");
+    running.keep(None, false, Bytes::from_static(b"late")).await;
+    assert!(matches!(fixture.claim(asked("running", "x", 0)).await, Ok(Claimed::Again(_))), "what runs is kept");
+}
