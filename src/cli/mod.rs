@@ -37,10 +37,10 @@ enum Command {
     /// Read configuration, prompts and rules as `serve` would, and tell every problem
     Check(check::Check),
     /// Read and change the prompt registry
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: fulcrum prompt show support-reply@production")]
     Prompt(prompt::Prompt),
     /// Make, list, revoke and rotate virtual keys
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: fulcrum key create search-team --rpm 600")]
     Key(key::Key),
     /// Report what was used and spent
     Usage(usage::Usage),

@@ -8,13 +8,14 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout};
 
 use super::auth::{self, Peer};
 use super::error::{REQUEST_ID, Refusal, SHOULD_RETRY, guarded, seconds};
+use super::patient::attended;
 use crate::app::App;
 use crate::cache::Directive;
 use crate::chat::{Code, Error};
@@ -76,8 +77,10 @@ pub fn serve(app: App, called: Called, request: Request, peer: Option<Peer>) -> 
 
 async fn respond_to(app: App, id: RequestId, called: Called, request: Request, peer: Option<Peer>) -> Response {
     let api = called.api;
+    // Over HTTP/1.1 the socket itself tells of a caller who reads nothing.
+    let patience = (request.version() == Version::HTTP_2).then(|| app.config().server.write_timeout);
     match admit(&app, id, called, request, peer).await {
-        Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref()),
+        Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref(), patience),
         Err(Unadmitted { error, window }) => {
             app.metrics().saw_refusal(api.name());
             let mut response = Refusal(error).answer_in(api.speaks(), id);
@@ -216,12 +219,18 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<
     }
 }
 
-fn respond(reply: Reply, window: Option<&Window>) -> Response {
+fn respond(reply: Reply, window: Option<&Window>, patience: Option<Duration>) -> Response {
     let Reply { head, body } = reply;
     let (kind, body) = match body {
         gateway::Body::Whole(bytes) => ("application/json", Body::from(bytes)),
         gateway::Body::Events(bytes) => ("text/event-stream", Body::from(bytes)),
-        gateway::Body::Stream(events) => ("text/event-stream", Body::from_stream(events)),
+        gateway::Body::Stream(events) => {
+            let body = match patience {
+                Some(limit) => Body::from_stream(attended(events, limit)),
+                None => Body::from_stream(events),
+            };
+            ("text/event-stream", body)
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

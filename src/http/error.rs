@@ -20,6 +20,9 @@ pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-fulcrum-request-i
 /// The header that tells an SDK not to retry.
 pub static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// The most bytes of a refusal of axum's own.
+const LONGEST_REFUSAL: usize = 4 << 10;
+
 /// An error that ends a request of the admin API, or one that was not admitted.
 #[derive(Debug)]
 pub struct Refusal(pub Error);
@@ -50,6 +53,10 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Ok(id) = HeaderValue::from_str(id.text().as_str()) {
+            // Anthropic's SDKs read the id there.
+            if speaks == Speaks::Anthropic {
+                headers.insert(HeaderName::from_static("request-id"), id.clone());
+            }
             headers.insert(REQUEST_ID.clone(), id);
         }
         if let Some(wait) = error.retry_after {
@@ -88,14 +95,26 @@ pub async fn guard(request: Request, next: Next) -> Response {
     guarded(RequestId::new(), Speaks::OpenAiChat, next.run(request)).await
 }
 
-/// Gives an answer an id of its own where it has none.
+/// Gives an answer an id of its own where it has none, and our shape where it is a refusal of axum's own: a path or a query
+/// that its extractors cannot read.
 pub async fn name_request(mut response: Response) -> Response {
+    if response.status() == StatusCode::BAD_REQUEST && !response.headers().get(CONTENT_TYPE).is_some_and(is_json) {
+        let text = axum::body::to_bytes(response.into_body(), LONGEST_REFUSAL).await.unwrap_or_default();
+        let message: String = String::from_utf8_lossy(&text).chars().take(400).collect();
+        let field = message.split('`').nth(1).map(str::to_owned);
+        let error = Error { param: field, ..Error::new(Code::InvalidRequest, message) };
+        response = Refusal(error).into_response();
+    }
     if !response.headers().contains_key(&REQUEST_ID)
         && let Ok(id) = HeaderValue::from_str(RequestId::new().text().as_str())
     {
         response.headers_mut().insert(REQUEST_ID.clone(), id);
     }
     response
+}
+
+fn is_json(kind: &HeaderValue) -> bool {
+    kind.as_bytes().starts_with(b"application/json")
 }
 
 /// A wait in whole seconds, at least one.

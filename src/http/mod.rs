@@ -36,6 +36,7 @@ pub fn router(app: App) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/api/openapi.json", get(admin::openapi))
         .nest("/api/v1", admin::routes())
         .fallback(health::nothing_here)
         .layer(from_fn(error::guard))

@@ -1,13 +1,19 @@
-//! A caller's socket that may stand still only so long while bytes wait to be sent.
+//! Callers who read nothing are waited for only so long while bytes wait to be sent to them.
 
+use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::sync::mpsc;
+use tokio::time::{Sleep, sleep, timeout};
 
 /// A socket whose caller must read what it asked for. One that takes no byte within the limit is given up, so that it holds no
 /// stream, and no provider's connection, for ever.
@@ -74,4 +80,41 @@ impl AsyncWrite for Patient {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
+}
+
+/// The events of one of several streams that share a connection: its own caller can hold it back while others' bytes go, so
+/// the socket tells nothing. Where nobody asks for the next piece within `limit`, the events are let go of.
+pub fn attended(
+    mut events: impl Stream<Item = Result<Bytes, Infallible>> + Send + Unpin + 'static,
+    limit: Duration,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let (sender, pieces) = mpsc::channel(1);
+    let cut = Arc::new(AtomicBool::new(false));
+    let cuts = cut.clone();
+    tokio::spawn(async move {
+        loop {
+            let next = tokio::select! {
+                next = events.next() => next,
+                () = sender.closed() => return,
+            };
+            let Some(Ok(piece)) = next else { return };
+            match timeout(limit, sender.send(piece)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_left)) => return,
+                Err(_) => return cuts.store(true, Ordering::Release),
+            }
+        }
+    });
+    stream::unfold((pieces, cut), |(mut pieces, cut)| async move {
+        match pieces.recv().await {
+            Some(piece) => Some((Ok(piece), (pieces, cut))),
+            // Told once, as what broke off and not as an end.
+            None if cut.swap(false, Ordering::AcqRel) => Some((Err(given_up()), (pieces, cut))),
+            None => None,
+        }
+    })
+}
+
+fn given_up() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the caller reads nothing")
 }

@@ -9,6 +9,8 @@ use crate::client::Call;
 fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
     let prompt = json!({"name": "made", "messages": [{"role": "user", "content": "x"}]});
     let version = json!({"messages": [{"role": "user", "content": "y"}]});
+    let messages = json!({"model": "fast", "max_tokens": 9, "messages": [{"role": "user", "content": "y"}]});
+    let contents = json!({"contents": [{"parts": [{"text": "y"}]}]});
     vec![
         ("GET", "/api/v1/keys", "admin", Value::Null),
         ("GET", "/api/v1/keys/{id}", "admin", Value::Null),
@@ -43,6 +45,10 @@ fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("POST", "/v1/chat/completions", "app", hello("fast")),
         ("POST", "/v1/embeddings", "app", json!({"model": "embed", "input": "x"})),
         ("POST", "/v1/explain", "app", hello("fast")),
+        ("POST", "/v1/messages", "app", messages.clone()),
+        ("POST", "/v1/messages/count_tokens", "app", messages),
+        ("POST", "/v1beta/models/fast:generateContent", "app", contents.clone()),
+        ("POST", "/v1/models/fast:generateContent", "app", contents),
     ]
 }
 
@@ -94,13 +100,51 @@ async fn every_route_is_open_to_its_roles_and_to_no_other() {
                 answer.text()
             );
             if role == "none" {
-                assert_eq!(answer.code(), "invalid_api_key");
+                assert!(answer.code() == "invalid_api_key" || answer.text().to_lowercase().contains("authentica"));
             } else if expected == 403 {
-                assert_eq!(answer.code(), "forbidden");
+                assert!(answer.code() == "forbidden" || answer.text().to_lowercase().contains("permission"));
             } else {
                 assert!(answer.status < 300, "{role}: {method} {path}: {} {}", answer.status, answer.text());
             }
         }
+    }
+    app.close().await;
+}
+
+/// Whether `path` is one of those that `template` describes.
+fn fits(template: &str, path: &str) -> bool {
+    let (mine, theirs) = (template.split('/'), path.split('?').next().unwrap().split('/'));
+    mine.clone().count() == theirs.clone().count() && mine.zip(theirs).all(|(a, b)| a.starts_with('{') || a == b)
+}
+
+#[tokio::test]
+async fn openapi_describes_every_admin_route_and_no_other() {
+    let app = TestApp::start().await;
+    assert_eq!(app.send(Call::get("/api/openapi.json")).await.status, 401);
+    let told = app.admin(Call::get("/api/openapi.json")).await.json();
+    assert_eq!(told["openapi"], "3.1.0");
+    let described: Vec<(String, String)> = told["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), format!("/api/v1{path}")))
+        })
+        .collect();
+    let routes = routes();
+    let admin: Vec<_> = routes.iter().filter(|(_, path, ..)| path.starts_with("/api/v1")).collect();
+    for (method, path, ..) in &admin {
+        let found = described.iter().filter(|(known, template)| known == method && fits(template, path)).count();
+        assert!(found > 0, "{method} {path} is not described");
+    }
+    for (method, template) in &described {
+        assert!(admin.iter().any(|(known, path, ..)| known == method && fits(template, path)), "{method} {template}");
+    }
+    // What refers to a part of it finds that part.
+    let text = told.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(told.pointer(pointer).is_some(), "{pointer}");
     }
     app.close().await;
 }
@@ -119,6 +163,23 @@ async fn a_field_that_a_write_does_not_know_is_400_and_named() {
         let answer = app.admin(Call::new(method, &path.replace("{id}", id), body.to_string())).await;
         assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text());
         assert!(answer.text().contains("colour"), "{method} {path}: {}", answer.text());
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_field_of_the_wrong_kind_is_400_and_named() {
+    let app = with_greet().await;
+    for (path, body, field) in [
+        ("/api/v1/keys", json!({"name": 3}), "name"),
+        ("/api/v1/keys", json!({"name": "n", "requests_per_minute": "many"}), "requests_per_minute"),
+        ("/api/v1/keys", json!({"name": "n", "tags": {"a": []}}), "tags.a"),
+        ("/api/v1/prompts/greet/render", json!({"version": []}), "version"),
+        ("/api/v1/cache/purge", json!({"all": "yes"}), "all"),
+    ] {
+        let answer = app.admin(Call::post(path, &body)).await;
+        assert_eq!(answer.told(), "400 invalid_request", "{path} {body}");
+        assert_eq!(answer.param(), field, "{path} {body}: {}", answer.text());
     }
     app.close().await;
 }
@@ -154,6 +215,24 @@ async fn what_is_not_there_is_404() {
         let answer = app.admin(call.clone()).await;
         assert_eq!(answer.status, 404, "{}: {}", call.path, answer.text());
         assert!(!answer.code().is_empty());
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_path_or_query_that_cannot_be_read_is_400_in_the_usual_shape() {
+    let app = with_greet().await;
+    for (path, field) in [
+        ("/api/v1/prompts/greet/diff", "from"),
+        ("/api/v1/prompts/greet/diff?from=1", "to"),
+        ("/api/v1/prompts/greet/diff?from=1&to=1&colour=red", "colour"),
+        ("/api/v1/keys/%ff", "id"),
+        ("/api/v1/requests/%ff", "id"),
+        ("/v1/models/%ff", "id"),
+    ] {
+        let answer = app.admin(Call::get(path)).await;
+        assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 invalid_request", field), "{path}");
+        assert!(answer.header("x-fulcrum-request-id").is_some(), "{path}");
     }
     app.close().await;
 }

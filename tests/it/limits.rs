@@ -1,5 +1,7 @@
 //! What is too large, too slow or broken on the caller's side, on raw sockets.
 
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -7,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::app::{TestApp, hello, streamed};
 use crate::client::{Call, Open, PATIENCE};
-use crate::upstream::{EVENTS, Script};
+use crate::upstream::{EVENTS, Script, without_usage};
 
 async fn dial(app: &TestApp) -> TcpStream {
     TcpStream::connect(app.address).await.unwrap()
@@ -265,6 +267,33 @@ async fn a_caller_who_stops_reading_is_cut_off_and_lets_go_of_his_provider() {
     }
     let cut = open.rest().await;
     assert!(!cut.is_whole, "the gateway gave up on a caller who reads nothing");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_caller_over_http_2_who_stops_reading_lets_go_of_his_provider_and_hurts_no_other() {
+    let app = TestApp::with("[server]\nwrite_timeout = \"300ms\"\n").await;
+    let big = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n", "x".repeat(60_000));
+    app.up.next(Script::sse().chunks(&EVENTS[..1]).repeat_chunk(big.as_bytes()));
+    let begin = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = begin.handshake(TokioIo::new(dial(&app).await)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let call = |body: serde_json::Value| {
+        let head = http::Request::post("http://fulcrum.test/v1/chat/completions");
+        let head =
+            head.header("authorization", format!("Bearer {}", app.key)).header("content-type", "application/json");
+        head.body(Full::new(::bytes::Bytes::from(body.to_string()))).unwrap()
+    };
+    let unread = sender.send_request(call(streamed(hello("fast")))).await.unwrap();
+    app.up.until("the endless stream is closed", |received| received[0].closed).await;
+    let id = unread.headers()["x-fulcrum-request-id"].to_str().unwrap();
+    assert_eq!(app.row(id).await["status"], "client_closed");
+    // The same connection serves on.
+    let answer = sender.send_request(call(streamed(hello("fast")))).await.unwrap();
+    let text = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(text, without_usage());
+    drop((unread, sender));
+    connection.abort();
     app.close().await;
 }
 

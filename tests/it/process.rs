@@ -143,7 +143,7 @@ async fn terminate_lets_every_stream_end_and_refuses_new_calls() {
     let gate = Arc::new(Semaphore::new(0));
     up.always(Script::sse().chunks(&EVENTS[..2]).gate(&gate).chunks(&EVENTS[2..]).ended());
     let mut streams = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..100 {
         let mut open = Open::send(binary.address, &Call::chat(&streamed(hello("fast"))).key(ADMIN)).await.unwrap();
         open.until("Hello").await;
         streams.push(open);
@@ -159,13 +159,13 @@ async fn terminate_lets_every_stream_end_and_refuses_new_calls() {
             Err(_) => break,
         }
     }
-    gate.add_permits(20);
+    gate.add_permits(100);
     for open in streams {
         assert!(open.rest().await.text().ends_with("[DONE]\n\n"));
     }
     assert!(binary.ended().await.success());
     let rows = read(dir.path(), "select status from full_requests").await;
-    assert_eq!(rows.len(), 20);
+    assert_eq!(rows.len(), 100);
     assert!(rows.iter().all(|row| row.get::<String, _>(0) == "ok"));
 }
 

@@ -8,11 +8,14 @@ mod usage;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 
+use super::auth::Anyone;
 use super::data::read_body;
 use super::error::Refusal;
 use crate::app::App;
@@ -47,6 +50,11 @@ pub fn routes() -> Router<App> {
         .route("/cache/purge", post(cache::purge))
 }
 
+/// `GET /api/openapi.json`: these routes as OpenAPI 3.1 describes them.
+pub async fn openapi(_anyone: Anyone) -> Response {
+    ([(CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
+}
+
 /// Reads a JSON body whose unknown fields are refused by its type.
 async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
     let bytes: Bytes = read_body(headers, body, MAX_BODY).await?;
@@ -54,13 +62,23 @@ async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T,
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(Error::new(Code::InvalidRequest, "the body must be a JSON object").into());
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let message = error.to_string();
-        let field = message.split('`').nth(1).filter(|_| message.contains("field"));
-        let error = Error::new(Code::InvalidRequest, format!("the body cannot be read: {message}"));
-        Refusal(match field {
-            Some(field) => error.at(field),
-            None => error,
-        })
+    let mut reader = serde_json::Deserializer::from_slice(&bytes);
+    let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let (path, message) = (error.path().to_string(), error.inner().to_string());
+        unreadable(&path, &message)
+    })?;
+    reader.end().map_err(|error| unreadable(".", &error.to_string()))?;
+    Ok(read)
+}
+
+/// Names the field at fault: the one that the message names, or else the one that was read.
+fn unreadable(path: &str, message: &str) -> Refusal {
+    let named = message.split('`').nth(1).filter(|_| message.contains("field"));
+    let field = named.or(Some(path).filter(|path| *path != "."));
+    let error = |message: String| Error::new(Code::InvalidRequest, message);
+    Refusal(match field {
+        Some(field) if named.is_none() => error(format!("`{field}` cannot be read: {message}")).at(field),
+        Some(field) => error(format!("the body cannot be read: {message}")).at(field),
+        None => error(format!("the body cannot be read: {message}")),
     })
 }
