@@ -12,4 +12,4 @@ pub use error::{Code, Error};
 pub use message::{CacheTtl, Citation, Content, Message, Part, PromptMessage, Role, Source, Unit};
 pub use request::{Effort, Format, Reasoning, Request, Sampling, Tool, ToolChoice};
 pub use response::{Choice, Collector, Delta, Event, Response, Stop};
-pub use usage::Usage;
+pub use usage::{Units, Usage, Used};

@@ -153,7 +153,8 @@ fn the_commented_examples_of_the_shipped_configuration_are_right() {
     assert_eq!((local.local, local.requests_per_second), (true, Some(12.0)));
     assert_eq!(local.gpu_hour.unwrap().to_string(), "1.2");
     assert_eq!(config.prices.len(), 1);
-    assert_eq!((config.prices[0].input.to_string(), config.prices[0].cache_write), ("0.15".to_owned(), None));
+    let price = config.prices[0].tokens.unwrap();
+    assert_eq!((price.input.to_string(), price.cache_write), ("0.15".to_owned(), None));
     assert!(config.server.allow_public_bind);
 }
 
@@ -252,7 +253,7 @@ store_bodies = "prompts"
     assert_eq!(config.providers[0].base_url, "http://127.0.0.1:1/v1");
     assert_eq!(config.providers[0].timeouts.total, Duration::from_secs(4));
     assert_eq!(config.providers[1].profile.as_deref(), Some("error-500"));
-    assert_eq!(config.prices[0].output.to_string(), "0.000000001");
+    assert_eq!(config.prices[0].tokens.unwrap().output.to_string(), "0.000000001");
     assert_eq!(config.models[0].model, "free".into());
 }
 

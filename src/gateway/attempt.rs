@@ -4,23 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::feed::message_of;
 use super::meter::{Ended, Meter};
 use super::plan::{Outgoing, Work};
-use super::{Api, Ask, Live, Parts};
-use crate::chat::{Code, Emulated, Error, Stop, Usage};
+use super::{Api, Ask, Live, Parts, pass};
+use crate::chat::{Code, Emulated, Error, Stop, Usage, Used};
 use crate::routing::{Fault, Plan, Target, backoff};
 use crate::types::now;
 use crate::upstream::{Answer, Call, Endpoint, Failure, Operation, Phase};
 use crate::usage::Status;
 use crate::wire::dialect::{BadAnswer, Listened};
+use crate::wire::openai_embeddings::Encoding;
 use crate::wire::sse::{Decoder, Event};
 use crate::wire::{Speaks, anthropic, openai_embeddings};
 
 /// The longest whole answer.
-const MAX_WHOLE: usize = 64 << 20;
+pub const MAX_WHOLE: usize = 64 << 20;
 
 /// The longest wait for a rate-limited target while another could be asked.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -44,10 +46,21 @@ pub enum Answered {
     Whole {
         /// The body.
         body: Bytes,
-        /// Its tokens.
-        usage: Usage,
+        /// What it used.
+        used: Used,
         /// Whether it ended well, so that it may be kept.
         ended_well: bool,
+        /// Its `content-type`, where it is not JSON.
+        kind: Option<HeaderValue>,
+    },
+    /// Bytes that only pass, such as audio, of which the first are there.
+    Bytes {
+        /// Their `content-type`.
+        kind: HeaderValue,
+        /// The rest of them.
+        answer: Box<Answer>,
+        /// The first.
+        first: Bytes,
     },
     /// A stream whose first event is there.
     Stream {
@@ -165,6 +178,11 @@ impl Attempts<'_> {
                 outgoing = self.work.for_target(self.ask, endpoint, target)?;
                 continue;
             }
+            if self.refuses_base64(&failure) && endpoint.has_base64() {
+                endpoint.lacks_base64();
+                outgoing = self.work.for_target(self.ask, endpoint, target)?;
+                continue;
+            }
             match self.next(target, &failure, is_last, retries) {
                 Next::Again(wait) if self.fits(wait) => {
                     retries += 1;
@@ -175,6 +193,15 @@ impl Attempts<'_> {
                 Next::Again(_) | Next::Onward | Next::GiveUp => return Ok(Err(failure)),
             }
         }
+    }
+
+    /// Whether a target refused the form in which a caller wants its vectors: we can put them into it ourselves.
+    fn refuses_base64(&self, failure: &Failure) -> bool {
+        let Failure::Refused { status: 400 | 422, error } = failure else { return false };
+        let names = |text: &str| text.contains("encoding_format") || text.contains("base64");
+        self.work.api == Api::Embeddings
+            && openai_embeddings::encoding(self.work.object()) == Encoding::Base64
+            && (names(&error.message) || error.param.as_deref().is_some_and(names))
     }
 
     /// Tells the target's health of a failure, and decides what to do.
@@ -251,7 +278,7 @@ impl Attempts<'_> {
             http_status: failure.status(),
             error: Some(failure.code()),
             retryable: failure.is_retryable(),
-            usage: charged.then(|| meter.estimate()).flatten(),
+            used: charged.then(|| meter.estimate()).flatten(),
         });
     }
 
@@ -259,6 +286,9 @@ impl Attempts<'_> {
     async fn read(&self, mut answer: Answer, speaks: Speaks) -> Result<Answered, Failure> {
         if answer.is_stream() {
             return self.read_first(answer, speaks).await;
+        }
+        if let Api::Pass(passing) = self.work.api {
+            return pass::read(passing, self.work, answer).await;
         }
         let body = answer.whole(MAX_WHOLE).await?;
         let (body, heard) = self.hear(body, speaks).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
@@ -268,14 +298,16 @@ impl Attempts<'_> {
             estimated: true,
             ..Usage::default()
         };
-        Ok(Answered::Whole { body, usage: heard.usage.unwrap_or_else(estimate), ended_well: heard.ended_well })
+        let used = heard.usage.unwrap_or_else(estimate).into();
+        Ok(Answered::Whole { body, used, ended_well: heard.ended_well, kind: None })
     }
 
     /// A whole answer in the caller's dialect, and what it told.
     fn hear(&self, body: Bytes, speaks: Speaks) -> Result<(Bytes, Listened), BadAnswer> {
         match self.work.api {
             Api::Embeddings => {
-                let usage = openai_embeddings::listen(&body)?;
+                let wanted = openai_embeddings::encoding(self.work.object());
+                let (body, usage) = openai_embeddings::hear(&body, wanted)?;
                 return Ok((body, Listened { usage, choice_bytes: 0, ended_well: true }));
             }
             Api::CountTokens => {

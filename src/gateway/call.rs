@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -11,8 +13,8 @@ use super::meter::{Ended, Meter};
 use super::plan::{Work, plan};
 use super::prompt::{apply, named};
 use super::stream::{Begun, Relay};
-use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, once, shared};
-use crate::chat::{Code, Error};
+use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, once, pass, shared};
+use crate::chat::{Code, Error, Used};
 use crate::routing::{Plan, StoreBodies, Target};
 use crate::types::now;
 use crate::upstream::Kind;
@@ -90,6 +92,11 @@ pub(super) fn read(parts: &Parts, ask: &Ask) -> Result<(String, Work), Error> {
     if ask.api == Api::Embeddings {
         let request = EmbeddingsRequest::read(ask.body.clone())?;
         return Ok((request.model.clone(), Work::embeddings(request)));
+    }
+    if let Api::Pass(passing) = ask.api {
+        let kind = ask.headers.get(CONTENT_TYPE).map_or(&b"application/json"[..], HeaderValue::as_bytes);
+        let (asked, form) = passing.read(ask.body.clone(), kind)?;
+        return Ok((asked.model.clone(), Work::passing(passing, asked, form)));
     }
     let dialect = ask.api.speaks().dialect();
     let request = match ask.api {
@@ -184,25 +191,35 @@ impl Planned {
     async fn reply(mut self: Box<Self>, served: Served, mut meter: Box<Meter>) -> Reply {
         self.head.model = Some(served.target.id.clone());
         self.head.emulated = served.emulated;
-        let (body, usage) = match served.answer {
-            Answered::Whole { body, usage, .. } => (body, usage),
+        let (body, used) = match served.answer {
+            Answered::Whole { body, used, kind, .. } => {
+                self.head.kind = kind;
+                (body, used)
+            }
+            Answered::Bytes { kind, answer, first } => {
+                self.head.kind = Some(kind);
+                let used = self.work.used(Used::default(), 0);
+                let pieces = pass::Pieces::new(self.parts, served.target, answer, first, (meter, used));
+                return Reply { head: self.head, body: Body::Bytes(Box::pin(pieces.into_stream())) };
+            }
             Answered::Stream { speaks, answer, decoder, first } => {
+                let told = self.work.told(&self.ask);
                 let begun = Begun {
                     target: served.target,
                     answer,
                     decoder,
                     first,
-                    from: speaks,
+                    feed: self.work.feed(speaks, self.work.asked.include_usage, &told),
                     into: self.head.speaks,
-                    keep_usage: self.work.asked.include_usage,
                     keep_events: meter.keeps_answer(),
-                    told: self.work.told(&self.ask),
+                    passing: self.work.passes().then(|| self.work.used(Used::default(), 0)),
+                    told,
                 };
                 let relay = Relay::new(self.parts.clone(), begun, meter);
                 return Reply { head: self.head, body: Body::Stream(Box::pin(relay.into_stream())) };
             }
         };
-        meter.attempt_ends(&Ended::well(usage));
+        meter.attempt_ends(&Ended::well(used));
         meter.keep_answer(&body);
         self.head.cost = meter.cost();
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
@@ -213,7 +230,7 @@ impl Planned {
 
     /// A whole answer in the form that the caller asked for.
     pub(super) fn whole(self: Box<Self>, body: Bytes) -> Reply {
-        if !self.work.asked.stream {
+        if !self.work.asked.stream || self.work.passes() {
             return Reply { head: self.head, body: Body::Whole(body) };
         }
         match self.work.dialect().as_stream(&body, &self.work.told(&self.ask)) {

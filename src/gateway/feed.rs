@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::chat::{self, Error, Usage};
+use crate::chat::{self, Error, Units, Usage};
 use crate::wire::Speaks;
 use crate::wire::dialect::{BadAnswer, Chunk, Listen, ReadStream, Told, WriteStream};
 use crate::wire::sse::{Decoder, Event};
@@ -104,6 +104,14 @@ impl Feed {
         match self {
             Self::Same(listener) => listener.usage(),
             Self::Translated(translation) => translation.usage,
+        }
+    }
+
+    /// What else the stream told that it is charged by.
+    pub fn units(&self) -> Units {
+        match self {
+            Self::Same(listener) => listener.units(),
+            Self::Translated(_) => Units::default(),
         }
     }
 

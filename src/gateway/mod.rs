@@ -7,6 +7,7 @@ mod explain;
 mod feed;
 mod meter;
 mod once;
+mod pass;
 mod plan;
 mod price;
 mod prompt;
@@ -32,7 +33,7 @@ use crate::usage::{Ledger, PriceBook};
 pub use ask::{Api, Ask};
 pub use explain::{Explanation, ModelCard, models};
 pub use price::KnownPrices;
-pub use reply::{Body, Head, Reply};
+pub use reply::{Body, Cut, Head, Reply};
 pub use shared::Departure;
 
 /// Everything a call needs. Cheap to clone.

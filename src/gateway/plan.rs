@@ -3,21 +3,25 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::call::body_user;
+use super::feed::Feed;
 use super::prompt::Applied;
 use super::{Api, Ask};
-use crate::chat::{Code, Emulated, Error, Request, Usage};
+use crate::chat::{Code, Emulated, Error, Request, Usage, Used};
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
 use crate::upstream::{Endpoint, Kind, Operation, Provider};
 use crate::wire::Speaks;
 use crate::wire::dialect::{Asked, Dialect, Told};
+use crate::wire::form::Form;
 use crate::wire::json::{Edits, Object, quoted};
 use crate::wire::openai_chat;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
+use crate::wire::passing::{self, Passing};
 
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;
@@ -35,6 +39,8 @@ pub struct Work {
     pub max_tokens: Option<u64>,
     /// The prompt that made it, if one did.
     pub prompt: Option<Applied>,
+    /// The form that it came as, if it did.
+    pub form: Option<Form>,
     /// The whole request in the internal form, for targets of other dialects.
     meant: OnceLock<Result<(Request, Emulated), Error>>,
     tokens: OnceLock<u64>,
@@ -58,7 +64,12 @@ impl Work {
     /// The work of a request in a dialect.
     pub fn of(api: Api, asked: Asked, prompt: Option<Applied>) -> Self {
         let max_tokens = asked.max_tokens.map(|tokens| tokens.saturating_mul(asked.choices));
-        Self { api, asked, max_tokens, prompt, meant: OnceLock::new(), tokens: OnceLock::new() }
+        Self { api, asked, max_tokens, prompt, form: None, meant: OnceLock::new(), tokens: OnceLock::new() }
+    }
+
+    /// The work of a request that passes.
+    pub fn passing(passing: Passing, asked: Asked, form: Option<Form>) -> Self {
+        Self { form, ..Self::of(Api::Pass(passing), asked, None) }
     }
 
     /// The work of a request for embeddings.
@@ -79,19 +90,71 @@ impl Work {
         &self.asked.object
     }
 
+    /// The field that holds what the model reads.
+    pub fn conversation(&self) -> &'static str {
+        match self.api {
+            Api::Embeddings => "input",
+            Api::Pass(passing) => passing.input(),
+            _ => self.dialect().conversation(),
+        }
+    }
+
+    /// The text that rules see: the user's last words.
+    fn text(&self) -> String {
+        let Api::Pass(_) = self.api else { return self.dialect().last_user_text(self.object()) };
+        let named = |name: &str| self.object().get(name).and_then(|json| serde_json::from_str(json).ok());
+        // A reranker's documents are no words of the user's.
+        named("query").or_else(|| named(self.conversation())).unwrap_or_default()
+    }
+
+    /// Whether an answer may be shared with an equal request.
+    pub fn may_be_cached(&self) -> bool {
+        match self.api {
+            Api::Pass(passing) => passing.may_be_cached(&self.asked),
+            _ => true,
+        }
+    }
+
+    /// Whether it passes, so that nothing of its answers is put together or told anew.
+    pub fn passes(&self) -> bool {
+        matches!(self.api, Api::Pass(_))
+    }
+
+    /// A feed for a stream of answers to this in a provider's dialect.
+    pub fn feed(&self, from: Speaks, keep_usage: bool, told: &Told) -> Feed {
+        match self.api {
+            Api::Pass(passing) => Feed::Same(passing.listener(keep_usage)),
+            _ => Feed::new(from, self.api.speaks(), keep_usage, told),
+        }
+    }
+
+    /// What an answer used, by what it told and by what is known without it.
+    pub fn used(&self, told: Used, estimated_output: u64) -> Used {
+        let Api::Pass(passing) = self.api else { return told };
+        let estimated = || {
+            let (input, output) = (self.input_tokens(), estimated_output);
+            passing.has_tokens().then(|| Usage { input, output, estimated: true, ..Usage::default() })
+        };
+        Used { usage: told.usage.or_else(estimated), units: told.units.or(passing.asked_units(&self.asked)) }
+    }
+
     /// Estimated tokens of the request.
     pub fn input_tokens(&self) -> u64 {
         *self.tokens.get_or_init(|| {
-            let conversation = if self.api == Api::Embeddings { "input" } else { self.dialect().conversation() };
+            let conversation = self.conversation();
             let texts = PROMPTING.iter().chain([&conversation]).filter_map(|field| self.object().get(field));
             texts.map(openai_chat::estimate_tokens).sum()
         })
     }
 
     /// What a call is reckoned to use, until it is known.
-    pub fn reserve(&self) -> Usage {
+    pub fn reserve(&self) -> Used {
         let output = self.max_tokens.unwrap_or(UNLIMITED_OUTPUT);
-        Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() }
+        let usage = Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() };
+        match self.api {
+            Api::Pass(passing) => Used { usage: Some(usage), units: passing.asked_units(&self.asked) },
+            _ => usage.into(),
+        }
     }
 
     /// What an answer's writer needs to know of the call.
@@ -110,8 +173,10 @@ impl Work {
     /// # Errors
     /// `unsupported_feature` that names what its dialect cannot say.
     pub fn for_target(&self, ask: &Ask, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
-        if self.api == Api::Embeddings {
-            return self.for_embeddings(endpoint, target);
+        match self.api {
+            Api::Embeddings => return self.for_embeddings(endpoint, target),
+            Api::Pass(passing) => return self.for_passing(passing, ask, endpoint, target),
+            _ => {}
         }
         let own = self.api.speaks();
         let speaks = spoken(endpoint, own);
@@ -153,11 +218,40 @@ impl Work {
         }
         let mut edits = Edits::default();
         edits.set("model", quoted(&target.model));
+        if !endpoint.has_base64() {
+            edits.remove("encoding_format");
+        }
         Ok(Outgoing {
             operation: Operation::Embeddings,
             speaks: Speaks::OpenAiChat,
             body: self.object().edited(&edits),
             headers: HeaderMap::new(),
+            emulated: Emulated::default(),
+        })
+    }
+
+    fn for_passing(
+        &self,
+        passing: Passing,
+        ask: &Ask,
+        endpoint: &Endpoint,
+        target: &Target,
+    ) -> Result<Outgoing, Error> {
+        let Provider { name, kind, .. } = endpoint.provider();
+        if !matches!(kind, Kind::OpenAi | Kind::Azure | Kind::Simulated) {
+            return Err(passing::unsupported(passing, name));
+        }
+        let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))]);
+        if self.form.is_some()
+            && let Some(kind) = ask.headers.get(CONTENT_TYPE)
+        {
+            headers.insert(CONTENT_TYPE, kind.clone());
+        }
+        Ok(Outgoing {
+            operation: Operation::Pass(passing),
+            speaks: Speaks::OpenAiChat,
+            body: passing.pass(&self.asked, self.form.as_ref(), &target.model),
+            headers,
             emulated: Emulated::default(),
         })
     }
@@ -207,7 +301,7 @@ pub fn with_facts<T>(
 ) -> T {
     let needs = routes.needs();
     let metadata: Option<Map<String, Value>> = if needs.metadata { metadata(work.object()) } else { None };
-    let text = if needs.text { work.dialect().last_user_text(work.object()) } else { String::new() };
+    let text = if needs.text { work.text() } else { String::new() };
     let header = |name: &str| ask.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let prompt = work.prompt.as_ref().map(|applied| PromptFacts {
         name: applied.version.name.as_str(),

@@ -53,6 +53,9 @@ pub struct Departure {
 /// Serves a planned call, from the cache where its route has one.
 pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> Reply {
     let directive = planned.ask.cache;
+    if !planned.work.may_be_cached() && !directive.only {
+        return planned.direct(meter).await;
+    }
     if planned.plan.cache.mode == CacheMode::Off && !directive.only {
         return planned.direct(meter).await;
     }
@@ -65,6 +68,7 @@ pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> R
     let key = planned.key(&target);
     let cache = &planned.parts.cache;
     if directive.read
+        && planned.work.may_be_cached()
         && let Some(entry) = cache.get(&key, now(), directive.max_age)
     {
         return planned.hit(key, &entry, meter).await;
@@ -156,8 +160,8 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
     };
     let Served { target, answer, emulated } = served;
     match answer {
-        Answered::Whole { body, usage, ended_well } => {
-            meter.attempt_ends(&Ended::well(usage));
+        Answered::Whole { body, used, ended_well, .. } => {
+            meter.attempt_ends(&Ended::well(used));
             meter.keep_answer(&body);
             let departure = Departure {
                 target: target.clone(),
@@ -166,7 +170,7 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
                 is_stream: false,
                 emulated,
             };
-            let spent = Spent { usage: Some(usage), cost: departure.cost };
+            let spent = Spent { usage: used.usage, cost: departure.cost };
             if let Err(error) = meter.finish(Status::Ok, 200, None).await {
                 lead.finish(Outcome::Failed(error));
                 return;
@@ -178,6 +182,8 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
             lead.push(body);
             lead.finish(Outcome::Complete(spent));
         }
+        // Such answers are shared with nobody.
+        Answered::Bytes { .. } => drop(lead),
         Answered::Stream { speaks, answer, decoder, first } => {
             let attempts = meter.attempts();
             lead.head(Departure { target: target.clone(), attempts, cost: None, is_stream: true, emulated });
@@ -187,10 +193,10 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
                 answer,
                 decoder,
                 first,
-                from: speaks,
+                feed: planned.work.feed(speaks, true, &told),
                 into: planned.head.speaks,
-                keep_usage: true,
                 keep_events: true,
+                passing: None,
                 told: told.clone(),
             };
             let mut relay = Relay::new(planned.parts.clone(), begun, meter);

@@ -24,6 +24,7 @@ use crate::keys::Window;
 use crate::types::{RequestId, now, parse_duration};
 use crate::wire::Speaks;
 use crate::wire::dialect::Addressed;
+use crate::wire::form::is_form;
 
 /// How long a caller may take to send its body.
 const BODY_LIMIT: Duration = Duration::from_secs(60);
@@ -145,7 +146,10 @@ pub async fn admit(
         key,
         headers: HeaderMap::new(),
     };
-    ask.body = read_body(&parts.headers, body, app.max_body()).await?;
+    ask.body = match form_of(api, &parts.headers) {
+        true => read_bytes(&parts.headers, body, app.max_body()).await?,
+        false => read_body(&parts.headers, body, app.max_body()).await?,
+    };
     ask.headers = parts.headers;
     Ok((ask, window))
 }
@@ -199,6 +203,16 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<
             "the body must be JSON: send content-type: application/json",
         ));
     }
+    read_bytes(headers, body, limit).await
+}
+
+/// Whether the body is a form, for a route that takes one.
+fn form_of(api: Api, headers: &HeaderMap) -> bool {
+    api.takes_form() && headers.get(CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes()))
+}
+
+/// Reads a body of at most `limit` bytes.
+async fn read_bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
     if headers.contains_key(http::header::CONTENT_ENCODING) {
         return Err(Error::new(
             Code::UnsupportedMediaType,
@@ -231,12 +245,19 @@ fn respond(reply: Reply, window: Option<&Window>, patience: Option<Duration>) ->
             };
             ("text/event-stream", body)
         }
+        gateway::Body::Bytes(pieces) => {
+            let body = match patience {
+                Some(limit) => Body::from_stream(attended(pieces, limit)),
+                None => Body::from_stream(pieces),
+            };
+            ("application/octet-stream", body)
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.reserve(16);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_TYPE, head.kind.clone().unwrap_or(HeaderValue::from_static(kind)));
     if kind == "text/event-stream" {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Kind, Provider};
+use crate::wire::passing::Passing;
 
 /// What is asked of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub enum Operation {
     CountTokens,
     /// Gemini's `generateContent`, or `streamGenerateContent`.
     Generate,
+    /// Another of OpenAI's routes.
+    Pass(Passing),
 }
 
 impl Operation {
@@ -32,12 +35,16 @@ impl Operation {
             Self::Messages => "/messages",
             Self::CountTokens => "/messages/count_tokens",
             Self::Generate => "/models",
+            Self::Pass(passing) => passing.route().strip_prefix("/v1").unwrap_or_default(),
         }
     }
 }
 
 /// Azure's version of its API, where the configuration names none.
 const AZURE_VERSION: &str = "2024-10-21";
+
+/// Where Cohere speaks as OpenAI does.
+const COHERE: &str = "/compatibility/v1";
 
 /// The address of a call.
 pub(super) fn address(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
@@ -57,6 +64,10 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
                 Operation::Responses => format!("{base}/openai/responses?api-version={version}"),
                 _ => format!("{base}/openai/deployments/{}{path}?api-version={version}", escaped(model)),
             }
+        }
+        // Cohere has it beside what it has of OpenAI's, not below.
+        _ if operation == Operation::Pass(Passing::Rerank) && base.ends_with(COHERE) => {
+            format!("{}/v2{path}", base.trim_end_matches(COHERE))
         }
         _ => format!("{base}{path}"),
     }
@@ -128,6 +139,15 @@ mod tests {
                 Operation::Chat,
                 false,
                 "http://h/openai/deployments/m/chat/completions?api-version=2024-10-21",
+            ),
+            (Kind::OpenAi, "http://h/v1", Operation::Pass(Passing::Speech), false, "http://h/v1/audio/speech"),
+            (Kind::OpenAi, "http://h/compatibility/v1", Operation::Pass(Passing::Rerank), false, "http://h/v2/rerank"),
+            (
+                Kind::Azure,
+                "http://h",
+                Operation::Pass(Passing::Transcriptions),
+                false,
+                "http://h/openai/deployments/m/audio/transcriptions?api-version=2024-10-21",
             ),
             (Kind::Azure, "http://h/openai/v1", Operation::Embeddings, false, "http://h/openai/v1/embeddings"),
         ];

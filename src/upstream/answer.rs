@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use http::HeaderValue;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -25,6 +26,7 @@ pub struct Answer {
     pub(super) phase: Phase,
     pub(super) read: usize,
     pub(super) is_stream: bool,
+    pub(super) kind: Option<HeaderValue>,
     pub(super) secrets: Arc<[Secret]>,
     pub(super) _place: OwnedSemaphorePermit,
 }
@@ -39,6 +41,12 @@ impl Answer {
     #[must_use]
     pub fn is_stream(&self) -> bool {
         self.is_stream
+    }
+
+    /// Its `content-type`.
+    #[must_use]
+    pub fn kind(&self) -> Option<&HeaderValue> {
+        self.kind.as_ref()
     }
 
     /// What the provider says of an error, without its keys and at a bearable length.

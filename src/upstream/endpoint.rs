@@ -19,6 +19,7 @@ use super::connections::{Answered, Broken, Connections, Sent};
 use super::failure::{read_refusal, read_retry_after};
 use super::{Failure, Kind, Phase, Provider, simulated, tls};
 use crate::types::Secret;
+use crate::wire::form::is_form;
 
 /// The most bytes of an error's answer that are read.
 const MAX_REFUSAL: usize = 64 << 10;
@@ -67,6 +68,8 @@ pub struct Endpoint {
     turn: AtomicUsize,
     /// Whether it answered that it has no Responses.
     lacks_responses: AtomicBool,
+    /// Whether it refused to write embeddings as base64.
+    lacks_base64: AtomicBool,
     places: Arc<Semaphore>,
 }
 
@@ -123,6 +126,7 @@ impl Endpoint {
             secrets,
             turn: AtomicUsize::new(0),
             lacks_responses: AtomicBool::new(false),
+            lacks_base64: AtomicBool::new(false),
             places,
         })
     }
@@ -142,6 +146,17 @@ impl Endpoint {
     /// Notes that it has no such route: from now on it is asked in Chat Completions.
     pub fn lacks_responses(&self) {
         self.lacks_responses.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it writes embeddings as base64, or at least does not refuse to, as far as is known.
+    #[must_use]
+    pub fn has_base64(&self) -> bool {
+        !self.lacks_base64.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it refuses to: from now on it is asked for numbers.
+    pub fn lacks_base64(&self) {
+        self.lacks_base64.store(true, Ordering::Relaxed);
     }
 
     /// Closes connections that have been idle for long.
@@ -199,7 +214,7 @@ impl Endpoint {
         let answer = timeout_at(limit, connections.send(sent)).await.map_err(|_| Failure::TimedOut(phase))?;
         let Answered { status, headers, body } = answer.map_err(|error| transport_failure(&error))?;
         let mut answer = self.answer(Body::Http(body), limits, place);
-        answer.is_stream = is_event_stream(&headers);
+        answer.told(&headers);
         if status.is_success() {
             key.refused.store(false, Ordering::Relaxed);
             return Ok(answer);
@@ -208,14 +223,18 @@ impl Endpoint {
     }
 
     async fn simulate(&self, call: &Call<'_>, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
-        let made = simulated::answer(call.operation.path(), &call.body, self.provider.profile.as_deref());
+        let (path, profile) = (call.operation.path(), self.provider.profile.as_deref());
+        let made = match call.headers.get(CONTENT_TYPE).filter(|kind| is_form(kind.as_bytes())) {
+            Some(kind) => simulated::answer_form(path, &call.body, kind.as_bytes(), profile),
+            None => simulated::answer(path, &call.body, profile),
+        };
         let (limit, phase) = limits.first();
         if timeout_at(limit, sleep(made.after)).await.is_err() {
             return Err(Failure::TimedOut(phase));
         }
         let status = StatusCode::from_u16(made.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = self.answer(Body::Made(made.body), limits, place);
-        answer.is_stream = is_event_stream(&made.headers);
+        answer.told(&made.headers);
         if status.is_success() { Ok(answer) } else { Err(self.refusal(status, &made.headers, &mut answer, 0).await) }
     }
 
@@ -230,6 +249,7 @@ impl Endpoint {
             phase,
             read: 0,
             is_stream: false,
+            kind: None,
             secrets: self.secrets.clone(),
             _place: place,
         }
@@ -335,8 +355,12 @@ fn host_of(url: &Uri) -> Option<HeaderValue> {
     }
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+impl Answer {
+    /// Notes what its head tells of its body.
+    fn told(&mut self, headers: &HeaderMap) {
+        self.kind = headers.get(CONTENT_TYPE).cloned();
+        self.is_stream = self.kind.as_ref().is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    }
 }
 
 fn transport_failure(broken: &Broken) -> Failure {

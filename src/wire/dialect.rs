@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 use super::json::{Flaw, Object};
-use crate::chat::{self, Emulated, Error, Request, Response, Usage};
+use crate::chat::{self, Emulated, Error, Request, Response, Units, Usage};
 
 /// A request as a caller sent it: checked at its top level, its bytes kept, and what of it every call needs to know.
 #[derive(Clone, Debug)]
@@ -110,6 +110,11 @@ pub trait Listen: Send {
 
     /// The usage that the stream told.
     fn usage(&self) -> Option<Usage>;
+
+    /// What else the stream told that it is charged by.
+    fn units(&self) -> Units {
+        Units::default()
+    }
 
     /// How many tokens the stream has brought so far, roughly.
     fn estimated_output(&self) -> u64;

@@ -2,11 +2,13 @@
 
 pub mod anthropic;
 pub mod dialect;
+pub mod form;
 pub mod gemini;
 pub mod json;
 pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod openai_responses;
+pub mod passing;
 pub mod sse;
 
 use dialect::Dialect;

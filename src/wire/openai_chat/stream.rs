@@ -12,9 +12,11 @@ use crate::wire::json::{Edits, Object};
 use crate::wire::sse::Event;
 
 /// Listens to a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listener {
     keep_usage: bool,
+    /// The field that holds what a chunk brings.
+    content: &'static str,
     usage: Option<Usage>,
     chunks: u64,
     content_bytes: usize,
@@ -25,7 +27,13 @@ impl Listener {
     /// A listener that leaves usage in the stream where `keep_usage` says that the caller asked for it.
     #[must_use]
     pub fn new(keep_usage: bool) -> Self {
-        Self { keep_usage, ..Self::default() }
+        Self { keep_usage, content: "content", usage: None, chunks: 0, content_bytes: 0, finished: false }
+    }
+
+    /// The same for streams of text completions.
+    #[must_use]
+    pub fn of_text(keep_usage: bool) -> Self {
+        Self { content: "text", ..Self::new(keep_usage) }
     }
 }
 
@@ -41,7 +49,7 @@ impl Listen for Listener {
             return Chunk::Broken;
         }
         self.chunks += 1;
-        self.content_bytes += content_bytes(&data);
+        self.content_bytes += content_bytes(&data, self.content);
         self.finished |= text_of(&data, "finish_reason").is_some();
         let has_usage = memmem::find(&data, b"\"usage\"").is_some();
         if has_usage || memmem::find(&data, b"\"error\"").is_some() {
@@ -98,9 +106,9 @@ fn looks_whole(data: &[u8]) -> bool {
     data.is_empty() || (data.starts_with(b"{") && data.ends_with(b"}"))
 }
 
-/// The length of the first `content` text of a chunk, without parsing it.
-fn content_bytes(data: &[u8]) -> usize {
-    let Some(start) = text_of(data, "content") else { return 0 };
+/// The length of the first text of this name in a chunk, without parsing it.
+fn content_bytes(data: &[u8], name: &str) -> usize {
+    let Some(start) = text_of(data, name) else { return 0 };
     memchr::memchr(b'"', &data[start..]).unwrap_or(0)
 }
 
