@@ -174,7 +174,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
 /// The model of a gateway without any configuration.
 fn simulated_model() -> ModelSpec {
     let provider = Said { text: "simulated".to_owned(), at: 0 };
-    ModelSpec { name: "auto".into(), provider, model: "auto".into(), key: "models.auto".to_owned() }
+    ModelSpec { name: "auto".into(), provider, model: "auto".into(), adapter: None, key: "models.auto".to_owned() }
 }
 
 /// `FULCRUM_ADMIN_KEY`, where it is strong enough.

@@ -54,12 +54,13 @@ fn model<'a>(name: &str, section: Section<'a>) -> (Option<ModelSpec>, Priced<'a>
         Some(text)
     });
     let model: Arc<str> = named.unwrap_or(name).into();
+    let adapter = section.get("adapter").and_then(|field| field.whole(0..=u32::from(u16::MAX)));
     let price = section.section("price");
     let key = section.key.clone();
     section.done();
     let Some(provider) = provider else { return (None, None) };
     let price = price.and_then(|section| self::price(section, provider.text.as_str().into(), model.clone()));
-    (Some(ModelSpec { name: name.into(), provider, model, key }), price)
+    (Some(ModelSpec { name: name.into(), provider, model, adapter, key }), price)
 }
 
 fn price<'a>(section: Section<'a>, provider: Arc<str>, model: Arc<str>) -> Priced<'a> {

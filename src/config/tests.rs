@@ -257,6 +257,20 @@ store_bodies = "prompts"
     assert_eq!(config.models[0].model, "free".into());
 }
 
+#[test]
+fn a_price_may_be_by_the_image_the_second_or_the_call() {
+    let priced = |price: &str| {
+        let text = format!("[providers.a]\nkind = \"simulated\"\n[models.m]\nprovider = \"a\"\nprice = {price}\n");
+        parse(&text, "f", &nothing)
+    };
+    let price = priced(r#"{ image = "0.04", second = 0.0001 }"#).unwrap().prices[0].clone();
+    assert_eq!((price.tokens, price.units.image.map(|price| price.to_string())), (None, Some("0.04".to_owned())));
+    assert!(priced(r#"{ input = 1, output = 2, request = "0.01" }"#).unwrap().prices[0].tokens.is_some());
+    for price in [r#"{ input = 1, image = 1 }"#, "{ }", r#"{ image = "x" }"#, r#"{ images = 1 }"#] {
+        assert!(priced(price).is_err(), "{price}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_ends_the_process(at in 0usize..6_000, cut in 0usize..40, put in "[a-z0-9\"'={}.,\n\\[\\]#é -]{0,6}") {

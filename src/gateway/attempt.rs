@@ -257,7 +257,7 @@ impl Attempts<'_> {
         let answered = async {
             let answer = endpoint.send(call).await?;
             meter.first_byte();
-            self.read(answer, outgoing.speaks).await
+            self.read(answer, outgoing.speaks, endpoint).await
         };
         let closing = self.parts.closing.cancelled();
         let outcome = tokio::select! {
@@ -283,15 +283,15 @@ impl Attempts<'_> {
     }
 
     /// Reads an answer as far as it must be known before nothing can be retried any more.
-    async fn read(&self, mut answer: Answer, speaks: Speaks) -> Result<Answered, Failure> {
+    async fn read(&self, mut answer: Answer, speaks: Speaks, endpoint: &Endpoint) -> Result<Answered, Failure> {
         if answer.is_stream() {
             return self.read_first(answer, speaks).await;
         }
         if let Api::Pass(passing) = self.work.api {
-            return pass::read(passing, self.work, answer).await;
+            return pass::read(passing, self.work, answer, endpoint).await;
         }
         let body = answer.whole(MAX_WHOLE).await?;
-        let (body, heard) = self.hear(body, speaks).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
+        let (body, heard) = self.hear(body, speaks, endpoint).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
         let estimate = || Usage {
             input: self.work.input_tokens(),
             output: u64::try_from(heard.choice_bytes / 4).unwrap_or(u64::MAX),
@@ -303,7 +303,7 @@ impl Attempts<'_> {
     }
 
     /// A whole answer in the caller's dialect, and what it told.
-    fn hear(&self, body: Bytes, speaks: Speaks) -> Result<(Bytes, Listened), BadAnswer> {
+    fn hear(&self, body: Bytes, speaks: Speaks, endpoint: &Endpoint) -> Result<(Bytes, Listened), BadAnswer> {
         match self.work.api {
             Api::Embeddings => {
                 let wanted = openai_embeddings::encoding(self.work.object());
@@ -318,15 +318,17 @@ impl Attempts<'_> {
             _ => {}
         }
         let own = self.work.api.speaks();
+        let counted = |usage: Option<Usage>| usage.map(|usage| self.work.usage_of(endpoint, &body, usage));
         if own == speaks {
             let heard = own.dialect().listen(&body)?;
+            let heard = Listened { usage: counted(heard.usage), ..heard };
             return Ok((body, heard));
         }
         let response = speaks.dialect().read_response(&body)?;
         let good =
             |stop: &Option<Stop>| matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools));
         let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
-        let heard = Listened { usage: response.usage, choice_bytes: body.len(), ended_well };
+        let heard = Listened { usage: counted(response.usage), choice_bytes: body.len(), ended_well };
         Ok((own.dialect().write_response(&response, &self.work.told(self.ask)), heard))
     }
 

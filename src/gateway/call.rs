@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::attempt::{Answered, Attempts, Served};
+use super::feed::Feed;
 use super::meter::{Ended, Meter};
 use super::plan::{Work, plan};
 use super::prompt::{apply, named};
@@ -19,8 +20,9 @@ use crate::routing::{Plan, StoreBodies, Target};
 use crate::types::now;
 use crate::upstream::Kind;
 use crate::usage::Status;
-use crate::wire::anthropic;
+use crate::wire::dialect::Told;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
+use crate::wire::{Speaks, anthropic};
 
 /// A call whose work and plan stand.
 pub(super) struct Planned {
@@ -204,12 +206,13 @@ impl Planned {
             }
             Answered::Stream { speaks, answer, decoder, first } => {
                 let told = self.work.told(&self.ask);
+                let feed = self.feed(&served.target, speaks, self.work.asked.include_usage, &told);
                 let begun = Begun {
                     target: served.target,
                     answer,
                     decoder,
                     first,
-                    feed: self.work.feed(speaks, self.work.asked.include_usage, &told),
+                    feed,
                     into: self.head.speaks,
                     keep_events: meter.keeps_answer(),
                     passing: self.work.passes().then(|| self.work.used(Used::default(), 0)),
@@ -226,6 +229,13 @@ impl Planned {
             return refuse(self.head, meter, error).await;
         }
         self.whole(body)
+    }
+
+    /// A feed for a stream of `target`'s in a dialect.
+    pub(super) fn feed(&self, target: &Target, from: Speaks, keep_usage: bool, told: &Told) -> Feed {
+        let endpoint = self.live.endpoints.get(&target.provider);
+        let by_choice = endpoint.is_some_and(|endpoint| self.work.is_counted_by_choice(endpoint));
+        self.work.feed(from, keep_usage, told, by_choice)
     }
 
     /// A whole answer in the form that the caller asked for.

@@ -12,14 +12,14 @@ use super::{Cut, Parts};
 use crate::chat::Used;
 use crate::routing::{Fault, Target};
 use crate::types::now;
-use crate::upstream::{Answer, Failure};
+use crate::upstream::{Answer, Endpoint, Failure};
 use crate::usage::Status;
 use crate::wire::dialect::BadAnswer;
 use crate::wire::passing::{Given, Passing};
 use http::HeaderValue;
 
 /// Reads an answer as far as it must be known before nothing can be retried any more.
-pub async fn read(passing: Passing, work: &Work, mut answer: Answer) -> Result<Answered, Failure> {
+pub async fn read(passing: Passing, work: &Work, mut answer: Answer, endpoint: &Endpoint) -> Result<Answered, Failure> {
     let bad = |BadAnswer(reason): BadAnswer| Failure::Protocol(reason);
     let given = passing.given(answer.kind().map(HeaderValue::as_bytes)).map_err(bad)?;
     let kind = answer.kind().cloned().unwrap_or(HeaderValue::from_static("application/octet-stream"));
@@ -32,7 +32,8 @@ pub async fn read(passing: Passing, work: &Work, mut answer: Answer) -> Result<A
     if given == Given::Text {
         return Ok(Answered::Whole { body, used: work.used(Used::default(), 0), ended_well: true, kind: Some(kind) });
     }
-    let heard = passing.listen(&body, &work.asked).map_err(bad)?;
+    let mut heard = passing.listen(&body, &work.asked).map_err(bad)?;
+    heard.used.usage = heard.used.usage.map(|usage| work.usage_of(endpoint, &body, usage));
     let estimated_output = u64::try_from(heard.text_bytes / 4).unwrap_or(u64::MAX);
     Ok(Answered::Whole { body, used: work.used(heard.used, estimated_output), ended_well: true, kind: None })
 }
@@ -132,6 +133,8 @@ impl Pieces {
         });
         // The transfer breaks off whether the row could be written or not.
         let _settled = self.meter.finish(Status::Error, 200, Some(code.text())).await;
+        // What came before goes down first: an error that follows at once would take it along.
+        tokio::task::yield_now().await;
         Cut
     }
 }

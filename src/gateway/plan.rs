@@ -14,7 +14,7 @@ use super::{Api, Ask};
 use crate::chat::{Code, Emulated, Error, Request, Usage, Used};
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
-use crate::upstream::{Endpoint, Kind, Operation, Provider};
+use crate::upstream::{Endpoint, Kind, Operation, Provider, Server};
 use crate::wire::Speaks;
 use crate::wire::dialect::{Asked, Dialect, Told};
 use crate::wire::form::Form;
@@ -121,10 +121,29 @@ impl Work {
     }
 
     /// A feed for a stream of answers to this in a provider's dialect.
-    pub fn feed(&self, from: Speaks, keep_usage: bool, told: &Told) -> Feed {
+    pub fn feed(&self, from: Speaks, keep_usage: bool, told: &Told, by_choice: bool) -> Feed {
         match self.api {
-            Api::Pass(passing) => Feed::Same(passing.listener(keep_usage)),
+            Api::Pass(passing) => Feed::Same(passing.listener(keep_usage, by_choice)),
+            Api::Chat if by_choice && from == Speaks::OpenAiChat => {
+                Feed::Same(Box::new(openai_chat::Listener::new(keep_usage).by_choice(true)))
+            }
             _ => Feed::new(from, self.api.speaks(), keep_usage, told),
+        }
+    }
+
+    /// Whether `endpoint` counts the tokens of each of several answers by itself.
+    pub fn is_counted_by_choice(&self, endpoint: &Endpoint) -> bool {
+        self.asked.choices > 1 && endpoint.provider().server == Server::LlamaCpp
+    }
+
+    /// The usage of a whole answer from `endpoint`, which told `usage`.
+    pub fn usage_of(&self, endpoint: &Endpoint, body: &Bytes, usage: Usage) -> Usage {
+        if !self.is_counted_by_choice(endpoint) {
+            return usage;
+        }
+        match Object::read_answer(body.clone()) {
+            Ok(answer) => openai_chat::of_all_choices(&answer, usage, self.asked.max_tokens),
+            Err(_) => usage,
         }
     }
 
@@ -192,7 +211,7 @@ impl Work {
                 // A prompt's settings may set what Anthropic's newer versions refuse.
                 headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
             }
-            let body = dialect.pass(&self.asked, &target.model);
+            let body = adapted(dialect.pass(&self.asked, &target.model), endpoint, target);
             let operation = if self.api == Api::CountTokens { Operation::CountTokens } else { operation(speaks) };
             return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default() });
         }
@@ -207,7 +226,8 @@ impl Work {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
         let headers = written.headers.iter().map(header).collect();
-        Ok(Outgoing { operation: operation(speaks), speaks, body: written.body, headers, emulated })
+        let body = adapted(written.body, endpoint, target);
+        Ok(Outgoing { operation: operation(speaks), speaks, body, headers, emulated })
     }
 
     fn for_embeddings(&self, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
@@ -247,14 +267,29 @@ impl Work {
         {
             headers.insert(CONTENT_TYPE, kind.clone());
         }
+        let body = passing.pass(&self.asked, self.form.as_ref(), &target.model);
         Ok(Outgoing {
             operation: Operation::Pass(passing),
             speaks: Speaks::OpenAiChat,
-            body: passing.pass(&self.asked, self.form.as_ref(), &target.model),
+            body: if passing == Passing::Completions { adapted(body, endpoint, target) } else { body },
             headers,
             emulated: Emulated::default(),
         })
     }
+}
+
+/// A body that names its adapters, for llama.cpp: where none is named it takes those of the request before, whose cached
+/// prompt it reuses (llama.cpp #26207). What the caller names stays.
+fn adapted(body: Bytes, endpoint: &Endpoint, target: &Target) -> Bytes {
+    if endpoint.provider().server != Server::LlamaCpp {
+        return body;
+    }
+    let Some(object) = Object::read(body.clone()).ok().filter(|object| object.get("lora").is_none()) else {
+        return body;
+    };
+    let mut edits = Edits::default();
+    edits.set("lora", target.adapter.map_or_else(|| "[]".to_owned(), |id| format!("[{{\"id\":{id},\"scale\":1.0}}]")));
+    object.edited(&edits)
 }
 
 /// What `endpoint` speaks with a caller whose own dialect is `own`: the same, where it can.

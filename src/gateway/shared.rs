@@ -193,7 +193,7 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
                 answer,
                 decoder,
                 first,
-                feed: planned.work.feed(speaks, true, &told),
+                feed: planned.feed(&target, speaks, true, &told),
                 into: planned.head.speaks,
                 keep_events: true,
                 passing: None,
@@ -233,7 +233,11 @@ impl Planned {
             CacheScope::Project => Scope::Project(&self.ask.key.project),
             CacheScope::Key => Scope::Key(&self.ask.key.id),
         };
+        let adapter = target.adapter.map(|adapter| adapter.to_string());
         let mut keyer = Keyer::new(scope, &target.provider, &target.model, self.work.api.name());
+        if let Some(adapter) = &adapter {
+            keyer.field("fulcrum adapter", adapter.as_bytes());
+        }
         for name in self.work.dialect().headers() {
             if let Some(value) = self.ask.headers.get(*name) {
                 keyer.field(name, value.as_bytes());

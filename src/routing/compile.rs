@@ -63,7 +63,8 @@ impl Compile {
             };
             let id = format!("{provider}/{}", model.model).into();
             let (provider, name, local) = (provider.clone(), model.name.clone(), *local);
-            let target = Target { provider, model: model.model.clone(), name: name.clone(), id, local };
+            let (named, adapter) = (model.model.clone(), model.adapter);
+            let target = Target { provider, model: named, name: name.clone(), id, local, adapter };
             self.routes.models.insert(name, Arc::new(target));
         }
     }

@@ -30,6 +30,8 @@ pub struct Target {
     pub id: Arc<str>,
     /// Whether the provider stands inside the house.
     pub local: bool,
+    /// The adapter to put on the model, by its number at a llama.cpp server.
+    pub adapter: Option<u32>,
 }
 
 /// All routes and models, compiled.
@@ -146,7 +148,8 @@ impl Routes {
         let id: Arc<str> = model.into();
         let usable = !name.is_empty() && name.len() <= 256;
         usable.then(|| {
-            Arc::new(Target { provider: provider.clone(), model: name.into(), name: id.clone(), id, local: *local })
+            let (provider, local, model) = (provider.clone(), *local, name.into());
+            Arc::new(Target { provider, model, name: id.clone(), id, local, adapter: None })
         })
     }
 

@@ -38,6 +38,8 @@ pub struct ModelSpec {
     pub provider: Said,
     /// What the provider calls the model.
     pub model: Arc<str>,
+    /// The adapter to put on it, by its number at a llama.cpp server.
+    pub adapter: Option<u32>,
     /// The key of its table, such as `models.fast`.
     pub key: String,
 }

@@ -63,6 +63,7 @@ fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Problem>> {
                 name: name.into(),
                 provider: said(provider),
                 model: model.into(),
+                adapter: None,
                 key: format!("models.{name}"),
             })
             .into();

@@ -125,7 +125,7 @@ impl Price {
         let rates = rates.unwrap_or_default();
         let base = match by_tokens && units.is_empty() {
             true => Line::new(rates, None, "config"),
-            false => Line { rates, text: unit_text(by_tokens.then_some(rates), &units, None) },
+            false => Line { rates, text: unit_text(by_tokens.then_some(rates), &units) },
         };
         Self { base, steps: Vec::new(), services: Vec::new(), by_tokens, units }
     }
@@ -160,13 +160,11 @@ impl Price {
             };
         }
         let tokens = usage.map(|usage| sum(&self.base.rates, usage));
-        let by_units = self.units.sum(&used.units);
-        let text = unit_text(self.by_tokens.then_some(self.base.rates), &self.units, Some(&used.units));
-        let total = match (tokens, by_units) {
-            (None, None) => return (None, text),
-            (tokens, by_units) => tokens.unwrap_or(0).saturating_add(by_units.unwrap_or(0)),
+        let cost = match (tokens, self.units.sum(&used.units)) {
+            (None, None) => None,
+            (tokens, units) => Some(Rate::round(tokens.unwrap_or(0).saturating_add(units.unwrap_or(0)))),
         };
-        (Some(Rate::round(total)), text)
+        (cost, self.text())
     }
 
     /// What `usage` costs, and at which rates.
@@ -202,26 +200,17 @@ impl Line {
     }
 }
 
-/// Prices that the configuration sets, with what was counted, as the ledger keeps them.
-fn unit_text(rates: Option<Rates>, prices: &UnitPrices, units: Option<&Units>) -> Arc<str> {
+/// Prices that the configuration sets, as the ledger keeps them. How much was counted follows from them and the cost.
+fn unit_text(rates: Option<Rates>, prices: &UnitPrices) -> Arc<str> {
     #[derive(Serialize)]
     struct Text<'a> {
         #[serde(flatten)]
         rates: Option<Rates>,
         #[serde(flatten)]
         prices: &'a UnitPrices,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        images: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        characters: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        milliseconds: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        searches: Option<u64>,
         from: &'static str,
     }
-    let Units { images, characters, milliseconds, searches } = units.copied().unwrap_or_default();
-    let text = Text { rates, prices, images, characters, milliseconds, searches, from: "config" };
+    let text = Text { rates, prices, from: "config" };
     serde_json::to_string(&text).unwrap_or_default().into()
 }
 

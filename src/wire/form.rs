@@ -57,7 +57,7 @@ impl Form {
         let boundary =
             boundary(content_type).ok_or_else(|| bad("its content-type names no boundary of 1 to 70 characters"))?;
         let delimiter = format!("\r\n--{boundary}");
-        let mut rest = bytes.strip_prefix(b"\r\n").unwrap_or(&bytes).strip_prefix(delimiter[2..].as_bytes());
+        let mut rest = bytes.strip_prefix(b"\r\n").unwrap_or(&bytes).strip_prefix(&delimiter.as_bytes()[2..]);
         let mut parts = Vec::new();
         loop {
             let after = rest.ok_or_else(|| bad("it does not begin with its boundary"))?;
@@ -184,13 +184,13 @@ fn disposed(text: &str) -> Option<(String, Option<String>)> {
     if !kind.trim().eq_ignore_ascii_case("form-data") {
         return None;
     }
-    let (mut name, mut file_name) = (None, None);
+    let (mut name, mut file_name, mut coded) = (None, None, None);
     for (parameter, value) in parameters_of(parameters)? {
         let place = match &*parameter {
             "name" => &mut name,
             "filename" => &mut file_name,
-            // The same again, in another coding; some readers take it instead.
-            "filename*" => continue,
+            // The same in another coding, for readers that know it.
+            "filename*" => &mut coded,
             "name*" => return None,
             _ => continue,
         };
@@ -198,7 +198,7 @@ fn disposed(text: &str) -> Option<(String, Option<String>)> {
             return None;
         }
     }
-    Some((name.filter(|name| (1..=256).contains(&name.len()))?, file_name))
+    Some((name.filter(|name| (1..=256).contains(&name.len()))?, file_name.or(coded)))
 }
 
 /// Parameters of a header, `; name=value` or `name="value"`, with their names in lower case. `None` where they are none.

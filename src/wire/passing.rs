@@ -322,11 +322,11 @@ impl Passing {
         }
     }
 
-    /// A listener for a stream of this route's answers.
+    /// A listener for a stream of this route's answers, of which each choice may tell its usage by itself.
     #[must_use]
-    pub fn listener(self, keep_usage: bool) -> Box<dyn Listen> {
+    pub fn listener(self, keep_usage: bool, by_choice: bool) -> Box<dyn Listen> {
         match self {
-            Self::Completions => Box::new(openai_chat::Listener::of_text(keep_usage)),
+            Self::Completions => Box::new(openai_chat::Listener::of_text(keep_usage).by_choice(by_choice)),
             _ => Box::new(stream::Listener::default()),
         }
     }

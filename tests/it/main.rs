@@ -19,6 +19,7 @@ mod hardship;
 mod idempotency;
 mod keys;
 mod limits;
+mod llamacpp;
 mod passing;
 mod process;
 mod prompts;

@@ -1,6 +1,7 @@
 //! OpenAI Chat Completions: requests, answers, streams, errors, and the replay of one form as the other.
 
 mod answer;
+mod by_choice;
 mod dialect;
 mod error;
 mod fault;
@@ -23,6 +24,7 @@ mod tests;
 mod usage;
 
 pub use answer::listen;
+pub use by_choice::of_all_choices;
 pub use dialect::OpenAiChat;
 pub use error::{error_body, error_event};
 pub use fields::{Check, Field, check_fields};

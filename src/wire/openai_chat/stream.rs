@@ -17,6 +17,8 @@ pub struct Listener {
     keep_usage: bool,
     /// The field that holds what a chunk brings.
     content: &'static str,
+    /// Whether each choice tells a usage of its own.
+    by_choice: bool,
     usage: Option<Usage>,
     chunks: u64,
     content_bytes: usize,
@@ -27,13 +29,28 @@ impl Listener {
     /// A listener that leaves usage in the stream where `keep_usage` says that the caller asked for it.
     #[must_use]
     pub fn new(keep_usage: bool) -> Self {
-        Self { keep_usage, content: "content", usage: None, chunks: 0, content_bytes: 0, finished: false }
+        Self {
+            keep_usage,
+            content: "content",
+            by_choice: false,
+            usage: None,
+            chunks: 0,
+            content_bytes: 0,
+            finished: false,
+        }
     }
 
     /// The same for streams of text completions.
     #[must_use]
     pub fn of_text(keep_usage: bool) -> Self {
         Self { content: "text", ..Self::new(keep_usage) }
+    }
+
+    /// The same listener for a server that tells the usage of each choice by itself, as llama.cpp does: all of them read the
+    /// same, and each writes its own.
+    #[must_use]
+    pub fn by_choice(self, by_choice: bool) -> Self {
+        Self { by_choice, ..self }
     }
 }
 
@@ -84,7 +101,8 @@ impl Listener {
             return Chunk::Pass(event.raw().clone());
         };
         if let Some(usage) = read_usage(usage) {
-            self.usage = Some(usage);
+            let before = self.usage.filter(|_| self.by_choice).map_or(0, |usage| usage.output);
+            self.usage = Some(Usage { output: usage.output.saturating_add(before), ..usage });
         }
         if self.keep_usage {
             return Chunk::Pass(event.raw().clone());
@@ -146,6 +164,16 @@ mod tests {
         );
         assert_eq!(listener.usage().map(|usage| (usage.input, usage.output)), Some((5, 2)));
         assert!(listener.finished());
+    }
+
+    #[test]
+    fn the_usage_of_each_choice_is_added_where_each_tells_its_own() {
+        let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n";
+        for (by_choice, output) in [(false, 2), (true, 4)] {
+            let mut listener = Listener::new(false).by_choice(by_choice);
+            hear(&mut listener, &[usage, usage].concat());
+            assert_eq!(listener.usage().map(|usage| (usage.input, usage.output)), Some((5, output)));
+        }
     }
 
     #[test]
