@@ -152,7 +152,7 @@ fn the_commented_examples_of_the_shipped_configuration_are_right() {
     let local = config.providers.iter().find(|provider| &*provider.name == "local").unwrap();
     assert_eq!((local.local, local.requests_per_second), (true, Some(12.0)));
     assert_eq!(local.gpu_hour.unwrap().to_string(), "1.2");
-    assert_eq!(config.prices.len(), 1);
+    assert_eq!(config.prices.len(), 2);
     let price = config.prices[0].tokens.unwrap();
     assert_eq!((price.input.to_string(), price.cache_write), ("0.15".to_owned(), None));
     assert!(config.server.allow_public_bind);

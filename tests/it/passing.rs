@@ -442,3 +442,49 @@ async fn the_simulated_provider_answers_all_of_them() {
     }
     app.close().await;
 }
+
+#[tokio::test]
+async fn a_form_that_comes_again_with_its_key_gets_its_answer_again() {
+    let app = TestApp::with(MODELS).await;
+    app.up.next(Script::json(200, r#"{"text":"Hi"}"#));
+    for (boundary, replayed) in [("b0undary", None), ("0ther", Some("true"))] {
+        let body: Vec<u8> = replaced(&form("ear"), b"b0undary", boundary.as_bytes());
+        let call = Call::new("POST", "/v1/audio/transcriptions", body)
+            .header("content-type", &format!("multipart/form-data; boundary={boundary}"))
+            .header("idempotency-key", "one")
+            .key(&app.key);
+        let answer = app.send(call).await;
+        assert_eq!((answer.text(), answer.header("idempotency-replayed")), (r#"{"text":"Hi"}"#, replayed));
+    }
+    let other = Call::new("POST", "/v1/audio/transcriptions", form("voice")).header("content-type", FORM);
+    assert_eq!(app.send(other.header("idempotency-key", "one").key(&app.key)).await.told(), "422 idempotency_mismatch");
+    assert_eq!(app.up.count(), 1);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn speech_is_not_kept_for_its_key() {
+    let app = TestApp::with(MODELS).await;
+    for _ in 0..2 {
+        app.up.next(audio("audio/wav", b"RIFF"));
+        let call = Call::post("/v1/audio/speech", &json!({"model": "voice", "input": "Hi"}));
+        let answer = app.send(call.header("idempotency-key", "one").key(&app.key)).await;
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"RIFF"[..]));
+        app.row(answer.id()).await;
+    }
+    assert_eq!(app.up.count(), 2);
+    app.close().await;
+}
+
+/// `bytes` with every `old` replaced.
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while let Some(at) = memchr::memmem::find(rest, old) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(new);
+        rest = &rest[at + old.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
+}
