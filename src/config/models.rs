@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::read::{Field, Section};
 use super::sections::{cache_policy, retries, set, store_bodies};
+use crate::chat::Structured;
 use crate::routing::{ModelSpec, RouteSpec, Said, StickyBy, Strategy, TargetSpec};
 use crate::types::{ModelName, Rate};
 
@@ -59,12 +60,14 @@ fn model<'a>(name: &str, section: Section<'a>) -> (Option<ModelSpec>, Priced<'a>
         Some(text)
     });
     let model: Arc<str> = named.unwrap_or(name).into();
+    let kinds = [("native", Structured::Native), ("tool", Structured::Tool), ("none", Structured::None)];
+    let structured = section.get("structured").and_then(|field| field.choice(&kinds));
     let price = section.section("price");
     let key = section.key.clone();
     section.done();
     let Some(provider) = provider else { return (None, None) };
     let price = price.and_then(|section| self::price(section, provider.text.as_str().into(), model.clone()));
-    (Some(ModelSpec { name: name.into(), provider, model, key }), price)
+    (Some(ModelSpec { name: name.into(), provider, model, structured, key }), price)
 }
 
 fn price<'a>(section: Section<'a>, provider: Arc<str>, model: Arc<str>) -> Priced<'a> {
@@ -125,6 +128,7 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
         sticky_by: StickyBy::None,
         retries: retries(&section),
         cache: cache_policy(&section),
+        repair: section.get("repair").and_then(|field| field.bool()),
         local_only: section.get("local_only").and_then(|field| field.bool()).unwrap_or(false),
         store_bodies: store_bodies(&section),
     };

@@ -184,15 +184,17 @@ impl Planned {
     async fn reply(mut self: Box<Self>, served: Served, mut meter: Box<Meter>) -> Reply {
         self.head.model = Some(served.target.id.clone());
         self.head.emulated = served.emulated;
+        self.head.repair = served.repair;
         let (body, usage) = match served.answer {
             Answered::Whole { body, usage, .. } => (body, usage),
-            Answered::Stream { speaks, answer, decoder, first } => {
+            Answered::Stream { speaks, answer_tool, answer, decoder, first } => {
                 let begun = Begun {
                     target: served.target,
                     answer,
                     decoder,
                     first,
                     from: speaks,
+                    answer_tool,
                     into: self.head.speaks,
                     keep_usage: self.work.asked.include_usage,
                     keep_events: meter.keeps_answer(),

@@ -10,6 +10,7 @@ mod once;
 mod plan;
 mod price;
 mod prompt;
+mod repair;
 mod reply;
 mod shared;
 mod stream;
@@ -32,6 +33,7 @@ use crate::usage::{Ledger, PriceBook};
 pub use ask::{Api, Ask};
 pub use explain::{Explanation, ModelCard, models};
 pub use price::KnownPrices;
+pub use repair::Repair;
 pub use reply::{Body, Head, Reply};
 pub use shared::Departure;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 
+use super::repair::Repair;
 use crate::chat::Emulated;
 use crate::types::{Nanos, PromptName, RequestId};
 use crate::wire::Speaks;
@@ -41,6 +42,8 @@ pub struct Head {
     pub speaks: Speaks,
     /// What was emulated.
     pub emulated: Emulated,
+    /// What became of an answer that was not of the form asked for.
+    pub repair: Option<Repair>,
     /// `provider/model`.
     pub model: Option<Arc<str>>,
     /// The route taken.
@@ -74,6 +77,7 @@ impl Head {
             status,
             speaks,
             emulated: Emulated::default(),
+            repair: None,
             model: None,
             route: None,
             prompt: None,

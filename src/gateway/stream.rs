@@ -12,7 +12,7 @@ use super::attempt::drain;
 use super::feed::{Fed, Feed, events_of};
 use super::meter::{Ended, Meter};
 use crate::cache::Spent;
-use crate::chat::Usage;
+use crate::chat::{AnswerTool, Usage};
 use crate::routing::{Fault, Target};
 use crate::types::now;
 use crate::upstream::{Answer, Failure};
@@ -62,6 +62,8 @@ pub struct Begun {
     pub from: Speaks,
     /// The caller's.
     pub into: Speaks,
+    /// The tool by which it answers, where there is one.
+    pub answer_tool: Option<AnswerTool>,
     /// What the caller's dialect needs to know of the call.
     pub told: Told,
 }
@@ -75,7 +77,7 @@ impl Relay {
             answer: Some(begun.answer),
             first: Some(begun.first),
             decoder: begun.decoder,
-            feed: Feed::new(begun.from, begun.into, begun.keep_usage, &begun.told),
+            feed: Feed::new((begun.from, begun.into), begun.answer_tool, begun.keep_usage, &begun.told),
             speaks: begun.into,
             held: BytesMut::new(),
             meter,

@@ -50,6 +50,7 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         sticky_by: StickyBy::None,
         retries: None,
         cache: None,
+        repair: None,
         local_only: false,
         store_bodies: None,
     }
@@ -63,6 +64,7 @@ fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Problem>> {
                 name: name.into(),
                 provider: said(provider),
                 model: model.into(),
+                structured: None,
                 key: format!("models.{name}"),
             })
             .into();

@@ -1,12 +1,15 @@
 //! The wire formats: pure, bytes to meaning and back.
 
 pub mod anthropic;
+pub mod blobs;
+mod claude;
 pub mod dialect;
 pub mod gemini;
 pub mod json;
 pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod openai_responses;
+pub mod schema;
 pub mod sse;
 
 use dialect::Dialect;
