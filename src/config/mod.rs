@@ -174,7 +174,8 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
 /// The model of a gateway without any configuration.
 fn simulated_model() -> ModelSpec {
     let provider = Said { text: "simulated".to_owned(), at: 0 };
-    ModelSpec { name: "auto".into(), provider, model: "auto".into(), adapter: None, key: "models.auto".to_owned() }
+    let (name, model, key) = ("auto".into(), "auto".into(), "models.auto".to_owned());
+    ModelSpec { name, provider, model, adapter: None, structured: None, key }
 }
 
 /// `FULCRUM_ADMIN_KEY`, where it is strong enough.

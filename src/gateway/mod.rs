@@ -11,6 +11,7 @@ mod pass;
 mod plan;
 mod price;
 mod prompt;
+mod repair;
 mod reply;
 mod shared;
 mod stream;
@@ -33,6 +34,7 @@ use crate::usage::{Ledger, PriceBook};
 pub use ask::{Api, Ask};
 pub use explain::{Explanation, ModelCard, models};
 pub use price::KnownPrices;
+pub use repair::Repair;
 pub use reply::{Body, Cut, Head, Reply};
 pub use shared::Departure;
 

@@ -11,15 +11,17 @@ use super::call::body_user;
 use super::feed::Feed;
 use super::prompt::Applied;
 use super::{Api, Ask};
-use crate::chat::{Code, Emulated, Error, Request, Usage, Used};
+use crate::chat::{
+    AnswerTool, Code, Emulated, Error, Format, Request, SEEN, Structured, Usage, Used, sort_proofs,
+};
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
 use crate::upstream::{Endpoint, Kind, Operation, Provider, Server};
 use crate::wire::Speaks;
+use crate::wire::blobs::estimate_tokens;
 use crate::wire::dialect::{Asked, Dialect, Told};
 use crate::wire::form::Form;
 use crate::wire::json::{Edits, Object, quoted};
-use crate::wire::openai_chat;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 use crate::wire::passing::{self, Passing};
 
@@ -58,6 +60,8 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// What had to be emulated.
     pub emulated: Emulated,
+    /// The tool by which it answers, where it is not asked for the wanted form itself.
+    pub answer_tool: Option<AnswerTool>,
 }
 
 impl Work {
@@ -121,13 +125,19 @@ impl Work {
     }
 
     /// A feed for a stream of answers to this in a provider's dialect.
-    pub fn feed(&self, from: Speaks, keep_usage: bool, told: &Told, by_choice: bool) -> Feed {
+    pub fn feed(
+        &self,
+        (from, tool): (Speaks, Option<AnswerTool>),
+        keep_usage: bool,
+        told: &Told,
+        by_choice: bool,
+    ) -> Feed {
         match self.api {
             Api::Pass(passing) => Feed::Same(passing.listener(keep_usage, by_choice)),
-            Api::Chat if by_choice && from == Speaks::OpenAiChat => {
+            Api::Chat if by_choice && tool.is_none() && from == Speaks::OpenAiChat => {
                 Feed::Same(Box::new(openai_chat::Listener::new(keep_usage).by_choice(true)))
             }
-            _ => Feed::new(from, self.api.speaks(), keep_usage, told),
+            _ => Feed::new((from, self.api.speaks()), tool, keep_usage, told),
         }
     }
 
@@ -162,7 +172,7 @@ impl Work {
         *self.tokens.get_or_init(|| {
             let conversation = self.conversation();
             let texts = PROMPTING.iter().chain([&conversation]).filter_map(|field| self.object().get(field));
-            texts.map(openai_chat::estimate_tokens).sum()
+            texts.map(estimate_tokens).sum()
         })
     }
 
@@ -203,7 +213,12 @@ impl Work {
             let message = format!("{} cannot count tokens", endpoint.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
         }
-        if speaks == own {
+        // Only a configuration that says so keeps a request from going to its own dialect as it came.
+        let stands_in = |how: Structured| how != Structured::Native && wants_form(self.format().as_ref());
+        // And a proof of reasoning that the caller was told by another provider, which this one would refuse.
+        let marked = || memchr::memmem::find(self.object().bytes(), SEEN).is_some();
+        let passes = self.api == Api::CountTokens || !(target.structured.is_some_and(stands_in) || marked());
+        if speaks == own && passes {
             let dialect = self.dialect();
             let mut headers = own_headers(dialect, ask);
             let sampled = || ["temperature", "top_p", "top_k"].iter().any(|name| self.object().get(name).is_some());
@@ -213,21 +228,45 @@ impl Work {
             }
             let body = adapted(dialect.pass(&self.asked, &target.model), endpoint, target);
             let operation = if self.api == Api::CountTokens { Operation::CountTokens } else { operation(speaks) };
-            return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default() });
+            return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default(), answer_tool: None });
         }
+        let mut outgoing = self.translated(speaks, endpoint, target)?;
+        if speaks == own {
+            outgoing.headers.extend(own_headers(self.dialect(), ask));
+        }
+        Ok(outgoing)
+    }
+
+    /// The request in another dialect, or in its own with a tool to answer by.
+    fn translated(&self, speaks: Speaks, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
         let read = self.meant.get_or_init(|| {
             let mut emulated = Emulated::default();
             Ok((self.dialect().read_request(&self.asked, &mut emulated)?, emulated))
         });
         let (request, mut emulated) = read.clone()?;
-        let request = Request { model: target.model.to_string(), include_usage: true, ..request };
-        let written = speaks.dialect().write_request(&request, &mut emulated)?;
+        let mut request = Request { model: target.model.to_string(), include_usage: true, ..request };
+        let makers = (self.dialect().maker(), speaks.dialect().maker());
+        sort_proofs(&mut request.messages, makers, &mut emulated);
+        let answer_tool = enforced(&mut request, speaks.dialect(), target, &mut emulated)?;
+        let written = speaks.dialect().write_request(&request, &mut emulated).map_err(|error| {
+            // The caller forced no tool: it is the format that asks for one.
+            let ours = answer_tool.is_some() && error.param.as_deref() == Some("tool_choice");
+            if ours { no_form(target, "it answers by a tool only, and thinks").at("response_format") } else { error }
+        })?;
         let header = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
         let headers = written.headers.iter().map(header).collect();
         let body = adapted(written.body, endpoint, target);
-        Ok(Outgoing { operation: operation(speaks), speaks, body, headers, emulated })
+        Ok(Outgoing { operation: operation(speaks), speaks, body, headers, emulated, answer_tool })
+    }
+
+    /// The form that the answer is to have.
+    pub fn format(&self) -> Option<Format> {
+        match self.api {
+            Api::Embeddings | Api::CountTokens | Api::Pass(_) => None,
+            _ => self.dialect().format(self.object()),
+        }
     }
 
     fn for_embeddings(&self, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
@@ -247,6 +286,7 @@ impl Work {
             body: self.object().edited(&edits),
             headers: HeaderMap::new(),
             emulated: Emulated::default(),
+            answer_tool: None,
         })
     }
 
@@ -274,6 +314,7 @@ impl Work {
             body: if passing == Passing::Completions { adapted(body, endpoint, target) } else { body },
             headers,
             emulated: Emulated::default(),
+            answer_tool: None,
         })
     }
 }
@@ -290,6 +331,35 @@ fn adapted(body: Bytes, endpoint: &Endpoint, target: &Target) -> Bytes {
     let mut edits = Edits::default();
     edits.set("lora", target.adapter.map_or_else(|| "[]".to_owned(), |id| format!("[{{\"id\":{id},\"scale\":1.0}}]")));
     object.edited(&edits)
+}
+
+fn wants_form(format: Option<&Format>) -> bool {
+    format.is_some_and(|format| *format != Format::Text)
+}
+
+/// Sees to it that the target keeps to the wanted form: by itself, or by a tool that takes its place.
+fn enforced(
+    request: &mut Request,
+    dialect: &dyn Dialect,
+    target: &Target,
+    emulated: &mut Emulated,
+) -> Result<Option<AnswerTool>, Error> {
+    if !wants_form(request.format.as_ref()) {
+        return Ok(None);
+    }
+    match target.structured.unwrap_or_else(|| dialect.structured(request)) {
+        Structured::Native => Ok(None),
+        Structured::Tool => {
+            emulated.note("response_format");
+            AnswerTool::put(request)
+        }
+        Structured::None => Err(no_form(target, "its configuration says so").at("response_format")),
+    }
+}
+
+fn no_form(target: &Target, why: &str) -> Error {
+    let message = format!("{} cannot be held to the form that `response_format` wants: {why}", target.name);
+    Error::new(Code::UnsupportedFeature, message)
 }
 
 /// What `endpoint` speaks with a caller whose own dialect is `own`: the same, where it can.

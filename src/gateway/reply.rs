@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::HeaderValue;
 
+use super::repair::Repair;
 use crate::chat::Emulated;
 use crate::types::{Nanos, PromptName, RequestId};
 use crate::wire::Speaks;
@@ -51,6 +52,8 @@ pub struct Head {
     pub kind: Option<HeaderValue>,
     /// What was emulated.
     pub emulated: Emulated,
+    /// What became of an answer that was not of the form asked for.
+    pub repair: Option<Repair>,
     /// `provider/model`.
     pub model: Option<Arc<str>>,
     /// The route taken.
@@ -85,6 +88,7 @@ impl Head {
             speaks,
             kind: None,
             emulated: Emulated::default(),
+            repair: None,
             model: None,
             route: None,
             prompt: None,

@@ -7,6 +7,7 @@ mod error;
 mod explain;
 mod front;
 mod health;
+mod listed;
 mod models;
 mod patient;
 mod server;

@@ -50,6 +50,7 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         sticky_by: StickyBy::None,
         retries: None,
         cache: None,
+        repair: None,
         local_only: false,
         store_bodies: None,
     }
@@ -64,6 +65,7 @@ fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Problem>> {
                 provider: said(provider),
                 model: model.into(),
                 adapter: None,
+                structured: None,
                 key: format!("models.{name}"),
             })
             .into();

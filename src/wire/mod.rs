@@ -1,6 +1,8 @@
 //! The wire formats: pure, bytes to meaning and back.
 
 pub mod anthropic;
+pub mod blobs;
+mod claude;
 pub mod dialect;
 pub mod form;
 pub mod gemini;
@@ -9,6 +11,7 @@ pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod openai_responses;
 pub mod passing;
+pub mod schema;
 pub mod sse;
 
 use dialect::Dialect;

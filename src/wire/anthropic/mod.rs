@@ -9,6 +9,7 @@ mod ids;
 mod listen;
 mod place;
 mod prompted;
+mod replay;
 mod request_read;
 mod request_write;
 mod response;
@@ -23,7 +24,9 @@ use bytes::Bytes;
 
 use super::dialect::{Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written};
 use super::json::{Edits, Object, quoted};
-use crate::chat::{Emulated, Error, Request, Response};
+use super::sse::Event;
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Structured};
+use crate::wire::claude;
 
 pub use count::{count_answer, read_count, read_count_request};
 
@@ -69,6 +72,18 @@ impl Dialect for Anthropic {
         ask::has_images(object.get("messages").unwrap_or_default())
     }
 
+    fn maker(&self) -> Maker {
+        Maker::Anthropic
+    }
+
+    fn format(&self, object: &Object) -> Option<Format> {
+        request_read::format(object)
+    }
+
+    fn structured(&self, request: &mut Request) -> Structured {
+        claude::structured(&request.model, request.format.as_mut())
+    }
+
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
         request_read::read_request(asked, emulated)
     }
@@ -107,5 +122,14 @@ impl Dialect for Anthropic {
 
     fn error_event(&self, error: &Error) -> Bytes {
         error::error_event(error)
+    }
+
+    // Unlike the way through the internal form, these two keep what nobody knows.
+    fn as_stream(&self, body: &[u8], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_stream(body)
+    }
+
+    fn as_whole(&self, events: &[Event], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_whole(events)
     }
 }

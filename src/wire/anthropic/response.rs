@@ -8,6 +8,7 @@ use super::turns::input;
 use super::usage::{read_usage, write_usage};
 use crate::chat::{Choice, Content, Part, Response, Stop, Usage};
 use crate::wire::dialect::{BadAnswer, Told};
+use crate::wire::json::exact;
 
 /// The reasons to stop that have a name in both.
 const STOPS: [(&str, Stop); 7] = [
@@ -22,7 +23,7 @@ const STOPS: [(&str, Stop); 7] = [
 
 /// Reads an answer.
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let answer: Value = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Value = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str);
     let Some(Value::Array(blocks)) = answer.get("content") else {
         return Err(BadAnswer("it has no list `content`".to_owned()));
@@ -61,7 +62,7 @@ pub(super) fn read_block(block: &Value) -> Result<Part, BadAnswer> {
             if !input.is_object() {
                 return Err(BadAnswer("a tool call's `input` is no object".to_owned()));
             }
-            Content::ToolCall { id: need("id")?, name: need("name")?, arguments: input.to_string() }
+            Content::ToolCall { id: need("id")?, name: need("name")?, arguments: exact::write(&input) }
         }
         kind => return Err(BadAnswer(format!("a block is of the type `{}`", shown(kind)))),
     };
@@ -112,7 +113,7 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
         "id": id, "type": "message", "role": "assistant", "model": model, "content": content,
         "stop_reason": reason, "stop_sequence": sequence, "usage": usage,
     });
-    body.to_string().into()
+    exact::write(&body).into()
 }
 
 /// Usage by size, where nobody counted.

@@ -8,6 +8,7 @@ use super::citation;
 use super::ids::Ids;
 use super::place::{not_here, wrong};
 use crate::chat::{CacheTtl, Citation, Code, Content, Emulated, Error, Message, Part, Role, Source};
+use crate::wire::json::exact;
 
 /// Image types that Anthropic reads.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -241,5 +242,5 @@ pub(super) fn input(arguments: &str) -> Option<Value> {
     if arguments.trim().is_empty() {
         return Some(json!({}));
     }
-    serde_json::from_str(arguments).ok().filter(Value::is_object)
+    exact::read(arguments.as_bytes()).ok().filter(Value::is_object)
 }

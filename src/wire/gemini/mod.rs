@@ -7,6 +7,7 @@ mod listen;
 mod logprobs;
 mod part;
 mod read;
+mod replay;
 mod schema;
 mod stop;
 mod stream_read;
@@ -17,16 +18,18 @@ mod usage;
 mod write;
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 pub use listen::Listener;
 pub use stream_read::Reader;
 pub use stream_write::Writer;
 
-use crate::chat::{Emulated, Error, Request, Response};
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Role, Structured};
 use crate::wire::dialect::{
     Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written,
 };
 use crate::wire::json::Object;
+use crate::wire::sse::Event;
 
 /// The dialect.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,6 +62,23 @@ impl Dialect for Gemini {
 
     fn has_images(&self, object: &Object) -> bool {
         asked::has_images(object)
+    }
+
+    fn turn(&self, role: Role, text: &str) -> Value {
+        let role = if role == Role::Assistant { "model" } else { "user" };
+        json!({"role": role, "parts": [{"text": text}]})
+    }
+
+    fn maker(&self) -> Maker {
+        Maker::Google
+    }
+
+    fn format(&self, object: &Object) -> Option<Format> {
+        read::format(object)
+    }
+
+    fn structured(&self, request: &mut Request) -> Structured {
+        write::structured(request)
     }
 
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
@@ -99,5 +119,14 @@ impl Dialect for Gemini {
 
     fn error_event(&self, error: &Error) -> Bytes {
         error::error_event(error)
+    }
+
+    // Unlike the way through the internal form, these two keep what nobody knows.
+    fn as_stream(&self, body: &[u8], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_stream(body)
+    }
+
+    fn as_whole(&self, events: &[Event], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_whole(events)
     }
 }

@@ -9,6 +9,7 @@ use super::stop::read_stop;
 use super::usage::read_usage;
 use crate::chat::{Citation, Collector, Content, Delta, Event, Response, Source, Stop};
 use crate::wire::dialect::{BadAnswer, ReadStream};
+use crate::wire::json::exact;
 use crate::wire::sse;
 
 /// The most candidates of an answer.
@@ -44,7 +45,7 @@ enum Open {
 /// # Errors
 /// Where the body is no answer.
 pub fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let value: Value = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     if value.get("candidates").is_none() && value.get("promptFeedback").is_none() {
         return Err(BadAnswer("it has no `candidates`".to_owned()));
     }
@@ -66,7 +67,7 @@ pub(super) fn json_of(event: &sse::Event) -> Option<Bytes> {
 impl ReadStream for Reader {
     fn read(&mut self, event: &sse::Event, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let Some(data) = json_of(event) else { return Ok(()) };
-        let value = serde_json::from_slice(&data).map_err(|error| BadAnswer(error.to_string()))?;
+        let value = exact::read(&data).map_err(|error| BadAnswer(error.to_string()))?;
         self.take(value, out)
     }
 
@@ -188,7 +189,7 @@ impl Choice {
         let name = call["name"].as_str().ok_or_else(|| BadAnswer("a functionCall has no `name`".to_owned()))?;
         let arguments = match call.get("args") {
             None | Some(Value::Null) => "{}".to_owned(),
-            Some(args @ Value::Object(_)) => args.to_string(),
+            Some(args @ Value::Object(_)) => exact::write(args),
             Some(_) => return Err(BadAnswer(format!("the `args` of `{name}` are no object"))),
         };
         self.calls = true;

@@ -30,7 +30,7 @@ pub use error::{error_body, error_event};
 pub use fields::{Check, Field, check_fields};
 pub use replay::{BadReplay, as_stream, as_whole};
 pub(in crate::wire) use request::read_prompt;
-pub use request::{estimate_tokens, has_images, last_user_text, read};
+pub use request::{has_images, last_user_text, read};
 pub use stream::Listener;
 pub use usage::read_usage;
 

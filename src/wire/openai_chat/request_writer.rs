@@ -6,6 +6,7 @@ use super::fault::Fault;
 use super::message_writer::write_message;
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Sampling, Tool, ToolChoice};
 use crate::wire::dialect::Written;
+use crate::wire::json::exact;
 
 /// Writes the request.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
@@ -41,7 +42,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if request.cache.is_some() || request.tools.iter().any(|tool| tool.cache.is_some()) {
         emulated.note("cache_control");
     }
-    Ok(Written { body: Value::Object(body).to_string().into(), headers: Vec::new() })
+    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
 /// The field for the most tokens: OpenAI's reasoning models know only the new one, many other servers only the old one.

@@ -7,6 +7,7 @@ use super::message_writer::{write_call, write_image};
 use super::stop::write_stop;
 use crate::chat::{Choice, Citation, Content, Part, Response, Stop, Unit, Usage};
 use crate::wire::dialect::Told;
+use crate::wire::json::exact;
 
 /// Writes the answer.
 pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
@@ -24,7 +25,7 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
     if let Some(tier) = &response.service_tier {
         answer["service_tier"] = tier.clone().into();
     }
-    answer.to_string().into()
+    exact::write(&answer).into()
 }
 
 pub(super) fn first_of<'a>(first: &'a str, second: &'a str) -> &'a str {

@@ -8,6 +8,7 @@ use super::parts::{output_text, write_annotation};
 use super::usage::write_usage;
 use crate::chat::{Content, Delta, Event, Response, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::json::exact;
 
 /// Writes a whole answer.
 pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
@@ -21,7 +22,7 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
     if let Some(tier) = &response.service_tier {
         answer["service_tier"] = tier.as_str().into();
     }
-    answer.to_string().into()
+    exact::write(&answer).into()
 }
 
 /// Writes a stream: one answer, as items one after the other.
@@ -106,7 +107,7 @@ impl Writer {
             data.insert("sequence_number".to_owned(), self.sequence.into());
         }
         self.sequence += 1;
-        out.extend_from_slice(format!("event: {kind}\ndata: {data}\n\n").as_bytes());
+        out.extend_from_slice(format!("event: {kind}\ndata: {}\n\n", exact::write(&data)).as_bytes());
     }
 
     /// Appends one event of the open item.

@@ -6,6 +6,7 @@ use super::items::write_message;
 use super::parts::unsupported;
 use crate::chat::{Content, Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::wire::dialect::Written;
+use crate::wire::json::exact;
 
 /// Writes a request. `store` is always false, since nothing would ever ask for what was kept.
 ///
@@ -50,7 +51,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if request.cache.is_some() {
         emulated.note("cache_control");
     }
-    Ok(Written { body: Value::Object(body).to_string().into(), headers: Vec::new() })
+    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
 /// Refuses what Responses cannot say.
