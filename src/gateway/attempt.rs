@@ -10,14 +10,15 @@ use super::feed::message_of;
 use super::meter::{Ended, Meter};
 use super::plan::{Outgoing, Work};
 use super::{Api, Ask, Live, Parts};
-use crate::chat::{Code, Emulated, Error, Stop, Usage};
+use crate::chat::{self, Code, Emulated, Error, Stop, Usage};
 use crate::routing::{Fault, Plan, Target, backoff};
 use crate::types::now;
 use crate::upstream::{Answer, Call, Endpoint, Failure, Operation, Phase};
 use crate::usage::Status;
+use crate::wire::decoder::Decoder;
 use crate::wire::dialect::{BadAnswer, Listened};
-use crate::wire::sse::{Decoder, Event};
-use crate::wire::{Speaks, anthropic, openai_embeddings};
+use crate::wire::sse::Event;
+use crate::wire::{Spoken, anthropic, openai_embeddings};
 
 /// The longest whole answer.
 const MAX_WHOLE: usize = 64 << 20;
@@ -52,7 +53,7 @@ pub enum Answered {
     /// A stream whose first event is there.
     Stream {
         /// The dialect it comes in.
-        speaks: Speaks,
+        speaks: Spoken,
         /// The rest of it.
         answer: Box<Answer>,
         /// What was read so far, with the first event taken out.
@@ -256,7 +257,7 @@ impl Attempts<'_> {
     }
 
     /// Reads an answer as far as it must be known before nothing can be retried any more.
-    async fn read(&self, mut answer: Answer, speaks: Speaks) -> Result<Answered, Failure> {
+    async fn read(&self, mut answer: Answer, speaks: Spoken) -> Result<Answered, Failure> {
         if answer.is_stream() {
             return self.read_first(answer, speaks).await;
         }
@@ -272,7 +273,7 @@ impl Attempts<'_> {
     }
 
     /// A whole answer in the caller's dialect, and what it told.
-    fn hear(&self, body: Bytes, speaks: Speaks) -> Result<(Bytes, Listened), BadAnswer> {
+    fn hear(&self, body: Bytes, speaks: Spoken) -> Result<(Bytes, Listened), BadAnswer> {
         match self.work.api {
             Api::Embeddings => {
                 let usage = openai_embeddings::listen(&body)?;
@@ -286,11 +287,11 @@ impl Attempts<'_> {
             _ => {}
         }
         let own = self.work.api.speaks();
-        if own == speaks {
+        if speaks == own.into() {
             let heard = own.dialect().listen(&body)?;
             return Ok((body, heard));
         }
-        let response = speaks.dialect().read_response(&body)?;
+        let response = speaks.upstream().read_response(&body)?;
         let good =
             |stop: &Option<Stop>| matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools));
         let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
@@ -298,15 +299,15 @@ impl Attempts<'_> {
         Ok((own.dialect().write_response(&response, &self.work.told(self.ask)), heard))
     }
 
-    async fn read_first(&self, mut answer: Answer, speaks: Speaks) -> Result<Answered, Failure> {
+    async fn read_first(&self, mut answer: Answer, speaks: Spoken) -> Result<Answered, Failure> {
         if !self.work.asked.stream {
             return Err(Failure::Protocol("it is a stream, which was not asked for".to_owned()));
         }
-        let mut decoder = Decoder::default();
+        let mut decoder = speaks.upstream().decoder();
         loop {
             match decoder.event() {
                 Ok(Some(event)) if event.data().is_some() => {
-                    return match early_error(&event, &answer) {
+                    return match early_error(&event, &answer, speaks) {
                         Some(failure) => Err(failure),
                         None => Ok(Answered::Stream { speaks, answer: Box::new(answer), decoder, first: event }),
                     };
@@ -323,14 +324,27 @@ impl Attempts<'_> {
 }
 
 /// An error that stands where the first chunk should: nothing went down yet, so another try may do better.
-fn early_error(event: &Event, answer: &Answer) -> Option<Failure> {
+fn early_error(event: &Event, answer: &Answer, speaks: Spoken) -> Option<Failure> {
     let data = event.data()?;
     memchr::memmem::find(&data, b"\"error\"")?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
     let told = fields.get("error").is_some_and(|error| !error.is_null());
     let named = fields.get("type").is_some_and(|kind| kind == "error");
+    if !told && !named {
+        return None;
+    }
     let message = answer.scrubbed(&message_of(&data));
-    (told || named).then_some(Failure::Server { status: 200, message })
+    let mut meant = Vec::new();
+    let read = speaks.upstream().stream_reader().read(event, &mut meant);
+    Some(match (read, meant.pop()) {
+        (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::UpstreamRateLimited => {
+            Failure::Throttled { retry_after: None, message }
+        }
+        (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::InvalidRequest => {
+            Failure::Refused { status: 200, error: Box::new(Error { message, upstream_code: None, ..error }) }
+        }
+        _ => Failure::Server { status: 200, message },
+    })
 }
 
 fn fault_of(failure: &Failure) -> Option<Fault> {

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::chat::{self, Error, Usage};
-use crate::wire::Speaks;
 use crate::wire::dialect::{BadAnswer, Chunk, Listen, ReadStream, Told, WriteStream};
 use crate::wire::sse::{Decoder, Event};
+use crate::wire::{Speaks, Spoken};
 
 /// A stream on its way into the caller's dialect.
 pub enum Feed {
@@ -40,13 +40,13 @@ pub enum Fed {
 
 impl Feed {
     /// A feed from a provider's dialect into the caller's.
-    pub fn new(from: Speaks, into: Speaks, keep_usage: bool, told: &Told) -> Self {
-        if from == into {
+    pub fn new(from: Spoken, into: Speaks, keep_usage: bool, told: &Told) -> Self {
+        if from == into.into() {
             return Self::Same(into.dialect().listener(keep_usage));
         }
         let told = Told { include_usage: keep_usage, ..told.clone() };
         Self::Translated(Box::new(Translation {
-            reader: from.dialect().stream_reader(),
+            reader: from.upstream().stream_reader(),
             writer: into.dialect().stream_writer(&told),
             meant: Vec::new(),
             usage: None,

@@ -13,11 +13,11 @@ use crate::chat::{Code, Emulated, Error, Request, Usage};
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
 use crate::upstream::{Endpoint, Kind, Operation, Provider};
-use crate::wire::Speaks;
 use crate::wire::dialect::{Asked, Dialect, Told};
 use crate::wire::json::{Edits, Object, quoted};
 use crate::wire::openai_chat;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
+use crate::wire::{Speaks, Spoken};
 
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;
@@ -45,7 +45,7 @@ pub struct Outgoing {
     /// What is asked of it.
     pub operation: Operation,
     /// What it answers in.
-    pub speaks: Speaks,
+    pub speaks: Spoken,
     /// The body.
     pub body: Bytes,
     /// Headers of its dialect.
@@ -113,8 +113,8 @@ impl Work {
         if self.api == Api::Embeddings {
             return self.for_embeddings(endpoint, target);
         }
-        let own = self.api.speaks();
-        let speaks = spoken(endpoint, own);
+        let own = Spoken::from(self.api.speaks());
+        let speaks = spoken(endpoint, self.api.speaks());
         if self.api == Api::CountTokens && speaks != own {
             let message = format!("{} cannot count tokens", endpoint.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
@@ -123,7 +123,7 @@ impl Work {
             let dialect = self.dialect();
             let mut headers = own_headers(dialect, ask);
             let sampled = || ["temperature", "top_p", "top_k"].iter().any(|name| self.object().get(name).is_some());
-            if speaks == Speaks::Anthropic && self.prompt.is_some() && sampled() {
+            if self.api.speaks() == Speaks::Anthropic && self.prompt.is_some() && sampled() {
                 // A prompt's settings may set what Anthropic's newer versions refuse.
                 headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
             }
@@ -137,7 +137,7 @@ impl Work {
         });
         let (request, mut emulated) = read.clone()?;
         let request = Request { model: target.model.to_string(), include_usage: true, ..request };
-        let written = speaks.dialect().write_request(&request, &mut emulated)?;
+        let written = speaks.upstream().write_request(&request, &mut emulated)?;
         let header = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
@@ -155,7 +155,7 @@ impl Work {
         edits.set("model", quoted(&target.model));
         Ok(Outgoing {
             operation: Operation::Embeddings,
-            speaks: Speaks::OpenAiChat,
+            speaks: Speaks::OpenAiChat.into(),
             body: self.object().edited(&edits),
             headers: HeaderMap::new(),
             emulated: Emulated::default(),
@@ -164,22 +164,25 @@ impl Work {
 }
 
 /// What `endpoint` speaks with a caller whose own dialect is `own`: the same, where it can.
-fn spoken(endpoint: &Endpoint, own: Speaks) -> Speaks {
-    match endpoint.provider().kind {
+fn spoken(endpoint: &Endpoint, own: Speaks) -> Spoken {
+    let speaks = match endpoint.provider().kind {
+        Kind::Bedrock => return Spoken::Bedrock,
         Kind::Anthropic => Speaks::Anthropic,
         Kind::Gemini => Speaks::Gemini,
         Kind::OpenAi | Kind::Azure if own == Speaks::OpenAiResponses && endpoint.has_responses() => own,
         Kind::OpenAi | Kind::Azure if !endpoint.provider().chat => Speaks::OpenAiResponses,
         Kind::OpenAi | Kind::Azure | Kind::Simulated => Speaks::OpenAiChat,
-    }
+    };
+    speaks.into()
 }
 
-fn operation(speaks: Speaks) -> Operation {
+fn operation(speaks: Spoken) -> Operation {
     match speaks {
-        Speaks::OpenAiChat => Operation::Chat,
-        Speaks::OpenAiResponses => Operation::Responses,
-        Speaks::Anthropic => Operation::Messages,
-        Speaks::Gemini => Operation::Generate,
+        Spoken::Dialect(Speaks::OpenAiChat) => Operation::Chat,
+        Spoken::Dialect(Speaks::OpenAiResponses) => Operation::Responses,
+        Spoken::Dialect(Speaks::Anthropic) => Operation::Messages,
+        Spoken::Dialect(Speaks::Gemini) => Operation::Generate,
+        Spoken::Bedrock => Operation::Converse,
     }
 }
 

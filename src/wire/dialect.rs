@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
+use super::decoder::Decoder;
 use super::json::{Flaw, Object};
 use crate::chat::{self, Emulated, Error, Request, Response, Usage};
 
@@ -162,11 +163,34 @@ pub struct Told {
     pub id: String,
 }
 
-/// One API, as callers and as providers speak it.
-pub trait Dialect: Send + Sync {
+/// One API as providers speak it: requests are written, answers and streams are read.
+pub trait Upstream: Send + Sync {
     /// Its name in messages, such as `Anthropic Messages`.
     fn name(&self) -> &'static str;
 
+    /// A request as a target of this API gets it.
+    ///
+    /// # Errors
+    /// `unsupported_feature` that names the field which this API cannot say.
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error>;
+
+    /// A whole answer in the internal form.
+    ///
+    /// # Errors
+    /// Where the body is no answer.
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer>;
+
+    /// What cuts a stream's bytes into events.
+    fn decoder(&self) -> Decoder {
+        Decoder::default()
+    }
+
+    /// A reader of this API's streams.
+    fn stream_reader(&self) -> Box<dyn ReadStream>;
+}
+
+/// One API as callers speak it too.
+pub trait Dialect: Upstream {
     /// Headers of a caller that go up with a request in its own dialect.
     fn headers(&self) -> &'static [&'static str] {
         &[]
@@ -204,12 +228,6 @@ pub trait Dialect: Send + Sync {
     /// A 400 that names the field: `invalid_request` where it is wrong, `unsupported_feature` where no other dialect has it.
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error>;
 
-    /// A request as a target of this dialect gets it.
-    ///
-    /// # Errors
-    /// `unsupported_feature` that names the field which this dialect cannot say.
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error>;
-
     /// Listens to a whole answer that passes in this dialect.
     ///
     /// # Errors
@@ -219,17 +237,8 @@ pub trait Dialect: Send + Sync {
     /// A listener for a stream that passes in this dialect; leaves usage in it where `keep_usage` says so.
     fn listener(&self, keep_usage: bool) -> Box<dyn Listen>;
 
-    /// A whole answer in the internal form.
-    ///
-    /// # Errors
-    /// Where the body is no answer.
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer>;
-
     /// A whole answer for a caller of this dialect.
     fn write_response(&self, response: &Response, told: &Told) -> Bytes;
-
-    /// A reader of this dialect's streams.
-    fn stream_reader(&self) -> Box<dyn ReadStream>;
 
     /// A writer of this dialect's streams.
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream>;

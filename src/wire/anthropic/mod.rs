@@ -5,7 +5,6 @@ mod block;
 mod citation;
 mod count;
 mod error;
-mod ids;
 mod listen;
 mod place;
 mod prompted;
@@ -21,7 +20,9 @@ mod usage;
 
 use bytes::Bytes;
 
-use super::dialect::{Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written};
+use super::dialect::{
+    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
+};
 use super::json::{Edits, Object, quoted};
 use crate::chat::{Emulated, Error, Request, Response};
 
@@ -34,11 +35,25 @@ const NAME: &str = "Anthropic Messages";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Anthropic;
 
-impl Dialect for Anthropic {
+impl Upstream for Anthropic {
     fn name(&self) -> &'static str {
         NAME
     }
 
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        request_write::write_request(request, emulated)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        response::read_response(body)
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(stream_read::Reader::default())
+    }
+}
+
+impl Dialect for Anthropic {
     fn headers(&self) -> &'static [&'static str] {
         &["anthropic-version", "anthropic-beta"]
     }
@@ -73,10 +88,6 @@ impl Dialect for Anthropic {
         request_read::read_request(asked, emulated)
     }
 
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        request_write::write_request(request, emulated)
-    }
-
     fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
         listen::listen(body)
     }
@@ -85,16 +96,8 @@ impl Dialect for Anthropic {
         Box::new(listen::Listener::default())
     }
 
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        response::read_response(body)
-    }
-
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         response::write_response(response, told)
-    }
-
-    fn stream_reader(&self) -> Box<dyn ReadStream> {
-        Box::new(stream_read::Reader::default())
     }
 
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {

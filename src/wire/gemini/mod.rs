@@ -24,7 +24,7 @@ pub use stream_write::Writer;
 
 use crate::chat::{Emulated, Error, Request, Response};
 use crate::wire::dialect::{
-    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written,
+    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
 };
 use crate::wire::json::Object;
 
@@ -32,11 +32,25 @@ use crate::wire::json::Object;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gemini;
 
-impl Dialect for Gemini {
+impl Upstream for Gemini {
     fn name(&self) -> &'static str {
         "Gemini generateContent"
     }
 
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        write::write_request(request, emulated)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        stream_read::read_response(body)
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(Reader::default())
+    }
+}
+
+impl Dialect for Gemini {
     fn read(&self, body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
         asked::read(body, addressed)
     }
@@ -65,10 +79,6 @@ impl Dialect for Gemini {
         read::read_request(asked, emulated)
     }
 
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        write::write_request(request, emulated)
-    }
-
     fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
         listen::listen(body)
     }
@@ -77,16 +87,8 @@ impl Dialect for Gemini {
         Box::new(Listener::default())
     }
 
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        stream_read::read_response(body)
-    }
-
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         stream_write::write_response(response, told)
-    }
-
-    fn stream_reader(&self) -> Box<dyn ReadStream> {
-        Box::new(Reader::default())
     }
 
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {

@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use crate::chat::{Emulated, Error, Request, Response};
 use crate::wire::dialect::{
-    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written,
+    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
 };
 use crate::wire::json::Object;
 use crate::wire::openai_chat;
@@ -32,11 +32,25 @@ const NAME: &str = "OpenAI Responses";
 #[derive(Clone, Copy, Debug)]
 pub struct OpenAiResponses;
 
-impl Dialect for OpenAiResponses {
+impl Upstream for OpenAiResponses {
     fn name(&self) -> &'static str {
         NAME
     }
 
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        write::write_request(request, emulated)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        answer::read_response(body)
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(stream_read::Reader::default())
+    }
+}
+
+impl Dialect for OpenAiResponses {
     fn read(&self, body: Bytes, _: &Addressed) -> Result<Asked, Error> {
         request::read(body)
     }
@@ -65,10 +79,6 @@ impl Dialect for OpenAiResponses {
         read::read_request(asked, emulated)
     }
 
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        write::write_request(request, emulated)
-    }
-
     fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
         listen::listen(body)
     }
@@ -77,16 +87,8 @@ impl Dialect for OpenAiResponses {
         Box::new(listen::Listener::default())
     }
 
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        answer::read_response(body)
-    }
-
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         stream_write::write_response(response, told)
-    }
-
-    fn stream_reader(&self) -> Box<dyn ReadStream> {
-        Box::new(stream_read::Reader::default())
     }
 
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
