@@ -1,5 +1,6 @@
 //! Reads the configuration, TOML and environment, and tells all its mistakes at once.
 
+mod aws;
 mod models;
 mod problem;
 mod providers;

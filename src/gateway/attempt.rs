@@ -12,15 +12,16 @@ use super::meter::{Ended, Meter};
 use super::plan::{Outgoing, Work};
 use super::repair::{Repair, Wanted};
 use super::{Api, Ask, Live, Parts, pass};
-use crate::chat::{AnswerTool, Code, Emulated, Error, Stop, Usage, Used};
+use crate::chat::{self, AnswerTool, Code, Emulated, Error, Stop, Usage, Used};
 use crate::routing::{Fault, Plan, Target, backoff};
 use crate::types::now;
 use crate::upstream::{Answer, Call, Endpoint, Failure, Operation, Phase};
 use crate::usage::Status;
+use crate::wire::decoder::Decoder;
 use crate::wire::dialect::{BadAnswer, Listened};
 use crate::wire::openai_embeddings::Encoding;
-use crate::wire::sse::{Decoder, Event};
-use crate::wire::{Speaks, anthropic, openai_embeddings};
+use crate::wire::sse::Event;
+use crate::wire::{Spoken, anthropic, openai_embeddings};
 
 /// The longest whole answer.
 pub const MAX_WHOLE: usize = 64 << 20;
@@ -68,7 +69,7 @@ pub enum Answered {
     /// A stream whose first event is there.
     Stream {
         /// The dialect it comes in.
-        speaks: Speaks,
+        speaks: Spoken,
         /// The tool by which it answers.
         answer_tool: Option<AnswerTool>,
         /// The rest of it.
@@ -353,6 +354,7 @@ impl Attempts<'_> {
     /// A whole answer in the caller's dialect, and what it told.
     fn hear(&self, body: Bytes, outgoing: &Outgoing, endpoint: &Endpoint) -> Result<(Bytes, Listened), BadAnswer> {
         let Outgoing { speaks, answer_tool, .. } = outgoing;
+        let speaks = *speaks;
         match self.work.api {
             Api::Embeddings => {
                 let wanted = openai_embeddings::encoding(self.work.object());
@@ -368,19 +370,19 @@ impl Attempts<'_> {
         }
         let own = self.work.api.speaks();
         let counted = |usage: Option<Usage>| usage.map(|usage| self.work.usage_of(endpoint, &body, usage));
-        if own == *speaks && answer_tool.is_none() {
+        if speaks == own.into() && answer_tool.is_none() {
             let heard = own.dialect().listen(&body)?;
             let heard = Listened { usage: counted(heard.usage), ..heard };
             return Ok((body, heard));
         }
-        let mut response = speaks.dialect().read_response(&body)?;
+        let mut response = speaks.upstream().read_response(&body)?;
         if let Some(tool) = answer_tool {
             response = tool.unwrap(response);
         }
         let good =
             |stop: &Option<Stop>| matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools));
-        if own != *speaks {
-            speaks.dialect().maker().mark_answer(&mut response);
+        if speaks != own.into() {
+            speaks.upstream().maker().mark_answer(&mut response);
         }
         let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
         let heard = Listened { usage: counted(response.usage), choice_bytes: body.len(), ended_well };
@@ -388,14 +390,15 @@ impl Attempts<'_> {
     }
 
     async fn read_first(&self, mut answer: Answer, outgoing: &Outgoing) -> Result<Answered, Failure> {
+        let speaks = outgoing.speaks;
         if !self.work.asked.stream {
             return Err(Failure::Protocol("it is a stream, which was not asked for".to_owned()));
         }
-        let mut decoder = Decoder::default();
+        let mut decoder = speaks.upstream().decoder();
         loop {
             match decoder.event() {
                 Ok(Some(event)) if event.data().is_some() => {
-                    return match early_error(&event, &answer) {
+                    return match early_error(&event, &answer, speaks) {
                         Some(failure) => Err(failure),
                         None => Ok(Answered::Stream {
                             speaks: outgoing.speaks,
@@ -418,14 +421,27 @@ impl Attempts<'_> {
 }
 
 /// An error that stands where the first chunk should: nothing went down yet, so another try may do better.
-fn early_error(event: &Event, answer: &Answer) -> Option<Failure> {
+fn early_error(event: &Event, answer: &Answer, speaks: Spoken) -> Option<Failure> {
     let data = event.data()?;
     memchr::memmem::find(&data, b"\"error\"")?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
     let told = fields.get("error").is_some_and(|error| !error.is_null());
     let named = fields.get("type").is_some_and(|kind| kind == "error");
+    if !told && !named {
+        return None;
+    }
     let message = answer.scrubbed(&message_of(&data));
-    (told || named).then_some(Failure::Server { status: 200, message })
+    let mut meant = Vec::new();
+    let read = speaks.upstream().stream_reader().read(event, &mut meant);
+    Some(match (read, meant.pop()) {
+        (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::UpstreamRateLimited => {
+            Failure::Throttled { retry_after: None, message }
+        }
+        (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::InvalidRequest => {
+            Failure::Refused { status: 200, error: Box::new(Error { message, upstream_code: None, ..error }) }
+        }
+        _ => Failure::Server { status: 200, message },
+    })
 }
 
 fn fault_of(failure: &Failure) -> Option<Fault> {

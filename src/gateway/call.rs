@@ -237,7 +237,7 @@ impl Planned {
     pub(super) fn feed(
         &self,
         target: &Target,
-        from: (Speaks, Option<AnswerTool>),
+        from: (Spoken, Option<AnswerTool>),
         keep_usage: bool,
         told: &Told,
     ) -> Feed {

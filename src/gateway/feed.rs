@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::chat::{self, AnswerTool, Error, Marking, Units, Unwrapping, Usage};
-use crate::wire::Speaks;
 use crate::wire::dialect::{BadAnswer, Chunk, Listen, ReadStream, Told, WriteStream};
 use crate::wire::sse::{Decoder, Event};
+use crate::wire::{Speaks, Spoken};
 
 /// A stream on its way into the caller's dialect.
 pub enum Feed {
@@ -42,16 +42,16 @@ pub enum Fed {
 
 impl Feed {
     /// A feed from a provider's dialect into the caller's, of an answer by `tool` where there is one.
-    pub fn new((from, into): (Speaks, Speaks), tool: Option<AnswerTool>, keep_usage: bool, told: &Told) -> Self {
-        if from == into && tool.is_none() {
+    pub fn new((from, into): (Spoken, Speaks), tool: Option<AnswerTool>, keep_usage: bool, told: &Told) -> Self {
+        if from == into.into() && tool.is_none() {
             return Self::Same(into.dialect().listener(keep_usage));
         }
         let told = Told { include_usage: keep_usage, ..told.clone() };
         Self::Translated(Box::new(Translation {
-            reader: from.dialect().stream_reader(),
+            reader: from.upstream().stream_reader(),
             writer: into.dialect().stream_writer(&told),
             unwrapping: tool.map(Unwrapping::new),
-            marking: (from != into).then(|| Marking::new(from.dialect().maker())),
+            marking: (from != into.into()).then(|| Marking::new(from.upstream().maker())),
             meant: Vec::new(),
             usage: None,
             deltas: 0,

@@ -17,13 +17,13 @@ use crate::chat::{
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
 use crate::upstream::{Endpoint, Kind, Operation, Provider, Server};
-use crate::wire::Speaks;
 use crate::wire::blobs::estimate_tokens;
-use crate::wire::dialect::{Asked, Dialect, Told};
+use crate::wire::dialect::{Asked, Dialect, Told, Upstream};
 use crate::wire::form::Form;
 use crate::wire::json::{Edits, Object, quoted};
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 use crate::wire::passing::{self, Passing};
+use crate::wire::{Speaks, Spoken};
 
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;
@@ -53,7 +53,7 @@ pub struct Outgoing {
     /// What is asked of it.
     pub operation: Operation,
     /// What it answers in.
-    pub speaks: Speaks,
+    pub speaks: Spoken,
     /// The body.
     pub body: Bytes,
     /// Headers of its dialect.
@@ -127,14 +127,14 @@ impl Work {
     /// A feed for a stream of answers to this in a provider's dialect.
     pub fn feed(
         &self,
-        (from, tool): (Speaks, Option<AnswerTool>),
+        (from, tool): (Spoken, Option<AnswerTool>),
         keep_usage: bool,
         told: &Told,
         by_choice: bool,
     ) -> Feed {
         match self.api {
             Api::Pass(passing) => Feed::Same(passing.listener(keep_usage, by_choice)),
-            Api::Chat if by_choice && tool.is_none() && from == Speaks::OpenAiChat => {
+            Api::Chat if by_choice && tool.is_none() && from == Speaks::OpenAiChat.into() => {
                 Feed::Same(Box::new(openai_chat::Listener::new(keep_usage).by_choice(true)))
             }
             _ => Feed::new((from, self.api.speaks()), tool, keep_usage, told),
@@ -207,8 +207,8 @@ impl Work {
             Api::Pass(passing) => return self.for_passing(passing, ask, endpoint, target),
             _ => {}
         }
-        let own = self.api.speaks();
-        let speaks = spoken(endpoint, own);
+        let own = Spoken::from(self.api.speaks());
+        let speaks = spoken(endpoint, self.api.speaks());
         if self.api == Api::CountTokens && speaks != own {
             let message = format!("{} cannot count tokens", endpoint.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
@@ -222,7 +222,7 @@ impl Work {
             let dialect = self.dialect();
             let mut headers = own_headers(dialect, ask);
             let sampled = || ["temperature", "top_p", "top_k"].iter().any(|name| self.object().get(name).is_some());
-            if speaks == Speaks::Anthropic && self.prompt.is_some() && sampled() {
+            if self.api.speaks() == Speaks::Anthropic && self.prompt.is_some() && sampled() {
                 // A prompt's settings may set what Anthropic's newer versions refuse.
                 headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
             }
@@ -238,17 +238,17 @@ impl Work {
     }
 
     /// The request in another dialect, or in its own with a tool to answer by.
-    fn translated(&self, speaks: Speaks, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
+    fn translated(&self, speaks: Spoken, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
         let read = self.meant.get_or_init(|| {
             let mut emulated = Emulated::default();
             Ok((self.dialect().read_request(&self.asked, &mut emulated)?, emulated))
         });
         let (request, mut emulated) = read.clone()?;
         let mut request = Request { model: target.model.to_string(), include_usage: true, ..request };
-        let makers = (self.dialect().maker(), speaks.dialect().maker());
+        let makers = (self.dialect().maker(), speaks.upstream().maker());
         sort_proofs(&mut request.messages, makers, &mut emulated);
-        let answer_tool = enforced(&mut request, speaks.dialect(), target, &mut emulated)?;
-        let written = speaks.dialect().write_request(&request, &mut emulated).map_err(|error| {
+        let answer_tool = enforced(&mut request, speaks.upstream(), target, &mut emulated)?;
+        let written = speaks.upstream().write_request(&request, &mut emulated).map_err(|error| {
             // The caller forced no tool: it is the format that asks for one.
             let ours = answer_tool.is_some() && error.param.as_deref() == Some("tool_choice");
             if ours { no_form(target, "it answers by a tool only, and thinks").at("response_format") } else { error }
@@ -282,7 +282,7 @@ impl Work {
         }
         Ok(Outgoing {
             operation: Operation::Embeddings,
-            speaks: Speaks::OpenAiChat,
+            speaks: Speaks::OpenAiChat.into(),
             body: self.object().edited(&edits),
             headers: HeaderMap::new(),
             emulated: Emulated::default(),
@@ -310,7 +310,7 @@ impl Work {
         let body = passing.pass(&self.asked, self.form.as_ref(), &target.model);
         Ok(Outgoing {
             operation: Operation::Pass(passing),
-            speaks: Speaks::OpenAiChat,
+            speaks: Speaks::OpenAiChat.into(),
             body: if passing == Passing::Completions { adapted(body, endpoint, target) } else { body },
             headers,
             emulated: Emulated::default(),
@@ -340,7 +340,7 @@ fn wants_form(format: Option<&Format>) -> bool {
 /// Sees to it that the target keeps to the wanted form: by itself, or by a tool that takes its place.
 fn enforced(
     request: &mut Request,
-    dialect: &dyn Dialect,
+    dialect: &dyn Upstream,
     target: &Target,
     emulated: &mut Emulated,
 ) -> Result<Option<AnswerTool>, Error> {
@@ -363,22 +363,25 @@ fn no_form(target: &Target, why: &str) -> Error {
 }
 
 /// What `endpoint` speaks with a caller whose own dialect is `own`: the same, where it can.
-fn spoken(endpoint: &Endpoint, own: Speaks) -> Speaks {
-    match endpoint.provider().kind {
+fn spoken(endpoint: &Endpoint, own: Speaks) -> Spoken {
+    let speaks = match endpoint.provider().kind {
+        Kind::Bedrock => return Spoken::Bedrock,
         Kind::Anthropic => Speaks::Anthropic,
         Kind::Gemini => Speaks::Gemini,
         Kind::OpenAi | Kind::Azure if own == Speaks::OpenAiResponses && endpoint.has_responses() => own,
         Kind::OpenAi | Kind::Azure if !endpoint.provider().chat => Speaks::OpenAiResponses,
         Kind::OpenAi | Kind::Azure | Kind::Simulated => Speaks::OpenAiChat,
-    }
+    };
+    speaks.into()
 }
 
-fn operation(speaks: Speaks) -> Operation {
+fn operation(speaks: Spoken) -> Operation {
     match speaks {
-        Speaks::OpenAiChat => Operation::Chat,
-        Speaks::OpenAiResponses => Operation::Responses,
-        Speaks::Anthropic => Operation::Messages,
-        Speaks::Gemini => Operation::Generate,
+        Spoken::Dialect(Speaks::OpenAiChat) => Operation::Chat,
+        Spoken::Dialect(Speaks::OpenAiResponses) => Operation::Responses,
+        Spoken::Dialect(Speaks::Anthropic) => Operation::Messages,
+        Spoken::Dialect(Speaks::Gemini) => Operation::Generate,
+        Spoken::Bedrock => Operation::Converse,
     }
 }
 

@@ -22,6 +22,7 @@ fn provider(name: &str, local: bool) -> Provider {
         api_version: None,
         api_keys: Vec::new(),
         entra_tokens: false,
+        aws: None,
         chat: true,
         responses: true,
         local,

@@ -22,6 +22,8 @@ pub enum Operation {
     Generate,
     /// Another of OpenAI's routes.
     Pass(Passing),
+    /// Bedrock's `Converse`, or `ConverseStream`.
+    Converse,
 }
 
 impl Operation {
@@ -36,6 +38,7 @@ impl Operation {
             Self::CountTokens => "/messages/count_tokens",
             Self::Generate => "/models",
             Self::Pass(passing) => passing.route().strip_prefix("/v1").unwrap_or_default(),
+            Self::Converse => "/model",
         }
     }
 }
@@ -58,6 +61,10 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
             let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
             format!("{base}{version}/models/{}:{method}", escaped(model))
         }
+        Kind::Bedrock => {
+            let method = if stream { "converse-stream" } else { "converse" };
+            format!("{base}{path}/{}/{method}", escaped(model))
+        }
         Kind::Azure if !base.ends_with("/openai/v1") => {
             let version = provider.api_version.as_deref().unwrap_or(AZURE_VERSION);
             match operation {
@@ -75,7 +82,7 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
 
 /// Whether the address of a call depends on its model.
 pub(super) fn names_model(provider: &Provider) -> bool {
-    matches!(provider.kind, Kind::Gemini | Kind::Azure)
+    matches!(provider.kind, Kind::Gemini | Kind::Azure | Kind::Bedrock)
 }
 
 /// A model's name as one segment of a path: it can name no other place.
@@ -107,6 +114,7 @@ mod tests {
             api_version: None,
             api_keys: Vec::new(),
             entra_tokens: false,
+            aws: None,
             chat: true,
             responses: true,
             local: false,
@@ -149,6 +157,8 @@ mod tests {
                 false,
                 "http://h/openai/deployments/m/audio/transcriptions?api-version=2024-10-21",
             ),
+            (Kind::Bedrock, "http://h", Operation::Converse, false, "http://h/model/m/converse"),
+            (Kind::Bedrock, "http://h", Operation::Converse, true, "http://h/model/m/converse-stream"),
             (Kind::Azure, "http://h/openai/v1", Operation::Embeddings, false, "http://h/openai/v1/embeddings"),
         ];
         for (kind, base, operation, stream, expected) in cases {
@@ -163,5 +173,11 @@ mod tests {
             let address = address(&provider, Operation::Generate, model, false);
             assert_eq!(address, format!("http://h/v1/models/{segment}:generateContent"));
         }
+        let model = "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.x-v1:0";
+        let address = address(&at(Kind::Bedrock, "http://h"), Operation::Converse, model, false);
+        assert_eq!(
+            address,
+            "http://h/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A1%3Ainference-profile%2Feu.x-v1%3A0/converse"
+        );
     }
 }

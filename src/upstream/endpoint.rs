@@ -17,7 +17,9 @@ use super::address::{Operation, address, names_model};
 use super::answer::{Answer, Body, reason};
 use super::connections::{Answered, Broken, Connections, Sent};
 use super::failure::{read_refusal, read_retry_after};
-use super::{Failure, Kind, Phase, Provider, simulated, tls};
+use super::sigv4::Signer;
+use super::{Failure, Kind, Phase, Provider, aws, simulated, tls};
+use crate::chat::Code;
 use crate::types::Secret;
 use crate::wire::form::is_form;
 
@@ -75,6 +77,8 @@ pub struct Endpoint {
 
 struct Key {
     headers: HeaderMap,
+    /// Signs each call, where the provider wants that.
+    signer: Option<Signer>,
     refused: AtomicBool,
 }
 
@@ -117,7 +121,8 @@ impl Endpoint {
         let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
         let keys = secrets.into_iter().map(|secret| Key::new(&provider, secret)).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
-        let secrets = provider.api_keys.clone().into();
+        let signing = provider.aws.iter().filter_map(|aws| aws.credentials.as_ref());
+        let secrets = provider.api_keys.iter().chain(signing.flat_map(|keys| keys.secrets())).cloned().collect();
         Ok(Self {
             provider,
             connections,
@@ -209,7 +214,13 @@ impl Endpoint {
             joined = key.with(&call.headers);
             &joined
         };
-        let sent = Sent { url, host, headers, body: &call.body };
+        let mut sent = Sent { url, host, headers, body: &call.body };
+        let signed;
+        if let Some(signer) = &key.signer {
+            let unsigned = |reason: String| Failure::Protocol(format!("its call cannot be signed: {reason}"));
+            signed = signer.signed(&sent, crate::types::now().into()).map_err(unsigned)?;
+            sent.headers = &signed;
+        }
         let (limit, phase) = limits.first();
         let answer = timeout_at(limit, connections.send(sent)).await.map_err(|_| Failure::TimedOut(phase))?;
         let Answered { status, headers, body } = answer.map_err(|error| transport_failure(&error))?;
@@ -268,20 +279,28 @@ impl Endpoint {
     async fn refusal(&self, status: StatusCode, headers: &HeaderMap, answer: &mut Answer, key: usize) -> Failure {
         let body = answer.whole(MAX_REFUSAL).await.unwrap_or_default();
         let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
-        let error = read_refusal(status.as_u16(), &body, &secrets);
-        match status.as_u16() {
+        let mut error = read_refusal(status.as_u16(), &body, &secrets);
+        let status = status.as_u16();
+        let mut meant = status;
+        if self.provider.kind == Kind::Bedrock {
+            meant = aws::meant(headers, &body).unwrap_or(status);
+            if aws::is_too_long(&error.message) {
+                error.code = Code::ContextLengthExceeded;
+            }
+        }
+        match meant {
             429 => {
                 let retry_after = read_retry_after(headers, crate::types::now().into());
                 Failure::Throttled { retry_after, message: error.message }
             }
-            status @ (401 | 403) => {
+            401 | 403 => {
                 self.keys[key].refused.store(true, Ordering::Relaxed);
                 let another_key = self.keys.iter().any(|key| !key.refused.load(Ordering::Relaxed));
                 Failure::Auth { status, another_key }
             }
-            status @ (408 | 409 | 500..=599) => Failure::Server { status, message: error.message },
-            status @ 400..=499 => Failure::Refused { status, error: Box::new(error) },
-            status => Failure::Protocol(format!("it answered with status {status}, which is not followed")),
+            408 | 409 | 500..=599 => Failure::Server { status, message: error.message },
+            400..=499 => Failure::Refused { status, error: Box::new(error) },
+            _ => Failure::Protocol(format!("it answered with status {status}, which is not followed")),
         }
     }
 }
@@ -305,7 +324,11 @@ impl Key {
     fn new(provider: &Provider, secret: Option<&str>) -> Result<Self, BadEndpoint> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        let accepted = match provider.kind {
+            Kind::Bedrock => "application/json, application/vnd.amazon.eventstream",
+            _ => "application/json, text/event-stream",
+        };
+        headers.insert(ACCEPT, HeaderValue::from_static(accepted));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("fulcrum/", env!("CARGO_PKG_VERSION"))));
         if let Some(secret) = secret {
             let (name, value) = match provider.kind {
@@ -321,7 +344,8 @@ impl Key {
         if provider.kind == Kind::Anthropic {
             headers.insert("anthropic-version", ANTHROPIC_VERSION);
         }
-        Ok(Self { headers, refused: AtomicBool::new(false) })
+        let signer = provider.aws.as_ref().and_then(Signer::of);
+        Ok(Self { headers, signer, refused: AtomicBool::new(false) })
     }
 
     /// The headers of every call, with those of this one.
@@ -358,8 +382,10 @@ fn host_of(url: &Uri) -> Option<HeaderValue> {
 impl Answer {
     /// Notes what its head tells of its body.
     fn told(&mut self, headers: &HeaderMap) {
+        let kinds: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
         self.kind = headers.get(CONTENT_TYPE).cloned();
-        self.is_stream = self.kind.as_ref().is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        self.is_stream =
+            self.kind.as_ref().is_some_and(|told| kinds.iter().any(|kind| told.as_bytes().starts_with(kind)));
     }
 }
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value, json};
 
+use super::decoder::Decoder;
 use super::json::{Flaw, Object};
 use crate::chat::{self, Emulated, Error, Format, Maker, Request, Response, Role, Structured, Units, Usage};
 
@@ -167,11 +168,46 @@ pub struct Told {
     pub id: String,
 }
 
-/// One API, as callers and as providers speak it.
-pub trait Dialect: Send + Sync {
+/// One API as providers speak it: requests are written, answers and streams are read.
+pub trait Upstream: Send + Sync {
     /// Its name in messages, such as `Anthropic Messages`.
     fn name(&self) -> &'static str;
 
+    /// A request as a target of this API gets it.
+    ///
+    /// # Errors
+    /// `unsupported_feature` that names the field which this API cannot say.
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error>;
+
+    /// A whole answer in the internal form.
+    ///
+    /// # Errors
+    /// Where the body is no answer.
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer>;
+
+    /// What cuts a stream's bytes into events.
+    fn decoder(&self) -> Decoder {
+        Decoder::default()
+    }
+
+    /// Who makes the proofs of reasoning in answers of this API.
+    fn maker(&self) -> Maker {
+        Maker::Unknown
+    }
+
+    /// How a target of this API keeps to the request's format, by its model and what else is asked. Where it does so
+    /// by itself, the schema is put as it takes it.
+    fn structured(&self, request: &mut Request) -> Structured {
+        let _unused = request;
+        Structured::Native
+    }
+
+    /// A reader of this API's streams.
+    fn stream_reader(&self) -> Box<dyn ReadStream>;
+}
+
+/// One API as callers speak it too.
+pub trait Dialect: Upstream {
     /// Headers of a caller that go up with a request in its own dialect.
     fn headers(&self) -> &'static [&'static str] {
         &[]
@@ -203,11 +239,6 @@ pub trait Dialect: Send + Sync {
     /// Whether the conversation has an image in it.
     fn has_images(&self, object: &Object) -> bool;
 
-    /// Who makes the proofs of reasoning in answers of this dialect.
-    fn maker(&self) -> Maker {
-        Maker::Unknown
-    }
-
     /// One turn of a conversation.
     fn turn(&self, role: Role, text: &str) -> Value {
         let role = if role == Role::Assistant { "assistant" } else { "user" };
@@ -235,24 +266,11 @@ pub trait Dialect: Send + Sync {
         None
     }
 
-    /// How a target of this dialect keeps to the request's format, by its model and what else is asked. Where it does so
-    /// by itself, the schema is put as it takes it.
-    fn structured(&self, request: &mut Request) -> Structured {
-        let _unused = request;
-        Structured::Native
-    }
-
     /// The whole request in the internal form. What only this dialect can say is refused.
     ///
     /// # Errors
     /// A 400 that names the field: `invalid_request` where it is wrong, `unsupported_feature` where no other dialect has it.
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error>;
-
-    /// A request as a target of this dialect gets it.
-    ///
-    /// # Errors
-    /// `unsupported_feature` that names the field which this dialect cannot say.
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error>;
 
     /// Listens to a whole answer that passes in this dialect.
     ///
@@ -263,17 +281,8 @@ pub trait Dialect: Send + Sync {
     /// A listener for a stream that passes in this dialect; leaves usage in it where `keep_usage` says so.
     fn listener(&self, keep_usage: bool) -> Box<dyn Listen>;
 
-    /// A whole answer in the internal form.
-    ///
-    /// # Errors
-    /// Where the body is no answer.
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer>;
-
     /// A whole answer for a caller of this dialect.
     fn write_response(&self, response: &Response, told: &Told) -> Bytes;
-
-    /// A reader of this dialect's streams.
-    fn stream_reader(&self) -> Box<dyn ReadStream>;
 
     /// A writer of this dialect's streams.
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream>;

@@ -4,6 +4,7 @@
 
 mod admin;
 mod app;
+mod bedrock;
 mod binary;
 mod bytes;
 mod cache;
@@ -15,6 +16,7 @@ mod embeddings;
 mod errors;
 mod faults;
 mod fields;
+mod frames;
 mod hardship;
 mod idempotency;
 mod keys;

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ids::fitting;
 use super::place::not_here;
 use super::turns::{cache_mark, write_conversation};
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Tool, ToolChoice};
 use crate::wire::dialect::Written;
+use crate::wire::ids::fitting;
 use crate::wire::json::exact;
 
 /// The most tokens to write where the caller did not say: Anthropic must be told.

@@ -5,13 +5,16 @@ use serde_json::{Map, Value, json};
 
 use super::block::plain_text;
 use super::citation;
-use super::ids::Ids;
 use super::place::{not_here, wrong};
 use crate::chat::{CacheTtl, Citation, Code, Content, Emulated, Error, Message, Part, Role, Source};
+use crate::wire::ids::{Ids, Rule, fitting};
 use crate::wire::json::exact;
 
 /// Image types that Anthropic reads.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// What it takes as a tool call's id.
+const ID: Rule = Rule { fits: fitting, most: usize::MAX };
 
 /// A cache mark.
 pub(super) fn cache_mark(ttl: CacheTtl) -> Value {
@@ -36,7 +39,7 @@ pub(super) fn write_conversation(
     messages: &[Message],
     emulated: &mut Emulated,
 ) -> Result<(Option<Value>, Vec<Value>, bool), Error> {
-    let mut blocks = Blocks { ids: Ids::of(messages, emulated), emulated, files: false };
+    let mut blocks = Blocks { ids: Ids::of(messages, ID, emulated), emulated, files: false };
     let mut system = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();
     for (n, message) in messages.iter().enumerate() {

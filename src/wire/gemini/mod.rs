@@ -26,7 +26,7 @@ pub use stream_write::Writer;
 
 use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Role, Structured};
 use crate::wire::dialect::{
-    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written,
+    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
 };
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
@@ -35,11 +35,33 @@ use crate::wire::sse::Event;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gemini;
 
-impl Dialect for Gemini {
+impl Upstream for Gemini {
     fn name(&self) -> &'static str {
         "Gemini generateContent"
     }
 
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        write::write_request(request, emulated)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        stream_read::read_response(body)
+    }
+
+    fn maker(&self) -> Maker {
+        Maker::Google
+    }
+
+    fn structured(&self, request: &mut Request) -> Structured {
+        write::structured(request)
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(Reader::default())
+    }
+}
+
+impl Dialect for Gemini {
     fn read(&self, body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
         asked::read(body, addressed)
     }
@@ -69,24 +91,12 @@ impl Dialect for Gemini {
         json!({"role": role, "parts": [{"text": text}]})
     }
 
-    fn maker(&self) -> Maker {
-        Maker::Google
-    }
-
     fn format(&self, object: &Object) -> Option<Format> {
         read::format(object)
     }
 
-    fn structured(&self, request: &mut Request) -> Structured {
-        write::structured(request)
-    }
-
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
         read::read_request(asked, emulated)
-    }
-
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        write::write_request(request, emulated)
     }
 
     fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
@@ -97,16 +107,8 @@ impl Dialect for Gemini {
         Box::new(Listener::default())
     }
 
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        stream_read::read_response(body)
-    }
-
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         stream_write::write_response(response, told)
-    }
-
-    fn stream_reader(&self) -> Box<dyn ReadStream> {
-        Box::new(Reader::default())
     }
 
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
