@@ -5,6 +5,7 @@ mod attempt;
 mod call;
 mod explain;
 mod feed;
+mod line;
 mod meter;
 mod once;
 mod plan;
@@ -30,7 +31,9 @@ use crate::upstream::Endpoint;
 use crate::usage::{Ledger, PriceBook};
 
 pub use ask::{Api, Ask};
+pub use call::refusal;
 pub use explain::{Explanation, ModelCard, models};
+pub use line::{Handed, Owner, Prepared, Said};
 pub use price::KnownPrices;
 pub use reply::{Body, Head, Reply};
 pub use shared::Departure;

@@ -8,7 +8,7 @@ use crate::chat::Usage;
 use crate::routing::Target;
 use crate::types::Nanos;
 use crate::upstream::{Kind, Provider, vendor_at};
-use crate::usage::{Price, PriceBook};
+use crate::usage::{Extra, Price, PriceBook};
 
 /// The price of one target's calls.
 #[derive(Clone)]
@@ -70,6 +70,22 @@ impl Pricing {
         let each = Nanos((hour.0 as f64 / 3_600.0 / rate).round() as i64);
         let text = format!(r#"{{"gpu_hour":"{hour}","requests_per_second":{rate}}}"#);
         Self::Share { each, text: text.into() }
+    }
+
+    /// The price of calls that the provider's own batch API makes.
+    pub fn batched(&self) -> Self {
+        match self {
+            Self::Tokens(price) => Self::Tokens(Arc::new(price.batched())),
+            other => other.clone(),
+        }
+    }
+
+    /// The rate of a call with this usage, as its row keeps it.
+    pub fn text_for(&self, usage: &Usage) -> Option<Arc<str>> {
+        match self {
+            Self::Tokens(price) => Some(price.charge(usage, &Extra::default()).rate),
+            other => other.text(),
+        }
     }
 
     /// What a call with this usage costs.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use crate::chat::Emulated;
+use crate::chat::{Code, Emulated};
 use crate::types::{Nanos, PromptName, RequestId};
 use crate::wire::Speaks;
 
@@ -63,6 +63,8 @@ pub struct Head {
     pub first: Option<RequestId>,
     /// Whether this is that one's answer again.
     pub replayed: bool,
+    /// What went wrong, where it is an error.
+    pub code: Option<Code>,
 }
 
 impl Head {
@@ -85,6 +87,7 @@ impl Head {
             retried: false,
             first: None,
             replayed: false,
+            code: None,
         }
     }
 }

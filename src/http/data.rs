@@ -144,6 +144,7 @@ pub async fn admit(
         timeout: text("x-fulcrum-timeout")?.map(read_timeout).transpose()?,
         key,
         headers: HeaderMap::new(),
+        background: false,
     };
     ask.body = read_body(&parts.headers, body, app.max_body()).await?;
     ask.headers = parts.headers;
