@@ -302,6 +302,7 @@ impl Attempts<'_> {
             headers: outgoing.headers.clone(),
             body: outgoing.body.clone(),
             deadline: self.deadline,
+            background: self.ask.background,
         };
         let answered = async {
             let answer = endpoint.send(call).await?;

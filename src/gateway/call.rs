@@ -17,7 +17,7 @@ use super::stream::{Begun, Relay};
 use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, once, pass, shared};
 use crate::chat::{AnswerTool, Code, Error, Used};
 use crate::routing::{Plan, StoreBodies, Target};
-use crate::types::now;
+use crate::types::{RequestId, now};
 use crate::upstream::Kind;
 use crate::usage::Status;
 use crate::wire::dialect::Told;
@@ -265,11 +265,18 @@ pub(super) async fn refuse(mut head: Head, mut meter: Box<Meter>, error: Error) 
     error_reply(head, &settled.err().unwrap_or(error))
 }
 
+/// An error of a call that was never made, as a caller of `api` reads it.
+#[must_use]
+pub fn refusal(id: RequestId, api: Api, error: &Error) -> Reply {
+    error_reply(Head::new(id, 200, api.speaks()), error)
+}
+
 /// An error as the caller reads it.
 pub(super) fn error_reply(mut head: Head, error: &Error) -> Reply {
     head.status = error.status();
     head.retry_after = error.retry_after;
     head.retried = error.retried;
+    head.code = Some(error.code);
     let body = head.speaks.dialect().error_body(error, head.id.text().as_str());
     Reply { head, body: Body::Whole(body) }
 }

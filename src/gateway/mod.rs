@@ -5,6 +5,7 @@ mod attempt;
 mod call;
 mod explain;
 mod feed;
+mod line;
 mod meter;
 mod once;
 mod pass;
@@ -32,7 +33,9 @@ use crate::upstream::Endpoint;
 use crate::usage::{Ledger, PriceBook};
 
 pub use ask::{Api, Ask};
+pub use call::refusal;
 pub use explain::{Explanation, ModelCard, models};
+pub use line::{Handed, Owner, Prepared, Said};
 pub use price::KnownPrices;
 pub use repair::Repair;
 pub use reply::{Body, Cut, Head, Reply};

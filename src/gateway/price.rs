@@ -9,7 +9,7 @@ use crate::chat::Used;
 use crate::routing::Target;
 use crate::types::Nanos;
 use crate::upstream::{Kind, Provider, vendor_at};
-use crate::usage::{Price, PriceBook};
+use crate::usage::{Extra, Price, PriceBook};
 
 /// The price of one target's calls.
 #[derive(Clone)]
@@ -73,6 +73,14 @@ impl Pricing {
         let each = Nanos((hour.0 as f64 / 3_600.0 / rate).round() as i64);
         let text = format!(r#"{{"gpu_hour":"{hour}","requests_per_second":{rate}}}"#);
         Self::Share { each, text: text.into() }
+    }
+
+    /// The price of calls that the provider's own batch API makes.
+    pub fn batched(&self) -> Self {
+        match self {
+            Self::Tokens(price) => Self::Tokens(Arc::new(price.batched())),
+            other => other.clone(),
+        }
     }
 
     /// What a call that used this costs.

@@ -10,7 +10,7 @@ use futures_util::Stream;
 use http::HeaderValue;
 
 use super::repair::Repair;
-use crate::chat::Emulated;
+use crate::chat::{Code, Emulated};
 use crate::types::{Nanos, PromptName, RequestId};
 use crate::wire::Speaks;
 
@@ -76,6 +76,8 @@ pub struct Head {
     pub first: Option<RequestId>,
     /// Whether this is that one's answer again.
     pub replayed: bool,
+    /// What went wrong, where it is an error.
+    pub code: Option<Code>,
 }
 
 impl Head {
@@ -100,6 +102,7 @@ impl Head {
             retried: false,
             first: None,
             replayed: false,
+            code: None,
         }
     }
 }

@@ -145,6 +145,7 @@ pub async fn admit(
         timeout: text("x-fulcrum-timeout")?.map(read_timeout).transpose()?,
         key,
         headers: HeaderMap::new(),
+        background: false,
     };
     ask.body = match form_of(api, &parts.headers) {
         true => read_bytes(&parts.headers, body, app.max_body()).await?,

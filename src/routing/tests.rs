@@ -30,6 +30,7 @@ fn provider(name: &str, local: bool) -> Provider {
         requests_per_second: None,
         timeouts: Timeouts::default(),
         max_in_flight: 1,
+        native_batches: false,
         profile: None,
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn names_model(provider: &Provider) -> bool {
 }
 
 /// A model's name as one segment of a path: it can name no other place.
-fn escaped(model: &str) -> String {
+pub(super) fn escaped(model: &str) -> String {
     let mut out = String::with_capacity(model.len());
     for byte in model.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~@".contains(&byte) {
@@ -100,11 +100,11 @@ fn escaped(model: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::upstream::provider::{Server, Timeouts};
 
-    fn at(kind: Kind, base_url: &str) -> Provider {
+    pub(in crate::upstream) fn at(kind: Kind, base_url: &str) -> Provider {
         Provider {
             name: "p".into(),
             kind,
@@ -122,6 +122,7 @@ mod tests {
             requests_per_second: None,
             timeouts: Timeouts::default(),
             max_in_flight: 1,
+            native_batches: false,
             profile: None,
         }
     }

@@ -9,19 +9,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::address::{Operation, address, names_model};
-use super::answer::{Answer, Body, reason};
+use super::answer::{Answer, Body, MAX_ANSWER, reason};
 use super::connections::{Answered, Broken, Connections, Sent};
 use super::failure::{read_refusal, read_retry_after};
 use super::sigv4::Signer;
-use super::{Failure, Kind, Phase, Provider, aws, simulated, tls};
+use super::{Errand, Failure, Kind, Load, Phase, Provider, aws, simulated, tls};
 use crate::chat::Code;
 use crate::types::Secret;
 use crate::wire::form::is_form;
+
+/// The most bytes of an errand's answer, which may be the results of a large batch.
+const LONGEST_ERRAND: usize = 8 << 30;
 
 /// The most bytes of an error's answer that are read.
 const MAX_REFUSAL: usize = 64 << 10;
@@ -47,11 +50,13 @@ pub struct Call<'a> {
     pub body: Bytes,
     /// The caller's own limit, if it gave one.
     pub deadline: Option<Instant>,
+    /// Whether nobody waits for it: a quarter of the places is left to calls that somebody waits for.
+    pub background: bool,
 }
 
 thread_local! {
-    /// Which worker this thread is.
-    static WORKER: Cell<usize> = const { Cell::new(0) };
+    /// Which worker this thread is; any that is none shares connections with others that are none.
+    static WORKER: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 /// Makes this thread worker `n`: it calls through connections of its own, so that no call wakes another thread.
@@ -62,7 +67,7 @@ pub fn work_as(n: usize) {
 /// A provider ready to be called.
 pub struct Endpoint {
     provider: Provider,
-    /// Those of each worker.
+    /// Those of each worker, and those of all other threads.
     connections: Vec<Connections>,
     urls: HashMap<Operation, (Uri, HeaderValue)>,
     keys: Vec<Key>,
@@ -108,7 +113,7 @@ impl Endpoint {
             None if provider.base_url.starts_with("https:") => tls::config(),
             None => tls::unused(),
         };
-        let connections = (0..workers).map(|_| Connections::new(&provider, tls.clone())).collect();
+        let connections = (0..=workers).map(|_| Connections::new(&provider, tls.clone())).collect();
         let mut urls = HashMap::new();
         for operation in OPERATIONS.into_iter().filter(|_| provider.kind != Kind::Simulated) {
             let bad = |reason: String| BadEndpoint::Url(provider.base_url.clone(), reason);
@@ -180,6 +185,9 @@ impl Endpoint {
     /// # Errors
     /// Where no 2xx comes in time.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, Failure> {
+        if call.background && self.places.available_permits() <= self.provider.max_in_flight / 4 {
+            return Err(Failure::Busy);
+        }
         let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
         let now = Instant::now();
         let total = now + self.provider.timeouts.total;
@@ -196,7 +204,7 @@ impl Endpoint {
 
     async fn send_http(&self, call: Call<'_>, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
         let (n, key) = self.next_key();
-        let connections = &self.connections[WORKER.get() % self.connections.len()];
+        let connections = self.connections();
         let made;
         let (url, host) = match self.urls.get(&call.operation) {
             Some(known) => known,
@@ -214,7 +222,7 @@ impl Endpoint {
             joined = key.with(&call.headers);
             &joined
         };
-        let mut sent = Sent { url, host, headers, body: &call.body };
+        let mut sent = Sent { method: &Method::POST, url, host, headers, body: &call.body };
         let signed;
         if let Some(signer) = &key.signer {
             let unsigned = |reason: String| Failure::Protocol(format!("its call cannot be signed: {reason}"));
@@ -231,6 +239,46 @@ impl Endpoint {
             return Ok(answer);
         }
         Err(self.refusal(status, &headers, &mut answer, n).await)
+    }
+
+    /// The error that an answer with this status tells, without the provider's keys.
+    #[must_use]
+    pub fn refused(&self, status: u16, body: &[u8]) -> crate::chat::Error {
+        let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
+        read_refusal(status, body, &secrets)
+    }
+
+    /// Runs an errand, and waits for the answer's head.
+    ///
+    /// # Errors
+    /// Where no 2xx comes in time, or the provider has nothing of the kind.
+    pub async fn run(&self, errand: Errand<'_>, load: Load) -> Result<Answer, Failure> {
+        let none = || Failure::Protocol("it has no batch API that is known".to_owned());
+        let text = errand.address(&self.provider).ok_or_else(none)?;
+        let (url, host) = addressed(&text).map_err(Failure::Protocol)?;
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
+        let (n, key) = self.next_key();
+        let mut headers = key.headers.clone();
+        headers.insert(CONTENT_TYPE, load.kind);
+        let deadline = Instant::now() + load.limit;
+        let limits = Limits { first: deadline, deadline, phase: Phase::Total };
+        let method = errand.method();
+        let sent = Sent { method: &method, url: &url, host: &host, headers: &headers, body: &load.body };
+        let connections = self.connections();
+        let answer = timeout_at(deadline, connections.send(sent)).await.map_err(|_| Failure::TimedOut(Phase::Total))?;
+        let Answered { status, headers, body } = answer.map_err(|error| transport_failure(&error))?;
+        let mut answer = self.answer(Body::Http(body), limits, place);
+        answer.longest = LONGEST_ERRAND;
+        if status.is_success() {
+            key.refused.store(false, Ordering::Relaxed);
+            return Ok(answer);
+        }
+        Err(self.refusal(status, &headers, &mut answer, n).await)
+    }
+
+    /// This thread's connections.
+    fn connections(&self) -> &Connections {
+        &self.connections[WORKER.get().min(self.connections.len() - 1)]
     }
 
     async fn simulate(&self, call: &Call<'_>, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
@@ -259,6 +307,7 @@ impl Endpoint {
             deadline,
             phase,
             read: 0,
+            longest: MAX_ANSWER,
             is_stream: false,
             kind: None,
             secrets: self.secrets.clone(),

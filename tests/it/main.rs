@@ -4,6 +4,7 @@
 
 mod admin;
 mod app;
+mod batches;
 mod bedrock;
 mod binary;
 mod bytes;
