@@ -294,6 +294,7 @@ impl Attempts<'_> {
         let good =
             |stop: &Option<Stop>| matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools));
         let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
+        own.dialect().can_tell(&response)?;
         let heard = Listened { usage: response.usage, choice_bytes: body.len(), ended_well };
         Ok((own.dialect().write_response(&response, &self.work.told(self.ask)), heard))
     }

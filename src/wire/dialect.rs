@@ -225,6 +225,15 @@ pub trait Dialect: Send + Sync {
     /// Where the body is no answer.
     fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer>;
 
+    /// Whether a caller of this dialect can be told such an answer.
+    ///
+    /// # Errors
+    /// Where the provider's answer holds what this dialect has no form for, as its streams end in an error then.
+    fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
+        let _unused = response;
+        Ok(())
+    }
+
     /// A whole answer for a caller of this dialect.
     fn write_response(&self, response: &Response, told: &Told) -> Bytes;
 

@@ -7,7 +7,7 @@ use crate::client::{Answer, Call};
 use crate::upstream::Script;
 
 /// A provider of each dialect, all at the scripted upstream.
-const PROVIDERS: &str = r#"
+pub const PROVIDERS: &str = r#"
 [providers.claude]
 kind = "anthropic"
 base_url = "http://{up}"
@@ -118,10 +118,10 @@ struct Spoken {
 }
 
 /// The client dialects.
-const CLIENTS: [&str; 4] = ["chat", "responses", "messages", "gemini"];
+pub const CLIENTS: [&str; 4] = ["chat", "responses", "messages", "gemini"];
 
 /// A call with a system text, one question and one tool.
-fn call(client: &str, model: &str, stream: bool) -> Call {
+pub fn call(client: &str, model: &str, stream: bool) -> Call {
     let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
     match client {
         "chat" => Call::post(

@@ -89,6 +89,10 @@ impl Dialect for Anthropic {
         response::read_response(body)
     }
 
+    fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
+        response::can_tell(response)
+    }
+
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         response::write_response(response, told)
     }

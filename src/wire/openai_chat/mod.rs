@@ -26,6 +26,7 @@ pub use answer::listen;
 pub use dialect::OpenAiChat;
 pub use error::{error_body, error_event};
 pub use fields::{Check, Field, check_fields};
+pub(in crate::wire) use message_writer::is_foreign;
 pub use replay::{BadReplay, as_stream, as_whole};
 pub(in crate::wire) use request::read_prompt;
 pub use request::{estimate_tokens, has_images, last_user_text, read};

@@ -9,6 +9,9 @@ use super::usage::write_usage;
 use crate::chat::{Content, Delta, Event, Response, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
 
+/// The tiers that OpenAI's SDKs know; other providers' own have no place here.
+const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
+
 /// Writes a whole answer.
 pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
     let mut writer = Writer::new(told);
@@ -18,8 +21,8 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
         unsent.clear();
     }
     let mut answer = writer.response(writer.status());
-    if let Some(tier) = &response.service_tier {
-        answer["service_tier"] = tier.as_str().into();
+    if let Some(tier) = response.service_tier.as_deref().filter(|tier| TIERS.contains(tier)) {
+        answer["service_tier"] = tier.into();
     }
     answer.to_string().into()
 }
