@@ -386,6 +386,7 @@ impl Attempts<'_> {
             speaks.upstream().maker().mark_answer(&mut response);
         }
         let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
+        own.dialect().can_tell(&response)?;
         let heard = Listened { usage: counted(response.usage), choice_bytes: body.len(), ended_well };
         Ok((own.dialect().write_response(&response, &self.work.told(self.ask)), heard))
     }

@@ -107,7 +107,11 @@ impl Feed {
     pub fn usage(&self) -> Option<Usage> {
         match self {
             Self::Same(listener) => listener.usage(),
-            Self::Translated(translation) => translation.usage,
+            // A beginning is no count: what came since may be more.
+            Self::Translated(translation) => translation.usage.map(|told| match told.estimated {
+                true => Usage { output: told.output.max(self.estimated_output()), ..told },
+                false => told,
+            }),
         }
     }
 

@@ -160,6 +160,17 @@ impl Relay {
         };
         match piece {
             Some(piece) => self.decoder.push(piece),
+            None => return self.end().await,
+        }
+        Ok(())
+    }
+
+    /// The bytes ended, and the stream with them, well or not.
+    async fn end(&mut self) -> Result<(), Failure> {
+        let rest = self.decoder.rest();
+        match rest.and_then(|event| self.take(&event)) {
+            Some(Ending::Failed(failure)) => return Err(failure),
+            Some(Ending::Done(last)) => self.settle_well(last).await,
             None => match self.feed.end() {
                 Some(Fed::Done(last)) => self.settle_well(last).await,
                 _ => return Err(torn()),

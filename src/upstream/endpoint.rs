@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::address::{Operation, address, names_model};
 use super::answer::{Answer, Body, MAX_ANSWER, reason};
 use super::connections::{Answered, Broken, Connections, Sent};
-use super::failure::{read_refusal, read_retry_after};
+use super::failure::{read_refusal, read_retry_after, refuses_key};
 use super::sigv4::Signer;
 use super::{Errand, Failure, Kind, Load, Phase, Provider, aws, simulated, tls};
 use crate::chat::Code;
@@ -342,7 +342,7 @@ impl Endpoint {
                 let retry_after = read_retry_after(headers, crate::types::now().into());
                 Failure::Throttled { retry_after, message: error.message }
             }
-            401 | 403 => {
+            meant if refuses_key(meant, &body) => {
                 self.keys[key].refused.store(true, Ordering::Relaxed);
                 let another_key = self.keys.iter().any(|key| !key.refused.load(Ordering::Relaxed));
                 Failure::Auth { status, another_key }

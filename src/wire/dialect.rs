@@ -281,6 +281,14 @@ pub trait Dialect: Upstream {
     /// A listener for a stream that passes in this dialect; leaves usage in it where `keep_usage` says so.
     fn listener(&self, keep_usage: bool) -> Box<dyn Listen>;
 
+    /// Whether a caller of this dialect can be told such an answer.
+    ///
+    /// # Errors
+    /// Where the provider's answer holds what this dialect has no form for, as its streams end in an error then.
+    fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
+        let _unused = response;
+        Ok(())
+    }
     /// A whole answer for a caller of this dialect.
     fn write_response(&self, response: &Response, told: &Told) -> Bytes;
 

@@ -161,7 +161,7 @@ impl Spoken {
 pub const CLIENTS: [&str; 4] = ["chat", "responses", "messages", "gemini"];
 
 /// A call with a system text, one question and one tool.
-fn call(client: &str, model: &str, stream: bool) -> Call {
+pub fn call(client: &str, model: &str, stream: bool) -> Call {
     let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
     match client {
         "chat" => Call::post(

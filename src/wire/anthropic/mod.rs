@@ -111,6 +111,9 @@ impl Dialect for Anthropic {
         Box::new(listen::Listener::default())
     }
 
+    fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
+        response::can_tell(response)
+    }
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         response::write_response(response, told)
     }

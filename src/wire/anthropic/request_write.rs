@@ -234,6 +234,9 @@ fn write_tier(request: &Request, emulated: &mut Emulated, put: &mut impl FnMut(&
     if request.prompt_cache_key.is_some() {
         emulated.note("prompt_cache_key");
     }
+    if !request.metadata.is_empty() {
+        emulated.note("metadata");
+    }
     if request.store == Some(false) {
         emulated.note("store");
     }

@@ -38,7 +38,7 @@ pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
         created: None,
         choices: vec![Choice { parts, stop, logprobs: None }],
         usage: usage.and_then(read_usage),
-        service_tier: tier.map(str::to_owned),
+        service_tier: tier.map(|tier| if tier == "standard" { "default" } else { tier }.to_owned()),
     })
 }
 
@@ -116,6 +116,20 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
     exact::write(&body).into()
 }
 
+/// Whether an answer can be told here: a call's arguments must be an object, unless they were cut off at the limit.
+pub(super) fn can_tell(response: &Response) -> Result<(), BadAnswer> {
+    let Some(choice) = response.choices.first() else { return Ok(()) };
+    let cut = matches!(choice.stop, Some(Stop::Length | Stop::Context));
+    let bad = |part: &Part| match &part.content {
+        Content::ToolCall { arguments, .. } => input(arguments).is_none(),
+        _ => false,
+    };
+    if !cut && choice.parts.iter().any(bad) {
+        return Err(BadAnswer("the arguments of a tool call are no JSON object".to_owned()));
+    }
+    Ok(())
+}
+
 /// Usage by size, where nobody counted.
 pub(super) fn guessed(told: &Told, bytes: usize) -> Usage {
     let output = u64::try_from(bytes.div_ceil(4)).unwrap_or(0);
@@ -123,9 +137,12 @@ pub(super) fn guessed(told: &Told, bytes: usize) -> Usage {
 }
 
 fn add_tier(usage: &mut Map<String, Value>, tier: Option<&str>) {
-    if let Some(tier @ ("standard" | "priority" | "batch")) = tier {
-        usage.insert("service_tier".to_owned(), tier.into());
-    }
+    let tier = match tier {
+        Some("default") => "standard",
+        Some(tier @ ("priority" | "batch")) => tier,
+        _ => return,
+    };
+    usage.insert("service_tier".to_owned(), tier.into());
 }
 
 /// Writes a part of an answer; nothing where it says nothing, or what Anthropic's answers have no block for.
@@ -144,8 +161,8 @@ fn write_block((n, part): (usize, &Part)) -> Option<Value> {
         }
         Content::RedactedThinking(data) => json!({"type": "redacted_thinking", "data": data}),
         Content::ToolCall { id, name, arguments } => {
-            // Arguments that are no object (cut off at the limit, say) stay the text that they are.
-            let input = input(arguments).unwrap_or_else(|| arguments.as_str().into());
+            // What was cut off at the limit is no call yet; see `can_tell` for what else is no object.
+            let input = input(arguments).unwrap_or_else(|| json!({}));
             json!({"type": "tool_use", "id": call_id(id, n), "name": name, "input": input})
         }
         Content::Image { .. } | Content::Document { .. } | Content::Audio { .. } | Content::ToolResult { .. } => {

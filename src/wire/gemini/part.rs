@@ -194,8 +194,8 @@ pub(super) fn write_part(path: &str, part: &Part, emulated: &mut Emulated) -> Re
             return Ok(None);
         }
         Content::Image { source, detail } => {
-            if detail.is_some() {
-                emulated.note("detail");
+            if detail.as_deref().is_some_and(|detail| detail != "auto") {
+                emulated.note("image_url.detail");
             }
             write_source(path, source, None)?
         }

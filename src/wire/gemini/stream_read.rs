@@ -7,7 +7,7 @@ use super::error::read_error;
 use super::logprobs::read_logprobs;
 use super::stop::read_stop;
 use super::usage::read_usage;
-use crate::chat::{Citation, Collector, Content, Delta, Event, Response, Source, Stop};
+use crate::chat::{Citation, Collector, Content, Delta, Event, Response, Source, Stop, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::json::exact;
 use crate::wire::sse;
@@ -72,7 +72,7 @@ impl ReadStream for Reader {
     }
 
     fn end(&mut self, out: &mut Vec<Event>) {
-        if !self.failed && !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finished) {
+        if !self.failed && self.is_finished() {
             out.push(Event::End);
         }
     }
@@ -107,8 +107,14 @@ impl Reader {
             out.push(Event::Finish { choice: 0, stop: Stop::Filtered });
         }
         let usage = chunk.get("usageMetadata").and_then(|usage| read_usage(&usage.to_string()));
-        out.extend(usage.map(Event::Usage));
+        // What is told before the end counts what came so far at best.
+        let ended = self.is_finished();
+        out.extend(usage.map(|usage| Event::Usage(Usage { estimated: usage.estimated || !ended, ..usage })));
         Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finished)
     }
 
     fn choice(&mut self, place: usize) -> Result<&mut Choice, BadAnswer> {

@@ -97,7 +97,9 @@ impl Ending {
     }
 
     fn finish(&self, candidate: &mut Value, stop: Option<&Stop>) {
-        if let Some(message) = &self.malformed {
+        // A call cut off at the limit is told as that.
+        let cut = matches!(stop, Some(Stop::Length | Stop::Context));
+        if let Some(message) = self.malformed.as_ref().filter(|_| !cut) {
             candidate["finishReason"] = MALFORMED.into();
             candidate["finishMessage"] = message.as_str().into();
         } else if let Some(stop) = stop {

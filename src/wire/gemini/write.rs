@@ -63,7 +63,7 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error
     }
     match request.service_tier.as_deref() {
         None => {}
-        Some("auto" | "default") => emulated.note("service_tier"),
+        Some("auto" | "default" | "standard_only") => emulated.note("service_tier"),
         Some(_) => return Err(unsupported("service_tier", "cannot be chosen")),
     }
     match request.store {
@@ -73,6 +73,7 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error
     }
     let hints = [
         (request.user.is_some(), "user"),
+        (!request.metadata.is_empty(), "metadata"),
         (request.prompt_cache_key.is_some(), "prompt_cache_key"),
         (request.cache.is_some(), "cache_control"),
     ];

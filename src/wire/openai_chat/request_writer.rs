@@ -121,6 +121,10 @@ fn write_effort(reasoning: Option<&Reasoning>, emulated: &mut Emulated) -> Optio
     if reasoning.budget.is_some() {
         emulated.note("thinking.budget_tokens");
     }
+    if reasoning.tell.is_some() {
+        // Servers of this dialect tell what was thought, or do not, as they like.
+        emulated.note("reasoning.summary");
+    }
     let by_budget = |budget| match budget {
         0 => Effort::None,
         1..=2_048 => Effort::Low,

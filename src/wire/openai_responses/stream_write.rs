@@ -10,6 +10,9 @@ use crate::chat::{Content, Delta, Event, Response, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
 use crate::wire::json::exact;
 
+/// The tiers that OpenAI's SDKs know; other providers' own have no place here.
+const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
+
 /// Writes a whole answer.
 pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
     let mut writer = Writer::new(told);
@@ -19,8 +22,8 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
         unsent.clear();
     }
     let mut answer = writer.response(writer.status());
-    if let Some(tier) = &response.service_tier {
-        answer["service_tier"] = tier.as_str().into();
+    if let Some(tier) = response.service_tier.as_deref().filter(|tier| TIERS.contains(tier)) {
+        answer["service_tier"] = tier.into();
     }
     exact::write(&answer).into()
 }
