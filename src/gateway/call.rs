@@ -22,7 +22,7 @@ use crate::upstream::Kind;
 use crate::usage::Status;
 use crate::wire::dialect::Told;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
-use crate::wire::{Speaks, anthropic};
+use crate::wire::{Spoken, anthropic};
 
 /// A call whose work and plan stand.
 pub(super) struct Planned {

@@ -23,7 +23,7 @@ use crate::wire::form::Form;
 use crate::wire::json::{Edits, Object, quoted};
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 use crate::wire::passing::{self, Passing};
-use crate::wire::{Speaks, Spoken};
+use crate::wire::{Speaks, Spoken, openai_chat};
 
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;

@@ -9,7 +9,7 @@ use crate::chat::Used;
 use crate::routing::Target;
 use crate::types::Nanos;
 use crate::upstream::{Kind, Provider, vendor_at};
-use crate::usage::{Extra, Price, PriceBook};
+use crate::usage::{Price, PriceBook};
 
 /// The price of one target's calls.
 #[derive(Clone)]

@@ -20,7 +20,7 @@ use crate::usage::Status;
 use crate::wire::decoder::Decoder;
 use crate::wire::dialect::Told;
 use crate::wire::sse::Event;
-use crate::wire::{Speaks, Spoken};
+use crate::wire::Speaks;
 
 /// The most bytes of a stream that are kept to be cached.
 const MOST_KEPT: usize = 4 << 20;
