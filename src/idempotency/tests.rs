@@ -1,5 +1,7 @@
 //! Keys on a real database.
 
+use futures_util::FutureExt;
+
 use super::*;
 
 const HOUR: i64 = 3_600_000_000;
@@ -73,6 +75,35 @@ async fn only_one_of_two_at_once_is_made() {
     drop(fixture.first(asked("b", "x", 0)).await);
     drop(claim);
     drop(fixture.first(asked("a", "y", 0)).await);
+}
+
+#[tokio::test]
+async fn many_who_ask_again_at_once_all_get_the_answer() {
+    let fixture = Fixture::new().await;
+    fixture.first(asked("a", "x", 0)).await.keep(None, false, Bytes::from_static(b"answer")).await;
+    let again = futures_util::future::join_all((0..50).map(|_| fixture.claim(asked("a", "x", 0)))).await;
+    assert!(again.iter().all(|claimed| matches!(claimed, Ok(Claimed::Again(_)))), "{again:?}");
+}
+
+#[tokio::test]
+async fn of_many_at_once_one_is_made_and_the_key_is_free_when_that_one_failed() {
+    let fixture = Fixture::new().await;
+    for _ in 0..3 {
+        let claims = futures_util::future::join_all((0..50).map(|_| fixture.claim(asked("a", "x", 0)))).await;
+        let first = claims.iter().filter(|claimed| matches!(claimed, Ok(Claimed::First(_)))).count();
+        let told = claims.iter().filter(|claimed| matches!(claimed, Err(Error::InProgress(_)))).count();
+        assert_eq!((first, told), (1, 49));
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_while_asking_leaves_the_key_free() {
+    let fixture = Fixture::new().await;
+    for _ in 0..20 {
+        assert!(fixture.claim(asked("a", "x", 0)).now_or_never().is_none(), "the database is asked first");
+    }
+    drop(fixture.first(asked("b", "x", 0)).await);
+    drop(fixture.first(asked("a", "x", 0)).await);
 }
 
 #[tokio::test]
