@@ -38,8 +38,8 @@ pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> R
     };
     match planned.parts.idempotency.claim(asked).await {
         Ok(Claimed::First(claim)) => {
-            let well = meter.watched();
-            outlive(planned, meter, Some(Keeper { claim, well, kept: BytesMut::new() })).await
+            let keeper = Keeper { claim, well: meter.watched(), kept: Kept::default(), body: BytesMut::new() };
+            outlive(planned, meter, Some(keeper)).await
         }
         Ok(Claimed::Again(kept)) => again(planned, meter, kept).await,
         Err(error) => {
@@ -79,6 +79,7 @@ async fn again(mut planned: Box<Planned>, mut meter: Box<Meter>, kept: Kept) -> 
         row.model = Some(model.into());
     }
     planned.head.model = kept.model;
+    planned.head.kind = kept.kind.and_then(|kind| HeaderValue::from_str(&kind).ok());
     meter.keep_answer(&kept.body);
     if let Err(error) = meter.finish(Status::Ok, 200, None).await {
         return error_reply(planned.head, &error);
@@ -92,102 +93,103 @@ pub(super) struct Keeper {
     claim: Claim,
     /// Whether the call ended well.
     well: Arc<AtomicBool>,
-    /// What came of its stream.
-    kept: BytesMut,
+    /// What the answer is, but for its body.
+    kept: Kept,
+    body: BytesMut,
 }
 
 impl Keeper {
+    /// Notes whose answer it is, and of what kind.
+    fn note(&mut self, head: &Head, is_stream: bool) {
+        self.kept.model.clone_from(&head.model);
+        self.kept.kind = head.kind.as_ref().and_then(|kind| kind.to_str().ok().map(Arc::from));
+        self.kept.is_stream = is_stream;
+    }
+
     fn take(&mut self, piece: &Bytes) {
         // One byte too many tells that it is too large.
-        let room = (LARGEST + 1).saturating_sub(self.kept.len());
-        self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
+        let room = (LARGEST + 1).saturating_sub(self.body.len());
+        self.body.extend_from_slice(&piece[..piece.len().min(room)]);
     }
 
     /// Keeps what came, if the call ended well; else the key is free again.
-    async fn finish(self, model: Option<Arc<str>>, is_stream: bool) {
+    async fn finish(self) {
         if self.well.load(Ordering::Acquire) {
-            self.claim.keep(model, is_stream, self.kept.freeze()).await;
+            self.claim.keep(Kept { body: self.body.freeze(), ..self.kept }).await;
+        }
+    }
+
+    /// Keeps a body that is all there.
+    async fn whole(keeper: Option<Self>, body: &Bytes) {
+        if let Some(mut keeper) = keeper {
+            keeper.take(body);
+            keeper.finish().await;
         }
     }
 }
 
 /// Serves in a task of its own that ends only with the answer: a caller that hangs up does not cut it short.
-pub(super) async fn outlive(planned: Box<Planned>, meter: Box<Meter>, keeper: Option<Keeper>) -> Reply {
+pub(super) async fn outlive(planned: Box<Planned>, meter: Box<Meter>, mut keeper: Option<Keeper>) -> Reply {
     let (tasks, head) = (planned.parts.tasks.clone(), planned.head.clone());
     let pumps = tasks.clone();
     let served = tasks.spawn(async move {
-        let mut reply = shared::serve(planned, meter).await;
-        let model = reply.head.model.clone();
-        reply.body = match (reply.body, keeper) {
-            (Body::Stream(events), keeper) => {
-                let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-                pumps.spawn(pump(events, sender, keeper, model));
-                let pieces = stream::unfold(receiver, |mut pieces| async move {
-                    pieces.recv().await.map(|piece| (Ok(piece), pieces))
-                });
-                Body::Stream(Box::pin(pieces))
-            }
-            (Body::Bytes(pieces), keeper) => Body::Bytes(Box::pin(pumped(&pumps, pieces, keeper))),
-            // Only JSON and events are kept: of another answer it is not remembered what it is.
-            (Body::Whole(body), Some(_)) if reply.head.kind.is_some() => Body::Whole(body),
-            (Body::Whole(body), Some(mut keeper)) => {
-                keeper.take(&body);
-                keeper.finish(model, false).await;
-                Body::Whole(body)
-            }
-            (Body::Events(body), Some(mut keeper)) => {
-                keeper.take(&body);
-                keeper.finish(model, true).await;
-                Body::Events(body)
-            }
-            (body, None) => body,
+        let Reply { head, body } = shared::serve(planned, meter).await;
+        if let Some(keeper) = &mut keeper {
+            keeper.note(&head, matches!(body, Body::Stream(_) | Body::Events(_)));
+        }
+        match &body {
+            Body::Whole(body) | Body::Events(body) => Keeper::whole(keeper.take(), body).await,
+            Body::Stream(_) | Body::Bytes(_) => {}
+        }
+        let body = match body {
+            Body::Stream(events) => Body::Stream(Box::pin(pumped(&pumps, events, keeper))),
+            Body::Bytes(pieces) => Body::Bytes(Box::pin(pumped(&pumps, pieces, keeper))),
+            whole => whole,
         };
-        reply
+        Reply { head, body }
     });
     served.await.unwrap_or_else(|_| error_reply(head, &Error::new(Code::Internal, "the call ended unexpectedly")))
 }
 
-/// A stream that is read to its end in a task of its own, whoever listens. It is not kept, but its key is taken until then.
-fn pumped<T: Send + 'static, S: Stream<Item = T> + Send + Unpin + 'static>(
+/// A stream that is read to its end in a task of its own, whoever listens.
+fn pumped<E: Send + 'static, S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static>(
     tasks: &TaskTracker,
-    mut pieces: S,
+    pieces: S,
     keeper: Option<Keeper>,
-) -> impl Stream<Item = T> + Send + use<T, S> {
+) -> impl Stream<Item = Result<Bytes, E>> + Send + use<E, S> {
     let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-    tasks.spawn(async move {
-        while let Some(piece) = pieces.next().await {
-            let _heard = sender.send(piece).await;
-        }
-        drop(keeper);
-    });
+    tasks.spawn(pump(pieces, sender, keeper));
     stream::unfold(receiver, |mut pieces| async move { pieces.recv().await.map(|piece| (piece, pieces)) })
 }
 
-/// Reads a stream to its end, whether or not somebody still listens.
-async fn pump(mut events: Events, caller: mpsc::Sender<Bytes>, mut keeper: Option<Keeper>, model: Option<Arc<str>>) {
-    let mut next = events.next().await;
-    while let Some(Ok(piece)) = next {
-        let ahead = match &mut keeper {
-            Some(keeper) => {
-                keeper.take(&piece);
-                events.next().now_or_never()
+async fn pump<E, S: Stream<Item = Result<Bytes, E>> + Unpin>(
+    mut pieces: S,
+    caller: mpsc::Sender<Result<Bytes, E>>,
+    mut keeper: Option<Keeper>,
+) {
+    let mut next = pieces.next().await;
+    while let Some(piece) = next {
+        let ahead = match (&mut keeper, &piece) {
+            (Some(keeper), Ok(piece)) => {
+                keeper.take(piece);
+                pieces.next().now_or_never()
             }
-            None => None,
+            _ => None,
         };
         // Kept before its last bytes go down: who has them may ask again at once.
         if matches!(ahead, Some(None))
             && let Some(keeper) = keeper.take()
         {
-            keeper.finish(model.clone(), true).await;
+            keeper.finish().await;
         }
         // Nobody listens any more: the answer is read to its end all the same.
         let _heard = caller.send(piece).await;
         next = match ahead {
             Some(ahead) => ahead,
-            None => events.next().await,
+            None => pieces.next().await,
         };
     }
     if let Some(keeper) = keeper {
-        keeper.finish(model, true).await;
+        keeper.finish().await;
     }
 }

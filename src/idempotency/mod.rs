@@ -64,12 +64,14 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// An answer as it was given first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// The request that it answered.
     pub request: RequestId,
     /// `provider/model`.
     pub model: Option<Arc<str>>,
+    /// Its `content-type`, where it is neither JSON nor events.
+    pub kind: Option<Arc<str>>,
     /// Whether the body is a stream's events.
     pub is_stream: bool,
     /// The body.
@@ -190,12 +192,12 @@ enum State {
 
 impl Claim {
     /// Keeps the answer, before its end goes to the caller. Where it cannot be kept the call is still never made again.
-    pub async fn keep(mut self, model: Option<Arc<str>>, is_stream: bool, body: Bytes) {
+    pub async fn keep(mut self, kept: Kept) {
         self.state = State::Answered;
         let (asked, max_size) = (self.asked, self.shared.max_size());
-        let body = Some(body).filter(|body| body.len() <= LARGEST);
+        let kept = Some(kept).filter(|kept| kept.body.len() <= LARGEST);
         let (done, written) = oneshot::channel();
-        let sent = self.shared.jobs.send(Job::Keep { asked, model, is_stream, body, max_size, done }).is_ok();
+        let sent = self.shared.jobs.send(Job::Keep { asked, kept, max_size, done }).is_ok();
         if !sent || !matches!(timeout(PATIENCE, written).await, Ok(Ok(()))) {
             let id = asked.request;
             tracing::warn!(%id, "an answer to a call with an idempotency-key could not be kept; who asks again is told so");

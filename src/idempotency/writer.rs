@@ -1,13 +1,11 @@
 //! The one task that writes records: what waits goes into one transaction, in the order in which it was told.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::store::{self, Change, Row};
-use super::{Asked, Claim, Name, State};
+use super::{Asked, Claim, Kept, Name, State};
 use crate::db::{self, Db};
 use crate::types::Timestamp;
 
@@ -19,15 +17,8 @@ const AT_ONCE: usize = 256;
 pub(super) enum Job {
     /// Notes a call, unless its key has a record.
     Begin { claim: Claim, oldest: Timestamp, done: oneshot::Sender<Begun> },
-    /// Keeps an answer.
-    Keep {
-        asked: Asked,
-        model: Option<Arc<str>>,
-        is_stream: bool,
-        body: Option<Bytes>,
-        max_size: u64,
-        done: oneshot::Sender<()>,
-    },
+    /// Keeps an answer; none where it is too large.
+    Keep { asked: Asked, kept: Option<Kept>, max_size: u64, done: oneshot::Sender<()> },
     /// Forgets a call that failed.
     Release(Asked),
     /// Forgets what is old, or too much.
@@ -125,9 +116,9 @@ impl Writer {
                     }
                     told.push(Told::Begun(claim, done, found));
                 }
-                Job::Keep { asked, model, is_stream, body, max_size, done } => {
-                    change.keep(&asked, model.as_deref(), is_stream, body.as_ref()).await?;
-                    self.size = self.size.map(|size| size + store::weight(body.as_ref()));
+                Job::Keep { asked, kept, max_size, done } => {
+                    change.keep(&asked, kept.as_ref()).await?;
+                    self.size = self.size.map(|size| size + store::weight(kept.as_ref()));
                     most = Some(max_size);
                     told.extend([Told::Over(asked.name), Told::Done(done)]);
                 }
