@@ -1,8 +1,6 @@
 //! Calls that go on though their caller hung up: where the configuration says so, and where they came with an idempotency-key,
 //! since whoever comes with it again is to get that call's answer.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::call::{Planned, error_reply, refuse};
 use super::meter::Meter;
-use super::{Body, Reply, shared};
+use super::{Body, Head, Reply, shared};
 use crate::chat::{Code, Error};
 use crate::idempotency::{Asked, Claim, Claimed, Kept, LARGEST};
 use crate::usage::Status;
@@ -27,8 +25,6 @@ const LONGEST: usize = 255;
 
 /// How many pieces a call in a task of its own may be ahead of its caller.
 const PIECES_AHEAD: usize = 16;
-
-type Events = Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>>;
 
 /// Serves a call with an idempotency-key: makes it if it is the first, or gives its answer again.
 pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> Reply {

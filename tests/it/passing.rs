@@ -488,3 +488,31 @@ fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     out.extend_from_slice(rest);
     out
 }
+
+#[tokio::test]
+async fn an_idempotency_key_gives_sound_and_transcripts_again_as_they_were() {
+    let app = TestApp::with(MODELS).await;
+    let sound: Vec<u8> = (0..50_000u32).flat_map(u32::to_le_bytes).collect();
+    app.up.next(audio("audio/mpeg", &sound));
+    let body = json!({"model": "voice", "input": "Hi", "voice": "alloy"});
+    let call = Call::post("/v1/audio/speech", &body).key(&app.key).header("idempotency-key", "sound");
+    for replayed in [None, Some("true")] {
+        let answer = app.send(call.clone()).await;
+        assert!(answer.status == 200 && answer.is_whole && answer.body == sound);
+        let told = (answer.header("content-type"), answer.header("idempotency-replayed"));
+        assert_eq!(told, (Some("audio/mpeg"), replayed));
+    }
+    app.up.next(Script::reply(200, "content-type: text/plain; charset=utf-8\r\n", "Hello.\n"));
+    for (boundary, replayed) in [("b0undary", None), ("another-0ne", Some("true"))] {
+        // Clients draw what parts a form anew for each try.
+        let body = String::from_utf8_lossy(&form("ear")).replace("b0undary", boundary);
+        let call = Call::new("POST", "/v1/audio/translations", body).key(&app.key);
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let answer = app.send(call.header("content-type", &kind).header("idempotency-key", "words")).await;
+        assert_eq!((answer.status, answer.text()), (200, "Hello.\n"));
+        let told = (answer.header("content-type"), answer.header("idempotency-replayed"));
+        assert_eq!(told, (Some("text/plain; charset=utf-8"), replayed));
+    }
+    assert_eq!(app.up.count(), 2);
+    app.close().await;
+}
