@@ -462,20 +462,6 @@ async fn a_form_that_comes_again_with_its_key_gets_its_answer_again() {
     app.close().await;
 }
 
-#[tokio::test]
-async fn speech_is_not_kept_for_its_key() {
-    let app = TestApp::with(MODELS).await;
-    for _ in 0..2 {
-        app.up.next(audio("audio/wav", b"RIFF"));
-        let call = Call::post("/v1/audio/speech", &json!({"model": "voice", "input": "Hi"}));
-        let answer = app.send(call.header("idempotency-key", "one").key(&app.key)).await;
-        assert_eq!((answer.status, &answer.body[..]), (200, &b"RIFF"[..]));
-        app.row(answer.id()).await;
-    }
-    assert_eq!(app.up.count(), 2);
-    app.close().await;
-}
-
 /// `bytes` with every `old` replaced.
 fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
