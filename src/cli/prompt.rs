@@ -347,7 +347,7 @@ impl Import {
                 Form::Table => say(&format!("{name}@{}", cell(saved.get("version")))),
             }
         }
-        print_rows(self.format, rows);
+        print_rows(self.format, &rows);
         Ok(())
     }
 }
@@ -390,13 +390,13 @@ impl Export {
                 Form::Table => say(&format!("{file} ({name}@{})", cell(version.get("version")))),
             }
         }
-        print_rows(self.format, rows);
+        print_rows(self.format, &rows);
         Ok(())
     }
 }
 
 /// Prints what was done, all of it as one list, where JSON is asked for.
-fn print_rows(format: Form, rows: Vec<Value>) {
+fn print_rows(format: Form, rows: &[Value]) {
     if format == Form::Json {
         print_json(&json!({"rows": rows, "next_cursor": null}));
     }

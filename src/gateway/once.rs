@@ -133,9 +133,9 @@ pub(super) async fn outlive(planned: Box<Planned>, meter: Box<Meter>, mut keeper
         if let Some(keeper) = &mut keeper {
             keeper.note(&head, matches!(body, Body::Stream(_) | Body::Events(_)));
         }
-        match &body {
-            Body::Whole(body) | Body::Events(body) => Keeper::whole(keeper.take(), body).await,
-            Body::Stream(_) | Body::Bytes(_) => {}
+        if let Body::Whole(whole) | Body::Events(whole) = &body {
+            let whole = whole.clone();
+            Keeper::whole(keeper.take(), &whole).await;
         }
         let body = match body {
             Body::Stream(events) => Body::Stream(Box::pin(pumped(&pumps, events, keeper))),
