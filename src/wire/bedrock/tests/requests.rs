@@ -239,6 +239,14 @@ fn what_cannot_be_said_is_refused_by_its_name() {
             "tool_choice",
         ),
     ];
+    let forced = with(
+        &|request| {
+            request.tool_choice = Some(ToolChoice::Any);
+            think(request, Some(Effort::Low), None);
+        },
+        CLAUDE,
+    );
+    assert_eq!(forced.param.as_deref(), Some("tool_choice"));
     for (error, param) in cases {
         assert_eq!((error.code, error.param.as_deref()), (Code::UnsupportedFeature, Some(param)), "{error}");
     }
