@@ -39,6 +39,7 @@ pub(super) fn simulated() -> Provider {
         requests_per_second: None,
         timeouts: Timeouts::default(),
         max_in_flight: 512,
+        native_batches: false,
         profile: None,
     }
 }
@@ -132,6 +133,12 @@ fn speak_as(provider: &mut Provider, section: &Section<'_>) {
     let [version, entra] = azure;
     provider.api_version = version.and_then(|field| field.text("\"2024-10-21\"")).map(Into::into);
     set(&mut provider.entra_tokens, entra.and_then(|field| field.bool()));
+    if let Some(field) = section.get("batch") {
+        set(&mut provider.native_batches, field.choice(&[("native", true), ("fulcrum", false)]));
+        if provider.native_batches && !matches!(provider.kind, Kind::OpenAi | Kind::Anthropic) {
+            field.problem("only kinds openai and anthropic have batches of their own", "write batch = \"fulcrum\"");
+        }
+    }
     let [chat, responses] = [section.get("chat"), section.get("responses")];
     if !matches!(provider.kind, Kind::OpenAi | Kind::Azure) {
         for field in [&chat, &responses].into_iter().flatten() {

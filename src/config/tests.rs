@@ -160,8 +160,9 @@ fn the_commented_examples_of_the_shipped_configuration_are_right() {
     let local = config.providers.iter().find(|provider| &*provider.name == "local").unwrap();
     assert_eq!((local.local, local.requests_per_second), (true, Some(12.0)));
     assert_eq!(local.gpu_hour.unwrap().to_string(), "1.2");
-    assert_eq!(config.prices.len(), 1);
-    assert_eq!((config.prices[0].input.to_string(), config.prices[0].cache_write), ("0.15".to_owned(), None));
+    assert_eq!(config.prices.len(), 2);
+    let price = config.prices[0].tokens.unwrap();
+    assert_eq!((price.input.to_string(), price.cache_write), ("0.15".to_owned(), None));
     assert!(config.server.allow_public_bind);
 }
 
@@ -283,8 +284,22 @@ store_bodies = "prompts"
     assert_eq!(config.providers[0].base_url, "http://127.0.0.1:1/v1");
     assert_eq!(config.providers[0].timeouts.total, Duration::from_secs(4));
     assert_eq!(config.providers[1].profile.as_deref(), Some("error-500"));
-    assert_eq!(config.prices[0].output.to_string(), "0.000000001");
+    assert_eq!(config.prices[0].tokens.unwrap().output.to_string(), "0.000000001");
     assert_eq!(config.models[0].model, "free".into());
+}
+
+#[test]
+fn a_price_may_be_by_the_image_the_second_or_the_call() {
+    let priced = |price: &str| {
+        let text = format!("[providers.a]\nkind = \"simulated\"\n[models.m]\nprovider = \"a\"\nprice = {price}\n");
+        parse(&text, "f", &nothing)
+    };
+    let price = priced(r#"{ image = "0.04", second = 0.0001 }"#).unwrap().prices[0].clone();
+    assert_eq!((price.tokens, price.units.image.map(|price| price.to_string())), (None, Some("0.04".to_owned())));
+    assert!(priced(r#"{ input = 1, output = 2, request = "0.01" }"#).unwrap().prices[0].tokens.is_some());
+    for price in [r#"{ input = 1, image = 1 }"#, "{ }", r#"{ image = "x" }"#, r#"{ images = 1 }"#] {
+        assert!(priced(price).is_err(), "{price}");
+    }
 }
 
 proptest! {

@@ -126,11 +126,11 @@ impl Gateway {
 
 impl Planned {
     fn explained(self, requested_model: String, trace: Trace) -> Explanation {
-        let reserve = self.work.reserve();
+        let reserve = self.work.reserve().usage.unwrap_or_default();
         let candidates: Vec<Candidate> =
             self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
         let messages =
-            self.work.object().get(self.work.dialect().conversation()).and_then(|json| serde_json::from_str(json).ok());
+            self.work.object().get(self.work.conversation()).and_then(|json| serde_json::from_str(json).ok());
         Explanation {
             endpoint: self.work.api.name(),
             requested_model,

@@ -5,11 +5,14 @@ mod attempt;
 mod call;
 mod explain;
 mod feed;
+mod line;
 mod meter;
 mod once;
+mod pass;
 mod plan;
 mod price;
 mod prompt;
+mod repair;
 mod reply;
 mod shared;
 mod stream;
@@ -30,9 +33,12 @@ use crate::upstream::Endpoint;
 use crate::usage::{Ledger, PriceBook};
 
 pub use ask::{Api, Ask};
+pub use call::refusal;
 pub use explain::{Explanation, ModelCard, models};
+pub use line::{Handed, Owner, Prepared, Said};
 pub use price::KnownPrices;
-pub use reply::{Body, Head, Reply};
+pub use repair::Repair;
+pub use reply::{Body, Cut, Head, Reply};
 pub use shared::Departure;
 
 /// Everything a call needs. Cheap to clone.

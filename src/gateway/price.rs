@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Live;
-use crate::chat::Usage;
+use crate::chat::Used;
 use crate::routing::Target;
 use crate::types::Nanos;
 use crate::upstream::{Kind, Provider, vendor_at};
@@ -14,7 +14,7 @@ use crate::usage::{Price, PriceBook};
 /// The price of one target's calls.
 #[derive(Clone)]
 pub enum Pricing {
-    /// By tokens.
+    /// By tokens, or by what else is counted.
     Tokens(Arc<Price>),
     /// A share of the machine's hour: its price divided by the calls it can serve in an hour.
     Share {
@@ -75,12 +75,28 @@ impl Pricing {
         Self::Share { each, text: text.into() }
     }
 
-    /// What a call with this usage costs.
-    pub fn cost(&self, usage: &Usage) -> Option<Nanos> {
+    /// The price of calls that the provider's own batch API makes.
+    pub fn batched(&self) -> Self {
         match self {
-            Self::Tokens(price) => Some(price.cost(usage)),
-            Self::Share { each, .. } => Some(*each),
-            Self::Unknown => None,
+            Self::Tokens(price) => Self::Tokens(Arc::new(price.batched())),
+            other => other.clone(),
+        }
+    }
+
+    /// What a call that used this costs.
+    pub fn cost(&self, used: &Used) -> Option<Nanos> {
+        self.charge(used).0
+    }
+
+    /// What a call that used this costs, and the rate as the row keeps it.
+    pub fn charge(&self, used: &Used) -> (Option<Nanos>, Option<Arc<str>>) {
+        match self {
+            Self::Tokens(price) => {
+                let (cost, rate) = price.cost_of(used);
+                (cost, Some(rate))
+            }
+            Self::Share { each, text } => (Some(*each), Some(text.clone())),
+            Self::Unknown => (None, None),
         }
     }
 

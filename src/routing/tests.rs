@@ -30,6 +30,7 @@ fn provider(name: &str, local: bool) -> Provider {
         requests_per_second: None,
         timeouts: Timeouts::default(),
         max_in_flight: 1,
+        native_batches: false,
         profile: None,
     }
 }
@@ -51,6 +52,7 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         sticky_by: StickyBy::None,
         retries: None,
         cache: None,
+        repair: None,
         local_only: false,
         store_bodies: None,
     }
@@ -64,6 +66,8 @@ fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Problem>> {
                 name: name.into(),
                 provider: said(provider),
                 model: model.into(),
+                adapter: None,
+                structured: None,
                 key: format!("models.{name}"),
             })
             .into();

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Kind, Provider};
+use crate::wire::passing::Passing;
 
 /// What is asked of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub enum Operation {
     CountTokens,
     /// Gemini's `generateContent`, or `streamGenerateContent`.
     Generate,
+    /// Another of OpenAI's routes.
+    Pass(Passing),
     /// Bedrock's `Converse`, or `ConverseStream`.
     Converse,
 }
@@ -34,6 +37,7 @@ impl Operation {
             Self::Messages => "/messages",
             Self::CountTokens => "/messages/count_tokens",
             Self::Generate => "/models",
+            Self::Pass(passing) => passing.route().strip_prefix("/v1").unwrap_or_default(),
             Self::Converse => "/model",
         }
     }
@@ -41,6 +45,9 @@ impl Operation {
 
 /// Azure's version of its API, where the configuration names none.
 const AZURE_VERSION: &str = "2024-10-21";
+
+/// Where Cohere speaks as OpenAI does.
+const COHERE: &str = "/compatibility/v1";
 
 /// The address of a call.
 pub(super) fn address(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
@@ -65,6 +72,10 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
                 _ => format!("{base}/openai/deployments/{}{path}?api-version={version}", escaped(model)),
             }
         }
+        // Cohere has it beside what it has of OpenAI's, not below.
+        _ if operation == Operation::Pass(Passing::Rerank) && base.ends_with(COHERE) => {
+            format!("{}/v2{path}", base.trim_end_matches(COHERE))
+        }
         _ => format!("{base}{path}"),
     }
 }
@@ -75,7 +86,7 @@ pub(super) fn names_model(provider: &Provider) -> bool {
 }
 
 /// A model's name as one segment of a path: it can name no other place.
-fn escaped(model: &str) -> String {
+pub(super) fn escaped(model: &str) -> String {
     let mut out = String::with_capacity(model.len());
     for byte in model.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~@".contains(&byte) {
@@ -89,11 +100,11 @@ fn escaped(model: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::upstream::provider::{Server, Timeouts};
 
-    fn at(kind: Kind, base_url: &str) -> Provider {
+    pub(in crate::upstream) fn at(kind: Kind, base_url: &str) -> Provider {
         Provider {
             name: "p".into(),
             kind,
@@ -111,6 +122,7 @@ mod tests {
             requests_per_second: None,
             timeouts: Timeouts::default(),
             max_in_flight: 1,
+            native_batches: false,
             profile: None,
         }
     }
@@ -136,6 +148,15 @@ mod tests {
                 Operation::Chat,
                 false,
                 "http://h/openai/deployments/m/chat/completions?api-version=2024-10-21",
+            ),
+            (Kind::OpenAi, "http://h/v1", Operation::Pass(Passing::Speech), false, "http://h/v1/audio/speech"),
+            (Kind::OpenAi, "http://h/compatibility/v1", Operation::Pass(Passing::Rerank), false, "http://h/v2/rerank"),
+            (
+                Kind::Azure,
+                "http://h",
+                Operation::Pass(Passing::Transcriptions),
+                false,
+                "http://h/openai/deployments/m/audio/transcriptions?api-version=2024-10-21",
             ),
             (Kind::Bedrock, "http://h", Operation::Converse, false, "http://h/model/m/converse"),
             (Kind::Bedrock, "http://h", Operation::Converse, true, "http://h/model/m/converse-stream"),

@@ -119,6 +119,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// The most calls at once.
     pub max_in_flight: usize,
+    /// Whether batches all of whose lines lead here are handed to its own batch API.
+    pub native_batches: bool,
     /// Faults that a simulated provider shows on every model, such as `slow` or `error-500`; empty for none.
     pub profile: Option<Arc<str>>,
 }

@@ -90,7 +90,7 @@ mod tests {
         let host = HeaderValue::from_static("bedrock-runtime.us-east-1.amazonaws.com");
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let body = Bytes::from_static(body.as_bytes());
-        let sent = Sent { url: &url, host: &host, headers: &headers, body: &body };
+        let sent = Sent { method: &http::Method::POST, url: &url, host: &host, headers: &headers, body: &body };
         // 2026-11-25T21:00:00Z.
         signer(token).signed(&sent, UNIX_EPOCH + Duration::from_secs(1_795_640_400)).unwrap()
     }

@@ -50,4 +50,13 @@ impl Decoder {
             Self::Frames(decoder) => decoder.event()?,
         })
     }
+
+    /// What is left where the bytes end and is still an event; a frame that is not whole is none.
+    #[must_use]
+    pub fn rest(&mut self) -> Option<Event> {
+        match self {
+            Self::Sse(decoder) => decoder.rest(),
+            Self::Frames(_) => None,
+        }
+    }
 }

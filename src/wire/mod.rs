@@ -2,8 +2,11 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod blobs;
+mod claude;
 pub mod decoder;
 pub mod dialect;
+pub mod form;
 pub mod frames;
 pub mod gemini;
 mod ids;
@@ -11,6 +14,8 @@ pub mod json;
 pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod openai_responses;
+pub mod passing;
+pub mod schema;
 pub mod sse;
 
 use dialect::{Dialect, Upstream};

@@ -118,6 +118,20 @@ impl Decoder {
     }
 }
 
+impl Decoder {
+    /// What is left when the bytes end, where its last line is whole: some servers leave out the blank line there. It comes
+    /// with that line.
+    pub fn rest(&mut self) -> Option<Event> {
+        let mut left = std::mem::take(&mut self.buffer);
+        left.extend_from_slice(&std::mem::take(&mut self.whole));
+        if !left.ends_with(b"\n") && !left.ends_with(b"\r") {
+            return None;
+        }
+        left.extend_from_slice(b"\n");
+        Some(Event { raw: left.freeze() })
+    }
+}
+
 /// Where the first event ends: behind the blank line, whatever line ends it uses. A lone CR at the very end may be
 /// half of a CRLF, so it is waited for.
 fn event_end(bytes: &[u8], searched: usize) -> Option<usize> {
@@ -182,6 +196,21 @@ mod tests {
         decoder.push(made.raw().clone());
         assert_eq!(decoder.event(), Ok(Some(made)));
         assert_eq!(Event { raw: Bytes::from_static(b"data: x\n\n") }.name(), None);
+    }
+
+    #[test]
+    fn a_last_event_may_lack_its_blank_line_but_not_its_lines_end() {
+        for (stream, rest) in [
+            ("data: 1\n\ndata: [DONE]\n", Some("data: [DONE]\n\n")),
+            ("data: 1\r\rdata: 2\r\r", Some("data: 2\r\r\n")),
+            ("data: 1\n\ndata: {\"a\"", None),
+            ("data: 1\n\n", None),
+        ] {
+            let mut decoder = Decoder::default();
+            decoder.push(Bytes::from_static(stream.as_bytes()));
+            assert!(decoder.event().unwrap().is_some() && decoder.event() == Ok(None), "{stream:?}");
+            assert_eq!(decoder.rest().map(|event| event.raw), rest.map(Bytes::from), "{stream:?}");
+        }
     }
 
     #[test]

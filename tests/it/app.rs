@@ -222,7 +222,7 @@ impl TestApp {
         assert_eq!(self.app.metrics().in_flight(), 0, "requests are under way after the end");
         for (upstream, providers) in [
             (&self.up, "'up', 'hasty', 'pair', 'narrow', 'claude', 'gem', 'answers', 'plain', 'bed', 'signed'"),
-            (&self.other, "'other'"),
+            (&self.other, "'other', 'four'"),
         ] {
             let Attempts { sent, hung_up } = attempts(self.dir.path(), providers).await;
             let seen = upstream.count();

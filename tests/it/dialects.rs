@@ -8,7 +8,7 @@ use crate::frames;
 use crate::upstream::Script;
 
 /// A provider of each dialect, all at the scripted upstream.
-const PROVIDERS: &str = r#"
+pub const PROVIDERS: &str = r#"
 [providers.claude]
 kind = "anthropic"
 base_url = "http://{up}"
@@ -158,10 +158,10 @@ impl Spoken {
 }
 
 /// The client dialects.
-const CLIENTS: [&str; 4] = ["chat", "responses", "messages", "gemini"];
+pub const CLIENTS: [&str; 4] = ["chat", "responses", "messages", "gemini"];
 
 /// A call with a system text, one question and one tool.
-fn call(client: &str, model: &str, stream: bool) -> Call {
+pub fn call(client: &str, model: &str, stream: bool) -> Call {
     let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
     match client {
         "chat" => Call::post(
@@ -197,13 +197,13 @@ fn call(client: &str, model: &str, stream: bool) -> Call {
 }
 
 /// What an answer says to its client: text, the tool's name and arguments, tokens in, of these cached, and out.
-type Heard = (String, String, Value, u64, u64, u64);
+pub type Heard = (String, String, Value, u64, u64, u64);
 
 fn tokens(usage: &Value, place: &str) -> u64 {
     usage.pointer(place).and_then(Value::as_u64).unwrap_or(0)
 }
 
-fn heard_whole(client: &str, answer: &Value) -> Heard {
+pub fn heard_whole(client: &str, answer: &Value) -> Heard {
     let text = |place: &str| answer.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned();
     let parsed = |text: &str| serde_json::from_str(text).unwrap_or_default();
     let of_type = |list: &str, kind: &str| {
@@ -263,13 +263,13 @@ fn heard_whole(client: &str, answer: &Value) -> Heard {
 }
 
 /// The data of a stream's events.
-fn data(text: &str) -> Vec<Value> {
+pub fn data(text: &str) -> Vec<Value> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("data: "));
     lines.filter_map(|data| serde_json::from_str(data).ok()).collect()
 }
 
 /// A stream put together by its client's own rules.
-fn heard_stream(client: &str, answer: &Answer) -> Heard {
+pub fn heard_stream(client: &str, answer: &Answer) -> Heard {
     let events = data(answer.text());
     let (mut text, mut name, mut arguments) = (String::new(), String::new(), String::new());
     let mut last = Value::Null;

@@ -8,6 +8,7 @@ mod error;
 mod listen;
 mod place;
 mod prompted;
+mod replay;
 mod request_read;
 mod request_write;
 mod response;
@@ -24,7 +25,9 @@ use super::dialect::{
     Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
 };
 use super::json::{Edits, Object, quoted};
-use crate::chat::{Emulated, Error, Request, Response};
+use super::sse::Event;
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Structured};
+use crate::wire::claude;
 
 pub use count::{count_answer, read_count, read_count_request};
 
@@ -46,6 +49,14 @@ impl Upstream for Anthropic {
 
     fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
         response::read_response(body)
+    }
+
+    fn maker(&self) -> Maker {
+        Maker::Anthropic
+    }
+
+    fn structured(&self, request: &mut Request) -> Structured {
+        claude::structured(&request.model, request.format.as_mut())
     }
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
@@ -84,6 +95,10 @@ impl Dialect for Anthropic {
         ask::has_images(object.get("messages").unwrap_or_default())
     }
 
+    fn format(&self, object: &Object) -> Option<Format> {
+        request_read::format(object)
+    }
+
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
         request_read::read_request(asked, emulated)
     }
@@ -96,6 +111,9 @@ impl Dialect for Anthropic {
         Box::new(listen::Listener::default())
     }
 
+    fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
+        response::can_tell(response)
+    }
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         response::write_response(response, told)
     }
@@ -110,5 +128,14 @@ impl Dialect for Anthropic {
 
     fn error_event(&self, error: &Error) -> Bytes {
         error::error_event(error)
+    }
+
+    // Unlike the way through the internal form, these two keep what nobody knows.
+    fn as_stream(&self, body: &[u8], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_stream(body)
+    }
+
+    fn as_whole(&self, events: &[Event], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_whole(events)
     }
 }

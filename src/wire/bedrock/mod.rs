@@ -14,7 +14,7 @@ mod tools;
 mod turns;
 mod usage;
 
-use crate::chat::{Code, Emulated, Error, Request, Response};
+use crate::chat::{Code, Emulated, Error, Maker, Request, Response, Structured};
 use crate::wire::decoder::Decoder;
 use crate::wire::dialect::{BadAnswer, ReadStream, Upstream, Written};
 use crate::wire::frames;
@@ -37,6 +37,15 @@ impl Upstream for Bedrock {
 
     fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
         response::read_response(body)
+    }
+
+    /// Only Claude signs what it thinks, and its proofs hold wherever it is served.
+    fn maker(&self) -> Maker {
+        Maker::Anthropic
+    }
+
+    fn structured(&self, request: &mut Request) -> Structured {
+        request::structured(request)
     }
 
     fn decoder(&self) -> Decoder {

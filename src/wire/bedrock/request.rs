@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::family::Family;
 use super::{not_here, thought, tools, turns};
-use crate::chat::{Emulated, Error, Format, Request};
+use crate::chat::{Emulated, Error, Format, Request, Structured};
+use crate::wire::claude;
 use crate::wire::dialect::Written;
 
 /// The most texts at which an answer ends.
@@ -106,6 +107,19 @@ fn write_top_k(top_k: u64, family: Family, own: &mut Map<String, Value>) -> Resu
     };
     own.insert(name.to_owned(), value);
     Ok(())
+}
+
+/// How a target keeps to the request's format: by a schema where its family has them, else by a tool.
+pub(super) fn structured(request: &mut Request) -> Structured {
+    let family = Family::of(&request.model);
+    if family.is_claude() {
+        return claude::structured(&request.model, request.format.as_mut());
+    }
+    match request.format {
+        Some(Format::JsonSchema { .. }) if family.has_schemas() => Structured::Native,
+        Some(Format::JsonObject | Format::JsonSchema { .. }) => Structured::Tool,
+        None | Some(Format::Text) => Structured::Native,
+    }
 }
 
 fn write_format(format: Option<&Format>, family: Family, output: &mut Map<String, Value>) -> Result<(), Error> {

@@ -7,6 +7,7 @@ mod listen;
 mod logprobs;
 mod part;
 mod read;
+mod replay;
 mod schema;
 mod stop;
 mod stream_read;
@@ -17,16 +18,18 @@ mod usage;
 mod write;
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 pub use listen::Listener;
 pub use stream_read::Reader;
 pub use stream_write::Writer;
 
-use crate::chat::{Emulated, Error, Request, Response};
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Role, Structured};
 use crate::wire::dialect::{
     Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
 };
 use crate::wire::json::Object;
+use crate::wire::sse::Event;
 
 /// The dialect.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +46,14 @@ impl Upstream for Gemini {
 
     fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
         stream_read::read_response(body)
+    }
+
+    fn maker(&self) -> Maker {
+        Maker::Google
+    }
+
+    fn structured(&self, request: &mut Request) -> Structured {
+        write::structured(request)
     }
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
@@ -75,6 +86,15 @@ impl Dialect for Gemini {
         asked::has_images(object)
     }
 
+    fn turn(&self, role: Role, text: &str) -> Value {
+        let role = if role == Role::Assistant { "model" } else { "user" };
+        json!({"role": role, "parts": [{"text": text}]})
+    }
+
+    fn format(&self, object: &Object) -> Option<Format> {
+        read::format(object)
+    }
+
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
         read::read_request(asked, emulated)
     }
@@ -101,5 +121,14 @@ impl Dialect for Gemini {
 
     fn error_event(&self, error: &Error) -> Bytes {
         error::error_event(error)
+    }
+
+    // Unlike the way through the internal form, these two keep what nobody knows.
+    fn as_stream(&self, body: &[u8], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_stream(body)
+    }
+
+    fn as_whole(&self, events: &[Event], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_whole(events)
     }
 }

@@ -10,7 +10,7 @@ use super::response_writer::write_response;
 use super::stream_reader::Reader;
 use super::stream_writer::Writer;
 use super::{BadReplay, Listener, NAME};
-use crate::chat::{Emulated, Error, Request, Response};
+use crate::chat::{Emulated, Error, Format, Request, Response};
 use crate::wire::dialect::{
     Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
 };
@@ -91,6 +91,10 @@ impl Dialect for OpenAiChat {
 
     fn has_images(&self, object: &Object) -> bool {
         object.get("messages").is_some_and(super::has_images)
+    }
+
+    fn format(&self, object: &Object) -> Option<Format> {
+        super::request_reader::format(object)
     }
 
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {

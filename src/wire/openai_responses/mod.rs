@@ -7,6 +7,7 @@ mod items;
 mod listen;
 mod parts;
 mod read;
+mod replay;
 mod request;
 mod stream_read;
 mod stream_write;
@@ -17,7 +18,7 @@ mod write;
 
 use bytes::Bytes;
 
-use crate::chat::{Emulated, Error, Request, Response};
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response};
 use crate::wire::dialect::{
     Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
 };
@@ -43,6 +44,10 @@ impl Upstream for OpenAiResponses {
 
     fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
         answer::read_response(body)
+    }
+
+    fn maker(&self) -> Maker {
+        Maker::OpenAi
     }
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
@@ -75,6 +80,10 @@ impl Dialect for OpenAiResponses {
         object.get("input").is_some_and(|input| memchr::memmem::find(input.as_bytes(), b"\"input_image\"").is_some())
     }
 
+    fn format(&self, object: &Object) -> Option<Format> {
+        read::format(object)
+    }
+
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
         read::read_request(asked, emulated)
     }
@@ -101,6 +110,11 @@ impl Dialect for OpenAiResponses {
 
     fn error_event(&self, error: &Error) -> Bytes {
         error::error_event(error, 0).into()
+    }
+
+    // Unlike the way through the internal form, these two keep what nobody knows.
+    fn as_stream(&self, body: &[u8], _: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_stream(body)
     }
 
     fn as_whole(&self, events: &[Event], _: &Told) -> Result<Bytes, BadAnswer> {
