@@ -79,13 +79,12 @@ fn claude(request: &Request, reasoning: &Reasoning, family: Family, emulated: &m
         Some(budget) => json!({"type": "enabled", "budget_tokens": budget}),
     };
     match reasoning.tell {
-        None => {}
         Some(tell) if family == Family::Claude => {
             thinking["display"] = if tell { "summarized" } else { "omitted" }.into();
         }
-        // They always tell.
-        Some(true) => {}
         Some(false) => emulated.note("reasoning.summary"),
+        // The others always tell.
+        None | Some(true) => {}
     }
     Ok(thinking)
 }
