@@ -8,7 +8,7 @@ use super::*;
 use crate::routing::{Ask, CacheMode, Health, KeyFacts};
 use crate::telemetry::LogFormat;
 use crate::types::Timestamp;
-use crate::upstream::Kind;
+use crate::upstream::{AwsCredentials, Kind};
 
 /// Wrong configurations, each followed by what must be said of it.
 const BAD: &str = include_str!("../../tests/fixtures/config/bad.txt");
@@ -216,7 +216,7 @@ fn bedrock_is_called_in_its_region_unless_an_address_is_given() {
     let config = parse(signed, "f", &env).unwrap();
     assert!(!format!("{config:?}").contains("sk-test"));
     let aws = config.providers[0].aws.as_ref().unwrap();
-    let secrets: Vec<_> = aws.credentials.iter().flat_map(|keys| keys.secrets()).map(|key| key.expose()).collect();
+    let secrets: Vec<_> = aws.credentials.iter().flat_map(AwsCredentials::secrets).map(Secret::expose).collect();
     assert_eq!(secrets, ["sk-test-0123456789"; 2]);
 }
 

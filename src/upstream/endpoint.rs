@@ -18,7 +18,7 @@ use super::answer::{Answer, Body, MAX_ANSWER, reason};
 use super::connections::{Answered, Broken, Connections, Sent};
 use super::failure::{read_refusal, read_retry_after, refuses_key};
 use super::sigv4::Signer;
-use super::{Errand, Failure, Kind, Load, Phase, Provider, aws, simulated, tls};
+use super::{AwsCredentials, Errand, Failure, Kind, Load, Phase, Provider, aws, simulated, tls};
 use crate::chat::Code;
 use crate::types::Secret;
 use crate::wire::form::is_form;
@@ -127,7 +127,7 @@ impl Endpoint {
         let keys = secrets.into_iter().map(|secret| Key::new(&provider, secret)).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
         let signing = provider.aws.iter().filter_map(|aws| aws.credentials.as_ref());
-        let secrets = provider.api_keys.iter().chain(signing.flat_map(|keys| keys.secrets())).cloned().collect();
+        let secrets = provider.api_keys.iter().chain(signing.flat_map(AwsCredentials::secrets)).cloned().collect();
         Ok(Self {
             provider,
             connections,

@@ -10,6 +10,7 @@ use super::family::Family;
 use super::{citation, not_here, wrong};
 use crate::chat::{CacheTtl, Citation, Content, Emulated, Error, Message, Part, Source};
 use crate::wire::ids::{Ids, Rule};
+use crate::wire::json::exact;
 
 /// What it takes as a tool call's id.
 const ID: Rule = Rule { fits: |letter| letter.is_ascii_alphanumeric() || "_.:-".contains(letter), most: 64 };
@@ -250,5 +251,5 @@ fn input(arguments: &str) -> Option<Value> {
     if arguments.trim().is_empty() {
         return Some(json!({}));
     }
-    serde_json::from_str(arguments).ok().filter(Value::is_object)
+    exact::read(arguments.as_bytes()).ok().filter(Value::is_object)
 }

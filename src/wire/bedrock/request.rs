@@ -7,6 +7,7 @@ use super::{not_here, thought, tools, turns};
 use crate::chat::{Emulated, Error, Format, Request, Structured};
 use crate::wire::claude;
 use crate::wire::dialect::Written;
+use crate::wire::json::exact;
 
 /// The most texts at which an answer ends.
 const MOST_STOPS: usize = 2_500;
@@ -49,7 +50,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if let Some(tier) = write_tier(request, emulated)? {
         put("serviceTier", json!({"type": tier}));
     }
-    Ok(Written { body: Value::Object(body).to_string().into(), headers: Vec::new() })
+    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
 /// Refuses what Converse has no word for, and notes the hints that it has no place for.
@@ -134,7 +135,7 @@ fn write_format(format: Option<&Format>, family: Family, output: &mut Map<String
         return Err(not_here("response_format", "this model's answers cannot be held to a schema"));
     }
     // A text there, not an object.
-    let mut definition = json!({"schema": schema.to_string(), "name": name});
+    let mut definition = json!({"schema": exact::write(schema), "name": name});
     if let Some(description) = description {
         definition["description"] = description.as_str().into();
     }

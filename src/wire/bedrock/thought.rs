@@ -6,7 +6,7 @@ use super::family::Family;
 use super::not_here;
 use crate::chat::{Effort, Emulated, Error, Reasoning, Request};
 
-/// The least and the most tokens that an effort becomes, for models that know budgets only.
+/// The least tokens that a thinking budget may be.
 const LEAST_BUDGET: u64 = 1_024;
 
 /// Writes how much to think: into the model's own fields, or beside the format of the output.
@@ -18,7 +18,7 @@ pub(super) fn write(
     output: &mut Map<String, Value>,
 ) -> Result<(), Error> {
     let Some(reasoning) = &request.reasoning else { return Ok(()) };
-    let off = reasoning.effort == Some(Effort::None) || reasoning.budget == Some(0);
+    let off = is_off(reasoning);
     match family {
         family if family.is_claude() => {
             let thinking =
@@ -53,6 +53,11 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Whether it is not to think at all.
+pub(super) fn is_off(reasoning: &Reasoning) -> bool {
+    reasoning.effort == Some(Effort::None) || reasoning.budget == Some(0)
+}
+
 /// Claude's own `thinking`.
 fn claude(request: &Request, reasoning: &Reasoning, family: Family, emulated: &mut Emulated) -> Result<Value, Error> {
     let budget = match reasoning.budget {
@@ -74,13 +79,12 @@ fn claude(request: &Request, reasoning: &Reasoning, family: Family, emulated: &m
         Some(budget) => json!({"type": "enabled", "budget_tokens": budget}),
     };
     match reasoning.tell {
-        None => {}
         Some(tell) if family == Family::Claude => {
             thinking["display"] = if tell { "summarized" } else { "omitted" }.into();
         }
-        // They always tell.
-        Some(true) => {}
         Some(false) => emulated.note("reasoning.summary"),
+        // The others always tell.
+        None | Some(true) => {}
     }
     Ok(thinking)
 }

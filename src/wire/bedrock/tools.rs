@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::block::cache_point;
 use super::family::Family;
-use super::not_here;
+use super::{not_here, thought};
 use crate::chat::{Emulated, Error, Request, Tool, ToolChoice};
 use crate::wire::ids::fitting;
 
@@ -24,6 +24,14 @@ pub(super) fn write(
     }
     if request.parallel_tools == Some(false) {
         return Err(not_here("parallel_tool_calls", "they cannot be switched off there"));
+    }
+    let is_forced = matches!(request.tool_choice, Some(ToolChoice::Any | ToolChoice::Tool(_)));
+    if is_forced
+        && family.is_claude()
+        && request.reasoning.as_ref().is_some_and(|reasoning| !thought::is_off(reasoning))
+    {
+        let why = "while it thinks, no tool can be forced; turn thinking off or let it choose";
+        return Err(not_here("tool_choice", why));
     }
     let choice = match &request.tool_choice {
         Some(ToolChoice::None) if has_calls => {

@@ -239,6 +239,14 @@ fn what_cannot_be_said_is_refused_by_its_name() {
             "tool_choice",
         ),
     ];
+    let forced = with(
+        &|request| {
+            request.tool_choice = Some(ToolChoice::Any);
+            think(request, Some(Effort::Low), None);
+        },
+        CLAUDE,
+    );
+    assert_eq!(forced.param.as_deref(), Some("tool_choice"));
     for (error, param) in cases {
         assert_eq!((error.code, error.param.as_deref()), (Code::UnsupportedFeature, Some(param)), "{error}");
     }
@@ -297,6 +305,27 @@ fn each_family_is_told_in_its_own_words_how_much_to_think() {
     for (n, (told, expected)) in cases.into_iter().enumerate() {
         assert_eq!(told, expected, "case {n}");
     }
+}
+
+#[test]
+fn long_numbers_keep_their_digits() {
+    use crate::wire::json::exact;
+    let long = r#"{"type":"object","b":12345678901234567890123,"a":0.12345678901234567890}"#;
+    let schema: Value = exact::read(long.as_bytes()).unwrap();
+    let said = Content::ToolCall { id: "c".into(), name: "look".into(), arguments: long.into() };
+    let mut request = hello(CLAUDE);
+    request.messages.push(message(Role::Assistant, vec![part(said)]));
+    request.tools = vec![Tool { schema: Some(schema.clone()), ..tool() }];
+    request.format = Some(Format::JsonSchema { name: "n".into(), description: None, schema, strict: None });
+    let written = Bedrock.write_request(&request, &mut Emulated::default()).unwrap();
+    let body = std::str::from_utf8(&written.body).unwrap();
+    assert_eq!(body.matches("12345678901234567890123").count(), 3, "{body}");
+    assert_eq!(body.matches("0.12345678901234567890").count(), 3, "{body}");
+    let answer = format!(
+        r#"{{"output":{{"message":{{"content":[{{"toolUse":{{"toolUseId":"c","name":"look","input":{long}}}}}]}}}},"stopReason":"tool_use"}}"#
+    );
+    let read = Bedrock.read_response(answer.as_bytes()).unwrap();
+    assert!(matches!(&read.choices[0].parts[0].content, Content::ToolCall { arguments, .. } if arguments == long));
 }
 
 #[test]
