@@ -196,8 +196,10 @@ impl Unwrapping {
 
 fn choice_of(event: &Event) -> Option<u32> {
     match event {
-        Event::Open { choice, .. } | Event::Delta { choice, .. } | Event::Close { choice, .. } => Some(*choice),
-        Event::Finish { choice, .. } => Some(*choice),
+        Event::Open { choice, .. }
+        | Event::Delta { choice, .. }
+        | Event::Close { choice, .. }
+        | Event::Finish { choice, .. } => Some(*choice),
         _ => None,
     }
 }
