@@ -42,8 +42,8 @@ impl AnswerTool {
             None | Some(Format::Text) => return Ok(None),
             Some(Format::JsonObject) => (json!({"type": "object", "additionalProperties": true}), String::new()),
             Some(Format::JsonSchema { name, description, schema, .. }) => {
-                let about = description.map(|text| format!(": {text}")).unwrap_or_default();
-                (schema, format!(" It is `{name}`{about}"))
+                let about = description.map_or_else(|| ".".to_owned(), |text| format!(": {text}"));
+                (schema, format!(" It is a `{name}`{about}"))
             }
         };
         let own = !request.tools.is_empty();
@@ -196,8 +196,10 @@ impl Unwrapping {
 
 fn choice_of(event: &Event) -> Option<u32> {
     match event {
-        Event::Open { choice, .. } | Event::Delta { choice, .. } | Event::Close { choice, .. } => Some(*choice),
-        Event::Finish { choice, .. } => Some(*choice),
+        Event::Open { choice, .. }
+        | Event::Delta { choice, .. }
+        | Event::Close { choice, .. }
+        | Event::Finish { choice, .. } => Some(*choice),
         _ => None,
     }
 }

@@ -245,7 +245,6 @@ impl Attempts<'_> {
             Ok(Answered::Stream { .. } | Answered::Bytes { .. }) => failed(body, used),
             Err(failure) => {
                 self.note_health(there.target, &failure);
-                meter.answered_before(used);
                 failed(body, used)
             }
         }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::price::Pricing;
 use super::{Api, Ask, Parts};
-use crate::chat::{Code, Error, Used};
+use crate::chat::{Code, Error, Usage, Used};
 use crate::routing::Target;
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
@@ -198,19 +198,16 @@ impl Meter {
             model: row.model.clone(),
             outcome: ended.error.map_or("ok", Code::text),
         });
+        // An answer that was not of the form asked for was counted by its provider, and is part of what the request used.
+        let invalid = |attempt: &&AttemptRow| attempt.error_code.as_deref() == Some(Code::InvalidOutput.text());
+        let before = self.attempts.iter().filter(invalid).filter_map(|attempt| attempt.usage);
+        let usage = before.chain(row.usage).reduce(Usage::plus);
         if let Some(request) = self.row.as_deref_mut() {
             request.provider = Some(row.provider.clone());
             request.model = Some(row.model.clone());
-            request.usage = row.usage;
+            request.usage = usage;
         }
         self.attempts.push(row);
-    }
-
-    /// Notes that the answer is that of an attempt before the last, with its tokens.
-    pub fn answered_before(&mut self, used: Used) {
-        if let Some(row) = self.row() {
-            row.usage = used.usage;
-        }
     }
 
     /// Notes a wait between attempts, or for another's call: it is not Fulcrum's own work.

@@ -79,7 +79,7 @@ mod tests {
         for cut in 1..EVENTS.len() {
             let (first, second) = EVENTS.split_at(cut);
             let pieces = [first, second].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
-            let told: Vec<_> = listed(stream::iter(pieces)).map(|piece| piece.unwrap_or_default()).collect().await;
+            let told: Vec<_> = listed(stream::iter(pieces)).map(Result::unwrap_or_default).collect().await;
             assert_eq!(told.concat(), whole, "cut at {cut}");
         }
     }

@@ -72,7 +72,7 @@ mod tests {
             let tokens = estimate_tokens(&body.to_string());
             assert!((256..most).contains(&tokens), "{tokens}: {:.80}", body.to_string());
             let pretty = serde_json::to_string_pretty(&body).unwrap();
-            assert!((256..most).contains(&estimate_tokens(&pretty)), "{:.80}", pretty);
+            assert!((256..most).contains(&estimate_tokens(&pretty)), "{pretty:.80}");
         }
     }
 

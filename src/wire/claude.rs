@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::chat::{Format, Structured};
+use crate::chat::{Format, Request, Structured};
 
 /// Beginnings of the names of models from before structured outputs. Opus 4.1 has them only in a preview.
 const BEFORE: [&str; 15] = [
@@ -54,14 +54,15 @@ const REFUSED: [&str; 24] = [
 /// The deepest schema that is looked into; a request is not read deeper.
 const MAX_DEPTH: usize = 128;
 
-/// How a model of this name keeps to a format; its schema is closed where it does so by itself.
-pub(super) fn structured(model: &str, format: Option<&mut Format>) -> Structured {
+/// How the model of a request keeps to its format; the schema is closed where it does so by itself.
+pub(super) fn structured(request: &mut Request) -> Structured {
+    let model = request.model.as_str();
     let name = model.find("claude").map_or(model, |at| &model[at..]);
     let bare = ["claude-opus-4", "claude-sonnet-4"].contains(&name);
     if bare || BEFORE.iter().any(|before| name.starts_with(before)) {
         return Structured::Tool;
     }
-    match format {
+    match &mut request.format {
         Some(Format::JsonObject) => Structured::Tool,
         Some(Format::JsonSchema { schema, .. }) => match closed(schema) {
             Some(closed) => {
@@ -145,13 +146,17 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn of(model: &str, format: Option<Format>) -> Structured {
+        structured(&mut Request { model: model.to_owned(), format, ..Request::default() })
+    }
+
     fn schema(schema: Value) -> Format {
         Format::JsonSchema { name: "n".to_owned(), description: None, schema, strict: None }
     }
 
     #[test]
     fn models_before_structured_outputs_answer_by_a_tool() {
-        let mut wanted = schema(json!({"type": "object", "properties": {}}));
+        let wanted = schema(json!({"type": "object", "properties": {}}));
         for (model, expected) in [
             ("claude-3-5-sonnet-20241022", Structured::Tool),
             ("us.anthropic.claude-3-haiku-20240307-v1:0", Structured::Tool),
@@ -163,10 +168,10 @@ mod tests {
             ("claude-opus-5", Structured::Native),
             ("some-gateway-name", Structured::Native),
         ] {
-            assert_eq!(structured(model, Some(&mut wanted)), expected, "{model}");
+            assert_eq!(of(model, Some(wanted.clone())), expected, "{model}");
         }
-        assert_eq!(structured("claude-opus-4-6", Some(&mut Format::JsonObject)), Structured::Tool);
-        assert_eq!(structured("claude-opus-4-6", None), Structured::Native);
+        assert_eq!(of("claude-opus-4-6", Some(Format::JsonObject)), Structured::Tool);
+        assert_eq!(of("claude-opus-4-6", None), Structured::Native);
     }
 
     #[test]

@@ -27,6 +27,9 @@ const WITHIN: [&str; 10] = [
     "additionalItems",
 ];
 
+/// Other ways to name schemas than `$ref`.
+const ELSEWHERE: [&str; 5] = ["$dynamicRef", "$recursiveRef", "$id", "$anchor", "$dynamicAnchor"];
+
 /// The most mistakes that are told.
 const MOST_TOLD: usize = 5;
 
@@ -149,11 +152,7 @@ impl<'a> Survey<'a> {
                     self.gather(target, depth + 1, here, within)?;
                 }
                 // References by other means are not followed here, so nothing can be said of them.
-                _ if matches!(key, "$dynamicRef" | "$recursiveRef" | "$id" | "$anchor" | "$dynamicAnchor") => {
-                    if value.is_string() {
-                        return None;
-                    }
-                }
+                Value::String(_) if ELSEWHERE.contains(&key) => return None,
                 Value::Object(members) if matches!(key, "properties" | "patternProperties") => {
                     let is_named = key == "properties";
                     within.extend(members.iter().map(|(name, one)| (is_named.then_some(name.as_str()), one)));

@@ -75,6 +75,7 @@ async fn a_bad_answer_is_asked_for_once_more_in_every_dialect() {
         let row = app.row(answer.id()).await;
         assert_eq!(attempts(&row), both(), "{client}: {row:#}");
         assert_eq!((&row["status"], &row["cost_usd"]), (&json!("ok"), &json!("0.00004")), "{client}");
+        assert_eq!((&row["input_tokens"], &row["output_tokens"]), (&json!(20), &json!(10)), "{client}");
         let second = app.up.received().pop().unwrap().json();
         let turns = second["messages"].as_array().or(second["input"].as_array()).cloned().unwrap_or_default();
         assert_eq!(turns.len(), 3, "{client}: {second}");

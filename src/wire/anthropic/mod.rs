@@ -56,7 +56,7 @@ impl Upstream for Anthropic {
     }
 
     fn structured(&self, request: &mut Request) -> Structured {
-        claude::structured(&request.model, request.format.as_mut())
+        claude::structured(request)
     }
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {

@@ -114,7 +114,7 @@ fn write_top_k(top_k: u64, family: Family, own: &mut Map<String, Value>) -> Resu
 pub(super) fn structured(request: &mut Request) -> Structured {
     let family = Family::of(&request.model);
     if family.is_claude() {
-        return claude::structured(&request.model, request.format.as_mut());
+        return claude::structured(request);
     }
     match request.format {
         Some(Format::JsonSchema { .. }) if family.has_schemas() => Structured::Native,

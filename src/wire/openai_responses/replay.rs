@@ -75,7 +75,7 @@ impl Stream {
                 }
             }
             Some(Value::String(arguments)) => {
-                let place = json!({"item_id": id, "output_index": index});
+                let place = json!({"item_id": id, "output_index": index, "name": whole.get("name")});
                 self.piece("response.function_call_arguments", &place, ("arguments", &arguments));
             }
             _ => {}
@@ -96,8 +96,10 @@ impl Stream {
         if let Some((field, _)) = text {
             begun[field] = "".into();
         }
-        if part["annotations"].is_array() {
-            begun["annotations"] = json!([]);
+        for field in ["annotations", "logprobs"] {
+            if part[field].is_array() {
+                begun[field] = json!([]);
+            }
         }
         self.put(&format!("{name}.added"), with(&place, "part", begun));
         if let Some(text) = text {
@@ -106,11 +108,13 @@ impl Stream {
                 (_, "refusal") => "response.refusal",
                 _ => "response.output_text",
             };
+            let logprobs = part.get("logprobs").filter(|logprobs| logprobs.is_array());
+            let told = logprobs.map_or_else(|| place.clone(), |list| with(&place, "logprobs", list.clone()));
+            self.piece(pieces, &told, text);
             for (n, annotation) in part["annotations"].as_array().into_iter().flatten().enumerate() {
                 let numbered = with(&place, "annotation_index", n.into());
                 self.put("response.output_text.annotation.added", with(&numbered, "annotation", annotation.clone()));
             }
-            self.piece(pieces, &place, text);
         }
         self.put(&format!("{name}.done"), with(&place, "part", part.clone()));
     }
