@@ -103,7 +103,7 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        Ok(Self(caller(app, parts, now())?))
+        Ok(Self(caller(app, parts, peer_of(parts), now())?))
     }
 }
 

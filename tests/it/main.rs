@@ -20,6 +20,7 @@ mod hardship;
 mod idempotency;
 mod keys;
 mod limits;
+mod native_batches;
 mod process;
 mod prompts;
 mod retries;
