@@ -24,7 +24,7 @@ use crate::routing::Health;
 use crate::telemetry::Metrics;
 use crate::types::{Secret, Timestamp, now};
 use crate::upstream::{BadEndpoint, Endpoint};
-use crate::usage::{self, Ledger, PriceBook, PriceOverride, Rates};
+use crate::usage::{self, Ledger, PriceBook, PriceOverride};
 
 /// How long lines of batches that were told to end may take for it.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -326,15 +326,8 @@ fn live(config: &Config) -> Result<Live, Error> {
 }
 
 fn price(price: &config::PriceOverride) -> PriceOverride {
-    let rates = Rates {
-        input: price.input,
-        output: price.output,
-        cache_read: price.cache_read,
-        cache_write: price.cache_write,
-        cache_write_1h: price.cache_write_1h,
-        reasoning: None,
-    };
-    PriceOverride { provider: price.provider.to_string(), model: price.model.to_string(), rates }
+    let config::PriceOverride { provider, model, tokens, units } = price;
+    PriceOverride { provider: provider.to_string(), model: model.to_string(), rates: *tokens, units: *units }
 }
 
 fn limits(config: &Config) -> Limits {

@@ -1,5 +1,6 @@
 //! Reads the configuration, TOML and environment, and tells all its mistakes at once.
 
+mod aws;
 mod models;
 mod problem;
 mod providers;
@@ -178,7 +179,8 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
 /// The model of a gateway without any configuration.
 fn simulated_model() -> ModelSpec {
     let provider = Said { text: "simulated".to_owned(), at: 0 };
-    ModelSpec { name: "auto".into(), provider, model: "auto".into(), key: "models.auto".to_owned() }
+    let (name, model, key) = ("auto".into(), "auto".into(), "models.auto".to_owned());
+    ModelSpec { name, provider, model, adapter: None, structured: None, key }
 }
 
 /// `FULCRUM_ADMIN_KEY`, where it is strong enough.

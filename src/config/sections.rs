@@ -332,6 +332,7 @@ pub(super) fn defaults(root: &Section<'_>) -> Defaults {
     let Some(section) = root.section("defaults") else { return defaults };
     set(&mut defaults.retries, retries(&section));
     set(&mut defaults.cache, cache_policy(&section));
+    set(&mut defaults.repair, section.get("repair").and_then(|field| field.bool()));
     section.done();
     defaults
 }

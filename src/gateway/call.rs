@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::attempt::{Answered, Attempts, Served};
+use super::feed::Feed;
 use super::meter::{Ended, Meter};
 use super::plan::{Work, plan};
 use super::prompt::{apply, named};
 use super::stream::{Begun, Relay};
-use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, once, shared};
-use crate::chat::{Code, Error};
+use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, once, pass, shared};
+use crate::chat::{AnswerTool, Code, Error, Used};
 use crate::routing::{Plan, StoreBodies, Target};
 use crate::types::{RequestId, now};
 use crate::upstream::Kind;
 use crate::usage::Status;
-use crate::wire::anthropic;
+use crate::wire::dialect::Told;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
+use crate::wire::{Spoken, anthropic};
 
 /// A call whose work and plan stand.
 pub(super) struct Planned {
@@ -90,6 +94,11 @@ pub(super) fn read(parts: &Parts, ask: &Ask) -> Result<(String, Work), Error> {
     if ask.api == Api::Embeddings {
         let request = EmbeddingsRequest::read(ask.body.clone())?;
         return Ok((request.model.clone(), Work::embeddings(request)));
+    }
+    if let Api::Pass(passing) = ask.api {
+        let kind = ask.headers.get(CONTENT_TYPE).map_or(&b"application/json"[..], HeaderValue::as_bytes);
+        let (asked, form) = passing.read(ask.body.clone(), kind)?;
+        return Ok((asked.model.clone(), Work::passing(passing, asked, form)));
     }
     let dialect = ask.api.speaks().dialect();
     let request = match ask.api {
@@ -184,25 +193,38 @@ impl Planned {
     async fn reply(mut self: Box<Self>, served: Served, mut meter: Box<Meter>) -> Reply {
         self.head.model = Some(served.target.id.clone());
         self.head.emulated = served.emulated;
-        let (body, usage) = match served.answer {
-            Answered::Whole { body, usage, .. } => (body, usage),
-            Answered::Stream { speaks, answer, decoder, first } => {
+        self.head.repair = served.repair;
+        let (body, used) = match served.answer {
+            Answered::Whole { body, used, kind, .. } => {
+                self.head.kind = kind;
+                (body, used)
+            }
+            Answered::Bytes { kind, answer, first } => {
+                self.head.kind = Some(kind);
+                let used = self.work.used(Used::default(), 0);
+                let pieces = pass::Pieces::new(self.parts, served.target, answer, first, (meter, used));
+                return Reply { head: self.head, body: Body::Bytes(Box::pin(pieces.into_stream())) };
+            }
+            Answered::Stream { speaks, answer_tool, answer, decoder, first } => {
+                let told = self.work.told(&self.ask);
+                let keep_usage = self.work.asked.include_usage;
+                let feed = self.feed(&served.target, (speaks, answer_tool), keep_usage, &told);
                 let begun = Begun {
                     target: served.target,
                     answer,
                     decoder,
                     first,
-                    from: speaks,
+                    feed,
                     into: self.head.speaks,
-                    keep_usage: self.work.asked.include_usage,
                     keep_events: meter.keeps_answer(),
-                    told: self.work.told(&self.ask),
+                    passing: self.work.passes().then(|| self.work.used(Used::default(), 0)),
+                    told,
                 };
                 let relay = Relay::new(self.parts.clone(), begun, meter);
                 return Reply { head: self.head, body: Body::Stream(Box::pin(relay.into_stream())) };
             }
         };
-        meter.attempt_ends(&Ended::well(usage));
+        meter.attempt_ends(&Ended::well(used));
         meter.keep_answer(&body);
         self.head.cost = meter.cost();
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
@@ -211,9 +233,22 @@ impl Planned {
         self.whole(body)
     }
 
+    /// A feed for a stream of `target`'s in a dialect.
+    pub(super) fn feed(
+        &self,
+        target: &Target,
+        from: (Spoken, Option<AnswerTool>),
+        keep_usage: bool,
+        told: &Told,
+    ) -> Feed {
+        let endpoint = self.live.endpoints.get(&target.provider);
+        let by_choice = endpoint.is_some_and(|endpoint| self.work.is_counted_by_choice(endpoint));
+        self.work.feed(from, keep_usage, told, by_choice)
+    }
+
     /// A whole answer in the form that the caller asked for.
     pub(super) fn whole(self: Box<Self>, body: Bytes) -> Reply {
-        if !self.work.asked.stream {
+        if !self.work.asked.stream || self.work.passes() {
             return Reply { head: self.head, body: Body::Whole(body) };
         }
         match self.work.dialect().as_stream(&body, &self.work.told(&self.ask)) {

@@ -102,6 +102,10 @@ impl Gateway {
             return Ok(None);
         }
         let outgoing = work.for_target(&ask, endpoint, target)?;
+        if outgoing.answer_tool.is_some() {
+            // Its answer comes as a call of a tool, and only a call of our own is read so.
+            return Ok(None);
+        }
         let applied = work.prompt.as_ref();
         let handed = Handed {
             id: ask.id.to_string(),
@@ -249,10 +253,11 @@ impl Gateway {
         let id: Arc<str> = format!("{}/{}", handed.provider, handed.model).into();
         let provider = endpoint.provider();
         let (named, model) = (handed.provider.clone(), handed.model.clone());
-        let target = Target { provider: named, model, name: id.clone(), id, local: provider.local };
+        let (name, local) = (id.clone(), provider.local);
+        let target = Target { provider: named, model, name, id, local, adapter: None, structured: None };
         let pricing = live.pricing(provider, &target).batched();
         let Some(usage) = usage else { return (Some(Nanos(0)), pricing.text()) };
-        (pricing.cost(usage), pricing.text_for(usage))
+        pricing.charge(&(*usage).into())
     }
 }
 

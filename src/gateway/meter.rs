@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::price::Pricing;
 use super::{Api, Ask, Parts};
-use crate::chat::{Code, Error, Usage};
+use crate::chat::{Code, Error, Used};
 use crate::routing::Target;
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
@@ -40,7 +40,7 @@ struct OpenAttempt {
     row: AttemptRow,
     began: Instant,
     pricing: Pricing,
-    estimate: Usage,
+    estimate: Used,
 }
 
 /// How an attempt ended.
@@ -53,14 +53,20 @@ pub struct Ended {
     pub error: Option<Code>,
     /// Whether another try could do better.
     pub retryable: bool,
-    /// Its tokens; `None` where it cost nothing.
-    pub usage: Option<Usage>,
+    /// What it used; `None` where it cost nothing.
+    pub used: Option<Used>,
 }
 
 impl Ended {
     /// An answer that came whole and well.
-    pub fn well(usage: Usage) -> Self {
-        Self { status: Status::Ok, http_status: Some(200), error: None, retryable: false, usage: Some(usage) }
+    pub fn well(used: impl Into<Used>) -> Self {
+        Self { status: Status::Ok, http_status: Some(200), error: None, retryable: false, used: Some(used.into()) }
+    }
+
+    /// An answer that came whole, but is not of the form that was asked for.
+    pub fn invalid(used: Used) -> Self {
+        let error = Some(Code::InvalidOutput);
+        Self { status: Status::Error, error, retryable: true, ..Self::well(used) }
     }
 }
 
@@ -127,7 +133,7 @@ impl Meter {
     ///
     /// # Errors
     /// Where the ledger cannot take it: then nothing may be sent.
-    pub fn attempt_begins(&mut self, target: &Target, pricing: Pricing, estimate: Usage) -> Result<(), Error> {
+    pub fn attempt_begins(&mut self, target: &Target, pricing: Pricing, estimate: Used) -> Result<(), Error> {
         let reserved = pricing.cost(&estimate).unwrap_or_default();
         let n = u32::try_from(self.attempts.len() + 1).unwrap_or(u32::MAX);
         let row = AttemptRow {
@@ -162,13 +168,13 @@ impl Meter {
 
     /// Notes what the attempt under way would be charged if it broke off now.
     pub fn estimate_output(&mut self, tokens: u64) {
-        if let Some(open) = &mut self.open {
-            open.estimate.output = tokens;
+        if let Some(usage) = self.open.as_mut().and_then(|open| open.estimate.usage.as_mut()) {
+            usage.output = tokens;
         }
     }
 
     /// What the attempt under way would be charged if it broke off now.
-    pub fn estimate(&self) -> Option<Usage> {
+    pub fn estimate(&self) -> Option<Used> {
         self.open.as_ref().map(|open| open.estimate)
     }
 
@@ -182,11 +188,11 @@ impl Meter {
         row.http_status = ended.http_status;
         row.error_code = ended.error.map(|code| code.text().into());
         row.retryable = ended.retryable;
-        row.usage = ended.usage;
-        row.cost = match &ended.usage {
-            Some(usage) => pricing.cost(usage),
-            None => Some(Nanos(0)),
-        };
+        row.usage = ended.used.and_then(|used| used.usage);
+        match &ended.used {
+            Some(used) => (row.cost, row.rate) = pricing.charge(used),
+            None => row.cost = Some(Nanos(0)),
+        }
         self.parts.metrics.saw_attempt(AttemptSeen {
             provider: row.provider.clone(),
             model: row.model.clone(),
@@ -198,6 +204,13 @@ impl Meter {
             request.usage = row.usage;
         }
         self.attempts.push(row);
+    }
+
+    /// Notes that the answer is that of an attempt before the last, with its tokens.
+    pub fn answered_before(&mut self, used: Used) {
+        if let Some(row) = self.row() {
+            row.usage = used.usage;
+        }
     }
 
     /// Notes a wait between attempts, or for another's call: it is not Fulcrum's own work.
@@ -281,12 +294,12 @@ impl Drop for Meter {
         if self.row.is_none() {
             return;
         }
-        let usage = self.estimate();
+        let used = self.estimate();
         let (status, code) = match std::thread::panicking() {
             true => (Status::Error, Code::Internal),
             false => (Status::ClientClosed, Code::ClientClosed),
         };
-        self.attempt_ends(&Ended { status, http_status: None, error: Some(code), retryable: false, usage });
+        self.attempt_ends(&Ended { status, http_status: None, error: Some(code), retryable: false, used });
         if let Some(settlement) = self.settlement(status, code.status(), Some(code.text())) {
             drop(self.parts.ledger.settle(settlement));
         }

@@ -8,9 +8,11 @@ mod feed;
 mod line;
 mod meter;
 mod once;
+mod pass;
 mod plan;
 mod price;
 mod prompt;
+mod repair;
 mod reply;
 mod shared;
 mod stream;
@@ -35,7 +37,8 @@ pub use call::refusal;
 pub use explain::{Explanation, ModelCard, models};
 pub use line::{Handed, Owner, Prepared, Said};
 pub use price::KnownPrices;
-pub use reply::{Body, Head, Reply};
+pub use repair::Repair;
+pub use reply::{Body, Cut, Head, Reply};
 pub use shared::Departure;
 
 /// Everything a call needs. Cheap to clone.

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use http::HeaderValue;
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 use super::call::{Planned, error_reply, refuse};
 use super::meter::Meter;
@@ -57,7 +58,12 @@ fn asked(planned: &Planned) -> Result<Asked, Error> {
     }
     let scope = [ask.key.id.as_bytes(), ask.api.name().as_bytes(), key];
     let model = ask.addressed.model.as_deref().unwrap_or_default();
-    let request = [model.as_bytes(), &[u8::from(ask.addressed.stream)], &ask.body];
+    let mut request = vec![model.as_bytes(), if ask.addressed.stream { &[1] } else { &[0] }];
+    match &planned.work.form {
+        // A form that is sent again has another boundary, but the same parts.
+        Some(form) => request.extend(form.pieces()),
+        None => request.push(&ask.body),
+    }
     Ok(Asked::new(ask.id, ask.started_at, &scope, &request))
 }
 
@@ -121,6 +127,9 @@ pub(super) async fn outlive(planned: Box<Planned>, meter: Box<Meter>, keeper: Op
                 });
                 Body::Stream(Box::pin(pieces))
             }
+            (Body::Bytes(pieces), keeper) => Body::Bytes(Box::pin(pumped(&pumps, pieces, keeper))),
+            // Only JSON and events are kept: of another answer it is not remembered what it is.
+            (Body::Whole(body), Some(_)) if reply.head.kind.is_some() => Body::Whole(body),
             (Body::Whole(body), Some(mut keeper)) => {
                 keeper.take(&body);
                 keeper.finish(model, false).await;
@@ -136,6 +145,22 @@ pub(super) async fn outlive(planned: Box<Planned>, meter: Box<Meter>, keeper: Op
         reply
     });
     served.await.unwrap_or_else(|_| error_reply(head, &Error::new(Code::Internal, "the call ended unexpectedly")))
+}
+
+/// A stream that is read to its end in a task of its own, whoever listens. It is not kept, but its key is taken until then.
+fn pumped<T: Send + 'static, S: Stream<Item = T> + Send + Unpin + 'static>(
+    tasks: &TaskTracker,
+    mut pieces: S,
+    keeper: Option<Keeper>,
+) -> impl Stream<Item = T> + Send + use<T, S> {
+    let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+    tasks.spawn(async move {
+        while let Some(piece) = pieces.next().await {
+            let _heard = sender.send(piece).await;
+        }
+        drop(keeper);
+    });
+    stream::unfold(receiver, |mut pieces| async move { pieces.recv().await.map(|piece| (piece, pieces)) })
 }
 
 /// Reads a stream to its end, whether or not somebody still listens.

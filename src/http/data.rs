@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::auth::{self, Peer};
 use super::error::{REQUEST_ID, Refusal, SHOULD_RETRY, guarded, seconds};
+use super::listed;
 use super::patient::attended;
 use crate::app::App;
 use crate::cache::Directive;
@@ -24,6 +25,7 @@ use crate::keys::Window;
 use crate::types::{RequestId, now, parse_duration};
 use crate::wire::Speaks;
 use crate::wire::dialect::Addressed;
+use crate::wire::form::is_form;
 
 /// How long a caller may take to send its body.
 const BODY_LIMIT: Duration = Duration::from_secs(60);
@@ -77,10 +79,12 @@ pub fn serve(app: App, called: Called, request: Request, peer: Option<Peer>) -> 
 
 async fn respond_to(app: App, id: RequestId, called: Called, request: Request, peer: Option<Peer>) -> Response {
     let api = called.api;
+    // Only Google's addresses say whether to stream, and then in which form.
+    let as_list = called.addressed.stream && !listed::asks_events(request.uri());
     // Over HTTP/1.1 the socket itself tells of a caller who reads nothing.
     let patience = (request.version() == Version::HTTP_2).then(|| app.config().server.write_timeout);
     match admit(&app, id, called, request, peer).await {
-        Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref(), patience),
+        Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref(), (as_list, patience)),
         Err(Unadmitted { error, window }) => {
             app.metrics().saw_refusal(api.name());
             let mut response = Refusal(error).answer_in(api.speaks(), id);
@@ -121,9 +125,6 @@ pub async fn admit(
         );
     }
     let (parts, body) = request.into_parts();
-    if addressed.stream && !parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse")) {
-        return Err(Error::field("alt", "a stream is only sent as events: add ?alt=sse to the address").into());
-    }
     let key = auth::caller(app, &parts, peer, started_at)?;
     let window = app
         .keys()
@@ -146,7 +147,10 @@ pub async fn admit(
         headers: HeaderMap::new(),
         background: false,
     };
-    ask.body = read_body(&parts.headers, body, app.max_body()).await?;
+    ask.body = match form_of(api, &parts.headers) {
+        true => read_bytes(&parts.headers, body, app.max_body()).await?,
+        false => read_body(&parts.headers, body, app.max_body()).await?,
+    };
     ask.headers = parts.headers;
     Ok((ask, window))
 }
@@ -200,6 +204,16 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<
             "the body must be JSON: send content-type: application/json",
         ));
     }
+    read_bytes(headers, body, limit).await
+}
+
+/// Whether the body is a form, for a route that takes one.
+fn form_of(api: Api, headers: &HeaderMap) -> bool {
+    api.takes_form() && headers.get(CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes()))
+}
+
+/// Reads a body of at most `limit` bytes.
+async fn read_bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
     if headers.contains_key(http::header::CONTENT_ENCODING) {
         return Err(Error::new(
             Code::UnsupportedMediaType,
@@ -220,24 +234,35 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<
     }
 }
 
-fn respond(reply: Reply, window: Option<&Window>, patience: Option<Duration>) -> Response {
+fn respond(reply: Reply, window: Option<&Window>, (as_list, patience): (bool, Option<Duration>)) -> Response {
     let Reply { head, body } = reply;
     let (kind, body) = match body {
         gateway::Body::Whole(bytes) => ("application/json", Body::from(bytes)),
+        gateway::Body::Events(bytes) if as_list => ("application/json", Body::from(listed::list(bytes))),
         gateway::Body::Events(bytes) => ("text/event-stream", Body::from(bytes)),
         gateway::Body::Stream(events) => {
-            let body = match patience {
-                Some(limit) => Body::from_stream(attended(events, limit)),
-                None => Body::from_stream(events),
+            let kind = if as_list { "application/json" } else { "text/event-stream" };
+            let body = match (as_list, patience) {
+                (true, Some(limit)) => Body::from_stream(attended(Box::pin(listed::listed(events)), limit)),
+                (true, None) => Body::from_stream(listed::listed(events)),
+                (false, Some(limit)) => Body::from_stream(attended(events, limit)),
+                (false, None) => Body::from_stream(events),
             };
-            ("text/event-stream", body)
+            (kind, body)
+        }
+        gateway::Body::Bytes(pieces) => {
+            let body = match patience {
+                Some(limit) => Body::from_stream(attended(pieces, limit)),
+                None => Body::from_stream(pieces),
+            };
+            ("application/octet-stream", body)
         }
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.reserve(16);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_TYPE, head.kind.clone().unwrap_or(HeaderValue::from_static(kind)));
     if kind == "text/event-stream" {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
@@ -268,6 +293,9 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
     }
     if !head.emulated.is_empty() {
         put("x-fulcrum-emulated", &head.emulated.names().join(", "));
+    }
+    if let Some(repair) = head.repair {
+        put("x-fulcrum-repair", repair.text());
     }
     if let Some(cost) = head.cost {
         put("x-fulcrum-cost-usd", &cost.to_string());

@@ -9,6 +9,7 @@ mod explain;
 mod files;
 mod front;
 mod health;
+mod listed;
 mod models;
 mod patient;
 mod server;
@@ -18,13 +19,16 @@ use axum::middleware::{from_fn, map_response};
 use axum::routing::{get, post};
 
 use crate::app::App;
+use crate::wire::passing::Passing;
 
 pub use auth::Operator;
 pub use server::{Listening, serve, worker_count};
 
 /// The router of everything that Fulcrum serves.
 pub fn router(app: App) -> Router {
-    let data = Router::new()
+    let passing =
+        Passing::ALL.iter().fold(Router::new(), |routes, passing| routes.route(passing.route(), post(data::called)));
+    let data = passing
         .route("/v1/chat/completions", post(data::called))
         .route("/v1/embeddings", post(data::called))
         .route("/v1/responses", post(data::called))

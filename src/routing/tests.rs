@@ -22,6 +22,7 @@ fn provider(name: &str, local: bool) -> Provider {
         api_version: None,
         api_keys: Vec::new(),
         entra_tokens: false,
+        aws: None,
         chat: true,
         responses: true,
         local,
@@ -51,6 +52,7 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         sticky_by: StickyBy::None,
         retries: None,
         cache: None,
+        repair: None,
         local_only: false,
         store_bodies: None,
     }
@@ -64,6 +66,8 @@ fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Problem>> {
                 name: name.into(),
                 provider: said(provider),
                 model: model.into(),
+                adapter: None,
+                structured: None,
                 key: format!("models.{name}"),
             })
             .into();

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Kind, Provider};
+use crate::wire::passing::Passing;
 
 /// What is asked of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,10 @@ pub enum Operation {
     CountTokens,
     /// Gemini's `generateContent`, or `streamGenerateContent`.
     Generate,
+    /// Another of OpenAI's routes.
+    Pass(Passing),
+    /// Bedrock's `Converse`, or `ConverseStream`.
+    Converse,
 }
 
 impl Operation {
@@ -32,12 +37,17 @@ impl Operation {
             Self::Messages => "/messages",
             Self::CountTokens => "/messages/count_tokens",
             Self::Generate => "/models",
+            Self::Pass(passing) => passing.route().strip_prefix("/v1").unwrap_or_default(),
+            Self::Converse => "/model",
         }
     }
 }
 
 /// Azure's version of its API, where the configuration names none.
 const AZURE_VERSION: &str = "2024-10-21";
+
+/// Where Cohere speaks as OpenAI does.
+const COHERE: &str = "/compatibility/v1";
 
 /// The address of a call.
 pub(super) fn address(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
@@ -51,6 +61,10 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
             let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
             format!("{base}{version}/models/{}:{method}", escaped(model))
         }
+        Kind::Bedrock => {
+            let method = if stream { "converse-stream" } else { "converse" };
+            format!("{base}{path}/{}/{method}", escaped(model))
+        }
         Kind::Azure if !base.ends_with("/openai/v1") => {
             let version = provider.api_version.as_deref().unwrap_or(AZURE_VERSION);
             match operation {
@@ -58,13 +72,17 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
                 _ => format!("{base}/openai/deployments/{}{path}?api-version={version}", escaped(model)),
             }
         }
+        // Cohere has it beside what it has of OpenAI's, not below.
+        _ if operation == Operation::Pass(Passing::Rerank) && base.ends_with(COHERE) => {
+            format!("{}/v2{path}", base.trim_end_matches(COHERE))
+        }
         _ => format!("{base}{path}"),
     }
 }
 
 /// Whether the address of a call depends on its model.
 pub(super) fn names_model(provider: &Provider) -> bool {
-    matches!(provider.kind, Kind::Gemini | Kind::Azure)
+    matches!(provider.kind, Kind::Gemini | Kind::Azure | Kind::Bedrock)
 }
 
 /// A model's name as one segment of a path: it can name no other place.
@@ -96,6 +114,7 @@ pub(super) mod tests {
             api_version: None,
             api_keys: Vec::new(),
             entra_tokens: false,
+            aws: None,
             chat: true,
             responses: true,
             local: false,
@@ -130,6 +149,17 @@ pub(super) mod tests {
                 false,
                 "http://h/openai/deployments/m/chat/completions?api-version=2024-10-21",
             ),
+            (Kind::OpenAi, "http://h/v1", Operation::Pass(Passing::Speech), false, "http://h/v1/audio/speech"),
+            (Kind::OpenAi, "http://h/compatibility/v1", Operation::Pass(Passing::Rerank), false, "http://h/v2/rerank"),
+            (
+                Kind::Azure,
+                "http://h",
+                Operation::Pass(Passing::Transcriptions),
+                false,
+                "http://h/openai/deployments/m/audio/transcriptions?api-version=2024-10-21",
+            ),
+            (Kind::Bedrock, "http://h", Operation::Converse, false, "http://h/model/m/converse"),
+            (Kind::Bedrock, "http://h", Operation::Converse, true, "http://h/model/m/converse-stream"),
             (Kind::Azure, "http://h/openai/v1", Operation::Embeddings, false, "http://h/openai/v1/embeddings"),
         ];
         for (kind, base, operation, stream, expected) in cases {
@@ -144,5 +174,11 @@ pub(super) mod tests {
             let address = address(&provider, Operation::Generate, model, false);
             assert_eq!(address, format!("http://h/v1/models/{segment}:generateContent"));
         }
+        let model = "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.x-v1:0";
+        let address = address(&at(Kind::Bedrock, "http://h"), Operation::Converse, model, false);
+        assert_eq!(
+            address,
+            "http://h/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A1%3Ainference-profile%2Feu.x-v1%3A0/converse"
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use http::HeaderValue;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -27,6 +28,7 @@ pub struct Answer {
     /// The most bytes that it may have; an endless one is cut there.
     pub(super) longest: usize,
     pub(super) is_stream: bool,
+    pub(super) kind: Option<HeaderValue>,
     pub(super) secrets: Arc<[Secret]>,
     pub(super) _place: OwnedSemaphorePermit,
 }
@@ -41,6 +43,12 @@ impl Answer {
     #[must_use]
     pub fn is_stream(&self) -> bool {
         self.is_stream
+    }
+
+    /// Its `content-type`.
+    #[must_use]
+    pub fn kind(&self) -> Option<&HeaderValue> {
+        self.kind.as_ref()
     }
 
     /// What the provider says of an error, without its keys and at a bearable length.

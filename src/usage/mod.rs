@@ -29,7 +29,7 @@ pub use error::{Error, Unavailable};
 pub use fold::{Percentiles, Totals};
 pub use histogram::Histogram;
 pub use ledger::{Ack, Ledger, Options};
-pub use price::{About, Price, Rates};
+pub use price::{About, Price, Rates, UnitPrices};
 pub use query::{Dimension, Filter, Query};
 pub use report::{Report, ReportRow, Value, report};
 pub use requests::{Listing, Page, Recorded, request, requests};

@@ -1,9 +1,11 @@
-//! OpenAI's embeddings: the request checked and kept as it came, the answer listened to.
+//! OpenAI's embeddings: the request checked and kept as it came; the answer listened to, its vectors in the form asked for.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::dialect::BadAnswer;
-use super::json::Object;
+use super::json::{Object, fields, items};
 use super::openai_chat::{Check, Field, check_fields, read_usage};
 use crate::chat::{Error, Usage};
 
@@ -48,21 +50,115 @@ impl EmbeddingsRequest {
     }
 }
 
-/// Listens to an answer: its usage, where it gave one.
+/// How a vector is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// A list of numbers.
+    Float,
+    /// Base64 of 32-bit floats, the lowest byte first. SDKs ask for it unless they are told otherwise.
+    Base64,
+}
+
+/// The encoding that a request asks for.
+#[must_use]
+pub fn encoding(object: &Object) -> Encoding {
+    if object.get("encoding_format") == Some("\"base64\"") { Encoding::Base64 } else { Encoding::Float }
+}
+
+/// Listens to an answer that stays as it is: its usage, where it gave one.
+///
+/// # Errors
+/// Where it is no answer.
+pub fn listen(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
+    let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
+    match object.get("data").is_some_and(|data| data.starts_with('[')) {
+        true => Ok(object.get("usage").and_then(read_usage)),
+        false => Err(BadAnswer("it has no `data`".to_owned())),
+    }
+}
+
+/// Listens to an answer: its usage, where it gave one. The vectors come back as `wanted`, since some servers know only one
+/// form and answer in it whatever is asked.
 ///
 /// # Errors
 /// Where the body is no list of embeddings.
-pub fn listen(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
+pub fn hear(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), BadAnswer> {
     let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
-    if !object.get("data").is_some_and(|data| data.starts_with('[')) {
+    let Some(data) = object.get("data").filter(|data| data.starts_with('[')) else {
         return Err(BadAnswer("it has no `data`".to_owned()));
+    };
+    let usage = object.get("usage").and_then(read_usage);
+    let other = match wanted {
+        Encoding::Float => '"',
+        Encoding::Base64 => '[',
+    };
+    if !items(data).filter_map(vector_of).any(|vector| vector.starts_with(other)) {
+        return Ok((body.clone(), usage));
     }
-    Ok(object.get("usage").and_then(read_usage))
+    let text = std::str::from_utf8(body).map_err(|error| BadAnswer(error.to_string()))?;
+    Ok((recoded(text, data, wanted)?.into(), usage))
+}
+
+/// The text of an item's vector.
+fn vector_of(item: &str) -> Option<&str> {
+    let item = Some(item).filter(|item| item.starts_with('{'))?;
+    fields(item).find(|(name, _)| *name == "embedding").map(|(_, value)| value)
+}
+
+/// An answer with its vectors in another encoding; every other byte stays.
+fn recoded(text: &str, data: &str, wanted: Encoding) -> Result<String, BadAnswer> {
+    let mut out = String::with_capacity(text.len());
+    let mut copied = 0;
+    for vector in items(data).filter_map(vector_of) {
+        // It is a part of the text, so that the difference is its place there.
+        let start = vector.as_ptr() as usize - text.as_ptr() as usize;
+        out.push_str(&text[copied..start]);
+        match (wanted, vector.as_bytes().first()) {
+            (Encoding::Base64, Some(b'[')) => write_base64(&mut out, vector)?,
+            (Encoding::Float, Some(b'"')) => write_floats(&mut out, vector)?,
+            _ => out.push_str(vector),
+        }
+        copied = start + vector.len();
+    }
+    out.push_str(&text[copied..]);
+    Ok(out)
+}
+
+fn write_base64(out: &mut String, list: &str) -> Result<(), BadAnswer> {
+    let mut bytes = Vec::with_capacity(list.len() / 4);
+    for number in items(list) {
+        let number: f32 = number.parse().map_err(|_| BadAnswer("an embedding is no list of numbers".to_owned()))?;
+        bytes.extend(number.to_le_bytes());
+    }
+    out.push('"');
+    STANDARD.encode_string(&bytes, out);
+    out.push('"');
+    Ok(())
+}
+
+fn write_floats(out: &mut String, text: &str) -> Result<(), BadAnswer> {
+    let bad = || BadAnswer("an embedding is no base64 of 32-bit floats".to_owned());
+    let bytes = STANDARD.decode(text.trim_matches('"').replace("\\/", "/")).map_err(|_| bad())?;
+    let (floats, []) = bytes.as_chunks::<4>() else { return Err(bad()) };
+    out.push('[');
+    for (n, bytes) in floats.iter().enumerate() {
+        let number = f32::from_le_bytes(*bytes);
+        if !number.is_finite() {
+            return Err(bad());
+        }
+        if n > 0 {
+            out.push(',');
+        }
+        out.push_str(&number.to_string());
+    }
+    out.push(']');
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn requests_are_checked() {
@@ -81,9 +177,48 @@ mod tests {
 
     #[test]
     fn answers_are_listened_to() {
-        let usage =
-            listen(&Bytes::from_static(br#"{"data":[],"usage":{"prompt_tokens":4,"total_tokens":4}}"#)).unwrap();
+        let body = Bytes::from_static(br#"{"data":[],"usage":{"prompt_tokens":4,"total_tokens":4}}"#);
+        let (same, usage) = hear(&body, Encoding::Base64).unwrap();
         assert_eq!(usage.map(|usage| (usage.input, usage.output)), Some((4, 0)));
-        assert!(listen(&Bytes::from_static(b"{}")).is_err());
+        assert_eq!(same.as_ptr(), body.as_ptr());
+        assert!(hear(&Bytes::from_static(b"{}"), Encoding::Float).is_err());
+    }
+
+    const FLOATS: &str =
+        r#"{"x": 1, "data" : [ {"index":0, "embedding": [0.5, -0.25,1e-3] ,"y":[1]}, {"embedding":[]} ],"z":2}"#;
+    const BASE64: &str =
+        r#"{"x": 1, "data" : [ {"index":0, "embedding": "AAAAPwAAgL5vEoM6" ,"y":[1]}, {"embedding":""} ],"z":2}"#;
+
+    #[test]
+    fn vectors_come_in_the_form_that_was_asked_for() {
+        let heard = |text: &'static str, wanted| hear(&Bytes::from_static(text.as_bytes()), wanted).unwrap().0;
+        assert_eq!(heard(FLOATS, Encoding::Base64), BASE64);
+        assert_eq!(heard(BASE64, Encoding::Float), FLOATS.replace("[0.5, -0.25,1e-3]", "[0.5,-0.25,0.001]"));
+        assert_eq!(heard(FLOATS, Encoding::Float), FLOATS);
+        assert_eq!(heard(BASE64, Encoding::Base64), BASE64);
+    }
+
+    #[test]
+    fn vectors_that_are_none_are_told() {
+        for (vector, wanted) in [
+            ("[1,\"a\"]", Encoding::Base64),
+            ("[[1]]", Encoding::Base64),
+            ("\"AAA\"", Encoding::Float),
+            ("\"!\"", Encoding::Float),
+            ("\"AADAfw==\"", Encoding::Float),
+        ] {
+            assert!(hear(&format!(r#"{{"data":[{{"embedding":{vector}}}]}}"#).into(), wanted).is_err(), "{vector}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_float_survives_both_ways(vector in prop::collection::vec(any::<f32>().prop_filter("finite", |x| x.is_finite()), 0..20)) {
+            let body: Bytes = serde_json::json!({"data": [{"embedding": vector}]}).to_string().into();
+            let there = hear(&body, Encoding::Base64).unwrap().0;
+            let back: serde_json::Value = serde_json::from_slice(&hear(&there, Encoding::Float).unwrap().0).unwrap();
+            let read: Vec<f32> = serde_json::from_value(back["data"][0]["embedding"].clone()).unwrap();
+            prop_assert_eq!(read, vector);
+        }
     }
 }

@@ -60,3 +60,35 @@ async fn embeddings_are_cached_apart_from_chats() {
     assert_eq!(app.up.count(), 1);
     app.close().await;
 }
+
+const FLOATS: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-0.25]}],"model":"e","usage":{"prompt_tokens":4,"total_tokens":4}}"#;
+const BASE64: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AAAAPwAAgL4="}],"model":"e","usage":{"prompt_tokens":4,"total_tokens":4}}"#;
+
+#[tokio::test]
+async fn vectors_come_in_the_form_that_the_caller_asked_for() {
+    let app = TestApp::start().await;
+    for (format, told, got) in [("base64", FLOATS, BASE64), ("float", BASE64, FLOATS), ("base64", BASE64, BASE64)] {
+        app.up.next(Script::json(200, told));
+        let answer = embed(&app, &json!({"model": "embed", "input": "x", "encoding_format": format})).await;
+        assert_eq!(answer.text(), got);
+        assert_eq!(app.row(answer.id()).await["input_tokens"], 4);
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_base64_is_asked_for_numbers_from_then_on() {
+    let app = TestApp::start().await;
+    let body = json!({"model": "embed", "input": "x", "encoding_format": "base64"});
+    app.up.next(Script::error(400, "unknown field `encoding_format`"));
+    app.up.always(Script::json(200, FLOATS));
+    for attempts in ["2", "1"] {
+        let answer = embed(&app, &body).await;
+        assert_eq!((answer.text(), answer.header("x-fulcrum-attempts")), (BASE64, Some(attempts)));
+    }
+    let asked: Vec<bool> = app.up.received().iter().map(|sent| sent.json().get("encoding_format").is_some()).collect();
+    assert_eq!(asked, [true, false, false]);
+    app.up.next(Script::error(400, "encoding_format is wrong"));
+    assert_eq!(embed(&app, &body).await.told(), "400 invalid_request");
+    app.close().await;
+}
