@@ -134,7 +134,7 @@ impl Gateway {
         &self,
         owner: &Owner,
         handed: &Handed,
-        said: Said,
+        said: &Said,
         settled: bool,
     ) -> Result<(Reply, Usage), Error> {
         let id: RequestId = handed.id.parse().unwrap_or_default();
@@ -191,7 +191,7 @@ impl Gateway {
     }
 
     /// Reads what a provider said in its own dialect.
-    fn hear(&self, owner: &Owner, handed: &Handed, said: Said) -> Heard {
+    fn hear(&self, owner: &Owner, handed: &Handed, said: &Said) -> Heard {
         let own = owner.api.speaks();
         let mut head = Head::new(handed.id.parse().unwrap_or_default(), said.status, own);
         head.model = Some(format!("{}/{}", handed.provider, handed.model).into());

@@ -84,10 +84,7 @@ impl Follow<'_> {
     }
 
     async fn first_result(&self, id: &str) -> Option<bool> {
-        let mut answer = match self.endpoint.run(Errand::Results(id), Load::none(FETCHING)).await {
-            Ok(answer) => answer,
-            Err(_) => return None,
-        };
+        let mut answer = self.endpoint.run(Errand::Results(id), Load::none(FETCHING)).await.ok()?;
         let mut read = Vec::new();
         while !read.contains(&b'\n')
             && let Some(piece) = answer.piece().await.ok()?
