@@ -172,6 +172,12 @@ async fn lines_call_every_endpoint_that_they_may() {
     let id = app.begin(&line("m", "/v1/messages", &body), "/v1/messages").await;
     let [output, _] = app.results(&app.ended(&id, "completed").await).await;
     assert_eq!(output["m"]["response"]["body"]["content"][0]["text"], "Hello there.");
+    let text = r#"{"id":"c","object":"text_completion","created":1,"model":"gpt-x","choices":[{"index":0,"text":"Hi","logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":1,"total_tokens":3}}"#;
+    app.up.next(Script::json(200, text));
+    let id =
+        app.begin(&line("c", "/v1/completions", &json!({"model": "fast", "prompt": "x"})), "/v1/completions").await;
+    let [output, _] = app.results(&app.ended(&id, "completed").await).await;
+    assert_eq!(output["c"]["response"]["body"]["choices"][0]["text"], "Hi");
     // It has no Responses, so it is asked in Chat Completions.
     app.up.next(Script::error(404, "no such route"));
     let id = app.begin(&line("r", "/v1/responses", &json!({"model": "fast", "input": "x"})), "/v1/responses").await;
