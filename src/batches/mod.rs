@@ -35,7 +35,8 @@ pub use upload::{Closed, Upload};
 pub const CHUNK: usize = 256 << 10;
 
 /// The routes that the lines of a batch may call.
-pub const ENDPOINTS: [&str; 4] = ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages"];
+pub const ENDPOINTS: [&str; 6] =
+    ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages", "/v1/completions", "/v1/moderations"];
 
 /// How long a batch may take: the one window there is.
 pub const WINDOW: Duration = Duration::from_secs(86_400);

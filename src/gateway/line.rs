@@ -102,6 +102,10 @@ impl Gateway {
             return Ok(None);
         }
         let outgoing = work.for_target(&ask, endpoint, target)?;
+        if outgoing.answer_tool.is_some() {
+            // Its answer comes as a call of a tool, and only a call of our own is read so.
+            return Ok(None);
+        }
         let applied = work.prompt.as_ref();
         let handed = Handed {
             id: ask.id.to_string(),
@@ -130,7 +134,7 @@ impl Gateway {
         &self,
         owner: &Owner,
         handed: &Handed,
-        said: Said,
+        said: &Said,
         settled: bool,
     ) -> Result<(Reply, Usage), Error> {
         let id: RequestId = handed.id.parse().unwrap_or_default();
@@ -187,7 +191,7 @@ impl Gateway {
     }
 
     /// Reads what a provider said in its own dialect.
-    fn hear(&self, owner: &Owner, handed: &Handed, said: Said) -> Heard {
+    fn hear(&self, owner: &Owner, handed: &Handed, said: &Said) -> Heard {
         let own = owner.api.speaks();
         let mut head = Head::new(handed.id.parse().unwrap_or_default(), said.status, own);
         head.model = Some(format!("{}/{}", handed.provider, handed.model).into());

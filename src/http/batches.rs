@@ -93,7 +93,8 @@ pub async fn list(
         }
     }
     let (batches, has_more) = app.batches().list(scope(&key), page.part()).await?;
-    Ok(Json(listed(batches.iter().map(crate::batches::Batch::json).collect(), has_more)))
+    let rows: Vec<_> = batches.iter().map(crate::batches::Batch::json).collect();
+    Ok(Json(listed(&rows, has_more)))
 }
 
 /// `GET /v1/batches/{id}`.
@@ -133,7 +134,7 @@ pub fn unknown(name: &str) -> Refusal {
 }
 
 /// A list as OpenAI's API shows it.
-pub fn listed(data: Vec<Value>, has_more: bool) -> Value {
+pub fn listed(data: &[Value], has_more: bool) -> Value {
     let id = |row: Option<&Value>| row.map(|row| row["id"].clone());
     let (first, last) = (id(data.first()), id(data.last()));
     json!({"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more})

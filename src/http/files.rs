@@ -192,7 +192,8 @@ pub async fn list(
     }
     let found = app.batches().files(scope(&key), purpose.as_deref(), page.part(), now()).await;
     let (files, has_more) = found?;
-    Ok(Json(listed(files.iter().map(File::json).collect(), has_more)))
+    let rows: Vec<_> = files.iter().map(File::json).collect();
+    Ok(Json(listed(&rows, has_more)))
 }
 
 /// `GET /v1/files/{id}`.

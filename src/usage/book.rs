@@ -205,6 +205,21 @@ mod tests {
     }
 
     #[test]
+    fn a_providers_batch_costs_what_the_book_says_or_half() {
+        let book = PriceBook::builtin();
+        let price = book.rate("openai", "", "gpt-5.5").unwrap().batched();
+        let cost = |input| price.cost(&Usage { input, cached_input: 100, output: 10, ..Usage::default() });
+        assert_eq!(cost(1_000), Nanos(900 * 2_500 + 100 * 250 + 10 * 15_000));
+        assert_eq!(cost(272_001), Nanos(271_901 * 5_000 + 100 * 500 + 10 * 22_500));
+        let claude = book.rate("anthropic", "", "claude-haiku-4-5").unwrap().batched();
+        let written = Usage { input: 30, cache_write: 20, cache_write_1h: 10, ..Usage::default() };
+        assert_eq!(claude.cost(&written), Nanos(10 * 500 + 10 * 625 + 10 * 1_000));
+        let rates = Rates { input: "1".parse().unwrap(), output: "0.25".parse().unwrap(), ..Rates::default() };
+        let ours = Price::flat(rates).batched();
+        assert_eq!(&*ours.text(), r#"{"input":"0.5","output":"0.125","tier":"batch","from":"config"}"#);
+    }
+
+    #[test]
     fn what_is_counted_otherwise_has_its_own_price_or_none() {
         let dollars = |text: &str| text.parse::<Nanos>().ok();
         let units = UnitPrices { image: dollars("0.04"), second: dollars("0.0001"), ..UnitPrices::default() };

@@ -16,7 +16,7 @@ use crate::binary::{Binary, config, find_secrets, fulcrum, read};
 use crate::client::{Answer, Call, Open, PATIENCE};
 use crate::upstream::{Script, Upstream, WHOLE};
 
-const CHAT: &str = "/v1/chat/completions";
+pub const CHAT: &str = "/v1/chat/completions";
 const ONE_AT_A_TIME: &str = "[defaults]\nretries = 0\n[batches]\nconcurrency = 1\n";
 
 /// A form that brings a file, its fields in this order.
@@ -34,11 +34,11 @@ fn form(fields: &[(&str, &[u8])]) -> Call {
     Call::new("POST", "/v1/files", body).header("content-type", "multipart/form-data; boundary=frontier")
 }
 
-fn upload(text: &str) -> Call {
+pub fn upload(text: &str) -> Call {
     form(&[("purpose", b"batch"), ("file", text.as_bytes())])
 }
 
-fn line(custom_id: &str, endpoint: &str, body: &Value) -> String {
+pub fn line(custom_id: &str, endpoint: &str, body: &Value) -> String {
     json!({"custom_id": custom_id, "method": "POST", "url": endpoint, "body": body}).to_string() + "\n"
 }
 
@@ -51,7 +51,7 @@ fn numbered(count: usize) -> String {
     hellos((0..count).map(|n| format!("line-{n}")))
 }
 
-fn wanted(file: &str, endpoint: &str) -> Call {
+pub fn wanted(file: &str, endpoint: &str) -> Call {
     Call::post("/v1/batches", &json!({"input_file_id": file, "endpoint": endpoint, "completion_window": "24h"}))
 }
 
@@ -67,7 +67,7 @@ fn by_id(text: &str) -> BTreeMap<String, Value> {
 }
 
 impl TestApp {
-    async fn mine(&self, call: Call) -> Answer {
+    pub async fn mine(&self, call: Call) -> Answer {
         self.send(call.key(&self.key)).await
     }
 
@@ -77,7 +77,7 @@ impl TestApp {
         made.json()["id"].as_str().unwrap().to_owned()
     }
 
-    async fn begin(&self, text: &str, endpoint: &str) -> String {
+    pub async fn begin(&self, text: &str, endpoint: &str) -> String {
         let file = self.file(text).await;
         let made = self.mine(wanted(&file, endpoint)).await;
         assert_eq!(made.status, 200, "{}", made.text());
@@ -85,7 +85,7 @@ impl TestApp {
     }
 
     /// The batch, once it is as `holds` wants it.
-    async fn batch(&self, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub async fn batch(&self, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let batch = self.mine(Call::get(&format!("/v1/batches/{id}"))).await.json();
@@ -97,12 +97,12 @@ impl TestApp {
         }
     }
 
-    async fn ended(&self, id: &str, status: &str) -> Value {
+    pub async fn ended(&self, id: &str, status: &str) -> Value {
         self.batch(id, status, |batch| batch["status"] == status).await
     }
 
     /// The batch's output and errors.
-    async fn results(&self, batch: &Value) -> [BTreeMap<String, Value>; 2] {
+    pub async fn results(&self, batch: &Value) -> [BTreeMap<String, Value>; 2] {
         let mut found = Vec::new();
         for name in ["output_file_id", "error_file_id"] {
             let Some(file) = batch[name].as_str() else {
@@ -172,6 +172,12 @@ async fn lines_call_every_endpoint_that_they_may() {
     let id = app.begin(&line("m", "/v1/messages", &body), "/v1/messages").await;
     let [output, _] = app.results(&app.ended(&id, "completed").await).await;
     assert_eq!(output["m"]["response"]["body"]["content"][0]["text"], "Hello there.");
+    let text = r#"{"id":"c","object":"text_completion","created":1,"model":"gpt-x","choices":[{"index":0,"text":"Hi","logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":1,"total_tokens":3}}"#;
+    app.up.next(Script::json(200, text));
+    let id =
+        app.begin(&line("c", "/v1/completions", &json!({"model": "fast", "prompt": "x"})), "/v1/completions").await;
+    let [output, _] = app.results(&app.ended(&id, "completed").await).await;
+    assert_eq!(output["c"]["response"]["body"]["choices"][0]["text"], "Hi");
     // It has no Responses, so it is asked in Chat Completions.
     app.up.next(Script::error(404, "no such route"));
     let id = app.begin(&line("r", "/v1/responses", &json!({"model": "fast", "input": "x"})), "/v1/responses").await;
@@ -466,14 +472,14 @@ async fn started(dir: &TempDir, up: &Upstream) -> Binary {
     Binary::start(fulcrum(dir.path())).await
 }
 
-async fn begun(binary: &Binary, text: &str) -> String {
+pub async fn begun(binary: &Binary, text: &str) -> String {
     let file = binary.send(upload(text)).await.json()["id"].as_str().unwrap().to_owned();
     let made = binary.send(wanted(&file, CHAT)).await;
     assert_eq!(made.status, 200, "{}", made.text());
     made.json()["id"].as_str().unwrap().to_owned()
 }
 
-async fn until(binary: &Binary, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+pub async fn until(binary: &Binary, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let batch = Open::of_call(binary.address, Call::get(&format!("/v1/batches/{id}")).key(ADMIN)).await.json();
@@ -485,7 +491,7 @@ async fn until(binary: &Binary, id: &str, what: &str, holds: impl Fn(&Value) -> 
     }
 }
 
-async fn output(binary: &Binary, batch: &Value) -> BTreeMap<String, Value> {
+pub async fn output(binary: &Binary, batch: &Value) -> BTreeMap<String, Value> {
     let file = batch["output_file_id"].as_str().unwrap();
     by_id(binary.send(Call::get(&format!("/v1/files/{file}/content"))).await.text())
 }

@@ -24,6 +24,7 @@ mod idempotency;
 mod keys;
 mod limits;
 mod llamacpp;
+mod native_batches;
 mod passing;
 mod process;
 mod prompts;

@@ -103,3 +103,52 @@ fn status(body: &[u8]) -> u16 {
         _ => 500,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_one_json_of_all_lines() {
+        let body = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let lines = [line("a-1", &body(r#"{"x":1}"#)), line("a-2", &body(r#"{"x":"\\n,"}"#))].concat();
+        let order: Value = serde_json::from_slice(&order(&lines)).unwrap();
+        assert_eq!(order["requests"][1]["custom_id"], "a-2");
+        assert_eq!(
+            (&order["requests"][0]["params"]["x"], order["requests"].as_array().unwrap().len()),
+            (&Value::from(1), 2)
+        );
+    }
+
+    #[test]
+    fn every_kind_of_result_is_read() {
+        for (text, status) in [
+            (r#"{"type":"succeeded","message":{"id":"m"}}"#, Some(200)),
+            (r#"{"type":"errored","error":{"type":"error","error":{"type":"invalid_request_error"}}}"#, Some(400)),
+            (r#"{"type":"errored","error":{"type":"overloaded_error"}}"#, Some(529)),
+            (r#"{"type":"errored"}"#, Some(500)),
+            (r#"{"type":"canceled"}"#, None),
+            (r#"{"type":"expired"}"#, None),
+        ] {
+            let line = format!(r#"{{"custom_id":"a-1","result":{text}}}"#);
+            let (id, outcome) = result(line.as_bytes()).unwrap();
+            let found = if let Outcome::Said(said) = &outcome { Some(said.status) } else { None };
+            assert_eq!((id.as_str(), found), ("a-1", status), "{text}");
+            assert_eq!(matches!(outcome, Outcome::NotRun { expired: true, .. }), text.contains("expired"), "{text}");
+        }
+        for line in ["", "{}", r#"{"custom_id":"a"}"#, r#"{"custom_id":"a","result":{}}"#] {
+            assert!(result(line.as_bytes()).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_batch_in_the_list_has_its_time_and_its_size() {
+        let list = br#"{"data":[{"id":"b","created_at":"2026-11-25T10:00:00Z","request_counts":{"processing":2,"errored":1}}],"has_more":true}"#;
+        let listed = listed(list).unwrap();
+        assert_eq!((listed.seen[0].lines, listed.more), (Some(3), true));
+        assert_eq!(listed.seen[0].made_at, "2026-11-25T10:00:00Z".parse().ok());
+        assert!(
+            remote(br#"{"processing_status":"ended"}"#).is_some_and(|remote| matches!(remote.stands, Stands::Ended))
+        );
+    }
+}

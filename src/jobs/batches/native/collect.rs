@@ -96,7 +96,7 @@ impl Follow<'_> {
         let batches = self.shared.batches();
         let Some(awaited) = batches.awaited(&self.batch.id, one.n, n).await? else { return Ok(Taken::Yes) };
         let called = match outcome {
-            Outcome::Said(said) => match self.settle(&awaited, said).await? {
+            Outcome::Said(said) => match self.settle(&awaited, &said).await? {
                 Some(called) => called,
                 None => return Ok(Taken::Later),
             },
@@ -112,7 +112,7 @@ impl Follow<'_> {
     }
 
     /// Writes the row of a line; `None` where the ledger takes none now.
-    async fn settle(&self, line: &Awaited, said: Said) -> Result<Option<Called>, Error> {
+    async fn settle(&self, line: &Awaited, said: &Said) -> Result<Option<Called>, Error> {
         let Ok(handed) = serde_json::from_str::<Handed>(&line.handed) else {
             return Ok(Some(not_run("internal_error", "what was kept of this line cannot be read")));
         };

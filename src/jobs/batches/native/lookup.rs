@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{FETCHING, Follow, Listed, QUESTION, Seen, anthropic, line_number, openai};
 use crate::batches::{Error, Handover, Stage};
 use crate::types::{Timestamp, now};
-use crate::upstream::{Errand, Failure, Load};
+use crate::upstream::{Errand, Load};
 
 /// How many parts of the provider's list are read.
 const PARTS: usize = 10;
@@ -47,7 +47,7 @@ impl Follow<'_> {
             let listed = match list {
                 Ok(body) if self.is_anthropic() => anthropic::listed(&body),
                 Ok(body) => openai::listed(&body),
-                Err(Failure::Refused { .. }) => return Ok(Found::NotThere),
+                // Who cannot look does not send again: it could be there.
                 Err(_) => None,
             };
             let Some(Listed { seen, more }) = listed else { return Ok(Found::Unknown) };
@@ -84,10 +84,7 @@ impl Follow<'_> {
     }
 
     async fn first_result(&self, id: &str) -> Option<bool> {
-        let mut answer = match self.endpoint.run(Errand::Results(id), Load::none(FETCHING)).await {
-            Ok(answer) => answer,
-            Err(_) => return None,
-        };
+        let mut answer = self.endpoint.run(Errand::Results(id), Load::none(FETCHING)).await.ok()?;
         let mut read = Vec::new();
         while !read.contains(&b'\n')
             && let Some(piece) = answer.piece().await.ok()?

@@ -108,3 +108,68 @@ pub(super) fn result(line: &[u8]) -> Option<(String, Outcome)> {
     let text = |name: &str| error[name].as_str().unwrap_or("not_run").chars().take(500).collect::<String>();
     Some((custom_id, Outcome::NotRun { expired: error["code"] == "batch_expired", message: text("message") }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_read_as_it_stands() {
+        for (body, stands, files) in [
+            (r#"{"status":"validating"}"#, "running", 0),
+            (r#"{"status":"finalizing","output_file_id":"a"}"#, "running", 1),
+            (r#"{"status":"completed","output_file_id":"a","error_file_id":"b"}"#, "ended", 2),
+            (r#"{"status":"expired","output_file_id":null,"error_file_id":"b"}"#, "ended", 1),
+            (r#"{"status":"cancelled"}"#, "ended", 0),
+            (r#"{"status":"failed","errors":{"data":[{"message":"no quota"}]}}"#, "failed: no quota", 0),
+            (r#"{"status":"failed"}"#, "failed: the provider says no reason", 0),
+        ] {
+            let remote = remote(body.as_bytes()).unwrap();
+            let told = match remote.stands {
+                Stands::Running => "running".to_owned(),
+                Stands::Ended => "ended".to_owned(),
+                Stands::Failed(reason) => format!("failed: {reason}"),
+            };
+            assert_eq!((told.as_str(), remote.files.len()), (stands, files), "{body}");
+        }
+        for body in ["", "{}", "[]", "<html>", r#"{"status":7}"#] {
+            assert!(remote(body.as_bytes()).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_result_is_an_answer_or_tells_that_the_line_did_not_run() {
+        let (id, said) =
+            result(br#"{"custom_id":"x-1","response":{"status_code":200,"body":{"a": 1}},"error":null}"#).unwrap();
+        assert_eq!(id, "x-1");
+        assert!(matches!(said, Outcome::Said(Said { status: 200, body }) if &*body == br#"{"a": 1}"#));
+        let (_, late) =
+            result(br#"{"custom_id":"x-1","response":null,"error":{"code":"batch_expired","message":"late"}}"#)
+                .unwrap();
+        assert!(matches!(late, Outcome::NotRun { expired: true, .. }));
+        for line in ["", "{}", r#"{"custom_id":7}"#, r#"{"custom_id":"a","response":{}}"#] {
+            assert!(result(line.as_bytes()).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_read_back_as_the_file_it_brings() {
+        let content = [
+            line("a-1", "/chat/completions", &RawValue::from_string("{\"x\":\"--y\"}".to_owned()).unwrap()),
+            b"{}\n".to_vec(),
+        ];
+        let content = content.concat();
+        let (kind, body) = form(&content);
+        let boundary = multer::parse_boundary(kind.to_str().unwrap()).unwrap();
+        let whole = futures_util::stream::iter([Ok::<_, std::io::Error>(body)]);
+        let mut parts = multer::Multipart::new(whole, boundary);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let purpose = parts.next_field().await.unwrap().unwrap();
+            assert_eq!(purpose.name(), Some("purpose"));
+            assert_eq!(purpose.text().await.unwrap(), "batch");
+            let file = parts.next_field().await.unwrap().unwrap();
+            assert_eq!(file.bytes().await.unwrap(), content);
+        });
+    }
+}

@@ -56,7 +56,8 @@ pub(in crate::jobs::batches) async fn hand_over(shared: &Shared, batch: &Batch) 
     if !possible || begun || !batches.handovers(&batch.id).await?.is_empty() {
         return Ok(());
     }
-    let Some(api) = Api::at(&batch.endpoint) else { return Ok(()) };
+    // What only passes is not read when it comes back, so it is run here.
+    let Some(api) = Api::at(&batch.endpoint).filter(|api| !matches!(api, Api::Pass(_))) else { return Ok(()) };
     let Ok(key) = shared.work.keys.holder(&batch.key_id, now()) else { return Ok(()) };
     // What an earlier try left.
     batches.take_back(&batch.id, None).await?;
