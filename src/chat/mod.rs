@@ -1,5 +1,6 @@
 //! The internal form: requests, answers, streams, usage and errors, in nobody's API.
 
+mod embed;
 mod emulated;
 mod error;
 mod message;
@@ -7,6 +8,7 @@ mod request;
 mod response;
 mod usage;
 
+pub use embed::{Embed, Vectors};
 pub use emulated::Emulated;
 pub use error::{Code, Error};
 pub use message::{CacheTtl, Citation, Content, Message, Part, PromptMessage, Role, Source, Unit};

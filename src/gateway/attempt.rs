@@ -19,7 +19,7 @@ use crate::usage::Status;
 use crate::wire::dialect::{BadAnswer, Listened};
 use crate::wire::openai_embeddings::Encoding;
 use crate::wire::sse::{Decoder, Event};
-use crate::wire::{Speaks, anthropic, openai_embeddings};
+use crate::wire::{Speaks, anthropic, gemini, openai_embeddings};
 
 /// The longest whole answer.
 pub const MAX_WHOLE: usize = 64 << 20;
@@ -207,6 +207,12 @@ impl Attempts<'_> {
     /// Tells the target's health of a failure, and decides what to do.
     fn next(&self, target: &Target, failure: &Failure, is_last: bool, retries: u32) -> Next {
         let health = &self.parts.health;
+        // A provider that lacks a route is not unwell: its models may answer other calls.
+        let lacks_route = self.work.passes() && failure.status() == Some(501);
+        if lacks_route {
+            health.abandoned(target, now());
+            return Next::Onward;
+        }
         match fault_of(failure) {
             Some(fault) => health.failed(target, fault, now(), rand::random()),
             None => health.abandoned(target, now()),
@@ -305,10 +311,14 @@ impl Attempts<'_> {
     /// A whole answer in the caller's dialect, and what it told.
     fn hear(&self, body: Bytes, speaks: Speaks, endpoint: &Endpoint) -> Result<(Bytes, Listened), BadAnswer> {
         match self.work.api {
-            Api::Embeddings => {
-                let wanted = openai_embeddings::encoding(self.work.object());
-                let (body, usage) = openai_embeddings::hear(&body, wanted)?;
+            Api::Embeddings | Api::EmbedContent | Api::EmbedContents => {
+                let (body, usage) = self.work.vectors(body, speaks)?;
                 return Ok((body, Listened { usage, choice_bytes: 0, ended_well: true }));
+            }
+            Api::GeminiCount if !gemini::counts(&body) => return Err(BadAnswer("it counts no tokens".to_owned())),
+            Api::GeminiCount => {
+                let none = Listened { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
+                return Ok((body, none));
             }
             Api::CountTokens => {
                 let counted = anthropic::read_count(&body).is_some();

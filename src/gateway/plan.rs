@@ -15,13 +15,12 @@ use crate::chat::{Code, Emulated, Error, Request, Usage, Used};
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
 use crate::upstream::{Endpoint, Kind, Operation, Provider, Server};
-use crate::wire::Speaks;
-use crate::wire::dialect::{Asked, Dialect, Told};
+use crate::wire::dialect::{Asked, BadAnswer, Dialect, Told};
 use crate::wire::form::Form;
 use crate::wire::json::{Edits, Object, quoted};
-use crate::wire::openai_chat;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 use crate::wire::passing::{self, Passing};
+use crate::wire::{Speaks, gemini, openai_chat, openai_embeddings};
 
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;
@@ -94,6 +93,8 @@ impl Work {
     pub fn conversation(&self) -> &'static str {
         match self.api {
             Api::Embeddings => "input",
+            Api::EmbedContent => "content",
+            Api::EmbedContents => "requests",
             Api::Pass(passing) => passing.input(),
             _ => self.dialect().conversation(),
         }
@@ -193,13 +194,13 @@ impl Work {
     /// `unsupported_feature` that names what its dialect cannot say.
     pub fn for_target(&self, ask: &Ask, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
         match self.api {
-            Api::Embeddings => return self.for_embeddings(endpoint, target),
+            Api::Embeddings | Api::EmbedContent | Api::EmbedContents => return self.for_embeddings(endpoint, target),
             Api::Pass(passing) => return self.for_passing(passing, ask, endpoint, target),
             _ => {}
         }
         let own = self.api.speaks();
         let speaks = spoken(endpoint, own);
-        if self.api == Api::CountTokens && speaks != own {
+        if matches!(self.api, Api::CountTokens | Api::GeminiCount) && speaks != own {
             let message = format!("{} cannot count tokens", endpoint.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
         }
@@ -212,7 +213,11 @@ impl Work {
                 headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
             }
             let body = adapted(dialect.pass(&self.asked, &target.model), endpoint, target);
-            let operation = if self.api == Api::CountTokens { Operation::CountTokens } else { operation(speaks) };
+            let operation = match self.api {
+                Api::CountTokens => Operation::CountTokens,
+                Api::GeminiCount => Operation::GeminiCount,
+                _ => operation(speaks),
+            };
             return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default() });
         }
         let read = self.meant.get_or_init(|| {
@@ -232,22 +237,60 @@ impl Work {
 
     fn for_embeddings(&self, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
         let Provider { name, kind, .. } = endpoint.provider();
-        if !matches!(kind, Kind::OpenAi | Kind::Azure | Kind::Simulated) {
-            let message = format!("the provider {name} has no embeddings in OpenAI's shape; use another model");
-            return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
+        let (own, is_batch) = (self.api.speaks(), self.api == Api::EmbedContents);
+        let speaks = match kind {
+            Kind::OpenAi | Kind::Azure | Kind::Simulated => Speaks::OpenAiChat,
+            Kind::Gemini => Speaks::Gemini,
+            _ => {
+                let message = format!("the provider {name} has no embeddings; use another model");
+                return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
+            }
+        };
+        let mut emulated = Emulated::default();
+        let (operation, body) = match (own, speaks) {
+            (Speaks::Gemini, Speaks::Gemini) => {
+                let operation = if is_batch { Operation::EmbedContents } else { Operation::EmbedContent };
+                (operation, gemini::pass_embed(&self.asked, &target.model, is_batch))
+            }
+            (Speaks::Gemini, _) => {
+                let embed = gemini::embed_of(&self.asked, is_batch, &mut emulated)?;
+                (Operation::Embeddings, openai_embeddings::write_embed(&embed, &target.model))
+            }
+            (_, Speaks::Gemini) => {
+                let embed = openai_embeddings::embed_of(self.object())?;
+                (Operation::EmbedContents, gemini::write_embed(&embed, &target.model))
+            }
+            _ => {
+                let mut edits = Edits::default();
+                edits.set("model", quoted(&target.model));
+                if !endpoint.has_base64() {
+                    edits.remove("encoding_format");
+                }
+                (Operation::Embeddings, self.object().edited(&edits))
+            }
+        };
+        Ok(Outgoing { operation, speaks, body, headers: HeaderMap::new(), emulated })
+    }
+
+    /// The vectors of a whole answer in the caller's dialect, and their tokens where it tells them.
+    pub fn vectors(&self, body: Bytes, from: Speaks) -> Result<(Bytes, Option<Usage>), BadAnswer> {
+        let wanted = openai_embeddings::encoding(self.object());
+        match (self.api.speaks(), from) {
+            (Speaks::Gemini, Speaks::Gemini) => {
+                let usage = gemini::read_vectors(&body)?.usage;
+                Ok((body, usage))
+            }
+            (Speaks::Gemini, _) => {
+                let vectors = openai_embeddings::read_vectors(&body)?;
+                Ok((gemini::write_vectors(&vectors, self.api == Api::EmbedContents), vectors.usage))
+            }
+            (_, Speaks::Gemini) => {
+                let vectors = gemini::read_vectors(&body)?;
+                let (model, tokens) = (&self.asked.model, self.input_tokens());
+                Ok((openai_embeddings::write_vectors(&vectors, wanted, model, tokens), vectors.usage))
+            }
+            _ => openai_embeddings::hear(&body, wanted),
         }
-        let mut edits = Edits::default();
-        edits.set("model", quoted(&target.model));
-        if !endpoint.has_base64() {
-            edits.remove("encoding_format");
-        }
-        Ok(Outgoing {
-            operation: Operation::Embeddings,
-            speaks: Speaks::OpenAiChat,
-            body: self.object().edited(&edits),
-            headers: HeaderMap::new(),
-            emulated: Emulated::default(),
-        })
     }
 
     fn for_passing(
