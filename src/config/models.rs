@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::read::{Field, Section};
 use super::sections::{cache_policy, retries, set, store_bodies};
+use crate::chat::Structured;
 use crate::routing::{ModelSpec, RouteSpec, Said, StickyBy, Strategy, TargetSpec};
 use crate::types::{ModelName, Rate};
 use crate::usage::{Rates, UnitPrices};
@@ -55,12 +56,14 @@ fn model<'a>(name: &str, section: Section<'a>) -> (Option<ModelSpec>, Priced<'a>
     });
     let model: Arc<str> = named.unwrap_or(name).into();
     let adapter = section.get("adapter").and_then(|field| field.whole(0..=u32::from(u16::MAX)));
+    let kinds = [("native", Structured::Native), ("tool", Structured::Tool), ("none", Structured::None)];
+    let structured = section.get("structured").and_then(|field| field.choice(&kinds));
     let price = section.section("price");
     let key = section.key.clone();
     section.done();
     let Some(provider) = provider else { return (None, None) };
     let price = price.and_then(|section| self::price(section, provider.text.as_str().into(), model.clone()));
-    (Some(ModelSpec { name: name.into(), provider, model, adapter, key }), price)
+    (Some(ModelSpec { name: name.into(), provider, model, adapter, structured, key }), price)
 }
 
 fn price<'a>(section: Section<'a>, provider: Arc<str>, model: Arc<str>) -> Priced<'a> {
@@ -133,6 +136,7 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
         sticky_by: StickyBy::None,
         retries: retries(&section),
         cache: cache_policy(&section),
+        repair: section.get("repair").and_then(|field| field.bool()),
         local_only: section.get("local_only").and_then(|field| field.bool()).unwrap_or(false),
         store_bodies: store_bodies(&section),
     };

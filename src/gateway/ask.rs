@@ -153,4 +153,6 @@ pub struct Ask {
     pub cache: Directive,
     /// `x-fulcrum-timeout`.
     pub timeout: Option<Duration>,
+    /// Whether nobody waits for it: it leaves the providers' last places to others.
+    pub background: bool,
 }

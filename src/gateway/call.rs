@@ -15,14 +15,14 @@ use super::plan::{Work, plan};
 use super::prompt::{apply, named};
 use super::stream::{Begun, Relay};
 use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, once, pass, shared};
-use crate::chat::{Code, Error, Used};
+use crate::chat::{AnswerTool, Code, Error, Used};
 use crate::routing::{Plan, StoreBodies, Target};
-use crate::types::now;
+use crate::types::{RequestId, now};
 use crate::upstream::Kind;
 use crate::usage::Status;
 use crate::wire::dialect::Told;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
-use crate::wire::{Speaks, anthropic, gemini};
+use crate::wire::{Spoken, anthropic, gemini};
 
 /// A call whose work and plan stand.
 pub(super) struct Planned {
@@ -207,6 +207,7 @@ impl Planned {
     async fn reply(mut self: Box<Self>, served: Served, mut meter: Box<Meter>) -> Reply {
         self.head.model = Some(served.target.id.clone());
         self.head.emulated = served.emulated;
+        self.head.repair = served.repair;
         let (body, used) = match served.answer {
             Answered::Whole { body, used, kind, .. } => {
                 self.head.kind = kind;
@@ -218,9 +219,10 @@ impl Planned {
                 let pieces = pass::Pieces::new(self.parts, served.target, answer, first, (meter, used));
                 return Reply { head: self.head, body: Body::Bytes(Box::pin(pieces.into_stream())) };
             }
-            Answered::Stream { speaks, answer, decoder, first } => {
+            Answered::Stream { speaks, answer_tool, answer, decoder, first } => {
                 let told = self.work.told(&self.ask);
-                let feed = self.feed(&served.target, speaks, self.work.asked.include_usage, &told);
+                let keep_usage = self.work.asked.include_usage;
+                let feed = self.feed(&served.target, (speaks, answer_tool), keep_usage, &told);
                 let begun = Begun {
                     target: served.target,
                     answer,
@@ -246,7 +248,13 @@ impl Planned {
     }
 
     /// A feed for a stream of `target`'s in a dialect.
-    pub(super) fn feed(&self, target: &Target, from: Speaks, keep_usage: bool, told: &Told) -> Feed {
+    pub(super) fn feed(
+        &self,
+        target: &Target,
+        from: (Spoken, Option<AnswerTool>),
+        keep_usage: bool,
+        told: &Told,
+    ) -> Feed {
         let endpoint = self.live.endpoints.get(&target.provider);
         let by_choice = endpoint.is_some_and(|endpoint| self.work.is_counted_by_choice(endpoint));
         self.work.feed(from, keep_usage, told, by_choice)
@@ -271,11 +279,18 @@ pub(super) async fn refuse(mut head: Head, mut meter: Box<Meter>, error: Error) 
     error_reply(head, &settled.err().unwrap_or(error))
 }
 
+/// An error of a call that was never made, as a caller of `api` reads it.
+#[must_use]
+pub fn refusal(id: RequestId, api: Api, error: &Error) -> Reply {
+    error_reply(Head::new(id, 200, api.speaks()), error)
+}
+
 /// An error as the caller reads it.
 pub(super) fn error_reply(mut head: Head, error: &Error) -> Reply {
     head.status = error.status();
     head.retry_after = error.retry_after;
     head.retried = error.retried;
+    head.code = Some(error.code);
     let body = head.speaks.dialect().error_body(error, head.id.text().as_str());
     Reply { head, body: Body::Whole(body) }
 }

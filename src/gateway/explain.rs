@@ -1,5 +1,6 @@
 //! What a request would get, told without calling anybody.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::call::{Planned, body_user, check_key, read};
 use super::plan::with_facts;
-use super::price::{Pricing, vendor};
+use super::price::{Pricing, priced_as, vendor};
 use super::{Api, Ask, Gateway, Head};
 use crate::chat::Error;
 use crate::keys::VirtualKey;
@@ -189,10 +190,10 @@ fn card(live: &super::Live, id: Arc<str>) -> ModelCard {
     let target = live.routes.target(&id);
     let endpoint = target.as_ref().and_then(|target| live.endpoints.get(&target.provider));
     let provider = endpoint.map(|endpoint| endpoint.provider());
-    let about = target
-        .as_ref()
-        .zip(provider)
-        .and_then(|(target, provider)| live.prices.about(&provider.name, vendor(provider), &target.model));
+    let about = target.as_ref().zip(provider).and_then(|(target, provider)| {
+        let about = |model: Cow<'_, str>| live.prices.about(&provider.name, vendor(provider), &model);
+        priced_as(provider, &target.model).find_map(about)
+    });
     let pricing = target.as_ref().zip(provider).map(|(target, provider)| Pricing::of(&live.prices, provider, target));
     ModelCard {
         id,

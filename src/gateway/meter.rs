@@ -62,6 +62,12 @@ impl Ended {
     pub fn well(used: impl Into<Used>) -> Self {
         Self { status: Status::Ok, http_status: Some(200), error: None, retryable: false, used: Some(used.into()) }
     }
+
+    /// An answer that came whole, but is not of the form that was asked for.
+    pub fn invalid(used: Used) -> Self {
+        let error = Some(Code::InvalidOutput);
+        Self { status: Status::Error, error, retryable: true, ..Self::well(used) }
+    }
 }
 
 impl Meter {
@@ -198,6 +204,13 @@ impl Meter {
             request.usage = row.usage;
         }
         self.attempts.push(row);
+    }
+
+    /// Notes that the answer is that of an attempt before the last, with its tokens.
+    pub fn answered_before(&mut self, used: Used) {
+        if let Some(row) = self.row() {
+            row.usage = used.usage;
+        }
     }
 
     /// Notes a wait between attempts, or for another's call: it is not Fulcrum's own work.

@@ -3,14 +3,17 @@
 mod ask;
 mod attempt;
 mod call;
+mod embed;
 mod explain;
 mod feed;
+mod line;
 mod meter;
 mod once;
 mod pass;
 mod plan;
 mod price;
 mod prompt;
+mod repair;
 mod reply;
 mod shared;
 mod stream;
@@ -31,8 +34,11 @@ use crate::upstream::Endpoint;
 use crate::usage::{Ledger, PriceBook};
 
 pub use ask::{Api, Ask};
+pub use call::refusal;
 pub use explain::{Explanation, ModelCard, models};
+pub use line::{Handed, Owner, Prepared, Said};
 pub use price::KnownPrices;
+pub use repair::Repair;
 pub use reply::{Body, Cut, Head, Reply};
 pub use shared::Departure;
 

@@ -11,16 +11,17 @@ use super::call::body_user;
 use super::feed::Feed;
 use super::prompt::Applied;
 use super::{Api, Ask};
-use crate::chat::{Code, Emulated, Error, Request, Usage, Used};
+use crate::chat::{AnswerTool, Code, Emulated, Error, Format, Request, SEEN, Structured, Usage, Used, sort_proofs};
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
 use crate::upstream::{Endpoint, Kind, Operation, Provider, Server};
-use crate::wire::dialect::{Asked, BadAnswer, Dialect, Told};
+use crate::wire::blobs::estimate_tokens;
+use crate::wire::dialect::{Asked, Dialect, Told, Upstream};
 use crate::wire::form::Form;
 use crate::wire::json::{Edits, Object, quoted};
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 use crate::wire::passing::{self, Passing};
-use crate::wire::{Speaks, gemini, openai_chat, openai_embeddings};
+use crate::wire::{Speaks, Spoken, openai_chat};
 
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;
@@ -50,13 +51,15 @@ pub struct Outgoing {
     /// What is asked of it.
     pub operation: Operation,
     /// What it answers in.
-    pub speaks: Speaks,
+    pub speaks: Spoken,
     /// The body.
     pub body: Bytes,
     /// Headers of its dialect.
     pub headers: HeaderMap,
     /// What had to be emulated.
     pub emulated: Emulated,
+    /// The tool by which it answers, where it is not asked for the wanted form itself.
+    pub answer_tool: Option<AnswerTool>,
 }
 
 impl Work {
@@ -122,13 +125,19 @@ impl Work {
     }
 
     /// A feed for a stream of answers to this in a provider's dialect.
-    pub fn feed(&self, from: Speaks, keep_usage: bool, told: &Told, by_choice: bool) -> Feed {
+    pub fn feed(
+        &self,
+        (from, tool): (Spoken, Option<AnswerTool>),
+        keep_usage: bool,
+        told: &Told,
+        by_choice: bool,
+    ) -> Feed {
         match self.api {
             Api::Pass(passing) => Feed::Same(passing.listener(keep_usage, by_choice)),
-            Api::Chat if by_choice && from == Speaks::OpenAiChat => {
+            Api::Chat if by_choice && tool.is_none() && from == Speaks::OpenAiChat.into() => {
                 Feed::Same(Box::new(openai_chat::Listener::new(keep_usage).by_choice(true)))
             }
-            _ => Feed::new(from, self.api.speaks(), keep_usage, told),
+            _ => Feed::new((from, self.api.speaks()), tool, keep_usage, told),
         }
     }
 
@@ -163,7 +172,7 @@ impl Work {
         *self.tokens.get_or_init(|| {
             let conversation = self.conversation();
             let texts = PROMPTING.iter().chain([&conversation]).filter_map(|field| self.object().get(field));
-            texts.map(openai_chat::estimate_tokens).sum()
+            texts.map(estimate_tokens).sum()
         })
     }
 
@@ -198,17 +207,23 @@ impl Work {
             Api::Pass(passing) => return self.for_passing(passing, ask, endpoint, target),
             _ => {}
         }
-        let own = self.api.speaks();
-        let speaks = spoken(endpoint, own);
+        let own = Spoken::from(self.api.speaks());
+        let speaks = spoken(endpoint, self.api.speaks());
         if matches!(self.api, Api::CountTokens | Api::GeminiCount) && speaks != own {
             let message = format!("{} cannot count tokens", endpoint.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
         }
-        if speaks == own {
+        // Only a configuration that says so keeps a request from going to its own dialect as it came.
+        let stands_in = |how: Structured| how != Structured::Native && wants_form(self.format().as_ref());
+        // And a proof of reasoning that the caller was told by another provider, which this one would refuse.
+        let marked = || memchr::memmem::find(self.object().bytes(), SEEN).is_some();
+        let counts = matches!(self.api, Api::CountTokens | Api::GeminiCount);
+        let passes = counts || !(target.structured.is_some_and(stands_in) || marked());
+        if speaks == own && passes {
             let dialect = self.dialect();
             let mut headers = own_headers(dialect, ask);
             let sampled = || ["temperature", "top_p", "top_k"].iter().any(|name| self.object().get(name).is_some());
-            if speaks == Speaks::Anthropic && self.prompt.is_some() && sampled() {
+            if self.api.speaks() == Speaks::Anthropic && self.prompt.is_some() && sampled() {
                 // A prompt's settings may set what Anthropic's newer versions refuse.
                 headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
             }
@@ -218,78 +233,45 @@ impl Work {
                 Api::GeminiCount => Operation::GeminiCount,
                 _ => operation(speaks),
             };
-            return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default() });
+            return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default(), answer_tool: None });
         }
+        let mut outgoing = self.translated(speaks, endpoint, target)?;
+        if speaks == own {
+            outgoing.headers.extend(own_headers(self.dialect(), ask));
+        }
+        Ok(outgoing)
+    }
+
+    /// The request in another dialect, or in its own with a tool to answer by.
+    fn translated(&self, speaks: Spoken, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
         let read = self.meant.get_or_init(|| {
             let mut emulated = Emulated::default();
             Ok((self.dialect().read_request(&self.asked, &mut emulated)?, emulated))
         });
         let (request, mut emulated) = read.clone()?;
-        let request = Request { model: target.model.to_string(), include_usage: true, ..request };
-        let written = speaks.dialect().write_request(&request, &mut emulated)?;
+        let mut request = Request { model: target.model.to_string(), include_usage: true, ..request };
+        let makers = (self.dialect().maker(), speaks.upstream().maker());
+        sort_proofs(&mut request.messages, makers, &mut emulated);
+        let answer_tool = enforced(&mut request, speaks.upstream(), target, &mut emulated)?;
+        let written = speaks.upstream().write_request(&request, &mut emulated).map_err(|error| {
+            // The caller forced no tool: it is the format that asks for one.
+            let ours = answer_tool.is_some() && error.param.as_deref() == Some("tool_choice");
+            if ours { no_form(target, "it answers by a tool only, and thinks").at("response_format") } else { error }
+        })?;
         let header = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
         let headers = written.headers.iter().map(header).collect();
         let body = adapted(written.body, endpoint, target);
-        Ok(Outgoing { operation: operation(speaks), speaks, body, headers, emulated })
+        Ok(Outgoing { operation: operation(speaks), speaks, body, headers, emulated, answer_tool })
     }
 
-    fn for_embeddings(&self, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
-        let Provider { name, kind, .. } = endpoint.provider();
-        let (own, is_batch) = (self.api.speaks(), self.api == Api::EmbedContents);
-        let speaks = match kind {
-            Kind::OpenAi | Kind::Azure | Kind::Simulated => Speaks::OpenAiChat,
-            Kind::Gemini => Speaks::Gemini,
-            _ => {
-                let message = format!("the provider {name} has no embeddings; use another model");
-                return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
-            }
-        };
-        let mut emulated = Emulated::default();
-        let (operation, body) = match (own, speaks) {
-            (Speaks::Gemini, Speaks::Gemini) => {
-                let operation = if is_batch { Operation::EmbedContents } else { Operation::EmbedContent };
-                (operation, gemini::pass_embed(&self.asked, &target.model, is_batch))
-            }
-            (Speaks::Gemini, _) => {
-                let embed = gemini::embed_of(&self.asked, is_batch, &mut emulated)?;
-                (Operation::Embeddings, openai_embeddings::write_embed(&embed, &target.model))
-            }
-            (_, Speaks::Gemini) => {
-                let embed = openai_embeddings::embed_of(self.object())?;
-                (Operation::EmbedContents, gemini::write_embed(&embed, &target.model))
-            }
-            _ => {
-                let mut edits = Edits::default();
-                edits.set("model", quoted(&target.model));
-                if !endpoint.has_base64() {
-                    edits.remove("encoding_format");
-                }
-                (Operation::Embeddings, self.object().edited(&edits))
-            }
-        };
-        Ok(Outgoing { operation, speaks, body, headers: HeaderMap::new(), emulated })
-    }
-
-    /// The vectors of a whole answer in the caller's dialect, and their tokens where it tells them.
-    pub fn vectors(&self, body: Bytes, from: Speaks) -> Result<(Bytes, Option<Usage>), BadAnswer> {
-        let wanted = openai_embeddings::encoding(self.object());
-        match (self.api.speaks(), from) {
-            (Speaks::Gemini, Speaks::Gemini) => {
-                let usage = gemini::read_vectors(&body)?.usage;
-                Ok((body, usage))
-            }
-            (Speaks::Gemini, _) => {
-                let vectors = openai_embeddings::read_vectors(&body)?;
-                Ok((gemini::write_vectors(&vectors, self.api == Api::EmbedContents), vectors.usage))
-            }
-            (_, Speaks::Gemini) => {
-                let vectors = gemini::read_vectors(&body)?;
-                let (model, tokens) = (&self.asked.model, self.input_tokens());
-                Ok((openai_embeddings::write_vectors(&vectors, wanted, model, tokens), vectors.usage))
-            }
-            _ => openai_embeddings::hear(&body, wanted),
+    /// The form that the answer is to have.
+    pub fn format(&self) -> Option<Format> {
+        match self.api {
+            Api::Embeddings | Api::EmbedContent | Api::EmbedContents | Api::Pass(_) => None,
+            Api::CountTokens | Api::GeminiCount => None,
+            _ => self.dialect().format(self.object()),
         }
     }
 
@@ -313,10 +295,11 @@ impl Work {
         let body = passing.pass(&self.asked, self.form.as_ref(), &target.model);
         Ok(Outgoing {
             operation: Operation::Pass(passing),
-            speaks: Speaks::OpenAiChat,
+            speaks: Speaks::OpenAiChat.into(),
             body: if passing == Passing::Completions { adapted(body, endpoint, target) } else { body },
             headers,
             emulated: Emulated::default(),
+            answer_tool: None,
         })
     }
 }
@@ -335,23 +318,55 @@ fn adapted(body: Bytes, endpoint: &Endpoint, target: &Target) -> Bytes {
     object.edited(&edits)
 }
 
+fn wants_form(format: Option<&Format>) -> bool {
+    format.is_some_and(|format| *format != Format::Text)
+}
+
+/// Sees to it that the target keeps to the wanted form: by itself, or by a tool that takes its place.
+fn enforced(
+    request: &mut Request,
+    dialect: &dyn Upstream,
+    target: &Target,
+    emulated: &mut Emulated,
+) -> Result<Option<AnswerTool>, Error> {
+    if !wants_form(request.format.as_ref()) {
+        return Ok(None);
+    }
+    match target.structured.unwrap_or_else(|| dialect.structured(request)) {
+        Structured::Native => Ok(None),
+        Structured::Tool => {
+            emulated.note("response_format");
+            AnswerTool::put(request)
+        }
+        Structured::None => Err(no_form(target, "its configuration says so").at("response_format")),
+    }
+}
+
+fn no_form(target: &Target, why: &str) -> Error {
+    let message = format!("{} cannot be held to the form that `response_format` wants: {why}", target.name);
+    Error::new(Code::UnsupportedFeature, message)
+}
+
 /// What `endpoint` speaks with a caller whose own dialect is `own`: the same, where it can.
-fn spoken(endpoint: &Endpoint, own: Speaks) -> Speaks {
-    match endpoint.provider().kind {
+fn spoken(endpoint: &Endpoint, own: Speaks) -> Spoken {
+    let speaks = match endpoint.provider().kind {
+        Kind::Bedrock => return Spoken::Bedrock,
         Kind::Anthropic => Speaks::Anthropic,
         Kind::Gemini => Speaks::Gemini,
         Kind::OpenAi | Kind::Azure if own == Speaks::OpenAiResponses && endpoint.has_responses() => own,
         Kind::OpenAi | Kind::Azure if !endpoint.provider().chat => Speaks::OpenAiResponses,
         Kind::OpenAi | Kind::Azure | Kind::Simulated => Speaks::OpenAiChat,
-    }
+    };
+    speaks.into()
 }
 
-fn operation(speaks: Speaks) -> Operation {
+fn operation(speaks: Spoken) -> Operation {
     match speaks {
-        Speaks::OpenAiChat => Operation::Chat,
-        Speaks::OpenAiResponses => Operation::Responses,
-        Speaks::Anthropic => Operation::Messages,
-        Speaks::Gemini => Operation::Generate,
+        Spoken::Dialect(Speaks::OpenAiChat) => Operation::Chat,
+        Spoken::Dialect(Speaks::OpenAiResponses) => Operation::Responses,
+        Spoken::Dialect(Speaks::Anthropic) => Operation::Messages,
+        Spoken::Dialect(Speaks::Gemini) => Operation::Generate,
+        Spoken::Bedrock => Operation::Converse,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an attempt costs: by tokens where a price is known, by the machine's hour where it is one's own.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -52,7 +53,9 @@ impl Live {
 impl Pricing {
     /// The price of calls to `target` at `provider`.
     pub fn of(book: &PriceBook, provider: &Provider, target: &Target) -> Self {
-        if let Some(price) = book.rate(&provider.name, vendor(provider), &target.model) {
+        let booked = |model: Cow<'_, str>| book.rate(&provider.name, vendor(provider), &model);
+        let set = book.set(&provider.name, &target.model);
+        if let Some(price) = set.or_else(|| priced_as(provider, &target.model).find_map(booked)) {
             return Self::Tokens(price);
         }
         match (provider.gpu_hour, provider.requests_per_second) {
@@ -70,6 +73,14 @@ impl Pricing {
         let each = Nanos((hour.0 as f64 / 3_600.0 / rate).round() as i64);
         let text = format!(r#"{{"gpu_hour":"{hour}","requests_per_second":{rate}}}"#);
         Self::Share { each, text: text.into() }
+    }
+
+    /// The price of calls that the provider's own batch API makes.
+    pub fn batched(&self) -> Self {
+        match self {
+            Self::Tokens(price) => Self::Tokens(Arc::new(price.batched())),
+            other => other.clone(),
+        }
     }
 
     /// What a call that used this costs.
@@ -103,6 +114,16 @@ impl Pricing {
 pub fn vendor(provider: &Provider) -> &'static str {
     match provider.kind {
         Kind::Azure => "azure",
+        Kind::Bedrock => "bedrock",
         _ => vendor_at(&provider.base_url).map_or("", |vendor| vendor.name),
     }
+}
+
+/// The names under which the book may have a model's price, the most exact first. At Bedrock some prices differ by region,
+/// and an ARN ends with the model's name.
+pub fn priced_as<'a>(provider: &Provider, model: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+    let aws = provider.aws.as_ref();
+    let plain = aws.and_then(|_| model.strip_prefix("arn:")?.rsplit_once('/')).map_or(model, |(_, name)| name);
+    let regional = aws.map(|aws| Cow::Owned(format!("{}/{plain}", aws.region)));
+    regional.into_iter().chain([Cow::Borrowed(plain)])
 }

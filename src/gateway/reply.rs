@@ -9,7 +9,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::HeaderValue;
 
-use crate::chat::Emulated;
+use super::repair::Repair;
+use crate::chat::{Code, Emulated};
 use crate::types::{Nanos, PromptName, RequestId};
 use crate::wire::Speaks;
 
@@ -51,6 +52,8 @@ pub struct Head {
     pub kind: Option<HeaderValue>,
     /// What was emulated.
     pub emulated: Emulated,
+    /// What became of an answer that was not of the form asked for.
+    pub repair: Option<Repair>,
     /// `provider/model`.
     pub model: Option<Arc<str>>,
     /// The route taken.
@@ -73,6 +76,8 @@ pub struct Head {
     pub first: Option<RequestId>,
     /// Whether this is that one's answer again.
     pub replayed: bool,
+    /// What went wrong, where it is an error.
+    pub code: Option<Code>,
 }
 
 impl Head {
@@ -85,6 +90,7 @@ impl Head {
             speaks,
             kind: None,
             emulated: Emulated::default(),
+            repair: None,
             model: None,
             route: None,
             prompt: None,
@@ -96,6 +102,7 @@ impl Head {
             retried: false,
             first: None,
             replayed: false,
+            code: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::attempt::{Answered, Served};
 use super::call::{Planned, error_reply, refuse};
 use super::feed::{events_of, message_of};
 use super::meter::{Ended, Meter};
+use super::repair::{Repair, Wanted};
 use super::stream::{Begun, Relay};
 use super::{Body, Head, Reply};
 use crate::cache::{Aborted, CacheKey, Entry, Follower, Join, Keyer, Lead, Outcome, Replay, Scope, Spent};
@@ -48,6 +49,7 @@ pub struct Departure {
     cost: Option<Nanos>,
     is_stream: bool,
     emulated: Emulated,
+    repair: Option<Repair>,
 }
 
 /// Serves a planned call, from the cache where its route has one.
@@ -158,7 +160,7 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
             return;
         }
     };
-    let Served { target, answer, emulated } = served;
+    let Served { target, answer, emulated, repair } = served;
     match answer {
         Answered::Whole { body, used, ended_well, .. } => {
             meter.attempt_ends(&Ended::well(used));
@@ -169,6 +171,7 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
                 cost: meter.cost(),
                 is_stream: false,
                 emulated,
+                repair,
             };
             let spent = Spent { usage: used.usage, cost: departure.cost };
             if let Err(error) = meter.finish(Status::Ok, 200, None).await {
@@ -184,16 +187,16 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
         }
         // Such answers are shared with nobody.
         Answered::Bytes { .. } => drop(lead),
-        Answered::Stream { speaks, answer, decoder, first } => {
+        Answered::Stream { speaks, answer_tool, answer, decoder, first } => {
             let attempts = meter.attempts();
-            lead.head(Departure { target: target.clone(), attempts, cost: None, is_stream: true, emulated });
+            lead.head(Departure { target: target.clone(), attempts, cost: None, is_stream: true, emulated, repair });
             let told = planned.work.told(&planned.ask);
             let begun = Begun {
                 target: target.clone(),
                 answer,
                 decoder,
                 first,
-                feed: planned.feed(&target, speaks, true, &told),
+                feed: planned.feed(&target, (speaks, answer_tool), true, &told),
                 into: planned.head.speaks,
                 keep_events: true,
                 passing: None,
@@ -218,7 +221,8 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
                 }
             }
             let spent = relay.spent();
-            if let Some(body) = relay.kept().and_then(|events| planned.work.dialect().as_whole(&events, &told).ok()) {
+            let whole = relay.kept().and_then(|events| planned.work.dialect().as_whole(&events, &told).ok());
+            if let Some(body) = whole.filter(|body| !planned.is_flawed(body)) {
                 planned.store(key, &target, body, spent);
             }
             lead.finish(Outcome::Complete(spent));
@@ -247,6 +251,12 @@ impl Planned {
             keyer.field(name, value.as_bytes());
         }
         keyer.finish()
+    }
+
+    /// Whether an answer is not of the form asked for, on a route that minds.
+    fn is_flawed(&self, body: &[u8]) -> bool {
+        let wanted = self.plan.repair.then(|| Wanted::of(&self.work)).flatten();
+        wanted.is_some_and(|wanted| wanted.flaw(body).is_some())
     }
 
     /// Stores an answer under the key of the target that gave it.
@@ -366,6 +376,7 @@ impl Passenger {
     fn note(&mut self, departure: &Departure) {
         self.head.model = Some(departure.target.id.clone());
         self.head.emulated = departure.emulated.clone();
+        self.head.repair = departure.repair;
         if let Some(row) = self.meter.as_mut().and_then(|meter| meter.row()) {
             row.provider = Some(departure.target.provider.clone());
             row.model = Some(departure.target.model.clone());

@@ -18,8 +18,9 @@ use crate::types::now;
 use crate::upstream::{Answer, Failure};
 use crate::usage::Status;
 use crate::wire::Speaks;
+use crate::wire::decoder::Decoder;
 use crate::wire::dialect::Told;
-use crate::wire::sse::{Decoder, Event};
+use crate::wire::sse::Event;
 
 /// The most bytes of a stream that are kept to be cached.
 const MOST_KEPT: usize = 4 << 20;
@@ -159,6 +160,17 @@ impl Relay {
         };
         match piece {
             Some(piece) => self.decoder.push(piece),
+            None => return self.end().await,
+        }
+        Ok(())
+    }
+
+    /// The bytes ended, and the stream with them, well or not.
+    async fn end(&mut self) -> Result<(), Failure> {
+        let rest = self.decoder.rest();
+        match rest.and_then(|event| self.take(&event)) {
+            Some(Ending::Failed(failure)) => return Err(failure),
+            Some(Ending::Done(last)) => self.settle_well(last).await,
             None => match self.feed.end() {
                 Some(Fed::Done(last)) => self.settle_well(last).await,
                 _ => return Err(torn()),

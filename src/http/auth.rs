@@ -76,6 +76,9 @@ fn forbidden(message: &str) -> Error {
     Error::new(Code::Forbidden, message)
 }
 
+/// A key of the data plane: app or admin.
+pub struct Caller(pub Arc<VirtualKey>);
+
 /// A key that may look: viewer, editor or admin.
 pub struct Viewer(pub Arc<VirtualKey>);
 
@@ -94,6 +97,14 @@ fn need(app: &App, parts: &Parts, role: Role) -> Result<Arc<VirtualKey>, Refusal
     }
     let key = key_of(app, &parts.headers, peer_of(parts), now())?;
     if key.allows(role) { Ok(key) } else { Err(Refusal(forbidden(&format!("this needs a key with the role {role}")))) }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        Ok(Self(caller(app, parts, peer_of(parts), now())?))
+    }
 }
 
 impl FromRequestParts<App> for Viewer {

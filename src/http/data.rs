@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::auth::{self, Peer};
 use super::error::{REQUEST_ID, Refusal, SHOULD_RETRY, guarded, seconds};
+use super::listed;
 use super::patient::attended;
 use crate::app::App;
 use crate::cache::Directive;
@@ -81,10 +82,12 @@ pub fn serve(app: App, called: Called, request: Request, peer: Option<Peer>) -> 
 
 async fn respond_to(app: App, id: RequestId, called: Called, request: Request, peer: Option<Peer>) -> Response {
     let api = called.api;
+    // Only Google's addresses say whether to stream, and then in which form.
+    let as_list = called.addressed.stream && !listed::asks_events(request.uri());
     // Over HTTP/1.1 the socket itself tells of a caller who reads nothing.
     let patience = (request.version() == Version::HTTP_2).then(|| app.config().server.write_timeout);
     match admit(&app, id, called, request, peer).await {
-        Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref(), patience),
+        Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref(), (as_list, patience)),
         Err(Unadmitted { error, window }) => {
             app.metrics().saw_refusal(api.name());
             let mut response = Refusal(error).answer_in(api.speaks(), id);
@@ -125,9 +128,6 @@ pub async fn admit(
         );
     }
     let (parts, body) = request.into_parts();
-    if addressed.stream && !parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse")) {
-        return Err(Error::field("alt", "a stream is only sent as events: add ?alt=sse to the address").into());
-    }
     let key = auth::caller(app, &parts, peer, started_at)?;
     let window = app
         .keys()
@@ -148,6 +148,7 @@ pub async fn admit(
         timeout: text("x-fulcrum-timeout")?.map(read_timeout).transpose()?,
         key,
         headers: HeaderMap::new(),
+        background: false,
     };
     ask.body = match form_of(api, &parts.headers) {
         true => read_bytes(&parts.headers, body, app.max_body()).await?,
@@ -237,17 +238,21 @@ async fn read_bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Byt
     }
 }
 
-fn respond(reply: Reply, window: Option<&Window>, patience: Option<Duration>) -> Response {
+fn respond(reply: Reply, window: Option<&Window>, (as_list, patience): (bool, Option<Duration>)) -> Response {
     let Reply { head, body } = reply;
     let (kind, body) = match body {
         gateway::Body::Whole(bytes) => ("application/json", Body::from(bytes)),
+        gateway::Body::Events(bytes) if as_list => ("application/json", Body::from(listed::list(bytes))),
         gateway::Body::Events(bytes) => ("text/event-stream", Body::from(bytes)),
         gateway::Body::Stream(events) => {
-            let body = match patience {
-                Some(limit) => Body::from_stream(attended(events, limit)),
-                None => Body::from_stream(events),
+            let kind = if as_list { "application/json" } else { "text/event-stream" };
+            let body = match (as_list, patience) {
+                (true, Some(limit)) => Body::from_stream(attended(Box::pin(listed::listed(events)), limit)),
+                (true, None) => Body::from_stream(listed::listed(events)),
+                (false, Some(limit)) => Body::from_stream(attended(events, limit)),
+                (false, None) => Body::from_stream(events),
             };
-            ("text/event-stream", body)
+            (kind, body)
         }
         gateway::Body::Bytes(pieces) => {
             let body = match patience {
@@ -292,6 +297,9 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
     }
     if !head.emulated.is_empty() {
         put("x-fulcrum-emulated", &head.emulated.names().join(", "));
+    }
+    if let Some(repair) = head.repair {
+        put("x-fulcrum-repair", repair.text());
     }
     if let Some(cost) = head.cost {
         put("x-fulcrum-cost-usd", &cost.to_string());

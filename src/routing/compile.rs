@@ -63,8 +63,8 @@ impl Compile {
             };
             let id = format!("{provider}/{}", model.model).into();
             let (provider, name, local) = (provider.clone(), model.name.clone(), *local);
-            let (named, adapter) = (model.model.clone(), model.adapter);
-            let target = Target { provider, model: named, name: name.clone(), id, local, adapter };
+            let (named, adapter, structured) = (model.model.clone(), model.adapter, model.structured);
+            let target = Target { provider, model: named, name: name.clone(), id, local, adapter, structured };
             self.routes.models.insert(name, Arc::new(target));
         }
     }
@@ -112,6 +112,7 @@ impl Compile {
             sticky_by: spec.sticky_by,
             retries: spec.retries.unwrap_or(self.routes.defaults.retries),
             cache: spec.cache.unwrap_or(self.routes.defaults.cache),
+            repair: spec.repair.unwrap_or(self.routes.defaults.repair),
             local_only: spec.local_only,
             store_bodies: spec.store_bodies,
         })

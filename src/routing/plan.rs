@@ -32,6 +32,8 @@ pub struct Target {
     pub local: bool,
     /// The adapter to put on the model, by its number at a llama.cpp server.
     pub adapter: Option<u32>,
+    /// How the model keeps to a wanted form, where the configuration says so.
+    pub structured: Option<chat::Structured>,
 }
 
 /// All routes and models, compiled.
@@ -58,6 +60,7 @@ pub(super) struct Route {
     pub(super) sticky_by: StickyBy,
     pub(super) retries: u32,
     pub(super) cache: CachePolicy,
+    pub(super) repair: bool,
     pub(super) local_only: bool,
     pub(super) store_bodies: Option<StoreBodies>,
 }
@@ -73,6 +76,8 @@ pub struct Plan {
     pub retries: u32,
     /// Whether and how its answer is cached.
     pub cache: CachePolicy,
+    /// Whether an answer that was to be JSON and is not is asked for once more.
+    pub repair: bool,
     /// Whether it must stay with local providers, to be checked again at the socket.
     pub local_only: bool,
     /// Which bodies the ledger keeps, where the route says so.
@@ -149,7 +154,8 @@ impl Routes {
         let usable = !name.is_empty() && name.len() <= 256;
         usable.then(|| {
             let (provider, local, model) = (provider.clone(), *local, name.into());
-            Arc::new(Target { provider, model, name: id.clone(), id, local, adapter: None })
+            let name = id.clone();
+            Arc::new(Target { provider, model, name, id, local, adapter: None, structured: None })
         })
     }
 
@@ -188,8 +194,9 @@ impl Routes {
         let Some(target) = self.target(model) else {
             return Err(NoPlan::ModelNotFound(model.chars().take(80).collect()));
         };
-        let Defaults { retries, cache } = self.defaults;
-        Ok(Plan { route: None, targets: vec![target], retries, cache, local_only: false, store_bodies: None })
+        let Defaults { retries, cache, repair } = self.defaults;
+        let targets = vec![target];
+        Ok(Plan { route: None, targets, retries, cache, repair, local_only: false, store_bodies: None })
     }
 }
 
@@ -209,7 +216,8 @@ impl Route {
         let fallbacks: Vec<_> = self.fallbacks.iter().map(|target| &target.id).collect();
         json!({
             "name": self.name, "when": self.rule.as_ref().map(|rule| &rule.text), "models": models,
-            "targets": targets, "fallbacks": fallbacks, "retries": self.retries, "local_only": self.local_only,
+            "targets": targets, "fallbacks": fallbacks, "retries": self.retries, "repair": self.repair,
+            "local_only": self.local_only,
             "cache": {"mode": self.cache.mode, "ttl_seconds": self.cache.ttl.as_secs(), "scope": self.cache.scope},
         })
     }
@@ -229,6 +237,7 @@ impl Route {
             targets: self.order(ask, dice),
             retries: self.retries,
             cache: self.cache,
+            repair: self.repair,
             local_only: self.local_only,
             store_bodies: self.store_bodies,
         }

@@ -22,6 +22,7 @@ fn provider(name: &str, local: bool) -> Provider {
         api_version: None,
         api_keys: Vec::new(),
         entra_tokens: false,
+        aws: None,
         chat: true,
         responses: true,
         local,
@@ -29,6 +30,7 @@ fn provider(name: &str, local: bool) -> Provider {
         requests_per_second: None,
         timeouts: Timeouts::default(),
         max_in_flight: 1,
+        native_batches: false,
         profile: None,
     }
 }
@@ -50,6 +52,7 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         sticky_by: StickyBy::None,
         retries: None,
         cache: None,
+        repair: None,
         local_only: false,
         store_bodies: None,
     }
@@ -64,6 +67,7 @@ fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Problem>> {
                 provider: said(provider),
                 model: model.into(),
                 adapter: None,
+                structured: None,
                 key: format!("models.{name}"),
             })
             .into();

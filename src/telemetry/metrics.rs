@@ -37,6 +37,11 @@ struct TokenLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LineLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndpointLabels {
     endpoint: &'static str,
 }
@@ -120,6 +125,9 @@ pub struct Metrics {
     refused: Family<EndpointLabels, Counter>,
     in_flight: Gauge,
     connections: Gauge,
+    batches: Gauge,
+    batch_lines_in_flight: Gauge,
+    batch_lines: Family<LineLabels, Counter>,
     models: Models,
     series: RwLock<HashMap<RequestKind, Arc<Series>>>,
     attempt_series: RwLock<HashMap<AttemptLabels, Counter>>,
@@ -162,6 +170,9 @@ impl Default for Metrics {
             refused: Family::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            batches: Gauge::default(),
+            batch_lines_in_flight: Gauge::default(),
+            batch_lines: Family::default(),
             models: Models::default(),
             series: RwLock::default(),
             attempt_series: RwLock::default(),
@@ -184,6 +195,10 @@ impl Metrics {
         registry.register("refused", "Requests that were not admitted", self.refused.clone());
         registry.register("requests_in_flight", "Requests under way", self.in_flight.clone());
         registry.register("connections", "Open client connections", self.connections.clone());
+        registry.register("batches_running", "Batches under way", self.batches.clone());
+        let lines = self.batch_lines_in_flight.clone();
+        registry.register("batch_lines_in_flight", "Lines of batches under way or waiting for a provider", lines);
+        registry.register("batch_lines", "Lines of batches that have a result", self.batch_lines.clone());
     }
 
     /// Counts a request that ended.
@@ -266,6 +281,24 @@ impl Metrics {
     #[must_use]
     pub fn connection_opens(&self) -> Under {
         Under::new(&self.connections)
+    }
+
+    /// Counts a batch in; the guard counts it out.
+    #[must_use]
+    pub fn batch_begins(&self) -> Under {
+        Under::new(&self.batches)
+    }
+
+    /// Counts a batch's line in; the guard counts it out.
+    #[must_use]
+    pub fn batch_line_begins(&self) -> Under {
+        Under::new(&self.batch_lines_in_flight)
+    }
+
+    /// Counts a batch's line that has a result.
+    pub fn saw_batch_line(&self, good: bool) {
+        let result = if good { "completed" } else { "failed" };
+        self.batch_lines.get_or_create(&LineLabels { result }).inc();
     }
 
     /// How many requests are under way.

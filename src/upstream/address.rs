@@ -28,6 +28,8 @@ pub enum Operation {
     EmbedContents,
     /// Another of OpenAI's routes.
     Pass(Passing),
+    /// Bedrock's `Converse`, or `ConverseStream`.
+    Converse,
 }
 
 impl Operation {
@@ -42,6 +44,7 @@ impl Operation {
             Self::CountTokens => "/messages/count_tokens",
             Self::Generate | Self::GeminiCount | Self::EmbedContent | Self::EmbedContents => "/models",
             Self::Pass(passing) => passing.route().strip_prefix("/v1").unwrap_or_default(),
+            Self::Converse => "/model",
         }
     }
 }
@@ -70,6 +73,10 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
             };
             format!("{base}{version}/models/{}:{method}", escaped(model))
         }
+        Kind::Bedrock => {
+            let method = if stream { "converse-stream" } else { "converse" };
+            format!("{base}{path}/{}/{method}", escaped(model))
+        }
         Kind::Azure if !base.ends_with("/openai/v1") => {
             let version = provider.api_version.as_deref().unwrap_or(AZURE_VERSION);
             match operation {
@@ -87,11 +94,11 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
 
 /// Whether the address of a call depends on its model.
 pub(super) fn names_model(provider: &Provider) -> bool {
-    matches!(provider.kind, Kind::Gemini | Kind::Azure)
+    matches!(provider.kind, Kind::Gemini | Kind::Azure | Kind::Bedrock)
 }
 
 /// A model's name as one segment of a path: it can name no other place.
-fn escaped(model: &str) -> String {
+pub(super) fn escaped(model: &str) -> String {
     let mut out = String::with_capacity(model.len());
     for byte in model.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~@".contains(&byte) {
@@ -105,11 +112,11 @@ fn escaped(model: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::upstream::provider::{Server, Timeouts};
 
-    fn at(kind: Kind, base_url: &str) -> Provider {
+    pub(in crate::upstream) fn at(kind: Kind, base_url: &str) -> Provider {
         Provider {
             name: "p".into(),
             kind,
@@ -119,6 +126,7 @@ mod tests {
             api_version: None,
             api_keys: Vec::new(),
             entra_tokens: false,
+            aws: None,
             chat: true,
             responses: true,
             local: false,
@@ -126,6 +134,7 @@ mod tests {
             requests_per_second: None,
             timeouts: Timeouts::default(),
             max_in_flight: 1,
+            native_batches: false,
             profile: None,
         }
     }
@@ -163,6 +172,8 @@ mod tests {
                 false,
                 "http://h/openai/deployments/m/audio/transcriptions?api-version=2024-10-21",
             ),
+            (Kind::Bedrock, "http://h", Operation::Converse, false, "http://h/model/m/converse"),
+            (Kind::Bedrock, "http://h", Operation::Converse, true, "http://h/model/m/converse-stream"),
             (Kind::Azure, "http://h/openai/v1", Operation::Embeddings, false, "http://h/openai/v1/embeddings"),
         ];
         for (kind, base, operation, stream, expected) in cases {
@@ -177,5 +188,11 @@ mod tests {
             let address = address(&provider, Operation::Generate, model, false);
             assert_eq!(address, format!("http://h/v1/models/{segment}:generateContent"));
         }
+        let model = "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.x-v1:0";
+        let address = address(&at(Kind::Bedrock, "http://h"), Operation::Converse, model, false);
+        assert_eq!(
+            address,
+            "http://h/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A1%3Ainference-profile%2Feu.x-v1%3A0/converse"
+        );
     }
 }

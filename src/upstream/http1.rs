@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use httparse::Status;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
@@ -215,8 +215,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reading<S> {
 }
 
 /// Puts a request's head into `out`.
-pub(super) fn write_head(out: &mut Vec<u8>, path: &str, host: &HeaderValue, headers: &HeaderMap, length: usize) {
-    out.put_slice(b"POST ");
+pub(super) fn write_head(
+    out: &mut Vec<u8>,
+    (method, path): (&Method, &str),
+    host: &HeaderValue,
+    headers: &HeaderMap,
+    length: usize,
+) {
+    out.put_slice(method.as_str().as_bytes());
+    out.put_slice(b" ");
     out.put_slice(path.as_bytes());
     out.put_slice(b" HTTP/1.1\r\nhost: ");
     out.put_slice(host.as_bytes());
@@ -226,8 +233,10 @@ pub(super) fn write_head(out: &mut Vec<u8>, path: &str, host: &HeaderValue, head
         out.put_slice(b": ");
         out.put_slice(value.as_bytes());
     }
-    out.put_slice(b"\r\ncontent-length: ");
-    out.put_slice(length.to_string().as_bytes());
+    if length > 0 || method == Method::POST {
+        out.put_slice(b"\r\ncontent-length: ");
+        out.put_slice(length.to_string().as_bytes());
+    }
     out.put_slice(b"\r\n\r\n");
 }
 

@@ -62,10 +62,13 @@ impl PriceBook {
     /// to know that the provider is that vendor, and `""` for none.
     #[must_use]
     pub fn rate(&self, provider: &str, vendor: &str, model: &str) -> Option<Arc<Price>> {
-        if let Some(price) = self.overrides.get(provider).and_then(|models| models.get(model)) {
-            return Some(price.clone());
-        }
-        self.known(provider, vendor, model)?.price
+        self.set(provider, model).or_else(|| self.known(provider, vendor, model)?.price)
+    }
+
+    /// The price that the configuration sets for `model` at `provider`.
+    #[must_use]
+    pub fn set(&self, provider: &str, model: &str) -> Option<Arc<Price>> {
+        self.overrides.get(provider)?.get(model).cloned()
     }
 
     /// What is known of `model` beside its price; the names are those of [`PriceBook::rate`].

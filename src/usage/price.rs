@@ -92,6 +92,9 @@ pub struct About {
     pub capabilities: Vec<String>,
 }
 
+/// What the book calls the service of a provider's batch API.
+const BATCH: &str = "batch";
+
 /// The price of one model, with its steps for long inputs and its service tiers.
 #[derive(Clone, Debug)]
 pub struct Price {
@@ -176,6 +179,26 @@ impl Price {
         Charge { cost: Rate::round(sum(&line.rates, usage)), rate: line.text.clone() }
     }
 
+    /// The price of the same calls where the provider's own batch API runs them: the book's rates for that, else half of
+    /// each, which is what OpenAI and Anthropic document for their batch APIs. A long input's rates are halved as well.
+    #[must_use]
+    pub fn batched(&self) -> Self {
+        let known = self.services.iter().find(|(name, _)| name == BATCH).map(|(_, line)| line);
+        let base = match known {
+            // The book has no rate of its own for a write that stands an hour.
+            Some(line) if line.rates.cache_write_1h == self.base.rates.cache_write_1h => {
+                let cache_write_1h = line.rates.cache_write_1h.map(Rate::half);
+                line.with(Rates { cache_write_1h, ..line.rates }, BATCH)
+            }
+            Some(line) => line.clone(),
+            None => self.base.with(self.base.rates.half(), BATCH),
+        };
+        let halved =
+            |(over, line): &(u64, Line)| (*over, line.with(line.rates.half(), &format!("{BATCH}, input over {over}")));
+        let steps = self.steps.iter().map(halved).collect();
+        Self { base, steps, services: Vec::new(), by_tokens: self.by_tokens, units: self.units }
+    }
+
     fn line(&self, input: u64, service: Option<&str>) -> &Line {
         if let Some((_, line)) = self.steps.iter().find(|(over, _)| input > *over) {
             return line;
@@ -185,7 +208,27 @@ impl Price {
     }
 }
 
+impl Rates {
+    fn half(&self) -> Self {
+        let half = |rate: Option<Rate>| rate.map(Rate::half);
+        Self {
+            input: self.input.half(),
+            output: self.output.half(),
+            cache_read: half(self.cache_read),
+            cache_write: half(self.cache_write),
+            cache_write_1h: half(self.cache_write_1h),
+            reasoning: half(self.reasoning),
+        }
+    }
+}
+
 impl Line {
+    /// Other rates under this condition, from the same day or place.
+    fn with(&self, rates: Rates, condition: &str) -> Self {
+        let text: serde_json::Value = serde_json::from_str(&self.text).unwrap_or_default();
+        Self::new(rates, Some(condition), text["from"].as_str().unwrap_or_default())
+    }
+
     fn new(rates: Rates, condition: Option<&str>, source: &str) -> Self {
         #[derive(Serialize)]
         struct Text<'a> {

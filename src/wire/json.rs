@@ -1,5 +1,6 @@
 //! A JSON object read once: where its fields stand in the bytes it came as, so that what nobody changes is passed on as it is.
 
+pub mod exact;
 mod scan;
 
 use std::ops::Range;

@@ -67,6 +67,18 @@ pub fn encoding(object: &Object) -> Encoding {
     if object.get("encoding_format") == Some("\"base64\"") { Encoding::Base64 } else { Encoding::Float }
 }
 
+/// Listens to an answer that stays as it is: its usage, where it gave one.
+///
+/// # Errors
+/// Where it is no answer.
+pub fn listen(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
+    let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
+    match object.get("data").is_some_and(|data| data.starts_with('[')) {
+        true => Ok(object.get("usage").and_then(read_usage)),
+        false => Err(BadAnswer("it has no `data`".to_owned())),
+    }
+}
+
 /// Listens to an answer: its usage, where it gave one. The vectors come back as `wanted`, since some servers know only one
 /// form and answer in it whatever is asked.
 ///

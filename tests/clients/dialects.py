@@ -6,6 +6,7 @@ written to the cache (Gemini has no such thing); 5 came out, 2 of them reasoning
 
 import json
 
+import bedrock
 from recorder import Answer, Call
 
 TEXT = "The tide turns at six, off Øresund."
@@ -44,13 +45,17 @@ GEMINI_USAGE = {
 def speak(call: Call, model: str) -> Answer:
     """The answer of the provider whose path was called."""
     path = call.path.partition("?")[0]
-    calls_tool = bool(call.body.get("tools")) and RESULT.encode() not in call.raw
+    calls_tool = bool(call.body.get("tools") or call.body.get("toolConfig")) and RESULT.encode() not in call.raw
     if path.endswith("/count_tokens"):
         return Answer(body={"input_tokens": 42})
     if path.endswith(":streamGenerateContent"):
         return streamed(gemini_events(model, calls_tool))
     if path.endswith(":generateContent"):
         return Answer(body=gemini(model, gemini_parts(calls_tool), finishReason="STOP", usage=GEMINI_USAGE))
+    if path.endswith("/converse-stream"):
+        return streamed(bedrock.events(TOOL if calls_tool else None, FRAGMENTS, PARTS), headers=bedrock.STREAM)
+    if path.endswith("/converse"):
+        return Answer(body=bedrock.whole(TOOL if calls_tool else None, ARGUMENTS, TEXT))
     whole, events = {
         "/v1/chat/completions": (chat, chat_events),
         "/v1/responses": (responses, responses_events),

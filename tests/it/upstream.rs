@@ -40,6 +40,10 @@ enum Step {
 /// The head of an event stream's answer.
 pub const SSE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
+/// The head of an answer of Amazon's binary frames.
+pub const FRAMES: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\ntransfer-encoding: chunked\r\n\r\n";
+
 /// A whole answer.
 pub const WHOLE: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"gpt-x","choices":[{"index":0,"message":{"role":"assistant","content":"Hello there."},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}"#;
 
@@ -106,6 +110,11 @@ impl Script {
     /// A whole stream of these pieces, each a chunk of its own.
     pub fn stream<T: AsRef<[u8]>>(pieces: impl IntoIterator<Item = T>) -> Self {
         Self::sse().chunks(pieces).ended()
+    }
+
+    /// A whole stream of Amazon's binary frames, each a chunk of its own.
+    pub fn frames<T: AsRef<[u8]>>(frames: impl IntoIterator<Item = T>) -> Self {
+        Self::raw(FRAMES).chunks(frames).ended()
     }
 
     pub fn chunks<T: AsRef<[u8]>>(self, pieces: impl IntoIterator<Item = T>) -> Self {

@@ -8,6 +8,7 @@ use super::response::{read_block, read_stop, shown};
 use super::usage::Counts;
 use crate::chat::{self, Content, Delta, Part, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
+use crate::wire::json::exact;
 use crate::wire::sse::Event;
 
 /// A reader of one stream.
@@ -35,8 +36,7 @@ impl ReadStream for Reader {
         let Some(data) = event.data().filter(|data| !data.trim_ascii().is_empty() && !self.ended) else {
             return Ok(());
         };
-        let told: Value =
-            serde_json::from_slice(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
+        let told: Value = exact::read(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
         let Some(kind) = told.get("type").and_then(Value::as_str) else {
             return Err(BadAnswer("an event has no `type`".to_owned()));
         };

@@ -9,6 +9,7 @@ use super::turns::input;
 use super::usage::write_usage;
 use crate::chat::{Code, Content, Delta, Error, Event, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::json::exact;
 
 /// A writer of one stream.
 pub(super) struct Writer {
@@ -205,5 +206,5 @@ impl Writer {
 }
 
 fn put(out: &mut Vec<u8>, name: &str, data: &Value) {
-    out.extend_from_slice(format!("event: {name}\ndata: {data}\n\n").as_bytes());
+    out.extend_from_slice(format!("event: {name}\ndata: {}\n\n", exact::write(data)).as_bytes());
 }

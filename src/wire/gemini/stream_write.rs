@@ -10,6 +10,7 @@ use super::stop::write_stop;
 use super::usage::write_usage;
 use crate::chat::{Citation, Content, Delta, Emulated, Event, Part, Response, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::json::exact;
 
 /// What Google itself says where a model wrote arguments that are no JSON.
 const MALFORMED: &str = "MALFORMED_FUNCTION_CALL";
@@ -36,7 +37,7 @@ pub fn write_response(response: &Response, told: &Told) -> Bytes {
     let mut head = Head::new(told);
     head.begin(&response.id, &response.model);
     head.usage = response.usage;
-    head.answer(&candidates).to_string().into()
+    exact::write(&head.answer(&candidates)).into()
 }
 
 /// What an answer says of itself in every chunk.
@@ -96,7 +97,9 @@ impl Ending {
     }
 
     fn finish(&self, candidate: &mut Value, stop: Option<&Stop>) {
-        if let Some(message) = &self.malformed {
+        // A call cut off at the limit is told as that.
+        let cut = matches!(stop, Some(Stop::Length | Stop::Context));
+        if let Some(message) = self.malformed.as_ref().filter(|_| !cut) {
             candidate["finishReason"] = MALFORMED.into();
             candidate["finishMessage"] = message.as_str().into();
         } else if let Some(stop) = stop {
@@ -154,7 +157,7 @@ impl Writer {
 
     fn send(&self, candidates: &[Value], out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: ");
-        out.extend_from_slice(self.head.answer(candidates).to_string().as_bytes());
+        out.extend_from_slice(exact::write(&self.head.answer(candidates)).as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
     }
 

@@ -30,7 +30,6 @@ fn note_lost(parts: &[Part], emulated: &mut Emulated) {
         }
         match &part.content {
             Content::Text { citations, .. } if !citations.is_empty() => emulated.note("citations"),
-            Content::Document { cite: true, .. } => emulated.note("citations"),
             Content::ToolResult { parts, is_error, .. } => {
                 if *is_error {
                     emulated.note("is_error");
@@ -55,11 +54,25 @@ fn named(mut written: Map<String, Value>, message: &Message) -> Value {
 }
 
 fn write_user(message: &Message, out: &mut Vec<Value>, emulated: &mut Emulated) -> Result<(), Fault> {
+    let mut shown = Vec::new();
     for (n, part) in message.parts.iter().enumerate() {
         let Content::ToolResult { id, parts, .. } = &part.content else { continue };
-        let content = write_parts(parts, Allowed::Text, emulated);
-        let content = content.map_err(|fault| fault.within(format_args!("content[{n}]")))?;
+        let within = |fault: Fault| fault.within(format_args!("content[{n}]"));
+        // A tool's message holds text only: what else it gave is shown by the user, after all results of the turn.
+        let (data, texts): (Vec<Part>, Vec<Part>) = parts.iter().cloned().partition(is_data);
+        let content = write_parts(&texts, Allowed::Text, emulated).map_err(within)?;
         out.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
+        if !data.is_empty() {
+            emulated.note("tool_result");
+            shown.push(json!({"type": "text", "text": format!("From the result of the tool call {id}:")}));
+            for (k, part) in data.iter().enumerate() {
+                let written = write_part(&part.content, Allowed::Everything, emulated);
+                shown.extend(written.map_err(|fault| within(fault.within(format_args!("content[{k}]"))))?);
+            }
+        }
+    }
+    if !shown.is_empty() {
+        out.push(json!({"role": "user", "content": shown}));
     }
     let is_result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
     if message.parts.is_empty() || !message.parts.iter().all(is_result) {
@@ -68,6 +81,15 @@ fn write_user(message: &Message, out: &mut Vec<Value>, emulated: &mut Emulated) 
         out.push(named(Map::from_iter(written), message));
     }
     Ok(())
+}
+
+/// Whether a part is an image or a document that is no text.
+fn is_data(part: &Part) -> bool {
+    match &part.content {
+        Content::Image { .. } => true,
+        Content::Document { source, .. } => !matches!(source, Source::Text(_)),
+        _ => false,
+    }
 }
 
 fn write_assistant(message: &Message, emulated: &mut Emulated) -> Result<Map<String, Value>, Fault> {
@@ -129,6 +151,9 @@ fn write_parts(parts: &[Part], allowed: Allowed, emulated: &mut Emulated) -> Res
 fn write_part(content: &Content, allowed: Allowed, emulated: &mut Emulated) -> Result<Option<Value>, Fault> {
     let written = match (content, allowed) {
         (Content::Text { text, .. }, _) => json!({"type": "text", "text": text}),
+        (Content::Document { cite: true, .. }, _) => {
+            return Err(Fault::unsaid("citations", "an answer cannot be asked to cite a document"));
+        }
         (Content::Document { source: Source::Text(text), name, .. }, Allowed::Text | Allowed::Everything) => {
             if name.is_some() {
                 emulated.note("document.title");
@@ -181,6 +206,11 @@ pub(super) fn write_image(source: &Source, detail: Option<&str>) -> Result<Value
     Ok(json!({"type": "image_url", "image_url": image}))
 }
 
+/// Whether an uploaded file's id is one of Anthropic's or of Google's.
+pub(in crate::wire) fn is_foreign(id: &str) -> bool {
+    id.starts_with("file_") || id.contains('/')
+}
+
 fn write_file(source: &Source, name: Option<&str>) -> Result<Value, Fault> {
     let mut file = Map::new();
     match source {
@@ -188,6 +218,9 @@ fn write_file(source: &Source, name: Option<&str>) -> Result<Value, Fault> {
             // OpenAI wants a name for every file that is sent along.
             file.insert("filename".to_owned(), name.unwrap_or("document").into());
             file.insert("file_data".to_owned(), format!("data:{media_type};base64,{data}").into());
+        }
+        Source::File(id) if is_foreign(id) => {
+            return Err(Fault::unsaid("source", "it is a file of another provider; send it as data"));
         }
         Source::File(id) => {
             file.insert("file_id".to_owned(), id.clone().into());

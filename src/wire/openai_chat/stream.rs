@@ -5,7 +5,7 @@ use memchr::memmem;
 
 use super::DONE;
 use super::fields::text_of;
-use super::usage::read_usage;
+use super::usage::{read_usage, usage_at_groq};
 use crate::chat::Usage;
 use crate::wire::dialect::{Chunk, Listen};
 use crate::wire::json::{Edits, Object};
@@ -96,6 +96,9 @@ impl Listener {
         };
         if object.get("error").is_some_and(|error| error != "null") {
             return Chunk::Failed(data);
+        }
+        if let Some(usage) = object.get("x_groq").and_then(usage_at_groq) {
+            self.usage = Some(usage);
         }
         let Some(usage) = object.get("usage") else {
             return Chunk::Pass(event.raw().clone());

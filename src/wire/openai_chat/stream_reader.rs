@@ -12,7 +12,7 @@ use super::message_reader::thought_signature;
 use super::piece::{Kind, Pieces};
 use super::response_reader::{read_citation, read_image};
 use super::stop::read_stop;
-use super::usage::read_usage;
+use super::usage::{read_usage, usage_at_groq};
 use crate::chat::{Code, Content, Delta, Error, Event};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::sse;
@@ -32,6 +32,8 @@ struct Chunk<'a> {
     choices: Option<Vec<Map<String, Value>>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    x_groq: Option<&'a RawValue>,
     #[serde(default)]
     error: Value,
 }
@@ -68,6 +70,7 @@ impl ReadStream for Reader {
             return Ok(());
         }
         let usage = chunk.usage.and_then(|usage| read_usage(usage.get()));
+        let usage = usage.or_else(|| usage_at_groq(chunk.x_groq?.get()));
         let choices = chunk.choices.unwrap_or_default();
         if choices.is_empty() && usage.is_none() {
             return Ok(());

@@ -12,6 +12,7 @@ use super::stop::write_stop;
 use super::{DONE, error_event};
 use crate::chat::{Citation, Content, Delta, Event, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::json::exact;
 
 /// Writes a stream: chunks of one id and time, then `[DONE]`.
 pub(super) struct Writer {
@@ -81,7 +82,7 @@ impl Writer {
         if self.told.include_usage {
             chunk.insert("usage".to_owned(), usage.map_or(Value::Null, write_usage));
         }
-        put_event(Value::Object(chunk).to_string().as_bytes(), out);
+        put_event(exact::write(&Value::Object(chunk)).as_bytes(), out);
     }
 
     /// The choice, after its first chunk, which tells the role.

@@ -67,6 +67,7 @@ impl Reader {
         if kind == "error" || kind == "response.failed" || (kind.is_empty() && told.contains_key("error")) {
             let error = response.and_then(|response| response.get("error"));
             self.ended = true;
+            out.extend(response.and_then(|response| read_usage(response.get("usage")?)).map(Event::Usage));
             out.push(Event::Failed(read_error(error.unwrap_or(&Value::Object(told.clone())))));
             return Ok(());
         }

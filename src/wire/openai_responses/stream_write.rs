@@ -8,6 +8,10 @@ use super::parts::{output_text, write_annotation};
 use super::usage::write_usage;
 use crate::chat::{Content, Delta, Event, Response, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::json::exact;
+
+/// The tiers that OpenAI's SDKs know; other providers' own have no place here.
+const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
 
 /// Writes a whole answer.
 pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
@@ -18,10 +22,10 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
         unsent.clear();
     }
     let mut answer = writer.response(writer.status());
-    if let Some(tier) = &response.service_tier {
-        answer["service_tier"] = tier.as_str().into();
+    if let Some(tier) = response.service_tier.as_deref().filter(|tier| TIERS.contains(tier)) {
+        answer["service_tier"] = tier.into();
     }
-    answer.to_string().into()
+    exact::write(&answer).into()
 }
 
 /// Writes a stream: one answer, as items one after the other.
@@ -106,7 +110,7 @@ impl Writer {
             data.insert("sequence_number".to_owned(), self.sequence.into());
         }
         self.sequence += 1;
-        out.extend_from_slice(format!("event: {kind}\ndata: {data}\n\n").as_bytes());
+        out.extend_from_slice(format!("event: {kind}\ndata: {}\n\n", exact::write(&data)).as_bytes());
     }
 
     /// Appends one event of the open item.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::OpenAiResponses;
 use super::{decoded, meant};
 use crate::chat::{Choice, Citation, Code, Collector, Content, Delta, Error, Event, Part, Response, Stop, Unit, Usage};
-use crate::wire::dialect::{Chunk, Dialect, Told};
+use crate::wire::dialect::{Chunk, Dialect, Told, Upstream};
 
 /// An answer with every kind of part.
 pub(super) fn answer() -> Response {
