@@ -1,6 +1,7 @@
 //! The internal form: requests, answers, streams, usage and errors, in nobody's API.
 
 mod answer_tool;
+mod embed;
 mod emulated;
 mod error;
 mod message;
@@ -10,6 +11,7 @@ mod response;
 mod usage;
 
 pub use answer_tool::{AnswerTool, Structured, Unwrapping};
+pub use embed::{Embed, Vectors};
 pub use emulated::Emulated;
 pub use error::{Code, Error};
 pub use message::{CacheTtl, Citation, Content, Message, Part, PromptMessage, Role, Source, Unit};

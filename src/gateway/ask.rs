@@ -29,14 +29,30 @@ pub enum Api {
     CountTokens,
     /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
     Generate,
+    /// `POST /v1beta/models/{model}:countTokens`.
+    GeminiCount,
+    /// `POST /v1beta/models/{model}:embedContent`.
+    EmbedContent,
+    /// `POST /v1beta/models/{model}:batchEmbedContents`.
+    EmbedContents,
     /// Any other of OpenAI's routes, which passes to a provider that has it.
     Pass(Passing),
 }
 
 /// All of them.
-const APIS: [Api; 15] = {
-    let own = [Api::Chat, Api::Embeddings, Api::Responses, Api::Messages, Api::CountTokens, Api::Generate];
-    let mut all = [Api::Chat; 15];
+const APIS: [Api; 18] = {
+    let own = [
+        Api::Chat,
+        Api::Embeddings,
+        Api::Responses,
+        Api::Messages,
+        Api::CountTokens,
+        Api::Generate,
+        Api::GeminiCount,
+        Api::EmbedContent,
+        Api::EmbedContents,
+    ];
+    let mut all = [Api::Chat; 18];
     let mut n = 0;
     while n < all.len() {
         all[n] = if n < own.len() { own[n] } else { Api::Pass(Passing::ALL[n - own.len()]) };
@@ -56,6 +72,9 @@ impl Api {
             Self::Messages => "/v1/messages",
             Self::CountTokens => "/v1/messages/count_tokens",
             Self::Generate => "/v1beta/models",
+            Self::GeminiCount => "/v1beta/models:countTokens",
+            Self::EmbedContent => "/v1beta/models:embedContent",
+            Self::EmbedContents => "/v1beta/models:batchEmbedContents",
             Self::Pass(passing) => passing.route(),
         }
     }
@@ -63,15 +82,21 @@ impl Api {
     /// The route that is called at `path`.
     #[must_use]
     pub fn at(path: &str) -> Option<Self> {
-        APIS.into_iter().find(|api| api.name() == path && *api != Self::Generate)
+        APIS.into_iter().find(|api| api.name() == path && !api.is_addressed())
     }
 
     /// The route's name as rows share it.
     #[must_use]
     pub fn shared_name(self) -> Arc<str> {
-        static NAMES: LazyLock<[(Api, Arc<str>); 15]> = LazyLock::new(|| APIS.map(|api| (api, api.name().into())));
+        static NAMES: LazyLock<[(Api, Arc<str>); 18]> = LazyLock::new(|| APIS.map(|api| (api, api.name().into())));
         let named = NAMES.iter().find(|(api, _)| *api == self);
         named.map_or_else(|| self.name().into(), |(_, name)| name.clone())
+    }
+
+    /// Whether its address names the model.
+    #[must_use]
+    pub fn is_addressed(self) -> bool {
+        matches!(self, Self::Generate | Self::GeminiCount | Self::EmbedContent | Self::EmbedContents)
     }
 
     /// Whether its body may be a form.
@@ -87,7 +112,7 @@ impl Api {
             Self::Chat | Self::Embeddings | Self::Pass(_) => Speaks::OpenAiChat,
             Self::Responses => Speaks::OpenAiResponses,
             Self::Messages | Self::CountTokens => Speaks::Anthropic,
-            Self::Generate => Speaks::Gemini,
+            Self::Generate | Self::GeminiCount | Self::EmbedContent | Self::EmbedContents => Speaks::Gemini,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::wire::decoder::Decoder;
 use crate::wire::dialect::{BadAnswer, Listened};
 use crate::wire::openai_embeddings::Encoding;
 use crate::wire::sse::Event;
-use crate::wire::{Spoken, anthropic, openai_embeddings};
+use crate::wire::{Spoken, anthropic, gemini, openai_embeddings};
 
 /// The longest whole answer.
 pub const MAX_WHOLE: usize = 64 << 20;
@@ -253,6 +253,11 @@ impl Attempts<'_> {
     /// Tells the target's health of a failure, and decides what to do.
     fn next(&self, target: &Target, failure: &Failure, is_last: bool, retries: u32) -> Next {
         let health = &self.parts.health;
+        // A provider that lacks a route is not unwell: its models may answer other calls.
+        if self.work.passes() && failure.status() == Some(501) {
+            health.abandoned(target, now());
+            return Next::Onward;
+        }
         self.note_health(target, failure);
         if let Failure::Auth { another_key: true, .. } = failure {
             return Next::Again(Duration::ZERO);
@@ -359,10 +364,14 @@ impl Attempts<'_> {
         let Outgoing { speaks, answer_tool, .. } = outgoing;
         let speaks = *speaks;
         match self.work.api {
-            Api::Embeddings => {
-                let wanted = openai_embeddings::encoding(self.work.object());
-                let (body, usage) = openai_embeddings::hear(&body, wanted)?;
+            Api::Embeddings | Api::EmbedContent | Api::EmbedContents => {
+                let (body, usage) = self.work.vectors(body, speaks)?;
                 return Ok((body, Listened { usage, choice_bytes: 0, ended_well: true }));
+            }
+            Api::GeminiCount if !gemini::counts(&body) => return Err(BadAnswer("it counts no tokens".to_owned())),
+            Api::GeminiCount => {
+                let none = Listened { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
+                return Ok((body, none));
             }
             Api::CountTokens => {
                 let counted = anthropic::read_count(&body).is_some();

@@ -22,7 +22,7 @@ use crate::upstream::Kind;
 use crate::usage::Status;
 use crate::wire::dialect::Told;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
-use crate::wire::{Spoken, anthropic};
+use crate::wire::{Spoken, anthropic, gemini};
 
 /// A call whose work and plan stand.
 pub(super) struct Planned {
@@ -100,6 +100,11 @@ pub(super) fn read(parts: &Parts, ask: &Ask) -> Result<(String, Work), Error> {
         let (asked, form) = passing.read(ask.body.clone(), kind)?;
         return Ok((asked.model.clone(), Work::passing(passing, asked, form)));
     }
+    if let Api::EmbedContent | Api::EmbedContents = ask.api {
+        let model = ask.addressed.model.clone().unwrap_or_default();
+        let asked = gemini::read_embed(ask.body.clone(), &model, ask.api == Api::EmbedContents)?;
+        return Ok((model, Work::of(ask.api, asked, None)));
+    }
     let dialect = ask.api.speaks().dialect();
     let request = match ask.api {
         Api::CountTokens => anthropic::read_count_request(ask.body.clone())?,
@@ -166,7 +171,12 @@ impl Planned {
     /// Whether tokens are to be counted for a target whose provider cannot.
     fn counts_here(&self) -> bool {
         let kind = |target: &Arc<Target>| Some(self.live.endpoints.get(&target.provider)?.provider().kind);
-        self.work.api == Api::CountTokens && self.plan.targets.first().and_then(kind) != Some(Kind::Anthropic)
+        let able = match self.work.api {
+            Api::CountTokens => Kind::Anthropic,
+            Api::GeminiCount => Kind::Gemini,
+            _ => return false,
+        };
+        self.plan.targets.first().and_then(kind) != Some(able)
     }
 
     /// Counts the request's tokens by estimate, and says so.
@@ -175,7 +185,11 @@ impl Planned {
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
         }
-        let body = anthropic::count_answer(self.work.input_tokens());
+        let tokens = self.work.input_tokens();
+        let body = match self.work.api {
+            Api::GeminiCount => gemini::count_answer(tokens),
+            _ => anthropic::count_answer(tokens),
+        };
         Reply { head: self.head, body: Body::Whole(body) }
     }
 

@@ -102,7 +102,7 @@ impl Gateway {
         }
         let mut edits = Edits::default();
         edits.remove("endpoint");
-        if ask.api == Api::Generate {
+        if ask.api.is_addressed() {
             // Its own address names the model; here the body does.
             let model = object.get("model").and_then(|json| serde_json::from_str(json).ok());
             ask.addressed = Addressed { model, stream: object.get("stream") == Some("true") };

@@ -3,6 +3,7 @@
 mod ask;
 mod attempt;
 mod call;
+mod embed;
 mod explain;
 mod feed;
 mod line;

@@ -96,6 +96,8 @@ impl Work {
     pub fn conversation(&self) -> &'static str {
         match self.api {
             Api::Embeddings => "input",
+            Api::EmbedContent => "content",
+            Api::EmbedContents => "requests",
             Api::Pass(passing) => passing.input(),
             _ => self.dialect().conversation(),
         }
@@ -201,13 +203,13 @@ impl Work {
     /// `unsupported_feature` that names what its dialect cannot say.
     pub fn for_target(&self, ask: &Ask, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
         match self.api {
-            Api::Embeddings => return self.for_embeddings(endpoint, target),
+            Api::Embeddings | Api::EmbedContent | Api::EmbedContents => return self.for_embeddings(endpoint, target),
             Api::Pass(passing) => return self.for_passing(passing, ask, endpoint, target),
             _ => {}
         }
         let own = Spoken::from(self.api.speaks());
         let speaks = spoken(endpoint, self.api.speaks());
-        if self.api == Api::CountTokens && speaks != own {
+        if matches!(self.api, Api::CountTokens | Api::GeminiCount) && speaks != own {
             let message = format!("{} cannot count tokens", endpoint.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
         }
@@ -215,7 +217,8 @@ impl Work {
         let stands_in = |how: Structured| how != Structured::Native && wants_form(self.format().as_ref());
         // And a proof of reasoning that the caller was told by another provider, which this one would refuse.
         let marked = || memchr::memmem::find(self.object().bytes(), SEEN).is_some();
-        let passes = self.api == Api::CountTokens || !(target.structured.is_some_and(stands_in) || marked());
+        let counts = matches!(self.api, Api::CountTokens | Api::GeminiCount);
+        let passes = counts || !(target.structured.is_some_and(stands_in) || marked());
         if speaks == own && passes {
             let dialect = self.dialect();
             let mut headers = own_headers(dialect, ask);
@@ -225,7 +228,11 @@ impl Work {
                 headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
             }
             let body = adapted(dialect.pass(&self.asked, &target.model), endpoint, target);
-            let operation = if self.api == Api::CountTokens { Operation::CountTokens } else { operation(speaks) };
+            let operation = match self.api {
+                Api::CountTokens => Operation::CountTokens,
+                Api::GeminiCount => Operation::GeminiCount,
+                _ => operation(speaks),
+            };
             return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default(), answer_tool: None });
         }
         let mut outgoing = self.translated(speaks, endpoint, target)?;
@@ -262,30 +269,10 @@ impl Work {
     /// The form that the answer is to have.
     pub fn format(&self) -> Option<Format> {
         match self.api {
-            Api::Embeddings | Api::CountTokens | Api::Pass(_) => None,
+            Api::Embeddings | Api::EmbedContent | Api::EmbedContents | Api::Pass(_) => None,
+            Api::CountTokens | Api::GeminiCount => None,
             _ => self.dialect().format(self.object()),
         }
-    }
-
-    fn for_embeddings(&self, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
-        let Provider { name, kind, .. } = endpoint.provider();
-        if !matches!(kind, Kind::OpenAi | Kind::Azure | Kind::Simulated) {
-            let message = format!("the provider {name} has no embeddings in OpenAI's shape; use another model");
-            return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
-        }
-        let mut edits = Edits::default();
-        edits.set("model", quoted(&target.model));
-        if !endpoint.has_base64() {
-            edits.remove("encoding_format");
-        }
-        Ok(Outgoing {
-            operation: Operation::Embeddings,
-            speaks: Speaks::OpenAiChat.into(),
-            body: self.object().edited(&edits),
-            headers: HeaderMap::new(),
-            emulated: Emulated::default(),
-            answer_tool: None,
-        })
     }
 
     fn for_passing(

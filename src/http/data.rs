@@ -50,13 +50,16 @@ impl Called {
         }
         let named = ["/v1beta/models/", "/v1/models/"].iter().find_map(|prefix| uri.path().strip_prefix(prefix))?;
         let (model, method) = named.rsplit_once(':')?;
-        let stream = match method {
-            "generateContent" => false,
-            "streamGenerateContent" => true,
+        let (api, stream) = match method {
+            "generateContent" => (Api::Generate, false),
+            "streamGenerateContent" => (Api::Generate, true),
+            "countTokens" => (Api::GeminiCount, false),
+            "embedContent" => (Api::EmbedContent, false),
+            "batchEmbedContents" => (Api::EmbedContents, false),
             _ => return None,
         };
         let model = percent_decode_str(model).decode_utf8().ok()?.into_owned();
-        Some(Self { api: Api::Generate, addressed: Addressed { model: Some(model), stream } })
+        Some(Self { api, addressed: Addressed { model: Some(model), stream } })
     }
 }
 
@@ -201,7 +204,8 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<
     if !kind.to_ascii_lowercase().starts_with(b"application/json") {
         return Err(Error::new(
             Code::UnsupportedMediaType,
-            "the body must be JSON: send content-type: application/json",
+            "the body must be JSON, or a form where the route takes one: send content-type: application/json, or \
+             multipart/form-data",
         ));
     }
     read_bytes(headers, body, limit).await

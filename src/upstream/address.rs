@@ -20,6 +20,12 @@ pub enum Operation {
     CountTokens,
     /// Gemini's `generateContent`, or `streamGenerateContent`.
     Generate,
+    /// Gemini's count of tokens.
+    GeminiCount,
+    /// Gemini's `embedContent`.
+    EmbedContent,
+    /// Gemini's `batchEmbedContents`.
+    EmbedContents,
     /// Another of OpenAI's routes.
     Pass(Passing),
     /// Bedrock's `Converse`, or `ConverseStream`.
@@ -36,7 +42,7 @@ impl Operation {
             Self::Embeddings => "/embeddings",
             Self::Messages => "/messages",
             Self::CountTokens => "/messages/count_tokens",
-            Self::Generate => "/models",
+            Self::Generate | Self::GeminiCount | Self::EmbedContent | Self::EmbedContents => "/models",
             Self::Pass(passing) => passing.route().strip_prefix("/v1").unwrap_or_default(),
             Self::Converse => "/model",
         }
@@ -58,7 +64,13 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
         Kind::Gemini => {
             let version =
                 if ["/v1", "/v1beta", "/v1alpha"].iter().any(|end| base.ends_with(end)) { "" } else { "/v1beta" };
-            let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+            let method = match operation {
+                Operation::GeminiCount => "countTokens",
+                Operation::EmbedContent => "embedContent",
+                Operation::EmbedContents => "batchEmbedContents",
+                _ if stream => "streamGenerateContent?alt=sse",
+                _ => "generateContent",
+            };
             format!("{base}{version}/models/{}:{method}", escaped(model))
         }
         Kind::Bedrock => {
@@ -142,6 +154,8 @@ pub(super) mod tests {
                 true,
                 "http://h/v1/models/m:streamGenerateContent?alt=sse",
             ),
+            (Kind::Gemini, "http://h", Operation::GeminiCount, false, "http://h/v1beta/models/m:countTokens"),
+            (Kind::Gemini, "http://h", Operation::EmbedContents, false, "http://h/v1beta/models/m:batchEmbedContents"),
             (
                 Kind::Azure,
                 "http://h",

@@ -14,6 +14,10 @@ use crate::types::{Nanos, Timestamp};
 const SUM: usize = 16;
 const INTENT: u8 = b'i';
 const SETTLEMENT: u8 = b's';
+/// What a usage begins with: whether there is one, and whether it has writes for an hour at its end.
+const NO_USAGE: u64 = 0;
+const USAGE: u64 = 1;
+const USAGE_WITH_HOUR: u64 = 2;
 /// More attempts or tags than any request has.
 const MOST: usize = 10_000;
 
@@ -172,12 +176,15 @@ impl Write<'_> {
     }
 
     fn usage(&mut self, usage: Option<&Usage>) {
-        self.number(u64::from(usage.is_some()));
-        let Some(usage) = usage else { return };
+        let Some(usage) = usage else { return self.number(NO_USAGE) };
+        self.number(if usage.cache_write_1h == 0 { USAGE } else { USAGE_WITH_HOUR });
         for count in [usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning] {
             self.number(count);
         }
         self.number(u64::from(usage.estimated));
+        if usage.cache_write_1h != 0 {
+            self.number(usage.cache_write_1h);
+        }
     }
 
     /// A text that never holds a tab or an end of line.
@@ -317,19 +324,23 @@ impl Read<'_> {
     }
 
     fn usage(&mut self) -> Option<Option<Usage>> {
-        if !self.flag()? {
+        let kind: u64 = self.number()?;
+        if kind == NO_USAGE {
             return Some(None);
         }
-        Some(Some(Usage {
+        let mut usage = Usage {
             input: self.number()?,
             cached_input: self.number()?,
             cache_write: self.number()?,
-            // Counted in the cost already, which the line holds.
             cache_write_1h: 0,
             output: self.number()?,
             reasoning: self.number()?,
             estimated: self.flag()?,
-        }))
+        };
+        if kind == USAGE_WITH_HOUR {
+            usage.cache_write_1h = self.number()?;
+        }
+        Some(Some(usage))
     }
 
     fn field(&mut self) -> Option<&str> {
@@ -400,7 +411,7 @@ mod tests {
             input: a,
             cached_input: b,
             cache_write: c,
-            cache_write_1h: 0,
+            cache_write_1h: if n % 3 == 0 { 0 } else { c },
             output: b,
             reasoning: a,
             estimated: n % 2 == 0,

@@ -154,6 +154,7 @@ async fn a_row_is_read_as_it_was_written() {
         rate: Some("{}".into()),
         ..written.attempts[0].clone()
     });
+    written.attempts[1].usage = written.request.usage.map(|usage| Usage { input: 9, cache_write_1h: 2, ..usage });
     written.bodies = Some(Bodies { request: "ask".into(), response: "answer".into() });
     ledger.settle(written.clone()).await.unwrap();
     let read = request(&place.db, written.request.id).await.unwrap().unwrap();
@@ -165,6 +166,20 @@ async fn a_row_is_read_as_it_was_written() {
     assert_eq!(read.json()["model"], "openai/gpt-4o-mini");
     assert_eq!(place.number("select count(*) from bodies").await, 1);
     assert!(request(&place.db, RequestId::new()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn writes_for_an_hour_stand_with_the_only_attempt_too() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    let mut written = settlement(now());
+    let usage = Usage { input: 9, cache_write: 5, cache_write_1h: 4, ..Usage::default() };
+    (written.request.usage, written.attempts[0].usage) = (Some(usage), Some(usage));
+    ledger.settle(written.clone()).await.unwrap();
+    let read = request(&place.db, written.request.id).await.unwrap().unwrap();
+    assert_eq!(read.attempts[0].usage, Some(usage));
+    assert_eq!(read.json()["attempts"][0]["cache_write_1h_tokens"], 4);
+    assert_eq!(place.number("select count(*) from attempts").await, 0);
 }
 
 #[tokio::test]

@@ -284,6 +284,7 @@ impl Words {
         values.add(row.cost.map(|cost| cost.0));
         values.add(row.rate.clone());
         values.add(row.reserved.0);
+        values.hour(row.usage.as_ref());
     }
 }
 
@@ -327,6 +328,7 @@ impl Values {
         self.add(attempt.map(|attempt| number(attempt.latency_us)));
         self.add(attempt.and_then(|attempt| attempt.first_token_us).map(number));
         self.add(attempt.map(|attempt| attempt.reserved.0));
+        self.hour(row.usage.as_ref());
     }
 
     fn cell(&mut self, cell: &Cell) {
@@ -353,6 +355,11 @@ impl Values {
         self.add(usage.map(|usage| number(usage.cache_write)));
         self.add(usage.map(|usage| number(usage.output)));
         self.add(usage.map(|usage| number(usage.reasoning)));
+    }
+
+    /// Writes for an hour: mostly none, which takes no room in a row.
+    fn hour(&mut self, usage: Option<&Usage>) {
+        self.add(usage.map(|usage| usage.cache_write_1h).filter(|written| *written > 0).map(number));
     }
 
     fn finish(self) -> Result<SqliteArguments, sqlx::Error> {

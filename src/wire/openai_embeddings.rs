@@ -3,11 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::dialect::BadAnswer;
 use super::json::{Object, fields, items};
 use super::openai_chat::{Check, Field, check_fields, read_usage};
-use crate::chat::{Error, Usage};
+use crate::chat::{Code, Embed, Error, Usage, Vectors};
 
 const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
@@ -97,6 +99,72 @@ pub fn hear(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), Ba
     }
     let text = std::str::from_utf8(body).map_err(|error| BadAnswer(error.to_string()))?;
     Ok((recoded(text, data, wanted)?.into(), usage))
+}
+
+/// The request in the internal form.
+///
+/// # Errors
+/// `unsupported_feature` that names what is no text, or no other dialect has.
+pub fn embed_of(object: &Object) -> Result<Embed, Error> {
+    let unsupported = |name: &str| {
+        let message = format!("`{name}` cannot be said to a provider that speaks Gemini's embeddings");
+        Error::new(Code::UnsupportedFeature, message).at(name)
+    };
+    if let Some((name, _)) = object.iter().find(|(name, _)| !FIELDS.iter().any(|(known, ..)| known == name)) {
+        return Err(unsupported(name));
+    }
+    let input = object.get("input").unwrap_or_default();
+    let texts = match input.starts_with('"') {
+        true => serde_json::from_str(input).map(|text| vec![text]),
+        false => serde_json::from_str(input),
+    };
+    // Numbers of tokens are those of one provider's own models.
+    let texts: Vec<String> = texts.map_err(|_| unsupported("input"))?;
+    Ok(Embed { texts, dimensions: object.get("dimensions").and_then(|json| json.parse().ok()) })
+}
+
+/// The request as a provider gets it.
+#[must_use]
+pub fn write_embed(embed: &Embed, model: &str) -> Bytes {
+    let mut body = json!({"model": model, "input": embed.texts});
+    if let Some(dimensions) = embed.dimensions {
+        body["dimensions"] = dimensions.into();
+    }
+    body.to_string().into()
+}
+
+/// The answer in the internal form.
+///
+/// # Errors
+/// Where it is none.
+pub fn read_vectors(body: &Bytes) -> Result<Vectors, BadAnswer> {
+    #[derive(Deserialize)]
+    struct Answer {
+        data: Vec<Item>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        embedding: Vec<f32>,
+    }
+    let (body, usage) = hear(body, Encoding::Float)?;
+    let Answer { data } = serde_json::from_slice(&body).map_err(|error| BadAnswer(error.to_string()))?;
+    Ok(Vectors { vectors: data.into_iter().map(|item| item.embedding).collect(), usage })
+}
+
+/// The answer for a caller who asked `model`; `tokens` stand in where the provider told none.
+#[must_use]
+pub fn write_vectors(vectors: &Vectors, wanted: Encoding, model: &str, tokens: u64) -> Bytes {
+    let tokens = vectors.usage.map_or(tokens, |usage| usage.input);
+    let coded = |vector: &Vec<f32>| match wanted {
+        Encoding::Float => json!(vector),
+        Encoding::Base64 => {
+            STANDARD.encode(vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>()).into()
+        }
+    };
+    let item = |(index, vector)| json!({"object": "embedding", "index": index, "embedding": coded(vector)});
+    let data: Vec<Value> = vectors.vectors.iter().enumerate().map(item).collect();
+    let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+    json!({"object": "list", "data": data, "model": model, "usage": usage}).to_string().into()
 }
 
 /// The text of an item's vector.
@@ -196,6 +264,24 @@ mod tests {
         assert_eq!(heard(BASE64, Encoding::Float), FLOATS.replace("[0.5, -0.25,1e-3]", "[0.5,-0.25,0.001]"));
         assert_eq!(heard(FLOATS, Encoding::Float), FLOATS);
         assert_eq!(heard(BASE64, Encoding::Base64), BASE64);
+    }
+
+    #[test]
+    fn texts_go_and_vectors_come_through_the_internal_form() {
+        let read = |text: &str| EmbeddingsRequest::read(text.to_owned().into()).unwrap().object;
+        let embed = embed_of(&read(r#"{"model":"m","input":["a","b"],"dimensions":2,"user":"u"}"#)).unwrap();
+        assert_eq!(embed, Embed { texts: vec!["a".to_owned(), "b".to_owned()], dimensions: Some(2) });
+        assert_eq!(embed_of(&read(std::str::from_utf8(&write_embed(&embed, "m")).unwrap())).unwrap(), embed);
+        for (body, param) in
+            [(r#"{"model":"m","input":[1]}"#, "input"), (r#"{"model":"m","input":"a","novel":1}"#, "novel")]
+        {
+            assert_eq!(embed_of(&read(body)).unwrap_err().param.as_deref(), Some(param));
+        }
+        let vectors = Vectors { vectors: vec![vec![0.5, -0.25]], usage: None };
+        for wanted in [Encoding::Float, Encoding::Base64] {
+            let read = read_vectors(&write_vectors(&vectors, wanted, "m", 7)).unwrap();
+            assert_eq!((read.vectors, read.usage.map(|usage| usage.input)), (vectors.vectors.clone(), Some(7)));
+        }
     }
 
     #[test]

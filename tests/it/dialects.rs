@@ -575,3 +575,25 @@ async fn a_provider_without_responses_is_asked_in_chat_from_then_on() {
     assert_eq!(paths, ["/v1/responses", "/v1/chat/completions", "/v1/chat/completions"]);
     app.close().await;
 }
+
+#[tokio::test]
+async fn writes_to_a_cache_for_an_hour_are_charged_and_told_apart() {
+    let price = r#"
+[models.hour]
+provider = "claude"
+model = "m"
+price = { input = "1", output = "1", cache_write = "2", cache_write_1h = "3" }
+"#;
+    let app = TestApp::with(&format!("{PROVIDERS}{price}")).await;
+    let usage = json!({"input_tokens": 1, "cache_creation_input_tokens": 9, "cache_read_input_tokens": 0, "output_tokens": 1,
+        "cache_creation": {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 4}});
+    let answer = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "Hi"}], "usage": usage});
+    app.up.always(Script::json(200, answer.to_string()));
+    let body = json!({"model": "hour", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]});
+    let row = app.row(app.send(Call::post("/v1/messages", &body).key(&app.key)).await.id()).await;
+    let attempt = &row["attempts"][0];
+    assert_eq!((&attempt["cache_write_tokens"], &attempt["cache_write_1h_tokens"]), (&json!(9), &json!(4)));
+    assert_eq!(attempt["cost_usd"], "0.000024");
+    app.close().await;
+}

@@ -369,6 +369,18 @@ async fn a_completions_stream_that_fails_ends_in_an_error_event() {
 }
 
 #[tokio::test]
+async fn a_provider_that_lacks_a_route_is_not_cooled() {
+    let app = TestApp::with(MODELS).await;
+    let body = json!({"model": "text", "query": "q", "documents": ["d"]});
+    for _ in 0..30 {
+        app.up.next(Script::error(501, "not here"));
+        assert_eq!(post(&app, "/v1/rerank", &body).await.told(), "502 upstream_error");
+    }
+    assert_eq!(app.hello("text").await.status, 200);
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_providers_error_keeps_status_and_message() {
     let app = TestApp::with(MODELS).await;
     app.up.next(Script::error(404, "no such deployment"));

@@ -1,6 +1,7 @@
 //! Gemini's generateContent. The model, and whether the answer streams, stand in the address.
 
 mod asked;
+mod embed;
 mod error;
 mod fields;
 mod listen;
@@ -20,6 +21,7 @@ mod write;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+pub use embed::{embed_of, pass_embed, read_embed, read_vectors, write_embed, write_vectors};
 pub use listen::Listener;
 pub use stream_read::Reader;
 pub use stream_write::Writer;
@@ -30,6 +32,19 @@ use crate::wire::dialect::{
 };
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
+
+/// The answer to a request that asks to count its tokens.
+#[must_use]
+pub fn count_answer(tokens: u64) -> Bytes {
+    serde_json::json!({"totalTokens": tokens}).to_string().into()
+}
+
+/// Whether a provider's answer to such a request counts them.
+#[must_use]
+pub fn counts(body: &[u8]) -> bool {
+    let answer = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    answer.get("totalTokens").is_some_and(serde_json::Value::is_u64)
+}
 
 /// The dialect.
 #[derive(Clone, Copy, Debug, Default)]
