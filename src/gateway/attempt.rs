@@ -294,7 +294,7 @@ impl Attempts<'_> {
     ) -> Result<Result<Answered, Failure>, Error> {
         let There { target, endpoint, .. } = *there;
         let pricing = self.live.pricing(endpoint.provider(), target);
-        meter.attempt_begins(target, pricing, self.work.reserve())?;
+        meter.attempt_begins(target, pricing, self.work.reserve()).await?;
         let call = Call {
             operation: outgoing.operation,
             model: &target.model,

@@ -6,6 +6,7 @@ mod call;
 mod explain;
 mod feed;
 mod line;
+mod memo;
 mod meter;
 mod once;
 mod pass;
@@ -17,7 +18,6 @@ mod reply;
 mod shared;
 mod stream;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -29,6 +29,7 @@ use crate::idempotency::Idempotency;
 use crate::prompts::Registry;
 use crate::routing::{Health, Routes, StoreBodies};
 use crate::telemetry::Metrics;
+use crate::types::QuickMap;
 use crate::upstream::Endpoint;
 use crate::usage::{Ledger, PriceBook};
 
@@ -53,7 +54,7 @@ pub struct Live {
     /// Rules and models.
     pub routes: Arc<Routes>,
     /// Providers by name.
-    pub endpoints: HashMap<Arc<str>, Arc<Endpoint>>,
+    pub endpoints: QuickMap<Arc<str>, Arc<Endpoint>>,
     /// Prices.
     pub prices: PriceBook,
     /// Whether requests and answers are kept with their rows.
