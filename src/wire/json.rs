@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use self::scan::{Fault, Minds};
 
-pub use self::scan::{fields, items, unescaped};
+pub use self::scan::{fields, items, text, unescaped};
 
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;

@@ -17,7 +17,7 @@ fn varied((seed, at, size): (u32, i64, u64), base: Timestamp) -> Settlement {
     };
     let mut one = settlement(Timestamp(base.0 + at));
     let priced = pick(1, 4) > 0;
-    one.request = RequestRow {
+    *one.request = RequestRow {
         project: format!("p{}", pick(3, 2)).into(),
         key_id: format!("k{}", pick(5, 2)).into(),
         user: some(7, "u"),
@@ -46,7 +46,7 @@ fn varied((seed, at, size): (u32, i64, u64), base: Timestamp) -> Settlement {
         latency_us: size * 1_000,
         first_token_us: (pick(24, 2) > 0).then_some(size),
         overhead_us: (pick(25, 2) > 0).then_some(size / 2),
-        ..one.request
+        ..*one.request
     };
     one
 }

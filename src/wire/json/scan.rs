@@ -327,6 +327,15 @@ pub fn unescaped(name: &str) -> Cow<'_, str> {
     serde_json::from_str::<String>(&format!("\"{name}\"")).map_or(name.into(), Cow::Owned)
 }
 
+/// The text that a valid JSON string means; `None` where it is none.
+pub fn text(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(inner.into());
+    }
+    serde_json::from_str::<String>(json).ok().map(Cow::Owned)
+}
+
 /// Where the value ends that valid JSON begins with; 0 where none begins.
 fn value_end(json: &[u8]) -> usize {
     let mut depth = 0usize;
