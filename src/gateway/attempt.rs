@@ -132,10 +132,11 @@ impl Attempts<'_> {
                     continue;
                 }
             };
-            if !self.parts.health.enter(target, now()) {
+            let at = now();
+            if !self.parts.health.enter(target, at) {
                 continue;
             }
-            self.parts.health.called(&target.provider, now());
+            self.parts.health.called(&target.provider, at);
             let is_last = place + 1 == self.plan.targets.len();
             let emulated = outgoing.emulated.clone();
             let there = There { target, endpoint, is_last };

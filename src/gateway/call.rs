@@ -45,7 +45,7 @@ impl Gateway {
             Ok((work, plan)) => {
                 let drains = live.drains;
                 let planned = Box::new(Planned { parts, live, ask, work, plan, head });
-                if planned.ask.headers.contains_key(once::HEADER) {
+                if planned.ask.headers.contains_key(&once::HEADER) {
                     Box::pin(once::serve(planned, meter)).await
                 } else if drains {
                     once::outlive(planned, meter, None).await
