@@ -224,7 +224,9 @@ impl Attempts<'_> {
     ) -> Result<(Answered, Option<Repair>), Error> {
         let Some(wanted) = self.plan.repair.then(|| Wanted::of(self.work)).flatten() else { return Ok((first, None)) };
         let Answered::Whole { body, used, ended_well, kind } = first else { return Ok((first, None)) };
-        let Some(flaw) = wanted.flaw(&body) else { return Ok((Answered::Whole { body, used, ended_well, kind }, None)) };
+        let Some(flaw) = wanted.flaw(&body) else {
+            return Ok((Answered::Whole { body, used, ended_well, kind }, None));
+        };
         meter.attempt_ends(&Ended::invalid(used));
         let failed =
             |body, used| Ok((Answered::Whole { body, used, ended_well: false, kind: None }, Some(Repair::Failed)));
@@ -342,7 +344,8 @@ impl Attempts<'_> {
             return pass::read(passing, self.work, answer, endpoint).await;
         }
         let body = answer.whole(MAX_WHOLE).await?;
-        let (body, heard) = self.hear(body, outgoing, endpoint).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
+        let (body, heard) =
+            self.hear(body, outgoing, endpoint).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
         let estimate = || Usage {
             input: self.work.input_tokens(),
             output: u64::try_from(heard.choice_bytes / 4).unwrap_or(u64::MAX),

@@ -12,9 +12,7 @@ use super::feed::Feed;
 use super::prompt::Applied;
 use super::{Api, Ask};
 use crate::cache::CacheKey;
-use crate::chat::{
-    AnswerTool, Code, Emulated, Error, Format, Request, SEEN, Structured, Usage, Used, sort_proofs,
-};
+use crate::chat::{AnswerTool, Code, Emulated, Error, Format, Request, SEEN, Structured, Usage, Used, sort_proofs};
 use crate::routing::{self, CacheScope, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
 use crate::upstream::{Endpoint, Kind, Operation, Provider, Server};
