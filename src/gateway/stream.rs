@@ -17,10 +17,10 @@ use crate::routing::{Fault, Target};
 use crate::types::now;
 use crate::upstream::{Answer, Failure};
 use crate::usage::Status;
+use crate::wire::Speaks;
 use crate::wire::decoder::Decoder;
 use crate::wire::dialect::Told;
 use crate::wire::sse::Event;
-use crate::wire::Speaks;
 
 /// The most bytes of a stream that are kept to be cached.
 const MOST_KEPT: usize = 4 << 20;
