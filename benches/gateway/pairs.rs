@@ -28,12 +28,18 @@ pub(crate) async fn measure(options: &Options, contender: &Contender, report: &m
             rounds.push(rows);
         }
     }
+    let at = |place: usize| Row::median(&rounds.iter().map(|rows| rows[place].clone()).collect::<Vec<Row>>());
     for place in 0..ALL.len() * ALL.len() {
-        let rows: Vec<Row> = rounds.iter().map(|rows| rows[place].clone()).collect();
-        if let Some(row) = Row::median(&rows) {
-            eprintln!("pairs {}", row.line());
-            report.rows.push(row);
+        // Beside the caller's dialect with itself.
+        let same = at(place / ALL.len() * (ALL.len() + 1));
+        let (Some(mut row), Some(same)) = (at(place), same) else { continue };
+        for (name, figure) in [("call_times_same", "cpu_us_per_call"), ("stream_times_same", "cpu_us_per_stream")] {
+            if let (Some(own), Some(same)) = (row.get(figure), same.get(figure)) {
+                row.set(name, own / same);
+            }
         }
+        eprintln!("pairs {}", row.line());
+        report.rows.push(row);
     }
 }
 

@@ -60,7 +60,7 @@ impl Row {
         format!("{}: {}", self.contender, figures.join(", "))
     }
 
-    fn get(&self, name: &str) -> Option<f64> {
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
         self.figures.iter().find(|(figure, _)| *figure == name).map(|(_, value)| *value)
     }
 
