@@ -1,6 +1,5 @@
 //! The whole gateway put together: built from a configuration, reloaded, and shut down.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,7 +21,7 @@ use crate::keys::{self, Keys, Limits};
 use crate::prompts::{self, Registry};
 use crate::routing::Health;
 use crate::telemetry::Metrics;
-use crate::types::{Secret, Timestamp, now};
+use crate::types::{QuickMap, Secret, Timestamp, now};
 use crate::upstream::{BadEndpoint, Endpoint};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
 
@@ -308,7 +307,7 @@ impl App {
 
 /// What a configuration decides for the gateway.
 fn live(config: &Config) -> Result<Live, Error> {
-    let mut endpoints = HashMap::new();
+    let mut endpoints = QuickMap::default();
     for provider in &config.providers {
         let name = provider.name.clone();
         let endpoint = Endpoint::new(provider.clone()).map_err(|error| Error::Endpoint(name.clone(), error))?;

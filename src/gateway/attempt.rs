@@ -132,10 +132,11 @@ impl Attempts<'_> {
                     continue;
                 }
             };
-            if !self.parts.health.enter(target, now()) {
+            let at = now();
+            if !self.parts.health.enter(target, at) {
                 continue;
             }
-            self.parts.health.called(&target.provider, now());
+            self.parts.health.called(&target.provider, at);
             let is_last = place + 1 == self.plan.targets.len();
             let emulated = outgoing.emulated.clone();
             let there = There { target, endpoint, is_last };
@@ -300,7 +301,7 @@ impl Attempts<'_> {
     ) -> Result<Result<Answered, Failure>, Error> {
         let There { target, endpoint, .. } = *there;
         let pricing = self.live.pricing(endpoint.provider(), target);
-        meter.attempt_begins(target, pricing, self.work.reserve())?;
+        meter.attempt_begins(target, pricing, self.work.reserve()).await?;
         let call = Call {
             operation: outgoing.operation,
             model: &target.model,

@@ -14,7 +14,7 @@ use super::meter::{Ended, Meter};
 use super::plan::{Work, plan};
 use super::prompt::{apply, named};
 use super::stream::{Begun, Relay};
-use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, once, pass, shared};
+use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, memo, once, pass, shared};
 use crate::chat::{AnswerTool, Code, Error, Used};
 use crate::routing::{Plan, StoreBodies, Target};
 use crate::types::{RequestId, now};
@@ -29,7 +29,7 @@ pub(super) struct Planned {
     pub(super) parts: Arc<Parts>,
     pub(super) live: Arc<Live>,
     pub(super) ask: Ask,
-    pub(super) work: Work,
+    pub(super) work: Arc<Work>,
     pub(super) plan: Plan,
     pub(super) head: Head,
 }
@@ -45,7 +45,7 @@ impl Gateway {
             Ok((work, plan)) => {
                 let drains = live.drains;
                 let planned = Box::new(Planned { parts, live, ask, work, plan, head });
-                if planned.ask.headers.contains_key(once::HEADER) {
+                if planned.ask.headers.contains_key(&once::HEADER) {
                     Box::pin(once::serve(planned, meter)).await
                 } else if drains {
                     once::outlive(planned, meter, None).await
@@ -65,13 +65,17 @@ fn prepare(
     ask: &mut Ask,
     head: &mut Head,
     meter: &mut Meter,
-) -> Result<(Work, Plan), Error> {
+) -> Result<(Arc<Work>, Plan), Error> {
     if !parts.ledger.healthy() {
         return Err(Error::new(Code::LedgerUnavailable, "the ledger takes no rows just now, so nothing is sent"));
     }
-    let (asked, work) = read(parts, ask)?;
+    let (asked, work) = match memo::recall(ask) {
+        Some(work) => (work.asked.model.clone(), work),
+        None => read(parts, ask).map(|(asked, work)| (asked, Arc::new(work)))?,
+    };
     ask.user = ask.user.take().or_else(|| body_user(&work));
-    note_request(meter, &asked, &work, ask);
+    let known = live.routes.known(&asked);
+    note_request(meter, (&asked, known), &work, ask);
     if let Some(applied) = &work.prompt {
         head.prompt = Some((applied.version.name.clone(), applied.version.version));
     }
@@ -84,7 +88,7 @@ fn prepare(
     }
     if let Some(row) = meter.row() {
         row.route.clone_from(&plan.route);
-        row.trace = Some(plan.trace().into());
+        row.trace = Some(plan.trace());
     }
     Ok((work, plan))
 }
@@ -117,9 +121,12 @@ pub(super) fn read(parts: &Parts, ask: &Ask) -> Result<(String, Work), Error> {
     Ok((asked, Work::of(ask.api, request, Some(applied))))
 }
 
-fn note_request(meter: &mut Meter, asked: &str, work: &Work, ask: &Ask) {
+fn note_request(meter: &mut Meter, (asked, known): (&str, Option<Arc<str>>), work: &Work, ask: &Ask) {
     let Some(row) = meter.row() else { return };
-    row.requested_model = asked.chars().take(256).collect::<String>().into();
+    row.requested_model = known.unwrap_or_else(|| {
+        let end = asked.char_indices().nth(256).map_or(asked.len(), |(end, _)| end);
+        asked[..end].into()
+    });
     row.stream = work.asked.stream;
     row.user.clone_from(&ask.user);
     if let Some(applied) = &work.prompt {

@@ -120,7 +120,7 @@ impl Gateway {
         });
         let plan = plan?;
         let head = Head::new(ask.id, 200, ask.api.speaks());
-        Ok(Planned { parts, live, ask, work, plan, head }.explained(requested_model, trace))
+        Ok(Planned { parts, live, ask, work: work.into(), plan, head }.explained(requested_model, trace))
     }
 }
 

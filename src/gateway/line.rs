@@ -12,7 +12,7 @@ use super::{Api, Ask, Body, Gateway, Head, Reply};
 use crate::chat::{Code, Error, Usage};
 use crate::routing::Target;
 use crate::types::{Nanos, RequestId, Timestamp, now};
-use crate::usage::{AttemptRow, RequestRow, Settlement, Status};
+use crate::usage::{AttemptRow, Held, RequestRow, Settlement, Status};
 use crate::wire::dialect::Told;
 use crate::wire::{Speaks, openai_embeddings};
 
@@ -120,7 +120,7 @@ impl Gateway {
             user: ask.user.clone(),
             path: outgoing.operation.path().to_owned(),
             input_tokens: work.input_tokens(),
-            trace: Some(plan.trace().into()),
+            trace: Some(plan.trace()),
         };
         Ok(Some(Prepared { body: outgoing.body, handed }))
     }
@@ -186,7 +186,8 @@ impl Gateway {
             trace: handed.trace.clone(),
             ..RequestRow::default()
         };
-        self.parts().ledger.settle(Settlement { request, attempts: vec![attempt], bodies: None }).await?;
+        let settlement = Settlement { request: Box::new(request), attempts: vec![attempt], bodies: None };
+        self.parts().ledger.settle(settlement, Held::default()).await?;
         Ok((reply, usage.unwrap_or_default()))
     }
 

@@ -13,7 +13,7 @@ use crate::chat::{Code, Error, Usage, Used};
 use crate::routing::Target;
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
-use crate::usage::{AttemptRow, Bodies, CacheState, Intent, RequestRow, Settlement, Status};
+use crate::usage::{AttemptRow, Bodies, CacheState, Held, Intent, RequestRow, Settlement, Status};
 
 /// How long an answer waits for its row before it is withheld.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
@@ -26,6 +26,8 @@ pub struct Meter {
     upstream: Duration,
     first_token: Option<Duration>,
     row: Option<Box<RequestRow>>,
+    /// The journal's files that hold its lines.
+    held: Held,
     attempts: Vec<AttemptRow>,
     open: Option<OpenAttempt>,
     bodies: Option<Bodies>,
@@ -38,7 +40,8 @@ pub struct Meter {
 /// An attempt under way.
 struct OpenAttempt {
     row: AttemptRow,
-    began: Instant,
+    /// When it was sent; `None` while its intent is being written.
+    began: Option<Instant>,
     pricing: Pricing,
     estimate: Used,
 }
@@ -92,6 +95,7 @@ impl Meter {
             upstream: Duration::ZERO,
             first_token: None,
             row: Some(Box::new(row)),
+            held: Held::default(),
             attempts: Vec::new(),
             open: None,
             bodies: None,
@@ -129,11 +133,11 @@ impl Meter {
         }
     }
 
-    /// Notes an attempt before it is made, so that it has a row whatever happens.
+    /// Notes an attempt before it is made, so that it has a row whatever happens, and waits until that is written.
     ///
     /// # Errors
     /// Where the ledger cannot take it: then nothing may be sent.
-    pub fn attempt_begins(&mut self, target: &Target, pricing: Pricing, estimate: Used) -> Result<(), Error> {
+    pub async fn attempt_begins(&mut self, target: &Target, pricing: Pricing, estimate: Used) -> Result<(), Error> {
         let reserved = pricing.cost(&estimate).unwrap_or_default();
         let n = u32::try_from(self.attempts.len() + 1).unwrap_or(u32::MAX);
         let row = AttemptRow {
@@ -153,8 +157,15 @@ impl Meter {
             reserved,
         };
         let Some(request) = self.row.as_deref() else { return Ok(()) };
-        self.parts.ledger.intend(&Intent { request, attempt: &row })?;
-        self.open = Some(OpenAttempt { row, began: Instant::now(), pricing, estimate });
+        let intended = self.parts.ledger.intend(&Intent { request, attempt: &row }, &mut self.held);
+        self.open = Some(OpenAttempt { row, began: None, pricing, estimate });
+        if let Err(error) = intended.await {
+            self.open = None;
+            return Err(error.into());
+        }
+        if let Some(open) = &mut self.open {
+            open.began = Some(Instant::now());
+        }
         Ok(())
     }
 
@@ -162,7 +173,8 @@ impl Meter {
     pub fn first_byte(&mut self) {
         self.first_token.get_or_insert_with(|| self.started.elapsed());
         if let Some(open) = &mut self.open {
-            open.row.first_token_us.get_or_insert_with(|| micros(open.began.elapsed()));
+            let since = open.began.map_or(Duration::ZERO, |began| began.elapsed());
+            open.row.first_token_us.get_or_insert_with(|| micros(since));
         }
     }
 
@@ -173,15 +185,15 @@ impl Meter {
         }
     }
 
-    /// What the attempt under way would be charged if it broke off now.
+    /// What the attempt under way would be charged if it broke off now: nothing where it was not sent yet.
     pub fn estimate(&self) -> Option<Used> {
-        self.open.as_ref().map(|open| open.estimate)
+        self.open.as_ref().filter(|open| open.began.is_some()).map(|open| open.estimate)
     }
 
     /// Notes how the attempt under way ended.
     pub fn attempt_ends(&mut self, ended: &Ended) {
         let Some(OpenAttempt { mut row, began, pricing, .. }) = self.open.take() else { return };
-        let took = began.elapsed();
+        let took = began.map_or(Duration::ZERO, |began| began.elapsed());
         self.upstream += took;
         row.latency_us = micros(took);
         row.status = ended.status;
@@ -207,6 +219,8 @@ impl Meter {
             request.model = Some(row.model.clone());
             request.usage = usage;
         }
+        // Few calls need a second.
+        self.attempts.reserve_exact(1);
         self.attempts.push(row);
     }
 
@@ -231,10 +245,10 @@ impl Meter {
     /// Where the ledger cannot take it: then the answer may not go out whole.
     pub async fn finish(&mut self, status: Status, http_status: u16, code: Option<&str>) -> Result<(), Error> {
         let Some(settlement) = self.settlement(status, http_status, code) else { return Ok(()) };
-        let settled = self.parts.ledger.settle(settlement);
-        match tokio::time::timeout(SETTLE_LIMIT, settled).await {
-            Ok(settled) => settled?,
-            Err(_) => {
+        let settled = self.parts.ledger.settle(settlement, std::mem::take(&mut self.held));
+        match settled.within(SETTLE_LIMIT).await {
+            Some(settled) => settled?,
+            None => {
                 return Err(Error::new(Code::LedgerUnavailable, "the ledger did not take this request's row in time"));
             }
         }
@@ -245,7 +259,7 @@ impl Meter {
     }
 
     fn settlement(&mut self, status: Status, http_status: u16, code: Option<&str>) -> Option<Settlement> {
-        let mut request = *self.row.take()?;
+        let mut request = self.row.take()?;
         let latency = self.started.elapsed();
         let overhead = latency.saturating_sub(self.upstream);
         request.status = status;
@@ -298,7 +312,7 @@ impl Drop for Meter {
         };
         self.attempt_ends(&Ended { status, http_status: None, error: Some(code), retryable: false, used });
         if let Some(settlement) = self.settlement(status, code.status(), Some(code.text())) {
-            drop(self.parts.ledger.settle(settlement));
+            drop(self.parts.ledger.settle(settlement, std::mem::take(&mut self.held)));
         }
     }
 }

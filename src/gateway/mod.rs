@@ -7,6 +7,7 @@ mod embed;
 mod explain;
 mod feed;
 mod line;
+mod memo;
 mod meter;
 mod once;
 mod pass;
@@ -18,7 +19,6 @@ mod reply;
 mod shared;
 mod stream;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -30,6 +30,7 @@ use crate::idempotency::Idempotency;
 use crate::prompts::Registry;
 use crate::routing::{Health, Routes, StoreBodies};
 use crate::telemetry::Metrics;
+use crate::types::QuickMap;
 use crate::upstream::Endpoint;
 use crate::usage::{Ledger, PriceBook};
 
@@ -54,7 +55,7 @@ pub struct Live {
     /// Rules and models.
     pub routes: Arc<Routes>,
     /// Providers by name.
-    pub endpoints: HashMap<Arc<str>, Arc<Endpoint>>,
+    pub endpoints: QuickMap<Arc<str>, Arc<Endpoint>>,
     /// Prices.
     pub prices: PriceBook,
     /// Whether requests and answers are kept with their rows.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -18,7 +18,7 @@ use crate::idempotency::{Asked, Claim, Claimed, Kept, LARGEST};
 use crate::usage::Status;
 
 /// The header that holds the key.
-pub(super) const HEADER: &str = "idempotency-key";
+pub(super) static HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The longest key.
 const LONGEST: usize = 255;
@@ -48,9 +48,9 @@ pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> R
 /// What the key stands for: whose it is, what was called, and the request.
 fn asked(planned: &Planned) -> Result<Asked, Error> {
     let ask = &planned.ask;
-    let key = ask.headers.get(HEADER).map_or(&[][..], HeaderValue::as_bytes);
+    let key = ask.headers.get(&HEADER).map_or(&[][..], HeaderValue::as_bytes);
     if key.is_empty() || key.len() > LONGEST || !key.iter().all(|byte| (b' '..=b'~').contains(byte)) {
-        return Err(Error::field(HEADER, "an idempotency-key has 1 to 255 printable ASCII characters"));
+        return Err(Error::field(HEADER.as_str(), "an idempotency-key has 1 to 255 printable ASCII characters"));
     }
     let scope = [ask.key.id.as_bytes(), ask.api.name().as_bytes(), key];
     let model = ask.addressed.model.as_deref().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The plan phase: what the rules need to know of a call, and the body that a target gets.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -11,8 +11,9 @@ use super::call::body_user;
 use super::feed::Feed;
 use super::prompt::Applied;
 use super::{Api, Ask};
+use crate::cache::CacheKey;
 use crate::chat::{AnswerTool, Code, Emulated, Error, Format, Request, SEEN, Structured, Usage, Used, sort_proofs};
-use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
+use crate::routing::{self, CacheScope, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
 use crate::upstream::{Endpoint, Kind, Operation, Provider, Server};
 use crate::wire::blobs::estimate_tokens;
@@ -44,6 +45,17 @@ pub struct Work {
     /// The whole request in the internal form, for targets of other dialects.
     meant: OnceLock<Result<(Request, Emulated), Error>>,
     tokens: OnceLock<u64>,
+    /// The first key that was asked of it.
+    pub(super) keyed: OnceLock<Keyed>,
+}
+
+/// A key of the cache, and for whom and what it is.
+pub struct Keyed {
+    pub(super) scope: CacheScope,
+    pub(super) owner: Arc<str>,
+    pub(super) provider: Arc<str>,
+    pub(super) model: Arc<str>,
+    pub(super) key: CacheKey,
 }
 
 /// What goes to one target.
@@ -66,7 +78,8 @@ impl Work {
     /// The work of a request in a dialect.
     pub fn of(api: Api, asked: Asked, prompt: Option<Applied>) -> Self {
         let max_tokens = asked.max_tokens.map(|tokens| tokens.saturating_mul(asked.choices));
-        Self { api, asked, max_tokens, prompt, form: None, meant: OnceLock::new(), tokens: OnceLock::new() }
+        let (meant, tokens, keyed) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { api, asked, max_tokens, prompt, form: None, meant, tokens, keyed }
     }
 
     /// The work of a request that passes.

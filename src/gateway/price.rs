@@ -1,13 +1,14 @@
 //! What an attempt costs: by tokens where a price is known, by the machine's hour where it is one's own.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 use super::Live;
 use crate::chat::Used;
 use crate::routing::Target;
-use crate::types::Nanos;
+use crate::types::{Nanos, QuickMap};
 use crate::upstream::{Kind, Provider, vendor_at};
 use crate::usage::{Price, PriceBook};
 
@@ -29,7 +30,7 @@ pub enum Pricing {
 
 /// Prices by `provider/model`, looked up once for each target of a configuration.
 #[derive(Default)]
-pub struct KnownPrices(RwLock<HashMap<Arc<str>, Pricing>>);
+pub struct KnownPrices(ArcSwap<QuickMap<Arc<str>, Pricing>>);
 
 /// Callers may name any model of a provider: no more than this many prices are remembered.
 const MOST_KNOWN: usize = 1_000;
@@ -38,13 +39,16 @@ impl Live {
     /// The price of calls to `target`.
     pub(super) fn pricing(&self, provider: &Provider, target: &Target) -> Pricing {
         let KnownPrices(known) = &self.known_prices;
-        if let Some(pricing) = known.read().unwrap_or_else(PoisonError::into_inner).get(&target.id) {
+        if let Some(pricing) = known.load().get(&target.id) {
             return pricing.clone();
         }
         let pricing = Pricing::of(&self.prices, provider, target);
-        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MOST_KNOWN {
-            known.insert(target.id.clone(), pricing.clone());
+        if known.load().len() < MOST_KNOWN {
+            known.rcu(|known| {
+                let mut known = QuickMap::clone(known);
+                known.insert(target.id.clone(), pricing.clone());
+                known
+            });
         }
         pricing
     }

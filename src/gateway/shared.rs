@@ -12,9 +12,10 @@ use super::attempt::{Answered, Served};
 use super::call::{Planned, error_reply, refuse};
 use super::feed::{events_of, message_of};
 use super::meter::{Ended, Meter};
+use super::plan::Keyed;
 use super::repair::{Repair, Wanted};
 use super::stream::{Begun, Relay};
-use super::{Body, Head, Reply};
+use super::{Body, Head, Reply, memo};
 use crate::cache::{Aborted, CacheKey, Entry, Follower, Join, Keyer, Lead, Outcome, Replay, Scope, Spent};
 use crate::chat::{Code, Emulated, Error};
 use crate::routing::{CacheMode, CacheScope, Target};
@@ -233,6 +234,31 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
 impl Planned {
     /// The key of this call's answer by `target`.
     pub(super) fn key(&self, target: &Target) -> CacheKey {
+        // Beside the fields, headers count in some dialects.
+        let mut headers = self.work.dialect().headers().iter();
+        if headers.any(|name| self.ask.headers.contains_key(*name)) {
+            return self.made_key(target);
+        }
+        let scope = self.plan.cache.scope;
+        let owner = match scope {
+            CacheScope::Project => &self.ask.key.project,
+            CacheScope::Key => &self.ask.key.id,
+        };
+        let keyed = self.work.keyed.get_or_init(|| Keyed {
+            scope,
+            owner: owner.clone(),
+            provider: target.provider.clone(),
+            model: target.model.clone(),
+            key: self.made_key(target),
+        });
+        let same = keyed.scope == scope
+            && keyed.owner == *owner
+            && keyed.provider == target.provider
+            && keyed.model == target.model;
+        if same { keyed.key } else { self.made_key(target) }
+    }
+
+    fn made_key(&self, target: &Target) -> CacheKey {
         let scope = match self.plan.cache.scope {
             CacheScope::Project => Scope::Project(&self.ask.key.project),
             CacheScope::Key => Scope::Key(&self.ask.key.id),
@@ -286,7 +312,9 @@ impl Planned {
         self.head.cache = Some("hit");
         self.head.age = Some(entry.age(now()));
         self.head.cost = Some(Nanos(0));
-        self.head.model = Some(format!("{}/{}", entry.provider, entry.model).into());
+        let is_by = |target: &&Arc<Target>| target.provider == entry.provider && target.model == entry.model;
+        let planned = self.plan.targets.first().filter(is_by).map(|target| target.id.clone());
+        self.head.model = Some(planned.unwrap_or_else(|| format!("{}/{}", entry.provider, entry.model).into()));
         meter.cache(CacheState::Hit, entry.cost);
         meter.keep_answer(&entry.body);
         if let Some(row) = meter.row() {
@@ -296,6 +324,7 @@ impl Planned {
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
         }
+        memo::remember(&self.ask, &self.work);
         let asked = &self.work.asked;
         if !asked.stream || asked.include_usage {
             return self.whole(entry.body.clone());

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 
 use super::error::Refusal;
 use crate::app::App;
@@ -30,18 +30,21 @@ pub fn key_of(app: &App, headers: &HeaderMap, peer: Option<Peer>, now: Timestamp
     })
 }
 
+/// Where Anthropic's SDKs put a key, and where Google's do.
+static API_KEYS: [HeaderName; 2] = [HeaderName::from_static("x-api-key"), HeaderName::from_static("x-goog-api-key")];
+
 /// The token in `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`.
 fn token(headers: &HeaderMap) -> Result<&str, Error> {
     let refused = |message: &str| Error::new(Code::InvalidApiKey, message);
     if headers.get_all(AUTHORIZATION).iter().count() > 1 {
         return Err(refused("the header Authorization stands twice"));
     }
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let bearer = text("authorization").and_then(|value| {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let bearer = text(&AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    let token = bearer.or_else(|| text("x-api-key")).or_else(|| text("x-goog-api-key"));
+    let token = bearer.or_else(|| API_KEYS.iter().find_map(text));
     match token {
         Some(token) if !token.is_empty() && token.len() <= 512 => Ok(token),
         _ => Err(refused("no API key: send Authorization: Bearer fk-…, x-api-key or x-goog-api-key")),

@@ -27,6 +27,26 @@ use crate::wire::Speaks;
 use crate::wire::dialect::Addressed;
 use crate::wire::form::is_form;
 
+/// Headers of our own. Made once: to make a name is to check each of its letters.
+static TAGS: HeaderName = HeaderName::from_static("x-fulcrum-tags");
+static SESSION: HeaderName = HeaderName::from_static("x-fulcrum-session");
+static USER: HeaderName = HeaderName::from_static("x-fulcrum-user");
+static TIMEOUT: HeaderName = HeaderName::from_static("x-fulcrum-timeout");
+static CACHE: HeaderName = HeaderName::from_static("x-fulcrum-cache");
+static MODEL: HeaderName = HeaderName::from_static("x-fulcrum-model");
+static ROUTE: HeaderName = HeaderName::from_static("x-fulcrum-route");
+static PROMPT: HeaderName = HeaderName::from_static("x-fulcrum-prompt");
+static EMULATED: HeaderName = HeaderName::from_static("x-fulcrum-emulated");
+static REPAIR: HeaderName = HeaderName::from_static("x-fulcrum-repair");
+static COST: HeaderName = HeaderName::from_static("x-fulcrum-cost-usd");
+static ATTEMPTS: HeaderName = HeaderName::from_static("x-fulcrum-attempts");
+static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
+static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
+static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
+
+/// What a body is told to be.
+const JSON: &[u8] = b"application/json";
+
 /// How long a caller may take to send its body.
 const BODY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -133,7 +153,7 @@ pub async fn admit(
         .keys()
         .admit(&key, started_at)
         .map_err(|throttled| Unadmitted { window: Some(throttled.window), error: throttled.into() })?;
-    let text = |name: &'static str| header_text(&parts.headers, name);
+    let text = |name: &'static HeaderName| header_text(&parts.headers, name);
     let mut ask = Ask {
         id,
         started,
@@ -141,11 +161,11 @@ pub async fn admit(
         api,
         addressed,
         body: Bytes::new(),
-        tags: read_tags(text("x-fulcrum-tags")?)?,
-        session: text("x-fulcrum-session")?.map(Arc::from),
-        user: text("x-fulcrum-user")?.map(Arc::from),
-        cache: read_directive(text("cache-control")?, text("x-fulcrum-cache")?)?,
-        timeout: text("x-fulcrum-timeout")?.map(read_timeout).transpose()?,
+        tags: read_tags(text(&TAGS)?)?,
+        session: text(&SESSION)?.map(Arc::from),
+        user: text(&USER)?.map(Arc::from),
+        cache: read_directive(text(&CACHE_CONTROL)?, text(&CACHE)?)?,
+        timeout: text(&TIMEOUT)?.map(read_timeout).transpose()?,
         key,
         headers: HeaderMap::new(),
         background: false,
@@ -158,11 +178,13 @@ pub async fn admit(
     Ok((ask, window))
 }
 
-fn header_text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Error> {
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Error> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     match value.to_str() {
         Ok(text) if text.len() <= 4_096 => Ok(Some(text)),
-        _ => Err(Error::field(name, format!("the header {name} must be plain text of at most 4096 characters"))),
+        _ => {
+            Err(Error::field(name.as_str(), format!("the header {name} must be plain text of at most 4096 characters")))
+        }
     }
 }
 
@@ -200,8 +222,8 @@ fn read_tags(text: Option<&str>) -> Result<Tags, Error> {
 
 /// Reads a JSON body of at most `limit` bytes.
 pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
-    let kind = headers.get(CONTENT_TYPE).map_or(&b"application/json"[..], HeaderValue::as_bytes);
-    if !kind.to_ascii_lowercase().starts_with(b"application/json") {
+    let kind = headers.get(CONTENT_TYPE).map_or(JSON, HeaderValue::as_bytes);
+    if !kind.get(..JSON.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON)) {
         return Err(Error::new(
             Code::UnsupportedMediaType,
             "the body must be JSON, or a form where the route takes one: send content-type: application/json, or \
@@ -265,7 +287,7 @@ fn respond(reply: Reply, window: Option<&Window>, (as_list, patience): (bool, Op
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.reserve(16);
+    headers.reserve(8);
     headers.insert(CONTENT_TYPE, head.kind.clone().unwrap_or(HeaderValue::from_static(kind)));
     if kind == "text/event-stream" {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -278,34 +300,35 @@ fn respond(reply: Reply, window: Option<&Window>, (as_list, patience): (bool, Op
 }
 
 fn put_head(headers: &mut HeaderMap, head: &Head) {
-    let mut put = |name: &'static str, text: &str| {
+    let mut put = |name: &HeaderName, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
-            headers.insert(HeaderName::from_static(name), value);
+            headers.insert(name.clone(), value);
         }
     };
     if let Some(model) = &head.model {
-        put("x-fulcrum-model", model);
+        put(&MODEL, model);
     }
     if let Some(route) = &head.route {
-        put("x-fulcrum-route", route);
+        put(&ROUTE, route);
     }
     if let Some((name, version)) = &head.prompt {
-        put("x-fulcrum-prompt", &format!("{name}@{version}"));
-    }
-    if let Some(cache) = head.cache {
-        put("x-fulcrum-cache", cache);
+        put(&PROMPT, &format!("{name}@{version}"));
     }
     if !head.emulated.is_empty() {
-        put("x-fulcrum-emulated", &head.emulated.names().join(", "));
+        put(&EMULATED, &head.emulated.names().join(", "));
     }
     if let Some(repair) = head.repair {
-        put("x-fulcrum-repair", repair.text());
+        put(&REPAIR, repair.text());
     }
     if let Some(cost) = head.cost {
-        put("x-fulcrum-cost-usd", &cost.to_string());
+        put(&COST, &cost.to_string());
+    }
+    if let Some(cache) = head.cache {
+        headers.insert(CACHE.clone(), HeaderValue::from_static(cache));
     }
     if head.attempts > 0 {
-        headers.insert(HeaderName::from_static("x-fulcrum-attempts"), HeaderValue::from(head.attempts));
+        let attempts = if head.attempts == 1 { HeaderValue::from_static("1") } else { head.attempts.into() };
+        headers.insert(ATTEMPTS.clone(), attempts);
     }
     if let Ok(id) = HeaderValue::from_str(head.id.text().as_str()) {
         // Anthropic's SDKs read the id there.
@@ -334,10 +357,10 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
 }
 
 fn put_window(headers: &mut HeaderMap, window: &Window) {
-    headers.insert(HeaderName::from_static("x-ratelimit-limit-requests"), HeaderValue::from(window.limit));
-    headers.insert(HeaderName::from_static("x-ratelimit-remaining-requests"), HeaderValue::from(window.remaining));
+    headers.insert(LIMIT.clone(), HeaderValue::from(window.limit));
+    headers.insert(REMAINING.clone(), HeaderValue::from(window.remaining));
     if let Ok(reset) = HeaderValue::from_str(&format!("{}ms", window.reset.as_millis())) {
-        headers.insert(HeaderName::from_static("x-ratelimit-reset-requests"), reset);
+        headers.insert(RESET.clone(), reset);
     }
 }
 

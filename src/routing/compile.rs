@@ -1,7 +1,6 @@
 //! Compiles routes, and finds every mistake in them at once.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cel::Env;
 
@@ -11,6 +10,7 @@ use super::pick::Weighted;
 use super::plan::{Route, Routes, Target};
 use super::rule::{Rule, environment};
 use super::spec::{Problem, RouteSpec, Said, Spec, StickyBy};
+use crate::types::{QuickMap, QuickSet};
 
 impl Routes {
     /// Compiles routes and models.
@@ -35,8 +35,9 @@ fn empty(spec: &Spec<'_>) -> Routes {
     Routes {
         env: environment(),
         routes: Vec::with_capacity(spec.routes.len()),
-        models: HashMap::with_capacity(spec.models.len()),
+        models: QuickMap::default(),
         names: Vec::new(),
+        known: QuickSet::default(),
         providers,
         defaults: spec.defaults,
         needs: Needs::default(),
@@ -115,6 +116,7 @@ impl Compile {
             repair: spec.repair.unwrap_or(self.routes.defaults.repair),
             local_only: spec.local_only,
             store_bodies: spec.store_bodies,
+            usual: OnceLock::new(),
         })
     }
 
@@ -172,6 +174,7 @@ impl Compile {
                 names.push(listed.text.as_str().into());
             }
         }
+        self.routes.known = names.iter().cloned().collect();
         self.routes.names = names;
     }
 }

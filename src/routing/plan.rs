@@ -1,7 +1,6 @@
 //! Chooses the ordered targets of one call.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cel::{Env, ExecutionError};
@@ -15,7 +14,7 @@ use super::pick::{self, Weighted};
 use super::rule::Rule;
 use super::spec::{CachePolicy, Defaults, StickyBy, StoreBodies, Strategy};
 use crate::chat;
-use crate::types::Timestamp;
+use crate::types::{QuickMap, QuickSet, Timestamp};
 
 /// One model of one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +39,12 @@ pub struct Target {
 pub struct Routes {
     pub(super) env: Arc<Env>,
     pub(super) routes: Vec<Route>,
-    pub(super) models: HashMap<Arc<str>, Arc<Target>>,
+    pub(super) models: QuickMap<Arc<str>, Arc<Target>>,
     pub(super) names: Vec<Arc<str>>,
+    /// The names again, to be found.
+    pub(super) known: QuickSet<Arc<str>>,
     /// Each provider, and whether it is local.
-    pub(super) providers: HashMap<Arc<str>, bool>,
+    pub(super) providers: QuickMap<Arc<str>, bool>,
     pub(super) defaults: Defaults,
     pub(super) needs: Needs,
 }
@@ -53,7 +54,7 @@ pub struct Routes {
 pub(super) struct Route {
     pub(super) name: Arc<str>,
     pub(super) rule: Option<Rule>,
-    pub(super) models: HashSet<Box<str>>,
+    pub(super) models: QuickSet<Box<str>>,
     pub(super) targets: Vec<Weighted>,
     pub(super) fallbacks: Vec<Arc<Target>>,
     pub(super) strategy: Strategy,
@@ -63,6 +64,8 @@ pub(super) struct Route {
     pub(super) repair: bool,
     pub(super) local_only: bool,
     pub(super) store_bodies: Option<StoreBodies>,
+    /// The trace of its plans, where they are all the same.
+    pub(super) usual: OnceLock<Arc<str>>,
 }
 
 /// What a call gets.
@@ -82,6 +85,8 @@ pub struct Plan {
     pub local_only: bool,
     /// Which bodies the ledger keeps, where the route says so.
     pub store_bodies: Option<StoreBodies>,
+    /// Its trace, where that is known already.
+    usual: Option<Arc<str>>,
 }
 
 /// Why a call can go nowhere.
@@ -134,6 +139,12 @@ impl Routes {
     #[must_use]
     pub fn models(&self) -> &[Arc<str>] {
         &self.names
+    }
+
+    /// A name of [`Self::models`] as it is shared.
+    #[must_use]
+    pub fn known(&self, name: &str) -> Option<Arc<str>> {
+        self.known.get(name).cloned()
     }
 
     /// Every route as it was compiled, for the admin API.
@@ -196,7 +207,7 @@ impl Routes {
         };
         let Defaults { retries, cache, repair } = self.defaults;
         let targets = vec![target];
-        Ok(Plan { route: None, targets, retries, cache, repair, local_only: false, store_bodies: None })
+        Ok(Plan { route: None, targets, retries, cache, repair, local_only: false, store_bodies: None, usual: None })
     }
 }
 
@@ -232,7 +243,7 @@ impl Route {
 
     /// The plan, before anyone looks at how the targets stand.
     pub(super) fn plan(&self, ask: &Ask<'_>, dice: f64) -> Plan {
-        Plan {
+        let mut plan = Plan {
             route: Some(self.name.clone()),
             targets: self.order(ask, dice),
             retries: self.retries,
@@ -240,7 +251,12 @@ impl Route {
             repair: self.repair,
             local_only: self.local_only,
             store_bodies: self.store_bodies,
+            usual: None,
+        };
+        if self.strategy == Strategy::Priority || self.targets.len() == 1 {
+            plan.usual = Some(self.usual.get_or_init(|| plan.text()).clone());
         }
+        plan
     }
 
     /// The drawn target, then the fallbacks, then the other targets: a route whose fallbacks all fail still has them.
@@ -278,7 +294,11 @@ impl Route {
 impl Plan {
     /// The decision as compact JSON, for the ledger: `{"rule", "candidates", "decision"}`.
     #[must_use]
-    pub fn trace(&self) -> String {
+    pub fn trace(&self) -> Arc<str> {
+        self.usual.clone().unwrap_or_else(|| self.text())
+    }
+
+    fn text(&self) -> Arc<str> {
         #[derive(Serialize)]
         struct Short<'a> {
             rule: Option<&'a str>,
@@ -287,7 +307,7 @@ impl Plan {
         }
         let candidates: Vec<&str> = self.targets.iter().map(|target| &*target.id).collect();
         let short = Short { rule: self.route.as_deref(), decision: candidates.first().copied(), candidates };
-        serde_json::to_string(&short).unwrap_or_default()
+        serde_json::to_string(&short).unwrap_or_default().into()
     }
 
     fn cooling_last(mut self, health: &Health, now: Timestamp) -> Result<Self, NoPlan> {
@@ -306,7 +326,10 @@ impl Plan {
         if self.targets.is_empty() {
             return Err(NoPlan::AllCooling { retry_after });
         }
-        self.targets.append(&mut cooling);
+        if !cooling.is_empty() {
+            self.usual = None;
+            self.targets.append(&mut cooling);
+        }
         Ok(self)
     }
 }

@@ -502,7 +502,7 @@ fn a_trace_tells_every_rule_and_candidate() {
     assert_eq!((trace.route.as_deref(), trace.decision.as_deref()), (Some("taken"), Some("house/v3")));
     let plan = routes.plan(&call.ask("x"), &health, 0.1).unwrap();
     assert_eq!(
-        plan.trace(),
+        &*plan.trace(),
         r#"{"rule":"taken","candidates":["house/v3","openai/gpt-4o","openai/gpt-4o-mini"],"decision":"house/v3"}"#
     );
 }

@@ -124,8 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     async fn head(&mut self) -> io::Result<Head> {
         let mut passed = 0;
         loop {
-            if let Some((head, length)) = parse(&self.read)? {
-                self.read.advance(length);
+            if let Some((head, length)) = parse(&mut self.read)? {
                 if !head.status.is_informational() {
                     return Ok(head);
                 }
@@ -240,21 +239,30 @@ pub(super) fn write_head(
     out.put_slice(b"\r\n\r\n");
 }
 
-/// An answer's head and its length; `None` while it is not all there.
-fn parse(read: &[u8]) -> io::Result<Option<(Head, usize)>> {
+/// Takes an answer's head out of what was read; its length, too. `None` while it is not all there.
+fn parse(read: &mut BytesMut) -> io::Result<Option<(Head, usize)>> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut answer = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, read, &mut fields);
     let Status::Complete(length) = parsed.map_err(|error| no_http(&error.to_string()))? else { return Ok(None) };
     let status =
         answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| no_http("it has no status"))?;
-    let mut headers = HeaderMap::with_capacity(answer.headers.len());
-    for field in &*answer.headers {
+    let is_current = answer.version == Some(1);
+    let start = read.as_ptr().addr();
+    let named = answer.headers.iter().map(|field| {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| no_http("a header has no name"))?;
-        let value = HeaderValue::from_bytes(field.value).map_err(|_| no_http("a header has no value"))?;
+        let at = field.value.as_ptr().addr().saturating_sub(start);
+        Ok((name, at..at + field.value.len()))
+    });
+    let named = named.collect::<io::Result<Vec<_>>>()?;
+    // The values are parts of the head as it was read: none is copied.
+    let whole = read.split_to(length).freeze();
+    let mut headers = HeaderMap::with_capacity(named.len());
+    for (name, at) in named {
+        let value = HeaderValue::from_maybe_shared(whole.slice(at)).map_err(|_| no_http("a header has no value"))?;
         headers.append(name, value);
     }
-    let is_kept = answer.version == Some(1) && !has_token(&headers, &CONNECTION, "close");
+    let is_kept = is_current && !has_token(&headers, &CONNECTION, "close");
     let left = body_of(status, &headers)?;
     Ok(Some((Head { status, headers, left, reusable: is_kept && left != Left::Rest }, length)))
 }

@@ -30,7 +30,7 @@ pub(super) enum Line {
     Settlement(Box<Settlement>),
 }
 
-/// Puts an intent's line into `buffer`.
+/// Appends an intent's line to `buffer`.
 pub(super) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
     line(buffer, INTENT, |fields| {
         fields.request(intent.request);
@@ -38,7 +38,7 @@ pub(super) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
     });
 }
 
-/// Puts a settlement's line into `buffer`. Bodies are left out.
+/// Appends a settlement's line to `buffer`. Bodies are left out.
 pub(super) fn write_settlement(buffer: &mut Vec<u8>, settlement: &Settlement) {
     line(buffer, SETTLEMENT, |fields| {
         fields.request(&settlement.request);
@@ -59,9 +59,9 @@ pub(super) fn read(line: &[u8]) -> Option<Line> {
     }
     let (kind, content) = content.split_first()?;
     let mut fields = Read(content.strip_suffix(b"\t")?.split(is_tab));
-    let mut request = fields.request()?;
+    let mut request = Box::new(fields.request()?);
     match *kind {
-        INTENT => Some(Line::Intent(Box::new(request), Box::new(fields.attempt()?))),
+        INTENT => Some(Line::Intent(request, Box::new(fields.attempt()?))),
         SETTLEMENT => {
             fields.ended(&mut request)?;
             let count = fields.number()?;
@@ -78,12 +78,12 @@ pub(super) fn read(line: &[u8]) -> Option<Line> {
 }
 
 fn line(buffer: &mut Vec<u8>, kind: u8, fill: impl FnOnce(&mut Write<'_>)) {
-    buffer.clear();
+    let start = buffer.len();
     buffer.extend_from_slice(&[0; SUM]);
     buffer.push(kind);
     fill(&mut Write(buffer));
-    let sum = digits(checksum(&buffer[SUM..]));
-    buffer[..SUM].copy_from_slice(&sum);
+    let sum = digits(checksum(&buffer[start + SUM..]));
+    buffer[start..start + SUM].copy_from_slice(&sum);
     buffer.push(b'\n');
 }
 
@@ -416,7 +416,7 @@ mod tests {
             reasoning: a,
             estimated: n % 2 == 0,
         };
-        let request = RequestRow {
+        let request = Box::new(RequestRow {
             id: RequestId::new(),
             started_at: Timestamp(d),
             project: text(0),
@@ -444,7 +444,7 @@ mod tests {
             first_token_us: some(10, 0).map(|_| a),
             overhead_us: some(11, 0).map(|_| b),
             trace: some(12, 3),
-        };
+        });
         let attempts = numbers.iter().map(|&(a, b, c, d, e, n)| AttemptRow {
             n,
             provider: text(4),
@@ -472,12 +472,14 @@ mod tests {
             bits: u32,
         ) {
             let written = settlement(&texts, &numbers, bits);
-            let mut buffer = b"left over".to_vec();
+            let mut buffer = b"another\n".to_vec();
             write_settlement(&mut buffer, &written);
-            let (end, content) = buffer.split_last().unwrap();
+            prop_assert!(buffer.starts_with(b"another\n"));
+            let (end, content) = buffer[8..].split_last().unwrap();
             prop_assert!(*end == b'\n' && !content.contains(&b'\n'));
             prop_assert_eq!(read(content), Some(Line::Settlement(Box::new(written.clone()))));
             for attempt in &written.attempts {
+                buffer.clear();
                 write_intent(&mut buffer, &Intent { request: &written.request, attempt });
                 let Some(Line::Intent(request, sent)) = read(&buffer[..buffer.len() - 1]) else {
                     return Err(TestCaseError::fail("no intent"));

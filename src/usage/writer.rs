@@ -132,7 +132,7 @@ impl Writer {
 
     /// Adds the batch to the hourly sums.
     fn add_up(&mut self, batch: &[&Settlement], amendments: &[Amendment]) -> Added {
-        let rows = batch.iter().map(|one| &one.request).chain(amendments.iter().map(|one| &one.request));
+        let rows = batch.iter().map(|one| &*one.request).chain(amendments.iter().map(|one| &one.request));
         if let Some(last) = rows.map(|row| row.started_at).max() {
             self.rollups.make_room(last.hour().0);
         }
@@ -265,6 +265,7 @@ impl Words {
         values.add(i64::from(kind.estimated));
         values.add(i64::from(kind.unpriced));
         values.add(kind.rate.clone());
+        values.add(kind.trace.clone());
     }
 
     fn attempt(&self, id: RequestId, row: &AttemptRow, values: &mut Values) {
@@ -322,7 +323,6 @@ impl Values {
         self.add((row.status != Status::Unknown).then(|| number(row.latency_us)));
         self.add(row.first_token_us.map(number));
         self.add(row.overhead_us.map(number));
-        self.add(row.trace.clone());
         let attempt = settlement.only_attempt();
         self.add(attempt.map(|attempt| attempt.started_at.0));
         self.add(attempt.map(|attempt| number(attempt.latency_us)));

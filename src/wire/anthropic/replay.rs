@@ -95,7 +95,7 @@ pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
         return Err(BadAnswer("the stream did not end well".to_owned()));
     };
     message.insert("content".to_owned(), whole.blocks.into_iter().map(Value::Object).collect());
-    Ok(exact::write(&message.into()).into())
+    Ok(exact::write(&message).into())
 }
 
 /// A stream as far as it was put together.

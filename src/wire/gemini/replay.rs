@@ -54,7 +54,7 @@ pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
     if !candidates.is_empty() {
         whole.insert("candidates".to_owned(), candidates.into_iter().map(Value::Object).collect());
     }
-    Ok(exact::write(&whole.into()).into())
+    Ok(exact::write(&whole).into())
 }
 
 fn merge(candidates: &mut Vec<Map<String, Value>>, place: usize, candidate: Value) -> Result<(), BadAnswer> {

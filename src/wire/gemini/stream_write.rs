@@ -1,6 +1,7 @@
 //! Answers for callers of this dialect, whole or chunk by chunk.
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::error::error_event;
@@ -125,6 +126,35 @@ fn write_citation(citation: &Citation) -> Option<Value> {
     Some(out.into())
 }
 
+/// The chunk of which most of a stream is.
+#[derive(Serialize)]
+struct Chunk<'a> {
+    candidates: [Candidate<'a>; 1],
+    #[serde(rename = "usageMetadata", skip_serializing_if = "Option::is_none")]
+    usage: Option<Value>,
+    #[serde(rename = "modelVersion")]
+    model: &'a str,
+    #[serde(rename = "responseId")]
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Candidate<'a> {
+    content: Said<'a>,
+    index: u32,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    parts: [Text<'a>; 1],
+    role: &'a str,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    text: &'a str,
+}
+
 /// Writes a stream: text as it comes, calls whole, and the reasons last, in one chunk with the usage.
 #[derive(Debug)]
 pub struct Writer {
@@ -161,6 +191,16 @@ impl Writer {
         out.extend_from_slice(b"\r\n\r\n");
     }
 
+    fn send_text(&self, choice: u32, text: &str, out: &mut Vec<u8>) {
+        let chunk = Chunk {
+            candidates: [Candidate { content: Said { parts: [Text { text }], role: "model" }, index: choice }],
+            usage: self.head.usage.as_ref().map(write_usage),
+            model: &self.head.model,
+            id: &self.head.id,
+        };
+        out.extend_from_slice(format!("data: {}\r\n\r\n", exact::write(&chunk)).as_bytes());
+    }
+
     fn send_part(&self, choice: u32, part: &Value, out: &mut Vec<u8>) {
         self.send(&[json!({"content": {"parts": [part], "role": "model"}, "index": choice})], out);
     }
@@ -170,9 +210,7 @@ impl Writer {
         match (&mut part.content, delta) {
             (Content::ToolCall { arguments, .. }, Delta::Arguments(more)) => arguments.push_str(&more),
             (Content::Text { .. }, Delta::Citation(citation)) => ending.citations.push(citation),
-            (Content::Text { .. } | Content::Refusal(_), Delta::Text(text)) => {
-                self.send_part(choice, &json!({"text": text}), out);
-            }
+            (Content::Text { .. } | Content::Refusal(_), Delta::Text(text)) => self.send_text(choice, &text, out),
             (Content::Thinking(_), Delta::Text(text)) => {
                 self.send_part(choice, &json!({"text": text, "thought": true}), out);
             }

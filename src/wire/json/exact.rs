@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -32,8 +33,9 @@ pub fn read<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
 
 /// Writes JSON, with the numbers as they stood where they were read.
 #[must_use]
-pub fn write(value: &Value) -> String {
-    let json = value.to_string();
+pub fn write(value: &impl Serialize) -> String {
+    // Writing to memory cannot fail, and every key is a text.
+    let json = serde_json::to_string(value).unwrap_or_default();
     if USED.load(Ordering::Relaxed) { unmarked(json) } else { json }
 }
 

@@ -1,6 +1,7 @@
 //! Writes answers, whole and as a stream. A whole one is what a stream's last event repeats.
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::error::error_event;
@@ -15,17 +16,93 @@ const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"
 
 /// Writes a whole answer.
 pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
-    let mut writer = Writer::new(told);
+    let mut writer = Writer { whole: true, ..Writer::new(told) };
     let mut unsent = Vec::new();
     for event in response.clone().into_events() {
         writer.write(event, &mut unsent);
-        unsent.clear();
     }
-    let mut answer = writer.response(writer.status());
-    if let Some(tier) = response.service_tier.as_deref().filter(|tier| TIERS.contains(tier)) {
-        answer["service_tier"] = tier.into();
-    }
-    exact::write(&answer).into()
+    let service_tier = response.service_tier.as_deref().filter(|tier| TIERS.contains(tier));
+    exact::write(&Answer { service_tier, ..writer.response(writer.status()) }).into()
+}
+
+/// An answer. What of it repeats the request is as if the request had said nothing: the SDKs ask for these fields to be there.
+#[derive(Serialize)]
+struct Answer<'a> {
+    id: &'a str,
+    object: &'a str,
+    created_at: i64,
+    status: &'a str,
+    background: bool,
+    error: (),
+    incomplete_details: Option<Incomplete<'a>>,
+    instructions: (),
+    max_output_tokens: (),
+    model: &'a str,
+    output: &'a [Value],
+    parallel_tool_calls: bool,
+    previous_response_id: (),
+    reasoning: Reasoning,
+    store: bool,
+    temperature: (),
+    text: Text<'a>,
+    tool_choice: &'a str,
+    tools: [(); 0],
+    top_p: (),
+    truncation: &'a str,
+    usage: Option<Value>,
+    user: (),
+    metadata: Metadata,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Incomplete<'a> {
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct Reasoning {
+    effort: (),
+    summary: (),
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    format: Format<'a>,
+}
+
+#[derive(Serialize)]
+struct Format<'a> {
+    r#type: &'a str,
+}
+
+#[derive(Serialize)]
+struct Metadata {}
+
+/// An event with the answer as it stands.
+#[derive(Serialize)]
+struct Stands<'a> {
+    r#type: &'a str,
+    response: &'a Answer<'a>,
+    sequence_number: u64,
+}
+
+/// The event of which most of a stream is.
+#[derive(Serialize)]
+struct TextDelta<'a> {
+    r#type: &'a str,
+    item_id: &'a str,
+    output_index: usize,
+    content_index: usize,
+    delta: &'a str,
+    logprobs: &'a [Value],
+    sequence_number: u64,
+}
+
+/// Appends an event.
+fn put(kind: &str, data: &impl Serialize, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("event: {kind}\ndata: {}\n\n", exact::write(data)).as_bytes());
 }
 
 /// Writes a stream: one answer, as items one after the other.
@@ -46,6 +123,8 @@ pub(super) struct Writer {
     usage: Option<Usage>,
     refused: bool,
     ended: bool,
+    /// Whether nobody reads the events, but only what they add up to.
+    whole: bool,
 }
 
 /// The item that is open.
@@ -100,17 +179,30 @@ impl Writer {
             usage: None,
             refused: false,
             ended: false,
+            whole: false,
         }
     }
 
     /// Appends one event, with its place in the stream.
     fn put(&mut self, kind: &str, mut data: Value, out: &mut Vec<u8>) {
+        if self.whole {
+            return;
+        }
         if let Value::Object(data) = &mut data {
             data.shift_insert(0, "type".to_owned(), kind.into());
             data.insert("sequence_number".to_owned(), self.sequence.into());
         }
         self.sequence += 1;
-        out.extend_from_slice(format!("event: {kind}\ndata: {}\n\n", exact::write(&data)).as_bytes());
+        put(kind, &data, out);
+    }
+
+    /// Appends an event with the answer as it stands.
+    fn put_answer(&mut self, kind: &str, status: (&str, Option<&str>), out: &mut Vec<u8>) {
+        if !self.whole {
+            let response = &self.response(status);
+            put(kind, &Stands { r#type: kind, response, sequence_number: self.sequence }, out);
+            self.sequence += 1;
+        }
     }
 
     /// Appends one event of the open item.
@@ -132,42 +224,42 @@ impl Writer {
         }
     }
 
-    /// The answer as it stands. What of it repeats the request is as if the request had said nothing: the SDKs ask for
-    /// these fields to be there.
-    fn response(&self, (status, reason): (&str, Option<&str>)) -> Value {
-        json!({
-            "id": self.id,
-            "object": "response",
-            "created_at": self.created,
-            "status": status,
-            "background": false,
-            "error": null,
-            "incomplete_details": reason.map(|reason| json!({"reason": reason})),
-            "instructions": null,
-            "max_output_tokens": null,
-            "model": self.model,
-            "output": self.output,
-            "parallel_tool_calls": true,
-            "previous_response_id": null,
-            "reasoning": {"effort": null, "summary": null},
-            "store": false,
-            "temperature": null,
-            "text": {"format": {"type": "text"}},
-            "tool_choice": "auto",
-            "tools": [],
-            "top_p": null,
-            "truncation": "disabled",
-            "usage": self.usage.as_ref().map(write_usage),
-            "user": null,
-            "metadata": {},
-        })
+    /// The answer as it stands.
+    fn response<'a>(&'a self, (status, reason): (&'a str, Option<&'a str>)) -> Answer<'a> {
+        Answer {
+            id: &self.id,
+            object: "response",
+            created_at: self.created,
+            status,
+            background: false,
+            error: (),
+            incomplete_details: reason.map(|reason| Incomplete { reason }),
+            instructions: (),
+            max_output_tokens: (),
+            model: &self.model,
+            output: &self.output,
+            parallel_tool_calls: true,
+            previous_response_id: (),
+            reasoning: Reasoning { effort: (), summary: () },
+            store: false,
+            temperature: (),
+            text: Text { format: Format { r#type: "text" } },
+            tool_choice: "auto",
+            tools: [],
+            top_p: (),
+            truncation: "disabled",
+            usage: self.usage.as_ref().map(write_usage),
+            user: (),
+            metadata: Metadata {},
+            service_tier: None,
+        }
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.begun, true) {
-            let response = self.response(("in_progress", None));
-            self.put("response.created", json!({"response": response}), out);
-            self.put("response.in_progress", json!({"response": response}), out);
+            let status = ("in_progress", None);
+            self.put_answer("response.created", status, out);
+            self.put_answer("response.in_progress", status, out);
         }
     }
 
@@ -237,9 +329,21 @@ impl Writer {
                 if said.refusal {
                     ("response.refusal.delta", json!({"content_index": content.len(), "delta": more}))
                 } else {
-                    let logprobs = said.unsent();
-                    let data = json!({"content_index": content.len(), "delta": more, "logprobs": logprobs});
-                    ("response.output_text.delta", data)
+                    let kind = "response.output_text.delta";
+                    let event = TextDelta {
+                        r#type: kind,
+                        item_id: &item.id,
+                        output_index: self.output.len(),
+                        content_index: content.len(),
+                        delta: &more,
+                        logprobs: &said.unsent(),
+                        sequence_number: self.sequence,
+                    };
+                    if !self.whole {
+                        put(kind, &event, out);
+                        self.sequence += 1;
+                    }
+                    return;
                 }
             }
             (Kind::Message { content, open: Some(said) }, Delta::Citation(citation)) => {
@@ -370,8 +474,7 @@ impl WriteStream for Writer {
                 self.close_item(self.status().0, out);
                 self.ended = true;
                 let status = self.status();
-                let response = self.response(status);
-                self.put(&format!("response.{}", status.0), json!({"response": response}), out);
+                self.put_answer(&format!("response.{}", status.0), status, out);
             }
         }
     }
