@@ -180,8 +180,8 @@ fn the_ways_of_writing_a_stream_are_all_read_alike() {
                 ("with CR", text.replace('\n', "\r")),
                 ("with a byte order mark", format!("\u{feff}{text}")),
                 ("with comments", format!(": hello\n\n{}", text.replace("\n\n", "\n\n: ping\n\n"))),
-                ("with comments within", text.replace("data:", ": note\ndata:")),
-                ("with ids and retries", text.replace("data:", "id: 7\nretry: 10\ndata:")),
+                ("with comments within", text.replace("data: {", ": note\ndata: {")),
+                ("with ids and retries", text.replace("data: {", "id: 7\nretry: 10\ndata: {")),
                 ("without the space", text.replace("data: ", "data:").replace("event: ", "event:")),
                 ("over several lines", spread.collect()),
             ] {
