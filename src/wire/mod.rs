@@ -7,6 +7,7 @@ pub mod json;
 pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod openai_responses;
+mod openai_strict;
 pub mod sse;
 
 use dialect::Dialect;

@@ -46,9 +46,6 @@ pub fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Writt
 
 /// What is not about the answer's words: refused where it matters, noted where it does not.
 fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error> {
-    if request.parallel_tools == Some(false) && !request.tools.is_empty() {
-        return Err(unsupported("parallel_tool_calls", "cannot be switched off"));
-    }
     match request.verbosity.as_deref() {
         None | Some("medium") => {}
         Some(_) => return Err(unsupported("verbosity", "cannot be said")),
@@ -64,6 +61,7 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error
         Some(true) => return Err(unsupported("store", "cannot be asked for")),
     }
     let hints = [
+        (request.parallel_tools == Some(false) && !request.tools.is_empty(), "parallel_tool_calls"),
         (request.user.is_some(), "user"),
         (request.prompt_cache_key.is_some(), "prompt_cache_key"),
         (request.cache.is_some(), "cache_control"),

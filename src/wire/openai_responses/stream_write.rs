@@ -1,10 +1,11 @@
 //! Writes answers, whole and as a stream. A whole one is what a stream's last event repeats.
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::error::error_event;
 use super::parts::{output_text, write_annotation};
+use super::repeat::{repeat, said};
 use super::usage::write_usage;
 use crate::chat::{Content, Delta, Event, Response, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
@@ -33,6 +34,8 @@ pub(super) struct Writer {
     id: String,
     model: String,
     created: i64,
+    /// What the request said of what its answer repeats.
+    asked: Map<String, Value>,
     begun: bool,
     sequence: u64,
     /// The items that ended.
@@ -88,6 +91,7 @@ impl Writer {
             id: told.id.clone(),
             model: told.model.clone(),
             created: told.created,
+            asked: told.request.as_ref().map(said).unwrap_or_default(),
             begun: false,
             sequence: 0,
             output: Vec::new(),
@@ -128,10 +132,9 @@ impl Writer {
         }
     }
 
-    /// The answer as it stands. What of it repeats the request is as if the request had said nothing: the SDKs ask for
-    /// these fields to be there.
+    /// The answer as it stands. The SDKs ask for all these fields to be there, whatever the request said.
     fn response(&self, (status, reason): (&str, Option<&str>)) -> Value {
-        json!({
+        let mut answer = json!({
             "id": self.id,
             "object": "response",
             "created_at": self.created,
@@ -156,7 +159,11 @@ impl Writer {
             "usage": self.usage.as_ref().map(write_usage),
             "user": null,
             "metadata": {},
-        })
+        });
+        if let Value::Object(answer) = &mut answer {
+            repeat(&self.asked, answer);
+        }
+        answer
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
