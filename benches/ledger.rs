@@ -9,7 +9,7 @@ use fulcrum::chat::Usage;
 use fulcrum::db::Db;
 use fulcrum::types::{Nanos, RequestId, now};
 use fulcrum::usage::{
-    Ack, AttemptRow, CacheState, Intent, Ledger, Options, PriceBook, RequestRow, Settlement, Status, Unavailable,
+    Ack, AttemptRow, CacheState, Held, Intent, Ledger, Options, PriceBook, RequestRow, Settlement, Status, Unavailable,
 };
 use tokio::runtime::Runtime;
 
@@ -64,10 +64,12 @@ async fn settle(ledger: Ledger, words: Arc<Words>, how: (usize, usize, bool)) ->
         let mut acks: Vec<Ack> = Vec::with_capacity(at_once);
         for _ in 0..at_once {
             let settlement = words.settlement();
+            let mut held = Held::default();
             if intents {
-                ledger.intend(&Intent { request: &settlement.request, attempt: &settlement.attempts[0] })?;
+                let intent = Intent { request: &settlement.request, attempt: &settlement.attempts[0] };
+                ledger.intend(&intent, &mut held).await?;
             }
-            acks.push(ledger.settle(settlement));
+            acks.push(ledger.settle(settlement, held));
         }
         for ack in acks {
             ack.await?;
@@ -141,7 +143,7 @@ impl Words {
             reserved: Nanos(500_000),
             ..AttemptRow::default()
         };
-        Settlement { request, attempts: vec![attempt], bodies: None }
+        Settlement { request: Box::new(request), attempts: vec![attempt], bodies: None }
     }
 }
 

@@ -1,26 +1,32 @@
 //! The whole gateway put together: built from a configuration, reloaded, and shut down.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::batches::Batches;
 use crate::cache::Cache;
 use crate::config::{self, Config, Durability, OnDisconnect, Problem};
 use crate::db::{self, Db};
 use crate::gateway::{Gateway, KnownPrices, Live, Parts};
 use crate::idempotency::{self, Idempotency};
+use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
 use crate::prompts::{self, Registry};
 use crate::routing::Health;
 use crate::telemetry::Metrics;
-use crate::types::{Secret, Timestamp, now};
+use crate::types::{QuickMap, Secret, Timestamp, now};
 use crate::upstream::{BadEndpoint, Endpoint};
-use crate::usage::{self, Ledger, PriceBook, PriceOverride, Rates};
+use crate::usage::{self, Ledger, PriceBook, PriceOverride};
+
+/// How long lines of batches that were told to end may take for it.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// The whole gateway. Cheap to clone.
 #[derive(Clone)]
@@ -29,9 +35,14 @@ pub struct App(Arc<Inner>);
 struct Inner {
     config: ArcSwap<Config>,
     db: Db,
-    keys: Keys,
+    keys: Arc<Keys>,
     gateway: Gateway,
+    batches: Batches,
+    /// What runs batches; none where no call can be made.
+    runner: OnceLock<Runner>,
     ready: AtomicBool,
+    /// When new requests were last welcome.
+    stopping: OnceLock<Instant>,
 }
 
 /// Why the gateway cannot start.
@@ -76,6 +87,7 @@ impl App {
         let ledger = Ledger::open(&db, usage::Options { durable, ..usage::Options::default() }).await?;
         let built = Self::over(config, db, ledger).await?;
         built.app.import_prompts(&built.app.config()).await?;
+        built.app.run_batches();
         Ok(built)
     }
 
@@ -107,8 +119,26 @@ impl App {
             tasks: TaskTracker::new(),
         };
         let gateway = Gateway::new(parts, live);
-        let inner = Inner { config: ArcSwap::from_pointee(config), db, keys, gateway, ready: AtomicBool::new(true) };
+        let batches = Batches::new(db.clone(), config.batches);
+        let inner = Inner {
+            config: ArcSwap::from_pointee(config),
+            db,
+            keys: Arc::new(keys),
+            gateway,
+            batches,
+            runner: OnceLock::new(),
+            ready: AtomicBool::new(true),
+            stopping: OnceLock::new(),
+        };
         Ok(Built { app: Self(Arc::new(inner)), new_admin_key })
+    }
+
+    /// Goes on with the batches that have not ended.
+    fn run_batches(&self) {
+        let Inner { batches, gateway, keys, db, .. } = &*self.0;
+        let (batches, gateway, keys, db) = (batches.clone(), gateway.clone(), keys.clone(), db.clone());
+        let longest_line = self.max_body();
+        self.0.runner.get_or_init(|| Runner::start(Work { batches, gateway, db, keys, longest_line }));
     }
 
     /// The configuration now.
@@ -133,6 +163,12 @@ impl App {
     #[must_use]
     pub fn gateway(&self) -> &Gateway {
         &self.0.gateway
+    }
+
+    /// The files and batches.
+    #[must_use]
+    pub fn batches(&self) -> &Batches {
+        &self.0.batches
     }
 
     /// The prompts.
@@ -180,6 +216,7 @@ impl App {
         self.import_prompts(&config).await?;
         self.0.keys.set_defaults(limits(&config));
         self.0.gateway.parts().idempotency.set_bounds(bounds(&config));
+        self.0.batches.set(config.batches);
         self.0.gateway.replace(live);
         self.0.config.store(Arc::new(config));
         Ok(())
@@ -216,6 +253,9 @@ impl App {
             tracing::warn!(%error, "cannot forget old rows");
         }
         self.0.gateway.parts().idempotency.tidy_up(now());
+        if let Err(error) = self.batches().prune(before).await {
+            tracing::warn!(%error, "cannot forget old batches");
+        }
         if let Err(error) = self.prompts().save_use().await {
             tracing::warn!(%error, "cannot write down when prompts were used last");
         }
@@ -224,6 +264,8 @@ impl App {
     /// Welcomes no new requests from now on.
     pub fn stop_welcoming(&self) {
         self.0.ready.store(false, Ordering::Relaxed);
+        self.0.stopping.get_or_init(Instant::now);
+        self.0.runner.get().inspect(|runner| runner.stop());
     }
 
     /// Tells every running call to end now.
@@ -234,6 +276,7 @@ impl App {
     /// Waits for what still runs, writes every row, and closes the database.
     pub async fn close(&self) {
         let parts = self.0.gateway.parts();
+        self.end_batches().await;
         parts.tasks.close();
         parts.tasks.wait().await;
         parts.idempotency.close().await;
@@ -247,9 +290,24 @@ impl App {
     }
 }
 
+impl App {
+    /// Lets the lines of batches that are under way end within what is left of the grace, then ends them.
+    async fn end_batches(&self) {
+        let Some(runner) = self.0.runner.get() else { return };
+        self.stop_welcoming();
+        let since = *self.0.stopping.get_or_init(Instant::now);
+        if !runner.ended(since + self.config().server.shutdown_grace).await {
+            self.end_calls();
+            if !runner.ended(Instant::now() + LAST_WORDS).await {
+                tracing::warn!("some lines of batches did not end; the next start runs them again");
+            }
+        }
+    }
+}
+
 /// What a configuration decides for the gateway.
 fn live(config: &Config) -> Result<Live, Error> {
-    let mut endpoints = HashMap::new();
+    let mut endpoints = QuickMap::default();
     for provider in &config.providers {
         let name = provider.name.clone();
         let endpoint = Endpoint::new(provider.clone()).map_err(|error| Error::Endpoint(name.clone(), error))?;
@@ -267,15 +325,8 @@ fn live(config: &Config) -> Result<Live, Error> {
 }
 
 fn price(price: &config::PriceOverride) -> PriceOverride {
-    let rates = Rates {
-        input: price.input,
-        output: price.output,
-        cache_read: price.cache_read,
-        cache_write: price.cache_write,
-        cache_write_1h: price.cache_write_1h,
-        reasoning: None,
-    };
-    PriceOverride { provider: price.provider.to_string(), model: price.model.to_string(), rates }
+    let config::PriceOverride { provider, model, tokens, units } = price;
+    PriceOverride { provider: provider.to_string(), model: model.to_string(), rates: *tokens, units: *units }
 }
 
 fn limits(config: &Config) -> Limits {

@@ -14,6 +14,7 @@ pub mod wire;
 
 pub mod upstream;
 
+pub mod batches;
 pub mod cache;
 pub mod keys;
 pub mod prompts;
@@ -21,6 +22,8 @@ pub mod routing;
 pub mod usage;
 
 pub mod gateway;
+
+pub mod jobs;
 
 pub mod config;
 

@@ -11,7 +11,7 @@ const ROWS: [&[&str]; 12] = [
     &["chat"],
     &["db", "telemetry", "template", "wire"],
     &["upstream"],
-    &["cache", "idempotency", "keys", "prompts", "routing", "usage"],
+    &["batches", "cache", "idempotency", "keys", "prompts", "routing", "usage"],
     &["gateway"],
     &["jobs"],
     &["config"],
@@ -27,6 +27,7 @@ const HOMES: [(&str, &[&str]); 5] = [
         "sqlx",
         &[
             "db.rs",
+            "batches/store.rs",
             "idempotency/store.rs",
             "keys/store.rs",
             "prompts/store.rs",

@@ -57,6 +57,11 @@ impl Contender {
         post("/v1/chat/completions", &self.headers, &body(asked).to_string())
     }
 
+    /// The bytes of a call in any dialect.
+    pub(crate) fn call(&self, path: &str, body: &Value) -> Vec<u8> {
+        post(path, &self.headers, &body.to_string())
+    }
+
     async fn ready(&mut self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         let request = self.request(Asked::Whole);
@@ -302,6 +307,24 @@ base_url = "http://{upstream}/v1"
 api_key = "env:BENCH_KEY"
 [models.bench]
 provider = "mock"
+[providers.chat]
+kind = "openai"
+base_url = "http://{upstream}/v1"
+api_key = "env:BENCH_KEY"
+responses = false
+[providers.responses]
+kind = "openai"
+base_url = "http://{upstream}/v1"
+api_key = "env:BENCH_KEY"
+chat = false
+[providers.messages]
+kind = "anthropic"
+base_url = "http://{upstream}"
+api_key = "env:BENCH_KEY"
+[providers.generate]
+kind = "gemini"
+base_url = "http://{upstream}"
+api_key = "env:BENCH_KEY"
 [[routes]]
 name = "internal"
 when = 'metadata.privacy == "internal" && request.input_tokens > 100000'

@@ -9,10 +9,12 @@ mod contenders;
 mod load;
 mod mock;
 mod options;
+mod pairs;
 mod process;
 mod proxy;
 mod report;
 mod scenarios;
+mod spoken;
 mod startup;
 
 use clap::Parser;

@@ -1,11 +1,11 @@
-//! The upstream: answers a canned chat completion, or a hundred chunks, at once.
+//! The upstream: answers a canned chat completion, or a hundred chunks, at once; where another dialect's route is called, in that.
 
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::Result;
+use crate::spoken::{ALL, Spoken};
 
 /// How many chunks with text a stream has.
 pub(crate) const CHUNKS: usize = 100;
@@ -30,7 +31,11 @@ const PACE: Duration = Duration::from_millis(2);
 
 const WHOLE: &str = r#"{"id":"chatcmpl-bench","object":"chat.completion","created":1767225600,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"Thank you for writing to us about your order. The parcel left our warehouse yesterday and should reach you within two working days. If it has not arrived by then, reply to this message and we will send another one at no cost to you.","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":143,"completion_tokens":52,"total_tokens":195,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}},"system_fingerprint":"fp_bench"}"#;
 
-type Answer = Response<Either<Full<Bytes>, Chunks>>;
+type Answer = Response<Either<Full<Bytes>, Either<Chunks, Canned>>>;
+
+/// What is said in each dialect: whole, and as a stream.
+static SPOKEN: LazyLock<[(Bytes, Vec<Bytes>); 4]> =
+    LazyLock::new(|| ALL.map(|spoken| (spoken.whole().to_string().into(), spoken.events())));
 
 /// Serves until it is ended; tells its port on the first line of standard output.
 pub(crate) async fn run() -> Result<()> {
@@ -55,11 +60,20 @@ async fn answer(request: Request<Incoming>, count: Arc<AtomicU64>) -> std::resul
         let told = count.load(Ordering::Relaxed).to_string();
         return Ok(Response::new(Either::Left(Full::from(told))));
     }
+    let spoken = Spoken::at(request.uri().path());
+    let by_path = request.uri().path().contains(":stream");
     let Ok(body) = request.into_body().collect().await else {
         return Ok(typed("text/plain", Either::Left(Full::default())));
     };
     count.fetch_add(1, Ordering::Relaxed);
     let body = body.to_bytes();
+    if spoken != Spoken::Chat {
+        let (whole, events) = &SPOKEN[spoken as usize];
+        if by_path || streams(&body) {
+            return Ok(typed("text/event-stream", Either::Right(Either::Right(Canned { left: events, rest: false }))));
+        }
+        return Ok(typed("application/json", Either::Left(Full::from(whole.clone()))));
+    }
     if !streams(&body) {
         return Ok(typed("application/json", Either::Left(Full::from(WHOLE))));
     }
@@ -70,10 +84,10 @@ async fn answer(request: Request<Incoming>, count: Arc<AtomicU64>) -> std::resul
     });
     let usage = memmem::find(&body, b"include_usage").is_some();
     let chunks = Chunks { sent: 0, rest: false, paced, usage };
-    Ok(typed("text/event-stream", Either::Right(chunks)))
+    Ok(typed("text/event-stream", Either::Right(Either::Left(chunks))))
 }
 
-fn typed(content_type: &'static str, body: Either<Full<Bytes>, Chunks>) -> Answer {
+fn typed(content_type: &'static str, body: Either<Full<Bytes>, Either<Chunks, Canned>>) -> Answer {
     let mut answer = Response::new(body);
     answer.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
     answer
@@ -137,5 +151,30 @@ impl Body for Chunks {
         self.sent += 1;
         self.rest = true;
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// A stream in another dialect, each event in a write of its own.
+struct Canned {
+    left: &'static [Bytes],
+    rest: bool,
+}
+
+impl Body for Canned {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+        if std::mem::replace(&mut self.rest, false) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some((next, left)) = self.left.split_first() else { return Poll::Ready(None) };
+        self.left = left;
+        self.rest = true;
+        Poll::Ready(Some(Ok(Frame::data(next.clone()))))
     }
 }

@@ -11,7 +11,8 @@ pub(crate) struct Options {
     /// Only these contenders: fulcrum, nginx, hyper, portkey, litellm.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Only these scenarios: whole1, whole64, stream1, stream16, paced16, cached64, open2000, memory, startup.
+    /// Only these scenarios: whole1, whole64, stream1, stream16, paced16, cached64, open2000, pairs,
+    /// memory, startup.
     #[arg(long, value_delimiter = ',')]
     pub(crate) scenario: Vec<String>,
     /// A tenth of the requests.

@@ -60,7 +60,7 @@ impl Row {
         format!("{}: {}", self.contender, figures.join(", "))
     }
 
-    fn get(&self, name: &str) -> Option<f64> {
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
         self.figures.iter().find(|(figure, _)| *figure == name).map(|(_, value)| *value)
     }
 
@@ -128,9 +128,9 @@ impl Report {
     fn markdown(&self) -> String {
         let mut text = String::from("# Benchmark of the gateway\n\n## Times nginx\n\n");
         text.push_str(&self.ratios());
-        for scenario in
-            ["whole1", "whole64", "stream1", "stream16", "paced16", "cached64", "open2000", "memory", "startup"]
-        {
+        for scenario in [
+            "whole1", "whole64", "stream1", "stream16", "paced16", "cached64", "open2000", "pairs", "memory", "startup",
+        ] {
             text.push_str(&self.table(scenario));
         }
         text.push_str("\n## How\n\n");

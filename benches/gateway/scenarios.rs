@@ -10,6 +10,7 @@ use crate::client::Conn;
 use crate::contenders::{Asked, Contender, start_all};
 use crate::load::{Outcome, closed, open, percentile};
 use crate::options::Options;
+use crate::pairs;
 use crate::process::{Process, Used};
 use crate::report::{Report, Row};
 use crate::startup;
@@ -60,6 +61,11 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     report.contenders = contenders.iter().map(|c| (c.name.to_owned(), c.about.clone())).collect();
     for scenario in SCENARIOS.iter().filter(|scenario| options.runs(scenario.name)) {
         measure(options, *scenario, &contenders, upstream, &mut report).await;
+    }
+    if options.runs("pairs")
+        && let Some(contender) = contenders.iter().find(|contender| contender.name == "fulcrum")
+    {
+        pairs::measure(options, contender, &mut report).await;
     }
     if options.runs("memory") {
         for contender in &contenders {

@@ -32,6 +32,7 @@ pub enum Code {
     UpstreamProtocol,
     UpstreamError,
     UpstreamAuth,
+    InvalidOutput,
     AllTargetsCooling,
     LedgerUnavailable,
     Overloaded,
@@ -40,7 +41,7 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 30] = [
+    const ALL: [Self; 31] = [
         Self::InvalidRequest,
         Self::UnsupportedFeature,
         Self::ContextLengthExceeded,
@@ -66,6 +67,7 @@ impl Code {
         Self::UpstreamProtocol,
         Self::UpstreamError,
         Self::UpstreamAuth,
+        Self::InvalidOutput,
         Self::AllTargetsCooling,
         Self::LedgerUnavailable,
         Self::Overloaded,
@@ -118,6 +120,7 @@ impl Code {
             Self::UpstreamProtocol => (502, "upstream_protocol"),
             Self::UpstreamError => (502, "upstream_error"),
             Self::UpstreamAuth => (502, "upstream_auth"),
+            Self::InvalidOutput => (502, "invalid_output"),
             Self::AllTargetsCooling => (503, "all_targets_cooling"),
             Self::LedgerUnavailable => (503, "ledger_unavailable"),
             Self::Overloaded => (503, "overloaded"),

@@ -17,7 +17,7 @@ pub struct Response {
     pub choices: Vec<Choice>,
     /// Its tokens, where the provider counted them.
     pub usage: Option<Usage>,
-    /// The tier that served it.
+    /// The tier that served it, by OpenAI's names: `default`, `flex`, `priority`, ….
     pub service_tier: Option<String>,
 }
 

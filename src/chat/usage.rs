@@ -1,4 +1,4 @@
-//! Tokens of one call.
+//! Tokens of one call, and what else it is charged by.
 
 /// Tokens counted by a provider, or estimated where it counted none.
 ///
@@ -19,4 +19,61 @@ pub struct Usage {
     pub reasoning: u64,
     /// Whether we guessed because the provider did not say.
     pub estimated: bool,
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            cached_input: self.cached_input.saturating_add(other.cached_input),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            estimated: self.estimated || other.estimated,
+        }
+    }
+}
+
+/// What a call used: tokens, and what else some providers charge by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Its tokens; `None` where the provider counts none.
+    pub usage: Option<Usage>,
+    /// What else was counted.
+    pub units: Units,
+}
+
+/// What some providers charge by instead of tokens; `None` where a call has nothing of the kind, or nobody counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// Images made.
+    pub images: Option<u64>,
+    /// Characters read aloud.
+    pub characters: Option<u64>,
+    /// Thousandths of a second of audio heard.
+    pub milliseconds: Option<u64>,
+    /// Searches, as rerankers count them.
+    pub searches: Option<u64>,
+}
+
+impl From<Usage> for Used {
+    fn from(usage: Usage) -> Self {
+        Self { usage: Some(usage), units: Units::default() }
+    }
+}
+
+impl Units {
+    /// These, and those of `other` where these say nothing.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            images: self.images.or(other.images),
+            characters: self.characters.or(other.characters),
+            milliseconds: self.milliseconds.or(other.milliseconds),
+            searches: self.searches.or(other.searches),
+        }
+    }
 }

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use serde_json::{Value, json};
+
 use super::client::{file, told};
-use super::output::say;
+use super::output::{Form, json as print_json, say};
 use super::{Failure, Outcome};
 use crate::app;
-use crate::config;
+use crate::config::{self, Problem};
 
 /// Reads configuration, prompts and rules as `serve` would.
 #[derive(Args)]
@@ -17,6 +19,8 @@ pub struct Check {
     /// The configuration [default: $FULCRUM_CONFIG, then config/fulcrum.toml]
     #[arg(long)]
     config: Option<PathBuf>,
+    #[arg(long, default_value = "table")]
+    format: Form,
 }
 
 impl Check {
@@ -25,10 +29,19 @@ impl Check {
             Ok(config) => app::check(&config),
             Err(problems) => problems,
         };
-        if !problems.is_empty() {
-            return Err(Failure::Input(told(&problems)));
+        match self.format {
+            Form::Json => print_json(&json!({"problems": problems.iter().map(row).collect::<Vec<_>>()})),
+            Form::Table if problems.is_empty() => say("ok"),
+            Form::Table => say(&told(&problems)),
         }
-        say("ok");
-        Ok(())
+        // They are the answer, and printed as such.
+        if problems.is_empty() { Ok(()) } else { Err(Failure::Input(String::new())) }
     }
+}
+
+/// A problem as a program reads it; line and column are null where it stands in no line.
+fn row(problem: &Problem) -> Value {
+    let Problem { file, line, col, key, problem, fix } = problem;
+    let place = |n: &usize| (*n > 0).then_some(*n);
+    json!({"file": **file, "line": place(line), "col": place(col), "key": key, "problem": problem, "fix": fix})
 }

@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::Client;
-use super::output::{Format, cell, json as print_json, say, table};
+use super::output::{Form, cell, json as print_json, say, table};
 use super::{Failure, Outcome, Where};
 
 /// Tells which rule, target, prompt, cache key and cost a request would get; calls nobody.
@@ -31,7 +31,7 @@ pub struct Explain {
     #[arg(long, conflicts_with_all = ["message", "variables", "metadata"])]
     body: Option<String>,
     #[arg(long, default_value = "table")]
-    format: Format,
+    format: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -41,7 +41,7 @@ impl Explain {
         let body = self.request()?;
         let client = Client::to(&self.place).await?;
         let told = client.send(Method::POST, "/v1/explain", &body).await?;
-        if self.format == Format::Json {
+        if self.format == Form::Json {
             print_json(&told);
             return Ok(());
         }

@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, encoded};
-use super::output::{Format, cell, json as print_json, note, say, table};
+use super::output::{Form, Format, cell, json as print_json, list, note, say};
 use super::{Failure, Outcome, Where};
 
 /// Virtual keys.
@@ -47,7 +47,7 @@ pub struct Create {
     #[arg(long, value_delimiter = ',')]
     tags: Vec<String>,
     #[arg(long, default_value = "table")]
-    format: Format,
+    format: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -67,7 +67,7 @@ pub struct One {
     /// The key's id, which `key list` shows
     id: String,
     #[arg(long, default_value = "table")]
-    format: Format,
+    format: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -80,8 +80,11 @@ impl Key {
             Self::Revoke(command) => {
                 let client = Client::to(&command.place).await?;
                 let path = format!("/api/v1/keys/{}", encoded(&command.id));
-                client.send(Method::DELETE, &path, &Value::Null).await?;
-                say(&format!("revoked {}", command.id));
+                let revoked = client.send(Method::DELETE, &path, &Value::Null).await?;
+                match command.format {
+                    Form::Json => print_json(&revoked),
+                    Form::Table => say(&format!("revoked {}", command.id)),
+                }
                 Ok(())
             }
             Self::Rotate(command) => {
@@ -115,8 +118,8 @@ impl Create {
     }
 }
 
-fn show_secret(made: &Value, format: Format) {
-    if format == Format::Json {
+fn show_secret(made: &Value, format: Form) {
+    if format == Form::Json {
         return print_json(made);
     }
     note(&format!("key {} of project {}, shown this once:", cell(made.get("id")), cell(made.get("project"))));
@@ -126,11 +129,7 @@ fn show_secret(made: &Value, format: Format) {
 impl List {
     async fn run(self) -> Outcome {
         let client = Client::to(&self.place).await?;
-        let list = client.get("/api/v1/keys").await?;
-        if self.format == Format::Json {
-            print_json(&list);
-            return Ok(());
-        }
+        let keys = client.get("/api/v1/keys").await?;
         let heads = [
             "id",
             "name",
@@ -142,10 +141,10 @@ impl List {
             "expires_at",
             "revoked_at",
         ];
-        let rows = list.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
+        let rows = keys.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
         let rows: Vec<Vec<String>> =
             rows.iter().map(|row| heads.iter().map(|head| cell(row.get(*head))).collect()).collect();
-        table(&heads, &rows, &[5]);
+        list(&keys, self.format, &heads, &rows, &[5]);
         Ok(())
     }
 }

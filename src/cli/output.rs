@@ -19,6 +19,16 @@ pub enum Format {
     Csv,
 }
 
+/// How a command prints an answer that is no list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Text for people
+    #[default]
+    Table,
+    /// JSON
+    Json,
+}
+
 /// Prints a line.
 pub fn say(text: &str) {
     line(&mut stdout().lock(), text);
@@ -44,6 +54,30 @@ fn line(out: &mut impl Write, text: &str) {
 /// Prints JSON for programs.
 pub fn json(value: &Value) {
     say(&format!("{value:#}"));
+}
+
+/// Prints `list` as `format` asks: as it is, or as rows under their heads.
+pub fn list(list: &Value, format: Format, heads: &[&str], rows: &[Vec<String>], right: &[usize]) {
+    match format {
+        Format::Json => json(list),
+        Format::Table => table(heads, rows, right),
+        Format::Csv => say(csv(heads, rows).trim_end()),
+    }
+}
+
+/// Rows as CSV. A text that a spreadsheet would take for a formula begins with `'`.
+fn csv(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let inert = |cell: &String| match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        true => format!("'{cell}"),
+        false => cell.clone(),
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // In memory, and every row has a cell for each head: nothing can fail.
+    let _written = writer.write_record(heads);
+    for row in rows {
+        let _written = writer.write_record(row.iter().map(inert));
+    }
+    String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
 }
 
 /// The width that a table is fitted to, where closer columns are enough for it.
@@ -84,6 +118,12 @@ pub fn cell(value: Option<&Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_formula_in_csv_is_inert() {
+        let rows = [vec!["=cmd()".to_owned(), "a, \"b\"".to_owned()]];
+        assert_eq!(csv(&["x", "y"], &rows), "x,y\n'=cmd(),\"a, \"\"b\"\"\"\n");
+    }
 
     #[test]
     fn columns_stand_closer_where_they_would_be_too_wide() {

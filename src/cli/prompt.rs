@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, encoded};
 use super::explain::pairs;
-use super::output::{Format, cell, json as print_json, note, say, table};
+use super::output::{Form, Format, cell, json as print_json, list, note, say};
 use super::{Failure, Outcome, Where};
 use crate::prompts::{Draft, check_dir, parse_file, write_file};
 use crate::types::{BadName, PromptName};
@@ -49,7 +49,7 @@ pub struct Show {
     /// NAME, NAME@VERSION or NAME@LABEL
     reference: String,
     #[arg(long, default_value = "table")]
-    format: Format,
+    format: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -67,6 +67,8 @@ pub struct Add {
     /// Labels to point at it
     #[arg(long = "label")]
     labels: Vec<String>,
+    #[arg(long, default_value = "table")]
+    format: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -86,6 +88,8 @@ pub struct Label {
     /// Protect the label: from then on it needs an admin key
     #[arg(long)]
     protect: Option<bool>,
+    #[arg(long, default_value = "table")]
+    format: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -100,7 +104,7 @@ pub struct Diff {
     /// Another
     to: String,
     #[arg(long, default_value = "table")]
-    format: Format,
+    format: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -116,7 +120,7 @@ pub struct Render {
     #[arg(long = "var")]
     variables: Vec<String>,
     #[arg(long, default_value = "table")]
-    format: Format,
+    format: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -129,6 +133,8 @@ pub struct Import {
     /// The label to point at new versions, where it is unset or still on the version before
     #[arg(long)]
     label: Option<String>,
+    #[arg(long, default_value = "table")]
+    format: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -141,6 +147,8 @@ pub struct Export {
     /// Which version: a label, or latest
     #[arg(long, default_value = "latest")]
     at: String,
+    #[arg(long, default_value = "table")]
+    format: Form,
     #[command(flatten)]
     place: Where,
 }
@@ -168,12 +176,8 @@ fn split(reference: &str) -> (String, Option<&str>) {
 
 impl List {
     async fn run(self) -> Outcome {
-        let list = Client::to(&self.place).await?.get("/api/v1/prompts").await?;
-        if self.format == Format::Json {
-            print_json(&list);
-            return Ok(());
-        }
-        let rows = list.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
+        let prompts = Client::to(&self.place).await?.get("/api/v1/prompts").await?;
+        let rows = prompts.get("rows").and_then(Value::as_array).cloned().unwrap_or_default();
         let rows: Vec<Vec<String>> = rows
             .iter()
             .map(|row| {
@@ -186,7 +190,7 @@ impl List {
                 ]
             })
             .collect();
-        table(&["name", "newest", "labels", "last used", "description"], &rows, &[1]);
+        list(&prompts, self.format, &["name", "newest", "labels", "last used", "description"], &rows, &[1]);
         Ok(())
     }
 }
@@ -203,7 +207,7 @@ impl Show {
         let client = Client::to(&self.place).await?;
         let (path, at) = split(&self.reference);
         let version = client.get(&format!("{path}/versions/{}", encoded(at.unwrap_or("latest")))).await?;
-        if self.format == Format::Json {
+        if self.format == Form::Json {
             print_json(&version);
             return Ok(());
         }
@@ -231,7 +235,10 @@ impl Add {
         let client = Client::to(&self.place).await?;
         let (name, draft) = read_file(&self.file)?;
         let saved = submit(&client, &name, &draft, &self.message, &self.labels).await?;
-        say(&format!("{name}@{}", cell(saved.get("version"))));
+        match self.format {
+            Form::Json => print_json(&saved),
+            Form::Table => say(&format!("{name}@{}", cell(saved.get("version")))),
+        }
         Ok(())
     }
 }
@@ -274,8 +281,11 @@ impl Label {
         if let Some(protect) = self.protect {
             body["protected"] = protect.into();
         }
-        client.send(Method::PUT, &format!("{path}/labels/{}", encoded(&self.label)), &body).await?;
-        say(&format!("{}@{} is {}", self.name, self.label, self.version));
+        let moved = client.send(Method::PUT, &format!("{path}/labels/{}", encoded(&self.label)), &body).await?;
+        match self.format {
+            Form::Json => print_json(&moved),
+            Form::Table => say(&format!("{}@{} is {}", self.name, self.label, self.version)),
+        }
         Ok(())
     }
 }
@@ -285,7 +295,7 @@ impl Diff {
         let client = Client::to(&self.place).await?;
         let (path, _) = split(&self.name);
         let diff = client.get(&format!("{path}/diff?from={}&to={}", encoded(&self.from), encoded(&self.to))).await?;
-        if self.format == Format::Json {
+        if self.format == Form::Json {
             print_json(&diff);
         } else {
             say(cell(diff.get("unified")).trim_end());
@@ -305,7 +315,7 @@ impl Render {
             None => {}
         }
         let rendered = client.send(Method::POST, &format!("{path}/render"), &body).await?;
-        if self.format == Format::Json {
+        if self.format == Form::Json {
             print_json(&rendered);
             return Ok(());
         }
@@ -326,13 +336,18 @@ impl Import {
     async fn run(self) -> Outcome {
         let client = Client::to(&self.place).await?;
         let drafts = check_dir(&self.folder).map_err(|error| Failure::Input(error.to_string()))?;
+        let mut rows = Vec::new();
         for (name, draft) in drafts {
             let name = name.to_string();
             let labels = self.labels_for(&client, &name).await;
             let message = format!("imported from {}", self.folder.display());
             let saved = submit(&client, &name, &draft, &message, &labels).await?;
-            say(&format!("{name}@{}", cell(saved.get("version"))));
+            match self.format {
+                Form::Json => rows.push(json!({"name": name, "version": saved["version"], "labels": saved["labels"]})),
+                Form::Table => say(&format!("{name}@{}", cell(saved.get("version")))),
+            }
         }
+        print_rows(self.format, &rows);
         Ok(())
     }
 }
@@ -352,6 +367,7 @@ impl Export {
     async fn run(self) -> Outcome {
         let client = Client::to(&self.place).await?;
         let list = client.get("/api/v1/prompts").await?;
+        let mut rows = Vec::new();
         std::fs::create_dir_all(&self.folder)
             .map_err(|error| Failure::Input(format!("{}: {error}", self.folder.display())))?;
         for row in list.get("rows").and_then(Value::as_array).cloned().unwrap_or_default() {
@@ -368,8 +384,20 @@ impl Export {
             let named: PromptName = name.parse().map_err(|error: BadName| Failure::Unreachable(error.to_string()))?;
             let written = write_file(&self.folder, &named, &draft_of(&version)?);
             let file = written.map_err(|error| Failure::Input(error.to_string()))?;
-            say(&format!("{} ({name}@{})", file.display(), cell(version.get("version"))));
+            let file = file.display().to_string();
+            match self.format {
+                Form::Json => rows.push(json!({"name": name, "version": version["version"], "file": file})),
+                Form::Table => say(&format!("{file} ({name}@{})", cell(version.get("version")))),
+            }
         }
+        print_rows(self.format, &rows);
         Ok(())
+    }
+}
+
+/// Prints what was done, all of it as one list, where JSON is asked for.
+fn print_rows(format: Form, rows: &[Value]) {
+    if format == Form::Json {
+        print_json(&json!({"rows": rows, "next_cursor": null}));
     }
 }

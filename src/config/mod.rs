@@ -1,5 +1,6 @@
 //! Reads the configuration, TOML and environment, and tells all its mistakes at once.
 
+mod aws;
 mod models;
 mod problem;
 mod providers;
@@ -22,6 +23,7 @@ pub use sections::{
     parse_listen,
 };
 
+use crate::batches;
 use crate::routing::{Defaults, ModelSpec, Routes, Said, Spec};
 use crate::types::Secret;
 use crate::upstream::Provider;
@@ -52,6 +54,8 @@ pub struct Config {
     pub routes: Arc<Routes>,
     /// `[defaults]`.
     pub defaults: Defaults,
+    /// `[files]` and `[batches]`.
+    pub batches: batches::Settings,
     /// `[limits]`.
     pub limits: Limits,
     /// `[cache]`.
@@ -157,6 +161,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     let (prompts, limits, cache) = (sections::prompts(&root), sections::limits(&root), sections::cache(&root));
     let (client, telemetry) = (sections::client(&root), sections::telemetry(&root));
     let idempotency = sections::idempotency(&root);
+    let batches = sections::batches(&root);
     let admin_key = admin_key(reader);
     if let Some(field) = root.get("redis") {
         field.problem("Redis is not supported yet", "it arrives with a later release; take the section out");
@@ -166,7 +171,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     #[rustfmt::skip]
     let config = Config {
         server, database, ledger, prompts, providers, models, prices, routes, defaults, limits, cache, client,
-        telemetry, admin_key, idempotency,
+        telemetry, admin_key, idempotency, batches,
     };
     Some(config)
 }
@@ -174,7 +179,8 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
 /// The model of a gateway without any configuration.
 fn simulated_model() -> ModelSpec {
     let provider = Said { text: "simulated".to_owned(), at: 0 };
-    ModelSpec { name: "auto".into(), provider, model: "auto".into(), key: "models.auto".to_owned() }
+    let (name, model, key) = ("auto".into(), "auto".into(), "models.auto".to_owned());
+    ModelSpec { name, provider, model, adapter: None, structured: None, key }
 }
 
 /// `FULCRUM_ADMIN_KEY`, where it is strong enough.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::read::{Field, Section};
 use super::sections::{cache_policy, retries, set, store_bodies};
+use crate::chat::Structured;
 use crate::routing::{ModelSpec, RouteSpec, Said, StickyBy, Strategy, TargetSpec};
 use crate::types::{ModelName, Rate};
+use crate::usage::{Rates, UnitPrices};
 
 /// A price that a `[models]` table sets, over the price book's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,16 +16,10 @@ pub struct PriceOverride {
     pub provider: Arc<str>,
     /// What the provider calls the model.
     pub model: Arc<str>,
-    /// Dollars per million tokens read.
-    pub input: Rate,
-    /// Dollars per million tokens written.
-    pub output: Rate,
-    /// Dollars per million tokens read from the provider's prompt cache.
-    pub cache_read: Option<Rate>,
-    /// Dollars per million tokens written to the provider's prompt cache.
-    pub cache_write: Option<Rate>,
-    /// The same, for a cache that stands an hour.
-    pub cache_write_1h: Option<Rate>,
+    /// Dollars per million tokens, where it is charged by tokens.
+    pub tokens: Option<Rates>,
+    /// Dollars for one call, image, character, second of audio or search, where it is charged by these.
+    pub units: UnitPrices,
 }
 
 /// The models and the prices they set.
@@ -59,12 +55,15 @@ fn model<'a>(name: &str, section: Section<'a>) -> (Option<ModelSpec>, Priced<'a>
         Some(text)
     });
     let model: Arc<str> = named.unwrap_or(name).into();
+    let adapter = section.get("adapter").and_then(|field| field.whole(0..=u32::from(u16::MAX)));
+    let kinds = [("native", Structured::Native), ("tool", Structured::Tool), ("none", Structured::None)];
+    let structured = section.get("structured").and_then(|field| field.choice(&kinds));
     let price = section.section("price");
     let key = section.key.clone();
     section.done();
     let Some(provider) = provider else { return (None, None) };
     let price = price.and_then(|section| self::price(section, provider.text.as_str().into(), model.clone()));
-    (Some(ModelSpec { name: name.into(), provider, model, key }), price)
+    (Some(ModelSpec { name: name.into(), provider, model, adapter, structured, key }), price)
 }
 
 fn price<'a>(section: Section<'a>, provider: Arc<str>, model: Arc<str>) -> Priced<'a> {
@@ -72,16 +71,28 @@ fn price<'a>(section: Section<'a>, provider: Arc<str>, model: Arc<str>) -> Price
     let (input, output) = (rate("input"), rate("output"));
     let [cache_read, cache_write, cache_write_1h] =
         ["cache_read", "cache_write", "cache_write_1h"].map(|name| rate(name).flatten());
-    if input.is_none() || output.is_none() {
+    let each =
+        ["request", "image", "character", "second", "search"].map(|name| section.get(name).map(|field| field.money()));
+    let by_units = each.iter().any(Option::is_some);
+    let by_tokens = [input.is_some(), output.is_some()];
+    if by_tokens.contains(&false) && (by_tokens.contains(&true) || !by_units) {
         let fix = "write price = { input = \"0.15\", output = \"0.60\" }, in dollars per million tokens";
         section.problem("a price needs both `input` and `output`", fix);
     }
-    let (Some(Some(input)), Some(Some(output))) = (input, output) else {
-        section.done();
-        return None;
+    let tokens = match (input, output) {
+        (Some(Some(input)), Some(Some(output))) => {
+            Some(Rates { input, output, cache_read, cache_write, cache_write_1h, reasoning: None })
+        }
+        (None, None) if by_units => None,
+        _ => {
+            section.done();
+            return None;
+        }
     };
+    let [request, image, character, second, search] = each.map(Option::flatten);
+    let units = UnitPrices { request, image, character, second, search };
     // Kept until it is known that no other name prices the same model otherwise; its unknown keys are told then.
-    Some((section, PriceOverride { provider, model, input, output, cache_read, cache_write, cache_write_1h }))
+    Some((section, PriceOverride { provider, model, tokens, units }))
 }
 
 fn add_price(prices: &mut Vec<PriceOverride>, price: Priced<'_>) {
@@ -125,6 +136,7 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
         sticky_by: StickyBy::None,
         retries: retries(&section),
         cache: cache_policy(&section),
+        repair: section.get("repair").and_then(|field| field.bool()),
         local_only: section.get("local_only").and_then(|field| field.bool()).unwrap_or(false),
         store_bodies: store_bodies(&section),
     };

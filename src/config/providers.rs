@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use http::Uri;
 
+use super::aws;
 use super::read::{Field, Section};
 use super::secret;
 use super::sections::set;
@@ -15,9 +16,9 @@ const KINDS: &[(&str, Kind)] = &[
     ("anthropic", Kind::Anthropic),
     ("gemini", Kind::Gemini),
     ("azure", Kind::Azure),
+    ("bedrock", Kind::Bedrock),
     ("simulated", Kind::Simulated),
 ];
-const LATER: &[&str] = &["bedrock"];
 
 /// The provider of a configuration that names none.
 pub(super) fn simulated() -> Provider {
@@ -30,6 +31,7 @@ pub(super) fn simulated() -> Provider {
         api_version: None,
         api_keys: Vec::new(),
         entra_tokens: false,
+        aws: None,
         chat: true,
         responses: true,
         local: false,
@@ -37,6 +39,7 @@ pub(super) fn simulated() -> Provider {
         requests_per_second: None,
         timeouts: Timeouts::default(),
         max_in_flight: 512,
+        native_batches: false,
         profile: None,
     }
 }
@@ -71,6 +74,7 @@ fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
         provider.timeouts = timeouts(limits);
     }
     let profile = section.get("profile");
+    aws::read(&mut provider, &section, keys.iter().any(Option::is_some));
     if provider.kind == Kind::Simulated {
         for field in [&base_url, &ca_file].into_iter().chain(&keys).flatten() {
             field.problem("a simulated provider calls nobody", "take this out");
@@ -94,9 +98,6 @@ fn kind(section: &Section<'_>) -> Option<Kind> {
         section.problem("`kind` is missing", "write kind = \"openai\" or kind = \"simulated\"");
         return None;
     };
-    if field.is_later(LATER, "the provider kind") {
-        return None;
-    }
     field.choice(KINDS)
 }
 
@@ -132,6 +133,12 @@ fn speak_as(provider: &mut Provider, section: &Section<'_>) {
     let [version, entra] = azure;
     provider.api_version = version.and_then(|field| field.text("\"2024-10-21\"")).map(Into::into);
     set(&mut provider.entra_tokens, entra.and_then(|field| field.bool()));
+    if let Some(field) = section.get("batch") {
+        set(&mut provider.native_batches, field.choice(&[("native", true), ("fulcrum", false)]));
+        if provider.native_batches && !matches!(provider.kind, Kind::OpenAi | Kind::Anthropic) {
+            field.problem("only kinds openai and anthropic have batches of their own", "write batch = \"fulcrum\"");
+        }
+    }
     let [chat, responses] = [section.get("chat"), section.get("responses")];
     if !matches!(provider.kind, Kind::OpenAi | Kind::Azure) {
         for field in [&chat, &responses].into_iter().flatten() {
@@ -153,7 +160,7 @@ fn vendor(provider: &Provider, section: &Section<'_>) -> Option<&'static Vendor>
             Kind::OpenAi => "openai",
             Kind::Anthropic => "anthropic",
             Kind::Gemini => "gemini",
-            Kind::Azure | Kind::Simulated => return None,
+            Kind::Azure | Kind::Bedrock | Kind::Simulated => return None,
         };
         return vendor_named(name);
     };
@@ -173,6 +180,8 @@ fn call_where(provider: &mut Provider, section: &Section<'_>, base_url: Option<&
             return;
         }
         match vendor {
+            // It follows from the region.
+            _ if provider.kind == Kind::Bedrock => {}
             Some(vendor) => vendor.base_url.clone_into(&mut provider.base_url),
             None => section.problem("`base_url` is missing", "write base_url = \"https://NAME.openai.azure.com\""),
         }

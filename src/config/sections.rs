@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::read::Section;
+use crate::batches::Settings;
 use crate::routing::{CacheMode, CachePolicy, CacheScope, Defaults, StoreBodies};
 use crate::telemetry::LogFormat;
 use crate::types::Label;
@@ -266,6 +267,26 @@ pub(super) fn limits(root: &Section<'_>) -> Limits {
     limits
 }
 
+/// `[files]` and `[batches]`.
+pub(super) fn batches(root: &Section<'_>) -> Settings {
+    let mut settings = Settings::default();
+    if let Some(section) = root.section("files") {
+        set(&mut settings.max_size, section.get("max_size").and_then(|field| field.size("1KiB"..="4GiB")));
+        set(&mut settings.max_total, section.get("max_total").and_then(|field| field.size("1KiB"..="1024GiB")));
+        set(&mut settings.retention, section.get("retention").and_then(|field| field.duration("1h"..="36500d")));
+        section.done();
+    }
+    if let Some(section) = root.section("batches") {
+        set(&mut settings.max_lines, section.get("max_lines").and_then(|field| field.whole(1..=1_000_000)));
+        set(&mut settings.concurrency, section.get("concurrency").and_then(|field| field.whole(1..=10_000)));
+        set(&mut settings.yield_above, section.get("yield_above").and_then(|field| field.whole(0..=1_000_000)));
+        set(&mut settings.poll, section.get("poll").and_then(|field| field.duration("10ms"..="1h")));
+        set(&mut settings.patience, section.get("patience").and_then(|field| field.duration("0s"..="1d")));
+        section.done();
+    }
+    settings
+}
+
 pub(super) fn cache(root: &Section<'_>) -> CacheSettings {
     let mut cache = CacheSettings::default();
     let Some(section) = root.section("cache") else { return cache };
@@ -311,6 +332,7 @@ pub(super) fn defaults(root: &Section<'_>) -> Defaults {
     let Some(section) = root.section("defaults") else { return defaults };
     set(&mut defaults.retries, retries(&section));
     set(&mut defaults.cache, cache_policy(&section));
+    set(&mut defaults.repair, section.get("repair").and_then(|field| field.bool()));
     section.done();
     defaults
 }

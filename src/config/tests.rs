@@ -8,7 +8,7 @@ use super::*;
 use crate::routing::{Ask, CacheMode, Health, KeyFacts};
 use crate::telemetry::LogFormat;
 use crate::types::Timestamp;
-use crate::upstream::Kind;
+use crate::upstream::{AwsCredentials, Kind};
 
 /// Wrong configurations, each followed by what must be said of it.
 const BAD: &str = include_str!("../../tests/fixtures/config/bad.txt");
@@ -138,22 +138,31 @@ fn the_commented_examples_of_the_shipped_configuration_are_right() {
             Some(rest)
                 if rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) =>
             {
-                rest.replace("OPENAI_API_KEY", "GOOD")
+                let keys = ["OPENAI_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+                keys.iter().fold(rest.to_owned(), |line, key| line.replace(key, "GOOD"))
             }
             _ => line.to_owned(),
         })
         .collect();
     let config = parse(&live.join("\n"), "f", &env).unwrap();
     assert_eq!(config.limits.requests_per_minute, Some(600));
-    assert_eq!(config.providers.len(), 4);
+    assert_eq!(config.providers.len(), 5);
     let openai = config.providers.iter().find(|provider| &*provider.name == "openai").unwrap();
     assert_eq!((openai.kind, openai.base_url.as_str()), (Kind::OpenAi, "https://api.openai.com/v1"));
     assert_eq!(openai.api_keys[0].expose(), "sk-test-0123456789");
+    let bedrock = config.providers.iter().find(|provider| provider.kind == Kind::Bedrock).unwrap();
+    assert!(
+        bedrock
+            .aws
+            .as_ref()
+            .is_some_and(|aws| aws.credentials.as_ref().is_some_and(|keys| keys.session_token.is_some()))
+    );
     let local = config.providers.iter().find(|provider| &*provider.name == "local").unwrap();
     assert_eq!((local.local, local.requests_per_second), (true, Some(12.0)));
     assert_eq!(local.gpu_hour.unwrap().to_string(), "1.2");
-    assert_eq!(config.prices.len(), 1);
-    assert_eq!((config.prices[0].input.to_string(), config.prices[0].cache_write), ("0.15".to_owned(), None));
+    assert_eq!(config.prices.len(), 2);
+    let price = config.prices[0].tokens.unwrap();
+    assert_eq!((price.input.to_string(), price.cache_write), ("0.15".to_owned(), None));
     assert!(config.server.allow_public_bind);
 }
 
@@ -186,6 +195,29 @@ fn a_secret_may_stand_in_a_file() {
     assert_eq!(config.providers[0].api_keys[0].expose(), "sk-from-file");
     std::fs::write(&file, "x".repeat(20_000)).unwrap();
     assert!(told(&text)[0].contains("more than 16 KiB"));
+}
+
+#[test]
+fn bedrock_is_called_in_its_region_unless_an_address_is_given() {
+    let text = |region: &str, more: &str| {
+        format!("[providers.a]\nkind = \"bedrock\"\nregion = \"{region}\"\napi_key = \"env:GOOD\"\n{more}")
+    };
+    for (region, more, url) in [
+        ("eu-central-1", "", "https://bedrock-runtime.eu-central-1.amazonaws.com"),
+        ("cn-north-1", "", "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"),
+        ("us-gov-west-1", "base_url = \"https://vpce-1.example/\"", "https://vpce-1.example"),
+    ] {
+        let config = parse(&text(region, more), "f", &env).unwrap();
+        let aws = config.providers[0].aws.as_ref().unwrap();
+        assert_eq!((config.providers[0].base_url.as_str(), &*aws.region), (url, region));
+        assert!(aws.credentials.is_none());
+    }
+    let signed = "[providers.a]\nkind = \"bedrock\"\nregion = \"us-east-1\"\naccess_key_id = \"env:GOOD\"\nsecret_access_key = \"env:GOOD\"";
+    let config = parse(signed, "f", &env).unwrap();
+    assert!(!format!("{config:?}").contains("sk-test"));
+    let aws = config.providers[0].aws.as_ref().unwrap();
+    let secrets: Vec<_> = aws.credentials.iter().flat_map(AwsCredentials::secrets).map(Secret::expose).collect();
+    assert_eq!(secrets, ["sk-test-0123456789"; 2]);
 }
 
 #[test]
@@ -252,8 +284,22 @@ store_bodies = "prompts"
     assert_eq!(config.providers[0].base_url, "http://127.0.0.1:1/v1");
     assert_eq!(config.providers[0].timeouts.total, Duration::from_secs(4));
     assert_eq!(config.providers[1].profile.as_deref(), Some("error-500"));
-    assert_eq!(config.prices[0].output.to_string(), "0.000000001");
+    assert_eq!(config.prices[0].tokens.unwrap().output.to_string(), "0.000000001");
     assert_eq!(config.models[0].model, "free".into());
+}
+
+#[test]
+fn a_price_may_be_by_the_image_the_second_or_the_call() {
+    let priced = |price: &str| {
+        let text = format!("[providers.a]\nkind = \"simulated\"\n[models.m]\nprovider = \"a\"\nprice = {price}\n");
+        parse(&text, "f", &nothing)
+    };
+    let price = priced(r#"{ image = "0.04", second = 0.0001 }"#).unwrap().prices[0].clone();
+    assert_eq!((price.tokens, price.units.image.map(|price| price.to_string())), (None, Some("0.04".to_owned())));
+    assert!(priced(r#"{ input = 1, output = 2, request = "0.01" }"#).unwrap().prices[0].tokens.is_some());
+    for price in [r#"{ input = 1, image = 1 }"#, "{ }", r#"{ image = "x" }"#, r#"{ images = 1 }"#] {
+        assert!(priced(price).is_err(), "{price}");
+    }
 }
 
 proptest! {

@@ -12,6 +12,7 @@ use crate::keys::VirtualKey;
 use crate::types::{RequestId, Timestamp};
 use crate::wire::Speaks;
 use crate::wire::dialect::Addressed;
+use crate::wire::passing::Passing;
 
 /// Which of the data plane's routes is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +29,37 @@ pub enum Api {
     CountTokens,
     /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
     Generate,
+    /// `POST /v1beta/models/{model}:countTokens`.
+    GeminiCount,
+    /// `POST /v1beta/models/{model}:embedContent`.
+    EmbedContent,
+    /// `POST /v1beta/models/{model}:batchEmbedContents`.
+    EmbedContents,
+    /// Any other of OpenAI's routes, which passes to a provider that has it.
+    Pass(Passing),
 }
 
-/// All of them, in the order of [`Api`].
-const APIS: [Api; 6] = [Api::Chat, Api::Embeddings, Api::Responses, Api::Messages, Api::CountTokens, Api::Generate];
+/// All of them.
+const APIS: [Api; 18] = {
+    let own = [
+        Api::Chat,
+        Api::Embeddings,
+        Api::Responses,
+        Api::Messages,
+        Api::CountTokens,
+        Api::Generate,
+        Api::GeminiCount,
+        Api::EmbedContent,
+        Api::EmbedContents,
+    ];
+    let mut all = [Api::Chat; 18];
+    let mut n = 0;
+    while n < all.len() {
+        all[n] = if n < own.len() { own[n] } else { Api::Pass(Passing::ALL[n - own.len()]) };
+        n += 1;
+    }
+    all
+};
 
 impl Api {
     /// The route, as the ledger and the metrics name it.
@@ -44,30 +72,47 @@ impl Api {
             Self::Messages => "/v1/messages",
             Self::CountTokens => "/v1/messages/count_tokens",
             Self::Generate => "/v1beta/models",
+            Self::GeminiCount => "/v1beta/models:countTokens",
+            Self::EmbedContent => "/v1beta/models:embedContent",
+            Self::EmbedContents => "/v1beta/models:batchEmbedContents",
+            Self::Pass(passing) => passing.route(),
         }
     }
 
     /// The route that is called at `path`.
     #[must_use]
     pub fn at(path: &str) -> Option<Self> {
-        APIS.into_iter().find(|api| api.name() == path && *api != Self::Generate)
+        APIS.into_iter().find(|api| api.name() == path && !api.is_addressed())
     }
 
     /// The route's name as rows share it.
     #[must_use]
     pub fn shared_name(self) -> Arc<str> {
-        static NAMES: LazyLock<[Arc<str>; 6]> = LazyLock::new(|| APIS.map(|api| api.name().into()));
-        NAMES[self as usize].clone()
+        static NAMES: LazyLock<[(Api, Arc<str>); 18]> = LazyLock::new(|| APIS.map(|api| (api, api.name().into())));
+        let named = NAMES.iter().find(|(api, _)| *api == self);
+        named.map_or_else(|| self.name().into(), |(_, name)| name.clone())
+    }
+
+    /// Whether its address names the model.
+    #[must_use]
+    pub fn is_addressed(self) -> bool {
+        matches!(self, Self::Generate | Self::GeminiCount | Self::EmbedContent | Self::EmbedContents)
+    }
+
+    /// Whether its body may be a form.
+    #[must_use]
+    pub fn takes_form(self) -> bool {
+        matches!(self, Self::Pass(passing) if passing.takes_form())
     }
 
     /// What its callers speak: errors too.
     #[must_use]
     pub fn speaks(self) -> Speaks {
         match self {
-            Self::Chat | Self::Embeddings => Speaks::OpenAiChat,
+            Self::Chat | Self::Embeddings | Self::Pass(_) => Speaks::OpenAiChat,
             Self::Responses => Speaks::OpenAiResponses,
             Self::Messages | Self::CountTokens => Speaks::Anthropic,
-            Self::Generate => Speaks::Gemini,
+            Self::Generate | Self::GeminiCount | Self::EmbedContent | Self::EmbedContents => Speaks::Gemini,
         }
     }
 
@@ -108,4 +153,6 @@ pub struct Ask {
     pub cache: Directive,
     /// `x-fulcrum-timeout`.
     pub timeout: Option<Duration>,
+    /// Whether nobody waits for it: it leaves the providers' last places to others.
+    pub background: bool,
 }

@@ -4,23 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::feed::message_of;
 use super::meter::{Ended, Meter};
 use super::plan::{Outgoing, Work};
-use super::{Api, Ask, Live, Parts};
-use crate::chat::{Code, Emulated, Error, Stop, Usage};
+use super::repair::{Repair, Wanted};
+use super::{Api, Ask, Live, Parts, pass};
+use crate::chat::{self, AnswerTool, Code, Emulated, Error, Stop, Usage, Used};
 use crate::routing::{Fault, Plan, Target, backoff};
 use crate::types::now;
 use crate::upstream::{Answer, Call, Endpoint, Failure, Operation, Phase};
 use crate::usage::Status;
+use crate::wire::decoder::Decoder;
 use crate::wire::dialect::{BadAnswer, Listened};
-use crate::wire::sse::{Decoder, Event};
-use crate::wire::{Speaks, anthropic, openai_embeddings};
+use crate::wire::openai_embeddings::Encoding;
+use crate::wire::sse::Event;
+use crate::wire::{Spoken, anthropic, gemini, openai_embeddings};
 
 /// The longest whole answer.
-const MAX_WHOLE: usize = 64 << 20;
+pub const MAX_WHOLE: usize = 64 << 20;
 
 /// The longest wait for a rate-limited target while another could be asked.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,6 +40,8 @@ pub struct Served {
     pub answer: Answered,
     /// What had to be emulated for it.
     pub emulated: Emulated,
+    /// What became of an answer that was not of the form asked for.
+    pub repair: Option<Repair>,
 }
 
 /// An answer, as far as it is known when nothing can be retried any more.
@@ -44,15 +50,28 @@ pub enum Answered {
     Whole {
         /// The body.
         body: Bytes,
-        /// Its tokens.
-        usage: Usage,
+        /// What it used.
+        used: Used,
         /// Whether it ended well, so that it may be kept.
         ended_well: bool,
+        /// Its `content-type`, where it is not JSON.
+        kind: Option<HeaderValue>,
+    },
+    /// Bytes that only pass, such as audio, of which the first are there.
+    Bytes {
+        /// Their `content-type`.
+        kind: HeaderValue,
+        /// The rest of them.
+        answer: Box<Answer>,
+        /// The first.
+        first: Bytes,
     },
     /// A stream whose first event is there.
     Stream {
         /// The dialect it comes in.
-        speaks: Speaks,
+        speaks: Spoken,
+        /// The tool by which it answers.
+        answer_tool: Option<AnswerTool>,
         /// The rest of it.
         answer: Box<Answer>,
         /// What was read so far, with the first event taken out.
@@ -113,15 +132,19 @@ impl Attempts<'_> {
                     continue;
                 }
             };
-            if !self.parts.health.enter(target, now()) {
+            let at = now();
+            if !self.parts.health.enter(target, at) {
                 continue;
             }
-            self.parts.health.called(&target.provider, now());
+            self.parts.health.called(&target.provider, at);
             let is_last = place + 1 == self.plan.targets.len();
             let emulated = outgoing.emulated.clone();
             let there = There { target, endpoint, is_last };
             match self.ask(&there, outgoing, meter).await? {
-                Ok(answer) => return Ok(Served { target: target.clone(), answer, emulated }),
+                Ok(answer) => {
+                    let (answer, repair) = self.repaired(&there, answer, meter).await?;
+                    return Ok(Served { target: target.clone(), answer, emulated, repair });
+                }
                 Err(failure) => {
                     let give_up = !failure.is_retryable() && !matches!(failure, Failure::Auth { .. });
                     last = Some(failure.into_error(&target.name));
@@ -165,6 +188,11 @@ impl Attempts<'_> {
                 outgoing = self.work.for_target(self.ask, endpoint, target)?;
                 continue;
             }
+            if self.refuses_base64(&failure) && endpoint.has_base64() {
+                endpoint.lacks_base64();
+                outgoing = self.work.for_target(self.ask, endpoint, target)?;
+                continue;
+            }
             match self.next(target, &failure, is_last, retries) {
                 Next::Again(wait) if self.fits(wait) => {
                     retries += 1;
@@ -177,13 +205,61 @@ impl Attempts<'_> {
         }
     }
 
+    /// Whether a target refused the form in which a caller wants its vectors: we can put them into it ourselves.
+    fn refuses_base64(&self, failure: &Failure) -> bool {
+        let Failure::Refused { status: 400 | 422, error } = failure else { return false };
+        let names = |text: &str| text.contains("encoding_format") || text.contains("base64");
+        self.work.api == Api::Embeddings
+            && openai_embeddings::encoding(self.work.object()) == Encoding::Base64
+            && (names(&error.message) || error.param.as_deref().is_some_and(names))
+    }
+
+    /// The answer, or a second one where it was to be JSON and is not, and the route wants it repaired. A second answer
+    /// that is no better goes down all the same; where none came, the first does.
+    async fn repaired(
+        &self,
+        there: &There<'_>,
+        first: Answered,
+        meter: &mut Meter,
+    ) -> Result<(Answered, Option<Repair>), Error> {
+        let Some(wanted) = self.plan.repair.then(|| Wanted::of(self.work)).flatten() else { return Ok((first, None)) };
+        let Answered::Whole { body, used, ended_well, kind } = first else { return Ok((first, None)) };
+        let Some(flaw) = wanted.flaw(&body) else {
+            return Ok((Answered::Whole { body, used, ended_well, kind }, None));
+        };
+        meter.attempt_ends(&Ended::invalid(used));
+        let failed =
+            |body, used| Ok((Answered::Whole { body, used, ended_well: false, kind: None }, Some(Repair::Failed)));
+        let again = flaw.is_worth_asking && self.fits(Duration::ZERO);
+        let Some(work) = again.then(|| self.work.once_more(&flaw).ok()).flatten() else { return failed(body, used) };
+        let Ok(outgoing) = work.for_target(self.ask, there.endpoint, there.target) else { return failed(body, used) };
+        let second = Attempts { work: &work, ..*self }.once(there, &outgoing, meter).await?;
+        match second {
+            Ok(Answered::Whole { body, used, ended_well, kind }) => {
+                self.parts.health.succeeded(there.target, now());
+                if wanted.flaw(&body).is_none() {
+                    return Ok((Answered::Whole { body, used, ended_well, kind }, Some(Repair::Repaired)));
+                }
+                meter.attempt_ends(&Ended::invalid(used));
+                failed(body, used)
+            }
+            Ok(Answered::Stream { .. } | Answered::Bytes { .. }) => failed(body, used),
+            Err(failure) => {
+                self.note_health(there.target, &failure);
+                failed(body, used)
+            }
+        }
+    }
+
     /// Tells the target's health of a failure, and decides what to do.
     fn next(&self, target: &Target, failure: &Failure, is_last: bool, retries: u32) -> Next {
         let health = &self.parts.health;
-        match fault_of(failure) {
-            Some(fault) => health.failed(target, fault, now(), rand::random()),
-            None => health.abandoned(target, now()),
+        // A provider that lacks a route is not unwell: its models may answer other calls.
+        if self.work.passes() && failure.status() == Some(501) {
+            health.abandoned(target, now());
+            return Next::Onward;
         }
+        self.note_health(target, failure);
         if let Failure::Auth { another_key: true, .. } = failure {
             return Next::Again(Duration::ZERO);
         }
@@ -205,6 +281,13 @@ impl Attempts<'_> {
         if may { Next::Again(wait) } else { Next::Onward }
     }
 
+    fn note_health(&self, target: &Target, failure: &Failure) {
+        match fault_of(failure) {
+            Some(fault) => self.parts.health.failed(target, fault, now(), rand::random()),
+            None => self.parts.health.abandoned(target, now()),
+        }
+    }
+
     fn fits(&self, wait: Duration) -> bool {
         self.deadline.is_none_or(|deadline| Instant::now() + wait < deadline)
     }
@@ -218,7 +301,7 @@ impl Attempts<'_> {
     ) -> Result<Result<Answered, Failure>, Error> {
         let There { target, endpoint, .. } = *there;
         let pricing = self.live.pricing(endpoint.provider(), target);
-        meter.attempt_begins(target, pricing, self.work.reserve())?;
+        meter.attempt_begins(target, pricing, self.work.reserve()).await?;
         let call = Call {
             operation: outgoing.operation,
             model: &target.model,
@@ -226,11 +309,12 @@ impl Attempts<'_> {
             headers: outgoing.headers.clone(),
             body: outgoing.body.clone(),
             deadline: self.deadline,
+            background: self.ask.background,
         };
         let answered = async {
             let answer = endpoint.send(call).await?;
             meter.first_byte();
-            self.read(answer, outgoing.speaks).await
+            self.read(answer, outgoing, endpoint).await
         };
         let closing = self.parts.closing.cancelled();
         let outcome = tokio::select! {
@@ -251,32 +335,44 @@ impl Attempts<'_> {
             http_status: failure.status(),
             error: Some(failure.code()),
             retryable: failure.is_retryable(),
-            usage: charged.then(|| meter.estimate()).flatten(),
+            used: charged.then(|| meter.estimate()).flatten(),
         });
     }
 
     /// Reads an answer as far as it must be known before nothing can be retried any more.
-    async fn read(&self, mut answer: Answer, speaks: Speaks) -> Result<Answered, Failure> {
+    async fn read(&self, mut answer: Answer, outgoing: &Outgoing, endpoint: &Endpoint) -> Result<Answered, Failure> {
         if answer.is_stream() {
-            return self.read_first(answer, speaks).await;
+            return self.read_first(answer, outgoing).await;
+        }
+        if let Api::Pass(passing) = self.work.api {
+            return pass::read(passing, self.work, answer, endpoint).await;
         }
         let body = answer.whole(MAX_WHOLE).await?;
-        let (body, heard) = self.hear(body, speaks).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
+        let (body, heard) =
+            self.hear(body, outgoing, endpoint).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
         let estimate = || Usage {
             input: self.work.input_tokens(),
             output: u64::try_from(heard.choice_bytes / 4).unwrap_or(u64::MAX),
             estimated: true,
             ..Usage::default()
         };
-        Ok(Answered::Whole { body, usage: heard.usage.unwrap_or_else(estimate), ended_well: heard.ended_well })
+        let used = heard.usage.unwrap_or_else(estimate).into();
+        Ok(Answered::Whole { body, used, ended_well: heard.ended_well, kind: None })
     }
 
     /// A whole answer in the caller's dialect, and what it told.
-    fn hear(&self, body: Bytes, speaks: Speaks) -> Result<(Bytes, Listened), BadAnswer> {
+    fn hear(&self, body: Bytes, outgoing: &Outgoing, endpoint: &Endpoint) -> Result<(Bytes, Listened), BadAnswer> {
+        let Outgoing { speaks, answer_tool, .. } = outgoing;
+        let speaks = *speaks;
         match self.work.api {
-            Api::Embeddings => {
-                let usage = openai_embeddings::listen(&body)?;
+            Api::Embeddings | Api::EmbedContent | Api::EmbedContents => {
+                let (body, usage) = self.work.vectors(body, speaks)?;
                 return Ok((body, Listened { usage, choice_bytes: 0, ended_well: true }));
+            }
+            Api::GeminiCount if !gemini::counts(&body) => return Err(BadAnswer("it counts no tokens".to_owned())),
+            Api::GeminiCount => {
+                let none = Listened { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
+                return Ok((body, none));
             }
             Api::CountTokens => {
                 let counted = anthropic::read_count(&body).is_some();
@@ -286,29 +382,45 @@ impl Attempts<'_> {
             _ => {}
         }
         let own = self.work.api.speaks();
-        if own == speaks {
+        let counted = |usage: Option<Usage>| usage.map(|usage| self.work.usage_of(endpoint, &body, usage));
+        if speaks == own.into() && answer_tool.is_none() {
             let heard = own.dialect().listen(&body)?;
+            let heard = Listened { usage: counted(heard.usage), ..heard };
             return Ok((body, heard));
         }
-        let response = speaks.dialect().read_response(&body)?;
+        let mut response = speaks.upstream().read_response(&body)?;
+        if let Some(tool) = answer_tool {
+            response = tool.unwrap(response);
+        }
         let good =
             |stop: &Option<Stop>| matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools));
+        if speaks != own.into() {
+            speaks.upstream().maker().mark_answer(&mut response);
+        }
         let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
-        let heard = Listened { usage: response.usage, choice_bytes: body.len(), ended_well };
+        own.dialect().can_tell(&response)?;
+        let heard = Listened { usage: counted(response.usage), choice_bytes: body.len(), ended_well };
         Ok((own.dialect().write_response(&response, &self.work.told(self.ask)), heard))
     }
 
-    async fn read_first(&self, mut answer: Answer, speaks: Speaks) -> Result<Answered, Failure> {
+    async fn read_first(&self, mut answer: Answer, outgoing: &Outgoing) -> Result<Answered, Failure> {
+        let speaks = outgoing.speaks;
         if !self.work.asked.stream {
             return Err(Failure::Protocol("it is a stream, which was not asked for".to_owned()));
         }
-        let mut decoder = Decoder::default();
+        let mut decoder = speaks.upstream().decoder();
         loop {
             match decoder.event() {
                 Ok(Some(event)) if event.data().is_some() => {
-                    return match early_error(&event, &answer) {
+                    return match early_error(&event, &answer, speaks) {
                         Some(failure) => Err(failure),
-                        None => Ok(Answered::Stream { speaks, answer: Box::new(answer), decoder, first: event }),
+                        None => Ok(Answered::Stream {
+                            speaks: outgoing.speaks,
+                            answer_tool: outgoing.answer_tool.clone(),
+                            answer: Box::new(answer),
+                            decoder,
+                            first: event,
+                        }),
                     };
                 }
                 Ok(Some(_comment)) => {}
@@ -323,14 +435,27 @@ impl Attempts<'_> {
 }
 
 /// An error that stands where the first chunk should: nothing went down yet, so another try may do better.
-fn early_error(event: &Event, answer: &Answer) -> Option<Failure> {
+fn early_error(event: &Event, answer: &Answer, speaks: Spoken) -> Option<Failure> {
     let data = event.data()?;
     memchr::memmem::find(&data, b"\"error\"")?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
     let told = fields.get("error").is_some_and(|error| !error.is_null());
     let named = fields.get("type").is_some_and(|kind| kind == "error");
+    if !told && !named {
+        return None;
+    }
     let message = answer.scrubbed(&message_of(&data));
-    (told || named).then_some(Failure::Server { status: 200, message })
+    let mut meant = Vec::new();
+    let read = speaks.upstream().stream_reader().read(event, &mut meant);
+    Some(match (read, meant.pop()) {
+        (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::UpstreamRateLimited => {
+            Failure::Throttled { retry_after: None, message }
+        }
+        (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::InvalidRequest => {
+            Failure::Refused { status: 200, error: Box::new(Error { message, upstream_code: None, ..error }) }
+        }
+        _ => Failure::Server { status: 200, message },
+    })
 }
 
 fn fault_of(failure: &Failure) -> Option<Fault> {

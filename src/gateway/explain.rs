@@ -1,5 +1,6 @@
 //! What a request would get, told without calling anybody.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::call::{Planned, body_user, check_key, read};
 use super::plan::with_facts;
-use super::price::{Pricing, vendor};
+use super::price::{Pricing, priced_as, vendor};
 use super::{Api, Ask, Gateway, Head};
 use crate::chat::Error;
 use crate::keys::VirtualKey;
@@ -101,7 +102,7 @@ impl Gateway {
         }
         let mut edits = Edits::default();
         edits.remove("endpoint");
-        if ask.api == Api::Generate {
+        if ask.api.is_addressed() {
             // Its own address names the model; here the body does.
             let model = object.get("model").and_then(|json| serde_json::from_str(json).ok());
             ask.addressed = Addressed { model, stream: object.get("stream") == Some("true") };
@@ -119,17 +120,17 @@ impl Gateway {
         });
         let plan = plan?;
         let head = Head::new(ask.id, 200, ask.api.speaks());
-        Ok(Planned { parts, live, ask, work, plan, head }.explained(requested_model, trace))
+        Ok(Planned { parts, live, ask, work: work.into(), plan, head }.explained(requested_model, trace))
     }
 }
 
 impl Planned {
     fn explained(self, requested_model: String, trace: Trace) -> Explanation {
-        let reserve = self.work.reserve();
+        let reserve = self.work.reserve().usage.unwrap_or_default();
         let candidates: Vec<Candidate> =
             self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
         let messages =
-            self.work.object().get(self.work.dialect().conversation()).and_then(|json| serde_json::from_str(json).ok());
+            self.work.object().get(self.work.conversation()).and_then(|json| serde_json::from_str(json).ok());
         Explanation {
             endpoint: self.work.api.name(),
             requested_model,
@@ -189,10 +190,10 @@ fn card(live: &super::Live, id: Arc<str>) -> ModelCard {
     let target = live.routes.target(&id);
     let endpoint = target.as_ref().and_then(|target| live.endpoints.get(&target.provider));
     let provider = endpoint.map(|endpoint| endpoint.provider());
-    let about = target
-        .as_ref()
-        .zip(provider)
-        .and_then(|(target, provider)| live.prices.about(&provider.name, vendor(provider), &target.model));
+    let about = target.as_ref().zip(provider).and_then(|(target, provider)| {
+        let about = |model: Cow<'_, str>| live.prices.about(&provider.name, vendor(provider), &model);
+        priced_as(provider, &target.model).find_map(about)
+    });
     let pricing = target.as_ref().zip(provider).map(|(target, provider)| Pricing::of(&live.prices, provider, target));
     ModelCard {
         id,

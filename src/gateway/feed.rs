@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::chat::{self, Error, Usage};
-use crate::wire::Speaks;
+use crate::chat::{self, AnswerTool, Error, Marking, Units, Unwrapping, Usage};
 use crate::wire::dialect::{BadAnswer, Chunk, Listen, ReadStream, Told, WriteStream};
 use crate::wire::sse::{Decoder, Event};
+use crate::wire::{Speaks, Spoken};
 
 /// A stream on its way into the caller's dialect.
 pub enum Feed {
@@ -19,6 +19,8 @@ pub enum Feed {
 pub struct Translation {
     reader: Box<dyn ReadStream>,
     writer: Box<dyn WriteStream>,
+    unwrapping: Option<Unwrapping>,
+    marking: Option<Marking>,
     meant: Vec<chat::Event>,
     usage: Option<Usage>,
     deltas: u64,
@@ -39,15 +41,17 @@ pub enum Fed {
 }
 
 impl Feed {
-    /// A feed from a provider's dialect into the caller's.
-    pub fn new(from: Speaks, into: Speaks, keep_usage: bool, told: &Told) -> Self {
-        if from == into {
+    /// A feed from a provider's dialect into the caller's, of an answer by `tool` where there is one.
+    pub fn new((from, into): (Spoken, Speaks), tool: Option<AnswerTool>, keep_usage: bool, told: &Told) -> Self {
+        if from == into.into() && tool.is_none() {
             return Self::Same(into.dialect().listener(keep_usage));
         }
         let told = Told { include_usage: keep_usage, ..told.clone() };
         Self::Translated(Box::new(Translation {
-            reader: from.dialect().stream_reader(),
+            reader: from.upstream().stream_reader(),
             writer: into.dialect().stream_writer(&told),
+            unwrapping: tool.map(Unwrapping::new),
+            marking: (from != into.into()).then(|| Marking::new(from.upstream().maker())),
             meant: Vec::new(),
             usage: None,
             deltas: 0,
@@ -103,7 +107,19 @@ impl Feed {
     pub fn usage(&self) -> Option<Usage> {
         match self {
             Self::Same(listener) => listener.usage(),
-            Self::Translated(translation) => translation.usage,
+            // A beginning is no count: what came since may be more.
+            Self::Translated(translation) => translation.usage.map(|told| match told.estimated {
+                true => Usage { output: told.output.max(self.estimated_output()), ..told },
+                false => told,
+            }),
+        }
+    }
+
+    /// What else the stream told that it is charged by.
+    pub fn units(&self) -> Units {
+        match self {
+            Self::Same(listener) => listener.units(),
+            Self::Translated(_) => Units::default(),
         }
     }
 
@@ -138,7 +154,16 @@ impl Translation {
     /// What the events that were read are in the caller's dialect.
     fn told(&mut self) -> Fed {
         let mut out = Vec::new();
-        for event in std::mem::take(&mut self.meant) {
+        let mut meant = std::mem::take(&mut self.meant);
+        if let Some(unwrapping) = &mut self.unwrapping {
+            let told = std::mem::take(&mut meant);
+            told.into_iter().for_each(|event| unwrapping.take(event, &mut meant));
+        }
+        if let Some(marking) = &mut self.marking {
+            let told = std::mem::take(&mut meant);
+            told.into_iter().for_each(|event| marking.take(event, &mut meant));
+        }
+        for event in meant {
             match &event {
                 chat::Event::Failed(Error { message, .. }) => return Fed::Failed(message.clone()),
                 chat::Event::End => {

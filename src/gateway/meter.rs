@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use super::price::Pricing;
 use super::{Api, Ask, Parts};
-use crate::chat::{Code, Error, Usage};
+use crate::chat::{Code, Error, Usage, Used};
 use crate::routing::Target;
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
-use crate::usage::{AttemptRow, Bodies, CacheState, Intent, RequestRow, Settlement, Status};
+use crate::usage::{AttemptRow, Bodies, CacheState, Held, Intent, RequestRow, Settlement, Status};
 
 /// How long an answer waits for its row before it is withheld.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
@@ -26,6 +26,8 @@ pub struct Meter {
     upstream: Duration,
     first_token: Option<Duration>,
     row: Option<Box<RequestRow>>,
+    /// The journal's files that hold its lines.
+    held: Held,
     attempts: Vec<AttemptRow>,
     open: Option<OpenAttempt>,
     bodies: Option<Bodies>,
@@ -38,9 +40,10 @@ pub struct Meter {
 /// An attempt under way.
 struct OpenAttempt {
     row: AttemptRow,
-    began: Instant,
+    /// When it was sent; `None` while its intent is being written.
+    began: Option<Instant>,
     pricing: Pricing,
-    estimate: Usage,
+    estimate: Used,
 }
 
 /// How an attempt ended.
@@ -53,14 +56,20 @@ pub struct Ended {
     pub error: Option<Code>,
     /// Whether another try could do better.
     pub retryable: bool,
-    /// Its tokens; `None` where it cost nothing.
-    pub usage: Option<Usage>,
+    /// What it used; `None` where it cost nothing.
+    pub used: Option<Used>,
 }
 
 impl Ended {
     /// An answer that came whole and well.
-    pub fn well(usage: Usage) -> Self {
-        Self { status: Status::Ok, http_status: Some(200), error: None, retryable: false, usage: Some(usage) }
+    pub fn well(used: impl Into<Used>) -> Self {
+        Self { status: Status::Ok, http_status: Some(200), error: None, retryable: false, used: Some(used.into()) }
+    }
+
+    /// An answer that came whole, but is not of the form that was asked for.
+    pub fn invalid(used: Used) -> Self {
+        let error = Some(Code::InvalidOutput);
+        Self { status: Status::Error, error, retryable: true, ..Self::well(used) }
     }
 }
 
@@ -86,6 +95,7 @@ impl Meter {
             upstream: Duration::ZERO,
             first_token: None,
             row: Some(Box::new(row)),
+            held: Held::default(),
             attempts: Vec::new(),
             open: None,
             bodies: None,
@@ -123,11 +133,11 @@ impl Meter {
         }
     }
 
-    /// Notes an attempt before it is made, so that it has a row whatever happens.
+    /// Notes an attempt before it is made, so that it has a row whatever happens, and waits until that is written.
     ///
     /// # Errors
     /// Where the ledger cannot take it: then nothing may be sent.
-    pub fn attempt_begins(&mut self, target: &Target, pricing: Pricing, estimate: Usage) -> Result<(), Error> {
+    pub async fn attempt_begins(&mut self, target: &Target, pricing: Pricing, estimate: Used) -> Result<(), Error> {
         let reserved = pricing.cost(&estimate).unwrap_or_default();
         let n = u32::try_from(self.attempts.len() + 1).unwrap_or(u32::MAX);
         let row = AttemptRow {
@@ -147,8 +157,15 @@ impl Meter {
             reserved,
         };
         let Some(request) = self.row.as_deref() else { return Ok(()) };
-        self.parts.ledger.intend(&Intent { request, attempt: &row })?;
-        self.open = Some(OpenAttempt { row, began: Instant::now(), pricing, estimate });
+        let intended = self.parts.ledger.intend(&Intent { request, attempt: &row }, &mut self.held);
+        self.open = Some(OpenAttempt { row, began: None, pricing, estimate });
+        if let Err(error) = intended.await {
+            self.open = None;
+            return Err(error.into());
+        }
+        if let Some(open) = &mut self.open {
+            open.began = Some(Instant::now());
+        }
         Ok(())
     }
 
@@ -156,47 +173,54 @@ impl Meter {
     pub fn first_byte(&mut self) {
         self.first_token.get_or_insert_with(|| self.started.elapsed());
         if let Some(open) = &mut self.open {
-            open.row.first_token_us.get_or_insert_with(|| micros(open.began.elapsed()));
+            let since = open.began.map_or(Duration::ZERO, |began| began.elapsed());
+            open.row.first_token_us.get_or_insert_with(|| micros(since));
         }
     }
 
     /// Notes what the attempt under way would be charged if it broke off now.
     pub fn estimate_output(&mut self, tokens: u64) {
-        if let Some(open) = &mut self.open {
-            open.estimate.output = tokens;
+        if let Some(usage) = self.open.as_mut().and_then(|open| open.estimate.usage.as_mut()) {
+            usage.output = tokens;
         }
     }
 
-    /// What the attempt under way would be charged if it broke off now.
-    pub fn estimate(&self) -> Option<Usage> {
-        self.open.as_ref().map(|open| open.estimate)
+    /// What the attempt under way would be charged if it broke off now: nothing where it was not sent yet.
+    pub fn estimate(&self) -> Option<Used> {
+        self.open.as_ref().filter(|open| open.began.is_some()).map(|open| open.estimate)
     }
 
     /// Notes how the attempt under way ended.
     pub fn attempt_ends(&mut self, ended: &Ended) {
         let Some(OpenAttempt { mut row, began, pricing, .. }) = self.open.take() else { return };
-        let took = began.elapsed();
+        let took = began.map_or(Duration::ZERO, |began| began.elapsed());
         self.upstream += took;
         row.latency_us = micros(took);
         row.status = ended.status;
         row.http_status = ended.http_status;
         row.error_code = ended.error.map(|code| code.text().into());
         row.retryable = ended.retryable;
-        row.usage = ended.usage;
-        row.cost = match &ended.usage {
-            Some(usage) => pricing.cost(usage),
-            None => Some(Nanos(0)),
-        };
+        row.usage = ended.used.and_then(|used| used.usage);
+        match &ended.used {
+            Some(used) => (row.cost, row.rate) = pricing.charge(used),
+            None => row.cost = Some(Nanos(0)),
+        }
         self.parts.metrics.saw_attempt(AttemptSeen {
             provider: row.provider.clone(),
             model: row.model.clone(),
             outcome: ended.error.map_or("ok", Code::text),
         });
+        // An answer that was not of the form asked for was counted by its provider, and is part of what the request used.
+        let invalid = |attempt: &&AttemptRow| attempt.error_code.as_deref() == Some(Code::InvalidOutput.text());
+        let before = self.attempts.iter().filter(invalid).filter_map(|attempt| attempt.usage);
+        let usage = before.chain(row.usage).reduce(Usage::plus);
         if let Some(request) = self.row.as_deref_mut() {
             request.provider = Some(row.provider.clone());
             request.model = Some(row.model.clone());
-            request.usage = row.usage;
+            request.usage = usage;
         }
+        // Few calls need a second.
+        self.attempts.reserve_exact(1);
         self.attempts.push(row);
     }
 
@@ -221,10 +245,10 @@ impl Meter {
     /// Where the ledger cannot take it: then the answer may not go out whole.
     pub async fn finish(&mut self, status: Status, http_status: u16, code: Option<&str>) -> Result<(), Error> {
         let Some(settlement) = self.settlement(status, http_status, code) else { return Ok(()) };
-        let settled = self.parts.ledger.settle(settlement);
-        match tokio::time::timeout(SETTLE_LIMIT, settled).await {
-            Ok(settled) => settled?,
-            Err(_) => {
+        let settled = self.parts.ledger.settle(settlement, std::mem::take(&mut self.held));
+        match settled.within(SETTLE_LIMIT).await {
+            Some(settled) => settled?,
+            None => {
                 return Err(Error::new(Code::LedgerUnavailable, "the ledger did not take this request's row in time"));
             }
         }
@@ -235,7 +259,7 @@ impl Meter {
     }
 
     fn settlement(&mut self, status: Status, http_status: u16, code: Option<&str>) -> Option<Settlement> {
-        let mut request = *self.row.take()?;
+        let mut request = self.row.take()?;
         let latency = self.started.elapsed();
         let overhead = latency.saturating_sub(self.upstream);
         request.status = status;
@@ -281,14 +305,14 @@ impl Drop for Meter {
         if self.row.is_none() {
             return;
         }
-        let usage = self.estimate();
+        let used = self.estimate();
         let (status, code) = match std::thread::panicking() {
             true => (Status::Error, Code::Internal),
             false => (Status::ClientClosed, Code::ClientClosed),
         };
-        self.attempt_ends(&Ended { status, http_status: None, error: Some(code), retryable: false, usage });
+        self.attempt_ends(&Ended { status, http_status: None, error: Some(code), retryable: false, used });
         if let Some(settlement) = self.settlement(status, code.status(), Some(code.text())) {
-            drop(self.parts.ledger.settle(settlement));
+            drop(self.parts.ledger.settle(settlement, std::mem::take(&mut self.held)));
         }
     }
 }

@@ -3,18 +3,22 @@
 mod ask;
 mod attempt;
 mod call;
+mod embed;
 mod explain;
 mod feed;
+mod line;
+mod memo;
 mod meter;
 mod once;
+mod pass;
 mod plan;
 mod price;
 mod prompt;
+mod repair;
 mod reply;
 mod shared;
 mod stream;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -26,13 +30,17 @@ use crate::idempotency::Idempotency;
 use crate::prompts::Registry;
 use crate::routing::{Health, Routes, StoreBodies};
 use crate::telemetry::Metrics;
+use crate::types::QuickMap;
 use crate::upstream::Endpoint;
 use crate::usage::{Ledger, PriceBook};
 
 pub use ask::{Api, Ask};
+pub use call::refusal;
 pub use explain::{Explanation, ModelCard, models};
+pub use line::{Handed, Owner, Prepared, Said};
 pub use price::KnownPrices;
-pub use reply::{Body, Head, Reply};
+pub use repair::Repair;
+pub use reply::{Body, Cut, Head, Reply};
 pub use shared::Departure;
 
 /// Everything a call needs. Cheap to clone.
@@ -47,7 +55,7 @@ pub struct Live {
     /// Rules and models.
     pub routes: Arc<Routes>,
     /// Providers by name.
-    pub endpoints: HashMap<Arc<str>, Arc<Endpoint>>,
+    pub endpoints: QuickMap<Arc<str>, Arc<Endpoint>>,
     /// Prices.
     pub prices: PriceBook,
     /// Whether requests and answers are kept with their rows.

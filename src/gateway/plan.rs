@@ -1,23 +1,28 @@
 //! The plan phase: what the rules need to know of a call, and the body that a target gets.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::call::body_user;
+use super::feed::Feed;
 use super::prompt::Applied;
 use super::{Api, Ask};
-use crate::chat::{Code, Emulated, Error, Request, Usage};
-use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
+use crate::cache::CacheKey;
+use crate::chat::{AnswerTool, Code, Emulated, Error, Format, Request, SEEN, Structured, Usage, Used, sort_proofs};
+use crate::routing::{self, CacheScope, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
-use crate::upstream::{Endpoint, Kind, Operation, Provider};
-use crate::wire::Speaks;
-use crate::wire::dialect::{Asked, Dialect, Told};
+use crate::upstream::{Endpoint, Kind, Operation, Provider, Server};
+use crate::wire::blobs::estimate_tokens;
+use crate::wire::dialect::{Asked, Dialect, Told, Upstream};
+use crate::wire::form::Form;
 use crate::wire::json::{Edits, Object, quoted};
-use crate::wire::openai_chat;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
+use crate::wire::passing::{self, Passing};
+use crate::wire::{Speaks, Spoken, openai_chat};
 
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;
@@ -35,9 +40,22 @@ pub struct Work {
     pub max_tokens: Option<u64>,
     /// The prompt that made it, if one did.
     pub prompt: Option<Applied>,
+    /// The form that it came as, if it did.
+    pub form: Option<Form>,
     /// The whole request in the internal form, for targets of other dialects.
     meant: OnceLock<Result<(Request, Emulated), Error>>,
     tokens: OnceLock<u64>,
+    /// The first key that was asked of it.
+    pub(super) keyed: OnceLock<Keyed>,
+}
+
+/// A key of the cache, and for whom and what it is.
+pub struct Keyed {
+    pub(super) scope: CacheScope,
+    pub(super) owner: Arc<str>,
+    pub(super) provider: Arc<str>,
+    pub(super) model: Arc<str>,
+    pub(super) key: CacheKey,
 }
 
 /// What goes to one target.
@@ -45,20 +63,28 @@ pub struct Outgoing {
     /// What is asked of it.
     pub operation: Operation,
     /// What it answers in.
-    pub speaks: Speaks,
+    pub speaks: Spoken,
     /// The body.
     pub body: Bytes,
     /// Headers of its dialect.
     pub headers: HeaderMap,
     /// What had to be emulated.
     pub emulated: Emulated,
+    /// The tool by which it answers, where it is not asked for the wanted form itself.
+    pub answer_tool: Option<AnswerTool>,
 }
 
 impl Work {
     /// The work of a request in a dialect.
     pub fn of(api: Api, asked: Asked, prompt: Option<Applied>) -> Self {
         let max_tokens = asked.max_tokens.map(|tokens| tokens.saturating_mul(asked.choices));
-        Self { api, asked, max_tokens, prompt, meant: OnceLock::new(), tokens: OnceLock::new() }
+        let (meant, tokens, keyed) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { api, asked, max_tokens, prompt, form: None, meant, tokens, keyed }
+    }
+
+    /// The work of a request that passes.
+    pub fn passing(passing: Passing, asked: Asked, form: Option<Form>) -> Self {
+        Self { form, ..Self::of(Api::Pass(passing), asked, None) }
     }
 
     /// The work of a request for embeddings.
@@ -79,19 +105,98 @@ impl Work {
         &self.asked.object
     }
 
+    /// The field that holds what the model reads.
+    pub fn conversation(&self) -> &'static str {
+        match self.api {
+            Api::Embeddings => "input",
+            Api::EmbedContent => "content",
+            Api::EmbedContents => "requests",
+            Api::Pass(passing) => passing.input(),
+            _ => self.dialect().conversation(),
+        }
+    }
+
+    /// The text that rules see: the user's last words.
+    fn text(&self) -> String {
+        let Api::Pass(_) = self.api else { return self.dialect().last_user_text(self.object()) };
+        let named = |name: &str| self.object().get(name).and_then(|json| serde_json::from_str(json).ok());
+        // A reranker's documents are no words of the user's.
+        named("query").or_else(|| named(self.conversation())).unwrap_or_default()
+    }
+
+    /// Whether an answer may be shared with an equal request.
+    pub fn may_be_cached(&self) -> bool {
+        match self.api {
+            Api::Pass(passing) => passing.may_be_cached(&self.asked),
+            _ => true,
+        }
+    }
+
+    /// Whether it passes, so that nothing of its answers is put together or told anew.
+    pub fn passes(&self) -> bool {
+        matches!(self.api, Api::Pass(_))
+    }
+
+    /// A feed for a stream of answers to this in a provider's dialect.
+    pub fn feed(
+        &self,
+        (from, tool): (Spoken, Option<AnswerTool>),
+        keep_usage: bool,
+        told: &Told,
+        by_choice: bool,
+    ) -> Feed {
+        match self.api {
+            Api::Pass(passing) => Feed::Same(passing.listener(keep_usage, by_choice)),
+            Api::Chat if by_choice && tool.is_none() && from == Speaks::OpenAiChat.into() => {
+                Feed::Same(Box::new(openai_chat::Listener::new(keep_usage).by_choice(true)))
+            }
+            _ => Feed::new((from, self.api.speaks()), tool, keep_usage, told),
+        }
+    }
+
+    /// Whether `endpoint` counts the tokens of each of several answers by itself.
+    pub fn is_counted_by_choice(&self, endpoint: &Endpoint) -> bool {
+        self.asked.choices > 1 && endpoint.provider().server == Server::LlamaCpp
+    }
+
+    /// The usage of a whole answer from `endpoint`, which told `usage`.
+    pub fn usage_of(&self, endpoint: &Endpoint, body: &Bytes, usage: Usage) -> Usage {
+        if !self.is_counted_by_choice(endpoint) {
+            return usage;
+        }
+        match Object::read_answer(body.clone()) {
+            Ok(answer) => openai_chat::of_all_choices(&answer, usage, self.asked.max_tokens),
+            Err(_) => usage,
+        }
+    }
+
+    /// What an answer used, by what it told and by what is known without it.
+    pub fn used(&self, told: Used, estimated_output: u64) -> Used {
+        let Api::Pass(passing) = self.api else { return told };
+        let estimated = || {
+            let (input, output) = (self.input_tokens(), estimated_output);
+            passing.has_tokens().then(|| Usage { input, output, estimated: true, ..Usage::default() })
+        };
+        Used { usage: told.usage.or_else(estimated), units: told.units.or(passing.asked_units(&self.asked)) }
+    }
+
     /// Estimated tokens of the request.
     pub fn input_tokens(&self) -> u64 {
         *self.tokens.get_or_init(|| {
-            let conversation = if self.api == Api::Embeddings { "input" } else { self.dialect().conversation() };
+            let conversation = self.conversation();
             let texts = PROMPTING.iter().chain([&conversation]).filter_map(|field| self.object().get(field));
-            texts.map(openai_chat::estimate_tokens).sum()
+            texts.map(estimate_tokens).sum()
         })
     }
 
     /// What a call is reckoned to use, until it is known.
-    pub fn reserve(&self) -> Usage {
+    pub fn reserve(&self) -> Used {
         let output = self.max_tokens.unwrap_or(UNLIMITED_OUTPUT);
-        Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() }
+        let usage = Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() };
+        match self.api {
+            Api::Pass(passing) => Used { usage: Some(usage), units: passing.asked_units(&self.asked) },
+            _ => usage.into(),
+        }
     }
 
     /// What an answer's writer needs to know of the call.
@@ -111,76 +216,171 @@ impl Work {
     /// # Errors
     /// `unsupported_feature` that names what its dialect cannot say.
     pub fn for_target(&self, ask: &Ask, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
-        if self.api == Api::Embeddings {
-            return self.for_embeddings(endpoint, target);
+        match self.api {
+            Api::Embeddings | Api::EmbedContent | Api::EmbedContents => return self.for_embeddings(endpoint, target),
+            Api::Pass(passing) => return self.for_passing(passing, ask, endpoint, target),
+            _ => {}
         }
-        let own = self.api.speaks();
-        let speaks = spoken(endpoint, own);
-        if self.api == Api::CountTokens && speaks != own {
+        let own = Spoken::from(self.api.speaks());
+        let speaks = spoken(endpoint, self.api.speaks());
+        if matches!(self.api, Api::CountTokens | Api::GeminiCount) && speaks != own {
             let message = format!("{} cannot count tokens", endpoint.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
         }
-        if speaks == own {
+        // Only a configuration that says so keeps a request from going to its own dialect as it came.
+        let stands_in = |how: Structured| how != Structured::Native && wants_form(self.format().as_ref());
+        // And a proof of reasoning that the caller was told by another provider, which this one would refuse.
+        let marked = || memchr::memmem::find(self.object().bytes(), SEEN).is_some();
+        let counts = matches!(self.api, Api::CountTokens | Api::GeminiCount);
+        let passes = counts || !(target.structured.is_some_and(stands_in) || marked());
+        if speaks == own && passes {
             let dialect = self.dialect();
             let mut headers = own_headers(dialect, ask);
             let sampled = || ["temperature", "top_p", "top_k"].iter().any(|name| self.object().get(name).is_some());
-            if speaks == Speaks::Anthropic && self.prompt.is_some() && sampled() {
+            if self.api.speaks() == Speaks::Anthropic && self.prompt.is_some() && sampled() {
                 // A prompt's settings may set what Anthropic's newer versions refuse.
                 headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
             }
-            let body = dialect.pass(&self.asked, &target.model);
-            let operation = if self.api == Api::CountTokens { Operation::CountTokens } else { operation(speaks) };
-            return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default() });
+            let body = adapted(dialect.pass(&self.asked, &target.model), endpoint, target);
+            let operation = match self.api {
+                Api::CountTokens => Operation::CountTokens,
+                Api::GeminiCount => Operation::GeminiCount,
+                _ => operation(speaks),
+            };
+            return Ok(Outgoing { operation, speaks, body, headers, emulated: Emulated::default(), answer_tool: None });
         }
+        let mut outgoing = self.translated(speaks, endpoint, target)?;
+        if speaks == own {
+            outgoing.headers.extend(own_headers(self.dialect(), ask));
+        }
+        Ok(outgoing)
+    }
+
+    /// The request in another dialect, or in its own with a tool to answer by.
+    fn translated(&self, speaks: Spoken, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
         let read = self.meant.get_or_init(|| {
             let mut emulated = Emulated::default();
             Ok((self.dialect().read_request(&self.asked, &mut emulated)?, emulated))
         });
         let (request, mut emulated) = read.clone()?;
-        let request = Request { model: target.model.to_string(), include_usage: true, ..request };
-        let written = speaks.dialect().write_request(&request, &mut emulated)?;
+        let mut request = Request { model: target.model.to_string(), include_usage: true, ..request };
+        let makers = (self.dialect().maker(), speaks.upstream().maker());
+        sort_proofs(&mut request.messages, makers, &mut emulated);
+        let answer_tool = enforced(&mut request, speaks.upstream(), target, &mut emulated)?;
+        let written = speaks.upstream().write_request(&request, &mut emulated).map_err(|error| {
+            // The caller forced no tool: it is the format that asks for one.
+            let ours = answer_tool.is_some() && error.param.as_deref() == Some("tool_choice");
+            if ours { no_form(target, "it answers by a tool only, and thinks").at("response_format") } else { error }
+        })?;
         let header = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
         let headers = written.headers.iter().map(header).collect();
-        Ok(Outgoing { operation: operation(speaks), speaks, body: written.body, headers, emulated })
+        let body = adapted(written.body, endpoint, target);
+        Ok(Outgoing { operation: operation(speaks), speaks, body, headers, emulated, answer_tool })
     }
 
-    fn for_embeddings(&self, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
+    /// The form that the answer is to have.
+    pub fn format(&self) -> Option<Format> {
+        match self.api {
+            Api::Embeddings | Api::EmbedContent | Api::EmbedContents | Api::Pass(_) => None,
+            Api::CountTokens | Api::GeminiCount => None,
+            _ => self.dialect().format(self.object()),
+        }
+    }
+
+    fn for_passing(
+        &self,
+        passing: Passing,
+        ask: &Ask,
+        endpoint: &Endpoint,
+        target: &Target,
+    ) -> Result<Outgoing, Error> {
         let Provider { name, kind, .. } = endpoint.provider();
         if !matches!(kind, Kind::OpenAi | Kind::Azure | Kind::Simulated) {
-            let message = format!("the provider {name} has no embeddings in OpenAI's shape; use another model");
-            return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
+            return Err(passing::unsupported(passing, name));
         }
-        let mut edits = Edits::default();
-        edits.set("model", quoted(&target.model));
+        let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))]);
+        if self.form.is_some()
+            && let Some(kind) = ask.headers.get(CONTENT_TYPE)
+        {
+            headers.insert(CONTENT_TYPE, kind.clone());
+        }
+        let body = passing.pass(&self.asked, self.form.as_ref(), &target.model);
         Ok(Outgoing {
-            operation: Operation::Embeddings,
-            speaks: Speaks::OpenAiChat,
-            body: self.object().edited(&edits),
-            headers: HeaderMap::new(),
+            operation: Operation::Pass(passing),
+            speaks: Speaks::OpenAiChat.into(),
+            body: if passing == Passing::Completions { adapted(body, endpoint, target) } else { body },
+            headers,
             emulated: Emulated::default(),
+            answer_tool: None,
         })
     }
 }
 
+/// A body that names its adapters, for llama.cpp: where none is named it takes those of the request before, whose cached
+/// prompt it reuses (llama.cpp #26207). What the caller names stays.
+fn adapted(body: Bytes, endpoint: &Endpoint, target: &Target) -> Bytes {
+    if endpoint.provider().server != Server::LlamaCpp {
+        return body;
+    }
+    let Some(object) = Object::read(body.clone()).ok().filter(|object| object.get("lora").is_none()) else {
+        return body;
+    };
+    let mut edits = Edits::default();
+    edits.set("lora", target.adapter.map_or_else(|| "[]".to_owned(), |id| format!("[{{\"id\":{id},\"scale\":1.0}}]")));
+    object.edited(&edits)
+}
+
+fn wants_form(format: Option<&Format>) -> bool {
+    format.is_some_and(|format| *format != Format::Text)
+}
+
+/// Sees to it that the target keeps to the wanted form: by itself, or by a tool that takes its place.
+fn enforced(
+    request: &mut Request,
+    dialect: &dyn Upstream,
+    target: &Target,
+    emulated: &mut Emulated,
+) -> Result<Option<AnswerTool>, Error> {
+    if !wants_form(request.format.as_ref()) {
+        return Ok(None);
+    }
+    match target.structured.unwrap_or_else(|| dialect.structured(request)) {
+        Structured::Native => Ok(None),
+        Structured::Tool => {
+            emulated.note("response_format");
+            AnswerTool::put(request)
+        }
+        Structured::None => Err(no_form(target, "its configuration says so").at("response_format")),
+    }
+}
+
+fn no_form(target: &Target, why: &str) -> Error {
+    let message = format!("{} cannot be held to the form that `response_format` wants: {why}", target.name);
+    Error::new(Code::UnsupportedFeature, message)
+}
+
 /// What `endpoint` speaks with a caller whose own dialect is `own`: the same, where it can.
-fn spoken(endpoint: &Endpoint, own: Speaks) -> Speaks {
-    match endpoint.provider().kind {
+fn spoken(endpoint: &Endpoint, own: Speaks) -> Spoken {
+    let speaks = match endpoint.provider().kind {
+        Kind::Bedrock => return Spoken::Bedrock,
         Kind::Anthropic => Speaks::Anthropic,
         Kind::Gemini => Speaks::Gemini,
         Kind::OpenAi | Kind::Azure if own == Speaks::OpenAiResponses && endpoint.has_responses() => own,
         Kind::OpenAi | Kind::Azure if !endpoint.provider().chat => Speaks::OpenAiResponses,
         Kind::OpenAi | Kind::Azure | Kind::Simulated => Speaks::OpenAiChat,
-    }
+    };
+    speaks.into()
 }
 
-fn operation(speaks: Speaks) -> Operation {
+fn operation(speaks: Spoken) -> Operation {
     match speaks {
-        Speaks::OpenAiChat => Operation::Chat,
-        Speaks::OpenAiResponses => Operation::Responses,
-        Speaks::Anthropic => Operation::Messages,
-        Speaks::Gemini => Operation::Generate,
+        Spoken::Dialect(Speaks::OpenAiChat) => Operation::Chat,
+        Spoken::Dialect(Speaks::OpenAiResponses) => Operation::Responses,
+        Spoken::Dialect(Speaks::Anthropic) => Operation::Messages,
+        Spoken::Dialect(Speaks::Gemini) => Operation::Generate,
+        Spoken::Bedrock => Operation::Converse,
     }
 }
 
@@ -208,7 +408,7 @@ pub fn with_facts<T>(
 ) -> T {
     let needs = routes.needs();
     let metadata: Option<Map<String, Value>> = if needs.metadata { metadata(work.object()) } else { None };
-    let text = if needs.text { work.dialect().last_user_text(work.object()) } else { String::new() };
+    let text = if needs.text { work.text() } else { String::new() };
     let header = |name: &str| ask.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let prompt = work.prompt.as_ref().map(|applied| PromptFacts {
         name: applied.version.name.as_str(),

@@ -1,19 +1,21 @@
 //! What an attempt costs: by tokens where a price is known, by the machine's hour where it is one's own.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 use super::Live;
-use crate::chat::Usage;
+use crate::chat::Used;
 use crate::routing::Target;
-use crate::types::Nanos;
+use crate::types::{Nanos, QuickMap};
 use crate::upstream::{Kind, Provider, vendor_at};
 use crate::usage::{Price, PriceBook};
 
 /// The price of one target's calls.
 #[derive(Clone)]
 pub enum Pricing {
-    /// By tokens.
+    /// By tokens, or by what else is counted.
     Tokens(Arc<Price>),
     /// A share of the machine's hour: its price divided by the calls it can serve in an hour.
     Share {
@@ -28,7 +30,7 @@ pub enum Pricing {
 
 /// Prices by `provider/model`, looked up once for each target of a configuration.
 #[derive(Default)]
-pub struct KnownPrices(RwLock<HashMap<Arc<str>, Pricing>>);
+pub struct KnownPrices(ArcSwap<QuickMap<Arc<str>, Pricing>>);
 
 /// Callers may name any model of a provider: no more than this many prices are remembered.
 const MOST_KNOWN: usize = 1_000;
@@ -37,13 +39,16 @@ impl Live {
     /// The price of calls to `target`.
     pub(super) fn pricing(&self, provider: &Provider, target: &Target) -> Pricing {
         let KnownPrices(known) = &self.known_prices;
-        if let Some(pricing) = known.read().unwrap_or_else(PoisonError::into_inner).get(&target.id) {
+        if let Some(pricing) = known.load().get(&target.id) {
             return pricing.clone();
         }
         let pricing = Pricing::of(&self.prices, provider, target);
-        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MOST_KNOWN {
-            known.insert(target.id.clone(), pricing.clone());
+        if known.load().len() < MOST_KNOWN {
+            known.rcu(|known| {
+                let mut known = QuickMap::clone(known);
+                known.insert(target.id.clone(), pricing.clone());
+                known
+            });
         }
         pricing
     }
@@ -52,7 +57,9 @@ impl Live {
 impl Pricing {
     /// The price of calls to `target` at `provider`.
     pub fn of(book: &PriceBook, provider: &Provider, target: &Target) -> Self {
-        if let Some(price) = book.rate(&provider.name, vendor(provider), &target.model) {
+        let booked = |model: Cow<'_, str>| book.rate(&provider.name, vendor(provider), &model);
+        let set = book.set(&provider.name, &target.model);
+        if let Some(price) = set.or_else(|| priced_as(provider, &target.model).find_map(booked)) {
             return Self::Tokens(price);
         }
         match (provider.gpu_hour, provider.requests_per_second) {
@@ -72,12 +79,28 @@ impl Pricing {
         Self::Share { each, text: text.into() }
     }
 
-    /// What a call with this usage costs.
-    pub fn cost(&self, usage: &Usage) -> Option<Nanos> {
+    /// The price of calls that the provider's own batch API makes.
+    pub fn batched(&self) -> Self {
         match self {
-            Self::Tokens(price) => Some(price.cost(usage)),
-            Self::Share { each, .. } => Some(*each),
-            Self::Unknown => None,
+            Self::Tokens(price) => Self::Tokens(Arc::new(price.batched())),
+            other => other.clone(),
+        }
+    }
+
+    /// What a call that used this costs.
+    pub fn cost(&self, used: &Used) -> Option<Nanos> {
+        self.charge(used).0
+    }
+
+    /// What a call that used this costs, and the rate as the row keeps it.
+    pub fn charge(&self, used: &Used) -> (Option<Nanos>, Option<Arc<str>>) {
+        match self {
+            Self::Tokens(price) => {
+                let (cost, rate) = price.cost_of(used);
+                (cost, Some(rate))
+            }
+            Self::Share { each, text } => (Some(*each), Some(text.clone())),
+            Self::Unknown => (None, None),
         }
     }
 
@@ -95,6 +118,16 @@ impl Pricing {
 pub fn vendor(provider: &Provider) -> &'static str {
     match provider.kind {
         Kind::Azure => "azure",
+        Kind::Bedrock => "bedrock",
         _ => vendor_at(&provider.base_url).map_or("", |vendor| vendor.name),
     }
+}
+
+/// The names under which the book may have a model's price, the most exact first. At Bedrock some prices differ by region,
+/// and an ARN ends with the model's name.
+pub fn priced_as<'a>(provider: &Provider, model: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+    let aws = provider.aws.as_ref();
+    let plain = aws.and_then(|_| model.strip_prefix("arn:")?.rsplit_once('/')).map_or(model, |(_, name)| name);
+    let regional = aws.map(|aws| Cow::Owned(format!("{}/{plain}", aws.region)));
+    regional.into_iter().chain([Cow::Borrowed(plain)])
 }

@@ -84,7 +84,7 @@ pub fn apply(prompts: &Registry, named: &Reference, request: &Asked, ask: &Ask) 
     let dialect = ask.api.speaks().dialect();
     let prompt = if ask.api == Api::Chat { prompt } else { translated(&prompt, dialect)? };
     let mut body = dialect.prompted(request, &prompt)?;
-    if ask.api != Api::Generate {
+    if !ask.api.is_addressed() {
         let mut edits = Edits::default();
         edits.set("model", quoted(&model));
         body = Object::read(body)?.edited(&edits);

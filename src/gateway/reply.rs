@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http::HeaderValue;
 
-use crate::chat::Emulated;
+use super::repair::Repair;
+use crate::chat::{Code, Emulated};
 use crate::types::{Nanos, PromptName, RequestId};
 use crate::wire::Speaks;
 
@@ -28,7 +30,14 @@ pub enum Body {
     Events(Bytes),
     /// Server-sent events. Dropping it cancels the call.
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send>>),
+    /// Bytes of the head's `kind` as they come. An error breaks the transfer off. Dropping it cancels the call.
+    Bytes(Pin<Box<dyn Stream<Item = Result<Bytes, Cut>> + Send>>),
 }
+
+/// The provider's answer broke off, so that ours must not end as if it were whole.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the provider's answer broke off")]
+pub struct Cut;
 
 /// What an answer's headers tell.
 #[derive(Clone, Debug)]
@@ -39,8 +48,12 @@ pub struct Head {
     pub status: u16,
     /// The caller's dialect.
     pub speaks: Speaks,
+    /// The `content-type`, where it is neither JSON nor events.
+    pub kind: Option<HeaderValue>,
     /// What was emulated.
     pub emulated: Emulated,
+    /// What became of an answer that was not of the form asked for.
+    pub repair: Option<Repair>,
     /// `provider/model`.
     pub model: Option<Arc<str>>,
     /// The route taken.
@@ -63,6 +76,8 @@ pub struct Head {
     pub first: Option<RequestId>,
     /// Whether this is that one's answer again.
     pub replayed: bool,
+    /// What went wrong, where it is an error.
+    pub code: Option<Code>,
 }
 
 impl Head {
@@ -73,7 +88,9 @@ impl Head {
             id,
             status,
             speaks,
+            kind: None,
             emulated: Emulated::default(),
+            repair: None,
             model: None,
             route: None,
             prompt: None,
@@ -85,6 +102,7 @@ impl Head {
             retried: false,
             first: None,
             replayed: false,
+            code: None,
         }
     }
 }

@@ -12,8 +12,10 @@ use super::attempt::{Answered, Served};
 use super::call::{Planned, error_reply, refuse};
 use super::feed::{events_of, message_of};
 use super::meter::{Ended, Meter};
+use super::plan::Keyed;
+use super::repair::{Repair, Wanted};
 use super::stream::{Begun, Relay};
-use super::{Body, Head, Reply};
+use super::{Body, Head, Reply, memo};
 use crate::cache::{Aborted, CacheKey, Entry, Follower, Join, Keyer, Lead, Outcome, Replay, Scope, Spent};
 use crate::chat::{Code, Emulated, Error};
 use crate::routing::{CacheMode, CacheScope, Target};
@@ -48,11 +50,15 @@ pub struct Departure {
     cost: Option<Nanos>,
     is_stream: bool,
     emulated: Emulated,
+    repair: Option<Repair>,
 }
 
 /// Serves a planned call, from the cache where its route has one.
 pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> Reply {
     let directive = planned.ask.cache;
+    if !planned.work.may_be_cached() && !directive.only {
+        return planned.direct(meter).await;
+    }
     if planned.plan.cache.mode == CacheMode::Off && !directive.only {
         return planned.direct(meter).await;
     }
@@ -65,6 +71,7 @@ pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> R
     let key = planned.key(&target);
     let cache = &planned.parts.cache;
     if directive.read
+        && planned.work.may_be_cached()
         && let Some(entry) = cache.get(&key, now(), directive.max_age)
     {
         return planned.hit(key, &entry, meter).await;
@@ -154,10 +161,10 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
             return;
         }
     };
-    let Served { target, answer, emulated } = served;
+    let Served { target, answer, emulated, repair } = served;
     match answer {
-        Answered::Whole { body, usage, ended_well } => {
-            meter.attempt_ends(&Ended::well(usage));
+        Answered::Whole { body, used, ended_well, .. } => {
+            meter.attempt_ends(&Ended::well(used));
             meter.keep_answer(&body);
             let departure = Departure {
                 target: target.clone(),
@@ -165,8 +172,9 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
                 cost: meter.cost(),
                 is_stream: false,
                 emulated,
+                repair,
             };
-            let spent = Spent { usage: Some(usage), cost: departure.cost };
+            let spent = Spent { usage: used.usage, cost: departure.cost };
             if let Err(error) = meter.finish(Status::Ok, 200, None).await {
                 lead.finish(Outcome::Failed(error));
                 return;
@@ -178,19 +186,21 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
             lead.push(body);
             lead.finish(Outcome::Complete(spent));
         }
-        Answered::Stream { speaks, answer, decoder, first } => {
+        // Such answers are shared with nobody.
+        Answered::Bytes { .. } => drop(lead),
+        Answered::Stream { speaks, answer_tool, answer, decoder, first } => {
             let attempts = meter.attempts();
-            lead.head(Departure { target: target.clone(), attempts, cost: None, is_stream: true, emulated });
+            lead.head(Departure { target: target.clone(), attempts, cost: None, is_stream: true, emulated, repair });
             let told = planned.work.told(&planned.ask);
             let begun = Begun {
                 target: target.clone(),
                 answer,
                 decoder,
                 first,
-                from: speaks,
+                feed: planned.feed(&target, (speaks, answer_tool), true, &told),
                 into: planned.head.speaks,
-                keep_usage: true,
                 keep_events: true,
+                passing: None,
                 told: told.clone(),
             };
             let mut relay = Relay::new(planned.parts.clone(), begun, meter);
@@ -212,7 +222,8 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
                 }
             }
             let spent = relay.spent();
-            if let Some(body) = relay.kept().and_then(|events| planned.work.dialect().as_whole(&events, &told).ok()) {
+            let whole = relay.kept().and_then(|events| planned.work.dialect().as_whole(&events, &told).ok());
+            if let Some(body) = whole.filter(|body| !planned.is_flawed(body)) {
                 planned.store(key, &target, body, spent);
             }
             lead.finish(Outcome::Complete(spent));
@@ -223,11 +234,40 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
 impl Planned {
     /// The key of this call's answer by `target`.
     pub(super) fn key(&self, target: &Target) -> CacheKey {
+        // Beside the fields, headers count in some dialects.
+        let mut headers = self.work.dialect().headers().iter();
+        if headers.any(|name| self.ask.headers.contains_key(*name)) {
+            return self.made_key(target);
+        }
+        let scope = self.plan.cache.scope;
+        let owner = match scope {
+            CacheScope::Project => &self.ask.key.project,
+            CacheScope::Key => &self.ask.key.id,
+        };
+        let keyed = self.work.keyed.get_or_init(|| Keyed {
+            scope,
+            owner: owner.clone(),
+            provider: target.provider.clone(),
+            model: target.model.clone(),
+            key: self.made_key(target),
+        });
+        let same = keyed.scope == scope
+            && keyed.owner == *owner
+            && keyed.provider == target.provider
+            && keyed.model == target.model;
+        if same { keyed.key } else { self.made_key(target) }
+    }
+
+    fn made_key(&self, target: &Target) -> CacheKey {
         let scope = match self.plan.cache.scope {
             CacheScope::Project => Scope::Project(&self.ask.key.project),
             CacheScope::Key => Scope::Key(&self.ask.key.id),
         };
+        let adapter = target.adapter.map(|adapter| adapter.to_string());
         let mut keyer = Keyer::new(scope, &target.provider, &target.model, self.work.api.name());
+        if let Some(adapter) = &adapter {
+            keyer.field("fulcrum adapter", adapter.as_bytes());
+        }
         for name in self.work.dialect().headers() {
             if let Some(value) = self.ask.headers.get(*name) {
                 keyer.field(name, value.as_bytes());
@@ -237,6 +277,12 @@ impl Planned {
             keyer.field(name, value.as_bytes());
         }
         keyer.finish()
+    }
+
+    /// Whether an answer is not of the form asked for, on a route that minds.
+    fn is_flawed(&self, body: &[u8]) -> bool {
+        let wanted = self.plan.repair.then(|| Wanted::of(&self.work)).flatten();
+        wanted.is_some_and(|wanted| wanted.flaw(body).is_some())
     }
 
     /// Stores an answer under the key of the target that gave it.
@@ -266,7 +312,9 @@ impl Planned {
         self.head.cache = Some("hit");
         self.head.age = Some(entry.age(now()));
         self.head.cost = Some(Nanos(0));
-        self.head.model = Some(format!("{}/{}", entry.provider, entry.model).into());
+        let is_by = |target: &&Arc<Target>| target.provider == entry.provider && target.model == entry.model;
+        let planned = self.plan.targets.first().filter(is_by).map(|target| target.id.clone());
+        self.head.model = Some(planned.unwrap_or_else(|| format!("{}/{}", entry.provider, entry.model).into()));
         meter.cache(CacheState::Hit, entry.cost);
         meter.keep_answer(&entry.body);
         if let Some(row) = meter.row() {
@@ -276,6 +324,7 @@ impl Planned {
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
         }
+        memo::remember(&self.ask, &self.work);
         let asked = &self.work.asked;
         if !asked.stream || asked.include_usage {
             return self.whole(entry.body.clone());
@@ -356,6 +405,7 @@ impl Passenger {
     fn note(&mut self, departure: &Departure) {
         self.head.model = Some(departure.target.id.clone());
         self.head.emulated = departure.emulated.clone();
+        self.head.repair = departure.repair;
         if let Some(row) = self.meter.as_mut().and_then(|meter| meter.row()) {
             row.provider = Some(departure.target.provider.clone());
             row.model = Some(departure.target.model.clone());

@@ -12,14 +12,15 @@ use super::attempt::drain;
 use super::feed::{Fed, Feed, events_of};
 use super::meter::{Ended, Meter};
 use crate::cache::Spent;
-use crate::chat::Usage;
+use crate::chat::{Usage, Used};
 use crate::routing::{Fault, Target};
 use crate::types::now;
 use crate::upstream::{Answer, Failure};
 use crate::usage::Status;
 use crate::wire::Speaks;
+use crate::wire::decoder::Decoder;
 use crate::wire::dialect::Told;
-use crate::wire::sse::{Decoder, Event};
+use crate::wire::sse::Event;
 
 /// The most bytes of a stream that are kept to be cached.
 const MOST_KEPT: usize = 4 << 20;
@@ -32,6 +33,7 @@ pub struct Relay {
     first: Option<Event>,
     decoder: Decoder,
     feed: Feed,
+    passing: Option<Used>,
     speaks: Speaks,
     told: Told,
     held: BytesMut,
@@ -54,14 +56,14 @@ pub struct Begun {
     pub decoder: Decoder,
     /// Its first event.
     pub first: Event,
-    /// Whether usage stays in the stream.
-    pub keep_usage: bool,
+    /// Brings the events into the caller's dialect.
+    pub feed: Feed,
     /// Whether the events are kept, for the cache.
     pub keep_events: bool,
-    /// The provider's dialect.
-    pub from: Speaks,
     /// The caller's.
     pub into: Speaks,
+    /// What a request that only passes is known to use whatever comes.
+    pub passing: Option<Used>,
     /// What the caller's dialect needs to know of the call.
     pub told: Told,
 }
@@ -75,7 +77,8 @@ impl Relay {
             answer: Some(begun.answer),
             first: Some(begun.first),
             decoder: begun.decoder,
-            feed: Feed::new(begun.from, begun.into, begun.keep_usage, &begun.told),
+            feed: begun.feed,
+            passing: begun.passing,
             speaks: begun.into,
             held: BytesMut::new(),
             meter,
@@ -157,6 +160,17 @@ impl Relay {
         };
         match piece {
             Some(piece) => self.decoder.push(piece),
+            None => return self.end().await,
+        }
+        Ok(())
+    }
+
+    /// The bytes ended, and the stream with them, well or not.
+    async fn end(&mut self) -> Result<(), Failure> {
+        let rest = self.decoder.rest();
+        match rest.and_then(|event| self.take(&event)) {
+            Some(Ending::Failed(failure)) => return Err(failure),
+            Some(Ending::Done(last)) => self.settle_well(last).await,
             None => match self.feed.end() {
                 Some(Fed::Done(last)) => self.settle_well(last).await,
                 _ => return Err(torn()),
@@ -226,18 +240,11 @@ impl Relay {
 
     async fn settle_well(&mut self, last: Bytes) {
         self.is_over = true;
-        let dialect = self.speaks.dialect();
-        let estimated = Usage {
-            input: self.told.input_tokens,
-            output: self.feed.estimated_output(),
-            estimated: true,
-            ..Usage::default()
-        };
-        let usage = self.feed.usage().unwrap_or(estimated);
-        self.meter.attempt_ends(&Ended::well(usage));
-        self.spent = Spent { usage: Some(usage), cost: self.meter.cost() };
+        let used = self.used();
+        self.meter.attempt_ends(&Ended::well(used));
+        self.spent = Spent { usage: used.usage, cost: self.meter.cost() };
         if self.meter.keeps_answer()
-            && let Some(whole) = self.kept.as_ref().and_then(|events| dialect.as_whole(events, &self.told).ok())
+            && let Some(whole) = self.kept.as_deref().and_then(|events| self.whole(events))
         {
             self.meter.keep_answer(&whole);
         }
@@ -253,6 +260,27 @@ impl Relay {
             }
         }
         self.let_go();
+    }
+
+    /// What a stream that ended well used.
+    fn used(&self) -> Used {
+        let (input, output) = (self.told.input_tokens, self.feed.estimated_output());
+        let estimated = || Usage { input, output, estimated: true, ..Usage::default() };
+        match &self.passing {
+            None => self.feed.usage().unwrap_or_else(estimated).into(),
+            Some(known) => Used {
+                usage: self.feed.usage().or_else(|| known.usage.map(|_| estimated())),
+                units: self.feed.units().or(known.units),
+            },
+        }
+    }
+
+    /// The answer as it is kept with its row: a whole one, or the events as they are where nobody puts them together.
+    fn whole(&self, events: &[Event]) -> Option<Bytes> {
+        if self.passing.is_some() {
+            return Some(events.iter().flat_map(|event| event.raw().iter().copied()).collect());
+        }
+        self.speaks.dialect().as_whole(events, &self.told).ok()
     }
 
     /// Gives the connection back: at once if the answer's end is there, else in the background.
@@ -271,13 +299,14 @@ impl Relay {
             self.parts.health.failed(&self.target, Fault::Broken, now(), rand::random());
         }
         let code = failure.code();
-        let usage = self.feed.usage().or(self.meter.estimate());
+        let told = self.feed.usage().map(|usage| Used { usage: Some(usage), units: self.feed.units() });
+        let used = told.or(self.meter.estimate());
         self.meter.attempt_ends(&Ended {
             status: Status::Error,
             http_status: Some(200),
             error: Some(code),
             retryable: false,
-            usage,
+            used,
         });
         let settled = self.meter.finish(Status::Error, 200, Some(code.text())).await;
         let error = settled.err().unwrap_or_else(|| failure.into_error(&self.target.name));

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 
 use super::error::Refusal;
 use crate::app::App;
@@ -30,18 +30,21 @@ pub fn key_of(app: &App, headers: &HeaderMap, peer: Option<Peer>, now: Timestamp
     })
 }
 
+/// Where Anthropic's SDKs put a key, and where Google's do.
+static API_KEYS: [HeaderName; 2] = [HeaderName::from_static("x-api-key"), HeaderName::from_static("x-goog-api-key")];
+
 /// The token in `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`.
 fn token(headers: &HeaderMap) -> Result<&str, Error> {
     let refused = |message: &str| Error::new(Code::InvalidApiKey, message);
     if headers.get_all(AUTHORIZATION).iter().count() > 1 {
         return Err(refused("the header Authorization stands twice"));
     }
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let bearer = text("authorization").and_then(|value| {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let bearer = text(&AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    let token = bearer.or_else(|| text("x-api-key")).or_else(|| text("x-goog-api-key"));
+    let token = bearer.or_else(|| API_KEYS.iter().find_map(text));
     match token {
         Some(token) if !token.is_empty() && token.len() <= 512 => Ok(token),
         _ => Err(refused("no API key: send Authorization: Bearer fk-…, x-api-key or x-goog-api-key")),
@@ -76,6 +79,9 @@ fn forbidden(message: &str) -> Error {
     Error::new(Code::Forbidden, message)
 }
 
+/// A key of the data plane: app or admin.
+pub struct Caller(pub Arc<VirtualKey>);
+
 /// A key that may look: viewer, editor or admin.
 pub struct Viewer(pub Arc<VirtualKey>);
 
@@ -94,6 +100,14 @@ fn need(app: &App, parts: &Parts, role: Role) -> Result<Arc<VirtualKey>, Refusal
     }
     let key = key_of(app, &parts.headers, peer_of(parts), now())?;
     if key.allows(role) { Ok(key) } else { Err(Refusal(forbidden(&format!("this needs a key with the role {role}")))) }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        Ok(Self(caller(app, parts, peer_of(parts), now())?))
+    }
 }
 
 impl FromRequestParts<App> for Viewer {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::auth::{self, Peer};
 use super::error::{REQUEST_ID, Refusal, SHOULD_RETRY, guarded, seconds};
+use super::listed;
 use super::patient::attended;
 use crate::app::App;
 use crate::cache::Directive;
@@ -24,6 +25,27 @@ use crate::keys::Window;
 use crate::types::{RequestId, now, parse_duration};
 use crate::wire::Speaks;
 use crate::wire::dialect::Addressed;
+use crate::wire::form::is_form;
+
+/// Headers of our own. Made once: to make a name is to check each of its letters.
+static TAGS: HeaderName = HeaderName::from_static("x-fulcrum-tags");
+static SESSION: HeaderName = HeaderName::from_static("x-fulcrum-session");
+static USER: HeaderName = HeaderName::from_static("x-fulcrum-user");
+static TIMEOUT: HeaderName = HeaderName::from_static("x-fulcrum-timeout");
+static CACHE: HeaderName = HeaderName::from_static("x-fulcrum-cache");
+static MODEL: HeaderName = HeaderName::from_static("x-fulcrum-model");
+static ROUTE: HeaderName = HeaderName::from_static("x-fulcrum-route");
+static PROMPT: HeaderName = HeaderName::from_static("x-fulcrum-prompt");
+static EMULATED: HeaderName = HeaderName::from_static("x-fulcrum-emulated");
+static REPAIR: HeaderName = HeaderName::from_static("x-fulcrum-repair");
+static COST: HeaderName = HeaderName::from_static("x-fulcrum-cost-usd");
+static ATTEMPTS: HeaderName = HeaderName::from_static("x-fulcrum-attempts");
+static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
+static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
+static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
+
+/// What a body is told to be.
+const JSON: &[u8] = b"application/json";
 
 /// How long a caller may take to send its body.
 const BODY_LIMIT: Duration = Duration::from_secs(60);
@@ -48,13 +70,16 @@ impl Called {
         }
         let named = ["/v1beta/models/", "/v1/models/"].iter().find_map(|prefix| uri.path().strip_prefix(prefix))?;
         let (model, method) = named.rsplit_once(':')?;
-        let stream = match method {
-            "generateContent" => false,
-            "streamGenerateContent" => true,
+        let (api, stream) = match method {
+            "generateContent" => (Api::Generate, false),
+            "streamGenerateContent" => (Api::Generate, true),
+            "countTokens" => (Api::GeminiCount, false),
+            "embedContent" => (Api::EmbedContent, false),
+            "batchEmbedContents" => (Api::EmbedContents, false),
             _ => return None,
         };
         let model = percent_decode_str(model).decode_utf8().ok()?.into_owned();
-        Some(Self { api: Api::Generate, addressed: Addressed { model: Some(model), stream } })
+        Some(Self { api, addressed: Addressed { model: Some(model), stream } })
     }
 }
 
@@ -77,10 +102,12 @@ pub fn serve(app: App, called: Called, request: Request, peer: Option<Peer>) -> 
 
 async fn respond_to(app: App, id: RequestId, called: Called, request: Request, peer: Option<Peer>) -> Response {
     let api = called.api;
+    // Only Google's addresses say whether to stream, and then in which form.
+    let as_list = called.addressed.stream && !listed::asks_events(request.uri());
     // Over HTTP/1.1 the socket itself tells of a caller who reads nothing.
     let patience = (request.version() == Version::HTTP_2).then(|| app.config().server.write_timeout);
     match admit(&app, id, called, request, peer).await {
-        Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref(), patience),
+        Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref(), (as_list, patience)),
         Err(Unadmitted { error, window }) => {
             app.metrics().saw_refusal(api.name());
             let mut response = Refusal(error).answer_in(api.speaks(), id);
@@ -121,15 +148,12 @@ pub async fn admit(
         );
     }
     let (parts, body) = request.into_parts();
-    if addressed.stream && !parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse")) {
-        return Err(Error::field("alt", "a stream is only sent as events: add ?alt=sse to the address").into());
-    }
     let key = auth::caller(app, &parts, peer, started_at)?;
     let window = app
         .keys()
         .admit(&key, started_at)
         .map_err(|throttled| Unadmitted { window: Some(throttled.window), error: throttled.into() })?;
-    let text = |name: &'static str| header_text(&parts.headers, name);
+    let text = |name: &'static HeaderName| header_text(&parts.headers, name);
     let mut ask = Ask {
         id,
         started,
@@ -137,24 +161,30 @@ pub async fn admit(
         api,
         addressed,
         body: Bytes::new(),
-        tags: read_tags(text("x-fulcrum-tags")?)?,
-        session: text("x-fulcrum-session")?.map(Arc::from),
-        user: text("x-fulcrum-user")?.map(Arc::from),
-        cache: read_directive(text("cache-control")?, text("x-fulcrum-cache")?)?,
-        timeout: text("x-fulcrum-timeout")?.map(read_timeout).transpose()?,
+        tags: read_tags(text(&TAGS)?)?,
+        session: text(&SESSION)?.map(Arc::from),
+        user: text(&USER)?.map(Arc::from),
+        cache: read_directive(text(&CACHE_CONTROL)?, text(&CACHE)?)?,
+        timeout: text(&TIMEOUT)?.map(read_timeout).transpose()?,
         key,
         headers: HeaderMap::new(),
+        background: false,
     };
-    ask.body = read_body(&parts.headers, body, app.max_body()).await?;
+    ask.body = match form_of(api, &parts.headers) {
+        true => read_bytes(&parts.headers, body, app.max_body()).await?,
+        false => read_body(&parts.headers, body, app.max_body()).await?,
+    };
     ask.headers = parts.headers;
     Ok((ask, window))
 }
 
-fn header_text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Error> {
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Error> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     match value.to_str() {
         Ok(text) if text.len() <= 4_096 => Ok(Some(text)),
-        _ => Err(Error::field(name, format!("the header {name} must be plain text of at most 4096 characters"))),
+        _ => {
+            Err(Error::field(name.as_str(), format!("the header {name} must be plain text of at most 4096 characters")))
+        }
     }
 }
 
@@ -192,13 +222,24 @@ fn read_tags(text: Option<&str>) -> Result<Tags, Error> {
 
 /// Reads a JSON body of at most `limit` bytes.
 pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
-    let kind = headers.get(CONTENT_TYPE).map_or(&b"application/json"[..], HeaderValue::as_bytes);
-    if !kind.to_ascii_lowercase().starts_with(b"application/json") {
+    let kind = headers.get(CONTENT_TYPE).map_or(JSON, HeaderValue::as_bytes);
+    if !kind.get(..JSON.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON)) {
         return Err(Error::new(
             Code::UnsupportedMediaType,
-            "the body must be JSON: send content-type: application/json",
+            "the body must be JSON, or a form where the route takes one: send content-type: application/json, or \
+             multipart/form-data",
         ));
     }
+    read_bytes(headers, body, limit).await
+}
+
+/// Whether the body is a form, for a route that takes one.
+fn form_of(api: Api, headers: &HeaderMap) -> bool {
+    api.takes_form() && headers.get(CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes()))
+}
+
+/// Reads a body of at most `limit` bytes.
+async fn read_bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
     if headers.contains_key(http::header::CONTENT_ENCODING) {
         return Err(Error::new(
             Code::UnsupportedMediaType,
@@ -219,24 +260,35 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<
     }
 }
 
-fn respond(reply: Reply, window: Option<&Window>, patience: Option<Duration>) -> Response {
+fn respond(reply: Reply, window: Option<&Window>, (as_list, patience): (bool, Option<Duration>)) -> Response {
     let Reply { head, body } = reply;
     let (kind, body) = match body {
         gateway::Body::Whole(bytes) => ("application/json", Body::from(bytes)),
+        gateway::Body::Events(bytes) if as_list => ("application/json", Body::from(listed::list(bytes))),
         gateway::Body::Events(bytes) => ("text/event-stream", Body::from(bytes)),
         gateway::Body::Stream(events) => {
-            let body = match patience {
-                Some(limit) => Body::from_stream(attended(events, limit)),
-                None => Body::from_stream(events),
+            let kind = if as_list { "application/json" } else { "text/event-stream" };
+            let body = match (as_list, patience) {
+                (true, Some(limit)) => Body::from_stream(attended(Box::pin(listed::listed(events)), limit)),
+                (true, None) => Body::from_stream(listed::listed(events)),
+                (false, Some(limit)) => Body::from_stream(attended(events, limit)),
+                (false, None) => Body::from_stream(events),
             };
-            ("text/event-stream", body)
+            (kind, body)
+        }
+        gateway::Body::Bytes(pieces) => {
+            let body = match patience {
+                Some(limit) => Body::from_stream(attended(pieces, limit)),
+                None => Body::from_stream(pieces),
+            };
+            ("application/octet-stream", body)
         }
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.reserve(16);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.reserve(8);
+    headers.insert(CONTENT_TYPE, head.kind.clone().unwrap_or(HeaderValue::from_static(kind)));
     if kind == "text/event-stream" {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
@@ -248,31 +300,35 @@ fn respond(reply: Reply, window: Option<&Window>, patience: Option<Duration>) ->
 }
 
 fn put_head(headers: &mut HeaderMap, head: &Head) {
-    let mut put = |name: &'static str, text: &str| {
+    let mut put = |name: &HeaderName, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
-            headers.insert(HeaderName::from_static(name), value);
+            headers.insert(name.clone(), value);
         }
     };
     if let Some(model) = &head.model {
-        put("x-fulcrum-model", model);
+        put(&MODEL, model);
     }
     if let Some(route) = &head.route {
-        put("x-fulcrum-route", route);
+        put(&ROUTE, route);
     }
     if let Some((name, version)) = &head.prompt {
-        put("x-fulcrum-prompt", &format!("{name}@{version}"));
-    }
-    if let Some(cache) = head.cache {
-        put("x-fulcrum-cache", cache);
+        put(&PROMPT, &format!("{name}@{version}"));
     }
     if !head.emulated.is_empty() {
-        put("x-fulcrum-emulated", &head.emulated.names().join(", "));
+        put(&EMULATED, &head.emulated.names().join(", "));
+    }
+    if let Some(repair) = head.repair {
+        put(&REPAIR, repair.text());
     }
     if let Some(cost) = head.cost {
-        put("x-fulcrum-cost-usd", &cost.to_string());
+        put(&COST, &cost.to_string());
+    }
+    if let Some(cache) = head.cache {
+        headers.insert(CACHE.clone(), HeaderValue::from_static(cache));
     }
     if head.attempts > 0 {
-        headers.insert(HeaderName::from_static("x-fulcrum-attempts"), HeaderValue::from(head.attempts));
+        let attempts = if head.attempts == 1 { HeaderValue::from_static("1") } else { head.attempts.into() };
+        headers.insert(ATTEMPTS.clone(), attempts);
     }
     if let Ok(id) = HeaderValue::from_str(head.id.text().as_str()) {
         // Anthropic's SDKs read the id there.
@@ -301,10 +357,10 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
 }
 
 fn put_window(headers: &mut HeaderMap, window: &Window) {
-    headers.insert(HeaderName::from_static("x-ratelimit-limit-requests"), HeaderValue::from(window.limit));
-    headers.insert(HeaderName::from_static("x-ratelimit-remaining-requests"), HeaderValue::from(window.remaining));
+    headers.insert(LIMIT.clone(), HeaderValue::from(window.limit));
+    headers.insert(REMAINING.clone(), HeaderValue::from(window.remaining));
     if let Ok(reset) = HeaderValue::from_str(&format!("{}ms", window.reset.as_millis())) {
-        headers.insert(HeaderName::from_static("x-ratelimit-reset-requests"), reset);
+        headers.insert(RESET.clone(), reset);
     }
 }
 

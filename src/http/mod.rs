@@ -2,11 +2,14 @@
 
 pub mod admin;
 mod auth;
+mod batches;
 mod data;
 mod error;
 mod explain;
+mod files;
 mod front;
 mod health;
+mod listed;
 mod models;
 mod patient;
 mod server;
@@ -16,13 +19,16 @@ use axum::middleware::{from_fn, map_response};
 use axum::routing::{get, post};
 
 use crate::app::App;
+use crate::wire::passing::Passing;
 
 pub use auth::Operator;
 pub use server::{Listening, serve, worker_count};
 
 /// The router of everything that Fulcrum serves.
 pub fn router(app: App) -> Router {
-    let data = Router::new()
+    let passing =
+        Passing::ALL.iter().fold(Router::new(), |routes, passing| routes.route(passing.route(), post(data::called)));
+    let data = passing
         .route("/v1/chat/completions", post(data::called))
         .route("/v1/embeddings", post(data::called))
         .route("/v1/responses", post(data::called))
@@ -33,6 +39,12 @@ pub fn router(app: App) -> Router {
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one).post(data::called))
         .route("/v1/explain", post(explain::explain))
+        .route("/v1/files", get(files::list).post(files::create))
+        .route("/v1/files/{id}", get(files::one).delete(files::delete))
+        .route("/v1/files/{id}/content", get(files::content))
+        .route("/v1/batches", get(batches::list).post(batches::create))
+        .route("/v1/batches/{id}", get(batches::one))
+        .route("/v1/batches/{id}/cancel", post(batches::cancel))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -1,6 +1,5 @@
 //! Callers who read nothing are waited for only so long while bytes wait to be sent to them.
 
-use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -84,8 +83,8 @@ impl AsyncWrite for Patient {
 
 /// The events of one of several streams that share a connection: its own caller can hold it back while others' bytes go, so
 /// the socket tells nothing. Where nobody asks for the next piece within `limit`, the events are let go of.
-pub fn attended(
-    mut events: impl Stream<Item = Result<Bytes, Infallible>> + Send + Unpin + 'static,
+pub fn attended<E: Send + 'static>(
+    mut events: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
     limit: Duration,
 ) -> impl Stream<Item = io::Result<Bytes>> {
     let (sender, pieces) = mpsc::channel(1);
@@ -97,7 +96,12 @@ pub fn attended(
                 next = events.next() => next,
                 () = sender.closed() => return,
             };
-            let Some(Ok(piece)) = next else { return };
+            let piece = match next {
+                Some(Ok(piece)) => piece,
+                // What broke off must not end as if it were whole.
+                Some(Err(_cut)) => return cuts.store(true, Ordering::Release),
+                None => return,
+            };
             match timeout(limit, sender.send(piece)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_left)) => return,

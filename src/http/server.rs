@@ -144,6 +144,7 @@ impl Worker {
             open: TaskTracker::new(),
             ending: Arc::default(),
         };
+        drop(tokio::spawn(self.app.ledger().clone().write_by_turns()));
         loop {
             tokio::select! {
                 visitor = waiting.recv() => match visitor {

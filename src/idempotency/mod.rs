@@ -4,16 +4,15 @@ mod error;
 mod store;
 mod writer;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use self::writer::Job;
+use self::writer::{Begun, Job};
 use crate::db::Db;
 use crate::types::{RequestId, Timestamp};
 
@@ -65,12 +64,14 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// An answer as it was given first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// The request that it answered.
     pub request: RequestId,
     /// `provider/model`.
     pub model: Option<Arc<str>>,
+    /// Its `content-type`, where it is neither JSON nor events.
+    pub kind: Option<Arc<str>>,
     /// Whether the body is a stream's events.
     pub is_stream: bool,
     /// The body.
@@ -92,8 +93,6 @@ pub struct Idempotency(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// The calls that run now, by name.
-    running: Mutex<HashMap<Name, Asked>>,
     /// Never more jobs than calls.
     jobs: mpsc::UnboundedSender<Job>,
     /// In microseconds.
@@ -106,7 +105,7 @@ impl Idempotency {
     #[must_use]
     pub fn open(db: Db, bounds: Bounds) -> Self {
         let (jobs, waiting) = mpsc::unbounded_channel();
-        let shared = Shared { running: Mutex::default(), jobs, ttl: AtomicU64::new(0), max_size: AtomicU64::new(0) };
+        let shared = Shared { jobs, ttl: AtomicU64::new(0), max_size: AtomicU64::new(0) };
         let this = Self(Arc::new(shared));
         this.set_bounds(bounds);
         tokio::spawn(writer::run(db, waiting));
@@ -125,19 +124,22 @@ impl Idempotency {
     /// # Errors
     /// As the variants of [`Error`] tell.
     pub async fn claim(&self, asked: Asked) -> Result<Claimed, Error> {
-        let claim = self.0.clone().reserve(asked)?;
+        let claim = Claim { shared: self.0.clone(), asked, state: State::Asking };
         let oldest = self.0.oldest(asked.at);
-        let (done, found) = oneshot::channel();
-        if self.0.jobs.send(Job::Begin { asked, oldest, done }).is_err() {
+        let (done, begun) = oneshot::channel();
+        if self.0.jobs.send(Job::Begin { claim, oldest, done }).is_err() {
             return Err(Error::Unavailable);
         }
-        let found = timeout(PATIENCE, found).await.map_err(|_| Error::Unavailable)?;
-        let Some(row) = found.map_err(|_| Error::Unavailable)?? else { return Ok(Claimed::First(claim)) };
-        claim.forget();
+        let begun = timeout(PATIENCE, begun).await.map_err(|_| Error::Unavailable)?;
+        let (row, runs) = match begun.map_err(|_| Error::Unavailable)? {
+            Begun::First(claim) => return Ok(Claimed::First(claim)),
+            Begun::Before { row, runs } => (row, runs),
+        };
         if row.fingerprint != asked.fingerprint {
             return Err(Error::Mismatch(row.request));
         }
         match row.answer {
+            store::Answer::Running if runs => Err(Error::InProgress(row.request)),
             store::Answer::Running => Err(Error::CutOff(row.request)),
             store::Answer::Large => Err(Error::NotKept(row.request)),
             store::Answer::Kept(kept) => Ok(Claimed::Again(kept)),
@@ -160,21 +162,6 @@ impl Idempotency {
 }
 
 impl Shared {
-    fn running(&self) -> MutexGuard<'_, HashMap<Name, Asked>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reserve(self: Arc<Self>, asked: Asked) -> Result<Claim, Error> {
-        let mut running = self.running();
-        if let Some(first) = running.get(&asked.name) {
-            let same = first.fingerprint == asked.fingerprint;
-            return Err(if same { Error::InProgress(first.request) } else { Error::Mismatch(first.request) });
-        }
-        running.insert(asked.name, asked);
-        drop(running);
-        Ok(Claim { shared: self, asked, releases: true })
-    }
-
     fn oldest(&self, now: Timestamp) -> Timestamp {
         Timestamp(now.0.saturating_sub_unsigned(self.ttl.load(Ordering::Relaxed)))
     }
@@ -189,36 +176,41 @@ impl Shared {
 pub struct Claim {
     shared: Arc<Shared>,
     asked: Asked,
-    releases: bool,
+    state: State,
+}
+
+/// How far a claim came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It is not known whether another call had the key.
+    Asking,
+    /// The call may be made.
+    Granted,
+    /// Its answer was handed over.
+    Answered,
 }
 
 impl Claim {
     /// Keeps the answer, before its end goes to the caller. Where it cannot be kept the call is still never made again.
-    pub async fn keep(mut self, model: Option<Arc<str>>, is_stream: bool, body: Bytes) {
-        self.releases = false;
-        let body = Some(body).filter(|body| body.len() <= LARGEST);
+    pub async fn keep(mut self, kept: Kept) {
+        self.state = State::Answered;
+        let (asked, max_size) = (self.asked, self.shared.max_size());
+        let kept = Some(kept).filter(|kept| kept.body.len() <= LARGEST);
         let (done, written) = oneshot::channel();
-        let job = Job::Keep { asked: self.asked, model, is_stream, body, max_size: self.shared.max_size(), done };
-        let sent = self.shared.jobs.send(job).is_ok();
-        if !sent || !matches!(timeout(PATIENCE, written).await, Ok(Ok(Ok(())))) {
-            let id = self.asked.request;
+        let sent = self.shared.jobs.send(Job::Keep { asked, kept, max_size, done }).is_ok();
+        if !sent || !matches!(timeout(PATIENCE, written).await, Ok(Ok(()))) {
+            let id = asked.request;
             tracing::warn!(%id, "an answer to a call with an idempotency-key could not be kept; who asks again is told so");
         }
-    }
-
-    /// Lets go of a key that another call had.
-    fn forget(mut self) {
-        self.releases = false;
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // Before another call can claim the key, whose question then comes behind this.
-        if self.releases {
+        if self.state == State::Granted {
+            // A writer that is gone has closed the gateway.
             let _gone = self.shared.jobs.send(Job::Release(self.asked));
         }
-        self.shared.running().remove(&self.asked.name);
     }
 }
 

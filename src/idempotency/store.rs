@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
@@ -49,7 +48,7 @@ impl Change {
 
     /// The record with this name that is younger than `oldest`.
     pub(super) async fn find(&mut self, name: Name, oldest: Timestamp) -> Result<Option<Row>, Error> {
-        let select = "select fingerprint, request_id, state, model, is_stream, body from idempotency \
+        let select = "select fingerprint, request_id, state, model, kind, is_stream, body from idempotency \
                       where name = $1 and at >= $2";
         let row = sqlx::query(select).bind(&name.0[..]).bind(oldest.0).fetch_optional(&mut *self.0).await?;
         Ok(row.as_ref().map(read).transpose()?)
@@ -60,24 +59,20 @@ impl Change {
         let insert = "insert into idempotency (name, fingerprint, request_id, at, state) values ($1, $2, $3, $4, 'running') \
                       on conflict (name) do update set fingerprint = excluded.fingerprint, \
                       request_id = excluded.request_id, at = excluded.at, state = excluded.state, model = null, \
-                      is_stream = false, body = null";
+                      kind = null, is_stream = false, body = null";
         let insert = sqlx::query(insert).bind(&asked.name.0[..]).bind(&asked.fingerprint[..]);
         insert.bind(asked.request.text().as_str()).bind(asked.at.0).execute(&mut *self.0).await?;
         Ok(())
     }
 
     /// Keeps an answer; `None` where it is too large.
-    pub(super) async fn keep(
-        &mut self,
-        asked: &Asked,
-        model: Option<&str>,
-        is_stream: bool,
-        body: Option<&Bytes>,
-    ) -> Result<(), Error> {
-        let update = "update idempotency set state = $1, model = $2, is_stream = $3, body = $4 \
-                      where name = $5 and request_id = $6";
-        let state = if body.is_some() { "kept" } else { "large" };
-        let update = sqlx::query(update).bind(state).bind(model).bind(is_stream).bind(body.map(|body| &body[..]));
+    pub(super) async fn keep(&mut self, asked: &Asked, kept: Option<&Kept>) -> Result<(), Error> {
+        let update = "update idempotency set state = $1, model = $2, kind = $3, is_stream = $4, body = $5 \
+                      where name = $6 and request_id = $7";
+        let update = sqlx::query(update).bind(if kept.is_some() { "kept" } else { "large" });
+        let update = update.bind(kept.and_then(|kept| kept.model.as_deref()));
+        let update = update.bind(kept.and_then(|kept| kept.kind.as_deref()));
+        let update = update.bind(kept.is_some_and(|kept| kept.is_stream)).bind(kept.map(|kept| &kept.body[..]));
         update.bind(&asked.name.0[..]).bind(asked.request.text().as_str()).execute(&mut *self.0).await?;
         Ok(())
     }
@@ -112,9 +107,9 @@ impl Change {
     }
 }
 
-/// What a record of an answer with this body takes, about.
-pub(super) fn weight(body: Option<&Bytes>) -> u64 {
-    AROUND.unsigned_abs() + body.map_or(0, |body| body.len() as u64)
+/// What a record of this answer takes, about.
+pub(super) fn weight(kept: Option<&Kept>) -> u64 {
+    AROUND.unsigned_abs() + kept.map_or(0, |kept| kept.body.len() as u64)
 }
 
 fn read(row: &SqliteRow) -> Result<Row, sqlx::Error> {
@@ -124,6 +119,7 @@ fn read(row: &SqliteRow) -> Result<Row, sqlx::Error> {
         "kept" => Answer::Kept(Kept {
             request,
             model: row.try_get::<Option<String>, _>("model")?.map(Arc::from),
+            kind: row.try_get::<Option<String>, _>("kind")?.map(Arc::from),
             is_stream: row.try_get("is_stream")?,
             body: row.try_get::<Option<Vec<u8>>, _>("body")?.unwrap_or_default().into(),
         }),

@@ -1,5 +1,7 @@
 //! Keys on a real database.
 
+use futures_util::FutureExt;
+
 use super::*;
 
 const HOUR: i64 = 3_600_000_000;
@@ -39,6 +41,10 @@ impl Fixture {
     }
 }
 
+fn answer(body: &[u8]) -> Kept {
+    Kept { body: Bytes::copy_from_slice(body), ..Kept::default() }
+}
+
 fn asked(key: &str, body: &str, hours: i64) -> Asked {
     Asked::new(RequestId::new(), Timestamp(START.0 + hours * HOUR), &[b"k", b"/v1", key.as_bytes()], &[body.as_bytes()])
 }
@@ -48,13 +54,14 @@ async fn the_first_call_is_made_and_its_answer_is_given_again_for_a_day() {
     let fixture = Fixture::new().await;
     let first = asked("a", "x", 0);
     let claim = fixture.first(first).await;
-    claim.keep(Some("up/m".into()), true, Bytes::from_static(b"answer")).await;
     let kept = Kept {
         request: first.request,
         model: Some("up/m".into()),
+        kind: Some("audio/mpeg".into()),
         is_stream: true,
         body: Bytes::from_static(b"answer"),
     };
+    claim.keep(kept.clone()).await;
     for fixture in [fixture.started_again().await] {
         let Ok(Claimed::Again(again)) = fixture.claim(asked("a", "x", 24)).await else { panic!("it is given again") };
         assert_eq!(again, kept);
@@ -76,6 +83,35 @@ async fn only_one_of_two_at_once_is_made() {
 }
 
 #[tokio::test]
+async fn many_who_ask_again_at_once_all_get_the_answer() {
+    let fixture = Fixture::new().await;
+    fixture.first(asked("a", "x", 0)).await.keep(answer(b"answer")).await;
+    let again = futures_util::future::join_all((0..50).map(|_| fixture.claim(asked("a", "x", 0)))).await;
+    assert!(again.iter().all(|claimed| matches!(claimed, Ok(Claimed::Again(_)))), "{again:?}");
+}
+
+#[tokio::test]
+async fn of_many_at_once_one_is_made_and_the_key_is_free_when_that_one_failed() {
+    let fixture = Fixture::new().await;
+    for _ in 0..3 {
+        let claims = futures_util::future::join_all((0..50).map(|_| fixture.claim(asked("a", "x", 0)))).await;
+        let first = claims.iter().filter(|claimed| matches!(claimed, Ok(Claimed::First(_)))).count();
+        let told = claims.iter().filter(|claimed| matches!(claimed, Err(Error::InProgress(_)))).count();
+        assert_eq!((first, told), (1, 49));
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_while_asking_leaves_the_key_free() {
+    let fixture = Fixture::new().await;
+    for _ in 0..20 {
+        assert!(fixture.claim(asked("a", "x", 0)).now_or_never().is_none(), "the database is asked first");
+    }
+    drop(fixture.first(asked("b", "x", 0)).await);
+    drop(fixture.first(asked("a", "x", 0)).await);
+}
+
+#[tokio::test]
 async fn what_a_crash_cut_off_is_never_made_again() {
     let fixture = Fixture::new().await;
     let first = asked("a", "x", 0);
@@ -91,7 +127,7 @@ async fn what_a_crash_cut_off_is_never_made_again() {
 async fn an_answer_too_large_is_not_kept_and_its_call_is_not_made_again() {
     let fixture = Fixture::new().await;
     let first = asked("a", "x", 0);
-    fixture.first(first).await.keep(None, false, vec![b'x'; LARGEST + 1].into()).await;
+    fixture.first(first).await.keep(answer(&vec![b'x'; LARGEST + 1])).await;
     assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::NotKept(first.request));
 }
 
@@ -101,11 +137,11 @@ async fn the_oldest_answers_go_where_all_take_too_much() {
     let fixture = Fixture { keys: open(&folder, 1 << 20).await, folder };
     let running = fixture.first(asked("running", "x", -1)).await;
     for n in 0..200 {
-        fixture.first(asked(&n.to_string(), "x", 0)).await.keep(None, false, vec![b'x'; 16 << 10].into()).await;
+        fixture.first(asked(&n.to_string(), "x", 0)).await.keep(answer(&[b'x'; 16 << 10])).await;
     }
     let again = |n: usize| fixture.claim(asked(&n.to_string(), "x", 0));
     assert!(matches!(again(0).await, Ok(Claimed::First(_))), "the oldest is gone");
     assert!(matches!(again(199).await, Ok(Claimed::Again(_))), "the youngest is there");
-    running.keep(None, false, Bytes::from_static(b"late")).await;
+    running.keep(answer(b"late")).await;
     assert!(matches!(fixture.claim(asked("running", "x", 0)).await, Ok(Claimed::Again(_))), "what runs is kept");
 }

@@ -1,12 +1,11 @@
 //! The one task that writes records: what waits goes into one transaction, in the order in which it was told.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::store::{self, Change, Row};
-use super::{Asked, Error};
+use super::{Asked, Claim, Kept, Name, State};
 use crate::db::{self, Db};
 use crate::types::Timestamp;
 
@@ -17,16 +16,9 @@ const AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub(super) enum Job {
     /// Notes a call, unless its key has a record.
-    Begin { asked: Asked, oldest: Timestamp, done: oneshot::Sender<Result<Option<Row>, Error>> },
-    /// Keeps an answer.
-    Keep {
-        asked: Asked,
-        model: Option<Arc<str>>,
-        is_stream: bool,
-        body: Option<Bytes>,
-        max_size: u64,
-        done: oneshot::Sender<Result<(), Error>>,
-    },
+    Begin { claim: Claim, oldest: Timestamp, done: oneshot::Sender<Begun> },
+    /// Keeps an answer; none where it is too large.
+    Keep { asked: Asked, kept: Option<Kept>, max_size: u64, done: oneshot::Sender<()> },
     /// Forgets a call that failed.
     Release(Asked),
     /// Forgets what is old, or too much.
@@ -35,16 +27,27 @@ pub(super) enum Job {
     Close(oneshot::Sender<()>),
 }
 
-/// What a job's writing gave, told once it is committed.
+/// What stood at a key.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// Nothing: the claim is granted. Where nobody waits for it any more, it is let go of as it is dropped.
+    First(Claim),
+    /// An earlier call's record, and whether that call runs now.
+    Before { row: Row, runs: bool },
+}
+
+/// What is told once it is committed, in order.
 enum Told {
-    Begun(oneshot::Sender<Result<Option<Row>, Error>>, Option<Row>),
-    Kept(oneshot::Sender<Result<(), Error>>),
-    Closed(oneshot::Sender<()>),
+    Begun(Claim, oneshot::Sender<Begun>, Option<Row>),
+    Over(Name),
+    Done(oneshot::Sender<()>),
 }
 
 /// The writer, with what it knows of the records.
 struct Writer {
     db: Db,
+    /// The calls that run now. A `running` record of no such call was cut off by the end of its process.
+    running: HashSet<Name>,
     /// The bytes that all records take; unknown at first.
     size: Option<u64>,
     /// Calls that failed while the database could not be written.
@@ -53,7 +56,7 @@ struct Writer {
 
 /// Writes until it is told to end.
 pub(super) async fn run(db: Db, mut waiting: mpsc::UnboundedReceiver<Job>) {
-    let mut writer = Writer { db, size: None, late: Vec::new() };
+    let mut writer = Writer { db, running: HashSet::new(), size: None, late: Vec::new() };
     while let Some(first) = waiting.recv().await {
         let mut jobs = vec![first];
         while jobs.len() < AT_ONCE
@@ -72,17 +75,26 @@ impl Writer {
     async fn batch(&mut self, jobs: Vec<Job>) -> bool {
         let released: Vec<_> =
             jobs.iter().filter_map(|job| if let Job::Release(asked) = job { Some(*asked) } else { None }).collect();
+        let answered: Vec<_> = jobs
+            .iter()
+            .filter_map(|job| if let Job::Keep { asked, .. } = job { Some(asked.name) } else { None })
+            .collect();
         let closes = jobs.iter().any(|job| matches!(job, Job::Close(_)));
         match self.write(jobs).await {
             Ok(told) => {
-                self.late.clear();
-                told.into_iter().for_each(tell);
+                self.late.drain(..).for_each(|asked| {
+                    self.running.remove(&asked.name);
+                });
+                told.into_iter().for_each(|told| self.tell(told));
             }
             // Who waits for an answer learns of it as the senders go.
             Err(error) => {
                 tracing::warn!(%error, "records of idempotency keys cannot be written: {error}");
                 self.size = None;
                 self.late.extend(released);
+                for name in answered {
+                    self.running.remove(&name);
+                }
             }
         }
         closes
@@ -97,26 +109,29 @@ impl Writer {
         let mut most = None;
         for job in jobs {
             match job {
-                Job::Begin { asked, oldest, done } => {
-                    let found = change.find(asked.name, oldest).await?;
+                Job::Begin { claim, oldest, done } => {
+                    let found = change.find(claim.asked.name, oldest).await?;
                     if found.is_none() {
-                        change.insert(&asked).await?;
+                        change.insert(&claim.asked).await?;
                     }
-                    told.push(Told::Begun(done, found));
+                    told.push(Told::Begun(claim, done, found));
                 }
-                Job::Keep { asked, model, is_stream, body, max_size, done } => {
-                    change.keep(&asked, model.as_deref(), is_stream, body.as_ref()).await?;
-                    self.size = self.size.map(|size| size + store::weight(body.as_ref()));
+                Job::Keep { asked, kept, max_size, done } => {
+                    change.keep(&asked, kept.as_ref()).await?;
+                    self.size = self.size.map(|size| size + store::weight(kept.as_ref()));
                     most = Some(max_size);
-                    told.push(Told::Kept(done));
+                    told.extend([Told::Over(asked.name), Told::Done(done)]);
                 }
-                Job::Release(asked) => change.release(&asked).await?,
+                Job::Release(asked) => {
+                    change.release(&asked).await?;
+                    told.push(Told::Over(asked.name));
+                }
                 Job::Prune { oldest, max_size } => {
                     change.prune(oldest).await?;
                     self.size = None;
                     most = Some(max_size);
                 }
-                Job::Close(done) => told.push(Told::Closed(done)),
+                Job::Close(done) => told.push(Told::Done(done)),
             }
         }
         if let Some(most) = most {
@@ -138,13 +153,23 @@ impl Writer {
         self.size = Some(size);
         Ok(())
     }
-}
 
-fn tell(told: Told) {
-    // Who waited may have left.
-    match told {
-        Told::Begun(done, found) => drop(done.send(Ok(found))),
-        Told::Kept(done) => drop(done.send(Ok(()))),
-        Told::Closed(done) => drop(done.send(())),
+    fn tell(&mut self, told: Told) {
+        // Who waited may have left.
+        match told {
+            Told::Begun(mut claim, done, None) => {
+                self.running.insert(claim.asked.name);
+                claim.state = State::Granted;
+                drop(done.send(Begun::First(claim)));
+            }
+            Told::Begun(claim, done, Some(row)) => {
+                let runs = self.running.contains(&claim.asked.name);
+                drop(done.send(Begun::Before { row, runs }));
+            }
+            Told::Over(name) => {
+                self.running.remove(&name);
+            }
+            Told::Done(done) => drop(done.send(())),
+        }
     }
 }

@@ -1,18 +1,17 @@
 //! All keys in memory, as they were at one revision of the database.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::store::Row;
 use super::token::{self, Hash};
 use super::{Error, VirtualKey};
-use crate::types::Timestamp;
+use crate::types::{QuickMap, Timestamp};
 
 /// An immutable snapshot, so that no call waits for the database or for a lock.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) revision: i64,
-    by_id: HashMap<Arc<str>, Held>,
+    by_id: QuickMap<Arc<str>, Held>,
     /// The keys that need not have our form, since an operator chose their text.
     chosen: Vec<Arc<str>>,
 }
@@ -33,7 +32,7 @@ impl Held {
 impl Known {
     /// The keys of `rows`; those that `before` knew keep the state of their limits.
     pub(super) fn new(revision: i64, rows: Vec<Row>, before: &Self) -> Self {
-        let mut known = Self { revision, by_id: HashMap::with_capacity(rows.len()), chosen: Vec::new() };
+        let mut known = Self { revision, by_id: QuickMap::default(), chosen: Vec::new() };
         for Row { mut key, hash, old, env } in rows {
             if let Some(held) = before.by_id.get(&key.id) {
                 key.limiter = held.key.limiter.clone();
@@ -46,16 +45,25 @@ impl Known {
         known
     }
 
-    /// The key with this text. A text whose check part is wrong is looked up nowhere; where operators chose keys of
-    /// their own, it is compared with these.
+    /// The key with this text. A text without our form is looked up nowhere; where operators chose keys of their own, it is
+    /// compared with these.
     pub(super) fn find(&self, token: &str, now: Timestamp) -> Result<&Arc<VirtualKey>, Error> {
-        let id = token::id_of(token);
-        if !token::is_possible(token) || (id.is_none() && self.chosen.is_empty()) {
+        if !token::is_possible(token) {
             return Err(Error::Malformed);
         }
-        let hash = Hash::of(token);
-        let by_id = id.and_then(|id| self.by_id.get(id)).filter(|held| held.is_opened_by(&hash, now));
-        let Some(held) = by_id.or_else(|| self.chosen(&hash, now)) else {
+        // A whole key that fits needs no check part; the others are told what is wrong with theirs.
+        let held = token::formed_id_of(token).and_then(|id| self.by_id.get(id));
+        let hash = held.is_some().then(|| Hash::of(token));
+        if let (Some(held), Some(hash)) = (held, &hash)
+            && held.is_opened_by(hash, now)
+        {
+            return held.key.check_valid(now).map(|()| &held.key);
+        }
+        let id = token::id_of(token);
+        if id.is_none() && self.chosen.is_empty() {
+            return Err(Error::Malformed);
+        }
+        let Some(held) = self.chosen(&hash.unwrap_or_else(|| Hash::of(token)), now) else {
             return Err(if id.is_some() { Error::Unknown } else { Error::Malformed });
         };
         held.key.check_valid(now).map(|()| &held.key)

@@ -126,6 +126,16 @@ impl Keys {
         }
     }
 
+    /// The key with this id, for work that goes on in its name after its request has ended.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`], [`Error::Expired`], [`Error::Revoked`].
+    pub fn holder(&self, id: &str, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
+        let key = self.get(id)?;
+        key.check_valid(now)?;
+        Ok(key)
+    }
+
     /// Counts one request of the key. `None` where neither the key nor the configuration sets a limit.
     ///
     /// # Errors

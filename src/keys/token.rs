@@ -58,13 +58,19 @@ pub(super) fn new_token(id: &str) -> Secret {
 
 /// The public id of a well-formed key whose check part fits.
 pub(super) fn id_of(token: &str) -> Option<&str> {
+    let id = formed_id_of(token)?;
+    let (body, check) = token.rsplit_once('-')?;
+    (check.as_bytes() == check_of(body)).then_some(id)
+}
+
+/// The public id of a text that has the form of a key, whatever its check part.
+pub(super) fn formed_id_of(token: &str) -> Option<&str> {
     if token.len() > LONGEST {
         return None;
     }
-    let (body, check) = token.rsplit_once('-')?;
+    let (body, _check) = token.rsplit_once('-')?;
     let (id, secret) = body.strip_prefix("fk-")?.split_once('-')?;
-    let formed = id.len() == ID && secret.len() == SECRET && check.as_bytes() == check_of(body);
-    formed.then_some(id)
+    (id.len() == ID && secret.len() == SECRET).then_some(id)
 }
 
 /// Whether a text may be a key at all, before it is hashed.

@@ -1,7 +1,6 @@
 //! Compiles routes, and finds every mistake in them at once.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cel::Env;
 
@@ -11,6 +10,7 @@ use super::pick::Weighted;
 use super::plan::{Route, Routes, Target};
 use super::rule::{Rule, environment};
 use super::spec::{Problem, RouteSpec, Said, Spec, StickyBy};
+use crate::types::{QuickMap, QuickSet};
 
 impl Routes {
     /// Compiles routes and models.
@@ -35,8 +35,9 @@ fn empty(spec: &Spec<'_>) -> Routes {
     Routes {
         env: environment(),
         routes: Vec::with_capacity(spec.routes.len()),
-        models: HashMap::with_capacity(spec.models.len()),
+        models: QuickMap::default(),
         names: Vec::new(),
+        known: QuickSet::default(),
         providers,
         defaults: spec.defaults,
         needs: Needs::default(),
@@ -63,7 +64,8 @@ impl Compile {
             };
             let id = format!("{provider}/{}", model.model).into();
             let (provider, name, local) = (provider.clone(), model.name.clone(), *local);
-            let target = Target { provider, model: model.model.clone(), name: name.clone(), id, local };
+            let (named, adapter, structured) = (model.model.clone(), model.adapter, model.structured);
+            let target = Target { provider, model: named, name: name.clone(), id, local, adapter, structured };
             self.routes.models.insert(name, Arc::new(target));
         }
     }
@@ -111,8 +113,10 @@ impl Compile {
             sticky_by: spec.sticky_by,
             retries: spec.retries.unwrap_or(self.routes.defaults.retries),
             cache: spec.cache.unwrap_or(self.routes.defaults.cache),
+            repair: spec.repair.unwrap_or(self.routes.defaults.repair),
             local_only: spec.local_only,
             store_bodies: spec.store_bodies,
+            usual: OnceLock::new(),
         })
     }
 
@@ -170,6 +174,7 @@ impl Compile {
                 names.push(listed.text.as_str().into());
             }
         }
+        self.routes.known = names.iter().cloned().collect();
         self.routes.names = names;
     }
 }

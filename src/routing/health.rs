@@ -1,6 +1,5 @@
 //! How all targets stand, shared by every call. It outlives a reload of the configuration.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +8,7 @@ use serde::Serialize;
 use super::breaker::{Breaker, Fault, Standing};
 use super::budget::Budget;
 use super::plan::Target;
-use crate::types::Timestamp;
+use crate::types::{QuickMap, Timestamp};
 
 /// The most targets with faults that are remembered: callers may name any model of a provider.
 const MOST: usize = 4_096;
@@ -19,8 +18,8 @@ const MOST: usize = 4_096;
 pub struct Health {
     /// How many breakers there are, so that a healthy gateway takes no lock.
     troubled: AtomicUsize,
-    breakers: Mutex<HashMap<Arc<str>, Breaker>>,
-    budgets: Mutex<HashMap<Arc<str>, Budget>>,
+    breakers: Mutex<QuickMap<Arc<str>, Breaker>>,
+    budgets: Mutex<QuickMap<Arc<str>, Budget>>,
 }
 
 /// How one target that has shown faults stands.

@@ -1,7 +1,6 @@
 //! Chooses the ordered targets of one call.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cel::{Env, ExecutionError};
@@ -15,7 +14,7 @@ use super::pick::{self, Weighted};
 use super::rule::Rule;
 use super::spec::{CachePolicy, Defaults, StickyBy, StoreBodies, Strategy};
 use crate::chat;
-use crate::types::Timestamp;
+use crate::types::{QuickMap, QuickSet, Timestamp};
 
 /// One model of one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,16 +29,22 @@ pub struct Target {
     pub id: Arc<str>,
     /// Whether the provider stands inside the house.
     pub local: bool,
+    /// The adapter to put on the model, by its number at a llama.cpp server.
+    pub adapter: Option<u32>,
+    /// How the model keeps to a wanted form, where the configuration says so.
+    pub structured: Option<chat::Structured>,
 }
 
 /// All routes and models, compiled.
 pub struct Routes {
     pub(super) env: Arc<Env>,
     pub(super) routes: Vec<Route>,
-    pub(super) models: HashMap<Arc<str>, Arc<Target>>,
+    pub(super) models: QuickMap<Arc<str>, Arc<Target>>,
     pub(super) names: Vec<Arc<str>>,
+    /// The names again, to be found.
+    pub(super) known: QuickSet<Arc<str>>,
     /// Each provider, and whether it is local.
-    pub(super) providers: HashMap<Arc<str>, bool>,
+    pub(super) providers: QuickMap<Arc<str>, bool>,
     pub(super) defaults: Defaults,
     pub(super) needs: Needs,
 }
@@ -49,15 +54,18 @@ pub struct Routes {
 pub(super) struct Route {
     pub(super) name: Arc<str>,
     pub(super) rule: Option<Rule>,
-    pub(super) models: HashSet<Box<str>>,
+    pub(super) models: QuickSet<Box<str>>,
     pub(super) targets: Vec<Weighted>,
     pub(super) fallbacks: Vec<Arc<Target>>,
     pub(super) strategy: Strategy,
     pub(super) sticky_by: StickyBy,
     pub(super) retries: u32,
     pub(super) cache: CachePolicy,
+    pub(super) repair: bool,
     pub(super) local_only: bool,
     pub(super) store_bodies: Option<StoreBodies>,
+    /// The trace of its plans, where they are all the same.
+    pub(super) usual: OnceLock<Arc<str>>,
 }
 
 /// What a call gets.
@@ -71,10 +79,14 @@ pub struct Plan {
     pub retries: u32,
     /// Whether and how its answer is cached.
     pub cache: CachePolicy,
+    /// Whether an answer that was to be JSON and is not is asked for once more.
+    pub repair: bool,
     /// Whether it must stay with local providers, to be checked again at the socket.
     pub local_only: bool,
     /// Which bodies the ledger keeps, where the route says so.
     pub store_bodies: Option<StoreBodies>,
+    /// Its trace, where that is known already.
+    usual: Option<Arc<str>>,
 }
 
 /// Why a call can go nowhere.
@@ -129,6 +141,12 @@ impl Routes {
         &self.names
     }
 
+    /// A name of [`Self::models`] as it is shared.
+    #[must_use]
+    pub fn known(&self, name: &str) -> Option<Arc<str>> {
+        self.known.get(name).cloned()
+    }
+
     /// Every route as it was compiled, for the admin API.
     #[must_use]
     pub fn list(&self) -> Vec<serde_json::Value> {
@@ -146,7 +164,9 @@ impl Routes {
         let id: Arc<str> = model.into();
         let usable = !name.is_empty() && name.len() <= 256;
         usable.then(|| {
-            Arc::new(Target { provider: provider.clone(), model: name.into(), name: id.clone(), id, local: *local })
+            let (provider, local, model) = (provider.clone(), *local, name.into());
+            let name = id.clone();
+            Arc::new(Target { provider, model, name, id, local, adapter: None, structured: None })
         })
     }
 
@@ -185,8 +205,9 @@ impl Routes {
         let Some(target) = self.target(model) else {
             return Err(NoPlan::ModelNotFound(model.chars().take(80).collect()));
         };
-        let Defaults { retries, cache } = self.defaults;
-        Ok(Plan { route: None, targets: vec![target], retries, cache, local_only: false, store_bodies: None })
+        let Defaults { retries, cache, repair } = self.defaults;
+        let targets = vec![target];
+        Ok(Plan { route: None, targets, retries, cache, repair, local_only: false, store_bodies: None, usual: None })
     }
 }
 
@@ -206,7 +227,8 @@ impl Route {
         let fallbacks: Vec<_> = self.fallbacks.iter().map(|target| &target.id).collect();
         json!({
             "name": self.name, "when": self.rule.as_ref().map(|rule| &rule.text), "models": models,
-            "targets": targets, "fallbacks": fallbacks, "retries": self.retries, "local_only": self.local_only,
+            "targets": targets, "fallbacks": fallbacks, "retries": self.retries, "repair": self.repair,
+            "local_only": self.local_only,
             "cache": {"mode": self.cache.mode, "ttl_seconds": self.cache.ttl.as_secs(), "scope": self.cache.scope},
         })
     }
@@ -221,14 +243,20 @@ impl Route {
 
     /// The plan, before anyone looks at how the targets stand.
     pub(super) fn plan(&self, ask: &Ask<'_>, dice: f64) -> Plan {
-        Plan {
+        let mut plan = Plan {
             route: Some(self.name.clone()),
             targets: self.order(ask, dice),
             retries: self.retries,
             cache: self.cache,
+            repair: self.repair,
             local_only: self.local_only,
             store_bodies: self.store_bodies,
+            usual: None,
+        };
+        if self.strategy == Strategy::Priority || self.targets.len() == 1 {
+            plan.usual = Some(self.usual.get_or_init(|| plan.text()).clone());
         }
+        plan
     }
 
     /// The drawn target, then the fallbacks, then the other targets: a route whose fallbacks all fail still has them.
@@ -266,7 +294,11 @@ impl Route {
 impl Plan {
     /// The decision as compact JSON, for the ledger: `{"rule", "candidates", "decision"}`.
     #[must_use]
-    pub fn trace(&self) -> String {
+    pub fn trace(&self) -> Arc<str> {
+        self.usual.clone().unwrap_or_else(|| self.text())
+    }
+
+    fn text(&self) -> Arc<str> {
         #[derive(Serialize)]
         struct Short<'a> {
             rule: Option<&'a str>,
@@ -275,7 +307,7 @@ impl Plan {
         }
         let candidates: Vec<&str> = self.targets.iter().map(|target| &*target.id).collect();
         let short = Short { rule: self.route.as_deref(), decision: candidates.first().copied(), candidates };
-        serde_json::to_string(&short).unwrap_or_default()
+        serde_json::to_string(&short).unwrap_or_default().into()
     }
 
     fn cooling_last(mut self, health: &Health, now: Timestamp) -> Result<Self, NoPlan> {
@@ -294,7 +326,10 @@ impl Plan {
         if self.targets.is_empty() {
             return Err(NoPlan::AllCooling { retry_after });
         }
-        self.targets.append(&mut cooling);
+        if !cooling.is_empty() {
+            self.usual = None;
+            self.targets.append(&mut cooling);
+        }
         Ok(self)
     }
 }

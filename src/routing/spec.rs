@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::chat::Structured;
 use crate::upstream::Provider;
 
 /// A text with the place in the file where it stands.
@@ -38,6 +39,10 @@ pub struct ModelSpec {
     pub provider: Said,
     /// What the provider calls the model.
     pub model: Arc<str>,
+    /// The adapter to put on it, by its number at a llama.cpp server.
+    pub adapter: Option<u32>,
+    /// How it keeps to a wanted form, where the configuration says so.
+    pub structured: Option<Structured>,
     /// The key of its table, such as `models.fast`.
     pub key: String,
 }
@@ -74,6 +79,8 @@ pub struct RouteSpec {
     pub retries: Option<u32>,
     /// Its own cache policy.
     pub cache: Option<CachePolicy>,
+    /// Whether an answer that was to be JSON and is not is asked for once more, where the route says so.
+    pub repair: Option<bool>,
     /// Whether calls must stay with local providers.
     pub local_only: bool,
     /// Its own rule of which bodies the ledger keeps.
@@ -87,11 +94,13 @@ pub struct Defaults {
     pub retries: u32,
     /// Whether and how answers are cached.
     pub cache: CachePolicy,
+    /// Whether an answer that was to be JSON and is not is asked for once more.
+    pub repair: bool,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { retries: 2, cache: CachePolicy::default() }
+        Self { retries: 2, cache: CachePolicy::default(), repair: false }
     }
 }
 

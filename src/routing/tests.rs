@@ -22,6 +22,7 @@ fn provider(name: &str, local: bool) -> Provider {
         api_version: None,
         api_keys: Vec::new(),
         entra_tokens: false,
+        aws: None,
         chat: true,
         responses: true,
         local,
@@ -29,6 +30,7 @@ fn provider(name: &str, local: bool) -> Provider {
         requests_per_second: None,
         timeouts: Timeouts::default(),
         max_in_flight: 1,
+        native_batches: false,
         profile: None,
     }
 }
@@ -50,6 +52,7 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         sticky_by: StickyBy::None,
         retries: None,
         cache: None,
+        repair: None,
         local_only: false,
         store_bodies: None,
     }
@@ -63,6 +66,8 @@ fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Problem>> {
                 name: name.into(),
                 provider: said(provider),
                 model: model.into(),
+                adapter: None,
+                structured: None,
                 key: format!("models.{name}"),
             })
             .into();
@@ -497,7 +502,7 @@ fn a_trace_tells_every_rule_and_candidate() {
     assert_eq!((trace.route.as_deref(), trace.decision.as_deref()), (Some("taken"), Some("house/v3")));
     let plan = routes.plan(&call.ask("x"), &health, 0.1).unwrap();
     assert_eq!(
-        plan.trace(),
+        &*plan.trace(),
         r#"{"rule":"taken","candidates":["house/v3","openai/gpt-4o","openai/gpt-4o-mini"],"decision":"house/v3"}"#
     );
 }

@@ -1,10 +1,12 @@
 //! Prometheus metrics and their names, in one table.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -13,6 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::chat::Usage;
+use crate::types::QuickMap;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -34,6 +37,11 @@ struct AttemptLabels {
 struct TokenLabels {
     model: Arc<str>,
     kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LineLabels {
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -120,9 +128,12 @@ pub struct Metrics {
     refused: Family<EndpointLabels, Counter>,
     in_flight: Gauge,
     connections: Gauge,
+    batches: Gauge,
+    batch_lines_in_flight: Gauge,
+    batch_lines: Family<LineLabels, Counter>,
     models: Models,
-    series: RwLock<HashMap<RequestKind, Arc<Series>>>,
-    attempt_series: RwLock<HashMap<AttemptLabels, Counter>>,
+    series: ArcSwap<QuickMap<RequestKind, Arc<Series>>>,
+    attempt_series: ArcSwap<QuickMap<AttemptLabels, Counter>>,
 }
 
 /// The models that have labels of their own. Callers may name any model of a provider, and every label is kept for ever.
@@ -162,9 +173,12 @@ impl Default for Metrics {
             refused: Family::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            batches: Gauge::default(),
+            batch_lines_in_flight: Gauge::default(),
+            batch_lines: Family::default(),
             models: Models::default(),
-            series: RwLock::default(),
-            attempt_series: RwLock::default(),
+            series: ArcSwap::default(),
+            attempt_series: ArcSwap::default(),
         };
         metrics.register();
         metrics
@@ -184,12 +198,26 @@ impl Metrics {
         registry.register("refused", "Requests that were not admitted", self.refused.clone());
         registry.register("requests_in_flight", "Requests under way", self.in_flight.clone());
         registry.register("connections", "Open client connections", self.connections.clone());
+        registry.register("batches_running", "Batches under way", self.batches.clone());
+        let lines = self.batch_lines_in_flight.clone();
+        registry.register("batch_lines_in_flight", "Lines of batches under way or waiting for a provider", lines);
+        registry.register("batch_lines", "Lines of batches that have a result", self.batch_lines.clone());
     }
 
     /// Counts a request that ended.
     pub fn saw_request(&self, seen: RequestSeen) {
         let RequestSeen { endpoint, provider, model, status, error, cache, .. } = seen;
-        let series = self.series(RequestKind { endpoint, provider, model, status, error, cache });
+        let kind = RequestKind { endpoint, provider, model, status, error, cache };
+        // Borrowed, since a count of who has it would be another thing that all threads write to.
+        let known = self.series.load();
+        let made;
+        let series = match known.get(&kind) {
+            Some(series) => series,
+            None => {
+                made = self.make_series(kind);
+                &made
+            }
+        };
         let usage = seen.usage;
         let counts = [usage.input, usage.cached_input, usage.output, usage.reasoning];
         for ((counter, kind), tokens) in series.tokens.iter().zip(TOKENS).zip(counts).filter(|(_, tokens)| *tokens > 0)
@@ -208,10 +236,7 @@ impl Metrics {
         series.requests.inc();
     }
 
-    fn series(&self, kind: RequestKind) -> Arc<Series> {
-        if let Some(series) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&kind) {
-            return series.clone();
-        }
+    fn make_series(&self, kind: RequestKind) -> Arc<Series> {
         let RequestKind { endpoint, status, error, cache, .. } = kind;
         let model = match (&kind.provider, &kind.model) {
             (Some(provider), Some(model)) => self.models.label(format!("{provider}/{model}").into()),
@@ -227,10 +252,7 @@ impl Metrics {
             overhead: self.overhead.get_or_create(&endpoint).clone(),
             first_token: OnceLock::new(),
         });
-        let mut known = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MOST_SERIES {
-            known.insert(kind, series.clone());
-        }
+        add(&self.series, kind, &series);
         series
     }
 
@@ -238,17 +260,14 @@ impl Metrics {
     pub fn saw_attempt(&self, seen: AttemptSeen) {
         let AttemptSeen { provider, model, outcome } = seen;
         let labels = AttemptLabels { provider, model, outcome };
-        if let Some(counter) = self.attempt_series.read().unwrap_or_else(PoisonError::into_inner).get(&labels) {
+        if let Some(counter) = self.attempt_series.load().get(&labels) {
             counter.inc();
             return;
         }
         let told = AttemptLabels { model: self.models.label(labels.model.clone()), ..labels.clone() };
         let counter = self.attempts.get_or_create(&told).clone();
         counter.inc();
-        let mut known = self.attempt_series.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MOST_SERIES {
-            known.insert(labels, counter);
-        }
+        add(&self.attempt_series, labels, &counter);
     }
 
     /// Counts a request that was refused before it was admitted.
@@ -268,6 +287,24 @@ impl Metrics {
         Under::new(&self.connections)
     }
 
+    /// Counts a batch in; the guard counts it out.
+    #[must_use]
+    pub fn batch_begins(&self) -> Under {
+        Under::new(&self.batches)
+    }
+
+    /// Counts a batch's line in; the guard counts it out.
+    #[must_use]
+    pub fn batch_line_begins(&self) -> Under {
+        Under::new(&self.batch_lines_in_flight)
+    }
+
+    /// Counts a batch's line that has a result.
+    pub fn saw_batch_line(&self, good: bool) {
+        let result = if good { "completed" } else { "failed" };
+        self.batch_lines.get_or_create(&LineLabels { result }).inc();
+    }
+
     /// How many requests are under way.
     #[must_use]
     pub fn in_flight(&self) -> i64 {
@@ -282,6 +319,17 @@ impl Metrics {
             out.clear();
         }
         out
+    }
+}
+
+/// Adds to a map that is read far more often than it grows, while there is room.
+fn add<K: Clone + Eq + Hash, V: Clone>(map: &ArcSwap<QuickMap<K, V>>, key: K, value: &V) {
+    if map.load().len() < MOST_SERIES {
+        map.rcu(|known| {
+            let mut known = QuickMap::clone(known);
+            known.insert(key.clone(), value.clone());
+            known
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod duration;
 mod id;
+mod map;
 mod money;
 mod name;
 mod secret;
@@ -9,6 +10,7 @@ mod time;
 
 pub use duration::{parse_duration, parse_size};
 pub use id::RequestId;
+pub use map::{QuickMap, QuickSet};
 pub use money::{Nanos, Rate};
 pub use name::{BadName, Label, ModelName, PromptName};
 pub use secret::Secret;

@@ -74,6 +74,12 @@ impl Rate {
         i128::from(self.0) * i128::from(tokens)
     }
 
+    /// Half of it, halves of the smallest part up.
+    #[must_use]
+    pub fn half(self) -> Self {
+        Self(self.0.saturating_add(1).div_euclid(2))
+    }
+
     /// Rounds a sum of [`Rate::times`] to whole nano-dollars, halves up.
     #[must_use]
     pub fn round(sum: i128) -> Nanos {

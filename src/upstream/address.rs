@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Kind, Provider};
+use crate::wire::passing::Passing;
 
 /// What is asked of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,16 @@ pub enum Operation {
     CountTokens,
     /// Gemini's `generateContent`, or `streamGenerateContent`.
     Generate,
+    /// Gemini's count of tokens.
+    GeminiCount,
+    /// Gemini's `embedContent`.
+    EmbedContent,
+    /// Gemini's `batchEmbedContents`.
+    EmbedContents,
+    /// Another of OpenAI's routes.
+    Pass(Passing),
+    /// Bedrock's `Converse`, or `ConverseStream`.
+    Converse,
 }
 
 impl Operation {
@@ -31,13 +42,18 @@ impl Operation {
             Self::Embeddings => "/embeddings",
             Self::Messages => "/messages",
             Self::CountTokens => "/messages/count_tokens",
-            Self::Generate => "/models",
+            Self::Generate | Self::GeminiCount | Self::EmbedContent | Self::EmbedContents => "/models",
+            Self::Pass(passing) => passing.route().strip_prefix("/v1").unwrap_or_default(),
+            Self::Converse => "/model",
         }
     }
 }
 
 /// Azure's version of its API, where the configuration names none.
 const AZURE_VERSION: &str = "2024-10-21";
+
+/// Where Cohere speaks as OpenAI does.
+const COHERE: &str = "/compatibility/v1";
 
 /// The address of a call.
 pub(super) fn address(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
@@ -48,8 +64,18 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
         Kind::Gemini => {
             let version =
                 if ["/v1", "/v1beta", "/v1alpha"].iter().any(|end| base.ends_with(end)) { "" } else { "/v1beta" };
-            let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+            let method = match operation {
+                Operation::GeminiCount => "countTokens",
+                Operation::EmbedContent => "embedContent",
+                Operation::EmbedContents => "batchEmbedContents",
+                _ if stream => "streamGenerateContent?alt=sse",
+                _ => "generateContent",
+            };
             format!("{base}{version}/models/{}:{method}", escaped(model))
+        }
+        Kind::Bedrock => {
+            let method = if stream { "converse-stream" } else { "converse" };
+            format!("{base}{path}/{}/{method}", escaped(model))
         }
         Kind::Azure if !base.ends_with("/openai/v1") => {
             let version = provider.api_version.as_deref().unwrap_or(AZURE_VERSION);
@@ -58,17 +84,21 @@ pub(super) fn address(provider: &Provider, operation: Operation, model: &str, st
                 _ => format!("{base}/openai/deployments/{}{path}?api-version={version}", escaped(model)),
             }
         }
+        // Cohere has it beside what it has of OpenAI's, not below.
+        _ if operation == Operation::Pass(Passing::Rerank) && base.ends_with(COHERE) => {
+            format!("{}/v2{path}", base.trim_end_matches(COHERE))
+        }
         _ => format!("{base}{path}"),
     }
 }
 
 /// Whether the address of a call depends on its model.
 pub(super) fn names_model(provider: &Provider) -> bool {
-    matches!(provider.kind, Kind::Gemini | Kind::Azure)
+    matches!(provider.kind, Kind::Gemini | Kind::Azure | Kind::Bedrock)
 }
 
 /// A model's name as one segment of a path: it can name no other place.
-fn escaped(model: &str) -> String {
+pub(super) fn escaped(model: &str) -> String {
     let mut out = String::with_capacity(model.len());
     for byte in model.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~@".contains(&byte) {
@@ -82,11 +112,11 @@ fn escaped(model: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::upstream::provider::{Server, Timeouts};
 
-    fn at(kind: Kind, base_url: &str) -> Provider {
+    pub(in crate::upstream) fn at(kind: Kind, base_url: &str) -> Provider {
         Provider {
             name: "p".into(),
             kind,
@@ -96,6 +126,7 @@ mod tests {
             api_version: None,
             api_keys: Vec::new(),
             entra_tokens: false,
+            aws: None,
             chat: true,
             responses: true,
             local: false,
@@ -103,6 +134,7 @@ mod tests {
             requests_per_second: None,
             timeouts: Timeouts::default(),
             max_in_flight: 1,
+            native_batches: false,
             profile: None,
         }
     }
@@ -122,6 +154,8 @@ mod tests {
                 true,
                 "http://h/v1/models/m:streamGenerateContent?alt=sse",
             ),
+            (Kind::Gemini, "http://h", Operation::GeminiCount, false, "http://h/v1beta/models/m:countTokens"),
+            (Kind::Gemini, "http://h", Operation::EmbedContents, false, "http://h/v1beta/models/m:batchEmbedContents"),
             (
                 Kind::Azure,
                 "http://h",
@@ -129,6 +163,17 @@ mod tests {
                 false,
                 "http://h/openai/deployments/m/chat/completions?api-version=2024-10-21",
             ),
+            (Kind::OpenAi, "http://h/v1", Operation::Pass(Passing::Speech), false, "http://h/v1/audio/speech"),
+            (Kind::OpenAi, "http://h/compatibility/v1", Operation::Pass(Passing::Rerank), false, "http://h/v2/rerank"),
+            (
+                Kind::Azure,
+                "http://h",
+                Operation::Pass(Passing::Transcriptions),
+                false,
+                "http://h/openai/deployments/m/audio/transcriptions?api-version=2024-10-21",
+            ),
+            (Kind::Bedrock, "http://h", Operation::Converse, false, "http://h/model/m/converse"),
+            (Kind::Bedrock, "http://h", Operation::Converse, true, "http://h/model/m/converse-stream"),
             (Kind::Azure, "http://h/openai/v1", Operation::Embeddings, false, "http://h/openai/v1/embeddings"),
         ];
         for (kind, base, operation, stream, expected) in cases {
@@ -143,5 +188,11 @@ mod tests {
             let address = address(&provider, Operation::Generate, model, false);
             assert_eq!(address, format!("http://h/v1/models/{segment}:generateContent"));
         }
+        let model = "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.x-v1:0";
+        let address = address(&at(Kind::Bedrock, "http://h"), Operation::Converse, model, false);
+        assert_eq!(
+            address,
+            "http://h/model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A1%3Ainference-profile%2Feu.x-v1%3A0/converse"
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use http::HeaderValue;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -13,8 +14,8 @@ use super::failure::scrubbed;
 use super::{Failure, Phase, simulated};
 use crate::types::Secret;
 
-/// The most bytes that one answer may have; an endless one is cut there.
-const MAX_ANSWER: usize = 256 << 20;
+/// The most bytes of a call's answer.
+pub(super) const MAX_ANSWER: usize = 256 << 20;
 
 /// A 2xx answer whose body is still to be read. Dropping it closes the connection, which cancels the provider's work.
 pub struct Answer {
@@ -24,7 +25,10 @@ pub struct Answer {
     pub(super) deadline: Instant,
     pub(super) phase: Phase,
     pub(super) read: usize,
+    /// The most bytes that it may have; an endless one is cut there.
+    pub(super) longest: usize,
     pub(super) is_stream: bool,
+    pub(super) kind: Option<HeaderValue>,
     pub(super) secrets: Arc<[Secret]>,
     pub(super) _place: OwnedSemaphorePermit,
 }
@@ -39,6 +43,12 @@ impl Answer {
     #[must_use]
     pub fn is_stream(&self) -> bool {
         self.is_stream
+    }
+
+    /// Its `content-type`.
+    #[must_use]
+    pub fn kind(&self) -> Option<&HeaderValue> {
+        self.kind.as_ref()
     }
 
     /// What the provider says of an error, without its keys and at a bearable length.
@@ -64,8 +74,8 @@ impl Answer {
         };
         let piece = timeout_at(limit, next).await.map_err(|_| Failure::TimedOut(phase))??;
         self.read += piece.as_ref().map_or(0, Bytes::len);
-        if self.read > MAX_ANSWER {
-            return Err(Failure::Protocol(format!("it is longer than {MAX_ANSWER} bytes")));
+        if self.read > self.longest {
+            return Err(Failure::Protocol(format!("it is longer than {} bytes", self.longest)));
         }
         Ok(piece)
     }

@@ -49,6 +49,7 @@ pub(super) struct Kept {
 /// What is sent.
 #[derive(Clone, Copy)]
 pub(super) struct Sent<'a> {
+    pub(super) method: &'a Method,
     pub(super) url: &'a Uri,
     pub(super) host: &'a HeaderValue,
     pub(super) headers: &'a HeaderMap,
@@ -144,7 +145,7 @@ impl Connections {
     async fn send_on(&self, line: Line<Stream>, sent: Sent<'_>) -> Result<Answered, Broken> {
         let path = sent.url.path_and_query().map_or("/", |path| path.as_str());
         let mut head = Vec::with_capacity(512);
-        write_head(&mut head, path, sent.host, sent.headers, sent.body.len());
+        write_head(&mut head, (sent.method, path), sent.host, sent.headers, sent.body.len());
         let answered = line.call(&head, sent.body).await.map_err(|error| Broken::Cut(error.into()))?;
         let (Head { status, headers, .. }, reading) = answered;
         Ok(Answered { status, headers, body: Body::Own(Some(reading), self.kept.clone()) })
@@ -153,7 +154,7 @@ impl Connections {
 
 async fn send_shared(shared: &mut http2::SendRequest<Full<Bytes>>, sent: Sent<'_>) -> Result<Answered, Broken> {
     let mut request = Request::new(Full::new(sent.body.clone()));
-    *request.method_mut() = Method::POST;
+    request.method_mut().clone_from(sent.method);
     *request.uri_mut() = sent.url.clone();
     request.headers_mut().clone_from(sent.headers);
     let answer = shared.send_request(request).await.map_err(|error| Broken::Cut(error.into()))?;

@@ -9,16 +9,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::address::{Operation, address, names_model};
-use super::answer::{Answer, Body, reason};
+use super::answer::{Answer, Body, MAX_ANSWER, reason};
 use super::connections::{Answered, Broken, Connections, Sent};
-use super::failure::{read_refusal, read_retry_after};
-use super::{Failure, Kind, Phase, Provider, simulated, tls};
+use super::failure::{read_refusal, read_retry_after, refuses_key};
+use super::sigv4::Signer;
+use super::{AwsCredentials, Errand, Failure, Kind, Load, Phase, Provider, aws, simulated, tls};
+use crate::chat::Code;
 use crate::types::Secret;
+use crate::wire::form::is_form;
+
+/// The most bytes of an errand's answer, which may be the results of a large batch.
+const LONGEST_ERRAND: usize = 8 << 30;
 
 /// The most bytes of an error's answer that are read.
 const MAX_REFUSAL: usize = 64 << 10;
@@ -44,11 +50,13 @@ pub struct Call<'a> {
     pub body: Bytes,
     /// The caller's own limit, if it gave one.
     pub deadline: Option<Instant>,
+    /// Whether nobody waits for it: a quarter of the places is left to calls that somebody waits for.
+    pub background: bool,
 }
 
 thread_local! {
-    /// Which worker this thread is.
-    static WORKER: Cell<usize> = const { Cell::new(0) };
+    /// Which worker this thread is; any that is none shares connections with others that are none.
+    static WORKER: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 /// Makes this thread worker `n`: it calls through connections of its own, so that no call wakes another thread.
@@ -59,7 +67,7 @@ pub fn work_as(n: usize) {
 /// A provider ready to be called.
 pub struct Endpoint {
     provider: Provider,
-    /// Those of each worker.
+    /// Those of each worker, and those of all other threads.
     connections: Vec<Connections>,
     urls: HashMap<Operation, (Uri, HeaderValue)>,
     keys: Vec<Key>,
@@ -67,11 +75,15 @@ pub struct Endpoint {
     turn: AtomicUsize,
     /// Whether it answered that it has no Responses.
     lacks_responses: AtomicBool,
+    /// Whether it refused to write embeddings as base64.
+    lacks_base64: AtomicBool,
     places: Arc<Semaphore>,
 }
 
 struct Key {
     headers: HeaderMap,
+    /// Signs each call, where the provider wants that.
+    signer: Option<Signer>,
     refused: AtomicBool,
 }
 
@@ -101,7 +113,7 @@ impl Endpoint {
             None if provider.base_url.starts_with("https:") => tls::config(),
             None => tls::unused(),
         };
-        let connections = (0..workers).map(|_| Connections::new(&provider, tls.clone())).collect();
+        let connections = (0..=workers).map(|_| Connections::new(&provider, tls.clone())).collect();
         let mut urls = HashMap::new();
         for operation in OPERATIONS.into_iter().filter(|_| provider.kind != Kind::Simulated) {
             let bad = |reason: String| BadEndpoint::Url(provider.base_url.clone(), reason);
@@ -114,7 +126,8 @@ impl Endpoint {
         let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
         let keys = secrets.into_iter().map(|secret| Key::new(&provider, secret)).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
-        let secrets = provider.api_keys.clone().into();
+        let signing = provider.aws.iter().filter_map(|aws| aws.credentials.as_ref());
+        let secrets = provider.api_keys.iter().chain(signing.flat_map(AwsCredentials::secrets)).cloned().collect();
         Ok(Self {
             provider,
             connections,
@@ -123,6 +136,7 @@ impl Endpoint {
             secrets,
             turn: AtomicUsize::new(0),
             lacks_responses: AtomicBool::new(false),
+            lacks_base64: AtomicBool::new(false),
             places,
         })
     }
@@ -144,6 +158,17 @@ impl Endpoint {
         self.lacks_responses.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it writes embeddings as base64, or at least does not refuse to, as far as is known.
+    #[must_use]
+    pub fn has_base64(&self) -> bool {
+        !self.lacks_base64.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it refuses to: from now on it is asked for numbers.
+    pub fn lacks_base64(&self) {
+        self.lacks_base64.store(true, Ordering::Relaxed);
+    }
+
     /// Closes connections that have been idle for long.
     pub fn tidy_up(&self) {
         self.connections.iter().for_each(Connections::tidy_up);
@@ -160,6 +185,9 @@ impl Endpoint {
     /// # Errors
     /// Where no 2xx comes in time.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, Failure> {
+        if call.background && self.places.available_permits() <= self.provider.max_in_flight / 4 {
+            return Err(Failure::Busy);
+        }
         let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
         let now = Instant::now();
         let total = now + self.provider.timeouts.total;
@@ -176,7 +204,7 @@ impl Endpoint {
 
     async fn send_http(&self, call: Call<'_>, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
         let (n, key) = self.next_key();
-        let connections = &self.connections[WORKER.get() % self.connections.len()];
+        let connections = self.connections();
         let made;
         let (url, host) = match self.urls.get(&call.operation) {
             Some(known) => known,
@@ -194,12 +222,18 @@ impl Endpoint {
             joined = key.with(&call.headers);
             &joined
         };
-        let sent = Sent { url, host, headers, body: &call.body };
+        let mut sent = Sent { method: &Method::POST, url, host, headers, body: &call.body };
+        let signed;
+        if let Some(signer) = &key.signer {
+            let unsigned = |reason: String| Failure::Protocol(format!("its call cannot be signed: {reason}"));
+            signed = signer.signed(&sent, crate::types::now().into()).map_err(unsigned)?;
+            sent.headers = &signed;
+        }
         let (limit, phase) = limits.first();
         let answer = timeout_at(limit, connections.send(sent)).await.map_err(|_| Failure::TimedOut(phase))?;
         let Answered { status, headers, body } = answer.map_err(|error| transport_failure(&error))?;
         let mut answer = self.answer(Body::Http(body), limits, place);
-        answer.is_stream = is_event_stream(&headers);
+        answer.told(&headers);
         if status.is_success() {
             key.refused.store(false, Ordering::Relaxed);
             return Ok(answer);
@@ -207,15 +241,59 @@ impl Endpoint {
         Err(self.refusal(status, &headers, &mut answer, n).await)
     }
 
+    /// The error that an answer with this status tells, without the provider's keys.
+    #[must_use]
+    pub fn refused(&self, status: u16, body: &[u8]) -> crate::chat::Error {
+        let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
+        read_refusal(status, body, &secrets)
+    }
+
+    /// Runs an errand, and waits for the answer's head.
+    ///
+    /// # Errors
+    /// Where no 2xx comes in time, or the provider has nothing of the kind.
+    pub async fn run(&self, errand: Errand<'_>, load: Load) -> Result<Answer, Failure> {
+        let none = || Failure::Protocol("it has no batch API that is known".to_owned());
+        let text = errand.address(&self.provider).ok_or_else(none)?;
+        let (url, host) = addressed(&text).map_err(Failure::Protocol)?;
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
+        let (n, key) = self.next_key();
+        let mut headers = key.headers.clone();
+        headers.insert(CONTENT_TYPE, load.kind);
+        let deadline = Instant::now() + load.limit;
+        let limits = Limits { first: deadline, deadline, phase: Phase::Total };
+        let method = errand.method();
+        let sent = Sent { method: &method, url: &url, host: &host, headers: &headers, body: &load.body };
+        let connections = self.connections();
+        let answer = timeout_at(deadline, connections.send(sent)).await.map_err(|_| Failure::TimedOut(Phase::Total))?;
+        let Answered { status, headers, body } = answer.map_err(|error| transport_failure(&error))?;
+        let mut answer = self.answer(Body::Http(body), limits, place);
+        answer.longest = LONGEST_ERRAND;
+        if status.is_success() {
+            key.refused.store(false, Ordering::Relaxed);
+            return Ok(answer);
+        }
+        Err(self.refusal(status, &headers, &mut answer, n).await)
+    }
+
+    /// This thread's connections.
+    fn connections(&self) -> &Connections {
+        &self.connections[WORKER.get().min(self.connections.len() - 1)]
+    }
+
     async fn simulate(&self, call: &Call<'_>, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
-        let made = simulated::answer(call.operation.path(), &call.body, self.provider.profile.as_deref());
+        let (path, profile) = (call.operation.path(), self.provider.profile.as_deref());
+        let made = match call.headers.get(CONTENT_TYPE).filter(|kind| is_form(kind.as_bytes())) {
+            Some(kind) => simulated::answer_form(path, &call.body, kind.as_bytes(), profile),
+            None => simulated::answer(path, &call.body, profile),
+        };
         let (limit, phase) = limits.first();
         if timeout_at(limit, sleep(made.after)).await.is_err() {
             return Err(Failure::TimedOut(phase));
         }
         let status = StatusCode::from_u16(made.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = self.answer(Body::Made(made.body), limits, place);
-        answer.is_stream = is_event_stream(&made.headers);
+        answer.told(&made.headers);
         if status.is_success() { Ok(answer) } else { Err(self.refusal(status, &made.headers, &mut answer, 0).await) }
     }
 
@@ -229,7 +307,9 @@ impl Endpoint {
             deadline,
             phase,
             read: 0,
+            longest: MAX_ANSWER,
             is_stream: false,
+            kind: None,
             secrets: self.secrets.clone(),
             _place: place,
         }
@@ -248,20 +328,28 @@ impl Endpoint {
     async fn refusal(&self, status: StatusCode, headers: &HeaderMap, answer: &mut Answer, key: usize) -> Failure {
         let body = answer.whole(MAX_REFUSAL).await.unwrap_or_default();
         let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
-        let error = read_refusal(status.as_u16(), &body, &secrets);
-        match status.as_u16() {
+        let mut error = read_refusal(status.as_u16(), &body, &secrets);
+        let status = status.as_u16();
+        let mut meant = status;
+        if self.provider.kind == Kind::Bedrock {
+            meant = aws::meant(headers, &body).unwrap_or(status);
+            if aws::is_too_long(&error.message) {
+                error.code = Code::ContextLengthExceeded;
+            }
+        }
+        match meant {
             429 => {
                 let retry_after = read_retry_after(headers, crate::types::now().into());
                 Failure::Throttled { retry_after, message: error.message }
             }
-            status @ (401 | 403) => {
+            meant if refuses_key(meant, &body) => {
                 self.keys[key].refused.store(true, Ordering::Relaxed);
                 let another_key = self.keys.iter().any(|key| !key.refused.load(Ordering::Relaxed));
                 Failure::Auth { status, another_key }
             }
-            status @ (408 | 409 | 500..=599) => Failure::Server { status, message: error.message },
-            status @ 400..=499 => Failure::Refused { status, error: Box::new(error) },
-            status => Failure::Protocol(format!("it answered with status {status}, which is not followed")),
+            408 | 409 | 500..=599 => Failure::Server { status, message: error.message },
+            400..=499 => Failure::Refused { status, error: Box::new(error) },
+            _ => Failure::Protocol(format!("it answered with status {status}, which is not followed")),
         }
     }
 }
@@ -285,7 +373,11 @@ impl Key {
     fn new(provider: &Provider, secret: Option<&str>) -> Result<Self, BadEndpoint> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        let accepted = match provider.kind {
+            Kind::Bedrock => "application/json, application/vnd.amazon.eventstream",
+            _ => "application/json, text/event-stream",
+        };
+        headers.insert(ACCEPT, HeaderValue::from_static(accepted));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("fulcrum/", env!("CARGO_PKG_VERSION"))));
         if let Some(secret) = secret {
             let (name, value) = match provider.kind {
@@ -301,7 +393,8 @@ impl Key {
         if provider.kind == Kind::Anthropic {
             headers.insert("anthropic-version", ANTHROPIC_VERSION);
         }
-        Ok(Self { headers, refused: AtomicBool::new(false) })
+        let signer = provider.aws.as_ref().and_then(Signer::of);
+        Ok(Self { headers, signer, refused: AtomicBool::new(false) })
     }
 
     /// The headers of every call, with those of this one.
@@ -335,8 +428,14 @@ fn host_of(url: &Uri) -> Option<HeaderValue> {
     }
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+impl Answer {
+    /// Notes what its head tells of its body.
+    fn told(&mut self, headers: &HeaderMap) {
+        let kinds: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
+        self.kind = headers.get(CONTENT_TYPE).cloned();
+        self.is_stream =
+            self.kind.as_ref().is_some_and(|told| kinds.iter().any(|kind| told.as_bytes().starts_with(kind)));
+    }
 }
 
 fn transport_failure(broken: &Broken) -> Failure {

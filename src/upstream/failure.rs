@@ -150,7 +150,8 @@ pub(super) fn read_refusal(status: u16, body: &[u8], secrets: &[&str]) -> Error 
     let upstream_code = text(error.get("code"));
     let too_long = ["context_length_exceeded", "exceed_context_size_error"];
     let is_too_long =
-        [upstream_code.clone(), text(error.get("type"))].iter().flatten().any(|code| too_long.contains(&code.as_str()));
+        [upstream_code.clone(), text(error.get("type"))].iter().flatten().any(|code| too_long.contains(&code.as_str()))
+            || (matches!(status, 400 | 413) && says_too_long(&message));
     let code = match status {
         _ if is_too_long => Code::ContextLengthExceeded,
         404 => Code::ModelNotFound,
@@ -162,6 +163,27 @@ pub(super) fn read_refusal(status: u16, body: &[u8], secrets: &[&str]) -> Error 
         status: Some(status),
         upstream_code: if is_too_long { None } else { upstream_code.map(|code| scrubbed(code, secrets)) },
         ..Error::new(code, message)
+    }
+}
+
+/// Whether a message says that the conversation is longer than the model reads, at providers that have no code for it.
+fn says_too_long(message: &str) -> bool {
+    const WORDS: [[&str; 2]; 4] = [
+        ["prompt is too long", ""],
+        ["input token count", "exceeds the maximum"],
+        ["maximum context length", ""],
+        ["exceed context limit", ""],
+    ];
+    let message = message.to_ascii_lowercase();
+    WORDS.iter().any(|words| words.iter().all(|word| message.contains(word)))
+}
+
+/// Whether an answer refuses the key itself. Google says 400 where others say 401.
+pub(super) fn refuses_key(status: u16, body: &[u8]) -> bool {
+    match status {
+        401 | 403 => true,
+        400 => memchr::memmem::find(body, b"\"API_KEY_INVALID\"").is_some(),
+        _ => false,
     }
 }
 
@@ -223,5 +245,23 @@ mod tests {
         let long =
             read_refusal(400, br#"{"error":{"code":400,"type":"exceed_context_size_error","message":"long"}}"#, &[]);
         assert_eq!((long.code, long.upstream_code), (Code::ContextLengthExceeded, None));
+        for (message, code) in [
+            ("prompt is too long: 203456 tokens > 200000 maximum", Code::ContextLengthExceeded),
+            (
+                "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+                Code::ContextLengthExceeded,
+            ),
+            ("your prompt is fine", Code::InvalidRequest),
+        ] {
+            let body = format!(r#"{{"error":{{"type":"invalid_request_error","message":"{message}"}}}}"#);
+            assert_eq!(read_refusal(400, body.as_bytes(), &[]).code, code, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_bad_key_is_told_by_status_or_by_googles_reason() {
+        let body = br#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#;
+        assert!(refuses_key(400, body) && refuses_key(401, b"") && refuses_key(403, b""));
+        assert!(!refuses_key(400, br#"{"error":{"message":"no"}}"#) && !refuses_key(429, body));
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use httparse::Status;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
@@ -124,8 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     async fn head(&mut self) -> io::Result<Head> {
         let mut passed = 0;
         loop {
-            if let Some((head, length)) = parse(&self.read)? {
-                self.read.advance(length);
+            if let Some((head, length)) = parse(&mut self.read)? {
                 if !head.status.is_informational() {
                     return Ok(head);
                 }
@@ -215,8 +214,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reading<S> {
 }
 
 /// Puts a request's head into `out`.
-pub(super) fn write_head(out: &mut Vec<u8>, path: &str, host: &HeaderValue, headers: &HeaderMap, length: usize) {
-    out.put_slice(b"POST ");
+pub(super) fn write_head(
+    out: &mut Vec<u8>,
+    (method, path): (&Method, &str),
+    host: &HeaderValue,
+    headers: &HeaderMap,
+    length: usize,
+) {
+    out.put_slice(method.as_str().as_bytes());
+    out.put_slice(b" ");
     out.put_slice(path.as_bytes());
     out.put_slice(b" HTTP/1.1\r\nhost: ");
     out.put_slice(host.as_bytes());
@@ -226,26 +232,37 @@ pub(super) fn write_head(out: &mut Vec<u8>, path: &str, host: &HeaderValue, head
         out.put_slice(b": ");
         out.put_slice(value.as_bytes());
     }
-    out.put_slice(b"\r\ncontent-length: ");
-    out.put_slice(length.to_string().as_bytes());
+    if length > 0 || method == Method::POST {
+        out.put_slice(b"\r\ncontent-length: ");
+        out.put_slice(length.to_string().as_bytes());
+    }
     out.put_slice(b"\r\n\r\n");
 }
 
-/// An answer's head and its length; `None` while it is not all there.
-fn parse(read: &[u8]) -> io::Result<Option<(Head, usize)>> {
+/// Takes an answer's head out of what was read; its length, too. `None` while it is not all there.
+fn parse(read: &mut BytesMut) -> io::Result<Option<(Head, usize)>> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut answer = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, read, &mut fields);
     let Status::Complete(length) = parsed.map_err(|error| no_http(&error.to_string()))? else { return Ok(None) };
     let status =
         answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| no_http("it has no status"))?;
-    let mut headers = HeaderMap::with_capacity(answer.headers.len());
-    for field in &*answer.headers {
+    let is_current = answer.version == Some(1);
+    let start = read.as_ptr().addr();
+    let named = answer.headers.iter().map(|field| {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| no_http("a header has no name"))?;
-        let value = HeaderValue::from_bytes(field.value).map_err(|_| no_http("a header has no value"))?;
+        let at = field.value.as_ptr().addr().saturating_sub(start);
+        Ok((name, at..at + field.value.len()))
+    });
+    let named = named.collect::<io::Result<Vec<_>>>()?;
+    // The values are parts of the head as it was read: none is copied.
+    let whole = read.split_to(length).freeze();
+    let mut headers = HeaderMap::with_capacity(named.len());
+    for (name, at) in named {
+        let value = HeaderValue::from_maybe_shared(whole.slice(at)).map_err(|_| no_http("a header has no value"))?;
         headers.append(name, value);
     }
-    let is_kept = answer.version == Some(1) && !has_token(&headers, &CONNECTION, "close");
+    let is_kept = is_current && !has_token(&headers, &CONNECTION, "close");
     let left = body_of(status, &headers)?;
     Ok(Some((Head { status, headers, left, reusable: is_kept && left != Left::Rest }, length)))
 }

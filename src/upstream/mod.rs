@@ -2,12 +2,15 @@
 
 mod address;
 mod answer;
+mod aws;
 mod client;
 mod connections;
 mod endpoint;
+mod errand;
 mod failure;
 mod http1;
 pub mod provider;
+mod sigv4;
 pub mod simulated;
 mod tls;
 mod vendor;
@@ -16,6 +19,7 @@ pub use address::Operation;
 pub use answer::Answer;
 pub use client::{Client, ask, client};
 pub use endpoint::{BadEndpoint, Call, Endpoint, work_as};
+pub use errand::{Errand, Load};
 pub use failure::{Failure, Phase};
-pub use provider::{Kind, Provider, Server, Timeouts};
+pub use provider::{Aws, AwsCredentials, Kind, Provider, Server, Timeouts};
 pub use vendor::{VENDORS, Vendor, vendor_at, vendor_named};

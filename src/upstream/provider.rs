@@ -17,6 +17,8 @@ pub enum Kind {
     Gemini,
     /// OpenAI's, at addresses and with keys of Azure's.
     Azure,
+    /// Amazon Bedrock's Converse.
+    Bedrock,
     /// None: answers are made up in this process, always the same for the same request.
     Simulated,
 }
@@ -57,6 +59,31 @@ impl Default for Timeouts {
     }
 }
 
+/// What calls of Amazon's services need beside an address.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    /// The region that is called, such as `eu-central-1`.
+    pub region: Arc<str>,
+    /// The keys that calls are signed with. None where they go with a key of Bedrock's own, which is sent as it is.
+    pub credentials: Option<AwsCredentials>,
+}
+
+/// A pair of Amazon's keys, with a token where they hold for a time only.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names are Amazon's own")]
+pub struct AwsCredentials {
+    pub access_key_id: Secret,
+    pub secret_access_key: Secret,
+    pub session_token: Option<Secret>,
+}
+
+impl AwsCredentials {
+    /// All of it that must not be shown.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        [&self.access_key_id, &self.secret_access_key].into_iter().chain(&self.session_token)
+    }
+}
+
 /// One provider.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -76,6 +103,8 @@ pub struct Provider {
     pub api_keys: Vec<Secret>,
     /// Whether the keys are tokens of Entra's, for Azure.
     pub entra_tokens: bool,
+    /// For Bedrock: where, and what calls are signed with.
+    pub aws: Option<Aws>,
     /// Whether it speaks OpenAI's Chat Completions.
     pub chat: bool,
     /// Whether it speaks OpenAI's Responses.
@@ -90,6 +119,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// The most calls at once.
     pub max_in_flight: usize,
+    /// Whether batches all of whose lines lead here are handed to its own batch API.
+    pub native_batches: bool,
     /// Faults that a simulated provider shows on every model, such as `slow` or `error-500`; empty for none.
     pub profile: Option<Arc<str>>,
 }

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::price::{About, Entry, Price, Rates};
+use super::price::{About, Entry, Price, Rates, UnitPrices};
 
 static BOOK: &str = include_str!("../../config/prices.json");
 
@@ -18,8 +18,10 @@ pub struct PriceOverride {
     pub provider: String,
     /// The provider's name of the model.
     pub model: String,
-    /// What it costs.
-    pub rates: Rates,
+    /// What its tokens cost, if it is charged by them.
+    pub rates: Option<Rates>,
+    /// What else it is charged by.
+    pub units: UnitPrices,
 }
 
 /// Prices of models, the configuration's before the built-in ones.
@@ -48,8 +50,8 @@ impl PriceBook {
     /// The same book with prices of the configuration in front.
     #[must_use]
     pub fn with(mut self, overrides: Vec<PriceOverride>) -> Self {
-        for PriceOverride { provider, model, rates } in overrides {
-            self.overrides.entry(provider).or_default().insert(model, Arc::new(Price::flat(rates)));
+        for PriceOverride { provider, model, rates, units } in overrides {
+            self.overrides.entry(provider).or_default().insert(model, Arc::new(Price::of(rates, units)));
         }
         self
     }
@@ -60,10 +62,13 @@ impl PriceBook {
     /// to know that the provider is that vendor, and `""` for none.
     #[must_use]
     pub fn rate(&self, provider: &str, vendor: &str, model: &str) -> Option<Arc<Price>> {
-        if let Some(price) = self.overrides.get(provider).and_then(|models| models.get(model)) {
-            return Some(price.clone());
-        }
-        self.known(provider, vendor, model)?.price
+        self.set(provider, model).or_else(|| self.known(provider, vendor, model)?.price)
+    }
+
+    /// The price that the configuration sets for `model` at `provider`.
+    #[must_use]
+    pub fn set(&self, provider: &str, model: &str) -> Option<Arc<Price>> {
+        self.overrides.get(provider)?.get(model).cloned()
     }
 
     /// What is known of `model` beside its price; the names are those of [`PriceBook::rate`].
@@ -148,7 +153,7 @@ fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Usage;
+    use crate::chat::{Units, Usage, Used};
     use crate::types::Nanos;
     use crate::usage::Extra;
 
@@ -163,7 +168,8 @@ mod tests {
             let about = book.about(provider, "", base_of(model)).unwrap_or_else(|| panic!("{provider}/{model}"));
             assert_eq!(about.mode, entry["mode"].as_str().unwrap(), "{provider}/{model}");
             let price = book.rate(provider, "", model);
-            assert_eq!(price.is_some(), entry["rates"].get("input").is_some(), "{provider}/{model}");
+            let by_search = entry["mode"] == "rerank" && entry["rates"]["input"] == "0";
+            assert_eq!(price.is_some(), entry["rates"].get("input").is_some() && !by_search, "{provider}/{model}");
             if let Some(price) = price {
                 assert_eq!(price.rates().input.to_string(), entry["rates"]["input"].as_str().unwrap());
             }
@@ -190,11 +196,46 @@ mod tests {
     #[test]
     fn the_configuration_comes_before_the_book() {
         let rates = Rates { input: "1".parse().unwrap(), output: "2".parse().unwrap(), ..Rates::default() };
-        let ours = PriceOverride { provider: "openai".into(), model: "gpt-4o-mini".into(), rates };
+        let (rates, units) = (Some(rates), UnitPrices::default());
+        let ours = PriceOverride { provider: "openai".into(), model: "gpt-4o-mini".into(), rates, units };
         let book = PriceBook::builtin().with(vec![ours]);
         let usage = Usage { input: 10, output: 10, ..Usage::default() };
         assert_eq!(book.rate("openai", "", "gpt-4o-mini").unwrap().cost(&usage), Nanos(30_000));
         assert_eq!(book.rate("openai", "", "gpt-4o").unwrap().cost(&usage), Nanos(125_000));
+    }
+
+    #[test]
+    fn a_providers_batch_costs_what_the_book_says_or_half() {
+        let book = PriceBook::builtin();
+        let price = book.rate("openai", "", "gpt-5.5").unwrap().batched();
+        let cost = |input| price.cost(&Usage { input, cached_input: 100, output: 10, ..Usage::default() });
+        assert_eq!(cost(1_000), Nanos(900 * 2_500 + 100 * 250 + 10 * 15_000));
+        assert_eq!(cost(272_001), Nanos(271_901 * 5_000 + 100 * 500 + 10 * 22_500));
+        let claude = book.rate("anthropic", "", "claude-haiku-4-5").unwrap().batched();
+        let written = Usage { input: 30, cache_write: 20, cache_write_1h: 10, ..Usage::default() };
+        assert_eq!(claude.cost(&written), Nanos(10 * 500 + 10 * 625 + 10 * 1_000));
+        let rates = Rates { input: "1".parse().unwrap(), output: "0.25".parse().unwrap(), ..Rates::default() };
+        let ours = Price::flat(rates).batched();
+        assert_eq!(&*ours.text(), r#"{"input":"0.5","output":"0.125","tier":"batch","from":"config"}"#);
+    }
+
+    #[test]
+    fn what_is_counted_otherwise_has_its_own_price_or_none() {
+        let dollars = |text: &str| text.parse::<Nanos>().ok();
+        let units = UnitPrices { image: dollars("0.04"), second: dollars("0.0001"), ..UnitPrices::default() };
+        let price = Price::of(None, units);
+        let used = |units: Units| Used { usage: Some(Usage { input: 9, ..Usage::default() }), units };
+        let none = Units::default();
+        let two = price.cost_of(&used(Units { images: Some(2), ..none }));
+        assert_eq!(two, (Some(Nanos(80_000_000)), r#"{"image":"0.04","second":"0.0001","from":"config"}"#.into()));
+        assert_eq!(price.cost_of(&used(Units { milliseconds: Some(12_345), ..none })).0, Some(Nanos(1_234_500)));
+        assert_eq!(price.cost_of(&used(Units { images: Some(0), ..none })).0, Some(Nanos(0)));
+        assert_eq!(price.cost_of(&used(Units { searches: Some(1), ..none })).0, None);
+        let rates = Rates { input: "1".parse().unwrap(), ..Rates::default() };
+        let both = Price::of(Some(rates), UnitPrices { request: dollars("0.001"), ..UnitPrices::default() });
+        assert_eq!(both.cost_of(&used(none)).0, Some(Nanos(1_009_000)));
+        assert_eq!(Price::flat(rates).cost_of(&Used::default()).0, None);
+        assert!(PriceBook::builtin().rate("cohere", "", "rerank-v3.5").is_none());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::Unavailable;
+use super::journal::Held;
 use super::ledger::Shared;
 use super::rows::Settlement;
 use super::store;
@@ -29,12 +30,14 @@ const LAST_TRIES: usize = 12;
 const CHECKPOINT_PAGES: usize = 2_000;
 const RESTART_PAGES: i64 = 12_000;
 
-type Answer = Result<(), Unavailable>;
+pub(super) type Answer = Result<(), Unavailable>;
 
 /// A settlement and who waits for it.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) settlement: Box<Settlement>,
+    pub(super) settlement: Settlement,
+    /// The journal's files that hold its lines.
+    pub(super) held: Held,
     /// Nobody waits for what the journal has.
     pub(super) done: Option<oneshot::Sender<Answer>>,
 }
@@ -42,21 +45,21 @@ pub(super) struct Job {
 /// What the writer is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    Settle(Job),
+    Settle(Vec<Job>),
     Flush(oneshot::Sender<()>),
     Close(oneshot::Sender<Answer>),
 }
 
 /// Writes until it is told to close, or until every ledger is gone.
-pub(super) async fn run(db: Db, writer: Writer, shared: Arc<Shared>, mut receiver: mpsc::Receiver<Message>) {
+pub(super) async fn run(db: Db, writer: Writer, shared: Arc<Shared>, mut receiver: mpsc::UnboundedReceiver<Message>) {
     let checkpoints = Arc::new(Checkpoints::default());
     let aside = tokio::spawn(write_back(db, checkpoints.clone()));
     let mut commits = Commits { writer, shared, checkpoints };
-    let mut messages = Vec::new();
     let mut failed = false;
-    while receiver.recv_many(&mut messages, MOST).await > 0 {
-        wait(&commits.shared, &mut receiver, &mut messages).await;
-        let told = Told::of(messages.drain(..));
+    while let Some(first) = receiver.recv().await {
+        let mut told = Told::default();
+        told.add(&commits.shared, first);
+        wait(&commits.shared, &mut receiver, &mut told).await;
         failed |= commits.commit(told.jobs).await.is_err();
         commits.check_pages().await;
         told.flushed.into_iter().for_each(tell);
@@ -82,16 +85,24 @@ struct Told {
 }
 
 impl Told {
-    fn of(messages: impl ExactSizeIterator<Item = Message>) -> Self {
-        let mut told = Self { jobs: Vec::with_capacity(messages.len()), ..Self::default() };
-        for message in messages {
-            match message {
-                Message::Settle(job) => told.jobs.push(job),
-                Message::Flush(done) => told.flushed.push(done),
-                Message::Close(done) => told.closer = Some(done),
+    fn add(&mut self, shared: &Shared, message: Message) {
+        match message {
+            Message::Settle(mut jobs) => {
+                shared.waiting.fetch_sub(jobs.len(), Ordering::Relaxed);
+                self.jobs.append(&mut jobs);
             }
+            Message::Flush(done) => self.flushed.push(done),
+            Message::Close(done) => self.closer = Some(done),
         }
-        told
+    }
+
+    /// Takes what is there, up to a batch.
+    fn fill(&mut self, shared: &Shared, receiver: &mut mpsc::UnboundedReceiver<Message>) {
+        while self.jobs.len() < MOST
+            && let Ok(message) = receiver.try_recv()
+        {
+            self.add(shared, message);
+        }
     }
 }
 
@@ -101,37 +112,31 @@ fn tell(done: oneshot::Sender<()>) {
 }
 
 /// Waits for a batch that is worth its transaction, as long as nobody waits for the commit.
-async fn wait(shared: &Shared, receiver: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
+async fn wait(shared: &Shared, receiver: &mut mpsc::UnboundedReceiver<Message>, told: &mut Told) {
     let until = Instant::now() + PATIENCE;
-    while !shared.urgent.swap(false, Ordering::AcqRel) && messages.len() + receiver.len() < MOST {
+    while !shared.urgent.swap(false, Ordering::AcqRel)
+        && told.jobs.len() + shared.waiting.load(Ordering::Relaxed) < MOST
+    {
         // What was enough before may be written by now, so being told does not end the wait.
         if timeout_at(until, shared.hurry.notified()).await.is_err() {
             break;
         }
     }
-    fill(receiver, messages);
-    if messages.iter().any(|message| matches!(message, Message::Settle(job) if job.done.is_some())) {
-        gather(receiver, messages).await;
+    told.fill(shared, receiver);
+    if told.jobs.iter().any(|job| job.done.is_some()) {
+        gather(shared, receiver, told).await;
     }
 }
 
 /// Lets the tasks that are ready run, as long as that brings settlements: under load batches grow, and alone nothing waits.
-async fn gather(receiver: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
+async fn gather(shared: &Shared, receiver: &mut mpsc::UnboundedReceiver<Message>, told: &mut Told) {
     for _ in 0..LOOKS {
-        let before = messages.len();
+        let before = told.jobs.len();
         tokio::task::yield_now().await;
-        fill(receiver, messages);
-        if messages.len() == before || messages.len() >= MOST {
+        told.fill(shared, receiver);
+        if told.jobs.len() == before || told.jobs.len() >= MOST {
             return;
         }
-    }
-}
-
-fn fill(receiver: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
-    while messages.len() < MOST
-        && let Ok(message) = receiver.try_recv()
-    {
-        messages.push(message);
     }
 }
 
@@ -147,7 +152,7 @@ impl Commits {
         if jobs.is_empty() {
             return Ok(());
         }
-        let batch: Vec<_> = jobs.iter().map(|job| &*job.settlement).collect();
+        let batch: Vec<_> = jobs.iter().map(|job| &job.settlement).collect();
         let written = self.persist(&batch).await;
         drop(batch);
         match written {
@@ -164,27 +169,22 @@ impl Commits {
     }
 
     /// Commits what is left after the channel was closed.
-    async fn drain(&mut self, receiver: &mut mpsc::Receiver<Message>) -> Answer {
+    async fn drain(&mut self, receiver: &mut mpsc::UnboundedReceiver<Message>) -> Answer {
         let mut result = Ok(());
-        let (mut jobs, mut flushed) = (Vec::new(), Vec::new());
-        loop {
-            match receiver.recv().await {
-                Some(Message::Settle(job)) => jobs.push(job),
-                Some(Message::Flush(done)) => flushed.push(done),
-                Some(Message::Close(done)) => {
-                    let _unheard = done.send(Ok(()));
-                }
-                None => {
-                    let written = self.commit(jobs).await;
-                    flushed.into_iter().for_each(tell);
-                    return result.and(written);
-                }
-            }
-            if jobs.len() >= MOST {
-                let written = self.commit(std::mem::take(&mut jobs)).await;
+        let mut told = Told::default();
+        while let Some(message) = receiver.recv().await {
+            told.add(&self.shared, message);
+            if told.jobs.len() >= MOST {
+                let written = self.commit(std::mem::take(&mut told.jobs)).await;
                 result = result.and(written);
             }
+            if let Some(done) = told.closer.take() {
+                let _unheard = done.send(Ok(()));
+            }
         }
+        let written = self.commit(told.jobs).await;
+        told.flushed.into_iter().for_each(tell);
+        result.and(written)
     }
 
     /// Tries until the batch is written, or cannot ever be.
@@ -233,10 +233,11 @@ impl Commits {
             }
             Err(Failure::Unwritable(_)) => Err(Unavailable),
         };
+        let (held, waiting): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.held, job.done)).unzip();
         if answer.is_ok() {
-            self.shared.journal.settled(jobs.iter().map(|job| job.settlement.request.id));
+            self.shared.journal.settled(held.into_iter());
         }
-        for done in jobs.into_iter().filter_map(|job| job.done) {
+        for done in waiting.into_iter().flatten() {
             // Who stopped waiting has lost nothing: the row stands.
             let _unheard = done.send(answer);
         }

@@ -1,32 +1,30 @@
 //! The journal: before an attempt is sent, and when a request has ended, one line about it lies in a file next to the database.
 //!
-//! A line is one `write(2)`; the system keeps it when the process is killed, so no transaction stands before the dispatch or
-//! before an answer's end. Each thread has a file of its own, so that none waits for another's write. A file is deleted when
-//! all its lines are settled in the database. What a start finds in these files, the database may not have yet.
+//! The system keeps what was written to it when the process is killed, so no transaction stands before the dispatch or before
+//! an answer's end. Each thread has a file of its own, so that none waits for another's write; a worker's thread writes what its
+//! calls note in one turn of its event loop with one `write(2)` (`turn`). A file is deleted when all its lines are settled
+//! in the database. What a start finds in these files, the database may not have yet.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
+use super::commit::Job;
 use super::error::Unavailable;
 use super::line::{self, Line};
 use super::rows::{AttemptRow, Intent, RequestRow, Settlement};
-use crate::types::RequestId;
+use super::turn::{Turn, Waiting, Written};
 
 /// A file that has grown to this is followed by the next.
 const LARGEST: u64 = 1 << 20;
 
-/// Requests are noted in so many maps by their ids, so that threads seldom want the same.
-const SHARDS: usize = 16;
-
 thread_local! {
-    /// Where this thread makes its lines.
+    /// Where this thread makes a line that is written at once.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// This thread's place among those that write; taken at its first line.
     static PLACE: Cell<Option<usize>> = const { Cell::new(None) };
@@ -43,18 +41,23 @@ pub(super) struct Journal {
     closed: AtomicBool,
     /// The next file's number.
     next: AtomicU64,
-    /// The files that take lines, one for each core's thread.
-    current: Box<[Mutex<Option<Current>>]>,
-    /// The files of each request that is not in the database.
-    open: [Mutex<Open>; SHARDS],
+    /// One for each core's thread.
+    places: Box<[Mutex<Place>]>,
 }
 
-type Open = HashMap<RequestId, Held, BuildHasherDefault<IdHasher>>;
+/// Where a thread's lines go.
+#[derive(Debug, Default)]
+struct Place {
+    file: Option<Current>,
+    /// What is to be written next, where somebody writes once a turn.
+    turn: Option<Turn>,
+}
 
 /// A file that takes lines.
 #[derive(Debug)]
 struct Current {
     segment: Arc<Segment>,
+    /// Its length, with what is to be written next.
     size: u64,
 }
 
@@ -66,28 +69,51 @@ struct Segment {
     held: AtomicUsize,
 }
 
-/// The files that hold a request's lines, once for each line.
-#[derive(Debug)]
-struct Held {
-    segment: Arc<Segment>,
-    /// Lines in that file.
-    lines: usize,
+/// The files that hold a request's lines. Let go of by [`Journal::settled`] alone: a request that is never settled keeps its
+/// files for the next start.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// The file of the first, and how many lines it holds.
+    first: Option<(Arc<Segment>, usize)>,
     others: Vec<Arc<Segment>>,
 }
 
-/// An id ends in random bytes of our own: they need little hashing.
-#[derive(Debug, Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let last = bytes.last_chunk().map_or(0, |last| u64::from_be_bytes(*last));
-        self.0 = last.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+impl Held {
+    /// Notes a line in `segment`.
+    fn hold(&mut self, segment: &Arc<Segment>) {
+        segment.held.fetch_add(1, Ordering::Relaxed);
+        match &mut self.first {
+            Some((first, lines)) if first.number == segment.number => *lines += 1,
+            Some(_) => self.others.push(segment.clone()),
+            None => self.first = Some((segment.clone(), 1)),
+        }
     }
+}
 
-    fn finish(&self) -> u64 {
-        self.0
-    }
+/// What became of a line.
+#[derive(Debug)]
+pub(super) enum Noted {
+    /// It was written, or not.
+    Now(Result<(), Unavailable>),
+    /// It is written at the end of the turn.
+    Later(Waiting),
+}
+
+/// What became of a settlement.
+pub(super) enum Settled {
+    /// It lies in the journal.
+    Now(Job),
+    /// The journal cannot take it.
+    Failed(Job),
+    /// It is written at the end of the turn, as this one of the turn's.
+    Later(Waiting, usize),
+}
+
+/// What was written at the end of a turn, and for whom.
+pub(super) struct Flushed {
+    pub(super) jobs: Vec<Job>,
+    pub(super) written: Arc<Written>,
+    pub(super) result: Result<(), Unavailable>,
 }
 
 impl Journal {
@@ -100,44 +126,116 @@ impl Journal {
             failing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             next: AtomicU64::new(next),
-            current: (0..threads).map(|_| Mutex::default()).collect(),
-            open: Default::default(),
+            places: (0..threads).map(|_| Mutex::default()).collect(),
         }
     }
 
-    /// Writes an intent down.
-    ///
-    /// # Errors
-    /// Where the file cannot take it; the next line then begins another file.
-    pub(super) fn intend(&self, intent: &Intent<'_>) -> Result<(), Unavailable> {
-        self.write(intent.request.id, |buffer| line::write_intent(buffer, intent))
+    /// Notes an intent. It is down when what this gives says so.
+    pub(super) fn intend(&self, intent: &Intent<'_>, held: &mut Held) -> Noted {
+        let mut place = lock(&self.places[self.place()]);
+        match self.note(&mut place, held, |lines| line::write_intent(lines, intent)) {
+            Ok(None) => Noted::Now(self.told(Ok(()))),
+            Ok(Some(waiting)) => Noted::Later(waiting),
+            Err(error) => Noted::Now(self.told(Err(error))),
+        }
     }
 
-    /// Writes a settlement down, but for its bodies.
-    ///
-    /// # Errors
-    /// Where the file cannot take it; the next line then begins another file.
-    pub(super) fn settle(&self, settlement: &Settlement) -> Result<(), Unavailable> {
-        self.write(settlement.request.id, |buffer| line::write_settlement(buffer, settlement))
+    /// Notes a settlement, but for its bodies.
+    pub(super) fn settle(&self, mut job: Job) -> Settled {
+        let mut place = lock(&self.places[self.place()]);
+        let Job { settlement, held, .. } = &mut job;
+        match self.note(&mut place, held, |lines| line::write_settlement(lines, settlement)) {
+            Ok(None) => {
+                let _known = self.told(Ok(()));
+                Settled::Now(job)
+            }
+            Ok(Some(waiting)) => {
+                let jobs = place.turn.as_mut().map_or(0, |turn| turn.add(job));
+                Settled::Later(waiting, jobs)
+            }
+            Err(error) => {
+                let _known = self.told(Err(error));
+                Settled::Failed(job)
+            }
+        }
     }
 
     /// Whether lines can be written; where the last could not, tries with an empty one.
     pub(super) fn is_writable(&self) -> bool {
-        !self.failing.load(Ordering::Relaxed) || self.told(self.append(b"\n", |_| ())).is_ok()
+        if !self.failing.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut place = lock(&self.places[self.place()]);
+        let written = self.opened(&mut place).and_then(|()| self.write(&mut place, b"\n", 1)).map(drop);
+        self.told(written).is_ok()
     }
 
-    fn write(&self, id: RequestId, make: impl FnOnce(&mut Vec<u8>)) -> Result<(), Unavailable> {
-        // The line is made before the lock is taken.
-        let mut buffer = BUFFER.take();
-        make(&mut buffer);
-        let written = self.append(&buffer, |segment| self.hold(id, segment));
-        BUFFER.set(buffer);
-        let safe = written.and_then(|segment| if self.durable { segment.file.sync_data() } else { Ok(()) });
-        self.told(safe)
+    /// Notes a line: in the file at once, or in the turn that is written next.
+    fn note(&self, place: &mut Place, held: &mut Held, make: impl FnOnce(&mut Vec<u8>)) -> io::Result<Option<Waiting>> {
+        self.opened(place)?;
+        if let (Some(turn), Some(file)) = (&mut place.turn, &mut place.file) {
+            file.size += turn.write(make) as u64;
+            held.hold(&file.segment);
+            return Ok(Some(turn.waiting()));
+        }
+        let mut line = BUFFER.take();
+        line.clear();
+        make(&mut line);
+        let written = self.write(place, &line, line.len());
+        BUFFER.set(line);
+        let segment = written?;
+        held.hold(&segment);
+        if self.durable { segment.file.sync_data().map(|()| None) } else { Ok(None) }
+    }
+
+    /// Writes what was noted at a place since the last time. `None` where that is nothing.
+    pub(super) fn flush(&self, place: usize) -> Option<Flushed> {
+        let mut place = lock(&self.places[place]);
+        let (lines, jobs, written) = place.turn.as_mut()?.take()?;
+        let result = if place.file.is_some() {
+            self.write(&mut place, &lines, 0)
+        } else {
+            Err(io::ErrorKind::BrokenPipe.into())
+        };
+        if let Some(turn) = &mut place.turn {
+            turn.give_back(lines);
+        }
+        drop(place);
+        let safe = result.and_then(|segment| if self.durable { segment.file.sync_data() } else { Ok(()) });
+        Some(Flushed { jobs, written, result: self.told(safe) })
+    }
+
+    /// Has what is noted at this thread's place written once a turn, by whoever [polls](Self::poll_turn) it; gives the place.
+    pub(super) fn begin_turns(&self) -> usize {
+        let at = self.place();
+        lock(&self.places[at]).turn.get_or_insert_default();
+        at
+    }
+
+    /// Waits until something is noted at a place.
+    pub(super) fn poll_turn(&self, place: usize, context: &mut Context<'_>) -> Poll<()> {
+        lock(&self.places[place]).turn.as_mut().map_or(Poll::Pending, |turn| turn.poll(context))
+    }
+
+    /// From now on, what is noted at a place is written at once. To be followed by a last [`Self::flush`].
+    pub(super) fn end_turns(&self, place: usize) -> Option<Flushed> {
+        let last = self.flush(place);
+        lock(&self.places[place]).turn = None;
+        last
+    }
+
+    /// The places of threads.
+    pub(super) fn places(&self) -> std::ops::Range<usize> {
+        0..self.places.len()
+    }
+
+    /// This thread's place.
+    fn place(&self) -> usize {
+        place() % self.places.len()
     }
 
     /// Notes whether a line was written, and says so where that is news.
-    fn told<T>(&self, written: io::Result<T>) -> Result<(), Unavailable> {
+    fn told(&self, written: io::Result<()>) -> Result<(), Unavailable> {
         let before = self.failing.load(Ordering::Relaxed);
         match written {
             Ok(_) if !before => Ok(()),
@@ -155,28 +253,35 @@ impl Journal {
         }
     }
 
-    /// Writes a line to this thread's file, and tells `hold` which that is before it can be retired.
-    fn append(&self, line: &[u8], hold: impl FnOnce(&Arc<Segment>)) -> io::Result<Arc<Segment>> {
-        let mut current = lock(&self.current[place() % self.current.len()]);
+    /// Sees to it that a place has a file that takes lines.
+    fn opened(&self, place: &mut Place) -> io::Result<()> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if current.as_ref().is_some_and(|current| current.size >= LARGEST) {
-            self.retire(&mut current);
+        let is_full = place.file.as_ref().is_some_and(|file| file.size >= LARGEST);
+        // What is to be written next belongs to this file.
+        if is_full && place.turn.as_ref().is_none_or(Turn::is_empty) {
+            self.retire(&mut place.file);
         }
-        if current.is_none() {
-            *current = Some(Current { segment: self.begin()?, size: 0 });
+        if place.file.is_none() {
+            place.file = Some(Current { segment: self.begin()?, size: 0 });
         }
-        let Some(Current { segment, size }) = &mut *current else { return Err(io::ErrorKind::NotFound.into()) };
-        // After a part of a line, the next would be read as its end; so that file takes no more.
-        let written = (&segment.file).write(line);
-        if !matches!(written, Ok(size) if size == line.len()) {
-            self.retire(&mut current);
-            return Err(written.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into()));
+        Ok(())
+    }
+
+    /// Writes to a place's file, which grows by so much beyond what was noted before.
+    fn write(&self, place: &mut Place, bytes: &[u8], more: usize) -> io::Result<Arc<Segment>> {
+        let Some(Current { segment, size }) = &mut place.file else { return Err(io::ErrorKind::NotFound.into()) };
+        *size += more as u64;
+        let written = (&segment.file).write(bytes);
+        if matches!(written, Ok(count) if count == bytes.len()) {
+            return Ok(segment.clone());
         }
-        *size += line.len() as u64;
-        hold(segment);
-        Ok(segment.clone())
+        // After a part of a line, the next would be read as its end; so this file takes no more. What was written of it tells
+        // of calls that do not go out.
+        let _torn = segment.file.set_len(size.saturating_sub(bytes.len() as u64));
+        self.retire(&mut place.file);
+        Err(written.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into()))
     }
 
     /// Begins a file.
@@ -190,36 +295,41 @@ impl Journal {
         Ok(Arc::new(Segment { number, file, held: AtomicUsize::new(1) }))
     }
 
-    /// Notes a line of a request.
-    fn hold(&self, id: RequestId, segment: &Arc<Segment>) {
-        segment.held.fetch_add(1, Ordering::Relaxed);
-        let mut open = lock(self.shard(id));
-        match open.get_mut(&id) {
-            Some(held) if held.segment.number == segment.number => held.lines += 1,
-            Some(held) => held.others.push(segment.clone()),
-            None => {
-                open.insert(id, Held { segment: segment.clone(), lines: 1, others: Vec::new() });
+    /// Tells that requests are committed; deletes the files that nobody waits for any more.
+    pub(super) fn settled(&self, all: impl Iterator<Item = Held>) {
+        // Most lie in the same file as the one before.
+        let mut last: Option<(Arc<Segment>, usize)> = None;
+        for Held { first, others } in all {
+            others.iter().for_each(|segment| self.release(segment, 1));
+            match (&mut last, first) {
+                (Some((segment, lines)), Some((first, more))) if segment.number == first.number => *lines += more,
+                (_, Some(first)) => {
+                    let before = last.replace(first);
+                    before.into_iter().for_each(|(segment, lines)| self.release(&segment, lines));
+                }
+                (_, None) => {}
             }
         }
-    }
-
-    fn shard(&self, id: RequestId) -> &Mutex<Open> {
-        &self.open[usize::from(id.as_bytes()[12]) % SHARDS]
-    }
-
-    /// Tells that these requests are committed; deletes the files that nobody waits for any more.
-    pub(super) fn settled(&self, ids: impl Iterator<Item = RequestId>) {
-        for id in ids {
-            let Some(held) = lock(self.shard(id)).remove(&id) else { continue };
-            self.release(&held.segment, held.lines);
-            held.others.iter().for_each(|segment| self.release(segment, 1));
-        }
+        last.into_iter().for_each(|(segment, lines)| self.release(&segment, lines));
     }
 
     /// Takes no more lines, and deletes the last files if nobody waits for them.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        self.current.iter().for_each(|current| self.retire(&mut lock(current)));
+        self.places.iter().for_each(|place| self.retire(&mut lock(place).file));
+    }
+
+    /// Makes every write to the files of now fail, as on a disk that is full.
+    #[cfg(test)]
+    pub(super) fn break_files(&self) {
+        for place in &self.places {
+            let mut place = lock(place);
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let file = File::open("/dev/null").unwrap();
+            self.retire(&mut place.file);
+            let segment = Arc::new(Segment { number, file, held: AtomicUsize::new(1) });
+            place.file = Some(Current { segment, size: 0 });
+        }
     }
 
     /// Lets go of a file's lines; deletes it when that were the last, and it takes no more.
@@ -229,8 +339,8 @@ impl Journal {
         }
     }
 
-    fn retire(&self, current: &mut Option<Current>) {
-        if let Some(Current { segment, .. }) = current.take() {
+    fn retire(&self, file: &mut Option<Current>) {
+        if let Some(Current { segment, .. }) = file.take() {
             self.release(&segment, 1);
         }
     }
@@ -324,13 +434,15 @@ fn create(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Nanos;
+    use crate::types::{Nanos, RequestId};
 
-    fn intent(journal: &Journal, n: u32, user: &str) -> RequestRow {
+    fn intent(journal: &Journal, n: u32, user: &str) -> (RequestRow, Held) {
         let request = RequestRow { id: RequestId::new(), user: Some(user.into()), ..RequestRow::default() };
         let attempt = AttemptRow { n, provider: "p".into(), reserved: Nanos(7), ..AttemptRow::default() };
-        journal.intend(&Intent { request: &request, attempt: &attempt }).unwrap();
-        request
+        let mut held = Held::default();
+        let noted = journal.intend(&Intent { request: &request, attempt: &attempt }, &mut held);
+        assert!(matches!(noted, Noted::Now(Ok(()))));
+        (request, held)
     }
 
     #[test]
@@ -338,8 +450,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("f.db");
         let journal = Journal::new(&database, 3, true);
-        let first = intent(&journal, 1, "a\nb\u{0}\"é");
-        let second = intent(&journal, 2, "x");
+        let (first, _) = intent(&journal, 1, "a\nb\u{0}\"é");
+        let (second, _) = intent(&journal, 2, "x");
         assert_eq!(segments(&database).unwrap(), [3]);
         let path = segment_path(&database, 3);
         let bytes = std::fs::read(&path).unwrap();
@@ -367,13 +479,13 @@ mod tests {
         let database = folder.path().join("f.db");
         let journal = Journal::new(&database, 1, false);
         let long = "u".repeat(1 << 19);
-        let requests: Vec<_> = (0..5).map(|_| intent(&journal, 1, &long)).collect();
+        let mut all: Vec<_> = (0..5).map(|_| intent(&journal, 1, &long).1).collect();
         assert_eq!(segments(&database).unwrap(), [1, 2, 3]);
-        journal.settled([requests[2].id, requests[0].id].into_iter());
+        journal.settled([all.remove(2), all.remove(0)].into_iter());
         assert_eq!(segments(&database).unwrap(), [1, 2, 3]);
-        journal.settled([requests[1].id, requests[1].id].into_iter());
+        journal.settled([all.remove(0), Held::default()].into_iter());
         assert_eq!(segments(&database).unwrap(), [2, 3]);
-        journal.settled(requests.iter().map(|request| request.id));
+        journal.settled(all.into_iter());
         assert_eq!(segments(&database).unwrap(), [3]);
         journal.close();
         assert!(segments(&database).unwrap().is_empty());
@@ -387,11 +499,12 @@ mod tests {
         let request = RequestRow::default();
         let attempt = AttemptRow::default();
         assert!(journal.is_writable());
-        assert_eq!(journal.intend(&Intent { request: &request, attempt: &attempt }), Err(Unavailable));
+        let noted = journal.intend(&Intent { request: &request, attempt: &attempt }, &mut Held::default());
+        assert!(matches!(noted, Noted::Now(Err(Unavailable))));
         assert!(!journal.is_writable());
         std::fs::create_dir(folder.path().join("later")).unwrap();
         assert!(journal.is_writable());
-        intent(&journal, 1, "x");
+        drop(intent(&journal, 1, "x"));
         assert_eq!(segments(&database).unwrap().len(), 1);
     }
 }

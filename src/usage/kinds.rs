@@ -1,9 +1,12 @@
 //! What many requests have in common: written once an hour, so that a request's row is little but numbers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::rows::{AttemptRow, CacheState, RequestRow, Settlement, Status};
+use crate::types::QuickMap;
+
+/// So many of the last kinds are compared before the others are searched.
+const RECENT: usize = 8;
 
 /// What a request has in common with others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +23,7 @@ pub(super) struct Kind {
     pub(super) error_code: Option<Arc<str>>,
     /// The rate of the attempt that its request's row holds.
     pub(super) rate: Option<Arc<str>>,
+    pub(super) trace: Option<Arc<str>>,
     pub(super) http_status: u16,
     pub(super) status: Status,
     pub(super) cache: CacheState,
@@ -32,7 +36,11 @@ pub(super) struct Kind {
 #[derive(Debug)]
 pub(super) struct Kinds {
     next: i64,
-    at: HashMap<Kind, i64>,
+    at: QuickMap<Kind, i64>,
+    /// Those that were met last, which most are of.
+    recent: Vec<(i64, Kind)>,
+    /// Which of them makes room next.
+    oldest: usize,
     /// Those that are not committed.
     new: Vec<(i64, Kind)>,
 }
@@ -51,6 +59,7 @@ impl Kind {
             version: row.version,
             error_code: row.error_code.clone(),
             rate: rate.cloned(),
+            trace: row.trace.clone(),
             http_status: row.http_status,
             status: row.status,
             cache: row.cache,
@@ -59,17 +68,41 @@ impl Kind {
             unpriced: row.unpriced,
         }
     }
+
+    /// Whether a request is of this kind: as if its own were made and compared, without touching what its texts are counted in,
+    /// which other threads have in their caches.
+    fn takes(&self, row: &RequestRow, rate: Option<&Arc<str>>) -> bool {
+        self.requested_model == row.requested_model
+            && self.key_id == row.key_id
+            && self.status == row.status
+            && self.cache == row.cache
+            && self.model == row.model
+            && self.provider == row.provider
+            && self.route == row.route
+            && self.trace == row.trace
+            && self.rate.as_ref() == rate
+            && self.endpoint == row.endpoint
+            && self.project == row.project
+            && self.prompt == row.prompt
+            && self.version == row.version
+            && self.error_code == row.error_code
+            && self.http_status == row.http_status
+            && self.stream == row.stream
+            && self.estimated == row.usage.is_some_and(|usage| usage.estimated)
+            && self.unpriced == row.unpriced
+    }
 }
 
 impl Kinds {
     /// No kinds; their numbers begin with `next`.
     pub(super) fn new(next: i64) -> Self {
-        Self { next, at: HashMap::new(), new: Vec::new() }
+        Self { next, at: QuickMap::default(), recent: Vec::new(), oldest: 0, new: Vec::new() }
     }
 
     /// Lets go of all: what was not committed of them is forgotten.
     pub(super) fn clear(&mut self) {
         self.at.clear();
+        self.recent.clear();
         self.new.clear();
     }
 
@@ -83,15 +116,28 @@ impl Kinds {
         self.at.len()
     }
 
-    /// The number of a kind.
-    pub(super) fn number(&mut self, kind: Kind) -> i64 {
-        if let Some(number) = self.at.get(&kind) {
+    /// The number of a request's kind.
+    pub(super) fn number(&mut self, row: &RequestRow, rate: Option<&Arc<str>>) -> i64 {
+        if let Some((number, _)) = self.recent.iter().find(|(_, kind)| kind.takes(row, rate)) {
             return *number;
         }
-        let number = self.next;
-        self.next += 1;
-        self.new.push((number, kind.clone()));
-        self.at.insert(kind, number);
+        let kind = Kind::of(row, rate);
+        let number = match self.at.get(&kind) {
+            Some(number) => *number,
+            None => {
+                let number = self.next;
+                self.next += 1;
+                self.new.push((number, kind.clone()));
+                self.at.insert(kind.clone(), number);
+                number
+            }
+        };
+        if self.recent.len() < RECENT {
+            self.recent.push((number, kind));
+        } else {
+            self.recent[self.oldest] = (number, kind);
+            self.oldest = (self.oldest + 1) % RECENT;
+        }
         number
     }
 

@@ -1,10 +1,11 @@
 //! The ledger as the gateway sees it: intend before an attempt, settle after a request.
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::commit::{self, Job, Message};
 use super::error::{Error, Unavailable};
-use super::journal::{self, Journal};
+use super::journal::{self, Flushed, Held, Journal, Noted, Settled};
 use super::recover;
 use super::rows::{Intent, Settlement};
+use super::turn::Waiting;
 use super::writer::Writer;
 use crate::db::Db;
 
@@ -44,8 +46,8 @@ impl Default for Options {
 /// The ledger. Copies are the same ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    shared: Arc<Shared>,
-    sender: mpsc::Sender<Message>,
+    pub(super) shared: Arc<Shared>,
+    sender: mpsc::UnboundedSender<Message>,
 }
 
 /// What the gateway's side and the writer's share.
@@ -54,6 +56,10 @@ pub(super) struct Shared {
     pub(super) journal: Journal,
     /// Whether an answer waits for the commit, because its row must survive a power loss.
     durable: bool,
+    /// The most settlements that wait.
+    queue: usize,
+    /// Those that the writer has not taken, or that will be handed to it at the end of a turn.
+    pub(super) waiting: AtomicUsize,
     /// Whether the last batch could be written.
     pub(super) writable: AtomicBool,
     pub(super) closing: AtomicBool,
@@ -67,28 +73,88 @@ pub(super) struct Shared {
     lock: Option<File>,
 }
 
-/// The answer to [`Ledger::settle`]: resolves when the rows are safe, which is mostly at once. The write happens without it, too.
+/// The answer to [`Ledger::intend`]: resolves when the line is with the system, or with the disk where the ledger is durable. On a
+/// worker's thread that is at the end of the turn of its event loop; elsewhere it is now.
+#[derive(Debug)]
+#[must_use = "an attempt must not be sent before its intent is written"]
+pub struct Intended(Noted);
+
+impl Future for Intended {
+    type Output = Result<(), Unavailable>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Noted::Now(answer) => Poll::Ready(*answer),
+            Noted::Later(waiting) => Pin::new(waiting).poll(context),
+        }
+    }
+}
+
+/// The answer to [`Ledger::settle`]: resolves when the rows are safe, which is mostly at once, or at the end of the turn. The
+/// write happens without it, too.
 #[derive(Debug)]
 pub struct Ack(Answer);
 
 #[derive(Debug)]
 enum Answer {
     Known(Result<(), Unavailable>),
+    /// Written at the end of the turn, as this one of the turn's settlements.
+    Turn(Waiting, usize),
     /// Told by the commit.
-    Later(oneshot::Receiver<Result<(), Unavailable>>),
+    Commit(oneshot::Receiver<Result<(), Unavailable>>),
+}
+
+impl Ack {
+    /// What it resolves to; `None` where a commit takes longer than `limit`. No time limits the end of a turn, which waits for
+    /// nobody.
+    pub async fn within(mut self, limit: Duration) -> Option<Result<(), Unavailable>> {
+        match poll_fn(|context| self.poll_turn(context)).await {
+            Some(answer) => Some(answer),
+            None => timeout(limit, self).await.ok(),
+        }
+    }
+
+    /// The answer, where no commit tells it.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), Unavailable>>> {
+        let Self(answer) = self;
+        if let Answer::Turn(waiting, number) = answer {
+            let written = ready!(Pin::new(&mut *waiting).poll(context));
+            *answer = match waiting.commit(*number) {
+                // What the journal could not take, the database still may.
+                Some(commit) => Answer::Commit(commit),
+                None => Answer::Known(written),
+            };
+        }
+        Poll::Ready(match answer {
+            Answer::Known(answer) => Some(*answer),
+            Answer::Turn(..) | Answer::Commit(_) => None,
+        })
+    }
 }
 
 impl Future for Ack {
     type Output = Result<(), Unavailable>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Answer::Known(answer) => Poll::Ready(*answer),
-            Answer::Later(receiver) => {
-                let answer = ready!(Pin::new(receiver).poll(context));
-                Poll::Ready(answer.unwrap_or(Err(Unavailable)))
-            }
+        if let Some(answer) = ready!(self.poll_turn(context)) {
+            return Poll::Ready(answer);
         }
+        let Answer::Commit(receiver) = &mut self.0 else { return Poll::Pending };
+        let answer = ready!(Pin::new(receiver).poll(context));
+        Poll::Ready(answer.unwrap_or(Err(Unavailable)))
+    }
+}
+
+/// Writes a place's lines once a turn, as long as this lives.
+struct Turns {
+    ledger: Ledger,
+    place: usize,
+}
+
+impl Drop for Turns {
+    fn drop(&mut self) {
+        let last = self.ledger.shared.journal.end_turns(self.place);
+        last.into_iter().for_each(|last| self.ledger.written(last));
     }
 }
 
@@ -130,6 +196,8 @@ impl Ledger {
         let shared = Arc::new(Shared {
             journal: Journal::new(db.path(), next, options.durable),
             durable: options.durable,
+            queue: options.queue,
+            waiting: AtomicUsize::new(0),
             writable: AtomicBool::new(true),
             closing: AtomicBool::new(false),
             file: DatabaseFile::of(db.path()),
@@ -137,7 +205,7 @@ impl Ledger {
             hurry: Notify::new(),
             lock: Some(lock),
         });
-        let (sender, receiver) = mpsc::channel(options.queue);
+        let (sender, receiver) = mpsc::unbounded_channel();
         tokio::spawn(commit::run(db.clone(), writer, shared.clone(), receiver));
         Ok(Self { shared, sender })
     }
@@ -148,6 +216,8 @@ impl Ledger {
         let shared = Arc::new(Shared {
             journal: Journal::new(db.path(), 0, false),
             durable: false,
+            queue: 0,
+            waiting: AtomicUsize::new(0),
             writable: AtomicBool::new(false),
             closing: AtomicBool::new(true),
             file: DatabaseFile::of(db.path()),
@@ -155,45 +225,85 @@ impl Ledger {
             hurry: Notify::new(),
             lock: None,
         });
-        let (sender, _closed) = mpsc::channel(1);
+        let (sender, _closed) = mpsc::unbounded_channel();
         Self { shared, sender }
     }
 
-    /// Writes down that an attempt is about to be sent. Returns at once when the line is with the system, or with the disk
-    /// where the ledger is durable.
-    ///
-    /// # Errors
-    /// [`Unavailable`] where the line cannot be written: the attempt must not be sent.
-    pub fn intend(&self, intent: &Intent<'_>) -> Result<(), Unavailable> {
-        self.shared.journal.intend(intent)
+    /// Writes what the calls of this thread note once in each turn of its event loop, until it is dropped; to be run as a task
+    /// of that loop. What the calls wait for is told then.
+    pub async fn write_by_turns(self) {
+        let turns = Turns { place: self.shared.journal.begin_turns(), ledger: self };
+        let journal = &turns.ledger.shared.journal;
+        loop {
+            poll_fn(|context| journal.poll_turn(turns.place, context)).await;
+            turns.ledger.end_turn(turns.place);
+        }
     }
 
-    /// Hands over what a request left behind. Only sends, so a `Drop` may call it.
+    /// Writes down that an attempt is about to be sent; `held` goes along to [`Ledger::settle`]. Nothing may be sent before the
+    /// answer.
+    pub fn intend(&self, intent: &Intent<'_>, held: &mut Held) -> Intended {
+        Intended(self.shared.journal.intend(intent, held))
+    }
+
+    /// Hands over what a request left behind. Only notes and sends, so a `Drop` may call it.
     ///
-    /// The answer is ready at once when the settlement lies in the journal, where a start would find it. It waits for the
+    /// The answer is there as soon as the settlement lies in the journal, where a start would find it. It waits for the
     /// commit where the ledger is durable, where bodies come along, and where the journal cannot be written.
-    pub fn settle(&self, mut settlement: Settlement) -> Ack {
+    pub fn settle(&self, mut settlement: Settlement, held: Held) -> Ack {
         settlement.request.bound();
         // A place in the queue comes first: what is in the journal gets to the database, too.
-        let Ok(place) = self.sender.try_reserve() else {
+        if self.shared.waiting.fetch_add(1, Ordering::Relaxed) >= self.shared.queue {
+            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             tracing::error!(
                 "the ledger takes no more settlements; the attempts are charged from their intents at the next start"
             );
             return Ack(Answer::Known(Err(Unavailable)));
-        };
-        let safe =
-            !self.shared.durable && settlement.bodies.is_none() && self.shared.journal.settle(&settlement).is_ok();
-        if safe {
-            place.send(Message::Settle(Job { settlement: Box::new(settlement), done: None }));
-            if self.sender.max_capacity() - self.sender.capacity() >= commit::MOST {
-                self.shared.hurry.notify_one();
-            }
-            return Ack(Answer::Known(Ok(())));
         }
+        let job = Job { settlement, held, done: None };
+        if self.shared.durable || job.settlement.bodies.is_some() {
+            return Ack(Answer::Commit(self.commit(job)));
+        }
+        Ack(match self.shared.journal.settle(job) {
+            Settled::Later(waiting, number) => Answer::Turn(waiting, number),
+            Settled::Now(job) => Answer::Known(self.send(vec![job])),
+            Settled::Failed(job) => Answer::Commit(self.commit(job)),
+        })
+    }
+
+    /// Hands a settlement to the writer; what its commit tells.
+    fn commit(&self, mut job: Job) -> oneshot::Receiver<Result<(), Unavailable>> {
         let (done, answer) = oneshot::channel();
-        place.send(Message::Settle(Job { settlement: Box::new(settlement), done: Some(done) }));
+        job.done = Some(done);
+        // Where the writer is gone, so is who would answer.
+        let _gone = self.send(vec![job]);
         self.shared.hurry();
-        Ack(Answer::Later(answer))
+        answer
+    }
+
+    /// Hands settlements to the writer.
+    fn send(&self, jobs: Vec<Job>) -> Result<(), Unavailable> {
+        self.sender.send(Message::Settle(jobs)).map_err(|_| Unavailable)?;
+        if self.shared.waiting.load(Ordering::Relaxed) >= commit::MOST {
+            self.shared.hurry.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Ends a place's turn: writes what was noted there.
+    fn end_turn(&self, place: usize) {
+        self.shared.journal.flush(place).into_iter().for_each(|flushed| self.written(flushed));
+    }
+
+    /// Tells who waits for a turn's lines, and hands its settlements over.
+    fn written(&self, flushed: Flushed) {
+        let Flushed { jobs, written, result } = flushed;
+        if result.is_err() {
+            let commits = jobs.into_iter().map(|job| self.commit(job)).collect();
+            return written.tell(result, commits);
+        }
+        let sent = if jobs.is_empty() { Ok(()) } else { self.send(jobs) };
+        written.tell(sent, Vec::new());
     }
 
     /// Whether a call may go out: the last batch and the last line were written, and there is room for more.
@@ -201,7 +311,7 @@ impl Ledger {
     pub fn healthy(&self) -> bool {
         self.shared.writable.load(Ordering::Relaxed)
             && !self.shared.file.is_gone.load(Ordering::Relaxed)
-            && self.sender.capacity() > self.sender.max_capacity() / 4
+            && self.shared.waiting.load(Ordering::Relaxed) < self.shared.queue / 4 * 3
             && self.shared.journal.is_writable()
     }
 
@@ -215,7 +325,8 @@ impl Ledger {
     pub async fn flush(&self) {
         let (done, answer) = oneshot::channel();
         let told = async {
-            if self.sender.send(Message::Flush(done)).await.is_ok() {
+            self.shared.journal.places().for_each(|place| self.end_turn(place));
+            if self.sender.send(Message::Flush(done)).is_ok() {
                 self.shared.hurry();
                 // A writer that is gone has nothing left to write.
                 let _gone = answer.await;
@@ -232,8 +343,9 @@ impl Ledger {
     /// [`Error::Unwritten`] where the database could not be written within some seconds.
     pub async fn close(self) -> Result<(), Error> {
         self.shared.closing.store(true, Ordering::Relaxed);
+        self.shared.journal.places().for_each(|place| self.end_turn(place));
         let (done, answer) = oneshot::channel();
-        if self.sender.send(Message::Close(done)).await.is_err() {
+        if self.sender.send(Message::Close(done)).is_err() {
             return Ok(());
         }
         self.shared.hurry();

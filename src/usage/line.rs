@@ -14,6 +14,10 @@ use crate::types::{Nanos, Timestamp};
 const SUM: usize = 16;
 const INTENT: u8 = b'i';
 const SETTLEMENT: u8 = b's';
+/// What a usage begins with: whether there is one, and whether it has writes for an hour at its end.
+const NO_USAGE: u64 = 0;
+const USAGE: u64 = 1;
+const USAGE_WITH_HOUR: u64 = 2;
 /// More attempts or tags than any request has.
 const MOST: usize = 10_000;
 
@@ -26,7 +30,7 @@ pub(super) enum Line {
     Settlement(Box<Settlement>),
 }
 
-/// Puts an intent's line into `buffer`.
+/// Appends an intent's line to `buffer`.
 pub(super) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
     line(buffer, INTENT, |fields| {
         fields.request(intent.request);
@@ -34,7 +38,7 @@ pub(super) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
     });
 }
 
-/// Puts a settlement's line into `buffer`. Bodies are left out.
+/// Appends a settlement's line to `buffer`. Bodies are left out.
 pub(super) fn write_settlement(buffer: &mut Vec<u8>, settlement: &Settlement) {
     line(buffer, SETTLEMENT, |fields| {
         fields.request(&settlement.request);
@@ -55,9 +59,9 @@ pub(super) fn read(line: &[u8]) -> Option<Line> {
     }
     let (kind, content) = content.split_first()?;
     let mut fields = Read(content.strip_suffix(b"\t")?.split(is_tab));
-    let mut request = fields.request()?;
+    let mut request = Box::new(fields.request()?);
     match *kind {
-        INTENT => Some(Line::Intent(Box::new(request), Box::new(fields.attempt()?))),
+        INTENT => Some(Line::Intent(request, Box::new(fields.attempt()?))),
         SETTLEMENT => {
             fields.ended(&mut request)?;
             let count = fields.number()?;
@@ -74,12 +78,12 @@ pub(super) fn read(line: &[u8]) -> Option<Line> {
 }
 
 fn line(buffer: &mut Vec<u8>, kind: u8, fill: impl FnOnce(&mut Write<'_>)) {
-    buffer.clear();
+    let start = buffer.len();
     buffer.extend_from_slice(&[0; SUM]);
     buffer.push(kind);
     fill(&mut Write(buffer));
-    let sum = digits(checksum(&buffer[SUM..]));
-    buffer[..SUM].copy_from_slice(&sum);
+    let sum = digits(checksum(&buffer[start + SUM..]));
+    buffer[start..start + SUM].copy_from_slice(&sum);
     buffer.push(b'\n');
 }
 
@@ -172,12 +176,15 @@ impl Write<'_> {
     }
 
     fn usage(&mut self, usage: Option<&Usage>) {
-        self.number(u64::from(usage.is_some()));
-        let Some(usage) = usage else { return };
+        let Some(usage) = usage else { return self.number(NO_USAGE) };
+        self.number(if usage.cache_write_1h == 0 { USAGE } else { USAGE_WITH_HOUR });
         for count in [usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning] {
             self.number(count);
         }
         self.number(u64::from(usage.estimated));
+        if usage.cache_write_1h != 0 {
+            self.number(usage.cache_write_1h);
+        }
     }
 
     /// A text that never holds a tab or an end of line.
@@ -317,19 +324,23 @@ impl Read<'_> {
     }
 
     fn usage(&mut self) -> Option<Option<Usage>> {
-        if !self.flag()? {
+        let kind: u64 = self.number()?;
+        if kind == NO_USAGE {
             return Some(None);
         }
-        Some(Some(Usage {
+        let mut usage = Usage {
             input: self.number()?,
             cached_input: self.number()?,
             cache_write: self.number()?,
-            // Counted in the cost already, which the line holds.
             cache_write_1h: 0,
             output: self.number()?,
             reasoning: self.number()?,
             estimated: self.flag()?,
-        }))
+        };
+        if kind == USAGE_WITH_HOUR {
+            usage.cache_write_1h = self.number()?;
+        }
+        Some(Some(usage))
     }
 
     fn field(&mut self) -> Option<&str> {
@@ -400,12 +411,12 @@ mod tests {
             input: a,
             cached_input: b,
             cache_write: c,
-            cache_write_1h: 0,
+            cache_write_1h: if n % 3 == 0 { 0 } else { c },
             output: b,
             reasoning: a,
             estimated: n % 2 == 0,
         };
-        let request = RequestRow {
+        let request = Box::new(RequestRow {
             id: RequestId::new(),
             started_at: Timestamp(d),
             project: text(0),
@@ -433,7 +444,7 @@ mod tests {
             first_token_us: some(10, 0).map(|_| a),
             overhead_us: some(11, 0).map(|_| b),
             trace: some(12, 3),
-        };
+        });
         let attempts = numbers.iter().map(|&(a, b, c, d, e, n)| AttemptRow {
             n,
             provider: text(4),
@@ -461,12 +472,14 @@ mod tests {
             bits: u32,
         ) {
             let written = settlement(&texts, &numbers, bits);
-            let mut buffer = b"left over".to_vec();
+            let mut buffer = b"another\n".to_vec();
             write_settlement(&mut buffer, &written);
-            let (end, content) = buffer.split_last().unwrap();
+            prop_assert!(buffer.starts_with(b"another\n"));
+            let (end, content) = buffer[8..].split_last().unwrap();
             prop_assert!(*end == b'\n' && !content.contains(&b'\n'));
             prop_assert_eq!(read(content), Some(Line::Settlement(Box::new(written.clone()))));
             for attempt in &written.attempts {
+                buffer.clear();
                 write_intent(&mut buffer, &Intent { request: &written.request, attempt });
                 let Some(Line::Intent(request, sent)) = read(&buffer[..buffer.len() - 1]) else {
                     return Err(TestCaseError::fail("no intent"));

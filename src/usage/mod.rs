@@ -21,6 +21,7 @@ mod statements;
 mod store;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod writer;
 
 pub use book::{PriceBook, PriceOverride};
@@ -28,8 +29,9 @@ pub use charge::{Charge, Extra};
 pub use error::{Error, Unavailable};
 pub use fold::{Percentiles, Totals};
 pub use histogram::Histogram;
-pub use ledger::{Ack, Ledger, Options};
-pub use price::{About, Price, Rates};
+pub use journal::Held;
+pub use ledger::{Ack, Intended, Ledger, Options};
+pub use price::{About, Price, Rates, UnitPrices};
 pub use query::{Dimension, Filter, Query};
 pub use report::{Report, ReportRow, Value, report};
 pub use requests::{Listing, Page, Recorded, request, requests};

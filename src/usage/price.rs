@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::charge::{Charge, Extra, sum};
-use crate::chat::Usage;
+use crate::chat::{Units, Usage, Used};
 use crate::types::{Nanos, Rate};
 
 /// Dollars for a million tokens of each kind.
@@ -33,6 +33,50 @@ pub struct Rates {
     pub reasoning: Option<Rate>,
 }
 
+/// Dollars for one of each kind that is not charged by tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UnitPrices {
+    /// A call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Nanos>,
+    /// An image made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Nanos>,
+    /// A character read aloud.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub character: Option<Nanos>,
+    /// A second of audio heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second: Option<Nanos>,
+    /// A search of a reranker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<Nanos>,
+}
+
+impl UnitPrices {
+    /// Whether none is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What a call costs by these, in millionths of a nano-dollar; `None` where it has nothing that they are for.
+    fn sum(&self, units: &Units) -> Option<i128> {
+        let times = |price: Option<Nanos>, count: Option<u64>, scale: i128| {
+            Some(i128::from(price?.0) * i128::from(count?) * scale)
+        };
+        let parts = [
+            times(self.request, Some(1), 1_000_000),
+            times(self.image, units.images, 1_000_000),
+            times(self.character, units.characters, 1_000_000),
+            times(self.second, units.milliseconds, 1_000),
+            times(self.search, units.searches, 1_000_000),
+        ];
+        let known = parts.iter().any(Option::is_some);
+        known.then(|| parts.into_iter().flatten().fold(0, i128::saturating_add))
+    }
+}
+
 /// What is known of a model beside its price.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct About {
@@ -48,6 +92,9 @@ pub struct About {
     pub capabilities: Vec<String>,
 }
 
+/// What the book calls the service of a provider's batch API.
+const BATCH: &str = "batch";
+
 /// The price of one model, with its steps for long inputs and its service tiers.
 #[derive(Clone, Debug)]
 pub struct Price {
@@ -55,6 +102,9 @@ pub struct Price {
     /// By threshold, the highest first.
     steps: Vec<(u64, Line)>,
     services: Vec<(String, Line)>,
+    /// Whether it has rates for tokens.
+    by_tokens: bool,
+    units: UnitPrices,
 }
 
 /// Rates as they hold under some condition, and the text that the ledger keeps of them.
@@ -68,7 +118,19 @@ impl Price {
     /// A price without conditions, as a configuration gives it.
     #[must_use]
     pub fn flat(rates: Rates) -> Self {
-        Self { base: Line::new(rates, None, "config"), steps: Vec::new(), services: Vec::new() }
+        Self::of(Some(rates), UnitPrices::default())
+    }
+
+    /// A price without conditions, for tokens or for other units or for both.
+    #[must_use]
+    pub fn of(rates: Option<Rates>, units: UnitPrices) -> Self {
+        let by_tokens = rates.is_some();
+        let rates = rates.unwrap_or_default();
+        let base = match by_tokens && units.is_empty() {
+            true => Line::new(rates, None, "config"),
+            false => Line { rates, text: unit_text(by_tokens.then_some(rates), &units) },
+        };
+        Self { base, steps: Vec::new(), services: Vec::new(), by_tokens, units }
     }
 
     /// The rates that hold where no condition does.
@@ -89,6 +151,25 @@ impl Price {
         self.charge(usage, &Extra::default()).cost
     }
 
+    /// What a call costs at the standard service, and at which rates. The cost is `None` where it used nothing that has a
+    /// price here: that is unknown, not free.
+    #[must_use]
+    pub fn cost_of(&self, used: &Used) -> (Option<Nanos>, Arc<str>) {
+        let usage = used.usage.as_ref().filter(|_| self.by_tokens);
+        if self.units.is_empty() {
+            return match usage.map(|usage| self.charge(usage, &Extra::default())) {
+                Some(Charge { cost, rate }) => (Some(cost), rate),
+                None => (None, self.text()),
+            };
+        }
+        let tokens = usage.map(|usage| sum(&self.base.rates, usage));
+        let cost = match (tokens, self.units.sum(&used.units)) {
+            (None, None) => None,
+            (tokens, units) => Some(Rate::round(tokens.unwrap_or(0).saturating_add(units.unwrap_or(0)))),
+        };
+        (cost, self.text())
+    }
+
     /// What `usage` costs, and at which rates.
     ///
     /// An input longer than a step's threshold pays that step's rates for all its tokens, whatever its service tier.
@@ -96,6 +177,26 @@ impl Price {
     pub fn charge(&self, usage: &Usage, extra: &Extra<'_>) -> Charge {
         let line = self.line(usage.input, extra.service_tier);
         Charge { cost: Rate::round(sum(&line.rates, usage)), rate: line.text.clone() }
+    }
+
+    /// The price of the same calls where the provider's own batch API runs them: the book's rates for that, else half of
+    /// each, which is what OpenAI and Anthropic document for their batch APIs. A long input's rates are halved as well.
+    #[must_use]
+    pub fn batched(&self) -> Self {
+        let known = self.services.iter().find(|(name, _)| name == BATCH).map(|(_, line)| line);
+        let base = match known {
+            // The book has no rate of its own for a write that stands an hour.
+            Some(line) if line.rates.cache_write_1h == self.base.rates.cache_write_1h => {
+                let cache_write_1h = line.rates.cache_write_1h.map(Rate::half);
+                line.with(Rates { cache_write_1h, ..line.rates }, BATCH)
+            }
+            Some(line) => line.clone(),
+            None => self.base.with(self.base.rates.half(), BATCH),
+        };
+        let halved =
+            |(over, line): &(u64, Line)| (*over, line.with(line.rates.half(), &format!("{BATCH}, input over {over}")));
+        let steps = self.steps.iter().map(halved).collect();
+        Self { base, steps, services: Vec::new(), by_tokens: self.by_tokens, units: self.units }
     }
 
     fn line(&self, input: u64, service: Option<&str>) -> &Line {
@@ -107,7 +208,27 @@ impl Price {
     }
 }
 
+impl Rates {
+    fn half(&self) -> Self {
+        let half = |rate: Option<Rate>| rate.map(Rate::half);
+        Self {
+            input: self.input.half(),
+            output: self.output.half(),
+            cache_read: half(self.cache_read),
+            cache_write: half(self.cache_write),
+            cache_write_1h: half(self.cache_write_1h),
+            reasoning: half(self.reasoning),
+        }
+    }
+}
+
 impl Line {
+    /// Other rates under this condition, from the same day or place.
+    fn with(&self, rates: Rates, condition: &str) -> Self {
+        let text: serde_json::Value = serde_json::from_str(&self.text).unwrap_or_default();
+        Self::new(rates, Some(condition), text["from"].as_str().unwrap_or_default())
+    }
+
     fn new(rates: Rates, condition: Option<&str>, source: &str) -> Self {
         #[derive(Serialize)]
         struct Text<'a> {
@@ -120,6 +241,20 @@ impl Line {
         let text = Text { rates, tier: condition, from: source };
         Self { rates, text: serde_json::to_string(&text).unwrap_or_default().into() }
     }
+}
+
+/// Prices that the configuration sets, as the ledger keeps them. How much was counted follows from them and the cost.
+fn unit_text(rates: Option<Rates>, prices: &UnitPrices) -> Arc<str> {
+    #[derive(Serialize)]
+    struct Text<'a> {
+        #[serde(flatten)]
+        rates: Option<Rates>,
+        #[serde(flatten)]
+        prices: &'a UnitPrices,
+        from: &'static str,
+    }
+    let text = Text { rates, prices, from: "config" };
+    serde_json::to_string(&text).unwrap_or_default().into()
 }
 
 /// A line of the price book, as it is written.
@@ -169,15 +304,20 @@ impl Partial {
 }
 
 impl Entry {
-    /// The price, from the day `from`. `None` where the book has no rate for input: part of a price is no price.
+    /// The price, from the day `from`. `None` where the book has no rate for input: part of a price is no price. Rerankers
+    /// that cost nothing by tokens cost something by the search, which the book does not know.
     pub(super) fn price(&self, from: &str) -> Option<Price> {
-        self.rates.input?;
+        let input = self.rates.input?;
+        if self.mode == "rerank" && input == Rate::default() {
+            return None;
+        }
         let base = self.rates.over(Rates::default());
         let mut steps: Vec<_> = self.tiers.iter().map(|step| (step.input_over, step.line(base, from))).collect();
         steps.sort_by_key(|(over, _)| std::cmp::Reverse(*over));
         let services = self.service_tiers.iter();
         let services = services.map(|(name, some)| (name.clone(), Line::new(some.over(base), Some(name), from)));
-        Some(Price { base: Line::new(base, None, from), services: services.collect(), steps })
+        let (services, units) = (services.collect(), UnitPrices::default());
+        Some(Price { base: Line::new(base, None, from), services, steps, by_tokens: true, units })
     }
 
     pub(super) fn about(self) -> About {

@@ -141,13 +141,13 @@ fn charged(attempt: &AttemptRow) -> AttemptRow {
 fn cut_off(request: &RequestRow, attempts: Vec<AttemptRow>) -> Settlement {
     let last = attempts.iter().max_by_key(|attempt| attempt.n);
     let priced: Vec<Nanos> = attempts.iter().filter_map(|attempt| attempt.cost).collect();
-    let request = RequestRow {
+    let request = Box::new(RequestRow {
         provider: last.map(|attempt| attempt.provider.clone()),
         model: last.map(|attempt| attempt.model.clone()),
         status: Status::Unknown,
         cost: (!priced.is_empty()).then(|| priced.iter().copied().sum()),
         unpriced: priced.len() < attempts.len(),
         ..request.clone()
-    };
+    });
     Settlement { request, attempts, bodies: None }
 }

@@ -146,7 +146,10 @@ fn attempt_fields(row: &AttemptRow) -> Map<String, Value> {
         "first_token_ms": row.first_token_us.map(millis),
     }));
     fields.extend(token_fields(row.usage.as_ref()));
-    fields.extend(object(json!({ "cost_usd": row.cost, "rate": embedded(row.rate.as_deref()) })));
+    let written = row.usage.map(|usage| usage.cache_write_1h);
+    fields.extend(object(
+        json!({ "cache_write_1h_tokens": written, "cost_usd": row.cost, "rate": embedded(row.rate.as_deref()) }),
+    ));
     fields
 }
 

@@ -1,12 +1,11 @@
 //! Hourly sums as the writer keeps them: one cell for each hour and combination of groups.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::histogram::Histogram;
-use super::kinds::{Kind, Kinds};
+use super::kinds::Kinds;
 use super::rows::{CacheState, RequestRow, Settlement, Status};
-use crate::types::Nanos;
+use crate::types::{Nanos, QuickMap};
 
 /// More cells than this are not kept; the writer then lets go of all and begins new ones.
 const MOST: usize = 4_096;
@@ -65,7 +64,7 @@ pub(super) struct Rollups {
     next: i64,
     hour: i64,
     kinds: Kinds,
-    at: HashMap<Group, usize>,
+    at: QuickMap<Group, usize>,
     cells: Vec<Cell>,
 }
 
@@ -129,7 +128,7 @@ impl Sums {
 impl Rollups {
     /// No cells and no kinds; their rows' numbers begin with these.
     pub(super) fn new(next: i64, next_kind: i64) -> Self {
-        Self { next, hour: i64::MIN, kinds: Kinds::new(next_kind), at: HashMap::new(), cells: Vec::new() }
+        Self { next, hour: i64::MIN, kinds: Kinds::new(next_kind), at: QuickMap::default(), cells: Vec::new() }
     }
 
     /// Lets go of all cells: what was not committed of them is forgotten, what was stands in rows that nobody adds to.
@@ -167,7 +166,7 @@ impl Rollups {
     pub(super) fn add(&mut self, settlement: &Settlement) -> (i64, usize) {
         let row = &settlement.request;
         let rate = settlement.only_attempt().and_then(|attempt| attempt.rate.as_ref());
-        let kind = self.kinds.number(Kind::of(row, rate));
+        let kind = self.kinds.number(row, rate);
         let at = self.place(row, kind);
         self.cells[at].sums.add(row);
         (kind, at)
@@ -175,7 +174,7 @@ impl Rollups {
 
     /// Adds to the cost of a request that was counted before.
     pub(super) fn add_cost(&mut self, row: &RequestRow, cost: Nanos) -> usize {
-        let kind = self.kinds.number(Kind::of(row, None));
+        let kind = self.kinds.number(row, None);
         let at = self.place(row, kind);
         self.cells[at].sums.cost += cost;
         at

@@ -206,7 +206,7 @@ pub struct Bodies {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settlement {
     /// The request.
-    pub request: RequestRow,
+    pub request: Box<RequestRow>,
     /// Its attempts.
     pub attempts: Vec<AttemptRow>,
     /// Its bodies, where the configuration keeps them.

@@ -13,18 +13,18 @@ const ROWS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 const CELLS: [usize; 4] = [8, 4, 2, 1];
 
 const KINDS: &str = "insert into kinds (id, hour, project, key_id, endpoint, requested_model, provider, model, route, prompt, \
-    version, stream, status, http_status, error_code, cache, estimated, unpriced, rate) values ";
-const KIND_COLUMNS: usize = 19;
+    version, stream, status, http_status, error_code, cache, estimated, unpriced, rate, trace) values ";
+const KIND_COLUMNS: usize = 20;
 
 const REQUESTS: &str = "insert into requests (id, kind, started_at, user_id, session, tags, input_tokens, \
     cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, saved, latency_us, first_token_us, \
-    overhead_us, trace, sent_at, sent_latency_us, sent_first_token_us, reserved) values ";
+    overhead_us, sent_at, sent_latency_us, sent_first_token_us, reserved, cache_write_1h_tokens) values ";
 const REQUEST_COLUMNS: usize = 21;
 
 const ATTEMPTS: &str = "insert into attempts (request_id, n, provider, model, status, http_status, error_code, retryable, \
     started_at, latency_us, first_token_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, \
-    reasoning_tokens, estimated, cost, rate, reserved) values ";
-const ATTEMPT_COLUMNS: usize = 20;
+    reasoning_tokens, estimated, cost, rate, reserved, cache_write_1h_tokens) values ";
+const ATTEMPT_COLUMNS: usize = 21;
 
 const ROLLUPS: &str = "insert into rollups (id, hour, kind, user_id, requests, priced, unpriced, input_tokens, \
     cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, saved, latency, first_token, overhead) \

@@ -26,7 +26,7 @@ const REQUEST_COLUMNS: &str = "id, started_at, project, key_id, user_id, session
     model, route, prompt, version, stream, status, http_status, error_code, cache, cost, unpriced, saved, latency_us, \
     first_token_us, overhead_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, estimated";
 const ATTEMPT_COLUMNS: &str = "n, provider, model, status, http_status, error_code, retryable, started_at, latency_us, \
-    first_token_us, cost, rate, reserved, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, \
+    first_token_us, cost, rate, reserved, input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, \
     reasoning_tokens, estimated";
 const ROLLUP_COLUMNS: &str = "hour, project, key_id, user_id, provider, model, route, prompt, version, status, error_code, \
     cache, requests, priced, unpriced, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, \
@@ -298,7 +298,10 @@ fn attempt_of(row: &SqliteRow) -> Result<AttemptRow, sqlx::Error> {
         started_at: Timestamp(row.try_get("started_at")?),
         latency_us: count(row, "latency_us")?.unwrap_or(0),
         first_token_us: count(row, "first_token_us")?,
-        usage: usage_of(row)?,
+        usage: match usage_of(row)? {
+            Some(usage) => Some(Usage { cache_write_1h: count(row, "cache_write_1h_tokens")?.unwrap_or(0), ..usage }),
+            None => None,
+        },
         cost: row.try_get::<Option<i64>, _>("cost")?.map(Nanos),
         rate: text(row, "rate")?,
         reserved: Nanos(row.try_get("reserved")?),

@@ -132,7 +132,7 @@ impl Writer {
 
     /// Adds the batch to the hourly sums.
     fn add_up(&mut self, batch: &[&Settlement], amendments: &[Amendment]) -> Added {
-        let rows = batch.iter().map(|one| &one.request).chain(amendments.iter().map(|one| &one.request));
+        let rows = batch.iter().map(|one| &*one.request).chain(amendments.iter().map(|one| &one.request));
         if let Some(last) = rows.map(|row| row.started_at).max() {
             self.rollups.make_room(last.hour().0);
         }
@@ -265,6 +265,7 @@ impl Words {
         values.add(i64::from(kind.estimated));
         values.add(i64::from(kind.unpriced));
         values.add(kind.rate.clone());
+        values.add(kind.trace.clone());
     }
 
     fn attempt(&self, id: RequestId, row: &AttemptRow, values: &mut Values) {
@@ -284,6 +285,7 @@ impl Words {
         values.add(row.cost.map(|cost| cost.0));
         values.add(row.rate.clone());
         values.add(row.reserved.0);
+        values.hour(row.usage.as_ref());
     }
 }
 
@@ -321,12 +323,12 @@ impl Values {
         self.add((row.status != Status::Unknown).then(|| number(row.latency_us)));
         self.add(row.first_token_us.map(number));
         self.add(row.overhead_us.map(number));
-        self.add(row.trace.clone());
         let attempt = settlement.only_attempt();
         self.add(attempt.map(|attempt| attempt.started_at.0));
         self.add(attempt.map(|attempt| number(attempt.latency_us)));
         self.add(attempt.and_then(|attempt| attempt.first_token_us).map(number));
         self.add(attempt.map(|attempt| attempt.reserved.0));
+        self.hour(row.usage.as_ref());
     }
 
     fn cell(&mut self, cell: &Cell) {
@@ -353,6 +355,11 @@ impl Values {
         self.add(usage.map(|usage| number(usage.cache_write)));
         self.add(usage.map(|usage| number(usage.output)));
         self.add(usage.map(|usage| number(usage.reasoning)));
+    }
+
+    /// Writes for an hour: mostly none, which takes no room in a row.
+    fn hour(&mut self, usage: Option<&Usage>) {
+        self.add(usage.map(|usage| usage.cache_write_1h).filter(|written| *written > 0).map(number));
     }
 
     fn finish(self) -> Result<SqliteArguments, sqlx::Error> {

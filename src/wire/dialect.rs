@@ -3,10 +3,11 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::decoder::Decoder;
 use super::json::{Flaw, Object};
-use crate::chat::{self, Emulated, Error, Request, Response, Usage};
+use crate::chat::{self, Emulated, Error, Format, Maker, Request, Response, Role, Structured, Units, Usage};
 
 /// A request as a caller sent it: checked at its top level, its bytes kept, and what of it every call needs to know.
 #[derive(Clone, Debug)]
@@ -111,6 +112,11 @@ pub trait Listen: Send {
     /// The usage that the stream told.
     fn usage(&self) -> Option<Usage>;
 
+    /// What else the stream told that it is charged by.
+    fn units(&self) -> Units {
+        Units::default()
+    }
+
     /// How many tokens the stream has brought so far, roughly.
     fn estimated_output(&self) -> u64;
 
@@ -164,11 +170,46 @@ pub struct Told {
     pub request: Option<Object>,
 }
 
-/// One API, as callers and as providers speak it.
-pub trait Dialect: Send + Sync {
+/// One API as providers speak it: requests are written, answers and streams are read.
+pub trait Upstream: Send + Sync {
     /// Its name in messages, such as `Anthropic Messages`.
     fn name(&self) -> &'static str;
 
+    /// A request as a target of this API gets it.
+    ///
+    /// # Errors
+    /// `unsupported_feature` that names the field which this API cannot say.
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error>;
+
+    /// A whole answer in the internal form.
+    ///
+    /// # Errors
+    /// Where the body is no answer.
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer>;
+
+    /// What cuts a stream's bytes into events.
+    fn decoder(&self) -> Decoder {
+        Decoder::default()
+    }
+
+    /// Who makes the proofs of reasoning in answers of this API.
+    fn maker(&self) -> Maker {
+        Maker::Unknown
+    }
+
+    /// How a target of this API keeps to the request's format, by its model and what else is asked. Where it does so
+    /// by itself, the schema is put as it takes it.
+    fn structured(&self, request: &mut Request) -> Structured {
+        let _unused = request;
+        Structured::Native
+    }
+
+    /// A reader of this API's streams.
+    fn stream_reader(&self) -> Box<dyn ReadStream>;
+}
+
+/// One API as callers speak it too.
+pub trait Dialect: Upstream {
     /// Headers of a caller that go up with a request in its own dialect.
     fn headers(&self) -> &'static [&'static str] {
         &[]
@@ -200,17 +241,38 @@ pub trait Dialect: Send + Sync {
     /// Whether the conversation has an image in it.
     fn has_images(&self, object: &Object) -> bool;
 
+    /// One turn of a conversation.
+    fn turn(&self, role: Role, text: &str) -> Value {
+        let role = if role == Role::Assistant { "assistant" } else { "user" };
+        json!({"role": role, "content": text})
+    }
+
+    /// The caller's object with these turns at the end of its conversation.
+    fn followed(&self, object: &Object, turns: &[(Role, &str)]) -> Bytes {
+        let name = self.conversation();
+        let before = match object.get(name).filter(|json| *json != "null").unwrap_or("[]").trim() {
+            // A text stands for a turn of the user, and an object for a list of it.
+            text if text.starts_with('"') => format!("{{\"role\":\"user\",\"content\":{text}}}"),
+            list => list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or(list).trim().to_owned(),
+        };
+        let mut all: Vec<String> = if before.is_empty() { Vec::new() } else { vec![before] };
+        all.extend(turns.iter().map(|(role, text)| self.turn(*role, text).to_string()));
+        let mut edits = super::json::Edits::default();
+        edits.set(name, format!("[{}]", all.join(",")));
+        object.edited(&edits)
+    }
+
+    /// The form that the answer is to have, where a caller's request says so and it can be read.
+    fn format(&self, object: &Object) -> Option<Format> {
+        let _unused = object;
+        None
+    }
+
     /// The whole request in the internal form. What only this dialect can say is refused.
     ///
     /// # Errors
     /// A 400 that names the field: `invalid_request` where it is wrong, `unsupported_feature` where no other dialect has it.
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error>;
-
-    /// A request as a target of this dialect gets it.
-    ///
-    /// # Errors
-    /// `unsupported_feature` that names the field which this dialect cannot say.
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error>;
 
     /// Listens to a whole answer that passes in this dialect.
     ///
@@ -221,17 +283,16 @@ pub trait Dialect: Send + Sync {
     /// A listener for a stream that passes in this dialect; leaves usage in it where `keep_usage` says so.
     fn listener(&self, keep_usage: bool) -> Box<dyn Listen>;
 
-    /// A whole answer in the internal form.
+    /// Whether a caller of this dialect can be told such an answer.
     ///
     /// # Errors
-    /// Where the body is no answer.
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer>;
-
+    /// Where the provider's answer holds what this dialect has no form for, as its streams end in an error then.
+    fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
+        let _unused = response;
+        Ok(())
+    }
     /// A whole answer for a caller of this dialect.
     fn write_response(&self, response: &Response, told: &Told) -> Bytes;
-
-    /// A reader of this dialect's streams.
-    fn stream_reader(&self) -> Box<dyn ReadStream>;
 
     /// A writer of this dialect's streams.
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream>;

@@ -1,15 +1,17 @@
 //! A JSON object read once: where its fields stand in the bytes it came as, so that what nobody changes is passed on as it is.
 
+pub mod exact;
 mod scan;
 
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use self::scan::{Fault, Minds};
 
-pub use self::scan::{fields, items, unescaped};
+pub use self::scan::{fields, items, text, unescaped};
 
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;
@@ -40,7 +42,7 @@ pub enum Flaw {
 /// An object's bytes and where its fields stand in them.
 #[derive(Clone, Debug)]
 pub struct Object {
-    bytes: Bytes,
+    text: ByteString,
     fields: Vec<Field>,
 }
 
@@ -58,9 +60,9 @@ impl Object {
     pub fn read(bytes: Bytes) -> Result<Self, Flaw> {
         let object = Self::scan(bytes, Minds { depth: MAX_DEPTH, surrogates: true })?;
         for (n, field) in object.fields.iter().enumerate() {
-            let name = &object.bytes[field.name.clone()];
-            if object.fields[..n].iter().any(|earlier| object.bytes[earlier.name.clone()] == *name) {
-                return Err(Flaw::Twice(object.text(&field.name).chars().take(80).collect()));
+            let name = object.part(&field.name);
+            if object.fields[..n].iter().any(|earlier| object.part(&earlier.name) == name) {
+                return Err(Flaw::Twice(name.chars().take(80).collect()));
             }
         }
         Ok(object)
@@ -76,44 +78,44 @@ impl Object {
     }
 
     fn scan(bytes: Bytes, minds: Minds) -> Result<Self, Flaw> {
-        let text = std::str::from_utf8(&bytes).map_err(|error| Flaw::Utf8(error.valid_up_to()))?;
+        let text = ByteString::try_from(bytes).map_err(|error| Flaw::Utf8(error.valid_up_to()))?;
         let mut fields = Vec::with_capacity(12);
         let mut too_many = false;
-        let read = scan::object(text, minds, |name, value| {
+        let read = scan::object(&text, minds, |name, value| {
             too_many = fields.len() == MAX_FIELDS;
             fields.push(Field { name, value });
             if too_many { Err(Fault::Syntax) } else { Ok(()) }
         });
         match read {
-            Ok(()) => Ok(Self { bytes, fields }),
+            Ok(()) => Ok(Self { text, fields }),
             Err(_) if too_many => Err(Flaw::Syntax(format!("more than {MAX_FIELDS} fields"))),
-            Err(fault) => Err(flaw(fault, text)),
+            Err(fault) => Err(flaw(fault, &text)),
         }
     }
 
     /// The bytes as they came.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        self.text.as_bytes()
     }
 
     /// The text of a field's value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let named = |field: &&Field| self.bytes[field.name.clone()] == *name.as_bytes();
-        self.fields.iter().find(named).map(|field| self.text(&field.value))
+        let named = |field: &&Field| self.part(&field.name) == name;
+        self.fields.iter().find(named).map(|field| self.part(&field.value))
     }
 
     /// Every field's name and the text of its value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|field| (self.text(&field.name), self.text(&field.value)))
+        self.fields.iter().map(|field| (self.part(&field.name), self.part(&field.value)))
     }
 
     /// The object's bytes with `edits` made; every other byte stays.
     #[must_use]
     pub fn edited(&self, edits: &Edits) -> Bytes {
         if edits.changes.iter().all(|(name, change)| self.stands_already(name, change)) {
-            return self.bytes.clone();
+            return self.bytes().clone();
         }
         if edits.changes.iter().any(|(name, change)| change.is_none() && self.get(name).is_some()) {
             return self.rebuilt(edits);
@@ -126,30 +128,31 @@ impl Object {
     }
 
     fn spliced(&self, edits: &Edits) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.bytes.len() + edits.size());
+        let bytes = self.bytes();
+        let mut out = BytesMut::with_capacity(bytes.len() + edits.size());
         let mut copied = 0;
         for field in &self.fields {
-            if let Some(value) = edits.value_of(self.text(&field.name)) {
-                out.put_slice(&self.bytes[copied..field.value.start]);
+            if let Some(value) = edits.value_of(self.part(&field.name)) {
+                out.put_slice(&bytes[copied..field.value.start]);
                 out.put_slice(value.as_bytes());
                 copied = field.value.end;
             }
         }
-        let close = memchr::memrchr(b'}', &self.bytes).unwrap_or(self.bytes.len());
-        let end = self.bytes[copied..close].trim_ascii_end().len() + copied;
-        out.put_slice(&self.bytes[copied..end]);
+        let close = memchr::memrchr(b'}', bytes).unwrap_or(bytes.len());
+        let end = bytes[copied..close].trim_ascii_end().len() + copied;
+        out.put_slice(&bytes[copied..end]);
         let mut first = self.fields.is_empty();
         for (name, value) in edits.changes.iter().filter(|(name, _)| self.get(name).is_none()) {
             if let Some(value) = value {
                 put_field(&mut out, &mut first, name, value);
             }
         }
-        out.put_slice(&self.bytes[end..]);
+        out.put_slice(&bytes[end..]);
         out.freeze()
     }
 
     fn rebuilt(&self, edits: &Edits) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.bytes.len() + edits.size());
+        let mut out = BytesMut::with_capacity(self.text.len() + edits.size());
         out.put_u8(b'{');
         let mut first = true;
         for (name, value) in self.iter() {
@@ -168,8 +171,8 @@ impl Object {
         out.freeze()
     }
 
-    fn text(&self, range: &Range<usize>) -> &str {
-        std::str::from_utf8(&self.bytes[range.clone()]).unwrap_or_default()
+    fn part(&self, range: &Range<usize>) -> &str {
+        self.text.get(range.clone()).unwrap_or_default()
     }
 }
 

@@ -1,11 +1,15 @@
-//! OpenAI's embeddings: the request checked and kept as it came, the answer listened to.
+//! OpenAI's embeddings: the request checked and kept as it came; the answer listened to, its vectors in the form asked for.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::dialect::BadAnswer;
-use super::json::Object;
+use super::json::{Object, fields, items};
 use super::openai_chat::{Check, Field, check_fields, read_usage};
-use crate::chat::{Error, Usage};
+use crate::chat::{Code, Embed, Error, Usage, Vectors};
 
 const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
@@ -48,21 +52,181 @@ impl EmbeddingsRequest {
     }
 }
 
-/// Listens to an answer: its usage, where it gave one.
+/// How a vector is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// A list of numbers.
+    Float,
+    /// Base64 of 32-bit floats, the lowest byte first. SDKs ask for it unless they are told otherwise.
+    Base64,
+}
+
+/// The encoding that a request asks for.
+#[must_use]
+pub fn encoding(object: &Object) -> Encoding {
+    if object.get("encoding_format") == Some("\"base64\"") { Encoding::Base64 } else { Encoding::Float }
+}
+
+/// Listens to an answer that stays as it is: its usage, where it gave one.
+///
+/// # Errors
+/// Where it is no answer.
+pub fn listen(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
+    let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
+    match object.get("data").is_some_and(|data| data.starts_with('[')) {
+        true => Ok(object.get("usage").and_then(read_usage)),
+        false => Err(BadAnswer("it has no `data`".to_owned())),
+    }
+}
+
+/// Listens to an answer: its usage, where it gave one. The vectors come back as `wanted`, since some servers know only one
+/// form and answer in it whatever is asked.
 ///
 /// # Errors
 /// Where the body is no list of embeddings.
-pub fn listen(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
+pub fn hear(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), BadAnswer> {
     let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
-    if !object.get("data").is_some_and(|data| data.starts_with('[')) {
+    let Some(data) = object.get("data").filter(|data| data.starts_with('[')) else {
         return Err(BadAnswer("it has no `data`".to_owned()));
+    };
+    let usage = object.get("usage").and_then(read_usage);
+    let other = match wanted {
+        Encoding::Float => '"',
+        Encoding::Base64 => '[',
+    };
+    if !items(data).filter_map(vector_of).any(|vector| vector.starts_with(other)) {
+        return Ok((body.clone(), usage));
     }
-    Ok(object.get("usage").and_then(read_usage))
+    let text = std::str::from_utf8(body).map_err(|error| BadAnswer(error.to_string()))?;
+    Ok((recoded(text, data, wanted)?.into(), usage))
+}
+
+/// The request in the internal form.
+///
+/// # Errors
+/// `unsupported_feature` that names what is no text, or no other dialect has.
+pub fn embed_of(object: &Object) -> Result<Embed, Error> {
+    let unsupported = |name: &str| {
+        let message = format!("`{name}` cannot be said to a provider that speaks Gemini's embeddings");
+        Error::new(Code::UnsupportedFeature, message).at(name)
+    };
+    if let Some((name, _)) = object.iter().find(|(name, _)| !FIELDS.iter().any(|(known, ..)| known == name)) {
+        return Err(unsupported(name));
+    }
+    let input = object.get("input").unwrap_or_default();
+    let texts = match input.starts_with('"') {
+        true => serde_json::from_str(input).map(|text| vec![text]),
+        false => serde_json::from_str(input),
+    };
+    // Numbers of tokens are those of one provider's own models.
+    let texts: Vec<String> = texts.map_err(|_| unsupported("input"))?;
+    Ok(Embed { texts, dimensions: object.get("dimensions").and_then(|json| json.parse().ok()) })
+}
+
+/// The request as a provider gets it.
+#[must_use]
+pub fn write_embed(embed: &Embed, model: &str) -> Bytes {
+    let mut body = json!({"model": model, "input": embed.texts});
+    if let Some(dimensions) = embed.dimensions {
+        body["dimensions"] = dimensions.into();
+    }
+    body.to_string().into()
+}
+
+/// The answer in the internal form.
+///
+/// # Errors
+/// Where it is none.
+pub fn read_vectors(body: &Bytes) -> Result<Vectors, BadAnswer> {
+    #[derive(Deserialize)]
+    struct Answer {
+        data: Vec<Item>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        embedding: Vec<f32>,
+    }
+    let (body, usage) = hear(body, Encoding::Float)?;
+    let Answer { data } = serde_json::from_slice(&body).map_err(|error| BadAnswer(error.to_string()))?;
+    Ok(Vectors { vectors: data.into_iter().map(|item| item.embedding).collect(), usage })
+}
+
+/// The answer for a caller who asked `model`; `tokens` stand in where the provider told none.
+#[must_use]
+pub fn write_vectors(vectors: &Vectors, wanted: Encoding, model: &str, tokens: u64) -> Bytes {
+    let tokens = vectors.usage.map_or(tokens, |usage| usage.input);
+    let coded = |vector: &Vec<f32>| match wanted {
+        Encoding::Float => json!(vector),
+        Encoding::Base64 => {
+            STANDARD.encode(vector.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>()).into()
+        }
+    };
+    let item = |(index, vector)| json!({"object": "embedding", "index": index, "embedding": coded(vector)});
+    let data: Vec<Value> = vectors.vectors.iter().enumerate().map(item).collect();
+    let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+    json!({"object": "list", "data": data, "model": model, "usage": usage}).to_string().into()
+}
+
+/// The text of an item's vector.
+fn vector_of(item: &str) -> Option<&str> {
+    let item = Some(item).filter(|item| item.starts_with('{'))?;
+    fields(item).find(|(name, _)| *name == "embedding").map(|(_, value)| value)
+}
+
+/// An answer with its vectors in another encoding; every other byte stays.
+fn recoded(text: &str, data: &str, wanted: Encoding) -> Result<String, BadAnswer> {
+    let mut out = String::with_capacity(text.len());
+    let mut copied = 0;
+    for vector in items(data).filter_map(vector_of) {
+        // It is a part of the text, so that the difference is its place there.
+        let start = vector.as_ptr() as usize - text.as_ptr() as usize;
+        out.push_str(&text[copied..start]);
+        match (wanted, vector.as_bytes().first()) {
+            (Encoding::Base64, Some(b'[')) => write_base64(&mut out, vector)?,
+            (Encoding::Float, Some(b'"')) => write_floats(&mut out, vector)?,
+            _ => out.push_str(vector),
+        }
+        copied = start + vector.len();
+    }
+    out.push_str(&text[copied..]);
+    Ok(out)
+}
+
+fn write_base64(out: &mut String, list: &str) -> Result<(), BadAnswer> {
+    let mut bytes = Vec::with_capacity(list.len() / 4);
+    for number in items(list) {
+        let number: f32 = number.parse().map_err(|_| BadAnswer("an embedding is no list of numbers".to_owned()))?;
+        bytes.extend(number.to_le_bytes());
+    }
+    out.push('"');
+    STANDARD.encode_string(&bytes, out);
+    out.push('"');
+    Ok(())
+}
+
+fn write_floats(out: &mut String, text: &str) -> Result<(), BadAnswer> {
+    let bad = || BadAnswer("an embedding is no base64 of 32-bit floats".to_owned());
+    let bytes = STANDARD.decode(text.trim_matches('"').replace("\\/", "/")).map_err(|_| bad())?;
+    let (floats, []) = bytes.as_chunks::<4>() else { return Err(bad()) };
+    out.push('[');
+    for (n, bytes) in floats.iter().enumerate() {
+        let number = f32::from_le_bytes(*bytes);
+        if !number.is_finite() {
+            return Err(bad());
+        }
+        if n > 0 {
+            out.push(',');
+        }
+        out.push_str(&number.to_string());
+    }
+    out.push(']');
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn requests_are_checked() {
@@ -81,9 +245,66 @@ mod tests {
 
     #[test]
     fn answers_are_listened_to() {
-        let usage =
-            listen(&Bytes::from_static(br#"{"data":[],"usage":{"prompt_tokens":4,"total_tokens":4}}"#)).unwrap();
+        let body = Bytes::from_static(br#"{"data":[],"usage":{"prompt_tokens":4,"total_tokens":4}}"#);
+        let (same, usage) = hear(&body, Encoding::Base64).unwrap();
         assert_eq!(usage.map(|usage| (usage.input, usage.output)), Some((4, 0)));
-        assert!(listen(&Bytes::from_static(b"{}")).is_err());
+        assert_eq!(same.as_ptr(), body.as_ptr());
+        assert!(hear(&Bytes::from_static(b"{}"), Encoding::Float).is_err());
+    }
+
+    const FLOATS: &str =
+        r#"{"x": 1, "data" : [ {"index":0, "embedding": [0.5, -0.25,1e-3] ,"y":[1]}, {"embedding":[]} ],"z":2}"#;
+    const BASE64: &str =
+        r#"{"x": 1, "data" : [ {"index":0, "embedding": "AAAAPwAAgL5vEoM6" ,"y":[1]}, {"embedding":""} ],"z":2}"#;
+
+    #[test]
+    fn vectors_come_in_the_form_that_was_asked_for() {
+        let heard = |text: &'static str, wanted| hear(&Bytes::from_static(text.as_bytes()), wanted).unwrap().0;
+        assert_eq!(heard(FLOATS, Encoding::Base64), BASE64);
+        assert_eq!(heard(BASE64, Encoding::Float), FLOATS.replace("[0.5, -0.25,1e-3]", "[0.5,-0.25,0.001]"));
+        assert_eq!(heard(FLOATS, Encoding::Float), FLOATS);
+        assert_eq!(heard(BASE64, Encoding::Base64), BASE64);
+    }
+
+    #[test]
+    fn texts_go_and_vectors_come_through_the_internal_form() {
+        let read = |text: &str| EmbeddingsRequest::read(text.to_owned().into()).unwrap().object;
+        let embed = embed_of(&read(r#"{"model":"m","input":["a","b"],"dimensions":2,"user":"u"}"#)).unwrap();
+        assert_eq!(embed, Embed { texts: vec!["a".to_owned(), "b".to_owned()], dimensions: Some(2) });
+        assert_eq!(embed_of(&read(std::str::from_utf8(&write_embed(&embed, "m")).unwrap())).unwrap(), embed);
+        for (body, param) in
+            [(r#"{"model":"m","input":[1]}"#, "input"), (r#"{"model":"m","input":"a","novel":1}"#, "novel")]
+        {
+            assert_eq!(embed_of(&read(body)).unwrap_err().param.as_deref(), Some(param));
+        }
+        let vectors = Vectors { vectors: vec![vec![0.5, -0.25]], usage: None };
+        for wanted in [Encoding::Float, Encoding::Base64] {
+            let read = read_vectors(&write_vectors(&vectors, wanted, "m", 7)).unwrap();
+            assert_eq!((read.vectors, read.usage.map(|usage| usage.input)), (vectors.vectors.clone(), Some(7)));
+        }
+    }
+
+    #[test]
+    fn vectors_that_are_none_are_told() {
+        for (vector, wanted) in [
+            ("[1,\"a\"]", Encoding::Base64),
+            ("[[1]]", Encoding::Base64),
+            ("\"AAA\"", Encoding::Float),
+            ("\"!\"", Encoding::Float),
+            ("\"AADAfw==\"", Encoding::Float),
+        ] {
+            assert!(hear(&format!(r#"{{"data":[{{"embedding":{vector}}}]}}"#).into(), wanted).is_err(), "{vector}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_float_survives_both_ways(vector in prop::collection::vec(any::<f32>().prop_filter("finite", |x| x.is_finite()), 0..20)) {
+            let body: Bytes = serde_json::json!({"data": [{"embedding": vector}]}).to_string().into();
+            let there = hear(&body, Encoding::Base64).unwrap().0;
+            let back: serde_json::Value = serde_json::from_slice(&hear(&there, Encoding::Float).unwrap().0).unwrap();
+            let read: Vec<f32> = serde_json::from_value(back["data"][0]["embedding"].clone()).unwrap();
+            prop_assert_eq!(read, vector);
+        }
     }
 }

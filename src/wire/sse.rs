@@ -17,6 +17,30 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event of this name and data, as a stream would have it. Line breaks in the data stay line breaks, whichever
+    /// they were.
+    #[must_use]
+    pub fn named(name: &str, data: &[u8]) -> Self {
+        let mut raw = BytesMut::with_capacity(name.len() + data.len() + 16);
+        raw.extend_from_slice(b"event: ");
+        raw.extend_from_slice(name.as_bytes());
+        for line in data.split(|byte| matches!(byte, b'\n' | b'\r')) {
+            raw.extend_from_slice(b"\ndata: ");
+            raw.extend_from_slice(line);
+        }
+        raw.extend_from_slice(b"\n\n");
+        Self { raw: raw.freeze() }
+    }
+
+    /// Its name, where an `event:` line gives one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        let raw = self.raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.raw);
+        let mut lines = raw.split(|byte| matches!(byte, b'\n' | b'\r'));
+        let name = lines.find_map(|line| field_of(line, b"event"))?;
+        std::str::from_utf8(name).ok()
+    }
+
     /// The bytes as they came.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
@@ -27,7 +51,8 @@ impl Event {
     #[must_use]
     pub fn data(&self) -> Option<Bytes> {
         let raw = self.raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.raw);
-        let mut lines = raw.split(|byte| matches!(byte, b'\n' | b'\r')).filter_map(data_of);
+        let lines = raw.split(|byte| matches!(byte, b'\n' | b'\r'));
+        let mut lines = lines.filter_map(|line| field_of(line, b"data"));
         let first = lines.next()?;
         let Some(second) = lines.next() else {
             return Some(self.raw.slice_ref(first));
@@ -41,8 +66,9 @@ impl Event {
     }
 }
 
-fn data_of(line: &[u8]) -> Option<&[u8]> {
-    let value = line.strip_prefix(b"data")?;
+/// What stands in a line of the field `name`.
+fn field_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let value = line.strip_prefix(name)?;
     if value.is_empty() {
         return Some(value);
     }
@@ -89,6 +115,20 @@ impl Decoder {
             self.buffer = BytesMut::new();
         }
         Ok(Some(Event { raw }))
+    }
+}
+
+impl Decoder {
+    /// What is left when the bytes end, where its last line is whole: some servers leave out the blank line there. It comes
+    /// with that line.
+    pub fn rest(&mut self) -> Option<Event> {
+        let mut left = std::mem::take(&mut self.buffer);
+        left.extend_from_slice(&std::mem::take(&mut self.whole));
+        if !left.ends_with(b"\n") && !left.ends_with(b"\r") {
+            return None;
+        }
+        left.extend_from_slice(b"\n");
+        Some(Event { raw: left.freeze() })
     }
 }
 
@@ -145,6 +185,32 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = STREAM.chunks(1).collect();
         assert_eq!(datas(&bytes), whole);
+    }
+
+    #[test]
+    fn an_event_that_is_made_reads_as_one_that_came() {
+        let made = Event::named("start", b"{\r\n\"a\": 1\n}");
+        assert_eq!(made.name(), Some("start"));
+        assert_eq!(made.data().unwrap(), "{\n\n\"a\": 1\n}");
+        let mut decoder = Decoder::default();
+        decoder.push(made.raw().clone());
+        assert_eq!(decoder.event(), Ok(Some(made)));
+        assert_eq!(Event { raw: Bytes::from_static(b"data: x\n\n") }.name(), None);
+    }
+
+    #[test]
+    fn a_last_event_may_lack_its_blank_line_but_not_its_lines_end() {
+        for (stream, rest) in [
+            ("data: 1\n\ndata: [DONE]\n", Some("data: [DONE]\n\n")),
+            ("data: 1\r\rdata: 2\r\r", Some("data: 2\r\r\n")),
+            ("data: 1\n\ndata: {\"a\"", None),
+            ("data: 1\n\n", None),
+        ] {
+            let mut decoder = Decoder::default();
+            decoder.push(Bytes::from_static(stream.as_bytes()));
+            assert!(decoder.event().unwrap().is_some() && decoder.event() == Ok(None), "{stream:?}");
+            assert_eq!(decoder.rest().map(|event| event.raw), rest.map(Bytes::from), "{stream:?}");
+        }
     }
 
     #[test]

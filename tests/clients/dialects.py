@@ -7,6 +7,7 @@ reasoning. The small ones of `speak` call the tool they are given, and say a tex
 import json
 from dataclasses import dataclass, field, replace
 
+import bedrock
 from recorder import Answer, Call
 
 TEXT = "The tide turns at six, off Øresund."
@@ -69,7 +70,8 @@ def speak(call: Call, model: str) -> Answer:
     """The answer of the small provider whose path was called."""
     if call.path.partition("?")[0].endswith("/count_tokens"):
         return Answer(body={"input_tokens": 42})
-    return answer(call, model, CALLED if call.body.get("tools") and RESULT.encode() not in call.raw else SAID)
+    has_tools = call.body.get("tools") or call.body.get("toolConfig")
+    return answer(call, model, CALLED if has_tools and RESULT.encode() not in call.raw else SAID)
 
 
 def answer(call: Call, model: str, reply: Reply) -> Answer:
@@ -80,6 +82,11 @@ def answer(call: Call, model: str, reply: Reply) -> Answer:
         return streamed(gemini_events(model, reply))
     if path.endswith(":generateContent"):
         return Answer(body=gemini(model, reply))
+    name, arguments = reply.calls[0] if reply.calls else (None, {})
+    if path.endswith("/converse-stream"):
+        return streamed(bedrock.events(name, parts(told(arguments)), parts(reply.text)), headers=bedrock.STREAM)
+    if path.endswith("/converse"):
+        return Answer(body=bedrock.whole(name, arguments, reply.text))
     whole, events = {
         "/v1/chat/completions": (chat, chat_events),
         "/v1/responses": (responses, responses_events),
@@ -105,6 +112,9 @@ def named(value: dict) -> bytes:
 def parts(text: str) -> list[str]:
     """A text in the pieces that a stream brings."""
     return [text[at : at + 9] for at in range(0, len(text), 9)]
+
+
+PARTS = parts(TEXT)
 
 
 def told(arguments: dict) -> str:
@@ -281,10 +291,10 @@ def gemini_events(model: str, reply: Reply) -> list[bytes]:
     so_far = {**GEMINI_USAGE, "candidatesTokenCount": 1, "totalTokenCount": 23}
     said = []
     for part in gemini_parts(reply):
-        # A call comes whole; a signature comes with the first piece of its text.
+        # A call comes whole; the proof of a thought comes with it, or else in a last part without words.
         rest = {name: value for name, value in part.items() if name != "thoughtSignature"}
-        pieces = [part] if "functionCall" in part else [{**rest, "text": piece} for piece in parts(part["text"])]
-        said += [{**part, **pieces[0]}, *pieces[1:]]
+        said += [part] if "functionCall" in part else [{**rest, "text": piece} for piece in parts(part["text"])]
+    last = {"text": "", **({"thoughtSignature": SIGNATURE} if reply.thought and not reply.calls else {})}
     events = [gemini_answer(model, [part], so_far) for part in said]
-    events.append(gemini_answer(model, [{"text": ""}], GEMINI_USAGE, finishReason=gemini_finish(reply)))
+    events.append(gemini_answer(model, [last], GEMINI_USAGE, finishReason=gemini_finish(reply)))
     return [data(event).replace(b"\n\n", b"\r\n\r\n") for event in events]

@@ -93,6 +93,12 @@ api_key = "env:ECHO_API_KEY"
 kind = "gemini"
 base_url = "{believable}/v1beta"
 api_key = "env:ECHO_API_KEY"
+[providers.of-bedrock]            # of bedrock.py
+kind = "bedrock"
+region = "eu-central-1"
+base_url = "{dialects}"
+access_key_id = "env:ECHO_KEY_ID"
+secret_access_key = "env:ECHO_API_KEY"
 
 [providers.gone]                  # nobody listens there
 kind = "openai"
@@ -199,6 +205,7 @@ class Gateway:
     def __init__(self, folder: Path, **upstreams: str):
         self.admin_key = f"fk-admin-{secrets.token_hex(16)}"
         self.provider_key = f"sk-echo-{secrets.token_hex(16)}"
+        self.provider_key_id = f"AKIA{secrets.token_hex(8).upper()}"
         self.config = folder / "fulcrum.toml"
         config = CONFIG.format(folder=folder, repository=REPOSITORY, **upstreams)
         flaky = [FLAKY_CONFIG.format(name=name, **upstreams) for name in FLAKY]
@@ -209,6 +216,7 @@ class Gateway:
             "PATH": os.environ["PATH"],
             "FULCRUM_ADMIN_KEY": self.admin_key,
             "ECHO_API_KEY": self.provider_key,
+            "ECHO_KEY_ID": self.provider_key_id,
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -24,9 +24,9 @@ class Call:
 
     @property
     def model(self) -> str:
-        """As the body says, or, where Gemini is spoken, the path."""
-        named = re.search(r"/models/([^/:]+):", self.path)
-        return named[1] if named else self.body["model"]
+        """As the body says, or, where Gemini or Bedrock is spoken, the path."""
+        named = re.search(r"/models/([^/:]+):|/model/([^/]+)/converse", self.path)
+        return named[1] or named[2] if named else self.body["model"]
 
 
 @dataclass
@@ -128,7 +128,8 @@ class Recorder:
             handler.end_headers()
             handler.wfile.write(body)
             return
-        handler.send_header("content-type", "text/event-stream")
+        if "content-type" not in answer.headers:
+            handler.send_header("content-type", "text/event-stream")
         handler.send_header("transfer-encoding", "chunked")
         handler.end_headers()
         for piece in answer.pieces:

@@ -4,6 +4,15 @@ import math
 
 import pytest
 
+from recorder import Answer, error
+
+FLOATS = {
+    "object": "list",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -0.25, 1e-7]}],
+    "model": "vectors",
+    "usage": {"prompt_tokens": 2, "total_tokens": 2},
+}
+
 
 def test_the_sdks_default_gives_vectors_of_length_one(client):
     answer = client.embeddings.create(model="vectors", input=["red boots", "blue boots", "a tax form"])
@@ -35,3 +44,14 @@ async def test_async_embeddings_have_their_row(async_client, gateway):
     row = gateway.row(raw.headers["x-fulcrum-request-id"])
     assert row["endpoint"] == "/v1/embeddings" and row["input_tokens"] == raw.parse().usage.prompt_tokens
     assert row["output_tokens"] == 0 and float(row["cost_usd"]) > 0
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_server_that_only_knows_numbers_serves_the_sdks_default(client, recorder, refuses):
+    answers = [error(400, "encoding_format must be float")] if refuses else []
+    model = recorder.script(f"numbers-{refuses}", *answers, Answer(body=FLOATS))
+    raw = client.embeddings.with_raw_response.create(model=f"echo/{model}", input="red boots")
+    assert isinstance(raw.http_response.json()["data"][0]["embedding"], str)
+    assert raw.parse().data[0].embedding == pytest.approx([0.5, -0.25, 1e-7])
+    assert recorder.calls(model)[0].body["encoding_format"] == "base64"
+    assert ("encoding_format" in recorder.calls(model)[-1].body) is not refuses

@@ -141,3 +141,15 @@ def test_a_stream_that_is_no_events_is_refused(gateway, key):
 def test_a_stream_that_fails_is_an_error(gemini, question, fault):
     with pytest.raises(errors.APIError):
         list(gemini.models.generate_content_stream(model=f"simulated/gemini-{fault}-instant", contents=question))
+
+
+def test_tokens_are_counted_by_estimate_where_gemini_does_not_answer(gemini, question):
+    assert gemini.models.count_tokens(model="fast", contents=question).total_tokens > 5
+
+
+def test_embeddings_of_any_provider(gemini, client):
+    config = types.EmbedContentConfig(output_dimensionality=8)
+    answer = gemini.models.embed_content(model="vectors", contents=["red boots", "a tax form"], config=config)
+    plain = client.embeddings.create(model="vectors", input="red boots", dimensions=8)
+    assert len(answer.embeddings) == 2
+    assert answer.embeddings[0].values == pytest.approx(plain.data[0].embedding, abs=1e-6)

@@ -113,3 +113,25 @@ def test_a_request_that_is_too_long_for_it_is_told(client):
     with pytest.raises(openai.BadRequestError) as raised:
         client.chat.completions.create(model="smollm2", messages=[{"role": "user", "content": "word " * 6000}])
     assert raised.value.code == "context_length_exceeded"
+
+
+def test_the_tokens_of_every_choice_are_counted(client, gateway):
+    asked = {"model": "smollm2", "messages": ASK, "max_tokens": 4, "n": 2, "extra_body": {"ignore_eos": True}}
+    raw = client.chat.completions.with_raw_response.create(**asked)
+    whole = raw.parse()
+    # The server itself counts one choice only.
+    assert len(whole.choices) == 2 and whole.usage.completion_tokens == 4
+    row = gateway.row(raw.headers["x-fulcrum-request-id"])
+    assert (row["output_tokens"], row["estimated"]) == (8, False)
+    raw = client.chat.completions.with_raw_response.create(**asked, stream=True)
+    assert {choice.index for chunk in raw.parse() for choice in chunk.choices} == {0, 1}
+    row = gateway.row(raw.headers["x-fulcrum-request-id"])
+    assert (row["output_tokens"], row["estimated"]) == (8, False)
+
+
+def test_a_text_completion_with_the_callers_own_adapters(client, gateway):
+    raw = client.completions.with_raw_response.create(
+        model="smollm2", prompt="Once upon a time", max_tokens=3, extra_body={"lora": [{"id": 0, "scale": 0}]}
+    )
+    assert raw.parse().choices[0].text
+    assert gateway.row(raw.headers["x-fulcrum-request-id"])["output_tokens"] <= 3

@@ -261,6 +261,25 @@ async fn what_a_filter_says_stays_a_value() {
 }
 
 #[tokio::test]
+async fn what_a_header_says_stays_a_value() {
+    let app = TestApp::start().await;
+    let attack = "x' or '1'='1'; drop table requests --";
+    for name in ["x-fulcrum-user", "x-fulcrum-session"] {
+        let call = Call::chat(&hello("fast")).key(&app.key).header(name, attack);
+        let id = app.send(call.header("x-fulcrum-tags", "t=%25%00';--")).await.id().to_owned();
+        let row = app.row(&id).await;
+        assert_eq!((&row[&name[10..]], &row["tags"]["t"]), (&json!(attack), &json!("%25%00';--")));
+    }
+    let percent = "%".repeat(4_000);
+    app.row(app.send(Call::chat(&hello("fast")).key(&app.key).header("x-fulcrum-user", &percent)).await.id()).await;
+    let found = app.admin(Call::get("/api/v1/requests?tag:t=%2525%2500';--")).await.json();
+    assert_eq!(found["rows"].as_array().unwrap().len(), 2);
+    let any = app.admin(Call::get("/api/v1/requests?user=%25")).await.json();
+    assert_eq!(any["rows"].as_array().unwrap().len(), 0, "a percent sign is no pattern");
+    app.close().await;
+}
+
+#[tokio::test]
 async fn usage_adds_up() {
     let app = TestApp::start().await;
     for n in 0..12 {

@@ -111,6 +111,10 @@ async fn a_hit_crosses_keys_of_one_project_and_never_projects() {
     app.hello("fast").await;
     assert_eq!(cache(&app.send(Call::chat(&hello("fast")).key(&sister)).await), "hit");
     assert_eq!(cache(&app.send(Call::chat(&hello("fast")).key(&stranger)).await), "miss");
+    // Each keeps its own, in whichever order they come.
+    assert_eq!(cache(&app.send(Call::chat(&hello("fast")).key(&stranger)).await), "hit");
+    assert_eq!(cache(&app.hello("fast").await), "hit");
+    assert_eq!(app.up.count(), 2);
     app.close().await;
 }
 
@@ -121,6 +125,8 @@ async fn a_cache_by_key_does_not_cross_keys() {
     app.hello("fast").await;
     assert_eq!(cache(&app.send(Call::chat(&hello("fast")).key(&sister)).await), "miss");
     assert_eq!(cache(&app.hello("fast").await), "hit");
+    assert_eq!(cache(&app.send(Call::chat(&hello("fast")).key(&sister)).await), "hit");
+    assert_eq!(app.up.count(), 2);
     app.close().await;
 }
 

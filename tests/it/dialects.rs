@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use crate::app::{TestApp, UP_KEY};
 use crate::client::{Answer, Call};
+use crate::frames;
 use crate::upstream::Script;
 
 /// A provider of each dialect, all at the scripted upstream.
-const PROVIDERS: &str = r#"
+pub const PROVIDERS: &str = r#"
 [providers.claude]
 kind = "anthropic"
 base_url = "http://{up}"
@@ -26,13 +27,18 @@ kind = "openai"
 base_url = "http://{up}/v1"
 api_key = "env:UP_KEY"
 responses = false
+[providers.bed]
+kind = "bedrock"
+region = "eu-central-1"
+base_url = "http://{up}"
+api_key = "env:UP_KEY"
 [defaults]
 retries = 0
 "#;
 
 /// What the provider of each dialect says: a thought where it can, a text, a tool call, 9 tokens in of which 4 were cached,
 /// 7 out.
-const SPOKEN: [Spoken; 4] = [
+const SPOKEN: [Spoken; 5] = [
     Spoken {
         model: "plain/m",
         path: "/v1/chat/completions",
@@ -106,6 +112,28 @@ const SPOKEN: [Spoken; 4] = [
             "data: {\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"name\":\"look\",\"args\":{\"city\":\"Bern\"}}}]},\"index\":0,\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":9,\"cachedContentTokenCount\":4,\"candidatesTokenCount\":5,\"thoughtsTokenCount\":2,\"totalTokenCount\":16},\"modelVersion\":\"m-1\",\"responseId\":\"r1\"}\r\n\r\n",
         ],
     },
+    Spoken {
+        model: "bed/eu.anthropic.claude-sonnet-5-v1:0",
+        path: "/model/eu.anthropic.claude-sonnet-5-v1%3A0/converse",
+        key: "authorization",
+        whole: r#"{"output":{"message":{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"text":"Hm.","signature":"c2ln"}}},{"text":"Hello there."},{"toolUse":{"toolUseId":"tooluse_1","name":"look","input":{"city":"Bern"}}}]}},"stopReason":"tool_use","usage":{"inputTokens":5,"outputTokens":7,"totalTokens":16,"cacheReadInputTokens":4,"cacheWriteInputTokens":0},"metrics":{"latencyMs":12}}"#,
+        // Each is the frame of an event: its name, and its payload.
+        stream: &[
+            "messageStart {\"p\":\"abc\",\"role\":\"assistant\"}",
+            "contentBlockDelta {\"contentBlockIndex\":0,\"delta\":{\"reasoningContent\":{\"text\":\"Hm.\"}},\"p\":\"ab\"}",
+            "contentBlockDelta {\"contentBlockIndex\":0,\"delta\":{\"reasoningContent\":{\"signature\":\"c2ln\"}}}",
+            "contentBlockStop {\"contentBlockIndex\":0}",
+            "contentBlockDelta {\"contentBlockIndex\":1,\"delta\":{\"text\":\"Hello \"},\"p\":\"abcdefgh\"}",
+            "contentBlockDelta {\"contentBlockIndex\":1,\"delta\":{\"text\":\"there.\"}}",
+            "contentBlockStop {\"contentBlockIndex\":1}",
+            "contentBlockStart {\"contentBlockIndex\":2,\"start\":{\"toolUse\":{\"name\":\"look\",\"toolUseId\":\"tooluse_1\"}}}",
+            "contentBlockDelta {\"contentBlockIndex\":2,\"delta\":{\"toolUse\":{\"input\":\"{\\\"city\\\":\"}}}",
+            "contentBlockDelta {\"contentBlockIndex\":2,\"delta\":{\"toolUse\":{\"input\":\"\\\"Bern\\\"}\"}}}",
+            "contentBlockStop {\"contentBlockIndex\":2}",
+            "messageStop {\"stopReason\":\"tool_use\"}",
+            "metadata {\"metrics\":{\"latencyMs\":12},\"usage\":{\"inputTokens\":5,\"outputTokens\":7,\"totalTokens\":16,\"cacheReadInputTokens\":4,\"cacheWriteInputTokens\":0}}",
+        ],
+    },
 ];
 
 /// A provider dialect: who speaks it, where it is called, and its answers.
@@ -117,11 +145,23 @@ struct Spoken {
     stream: &'static [&'static str],
 }
 
+impl Spoken {
+    /// The stream of the first `count` of its events.
+    fn streamed(&self, count: usize) -> Script {
+        let events = &self.stream[..count];
+        if !self.path.starts_with("/model/") {
+            return Script::stream(events);
+        }
+        let event = |text: &&str| text.split_once(' ').map(|(name, payload)| frames::event(name, payload));
+        Script::frames(events.iter().filter_map(event))
+    }
+}
+
 /// The client dialects.
-const CLIENTS: [&str; 4] = ["chat", "responses", "messages", "gemini"];
+pub const CLIENTS: [&str; 4] = ["chat", "responses", "messages", "gemini"];
 
 /// A call with a system text, one question and one tool.
-fn call(client: &str, model: &str, stream: bool) -> Call {
+pub fn call(client: &str, model: &str, stream: bool) -> Call {
     let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
     match client {
         "chat" => Call::post(
@@ -157,13 +197,13 @@ fn call(client: &str, model: &str, stream: bool) -> Call {
 }
 
 /// What an answer says to its client: text, the tool's name and arguments, tokens in, of these cached, and out.
-type Heard = (String, String, Value, u64, u64, u64);
+pub type Heard = (String, String, Value, u64, u64, u64);
 
 fn tokens(usage: &Value, place: &str) -> u64 {
     usage.pointer(place).and_then(Value::as_u64).unwrap_or(0)
 }
 
-fn heard_whole(client: &str, answer: &Value) -> Heard {
+pub fn heard_whole(client: &str, answer: &Value) -> Heard {
     let text = |place: &str| answer.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned();
     let parsed = |text: &str| serde_json::from_str(text).unwrap_or_default();
     let of_type = |list: &str, kind: &str| {
@@ -223,13 +263,13 @@ fn heard_whole(client: &str, answer: &Value) -> Heard {
 }
 
 /// The data of a stream's events.
-fn data(text: &str) -> Vec<Value> {
+pub fn data(text: &str) -> Vec<Value> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("data: "));
     lines.filter_map(|data| serde_json::from_str(data).ok()).collect()
 }
 
 /// A stream put together by its client's own rules.
-fn heard_stream(client: &str, answer: &Answer) -> Heard {
+pub fn heard_stream(client: &str, answer: &Answer) -> Heard {
     let events = data(answer.text());
     let (mut text, mut name, mut arguments) = (String::new(), String::new(), String::new());
     let mut last = Value::Null;
@@ -343,7 +383,7 @@ async fn every_client_hears_every_provider_streamed() {
     let app = TestApp::with(PROVIDERS).await;
     for spoken in &SPOKEN {
         for client in CLIENTS {
-            app.up.next(Script::stream(spoken.stream));
+            app.up.next(spoken.streamed(spoken.stream.len()));
             let answer = app.send(call(client, spoken.model, true).key(&app.key)).await;
             assert_eq!(answer.status, 200, "{client} from {}: {}", spoken.model, answer.text());
             let mut heard = heard_stream(client, &answer);
@@ -367,7 +407,7 @@ async fn a_stream_that_is_cut_ends_as_an_error_in_every_dialect() {
     for spoken in &SPOKEN {
         for client in CLIENTS {
             let cut = spoken.stream.len() - if spoken.stream.len() > 3 { 3 } else { 1 };
-            app.up.next(Script::stream(&spoken.stream[..cut]));
+            app.up.next(spoken.streamed(cut));
             let answer = app.send(call(client, spoken.model, true).key(&app.key)).await;
             let text = answer.text();
             let told = match client {
@@ -498,9 +538,11 @@ async fn tokens_are_counted_by_the_provider_or_by_estimate() {
     let counted = app.send(call("claude/m").key(&app.key)).await;
     assert_eq!((counted.status, counted.json()), (200, json!({"input_tokens": 14})), "{}", counted.text());
     assert_eq!(app.up.only().path, "/v1/messages/count_tokens");
-    let estimated = app.send(call("plain/m").key(&app.key)).await;
-    assert!(estimated.json()["input_tokens"].as_u64().is_some_and(|tokens| tokens > 5), "{}", estimated.text());
-    assert_eq!(estimated.header("x-fulcrum-emulated"), Some("count_tokens"));
+    for model in ["plain/m", "bed/m"] {
+        let estimated = app.send(call(model).key(&app.key)).await;
+        assert!(estimated.json()["input_tokens"].as_u64().is_some_and(|tokens| tokens > 5), "{}", estimated.text());
+        assert_eq!(estimated.header("x-fulcrum-emulated"), Some("count_tokens"), "{model}");
+    }
     assert_eq!(app.up.count(), 1);
     app.close().await;
 }
@@ -531,5 +573,27 @@ async fn a_provider_without_responses_is_asked_in_chat_from_then_on() {
     }
     let paths: Vec<String> = app.up.received().into_iter().map(|sent| sent.path).collect();
     assert_eq!(paths, ["/v1/responses", "/v1/chat/completions", "/v1/chat/completions"]);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn writes_to_a_cache_for_an_hour_are_charged_and_told_apart() {
+    let price = r#"
+[models.hour]
+provider = "claude"
+model = "m"
+price = { input = "1", output = "1", cache_write = "2", cache_write_1h = "3" }
+"#;
+    let app = TestApp::with(&format!("{PROVIDERS}{price}")).await;
+    let usage = json!({"input_tokens": 1, "cache_creation_input_tokens": 9, "cache_read_input_tokens": 0, "output_tokens": 1,
+        "cache_creation": {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 4}});
+    let answer = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "Hi"}], "usage": usage});
+    app.up.always(Script::json(200, answer.to_string()));
+    let body = json!({"model": "hour", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]});
+    let row = app.row(app.send(Call::post("/v1/messages", &body).key(&app.key)).await.id()).await;
+    let attempt = &row["attempts"][0];
+    assert_eq!((&attempt["cache_write_tokens"], &attempt["cache_write_1h_tokens"]), (&json!(9), &json!(4)));
+    assert_eq!(attempt["cost_usd"], "0.000024");
     app.close().await;
 }

@@ -182,6 +182,49 @@ async fn a_nested_field_with_junk_is_refused_by_its_place_in_every_dialect() {
 }
 
 #[tokio::test]
+async fn a_hundred_thousand_messages_are_400_in_every_dialect() {
+    let app = TestApp::start().await;
+    for (path, mut body, field) in [
+        ("/v1/chat/completions", json!({"model": "fast"}), "messages"),
+        ("/v1/messages", json!({"model": "fast", "max_tokens": 9}), "messages"),
+        ("/v1/responses", json!({"model": "fast"}), "input"),
+        ("/v1beta/models/fast:generateContent", json!({}), "contents"),
+    ] {
+        let one = json!({"role": "user", "content": "x", "parts": [{"text": "x"}]});
+        body[field] = vec![one; 100_000].into();
+        let answer = app.send(Call::post(path, &body).key(&app.key)).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        assert!(answer.text().contains("10000"), "{path}: {}", answer.text());
+    }
+    assert_eq!(app.up.count(), 0);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn no_dialect_lets_a_caller_choose_a_destination_or_a_key() {
+    let app = translating().await;
+    let elsewhere = format!("http://{}/v1", app.other.address);
+    for (path, mut body, _) in dialects() {
+        let path = path.replace("fast", "told");
+        if body["model"] == "fast" {
+            body["model"] = "told".into();
+        }
+        for field in ["api_base", "base_url", "api_key", "apiKey", "baseUrl", "endpoint", "host"] {
+            body[field] = elsewhere.clone().into();
+        }
+        let call = Call::post(&path, &body).key(&app.key).header("x-api-base", &elsewhere);
+        let answer = app.send(call).await;
+        assert!([200, 400].contains(&answer.status), "{path}: {}", answer.text());
+    }
+    assert_eq!(app.other.count(), 0);
+    for received in app.up.received() {
+        assert!(!received.head.contains(&elsewhere), "{}", received.head);
+        assert_eq!(received.header("authorization"), Some(format!("Bearer {}", crate::app::UP_KEY).as_str()));
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn bodies_that_are_no_object_are_400_in_every_dialect() {
     let app = TestApp::start().await;
     let deep = format!("{{\"model\":\"fast\",\"x\":{}1{}}}", "[".repeat(1_000_000), "]".repeat(1_000_000));

@@ -94,7 +94,11 @@ async fn twenty_at_once_are_one_attempt_and_the_others_are_told_to_wait() {
         gate.add_permits(1);
         let first = calls.join_next().await.unwrap().unwrap();
         assert_eq!((first.status, app.up.count()), (200, before + 1));
-        same(&first, &app.send(keyed(&app, &body, &once)).await);
+        let mut again = JoinSet::new();
+        for _ in 0..20 {
+            again.spawn(Open::of_call(app.address, keyed(&app, &body, &once)));
+        }
+        again.join_all().await.iter().for_each(|again| same(&first, again));
     }
     app.close().await;
 }

@@ -249,6 +249,58 @@ async fn the_command_line_asks_a_running_gateway() {
     assert!(refused.0 != 0 && !refused.1.contains("panicked"), "{}", refused.1);
 }
 
+#[test]
+fn every_command_has_an_example_and_prints_json_where_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &config("127.0.0.1:9".parse().unwrap()));
+    let prompts = dir.path().join("prompts");
+    std::fs::create_dir(&prompts).unwrap();
+    std::fs::write(prompts.join("greet.toml"), "[[messages]]\nrole = \"user\"\ncontent = \"Hi\"\n").unwrap();
+    let made = run(fulcrum(dir.path()).args(["key", "create", "k", "--config", "fulcrum.toml", "--format", "json"]));
+    let key = serde_json::from_str::<serde_json::Value>(&made.1).unwrap()["id"].as_str().unwrap().to_owned();
+    let commands = [
+        "check",
+        "prompt import prompts",
+        "prompt list",
+        "prompt show greet",
+        "prompt add prompts/greet.toml",
+        "prompt label greet production 1",
+        "prompt diff greet 1 1",
+        "prompt render greet",
+        "prompt export out",
+        "key list",
+        "key rotate KEY",
+        "key revoke KEY",
+        "usage",
+        "explain --model fast --message hi",
+    ];
+    for command in commands {
+        let command = command.replace("KEY", &key);
+        let words: Vec<&str> = command.split(' ').collect();
+        let (code, said) = run(fulcrum(dir.path()).args(&words).args(["--config", "fulcrum.toml", "--format", "json"]));
+        assert_eq!(code, 0, "{command}: {said}");
+        let json: Result<serde_json::Value, _> = serde_json::from_str(&said);
+        assert!(json.is_ok_and(|value| value.is_object()), "{command} prints no JSON: {said}");
+        let verbs = words.iter().take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
+        let verbs: Vec<&&str> =
+            verbs.take(if ["check", "usage", "explain"].contains(&words[0]) { 1 } else { 2 }).collect();
+        let (code, help) = run(fulcrum(dir.path()).args(verbs).arg("--help"));
+        assert!(code == 0 && help.contains("Example: fulcrum "), "{command}: {help}");
+    }
+    for group in [&["prompt"][..], &["key"], &["serve"], &["demo"]] {
+        assert!(run(fulcrum(dir.path()).args(group).arg("--help")).1.contains("Example: fulcrum "), "{group:?}");
+    }
+    let (code, csv) = run(fulcrum(dir.path()).args(["key", "list", "--config", "fulcrum.toml", "--format", "csv"]));
+    assert!(code == 0 && csv.starts_with("id,name,project,"), "{csv}");
+    write(dir.path(), "[server]\nlistn = 1\n");
+    let (code, said) = run(fulcrum(dir.path()).args(["check", "--config", "fulcrum.toml", "--format", "json"]));
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (code, &told["problems"][0]["line"], &told["problems"][0]["key"]),
+        (2, &2.into(), &"server.listn".into())
+    );
+}
+
 #[tokio::test]
 async fn a_key_that_another_process_made_is_known_within_seconds() {
     let (dir, _up, binary) = started("").await;
@@ -259,6 +311,13 @@ async fn a_key_that_another_process_made_is_known_within_seconds() {
     let deadline = Instant::now() + PATIENCE;
     while Open::of_call(binary.address, Call::chat(&hello("fast")).key(&key)).await.status != 200 {
         assert!(Instant::now() < deadline, "the key is never known");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let id = key.split('-').nth(1).unwrap();
+    let (code, said) = run(fulcrum(dir.path()).args(["key", "revoke", id, "--config", "fulcrum.toml"]));
+    assert_eq!(code, 0, "{said}");
+    while Open::of_call(binary.address, Call::chat(&hello("fast")).key(&key)).await.status != 401 {
+        assert!(Instant::now() < deadline, "a revoked key opens for ever");
         sleep(Duration::from_millis(50)).await;
     }
 }

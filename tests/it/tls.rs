@@ -226,6 +226,17 @@ async fn who_cannot_be_trusted_is_sent_nothing() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_never_ends_is_cut_off_by_the_limit_of_connecting() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = gateway(&format!("https://{}", silent.local_addr().unwrap()), None).await;
+    let refused = app.hello("far/m").await;
+    assert_eq!(refused.told(), "504 upstream_timeout");
+    assert!(refused.text().contains("did not accept a connection"), "{}", refused.text());
+    assert_eq!(app.row(refused.id()).await["attempts"][0]["cost_usd"], "0", "nothing was asked");
+    app.close().await;
+}
+
+#[tokio::test]
 async fn plain_text_where_tls_is_expected_is_502_and_so_is_tls_where_plain_text_is() {
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = plain.local_addr().unwrap();

@@ -40,6 +40,10 @@ enum Step {
 /// The head of an event stream's answer.
 pub const SSE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
+/// The head of an answer of Amazon's binary frames.
+pub const FRAMES: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\ntransfer-encoding: chunked\r\n\r\n";
+
 /// A whole answer.
 pub const WHOLE: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"gpt-x","choices":[{"index":0,"message":{"role":"assistant","content":"Hello there."},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}"#;
 
@@ -108,6 +112,11 @@ impl Script {
         Self::sse().chunks(pieces).ended()
     }
 
+    /// A whole stream of Amazon's binary frames, each a chunk of its own.
+    pub fn frames<T: AsRef<[u8]>>(frames: impl IntoIterator<Item = T>) -> Self {
+        Self::raw(FRAMES).chunks(frames).ended()
+    }
+
     pub fn chunks<T: AsRef<[u8]>>(self, pieces: impl IntoIterator<Item = T>) -> Self {
         pieces.into_iter().fold(self, |script, piece| script.send(chunk(piece.as_ref())))
     }
@@ -169,6 +178,8 @@ pub struct Received {
     pub body: Bytes,
     /// Whether the gateway closed the connection before the script was over.
     pub closed: bool,
+    /// Whether an [`Upstream::api`] answered it: it was no call of a model.
+    pub by_api: bool,
 }
 
 impl Received {
@@ -182,9 +193,13 @@ impl Received {
     }
 }
 
+/// Answers some requests by what they ask.
+type Api = Box<dyn FnMut(&Received) -> Option<Script> + Send>;
+
 struct Shared {
     scripts: Mutex<VecDeque<Script>>,
     always: Mutex<Option<Script>>,
+    api: Mutex<Option<Api>>,
     received: Mutex<Vec<Received>>,
     changes: watch::Sender<u64>,
 }
@@ -209,6 +224,7 @@ impl Upstream {
         let shared = Arc::new(Shared {
             scripts: Mutex::default(),
             always: Mutex::default(),
+            api: Mutex::default(),
             received: Mutex::default(),
             changes: watch::Sender::new(0),
         });
@@ -226,13 +242,18 @@ impl Upstream {
         *self.shared.always.lock().unwrap() = Some(script);
     }
 
+    /// Every request that this answers gets its answer, before all scripts.
+    pub fn api(&self, api: impl FnMut(&Received) -> Option<Script> + Send + 'static) {
+        *self.shared.api.lock().unwrap() = Some(Box::new(api));
+    }
+
     /// All that came so far.
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap().clone()
     }
 
     pub fn count(&self) -> usize {
-        self.shared.received.lock().unwrap().len()
+        self.shared.received.lock().unwrap().iter().filter(|one| !one.by_api).count()
     }
 
     /// The one request that came.
@@ -269,8 +290,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
     drop(socket.set_nodelay(true));
     let mut buffer = BytesMut::new();
-    while let Some(received) = read_request(&mut socket, &mut buffer).await {
-        let script = shared.scripts.lock().unwrap().pop_front();
+    while let Some(mut received) = read_request(&mut socket, &mut buffer).await {
+        let script = shared.api.lock().unwrap().as_mut().and_then(|api| api(&received));
+        received.by_api = script.is_some();
+        let script = script.or_else(|| shared.scripts.lock().unwrap().pop_front());
         let script = script.or_else(|| shared.always.lock().unwrap().clone()).unwrap_or_else(|| canned(&received));
         let place = shared.note(received);
         match play(&mut socket, script).await {
@@ -304,7 +327,7 @@ async fn read_request(socket: &mut TcpStream, buffer: &mut BytesMut) -> Option<R
     };
     let head = String::from_utf8_lossy(&buffer.split_to(end + 4)[..end]).into_owned();
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut received = Received { path, head, body: Bytes::new(), closed: false };
+    let mut received = Received { path, head, body: Bytes::new(), closed: false, by_api: false };
     let length: usize = received.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     while buffer.len() < length {
         if !matches!(socket.read_buf(buffer).await, Ok(1..)) {

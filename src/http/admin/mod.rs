@@ -56,7 +56,7 @@ pub async fn openapi(_anyone: Anyone) -> Response {
 }
 
 /// Reads a JSON body whose unknown fields are refused by its type.
-async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
+pub(super) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
     let bytes: Bytes = read_body(headers, body, MAX_BODY).await?;
     let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
     if !bytes.trim_ascii_start().starts_with(b"{") {

@@ -87,7 +87,7 @@ fn invalid(param: &str, problem: &str) -> Refusal {
 }
 
 /// Of length 1. Each word, and the beginning of each word, adds to a few places that its hash chooses.
-fn vector(text: &str, dimensions: usize) -> Vec<f32> {
+pub(super) fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     let mut vector = vec![0.0f64; dimensions];
     let mut add = |feature: &str, weight: f64| {
         let mut dice = Dice::of_text(feature);

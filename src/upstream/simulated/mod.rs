@@ -11,6 +11,8 @@ mod chat;
 mod dice;
 mod embeddings;
 mod fault;
+mod media;
+mod passing;
 mod pattern;
 mod prose;
 mod refusal;
@@ -30,6 +32,9 @@ use serde_json::{Map, Value, json};
 
 pub use body::{Body, Cut, Piece};
 
+use crate::wire::form::Form;
+use crate::wire::passing::Passing;
+
 use ask::Ask;
 use dice::Dice;
 use fault::{break_events, break_whole};
@@ -46,6 +51,10 @@ pub const MODELS: &[&str] = &[
     "simulated-long",
     "simulated-reasoning",
     "simulated-embedding",
+    "simulated-image",
+    "simulated-speech",
+    "simulated-transcription",
+    "simulated-rerank",
 ];
 
 /// An answer as a server would send it.
@@ -67,8 +76,8 @@ impl Simulated {
     }
 }
 
-/// Answers one request. `path` is what follows the base URL: `/chat/completions`, `/embeddings`, `/models` or
-/// `/models/NAME`. `profile` is the provider's own, for every model.
+/// Answers one request. `path` is what follows the base URL: `/chat/completions`, `/embeddings`, one of
+/// [`Passing`], `/models` or `/models/NAME`. `profile` is the provider's own, for every model.
 #[must_use]
 pub fn answer(path: &str, body: &[u8], profile: Option<&str>) -> Simulated {
     if let Some(model) = path.strip_prefix("/models") {
@@ -77,8 +86,28 @@ pub fn answer(path: &str, body: &[u8], profile: Option<&str>) -> Simulated {
     let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
         return Refusal::not_json().answer(&Dice::of_text("no JSON"));
     };
-    let dice = Dice::of(&body);
-    answered(path, &body, profile, &dice).unwrap_or_else(|refusal| refusal.answer(&dice))
+    answer_fields(path, &body, profile)
+}
+
+/// Answers one request that is a form of this `content-type`. Of a file it sees how long it is, and which.
+#[must_use]
+pub fn answer_form(path: &str, body: &Bytes, content_type: &[u8], profile: Option<&str>) -> Simulated {
+    match Form::read(body.clone(), content_type).and_then(|form| Ok((form.fields()?, form))) {
+        Ok((mut fields, form)) => {
+            for file in form.parts().filter(|part| part.file_name.is_some()) {
+                let bytes = form.value(file);
+                let seen = json!({"bytes": bytes.len(), "hash": blake3::hash(&bytes).to_string()});
+                fields.insert(file.name.trim_end_matches("[]").to_owned(), seen);
+            }
+            answer_fields(path, &fields, profile)
+        }
+        Err(error) => Refusal::field("body", "invalid_form", error.message).answer(&Dice::of_text("no form")),
+    }
+}
+
+fn answer_fields(path: &str, body: &Map<String, Value>, profile: Option<&str>) -> Simulated {
+    let dice = Dice::of(body);
+    answered(path, body, profile, &dice).unwrap_or_else(|refusal| refusal.answer(&dice))
 }
 
 fn answered(path: &str, body: &Map<String, Value>, profile: Option<&str>, dice: &Dice) -> Result<Simulated, Refusal> {
@@ -95,7 +124,20 @@ fn answered(path: &str, body: &Map<String, Value>, profile: Option<&str>, dice: 
             let after = traits.first_token(&mut dice.fork("latency")) / if tokens < 1_000 { 4 } else { 1 };
             Ok(break_whole(traits.fault, bytes, after, dice))
         }
-        _ => Err(Refusal::no_route(path)),
+        _ => {
+            let passing = Passing::ALL.into_iter().find(|passing| passing.route().strip_prefix("/v1") == Some(path));
+            let passing = passing.ok_or_else(|| Refusal::no_route(path))?;
+            let made = passing::answer(passing, body, model, (traits, dice))?;
+            let after = traits.first_token(&mut dice.fork("latency"));
+            let mut answer = match made.events {
+                Some(events) => break_events(traits.fault, events, after, dice),
+                None => break_whole(traits.fault, made.body, after, dice),
+            };
+            if let Some(kind) = made.kind.filter(|_| answer.status == 200) {
+                answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            }
+            Ok(answer)
+        }
     }
 }
 

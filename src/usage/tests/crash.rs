@@ -26,16 +26,16 @@ async fn what_was_cut_off_is_charged_exactly_once() {
     let place = Place::new().await;
     let ledger = place.ledger().await;
     let settled = settlement(now());
-    intend(&ledger, &settled);
+    let held = intend(&ledger, &settled);
     let mut lost = settlement(now());
     lost.attempts.push(AttemptRow { n: 2, provider: "other".into(), ..lost.attempts[0].clone() });
-    intend(&ledger, &lost);
+    drop(intend(&ledger, &lost));
     let mut half = settlement(now());
     half.attempts.push(AttemptRow { n: 2, ..half.attempts[0].clone() });
-    intend(&ledger, &half);
+    let half_held = intend(&ledger, &half);
     half.attempts.truncate(1);
-    ledger.settle(settled.clone()).await.unwrap();
-    ledger.settle(half.clone()).await.unwrap();
+    ledger.settle(settled.clone(), held).await.unwrap();
+    ledger.settle(half.clone(), half_held).await.unwrap();
     ledger.flush().await;
     // The file still holds all lines, as one that other requests keep open does.
     let mut place = kill(place, ledger).await;
@@ -64,7 +64,7 @@ async fn damaged_intents_do_not_lose_the_others() {
     let place = Place::new().await;
     let ledger = place.ledger().await;
     let all: Vec<_> = (0..3).map(|_| settlement(now())).collect();
-    all.iter().for_each(|one| intend(&ledger, one));
+    all.iter().for_each(|one| drop(intend(&ledger, one)));
     let path = journal::segment_path(place.db.path(), 1);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[20] ^= 4;
@@ -98,8 +98,8 @@ async fn what_was_answered_is_found_once_wherever_the_journal_ends() {
             ledger.flush().await;
             other.execute("begin immediate").await.unwrap();
         }
-        intend(&ledger, one);
-        ledger.settle(one.clone()).await.unwrap();
+        let held = intend(&ledger, one);
+        ledger.settle(one.clone(), held).await.unwrap();
     }
     let path = journal::segment_path(place.db.path(), 1);
     let bytes = std::fs::read(&path).unwrap();
@@ -133,7 +133,7 @@ async fn check(place: &Place, all: &[Settlement], lines: usize) {
                 continue;
             };
             if whole {
-                assert_eq!((&request, &attempts), (&one.request, &one.attempts));
+                assert_eq!((&request, &attempts), (&*one.request, &one.attempts));
             } else {
                 assert_eq!(
                     (request.status, attempts.len(), request.tags),
@@ -164,8 +164,8 @@ async fn a_settlement_that_does_not_fit_is_kept_until_it_does_and_stops_no_start
     place.db.write().execute(refuse).await.unwrap();
     let mut unfit = settlement(now());
     unfit.request.user = Some("unfit".into());
-    ledger.settle(settlement(now())).await.unwrap();
-    ledger.settle(unfit).await.unwrap();
+    ledger.settle(settlement(now()), Held::default()).await.unwrap();
+    ledger.settle(unfit, Held::default()).await.unwrap();
     ledger.close().await.unwrap_err();
     assert_eq!((place.number("select count(*) from requests").await, place.intents()), (1, 1));
     let next = copy(&place).await;
@@ -181,7 +181,7 @@ async fn a_command_takes_up_what_a_crash_left_and_lets_go() {
     let ledger = place.ledger().await;
     let mut other = place.db.connect().await.unwrap();
     other.execute("begin immediate").await.unwrap();
-    ledger.settle(settlement(now())).await.unwrap();
+    ledger.settle(settlement(now()), Held::default()).await.unwrap();
     let next = copy(&place).await;
     // Beside a running gateway it takes nothing.
     assert!(!Ledger::beside(&place.db, quick()).await.healthy());

@@ -17,7 +17,7 @@ fn varied((seed, at, size): (u32, i64, u64), base: Timestamp) -> Settlement {
     };
     let mut one = settlement(Timestamp(base.0 + at));
     let priced = pick(1, 4) > 0;
-    one.request = RequestRow {
+    *one.request = RequestRow {
         project: format!("p{}", pick(3, 2)).into(),
         key_id: format!("k{}", pick(5, 2)).into(),
         user: some(7, "u"),
@@ -46,7 +46,7 @@ fn varied((seed, at, size): (u32, i64, u64), base: Timestamp) -> Settlement {
         latency_us: size * 1_000,
         first_token_us: (pick(24, 2) > 0).then_some(size),
         overhead_us: (pick(25, 2) > 0).then_some(size / 2),
-        ..one.request
+        ..*one.request
     };
     one
 }
@@ -121,7 +121,7 @@ async fn compare(cases: Vec<(u32, i64, u64)>, (from, span, snap): (i64, i64, u8)
     let base = now().hour();
     let all: Vec<_> = cases.into_iter().map(|case| varied(case, base)).collect();
     let ledger = place.ledger().await;
-    let acks: Vec<_> = all.iter().map(|one| ledger.settle(one.clone())).collect();
+    let acks: Vec<_> = all.iter().map(|one| ledger.settle(one.clone(), Held::default())).collect();
     for ack in acks {
         ack.await.unwrap();
     }
@@ -146,7 +146,7 @@ async fn compare(cases: Vec<(u32, i64, u64)>, (from, span, snap): (i64, i64, u8)
                 let inside = row.started_at >= from && row.started_at < to;
                 inside && (!filtered || row.user.as_deref().unwrap_or("") == user)
             };
-            let rows: Vec<_> = all.iter().map(|one| &one.request).filter(fits).collect();
+            let rows: Vec<_> = all.iter().map(|one| &*one.request).filter(fits).collect();
             let report = report(&place.db, &query).await.unwrap();
             let width = by.len();
             let found = report.rows.iter().map(|row| {

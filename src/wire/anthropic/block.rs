@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::citation;
 use super::place::{Place, only_here, wrong};
 use crate::chat::{CacheTtl, Content, Emulated, Error, Part, Source};
+use crate::wire::json::exact;
 
 /// Reads a `content`: a text or a list of blocks. Empty texts say nothing and go out.
 pub(super) fn read_content(value: &Value, path: &str, emulated: &mut Emulated) -> Result<Vec<Part>, Error> {
@@ -80,7 +81,7 @@ fn read_call(block: &Place<'_>) -> Result<Content, Error> {
         return Err(wrong(&block.at("input"), "must be an object"));
     }
     let text = |name: &str| block.text(name).map(str::to_owned);
-    Ok(Content::ToolCall { id: text("id")?, name: text("name")?, arguments: input.to_string() })
+    Ok(Content::ToolCall { id: text("id")?, name: text("name")?, arguments: exact::write(input) })
 }
 
 fn read_document(block: &Place<'_>) -> Result<Content, Error> {

@@ -5,10 +5,10 @@ mod block;
 mod citation;
 mod count;
 mod error;
-mod ids;
 mod listen;
 mod place;
 mod prompted;
+mod replay;
 mod request_read;
 mod request_write;
 mod response;
@@ -21,9 +21,13 @@ mod usage;
 
 use bytes::Bytes;
 
-use super::dialect::{Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written};
+use super::dialect::{
+    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
+};
 use super::json::{Edits, Object, quoted};
-use crate::chat::{Emulated, Error, Request, Response};
+use super::sse::Event;
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Structured};
+use crate::wire::claude;
 
 pub use count::{count_answer, read_count, read_count_request};
 
@@ -34,11 +38,33 @@ const NAME: &str = "Anthropic Messages";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Anthropic;
 
-impl Dialect for Anthropic {
+impl Upstream for Anthropic {
     fn name(&self) -> &'static str {
         NAME
     }
 
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        request_write::write_request(request, emulated)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        response::read_response(body)
+    }
+
+    fn maker(&self) -> Maker {
+        Maker::Anthropic
+    }
+
+    fn structured(&self, request: &mut Request) -> Structured {
+        claude::structured(request)
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(stream_read::Reader::default())
+    }
+}
+
+impl Dialect for Anthropic {
     fn headers(&self) -> &'static [&'static str] {
         &["anthropic-version", "anthropic-beta"]
     }
@@ -69,12 +95,12 @@ impl Dialect for Anthropic {
         ask::has_images(object.get("messages").unwrap_or_default())
     }
 
-    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
-        request_read::read_request(asked, emulated)
+    fn format(&self, object: &Object) -> Option<Format> {
+        request_read::format(object)
     }
 
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        request_write::write_request(request, emulated)
+    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
+        request_read::read_request(asked, emulated)
     }
 
     fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
@@ -85,16 +111,11 @@ impl Dialect for Anthropic {
         Box::new(listen::Listener::default())
     }
 
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        response::read_response(body)
+    fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
+        response::can_tell(response)
     }
-
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         response::write_response(response, told)
-    }
-
-    fn stream_reader(&self) -> Box<dyn ReadStream> {
-        Box::new(stream_read::Reader::default())
     }
 
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
@@ -107,5 +128,14 @@ impl Dialect for Anthropic {
 
     fn error_event(&self, error: &Error) -> Bytes {
         error::error_event(error)
+    }
+
+    // Unlike the way through the internal form, these two keep what nobody knows.
+    fn as_stream(&self, body: &[u8], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_stream(body)
+    }
+
+    fn as_whole(&self, events: &[Event], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_whole(events)
     }
 }

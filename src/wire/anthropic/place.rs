@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::NAME;
 use crate::chat::{Code, Error};
+use crate::wire::json::exact;
 
 /// An object and where it stands. A field that is `null` is one left out.
 pub(super) struct Place<'a> {
@@ -72,7 +73,7 @@ impl<'a> Place<'a> {
     }
 
     pub(super) fn number(&self, name: &str) -> Result<Option<f64>, Error> {
-        let number = |value: &Value| value.as_f64().ok_or_else(|| wrong(&self.at(name), "must be a number"));
+        let number = |value: &Value| exact::as_f64(value).ok_or_else(|| wrong(&self.at(name), "must be a number"));
         self.get(name).map(number).transpose()
     }
 

@@ -8,6 +8,7 @@ use crate::chat::{
     Code, Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
 };
 use crate::wire::dialect::Asked;
+use crate::wire::json::{Object, exact};
 
 /// The fields that are read. Of any other, no other dialect has a word.
 const FIELDS: [&str; 19] = [
@@ -34,7 +35,7 @@ const FIELDS: [&str; 19] = [
 
 /// Reads a request.
 pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
-    let map: Map<String, Value> = serde_json::from_slice(asked.object.bytes())
+    let map: Map<String, Value> = exact::read(asked.object.bytes())
         .map_err(|error| Error::new(Code::InvalidRequest, format!("the body cannot be read: {error}")))?;
     let top = Place::top(&map);
     top.only(&FIELDS)?;
@@ -199,6 +200,13 @@ fn read_thought(top: &Place<'_>, emulated: &mut Emulated) -> Result<(Option<Reas
         _ => return Err(wrong("thinking.type", "must be one of adaptive, enabled and disabled")),
     };
     Ok((Some(reasoning), format))
+}
+
+/// The form that the answer is to have.
+pub(super) fn format(object: &Object) -> Option<Format> {
+    let config: Value = serde_json::from_str(object.get("output_config")?).ok()?;
+    let format = config.get("format").filter(|format| !format.is_null())?;
+    read_format(&Place::of(format, String::new()).ok()?).ok()
 }
 
 fn read_format(format: &Place<'_>) -> Result<Format, Error> {

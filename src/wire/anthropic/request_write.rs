@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ids::fitting;
 use super::place::not_here;
 use super::turns::{cache_mark, write_conversation};
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Tool, ToolChoice};
 use crate::wire::dialect::Written;
+use crate::wire::ids::fitting;
+use crate::wire::json::exact;
 
 /// The most tokens to write where the caller did not say: Anthropic must be told.
 const MAX_TOKENS: u64 = 4096;
@@ -32,7 +33,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if !request.tools.is_empty() {
         put("tools", request.tools.iter().enumerate().map(write_tool).collect::<Result<_, _>>()?);
     }
-    if let Some(choice) = write_choice(request) {
+    if let Some(choice) = write_choice(request)? {
         put("tool_choice", choice);
     }
     write_thought(request, emulated, &mut put)?;
@@ -54,7 +55,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if files {
         headers.push(("anthropic-beta", "files-api-2025-04-14"));
     }
-    Ok(Written { body: Value::Object(body).to_string().into(), headers })
+    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers })
 }
 
 /// Refuses what Anthropic has no word for.
@@ -112,7 +113,22 @@ fn write_schema(schema: Option<&Value>) -> Value {
     }
 }
 
-fn write_choice(request: &Request) -> Option<Value> {
+fn write_choice(request: &Request) -> Result<Option<Value>, Error> {
+    let forced = matches!(request.tool_choice, Some(ToolChoice::Any | ToolChoice::Tool(_)));
+    if forced && request.reasoning.as_ref().is_some_and(|reasoning| !is_off(reasoning)) {
+        return Err(not_here(
+            "tool_choice",
+            "while it thinks, no tool can be forced; turn thinking off or let it choose",
+        ));
+    }
+    Ok(said_choice(request))
+}
+
+fn is_off(reasoning: &Reasoning) -> bool {
+    reasoning.effort == Some(Effort::None) || reasoning.budget == Some(0)
+}
+
+fn said_choice(request: &Request) -> Option<Value> {
     let parallel = request.parallel_tools.filter(|_| !request.tools.is_empty());
     let mut choice = match request.tool_choice.as_ref() {
         None if parallel.is_none() => return None,
@@ -148,7 +164,10 @@ fn write_thought(request: &Request, emulated: &mut Emulated, put: &mut impl FnMu
     match &request.format {
         None | Some(Format::Text) => {}
         Some(Format::JsonObject) => {
-            return Err(not_here("response_format", "it has JSON by a schema only, not any JSON object"));
+            return Err(not_here(
+                "response_format",
+                "it has JSON by a schema only, not any JSON object; a tool can stand in",
+            ));
         }
         Some(Format::JsonSchema { description, schema, .. }) => {
             if description.is_some() {
@@ -164,7 +183,7 @@ fn write_thought(request: &Request, emulated: &mut Emulated, put: &mut impl FnMu
 }
 
 fn write_thinking(request: &Request, reasoning: &Reasoning) -> Result<Value, Error> {
-    if reasoning.effort == Some(Effort::None) || reasoning.budget == Some(0) {
+    if is_off(reasoning) {
         return Ok(json!({"type": "disabled"}));
     }
     let mut thinking = match reasoning.budget {
@@ -214,6 +233,9 @@ fn write_tier(request: &Request, emulated: &mut Emulated, put: &mut impl FnMut(&
     }
     if request.prompt_cache_key.is_some() {
         emulated.note("prompt_cache_key");
+    }
+    if !request.metadata.is_empty() {
+        emulated.note("metadata");
     }
     if request.store == Some(false) {
         emulated.note("store");

@@ -8,6 +8,7 @@ use super::turns::input;
 use super::usage::{read_usage, write_usage};
 use crate::chat::{Choice, Content, Part, Response, Stop, Usage};
 use crate::wire::dialect::{BadAnswer, Told};
+use crate::wire::json::exact;
 
 /// The reasons to stop that have a name in both.
 const STOPS: [(&str, Stop); 7] = [
@@ -22,7 +23,7 @@ const STOPS: [(&str, Stop); 7] = [
 
 /// Reads an answer.
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let answer: Value = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Value = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str);
     let Some(Value::Array(blocks)) = answer.get("content") else {
         return Err(BadAnswer("it has no list `content`".to_owned()));
@@ -37,7 +38,7 @@ pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
         created: None,
         choices: vec![Choice { parts, stop, logprobs: None }],
         usage: usage.and_then(read_usage),
-        service_tier: tier.map(str::to_owned),
+        service_tier: tier.map(|tier| if tier == "standard" { "default" } else { tier }.to_owned()),
     })
 }
 
@@ -61,7 +62,7 @@ pub(super) fn read_block(block: &Value) -> Result<Part, BadAnswer> {
             if !input.is_object() {
                 return Err(BadAnswer("a tool call's `input` is no object".to_owned()));
             }
-            Content::ToolCall { id: need("id")?, name: need("name")?, arguments: input.to_string() }
+            Content::ToolCall { id: need("id")?, name: need("name")?, arguments: exact::write(&input) }
         }
         kind => return Err(BadAnswer(format!("a block is of the type `{}`", shown(kind)))),
     };
@@ -112,7 +113,21 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
         "id": id, "type": "message", "role": "assistant", "model": model, "content": content,
         "stop_reason": reason, "stop_sequence": sequence, "usage": usage,
     });
-    body.to_string().into()
+    exact::write(&body).into()
+}
+
+/// Whether an answer can be told here: a call's arguments must be an object, unless they were cut off at the limit.
+pub(super) fn can_tell(response: &Response) -> Result<(), BadAnswer> {
+    let Some(choice) = response.choices.first() else { return Ok(()) };
+    let cut = matches!(choice.stop, Some(Stop::Length | Stop::Context));
+    let bad = |part: &Part| match &part.content {
+        Content::ToolCall { arguments, .. } => input(arguments).is_none(),
+        _ => false,
+    };
+    if !cut && choice.parts.iter().any(bad) {
+        return Err(BadAnswer("the arguments of a tool call are no JSON object".to_owned()));
+    }
+    Ok(())
 }
 
 /// Usage by size, where nobody counted.
@@ -122,9 +137,12 @@ pub(super) fn guessed(told: &Told, bytes: usize) -> Usage {
 }
 
 fn add_tier(usage: &mut Map<String, Value>, tier: Option<&str>) {
-    if let Some(tier @ ("standard" | "priority" | "batch")) = tier {
-        usage.insert("service_tier".to_owned(), tier.into());
-    }
+    let tier = match tier {
+        Some("default") => "standard",
+        Some(tier @ ("priority" | "batch")) => tier,
+        _ => return,
+    };
+    usage.insert("service_tier".to_owned(), tier.into());
 }
 
 /// Writes a part of an answer; nothing where it says nothing, or what Anthropic's answers have no block for.
@@ -143,8 +161,8 @@ fn write_block((n, part): (usize, &Part)) -> Option<Value> {
         }
         Content::RedactedThinking(data) => json!({"type": "redacted_thinking", "data": data}),
         Content::ToolCall { id, name, arguments } => {
-            // Arguments that are no object (cut off at the limit, say) stay the text that they are.
-            let input = input(arguments).unwrap_or_else(|| arguments.as_str().into());
+            // What was cut off at the limit is no call yet; see `can_tell` for what else is no object.
+            let input = input(arguments).unwrap_or_else(|| json!({}));
             json!({"type": "tool_use", "id": call_id(id, n), "name": name, "input": input})
         }
         Content::Image { .. } | Content::Document { .. } | Content::Audio { .. } | Content::ToolResult { .. } => {

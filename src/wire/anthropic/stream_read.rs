@@ -1,5 +1,7 @@
 //! A provider's stream, read event by event.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::citation;
@@ -8,6 +10,7 @@ use super::response::{read_block, read_stop, shown};
 use super::usage::Counts;
 use crate::chat::{self, Content, Delta, Part, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
+use crate::wire::json::{self, Object, exact, fields};
 use crate::wire::sse::Event;
 
 /// A reader of one stream.
@@ -35,8 +38,17 @@ impl ReadStream for Reader {
         let Some(data) = event.data().filter(|data| !data.trim_ascii().is_empty() && !self.ended) else {
             return Ok(());
         };
-        let told: Value =
-            serde_json::from_slice(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
+        if let Ok(object) = Object::read_answer(data.clone())
+            && let Some((index, more)) = only_text(&object)
+            && self.open.as_ref().is_some_and(|open| open.index == index)
+        {
+            if !more.is_empty() {
+                let delta = Delta::Text(more.into_owned());
+                out.push(chat::Event::Delta { choice: 0, part: self.parts, delta });
+            }
+            return Ok(());
+        }
+        let told: Value = exact::read(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
         let Some(kind) = told.get("type").and_then(Value::as_str) else {
             return Err(BadAnswer("an event has no `type`".to_owned()));
         };
@@ -58,6 +70,25 @@ impl ReadStream for Reader {
     }
 
     fn end(&mut self, _: &mut Vec<chat::Event>) {}
+}
+
+/// What an event adds to the text of a block: most events do nothing else, and need no tree.
+fn only_text(event: &Object) -> Option<(Option<u64>, Cow<'_, str>)> {
+    if event.get("type") != Some("\"content_block_delta\"") {
+        return None;
+    }
+    let index = event.get("index").map(|index| index.parse().ok());
+    let delta = event.get("delta").filter(|delta| delta.starts_with('{'))?;
+    let (mut is_text, mut more) = (false, None);
+    for (name, value) in fields(delta) {
+        match name {
+            "type" => is_text = value == "\"text_delta\"",
+            "text" => more = Some(json::text(value)?),
+            name if name.contains('\\') => return None,
+            _ => {}
+        }
+    }
+    more.filter(|_| is_text).map(|more| (index.flatten(), more))
 }
 
 impl Reader {

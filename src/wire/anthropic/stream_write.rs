@@ -1,5 +1,6 @@
 //! A stream, written for a caller event by event.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::citation;
@@ -9,6 +10,23 @@ use super::turns::input;
 use super::usage::write_usage;
 use crate::chat::{Code, Content, Delta, Error, Event, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::json::exact;
+
+/// The event of which most of a stream is.
+const DELTA: &str = "content_block_delta";
+
+#[derive(Serialize)]
+struct BlockDelta<'a> {
+    r#type: &'a str,
+    index: usize,
+    delta: TextDelta<'a>,
+}
+
+#[derive(Serialize)]
+struct TextDelta<'a> {
+    r#type: &'a str,
+    text: &'a str,
+}
 
 /// A writer of one stream.
 pub(super) struct Writer {
@@ -143,7 +161,8 @@ impl Writer {
         let told = match (&mut self.open, delta) {
             (Open::Text, Delta::Text(text)) => {
                 self.bytes += text.len();
-                json!({"type": "text_delta", "text": text})
+                let delta = TextDelta { r#type: "text_delta", text: &text };
+                return put(out, DELTA, &BlockDelta { r#type: DELTA, index: self.index, delta });
             }
             (Open::Text, Delta::Citation(citation)) => match citation::write(&citation) {
                 Some(citation) => json!({"type": "citations_delta", "citation": citation}),
@@ -161,8 +180,7 @@ impl Writer {
             }
             _ => return,
         };
-        let event = json!({"type": "content_block_delta", "index": self.index, "delta": told});
-        put(out, "content_block_delta", &event);
+        put(out, DELTA, &json!({"type": DELTA, "index": self.index, "delta": told}));
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
@@ -204,6 +222,6 @@ impl Writer {
     }
 }
 
-fn put(out: &mut Vec<u8>, name: &str, data: &Value) {
-    out.extend_from_slice(format!("event: {name}\ndata: {data}\n\n").as_bytes());
+fn put(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
+    out.extend_from_slice(format!("event: {name}\ndata: {}\n\n", exact::write(data)).as_bytes());
 }

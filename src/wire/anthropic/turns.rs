@@ -5,12 +5,16 @@ use serde_json::{Map, Value, json};
 
 use super::block::plain_text;
 use super::citation;
-use super::ids::Ids;
 use super::place::{not_here, wrong};
 use crate::chat::{CacheTtl, Citation, Code, Content, Emulated, Error, Message, Part, Role, Source};
+use crate::wire::ids::{Ids, Rule, fitting};
+use crate::wire::json::exact;
 
 /// Image types that Anthropic reads.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// What it takes as a tool call's id.
+const ID: Rule = Rule { fits: fitting, most: usize::MAX };
 
 /// A cache mark.
 pub(super) fn cache_mark(ttl: CacheTtl) -> Value {
@@ -35,7 +39,7 @@ pub(super) fn write_conversation(
     messages: &[Message],
     emulated: &mut Emulated,
 ) -> Result<(Option<Value>, Vec<Value>, bool), Error> {
-    let mut blocks = Blocks { ids: Ids::of(messages, emulated), emulated, files: false };
+    let mut blocks = Blocks { ids: Ids::of(messages, ID, emulated), emulated, files: false };
     let mut system = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();
     for (n, message) in messages.iter().enumerate() {
@@ -106,7 +110,7 @@ impl Blocks<'_> {
                 json!({"type": "text", "text": text})
             }
             Content::Image { source, detail } => {
-                if detail.is_some() {
+                if detail.as_deref().is_some_and(|detail| detail != "auto") {
                     self.emulated.note("image_url.detail");
                 }
                 json!({"type": "image", "source": self.image(source, path)?})
@@ -156,7 +160,7 @@ impl Blocks<'_> {
                 Err(not_here(path, "it reads images of the types JPEG, PNG, GIF and WebP"))
             }
             Source::Text(_) => Err(not_here(path, "an image there is no text")),
-            _ => Ok(self.source(source)),
+            _ => self.source(source, path),
         }
     }
 
@@ -164,12 +168,12 @@ impl Blocks<'_> {
         let source = match source {
             Source::Base64 { media_type, data } if media_type.starts_with("text/") => {
                 let text = plain_text(data).ok_or_else(|| wrong(path, "must be UTF-8 text in base64"))?;
-                self.source(&Source::Text(text))
+                self.source(&Source::Text(text), path)?
             }
             Source::Base64 { media_type, .. } if media_type != "application/pdf" => {
                 return Err(not_here(path, "it reads documents of PDF and of plain text"));
             }
-            _ => self.source(source),
+            _ => self.source(source, path)?,
         };
         let mut block = json!({"type": "document", "source": source});
         if let Some(name) = name {
@@ -181,16 +185,19 @@ impl Blocks<'_> {
         Ok(block)
     }
 
-    fn source(&mut self, source: &Source) -> Value {
-        match source {
+    fn source(&mut self, source: &Source, path: &str) -> Result<Value, Error> {
+        Ok(match source {
             Source::Base64 { media_type, data } => json!({"type": "base64", "media_type": media_type, "data": data}),
             Source::Url(url) => json!({"type": "url", "url": url}),
             Source::Text(text) => json!({"type": "text", "media_type": "text/plain", "data": text}),
+            Source::File(id) if !id.starts_with("file_") => {
+                return Err(not_here(path, "it is a file of another provider; send it as data"));
+            }
             Source::File(id) => {
                 self.files = true;
                 json!({"type": "file", "file_id": id})
             }
-        }
+        })
     }
 
     fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &str) -> Result<Value, Error> {
@@ -241,5 +248,5 @@ pub(super) fn input(arguments: &str) -> Option<Value> {
     if arguments.trim().is_empty() {
         return Some(json!({}));
     }
-    serde_json::from_str(arguments).ok().filter(Value::is_object)
+    exact::read(arguments.as_bytes()).ok().filter(Value::is_object)
 }

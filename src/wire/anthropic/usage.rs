@@ -22,14 +22,20 @@ pub(super) struct Counts {
     written_1h: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
+    /// Whether a count besides input and output cannot be true.
+    odd: bool,
 }
 
 impl Counts {
     /// Hears a `usage` object.
     pub(super) fn hear(&mut self, told: &Value) {
-        let hear = |place: &mut Option<u64>, pointer: &str| match told.pointer(pointer) {
+        let mut odd = false;
+        let mut hear = |place: &mut Option<u64>, pointer: &str| match told.pointer(pointer) {
             None | Some(Value::Null) => {}
-            Some(value) => *place = believable(value),
+            Some(value) => {
+                *place = believable(value);
+                odd |= place.is_none();
+            }
         };
         hear(&mut self.fresh, "/input_tokens");
         hear(&mut self.read, "/cache_read_input_tokens");
@@ -38,9 +44,11 @@ impl Counts {
         hear(&mut self.written_1h, "/cache_creation/ephemeral_1h_input_tokens");
         hear(&mut self.output, "/output_tokens");
         hear(&mut self.thinking, "/output_tokens_details/thinking_tokens");
+        self.odd |= odd;
     }
 
-    /// What they come to; `None` where a count is missing or cannot be true.
+    /// What they come to; `None` where input or output is missing or cannot be true. Where another count cannot be true it
+    /// is left out, and what is left counts as an estimate.
     pub(super) fn usage(&self) -> Option<Usage> {
         let cached_input = self.read.unwrap_or(0);
         let parts = self.written_5m.unwrap_or(0) + self.written_1h.unwrap_or(0);
@@ -53,7 +61,7 @@ impl Counts {
             cache_write_1h: self.written_1h.unwrap_or(0).min(cache_write),
             output,
             reasoning: self.thinking.unwrap_or(0).min(output),
-            estimated: false,
+            estimated: self.odd,
         })
     }
 }

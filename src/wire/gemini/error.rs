@@ -20,7 +20,7 @@ pub fn error_body(error: &Error, request_id: &str) -> Bytes {
         details.push(json!({"@type": kind("BadRequest"), "fieldViolations": [violation]}));
     }
     if let Some(after) = error.retry_after {
-        details.push(json!({"@type": kind("RetryInfo"), "retryDelay": format!("{}s", after.as_secs_f64())}));
+        details.push(json!({"@type": kind("RetryInfo"), "retryDelay": seconds(after)}));
     }
     if !request_id.is_empty() {
         details.push(json!({"@type": kind("RequestInfo"), "requestId": request_id}));
@@ -56,6 +56,12 @@ pub fn read_error(error: &Value) -> Error {
         read.upstream_code = error["status"].as_str().map(str::to_owned);
     }
     read
+}
+
+/// A time as Google writes it: seconds with at most three digits behind the point.
+fn seconds(time: Duration) -> String {
+    let text = format!("{}.{:03}", time.as_secs(), time.subsec_millis());
+    format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 fn retry_delay(detail: &Value) -> Option<Duration> {
@@ -101,6 +107,15 @@ mod tests {
         );
         let event = error_event(&Error::new(Code::Internal, "boom"));
         assert!(event.starts_with(b"data: {\"error\":{\"code\":500,") && event.ends_with(b"}\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_delay_has_no_more_digits_than_google_reads() {
+        for (micros, text) in
+            [(1_510_544, "1.51s"), (2_000_000, "2s"), (10_000_000, "10s"), (7_000, "0.007s"), (0, "0s")]
+        {
+            assert_eq!(seconds(Duration::from_micros(micros)), text);
+        }
     }
 
     #[test]

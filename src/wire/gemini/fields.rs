@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::chat::{Code, Error};
+use crate::wire::json::exact;
 
 /// The other spelling of a name.
 pub(super) fn snake(camel: &str) -> String {
@@ -96,7 +97,7 @@ impl Fields {
     pub(super) fn number(&mut self, name: &str) -> Result<Option<f64>, Error> {
         match self.take(name) {
             None => Ok(None),
-            Some(value) => value.as_f64().map(Some).ok_or_else(|| self.wrong(name, "a number")),
+            Some(value) => exact::as_f64(&value).map(Some).ok_or_else(|| self.wrong(name, "a number")),
         }
     }
 

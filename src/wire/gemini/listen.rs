@@ -95,8 +95,13 @@ impl Listen for Listener {
         Chunk::Pass(event.raw().clone())
     }
 
+    /// The usage told; before the stream told its last, the output is what came so far.
     fn usage(&self) -> Option<Usage> {
-        self.usage
+        let told = self.usage?;
+        if self.finished() {
+            return Some(told);
+        }
+        Some(Usage { output: told.output.max(self.estimated_output()), estimated: true, ..told })
     }
 
     fn estimated_output(&self) -> u64 {

@@ -1,12 +1,14 @@
 //! Gemini's generateContent. The model, and whether the answer streams, stand in the address.
 
 mod asked;
+mod embed;
 mod error;
 mod fields;
 mod listen;
 mod logprobs;
 mod part;
 mod read;
+mod replay;
 mod schema;
 mod stop;
 mod stream_read;
@@ -17,26 +19,64 @@ mod usage;
 mod write;
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
+pub use embed::{embed_of, pass_embed, read_embed, read_vectors, write_embed, write_vectors};
 pub use listen::Listener;
 pub use stream_read::Reader;
 pub use stream_write::Writer;
 
-use crate::chat::{Emulated, Error, Request, Response};
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Role, Structured};
 use crate::wire::dialect::{
-    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written,
+    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
 };
 use crate::wire::json::Object;
+use crate::wire::sse::Event;
+
+/// The answer to a request that asks to count its tokens.
+#[must_use]
+pub fn count_answer(tokens: u64) -> Bytes {
+    serde_json::json!({"totalTokens": tokens}).to_string().into()
+}
+
+/// Whether a provider's answer to such a request counts them.
+#[must_use]
+pub fn counts(body: &[u8]) -> bool {
+    let answer = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    answer.get("totalTokens").is_some_and(serde_json::Value::is_u64)
+}
 
 /// The dialect.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gemini;
 
-impl Dialect for Gemini {
+impl Upstream for Gemini {
     fn name(&self) -> &'static str {
         "Gemini generateContent"
     }
 
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        write::write_request(request, emulated)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        stream_read::read_response(body)
+    }
+
+    fn maker(&self) -> Maker {
+        Maker::Google
+    }
+
+    fn structured(&self, request: &mut Request) -> Structured {
+        write::structured(request)
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(Reader::default())
+    }
+}
+
+impl Dialect for Gemini {
     fn read(&self, body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
         asked::read(body, addressed)
     }
@@ -61,12 +101,17 @@ impl Dialect for Gemini {
         asked::has_images(object)
     }
 
-    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
-        read::read_request(asked, emulated)
+    fn turn(&self, role: Role, text: &str) -> Value {
+        let role = if role == Role::Assistant { "model" } else { "user" };
+        json!({"role": role, "parts": [{"text": text}]})
     }
 
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        write::write_request(request, emulated)
+    fn format(&self, object: &Object) -> Option<Format> {
+        read::format(object)
+    }
+
+    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
+        read::read_request(asked, emulated)
     }
 
     fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
@@ -77,16 +122,8 @@ impl Dialect for Gemini {
         Box::new(Listener::default())
     }
 
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        stream_read::read_response(body)
-    }
-
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         stream_write::write_response(response, told)
-    }
-
-    fn stream_reader(&self) -> Box<dyn ReadStream> {
-        Box::new(Reader::default())
     }
 
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
@@ -99,5 +136,14 @@ impl Dialect for Gemini {
 
     fn error_event(&self, error: &Error) -> Bytes {
         error::error_event(error)
+    }
+
+    // Unlike the way through the internal form, these two keep what nobody knows.
+    fn as_stream(&self, body: &[u8], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_stream(body)
+    }
+
+    fn as_whole(&self, events: &[Event], _told: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_whole(events)
     }
 }

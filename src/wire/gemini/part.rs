@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, unsupported};
 use crate::chat::{Content, Emulated, Error, Part, Source};
+use crate::wire::json::exact;
 
 /// What reading a part knows of its place.
 pub(super) enum Read {
@@ -89,7 +90,7 @@ fn read_call(mut call: Fields) -> Result<(Option<String>, String, String), Error
     let (id, name) = (id(&mut call)?, call.needed("name")?);
     let arguments = match call.take("args") {
         None => "{}".to_owned(),
-        Some(args @ Value::Object(_)) => args.to_string(),
+        Some(args @ Value::Object(_)) => exact::write(&args),
         Some(_) => return Err(call.wrong("args", "an object")),
     };
     call.done()?;
@@ -122,12 +123,12 @@ fn read_result(mut result: Fields, emulated: &mut Emulated) -> Result<Read, Erro
 
 /// A response's text: what stands alone under one of Google's own keys, or the whole object.
 fn result_text(response: Map<String, Value>) -> (String, bool) {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &Value| value.as_str().map_or_else(|| exact::write(value), str::to_owned);
     let mut members = response.iter();
     match (members.next(), members.next()) {
         (Some((key, value)), None) if matches!(key.as_str(), "output" | "result") => (text(value), false),
         (Some((key, value)), None) if key == "error" => (text(value), true),
-        _ => (Value::Object(response).to_string(), false),
+        _ => (exact::write(&Value::Object(response)), false),
     }
 }
 
@@ -193,8 +194,8 @@ pub(super) fn write_part(path: &str, part: &Part, emulated: &mut Emulated) -> Re
             return Ok(None);
         }
         Content::Image { source, detail } => {
-            if detail.is_some() {
-                emulated.note("detail");
+            if detail.as_deref().is_some_and(|detail| detail != "auto") {
+                emulated.note("image_url.detail");
             }
             write_source(path, source, None)?
         }
@@ -229,7 +230,7 @@ pub(super) fn arguments_of(arguments: &str) -> Option<Value> {
     if arguments.trim().is_empty() {
         return Some(json!({}));
     }
-    serde_json::from_str(arguments).ok().filter(Value::is_object)
+    exact::read(arguments.as_bytes()).ok().filter(Value::is_object)
 }
 
 fn write_source(path: &str, source: &Source, name: Option<&str>) -> Result<Value, Error> {

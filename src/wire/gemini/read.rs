@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::asked::field;
 use super::fields::{Fields, unsupported};
 use super::part::{Read, read_part};
 use super::schema::to_json_schema;
@@ -9,13 +10,14 @@ use crate::chat::{
     Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Tool, ToolChoice,
 };
 use crate::wire::dialect::Asked;
+use crate::wire::json::{Object, exact};
 
 /// Reads the whole request.
 ///
 /// # Errors
 /// A 400 that names the field.
 pub fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
-    let body = serde_json::from_slice(asked.object.bytes())
+    let body = exact::read(asked.object.bytes())
         .map_err(|error| Error::new(crate::chat::Code::InvalidRequest, error.to_string()))?;
     let mut fields = Fields::of("", body)?;
     fields.take("prompt");
@@ -210,6 +212,12 @@ fn read_config(mut config: Fields, request: &mut Request, emulated: &mut Emulate
         return Err(unsupported(&config.at("responseModalities"), "can only be TEXT for a target of another kind"));
     }
     config.done()
+}
+
+/// The form that the answer is to have.
+pub fn format(object: &Object) -> Option<Format> {
+    let config = serde_json::from_str(field(object, "generationConfig")?).ok()?;
+    read_format(&mut Fields::of("generationConfig", config).ok()?).ok()?
 }
 
 fn read_format(config: &mut Fields) -> Result<Option<Format>, Error> {

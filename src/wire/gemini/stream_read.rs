@@ -1,5 +1,7 @@
 //! Answers of this dialect in the internal form, whole or chunk by chunk: a whole answer is a stream of one chunk.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -7,8 +9,9 @@ use super::error::read_error;
 use super::logprobs::read_logprobs;
 use super::stop::read_stop;
 use super::usage::read_usage;
-use crate::chat::{Citation, Collector, Content, Delta, Event, Response, Source, Stop};
+use crate::chat::{Citation, Collector, Content, Delta, Event, Response, Source, Stop, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
+use crate::wire::json::{self, Object, exact, fields, items};
 use crate::wire::sse;
 
 /// The most candidates of an answer.
@@ -44,7 +47,7 @@ enum Open {
 /// # Errors
 /// Where the body is no answer.
 pub fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let value: Value = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     if value.get("candidates").is_none() && value.get("promptFeedback").is_none() {
         return Err(BadAnswer("it has no `candidates`".to_owned()));
     }
@@ -66,15 +69,59 @@ pub(super) fn json_of(event: &sse::Event) -> Option<Bytes> {
 impl ReadStream for Reader {
     fn read(&mut self, event: &sse::Event, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let Some(data) = json_of(event) else { return Ok(()) };
-        let value = serde_json::from_slice(&data).map_err(|error| BadAnswer(error.to_string()))?;
+        if self.begun
+            && let Ok(object) = Object::read_answer(data.clone())
+            && let Some(more) = only_text(&object)
+            && let Some(choice) = self.choices.first_mut().filter(|choice| !choice.finished)
+        {
+            choice.text(0, (Open::Text, &more), None, out);
+            // What is told before the end counts what came so far at best.
+            let usage = object.get("usageMetadata").and_then(read_usage);
+            out.extend(usage.map(|usage| Event::Usage(Usage { estimated: true, ..usage })));
+            return Ok(());
+        }
+        let value = exact::read(&data).map_err(|error| BadAnswer(error.to_string()))?;
         self.take(value, out)
     }
 
     fn end(&mut self, out: &mut Vec<Event>) {
-        if !self.failed && !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finished) {
+        if !self.failed && self.is_finished() {
             out.push(Event::End);
         }
     }
+}
+
+/// What a chunk adds to the text of the first candidate, where it says nothing else: most chunks are so, and need no tree.
+fn only_text(chunk: &Object) -> Option<Cow<'_, str>> {
+    if ["error", "promptFeedback"].iter().any(|name| chunk.get(name).is_some()) {
+        return None;
+    }
+    let candidate = only_item(chunk.get("candidates")?)?;
+    let mut more = None;
+    for (name, value) in fields(candidate) {
+        match (name, value) {
+            ("index", "0") => {}
+            ("content", content) => {
+                let mut said = fields(content).filter(|(name, _)| *name != "role");
+                let (_, parts) = said.next().filter(|(name, _)| *name == "parts" && content.starts_with('{'))?;
+                let part = only_item(parts)?;
+                let mut texts = fields(part);
+                let (_, text) = texts.next().filter(|(name, _)| *name == "text")?;
+                if said.next().is_some() || texts.next().is_some() {
+                    return None;
+                }
+                more = Some(json::text(text)?);
+            }
+            _ => return None,
+        }
+    }
+    more
+}
+
+/// The only item of a list, where that is an object.
+fn only_item(list: &str) -> Option<&str> {
+    let mut items = items(list).filter(|_| list.starts_with('['));
+    items.next().filter(|item| item.starts_with('{') && items.next().is_none())
 }
 
 impl Reader {
@@ -106,8 +153,14 @@ impl Reader {
             out.push(Event::Finish { choice: 0, stop: Stop::Filtered });
         }
         let usage = chunk.get("usageMetadata").and_then(|usage| read_usage(&usage.to_string()));
-        out.extend(usage.map(Event::Usage));
+        // What is told before the end counts what came so far at best.
+        let ended = self.is_finished();
+        out.extend(usage.map(|usage| Event::Usage(Usage { estimated: usage.estimated || !ended, ..usage })));
         Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finished)
     }
 
     fn choice(&mut self, place: usize) -> Result<&mut Choice, BadAnswer> {
@@ -188,7 +241,7 @@ impl Choice {
         let name = call["name"].as_str().ok_or_else(|| BadAnswer("a functionCall has no `name`".to_owned()))?;
         let arguments = match call.get("args") {
             None | Some(Value::Null) => "{}".to_owned(),
-            Some(args @ Value::Object(_)) => args.to_string(),
+            Some(args @ Value::Object(_)) => exact::write(args),
             Some(_) => return Err(BadAnswer(format!("the `args` of `{name}` are no object"))),
         };
         self.calls = true;

@@ -1,6 +1,7 @@
 //! Answers for callers of this dialect, whole or chunk by chunk.
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::error::error_event;
@@ -10,6 +11,7 @@ use super::stop::write_stop;
 use super::usage::write_usage;
 use crate::chat::{Citation, Content, Delta, Emulated, Event, Part, Response, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::json::exact;
 
 /// What Google itself says where a model wrote arguments that are no JSON.
 const MALFORMED: &str = "MALFORMED_FUNCTION_CALL";
@@ -36,7 +38,7 @@ pub fn write_response(response: &Response, told: &Told) -> Bytes {
     let mut head = Head::new(told);
     head.begin(&response.id, &response.model);
     head.usage = response.usage;
-    head.answer(&candidates).to_string().into()
+    exact::write(&head.answer(&candidates)).into()
 }
 
 /// What an answer says of itself in every chunk.
@@ -96,7 +98,9 @@ impl Ending {
     }
 
     fn finish(&self, candidate: &mut Value, stop: Option<&Stop>) {
-        if let Some(message) = &self.malformed {
+        // A call cut off at the limit is told as that.
+        let cut = matches!(stop, Some(Stop::Length | Stop::Context));
+        if let Some(message) = self.malformed.as_ref().filter(|_| !cut) {
             candidate["finishReason"] = MALFORMED.into();
             candidate["finishMessage"] = message.as_str().into();
         } else if let Some(stop) = stop {
@@ -120,6 +124,35 @@ fn write_citation(citation: &Citation) -> Option<Value> {
         out.insert("title".to_owned(), title.as_str().into());
     }
     Some(out.into())
+}
+
+/// The chunk of which most of a stream is.
+#[derive(Serialize)]
+struct Chunk<'a> {
+    candidates: [Candidate<'a>; 1],
+    #[serde(rename = "usageMetadata", skip_serializing_if = "Option::is_none")]
+    usage: Option<Value>,
+    #[serde(rename = "modelVersion")]
+    model: &'a str,
+    #[serde(rename = "responseId")]
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Candidate<'a> {
+    content: Said<'a>,
+    index: u32,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    parts: [Text<'a>; 1],
+    role: &'a str,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    text: &'a str,
 }
 
 /// Writes a stream: text as it comes, calls whole, and the reasons last, in one chunk with the usage.
@@ -154,8 +187,18 @@ impl Writer {
 
     fn send(&self, candidates: &[Value], out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: ");
-        out.extend_from_slice(self.head.answer(candidates).to_string().as_bytes());
+        out.extend_from_slice(exact::write(&self.head.answer(candidates)).as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
+    }
+
+    fn send_text(&self, choice: u32, text: &str, out: &mut Vec<u8>) {
+        let chunk = Chunk {
+            candidates: [Candidate { content: Said { parts: [Text { text }], role: "model" }, index: choice }],
+            usage: self.head.usage.as_ref().map(write_usage),
+            model: &self.head.model,
+            id: &self.head.id,
+        };
+        out.extend_from_slice(format!("data: {}\r\n\r\n", exact::write(&chunk)).as_bytes());
     }
 
     fn send_part(&self, choice: u32, part: &Value, out: &mut Vec<u8>) {
@@ -167,9 +210,7 @@ impl Writer {
         match (&mut part.content, delta) {
             (Content::ToolCall { arguments, .. }, Delta::Arguments(more)) => arguments.push_str(&more),
             (Content::Text { .. }, Delta::Citation(citation)) => ending.citations.push(citation),
-            (Content::Text { .. } | Content::Refusal(_), Delta::Text(text)) => {
-                self.send_part(choice, &json!({"text": text}), out);
-            }
+            (Content::Text { .. } | Content::Refusal(_), Delta::Text(text)) => self.send_text(choice, &text, out),
             (Content::Thinking(_), Delta::Text(text)) => {
                 self.send_part(choice, &json!({"text": text, "thought": true}), out);
             }

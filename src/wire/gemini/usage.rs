@@ -24,7 +24,8 @@ struct Told<'a> {
     thoughts_token_count: Option<&'a RawValue>,
 }
 
-/// Reads a `usageMetadata` value. `None` where it has no counts or they cannot be true, so that the caller estimates.
+/// Reads a `usageMetadata` value. `None` where it has no counts or they cannot be true, so that the caller estimates. A
+/// cached count that cannot be true is left out, and what is left counts as an estimate.
 ///
 /// Google leaves out a count that is zero, and `candidatesTokenCount` does not include thoughts.
 #[must_use]
@@ -36,11 +37,13 @@ pub fn read_usage(json: &str) -> Option<Usage> {
     }
     let input = count(told.prompt_token_count)? + count(told.tool_use_prompt_token_count)?;
     let reasoning = count(told.thoughts_token_count)?;
+    let cached = count(told.cached_content_token_count);
     Some(Usage {
         input,
-        cached_input: count(told.cached_content_token_count).unwrap_or(0).min(input),
+        cached_input: cached.unwrap_or(0).min(input),
         output: count(told.candidates_token_count)? + reasoning,
         reasoning,
+        estimated: cached.is_none(),
         ..Usage::default()
     })
 }

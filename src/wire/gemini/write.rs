@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 use super::fields::unsupported;
 use super::part::write_part;
 use crate::chat::{
-    Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Tool, ToolChoice,
+    Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Structured, Tool, ToolChoice,
 };
 use crate::wire::dialect::Written;
+use crate::wire::json::exact;
 
 /// The most texts at which an answer ends.
 const MAX_STOP: usize = 5;
@@ -41,7 +42,14 @@ pub fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Writt
     if !config.is_empty() {
         body.insert("generationConfig".to_owned(), config.into());
     }
-    Ok(Written { body: Value::Object(body).to_string().into(), headers: Vec::new() })
+    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
+}
+
+/// How a model keeps to a format: those before Gemini 3 take no tools together with one.
+pub fn structured(request: &Request) -> Structured {
+    let name = request.model.trim_start_matches("models/");
+    let before = ["gemini-1", "gemini-2", "gemini-pro"].iter().any(|before| name.starts_with(before));
+    if before && !request.tools.is_empty() { Structured::Tool } else { Structured::Native }
 }
 
 /// What is not about the answer's words: refused where it matters, noted where it does not.
@@ -52,7 +60,7 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error
     }
     match request.service_tier.as_deref() {
         None => {}
-        Some("auto" | "default") => emulated.note("service_tier"),
+        Some("auto" | "default" | "standard_only") => emulated.note("service_tier"),
         Some(_) => return Err(unsupported("service_tier", "cannot be chosen")),
     }
     match request.store {
@@ -63,6 +71,7 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error
     let hints = [
         (request.parallel_tools == Some(false) && !request.tools.is_empty(), "parallel_tool_calls"),
         (request.user.is_some(), "user"),
+        (!request.metadata.is_empty(), "metadata"),
         (request.prompt_cache_key.is_some(), "prompt_cache_key"),
         (request.cache.is_some(), "cache_control"),
     ];

@@ -10,9 +10,9 @@ use super::response_writer::write_response;
 use super::stream_reader::Reader;
 use super::stream_writer::Writer;
 use super::{BadReplay, Listener, NAME};
-use crate::chat::{Emulated, Error, Request, Response};
+use crate::chat::{Emulated, Error, Format, Request, Response};
 use crate::wire::dialect::{
-    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written,
+    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
 };
 use crate::wire::json::{Edits, Object, quoted};
 use crate::wire::sse::Event;
@@ -27,11 +27,25 @@ const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 /// The prefix of `model` that names a prompt.
 const PROMPT: &str = "prompt/";
 
-impl Dialect for OpenAiChat {
+impl Upstream for OpenAiChat {
     fn name(&self) -> &'static str {
         NAME
     }
 
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        write_request(request, emulated)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        read_response(body)
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(Reader::default())
+    }
+}
+
+impl Dialect for OpenAiChat {
     fn read(&self, body: Bytes, _addressed: &Addressed) -> Result<Asked, Error> {
         super::read(body)
     }
@@ -79,12 +93,12 @@ impl Dialect for OpenAiChat {
         object.get("messages").is_some_and(super::has_images)
     }
 
-    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
-        read_request(asked, emulated)
+    fn format(&self, object: &Object) -> Option<Format> {
+        super::request_reader::format(object)
     }
 
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        write_request(request, emulated)
+    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
+        read_request(asked, emulated)
     }
 
     fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
@@ -95,16 +109,8 @@ impl Dialect for OpenAiChat {
         Box::new(Listener::new(keep_usage))
     }
 
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        read_response(body)
-    }
-
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         write_response(response, told)
-    }
-
-    fn stream_reader(&self) -> Box<dyn ReadStream> {
-        Box::new(Reader::default())
     }
 
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {

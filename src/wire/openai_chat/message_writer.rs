@@ -65,12 +65,9 @@ impl Messages {
             content => matches!(content, Content::Image { .. } | Content::Audio { .. }),
         };
         let (shown, said): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(is_shown);
-        let mut content = write_parts(said, Allowed::Text, emulated)?;
+        let content = write_parts(said, Allowed::Text, emulated)?;
         if !shown.is_empty() {
-            emulated.note("tool_result.content");
-            if content == "" {
-                content = "See the next message of the user.".into();
-            }
+            emulated.note("tool_result");
             self.shown.push(json!({"type": "text", "text": format!("From the result of the tool call {id}:")}));
         }
         for part in shown {
@@ -95,7 +92,6 @@ fn note_lost(parts: &[Part], emulated: &mut Emulated) {
         }
         match &part.content {
             Content::Text { citations, .. } if !citations.is_empty() => emulated.note("citations"),
-            Content::Document { cite: true, .. } => emulated.note("citations"),
             Content::ToolResult { parts, is_error, .. } => {
                 if *is_error {
                     emulated.note("is_error");
@@ -182,6 +178,9 @@ fn write_parts<'a>(
 fn write_part(content: &Content, allowed: Allowed, emulated: &mut Emulated) -> Result<Option<Value>, Fault> {
     let written = match (content, allowed) {
         (Content::Text { text, .. }, _) => json!({"type": "text", "text": text}),
+        (Content::Document { cite: true, .. }, _) => {
+            return Err(Fault::unsaid("citations", "an answer cannot be asked to cite a document"));
+        }
         (Content::Document { source: Source::Text(text), name, .. }, Allowed::Text | Allowed::Everything) => {
             if name.is_some() {
                 emulated.note("document.title");
@@ -234,6 +233,11 @@ pub(super) fn write_image(source: &Source, detail: Option<&str>) -> Result<Value
     Ok(json!({"type": "image_url", "image_url": image}))
 }
 
+/// Whether an uploaded file's id is one of Anthropic's or of Google's.
+pub(in crate::wire) fn is_foreign(id: &str) -> bool {
+    id.starts_with("file_") || id.contains('/')
+}
+
 fn write_file(source: &Source, name: Option<&str>) -> Result<Value, Fault> {
     let mut file = Map::new();
     match source {
@@ -241,6 +245,9 @@ fn write_file(source: &Source, name: Option<&str>) -> Result<Value, Fault> {
             // OpenAI wants a name for every file that is sent along.
             file.insert("filename".to_owned(), name.unwrap_or("document").into());
             file.insert("file_data".to_owned(), format!("data:{media_type};base64,{data}").into());
+        }
+        Source::File(id) if is_foreign(id) => {
+            return Err(Fault::unsaid("source", "it is a file of another provider; send it as data"));
         }
         Source::File(id) => {
             file.insert("file_id".to_owned(), id.clone().into());

@@ -1,6 +1,7 @@
 //! OpenAI Chat Completions: requests, answers, streams, errors, and the replay of one form as the other.
 
 mod answer;
+mod by_choice;
 mod dialect;
 mod error;
 mod fault;
@@ -23,12 +24,14 @@ mod tests;
 mod usage;
 
 pub use answer::listen;
+pub use by_choice::of_all_choices;
 pub use dialect::OpenAiChat;
 pub use error::{error_body, error_event};
 pub use fields::{Check, Field, check_fields};
+pub(in crate::wire) use message_writer::is_foreign;
 pub use replay::{BadReplay, as_stream, as_whole};
 pub(in crate::wire) use request::read_prompt;
-pub use request::{estimate_tokens, has_images, last_user_text, read};
+pub use request::{has_images, last_user_text, read};
 pub use stream::Listener;
 pub use usage::read_usage;
 

@@ -7,6 +7,7 @@ use super::fault::{Fault, flag, given, needed, object, only, text};
 use super::message_reader::{read_messages, read_tool};
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, ToolChoice};
 use crate::wire::dialect::Asked;
+use crate::wire::json::{Object, exact};
 
 /// Reads the request. What only this dialect can say is refused.
 pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
@@ -86,7 +87,9 @@ fn take_sampling(request: &mut Request, name: &str, json: &str) -> Result<(), Fa
 }
 
 fn read<T: DeserializeOwned>(name: &str, json: &str) -> Result<T, Fault> {
-    serde_json::from_str(json).map_err(|error| Fault::wrong(name, format!("cannot be read: {error}")))
+    // A number that is to be one may have more digits than count.
+    let read = exact::read(json.as_bytes()).or_else(|_| serde_json::from_str(json));
+    read.map_err(|error| Fault::wrong(name, format!("cannot be read: {error}")))
 }
 
 fn check_stream_options(options: &Map<String, Value>, emulated: &mut Emulated) -> Result<(), Fault> {
@@ -113,6 +116,11 @@ fn read_choice(choice: &Value) -> Result<ToolChoice, Fault> {
     let function = given(choice, "function").ok_or_else(|| Fault::wrong("function", "is missing"))?;
     let name = needed(object(function, "function")?, "name").map_err(|fault| fault.within("function"))?;
     Ok(ToolChoice::Tool(name.to_owned()))
+}
+
+/// The form that the answer is to have.
+pub(super) fn format(object: &Object) -> Option<Format> {
+    read_format(&serde_json::from_str(object.get("response_format")?).ok()?).ok()
 }
 
 fn read_format(format: &Value) -> Result<Format, Fault> {

@@ -6,6 +6,7 @@ use super::fault::Fault;
 use super::message_writer::Messages;
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Sampling, Tool, ToolChoice};
 use crate::wire::dialect::Written;
+use crate::wire::json::exact;
 use crate::wire::openai_strict::strict;
 
 /// Writes the request.
@@ -42,7 +43,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if request.cache.is_some() || request.tools.iter().any(|tool| tool.cache.is_some()) {
         emulated.note("cache_control");
     }
-    Ok(Written { body: Value::Object(body).to_string().into(), headers: Vec::new() })
+    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
 /// The field for the most tokens: OpenAI's reasoning models know only the new one, many other servers only the old one.
@@ -134,6 +135,10 @@ fn write_effort(reasoning: Option<&Reasoning>, emulated: &mut Emulated) -> Optio
     let reasoning = reasoning?;
     if reasoning.budget.is_some() {
         emulated.note("thinking.budget_tokens");
+    }
+    if reasoning.tell.is_some() {
+        // Servers of this dialect tell what was thought, or do not, as they like.
+        emulated.note("reasoning.summary");
     }
     let by_budget = |budget| match budget {
         0 => Effort::None,

@@ -7,6 +7,7 @@ use super::message_writer::{write_call, write_image};
 use super::stop::write_stop;
 use crate::chat::{Choice, Citation, Content, Part, Response, Stop, Unit, Usage};
 use crate::wire::dialect::Told;
+use crate::wire::json::exact;
 
 /// Writes the answer.
 pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
@@ -21,11 +22,14 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
     if let Some(usage) = &response.usage {
         answer["usage"] = write_usage(usage);
     }
-    if let Some(tier) = &response.service_tier {
-        answer["service_tier"] = tier.clone().into();
+    if let Some(tier) = response.service_tier.as_deref().filter(|tier| TIERS.contains(tier)) {
+        answer["service_tier"] = tier.into();
     }
-    answer.to_string().into()
+    exact::write(&answer).into()
 }
+
+/// The tiers that OpenAI's SDKs know; other providers' own have no place here.
+const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
 
 pub(super) fn first_of<'a>(first: &'a str, second: &'a str) -> &'a str {
     if first.is_empty() { second } else { first }

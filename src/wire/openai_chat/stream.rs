@@ -5,16 +5,20 @@ use memchr::memmem;
 
 use super::DONE;
 use super::fields::text_of;
-use super::usage::read_usage;
+use super::usage::{read_usage, usage_at_groq};
 use crate::chat::Usage;
 use crate::wire::dialect::{Chunk, Listen};
 use crate::wire::json::{Edits, Object};
 use crate::wire::sse::Event;
 
 /// Listens to a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listener {
     keep_usage: bool,
+    /// The field that holds what a chunk brings.
+    content: &'static str,
+    /// Whether each choice tells a usage of its own.
+    by_choice: bool,
     usage: Option<Usage>,
     chunks: u64,
     content_bytes: usize,
@@ -25,7 +29,28 @@ impl Listener {
     /// A listener that leaves usage in the stream where `keep_usage` says that the caller asked for it.
     #[must_use]
     pub fn new(keep_usage: bool) -> Self {
-        Self { keep_usage, ..Self::default() }
+        Self {
+            keep_usage,
+            content: "content",
+            by_choice: false,
+            usage: None,
+            chunks: 0,
+            content_bytes: 0,
+            finished: false,
+        }
+    }
+
+    /// The same for streams of text completions.
+    #[must_use]
+    pub fn of_text(keep_usage: bool) -> Self {
+        Self { content: "text", ..Self::new(keep_usage) }
+    }
+
+    /// The same listener for a server that tells the usage of each choice by itself, as llama.cpp does: all of them read the
+    /// same, and each writes its own.
+    #[must_use]
+    pub fn by_choice(self, by_choice: bool) -> Self {
+        Self { by_choice, ..self }
     }
 }
 
@@ -41,7 +66,7 @@ impl Listen for Listener {
             return Chunk::Broken;
         }
         self.chunks += 1;
-        self.content_bytes += content_bytes(&data);
+        self.content_bytes += content_bytes(&data, self.content);
         self.finished |= text_of(&data, "finish_reason").is_some();
         let has_usage = memmem::find(&data, b"\"usage\"").is_some();
         if has_usage || memmem::find(&data, b"\"error\"").is_some() {
@@ -72,11 +97,15 @@ impl Listener {
         if object.get("error").is_some_and(|error| error != "null") {
             return Chunk::Failed(data);
         }
+        if let Some(usage) = object.get("x_groq").and_then(usage_at_groq) {
+            self.usage = Some(usage);
+        }
         let Some(usage) = object.get("usage") else {
             return Chunk::Pass(event.raw().clone());
         };
         if let Some(usage) = read_usage(usage) {
-            self.usage = Some(usage);
+            let before = self.usage.filter(|_| self.by_choice).map_or(0, |usage| usage.output);
+            self.usage = Some(Usage { output: usage.output.saturating_add(before), ..usage });
         }
         if self.keep_usage {
             return Chunk::Pass(event.raw().clone());
@@ -98,9 +127,9 @@ fn looks_whole(data: &[u8]) -> bool {
     data.is_empty() || (data.starts_with(b"{") && data.ends_with(b"}"))
 }
 
-/// The length of the first `content` text of a chunk, without parsing it.
-fn content_bytes(data: &[u8]) -> usize {
-    let Some(start) = text_of(data, "content") else { return 0 };
+/// The length of the first text of this name in a chunk, without parsing it.
+fn content_bytes(data: &[u8], name: &str) -> usize {
+    let Some(start) = text_of(data, name) else { return 0 };
     memchr::memchr(b'"', &data[start..]).unwrap_or(0)
 }
 
@@ -138,6 +167,16 @@ mod tests {
         );
         assert_eq!(listener.usage().map(|usage| (usage.input, usage.output)), Some((5, 2)));
         assert!(listener.finished());
+    }
+
+    #[test]
+    fn the_usage_of_each_choice_is_added_where_each_tells_its_own() {
+        let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n";
+        for (by_choice, output) in [(false, 2), (true, 4)] {
+            let mut listener = Listener::new(false).by_choice(by_choice);
+            hear(&mut listener, &[usage, usage].concat());
+            assert_eq!(listener.usage().map(|usage| (usage.input, usage.output)), Some((5, output)));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A provider's stream, in the internal form.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -12,9 +13,10 @@ use super::message_reader::thought_signature;
 use super::piece::{Kind, Pieces};
 use super::response_reader::{read_citation, read_image};
 use super::stop::read_stop;
-use super::usage::read_usage;
+use super::usage::{read_usage, usage_at_groq};
 use crate::chat::{Code, Content, Delta, Error, Event};
 use crate::wire::dialect::{BadAnswer, ReadStream};
+use crate::wire::json::{self, Object, fields, items};
 use crate::wire::sse;
 
 /// The most choices that a request asks for.
@@ -32,6 +34,8 @@ struct Chunk<'a> {
     choices: Option<Vec<Map<String, Value>>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    x_groq: Option<&'a RawValue>,
     #[serde(default)]
     error: Value,
 }
@@ -53,13 +57,20 @@ struct Reading {
 
 impl ReadStream for Reader {
     fn read(&mut self, event: &sse::Event, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let Some(data) = event.data() else { return Ok(()) };
-        let data = data.as_ref().trim_ascii();
+        let Some(whole) = event.data() else { return Ok(()) };
+        let data = whole.as_ref().trim_ascii();
         if data.is_empty() || self.ended {
             return Ok(());
         }
         if data == DONE {
             return self.done(out);
+        }
+        if self.begun
+            && let Ok(object) = Object::read_answer(whole.clone())
+            && let Some((number, more)) = only_text(&object)
+            && let Some(reading) = self.choices.get_mut(&number).filter(|reading| !reading.finished)
+        {
+            return reading.pieces.say(Kind::Text, &more, out).map_err(bad);
         }
         let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| BadAnswer(error.to_string()))?;
         if !chunk.error.is_null() {
@@ -68,6 +79,7 @@ impl ReadStream for Reader {
             return Ok(());
         }
         let usage = chunk.usage.and_then(|usage| read_usage(usage.get()));
+        let usage = usage.or_else(|| usage_at_groq(chunk.x_groq?.get()));
         let choices = chunk.choices.unwrap_or_default();
         if choices.is_empty() && usage.is_none() {
             return Ok(());
@@ -95,7 +107,6 @@ impl Reader {
         let reading = self.choices.entry(number).or_insert_with(|| Reading::new(number));
         let before = out.len();
         if let Some(Value::Object(delta)) = choice.get("delta") {
-            let bad = |fault: Fault| BadAnswer(Error::from(fault.within("choices[].delta")).message);
             reading.take(delta, out).map_err(bad)?;
         }
         if reading.finished && out.len() > before {
@@ -122,6 +133,44 @@ impl Reader {
         out.push(Event::End);
         Ok(())
     }
+}
+
+fn bad(fault: Fault) -> BadAnswer {
+    BadAnswer(Error::from(fault.within("choices[].delta")).message)
+}
+
+/// What a chunk adds to the text of a choice, where it says nothing else: most chunks are so, and need no tree.
+fn only_text(chunk: &Object) -> Option<(u32, Cow<'_, str>)> {
+    let has = |name: &str| chunk.get(name).is_some_and(|value| value != "null");
+    if has("error") || has("usage") || has("x_groq") {
+        return None;
+    }
+    let mut choices = items(chunk.get("choices").filter(|choices| choices.starts_with('['))?);
+    let choice = choices.next().filter(|choice| choice.starts_with('{'))?;
+    let (mut number, mut more) = (0, None);
+    for (name, value) in fields(choice) {
+        match name {
+            "index" => number = value.parse().ok()?,
+            "delta" => more = Some(text_of_delta(value)?),
+            "logprobs" | "finish_reason" if value != "null" => return None,
+            name if name.contains('\\') => return None,
+            _ => {}
+        }
+    }
+    more.filter(|_| choices.next().is_none()).map(|more| (number, more))
+}
+
+fn text_of_delta(delta: &str) -> Option<Cow<'_, str>> {
+    let mut more = None;
+    for (name, value) in fields(delta).filter(|_| delta.starts_with('{')) {
+        match name {
+            "content" => more = Some(json::text(value)?),
+            "role" => {}
+            _ if value == "null" => {}
+            _ => return None,
+        }
+    }
+    more
 }
 
 impl Reading {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::message_writer::write_image;
 use super::response_writer::{
@@ -12,6 +13,7 @@ use super::stop::write_stop;
 use super::{DONE, error_event};
 use crate::chat::{Citation, Content, Delta, Event, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::json::exact;
 
 /// Writes a stream: chunks of one id and time, then `[DONE]`.
 pub(super) struct Writer {
@@ -19,6 +21,31 @@ pub(super) struct Writer {
     choices: BTreeMap<u32, Writing>,
     usage: Option<Usage>,
     ended: bool,
+}
+
+#[derive(Serialize)]
+struct Chunk<'a, C> {
+    id: &'a str,
+    object: &'a str,
+    created: i64,
+    model: &'a str,
+    choices: &'a C,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a, D> {
+    index: u32,
+    delta: &'a D,
+    logprobs: (),
+    finish_reason: (),
+}
+
+/// The delta of which most of a stream is.
+#[derive(Serialize)]
+struct Said<'a> {
+    content: &'a str,
 }
 
 /// What was written of a choice.
@@ -65,23 +92,21 @@ impl Writer {
         Self { told: told.clone(), choices: BTreeMap::new(), usage: None, ended: false }
     }
 
-    fn put_delta(&mut self, choice: u32, delta: &Value, out: &mut Vec<u8>) {
-        let choice = json!({"index": choice, "delta": delta, "logprobs": null, "finish_reason": null});
-        self.put_chunk(json!([choice]), None, out);
+    fn put_delta(&self, choice: u32, delta: &impl Serialize, out: &mut Vec<u8>) {
+        let choices = [Choice { index: choice, delta, logprobs: (), finish_reason: () }];
+        self.put_chunk(&choices, None, out);
     }
 
-    fn put_chunk(&self, choices: Value, usage: Option<&Usage>, out: &mut Vec<u8>) {
-        let mut chunk = Map::from_iter([
-            ("id".to_owned(), self.told.id.clone().into()),
-            ("object".to_owned(), "chat.completion.chunk".into()),
-            ("created".to_owned(), self.told.created.into()),
-            ("model".to_owned(), self.told.model.clone().into()),
-            ("choices".to_owned(), choices),
-        ]);
-        if self.told.include_usage {
-            chunk.insert("usage".to_owned(), usage.map_or(Value::Null, write_usage));
-        }
-        put_event(Value::Object(chunk).to_string().as_bytes(), out);
+    fn put_chunk(&self, choices: &impl Serialize, usage: Option<&Usage>, out: &mut Vec<u8>) {
+        let chunk = Chunk {
+            id: &self.told.id,
+            object: "chat.completion.chunk",
+            created: self.told.created,
+            model: &self.told.model,
+            choices,
+            usage: self.told.include_usage.then(|| usage.map_or(Value::Null, write_usage)),
+        };
+        put_event(exact::write(&chunk).as_bytes(), out);
     }
 
     /// The choice, after its first chunk, which tells the role.
@@ -140,7 +165,7 @@ impl Writer {
         let told = match (&mut writing.open, delta) {
             (Open::Text { .. }, Delta::Text(more)) => {
                 writing.chars += chars(&more);
-                json!({ "content": more })
+                return self.put_delta(choice, &Said { content: &more }, out);
             }
             (Open::Text { citations, .. }, Delta::Citation(citation)) => return citations.push(citation),
             (Open::Refusal, Delta::Text(more)) => json!({ "refusal": more }),
@@ -189,12 +214,12 @@ impl Writer {
         let writing = self.begun(choice, false, out);
         let reason = write_stop(stop, writing.refused);
         let last = json!([{"index": choice, "delta": {}, "logprobs": null, "finish_reason": reason}]);
-        self.put_chunk(last, None, out);
+        self.put_chunk(&last, None, out);
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
         if let Some(usage) = self.usage.filter(|_| self.told.include_usage) {
-            self.put_chunk(json!([]), Some(&usage), out);
+            self.put_chunk(&json!([]), Some(&usage), out);
         }
         put_event(DONE, out);
     }
@@ -217,7 +242,7 @@ impl WriteStream for Writer {
             Event::Logprobs { choice, value } => {
                 self.begun(choice, false, out);
                 let told = json!([{"index": choice, "delta": {}, "logprobs": value, "finish_reason": null}]);
-                self.put_chunk(told, None, out);
+                self.put_chunk(&told, None, out);
             }
             Event::Finish { choice, stop } => self.finish(choice, &stop, out),
             Event::Usage(usage) => self.usage = Some(usage),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::OpenAiChat;
 use crate::chat::{Emulated, Error, Event, Request};
-use crate::wire::dialect::{Addressed, BadAnswer, Dialect, Told};
+use crate::wire::dialect::{Addressed, BadAnswer, Dialect, Told, Upstream};
 use crate::wire::sse::{self, Decoder};
 
 /// Reads a caller's body to the internal form, with what was emulated.

@@ -6,7 +6,8 @@ use crate::wire::json::fields;
 /// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
 const MOST_TOKENS: u64 = 100_000_000;
 
-/// Reads a `usage` value. `None` where it is no object or its counts cannot be true, so that the caller estimates.
+/// Reads a `usage` value. `None` where it is no object or its counts cannot be true, so that the caller estimates. Details
+/// that cannot be true are left out, and what is left counts as an estimate.
 ///
 /// `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning, as OpenAI defines them.
 #[must_use]
@@ -20,6 +21,7 @@ pub fn read_usage(json: &str) -> Option<Usage> {
     };
     let [cached, written] = find(prompt, ["cached_tokens", "cache_write_tokens"]);
     let [reasoning] = find(completion, ["reasoning_tokens"]);
+    let details = [cached, written, reasoning];
     let cached_input = count(cached).unwrap_or(0).min(input);
     Some(Usage {
         input,
@@ -28,8 +30,14 @@ pub fn read_usage(json: &str) -> Option<Usage> {
         cache_write_1h: 0,
         output,
         reasoning: count(reasoning).unwrap_or(0).min(output),
-        estimated: false,
+        estimated: details.into_iter().any(|json| json.is_some_and(|json| json != "null") && count(json).is_none()),
     })
+}
+
+/// The usage in Groq's own field, `x_groq`, which its streams end with.
+pub(super) fn usage_at_groq(json: &str) -> Option<Usage> {
+    let [usage] = find(Some(json), ["usage"]);
+    read_usage(usage?)
 }
 
 /// The values of these fields as they stand, since some servers send nonsense.
@@ -73,6 +81,9 @@ mod tests {
     fn zero_is_a_count_and_nonsense_is_none() {
         assert_eq!(read_usage(r#"{"prompt_tokens":0,"completion_tokens":0}"#), Some(Usage::default()));
         assert_eq!(read_usage(r#"{"prompt_tokens":7}"#).map(|usage| usage.input), Some(7));
+        let odd = r#"{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":-4}}"#;
+        let guessed = Usage { input: 7, output: 2, estimated: true, ..Usage::default() };
+        assert_eq!(read_usage(odd), Some(guessed));
         for json in [
             "null",
             "{}",

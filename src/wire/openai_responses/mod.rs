@@ -8,6 +8,7 @@ mod listen;
 mod parts;
 mod read;
 mod repeat;
+mod replay;
 mod request;
 mod stream_read;
 mod stream_write;
@@ -18,9 +19,9 @@ mod write;
 
 use bytes::Bytes;
 
-use crate::chat::{Emulated, Error, Request, Response};
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response};
 use crate::wire::dialect::{
-    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, WriteStream, Written,
+    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
 };
 use crate::wire::json::Object;
 use crate::wire::openai_chat;
@@ -33,11 +34,29 @@ const NAME: &str = "OpenAI Responses";
 #[derive(Clone, Copy, Debug)]
 pub struct OpenAiResponses;
 
-impl Dialect for OpenAiResponses {
+impl Upstream for OpenAiResponses {
     fn name(&self) -> &'static str {
         NAME
     }
 
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        write::write_request(request, emulated)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        answer::read_response(body)
+    }
+
+    fn maker(&self) -> Maker {
+        Maker::OpenAi
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(stream_read::Reader::default())
+    }
+}
+
+impl Dialect for OpenAiResponses {
     fn read(&self, body: Bytes, _: &Addressed) -> Result<Asked, Error> {
         request::read(body)
     }
@@ -62,12 +81,12 @@ impl Dialect for OpenAiResponses {
         object.get("input").is_some_and(|input| memchr::memmem::find(input.as_bytes(), b"\"input_image\"").is_some())
     }
 
-    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
-        read::read_request(asked, emulated)
+    fn format(&self, object: &Object) -> Option<Format> {
+        read::format(object)
     }
 
-    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        write::write_request(request, emulated)
+    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
+        read::read_request(asked, emulated)
     }
 
     fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
@@ -78,16 +97,8 @@ impl Dialect for OpenAiResponses {
         Box::new(listen::Listener::default())
     }
 
-    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        answer::read_response(body)
-    }
-
     fn write_response(&self, response: &Response, told: &Told) -> Bytes {
         stream_write::write_response(response, told)
-    }
-
-    fn stream_reader(&self) -> Box<dyn ReadStream> {
-        Box::new(stream_read::Reader::default())
     }
 
     fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
@@ -100,6 +111,11 @@ impl Dialect for OpenAiResponses {
 
     fn error_event(&self, error: &Error) -> Bytes {
         error::error_event(error, 0).into()
+    }
+
+    // Unlike the way through the internal form, these two keep what nobody knows.
+    fn as_stream(&self, body: &[u8], _: &Told) -> Result<Bytes, BadAnswer> {
+        replay::as_stream(body)
     }
 
     fn as_whole(&self, events: &[Event], _: &Told) -> Result<Bytes, BadAnswer> {

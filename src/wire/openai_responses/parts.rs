@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::NAME;
 use crate::chat::{Citation, Code, Content, Emulated, Error, Part, Source, Unit};
+use crate::wire::openai_chat::is_foreign;
 
 /// An `unsupported_feature` at `path`.
 pub(super) fn unsupported(path: impl Into<String>, what: &str) -> Error {
@@ -139,7 +140,7 @@ pub(super) fn write_part(part: &Part, path: &str, emulated: &mut Emulated) -> Re
             if *cite {
                 return Err(unsupported(format!("{path}.citations"), "an answer cannot be asked to cite a document"));
             }
-            Ok(write_file(source, name.as_deref()))
+            write_file(source, name.as_deref(), path)
         }
         Content::Audio { .. } => Err(unsupported(path, "sound cannot be sent")),
         _ => Err(unsupported(path, "this part cannot stand in a message of this role")),
@@ -150,7 +151,7 @@ fn write_image(source: &Source, detail: Option<&str>, path: &str) -> Result<Valu
     let (field, value) = match source {
         Source::Base64 { media_type, data } => ("image_url", format!("data:{media_type};base64,{data}")),
         Source::Url(url) => ("image_url", url.clone()),
-        Source::File(id) => ("file_id", id.clone()),
+        Source::File(id) => ("file_id", own_file(id, path)?),
         Source::Text(_) => return Err(unsupported(path, "an image cannot be given as text")),
     };
     let mut part = json!({"type": "input_image"});
@@ -161,7 +162,15 @@ fn write_image(source: &Source, detail: Option<&str>, path: &str) -> Result<Valu
     Ok(part)
 }
 
-fn write_file(source: &Source, name: Option<&str>) -> Value {
+/// An uploaded file's id, unless it is one of Anthropic's or of Google's.
+fn own_file(id: &str, path: &str) -> Result<String, Error> {
+    if is_foreign(id) {
+        return Err(unsupported(path, "it is a file of another provider; send it as data"));
+    }
+    Ok(id.to_owned())
+}
+
+fn write_file(source: &Source, name: Option<&str>, path: &str) -> Result<Value, Error> {
     let (field, value, unnamed) = match source {
         Source::Base64 { media_type, data } => {
             ("file_data", format!("data:{media_type};base64,{data}"), Some("document.pdf"))
@@ -170,7 +179,7 @@ fn write_file(source: &Source, name: Option<&str>) -> Value {
             ("file_data", format!("data:text/plain;base64,{}", STANDARD.encode(text)), Some("document.txt"))
         }
         Source::Url(url) => ("file_url", url.clone(), None),
-        Source::File(id) => ("file_id", id.clone(), None),
+        Source::File(id) => ("file_id", own_file(id, path)?, None),
     };
     let mut part = json!({"type": "input_file"});
     part[field] = value.into();
@@ -178,7 +187,7 @@ fn write_file(source: &Source, name: Option<&str>) -> Value {
     if let Some(name) = name.or(unnamed) {
         part["filename"] = name.into();
     }
-    part
+    Ok(part)
 }
 
 /// A part of an answer's text.

@@ -6,6 +6,7 @@ use super::input::read_input;
 use super::parts::{optional, required, unsupported, wrong};
 use crate::chat::{Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::wire::dialect::Asked;
+use crate::wire::json::{Object, exact};
 
 /// Reads a request.
 ///
@@ -15,9 +16,9 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     let mut request = Request { model: asked.model.clone(), include_usage: true, ..Request::default() };
     let mut messages = Vec::new();
     for (name, json) in asked.object.iter().filter(|(_, json)| *json != "null") {
-        let value = serde_json::from_str(json).map_err(|error| wrong(name, &format!("cannot be read: {error}")))?;
+        let value = exact::read(json.as_bytes()).map_err(|error| wrong(name, &format!("cannot be read: {error}")))?;
         match name {
-            // serde_json reads numbers to within one unit of their last place; these are read exactly.
+            // Digits beyond those of a machine number mean nothing here.
             "temperature" => request.sampling.temperature = json.parse().ok(),
             "top_p" => request.sampling.top_p = json.parse().ok(),
             "input" => messages = read_input(&value, emulated)?,
@@ -117,10 +118,22 @@ fn read_reasoning(map: &Map<String, Value>) -> Result<Reasoning, Error> {
 fn read_text(map: &Map<String, Value>, request: &mut Request) -> Result<(), Error> {
     refuse_others(map, &["format", "verbosity"], "text")?;
     request.verbosity = optional(map, "verbosity", "text")?;
-    let Some(format) = map.get("format").filter(|format| !format.is_null()) else { return Ok(()) };
+    if let Some(format) = map.get("format").filter(|format| !format.is_null()) {
+        request.format = Some(read_format(format)?);
+    }
+    Ok(())
+}
+
+/// The form that the answer is to have.
+pub(super) fn format(asked: &Object) -> Option<Format> {
+    let text: Map<String, Value> = serde_json::from_str(asked.get("text")?).ok()?;
+    read_format(text.get("format")?).ok()
+}
+
+fn read_format(format: &Value) -> Result<Format, Error> {
     let format = object("text.format", format)?;
     let path = "text.format";
-    request.format = Some(match required(format, "type", path)?.as_str() {
+    Ok(match required(format, "type", path)?.as_str() {
         "text" => Format::Text,
         "json_object" => Format::JsonObject,
         "json_schema" => {
@@ -135,8 +148,7 @@ fn read_text(map: &Map<String, Value>, request: &mut Request) -> Result<(), Erro
             }
         }
         other => return Err(unsupported("text.format.type", &format!("no other dialect has the format `{other}`"))),
-    });
-    Ok(())
+    })
 }
 
 fn flag(map: &Map<String, Value>, name: &str, path: &str) -> Result<Option<bool>, Error> {

@@ -1,5 +1,6 @@
 //! Reads a stream.
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Map, Value, json};
@@ -11,6 +12,7 @@ use super::parts::read_annotation;
 use super::usage::read_usage;
 use crate::chat::{Content, Delta, Event};
 use crate::wire::dialect::{BadAnswer, ReadStream};
+use crate::wire::json::{self, Object};
 use crate::wire::sse;
 
 /// The most parts that wait for their turn, in a stream that interleaves them.
@@ -48,9 +50,19 @@ struct Lane {
 
 impl ReadStream for Reader {
     fn read(&mut self, event: &sse::Event, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let Some(data) = event.data() else { return Ok(()) };
-        let data = data.trim_ascii();
+        let Some(whole) = event.data() else { return Ok(()) };
+        let data = whole.trim_ascii();
         if self.ended || data.is_empty() || data == b"[DONE]" {
+            return Ok(());
+        }
+        if self.begun
+            && let Ok(object) = Object::read_answer(whole.clone())
+            && let Some((key, more)) = only_text(&object)
+            && let Some(place) = self.lanes.iter().position(|lane| lane.key == key && !lane.closed)
+        {
+            if !more.is_empty() {
+                self.add(place, Delta::Text(more.into_owned()), out);
+            }
             return Ok(());
         }
         let told: Map<String, Value> = serde_json::from_slice(data).map_err(|error| BadAnswer(error.to_string()))?;
@@ -60,6 +72,16 @@ impl ReadStream for Reader {
     fn end(&mut self, _out: &mut Vec<Event>) {}
 }
 
+/// What an event adds to a text: most events do nothing else, and need no tree.
+fn only_text(event: &Object) -> Option<(Key, Cow<'_, str>)> {
+    let logged = event.get("logprobs").is_some_and(|list| !matches!(list, "[]" | "null"));
+    if event.get("type") != Some("\"response.output_text.delta\"") || logged {
+        return None;
+    }
+    let number = |name: &str| event.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
+    Some(((number("output_index"), number("content_index")), json::text(event.get("delta")?)?))
+}
+
 impl Reader {
     fn take(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let kind = told.get("type").and_then(Value::as_str).unwrap_or_default();
@@ -67,6 +89,7 @@ impl Reader {
         if kind == "error" || kind == "response.failed" || (kind.is_empty() && told.contains_key("error")) {
             let error = response.and_then(|response| response.get("error"));
             self.ended = true;
+            out.extend(response.and_then(|response| read_usage(response.get("usage")?)).map(Event::Usage));
             out.push(Event::Failed(read_error(error.unwrap_or(&Value::Object(told.clone())))));
             return Ok(());
         }

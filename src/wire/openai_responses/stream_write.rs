@@ -1,28 +1,117 @@
 //! Writes answers, whole and as a stream. A whole one is what a stream's last event repeats.
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::error::error_event;
 use super::parts::{output_text, write_annotation};
-use super::repeat::{repeat, said};
+use super::repeat::{Field, Repeated};
 use super::usage::write_usage;
 use crate::chat::{Content, Delta, Event, Response, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::json::exact;
+
+/// The tiers that OpenAI's SDKs know; other providers' own have no place here.
+const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
 
 /// Writes a whole answer.
 pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
-    let mut writer = Writer::new(told);
+    let mut writer = Writer { whole: true, ..Writer::new(told) };
     let mut unsent = Vec::new();
     for event in response.clone().into_events() {
         writer.write(event, &mut unsent);
-        unsent.clear();
     }
-    let mut answer = writer.response(writer.status());
-    if let Some(tier) = &response.service_tier {
-        answer["service_tier"] = tier.as_str().into();
-    }
-    answer.to_string().into()
+    let service_tier = response.service_tier.as_deref().filter(|tier| TIERS.contains(tier));
+    exact::write(&Answer { service_tier, ..writer.response(writer.status()) }).into()
+}
+
+/// An answer.
+#[derive(Serialize)]
+struct Answer<'a> {
+    id: &'a str,
+    object: &'a str,
+    created_at: i64,
+    status: &'a str,
+    background: bool,
+    error: (),
+    incomplete_details: Option<Incomplete<'a>>,
+    instructions: Field<'a, ()>,
+    max_output_tokens: Field<'a, ()>,
+    model: &'a str,
+    output: &'a [Value],
+    parallel_tool_calls: Field<'a, bool>,
+    previous_response_id: (),
+    reasoning: Field<'a, Reasoning>,
+    store: bool,
+    temperature: Field<'a, ()>,
+    text: Field<'a, Text<'a>>,
+    tool_choice: Field<'a, &'a str>,
+    tools: Field<'a, [(); 0]>,
+    top_p: Field<'a, ()>,
+    truncation: Field<'a, &'a str>,
+    usage: Option<Value>,
+    user: Field<'a, ()>,
+    metadata: Field<'a, Metadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tool_calls: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safety_identifier: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Incomplete<'a> {
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct Reasoning {
+    effort: (),
+    summary: (),
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    format: Format<'a>,
+}
+
+#[derive(Serialize)]
+struct Format<'a> {
+    r#type: &'a str,
+}
+
+#[derive(Serialize)]
+struct Metadata {}
+
+/// An event with the answer as it stands.
+#[derive(Serialize)]
+struct Stands<'a> {
+    r#type: &'a str,
+    response: &'a Answer<'a>,
+    sequence_number: u64,
+}
+
+/// The event of which most of a stream is.
+#[derive(Serialize)]
+struct TextDelta<'a> {
+    r#type: &'a str,
+    item_id: &'a str,
+    output_index: usize,
+    content_index: usize,
+    delta: &'a str,
+    logprobs: &'a [Value],
+    sequence_number: u64,
+}
+
+/// Appends an event.
+fn put(kind: &str, data: &impl Serialize, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("event: {kind}\ndata: {}\n\n", exact::write(data)).as_bytes());
 }
 
 /// Writes a stream: one answer, as items one after the other.
@@ -34,8 +123,7 @@ pub(super) struct Writer {
     id: String,
     model: String,
     created: i64,
-    /// What the request said of what its answer repeats.
-    asked: Map<String, Value>,
+    repeated: Repeated,
     begun: bool,
     sequence: u64,
     /// The items that ended.
@@ -45,6 +133,8 @@ pub(super) struct Writer {
     usage: Option<Usage>,
     refused: bool,
     ended: bool,
+    /// Whether nobody reads the events, but only what they add up to.
+    whole: bool,
 }
 
 /// The item that is open.
@@ -91,7 +181,7 @@ impl Writer {
             id: told.id.clone(),
             model: told.model.clone(),
             created: told.created,
-            asked: told.request.as_ref().map(said).unwrap_or_default(),
+            repeated: told.request.as_ref().map(Repeated::of).unwrap_or_default(),
             begun: false,
             sequence: 0,
             output: Vec::new(),
@@ -100,17 +190,30 @@ impl Writer {
             usage: None,
             refused: false,
             ended: false,
+            whole: false,
         }
     }
 
     /// Appends one event, with its place in the stream.
     fn put(&mut self, kind: &str, mut data: Value, out: &mut Vec<u8>) {
+        if self.whole {
+            return;
+        }
         if let Value::Object(data) = &mut data {
             data.shift_insert(0, "type".to_owned(), kind.into());
             data.insert("sequence_number".to_owned(), self.sequence.into());
         }
         self.sequence += 1;
-        out.extend_from_slice(format!("event: {kind}\ndata: {data}\n\n").as_bytes());
+        put(kind, &data, out);
+    }
+
+    /// Appends an event with the answer as it stands.
+    fn put_answer(&mut self, kind: &str, status: (&str, Option<&str>), out: &mut Vec<u8>) {
+        if !self.whole {
+            let response = &self.response(status);
+            put(kind, &Stands { r#type: kind, response, sequence_number: self.sequence }, out);
+            self.sequence += 1;
+        }
     }
 
     /// Appends one event of the open item.
@@ -132,45 +235,47 @@ impl Writer {
         }
     }
 
-    /// The answer as it stands. The SDKs ask for all these fields to be there, whatever the request said.
-    fn response(&self, (status, reason): (&str, Option<&str>)) -> Value {
-        let mut answer = json!({
-            "id": self.id,
-            "object": "response",
-            "created_at": self.created,
-            "status": status,
-            "background": false,
-            "error": null,
-            "incomplete_details": reason.map(|reason| json!({"reason": reason})),
-            "instructions": null,
-            "max_output_tokens": null,
-            "model": self.model,
-            "output": self.output,
-            "parallel_tool_calls": true,
-            "previous_response_id": null,
-            "reasoning": {"effort": null, "summary": null},
-            "store": false,
-            "temperature": null,
-            "text": {"format": {"type": "text"}},
-            "tool_choice": "auto",
-            "tools": [],
-            "top_p": null,
-            "truncation": "disabled",
-            "usage": self.usage.as_ref().map(write_usage),
-            "user": null,
-            "metadata": {},
-        });
-        if let Value::Object(answer) = &mut answer {
-            repeat(&self.asked, answer);
+    /// The answer as it stands.
+    fn response<'a>(&'a self, (status, reason): (&'a str, Option<&'a str>)) -> Answer<'a> {
+        let repeated = &self.repeated;
+        Answer {
+            id: &self.id,
+            object: "response",
+            created_at: self.created,
+            status,
+            background: false,
+            error: (),
+            incomplete_details: reason.map(|reason| Incomplete { reason }),
+            instructions: repeated.field("instructions", ()),
+            max_output_tokens: repeated.field("max_output_tokens", ()),
+            model: &self.model,
+            output: &self.output,
+            parallel_tool_calls: repeated.field("parallel_tool_calls", true),
+            previous_response_id: (),
+            reasoning: repeated.field("reasoning", Reasoning { effort: (), summary: () }),
+            store: false,
+            temperature: repeated.field("temperature", ()),
+            text: repeated.field("text", Text { format: Format { r#type: "text" } }),
+            tool_choice: repeated.field("tool_choice", "auto"),
+            tools: repeated.field("tools", []),
+            top_p: repeated.field("top_p", ()),
+            truncation: repeated.field("truncation", "disabled"),
+            usage: self.usage.as_ref().map(write_usage),
+            user: repeated.field("user", ()),
+            metadata: repeated.field("metadata", Metadata {}),
+            max_tool_calls: repeated.said("max_tool_calls"),
+            prompt_cache_key: repeated.said("prompt_cache_key"),
+            safety_identifier: repeated.said("safety_identifier"),
+            top_logprobs: repeated.said("top_logprobs"),
+            service_tier: None,
         }
-        answer
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.begun, true) {
-            let response = self.response(("in_progress", None));
-            self.put("response.created", json!({"response": response}), out);
-            self.put("response.in_progress", json!({"response": response}), out);
+            let status = ("in_progress", None);
+            self.put_answer("response.created", status, out);
+            self.put_answer("response.in_progress", status, out);
         }
     }
 
@@ -240,9 +345,21 @@ impl Writer {
                 if said.refusal {
                     ("response.refusal.delta", json!({"content_index": content.len(), "delta": more}))
                 } else {
-                    let logprobs = said.unsent();
-                    let data = json!({"content_index": content.len(), "delta": more, "logprobs": logprobs});
-                    ("response.output_text.delta", data)
+                    let kind = "response.output_text.delta";
+                    let event = TextDelta {
+                        r#type: kind,
+                        item_id: &item.id,
+                        output_index: self.output.len(),
+                        content_index: content.len(),
+                        delta: &more,
+                        logprobs: &said.unsent(),
+                        sequence_number: self.sequence,
+                    };
+                    if !self.whole {
+                        put(kind, &event, out);
+                        self.sequence += 1;
+                    }
+                    return;
                 }
             }
             (Kind::Message { content, open: Some(said) }, Delta::Citation(citation)) => {
@@ -373,8 +490,7 @@ impl WriteStream for Writer {
                 self.close_item(self.status().0, out);
                 self.ended = true;
                 let status = self.status();
-                let response = self.response(status);
-                self.put(&format!("response.{}", status.0), json!({"response": response}), out);
+                self.put_answer(&format!("response.{}", status.0), status, out);
             }
         }
     }

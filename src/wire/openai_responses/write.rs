@@ -6,6 +6,7 @@ use super::items::write_message;
 use super::parts::unsupported;
 use crate::chat::{Content, Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::wire::dialect::Written;
+use crate::wire::json::exact;
 use crate::wire::openai_strict::strict;
 
 /// Writes a request. `store` is always false, since nothing would ever ask for what was kept.
@@ -41,8 +42,9 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     set("top_p", request.sampling.top_p.map(Value::from));
     set("top_logprobs", request.logprobs.filter(|most| *most > 0).map(Value::from));
     set("user", request.user.as_deref().map(Value::from));
+    set("metadata", (!request.metadata.is_empty()).then(|| request.metadata.clone().into()));
     set("prompt_cache_key", request.prompt_cache_key.as_deref().map(Value::from));
-    set("service_tier", request.service_tier.as_deref().map(Value::from));
+    set("service_tier", write_tier(request.service_tier.as_deref(), emulated).map(Value::from));
     set("stream", request.stream.then_some(Value::Bool(true)));
     set("store", Some(Value::Bool(false)));
     if request.store == Some(true) {
@@ -51,7 +53,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if request.cache.is_some() {
         emulated.note("cache_control");
     }
-    Ok(Written { body: Value::Object(body).to_string().into(), headers: Vec::new() })
+    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
 /// Refuses what Responses cannot say.
@@ -60,7 +62,7 @@ fn refuse(request: &Request) -> Result<(), Error> {
     let set = |value: Option<f64>| value.is_some_and(|value| value != 0.0);
     let outside = |value: Option<f64>, most: f64| value.is_some_and(|value| !(0.0..=most).contains(&value));
     let tiers = ["auto", "default", "flex", "scale", "priority", "fast"];
-    let tier = request.service_tier.as_deref();
+    let tier = request.service_tier.as_deref().filter(|tier| *tier != "standard_only");
     let checks: [(&str, bool, &str); 11] = [
         ("stop", !request.stop.is_empty(), "it has no stop texts"),
         ("n", request.choices.is_some_and(|choices| choices > 1), "it gives one answer"),
@@ -78,6 +80,15 @@ fn refuse(request: &Request) -> Result<(), Error> {
         Some((field, _, why)) => Err(unsupported(field, &format!("`{field}` cannot be sent as asked: {why}"))),
         None => Ok(()),
     }
+}
+
+/// The tier of service. Anthropic's own name for the common one is told as what it means.
+fn write_tier<'a>(tier: Option<&'a str>, emulated: &mut Emulated) -> Option<&'a str> {
+    if tier != Some("standard_only") {
+        return tier;
+    }
+    emulated.note("service_tier");
+    Some("default")
 }
 
 /// The text of a leading system message, and the messages after it.

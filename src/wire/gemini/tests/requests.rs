@@ -319,7 +319,7 @@ fn a_result_gets_the_name_of_the_call_it_answers() {
         {"role": "user", "parts": [{"functionResponse": {"id": "1", "name": "f", "response": {"error": "ab"},
             "parts": [{"inlineData": {"mimeType": "image/png", "data": "AA"}}]}}]},
     ]);
-    assert_eq!((&body["contents"], emulated.names()), (&expected, &["detail"][..]));
+    assert_eq!((&body["contents"], emulated.names()), (&expected, &["image_url.detail"][..]));
     let lost = written(&said(vec![message(Role::User, result)])).unwrap_err();
     assert_eq!(lost.param.as_deref(), Some("messages[0].content[0]"));
 }

@@ -270,19 +270,18 @@ fn what_tool_results_show_follows_them_as_the_users_message() {
     let second = result("2", vec![image("https://b")]);
     request.messages = vec![first.clone(), second.clone(), question, second];
     let (body, emulated) = write(&request).unwrap();
-    assert_eq!(emulated.names(), ["tool_result.content"]);
+    assert_eq!(emulated.names(), ["tool_result"]);
     let shown = |id: &str, url: &str| {
         let text = format!("From the result of the tool call {id}:");
         [json!({"type": "text", "text": text}), json!({"type": "image_url", "image_url": {"url": url}})]
     };
     let both = [shown("1", "https://a"), shown("2", "https://b")].concat();
-    let elsewhere = "See the next message of the user.";
     let messages = json!([
         {"role": "tool", "tool_call_id": "1", "content": "Look"},
-        {"role": "tool", "tool_call_id": "2", "content": elsewhere},
+        {"role": "tool", "tool_call_id": "2", "content": ""},
         {"role": "user", "content": both},
         {"role": "user", "content": "Well?"},
-        {"role": "tool", "tool_call_id": "2", "content": elsewhere},
+        {"role": "tool", "tool_call_id": "2", "content": ""},
         {"role": "user", "content": shown("2", "https://b")},
     ]);
     assert_eq!(body["messages"], messages);

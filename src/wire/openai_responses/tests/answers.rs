@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::OpenAiResponses;
 use super::streams;
 use crate::chat::{Choice, Citation, Code, Content, Error, Part, Response, Stop, Unit, Usage};
-use crate::wire::dialect::{Dialect, Told};
+use crate::wire::dialect::{Dialect, Told, Upstream};
 
 fn answer(output: &Value) -> Value {
     json!({"id": "resp_1", "object": "response", "created_at": 7.0, "status": "completed", "model": "m", "output": output,

@@ -11,7 +11,7 @@ use crate::chat::{
     Choice, Content, Effort, Emulated, Format, Message, Part, Reasoning, Request, Response, Role, Source, Stop, Tool,
     ToolChoice, Usage,
 };
-use crate::wire::dialect::{Addressed, Dialect, Told};
+use crate::wire::dialect::{Addressed, Dialect, Told, Upstream};
 
 fn text() -> impl Strategy<Value = String> {
     "[ -~äß\n\"]{1,12}"

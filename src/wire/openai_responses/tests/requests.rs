@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::OpenAiResponses;
 use super::{asked, request};
 use crate::chat::{Code, Content, Effort, Emulated, Format, Message, Part, Role, Source, ToolChoice};
-use crate::wire::dialect::Dialect;
+use crate::wire::dialect::{Dialect, Upstream};
 use crate::wire::json::Object;
 
 fn full() -> Value {
@@ -191,7 +191,7 @@ fn what_responses_cannot_say_is_refused() {
         ("seed", |request| request.sampling.seed = Some(3)),
         ("presence_penalty", |request| request.sampling.presence_penalty = Some(1.0)),
         ("temperature", |request| request.sampling.temperature = Some(2.5)),
-        ("service_tier", |request| request.service_tier = Some("standard_only".to_owned())),
+        ("service_tier", |request| request.service_tier = Some("turbo".to_owned())),
         ("messages[0].content[0]", |request| {
             request.messages[0].parts[0].content = Content::Audio { data: String::new(), format: "wav".to_owned() };
         }),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::OpenAiResponses;
 use super::{decoded, meant};
 use crate::chat::{Choice, Citation, Code, Collector, Content, Delta, Error, Event, Part, Response, Stop, Unit, Usage};
-use crate::wire::dialect::{Chunk, Dialect, Told};
+use crate::wire::dialect::{Chunk, Dialect, Told, Upstream};
 
 /// An answer with every kind of part.
 pub(super) fn answer() -> Response {
@@ -281,5 +281,6 @@ fn a_listener_passes_every_byte_and_hears_the_usage() {
     assert_eq!(listener.usage(), answer().usage);
     let whole = OpenAiResponses.as_whole(&events, &Told::default()).unwrap();
     assert_eq!(whole, OpenAiResponses.write_response(&answer(), &Told::default()));
-    assert_eq!(OpenAiResponses.as_stream(&whole, &Told::default()).unwrap(), stream);
+    let again = OpenAiResponses.as_stream(&whole, &Told::default()).unwrap();
+    assert_eq!(OpenAiResponses.as_whole(&decoded(&again, 0), &Told::default()).unwrap(), whole);
 }

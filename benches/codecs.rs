@@ -1,0 +1,157 @@
+//! CPU time of the dialects alone: what a whole call and each event of a stream take, for each dialect of a caller and each of
+//! a provider. Where the two are the same, bytes pass and are listened to; else they are read and written anew.
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+#[path = "gateway/spoken.rs"]
+mod spoken;
+
+use std::error::Error;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fulcrum::chat::{Emulated, Request};
+use fulcrum::wire::Speaks;
+use fulcrum::wire::dialect::{Addressed, Asked, Chunk, Dialect, Told};
+use fulcrum::wire::sse::{Decoder, Event};
+
+use spoken::{ALL, Spoken};
+
+/// The gateway's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Failed = Box<dyn Error + Send + Sync>;
+
+/// How long each figure is measured; the fastest of five such parts is told, since what the machine does beside only adds.
+const PART: Duration = Duration::from_millis(30);
+const PARTS: usize = 5;
+
+fn main() -> Result<(), Failed> {
+    println!(
+        "{:>10} {:>10} {:>12} {:>8} {:>12} {:>8}",
+        "caller", "provider", "us a call", "x same", "us an event", "x same"
+    );
+    for caller in ALL {
+        let (same_call, same_event) = (whole(caller, caller)?, event(caller, caller)?);
+        for provider in ALL {
+            let (call, event) = if caller == provider {
+                (same_call, same_event)
+            } else {
+                (whole(caller, provider)?, event(caller, provider)?)
+            };
+            println!(
+                "{:>10} {:>10} {call:>12.2} {:>8.1} {event:>12.3} {:>8.1}",
+                caller.name(),
+                provider.name(),
+                call / same_call,
+                event / same_event
+            );
+        }
+    }
+    Ok(())
+}
+
+fn dialect(spoken: Spoken) -> &'static dyn Dialect {
+    let speaks = match spoken {
+        Spoken::Chat => Speaks::OpenAiChat,
+        Spoken::Responses => Speaks::OpenAiResponses,
+        Spoken::Messages => Speaks::Anthropic,
+        Spoken::Generate => Speaks::Gemini,
+    };
+    speaks.dialect()
+}
+
+/// Reads a request, says it to the provider, reads its answer and says it to the caller: microseconds.
+fn whole(caller: Spoken, provider: Spoken) -> Result<f64, Failed> {
+    let (from, into) = (dialect(caller), dialect(provider));
+    let request = Bytes::from(caller.request("bench", false).to_string());
+    let answer = Bytes::from(provider.whole().to_string());
+    let addressed = Addressed { model: (caller == Spoken::Generate).then(|| "bench".to_owned()), stream: false };
+    let once = || -> Result<(), Failed> {
+        let asked = from.read(request.clone(), &addressed).map_err(|error| error.to_string())?;
+        if caller == provider {
+            black_box(from.pass(&asked, "another"));
+            black_box(from.listen(&answer)?);
+            return Ok(());
+        }
+        black_box(said(from, into, &asked)?);
+        let response = into.read_response(&answer)?;
+        black_box(from.write_response(&response, &told()));
+        Ok(())
+    };
+    fastest(1.0, once)
+}
+
+fn said(from: &dyn Dialect, into: &dyn Dialect, asked: &Asked) -> Result<Bytes, Failed> {
+    let mut emulated = Emulated::default();
+    let request = from.read_request(asked, &mut emulated).map_err(|error| error.to_string())?;
+    let request = Request { model: "another".to_owned(), include_usage: true, ..request };
+    Ok(into.write_request(&request, &mut emulated).map_err(|error| error.to_string())?.body)
+}
+
+fn told() -> Told {
+    Told {
+        model: "bench".to_owned(),
+        include_usage: true,
+        input_tokens: 143,
+        created: 1_767_225_600,
+        id: "bench".to_owned(),
+    }
+}
+
+/// Reads an event and says it to the caller: microseconds.
+fn event(caller: Spoken, provider: Spoken) -> Result<f64, Failed> {
+    let (from, into) = (dialect(provider), dialect(caller));
+    let pieces = provider.events();
+    let events = |piece: &Bytes, decoder: &mut Decoder| -> Result<Vec<Event>, Failed> {
+        decoder.push(piece.clone());
+        let mut found = Vec::new();
+        while let Some(event) = decoder.event()? {
+            found.push(event);
+        }
+        Ok(found)
+    };
+    let once = || -> Result<(), Failed> {
+        let mut decoder = Decoder::default();
+        if caller == provider {
+            let mut listener = into.listener(false);
+            for piece in &pieces {
+                for event in events(piece, &mut decoder)? {
+                    if let Chunk::Broken | Chunk::Failed(_) = black_box(listener.hear(&event)) {
+                        return Err("an event is not understood".into());
+                    }
+                }
+            }
+            return Ok(());
+        }
+        let (mut reader, mut writer) = (from.stream_reader(), into.stream_writer(&told()));
+        let mut meant = Vec::new();
+        for piece in &pieces {
+            for event in events(piece, &mut decoder)? {
+                reader.read(&event, &mut meant)?;
+                let mut out = Vec::new();
+                meant.drain(..).for_each(|event| writer.write(event, &mut out));
+                black_box(out);
+            }
+        }
+        Ok(())
+    };
+    fastest(pieces.len() as f64, once)
+}
+
+/// Microseconds of one of the `parts` of `once`.
+fn fastest(parts: f64, once: impl Fn() -> Result<(), Failed>) -> Result<f64, Failed> {
+    let mut best = f64::INFINITY;
+    for _ in 0..PARTS {
+        let began = Instant::now();
+        let mut times = 0.0;
+        while began.elapsed() < PART {
+            once()?;
+            times += parts;
+        }
+        best = best.min(began.elapsed().as_secs_f64() * 1e6 / times);
+    }
+    Ok(best)
+}

@@ -1,0 +1,276 @@
+//! A batch: its way from validation to its end, and how OpenAI's API shows it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{ENDPOINTS, Error, WINDOW, new_id};
+use crate::chat::Usage;
+use crate::types::Timestamp;
+
+/// The most pairs of a batch's metadata, and the longest of their names and values; as OpenAI has them.
+const MAX_PAIRS: usize = 16;
+const MAX_NAME: usize = 64;
+const MAX_VALUE: usize = 512;
+
+/// How long the files that a batch writes may be kept at least and at most, where its maker says so.
+const OUTPUT_LIFE: std::ops::RangeInclusive<u64> = 3_600..=2_592_000;
+
+/// Where a batch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of OpenAI's API")]
+pub enum Status {
+    Validating,
+    Failed,
+    InProgress,
+    Finalizing,
+    Completed,
+    Expired,
+    Cancelling,
+    Cancelled,
+}
+
+impl Status {
+    const ALL: [Self; 8] = [
+        Self::Validating,
+        Self::Failed,
+        Self::InProgress,
+        Self::Finalizing,
+        Self::Completed,
+        Self::Expired,
+        Self::Cancelling,
+        Self::Cancelled,
+    ];
+
+    /// The status as the API and the database spell it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Validating => "validating",
+            Self::Failed => "failed",
+            Self::InProgress => "in_progress",
+            Self::Finalizing => "finalizing",
+            Self::Completed => "completed",
+            Self::Expired => "expired",
+            Self::Cancelling => "cancelling",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub(super) fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.text() == text)
+    }
+
+    /// Whether nothing more happens to the batch.
+    #[must_use]
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Failed | Self::Completed | Self::Expired | Self::Cancelled)
+    }
+}
+
+/// What is wrong with a batch or a line of its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flaw {
+    /// A word for it.
+    pub code: String,
+    /// The line, from 1; `None` where it is no single line's.
+    pub line: Option<u64>,
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// The field at fault.
+    pub param: Option<String>,
+}
+
+impl Flaw {
+    /// A flaw of no line and no field.
+    #[must_use]
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), line: None, message: message.into(), param: None }
+    }
+
+    /// The same flaw, of this field.
+    #[must_use]
+    pub fn at(self, param: &str) -> Self {
+        Self { param: Some(param.to_owned()), ..self }
+    }
+}
+
+/// How many lines there are, and how many have a result of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All.
+    pub total: u64,
+    /// Those that were answered.
+    pub completed: u64,
+    /// Those that failed, were cancelled or came too late.
+    pub failed: u64,
+}
+
+/// When something happened to a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the statuses")]
+pub struct Times {
+    pub in_progress: Option<Timestamp>,
+    pub finalizing: Option<Timestamp>,
+    pub completed: Option<Timestamp>,
+    pub failed: Option<Timestamp>,
+    pub expired: Option<Timestamp>,
+    pub cancelling: Option<Timestamp>,
+    pub cancelled: Option<Timestamp>,
+}
+
+/// A batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Its id, which sorts by time.
+    pub id: Arc<str>,
+    /// Whose it is.
+    pub project: Arc<str>,
+    /// The key that its lines call with.
+    pub key_id: Arc<str>,
+    /// What its lines call.
+    pub endpoint: String,
+    /// The file of its lines.
+    pub input_file_id: String,
+    /// The file of its answers.
+    pub output_file_id: Option<String>,
+    /// The file of its errors.
+    pub error_file_id: Option<String>,
+    /// How long the files that it writes are kept, where its maker said so.
+    pub output_expires_after: Option<Duration>,
+    /// Its maker's own notes.
+    pub metadata: Option<Map<String, Value>>,
+    /// Where it stands.
+    pub status: Status,
+    /// What it will end as, where it is finalizing.
+    pub outcome: Option<Status>,
+    /// Why it failed.
+    pub errors: Vec<Flaw>,
+    /// Its lines.
+    pub counts: Counts,
+    /// The tokens of its answers.
+    pub usage: Usage,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when its lines may begin.
+    pub expires_at: Timestamp,
+    /// When it came where it is.
+    pub times: Times,
+}
+
+/// A batch to make.
+#[derive(Clone, Debug)]
+pub struct NewBatch {
+    /// Whose it is.
+    pub project: Arc<str>,
+    /// The key that its lines call with.
+    pub key_id: Arc<str>,
+    /// The file of its lines.
+    pub input_file_id: String,
+    /// What its lines call.
+    pub endpoint: String,
+    /// How long it may take.
+    pub completion_window: String,
+    /// Notes.
+    pub metadata: Option<Map<String, Value>>,
+    /// How long the files that it writes are kept, in seconds.
+    pub output_expires_after: Option<u64>,
+}
+
+impl NewBatch {
+    pub(super) fn build(self, now: Timestamp) -> Result<Batch, Error> {
+        let invalid = |field, problem: String| Err(Error::Invalid { field, problem });
+        if !ENDPOINTS.contains(&self.endpoint.as_str()) {
+            return invalid("endpoint", format!("must be one of {}", ENDPOINTS.join(", ")));
+        }
+        if self.completion_window != "24h" {
+            return invalid("completion_window", "must be `24h`".to_owned());
+        }
+        if let Some(metadata) = &self.metadata {
+            check_metadata(metadata)?;
+        }
+        if self.output_expires_after.is_some_and(|seconds| !OUTPUT_LIFE.contains(&seconds)) {
+            let (least, most) = (OUTPUT_LIFE.start(), OUTPUT_LIFE.end());
+            return invalid("output_expires_after", format!("must have {least} to {most} `seconds`"));
+        }
+        Ok(Batch {
+            id: new_id("batch_").into(),
+            project: self.project,
+            key_id: self.key_id,
+            endpoint: self.endpoint,
+            input_file_id: self.input_file_id,
+            output_file_id: None,
+            error_file_id: None,
+            output_expires_after: self.output_expires_after.map(Duration::from_secs),
+            metadata: self.metadata,
+            status: Status::Validating,
+            outcome: None,
+            errors: Vec::new(),
+            counts: Counts::default(),
+            usage: Usage::default(),
+            created_at: now,
+            expires_at: now.plus(WINDOW),
+            times: Times::default(),
+        })
+    }
+}
+
+fn check_metadata(metadata: &Map<String, Value>) -> Result<(), Error> {
+    let fits = |(name, value): (&String, &Value)| {
+        let value = value.as_str().map(|text| text.chars().count());
+        name.chars().count() <= MAX_NAME && value.is_some_and(|length| length <= MAX_VALUE)
+    };
+    if metadata.len() <= MAX_PAIRS && metadata.iter().all(fits) {
+        return Ok(());
+    }
+    let problem =
+        format!("has at most {MAX_PAIRS} pairs of texts: names of {MAX_NAME} characters, values of {MAX_VALUE}");
+    Err(Error::Invalid { field: "metadata", problem })
+}
+
+impl Batch {
+    /// The batch as OpenAI's API shows it.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let Times { in_progress, finalizing, completed, failed, expired, cancelling, cancelled } = self.times;
+        let at = |time: Option<Timestamp>| time.map(Timestamp::seconds);
+        let errors = (!self.errors.is_empty()).then(|| json!({"object": "list", "data": self.errors}));
+        let Counts { total, completed: done, failed: lost } = self.counts;
+        json!({
+            "id": self.id,
+            "object": "batch",
+            "endpoint": self.endpoint,
+            "model": null,
+            "errors": errors,
+            "input_file_id": self.input_file_id,
+            "completion_window": "24h",
+            "status": self.status.text(),
+            "output_file_id": self.output_file_id,
+            "error_file_id": self.error_file_id,
+            "created_at": self.created_at.seconds(),
+            "in_progress_at": at(in_progress),
+            "expires_at": self.expires_at.seconds(),
+            "finalizing_at": at(finalizing),
+            "completed_at": at(completed),
+            "failed_at": at(failed),
+            "expired_at": at(expired),
+            "cancelling_at": at(cancelling),
+            "cancelled_at": at(cancelled),
+            "request_counts": {"total": total, "completed": done, "failed": lost},
+            "usage": usage(&self.usage),
+            "metadata": self.metadata,
+        })
+    }
+}
+
+fn usage(usage: &Usage) -> Value {
+    json!({
+        "input_tokens": usage.input,
+        "input_tokens_details": {"cached_tokens": usage.cached_input},
+        "output_tokens": usage.output,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "total_tokens": usage.input.saturating_add(usage.output),
+    })
+}

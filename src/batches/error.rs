@@ -1,0 +1,71 @@
+//! What can go wrong with files and batches, and what a caller is told.
+
+use std::sync::Arc;
+
+use super::Status;
+use crate::chat::{self, Code};
+use crate::db;
+
+/// Why something cannot be done with a file or a batch.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No file has this id, or none that the caller may see.
+    #[error("There is no file `{0}`.")]
+    NoSuchFile(String),
+    /// The same, of the file that a batch is to read.
+    #[error("There is no file `{0}`; upload it with POST /v1/files first.")]
+    NoSuchInput(String),
+    /// No batch has this id, or none that the caller may see.
+    #[error("There is no batch `{0}`.")]
+    NoSuchBatch(String),
+    /// A value that a file or batch cannot have.
+    #[error("`{field}` {problem}.")]
+    Invalid {
+        /// The field at fault.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The file is larger than the configuration allows.
+    #[error("The file has more than the {0} bytes that [files] max_size allows.")]
+    TooLarge(u64),
+    /// The project's files take all the room they may.
+    #[error("The project's files would take more than the {0} bytes that [files] max_total allows; delete some.")]
+    Full(u64),
+    /// A batch reads the file.
+    #[error("`{file}` is the input of {batch}, which has not ended; cancel that first.")]
+    InUse {
+        /// The file.
+        file: Arc<str>,
+        /// The batch.
+        batch: String,
+    },
+    /// There is nothing left to cancel.
+    #[error("{id} cannot be cancelled: it is {}.", .status.text())]
+    Ended {
+        /// The batch.
+        id: Arc<str>,
+        /// Its status.
+        status: Status,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] db::Error),
+}
+
+impl From<Error> for chat::Error {
+    fn from(error: Error) -> Self {
+        let told = |code| Self::new(code, error.to_string());
+        match &error {
+            Error::NoSuchFile(_) | Error::NoSuchBatch(_) => told(Code::NotFound),
+            Error::NoSuchInput(_) => told(Code::NotFound).at("input_file_id"),
+            Error::Invalid { field, .. } => told(Code::InvalidRequest).at(*field),
+            Error::TooLarge(_) | Error::Full(_) => told(Code::RequestTooLarge).at("file"),
+            Error::InUse { .. } | Error::Ended { .. } => told(Code::Conflict),
+            Error::Database(cause) => {
+                tracing::error!(error = %cause, "files or batches could not be read or written: {cause}");
+                Self::new(Code::Internal, "The files and batches could not be read or written; see the log.")
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A file: what is known of it beside its bytes.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::types::Timestamp;
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A batch is to read it.
+    Batch,
+    /// A batch wrote it.
+    BatchOutput,
+}
+
+impl Purpose {
+    /// The purpose as the API and the database spell it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::BatchOutput => "batch_output",
+        }
+    }
+
+    pub(super) fn of(text: &str) -> Option<Self> {
+        [Self::Batch, Self::BatchOutput].into_iter().find(|purpose| purpose.text() == text)
+    }
+}
+
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its id, which sorts by time.
+    pub id: Arc<str>,
+    /// Whose it is.
+    pub project: Arc<str>,
+    /// The key that brought it.
+    pub key_id: Arc<str>,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What its owner calls it.
+    pub filename: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it came.
+    pub created_at: Timestamp,
+    /// From when it is gone.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl File {
+    /// Whether its time is over.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// The file as OpenAI's API shows it.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "object": "file",
+            "bytes": self.bytes,
+            "created_at": self.created_at.seconds(),
+            "expires_at": self.expires_at.map(Timestamp::seconds),
+            "filename": self.filename,
+            "purpose": self.purpose.text(),
+            "status": "processed",
+            "status_details": null,
+        })
+    }
+}

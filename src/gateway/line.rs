@@ -1,0 +1,273 @@
+//! A line of a batch that its provider's own batch API runs: planned like a call, sent by others, and settled when its
+//! answer comes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::call::{body_user, check_key, error_reply, read};
+use super::plan::plan;
+use super::{Api, Ask, Body, Gateway, Head, Reply};
+use crate::chat::{Code, Error, Usage};
+use crate::routing::Target;
+use crate::types::{Nanos, RequestId, Timestamp, now};
+use crate::usage::{AttemptRow, Held, RequestRow, Settlement, Status};
+use crate::wire::dialect::Told;
+use crate::wire::{Speaks, openai_embeddings};
+
+/// A line as its provider gets it.
+pub struct Prepared {
+    /// The body, in the provider's dialect.
+    pub body: Bytes,
+    /// What must be known when its answer comes.
+    pub handed: Handed,
+}
+
+/// What must be known of a line when its answer comes, perhaps after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handed {
+    /// The ledger's id of the call.
+    pub id: String,
+    /// When it was handed over, in microseconds.
+    pub at: i64,
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The provider's name of the model.
+    pub model: Arc<str>,
+    /// The model as the line named it.
+    pub requested_model: Arc<str>,
+    /// The model as its answer names it.
+    pub told_model: String,
+    /// The route taken.
+    pub route: Option<Arc<str>>,
+    /// The prompt used.
+    pub prompt: Option<Arc<str>>,
+    /// Its version.
+    pub version: Option<u32>,
+    /// The caller's own user.
+    pub user: Option<Arc<str>>,
+    /// The provider's route that it calls, which tells what its answer speaks.
+    pub path: String,
+    /// Estimated tokens of the request.
+    pub input_tokens: u64,
+    /// Why it went where it went, JSON.
+    pub trace: Option<Arc<str>>,
+}
+
+/// What a provider's batch API said of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The HTTP status that a call would have had.
+    pub status: u16,
+    /// The body that a call would have had.
+    pub body: Bytes,
+}
+
+/// Whose line it is.
+pub struct Owner {
+    /// What it calls.
+    pub api: Api,
+    /// Whose it is.
+    pub project: Arc<str>,
+    /// The key it calls with.
+    pub key_id: Arc<str>,
+    /// Its tags.
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// How an answer is read.
+struct Heard {
+    reply: Reply,
+    usage: Option<Usage>,
+    error: Option<Code>,
+}
+
+impl Gateway {
+    /// The provider that a line leads to, and what it gets there; calls nobody. `None` where that provider's batches are run
+    /// by Fulcrum.
+    ///
+    /// # Errors
+    /// What the call itself would be refused with.
+    pub fn prepare_line(&self, mut ask: Ask) -> Result<Option<Prepared>, Error> {
+        let (parts, live) = (self.parts().clone(), self.live());
+        let (requested, work) = read(&parts, &ask)?;
+        ask.user = ask.user.take().or_else(|| body_user(&work));
+        check_key(&ask, &requested, &work)?;
+        let plan = plan(&live.routes, &parts.health, &ask, &work, now())?;
+        let Some(target) = plan.targets.first() else { return Ok(None) };
+        let Some(endpoint) = live.endpoints.get(&target.provider) else { return Ok(None) };
+        let provider = endpoint.provider();
+        if !provider.native_batches || (plan.local_only && !provider.local) {
+            return Ok(None);
+        }
+        let outgoing = work.for_target(&ask, endpoint, target)?;
+        if outgoing.answer_tool.is_some() {
+            // Its answer comes as a call of a tool, and only a call of our own is read so.
+            return Ok(None);
+        }
+        let applied = work.prompt.as_ref();
+        let handed = Handed {
+            id: ask.id.to_string(),
+            at: ask.started_at.0,
+            provider: target.provider.clone(),
+            model: target.model.clone(),
+            requested_model: requested.chars().take(256).collect::<String>().into(),
+            told_model: work.asked.model.clone(),
+            route: plan.route.clone(),
+            prompt: applied.map(|applied| applied.version.name.shared()),
+            version: applied.map(|applied| applied.version.version),
+            user: ask.user.clone(),
+            path: outgoing.operation.path().to_owned(),
+            input_tokens: work.input_tokens(),
+            trace: Some(plan.trace()),
+        };
+        Ok(Some(Prepared { body: outgoing.body, handed }))
+    }
+
+    /// The answer of a line as its caller reads it, with its tokens; its row stands in the ledger then, at the batch's price.
+    /// `settled` tells that it does already, from before a crash.
+    ///
+    /// # Errors
+    /// Where the ledger cannot take the row: then the answer may not be kept.
+    pub async fn settle_line(
+        &self,
+        owner: &Owner,
+        handed: &Handed,
+        said: &Said,
+        settled: bool,
+    ) -> Result<(Reply, Usage), Error> {
+        let id: RequestId = handed.id.parse().unwrap_or_default();
+        let status = said.status;
+        let Heard { mut reply, usage, error } = self.hear(owner, handed, said);
+        let (cost, rate) = self.batch_cost(handed, usage.as_ref());
+        reply.head.cost = cost;
+        if settled {
+            return Ok((reply, usage.unwrap_or_default()));
+        }
+        let outcome = if error.is_none() { Status::Ok } else { Status::Error };
+        let code: Option<Arc<str>> = error.map(|code| code.text().into());
+        let latency_us = u64::try_from((now() - Timestamp(handed.at)).as_micros()).unwrap_or(u64::MAX);
+        let attempt = AttemptRow {
+            n: 1,
+            provider: handed.provider.clone(),
+            model: handed.model.clone(),
+            status: outcome,
+            http_status: Some(status),
+            error_code: code.clone(),
+            started_at: Timestamp(handed.at),
+            latency_us,
+            usage,
+            cost,
+            rate,
+            ..AttemptRow::default()
+        };
+        let request = RequestRow {
+            id,
+            started_at: Timestamp(handed.at),
+            project: owner.project.clone(),
+            key_id: owner.key_id.clone(),
+            user: handed.user.clone(),
+            tags: owner.tags.clone(),
+            endpoint: owner.api.shared_name(),
+            requested_model: handed.requested_model.clone(),
+            provider: Some(handed.provider.clone()),
+            model: Some(handed.model.clone()),
+            route: handed.route.clone(),
+            prompt: handed.prompt.clone(),
+            version: handed.version,
+            status: outcome,
+            http_status: reply.head.status,
+            error_code: code,
+            usage,
+            cost,
+            unpriced: cost.is_none(),
+            latency_us,
+            trace: handed.trace.clone(),
+            ..RequestRow::default()
+        };
+        let settlement = Settlement { request: Box::new(request), attempts: vec![attempt], bodies: None };
+        self.parts().ledger.settle(settlement, Held::default()).await?;
+        Ok((reply, usage.unwrap_or_default()))
+    }
+
+    /// Reads what a provider said in its own dialect.
+    fn hear(&self, owner: &Owner, handed: &Handed, said: &Said) -> Heard {
+        let own = owner.api.speaks();
+        let mut head = Head::new(handed.id.parse().unwrap_or_default(), said.status, own);
+        head.model = Some(format!("{}/{}", handed.provider, handed.model).into());
+        head.route.clone_from(&handed.route);
+        head.attempts = 1;
+        if !(200..300).contains(&said.status) {
+            let live = self.live();
+            let error = match live.endpoints.get(&handed.provider) {
+                Some(endpoint) => endpoint.refused(said.status, &said.body),
+                None => Error::new(Code::UpstreamError, format!("status {}", said.status)),
+            };
+            let code = error.code;
+            return Heard { reply: error_reply(head, &error), usage: None, error: Some(code) };
+        }
+        match Self::translate(owner, handed, &said.body) {
+            Ok((body, usage)) => {
+                Heard { reply: Reply { head, body: Body::Whole(body) }, usage: Some(usage), error: None }
+            }
+            Err(reason) => {
+                let error = Error::new(Code::UpstreamProtocol, format!("the batch's answer cannot be read: {reason}"));
+                Heard { reply: error_reply(head, &error), usage: None, error: Some(error.code) }
+            }
+        }
+    }
+
+    /// A good answer in the caller's dialect, and its tokens.
+    fn translate(owner: &Owner, handed: &Handed, body: &Bytes) -> Result<(Bytes, Usage), String> {
+        let estimate = || Usage {
+            input: handed.input_tokens,
+            output: u64::try_from(body.len() / 4).unwrap_or(u64::MAX),
+            estimated: true,
+            ..Usage::default()
+        };
+        let own = owner.api.speaks();
+        if owner.api == Api::Embeddings {
+            let usage = openai_embeddings::listen(body).map_err(|bad| bad.0)?;
+            return Ok((body.clone(), usage.unwrap_or_else(estimate)));
+        }
+        let theirs = spoken_at(&handed.path).unwrap_or(own);
+        if theirs == own {
+            let heard = own.dialect().listen(body).map_err(|bad| bad.0)?;
+            return Ok((body.clone(), heard.usage.unwrap_or_else(estimate)));
+        }
+        let response = theirs.dialect().read_response(body).map_err(|bad| bad.0)?;
+        let told = Told {
+            model: handed.told_model.clone(),
+            include_usage: true,
+            input_tokens: handed.input_tokens,
+            created: handed.at / 1_000_000,
+            id: handed.id.clone(),
+        };
+        Ok((own.dialect().write_response(&response, &told), response.usage.unwrap_or_else(estimate)))
+    }
+
+    /// What a line costs at its provider's batch price, and the rate.
+    fn batch_cost(&self, handed: &Handed, usage: Option<&Usage>) -> (Option<Nanos>, Option<Arc<str>>) {
+        let live = self.live();
+        let Some(endpoint) = live.endpoints.get(&handed.provider) else { return (None, None) };
+        let id: Arc<str> = format!("{}/{}", handed.provider, handed.model).into();
+        let provider = endpoint.provider();
+        let (named, model) = (handed.provider.clone(), handed.model.clone());
+        let (name, local) = (id.clone(), provider.local);
+        let target = Target { provider: named, model, name, id, local, adapter: None, structured: None };
+        let pricing = live.pricing(provider, &target).batched();
+        let Some(usage) = usage else { return (Some(Nanos(0)), pricing.text()) };
+        pricing.charge(&(*usage).into())
+    }
+}
+
+/// What is spoken at a provider's route.
+fn spoken_at(path: &str) -> Option<Speaks> {
+    match path {
+        "/chat/completions" => Some(Speaks::OpenAiChat),
+        "/responses" => Some(Speaks::OpenAiResponses),
+        "/messages" => Some(Speaks::Anthropic),
+        _ => None,
+    }
+}

@@ -1,0 +1,140 @@
+//! Answers of routes that only pass: read as far as must be known, and bytes such as audio on their way down.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+
+use super::attempt::{Answered, MAX_WHOLE};
+use super::meter::{Ended, Meter};
+use super::plan::Work;
+use super::{Cut, Parts};
+use crate::chat::Used;
+use crate::routing::{Fault, Target};
+use crate::types::now;
+use crate::upstream::{Answer, Endpoint, Failure};
+use crate::usage::Status;
+use crate::wire::dialect::BadAnswer;
+use crate::wire::passing::{Given, Passing};
+use http::HeaderValue;
+
+/// Reads an answer as far as it must be known before nothing can be retried any more.
+pub async fn read(passing: Passing, work: &Work, mut answer: Answer, endpoint: &Endpoint) -> Result<Answered, Failure> {
+    let bad = |BadAnswer(reason): BadAnswer| Failure::Protocol(reason);
+    let given = passing.given(answer.kind().map(HeaderValue::as_bytes)).map_err(bad)?;
+    let kind = answer.kind().cloned().unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    if given == Given::Audio {
+        let first = answer.piece().await?.filter(|first| !first.is_empty());
+        let first = first.ok_or_else(|| Failure::Protocol("it is empty".to_owned()))?;
+        return Ok(Answered::Bytes { kind, answer: Box::new(answer), first });
+    }
+    let body = answer.whole(MAX_WHOLE).await?;
+    if given == Given::Text {
+        return Ok(Answered::Whole { body, used: work.used(Used::default(), 0), ended_well: true, kind: Some(kind) });
+    }
+    let mut heard = passing.listen(&body, &work.asked).map_err(bad)?;
+    heard.used.usage = heard.used.usage.map(|usage| work.usage_of(endpoint, &body, usage));
+    let estimated_output = u64::try_from(heard.text_bytes / 4).unwrap_or(u64::MAX);
+    Ok(Answered::Whole { body, used: work.used(heard.used, estimated_output), ended_well: true, kind: None })
+}
+
+/// Bytes on their way from a provider to a caller, settled before the last of them goes down.
+pub struct Pieces {
+    parts: Arc<Parts>,
+    target: Arc<Target>,
+    answer: Box<Answer>,
+    /// What came and was not sent: it may be the last.
+    held: Bytes,
+    /// What may go down at once.
+    ready: Bytes,
+    meter: Box<Meter>,
+    used: Used,
+    is_over: bool,
+}
+
+impl Pieces {
+    /// Begins with the first bytes of an answer, and what it is known to use.
+    pub fn new(
+        parts: Arc<Parts>,
+        target: Arc<Target>,
+        answer: Box<Answer>,
+        first: Bytes,
+        (meter, used): (Box<Meter>, Used),
+    ) -> Self {
+        let mut pieces = Self { parts, target, answer, held: Bytes::new(), ready: first, meter, used, is_over: false };
+        pieces.hold_last();
+        pieces
+    }
+
+    /// The bytes as a stream. Dropping it closes the provider's connection and settles what came.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Cut>> + Send {
+        stream::unfold(Box::new(self), |mut pieces| async move { pieces.next().await.map(|piece| (piece, pieces)) })
+    }
+
+    /// The next bytes to send; `None` at the end.
+    async fn next(&mut self) -> Option<Result<Bytes, Cut>> {
+        loop {
+            if !self.ready.is_empty() {
+                return Some(Ok(std::mem::take(&mut self.ready)));
+            }
+            if self.is_over {
+                return None;
+            }
+            let piece = {
+                let closing = self.parts.closing.cancelled();
+                tokio::select! {
+                    biased;
+                    piece = self.answer.piece() => piece,
+                    () = closing => Err(Failure::Closing),
+                }
+            };
+            match piece {
+                Ok(Some(piece)) if piece.is_empty() => {}
+                Ok(Some(piece)) => {
+                    let before = std::mem::replace(&mut self.ready, piece);
+                    debug_assert!(before.is_empty());
+                    let held = std::mem::take(&mut self.held);
+                    self.hold_last();
+                    return Some(Ok(held));
+                }
+                Ok(None) => return self.settle_well().await,
+                Err(failure) => return Some(Err(self.break_off(&failure).await)),
+            }
+        }
+    }
+
+    /// Keeps back the last byte of what is ready, so that no caller has all of an answer that is not settled.
+    fn hold_last(&mut self) {
+        self.held = self.ready.split_off(self.ready.len().saturating_sub(1));
+    }
+
+    async fn settle_well(&mut self) -> Option<Result<Bytes, Cut>> {
+        self.is_over = true;
+        self.meter.attempt_ends(&Ended::well(self.used));
+        match self.meter.finish(Status::Ok, 200, None).await {
+            Ok(()) => Some(Ok(std::mem::take(&mut self.held))),
+            Err(_unsettled) => Some(Err(Cut)),
+        }
+    }
+
+    /// Ends an answer that failed after it began: no retry, and its row.
+    async fn break_off(&mut self, failure: &Failure) -> Cut {
+        self.is_over = true;
+        if failure.is_targets_fault() {
+            self.parts.health.failed(&self.target, Fault::Broken, now(), rand::random());
+        }
+        let code = failure.code();
+        self.meter.attempt_ends(&Ended {
+            status: Status::Error,
+            http_status: Some(200),
+            error: Some(code),
+            retryable: false,
+            used: Some(self.used),
+        });
+        // The transfer breaks off whether the row could be written or not.
+        let _settled = self.meter.finish(Status::Error, 200, Some(code.text())).await;
+        // What came before goes down first: an error that follows at once would take it along.
+        tokio::task::yield_now().await;
+        Cut
+    }
+}

@@ -1,0 +1,119 @@
+//! Answers that were to be JSON and are not: what is wrong with one, and the request that asks for it once more.
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use super::plan::Work;
+use crate::chat::{Content, Error, Format, Response, Role, Stop};
+use crate::wire::Speaks;
+use crate::wire::dialect::Asked;
+use crate::wire::json::Object;
+use crate::wire::schema::Schema;
+
+/// The most text of a bad answer that is sent back with the request for a better one.
+const MOST_SAID: usize = 256 << 10;
+
+/// What became of an answer that was not of the form that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// The second answer has the form.
+    Repaired,
+    /// There was no second answer, or it has not the form either.
+    Failed,
+}
+
+impl Repair {
+    /// As `x-fulcrum-repair` tells it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Repaired => "repaired",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The form that an answer must have.
+pub struct Wanted {
+    format: Format,
+    speaks: Speaks,
+    schema: OnceLock<Option<Schema>>,
+}
+
+/// What is wrong with an answer.
+pub struct Flaw {
+    /// The text of the answer.
+    said: String,
+    /// What is wrong, for the model to read.
+    wrong: String,
+    /// Whether asking once more can do better.
+    pub is_worth_asking: bool,
+}
+
+impl Wanted {
+    /// What the answer to `work` must be, where it must be JSON.
+    pub fn of(work: &Work) -> Option<Self> {
+        let format = work.format().filter(|format| *format != Format::Text)?;
+        Some(Self { format, speaks: work.api.speaks(), schema: OnceLock::new() })
+    }
+
+    /// What is wrong with a whole answer in the caller's dialect. Answers that were cut off, refused, or that call tools
+    /// have no form to keep to.
+    pub fn flaw(&self, body: &[u8]) -> Option<Flaw> {
+        let response = self.speaks.dialect().read_response(body).ok()?;
+        let alone = response.choices.len() == 1;
+        let texts = texts(response);
+        let found = texts.into_iter().find_map(|said| Some((self.wrong(&said)?, said)));
+        found.map(|(wrong, said)| Flaw { is_worth_asking: alone && said.len() <= MOST_SAID, said, wrong })
+    }
+
+    fn wrong(&self, said: &str) -> Option<String> {
+        let value: Value = match serde_json::from_str(said) {
+            Ok(value) => value,
+            Err(_) if said.trim().is_empty() => return Some("it is empty".to_owned()),
+            Err(error) => return Some(format!("it is not valid JSON: {error}")),
+        };
+        match &self.format {
+            Format::Text => None,
+            // Google's JSON may be of any type.
+            Format::JsonObject if value.is_object() || self.speaks == Speaks::Gemini => None,
+            Format::JsonObject => Some("it is not a JSON object".to_owned()),
+            Format::JsonSchema { schema, .. } => {
+                self.schema.get_or_init(|| Schema::read(schema)).as_ref()?.check(&value).err()
+            }
+        }
+    }
+}
+
+/// The texts of an answer that ended of itself without calling a tool.
+fn texts(response: Response) -> Vec<String> {
+    let mut texts = Vec::new();
+    for choice in response.choices {
+        let ended = matches!(choice.stop, None | Some(Stop::End | Stop::Sequence(_) | Stop::Other(_)));
+        let said = |content: &Content| !matches!(content, Content::ToolCall { .. } | Content::Refusal(_));
+        if ended && choice.parts.iter().all(|part| said(&part.content)) {
+            texts.push(choice.parts.iter().filter_map(|part| part.as_text()).collect());
+        }
+    }
+    texts
+}
+
+impl Work {
+    /// The same work once more: the conversation goes on with the bad answer and with what is wrong with it.
+    ///
+    /// # Errors
+    /// Where it would be longer than a request may be.
+    pub fn once_more(&self, flaw: &Flaw) -> Result<Self, Error> {
+        let demand = format!(
+            "This answer cannot be used: {}. Answer the request again, with nothing but JSON of the form that was asked for.",
+            flaw.wrong
+        );
+        // Some providers refuse a message that says nothing.
+        let said = (!flaw.said.trim().is_empty()).then_some((Role::Assistant, flaw.said.as_str()));
+        let turns: Vec<(Role, &str)> = said.into_iter().chain([(Role::User, demand.as_str())]).collect();
+        let body = self.dialect().followed(self.object(), &turns);
+        let asked = Asked { object: Object::read(body)?, ..self.asked.clone() };
+        Ok(Self::of(self.api, asked, None))
+    }
+}

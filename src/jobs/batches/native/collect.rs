@@ -1,0 +1,163 @@
+//! Fetches the results of a provider's batch: each line's is put into its caller's dialect, its row written, and kept.
+
+use std::sync::Arc;
+
+use super::super::call::Called;
+use super::{FETCHING, Follow, Outcome, anthropic, line_number, openai};
+use crate::batches::{Awaited, Error, Handover, Lines, Piece, Verdict};
+use crate::chat::Usage;
+use crate::gateway::{Api, Body, Handed, Owner, Said};
+use crate::types::RequestId;
+use crate::upstream::{Errand, Load};
+
+/// The longest line of results.
+const LONGEST: usize = 96 << 20;
+
+/// Whether a line has its result now, or must be asked for again.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    Yes,
+    Later,
+}
+
+impl Follow<'_> {
+    /// Takes the results of a batch that has ended. What breaks off is fetched again; lines that have theirs stay as they are.
+    pub(super) async fn collect(&self, one: &mut Handover, id: &str, files: &[String]) -> Result<(), Error> {
+        let results = [Errand::Results(id)];
+        let files_of: Vec<_> = files.iter().map(|file| Errand::ReadFile(file)).collect();
+        let errands: &[Errand<'_>] = if self.is_anthropic() { &results } else { &files_of };
+        for errand in errands {
+            if self.fetch(one, *errand).await? == Taken::Later {
+                return Ok(());
+            }
+        }
+        if !self.ending {
+            self.fail_rest(one, "batch_expired", "The provider ended the batch without a result of this line.").await?;
+        }
+        self.clean_up(one, files).await;
+        self.end(one).await
+    }
+
+    async fn fetch(&self, one: &Handover, errand: Errand<'_>) -> Result<Taken, Error> {
+        let mut answer = match self.endpoint.run(errand, Load::none(FETCHING)).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                tracing::info!(batch = %self.batch.id, ?failure, "the results of a batch cannot be fetched yet");
+                return Ok(Taken::Later);
+            }
+        };
+        let mut lines = Lines::new(LONGEST);
+        loop {
+            let piece = match answer.piece().await {
+                Ok(piece) => piece,
+                Err(failure) => {
+                    tracing::info!(batch = %self.batch.id, ?failure, "the results of a batch broke off");
+                    return Ok(Taken::Later);
+                }
+            };
+            let ended = piece.is_none();
+            lines.push(&piece.unwrap_or_default());
+            loop {
+                let line = if ended {
+                    lines.line().transpose().or_else(|| lines.rest().transpose())
+                } else {
+                    lines.line().transpose()
+                };
+                match line {
+                    None => break,
+                    Some(Ok(line)) => {
+                        if self.take(one, &line).await? == Taken::Later {
+                            return Ok(Taken::Later);
+                        }
+                    }
+                    Some(Err(_)) => {
+                        tracing::warn!(batch = %self.batch.id, "a line of a batch's results is longer than any answer may be");
+                        return Ok(Taken::Yes);
+                    }
+                }
+            }
+            if ended {
+                return Ok(Taken::Yes);
+            }
+        }
+    }
+
+    /// Takes one line of the results.
+    async fn take(&self, one: &Handover, line: &Piece) -> Result<Taken, Error> {
+        if line.text.trim_ascii().is_empty() {
+            return Ok(Taken::Yes);
+        }
+        let read = if self.is_anthropic() { anthropic::result(&line.text) } else { openai::result(&line.text) };
+        let named = read.and_then(|(id, outcome)| Some((line_number(&self.batch.id, &id)?, outcome)));
+        let Some((n, outcome)) = named else {
+            tracing::warn!(batch = %self.batch.id, "a line of a batch's results is of no line of the batch");
+            return Ok(Taken::Yes);
+        };
+        let batches = self.shared.batches();
+        let Some(awaited) = batches.awaited(&self.batch.id, one.n, n).await? else { return Ok(Taken::Yes) };
+        let called = match outcome {
+            Outcome::Said(said) => match self.settle(&awaited, &said).await? {
+                Some(called) => called,
+                None => return Ok(Taken::Later),
+            },
+            // The batch's own end tells why.
+            Outcome::NotRun { .. } if self.ending => return Ok(Taken::Yes),
+            Outcome::NotRun { expired, message } => {
+                let code = if expired { "batch_expired" } else { "batch_cancelled" };
+                not_run(code, &message)
+            }
+        };
+        called.keep(self.shared, &self.batch.id, awaited.n, &awaited.custom_id).await;
+        Ok(Taken::Yes)
+    }
+
+    /// Writes the row of a line; `None` where the ledger takes none now.
+    async fn settle(&self, line: &Awaited, said: &Said) -> Result<Option<Called>, Error> {
+        let Ok(handed) = serde_json::from_str::<Handed>(&line.handed) else {
+            return Ok(Some(not_run("internal_error", "what was kept of this line cannot be read")));
+        };
+        let id: RequestId = handed.id.parse().unwrap_or_default();
+        let known = crate::usage::request(&self.shared.work.db, id).await;
+        let Ok(known) = known else { return Ok(None) };
+        let settled = self.shared.work.gateway.settle_line(&self.owner(), &handed, said, known.is_some()).await;
+        let (reply, usage) = match settled {
+            Ok(settled) => settled,
+            Err(error) => {
+                tracing::warn!(batch = %self.batch.id, %error, "the row of a line cannot be written yet: {error}");
+                return Ok(None);
+            }
+        };
+        let Body::Whole(body) = reply.body else {
+            return Ok(Some(not_run("internal_error", "the answer is a stream")));
+        };
+        let verdict = Verdict::Answered { status: reply.head.status, request_id: id.to_string(), body };
+        Ok(Some(Called { verdict, usage }))
+    }
+
+    fn owner(&self) -> Owner {
+        let mut tags: Vec<(Arc<str>, Arc<str>)> = vec![("batch".into(), self.batch.id.clone())];
+        if let Ok(key) = self.shared.work.keys.get(&self.batch.key_id) {
+            let own = key.tags.iter().filter(|(name, _)| *name != "batch");
+            tags.extend(own.map(|(name, value)| (name.as_str().into(), value.as_str().into())));
+        }
+        let api = Api::at(&self.batch.endpoint).unwrap_or(Api::Chat);
+        Owner { api, project: self.batch.project.clone(), key_id: self.batch.key_id.clone(), tags }
+    }
+
+    /// Fails the lines of a hand-over that have no result.
+    pub(super) async fn fail_rest(&self, one: &Handover, code: &'static str, message: &str) -> Result<(), Error> {
+        let mut last = 0;
+        loop {
+            let lines = self.shared.batches().pending_there(&self.batch.id, one.n, last).await?;
+            let Some(end) = lines.last().map(|line| line.n) else { return Ok(()) };
+            for line in lines {
+                not_run(code, message).keep(self.shared, &self.batch.id, line.n, &line.custom_id).await;
+            }
+            last = end;
+        }
+    }
+}
+
+fn not_run(code: &'static str, message: &str) -> Called {
+    Called { verdict: Verdict::NotRun { code, message: message.to_owned() }, usage: Usage::default() }
+}

@@ -1,0 +1,208 @@
+//! Runs the lines of a batch, some at a time, until all have a result or the batch must end before.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::call::{Called, call};
+use super::{Shared, native};
+use crate::batches::{Batch, Error, Flaw, Pending, Scope, Status, read_line};
+use crate::keys::Role;
+use crate::types::now;
+
+/// How many lines, and about how many bytes of them, are read ahead.
+const AHEAD: u32 = 64;
+const AHEAD_BYTES: u64 = 1 << 20;
+
+/// How often it is looked whether the batch may go on, though nobody told.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why no more lines begin.
+enum Why {
+    /// All have.
+    Done,
+    /// The process ends; the next start goes on.
+    Stop,
+    /// The batch was cancelled, which its row tells.
+    Cancelled,
+    /// Its window is over.
+    Expired,
+    /// Its key is no longer good.
+    Unwelcome(String),
+}
+
+/// Runs what is left of a batch.
+pub(super) async fn run(shared: &Arc<Shared>, batch: &Arc<Batch>) -> Result<(), Error> {
+    native::hand_over(shared, batch).await?;
+    let halt = shared.stop.child_token();
+    let mut lines = JoinSet::new();
+    let ended = {
+        let mut ends = std::pin::pin!(must_end(shared, batch));
+        let begun = begin_lines(shared, batch, &halt, &mut lines);
+        let all_begun = async { tokio::try_join!(begun, native::follow(shared, batch, false)) };
+        let begun = tokio::select! {
+            why = &mut ends => why,
+            begun = all_begun => begun.map(|((), ())| Why::Done),
+        };
+        match begun {
+            Ok(Why::Done) => tokio::select! {
+                why = &mut ends => why,
+                () = all_ended(&mut lines) => Ok(Why::Done),
+            },
+            other => other,
+        }
+    };
+    halt.cancel();
+    all_ended(&mut lines).await;
+    let batches = shared.batches();
+    match ended? {
+        // A line whose result could not be kept is still without one: then the batch is taken up again.
+        Why::Done if batches.pending(&batch.id, 0, 1).await?.is_empty() => {
+            batches.finalize(&batch.id, Status::Completed, &[], now()).await
+        }
+        Why::Done | Why::Stop | Why::Cancelled => Ok(()),
+        Why::Expired => batches.finalize(&batch.id, Status::Expired, &[], now()).await,
+        Why::Unwelcome(reason) => {
+            let flaw = Flaw::new("invalid_api_key", reason);
+            batches.finalize(&batch.id, Status::Failed, &[flaw], now()).await
+        }
+    }
+}
+
+/// Begins line after line, as places come free.
+async fn begin_lines(
+    shared: &Arc<Shared>,
+    batch: &Arc<Batch>,
+    halt: &CancellationToken,
+    lines: &mut JoinSet<()>,
+) -> Result<(), Error> {
+    let mut ahead = Ahead::new(shared, batch);
+    while let Some((line, text)) = ahead.next().await? {
+        let place = a_place(shared).await;
+        let one = One { shared: shared.clone(), batch: batch.clone(), line, text, halt: halt.clone() };
+        lines.spawn(one.run(place));
+        while lines.try_join_next().is_some() {}
+    }
+    Ok(())
+}
+
+/// Waits for a place among the lines, and until the calls that somebody waits for leave room.
+async fn a_place(shared: &Shared) -> Option<OwnedSemaphorePermit> {
+    let place = shared.places.clone().acquire_owned().await.ok();
+    while shared.awaited_calls() > i64::from(shared.batches().settings().yield_above) {
+        sleep(Duration::from_millis(50)).await;
+    }
+    place
+}
+
+async fn all_ended(lines: &mut JoinSet<()>) {
+    while lines.join_next().await.is_some() {}
+}
+
+/// Waits until the batch must end before its lines have.
+async fn must_end(shared: &Shared, batch: &Batch) -> Result<Why, Error> {
+    let mut changes: watch::Receiver<u64> = shared.batches().changes();
+    let (mut told, mut expires_at) = (true, batch.expires_at);
+    loop {
+        if shared.stop.is_cancelled() {
+            return Ok(Why::Stop);
+        }
+        if told {
+            let batch = shared.batches().batch(Scope::All, &batch.id).await?;
+            if batch.status != Status::InProgress {
+                return Ok(Why::Cancelled);
+            }
+            expires_at = batch.expires_at;
+        }
+        if expires_at <= now() {
+            return Ok(Why::Expired);
+        }
+        if let Some(reason) = unwelcome(shared, batch) {
+            return Ok(Why::Unwelcome(reason));
+        }
+        told = tokio::select! {
+            changed = changes.changed() => changed.is_ok(),
+            () = shared.stop.cancelled() => false,
+            () = sleep(LOOK) => false,
+        };
+    }
+}
+
+/// Why the batch's key may call no more, where that is so.
+fn unwelcome(shared: &Shared, batch: &Batch) -> Option<String> {
+    match shared.work.keys.holder(&batch.key_id, now()) {
+        Ok(key) if key.allows(Role::App) => None,
+        Ok(_) => Some("The role of the key that made this batch may no longer call models.".to_owned()),
+        Err(error) => Some(format!("The key that made this batch may call no more: {error}")),
+    }
+}
+
+/// The lines of a batch without a result, in order, a few read ahead.
+pub(super) struct Ahead<'a> {
+    shared: &'a Shared,
+    batch: &'a Batch,
+    last: u64,
+    read: VecDeque<(Pending, Bytes)>,
+}
+
+impl<'a> Ahead<'a> {
+    pub(super) fn new(shared: &'a Shared, batch: &'a Batch) -> Self {
+        Self { shared, batch, last: 0, read: VecDeque::new() }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<(Pending, Bytes)>, Error> {
+        if self.read.is_empty() {
+            self.fill().await?;
+        }
+        Ok(self.read.pop_front())
+    }
+
+    async fn fill(&mut self) -> Result<(), Error> {
+        let batches = self.shared.batches();
+        let mut lines = batches.pending_here(&self.batch.id, self.last, AHEAD).await?;
+        let Some(first) = lines.first().map(|line| line.start) else { return Ok(()) };
+        let fits = lines.iter().take_while(|line| line.start + line.length <= first + AHEAD_BYTES).count();
+        lines.truncate(fits.max(1));
+        let Some(last) = lines.last() else { return Ok(()) };
+        self.last = last.n;
+        let length = usize::try_from(last.start + last.length - first).unwrap_or(usize::MAX);
+        let text = batches.range(&self.batch.input_file_id, first, length).await?;
+        for line in lines {
+            let place = |at: u64| usize::try_from(at - first).unwrap_or(usize::MAX).min(text.len());
+            let text = text.slice(place(line.start)..place(line.start + line.length));
+            self.read.push_back((line, text));
+        }
+        Ok(())
+    }
+}
+
+/// A line that runs.
+struct One {
+    shared: Arc<Shared>,
+    batch: Arc<Batch>,
+    line: Pending,
+    text: Bytes,
+    halt: CancellationToken,
+}
+
+impl One {
+    async fn run(self, place: Option<OwnedSemaphorePermit>) {
+        let Self { shared, batch, line, text, halt } = self;
+        let _under = shared.work.gateway.parts().metrics.batch_line_begins();
+        let called = match read_line(&text, &batch.endpoint) {
+            Ok(read) => call(&shared, &batch, read.body, &halt).await,
+            // It was good when the batch began.
+            Err(flaw) => Called::failed("invalid_request", flaw.message),
+        };
+        drop(place);
+        if let Some(called) = called {
+            called.keep(&shared, &batch.id, line.n, &line.custom_id).await;
+        }
+    }
+}

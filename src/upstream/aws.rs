@@ -1,0 +1,92 @@
+//! What an error of Amazon's means: its name tells more than its status.
+
+use http::HeaderMap;
+use serde_json::Value;
+
+/// Names, and the status that says what each means. Some come with another: a model that is not ready with 429, though the
+/// caller did not ask too often.
+const NAMES: [(&str, u16); 17] = [
+    ("ThrottlingException", 429),
+    ("Throttling", 429),
+    ("TooManyRequestsException", 429),
+    ("ServiceQuotaExceededException", 429),
+    ("AccessDeniedException", 403),
+    ("UnrecognizedClientException", 403),
+    ("InvalidClientTokenId", 403),
+    ("ExpiredTokenException", 403),
+    ("ExpiredToken", 403),
+    ("InvalidSignatureException", 403),
+    ("IncompleteSignatureException", 403),
+    ("MissingAuthenticationTokenException", 403),
+    ("ModelNotReadyException", 503),
+    ("ModelErrorException", 503),
+    ("ModelTimeoutException", 503),
+    ("InternalServerException", 503),
+    ("ServiceUnavailableException", 503),
+];
+
+/// Beginnings or parts of what its models say of a request that is longer than their context.
+const TOO_LONG: [&str; 6] = [
+    "input is too long",
+    "prompt is too long",
+    "exceed context limit",
+    "maximum context length",
+    "input tokens exceeded",
+    "exceeds the maximum number of input tokens",
+];
+
+/// The status that says what an error means, where its name tells.
+pub(super) fn meant(headers: &HeaderMap, body: &[u8]) -> Option<u16> {
+    let told = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let name = told.or_else(|| {
+        let fields: Value = serde_json::from_slice(body).ok()?;
+        ["__type", "code"].iter().find_map(|field| fields.get(field)?.as_str().map(str::to_owned))
+    })?;
+    // `com.amazon.coral.service#Name`, or `Name:http://...`.
+    let name = name.rsplit('#').next()?.split(':').next()?.trim();
+    NAMES.iter().find(|(known, _)| *known == name).map(|(_, status)| *status)
+}
+
+/// Whether a refusal says that the request is longer than the model's context.
+pub(super) fn is_too_long(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    TOO_LONG.iter().any(|part| message.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_errors_name_is_found_wherever_it_stands() {
+        let header =
+            |value: &'static str| HeaderMap::from_iter([("x-amzn-errortype".parse().unwrap(), value.parse().unwrap())]);
+        let none = HeaderMap::new();
+        let cases = [
+            (header("ThrottlingException"), "", Some(429)),
+            (header("ModelErrorException:http://internal.amazon.com/coral/x/"), "", Some(503)),
+            (header("ValidationException"), "", None),
+            (header("AccessDeniedException"), r#"{"__type":"ValidationException"}"#, Some(403)),
+            (none.clone(), r#"{"__type":"com.amazon.coral.service#ExpiredTokenException"}"#, Some(403)),
+            (none.clone(), r#"{"code":"ModelNotReadyException"}"#, Some(503)),
+            (none.clone(), r#"{"message":"Too many"}"#, None),
+            (header("SomethingNewException"), "", None),
+            (none, "<html>", None),
+        ];
+        for (headers, body, expected) in cases {
+            assert_eq!(meant(&headers, body.as_bytes()), expected, "{headers:?} {body}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_too_long_is_known_by_its_words() {
+        for (message, expected) in [
+            ("Input is too long for requested model.", true),
+            ("The model returned the following errors: prompt is too long: 210000 tokens > 200000 maximum", true),
+            ("input length and `max_tokens` exceed context limit: 190000 + 64000 > 200000", true),
+            ("The provided model identifier is invalid.", false),
+        ] {
+            assert_eq!(is_too_long(message), expected, "{message}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Amazon Bedrock's Converse and ConverseStream: requests, answers, streams and errors. No caller speaks it.
+
+mod block;
+mod citation;
+mod error;
+mod family;
+mod request;
+mod response;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod thought;
+mod tools;
+mod turns;
+mod usage;
+
+use crate::chat::{Code, Emulated, Error, Maker, Request, Response, Structured};
+use crate::wire::decoder::Decoder;
+use crate::wire::dialect::{BadAnswer, ReadStream, Upstream, Written};
+use crate::wire::frames;
+
+/// The API's name in messages.
+const NAME: &str = "Amazon Bedrock";
+
+/// Bedrock's Converse.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bedrock;
+
+impl Upstream for Bedrock {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        request::write_request(request, emulated)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        response::read_response(body)
+    }
+
+    /// Only Claude signs what it thinks, and its proofs hold wherever it is served.
+    fn maker(&self) -> Maker {
+        Maker::Anthropic
+    }
+
+    fn structured(&self, request: &mut Request) -> Structured {
+        request::structured(request)
+    }
+
+    fn decoder(&self) -> Decoder {
+        Decoder::Frames(frames::Decoder::default())
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(stream::Reader::default())
+    }
+}
+
+/// A 400 for what a caller asked and Bedrock cannot say.
+fn not_here(path: &str, why: &str) -> Error {
+    Error::new(Code::UnsupportedFeature, format!("`{path}` cannot be sent to {NAME}: {why}")).at(path)
+}
+
+/// A 400 for a field that holds what it cannot.
+fn wrong(path: &str, message: &str) -> Error {
+    Error::field(path, format!("`{path}` {message}"))
+}

@@ -1,0 +1,159 @@
+//! A request, written for Converse. The model and whether it streams stand in the address.
+
+use serde_json::{Map, Value, json};
+
+use super::family::Family;
+use super::{not_here, thought, tools, turns};
+use crate::chat::{Emulated, Error, Format, Request, Structured};
+use crate::wire::claude;
+use crate::wire::dialect::Written;
+use crate::wire::json::exact;
+
+/// The most texts at which an answer ends.
+const MOST_STOPS: usize = 2_500;
+
+/// Writes a request.
+pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+    check_sayable(request, emulated)?;
+    let family = Family::of(&request.model);
+    let told = turns::write(request, family, emulated)?;
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+    put("messages", told.messages.into());
+    if !told.system.is_empty() {
+        put("system", told.system.into());
+    }
+    let inference = write_inference(request)?;
+    if !inference.is_empty() {
+        put("inferenceConfig", inference.into());
+    }
+    if let Some(config) = tools::write(request, family, told.has_calls, emulated)? {
+        put("toolConfig", config);
+    }
+    let mut own = Map::new();
+    if let Some(top_k) = request.sampling.top_k {
+        write_top_k(top_k, family, &mut own)?;
+    }
+    let mut output = Map::new();
+    thought::write(request, family, emulated, &mut own, &mut output)?;
+    write_format(request.format.as_ref(), family, &mut output)?;
+    if !output.is_empty() {
+        put("outputConfig", output.into());
+    }
+    if !own.is_empty() {
+        put("additionalModelRequestFields", own.into());
+    }
+    if !request.stop.is_empty() {
+        // Which text it was is told only to who asks; where a model does not say, nothing comes.
+        put("additionalModelResponseFieldPaths", json!(["/stop_sequence"]));
+    }
+    if let Some(tier) = write_tier(request, emulated)? {
+        put("serviceTier", json!({"type": tier}));
+    }
+    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
+}
+
+/// Refuses what Converse has no word for, and notes the hints that it has no place for.
+fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), Error> {
+    let penalty = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
+    let wants = [
+        (request.choices.is_some_and(|choices| choices > 1), "n"),
+        (request.logprobs.is_some(), "logprobs"),
+        (penalty(request.sampling.frequency_penalty), "frequency_penalty"),
+        (penalty(request.sampling.presence_penalty), "presence_penalty"),
+        (request.sampling.seed.is_some(), "seed"),
+        (request.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium"), "verbosity"),
+        (request.store == Some(true), "store"),
+    ];
+    if let Some((_, field)) = wants.into_iter().find(|(wanted, _)| *wanted) {
+        return Err(not_here(field, "it has no such setting"));
+    }
+    let hints = [
+        (request.user.is_some(), "user"),
+        (request.prompt_cache_key.is_some(), "prompt_cache_key"),
+        (request.store.is_some(), "store"),
+        (request.verbosity.is_some(), "verbosity"),
+    ];
+    hints.into_iter().filter(|(given, _)| *given).for_each(|(_, name)| emulated.note(name));
+    Ok(())
+}
+
+fn write_inference(request: &Request) -> Result<Map<String, Value>, Error> {
+    let mut config = Map::new();
+    let mut put = |name: &str, value: Option<Value>| config.extend(value.map(|value| (name.to_owned(), value)));
+    put("maxTokens", request.max_tokens.map(Value::from));
+    put("temperature", unit("temperature", request.sampling.temperature)?);
+    put("topP", unit("top_p", request.sampling.top_p)?);
+    if request.stop.len() > MOST_STOPS || request.stop.iter().any(String::is_empty) {
+        return Err(not_here("stop", "it takes at most 2500 texts, none of them empty"));
+    }
+    put("stopSequences", (!request.stop.is_empty()).then(|| request.stop.clone().into()));
+    Ok(config)
+}
+
+fn unit(name: &str, number: Option<f64>) -> Result<Option<Value>, Error> {
+    match number {
+        Some(number) if !(0.0..=1.0).contains(&number) => Err(not_here(name, "it is from 0 to 1 there")),
+        number => Ok(number.map(Value::from)),
+    }
+}
+
+/// Where each family takes `top_k`.
+fn write_top_k(top_k: u64, family: Family, own: &mut Map<String, Value>) -> Result<(), Error> {
+    let (name, value) = match family {
+        Family::Nova | Family::Nova2 => ("inferenceConfig", json!({"topK": top_k})),
+        Family::Mistral => ("top_k", top_k.into()),
+        family if family.is_claude() => ("top_k", top_k.into()),
+        _ => return Err(not_here("top_k", "this model is not known to take it")),
+    };
+    own.insert(name.to_owned(), value);
+    Ok(())
+}
+
+/// How a target keeps to the request's format: by a schema where its family has them, else by a tool.
+pub(super) fn structured(request: &mut Request) -> Structured {
+    let family = Family::of(&request.model);
+    if family.is_claude() {
+        return claude::structured(request);
+    }
+    match request.format {
+        Some(Format::JsonSchema { .. }) if family.has_schemas() => Structured::Native,
+        Some(Format::JsonObject | Format::JsonSchema { .. }) => Structured::Tool,
+        None | Some(Format::Text) => Structured::Native,
+    }
+}
+
+fn write_format(format: Option<&Format>, family: Family, output: &mut Map<String, Value>) -> Result<(), Error> {
+    let (name, description, schema) = match format {
+        None | Some(Format::Text) => return Ok(()),
+        Some(Format::JsonObject) => {
+            return Err(not_here("response_format", "it has JSON by a schema only, not any JSON object"));
+        }
+        Some(Format::JsonSchema { name, description, schema, .. }) => (name, description, schema),
+    };
+    if !family.has_schemas() {
+        return Err(not_here("response_format", "this model's answers cannot be held to a schema"));
+    }
+    // A text there, not an object.
+    let mut definition = json!({"schema": exact::write(schema), "name": name});
+    if let Some(description) = description {
+        definition["description"] = description.as_str().into();
+    }
+    output.insert("textFormat".to_owned(), json!({"type": "json_schema", "structure": {"jsonSchema": definition}}));
+    Ok(())
+}
+
+fn write_tier(request: &Request, emulated: &mut Emulated) -> Result<Option<&'static str>, Error> {
+    Ok(Some(match request.service_tier.as_deref() {
+        None => return Ok(None),
+        Some("auto") => {
+            emulated.note("service_tier");
+            return Ok(None);
+        }
+        Some("default" | "standard_only") => "default",
+        Some("flex") => "flex",
+        Some("priority") => "priority",
+        Some("reserved") => "reserved",
+        Some(_) => return Err(not_here("service_tier", "it has the tiers default, flex, priority and reserved")),
+    }))
+}

@@ -1,0 +1,214 @@
+//! A stream, read event by event.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::response::read_stop;
+use super::{citation, error, usage};
+use crate::chat::{self, Content, Delta, Stop};
+use crate::wire::dialect::{BadAnswer, ReadStream};
+use crate::wire::sse::Event;
+
+/// The longest thought that only its provider reads.
+const LONGEST_REDACTED: usize = 8 << 20;
+
+/// A reader of one stream.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    begun: bool,
+    stopped: bool,
+    counted: bool,
+    ended: bool,
+    parts: u32,
+    open: Option<Open>,
+}
+
+/// The open block.
+#[derive(Debug)]
+struct Open {
+    /// The provider's number for it.
+    index: Option<u64>,
+    kind: Kind,
+}
+
+/// What a block is: told by its start, or by its first delta.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Thinking,
+    Call,
+    /// A thought that only its provider reads, as far as it came.
+    Redacted(Vec<u8>),
+}
+
+impl ReadStream for Reader {
+    fn read(&mut self, event: &Event, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+        let Some(data) = event.data().filter(|_| !self.ended) else { return Ok(()) };
+        let told: Value =
+            serde_json::from_slice(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
+        if let Some(fault) = told.get("error").filter(|fault| fault.is_object()) {
+            self.ended = true;
+            out.push(chat::Event::Failed(error::read(fault)));
+            return Ok(());
+        }
+        match event.name().unwrap_or_default() {
+            "messageStart" => self.begin(out),
+            "contentBlockStart" => self.start(&told, out)?,
+            "contentBlockDelta" => self.delta(&told, out)?,
+            "contentBlockStop" => self.close(out),
+            "messageStop" => self.stop(&told, out),
+            "metadata" => self.count(&told, out),
+            // Whatever Amazon adds.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The last event brings the usage; an answer that ended without it is whole all the same.
+    fn end(&mut self, out: &mut Vec<chat::Event>) {
+        if self.stopped && !self.ended {
+            self.ended = true;
+            out.push(chat::Event::End);
+        }
+    }
+}
+
+impl Reader {
+    fn begin(&mut self, out: &mut Vec<chat::Event>) {
+        if !std::mem::replace(&mut self.begun, true) {
+            out.push(chat::Event::Begin { id: String::new(), model: String::new(), created: None });
+        }
+    }
+
+    /// Only a tool's call has a start.
+    fn start(&mut self, told: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+        let text = |name: &str| {
+            let text = told.pointer("/start/toolUse").and_then(|call| call.get(name)?.as_str());
+            text.map(str::to_owned).ok_or_else(|| BadAnswer(format!("a block's start has no text `{name}`")))
+        };
+        let content = Content::ToolCall { id: text("toolUseId")?, name: text("name")?, arguments: String::new() };
+        self.open(index(told), Kind::Call, Some(content), out);
+        Ok(())
+    }
+
+    fn open(&mut self, index: Option<u64>, kind: Kind, content: Option<Content>, out: &mut Vec<chat::Event>) {
+        self.begin(out);
+        self.close(out);
+        out.extend(content.map(|content| chat::Event::Open { choice: 0, part: self.parts, content }));
+        self.open = Some(Open { index, kind });
+    }
+
+    fn delta(&mut self, told: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+        let Some(Value::Object(delta)) = told.get("delta") else {
+            return Err(BadAnswer("a delta is none".to_owned()));
+        };
+        let index = index(told);
+        let text = |value: &Value| {
+            value.as_str().map(str::to_owned).ok_or_else(|| BadAnswer("a delta has no text".to_owned()))
+        };
+        for (name, value) in delta.iter().filter(|(_, value)| !value.is_null()) {
+            match name.as_str() {
+                "text" => self.say(index, Kind::Text, Delta::Text(text(value)?), out)?,
+                "citation" => self.say(index, Kind::Text, Delta::Citation(citation::read(value)), out)?,
+                "toolUse" => {
+                    let input = value.get("input").map(text).transpose()?.unwrap_or_default();
+                    self.say(index, Kind::Call, Delta::Arguments(input), out)?;
+                }
+                "reasoningContent" => self.think(index, value, out)?,
+                _ => {
+                    let name: String = name.chars().take(40).collect();
+                    return Err(BadAnswer(format!("a delta is of the type `{name}`")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn think(&mut self, index: Option<u64>, told: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+        let text = |name: &str| told.get(name).and_then(Value::as_str).map(str::to_owned);
+        if let Some(thought) = text("text") {
+            self.say(index, Kind::Thinking, Delta::Text(thought), out)?;
+        }
+        if let Some(signature) = text("signature") {
+            self.say(index, Kind::Thinking, Delta::Signature(signature), out)?;
+        }
+        let Some(piece) = text("redactedContent") else { return Ok(()) };
+        let piece = STANDARD.decode(piece).map_err(|_| BadAnswer("a redacted thought is no base64".to_owned()))?;
+        if !matches!(&self.open, Some(Open { kind: Kind::Redacted(_), index: open }) if *open == index) {
+            self.open(index, Kind::Redacted(Vec::new()), None, out);
+        }
+        if let Some(Open { kind: Kind::Redacted(thought), .. }) = &mut self.open {
+            if thought.len() + piece.len() > LONGEST_REDACTED {
+                return Err(BadAnswer("a redacted thought is endless".to_owned()));
+            }
+            thought.extend_from_slice(&piece);
+        }
+        Ok(())
+    }
+
+    /// Adds to the block of this number, which begins with its first delta unless it is a call.
+    fn say(
+        &mut self,
+        index: Option<u64>,
+        kind: Kind,
+        delta: Delta,
+        out: &mut Vec<chat::Event>,
+    ) -> Result<(), BadAnswer> {
+        let is_open = self.open.as_ref().is_some_and(|open| open.index == index && open.kind == kind);
+        if !is_open {
+            let content = match kind {
+                Kind::Text => Content::Text { text: String::new(), citations: Vec::new() },
+                Kind::Thinking => Content::Thinking(String::new()),
+                Kind::Call | Kind::Redacted(_) => {
+                    return Err(BadAnswer("a delta is of a block that is not open".to_owned()));
+                }
+            };
+            self.open(index, kind, Some(content), out);
+        }
+        let silent =
+            matches!(&delta, Delta::Text(text) | Delta::Signature(text) | Delta::Arguments(text) if text.is_empty());
+        if !silent {
+            out.push(chat::Event::Delta { choice: 0, part: self.parts, delta });
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, out: &mut Vec<chat::Event>) {
+        let Some(open) = self.open.take() else { return };
+        let part = self.parts;
+        if let Kind::Redacted(thought) = open.kind {
+            let content = Content::RedactedThinking(STANDARD.encode(thought));
+            out.push(chat::Event::Open { choice: 0, part, content });
+        }
+        out.push(chat::Event::Close { choice: 0, part });
+        self.parts = self.parts.saturating_add(1);
+    }
+
+    fn stop(&mut self, told: &Value, out: &mut Vec<chat::Event>) {
+        self.begin(out);
+        self.close(out);
+        if !std::mem::replace(&mut self.stopped, true) {
+            out.push(chat::Event::Finish { choice: 0, stop: read_stop(told).unwrap_or(Stop::End) });
+        }
+        self.end_if_whole(out);
+    }
+
+    fn count(&mut self, told: &Value, out: &mut Vec<chat::Event>) {
+        self.begin(out);
+        self.counted = true;
+        out.extend(told.get("usage").and_then(usage::read).map(chat::Event::Usage));
+        self.end_if_whole(out);
+    }
+
+    /// The usage comes behind the end of the message; both together end the stream.
+    fn end_if_whole(&mut self, out: &mut Vec<chat::Event>) {
+        if self.stopped && self.counted && !std::mem::replace(&mut self.ended, true) {
+            out.push(chat::Event::End);
+        }
+    }
+}
+
+fn index(told: &Value) -> Option<u64> {
+    told.get("contentBlockIndex").and_then(Value::as_u64)
+}

@@ -1,0 +1,132 @@
+//! How much a model is to think: each family has its own words for it, beside Converse.
+
+use serde_json::{Map, Value, json};
+
+use super::family::Family;
+use super::not_here;
+use crate::chat::{Effort, Emulated, Error, Reasoning, Request};
+
+/// The least tokens that a thinking budget may be.
+const LEAST_BUDGET: u64 = 1_024;
+
+/// Writes how much to think: into the model's own fields, or beside the format of the output.
+pub(super) fn write(
+    request: &Request,
+    family: Family,
+    emulated: &mut Emulated,
+    own: &mut Map<String, Value>,
+    output: &mut Map<String, Value>,
+) -> Result<(), Error> {
+    let Some(reasoning) = &request.reasoning else { return Ok(()) };
+    let off = is_off(reasoning);
+    match family {
+        family if family.is_claude() => {
+            let thinking =
+                if off { json!({"type": "disabled"}) } else { claude(request, reasoning, family, emulated)? };
+            own.insert("thinking".to_owned(), thinking);
+            if family == Family::Claude && !off {
+                output.extend(reasoning.effort.map(|effort| ("effort".to_owned(), level(effort, emulated).into())));
+            }
+        }
+        _ if off && family != Family::Nova2 => emulated.note("reasoning_effort"),
+        _ if reasoning.budget.is_some() => {
+            return Err(not_here("reasoning.budget", "this model is not known to take a budget"));
+        }
+        Family::Nova2 => {
+            let config = match reasoning.effort.filter(|_| !off) {
+                None if off => json!({"type": "disabled"}),
+                effort => json!({"type": "enabled", "maxReasoningEffort": three(effort, emulated)}),
+            };
+            own.insert("reasoningConfig".to_owned(), config);
+        }
+        Family::OpenAi => {
+            own.insert("reasoning_effort".to_owned(), three(reasoning.effort, emulated).into());
+        }
+        Family::Hidden if reasoning.effort.is_some() => {
+            output.extend(reasoning.effort.map(|effort| ("effort".to_owned(), level(effort, emulated).into())));
+        }
+        _ => return Err(not_here("reasoning_effort", "this model is not known to take it")),
+    }
+    if reasoning.tell.is_some() && !family.is_claude() {
+        emulated.note("reasoning.summary");
+    }
+    Ok(())
+}
+
+/// Whether it is not to think at all.
+pub(super) fn is_off(reasoning: &Reasoning) -> bool {
+    reasoning.effort == Some(Effort::None) || reasoning.budget == Some(0)
+}
+
+/// Claude's own `thinking`.
+fn claude(request: &Request, reasoning: &Reasoning, family: Family, emulated: &mut Emulated) -> Result<Value, Error> {
+    let budget = match reasoning.budget {
+        None if family == Family::Claude => None,
+        None => {
+            emulated.note("reasoning_effort");
+            Some(budget_of(reasoning.effort, request.max_tokens)?)
+        }
+        Some(budget) if budget < LEAST_BUDGET => {
+            return Err(not_here("reasoning.budget", "a thinking budget there is 1024 tokens or more"));
+        }
+        Some(budget) if request.max_tokens.is_some_and(|most| most <= budget) => {
+            return Err(not_here("reasoning.budget", "a thinking budget there must be below `max_tokens`"));
+        }
+        budget => budget,
+    };
+    let mut thinking = match budget {
+        None => json!({"type": "adaptive"}),
+        Some(budget) => json!({"type": "enabled", "budget_tokens": budget}),
+    };
+    match reasoning.tell {
+        Some(tell) if family == Family::Claude => {
+            thinking["display"] = if tell { "summarized" } else { "omitted" }.into();
+        }
+        Some(false) => emulated.note("reasoning.summary"),
+        // The others always tell.
+        None | Some(true) => {}
+    }
+    Ok(thinking)
+}
+
+/// A budget that stands for an effort, within the answer's own limit.
+fn budget_of(effort: Option<Effort>, most: Option<u64>) -> Result<u64, Error> {
+    let wanted = match effort {
+        Some(Effort::None | Effort::Minimal | Effort::Low) => LEAST_BUDGET,
+        None | Some(Effort::Medium) => 8_192,
+        Some(Effort::High) => 16_384,
+        Some(Effort::XHigh | Effort::Max) => 32_000,
+    };
+    match most {
+        Some(most) if most <= LEAST_BUDGET => {
+            Err(not_here("reasoning_effort", "this model thinks within `max_tokens`, which must be above 1024"))
+        }
+        // Half of it stays for the answer.
+        Some(most) => Ok(wanted.min((most / 2).max(LEAST_BUDGET))),
+        None => Ok(wanted),
+    }
+}
+
+/// An effort by the five names of Converse.
+fn level(effort: Effort, emulated: &mut Emulated) -> &'static str {
+    if effort == Effort::Minimal {
+        emulated.note("reasoning_effort");
+        return Effort::Low.text();
+    }
+    effort.text()
+}
+
+/// An effort by the three names that most models have.
+fn three(effort: Option<Effort>, emulated: &mut Emulated) -> &'static str {
+    let (told, exact) = match effort {
+        None | Some(Effort::Medium) => ("medium", true),
+        Some(Effort::Low) => ("low", true),
+        Some(Effort::None | Effort::Minimal) => ("low", false),
+        Some(Effort::High) => ("high", true),
+        Some(Effort::XHigh | Effort::Max) => ("high", false),
+    };
+    if !exact {
+        emulated.note("reasoning_effort");
+    }
+    told
+}

@@ -1,0 +1,99 @@
+//! `toolConfig`: what the model may call, and whether it must.
+
+use serde_json::{Map, Value, json};
+
+use super::block::cache_point;
+use super::family::Family;
+use super::{not_here, thought};
+use crate::chat::{Emulated, Error, Request, Tool, ToolChoice};
+use crate::wire::ids::fitting;
+
+/// The longest name of a tool.
+const LONGEST_NAME: usize = 64;
+
+/// Writes it; nothing where there is no tool. `has_calls` tells whether the conversation has calls or results in it,
+/// which Converse takes only together with tools.
+pub(super) fn write(
+    request: &Request,
+    family: Family,
+    has_calls: bool,
+    emulated: &mut Emulated,
+) -> Result<Option<Value>, Error> {
+    if request.tools.is_empty() {
+        return Ok(None);
+    }
+    if request.parallel_tools == Some(false) {
+        return Err(not_here("parallel_tool_calls", "they cannot be switched off there"));
+    }
+    let is_forced = matches!(request.tool_choice, Some(ToolChoice::Any | ToolChoice::Tool(_)));
+    if is_forced
+        && family.is_claude()
+        && request.reasoning.as_ref().is_some_and(|reasoning| !thought::is_off(reasoning))
+    {
+        let why = "while it thinks, no tool can be forced; turn thinking off or let it choose";
+        return Err(not_here("tool_choice", why));
+    }
+    let choice = match &request.tool_choice {
+        Some(ToolChoice::None) if has_calls => {
+            return Err(not_here("tool_choice", "tools that the conversation has used cannot be forbidden there"));
+        }
+        // What the model does not know it cannot call.
+        Some(ToolChoice::None) => {
+            emulated.note("tool_choice");
+            return Ok(None);
+        }
+        None => None,
+        Some(ToolChoice::Auto) => Some(json!({"auto": {}})),
+        Some(ToolChoice::Any) => Some(json!({"any": {}})),
+        Some(ToolChoice::Tool(name)) => Some(json!({"tool": {"name": name}})),
+    };
+    let mut tools = Vec::with_capacity(request.tools.len());
+    for (n, tool) in request.tools.iter().enumerate() {
+        tools.push(write_tool(n, tool, family, emulated)?);
+        if let Some(ttl) = tool.cache {
+            // Nova caches what was said, not its tools.
+            match family {
+                Family::Nova | Family::Nova2 => emulated.note("cache_control"),
+                _ => tools.extend(cache_point(ttl, family, emulated)),
+            }
+        }
+    }
+    let mut config = json!({"tools": tools});
+    if let Some(choice) = choice {
+        config["toolChoice"] = choice;
+    }
+    Ok(Some(config))
+}
+
+fn write_tool(n: usize, tool: &Tool, family: Family, emulated: &mut Emulated) -> Result<Value, Error> {
+    if tool.name.is_empty() || tool.name.len() > LONGEST_NAME || !tool.name.chars().all(fitting) {
+        let why = "a tool's name there has 1 to 64 letters, digits, `_` and `-`";
+        return Err(not_here(&format!("tools[{n}].name"), why));
+    }
+    let mut spec = Map::new();
+    spec.insert("name".to_owned(), tool.name.as_str().into());
+    let description = tool.description.as_deref().filter(|text| !text.is_empty());
+    spec.extend(description.map(|text| ("description".to_owned(), text.into())));
+    spec.insert("inputSchema".to_owned(), json!({"json": schema(tool.schema.as_ref())}));
+    match tool.strict {
+        Some(true) if family.has_schemas() => {
+            spec.insert("strict".to_owned(), true.into());
+        }
+        Some(true) => emulated.note("strict"),
+        None | Some(false) => {}
+    }
+    Ok(json!({"toolSpec": spec}))
+}
+
+/// A tool's schema, which must say that it is of an object.
+fn schema(schema: Option<&Value>) -> Value {
+    match schema {
+        Some(Value::Object(schema)) if schema.contains_key("type") => schema.clone().into(),
+        Some(Value::Object(schema)) => {
+            let mut told = Map::from_iter([("type".to_owned(), "object".into())]);
+            told.extend(schema.clone());
+            told.into()
+        }
+        _ => json!({"type": "object", "properties": {}}),
+    }
+}

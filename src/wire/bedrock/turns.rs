@@ -1,0 +1,105 @@
+//! A conversation, written as Converse wants it: system text apart, no speaker twice in a row, results of tools first, no
+//! empty texts.
+
+use serde_json::{Value, json};
+
+use super::block::{Blocks, cache_point};
+use super::family::Family;
+use super::not_here;
+use crate::chat::{Code, Content, Emulated, Error, Message, Request, Role};
+
+/// A conversation, written.
+pub(super) struct Told {
+    /// The system text's blocks.
+    pub(super) system: Vec<Value>,
+    /// The messages.
+    pub(super) messages: Vec<Value>,
+    /// Whether tools were called in it.
+    pub(super) has_calls: bool,
+}
+
+/// One turn: its speaker, and for each part whether it is a tool's result and its blocks. A cache mark is a block of its
+/// own, which stays behind its part.
+struct Turn {
+    role: Role,
+    parts: Vec<(bool, Vec<Value>)>,
+}
+
+/// Writes a conversation.
+pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) -> Result<Told, Error> {
+    let mut blocks = Blocks::new(&request.messages, family, emulated);
+    let mut system = Vec::new();
+    let mut turns: Vec<Turn> = Vec::new();
+    let mut has_calls = false;
+    for (n, message) in request.messages.iter().enumerate() {
+        if message.name.is_some() {
+            return Err(not_here(&format!("messages[{n}].name"), "its speakers have no names"));
+        }
+        let role = match message.role {
+            Role::System | Role::Developer => Role::System,
+            Role::User | Role::Tool => Role::User,
+            Role::Assistant => Role::Assistant,
+        };
+        let parts = parts(&mut blocks, message, role, n)?;
+        has_calls |= message.parts.iter().any(|part| is_call(&part.content));
+        if role == Role::System {
+            if !turns.is_empty() && !parts.is_empty() {
+                blocks.emulated.note("system_position");
+            }
+            system.extend(parts.into_iter().flat_map(|(_, blocks)| blocks));
+            continue;
+        }
+        match turns.last_mut() {
+            _ if parts.is_empty() => {}
+            Some(turn) if turn.role == role => turn.parts.extend(parts),
+            _ => turns.push(Turn { role, parts }),
+        }
+    }
+    let Some(last) = turns.last_mut() else {
+        let text = "`messages` must hold a message that is not empty, besides those of the system";
+        return Err(Error::new(Code::InvalidRequest, text).at("messages"));
+    };
+    if let Some(ttl) = request.cache {
+        last.parts.extend(cache_point(ttl, family, blocks.emulated).map(|mark| (false, vec![mark])));
+    }
+    Ok(Told { system, messages: turns.into_iter().map(message).collect(), has_calls })
+}
+
+fn is_call(content: &Content) -> bool {
+    matches!(content, Content::ToolCall { .. } | Content::ToolResult { .. })
+}
+
+fn parts(blocks: &mut Blocks<'_>, message: &Message, role: Role, n: usize) -> Result<Vec<(bool, Vec<Value>)>, Error> {
+    let mut told = Vec::with_capacity(message.parts.len());
+    for (place, part) in message.parts.iter().enumerate() {
+        let path = format!("messages[{n}].content[{place}]");
+        if !may_say(role, &part.content) {
+            return Err(not_here(&path, "its role cannot say such a part there"));
+        }
+        let is_result = matches!(part.content, Content::ToolResult { .. });
+        let written = blocks.part(part, &path)?;
+        if !written.is_empty() {
+            told.push((is_result, written));
+        }
+    }
+    Ok(told)
+}
+
+fn message(Turn { role, mut parts }: Turn) -> Value {
+    parts.sort_by_key(|(is_result, _)| !is_result);
+    let content: Vec<Value> = parts.into_iter().flat_map(|(_, blocks)| blocks).collect();
+    json!({"role": if role == Role::Assistant { "assistant" } else { "user" }, "content": content})
+}
+
+/// Whether a speaker may say such a part.
+fn may_say(role: Role, content: &Content) -> bool {
+    match content {
+        Content::Text { .. } => true,
+        Content::Image { .. } | Content::Document { .. } | Content::ToolResult { .. } | Content::Audio { .. } => {
+            role == Role::User
+        }
+        Content::Refusal(_) | Content::Thinking(_) | Content::RedactedThinking(_) | Content::ToolCall { .. } => {
+            role == Role::Assistant
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What cuts a stream's bytes into events, whichever way its API frames them.
+
+use bytes::Bytes;
+
+use super::frames::{self, BadFrame};
+use super::sse::{self, Event, TooLong};
+
+/// Cuts bytes into events.
+#[derive(Debug)]
+pub enum Decoder {
+    /// Server-sent events.
+    Sse(sse::Decoder),
+    /// Amazon's binary frames, each told as the server-sent event that says the same.
+    Frames(frames::Decoder),
+}
+
+/// Bytes that are no events.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadStream {
+    /// An event is too long.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// A frame is none.
+    #[error(transparent)]
+    Frame(#[from] BadFrame),
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::Sse(sse::Decoder::default())
+    }
+}
+
+impl Decoder {
+    /// Takes the next piece.
+    pub fn push(&mut self, piece: Bytes) {
+        match self {
+            Self::Sse(decoder) => decoder.push(piece),
+            Self::Frames(decoder) => decoder.push(&piece),
+        }
+    }
+
+    /// The next whole event, if there is one.
+    ///
+    /// # Errors
+    /// Where an event is longer than [`sse::MAX_EVENT`], or its frame is broken.
+    pub fn event(&mut self) -> Result<Option<Event>, BadStream> {
+        Ok(match self {
+            Self::Sse(decoder) => decoder.event()?,
+            Self::Frames(decoder) => decoder.event()?,
+        })
+    }
+
+    /// What is left where the bytes end and is still an event; a frame that is not whole is none.
+    #[must_use]
+    pub fn rest(&mut self) -> Option<Event> {
+        match self {
+            Self::Sse(decoder) => decoder.rest(),
+            Self::Frames(_) => None,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What a whole answer of these routes is, and what it counts: tokens, images, seconds, searches.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::{Gives, Passing, no_answer};
+use crate::chat::{Units, Usage, Used};
+use crate::wire::dialect::{Asked, BadAnswer};
+use crate::wire::json::{Object, items};
+use crate::wire::openai_chat::read_usage;
+
+/// The kinds of audio that go down with their own name.
+const AUDIO: [&str; 16] = [
+    "application/octet-stream",
+    "audio/aac",
+    "audio/basic",
+    "audio/flac",
+    "audio/l16",
+    "audio/mp3",
+    "audio/mp4",
+    "audio/mpeg",
+    "audio/ogg",
+    "audio/opus",
+    "audio/pcm",
+    "audio/wav",
+    "audio/wave",
+    "audio/webm",
+    "audio/x-pcm",
+    "audio/x-wav",
+];
+
+/// The kinds of text.
+const TEXT: [&str; 5] = ["text/plain", "text/vtt", "text/srt", "application/x-subrip", "application/srt"];
+
+/// The longest name of a kind that goes down.
+const LONGEST_KIND: usize = 120;
+
+/// No answer counts more; what is above is no count.
+const MOST: f64 = 1e12;
+
+/// What an answer is by its `content-type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// JSON.
+    Json,
+    /// Text, which goes down with its own `content-type`.
+    Text,
+    /// Audio, the same.
+    Audio,
+}
+
+/// What a whole answer told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// What it counts.
+    pub used: Used,
+    /// How many bytes hold its text, for an estimate.
+    pub text_bytes: usize,
+}
+
+/// What an object counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) usage: Option<Usage>,
+    pub(super) units: Units,
+}
+
+#[derive(Deserialize, Default)]
+struct Counts {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+    seconds: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+struct Meta {
+    #[serde(default)]
+    billed_units: Billed,
+    #[serde(default)]
+    tokens: Option<Counts>,
+}
+
+#[derive(Deserialize, Default)]
+struct Billed {
+    search_units: Option<f64>,
+    input_tokens: Option<f64>,
+    output_tokens: Option<f64>,
+}
+
+impl Passing {
+    /// What an answer of this `content-type` is.
+    ///
+    /// # Errors
+    /// Where this route gives nothing of the kind.
+    pub fn given(self, content_type: Option<&[u8]>) -> Result<Given, BadAnswer> {
+        let gives = self.shape().gives;
+        let Some(content_type) = content_type else {
+            return Ok(if gives == Gives::Audio { Given::Audio } else { Given::Json });
+        };
+        let text = String::from_utf8_lossy(content_type);
+        let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let is = |kinds: &[&str]| content_type.len() <= LONGEST_KIND && kinds.contains(&&*essence);
+        match gives {
+            Gives::Json(_) | Gives::Text(_) if essence == "application/json" => Ok(Given::Json),
+            Gives::Text(_) if is(&TEXT) => Ok(Given::Text),
+            Gives::Audio if is(&AUDIO) => Ok(Given::Audio),
+            _ => Err(BadAnswer(no_answer(&text))),
+        }
+    }
+
+    /// Listens to a whole JSON answer of this route.
+    ///
+    /// # Errors
+    /// Where the body is none.
+    pub fn listen(self, body: &Bytes, asked: &Asked) -> Result<Heard, BadAnswer> {
+        let object = Object::read_answer(body.clone())?;
+        let fields = match self.shape().gives {
+            Gives::Json(fields) | Gives::Text(fields) => fields,
+            Gives::Audio => &[],
+        };
+        let Some(answer) = fields.iter().find_map(|field| object.get(field)) else {
+            return Err(BadAnswer(format!("it has no `{}`", fields.join("` or `"))));
+        };
+        let Counted { usage, mut units } = counted(&object);
+        if self.asked_units(asked).images.is_some() {
+            units.images = u64::try_from(items(answer).count()).ok();
+        }
+        let units = units.or(self.asked_units(asked));
+        Ok(Heard { used: Used { usage, units }, text_bytes: answer.len() })
+    }
+}
+
+/// What an answer, or an event, counts, in whichever of these routes' shapes.
+pub(super) fn counted(object: &Object) -> Counted {
+    fn read<'a, T: Deserialize<'a> + Default>(json: Option<&'a str>) -> T {
+        json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    }
+    let told = object.get("usage");
+    let counts: Counts = read(told);
+    let Meta { billed_units, tokens } = read(object.get("meta"));
+    let by_meta = Counts {
+        input_tokens: whole(billed_units.input_tokens),
+        output_tokens: whole(billed_units.output_tokens),
+        ..Counts::default()
+    };
+    let usage = told.and_then(read_usage).or_else(|| tokens_of(&counts)).or_else(|| tokens_of(&by_meta));
+    let usage = usage.or_else(|| tokens.as_ref().and_then(tokens_of));
+    let duration = object.get("duration").map(|json| json.trim_matches('"')).and_then(|text| text.parse().ok());
+    let seconds: Option<f64> = counts.seconds.or(duration);
+    let units = Units {
+        milliseconds: whole(seconds.map(|seconds| (seconds * 1_000.0).round())),
+        searches: whole(billed_units.search_units),
+        ..Units::default()
+    };
+    Counted { usage, units }
+}
+
+fn tokens_of(counts: &Counts) -> Option<Usage> {
+    let believed = |tokens: Option<u64>| tokens.filter(|tokens| *tokens <= 1_000_000_000_000);
+    let output = believed(counts.output_tokens).unwrap_or(0);
+    // Rerankers tell a total of what they read, and write nothing.
+    let total = || believed(counts.total_tokens)?.checked_sub(output);
+    let input = believed(counts.input_tokens).or_else(total)?;
+    Some(Usage { input, output, ..Usage::default() })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between 0 and 10^12")]
+fn whole(count: Option<f64>) -> Option<u64> {
+    count.filter(|count| (0.0..=MOST).contains(count)).map(|count| count.ceil() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(passing: Passing, request: &str, answer: &str) -> Result<Heard, BadAnswer> {
+        let (asked, _) = passing.read(request.to_owned().into(), b"application/json").unwrap();
+        passing.listen(&answer.to_owned().into(), &asked)
+    }
+
+    #[test]
+    fn every_shape_of_counts_is_read() {
+        let none = Units::default();
+        let tokens = |input, output| Some((input, output));
+        for (passing, request, answer, usage, units) in [
+            (
+                Passing::Completions,
+                r#"{"model":"m","prompt":"x"}"#,
+                r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
+                tokens(3, 2),
+                none,
+            ),
+            (Passing::Moderations, r#"{"input":"x"}"#, r#"{"results":[]}"#, None, none),
+            (
+                Passing::ImageGenerations,
+                r#"{"model":"m","prompt":"x","n":3}"#,
+                r#"{"data":[{},{}],"usage":{"input_tokens":5,"output_tokens":90,"total_tokens":95}}"#,
+                tokens(5, 90),
+                Units { images: Some(2), ..none },
+            ),
+            (
+                Passing::Rerank,
+                r#"{"model":"m","query":"q","documents":["d"]}"#,
+                r#"{"results":[],"meta":{"billed_units":{"search_units":1}}}"#,
+                None,
+                Units { searches: Some(1), ..none },
+            ),
+            (
+                Passing::Rerank,
+                r#"{"model":"m","query":"q","documents":["d"]}"#,
+                r#"{"results":[],"usage":{"total_tokens":14}}"#,
+                tokens(14, 0),
+                none,
+            ),
+            (
+                Passing::Rerank,
+                r#"{"model":"m","query":"q","documents":["d"]}"#,
+                r#"{"data":[],"usage":{"prompt_tokens":8,"total_tokens":8}}"#,
+                tokens(8, 0),
+                none,
+            ),
+            (
+                Passing::Transcriptions,
+                r#"{"model":"m"}"#,
+                r#"{"text":"","usage":{"type":"duration","seconds":2.5}}"#,
+                None,
+                Units { milliseconds: Some(2_500), ..none },
+            ),
+            (
+                Passing::Transcriptions,
+                r#"{"model":"m"}"#,
+                r#"{"text":"","duration":"7.1"}"#,
+                None,
+                Units { milliseconds: Some(7_100), ..none },
+            ),
+            (
+                Passing::Transcriptions,
+                r#"{"model":"m"}"#,
+                r#"{"text":"","usage":{"type":"tokens","input_tokens":14,"output_tokens":4}}"#,
+                tokens(14, 4),
+                none,
+            ),
+        ] {
+            let heard = listen(passing, request, answer).unwrap();
+            let told = heard.used.usage.map(|usage| (usage.input, usage.output));
+            assert_eq!((told, heard.used.units), (usage, units), "{answer}");
+        }
+    }
+
+    #[test]
+    fn nonsense_counts_nothing() {
+        for answer in [
+            r#"{"text":"","usage":{"seconds":-1}}"#,
+            r#"{"text":"","usage":{"seconds":1e300},"duration":"long"}"#,
+            r#"{"text":"","usage":{"input_tokens":-4}}"#,
+            r#"{"text":"","usage":[1]}"#,
+            r#"{"text":"","meta":{"billed_units":{"search_units":"x"}}}"#,
+        ] {
+            let heard = listen(Passing::Transcriptions, r#"{"model":"m"}"#, answer).unwrap();
+            assert_eq!(heard.used, Used::default(), "{answer}");
+        }
+        for answer in ["", "[]", "{}", r#"{"error":{}}"#] {
+            assert!(listen(Passing::Transcriptions, r#"{"model":"m"}"#, answer).is_err());
+        }
+    }
+
+    #[test]
+    fn only_kinds_of_the_route_go_down() {
+        for (passing, kind, given) in [
+            (Passing::Speech, Some("audio/mpeg"), Some(Given::Audio)),
+            (Passing::Speech, Some("Audio/PCM; rate=24000"), Some(Given::Audio)),
+            (Passing::Speech, None, Some(Given::Audio)),
+            (Passing::Speech, Some("text/html"), None),
+            (Passing::Speech, Some("application/json"), None),
+            (Passing::Transcriptions, Some("text/plain; charset=utf-8"), Some(Given::Text)),
+            (Passing::Transcriptions, Some("application/json; charset=utf-8"), Some(Given::Json)),
+            (Passing::Transcriptions, Some("text/html"), None),
+            (Passing::Completions, None, Some(Given::Json)),
+            (Passing::Completions, Some("text/plain"), None),
+            (Passing::ImageEdits, Some("image/svg+xml"), None),
+        ] {
+            assert_eq!(passing.given(kind.map(str::as_bytes)).ok(), given, "{kind:?}");
+        }
+        let long = format!("audio/mpeg; x={}", "y".repeat(200));
+        assert!(Passing::Speech.given(Some(long.as_bytes())).is_err());
+    }
+}

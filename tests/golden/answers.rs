@@ -1,0 +1,161 @@
+//! What comes down: each answer of each provider's dialect, whole and as a stream, as a caller of each other reads it, and
+//! the tokens that the ledger counts.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use fulcrum::chat::{Error, Event, Usage};
+use fulcrum::wire::dialect::{BadAnswer, Chunk};
+
+use crate::fixtures::{CALLERS, Case, TONGUES, Tongue, cases, events, golden, strays, told};
+use crate::show;
+
+/// A stream on its way into another dialect.
+pub struct Heard {
+    pub bytes: Vec<u8>,
+    pub usage: Option<Usage>,
+    /// Whether it ended as it should.
+    pub ended: bool,
+}
+
+/// Translates a stream as the gateway does.
+pub fn translated(bytes: &Bytes, from: Tongue, to: Tongue) -> Heard {
+    let (mut reader, mut writer) = (from.dialect().stream_reader(), to.dialect().stream_writer(&told()));
+    let mut heard = Heard { bytes: Vec::new(), usage: None, ended: false };
+    let mut meant = Vec::new();
+    let mut failure = None;
+    for event in events(bytes) {
+        if let Err(BadAnswer(reason)) = reader.read(&event, &mut meant) {
+            failure = Some(Error::new(fulcrum::chat::Code::UpstreamProtocol, reason));
+        }
+        if failure.is_some() || meant.iter().any(|event| matches!(event, Event::End | Event::Failed(_))) {
+            break;
+        }
+    }
+    if !meant.iter().any(|event| matches!(event, Event::End | Event::Failed(_))) && failure.is_none() {
+        reader.end(&mut meant);
+    }
+    for event in meant {
+        match &event {
+            Event::Usage(usage) => heard.usage = Some(*usage),
+            Event::End => heard.ended = true,
+            Event::Failed(error) => {
+                failure = Some(error.clone());
+                break;
+            }
+            _ => {}
+        }
+        writer.write(event, &mut heard.bytes);
+    }
+    if !heard.ended {
+        let torn = || Error::new(fulcrum::chat::Code::UpstreamProtocol, "the stream ended without its last event");
+        writer.write(Event::Failed(failure.unwrap_or_else(torn)), &mut heard.bytes);
+    }
+    heard
+}
+
+/// The usage that is heard of a stream in its own dialect.
+fn listened(bytes: &Bytes, tongue: Tongue) -> Option<Usage> {
+    let mut listener = tongue.dialect().listener(true);
+    for event in events(bytes) {
+        if matches!(listener.hear(&event), Chunk::Done(_) | Chunk::Failed(_) | Chunk::Broken) {
+            break;
+        }
+    }
+    listener.usage()
+}
+
+fn counted(usage: Option<Usage>) -> String {
+    let Some(usage) = usage else { return "none".to_owned() };
+    let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning, estimated } = usage;
+    let estimated = if estimated { ", estimated" } else { "" };
+    format!(
+        "in {input} (read {cached_input}, written {cache_write}, 1h {cache_write_1h}), out {output} (thought {reasoning}){estimated}"
+    )
+}
+
+fn whole(body: &Bytes, from: Tongue, to: Tongue, case: &Case) -> String {
+    match from.dialect().read_response(body) {
+        Ok(response) => {
+            let written = to.dialect().write_response(&response, &told());
+            dump(&written, case, from, to, "json");
+            format!("whole: {}", show::answer(to.name, &written))
+        }
+        Err(BadAnswer(reason)) => format!("whole: 502 {reason}\n"),
+    }
+}
+
+/// With `GOLDEN_DUMP`, the answer also goes into that folder, for checks by the SDKs.
+fn dump(bytes: &[u8], case: &Case, from: Tongue, to: Tongue, ending: &str) {
+    let Some(folder) = std::env::var_os("GOLDEN_DUMP") else { return };
+    let name = format!("answer.{}.{}.{}.{ending}", to.name, case.name, from.name);
+    std::fs::write(std::path::Path::new(&folder).join(name), bytes).unwrap();
+}
+
+/// The tokens of one provider's answer, as each way of hearing it counts them.
+fn ledger(case: &Case, from: Tongue) -> String {
+    let mut ways = Vec::new();
+    if let Some(body) = case.files.get(&format!("{}.json", from.name)) {
+        ways.push(("whole", from.dialect().read_response(body).ok().and_then(|response| response.usage)));
+        ways.push(("whole, own", from.dialect().listen(body).ok().and_then(|listened| listened.usage)));
+    }
+    if let Some(bytes) = case.files.get(&format!("{}.sse", from.name)) {
+        ways.push(("stream", translated(bytes, from, TONGUES[0]).usage));
+        ways.push(("stream, own", listened(bytes, from)));
+    }
+    let Some((_, first)) = ways.first() else { return String::new() };
+    if ways.iter().all(|(_, usage)| usage == first) {
+        return format!("{}: {}\n", from.name, counted(*first));
+    }
+    ways.iter().map(|(way, usage)| format!("{}, {way}: {}\n", from.name, counted(*usage))).collect()
+}
+
+#[test]
+fn every_answer_comes_down_as_the_golden_files_say() {
+    let cases = cases("answers");
+    for case in &cases {
+        let mut out = String::from("# tokens\n");
+        TONGUES.iter().for_each(|from| out.push_str(&ledger(case, *from)));
+        for to in CALLERS {
+            let mut sections = Vec::new();
+            for from in TONGUES {
+                let mut text = String::new();
+                if let Some(body) = case.files.get(&format!("{}.json", from.name)) {
+                    text.push_str(&whole(body, from, *to, case));
+                }
+                if let Some(bytes) = case.files.get(&format!("{}.sse", from.name)) {
+                    let heard = translated(bytes, from, *to);
+                    dump(&heard.bytes, case, from, *to, "sse");
+                    write!(text, "stream:\n{}", show::stream(to.name, &heard.bytes)).unwrap();
+                }
+                if !text.is_empty() {
+                    sections.push((from.name.to_owned(), text));
+                }
+            }
+            write!(out, "\n# {} hears\n{}", to.name, show::grouped(sections)).unwrap();
+        }
+        golden(&format!("answers-{}", case.name), &out);
+    }
+    assert_eq!(strays("answers", &cases), [""; 0]);
+}
+
+#[test]
+fn a_stream_in_its_own_dialect_comes_down_byte_for_byte() {
+    for case in cases("answers") {
+        for tongue in TONGUES {
+            let Some(bytes) = case.files.get(&format!("{}.sse", tongue.name)) else { continue };
+            let mut listener = tongue.dialect().listener(true);
+            let mut passed = Vec::new();
+            for event in events(bytes) {
+                match listener.hear(&event) {
+                    Chunk::Pass(bytes) | Chunk::Done(bytes) => passed.extend_from_slice(&bytes),
+                    Chunk::Failed(_) => break,
+                    other => panic!("{}, {}: {other:?}", case.name, tongue.name),
+                }
+            }
+            assert!(bytes.starts_with(&passed), "{}, {}", case.name, tongue.name);
+            let failed = case.name.starts_with("error") || case.name.starts_with("cut");
+            assert!(failed || passed.len() == bytes.len(), "{}, {}", case.name, tongue.name);
+        }
+    }
+}
