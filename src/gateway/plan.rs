@@ -207,6 +207,7 @@ impl Work {
             input_tokens: self.input_tokens(),
             created: ask.started_at.0 / 1_000_000,
             id: ask.id.text().as_str().to_owned(),
+            request: (self.api == Api::Responses).then(|| self.object().clone()),
         }
     }
 

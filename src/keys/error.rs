@@ -11,16 +11,16 @@ use crate::types::Timestamp;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text cannot be a key: its form or its check part is wrong. Nothing was looked up.
-    #[error("This is not a Fulcrum key (fk-…), or it was mistyped or cut; send the whole key.")]
+    #[error("Incorrect API key provided: it is no Fulcrum key (fk-…), or was mistyped or cut; send the whole key.")]
     Malformed,
     /// No key has this text.
-    #[error("No such key; it may have been rotated.")]
+    #[error("Incorrect API key provided: there is no such key; it may have been rotated.")]
     Unknown,
     /// The key was right until then.
-    #[error("This key expired at {0}; ask for a new one.")]
+    #[error("Incorrect API key provided: it expired at {0}; ask for a new one.")]
     Expired(Timestamp),
     /// The key was taken back.
-    #[error("This key was revoked; ask for a new one.")]
+    #[error("Incorrect API key provided: it was revoked; ask for a new one.")]
     Revoked,
     /// Too many texts that are no keys came from one address.
     #[error("Too many wrong keys came from your address; try again in {:.0} s, with the right one.", .0.as_secs_f64().ceil())]

@@ -166,6 +166,8 @@ pub struct Told {
     pub created: i64,
     /// The request's id, where the provider gives none.
     pub id: String,
+    /// The request, for a dialect whose answers repeat it.
+    pub request: Option<Object>,
 }
 
 /// One API as providers speak it: requests are written, answers and streams are read.

@@ -14,6 +14,7 @@ pub mod json;
 pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod openai_responses;
+mod openai_strict;
 pub mod passing;
 pub mod schema;
 pub mod sse;

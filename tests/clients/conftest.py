@@ -9,8 +9,9 @@ import httpx
 import openai
 import pytest
 
+import believable
 from dialects import speak
-from gateway import FLAKY, REPOSITORY, Gateway
+from gateway import BELIEVABLE, FLAKY, REPOSITORY, Gateway
 from recorder import Recorder
 
 SERVICES = REPOSITORY / ".services"
@@ -38,7 +39,9 @@ def dialects():
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory, recorder, dialects, model_address):
     folder = tmp_path_factory.mktemp("gateway")
-    gateway = Gateway(folder, recorder=recorder.url, dialects=dialects.url, model_server=model_address)
+    model = Recorder(believable.speak)
+    urls = {"recorder": recorder.url, "dialects": dialects.url, "believable": model.url}
+    gateway = Gateway(folder, **urls, model_server=model_address)
     yield gateway
     assert gateway.process.poll() is None, f"the gateway ended by itself:\n{gateway.log.read_text()[-5000:]}"
     assert gateway.stop() == 0, f"the gateway did not end well:\n{gateway.log.read_text()[-5000:]}"
@@ -94,10 +97,11 @@ def model_server(model_address):
 def run(gateway, key):
     """Runs a program that is told where the gateway is, and that prints JSON; returns that."""
 
-    def run(*command, **environment):
-        told = {"FULCRUM_BASE_URL": gateway.base_url, "FULCRUM_KEY": key["key"], **environment}
+    def run(*command, seconds=120, **environment):
+        told = {"FULCRUM_BASE_URL": gateway.base_url, "FULCRUM_KEY": key["key"]}
+        told |= {"FULCRUM_PROVIDERS": ",".join(BELIEVABLE), **environment}
         ended = subprocess.run(
-            [str(part) for part in command], env={**os.environ, **told}, capture_output=True, text=True, timeout=120
+            [str(part) for part in command], env={**os.environ, **told}, capture_output=True, text=True, timeout=seconds
         )
         assert ended.returncode == 0, f"{command}: {ended.stdout}\n{ended.stderr}"
         return json.loads(ended.stdout)

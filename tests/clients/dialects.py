@@ -1,19 +1,18 @@
-"""Small providers of every dialect: what they answer, whole and as a stream, each in its own way of counting tokens.
+"""Providers of every dialect: how they tell an answer, whole and as a stream, each in its own way of counting tokens.
 
-Who gives them tools gets a call of the first one, and text after its result. 20 tokens went in, 8 of them cached and 3
-written to the cache (Gemini has no such thing); 5 came out, 2 of them reasoning.
+20 tokens went in, 8 of them cached and 3 written to the cache (Gemini has no such thing); 5 came out, 2 of them
+reasoning. The small ones of `speak` call the tool they are given, and say a text after its result.
 """
 
 import json
+from dataclasses import dataclass, field, replace
 
 import bedrock
 from recorder import Answer, Call
 
 TEXT = "The tide turns at six, off Øresund."
-PARTS = ["The tide", " turns", " at six, off Ør", "esund."]
 ARGUMENTS = {"city": "Malmö", "unit": "C"}
 CALL = json.dumps(ARGUMENTS, ensure_ascii=False)
-FRAGMENTS = [CALL[:4], CALL[4:15], CALL[15:]]
 TOOL = "get_weather"
 RESULT = "12 degrees"
 
@@ -31,6 +30,14 @@ RESPONSES_USAGE = {
     "output_tokens_details": {"reasoning_tokens": 2},
     "total_tokens": 25,
 }
+REPEATED = {
+    "instructions": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+}
 ANTHROPIC_INPUT = {"input_tokens": 9, "cache_read_input_tokens": 8, "cache_creation_input_tokens": 3}
 ANTHROPIC_OUTPUT = {"output_tokens": 5, "output_tokens_details": {"thinking_tokens": 2}}
 GEMINI_USAGE = {
@@ -42,26 +49,50 @@ GEMINI_USAGE = {
 }
 
 
+@dataclass
+class Reply:
+    """What an answer says, whatever the dialect. `calls` are names of tools with their arguments; `ended` is `limit`
+    where the caller's limit cut it, and a stop text where that ended it. Responses repeat their `request`."""
+
+    text: str = ""
+    calls: list[tuple[str, dict]] = field(default_factory=list)
+    thought: str = ""
+    ended: str | None = None
+    request: dict = field(default_factory=dict)
+
+
+SAID = Reply(text=TEXT)
+CALLED = Reply(calls=[(TOOL, ARGUMENTS)])
+SIGNATURE = "c2lnbmVkIGJ5IHRoZSB0aWRl"
+
+
 def speak(call: Call, model: str) -> Answer:
-    """The answer of the provider whose path was called."""
-    path = call.path.partition("?")[0]
-    calls_tool = bool(call.body.get("tools") or call.body.get("toolConfig")) and RESULT.encode() not in call.raw
-    if path.endswith("/count_tokens"):
+    """The answer of the small provider whose path was called."""
+    if call.path.partition("?")[0].endswith("/count_tokens"):
         return Answer(body={"input_tokens": 42})
+    has_tools = call.body.get("tools") or call.body.get("toolConfig")
+    return answer(call, model, CALLED if has_tools and RESULT.encode() not in call.raw else SAID)
+
+
+def answer(call: Call, model: str, reply: Reply) -> Answer:
+    """A reply in the dialect of the path that was called, and in the form that was asked for."""
+    path = call.path.partition("?")[0]
+    reply = replace(reply, request=call.body)
     if path.endswith(":streamGenerateContent"):
-        return streamed(gemini_events(model, calls_tool))
+        return streamed(gemini_events(model, reply))
     if path.endswith(":generateContent"):
-        return Answer(body=gemini(model, gemini_parts(calls_tool), finishReason="STOP", usage=GEMINI_USAGE))
+        return Answer(body=gemini(model, reply))
+    name, arguments = reply.calls[0] if reply.calls else (None, {})
     if path.endswith("/converse-stream"):
-        return streamed(bedrock.events(TOOL if calls_tool else None, FRAGMENTS, PARTS), headers=bedrock.STREAM)
+        return streamed(bedrock.events(name, parts(told(arguments)), parts(reply.text)), headers=bedrock.STREAM)
     if path.endswith("/converse"):
-        return Answer(body=bedrock.whole(TOOL if calls_tool else None, ARGUMENTS, TEXT))
+        return Answer(body=bedrock.whole(name, arguments, reply.text))
     whole, events = {
         "/v1/chat/completions": (chat, chat_events),
         "/v1/responses": (responses, responses_events),
         "/v1/messages": (messages, messages_events),
     }[path]
-    return streamed(events(model, calls_tool)) if call.body.get("stream") else Answer(body=whole(model, calls_tool))
+    return streamed(events(model, reply)) if call.body.get("stream") else Answer(body=whole(model, reply))
 
 
 def streamed(events: list[bytes], **fields) -> Answer:
@@ -78,136 +109,192 @@ def named(value: dict) -> bytes:
     return b"event: " + value["type"].encode() + b"\n" + data(value)
 
 
-def chat(model: str, calls_tool: bool) -> dict:
-    function = {"name": TOOL, "arguments": CALL}
-    tools = {"tool_calls": [{"id": "call_1", "type": "function", "function": function}]} if calls_tool else {}
-    message = {"role": "assistant", "content": None if calls_tool else TEXT, "refusal": None, **tools}
-    finish = "tool_calls" if calls_tool else "stop"
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+def parts(text: str) -> list[str]:
+    """A text in the pieces that a stream brings."""
+    return [text[at : at + 9] for at in range(0, len(text), 9)]
+
+
+PARTS = parts(TEXT)
+
+
+def told(arguments: dict) -> str:
+    return json.dumps(arguments, ensure_ascii=False)
+
+
+def chat_finish(reply: Reply) -> str:
+    return "length" if reply.ended == "limit" else "tool_calls" if reply.calls else "stop"
+
+
+def chat(model: str, reply: Reply) -> dict:
+    calls = [
+        {"id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": told(arguments)}}
+        for n, (name, arguments) in enumerate(reply.calls, 1)
+    ]
+    message = {"role": "assistant", "content": reply.text or None, "refusal": None}
+    message |= {"tool_calls": calls} if calls else {}
+    message |= {"reasoning_content": reply.thought} if reply.thought else {}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": chat_finish(reply)}
     head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model}
     return {**head, "choices": [choice], "usage": CHAT_USAGE}
 
 
-def chat_events(model: str, calls_tool: bool) -> list[bytes]:
+def chat_events(model: str, reply: Reply) -> list[bytes]:
     head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
 
     def chunk(delta, finish=None):
         return data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "usage": None})
 
-    def fragment(**fields):
-        return chunk({"tool_calls": [{"index": 0, **fields}]})
+    def fragment(n, **fields):
+        return chunk({"tool_calls": [{"index": n, **fields}]})
 
-    events = [chunk({"role": "assistant", "content": None if calls_tool else ""})]
-    if calls_tool:
-        events.append(fragment(id="call_1", type="function", function={"name": TOOL, "arguments": ""}))
-        events += [fragment(function={"arguments": part}) for part in FRAGMENTS]
-    else:
-        events += [chunk({"content": part}) for part in PARTS]
-    end = chunk({}, "tool_calls" if calls_tool else "stop")
+    events = [chunk({"role": "assistant", "content": None if reply.calls else ""})]
+    events += [chunk({"reasoning_content": part}) for part in parts(reply.thought)]
+    events += [chunk({"content": part}) for part in parts(reply.text)]
+    for n, (name, arguments) in enumerate(reply.calls):
+        events.append(fragment(n, id=f"call_{n + 1}", type="function", function={"name": name, "arguments": ""}))
+        events += [fragment(n, function={"arguments": part}) for part in parts(told(arguments))]
+    end = chunk({}, chat_finish(reply))
     return [*events, end, data({**head, "choices": [], "usage": CHAT_USAGE}), b"data: [DONE]\n\n"]
 
 
-def responses_item(calls_tool: bool, status: str = "completed", text: str = TEXT, arguments: str = CALL) -> dict:
-    if calls_tool:
-        call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": TOOL}
-        return {**call, "arguments": arguments, "status": status}
-    content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}] if text else []
-    return {"type": "message", "id": "msg_1", "role": "assistant", "status": status, "content": content}
+def responses_items(reply: Reply) -> list[dict]:
+    items = []
+    if reply.thought:
+        summary = [{"type": "summary_text", "text": reply.thought}]
+        items.append({"type": "reasoning", "id": "rs_1", "summary": summary, "encrypted_content": SIGNATURE})
+    if reply.text:
+        content = [{"type": "output_text", "text": reply.text, "annotations": [], "logprobs": []}]
+        items.append({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content})
+    for n, (name, arguments) in enumerate(reply.calls, 1):
+        call = {"type": "function_call", "id": f"fc_{n}", "call_id": f"call_{n}", "name": name}
+        items.append({**call, "arguments": told(arguments), "status": "completed"})
+    return items
 
 
-def responses(model: str, calls_tool: bool, status: str = "completed") -> dict:
-    done = status == "completed"
+def responses(model: str, reply: Reply, begun: bool = False) -> dict:
+    cut = reply.ended == "limit" and not begun
     return {
         "id": "resp_1",
         "object": "response",
         "created_at": 1,
         "model": model,
-        "status": status,
+        "status": "in_progress" if begun else "incomplete" if cut else "completed",
         "error": None,
-        "incomplete_details": None,
-        "instructions": None,
-        "metadata": {},
-        "output": [responses_item(calls_tool)] if done else [],
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        "usage": RESPONSES_USAGE if done else None,
+        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+        "output": [] if begun else responses_items(reply),
+        "usage": None if begun else RESPONSES_USAGE,
+        **{name: reply.request.get(name) or value for name, value in REPEATED.items()},
     }
 
 
-def responses_events(model: str, calls_tool: bool) -> list[bytes]:
-    place = {"item_id": "fc_1" if calls_tool else "msg_1", "output_index": 0}
-    begun = responses(model, calls_tool, "in_progress")
-    started = responses_item(calls_tool, "in_progress", text="", arguments="")
-    events = [
-        {"type": "response.created", "response": begun},
-        {"type": "response.in_progress", "response": begun},
-        {"type": "response.output_item.added", "output_index": 0, "item": started},
-    ]
-    if calls_tool:
-        kind = "response.function_call_arguments"
-        events += [{"type": f"{kind}.delta", **place, "delta": part} for part in FRAGMENTS]
-        events.append({"type": f"{kind}.done", **place, "name": TOOL, "arguments": CALL})
-    else:
-        place["content_index"] = 0
-        [part] = responses_item(calls_tool)["content"]
-        events.append({"type": "response.content_part.added", **place, "part": {**part, "text": ""}})
-        events += [{"type": "response.output_text.delta", **place, "delta": part, "logprobs": []} for part in PARTS]
-        events.append({"type": "response.output_text.done", **place, "text": TEXT, "logprobs": []})
-        events.append({"type": "response.content_part.done", **place, "part": part})
-    events.append({"type": "response.output_item.done", "output_index": 0, "item": responses_item(calls_tool)})
-    events.append({"type": "response.completed", "response": responses(model, calls_tool)})
+def responses_events(model: str, reply: Reply) -> list[bytes]:
+    begun = responses(model, reply, begun=True)
+    events = [{"type": "response.created", "response": begun}, {"type": "response.in_progress", "response": begun}]
+    for at, item in enumerate(responses_items(reply)):
+        empty = {name: value for name, value in item.items() if name != "encrypted_content"}
+        empty |= {name: "" if name == "arguments" else [] for name in ("arguments", "content", "summary") if name in item}
+        empty |= {"status": "in_progress"} if "status" in item else {}
+        events.append({"type": "response.output_item.added", "output_index": at, "item": empty})
+        events += item_events(item, {"item_id": item["id"], "output_index": at})
+        events.append({"type": "response.output_item.done", "output_index": at, "item": item})
+    whole = responses(model, reply)
+    events.append({"type": f"response.{whole['status']}", "response": whole})
     return [named({**event, "sequence_number": n}) for n, event in enumerate(events)]
 
 
-def messages(model: str, calls_tool: bool) -> dict:
-    call = {"type": "tool_use", "id": "toolu_1", "name": TOOL, "input": ARGUMENTS}
-    return {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": model,
-        "content": [call if calls_tool else {"type": "text", "text": TEXT}],
-        "stop_reason": "tool_use" if calls_tool else "end_turn",
-        "stop_sequence": None,
-        "usage": {**ANTHROPIC_INPUT, **ANTHROPIC_OUTPUT},
-    }
-
-
-def messages_events(model: str, calls_tool: bool) -> list[bytes]:
-    begun = {**messages(model, calls_tool), "content": [], "stop_reason": None}
-    begun["usage"] = {**ANTHROPIC_INPUT, "output_tokens": 1}
-    call = {"type": "tool_use", "id": "toolu_1", "name": TOOL, "input": {}}
-    block = call if calls_tool else {"type": "text", "text": ""}
-    if calls_tool:
-        deltas = [{"type": "input_json_delta", "partial_json": part} for part in ["", *FRAGMENTS]]
+def item_events(item: dict, place: dict) -> list[dict]:
+    """What comes between an item's first and last event."""
+    if item["type"] == "function_call":
+        kind, arguments = "response.function_call_arguments", item["arguments"]
+        deltas = [{"type": f"{kind}.delta", **place, "delta": part} for part in parts(arguments)]
+        return [*deltas, {"type": f"{kind}.done", **place, "name": item["name"], "arguments": arguments}]
+    if item["type"] == "reasoning":
+        kind, [part], place = "response.reasoning_summary", item["summary"], {**place, "summary_index": 0}
+        deltas = [{"type": f"{kind}_text.delta", **place, "delta": piece} for piece in parts(part["text"])]
+        done = {"type": f"{kind}_text.done", **place, "text": part["text"]}
     else:
-        deltas = [{"type": "text_delta", "text": part} for part in PARTS]
-    stop = {"stop_reason": "tool_use" if calls_tool else "end_turn", "stop_sequence": None}
-    events = [
-        {"type": "message_start", "message": begun},
-        {"type": "content_block_start", "index": 0, "content_block": block},
-        {"type": "ping"},
-        *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
-        {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": stop, "usage": ANTHROPIC_OUTPUT},
-        {"type": "message_stop"},
-    ]
-    return [named(event) for event in events]
+        kind, [part], place = "response", item["content"], {**place, "content_index": 0}
+        deltas = [
+            {"type": f"{kind}.output_text.delta", **place, "delta": piece, "logprobs": []}
+            for piece in parts(part["text"])
+        ]
+        done = {"type": f"{kind}.output_text.done", **place, "text": part["text"], "logprobs": []}
+    name = f"{kind}_part" if item["type"] == "reasoning" else f"{kind}.content_part"
+    first = {"type": f"{name}.added", **place, "part": {**part, "text": ""}}
+    return [first, *deltas, done, {"type": f"{name}.done", **place, "part": part}]
 
 
-def gemini_parts(calls_tool: bool) -> list[dict]:
-    return [{"functionCall": {"name": TOOL, "args": ARGUMENTS}}] if calls_tool else [{"text": TEXT}]
+def messages_blocks(reply: Reply) -> list[dict]:
+    blocks = [{"type": "thinking", "thinking": reply.thought, "signature": SIGNATURE}] if reply.thought else []
+    blocks += [{"type": "text", "text": reply.text}] if reply.text else []
+    for n, (name, arguments) in enumerate(reply.calls, 1):
+        blocks.append({"type": "tool_use", "id": f"toolu_{n}", "name": name, "input": arguments})
+    return blocks
 
 
-def gemini(model: str, parts: list[dict], usage: dict, **fields) -> dict:
-    candidate = {"content": {"role": "model", "parts": parts}, "index": 0, **fields}
+def messages_stop(reply: Reply) -> dict:
+    reason = "max_tokens" if reply.ended == "limit" else "tool_use" if reply.calls else "end_turn"
+    stopped = reply.ended if reply.ended != "limit" else None
+    return {"stop_reason": "stop_sequence" if stopped else reason, "stop_sequence": stopped}
+
+
+def messages(model: str, reply: Reply) -> dict:
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": model}
+    usage = {**ANTHROPIC_INPUT, **ANTHROPIC_OUTPUT}
+    return {**head, "content": messages_blocks(reply), **messages_stop(reply), "usage": usage}
+
+
+def messages_events(model: str, reply: Reply) -> list[bytes]:
+    begun = {**messages(model, Reply()), "stop_reason": None, "usage": {**ANTHROPIC_INPUT, "output_tokens": 1}}
+    usage = {**ANTHROPIC_INPUT, **ANTHROPIC_OUTPUT}
+    events = [{"type": "message_start", "message": begun}, {"type": "ping"}]
+    for at, block in enumerate(messages_blocks(reply)):
+        if block["type"] == "tool_use":
+            empty = {**block, "input": {}}
+            pieces = ["", *parts(told(block["input"]))]
+            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+        else:
+            kind = block["type"]
+            empty = {**block, kind: "", **({"signature": ""} if kind == "thinking" else {})}
+            deltas = [{"type": f"{kind}_delta", kind: piece} for piece in parts(block[kind])]
+            deltas += [{"type": "signature_delta", "signature": SIGNATURE}] if kind == "thinking" else []
+        events.append({"type": "content_block_start", "index": at, "content_block": empty})
+        events += [{"type": "content_block_delta", "index": at, "delta": delta} for delta in deltas]
+        events.append({"type": "content_block_stop", "index": at})
+    events.append({"type": "message_delta", "delta": messages_stop(reply), "usage": usage})
+    return [named(event) for event in [*events, {"type": "message_stop"}]]
+
+
+def gemini_parts(reply: Reply) -> list[dict]:
+    said = [{"text": reply.thought, "thought": True}] if reply.thought else []
+    said += [{"text": reply.text}] if reply.text else []
+    said += [{"functionCall": {"name": name, "args": arguments}} for name, arguments in reply.calls]
+    if reply.thought and len(said) > 1:
+        said[1]["thoughtSignature"] = SIGNATURE
+    return said
+
+
+def gemini_answer(model: str, said: list[dict], usage: dict, **fields) -> dict:
+    candidate = {"content": {"role": "model", "parts": said}, "index": 0, **fields}
     return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": model, "responseId": "r-1"}
 
 
-def gemini_events(model: str, calls_tool: bool) -> list[bytes]:
+def gemini_finish(reply: Reply) -> str:
+    return "MAX_TOKENS" if reply.ended == "limit" else "STOP"
+
+
+def gemini(model: str, reply: Reply) -> dict:
+    return gemini_answer(model, gemini_parts(reply), GEMINI_USAGE, finishReason=gemini_finish(reply))
+
+
+def gemini_events(model: str, reply: Reply) -> list[bytes]:
     so_far = {**GEMINI_USAGE, "candidatesTokenCount": 1, "totalTokenCount": 23}
-    parts = gemini_parts(True) if calls_tool else [{"text": part} for part in PARTS]
-    events = [gemini(model, [part], so_far) for part in parts]
-    events.append(gemini(model, [{"text": ""}], GEMINI_USAGE, finishReason="STOP"))
+    said = []
+    for part in gemini_parts(reply):
+        # A call comes whole; the proof of a thought comes with it, or else in a last part without words.
+        rest = {name: value for name, value in part.items() if name != "thoughtSignature"}
+        said += [part] if "functionCall" in part else [{**rest, "text": piece} for piece in parts(part["text"])]
+    last = {"text": "", **({"thoughtSignature": SIGNATURE} if reply.thought and not reply.calls else {})}
+    events = [gemini_answer(model, [part], so_far) for part in said]
+    events.append(gemini_answer(model, [last], GEMINI_USAGE, finishReason=gemini_finish(reply)))
     return [data(event).replace(b"\n\n", b"\r\n\r\n") for event in events]

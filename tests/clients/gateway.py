@@ -72,6 +72,27 @@ kind = "gemini"
 base_url = "{dialects}/v1beta"
 api_key = "env:ECHO_API_KEY"
 
+[providers.as-chat]               # a model that does what it is asked, behind each dialect, of believable.py
+kind = "openai"
+base_url = "{believable}/v1"
+api_key = "env:ECHO_API_KEY"
+responses = false
+
+[providers.as-responses]
+kind = "openai"
+base_url = "{believable}/v1"
+api_key = "env:ECHO_API_KEY"
+chat = false
+
+[providers.as-anthropic]
+kind = "anthropic"
+base_url = "{believable}"
+api_key = "env:ECHO_API_KEY"
+
+[providers.as-gemini]
+kind = "gemini"
+base_url = "{believable}/v1beta"
+api_key = "env:ECHO_API_KEY"
 [providers.of-bedrock]            # of bedrock.py
 kind = "bedrock"
 region = "eu-central-1"
@@ -154,6 +175,15 @@ models = ["auto"]
 targets = [{{ model = "fast" }}]
 """
 
+# Behind which dialects the model of believable.py is.
+BELIEVABLE = ["as-chat", "as-responses", "as-anthropic", "as-gemini"]
+
+# Names that are the same here and there, since an answer in the provider's own dialect says what it is called there.
+NAMED_CONFIG = """
+[models.another-{name}]
+provider = "{name}"
+"""
+
 # A provider's retries are a fifth of its calls and three more, so a test that counts retries needs one of its own.
 FLAKY = [f"flaky-{n}" for n in range(12)]
 FLAKY_CONFIG = """
@@ -179,7 +209,8 @@ class Gateway:
         self.config = folder / "fulcrum.toml"
         config = CONFIG.format(folder=folder, repository=REPOSITORY, **upstreams)
         flaky = [FLAKY_CONFIG.format(name=name, **upstreams) for name in FLAKY]
-        self.config.write_text(config + "".join(flaky))
+        named = [NAMED_CONFIG.format(name=name) for name in BELIEVABLE]
+        self.config.write_text(config + "".join(flaky + named))
         self.log = folder / "fulcrum.log"
         environment = {
             "PATH": os.environ["PATH"],

@@ -6,7 +6,7 @@ import secrets
 import httpx
 import pytest
 
-from dialects import ARGUMENTS, RESULT, TEXT, TOOL, chat_events, gemini_events, messages_events, responses_events, streamed
+from dialects import ARGUMENTS, RESULT, SAID, TEXT, TOOL, chat_events, gemini_events, messages_events, responses_events, streamed
 from gateway import eventually
 from recorder import Answer
 from speakers import LIMIT, QUESTION, SCHEMA, SPEAKERS, SYSTEM
@@ -160,7 +160,7 @@ def tool_result(provider: str, body: dict):
 @every_client
 @every_provider
 def test_a_stream_that_breaks_is_an_error(speakers, dialects, gateway, model, client, provider):
-    events = PROVIDERS[provider][2](model, False)
+    events = PROVIDERS[provider][2](model, SAID)
     dialects.script(model, streamed(events[: len(events) - 2], broken=True))
     with pytest.raises(Exception) as raised:  # each SDK has a class of its own
         speakers[client].ask(f"{provider}/{model}", stream=True)

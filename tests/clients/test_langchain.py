@@ -5,7 +5,7 @@ import pytest
 from conftest import SERVICES
 from gateway import REPOSITORY
 
-PYTHON = SERVICES / "langchain/bin/python"
+PYTHON = SERVICES / "frameworks/bin/python"
 PROGRAMS = REPOSITORY / "tests/clients/programs"
 
 

@@ -187,7 +187,8 @@ fn read_thought(top: &Place<'_>, emulated: &mut Emulated) -> Result<(Option<Reas
         "enabled" => {
             let budget =
                 thinking.whole("budget_tokens")?.ok_or_else(|| wrong("thinking.budget_tokens", "is missing"))?;
-            Reasoning { effort, budget: Some(budget), tell }
+            // Models that think by a budget tell their thoughts, unless they are asked not to.
+            Reasoning { effort, budget: Some(budget), tell: tell.or(Some(true)) }
         }
         "disabled" => {
             // Without thinking, effort says only how wordy to be.

@@ -25,7 +25,7 @@ pub fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Request, E
         model: asked.model.clone(),
         stream: asked.stream,
         include_usage: true,
-        tools: read_tools(fields.list("tools")?)?,
+        tools: read_tools(fields.list("tools")?, emulated)?,
         ..Request::default()
     };
     request.messages.extend(read_system(&mut fields)?);
@@ -133,7 +133,7 @@ fn add_message(messages: &mut Vec<Message>, role: Role, mut parts: Vec<Part>) {
     messages.push(Message { role, parts, name: None });
 }
 
-fn read_tools(list: Vec<Value>) -> Result<Vec<Tool>, Error> {
+fn read_tools(list: Vec<Value>, emulated: &mut Emulated) -> Result<Vec<Tool>, Error> {
     let mut tools = Vec::new();
     for (n, value) in list.into_iter().enumerate() {
         let mut tool = Fields::of(format!("tools[{n}]"), value)?;
@@ -147,6 +147,12 @@ fn read_tools(list: Vec<Value>) -> Result<Vec<Tool>, Error> {
                 (schema, parameters) => schema.or(parameters.map(to_json_schema)),
             };
             let (name, description) = (function.needed("name")?, function.text("description")?);
+            // What a function gives is told of each by Google's SDK, and is only a hint.
+            for given in ["responseJsonSchema", "response"] {
+                if function.take(given).is_some_and(|schema| !schema.is_null()) {
+                    emulated.note("functionDeclarations.response");
+                }
+            }
             function.done()?;
             tools.push(Tool { name, description, schema, strict: None, cache: None });
         }

@@ -54,9 +54,6 @@ pub fn structured(request: &Request) -> Structured {
 
 /// What is not about the answer's words: refused where it matters, noted where it does not.
 fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error> {
-    if request.parallel_tools == Some(false) && !request.tools.is_empty() {
-        return Err(unsupported("parallel_tool_calls", "cannot be switched off"));
-    }
     match request.verbosity.as_deref() {
         None | Some("medium") => {}
         Some(_) => return Err(unsupported("verbosity", "cannot be said")),
@@ -72,6 +69,7 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error
         Some(true) => return Err(unsupported("store", "cannot be asked for")),
     }
     let hints = [
+        (request.parallel_tools == Some(false) && !request.tools.is_empty(), "parallel_tool_calls"),
         (request.user.is_some(), "user"),
         (!request.metadata.is_empty(), "metadata"),
         (request.prompt_cache_key.is_some(), "prompt_cache_key"),

@@ -63,8 +63,10 @@ fn read_assistant(fields: &Fields, emulated: &mut Emulated) -> Result<Vec<Part>,
         "reasoning_details",
         "annotations",
         "images",
+        KEPT,
     ];
     only(fields, KNOWN)?;
+    note_kept(fields, emulated);
     if !list(fields, "annotations")?.is_empty() {
         emulated.note("citations");
     }
@@ -75,9 +77,20 @@ fn read_assistant(fields: &Fields, emulated: &mut Emulated) -> Result<Vec<Part>,
         parts.push(Part::new(Content::Refusal(refusal.to_owned())));
     }
     for (n, call) in list(fields, "tool_calls")?.iter().enumerate() {
+        call.as_object().into_iter().for_each(|call| note_kept(call, emulated));
         parts.push(read_call(call).map_err(|fault| fault.within(format_args!("tool_calls[{n}]")))?);
     }
     Ok(parts)
+}
+
+/// What litellm keeps of an answer beside OpenAI's own fields, and sends back with it. Most often it says nothing.
+const KEPT: &str = "provider_specific_fields";
+
+fn note_kept(fields: &Fields, emulated: &mut Emulated) {
+    let says_something = |kept: &Value| kept.as_object().is_none_or(|kept| kept.values().any(|value| !value.is_null()));
+    if given(fields, KEPT).is_some_and(says_something) {
+        emulated.note(KEPT);
+    }
 }
 
 /// What the model thought: OpenRouter's list of it, which has the proofs, or else the text alone.
@@ -115,7 +128,7 @@ fn read_call(call: &Value) -> Result<Part, Fault> {
     if text(call, "type")?.is_some_and(|kind| kind != "function") {
         return Err(Fault::only_here("type"));
     }
-    only(call, &["id", "type", "function", "index", "extra_content"])?;
+    only(call, &["id", "type", "function", "index", "extra_content", KEPT])?;
     let function = given(call, "function").ok_or_else(|| Fault::wrong("function", "is missing"))?;
     let function = object(function, "function")?;
     let within = |fault: Fault| fault.within("function");

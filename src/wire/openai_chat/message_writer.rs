@@ -5,17 +5,79 @@ use serde_json::{Map, Value, json};
 use super::fault::Fault;
 use crate::chat::{Content, Emulated, Message, Part, Role, Source};
 
-/// Writes one message of the internal form, which may be several of this dialect: each tool result is a message of its own.
-pub(super) fn write_message(message: &Message, out: &mut Vec<Value>, emulated: &mut Emulated) -> Result<(), Fault> {
-    note_lost(&message.parts, emulated);
-    let written = match message.role {
-        Role::Assistant => write_assistant(message, emulated)?,
-        Role::System => plain("system", message, emulated)?,
-        Role::Developer => plain("developer", message, emulated)?,
-        Role::User | Role::Tool => return write_user(message, out, emulated),
-    };
-    out.push(named(written, message));
-    Ok(())
+/// The messages written so far. One of the internal form may be several of this dialect: each tool result is a message
+/// of its own.
+#[derive(Default)]
+pub(super) struct Messages {
+    written: Vec<Value>,
+    /// Images and files of tool results, which a result's message cannot hold: they go to the user's message after them.
+    shown: Vec<Value>,
+}
+
+impl Messages {
+    /// Writes one message.
+    pub(super) fn add(&mut self, message: &Message, emulated: &mut Emulated) -> Result<(), Fault> {
+        note_lost(&message.parts, emulated);
+        let written = match message.role {
+            Role::Assistant => write_assistant(message, emulated)?,
+            Role::System => plain("system", message, emulated)?,
+            Role::Developer => plain("developer", message, emulated)?,
+            Role::User | Role::Tool => return self.add_user(message, emulated),
+        };
+        self.show();
+        self.written.push(named(written, message));
+        Ok(())
+    }
+
+    /// All of them.
+    pub(super) fn finish(mut self) -> Vec<Value> {
+        self.show();
+        self.written
+    }
+
+    /// What tool results showed, told as the user's own message.
+    fn show(&mut self) {
+        if !self.shown.is_empty() {
+            let content = std::mem::take(&mut self.shown);
+            self.written.push(json!({"role": "user", "content": content}));
+        }
+    }
+
+    fn add_user(&mut self, message: &Message, emulated: &mut Emulated) -> Result<(), Fault> {
+        for (n, part) in message.parts.iter().enumerate() {
+            let Content::ToolResult { id, parts, .. } = &part.content else { continue };
+            self.add_result(id, parts, emulated).map_err(|fault| fault.within(format_args!("content[{n}]")))?;
+        }
+        let is_result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
+        if message.parts.is_empty() || !message.parts.iter().all(is_result) {
+            self.show();
+            let content = write_parts(&message.parts, Allowed::Everything, emulated)?;
+            let written = [("role".to_owned(), "user".into()), ("content".to_owned(), content)];
+            self.written.push(named(Map::from_iter(written), message));
+        }
+        Ok(())
+    }
+
+    /// One result: its text, with what else it holds put by for the next message of the user.
+    fn add_result(&mut self, id: &str, parts: &[Part], emulated: &mut Emulated) -> Result<(), Fault> {
+        let is_shown = |part: &&Part| match &part.content {
+            Content::Document { source, .. } => !matches!(source, Source::Text(_)),
+            content => matches!(content, Content::Image { .. } | Content::Audio { .. }),
+        };
+        let (shown, said): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(is_shown);
+        let content = write_parts(said, Allowed::Text, emulated)?;
+        if !shown.is_empty() {
+            emulated.note("tool_result");
+            self.shown.push(json!({"type": "text", "text": format!("From the result of the tool call {id}:")}));
+        }
+        for part in shown {
+            let place = parts.iter().position(|other| std::ptr::eq(other, part)).unwrap_or_default();
+            let written = write_part(&part.content, Allowed::Everything, emulated);
+            self.shown.extend(written.map_err(|fault| fault.within(format_args!("content[{place}]")))?);
+        }
+        self.written.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
+        Ok(())
+    }
 }
 
 /// Marks and proofs that providers of this dialect do not know.
@@ -51,45 +113,6 @@ fn named(mut written: Map<String, Value>, message: &Message) -> Value {
         written.insert("name".to_owned(), name.clone().into());
     }
     Value::Object(written)
-}
-
-fn write_user(message: &Message, out: &mut Vec<Value>, emulated: &mut Emulated) -> Result<(), Fault> {
-    let mut shown = Vec::new();
-    for (n, part) in message.parts.iter().enumerate() {
-        let Content::ToolResult { id, parts, .. } = &part.content else { continue };
-        let within = |fault: Fault| fault.within(format_args!("content[{n}]"));
-        // A tool's message holds text only: what else it gave is shown by the user, after all results of the turn.
-        let (data, texts): (Vec<Part>, Vec<Part>) = parts.iter().cloned().partition(is_data);
-        let content = write_parts(&texts, Allowed::Text, emulated).map_err(within)?;
-        out.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
-        if !data.is_empty() {
-            emulated.note("tool_result");
-            shown.push(json!({"type": "text", "text": format!("From the result of the tool call {id}:")}));
-            for (k, part) in data.iter().enumerate() {
-                let written = write_part(&part.content, Allowed::Everything, emulated);
-                shown.extend(written.map_err(|fault| within(fault.within(format_args!("content[{k}]"))))?);
-            }
-        }
-    }
-    if !shown.is_empty() {
-        out.push(json!({"role": "user", "content": shown}));
-    }
-    let is_result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
-    if message.parts.is_empty() || !message.parts.iter().all(is_result) {
-        let content = write_parts(&message.parts, Allowed::Everything, emulated)?;
-        let written = [("role".to_owned(), "user".into()), ("content".to_owned(), content)];
-        out.push(named(Map::from_iter(written), message));
-    }
-    Ok(())
-}
-
-/// Whether a part is an image or a document that is no text.
-fn is_data(part: &Part) -> bool {
-    match &part.content {
-        Content::Image { .. } => true,
-        Content::Document { source, .. } => !matches!(source, Source::Text(_)),
-        _ => false,
-    }
 }
 
 fn write_assistant(message: &Message, emulated: &mut Emulated) -> Result<Map<String, Value>, Fault> {
@@ -135,9 +158,13 @@ enum Allowed {
 }
 
 /// A message's content: a text where that says it all, as every server reads it, or else a list of parts.
-fn write_parts(parts: &[Part], allowed: Allowed, emulated: &mut Emulated) -> Result<Value, Fault> {
+fn write_parts<'a>(
+    parts: impl IntoIterator<Item = &'a Part>,
+    allowed: Allowed,
+    emulated: &mut Emulated,
+) -> Result<Value, Fault> {
     let mut written = Vec::new();
-    for (n, part) in parts.iter().enumerate() {
+    for (n, part) in parts.into_iter().enumerate() {
         let within = |fault: Fault| fault.within(format_args!("content[{n}]"));
         written.extend(write_part(&part.content, allowed, emulated).map_err(within)?);
     }

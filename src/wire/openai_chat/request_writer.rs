@@ -3,28 +3,29 @@
 use serde_json::{Map, Value, json};
 
 use super::fault::Fault;
-use super::message_writer::write_message;
+use super::message_writer::Messages;
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Sampling, Tool, ToolChoice};
 use crate::wire::dialect::Written;
 use crate::wire::json::exact;
+use crate::wire::openai_strict::strict;
 
 /// Writes the request.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
     let mut body = Map::new();
     let mut put = |name: &str, value: Option<Value>| drop(value.and_then(|value| body.insert(name.to_owned(), value)));
-    let mut messages = Vec::with_capacity(request.messages.len());
+    let mut messages = Messages::default();
     for (n, message) in request.messages.iter().enumerate() {
-        write_message(message, &mut messages, emulated).map_err(|fault| fault.within(format_args!("messages[{n}]")))?;
+        messages.add(message, emulated).map_err(|fault| fault.within(format_args!("messages[{n}]")))?;
     }
     put("model", Some(request.model.clone().into()));
-    put("messages", Some(messages.into()));
+    put("messages", Some(messages.finish().into()));
     put(limit_name(&request.model), request.max_tokens.map(Value::from));
     put("n", request.choices.map(Value::from));
     put("stop", (!request.stop.is_empty()).then(|| request.stop.clone().into()));
-    put("tools", (!request.tools.is_empty()).then(|| request.tools.iter().map(write_tool).collect()));
+    put("tools", (!request.tools.is_empty()).then(|| write_tools(&request.tools, emulated)));
     put("tool_choice", request.tool_choice.as_ref().map(write_choice));
     put("parallel_tool_calls", request.parallel_tools.map(Value::from));
-    put("response_format", request.format.as_ref().map(write_format));
+    put("response_format", request.format.as_ref().map(|format| write_format(format, emulated)));
     put("logprobs", request.logprobs.map(|_| true.into()));
     put("top_logprobs", request.logprobs.filter(|top| *top > 0).map(Value::from));
     put("reasoning_effort", write_effort(request.reasoning.as_ref(), emulated).map(|effort| effort.text().into()));
@@ -74,13 +75,18 @@ fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, Fau
     Ok(written)
 }
 
-fn write_tool(tool: &Tool) -> Value {
+fn write_tools(tools: &[Tool], emulated: &mut Emulated) -> Value {
+    tools.iter().map(|tool| write_tool(tool, emulated)).collect()
+}
+
+fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {
     let mut function = Map::new();
+    let strict = kept(tool.strict, tool.schema.as_ref(), emulated);
     function.insert("name".to_owned(), tool.name.clone().into());
     for (name, value) in [
         ("description", tool.description.clone().map(Value::from)),
         ("parameters", tool.schema.clone()),
-        ("strict", tool.strict.map(Value::from)),
+        ("strict", strict.map(Value::from)),
     ] {
         value.and_then(|value| function.insert(name.to_owned(), value));
     }
@@ -96,7 +102,16 @@ fn write_choice(choice: &ToolChoice) -> Value {
     }
 }
 
-fn write_format(format: &Format) -> Value {
+/// `strict` as this schema lets it be asked for.
+fn kept(wanted: Option<bool>, schema: Option<&Value>, emulated: &mut Emulated) -> Option<bool> {
+    let (strict, as_wanted) = strict(wanted, schema);
+    if !as_wanted {
+        emulated.note("strict");
+    }
+    strict
+}
+
+fn write_format(format: &Format, emulated: &mut Emulated) -> Value {
     match format {
         Format::Text => json!({"type": "text"}),
         Format::JsonObject => json!({"type": "json_object"}),
@@ -106,7 +121,7 @@ fn write_format(format: &Format) -> Value {
             for (name, value) in [
                 ("description", description.clone().map(Value::from)),
                 ("schema", Some(schema.clone())),
-                ("strict", strict.map(Value::from)),
+                ("strict", kept(*strict, Some(schema), emulated).map(Value::from)),
             ] {
                 value.and_then(|value| named.insert(name.to_owned(), value));
             }

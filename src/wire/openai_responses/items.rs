@@ -13,7 +13,7 @@ pub(super) fn write_message(
     emulated: &mut Emulated,
 ) -> Result<(), Error> {
     if message.name.is_some() {
-        return Err(unsupported(format!("{path}.name"), "a message has no `name`"));
+        emulated.note("name");
     }
     match message.role {
         Role::Assistant => write_assistant(message, path, items, emulated),

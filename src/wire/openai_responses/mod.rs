@@ -7,6 +7,7 @@ mod items;
 mod listen;
 mod parts;
 mod read;
+mod repeat;
 mod replay;
 mod request;
 mod stream_read;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::error::error_event;
 use super::parts::{output_text, write_annotation};
+use super::repeat::{Field, Repeated};
 use super::usage::write_usage;
 use crate::chat::{Content, Delta, Event, Response, Stop, Usage};
 use crate::wire::dialect::{Told, WriteStream};
@@ -25,7 +26,7 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
     exact::write(&Answer { service_tier, ..writer.response(writer.status()) }).into()
 }
 
-/// An answer. What of it repeats the request is as if the request had said nothing: the SDKs ask for these fields to be there.
+/// An answer.
 #[derive(Serialize)]
 struct Answer<'a> {
     id: &'a str,
@@ -35,23 +36,31 @@ struct Answer<'a> {
     background: bool,
     error: (),
     incomplete_details: Option<Incomplete<'a>>,
-    instructions: (),
-    max_output_tokens: (),
+    instructions: Field<'a, ()>,
+    max_output_tokens: Field<'a, ()>,
     model: &'a str,
     output: &'a [Value],
-    parallel_tool_calls: bool,
+    parallel_tool_calls: Field<'a, bool>,
     previous_response_id: (),
-    reasoning: Reasoning,
+    reasoning: Field<'a, Reasoning>,
     store: bool,
-    temperature: (),
-    text: Text<'a>,
-    tool_choice: &'a str,
-    tools: [(); 0],
-    top_p: (),
-    truncation: &'a str,
+    temperature: Field<'a, ()>,
+    text: Field<'a, Text<'a>>,
+    tool_choice: Field<'a, &'a str>,
+    tools: Field<'a, [(); 0]>,
+    top_p: Field<'a, ()>,
+    truncation: Field<'a, &'a str>,
     usage: Option<Value>,
-    user: (),
-    metadata: Metadata,
+    user: Field<'a, ()>,
+    metadata: Field<'a, Metadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tool_calls: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safety_identifier: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<&'a str>,
 }
@@ -114,6 +123,7 @@ pub(super) struct Writer {
     id: String,
     model: String,
     created: i64,
+    repeated: Repeated,
     begun: bool,
     sequence: u64,
     /// The items that ended.
@@ -171,6 +181,7 @@ impl Writer {
             id: told.id.clone(),
             model: told.model.clone(),
             created: told.created,
+            repeated: told.request.as_ref().map(Repeated::of).unwrap_or_default(),
             begun: false,
             sequence: 0,
             output: Vec::new(),
@@ -226,6 +237,7 @@ impl Writer {
 
     /// The answer as it stands.
     fn response<'a>(&'a self, (status, reason): (&'a str, Option<&'a str>)) -> Answer<'a> {
+        let repeated = &self.repeated;
         Answer {
             id: &self.id,
             object: "response",
@@ -234,23 +246,27 @@ impl Writer {
             background: false,
             error: (),
             incomplete_details: reason.map(|reason| Incomplete { reason }),
-            instructions: (),
-            max_output_tokens: (),
+            instructions: repeated.field("instructions", ()),
+            max_output_tokens: repeated.field("max_output_tokens", ()),
             model: &self.model,
             output: &self.output,
-            parallel_tool_calls: true,
+            parallel_tool_calls: repeated.field("parallel_tool_calls", true),
             previous_response_id: (),
-            reasoning: Reasoning { effort: (), summary: () },
+            reasoning: repeated.field("reasoning", Reasoning { effort: (), summary: () }),
             store: false,
-            temperature: (),
-            text: Text { format: Format { r#type: "text" } },
-            tool_choice: "auto",
-            tools: [],
-            top_p: (),
-            truncation: "disabled",
+            temperature: repeated.field("temperature", ()),
+            text: repeated.field("text", Text { format: Format { r#type: "text" } }),
+            tool_choice: repeated.field("tool_choice", "auto"),
+            tools: repeated.field("tools", []),
+            top_p: repeated.field("top_p", ()),
+            truncation: repeated.field("truncation", "disabled"),
             usage: self.usage.as_ref().map(write_usage),
-            user: (),
-            metadata: Metadata {},
+            user: repeated.field("user", ()),
+            metadata: repeated.field("metadata", Metadata {}),
+            max_tool_calls: repeated.said("max_tool_calls"),
+            prompt_cache_key: repeated.said("prompt_cache_key"),
+            safety_identifier: repeated.said("safety_identifier"),
+            top_logprobs: repeated.said("top_logprobs"),
             service_tier: None,
         }
     }

@@ -7,6 +7,7 @@ use super::parts::unsupported;
 use crate::chat::{Content, Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::wire::dialect::Written;
 use crate::wire::json::exact;
+use crate::wire::openai_strict::strict;
 
 /// Writes a request. `store` is always false, since nothing would ever ask for what was kept.
 ///
@@ -33,7 +34,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     set("tools", (!tools.is_empty()).then(|| tools.into()));
     set("tool_choice", request.tool_choice.as_ref().map(write_choice));
     set("parallel_tool_calls", request.parallel_tools.map(Value::from));
-    set("text", write_text(request));
+    set("text", write_text(request, emulated));
     set("reasoning", request.reasoning.as_ref().map(|reasoning| write_reasoning(reasoning, emulated)));
     set("include", write_include(request));
     set("max_output_tokens", request.max_tokens.map(Value::from));
@@ -113,8 +114,17 @@ fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {
     }
     written["parameters"] = tool.schema.clone().unwrap_or_default();
     // Here a function is strict unless it is said not to be; everywhere else it is the other way round.
-    written["strict"] = tool.strict.unwrap_or(false).into();
+    written["strict"] = kept(tool.strict, tool.schema.as_ref(), emulated).unwrap_or(false).into();
     written
+}
+
+/// `strict` as this schema lets it be asked for.
+fn kept(wanted: Option<bool>, schema: Option<&Value>, emulated: &mut Emulated) -> Option<bool> {
+    let (strict, as_wanted) = strict(wanted, schema);
+    if !as_wanted {
+        emulated.note("strict");
+    }
+    strict
 }
 
 fn write_choice(choice: &ToolChoice) -> Value {
@@ -126,10 +136,10 @@ fn write_choice(choice: &ToolChoice) -> Value {
     }
 }
 
-fn write_text(request: &Request) -> Option<Value> {
+fn write_text(request: &Request, emulated: &mut Emulated) -> Option<Value> {
     let mut text = Map::new();
     if let Some(format) = &request.format {
-        text.insert("format".to_owned(), write_format(format));
+        text.insert("format".to_owned(), write_format(format, emulated));
     }
     if let Some(verbosity) = &request.verbosity {
         text.insert("verbosity".to_owned(), verbosity.as_str().into());
@@ -137,7 +147,7 @@ fn write_text(request: &Request) -> Option<Value> {
     (!text.is_empty()).then_some(Value::Object(text))
 }
 
-fn write_format(format: &Format) -> Value {
+fn write_format(format: &Format, emulated: &mut Emulated) -> Value {
     match format {
         Format::Text => json!({"type": "text"}),
         Format::JsonObject => json!({"type": "json_object"}),
@@ -146,8 +156,8 @@ fn write_format(format: &Format) -> Value {
             if let Some(description) = description {
                 written["description"] = description.as_str().into();
             }
-            if let Some(strict) = strict {
-                written["strict"] = (*strict).into();
+            if let Some(strict) = kept(*strict, Some(schema), emulated) {
+                written["strict"] = strict.into();
             }
             written
         }

@@ -152,6 +152,7 @@ fn settings_stand_in_both_forms() {
         cache: Some(CacheTtl::Hour),
     };
     let reasoning = |effort, budget| Some(Reasoning { effort, budget, tell: None });
+    let thinks = |budget| Some(Reasoning { budget: Some(budget), tell: Some(true), effort: None });
     let format = Format::JsonSchema {
         name: "response".to_owned(),
         description: None,
@@ -189,8 +190,8 @@ fn settings_stand_in_both_forms() {
             json!({"thinking": {"type": "disabled"}}),
         ),
         (
-            Request { reasoning: reasoning(None, Some(2000)), max_tokens: Some(3000), ..hello() },
-            json!({"max_tokens": 3000, "thinking": {"type": "enabled", "budget_tokens": 2000}}),
+            Request { reasoning: thinks(2000), max_tokens: Some(3000), ..hello() },
+            json!({"max_tokens": 3000, "thinking": {"type": "enabled", "budget_tokens": 2000, "display": "summarized"}}),
         ),
         (
             Request { reasoning: Some(Reasoning { tell: Some(false), ..Reasoning::default() }), ..hello() },
@@ -366,4 +367,16 @@ fn a_callers_blocks_are_read_into_the_order_that_all_dialects_share() {
         matches!(&request.messages[3].parts[0].content, Content::ToolResult { id, parts, .. } if id == "a" && parts == &[Part::text("ok")])
     );
     assert_eq!(request.messages[3].parts[1..], [Part::text("and")]);
+}
+
+#[test]
+fn who_gives_a_budget_is_told_the_thoughts_unless_he_asks_not_to_be() {
+    let tell = |thinking: Value| {
+        let mut body = with("thinking", thinking);
+        body["max_tokens"] = json!(3000);
+        read(&body).unwrap().reasoning.unwrap().tell
+    };
+    assert_eq!(tell(json!({"type": "enabled", "budget_tokens": 2000})), Some(true));
+    assert_eq!(tell(json!({"type": "enabled", "budget_tokens": 2000, "display": "omitted"})), Some(false));
+    assert_eq!(tell(json!({"type": "adaptive"})), None);
 }

@@ -232,6 +232,7 @@ fn a_request_is_written_and_what_is_left_to_chance_is_noted() {
         Message::text(Role::System, "Now French."),
     ]);
     given.tools = vec![tool];
+    given.parallel_tools = Some(false);
     given.user = Some("u".to_owned());
     given.store = Some(false);
     given.tool_choice = Some(ToolChoice::None);
@@ -243,7 +244,10 @@ fn a_request_is_written_and_what_is_left_to_chance_is_noted() {
         "toolConfig": {"functionCallingConfig": {"mode": "NONE"}},
     });
     assert_eq!(body, expected);
-    assert_eq!(emulated.names(), ["store", "user", "cache_control", "name", "system_position", "strict"]);
+    assert_eq!(
+        emulated.names(),
+        ["store", "parallel_tool_calls", "user", "cache_control", "name", "system_position", "strict"]
+    );
 }
 
 #[test]
@@ -251,7 +255,6 @@ fn what_cannot_be_said_is_refused_by_name() {
     let image = |source| Part::new(Content::Image { source, detail: None });
     let with = |part| said(vec![Message { role: Role::User, parts: vec![part], name: None }]);
     let url = Source::Url("https://example.com/a.png".to_owned());
-    let tool = Tool { name: "f".to_owned(), description: None, schema: None, strict: None, cache: None };
     let hot = Sampling { temperature: Some(2.5), ..Sampling::default() };
     let far = Sampling { seed: Some(1 << 40), ..Sampling::default() };
     let hard = Reasoning { effort: Some(Effort::Max), ..Reasoning::default() };
@@ -259,7 +262,6 @@ fn what_cannot_be_said_is_refused_by_name() {
     for (given, param) in [
         (with(image(url)), "messages[0].content[0]"),
         (with(image(Source::File("file-1".to_owned()))), "messages[0].content[0]"),
-        (Request { parallel_tools: Some(false), tools: vec![tool], ..base() }, "parallel_tool_calls"),
         (Request { sampling: hot, ..base() }, "temperature"),
         (Request { sampling: far, ..base() }, "seed"),
         (Request { choices: Some(9), ..base() }, "n"),
@@ -320,4 +322,17 @@ fn a_result_gets_the_name_of_the_call_it_answers() {
     assert_eq!((&body["contents"], emulated.names()), (&expected, &["image_url.detail"][..]));
     let lost = written(&said(vec![message(Role::User, result)])).unwrap_err();
     assert_eq!(lost.param.as_deref(), Some("messages[0].content[0]"));
+}
+
+#[test]
+fn what_a_function_gives_is_left_out_and_noted() {
+    for name in ["response_json_schema", "responseJsonSchema", "response"] {
+        let mut function = json!({"name": "f", "description": "d"});
+        function[name] = json!({"type": "string"});
+        let mut body = json!({"contents": [user("Hi")]});
+        body["tools"] = json!([{"functionDeclarations": [function]}]);
+        let mut emulated = Emulated::default();
+        let read = Gemini.read_request(&asked(&body).unwrap(), &mut emulated).unwrap();
+        assert_eq!((read.tools.len(), emulated.names()), (1, &["functionDeclarations.response"][..]), "{name}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Requests, both ways.
 
 use super::*;
-use crate::chat::{CacheTtl, Code, Content, Effort, Message, Part, Reasoning, Role, Source};
+use crate::chat::{CacheTtl, Code, Content, Effort, Format, Message, Part, Reasoning, Role, Source, Tool};
 
 /// Messages that are written as they were read.
 fn conversations() -> Vec<Value> {
@@ -50,10 +50,12 @@ fn every_other_field_is_written_as_it_was_read() {
     let fields = json!({
         "max_tokens": 9, "n": 2, "stop": ["a", "b"], "tool_choice": {"type": "function", "function": {"name": "f"}},
         "tools": [{"type": "function", "function": {"name": "f", "description": "d",
-            "parameters": {"type": "object", "properties": {"z": {}, "a": {}}}, "strict": true}},
+            "strict": true,
+            "parameters": {"type": "object", "properties": {"z": {}, "a": {}}, "required": ["a", "z"], "additionalProperties": false}}},
             {"type": "function", "function": {"name": "g"}}],
         "parallel_tool_calls": false, "logprobs": true, "top_logprobs": 3, "reasoning_effort": "xhigh",
-        "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": true}},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "s", "strict": true,
+            "schema": {"type": "object", "additionalProperties": false}}},
         "verbosity": "low", "user": "u", "metadata": {"a": "b"}, "service_tier": "flex", "prompt_cache_key": "k",
         "store": false, "stream": true, "stream_options": {"include_usage": true}, "temperature": 1.5, "top_p": 0.5,
         "frequency_penalty": -1.0, "presence_penalty": 1.0, "seed": -3,
@@ -166,6 +168,23 @@ fn a_fault_is_named_by_its_path() {
 }
 
 #[test]
+fn what_litellm_keeps_of_an_answer_may_come_back_with_it() {
+    let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let with = |kept: Value, of_call: Value| {
+        let mut call = call.clone();
+        call["provider_specific_fields"] = of_call;
+        let answer = json!({"role": "assistant", "tool_calls": [call], "provider_specific_fields": kept});
+        let asked = with_messages(
+            json!([{"role": "user", "content": "Hi"}, answer, {"role": "tool", "tool_call_id": "1", "content": "x"}]),
+        );
+        read(&asked).unwrap().1.names().to_vec()
+    };
+    assert!(with(json!({"refusal": null}), Value::Null).is_empty());
+    assert_eq!(with(json!({"citations": [1]}), json!({})), ["provider_specific_fields"]);
+    assert_eq!(with(json!({}), json!({"thought_signature": "s"})), ["provider_specific_fields"]);
+}
+
+#[test]
 fn results_that_follow_one_another_are_one_message() {
     let messages = conversations().pop().unwrap();
     let (request, _) = read(&with_messages(messages)).unwrap();
@@ -206,8 +225,13 @@ fn asking(parts: Vec<Part>) -> Request {
 
 #[test]
 fn what_this_dialect_lacks_is_refused_or_noted() {
+    let uploaded = Content::Image { source: Source::File("f".to_owned()), detail: None };
     let result = |parts, is_error| Part::new(Content::ToolResult { id: "1".to_owned(), name: None, parts, is_error });
     let refused = [
+        (
+            asking(vec![result(vec![Part::text("Look"), Part::new(uploaded.clone())], false)]),
+            "messages[0].content[0].content[1].source",
+        ),
         (
             asking(vec![Part::new(Content::Document {
                 source: Source::Text("Once upon".to_owned()),
@@ -232,10 +256,7 @@ fn what_this_dialect_lacks_is_refused_or_noted() {
             })]),
             "messages[0].content[0].source",
         ),
-        (
-            asking(vec![Part::new(Content::Image { source: Source::File("f".to_owned()), detail: None })]),
-            "messages[0].content[0].source",
-        ),
+        (asking(vec![Part::new(uploaded)]), "messages[0].content[0].source"),
     ];
     for (request, param) in refused {
         let error = write(&request).unwrap_err();
@@ -250,6 +271,65 @@ fn what_this_dialect_lacks_is_refused_or_noted() {
     assert_eq!(body["messages"][1], json!({"role": "user", "content": "Well?"}));
     request.sampling.top_k = Some(4);
     assert_eq!(write(&request).unwrap_err().param.as_deref(), Some("top_k"));
+}
+
+#[test]
+fn what_tool_results_show_follows_them_as_the_users_message() {
+    let image = |url: &str| Part::new(Content::Image { source: Source::Url(url.to_owned()), detail: None });
+    let result = |id: &str, parts| {
+        let content = Content::ToolResult { id: id.to_owned(), name: None, parts, is_error: false };
+        Message { role: Role::User, parts: vec![Part::new(content)], name: None }
+    };
+    let mut request = asking(vec![Part::text("Well?")]);
+    let question = request.messages.remove(0);
+    let first = result("1", vec![Part::text("Look"), image("https://a")]);
+    let second = result("2", vec![image("https://b")]);
+    request.messages = vec![first.clone(), second.clone(), question, second];
+    let (body, emulated) = write(&request).unwrap();
+    assert_eq!(emulated.names(), ["tool_result"]);
+    let shown = |id: &str, url: &str| {
+        let text = format!("From the result of the tool call {id}:");
+        [json!({"type": "text", "text": text}), json!({"type": "image_url", "image_url": {"url": url}})]
+    };
+    let both = [shown("1", "https://a"), shown("2", "https://b")].concat();
+    let messages = json!([
+        {"role": "tool", "tool_call_id": "1", "content": "Look"},
+        {"role": "tool", "tool_call_id": "2", "content": ""},
+        {"role": "user", "content": both},
+        {"role": "user", "content": "Well?"},
+        {"role": "tool", "tool_call_id": "2", "content": ""},
+        {"role": "user", "content": shown("2", "https://b")},
+    ]);
+    assert_eq!(body["messages"], messages);
+}
+
+#[test]
+fn a_schema_that_cannot_be_strict_is_asked_for_as_one_that_is_not() {
+    let closed = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+        "required": ["a", "b"], "additionalProperties": false});
+    let mut optional = closed.clone();
+    optional["required"] = json!(["a"]);
+    for (schema, strict) in [(closed, true), (optional, false)] {
+        let mut request = asking(vec![Part::text("Hi")]);
+        let (name, description) = ("n".to_owned(), None);
+        request.tools = vec![Tool {
+            name: "f".to_owned(),
+            description: None,
+            schema: Some(schema.clone()),
+            strict: Some(true),
+            cache: None,
+        }];
+        request.format = Some(Format::JsonSchema { name, description, schema, strict: Some(true) });
+        let (body, emulated) = write(&request).unwrap();
+        assert_eq!(emulated.names().contains(&"strict"), !strict);
+        assert_eq!(body["tools"][0]["function"]["strict"], strict);
+        assert_eq!(body["response_format"]["json_schema"]["strict"], strict);
+        let mut emulated = Emulated::default();
+        let written = crate::wire::openai_responses::OpenAiResponses.write_request(&request, &mut emulated).unwrap();
+        let body: Value = serde_json::from_slice(&written.body).unwrap();
+        assert_eq!((&body["tools"][0]["strict"], &body["text"]["format"]["strict"]), (&json!(strict), &json!(strict)));
+        assert_eq!(emulated.names().contains(&"strict"), !strict);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::super::OpenAiResponses;
+use super::streams;
 use crate::chat::{Choice, Citation, Code, Content, Error, Part, Response, Stop, Unit, Usage};
 use crate::wire::dialect::{Dialect, Told, Upstream};
 
@@ -123,4 +124,43 @@ fn errors_have_openais_shapes() {
         OpenAiResponses.error_event(&error),
         "event: error\ndata: {\"type\":\"error\",\"code\":\"upstream_timeout\",\"message\":\"late\",\"param\":\"x\",\"sequence_number\":0,\"error\":{\"type\":\"server_error\",\"code\":\"upstream_timeout\",\"message\":\"late\",\"param\":\"x\"}}\n\n"
     );
+}
+
+#[test]
+fn an_answer_repeats_what_its_request_asked_for() {
+    let tools = json!([{"type": "function", "name": "f", "parameters": {"type": "object"}}]);
+    let format = json!({"type": "json_schema", "name": "n", "schema": {"type": "object"}});
+    let request = super::asked(&json!({"model": "m", "input": "Hi", "instructions": "Be brief.", "tools": tools,
+        "tool_choice": "required", "text": {"format": format}, "reasoning": {"effort": "low"}, "temperature": null,
+        "metadata": {"a": "b"}, "safety_identifier": "s", "unheard_of": 1}));
+    let told = Told { request: Some(request.unwrap().object), ..Told::default() };
+    let answer: Value = serde_json::from_slice(&OpenAiResponses.write_response(&streams::answer(), &told)).unwrap();
+    for (name, value) in [
+        ("instructions", json!("Be brief.")),
+        ("tools", tools),
+        ("tool_choice", json!("required")),
+        ("text", json!({"format": format})),
+        ("reasoning", json!({"effort": "low", "summary": null})),
+        ("temperature", Value::Null),
+        ("metadata", json!({"a": "b"})),
+        ("safety_identifier", json!("s")),
+        ("parallel_tool_calls", json!(true)),
+        ("max_output_tokens", Value::Null),
+    ] {
+        assert_eq!(answer.get(name), Some(&value), "{name}");
+    }
+    assert_eq!(answer.get("unheard_of"), None);
+    let text = json!({"format": {"type": "text"}, "verbosity": "low"});
+    let request = super::asked(&json!({"model": "m", "input": "Hi", "text": {"verbosity": "low"}}));
+    let told = Told { request: Some(request.unwrap().object), ..Told::default() };
+    let events = OpenAiResponses.as_stream(&OpenAiResponses.write_response(&streams::answer(), &told), &told).unwrap();
+    let mut told = 0;
+    for data in super::decoded(&events, 0).iter().filter_map(crate::wire::sse::Event::data) {
+        let event: Value = serde_json::from_slice(&data).unwrap();
+        if let Some(response) = event.get("response") {
+            assert_eq!(response["text"], text);
+            told += 1;
+        }
+    }
+    assert_eq!(told, 3);
 }

@@ -69,9 +69,19 @@ fn turn() -> impl Strategy<Value = [Message; 2]> {
 }
 
 fn tool() -> impl Strategy<Value = Tool> {
-    ("[a-z]{1,4}", of(text()), of(Just(json!({"type": "object", "b": 1, "a": 2}))), any::<bool>()).prop_map(
-        |(name, description, schema, strict)| Tool { name, description, schema, strict: Some(strict), cache: None },
+    (
+        "[a-z]{1,4}",
+        of(text()),
+        of(Just(json!({"type": "object", "b": 1, "a": 2, "additionalProperties": false}))),
+        any::<bool>(),
     )
+        .prop_map(|(name, description, schema, strict)| Tool {
+            name,
+            description,
+            schema,
+            strict: Some(strict),
+            cache: None,
+        })
 }
 
 fn format() -> impl Strategy<Value = Format> {
@@ -82,7 +92,7 @@ fn format() -> impl Strategy<Value = Format> {
         schema.prop_map(|(description, strict)| Format::JsonSchema {
             name: "s".to_owned(),
             description,
-            schema: json!({"type": "object"}),
+            schema: json!({"type": "object", "additionalProperties": false}),
             strict,
         }),
     ]

@@ -14,8 +14,10 @@ fn full() -> Value {
         "parallel_tool_calls": false, "store": true, "metadata": {"a": "b"}, "user": "u", "service_tier": "flex",
         "prompt_cache_key": "k", "top_logprobs": 2, "include": ["reasoning.encrypted_content", "message.output_text.logprobs"],
         "reasoning": {"effort": "low", "summary": "auto"}, "truncation": "disabled", "background": false,
-        "text": {"verbosity": "low", "format": {"type": "json_schema", "name": "s", "schema": {"type": "object"}, "strict": true}},
-        "tools": [{"type": "function", "name": "f", "parameters": {"b": 1, "a": 2}, "strict": true}],
+        "text": {"verbosity": "low", "format": {"type": "json_schema", "name": "s", "strict": true,
+            "schema": {"type": "object", "additionalProperties": false}}},
+        "tools": [{"type": "function", "name": "f", "strict": true,
+            "parameters": {"type": "object", "b": 1, "a": 2, "additionalProperties": false}}],
         "tool_choice": {"type": "function", "name": "f"}, "previous_response_id": null,
         "input": [
             {"role": "developer", "content": "Dev."},
@@ -84,7 +86,10 @@ fn a_full_request_is_read() {
     assert_eq!(read.reasoning.unwrap().effort, Some(Effort::Low));
     assert_eq!(read.tool_choice, Some(ToolChoice::Tool("f".to_owned())));
     assert!(matches!(read.format, Some(Format::JsonSchema { strict: Some(true), .. })));
-    assert_eq!(read.tools[0].schema.as_ref().unwrap().to_string(), r#"{"b":1,"a":2}"#);
+    assert_eq!(
+        read.tools[0].schema.as_ref().unwrap().to_string(),
+        r#"{"type":"object","b":1,"a":2,"additionalProperties":false}"#
+    );
 }
 
 #[test]
@@ -179,7 +184,7 @@ fn what_no_other_dialect_says_is_refused_only_when_it_is_translated() {
 #[test]
 fn what_responses_cannot_say_is_refused() {
     type Change = fn(&mut crate::chat::Request);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 8] = [
         ("stop", |request| request.stop = vec!["x".to_owned()]),
         ("n", |request| request.choices = Some(2)),
         ("top_k", |request| request.sampling.top_k = Some(3)),
@@ -187,7 +192,6 @@ fn what_responses_cannot_say_is_refused() {
         ("presence_penalty", |request| request.sampling.presence_penalty = Some(1.0)),
         ("temperature", |request| request.sampling.temperature = Some(2.5)),
         ("service_tier", |request| request.service_tier = Some("turbo".to_owned())),
-        ("messages[0].name", |request| request.messages[0].name = Some("Al".to_owned())),
         ("messages[0].content[0]", |request| {
             request.messages[0].parts[0].content = Content::Audio { data: String::new(), format: "wav".to_owned() };
         }),
@@ -240,4 +244,16 @@ fn text_and_images_are_seen() {
     let input = json!([{"role": "user", "content": [{"type": "input_text", "text": "Look"},
         {"type": "input_image", "image_url": "https://a"}]}, {"type": "function_call", "name": "f"}]);
     assert_eq!(seen(input), ("Look".to_owned(), true));
+}
+
+#[test]
+fn a_speakers_name_is_left_out_and_noted() {
+    let mut request = request(&json!({"model": "m", "input": "x"})).unwrap();
+    request.messages[0].name = Some("Al".to_owned());
+    let mut emulated = Emulated::default();
+    assert!(OpenAiResponses.write_request(&request, &mut emulated).is_ok());
+    assert_eq!(emulated.names(), ["name"]);
+    let mut emulated = Emulated::default();
+    let written = crate::wire::anthropic::Anthropic.write_request(&request, &mut emulated).unwrap();
+    assert!(emulated.names().contains(&"name") && !String::from_utf8_lossy(&written.body).contains("Al"));
 }
