@@ -38,7 +38,7 @@ pub(super) enum Begun {
 
 /// What is told once it is committed, in order.
 enum Told {
-    Begun(Claim, oneshot::Sender<Begun>, Option<Row>),
+    Begun(Claim, oneshot::Sender<Begun>, Option<Box<Row>>),
     Over(Name),
     Done(oneshot::Sender<()>),
 }
@@ -114,7 +114,7 @@ impl Writer {
                     if found.is_none() {
                         change.insert(&claim.asked).await?;
                     }
-                    told.push(Told::Begun(claim, done, found));
+                    told.push(Told::Begun(claim, done, found.map(Box::new)));
                 }
                 Job::Keep { asked, kept, max_size, done } => {
                     change.keep(&asked, kept.as_ref()).await?;
@@ -164,7 +164,7 @@ impl Writer {
             }
             Told::Begun(claim, done, Some(row)) => {
                 let runs = self.running.contains(&claim.asked.name);
-                drop(done.send(Begun::Before { row, runs }));
+                drop(done.send(Begun::Before { row: *row, runs }));
             }
             Told::Over(name) => {
                 self.running.remove(&name);

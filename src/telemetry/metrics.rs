@@ -252,7 +252,7 @@ impl Metrics {
             overhead: self.overhead.get_or_create(&endpoint).clone(),
             first_token: OnceLock::new(),
         });
-        add(&self.series, kind, &series);
+        add(&self.series, &kind, &series);
         series
     }
 
@@ -267,7 +267,7 @@ impl Metrics {
         let told = AttemptLabels { model: self.models.label(labels.model.clone()), ..labels.clone() };
         let counter = self.attempts.get_or_create(&told).clone();
         counter.inc();
-        add(&self.attempt_series, labels, &counter);
+        add(&self.attempt_series, &labels, &counter);
     }
 
     /// Counts a request that was refused before it was admitted.
@@ -323,7 +323,7 @@ impl Metrics {
 }
 
 /// Adds to a map that is read far more often than it grows, while there is room.
-fn add<K: Clone + Eq + Hash, V: Clone>(map: &ArcSwap<QuickMap<K, V>>, key: K, value: &V) {
+fn add<K: Clone + Eq + Hash, V: Clone>(map: &ArcSwap<QuickMap<K, V>>, key: &K, value: &V) {
     if map.load().len() < MOST_SERIES {
         map.rcu(|known| {
             let mut known = QuickMap::clone(known);
