@@ -214,7 +214,7 @@ impl Metrics {
         let series = match known.get(&kind) {
             Some(series) => series,
             None => {
-                made = self.make_series(kind);
+                made = self.make_series(&kind);
                 &made
             }
         };
@@ -236,8 +236,8 @@ impl Metrics {
         series.requests.inc();
     }
 
-    fn make_series(&self, kind: RequestKind) -> Arc<Series> {
-        let RequestKind { endpoint, status, error, cache, .. } = kind;
+    fn make_series(&self, kind: &RequestKind) -> Arc<Series> {
+        let &RequestKind { endpoint, status, error, cache, .. } = kind;
         let model = match (&kind.provider, &kind.model) {
             (Some(provider), Some(model)) => self.models.label(format!("{provider}/{model}").into()),
             _ => "".into(),
@@ -252,7 +252,7 @@ impl Metrics {
             overhead: self.overhead.get_or_create(&endpoint).clone(),
             first_token: OnceLock::new(),
         });
-        add(&self.series, &kind, &series);
+        add(&self.series, kind, &series);
         series
     }
 
