@@ -38,9 +38,16 @@ pub(super) enum Begun {
 
 /// What is told once it is committed, in order.
 enum Told {
-    Begun(Claim, oneshot::Sender<Begun>, Option<Box<Row>>),
+    Begun(Box<Asking>),
     Over(Name),
     Done(oneshot::Sender<()>),
+}
+
+/// A claim, who waits for it, and what stood at its key.
+struct Asking {
+    claim: Claim,
+    done: oneshot::Sender<Begun>,
+    found: Option<Row>,
 }
 
 /// The writer, with what it knows of the records.
@@ -114,7 +121,7 @@ impl Writer {
                     if found.is_none() {
                         change.insert(&claim.asked).await?;
                     }
-                    told.push(Told::Begun(claim, done, found.map(Box::new)));
+                    told.push(Told::Begun(Box::new(Asking { claim, done, found })));
                 }
                 Job::Keep { asked, kept, max_size, done } => {
                     change.keep(&asked, kept.as_ref()).await?;
@@ -157,14 +164,16 @@ impl Writer {
     fn tell(&mut self, told: Told) {
         // Who waited may have left.
         match told {
-            Told::Begun(mut claim, done, None) => {
-                self.running.insert(claim.asked.name);
-                claim.state = State::Granted;
-                drop(done.send(Begun::First(claim)));
-            }
-            Told::Begun(claim, done, Some(row)) => {
-                let runs = self.running.contains(&claim.asked.name);
-                drop(done.send(Begun::Before { row: *row, runs }));
+            Told::Begun(asking) => {
+                let Asking { mut claim, done, found } = *asking;
+                drop(done.send(match found {
+                    Some(row) => Begun::Before { row, runs: self.running.contains(&claim.asked.name) },
+                    None => {
+                        self.running.insert(claim.asked.name);
+                        claim.state = State::Granted;
+                        Begun::First(claim)
+                    }
+                }));
             }
             Told::Over(name) => {
                 self.running.remove(&name);
