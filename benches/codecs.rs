@@ -98,6 +98,7 @@ fn told() -> Told {
         input_tokens: 143,
         created: 1_767_225_600,
         id: "bench".to_owned(),
+        request: None,
     }
 }
 
