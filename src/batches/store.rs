@@ -316,7 +316,7 @@ pub(super) async fn pending(
 ) -> Result<Vec<Pending>, Error> {
     let select = "select n, custom_id, start, length from batch_lines where batch_id = $1 and n > $2 \
                   and state is null and ($4 = 0 or handover is null) order by n limit $3";
-    let query = sqlx::query(select).bind(batch).bind(count(after)).bind(i64::from(limit)).bind(here);
+    let query = sqlx::query(select).bind(batch).bind(count(after)).bind(i64::from(limit)).bind(i64::from(here));
     let rows = query.fetch_all(db.read()).await?;
     let read = |row: &SqliteRow| -> Result<Pending, sqlx::Error> {
         Ok(Pending {
@@ -418,7 +418,7 @@ pub(super) async fn keep(db: &Db, batch: &str, stored: &Stored) -> Result<(), Er
                cached_input_tokens = cached_input_tokens + $5, output_tokens = output_tokens + $6, \
                reasoning_tokens = reasoning_tokens + $7 where id = $1";
     let mut change = begin_change(db).await?;
-    let query = sqlx::query(mark).bind(batch).bind(count(stored.n)).bind(stored.good);
+    let query = sqlx::query(mark).bind(batch).bind(count(stored.n)).bind(i64::from(stored.good));
     if query.execute(&mut *change).await?.rows_affected() == 0 {
         return Ok(());
     }
@@ -447,7 +447,7 @@ pub(super) async fn next_result(
     let select = "select r.n as n, r.content as content from batch_lines l \
                   join batch_results r on r.batch_id = l.batch_id and r.n = l.n \
                   where l.batch_id = $1 and l.n > $2 and l.state = $3 order by l.n limit 1";
-    let query = sqlx::query(select).bind(batch).bind(count(after)).bind(answered);
+    let query = sqlx::query(select).bind(batch).bind(count(after)).bind(i64::from(answered));
     let row = query.fetch_optional(db.read()).await?;
     let read = |row: SqliteRow| -> Result<(u64, Bytes), sqlx::Error> {
         Ok((number(&row, "n")?, row.try_get::<Vec<u8>, _>("content")?.into()))

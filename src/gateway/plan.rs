@@ -19,7 +19,7 @@ use crate::upstream::{Endpoint, Kind, Operation, Provider, Server};
 use crate::wire::blobs::estimate_tokens;
 use crate::wire::dialect::{Asked, Dialect, Told, Upstream};
 use crate::wire::form::Form;
-use crate::wire::json::{Edits, Object, quoted};
+use crate::wire::json::{Edits, Object};
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 use crate::wire::passing::{self, Passing};
 use crate::wire::{Speaks, Spoken, openai_chat};
@@ -283,9 +283,8 @@ impl Work {
     /// The form that the answer is to have.
     pub fn format(&self) -> Option<Format> {
         match self.api {
-            Api::Embeddings | Api::EmbedContent | Api::EmbedContents | Api::Pass(_) => None,
-            Api::CountTokens | Api::GeminiCount => None,
-            _ => self.dialect().format(self.object()),
+            Api::Chat | Api::Responses | Api::Messages | Api::Generate => self.dialect().format(self.object()),
+            _ => None,
         }
     }
 

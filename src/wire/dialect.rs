@@ -291,6 +291,7 @@ pub trait Dialect: Upstream {
         let _unused = response;
         Ok(())
     }
+
     /// A whole answer for a caller of this dialect.
     fn write_response(&self, response: &Response, told: &Told) -> Bytes;
 

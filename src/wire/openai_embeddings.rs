@@ -300,9 +300,9 @@ mod tests {
     proptest! {
         #[test]
         fn every_float_survives_both_ways(vector in prop::collection::vec(any::<f32>().prop_filter("finite", |x| x.is_finite()), 0..20)) {
-            let body: Bytes = serde_json::json!({"data": [{"embedding": vector}]}).to_string().into();
+            let body: Bytes = json!({"data": [{"embedding": vector}]}).to_string().into();
             let there = hear(&body, Encoding::Base64).unwrap().0;
-            let back: serde_json::Value = serde_json::from_slice(&hear(&there, Encoding::Float).unwrap().0).unwrap();
+            let back: Value = serde_json::from_slice(&hear(&there, Encoding::Float).unwrap().0).unwrap();
             let read: Vec<f32> = serde_json::from_value(back["data"][0]["embedding"].clone()).unwrap();
             prop_assert_eq!(read, vector);
         }

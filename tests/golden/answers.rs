@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use fulcrum::chat::{Error, Event, Usage};
+use fulcrum::wire::Spoken;
 use fulcrum::wire::dialect::{BadAnswer, Chunk};
 
-use crate::fixtures::{CALLERS, Case, TONGUES, Tongue, cases, events, golden, strays, told};
+use crate::fixtures::{Case, Provider, TONGUES, Tongue, cases, events, golden, providers, strays, told};
 use crate::show;
 
 /// A stream on its way into another dialect.
@@ -74,11 +75,12 @@ fn counted(usage: Option<Usage>) -> String {
     )
 }
 
-fn whole(body: &Bytes, from: Tongue, to: Tongue, case: &Case) -> String {
-    match from.dialect().read_response(body) {
+fn whole(body: &Bytes, from: Provider, to: Tongue, case: &Case) -> String {
+    match from.upstream().read_response(body) {
+        Ok(response) if to.dialect().can_tell(&response).is_err() => "whole: 502\n".to_owned(),
         Ok(response) => {
             let written = to.dialect().write_response(&response, &told());
-            dump(&written, case, from, to, "json");
+            dump(&written, case, from.name, to, "json");
             format!("whole: {}", show::answer(to.name, &written))
         }
         Err(BadAnswer(reason)) => format!("whole: 502 {reason}\n"),
@@ -86,9 +88,9 @@ fn whole(body: &Bytes, from: Tongue, to: Tongue, case: &Case) -> String {
 }
 
 /// With `GOLDEN_DUMP`, the answer also goes into that folder, for checks by the SDKs.
-fn dump(bytes: &[u8], case: &Case, from: Tongue, to: Tongue, ending: &str) {
+fn dump(bytes: &[u8], case: &Case, from: &str, to: Tongue, ending: &str) {
     let Some(folder) = std::env::var_os("GOLDEN_DUMP") else { return };
-    let name = format!("answer.{}.{}.{}.{ending}", to.name, case.name, from.name);
+    let name = format!("answer.{}.{}.{from}.{ending}", to.name, case.name);
     std::fs::write(std::path::Path::new(&folder).join(name), bytes).unwrap();
 }
 
@@ -116,16 +118,22 @@ fn every_answer_comes_down_as_the_golden_files_say() {
     for case in &cases {
         let mut out = String::from("# tokens\n");
         TONGUES.iter().for_each(|from| out.push_str(&ledger(case, *from)));
-        for to in CALLERS {
+        if let Some(body) = case.files.get("bedrock.json") {
+            let usage = Spoken::Bedrock.upstream().read_response(body).unwrap().usage;
+            writeln!(out, "bedrock: {}", counted(usage)).unwrap();
+        }
+        for to in TONGUES {
             let mut sections = Vec::new();
-            for from in TONGUES {
+            for from in providers() {
                 let mut text = String::new();
                 if let Some(body) = case.files.get(&format!("{}.json", from.name)) {
-                    text.push_str(&whole(body, from, *to, case));
+                    text.push_str(&whole(body, from, to, case));
                 }
-                if let Some(bytes) = case.files.get(&format!("{}.sse", from.name)) {
-                    let heard = translated(bytes, from, *to);
-                    dump(&heard.bytes, case, from, *to, "sse");
+                let tongue = TONGUES.into_iter().find(|tongue| tongue.name == from.name);
+                let stream = case.files.get(&format!("{}.sse", from.name));
+                if let (Some(bytes), Some(from)) = (stream, tongue) {
+                    let heard = translated(bytes, from, to);
+                    dump(&heard.bytes, case, from.name, to, "sse");
                     write!(text, "stream:\n{}", show::stream(to.name, &heard.bytes)).unwrap();
                 }
                 if !text.is_empty() {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use fulcrum::wire::Speaks;
-use fulcrum::wire::dialect::{Dialect, Told};
+use fulcrum::wire::dialect::{Dialect, Told, Upstream};
 use fulcrum::wire::sse::{Decoder, Event};
+use fulcrum::wire::{Speaks, Spoken};
 
 /// A dialect: its name in file names, and a model of such a provider.
 #[derive(Clone, Copy)]
@@ -30,8 +30,26 @@ pub const TONGUES: [Tongue; 4] = [
     Tongue { name: "gemini", speaks: Speaks::Gemini, model: "gemini-3-pro" },
 ];
 
-/// What callers alone speak: all of them have a writer of answers.
-pub const CALLERS: &[Tongue] = &TONGUES;
+/// An API of providers: its name in file names, and a model there.
+#[derive(Clone, Copy)]
+pub struct Provider {
+    pub name: &'static str,
+    pub speaks: Spoken,
+    pub model: &'static str,
+}
+
+impl Provider {
+    pub fn upstream(self) -> &'static dyn Upstream {
+        self.speaks.upstream()
+    }
+}
+
+/// What providers speak: the dialects of callers, and one that no caller speaks.
+pub fn providers() -> Vec<Provider> {
+    let of = |tongue: Tongue| Provider { name: tongue.name, speaks: tongue.speaks.into(), model: tongue.model };
+    let bedrock = Provider { name: "bedrock", speaks: Spoken::Bedrock, model: "anthropic.claude-sonnet-5" };
+    TONGUES.into_iter().map(of).chain([bedrock]).collect()
+}
 
 /// One case: its name, and its files by name.
 pub struct Case {

@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 mod answers;
-mod bedrock;
 mod errors;
 mod fixtures;
 mod properties;

@@ -157,7 +157,8 @@ fn write_thought(request: &Request, emulated: &mut Emulated, put: &mut impl FnMu
             Effort::None | Effort::Minimal | Effort::Low => "low",
             Effort::Medium => "medium",
             Effort::High => "high",
-            Effort::XHigh | Effort::Max => "max",
+            Effort::XHigh => "xhigh",
+            Effort::Max => "max",
         });
         config.extend(told.map(|effort| ("effort".to_owned(), effort.into())));
     }

@@ -106,7 +106,7 @@ pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
     let model = if told.model.is_empty() { &response.model } else { &told.model };
     let mut usage = match &response.usage {
         Some(usage) => write_usage(usage),
-        None => write_usage(&guessed(told, content.iter().map(|block| block.to_string().len()).sum())),
+        None => write_usage(&guessed(told, choice.parts.iter().map(said).sum())),
     };
     add_tier(&mut usage, response.service_tier.as_deref());
     let body = json!({
@@ -128,6 +128,15 @@ pub(super) fn can_tell(response: &Response) -> Result<(), BadAnswer> {
         return Err(BadAnswer("the arguments of a tool call are no JSON object".to_owned()));
     }
     Ok(())
+}
+
+/// How many bytes a part says, as a stream would count them.
+fn said(part: &Part) -> usize {
+    match &part.content {
+        Content::Text { text, .. } | Content::Refusal(text) | Content::Thinking(text) => text.len(),
+        Content::ToolCall { arguments, .. } => arguments.len(),
+        _ => 0,
+    }
 }
 
 /// Usage by size, where nobody counted.

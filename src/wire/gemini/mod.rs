@@ -36,14 +36,14 @@ use crate::wire::sse::Event;
 /// The answer to a request that asks to count its tokens.
 #[must_use]
 pub fn count_answer(tokens: u64) -> Bytes {
-    serde_json::json!({"totalTokens": tokens}).to_string().into()
+    json!({"totalTokens": tokens}).to_string().into()
 }
 
 /// Whether a provider's answer to such a request counts them.
 #[must_use]
 pub fn counts(body: &[u8]) -> bool {
-    let answer = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
-    answer.get("totalTokens").is_some_and(serde_json::Value::is_u64)
+    let answer = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    answer.get("totalTokens").is_some_and(Value::is_u64)
 }
 
 /// The dialect.

@@ -107,7 +107,7 @@ fn an_answer_of_another_dialect_gets_what_it_lacks() {
         json!([{"type": "text", "text": "No", "citations": null}, {"type": "tool_use", "id": "toolu_2", "name": "f", "input": {}}])
     );
     assert_eq!(written["usage"]["input_tokens"], 12);
-    assert!(written["usage"]["output_tokens"].as_u64() > Some(5));
+    assert!(written["usage"]["output_tokens"].as_u64() > Some(0));
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn what_is_done_otherwise_is_noted() {
         assert_eq!(body.pointer(pointer).unwrap_or(&Value::Null), &value);
     }
     let (body, _) = write(&Request { reasoning: effort(Effort::XHigh), ..hello() }).unwrap();
-    assert_eq!(body["output_config"]["effort"], "max");
+    assert_eq!(body["output_config"]["effort"], "xhigh");
 }
 
 #[test]

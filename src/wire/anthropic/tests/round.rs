@@ -19,7 +19,7 @@ fn source() -> impl Strategy<Value = Source> {
     prop_oneof![
         word().prop_map(|data| Source::Base64 { media_type: "application/pdf".into(), data }),
         word().prop_map(Source::Url),
-        word().prop_map(Source::File),
+        "file_[a-z]{3}".prop_map(Source::File),
         word().prop_map(Source::Text),
     ]
 }

@@ -234,6 +234,22 @@ fn what_this_dialect_lacks_is_refused_or_noted() {
         ),
         (
             asking(vec![Part::new(Content::Document {
+                source: Source::Text("Once upon".to_owned()),
+                name: None,
+                cite: true,
+            })]),
+            "messages[0].content[0].citations",
+        ),
+        (
+            asking(vec![Part::new(Content::Document {
+                source: Source::File("file_011".to_owned()),
+                name: None,
+                cite: false,
+            })]),
+            "messages[0].content[0].source",
+        ),
+        (
+            asking(vec![Part::new(Content::Document {
                 source: Source::Url("https://a".to_owned()),
                 name: None,
                 cite: false,
@@ -328,10 +344,31 @@ fn hints_are_left_out_and_noted() {
 #[test]
 fn text_documents_are_told_as_text() {
     let source = Source::Text("Once upon".to_owned());
-    let document = Part::new(Content::Document { source, name: Some("Tale".to_owned()), cite: true });
+    let document = Part::new(Content::Document { source, name: Some("Tale".to_owned()), cite: false });
     let (body, emulated) = write(&asking(vec![document, Part::text("Sum up")])).unwrap();
     assert_eq!(body["messages"][0]["content"][0], json!({"type": "text", "text": "Once upon"}));
-    assert_eq!(emulated.names(), ["citations", "document.title"]);
+    assert_eq!(emulated.names(), ["document.title"]);
+}
+
+#[test]
+fn an_image_in_a_tools_result_is_shown_after_all_results() {
+    let image = || Part::new(Content::Image { source: Source::Url("https://a".to_owned()), detail: None });
+    let result =
+        |id: &str, parts| Part::new(Content::ToolResult { id: id.to_owned(), name: None, parts, is_error: false });
+    let results = vec![result("1", vec![Part::text("Here"), image()]), result("2", vec![]), Part::text("Well?")];
+    let (body, emulated) = write(&asking(results)).unwrap();
+    assert_eq!(
+        body["messages"],
+        json!([
+            {"role": "tool", "tool_call_id": "1", "content": "Here"},
+            {"role": "tool", "tool_call_id": "2", "content": ""},
+            {"role": "user", "content": [
+                {"type": "text", "text": "From the result of the tool call 1:"},
+                {"type": "image_url", "image_url": {"url": "https://a"}}]},
+            {"role": "user", "content": "Well?"},
+        ])
+    );
+    assert_eq!(emulated.names(), ["tool_result"]);
 }
 
 #[test]

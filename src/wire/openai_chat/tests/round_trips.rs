@@ -24,7 +24,7 @@ fn user_part() -> impl Strategy<Value = Part> {
         said().prop_map(|url| {
             Part::new(Content::Image { source: Source::Url(url), detail: Some("high".to_owned()) })
         }),
-        (said(), said()).prop_map(|(id, name)| Part::new(Content::Document {
+        ("file-[a-z]{3}", said()).prop_map(|(id, name)| Part::new(Content::Document {
             source: Source::File(id),
             name: Some(name),
             cite: false

@@ -21,7 +21,7 @@ fn source() -> impl Strategy<Value = Source> {
     prop_oneof![
         "[A-Z]{4}".prop_map(|data| Source::Base64 { media_type: "image/png".to_owned(), data }),
         Just(Source::Url("https://a/b".to_owned())),
-        "file_[a-z]{3}".prop_map(Source::File),
+        "file-[a-z]{3}".prop_map(Source::File),
     ]
 }
 

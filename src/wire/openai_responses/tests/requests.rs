@@ -23,7 +23,7 @@ fn full() -> Value {
             {"role": "developer", "content": "Dev."},
             {"role": "user", "content": [{"type": "input_text", "text": "What?"},
                 {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"},
-                {"type": "input_image", "file_id": "file_1"},
+                {"type": "input_image", "file_id": "file-1"},
                 {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,BBBB"},
                 {"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain;base64,SGk="},
                 {"type": "input_file", "file_url": "https://a/b.pdf"}]},
@@ -59,7 +59,7 @@ fn a_full_request_is_read() {
         sources,
         [
             base64("image/png", "AAAA"),
-            Source::File("file_1".to_owned()),
+            Source::File("file-1".to_owned()),
             base64("application/pdf", "BBBB"),
             Source::Text("Hi".to_owned()),
             Source::Url("https://a/b.pdf".to_owned()),
