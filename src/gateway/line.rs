@@ -243,6 +243,7 @@ impl Gateway {
             input_tokens: handed.input_tokens,
             created: handed.at / 1_000_000,
             id: handed.id.clone(),
+            // A line's request is not kept until its answer comes.
             request: None,
         };
         Ok((own.dialect().write_response(&response, &told), response.usage.unwrap_or_else(estimate)))

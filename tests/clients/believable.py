@@ -38,15 +38,24 @@ def decide(ask: Ask) -> Reply:
     if ask.tools and (must or (ask.choice == "auto" and not ask.results)):
         names = [ask.choice] if ask.choice in ask.tools else [n for n in ask.tools if n in ask.question] or list(ask.tools)
         schema = ask.tools[names[0]]
-        return Reply(calls=[(names[0], fill(schema, ask.said, names[0], schema))], thought=thought)
+        open_ended = not schema.get("properties") and "json" in ask.said.lower()
+        arguments = loose(ask) if open_ended else fill(schema, ask.said, names[0], schema)
+        return Reply(calls=[(names[0], arguments)], thought=thought)
     if schema := ask.schema or (written_schema(ask.said) if "json" in ask.said.lower() else None):
         text = json.dumps(fill(schema, ask.said, "", schema), ensure_ascii=False)
         fenced = not ask.schema and not ask.json and "```json" in ask.said
         return Reply(text=f"```json\n{text}\n```" if fenced else text, thought=thought)
     if ask.json:
-        keys = re.findall(r"'(\w+)'", ask.said) or ["answer"]
-        return Reply(text=json.dumps({key: f"A {key}." for key in keys}), thought=thought)
+        return Reply(text=json.dumps(loose(ask)), thought=thought)
     return cut(ask, Reply(text=prose(ask), thought=thought))
+
+
+def loose(ask: Ask) -> dict:
+    """Any JSON object, as far as the text says what is to be in it."""
+    if schema := written_schema(ask.said):
+        return fill(schema, ask.said, "", schema)
+    keys = re.findall(r"'(\w+)'", ask.said) or ["answer"]
+    return {key: f"A {key}." for key in keys}
 
 
 def prose(ask: Ask) -> str:

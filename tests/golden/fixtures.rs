@@ -89,14 +89,8 @@ pub fn events(bytes: &Bytes) -> Vec<Event> {
 
 /// A call as a writer knows of it.
 pub fn told() -> Told {
-    Told {
-        model: "m".to_owned(),
-        include_usage: true,
-        input_tokens: 7,
-        created: 1_700_000_000,
-        id: "req-1".to_owned(),
-        request: None,
-    }
+    let (model, id) = ("m".to_owned(), "req-1".to_owned());
+    Told { model, include_usage: true, input_tokens: 7, created: 1_700_000_000, id, request: None }
 }
 
 /// Compares with the golden file of this name, or writes it.
