@@ -49,7 +49,7 @@ fn plain(mut response: Response) -> Response {
                     citations.extend(also.iter().cloned());
                 }
                 (Some((Content::Thinking(text), None)), Content::Thinking(more)) if part.signature.is_none() => {
-                    text.push_str(more)
+                    text.push_str(more);
                 }
                 _ => parts.push(part),
             }
@@ -208,7 +208,7 @@ fn a_stream_split_at_any_byte_is_read_alike() {
     };
     let case = cases("answers").into_iter().find(|case| case.name == "tool_odd_texts").unwrap();
     for (name, bytes) in case.files.iter().filter(|(name, _)| name.ends_with(".sse")) {
-        let whole = all(&[bytes.clone()]);
+        let whole = all(std::slice::from_ref(bytes));
         for cut in 0..bytes.len() {
             assert_eq!(all(&[bytes.slice(..cut), bytes.slice(cut..)]), whole, "{name} at {cut}");
         }

@@ -292,7 +292,8 @@ async fn a_form_that_is_not_good_is_refused_and_leaves_nothing() {
         ("expires_after[anchor]", b"created_at"),
         ("expires_after[seconds]", b"1"),
     ];
-    let cases: [(&[(&str, &[u8])], &str, &str); 8] = [
+    type Parts<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: [(Parts<'_>, &str, &str); 8] = [
         (&[("purpose", b"fine-tune"), ("file", b"x")], "400 invalid_request", "purpose"),
         (&[("file", b"x"), ("purpose", b"assistants")], "400 invalid_request", "purpose"),
         (&[("file", b"x")], "400 invalid_request", "purpose"),

@@ -18,6 +18,7 @@ fn event(value: &Value) -> String {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "so that callers write the value where they pass it")]
 fn chat_chunk(delta: Value, reason: Value) -> Value {
     json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m-1",
         "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
@@ -28,6 +29,7 @@ fn chat_usage() -> Value {
         "usage": {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16, "prompt_tokens_details": {"cached_tokens": 4}}})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "so that callers write the value where they pass it")]
 fn gemini_chunk(parts: Value, reason: Option<&str>) -> Value {
     let mut candidate = json!({"content": {"role": "model", "parts": parts}, "index": 0});
     if let Some(reason) = reason {
