@@ -228,7 +228,9 @@ impl Batches {
     pub async fn purge_files(&self, now: Timestamp) -> Result<usize, Error> {
         let mut purged = 0;
         for id in store::purgeable(&self.0.db, now).await? {
-            if self.open_files().contains(&id) {
+            let is_open = self.open_files().contains(&id);
+            // It may have been completed since it was listed, and is no rubbish then.
+            if is_open || !store::claim_purgeable(&self.0.db, &id, now).await? {
                 continue;
             }
             self.purge(&id).await?;

@@ -188,6 +188,13 @@ pub(super) async fn purgeable(db: &Db, now: Timestamp) -> Result<Vec<String>, Er
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
+/// Hides a file that is still half written or over; tells whether it was.
+pub(super) async fn claim_purgeable(db: &Db, id: &str, now: Timestamp) -> Result<bool, Error> {
+    let update = "update files set complete = 0 where id = $1 and (complete = 0 or expires_at <= $2)";
+    let claimed = sqlx::query(update).bind(id).bind(now.0).execute(db.write()).await?;
+    Ok(claimed.rows_affected() > 0)
+}
+
 pub(super) async fn add_batch(db: &Db, batch: &Batch) -> Result<(), Error> {
     let insert = "insert into batches (id, project, key_id, endpoint, input_file_id, output_expires_after, metadata, \
                   status, total, completed, failed, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, \
