@@ -200,9 +200,10 @@ impl One {
             // It was good when the batch began.
             Err(flaw) => Called::failed("invalid_request", flaw.message),
         };
-        drop(place);
         if let Some(called) = called {
             called.keep(&shared, &batch.id, line.n, &line.custom_id).await;
         }
+        // Not before its result is kept: a kill has no more lines run again than have a place.
+        drop(place);
     }
 }
