@@ -34,9 +34,8 @@ def begun(client, file, **more):
 
 
 def test_a_batch_runs_from_upload_to_results(client, gateway):
-    text = "\n".join([*lines(20), json.dumps({
-        "custom_id": "bad", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "nobody", "messages": []},
-    })])
+    bad = next(lines(1, model="nobody")).replace("q-0", "bad")
+    text = "\n".join([*lines(20), bad])
     file = uploaded(client, text)
     assert file.filename == "questions.jsonl" and file.bytes == len(text) and file.purpose == "batch"
     batch = begun(client, file, metadata={"run": "nightly"})
