@@ -41,7 +41,7 @@ def outcomes(gateway, key, tmp_path_factory):
     report = tmp_path_factory.mktemp("langchain") / "report.xml"
     told = {"FULCRUM_BASE_URL": gateway.base_url, "FULCRUM_KEY": key["key"], "FULCRUM_PROVIDERS": ",".join(BELIEVABLE)}
     # The suite's own settings, not those of this folder; one loop for all, since its clients keep connections open.
-    options = ["-c", os.devnull, f"--rootdir={SUITE.parent}", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider"]
+    options = ["-c", os.devnull, "--noconftest", f"--rootdir={SUITE.parent}", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider"]
     for scope in ("test", "fixture"):
         options += ["-o", f"asyncio_default_{scope}_loop_scope=session"]
     command = [PYTHON, "-m", "pytest", "-q", "-W", "ignore", "--tb=short", f"--junitxml={report}", *options, SUITE]
