@@ -181,6 +181,7 @@ async fn writes_for_an_hour_stand_with_the_only_attempt_too() {
     let usage = Usage { input: 9, cache_write: 5, cache_write_1h: 4, ..Usage::default() };
     (written.request.usage, written.attempts[0].usage) = (Some(usage), Some(usage));
     ledger.settle(written.clone(), Held::default()).await.unwrap();
+    ledger.flush().await;
     let read = request(&place.db, written.request.id).await.unwrap().unwrap();
     assert_eq!(read.attempts[0].usage, Some(usage));
     assert_eq!(read.json()["attempts"][0]["cache_write_1h_tokens"], 4);
