@@ -38,6 +38,10 @@ fn plain(mut response: Response) -> Response {
     for choice in &mut response.choices {
         let mut parts: Vec<Part> = Vec::new();
         for mut part in std::mem::take(&mut choice.parts) {
+            // `auto` is what holds where nothing is said.
+            if let Content::Image { detail, .. } = &mut part.content {
+                *detail = detail.take().filter(|detail| detail != "auto");
+            }
             if let Content::ToolCall { arguments, .. } = &mut part.content {
                 *arguments = same_json(arguments);
             }
@@ -245,6 +249,10 @@ fn meaning(mut request: Request) -> Request {
             if let Content::ToolResult { name, parts, .. } = &mut part.content {
                 *name = None;
                 *parts = joined(std::mem::take(parts));
+            }
+            // `auto` is what holds where nothing is said.
+            if let Content::Image { detail, .. } = &mut part.content {
+                *detail = detail.take().filter(|detail| detail != "auto");
             }
             if let Content::ToolCall { arguments, .. } = &mut part.content {
                 *arguments = same_json(arguments);
