@@ -186,7 +186,16 @@ pub(super) fn write_part(path: &str, part: &Part, emulated: &mut Emulated) -> Re
         Content::Text { text, .. } | Content::Refusal(text) if text.is_empty() && part.signature.is_none() => {
             return Ok(None);
         }
-        Content::Text { text, .. } | Content::Refusal(text) => json!({"text": text}),
+        Content::Text { text, citations } => {
+            if !citations.is_empty() {
+                emulated.note("citations");
+            }
+            json!({"text": text})
+        }
+        Content::Refusal(text) => {
+            emulated.note("refusal");
+            json!({"text": text})
+        }
         Content::Thinking(text) if text.is_empty() && part.signature.is_none() => return Ok(None),
         Content::Thinking(text) => json!({"text": text, "thought": true}),
         Content::RedactedThinking(_) => {
