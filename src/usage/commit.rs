@@ -17,8 +17,9 @@ use crate::db::Db;
 
 /// The most settlements in one transaction; so many are worth one, too.
 pub(super) const MOST: usize = 1_024;
-/// How long fewer wait for others, where nobody waits for them: the journal has them.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long fewer wait for others, where nobody waits for them: the journal has them. Longer makes larger batches, which keep
+/// a core from the calls for longer: at 2,000 a second 100 ms added 4 ms to the slowest hundredth.
+const PATIENCE: Duration = Duration::from_millis(25);
 /// How often the task lets others run to see whether more comes, before it commits.
 const LOOKS: usize = 8;
 /// Pauses between tries while the database cannot be written.
