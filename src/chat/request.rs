@@ -1,6 +1,6 @@
 //! A request for an answer.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{CacheTtl, Message};
 
@@ -81,6 +81,22 @@ pub struct Tool {
     pub strict: Option<bool>,
     /// Whether the provider is asked to cache all up to here.
     pub cache: Option<CacheTtl>,
+}
+
+impl Tool {
+    /// The schema of its arguments, for APIs that want it to say that it is of an object.
+    #[must_use]
+    pub fn object_schema(&self) -> Value {
+        match &self.schema {
+            Some(Value::Object(schema)) if schema.contains_key("type") => schema.clone().into(),
+            Some(Value::Object(schema)) => {
+                let mut told = Map::from_iter([("type".to_owned(), "object".into())]);
+                told.extend(schema.clone());
+                told.into()
+            }
+            _ => json!({"type": "object", "properties": {}}),
+        }
+    }
 }
 
 /// Whether the model must call a tool.

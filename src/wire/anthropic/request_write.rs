@@ -94,23 +94,10 @@ fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, Error> {
     let mut told = Map::new();
     told.insert("name".to_owned(), tool.name.as_str().into());
     told.extend(tool.description.as_deref().map(|text| ("description".to_owned(), text.into())));
-    told.insert("input_schema".to_owned(), write_schema(tool.schema.as_ref()));
+    told.insert("input_schema".to_owned(), tool.object_schema());
     told.extend(tool.strict.map(|strict| ("strict".to_owned(), strict.into())));
     told.extend(tool.cache.map(|cache| ("cache_control".to_owned(), cache_mark(cache))));
     Ok(told.into())
-}
-
-/// A tool's schema, which must say that it is of an object.
-fn write_schema(schema: Option<&Value>) -> Value {
-    match schema {
-        Some(Value::Object(schema)) if schema.contains_key("type") => schema.clone().into(),
-        Some(Value::Object(schema)) => {
-            let mut told = Map::from_iter([("type".to_owned(), "object".into())]);
-            told.extend(schema.clone());
-            told.into()
-        }
-        _ => json!({"type": "object", "properties": {}}),
-    }
 }
 
 fn write_choice(request: &Request) -> Result<Option<Value>, Error> {

@@ -74,7 +74,7 @@ fn write_tool(n: usize, tool: &Tool, family: Family, emulated: &mut Emulated) ->
     spec.insert("name".to_owned(), tool.name.as_str().into());
     let description = tool.description.as_deref().filter(|text| !text.is_empty());
     spec.extend(description.map(|text| ("description".to_owned(), text.into())));
-    spec.insert("inputSchema".to_owned(), json!({"json": schema(tool.schema.as_ref())}));
+    spec.insert("inputSchema".to_owned(), json!({"json": tool.object_schema()}));
     match tool.strict {
         Some(true) if family.has_schemas() => {
             spec.insert("strict".to_owned(), true.into());
@@ -83,17 +83,4 @@ fn write_tool(n: usize, tool: &Tool, family: Family, emulated: &mut Emulated) ->
         None | Some(false) => {}
     }
     Ok(json!({"toolSpec": spec}))
-}
-
-/// A tool's schema, which must say that it is of an object.
-fn schema(schema: Option<&Value>) -> Value {
-    match schema {
-        Some(Value::Object(schema)) if schema.contains_key("type") => schema.clone().into(),
-        Some(Value::Object(schema)) => {
-            let mut told = Map::from_iter([("type".to_owned(), "object".into())]);
-            told.extend(schema.clone());
-            told.into()
-        }
-        _ => json!({"type": "object", "properties": {}}),
-    }
 }
