@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fulcrum::chat::{Emulated, Request};
-use fulcrum::wire::Speaks;
-use fulcrum::wire::dialect::{Addressed, Asked, Chunk, Dialect, Told};
+use fulcrum::wire::DialectId;
+use fulcrum::wire::dialect::{Addressed, AnswerContext, Asked, Chunk, ClientCodec};
 use fulcrum::wire::sse::{Decoder, Event};
 
 use spoken::{ALL, Spoken};
@@ -54,19 +54,19 @@ fn main() -> Result<(), Failed> {
     Ok(())
 }
 
-fn dialect(spoken: Spoken) -> &'static dyn Dialect {
-    let speaks = match spoken {
-        Spoken::Chat => Speaks::OpenAiChat,
-        Spoken::Responses => Speaks::OpenAiResponses,
-        Spoken::Messages => Speaks::Anthropic,
-        Spoken::Generate => Speaks::Gemini,
+fn codec(spoken: Spoken) -> &'static dyn ClientCodec {
+    let dialect = match spoken {
+        Spoken::Chat => DialectId::OpenAiChat,
+        Spoken::Responses => DialectId::OpenAiResponses,
+        Spoken::Messages => DialectId::Anthropic,
+        Spoken::Generate => DialectId::Gemini,
     };
-    speaks.dialect()
+    dialect.codec()
 }
 
 /// Reads a request, says it to the provider, reads its answer and says it to the caller: microseconds.
 fn whole(caller: Spoken, provider: Spoken) -> Result<f64, Failed> {
-    let (from, into) = (dialect(caller), dialect(provider));
+    let (from, into) = (codec(caller), codec(provider));
     let request = Bytes::from(caller.request("bench", false).to_string());
     let answer = Bytes::from(provider.whole().to_string());
     let addressed = Addressed { model: (caller == Spoken::Generate).then(|| "bench".to_owned()), stream: false };
@@ -74,7 +74,7 @@ fn whole(caller: Spoken, provider: Spoken) -> Result<f64, Failed> {
         let asked = from.read(request.clone(), &addressed).map_err(|error| error.to_string())?;
         if caller == provider {
             black_box(from.pass(&asked, "another"));
-            black_box(from.listen(&answer)?);
+            black_box(from.observe(&answer)?);
             return Ok(());
         }
         black_box(said(from, into, &asked)?);
@@ -85,15 +85,15 @@ fn whole(caller: Spoken, provider: Spoken) -> Result<f64, Failed> {
     fastest(1.0, once)
 }
 
-fn said(from: &dyn Dialect, into: &dyn Dialect, asked: &Asked) -> Result<Bytes, Failed> {
+fn said(from: &dyn ClientCodec, into: &dyn ClientCodec, asked: &Asked) -> Result<Bytes, Failed> {
     let mut emulated = Emulated::default();
     let request = from.read_request(asked, &mut emulated).map_err(|error| error.to_string())?;
     let request = Request { model: "another".to_owned(), include_usage: true, ..request };
     Ok(into.write_request(&request, &mut emulated).map_err(|error| error.to_string())?.body)
 }
 
-fn told() -> Told {
-    Told {
+fn told() -> AnswerContext {
+    AnswerContext {
         model: "bench".to_owned(),
         include_usage: true,
         input_tokens: 143,
@@ -105,7 +105,7 @@ fn told() -> Told {
 
 /// Reads an event and says it to the caller: microseconds.
 fn event(caller: Spoken, provider: Spoken) -> Result<f64, Failed> {
-    let (from, into) = (dialect(provider), dialect(caller));
+    let (from, into) = (codec(provider), codec(caller));
     let pieces = provider.events();
     let events = |piece: &Bytes, decoder: &mut Decoder| -> Result<Vec<Event>, Failed> {
         decoder.push(piece.clone());
@@ -118,10 +118,10 @@ fn event(caller: Spoken, provider: Spoken) -> Result<f64, Failed> {
     let once = || -> Result<(), Failed> {
         let mut decoder = Decoder::default();
         if caller == provider {
-            let mut listener = into.listener(false);
+            let mut tap = into.tap(false);
             for piece in &pieces {
                 for event in events(piece, &mut decoder)? {
-                    if let Chunk::Broken | Chunk::Failed(_) = black_box(listener.hear(&event)) {
+                    if let Chunk::Broken | Chunk::Failed(_) = black_box(tap.observe(&event)) {
                         return Err("an event is not understood".into());
                     }
                 }

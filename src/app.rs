@@ -22,7 +22,7 @@ use crate::prompts::{self, Registry};
 use crate::routing::Health;
 use crate::telemetry::Metrics;
 use crate::types::{QuickMap, Secret, Timestamp, now};
-use crate::upstream::{BadEndpoint, Endpoint};
+use crate::upstream::{BadAddress, ProviderClient};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
 
 /// How long lines of batches that were told to end may take for it.
@@ -62,7 +62,7 @@ pub enum Error {
     Usage(#[from] usage::Error),
     /// A provider.
     #[error("provider `{0}`: {1}")]
-    Endpoint(Arc<str>, BadEndpoint),
+    Provider(Arc<str>, BadAddress),
     /// The configuration.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Config(Vec<Problem>),
@@ -234,7 +234,7 @@ impl App {
 
     /// Reads again what another process changed in the database, and closes connections that nobody used lately.
     pub async fn refresh(&self) {
-        self.0.gateway.live().endpoints.values().for_each(|endpoint| endpoint.tidy_up());
+        self.0.gateway.live().clients.values().for_each(|client| client.tidy_up());
         self.ledger().look();
         if let Err(error) = self.0.keys.refresh().await {
             tracing::warn!(%error, "cannot read the keys again");
@@ -307,16 +307,16 @@ impl App {
 
 /// What a configuration decides for the gateway.
 fn live(config: &Config) -> Result<Live, Error> {
-    let mut endpoints = QuickMap::default();
+    let mut clients = QuickMap::default();
     for provider in &config.providers {
         let name = provider.name.clone();
-        let endpoint = Endpoint::new(provider.clone()).map_err(|error| Error::Endpoint(name.clone(), error))?;
-        endpoints.insert(name, Arc::new(endpoint));
+        let client = ProviderClient::new(provider.clone()).map_err(|error| Error::Provider(name.clone(), error))?;
+        clients.insert(name, Arc::new(client));
     }
     let prices = PriceBook::builtin().with(config.prices.iter().map(price).collect());
     Ok(Live {
         routes: config.routes.clone(),
-        endpoints,
+        clients,
         prices,
         store_bodies: config.ledger.store_bodies,
         drains: config.client.on_disconnect == OnDisconnect::Drain,
@@ -346,7 +346,7 @@ fn bounds(config: &Config) -> idempotency::Bounds {
 pub fn check(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     for provider in &config.providers {
-        if let Err(error) = Endpoint::new(provider.clone()) {
+        if let Err(error) = ProviderClient::new(provider.clone()) {
             let key = format!("providers.{}", provider.name);
             problems.push(problem("(configuration)", key, error.to_string()));
         }

@@ -68,7 +68,7 @@ impl Serve {
 fn not_built(error: &app::Error) -> Failure {
     let message = error.to_string();
     match error {
-        app::Error::Endpoint(..) | app::Error::Config(_) | app::Error::Prompts(prompts::Error::Files(_)) => {
+        app::Error::Provider(..) | app::Error::Config(_) | app::Error::Prompts(prompts::Error::Files(_)) => {
             Failure::Input(message)
         }
         _ => Failure::Unreachable(message),

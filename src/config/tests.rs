@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::routing::{Ask, CacheMode, Health, KeyFacts};
+use crate::routing::{CacheMode, Facts, Health, KeyFacts};
 use crate::telemetry::LogFormat;
 use crate::types::Timestamp;
 use crate::upstream::{AwsCredentials, Kind};
@@ -105,7 +105,7 @@ fn the_shipped_configuration_is_right_without_any_environment() {
     assert_eq!((config.database.clone(), config.ledger, config.cache), Default::default());
     assert_eq!(config.prompts.label_on_import.as_ref().map(ToString::to_string).as_deref(), Some("production"));
     let metadata = serde_json::json!({"privacy": "internal"});
-    let ask = Ask {
+    let ask = Facts {
         model: "auto",
         stream: false,
         input_tokens: 9_000,
@@ -122,11 +122,11 @@ fn the_shipped_configuration_is_right_without_any_environment() {
         now: Timestamp(0),
         budget_used: 0.0,
     };
-    let route = |ask: &Ask<'_>| config.routes.plan(ask, &Health::default(), 0.5).unwrap().route.unwrap_or_default();
+    let route = |ask: &Facts<'_>| config.routes.plan(ask, &Health::default(), 0.5).unwrap().route.unwrap_or_default();
     assert_eq!(&*route(&ask), "long");
-    assert_eq!(&*route(&Ask { input_tokens: 9, ..ask }), "auto");
-    assert_eq!(&*route(&Ask { model: "fast", ..ask }), "");
-    assert_eq!(&*route(&Ask { metadata: metadata.as_object(), ..ask }), "private");
+    assert_eq!(&*route(&Facts { input_tokens: 9, ..ask }), "auto");
+    assert_eq!(&*route(&Facts { model: "fast", ..ask }), "");
+    assert_eq!(&*route(&Facts { metadata: metadata.as_object(), ..ask }), "private");
 }
 
 #[test]

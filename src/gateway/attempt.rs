@@ -9,19 +9,19 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::feed::message_of;
 use super::meter::{Ended, Meter};
-use super::plan::{Outgoing, Work};
+use super::plan::{Request, UpstreamRequest};
 use super::repair::{Repair, Wanted};
-use super::{Api, Ask, Live, Parts, pass};
+use super::{Endpoint, Incoming, Live, Parts, pass};
 use crate::chat::{self, AnswerTool, Code, Emulated, Error, Stop, Usage, Used};
 use crate::routing::{Fault, Plan, Target, backoff};
 use crate::types::now;
-use crate::upstream::{Answer, Call, Endpoint, Failure, Operation, Phase};
+use crate::upstream::{Answer, Call, Failure, Operation, Phase, ProviderClient};
 use crate::usage::Status;
 use crate::wire::decoder::Decoder;
-use crate::wire::dialect::{BadAnswer, Listened};
+use crate::wire::dialect::{BadAnswer, Observed};
 use crate::wire::openai_embeddings::Encoding;
 use crate::wire::sse::Event;
-use crate::wire::{Spoken, anthropic, gemini, openai_embeddings};
+use crate::wire::{ProviderDialect, anthropic, gemini, openai_embeddings};
 
 /// The longest whole answer.
 pub const MAX_WHOLE: usize = 64 << 20;
@@ -69,7 +69,7 @@ pub enum Answered {
     /// A stream whose first event is there.
     Stream {
         /// The dialect it comes in.
-        speaks: Spoken,
+        dialect: ProviderDialect,
         /// The tool by which it answers.
         answer_tool: Option<AnswerTool>,
         /// The rest of it.
@@ -88,9 +88,9 @@ pub struct Attempts<'a> {
     /// The configuration.
     pub live: &'a Live,
     /// Who asks.
-    pub ask: &'a Ask,
+    pub incoming: &'a Incoming,
     /// What is asked.
-    pub work: &'a Work,
+    pub request: &'a Request,
     /// Whom to ask, in order.
     pub plan: &'a Plan,
     /// The caller's own limit.
@@ -101,7 +101,7 @@ pub struct Attempts<'a> {
 #[derive(Clone, Copy)]
 struct There<'a> {
     target: &'a Arc<Target>,
-    endpoint: &'a Endpoint,
+    client: &'a ProviderClient,
     is_last: bool,
 }
 
@@ -120,13 +120,13 @@ impl Attempts<'_> {
     pub async fn run(&self, meter: &mut Meter) -> Result<Served, Error> {
         let mut last = None;
         for (place, target) in self.plan.targets.iter().enumerate() {
-            let Some(endpoint) = self.live.endpoints.get(&target.provider) else { continue };
-            if self.plan.local_only && !endpoint.provider().local {
+            let Some(client) = self.live.clients.get(&target.provider) else { continue };
+            if self.plan.local_only && !client.provider().local {
                 continue;
             }
             // What cannot be said to one target may be said to the next.
-            let outgoing = match self.work.for_target(self.ask, endpoint, target) {
-                Ok(outgoing) => outgoing,
+            let upstream_request = match self.request.for_target(self.incoming, client, target) {
+                Ok(upstream_request) => upstream_request,
                 Err(error) => {
                     last = Some(error);
                     continue;
@@ -138,9 +138,9 @@ impl Attempts<'_> {
             }
             self.parts.health.called(&target.provider, at);
             let is_last = place + 1 == self.plan.targets.len();
-            let emulated = outgoing.emulated.clone();
-            let there = There { target, endpoint, is_last };
-            match self.ask(&there, outgoing, meter).await? {
+            let emulated = upstream_request.emulated.clone();
+            let there = There { target, client, is_last };
+            match self.ask(&there, upstream_request, meter).await? {
                 Ok(answer) => {
                     let (answer, repair) = self.repaired(&there, answer, meter).await?;
                     return Ok(Served { target: target.clone(), answer, emulated, repair });
@@ -166,31 +166,31 @@ impl Attempts<'_> {
     async fn ask(
         &self,
         there: &There<'_>,
-        mut outgoing: Outgoing,
+        mut upstream_request: UpstreamRequest,
         meter: &mut Meter,
     ) -> Result<Result<Answered, Failure>, Error> {
-        let There { target, endpoint, is_last } = *there;
+        let There { target, client, is_last } = *there;
         let mut retries = 0;
         loop {
-            let failure = match self.once(there, &outgoing, meter).await? {
+            let failure = match self.once(there, &upstream_request, meter).await? {
                 Ok(answer) => {
                     self.parts.health.succeeded(target, now());
                     return Ok(Ok(answer));
                 }
                 Err(failure) => failure,
             };
-            if outgoing.operation == Operation::Responses
-                && endpoint.provider().chat
+            if upstream_request.operation == Operation::Responses
+                && client.provider().chat
                 && matches!(failure.status(), Some(404 | 405 | 501))
-                && endpoint.has_responses()
+                && client.has_responses()
             {
-                endpoint.lacks_responses();
-                outgoing = self.work.for_target(self.ask, endpoint, target)?;
+                client.lacks_responses();
+                upstream_request = self.request.for_target(self.incoming, client, target)?;
                 continue;
             }
-            if self.refuses_base64(&failure) && endpoint.has_base64() {
-                endpoint.lacks_base64();
-                outgoing = self.work.for_target(self.ask, endpoint, target)?;
+            if self.refuses_base64(&failure) && client.has_base64() {
+                client.lacks_base64();
+                upstream_request = self.request.for_target(self.incoming, client, target)?;
                 continue;
             }
             match self.next(target, &failure, is_last, retries) {
@@ -209,8 +209,8 @@ impl Attempts<'_> {
     fn refuses_base64(&self, failure: &Failure) -> bool {
         let Failure::Refused { status: 400 | 422, error } = failure else { return false };
         let names = |text: &str| text.contains("encoding_format") || text.contains("base64");
-        self.work.api == Api::Embeddings
-            && openai_embeddings::encoding(self.work.object()) == Encoding::Base64
+        self.request.endpoint == Endpoint::Embeddings
+            && openai_embeddings::encoding(self.request.object()) == Encoding::Base64
             && (names(&error.message) || error.param.as_deref().is_some_and(names))
     }
 
@@ -222,7 +222,9 @@ impl Attempts<'_> {
         first: Answered,
         meter: &mut Meter,
     ) -> Result<(Answered, Option<Repair>), Error> {
-        let Some(wanted) = self.plan.repair.then(|| Wanted::of(self.work)).flatten() else { return Ok((first, None)) };
+        let Some(wanted) = self.plan.repair.then(|| Wanted::of(self.request)).flatten() else {
+            return Ok((first, None));
+        };
         let Answered::Whole { body, used, ended_well, kind } = first else { return Ok((first, None)) };
         let Some(flaw) = wanted.flaw(&body) else {
             return Ok((Answered::Whole { body, used, ended_well, kind }, None));
@@ -231,9 +233,13 @@ impl Attempts<'_> {
         let failed =
             |body, used| Ok((Answered::Whole { body, used, ended_well: false, kind: None }, Some(Repair::Failed)));
         let again = flaw.is_worth_asking && self.fits(Duration::ZERO);
-        let Some(work) = again.then(|| self.work.once_more(&flaw).ok()).flatten() else { return failed(body, used) };
-        let Ok(outgoing) = work.for_target(self.ask, there.endpoint, there.target) else { return failed(body, used) };
-        let second = Attempts { work: &work, ..*self }.once(there, &outgoing, meter).await?;
+        let Some(request) = again.then(|| self.request.once_more(&flaw).ok()).flatten() else {
+            return failed(body, used);
+        };
+        let Ok(upstream_request) = request.for_target(self.incoming, there.client, there.target) else {
+            return failed(body, used);
+        };
+        let second = Attempts { request: &request, ..*self }.once(there, &upstream_request, meter).await?;
         match second {
             Ok(Answered::Whole { body, used, ended_well, kind }) => {
                 self.parts.health.succeeded(there.target, now());
@@ -255,7 +261,7 @@ impl Attempts<'_> {
     fn next(&self, target: &Target, failure: &Failure, is_last: bool, retries: u32) -> Next {
         let health = &self.parts.health;
         // A provider that lacks a route is not unwell: its models may answer other calls.
-        if self.work.passes() && failure.status() == Some(501) {
+        if self.request.passes() && failure.status() == Some(501) {
             health.abandoned(target, now());
             return Next::Onward;
         }
@@ -296,25 +302,25 @@ impl Attempts<'_> {
     async fn once(
         &self,
         there: &There<'_>,
-        outgoing: &Outgoing,
+        upstream_request: &UpstreamRequest,
         meter: &mut Meter,
     ) -> Result<Result<Answered, Failure>, Error> {
-        let There { target, endpoint, .. } = *there;
-        let pricing = self.live.pricing(endpoint.provider(), target);
-        meter.attempt_begins(target, pricing, self.work.reserve()).await?;
+        let There { target, client, .. } = *there;
+        let pricing = self.live.pricing(client.provider(), target);
+        meter.attempt_begins(target, pricing, self.request.reserve()).await?;
         let call = Call {
-            operation: outgoing.operation,
+            operation: upstream_request.operation,
             model: &target.model,
-            stream: self.work.asked.stream,
-            headers: outgoing.headers.clone(),
-            body: outgoing.body.clone(),
+            stream: self.request.asked.stream,
+            headers: upstream_request.headers.clone(),
+            body: upstream_request.body.clone(),
             deadline: self.deadline,
-            background: self.ask.background,
+            background: self.incoming.background,
         };
         let answered = async {
-            let answer = endpoint.send(call).await?;
+            let answer = client.send(call).await?;
             meter.first_byte();
-            self.read(answer, outgoing, endpoint).await
+            self.read(answer, upstream_request, client).await
         };
         let closing = self.parts.closing.cancelled();
         let outcome = tokio::select! {
@@ -340,83 +346,93 @@ impl Attempts<'_> {
     }
 
     /// Reads an answer as far as it must be known before nothing can be retried any more.
-    async fn read(&self, mut answer: Answer, outgoing: &Outgoing, endpoint: &Endpoint) -> Result<Answered, Failure> {
+    async fn read(
+        &self,
+        mut answer: Answer,
+        upstream_request: &UpstreamRequest,
+        client: &ProviderClient,
+    ) -> Result<Answered, Failure> {
         if answer.is_stream() {
-            return self.read_first(answer, outgoing).await;
+            return self.read_first(answer, upstream_request).await;
         }
-        if let Api::Pass(passing) = self.work.api {
-            return pass::read(passing, self.work, answer, endpoint).await;
+        if let Endpoint::Pass(passing) = self.request.endpoint {
+            return pass::read(passing, self.request, answer, client).await;
         }
         let body = answer.whole(MAX_WHOLE).await?;
-        let (body, heard) =
-            self.hear(body, outgoing, endpoint).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
+        let (body, observed) =
+            self.observe(body, upstream_request, client).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
         let estimate = || Usage {
-            input: self.work.input_tokens(),
-            output: u64::try_from(heard.choice_bytes / 4).unwrap_or(u64::MAX),
+            input: self.request.input_tokens(),
+            output: u64::try_from(observed.choice_bytes / 4).unwrap_or(u64::MAX),
             estimated: true,
             ..Usage::default()
         };
-        let used = heard.usage.unwrap_or_else(estimate).into();
-        Ok(Answered::Whole { body, used, ended_well: heard.ended_well, kind: None })
+        let used = observed.usage.unwrap_or_else(estimate).into();
+        Ok(Answered::Whole { body, used, ended_well: observed.ended_well, kind: None })
     }
 
     /// A whole answer in the caller's dialect, and what it told.
-    fn hear(&self, body: Bytes, outgoing: &Outgoing, endpoint: &Endpoint) -> Result<(Bytes, Listened), BadAnswer> {
-        let Outgoing { speaks, answer_tool, .. } = outgoing;
-        let speaks = *speaks;
-        match self.work.api {
-            Api::Embeddings | Api::EmbedContent | Api::EmbedContents => {
-                let (body, usage) = self.work.vectors(body, speaks)?;
-                return Ok((body, Listened { usage, choice_bytes: 0, ended_well: true }));
+    fn observe(
+        &self,
+        body: Bytes,
+        upstream_request: &UpstreamRequest,
+        client: &ProviderClient,
+    ) -> Result<(Bytes, Observed), BadAnswer> {
+        let UpstreamRequest { dialect, answer_tool, .. } = upstream_request;
+        let dialect = *dialect;
+        match self.request.endpoint {
+            Endpoint::Embeddings | Endpoint::EmbedContent | Endpoint::EmbedContents => {
+                let (body, usage) = self.request.vectors(body, dialect)?;
+                return Ok((body, Observed { usage, choice_bytes: 0, ended_well: true }));
             }
-            Api::GeminiCount if !gemini::counts(&body) => return Err(BadAnswer("it counts no tokens".to_owned())),
-            Api::GeminiCount => {
-                let none = Listened { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
+            Endpoint::GeminiCount if !gemini::counts(&body) => return Err(BadAnswer("it counts no tokens".to_owned())),
+            Endpoint::GeminiCount => {
+                let none = Observed { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
                 return Ok((body, none));
             }
-            Api::CountTokens => {
+            Endpoint::CountTokens => {
                 let counted = anthropic::read_count(&body).is_some();
-                let none = Listened { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
+                let none = Observed { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
                 return if counted { Ok((body, none)) } else { Err(BadAnswer("it counts no tokens".to_owned())) };
             }
             _ => {}
         }
-        let own = self.work.api.speaks();
-        let counted = |usage: Option<Usage>| usage.map(|usage| self.work.usage_of(endpoint, &body, usage));
-        if speaks == own.into() && answer_tool.is_none() {
-            let heard = own.dialect().listen(&body)?;
-            let heard = Listened { usage: counted(heard.usage), ..heard };
-            return Ok((body, heard));
+        let own = self.request.endpoint.dialect();
+        let counted = |usage: Option<Usage>| usage.map(|usage| self.request.usage_of(client, &body, usage));
+        if dialect == own.into() && answer_tool.is_none() {
+            let observed = own.codec().observe(&body)?;
+            let observed = Observed { usage: counted(observed.usage), ..observed };
+            return Ok((body, observed));
         }
-        let mut response = speaks.upstream().read_response(&body)?;
+        let mut response = dialect.codec().read_response(&body)?;
         if let Some(tool) = answer_tool {
             response = tool.unwrap(response);
         }
         let good =
             |stop: &Option<Stop>| matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools));
-        if speaks != own.into() {
-            speaks.upstream().maker().mark_answer(&mut response);
+        if dialect != own.into() {
+            dialect.codec().maker().mark_answer(&mut response);
         }
         let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
-        own.dialect().can_tell(&response)?;
-        let heard = Listened { usage: counted(response.usage), choice_bytes: body.len(), ended_well };
-        Ok((own.dialect().write_response(&response, &self.work.told(self.ask)), heard))
+        own.codec().can_tell(&response)?;
+        let observed = Observed { usage: counted(response.usage), choice_bytes: body.len(), ended_well };
+        Ok((own.codec().write_response(&response, &self.request.told(self.incoming)), observed))
     }
 
-    async fn read_first(&self, mut answer: Answer, outgoing: &Outgoing) -> Result<Answered, Failure> {
-        let speaks = outgoing.speaks;
-        if !self.work.asked.stream {
+    async fn read_first(&self, mut answer: Answer, upstream_request: &UpstreamRequest) -> Result<Answered, Failure> {
+        let dialect = upstream_request.dialect;
+        if !self.request.asked.stream {
             return Err(Failure::Protocol("it is a stream, which was not asked for".to_owned()));
         }
-        let mut decoder = speaks.upstream().decoder();
+        let mut decoder = dialect.codec().decoder();
         loop {
             match decoder.event() {
                 Ok(Some(event)) if event.data().is_some() => {
-                    return match early_error(&event, &answer, speaks) {
+                    return match early_error(&event, &answer, dialect) {
                         Some(failure) => Err(failure),
                         None => Ok(Answered::Stream {
-                            speaks: outgoing.speaks,
-                            answer_tool: outgoing.answer_tool.clone(),
+                            dialect: upstream_request.dialect,
+                            answer_tool: upstream_request.answer_tool.clone(),
                             answer: Box::new(answer),
                             decoder,
                             first: event,
@@ -435,7 +451,7 @@ impl Attempts<'_> {
 }
 
 /// An error that stands where the first chunk should: nothing went down yet, so another try may do better.
-fn early_error(event: &Event, answer: &Answer, speaks: Spoken) -> Option<Failure> {
+fn early_error(event: &Event, answer: &Answer, dialect: ProviderDialect) -> Option<Failure> {
     let data = event.data()?;
     memchr::memmem::find(&data, b"\"error\"")?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
@@ -446,7 +462,7 @@ fn early_error(event: &Event, answer: &Answer, speaks: Spoken) -> Option<Failure
     }
     let message = answer.scrubbed(&message_of(&data));
     let mut meant = Vec::new();
-    let read = speaks.upstream().stream_reader().read(event, &mut meant);
+    let read = dialect.codec().stream_reader().read(event, &mut meant);
     Some(match (read, meant.pop()) {
         (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::UpstreamRateLimited => {
             Failure::Throttled { retry_after: None, message }

@@ -11,41 +11,41 @@ use tokio::time::Instant;
 use super::attempt::{Answered, Attempts, Served};
 use super::feed::Feed;
 use super::meter::{Ended, Meter};
-use super::plan::{Work, plan};
+use super::plan::{Request, plan};
 use super::prompt::{apply, named};
 use super::stream::{Begun, Relay};
-use super::{Api, Ask, Body, Gateway, Head, Live, Parts, Reply, memo, once, pass, shared};
+use super::{Body, Endpoint, Gateway, Head, Incoming, Live, Parts, Reply, memo, once, pass, shared};
 use crate::chat::{AnswerTool, Code, Error, Used};
 use crate::routing::{Plan, StoreBodies, Target};
 use crate::types::{RequestId, now};
 use crate::upstream::Kind;
 use crate::usage::Status;
-use crate::wire::dialect::Told;
+use crate::wire::dialect::AnswerContext;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
-use crate::wire::{Spoken, anthropic, gemini};
+use crate::wire::{ProviderDialect, anthropic, gemini};
 
 /// A call whose work and plan stand.
 pub(super) struct Planned {
     pub(super) parts: Arc<Parts>,
     pub(super) live: Arc<Live>,
-    pub(super) ask: Ask,
-    pub(super) work: Arc<Work>,
+    pub(super) incoming: Incoming,
+    pub(super) request: Arc<Request>,
     pub(super) plan: Plan,
     pub(super) head: Head,
 }
 
 impl Gateway {
     /// Serves one request of a caller whose key is good. Dropping the future cancels the call, which is still accounted.
-    pub async fn call(&self, mut ask: Ask) -> Reply {
+    pub async fn call(&self, mut incoming: Incoming) -> Reply {
         let parts = self.parts().clone();
         let live = self.live();
-        let mut head = Head::new(ask.id, 200, ask.api.speaks());
-        let mut meter = Box::new(Meter::begin(parts.clone(), &ask));
-        match prepare(&parts, &live, &mut ask, &mut head, &mut meter) {
-            Ok((work, plan)) => {
+        let mut head = Head::new(incoming.id, 200, incoming.endpoint.dialect());
+        let mut meter = Box::new(Meter::begin(parts.clone(), &incoming));
+        match prepare(&parts, &live, &mut incoming, &mut head, &mut meter) {
+            Ok((request, plan)) => {
                 let drains = live.drains;
-                let planned = Box::new(Planned { parts, live, ask, work, plan, head });
-                if planned.ask.headers.contains_key(&once::HEADER) {
+                let planned = Box::new(Planned { parts, live, incoming, request, plan, head });
+                if planned.incoming.headers.contains_key(&once::HEADER) {
                     Box::pin(once::serve(planned, meter)).await
                 } else if drains {
                     once::outlive(planned, meter, None).await
@@ -62,85 +62,85 @@ impl Gateway {
 fn prepare(
     parts: &Parts,
     live: &Live,
-    ask: &mut Ask,
+    incoming: &mut Incoming,
     head: &mut Head,
     meter: &mut Meter,
-) -> Result<(Arc<Work>, Plan), Error> {
+) -> Result<(Arc<Request>, Plan), Error> {
     if !parts.ledger.healthy() {
         return Err(Error::new(Code::LedgerUnavailable, "the ledger takes no rows just now, so nothing is sent"));
     }
-    let (asked, work) = match memo::recall(ask) {
-        Some(work) => (work.asked.model.clone(), work),
-        None => read(parts, ask).map(|(asked, work)| (asked, Arc::new(work)))?,
+    let (asked, request) = match memo::recall(incoming) {
+        Some(request) => (request.asked.model.clone(), request),
+        None => read(parts, incoming).map(|(asked, request)| (asked, Arc::new(request)))?,
     };
-    ask.user = ask.user.take().or_else(|| body_user(&work));
+    incoming.user = incoming.user.take().or_else(|| body_user(&request));
     let known = live.routes.known(&asked);
-    note_request(meter, (&asked, known), &work, ask);
-    if let Some(applied) = &work.prompt {
+    note_request(meter, (&asked, known), &request, incoming);
+    if let Some(applied) = &request.prompt {
         head.prompt = Some((applied.version.name.clone(), applied.version.version));
     }
-    check_key(ask, &asked, &work)?;
-    let plan = plan(&live.routes, &parts.health, ask, &work, now())?;
+    check_key(incoming, &asked, &request)?;
+    let plan = plan(&live.routes, &parts.health, incoming, &request, now())?;
     head.route.clone_from(&plan.route);
     let store = plan.store_bodies.unwrap_or(live.store_bodies);
     if store != StoreBodies::None {
-        meter.keep_request(work.object().bytes().clone(), store == StoreBodies::Full);
+        meter.keep_request(request.object().bytes().clone(), store == StoreBodies::Full);
     }
     if let Some(row) = meter.row() {
         row.route.clone_from(&plan.route);
         row.trace = Some(plan.trace());
     }
-    Ok((work, plan))
+    Ok((request, plan))
 }
 
 /// The work of a request, with the model's name as it was asked for.
-pub(super) fn read(parts: &Parts, ask: &Ask) -> Result<(String, Work), Error> {
-    if ask.api == Api::Embeddings {
-        let request = EmbeddingsRequest::read(ask.body.clone())?;
-        return Ok((request.model.clone(), Work::embeddings(request)));
+pub(super) fn read(parts: &Parts, incoming: &Incoming) -> Result<(String, Request), Error> {
+    if incoming.endpoint == Endpoint::Embeddings {
+        let request = EmbeddingsRequest::read(incoming.body.clone())?;
+        return Ok((request.model.clone(), Request::embeddings(request)));
     }
-    if let Api::Pass(passing) = ask.api {
-        let kind = ask.headers.get(CONTENT_TYPE).map_or(&b"application/json"[..], HeaderValue::as_bytes);
-        let (asked, form) = passing.read(ask.body.clone(), kind)?;
-        return Ok((asked.model.clone(), Work::passing(passing, asked, form)));
+    if let Endpoint::Pass(passing) = incoming.endpoint {
+        let kind = incoming.headers.get(CONTENT_TYPE).map_or(&b"application/json"[..], HeaderValue::as_bytes);
+        let (asked, form) = passing.read(incoming.body.clone(), kind)?;
+        return Ok((asked.model.clone(), Request::passing(passing, asked, form)));
     }
-    if let Api::EmbedContent | Api::EmbedContents = ask.api {
-        let model = ask.addressed.model.clone().unwrap_or_default();
-        let asked = gemini::read_embed(ask.body.clone(), &model, ask.api == Api::EmbedContents)?;
-        return Ok((model, Work::of(ask.api, asked, None)));
+    if let Endpoint::EmbedContent | Endpoint::EmbedContents = incoming.endpoint {
+        let model = incoming.addressed.model.clone().unwrap_or_default();
+        let asked = gemini::read_embed(incoming.body.clone(), &model, incoming.endpoint == Endpoint::EmbedContents)?;
+        return Ok((model, Request::of(incoming.endpoint, asked, None)));
     }
-    let dialect = ask.api.speaks().dialect();
-    let request = match ask.api {
-        Api::CountTokens => anthropic::read_count_request(ask.body.clone())?,
-        _ => dialect.read(ask.body.clone(), &ask.addressed)?,
+    let codec = incoming.endpoint.dialect().codec();
+    let request = match incoming.endpoint {
+        Endpoint::CountTokens => anthropic::read_count_request(incoming.body.clone())?,
+        _ => codec.read(incoming.body.clone(), &incoming.addressed)?,
     };
     let asked = request.model.clone();
-    let Some(named) = named(&request)? else { return Ok((asked, Work::of(ask.api, request, None))) };
-    let (request, applied) = apply(&parts.prompts, &named, &request, ask)?;
+    let Some(named) = named(&request)? else { return Ok((asked, Request::of(incoming.endpoint, request, None))) };
+    let (request, applied) = apply(&parts.prompts, &named, &request, incoming)?;
     let asked = if asked.is_empty() { format!("prompt/{}", applied.version.name) } else { asked };
-    Ok((asked, Work::of(ask.api, request, Some(applied))))
+    Ok((asked, Request::of(incoming.endpoint, request, Some(applied))))
 }
 
-fn note_request(meter: &mut Meter, (asked, known): (&str, Option<Arc<str>>), work: &Work, ask: &Ask) {
+fn note_request(meter: &mut Meter, (asked, known): (&str, Option<Arc<str>>), request: &Request, incoming: &Incoming) {
     let Some(row) = meter.row() else { return };
     row.requested_model = known.unwrap_or_else(|| {
         let end = asked.char_indices().nth(256).map_or(asked.len(), |(end, _)| end);
         asked[..end].into()
     });
-    row.stream = work.asked.stream;
-    row.user.clone_from(&ask.user);
-    if let Some(applied) = &work.prompt {
+    row.stream = request.asked.stream;
+    row.user.clone_from(&incoming.user);
+    if let Some(applied) = &request.prompt {
         row.prompt = Some(applied.version.name.shared());
         row.version = Some(applied.version.version);
     }
 }
 
 /// The body's own `user`.
-pub(super) fn body_user(work: &Work) -> Option<Arc<str>> {
-    let user: String = match work.object().get("user") {
+pub(super) fn body_user(request: &Request) -> Option<Arc<str>> {
+    let user: String = match request.object().get("user") {
         Some(user) => serde_json::from_str(user).ok()?,
         None => {
-            let metadata: Map<String, Value> = serde_json::from_str(work.object().get("metadata")?).ok()?;
+            let metadata: Map<String, Value> = serde_json::from_str(request.object().get("metadata")?).ok()?;
             metadata.get("user_id")?.as_str()?.to_owned()
         }
     };
@@ -148,11 +148,11 @@ pub(super) fn body_user(work: &Work) -> Option<Arc<str>> {
 }
 
 /// A key may call a name it lists, or a prompt whose model it lists.
-pub(super) fn check_key(ask: &Ask, asked: &str, work: &Work) -> Result<(), Error> {
+pub(super) fn check_key(incoming: &Incoming, asked: &str, request: &Request) -> Result<(), Error> {
     let bare = asked.split('@').next().unwrap_or_default();
-    if ask.key.may_call(asked)
-        || ask.key.may_call(bare)
-        || (work.prompt.is_some() && ask.key.may_call(&work.asked.model))
+    if incoming.key.may_call(asked)
+        || incoming.key.may_call(bare)
+        || (request.prompt.is_some() && incoming.key.may_call(&request.asked.model))
     {
         return Ok(());
     }
@@ -177,10 +177,10 @@ impl Planned {
 
     /// Whether tokens are to be counted for a target whose provider cannot.
     fn counts_here(&self) -> bool {
-        let kind = |target: &Arc<Target>| Some(self.live.endpoints.get(&target.provider)?.provider().kind);
-        let able = match self.work.api {
-            Api::CountTokens => Kind::Anthropic,
-            Api::GeminiCount => Kind::Gemini,
+        let kind = |target: &Arc<Target>| Some(self.live.clients.get(&target.provider)?.provider().kind);
+        let able = match self.request.endpoint {
+            Endpoint::CountTokens => Kind::Anthropic,
+            Endpoint::GeminiCount => Kind::Gemini,
             _ => return false,
         };
         self.plan.targets.first().and_then(kind) != Some(able)
@@ -192,9 +192,9 @@ impl Planned {
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
         }
-        let tokens = self.work.input_tokens();
-        let body = match self.work.api {
-            Api::GeminiCount => gemini::count_answer(tokens),
+        let tokens = self.request.input_tokens();
+        let body = match self.request.endpoint {
+            Endpoint::GeminiCount => gemini::count_answer(tokens),
             _ => anthropic::count_answer(tokens),
         };
         Reply { head: self.head, body: Body::Whole(body) }
@@ -202,13 +202,13 @@ impl Planned {
 
     /// When the caller's own limit passes.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ask.timeout.map(|limit| self.ask.started + limit)
+        self.incoming.timeout.map(|limit| self.incoming.started + limit)
     }
 
     pub(super) fn attempts(&self) -> Attempts<'_> {
         let deadline = self.deadline();
-        let Self { parts, live, ask, work, plan, .. } = self;
-        Attempts { parts, live, ask, work, plan, deadline }
+        let Self { parts, live, incoming, request, plan, .. } = self;
+        Attempts { parts, live, incoming, request, plan, deadline }
     }
 
     async fn reply(mut self: Box<Self>, served: Served, mut meter: Box<Meter>) -> Reply {
@@ -222,23 +222,23 @@ impl Planned {
             }
             Answered::Bytes { kind, answer, first } => {
                 self.head.kind = Some(kind);
-                let used = self.work.used(Used::default(), 0);
+                let used = self.request.used(Used::default(), 0);
                 let pieces = pass::Pieces::new(self.parts, served.target, answer, first, (meter, used));
                 return Reply { head: self.head, body: Body::Bytes(Box::pin(pieces.into_stream())) };
             }
-            Answered::Stream { speaks, answer_tool, answer, decoder, first } => {
-                let told = self.work.told(&self.ask);
-                let keep_usage = self.work.asked.include_usage;
-                let feed = self.feed(&served.target, (speaks, answer_tool), keep_usage, &told);
+            Answered::Stream { dialect, answer_tool, answer, decoder, first } => {
+                let told = self.request.told(&self.incoming);
+                let keep_usage = self.request.asked.include_usage;
+                let feed = self.feed(&served.target, (dialect, answer_tool), keep_usage, &told);
                 let begun = Begun {
                     target: served.target,
                     answer,
                     decoder,
                     first,
                     feed,
-                    into: self.head.speaks,
+                    into: self.head.dialect,
                     keep_events: meter.keeps_answer(),
-                    passing: self.work.passes().then(|| self.work.used(Used::default(), 0)),
+                    passing: self.request.passes().then(|| self.request.used(Used::default(), 0)),
                     told,
                 };
                 let relay = Relay::new(self.parts.clone(), begun, meter);
@@ -258,21 +258,21 @@ impl Planned {
     pub(super) fn feed(
         &self,
         target: &Target,
-        from: (Spoken, Option<AnswerTool>),
+        from: (ProviderDialect, Option<AnswerTool>),
         keep_usage: bool,
-        told: &Told,
+        told: &AnswerContext,
     ) -> Feed {
-        let endpoint = self.live.endpoints.get(&target.provider);
-        let by_choice = endpoint.is_some_and(|endpoint| self.work.is_counted_by_choice(endpoint));
-        self.work.feed(from, keep_usage, told, by_choice)
+        let client = self.live.clients.get(&target.provider);
+        let by_choice = client.is_some_and(|client| self.request.is_counted_by_choice(client));
+        self.request.feed(from, keep_usage, told, by_choice)
     }
 
     /// A whole answer in the form that the caller asked for.
     pub(super) fn whole(self: Box<Self>, body: Bytes) -> Reply {
-        if !self.work.asked.stream || self.work.passes() {
+        if !self.request.asked.stream || self.request.passes() {
             return Reply { head: self.head, body: Body::Whole(body) };
         }
-        match self.work.dialect().as_stream(&body, &self.work.told(&self.ask)) {
+        match self.request.codec().as_stream(&body, &self.request.told(&self.incoming)) {
             Ok(events) => Reply { head: self.head, body: Body::Events(events) },
             Err(error) => error_reply(self.head, &Error::new(Code::UpstreamProtocol, error.to_string())),
         }
@@ -288,8 +288,8 @@ pub(super) async fn refuse(mut head: Head, mut meter: Box<Meter>, error: Error) 
 
 /// An error of a call that was never made, as a caller of `api` reads it.
 #[must_use]
-pub fn refusal(id: RequestId, api: Api, error: &Error) -> Reply {
-    error_reply(Head::new(id, 200, api.speaks()), error)
+pub fn refusal(id: RequestId, endpoint: Endpoint, error: &Error) -> Reply {
+    error_reply(Head::new(id, 200, endpoint.dialect()), error)
 }
 
 /// An error as the caller reads it.
@@ -298,6 +298,6 @@ pub(super) fn error_reply(mut head: Head, error: &Error) -> Reply {
     head.retry_after = error.retry_after;
     head.retried = error.retried;
     head.code = Some(error.code);
-    let body = head.speaks.dialect().error_body(error, head.id.text().as_str());
+    let body = head.dialect.codec().error_body(error, head.id.text().as_str());
     Reply { head, body: Body::Whole(body) }
 }

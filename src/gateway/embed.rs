@@ -3,77 +3,77 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::Api;
-use super::plan::{Outgoing, Work};
+use super::Endpoint;
+use super::plan::{Request, UpstreamRequest};
 use crate::chat::{Code, Emulated, Error, Usage};
 use crate::routing::Target;
-use crate::upstream::{Endpoint, Kind, Operation, Provider};
+use crate::upstream::{Kind, Operation, Provider, ProviderClient};
 use crate::wire::dialect::BadAnswer;
 use crate::wire::json::{Edits, quoted};
-use crate::wire::{Speaks, Spoken, gemini, openai_embeddings};
+use crate::wire::{DialectId, ProviderDialect, gemini, openai_embeddings};
 
-impl Work {
+impl Request {
     /// What `target` gets of a request for embeddings.
     ///
     /// # Errors
     /// `unsupported_feature` that names what it cannot say.
-    pub fn for_embeddings(&self, endpoint: &Endpoint, target: &Target) -> Result<Outgoing, Error> {
-        let Provider { name, kind, .. } = endpoint.provider();
-        let (own, is_batch) = (self.api.speaks(), self.api == Api::EmbedContents);
-        let speaks = match kind {
-            Kind::OpenAi | Kind::Azure | Kind::Simulated => Speaks::OpenAiChat,
-            Kind::Gemini => Speaks::Gemini,
+    pub fn for_embeddings(&self, client: &ProviderClient, target: &Target) -> Result<UpstreamRequest, Error> {
+        let Provider { name, kind, .. } = client.provider();
+        let (own, is_batch) = (self.endpoint.dialect(), self.endpoint == Endpoint::EmbedContents);
+        let dialect = match kind {
+            Kind::OpenAi | Kind::Azure | Kind::Simulated => DialectId::OpenAiChat,
+            Kind::Gemini => DialectId::Gemini,
             _ => {
                 let message = format!("the provider {name} has no embeddings; use another model");
                 return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
             }
         };
         let mut emulated = Emulated::default();
-        let (operation, body) = match (own, speaks) {
-            (Speaks::Gemini, Speaks::Gemini) => {
+        let (operation, body) = match (own, dialect) {
+            (DialectId::Gemini, DialectId::Gemini) => {
                 let operation = if is_batch { Operation::EmbedContents } else { Operation::EmbedContent };
                 (operation, gemini::pass_embed(&self.asked, &target.model, is_batch))
             }
-            (Speaks::Gemini, _) => {
+            (DialectId::Gemini, _) => {
                 let embed = gemini::embed_of(&self.asked, is_batch, &mut emulated)?;
                 (Operation::Embeddings, openai_embeddings::write_embed(&embed, &target.model))
             }
-            (_, Speaks::Gemini) => {
+            (_, DialectId::Gemini) => {
                 let embed = openai_embeddings::embed_of(self.object())?;
                 (Operation::EmbedContents, gemini::write_embed(&embed, &target.model))
             }
             _ => {
                 let mut edits = Edits::default();
                 edits.set("model", quoted(&target.model));
-                if !endpoint.has_base64() {
+                if !client.has_base64() {
                     edits.remove("encoding_format");
                 }
                 (Operation::Embeddings, self.object().edited(&edits))
             }
         };
-        let (speaks, headers) = (speaks.into(), HeaderMap::new());
-        Ok(Outgoing { operation, speaks, body, headers, emulated, answer_tool: None })
+        let (dialect, headers) = (dialect.into(), HeaderMap::new());
+        Ok(UpstreamRequest { operation, dialect, body, headers, emulated, answer_tool: None })
     }
 
     /// The vectors of a whole answer in the caller's dialect, and their tokens where it tells them.
-    pub fn vectors(&self, body: Bytes, from: Spoken) -> Result<(Bytes, Option<Usage>), BadAnswer> {
+    pub fn vectors(&self, body: Bytes, from: ProviderDialect) -> Result<(Bytes, Option<Usage>), BadAnswer> {
         let wanted = openai_embeddings::encoding(self.object());
-        let from_gemini = from == Speaks::Gemini.into();
-        match (self.api.speaks(), from_gemini) {
-            (Speaks::Gemini, true) => {
+        let from_gemini = from == DialectId::Gemini.into();
+        match (self.endpoint.dialect(), from_gemini) {
+            (DialectId::Gemini, true) => {
                 let usage = gemini::read_vectors(&body)?.usage;
                 Ok((body, usage))
             }
-            (Speaks::Gemini, false) => {
+            (DialectId::Gemini, false) => {
                 let vectors = openai_embeddings::read_vectors(&body)?;
-                Ok((gemini::write_vectors(&vectors, self.api == Api::EmbedContents), vectors.usage))
+                Ok((gemini::write_vectors(&vectors, self.endpoint == Endpoint::EmbedContents), vectors.usage))
             }
             (_, true) => {
                 let vectors = gemini::read_vectors(&body)?;
                 let (model, tokens) = (&self.asked.model, self.input_tokens());
                 Ok((openai_embeddings::write_vectors(&vectors, wanted, model, tokens), vectors.usage))
             }
-            (_, false) => openai_embeddings::hear(&body, wanted),
+            (_, false) => openai_embeddings::recode(&body, wanted),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::call::{Planned, body_user, check_key, read};
 use super::plan::with_facts;
 use super::price::{Pricing, priced_as, vendor};
-use super::{Api, Ask, Gateway, Head};
+use super::{Endpoint, Gateway, Head, Incoming};
 use crate::chat::Error;
 use crate::keys::VirtualKey;
 use crate::routing::{CacheMode, CachePolicy, Target, Trace};
@@ -92,49 +92,49 @@ impl Gateway {
     ///
     /// # Errors
     /// What the call itself would be refused with.
-    pub fn explain(&self, mut ask: Ask) -> Result<Explanation, Error> {
-        let object = Object::read(ask.body.clone())?;
+    pub fn explain(&self, mut incoming: Incoming) -> Result<Explanation, Error> {
+        let object = Object::read(incoming.body.clone())?;
         if let Some(endpoint) = object.get("endpoint") {
             let name: String = serde_json::from_str(endpoint).unwrap_or_default();
-            ask.api = Api::named(&name).ok_or_else(|| {
+            incoming.endpoint = Endpoint::named(&name).ok_or_else(|| {
                 Error::field("endpoint", "`endpoint` must be one of the data plane's, such as /v1/chat/completions")
             })?;
         }
         let mut edits = Edits::default();
         edits.remove("endpoint");
-        if ask.api.is_addressed() {
+        if incoming.endpoint.is_addressed() {
             // Its own address names the model; here the body does.
             let model = object.get("model").and_then(|json| serde_json::from_str(json).ok());
-            ask.addressed = Addressed { model, stream: object.get("stream") == Some("true") };
+            incoming.addressed = Addressed { model, stream: object.get("stream") == Some("true") };
             edits.remove("model");
             edits.remove("stream");
         }
-        ask.body = object.edited(&edits);
+        incoming.body = object.edited(&edits);
         let (parts, live) = (self.parts().clone(), self.live());
-        let (requested_model, work) = read(&parts, &ask)?;
-        ask.user = ask.user.take().or_else(|| body_user(&work));
-        check_key(&ask, &requested_model, &work)?;
+        let (requested_model, request) = read(&parts, &incoming)?;
+        incoming.user = incoming.user.take().or_else(|| body_user(&request));
+        check_key(&incoming, &requested_model, &request)?;
         let dice = rand::random();
-        let (trace, plan) = with_facts(&live.routes, &ask, &work, now(), |facts| {
+        let (trace, plan) = with_facts(&live.routes, &incoming, &request, now(), |facts| {
             (live.routes.trace(facts, &parts.health, dice), live.routes.plan(facts, &parts.health, dice))
         });
         let plan = plan?;
-        let head = Head::new(ask.id, 200, ask.api.speaks());
-        Ok(Planned { parts, live, ask, work: work.into(), plan, head }.explained(requested_model, trace))
+        let head = Head::new(incoming.id, 200, incoming.endpoint.dialect());
+        Ok(Planned { parts, live, incoming, request: request.into(), plan, head }.explained(requested_model, trace))
     }
 }
 
 impl Planned {
     fn explained(self, requested_model: String, trace: Trace) -> Explanation {
-        let reserve = self.work.reserve().usage.unwrap_or_default();
+        let reserve = self.request.reserve().usage.unwrap_or_default();
         let candidates: Vec<Candidate> =
             self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
         let messages =
-            self.work.object().get(self.work.conversation()).and_then(|json| serde_json::from_str(json).ok());
+            self.request.object().get(self.request.conversation()).and_then(|json| serde_json::from_str(json).ok());
         Explanation {
-            endpoint: self.work.api.name(),
+            endpoint: self.request.endpoint.name(),
             requested_model,
-            prompt: self.work.prompt.as_ref().map(|applied| PromptTold {
+            prompt: self.request.prompt.as_ref().map(|applied| PromptTold {
                 name: applied.version.name.to_string(),
                 version: applied.version.version,
                 label: applied.label.clone(),
@@ -151,14 +151,14 @@ impl Planned {
 
     fn candidate(&self, target: &Target, trace: &Trace) -> Candidate {
         let told = trace.candidates.iter().find(|told| told.model == target.id);
-        let endpoint = self.live.endpoints.get(&target.provider);
-        let pricing = endpoint.map(|endpoint| Pricing::of(&self.live.prices, endpoint.provider(), target));
+        let client = self.live.clients.get(&target.provider);
+        let pricing = client.map(|client| Pricing::of(&self.live.prices, client.provider(), target));
         Candidate {
             model: target.id.clone(),
             local: target.local,
             reason: told.map(|told| told.reason.clone()).unwrap_or_default(),
             state: told.map(|told| told.state.clone()).unwrap_or_default(),
-            estimated_cost_usd: pricing.as_ref().and_then(|pricing| pricing.cost(&self.work.reserve())),
+            estimated_cost_usd: pricing.as_ref().and_then(|pricing| pricing.cost(&self.request.reserve())),
             rate: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
         }
     }
@@ -188,8 +188,8 @@ pub fn models(gateway: &Gateway, key: &VirtualKey) -> Vec<ModelCard> {
 
 fn card(live: &super::Live, id: Arc<str>) -> ModelCard {
     let target = live.routes.target(&id);
-    let endpoint = target.as_ref().and_then(|target| live.endpoints.get(&target.provider));
-    let provider = endpoint.map(|endpoint| endpoint.provider());
+    let client = target.as_ref().and_then(|target| live.clients.get(&target.provider));
+    let provider = client.map(|client| client.provider());
     let about = target.as_ref().zip(provider).and_then(|(target, provider)| {
         let about = |model: Cow<'_, str>| live.prices.about(&provider.name, vendor(provider), &model);
         priced_as(provider, &target.model).find_map(about)

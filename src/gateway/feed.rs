@@ -3,14 +3,14 @@
 use bytes::Bytes;
 
 use crate::chat::{self, AnswerTool, Error, Marking, Units, Unwrapping, Usage};
-use crate::wire::dialect::{BadAnswer, Chunk, Listen, ReadStream, Told, WriteStream};
+use crate::wire::dialect::{AnswerContext, BadAnswer, Chunk, ReadStream, Tap, WriteStream};
 use crate::wire::sse::{Decoder, Event};
-use crate::wire::{Speaks, Spoken};
+use crate::wire::{DialectId, ProviderDialect};
 
 /// A stream on its way into the caller's dialect.
 pub enum Feed {
     /// Both sides speak the same.
-    Same(Box<dyn Listen>),
+    Same(Box<dyn Tap>),
     /// They do not.
     Translated(Box<Translation>),
 }
@@ -42,16 +42,21 @@ pub enum Fed {
 
 impl Feed {
     /// A feed from a provider's dialect into the caller's, of an answer by `tool` where there is one.
-    pub fn new((from, into): (Spoken, Speaks), tool: Option<AnswerTool>, keep_usage: bool, told: &Told) -> Self {
+    pub fn new(
+        (from, into): (ProviderDialect, DialectId),
+        tool: Option<AnswerTool>,
+        keep_usage: bool,
+        told: &AnswerContext,
+    ) -> Self {
         if from == into.into() && tool.is_none() {
-            return Self::Same(into.dialect().listener(keep_usage));
+            return Self::Same(into.codec().tap(keep_usage));
         }
-        let told = Told { include_usage: keep_usage, ..told.clone() };
+        let told = AnswerContext { include_usage: keep_usage, ..told.clone() };
         Self::Translated(Box::new(Translation {
-            reader: from.upstream().stream_reader(),
-            writer: into.dialect().stream_writer(&told),
+            reader: from.codec().stream_reader(),
+            writer: into.codec().stream_writer(&told),
             unwrapping: tool.map(Unwrapping::new),
-            marking: (from != into.into()).then(|| Marking::new(from.upstream().maker())),
+            marking: (from != into.into()).then(|| Marking::new(from.codec().maker())),
             meant: Vec::new(),
             usage: None,
             deltas: 0,
@@ -63,7 +68,7 @@ impl Feed {
     /// Takes one event of the provider's.
     pub fn take(&mut self, event: &Event) -> Fed {
         match self {
-            Self::Same(listener) => match listener.hear(event) {
+            Self::Same(tap) => match tap.observe(event) {
                 Chunk::Pass(bytes) => Fed::Pass(bytes),
                 Chunk::Drop => Fed::Pass(Bytes::new()),
                 Chunk::Done(bytes) => Fed::Done(bytes),
@@ -77,7 +82,7 @@ impl Feed {
     /// Hears that the bytes ended: the last bytes where that is a good end.
     pub fn end(&mut self) -> Option<Fed> {
         match self {
-            Self::Same(listener) => listener.may_end_here().then(|| Fed::Done(Bytes::new())),
+            Self::Same(tap) => tap.may_end_here().then(|| Fed::Done(Bytes::new())),
             Self::Translated(translation) => {
                 translation.reader.end(&mut translation.meant);
                 translation.meant.last()?;
@@ -88,13 +93,13 @@ impl Feed {
 
     /// Whether what comes now may be the last, so that it waits for the call to be settled.
     pub fn holds_back(&self) -> bool {
-        matches!(self, Self::Same(listener) if listener.may_end_here())
+        matches!(self, Self::Same(tap) if tap.may_end_here())
     }
 
     /// The event that ends the stream after a failure, as it follows what was sent.
-    pub fn error_event(&mut self, into: Speaks, error: &Error) -> Bytes {
+    pub fn error_event(&mut self, into: DialectId, error: &Error) -> Bytes {
         match self {
-            Self::Same(listener) => listener.error_event(error).unwrap_or_else(|| into.dialect().error_event(error)),
+            Self::Same(tap) => tap.error_event(error).unwrap_or_else(|| into.codec().error_event(error)),
             Self::Translated(translation) => {
                 let mut out = Vec::new();
                 translation.writer.write(chat::Event::Failed(error.clone()), &mut out);
@@ -106,7 +111,7 @@ impl Feed {
     /// The usage that the stream told.
     pub fn usage(&self) -> Option<Usage> {
         match self {
-            Self::Same(listener) => listener.usage(),
+            Self::Same(tap) => tap.usage(),
             // A beginning is no count: what came since may be more.
             Self::Translated(translation) => translation.usage.map(|told| match told.estimated {
                 true => Usage { output: told.output.max(self.estimated_output()), ..told },
@@ -118,7 +123,7 @@ impl Feed {
     /// What else the stream told that it is charged by.
     pub fn units(&self) -> Units {
         match self {
-            Self::Same(listener) => listener.units(),
+            Self::Same(tap) => tap.units(),
             Self::Translated(_) => Units::default(),
         }
     }
@@ -126,7 +131,7 @@ impl Feed {
     /// How many tokens the stream has brought so far, roughly.
     pub fn estimated_output(&self) -> u64 {
         match self {
-            Self::Same(listener) => listener.estimated_output(),
+            Self::Same(tap) => tap.estimated_output(),
             Self::Translated(translation) => {
                 let by_bytes = u64::try_from(translation.bytes.div_ceil(4)).unwrap_or(0);
                 by_bytes.max(translation.deltas)
@@ -137,7 +142,7 @@ impl Feed {
     /// Whether the answer itself ended.
     pub fn finished(&self) -> bool {
         match self {
-            Self::Same(listener) => listener.finished(),
+            Self::Same(tap) => tap.finished(),
             Self::Translated(translation) => translation.finished,
         }
     }

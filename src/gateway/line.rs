@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{body_user, check_key, error_reply, read};
 use super::plan::plan;
-use super::{Api, Ask, Body, Gateway, Head, Reply};
+use super::{Body, Endpoint, Gateway, Head, Incoming, Reply};
 use crate::chat::{Code, Error, Usage};
 use crate::routing::Target;
 use crate::types::{Nanos, RequestId, Timestamp, now};
 use crate::usage::{AttemptRow, Held, RequestRow, Settlement, Status};
-use crate::wire::dialect::Told;
-use crate::wire::{Speaks, openai_embeddings};
+use crate::wire::dialect::AnswerContext;
+use crate::wire::{DialectId, openai_embeddings};
 
 /// A line as its provider gets it.
 pub struct Prepared {
@@ -67,7 +67,7 @@ pub struct Said {
 /// Whose line it is.
 pub struct Owner {
     /// What it calls.
-    pub api: Api,
+    pub endpoint: Endpoint,
     /// Whose it is.
     pub project: Arc<str>,
     /// The key it calls with.
@@ -77,7 +77,7 @@ pub struct Owner {
 }
 
 /// How an answer is read.
-struct Heard {
+struct Observed {
     reply: Reply,
     usage: Option<Usage>,
     error: Option<Code>,
@@ -89,40 +89,40 @@ impl Gateway {
     ///
     /// # Errors
     /// What the call itself would be refused with.
-    pub fn prepare_line(&self, mut ask: Ask) -> Result<Option<Prepared>, Error> {
+    pub fn prepare_line(&self, mut incoming: Incoming) -> Result<Option<Prepared>, Error> {
         let (parts, live) = (self.parts().clone(), self.live());
-        let (requested, work) = read(&parts, &ask)?;
-        ask.user = ask.user.take().or_else(|| body_user(&work));
-        check_key(&ask, &requested, &work)?;
-        let plan = plan(&live.routes, &parts.health, &ask, &work, now())?;
+        let (requested, request) = read(&parts, &incoming)?;
+        incoming.user = incoming.user.take().or_else(|| body_user(&request));
+        check_key(&incoming, &requested, &request)?;
+        let plan = plan(&live.routes, &parts.health, &incoming, &request, now())?;
         let Some(target) = plan.targets.first() else { return Ok(None) };
-        let Some(endpoint) = live.endpoints.get(&target.provider) else { return Ok(None) };
-        let provider = endpoint.provider();
+        let Some(client) = live.clients.get(&target.provider) else { return Ok(None) };
+        let provider = client.provider();
         if !provider.native_batches || (plan.local_only && !provider.local) {
             return Ok(None);
         }
-        let outgoing = work.for_target(&ask, endpoint, target)?;
-        if outgoing.answer_tool.is_some() {
+        let upstream_request = request.for_target(&incoming, client, target)?;
+        if upstream_request.answer_tool.is_some() {
             // Its answer comes as a call of a tool, and only a call of our own is read so.
             return Ok(None);
         }
-        let applied = work.prompt.as_ref();
+        let applied = request.prompt.as_ref();
         let handed = Handed {
-            id: ask.id.to_string(),
-            at: ask.started_at.0,
+            id: incoming.id.to_string(),
+            at: incoming.started_at.0,
             provider: target.provider.clone(),
             model: target.model.clone(),
             requested_model: requested.chars().take(256).collect::<String>().into(),
-            told_model: work.asked.model.clone(),
+            told_model: request.asked.model.clone(),
             route: plan.route.clone(),
             prompt: applied.map(|applied| applied.version.name.shared()),
             version: applied.map(|applied| applied.version.version),
-            user: ask.user.clone(),
-            path: outgoing.operation.path().to_owned(),
-            input_tokens: work.input_tokens(),
+            user: incoming.user.clone(),
+            path: upstream_request.operation.path().to_owned(),
+            input_tokens: request.input_tokens(),
             trace: Some(plan.trace()),
         };
-        Ok(Some(Prepared { body: outgoing.body, handed }))
+        Ok(Some(Prepared { body: upstream_request.body, handed }))
     }
 
     /// The answer of a line as its caller reads it, with its tokens; its row stands in the ledger then, at the batch's price.
@@ -139,7 +139,7 @@ impl Gateway {
     ) -> Result<(Reply, Usage), Error> {
         let id: RequestId = handed.id.parse().unwrap_or_default();
         let status = said.status;
-        let Heard { mut reply, usage, error } = self.hear(owner, handed, said);
+        let Observed { mut reply, usage, error } = self.observe(owner, handed, said);
         let (cost, rate) = self.batch_cost(handed, usage.as_ref());
         reply.head.cost = cost;
         if settled {
@@ -169,7 +169,7 @@ impl Gateway {
             key_id: owner.key_id.clone(),
             user: handed.user.clone(),
             tags: owner.tags.clone(),
-            endpoint: owner.api.shared_name(),
+            endpoint: owner.endpoint.shared_name(),
             requested_model: handed.requested_model.clone(),
             provider: Some(handed.provider.clone()),
             model: Some(handed.model.clone()),
@@ -192,28 +192,28 @@ impl Gateway {
     }
 
     /// Reads what a provider said in its own dialect.
-    fn hear(&self, owner: &Owner, handed: &Handed, said: &Said) -> Heard {
-        let own = owner.api.speaks();
+    fn observe(&self, owner: &Owner, handed: &Handed, said: &Said) -> Observed {
+        let own = owner.endpoint.dialect();
         let mut head = Head::new(handed.id.parse().unwrap_or_default(), said.status, own);
         head.model = Some(format!("{}/{}", handed.provider, handed.model).into());
         head.route.clone_from(&handed.route);
         head.attempts = 1;
         if !(200..300).contains(&said.status) {
             let live = self.live();
-            let error = match live.endpoints.get(&handed.provider) {
-                Some(endpoint) => endpoint.refused(said.status, &said.body),
+            let error = match live.clients.get(&handed.provider) {
+                Some(client) => client.refused(said.status, &said.body),
                 None => Error::new(Code::UpstreamError, format!("status {}", said.status)),
             };
             let code = error.code;
-            return Heard { reply: error_reply(head, &error), usage: None, error: Some(code) };
+            return Observed { reply: error_reply(head, &error), usage: None, error: Some(code) };
         }
         match Self::translate(owner, handed, &said.body) {
             Ok((body, usage)) => {
-                Heard { reply: Reply { head, body: Body::Whole(body) }, usage: Some(usage), error: None }
+                Observed { reply: Reply { head, body: Body::Whole(body) }, usage: Some(usage), error: None }
             }
             Err(reason) => {
                 let error = Error::new(Code::UpstreamProtocol, format!("the batch's answer cannot be read: {reason}"));
-                Heard { reply: error_reply(head, &error), usage: None, error: Some(error.code) }
+                Observed { reply: error_reply(head, &error), usage: None, error: Some(error.code) }
             }
         }
     }
@@ -226,18 +226,18 @@ impl Gateway {
             estimated: true,
             ..Usage::default()
         };
-        let own = owner.api.speaks();
-        if owner.api == Api::Embeddings {
-            let usage = openai_embeddings::listen(body).map_err(|bad| bad.0)?;
+        let own = owner.endpoint.dialect();
+        if owner.endpoint == Endpoint::Embeddings {
+            let usage = openai_embeddings::observe(body).map_err(|bad| bad.0)?;
             return Ok((body.clone(), usage.unwrap_or_else(estimate)));
         }
         let theirs = spoken_at(&handed.path).unwrap_or(own);
         if theirs == own {
-            let heard = own.dialect().listen(body).map_err(|bad| bad.0)?;
-            return Ok((body.clone(), heard.usage.unwrap_or_else(estimate)));
+            let observed = own.codec().observe(body).map_err(|bad| bad.0)?;
+            return Ok((body.clone(), observed.usage.unwrap_or_else(estimate)));
         }
-        let response = theirs.dialect().read_response(body).map_err(|bad| bad.0)?;
-        let told = Told {
+        let response = theirs.codec().read_response(body).map_err(|bad| bad.0)?;
+        let told = AnswerContext {
             model: handed.told_model.clone(),
             include_usage: true,
             input_tokens: handed.input_tokens,
@@ -246,15 +246,15 @@ impl Gateway {
             // A line's request is not kept until its answer comes.
             request: None,
         };
-        Ok((own.dialect().write_response(&response, &told), response.usage.unwrap_or_else(estimate)))
+        Ok((own.codec().write_response(&response, &told), response.usage.unwrap_or_else(estimate)))
     }
 
     /// What a line costs at its provider's batch price, and the rate.
     fn batch_cost(&self, handed: &Handed, usage: Option<&Usage>) -> (Option<Nanos>, Option<Arc<str>>) {
         let live = self.live();
-        let Some(endpoint) = live.endpoints.get(&handed.provider) else { return (None, None) };
+        let Some(client) = live.clients.get(&handed.provider) else { return (None, None) };
         let id: Arc<str> = format!("{}/{}", handed.provider, handed.model).into();
-        let provider = endpoint.provider();
+        let provider = client.provider();
         let (named, model) = (handed.provider.clone(), handed.model.clone());
         let (name, local) = (id.clone(), provider.local);
         let target = Target { provider: named, model, name, id, local, adapter: None, structured: None };
@@ -265,11 +265,11 @@ impl Gateway {
 }
 
 /// What is spoken at a provider's route.
-fn spoken_at(path: &str) -> Option<Speaks> {
+fn spoken_at(path: &str) -> Option<DialectId> {
     match path {
-        "/chat/completions" => Some(Speaks::OpenAiChat),
-        "/responses" => Some(Speaks::OpenAiResponses),
-        "/messages" => Some(Speaks::Anthropic),
+        "/chat/completions" => Some(DialectId::OpenAiChat),
+        "/responses" => Some(DialectId::OpenAiResponses),
+        "/messages" => Some(DialectId::Anthropic),
         _ => None,
     }
 }

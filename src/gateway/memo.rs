@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 
-use super::ask::{Api, Ask};
-use super::plan::Work;
+use super::incoming::{Endpoint, Incoming};
+use super::plan::Request;
 use crate::types::QuickMap;
 use crate::wire::dialect::Addressed;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
@@ -34,69 +34,71 @@ thread_local! {
 
 #[derive(Default)]
 struct Memo {
-    known: QuickMap<u64, Arc<Work>>,
+    known: QuickMap<u64, Arc<Request>>,
     bytes: usize,
 }
 
 /// What was read of this request before.
-pub(super) fn recall(ask: &Ask) -> Option<Arc<Work>> {
+pub(super) fn recall(incoming: &Incoming) -> Option<Arc<Request>> {
     MEMO.with_borrow(|memo| {
-        if memo.known.is_empty() || ask.body.len() > LONGEST {
+        if memo.known.is_empty() || incoming.body.len() > LONGEST {
             return None;
         }
-        let work = memo.known.get(&place_of(ask)?)?;
-        is_of(work, ask).then(|| work.clone())
+        let request = memo.known.get(&place_of(incoming)?)?;
+        is_of(request, incoming).then(|| request.clone())
     })
 }
 
 /// Remembers what was read of a request. A stored prompt may change, so what it made is not remembered; nor is what an address
 /// says, beside the body.
-pub(super) fn remember(ask: &Ask, work: &Work) {
-    let length = ask.body.len();
-    if length > LONGEST || work.prompt.is_some() || ask.addressed.model.is_some() {
+pub(super) fn remember(incoming: &Incoming, request: &Request) {
+    let length = incoming.body.len();
+    if length > LONGEST || request.prompt.is_some() || incoming.addressed.model.is_some() {
         return;
     }
     MEMO.with_borrow_mut(|memo| {
-        let Some(place) = place_of(ask) else { return };
-        if memo.known.get(&place).is_some_and(|work| is_of(work, ask)) {
+        let Some(place) = place_of(incoming) else { return };
+        if memo.known.get(&place).is_some_and(|request| is_of(request, incoming)) {
             return;
         }
         // Read from a copy: a part of the buffer that it came in would keep all of it.
-        let Some(work) = read(ask.api, Bytes::copy_from_slice(&ask.body)) else { return };
+        let Some(request) = read(incoming.endpoint, Bytes::copy_from_slice(&incoming.body)) else { return };
         if memo.bytes + length + OVERHEAD > MOST {
             *memo = Memo::default();
         }
         memo.bytes += length + OVERHEAD;
-        memo.known.insert(place, Arc::new(work));
+        memo.known.insert(place, Arc::new(request));
     });
 }
 
 /// Reads a request that names no stored prompt.
-fn read(api: Api, body: Bytes) -> Option<Work> {
-    match api {
-        Api::Embeddings => EmbeddingsRequest::read(body).ok().map(Work::embeddings),
-        Api::Chat | Api::Responses | Api::Messages => {
-            let asked = api.speaks().dialect().read(body, &Addressed::default()).ok()?;
-            Some(Work::of(api, asked, None))
+fn read(endpoint: Endpoint, body: Bytes) -> Option<Request> {
+    match endpoint {
+        Endpoint::Embeddings => EmbeddingsRequest::read(body).ok().map(Request::embeddings),
+        Endpoint::Chat | Endpoint::Responses | Endpoint::Messages => {
+            let asked = endpoint.dialect().codec().read(body, &Addressed::default()).ok()?;
+            Some(Request::of(endpoint, asked, None))
         }
         _ => None,
     }
 }
 
-fn is_of(work: &Work, ask: &Ask) -> bool {
-    work.api == ask.api && ask.addressed.model.is_none() && *work.object().bytes() == ask.body
+fn is_of(request: &Request, incoming: &Incoming) -> bool {
+    request.endpoint == incoming.endpoint
+        && incoming.addressed.model.is_none()
+        && *request.object().bytes() == incoming.body
 }
 
 /// Where a request is found; `None` of a route whose requests are not remembered.
-fn place_of(ask: &Ask) -> Option<u64> {
-    let route = match ask.api {
-        Api::Chat => 1,
-        Api::Embeddings => 2,
-        Api::Responses => 3,
-        Api::Messages => 4,
+fn place_of(incoming: &Incoming) -> Option<u64> {
+    let route = match incoming.endpoint {
+        Endpoint::Chat => 1,
+        Endpoint::Embeddings => 2,
+        Endpoint::Responses => 3,
+        Endpoint::Messages => 4,
         _ => return None,
     };
-    let body = &ask.body[..];
+    let body = &incoming.body[..];
     let (first, last) = (&body[..body.len().min(ENDS)], &body[body.len().saturating_sub(ENDS)..]);
     Some(FixedState::with_seed(route).hash_one((first, last, body.len())))
 }
@@ -111,13 +113,13 @@ mod tests {
     use crate::keys::VirtualKey;
     use crate::types::{RequestId, now};
 
-    fn ask(api: Api, body: &str) -> Ask {
-        Ask {
+    fn ask(endpoint: Endpoint, body: &str) -> Incoming {
+        Incoming {
             id: RequestId::new(),
             started: Instant::now(),
             started_at: now(),
             key: Arc::new(VirtualKey::operator(now())),
-            api,
+            endpoint,
             addressed: Addressed::default(),
             body: Bytes::copy_from_slice(body.as_bytes()),
             headers: HeaderMap::new(),
@@ -130,35 +132,35 @@ mod tests {
         }
     }
 
-    fn chat(text: &str) -> Ask {
+    fn chat(text: &str) -> Incoming {
         let filler = "x".repeat(200);
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{filler}{text}{filler}"}}]}}"#);
-        ask(Api::Chat, &body)
+        ask(Endpoint::Chat, &body)
     }
 
     #[test]
     fn only_the_same_bytes_of_the_same_route_are_recalled() {
         let first = chat("a");
         assert!(recall(&first).is_none());
-        remember(&first, &read(Api::Chat, first.body.clone()).unwrap());
+        remember(&first, &read(Endpoint::Chat, first.body.clone()).unwrap());
         assert_eq!(recall(&first).unwrap().asked.model, "m");
         // Found in the same place, but for a byte in the middle.
         assert!(recall(&chat("b")).is_none());
-        let elsewhere = Ask { api: Api::Messages, ..chat("a") };
+        let elsewhere = Incoming { endpoint: Endpoint::Messages, ..chat("a") };
         assert!(recall(&elsewhere).is_none());
         let addressed = Addressed { model: Some("other".to_owned()), stream: false };
-        assert!(recall(&Ask { addressed, ..chat("a") }).is_none());
+        assert!(recall(&Incoming { addressed, ..chat("a") }).is_none());
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         for n in 0..2_000 {
             let one = chat(&n.to_string());
-            remember(&one, &read(Api::Chat, one.body.clone()).unwrap());
+            remember(&one, &read(Endpoint::Chat, one.body.clone()).unwrap());
         }
         MEMO.with_borrow(|memo| assert!(memo.bytes <= MOST && memo.known.len() < 2_000 && !memo.known.is_empty()));
         let long = chat(&"y".repeat(LONGEST));
-        remember(&long, &read(Api::Chat, long.body.clone()).unwrap());
+        remember(&long, &read(Endpoint::Chat, long.body.clone()).unwrap());
         assert!(recall(&long).is_none());
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::price::Pricing;
-use super::{Api, Ask, Parts};
+use super::{Endpoint, Incoming, Parts};
 use crate::chat::{Code, Error, Usage, Used};
 use crate::routing::Target;
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
@@ -21,7 +21,7 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// The meter of one call.
 pub struct Meter {
     parts: Arc<Parts>,
-    api: Api,
+    endpoint: Endpoint,
     started: Instant,
     upstream: Duration,
     first_token: Option<Duration>,
@@ -32,7 +32,7 @@ pub struct Meter {
     open: Option<OpenAttempt>,
     bodies: Option<Bodies>,
     keeps_answer: bool,
-    /// Told when the call has ended well.
+    /// AnswerContext when the call has ended well.
     well: Option<Arc<AtomicBool>>,
     _under: Under,
 }
@@ -75,23 +75,23 @@ impl Ended {
 
 impl Meter {
     /// Begins to meter `ask`.
-    pub fn begin(parts: Arc<Parts>, ask: &Ask) -> Self {
+    pub fn begin(parts: Arc<Parts>, incoming: &Incoming) -> Self {
         let row = RequestRow {
-            id: ask.id,
-            started_at: ask.started_at,
-            project: ask.key.project.clone(),
-            key_id: ask.key.id.clone(),
-            user: ask.user.clone(),
-            session: ask.session.clone(),
-            tags: tags(ask),
-            endpoint: ask.api.shared_name(),
+            id: incoming.id,
+            started_at: incoming.started_at,
+            project: incoming.key.project.clone(),
+            key_id: incoming.key.id.clone(),
+            user: incoming.user.clone(),
+            session: incoming.session.clone(),
+            tags: tags(incoming),
+            endpoint: incoming.endpoint.shared_name(),
             ..RequestRow::default()
         };
         let under = parts.metrics.request_begins();
         Self {
             parts,
-            api: ask.api,
-            started: ask.started,
+            endpoint: incoming.endpoint,
+            started: incoming.started,
             upstream: Duration::ZERO,
             first_token: None,
             row: Some(Box::new(row)),
@@ -276,7 +276,7 @@ impl Meter {
 
     fn see(&self, row: &RequestRow, latency: Duration, overhead: Duration) {
         self.parts.metrics.saw_request(RequestSeen {
-            endpoint: self.api.name(),
+            endpoint: self.endpoint.name(),
             provider: row.provider.clone(),
             model: row.model.clone(),
             status: row.status.text(),
@@ -318,9 +318,9 @@ impl Drop for Meter {
 }
 
 /// The request's tags, and those of its key that it does not set itself.
-fn tags(ask: &Ask) -> Vec<(Arc<str>, Arc<str>)> {
-    let mut tags = ask.tags.clone();
-    for (name, value) in &ask.key.tags {
+fn tags(incoming: &Incoming) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut tags = incoming.tags.clone();
+    for (name, value) in &incoming.key.tags {
         if !tags.iter().any(|(known, _)| **known == **name) {
             tags.push((name.as_str().into(), value.as_str().into()));
         }

@@ -1,11 +1,11 @@
 //! One call, from admission to its row in the ledger.
 
-mod ask;
 mod attempt;
 mod call;
 mod embed;
 mod explain;
 mod feed;
+mod incoming;
 mod line;
 mod memo;
 mod meter;
@@ -31,12 +31,12 @@ use crate::prompts::Registry;
 use crate::routing::{Health, Routes, StoreBodies};
 use crate::telemetry::Metrics;
 use crate::types::QuickMap;
-use crate::upstream::Endpoint;
+use crate::upstream::ProviderClient;
 use crate::usage::{Ledger, PriceBook};
 
-pub use ask::{Api, Ask};
 pub use call::refusal;
 pub use explain::{Explanation, ModelCard, models};
+pub use incoming::{Endpoint, Incoming};
 pub use line::{Handed, Owner, Prepared, Said};
 pub use price::KnownPrices;
 pub use repair::Repair;
@@ -55,7 +55,7 @@ pub struct Live {
     /// Rules and models.
     pub routes: Arc<Routes>,
     /// Providers by name.
-    pub endpoints: QuickMap<Arc<str>, Arc<Endpoint>>,
+    pub clients: QuickMap<Arc<str>, Arc<ProviderClient>>,
     /// Prices.
     pub prices: PriceBook,
     /// Whether requests and answers are kept with their rows.
@@ -80,7 +80,7 @@ pub struct Parts {
     pub health: Health,
     /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// Told when the process must end and running calls must too.
+    /// AnswerContext when the process must end and running calls must too.
     pub closing: CancellationToken,
     /// Calls that run in tasks of their own.
     pub tasks: TaskTracker,

@@ -47,20 +47,20 @@ pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> R
 
 /// What the key stands for: whose it is, what was called, and the request.
 fn asked(planned: &Planned) -> Result<Asked, Error> {
-    let ask = &planned.ask;
-    let key = ask.headers.get(&HEADER).map_or(&[][..], HeaderValue::as_bytes);
+    let incoming = &planned.incoming;
+    let key = incoming.headers.get(&HEADER).map_or(&[][..], HeaderValue::as_bytes);
     if key.is_empty() || key.len() > LONGEST || !key.iter().all(|byte| (b' '..=b'~').contains(byte)) {
         return Err(Error::field(HEADER.as_str(), "an idempotency-key has 1 to 255 printable ASCII characters"));
     }
-    let scope = [ask.key.id.as_bytes(), ask.api.name().as_bytes(), key];
-    let model = ask.addressed.model.as_deref().unwrap_or_default();
-    let mut request = vec![model.as_bytes(), if ask.addressed.stream { &[1] } else { &[0] }];
-    match &planned.work.form {
+    let scope = [incoming.key.id.as_bytes(), incoming.endpoint.name().as_bytes(), key];
+    let model = incoming.addressed.model.as_deref().unwrap_or_default();
+    let mut request = vec![model.as_bytes(), if incoming.addressed.stream { &[1] } else { &[0] }];
+    match &planned.request.form {
         // A form that is sent again has another boundary, but the same parts.
         Some(form) => request.extend(form.pieces()),
-        None => request.push(&ask.body),
+        None => request.push(&incoming.body),
     }
-    Ok(Asked::new(ask.id, ask.started_at, &scope, &request))
+    Ok(Asked::new(incoming.id, incoming.started_at, &scope, &request))
 }
 
 /// Gives an answer again: with a row of its own, and no attempt.
@@ -179,7 +179,7 @@ async fn pump<E, S: Stream<Item = Result<Bytes, E>> + Unpin>(
             keeper.finish().await;
         }
         // Nobody listens any more: the answer is read to its end all the same.
-        let _heard = caller.send(piece).await;
+        let _observed = caller.send(piece).await;
         next = match ahead {
             Some(ahead) => ahead,
             None => pieces.next().await,

@@ -7,19 +7,24 @@ use futures_util::{Stream, stream};
 
 use super::attempt::{Answered, MAX_WHOLE};
 use super::meter::{Ended, Meter};
-use super::plan::Work;
+use super::plan::Request;
 use super::{Cut, Parts};
 use crate::chat::Used;
 use crate::routing::{Fault, Target};
 use crate::types::now;
-use crate::upstream::{Answer, Endpoint, Failure};
+use crate::upstream::{Answer, Failure, ProviderClient};
 use crate::usage::Status;
 use crate::wire::dialect::BadAnswer;
 use crate::wire::passing::{Given, Passing};
 use http::HeaderValue;
 
 /// Reads an answer as far as it must be known before nothing can be retried any more.
-pub async fn read(passing: Passing, work: &Work, mut answer: Answer, endpoint: &Endpoint) -> Result<Answered, Failure> {
+pub async fn read(
+    passing: Passing,
+    request: &Request,
+    mut answer: Answer,
+    client: &ProviderClient,
+) -> Result<Answered, Failure> {
     let bad = |BadAnswer(reason): BadAnswer| Failure::Protocol(reason);
     let given = passing.given(answer.kind().map(HeaderValue::as_bytes)).map_err(bad)?;
     let kind = answer.kind().cloned().unwrap_or(HeaderValue::from_static("application/octet-stream"));
@@ -30,12 +35,17 @@ pub async fn read(passing: Passing, work: &Work, mut answer: Answer, endpoint: &
     }
     let body = answer.whole(MAX_WHOLE).await?;
     if given == Given::Text {
-        return Ok(Answered::Whole { body, used: work.used(Used::default(), 0), ended_well: true, kind: Some(kind) });
+        return Ok(Answered::Whole {
+            body,
+            used: request.used(Used::default(), 0),
+            ended_well: true,
+            kind: Some(kind),
+        });
     }
-    let mut heard = passing.listen(&body, &work.asked).map_err(bad)?;
-    heard.used.usage = heard.used.usage.map(|usage| work.usage_of(endpoint, &body, usage));
-    let estimated_output = u64::try_from(heard.text_bytes / 4).unwrap_or(u64::MAX);
-    Ok(Answered::Whole { body, used: work.used(heard.used, estimated_output), ended_well: true, kind: None })
+    let mut observed = passing.observe(&body, &request.asked).map_err(bad)?;
+    observed.used.usage = observed.used.usage.map(|usage| request.usage_of(client, &body, usage));
+    let estimated_output = u64::try_from(observed.text_bytes / 4).unwrap_or(u64::MAX);
+    Ok(Answered::Whole { body, used: request.used(observed.used, estimated_output), ended_well: true, kind: None })
 }
 
 /// Bytes on their way from a provider to a caller, settled before the last of them goes down.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Api, Ask};
+use super::{Endpoint, Incoming};
 use crate::chat::{Code, Emulated, Error, PromptMessage};
 use crate::prompts::{Reference, Registry, Selector, Version};
 use crate::types::{BadName, PromptName, now};
-use crate::wire::Speaks;
-use crate::wire::dialect::{Addressed, Asked, Dialect, PromptRef};
+use crate::wire::DialectId;
+use crate::wire::dialect::{Addressed, Asked, ClientCodec, PromptRef};
 use crate::wire::json::{Edits, Object, quoted};
 
 /// The prefix of `model` that names a prompt.
@@ -64,7 +64,12 @@ pub struct Applied {
 }
 
 /// The request as its prompt makes it: the prompt's messages first, then its own; its own fields win over the settings.
-pub fn apply(prompts: &Registry, named: &Reference, request: &Asked, ask: &Ask) -> Result<(Asked, Applied), Error> {
+pub fn apply(
+    prompts: &Registry,
+    named: &Reference,
+    request: &Asked,
+    incoming: &Incoming,
+) -> Result<(Asked, Applied), Error> {
     let param = if request.model.starts_with(PREFIX) { "model" } else { "prompt.id" };
     let version = prompts.resolve(&named.name, &named.selector).map_err(|error| Error::from(error).at(param))?;
     let none = Map::new();
@@ -81,16 +86,16 @@ pub fn apply(prompts: &Registry, named: &Reference, request: &Asked, ask: &Ask) 
         }
     };
     let prompt = as_chat(&messages, version.settings(), &model)?;
-    let dialect = ask.api.speaks().dialect();
-    let prompt = if ask.api == Api::Chat { prompt } else { translated(&prompt, dialect)? };
-    let mut body = dialect.prompted(request, &prompt)?;
-    if !ask.api.is_addressed() {
+    let codec = incoming.endpoint.dialect().codec();
+    let prompt = if incoming.endpoint == Endpoint::Chat { prompt } else { translated(&prompt, codec)? };
+    let mut body = codec.prompted(request, &prompt)?;
+    if !incoming.endpoint.is_addressed() {
         let mut edits = Edits::default();
         edits.set("model", quoted(&model));
         body = Object::read(body)?.edited(&edits);
     }
     let addressed = Addressed { model: Some(model), stream: request.stream };
-    let request = dialect.read(body, &addressed)?;
+    let request = codec.read(body, &addressed)?;
     Ok((request, Applied { version, label: named.selector.label().map(str::to_owned) }))
 }
 
@@ -105,12 +110,12 @@ fn as_chat(messages: &[PromptMessage], settings: &Map<String, Value>, model: &st
 }
 
 /// The prompt in the caller's own dialect.
-fn translated(prompt: &Object, dialect: &dyn Dialect) -> Result<Object, Error> {
-    let chat = Speaks::OpenAiChat.dialect();
+fn translated(prompt: &Object, codec: &dyn ClientCodec) -> Result<Object, Error> {
+    let chat = DialectId::OpenAiChat.codec();
     let mut emulated = Emulated::default();
     let asked = chat.read(prompt.bytes().clone(), &Addressed::default())?;
     let request = chat.read_request(&asked, &mut emulated)?;
-    Ok(Object::read(dialect.write_request(&request, &mut emulated)?.body)?)
+    Ok(Object::read(codec.write_request(&request, &mut emulated)?.body)?)
 }
 
 fn names_model(request: &Asked) -> bool {
@@ -142,7 +147,7 @@ mod tests {
     use serde_json::json;
 
     fn read(body: &Value) -> Result<Option<Reference>, Error> {
-        named(&Speaks::OpenAiChat.dialect().read(body.to_string().into(), &Addressed::default())?)
+        named(&DialectId::OpenAiChat.codec().read(body.to_string().into(), &Addressed::default())?)
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::plan::Work;
+use super::plan::Request;
 use crate::chat::{Content, Error, Format, Response, Role, Stop};
-use crate::wire::Speaks;
+use crate::wire::DialectId;
 use crate::wire::dialect::Asked;
 use crate::wire::json::Object;
 use crate::wire::schema::Schema;
@@ -37,7 +37,7 @@ impl Repair {
 /// The form that an answer must have.
 pub struct Wanted {
     format: Format,
-    speaks: Speaks,
+    dialect: DialectId,
     schema: OnceLock<Option<Schema>>,
 }
 
@@ -53,15 +53,15 @@ pub struct Flaw {
 
 impl Wanted {
     /// What the answer to `work` must be, where it must be JSON.
-    pub fn of(work: &Work) -> Option<Self> {
-        let format = work.format().filter(|format| *format != Format::Text)?;
-        Some(Self { format, speaks: work.api.speaks(), schema: OnceLock::new() })
+    pub fn of(request: &Request) -> Option<Self> {
+        let format = request.format().filter(|format| *format != Format::Text)?;
+        Some(Self { format, dialect: request.endpoint.dialect(), schema: OnceLock::new() })
     }
 
     /// What is wrong with a whole answer in the caller's dialect. Answers that were cut off, refused, or that call tools
     /// have no form to keep to.
     pub fn flaw(&self, body: &[u8]) -> Option<Flaw> {
-        let response = self.speaks.dialect().read_response(body).ok()?;
+        let response = self.dialect.codec().read_response(body).ok()?;
         let alone = response.choices.len() == 1;
         let texts = texts(response);
         let found = texts.into_iter().find_map(|said| Some((self.wrong(&said)?, said)));
@@ -77,7 +77,7 @@ impl Wanted {
         match &self.format {
             Format::Text => None,
             // Google's JSON may be of any type.
-            Format::JsonObject if value.is_object() || self.speaks == Speaks::Gemini => None,
+            Format::JsonObject if value.is_object() || self.dialect == DialectId::Gemini => None,
             Format::JsonObject => Some("it is not a JSON object".to_owned()),
             Format::JsonSchema { schema, .. } => {
                 self.schema.get_or_init(|| Schema::read(schema)).as_ref()?.check(&value).err()
@@ -99,7 +99,7 @@ fn texts(response: Response) -> Vec<String> {
     texts
 }
 
-impl Work {
+impl Request {
     /// The same work once more: the conversation goes on with the bad answer and with what is wrong with it.
     ///
     /// # Errors
@@ -112,8 +112,8 @@ impl Work {
         // Some providers refuse a message that says nothing.
         let said = (!flaw.said.trim().is_empty()).then_some((Role::Assistant, flaw.said.as_str()));
         let turns: Vec<(Role, &str)> = said.into_iter().chain([(Role::User, demand.as_str())]).collect();
-        let body = self.dialect().followed(self.object(), &turns);
+        let body = self.codec().followed(self.object(), &turns);
         let asked = Asked { object: Object::read(body)?, ..self.asked.clone() };
-        Ok(Self::of(self.api, asked, None))
+        Ok(Self::of(self.endpoint, asked, None))
     }
 }

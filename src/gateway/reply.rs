@@ -12,7 +12,7 @@ use http::HeaderValue;
 use super::repair::Repair;
 use crate::chat::{Code, Emulated};
 use crate::types::{Nanos, PromptName, RequestId};
-use crate::wire::Speaks;
+use crate::wire::DialectId;
 
 /// An answer, or an error in the shape of one.
 pub struct Reply {
@@ -47,7 +47,7 @@ pub struct Head {
     /// The HTTP status.
     pub status: u16,
     /// The caller's dialect.
-    pub speaks: Speaks,
+    pub dialect: DialectId,
     /// The `content-type`, where it is neither JSON nor events.
     pub kind: Option<HeaderValue>,
     /// What was emulated.
@@ -83,11 +83,11 @@ pub struct Head {
 impl Head {
     /// A head that tells nothing yet.
     #[must_use]
-    pub fn new(id: RequestId, status: u16, speaks: Speaks) -> Self {
+    pub fn new(id: RequestId, status: u16, dialect: DialectId) -> Self {
         Self {
             id,
             status,
-            speaks,
+            dialect,
             kind: None,
             emulated: Emulated::default(),
             repair: None,

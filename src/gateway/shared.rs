@@ -22,8 +22,8 @@ use crate::routing::{CacheMode, CacheScope, Target};
 use crate::types::{Nanos, now};
 use crate::upstream::{Failure, Phase};
 use crate::usage::{CacheState, Status};
-use crate::wire::Speaks;
-use crate::wire::dialect::{Chunk, Listen, Told};
+use crate::wire::DialectId;
+use crate::wire::dialect::{AnswerContext, Chunk, Tap};
 use crate::wire::sse::{Decoder, Event};
 
 /// Fields that do not change an answer, so that they are no part of its key.
@@ -55,8 +55,8 @@ pub struct Departure {
 
 /// Serves a planned call, from the cache where its route has one.
 pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> Reply {
-    let directive = planned.ask.cache;
-    if !planned.work.may_be_cached() && !directive.only {
+    let directive = planned.incoming.cache;
+    if !planned.request.may_be_cached() && !directive.only {
         return planned.direct(meter).await;
     }
     if planned.plan.cache.mode == CacheMode::Off && !directive.only {
@@ -71,7 +71,7 @@ pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> R
     let key = planned.key(&target);
     let cache = &planned.parts.cache;
     if directive.read
-        && planned.work.may_be_cached()
+        && planned.request.may_be_cached()
         && let Some(entry) = cache.get(&key, now(), directive.max_age)
     {
         return planned.hit(key, &entry, meter).await;
@@ -188,17 +188,17 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
         }
         // Such answers are shared with nobody.
         Answered::Bytes { .. } => drop(lead),
-        Answered::Stream { speaks, answer_tool, answer, decoder, first } => {
+        Answered::Stream { dialect, answer_tool, answer, decoder, first } => {
             let attempts = meter.attempts();
             lead.head(Departure { target: target.clone(), attempts, cost: None, is_stream: true, emulated, repair });
-            let told = planned.work.told(&planned.ask);
+            let told = planned.request.told(&planned.incoming);
             let begun = Begun {
                 target: target.clone(),
                 answer,
                 decoder,
                 first,
-                feed: planned.feed(&target, (speaks, answer_tool), true, &told),
-                into: planned.head.speaks,
+                feed: planned.feed(&target, (dialect, answer_tool), true, &told),
+                into: planned.head.dialect,
                 keep_events: true,
                 passing: None,
                 told: told.clone(),
@@ -222,7 +222,7 @@ async fn fly(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut le
                 }
             }
             let spent = relay.spent();
-            let whole = relay.kept().and_then(|events| planned.work.dialect().as_whole(&events, &told).ok());
+            let whole = relay.kept().and_then(|events| planned.request.codec().as_whole(&events, &told).ok());
             if let Some(body) = whole.filter(|body| !planned.is_flawed(body)) {
                 planned.store(key, &target, body, spent);
             }
@@ -235,16 +235,16 @@ impl Planned {
     /// The key of this call's answer by `target`.
     pub(super) fn key(&self, target: &Target) -> CacheKey {
         // Beside the fields, headers count in some dialects.
-        let mut headers = self.work.dialect().headers().iter();
-        if headers.any(|name| self.ask.headers.contains_key(*name)) {
+        let mut headers = self.request.codec().headers().iter();
+        if headers.any(|name| self.incoming.headers.contains_key(*name)) {
             return self.made_key(target);
         }
         let scope = self.plan.cache.scope;
         let owner = match scope {
-            CacheScope::Project => &self.ask.key.project,
-            CacheScope::Key => &self.ask.key.id,
+            CacheScope::Project => &self.incoming.key.project,
+            CacheScope::Key => &self.incoming.key.id,
         };
-        let keyed = self.work.keyed.get_or_init(|| Keyed {
+        let keyed = self.request.keyed.get_or_init(|| Keyed {
             scope,
             owner: owner.clone(),
             provider: target.provider.clone(),
@@ -260,20 +260,20 @@ impl Planned {
 
     fn made_key(&self, target: &Target) -> CacheKey {
         let scope = match self.plan.cache.scope {
-            CacheScope::Project => Scope::Project(&self.ask.key.project),
-            CacheScope::Key => Scope::Key(&self.ask.key.id),
+            CacheScope::Project => Scope::Project(&self.incoming.key.project),
+            CacheScope::Key => Scope::Key(&self.incoming.key.id),
         };
         let adapter = target.adapter.map(|adapter| adapter.to_string());
-        let mut keyer = Keyer::new(scope, &target.provider, &target.model, self.work.api.name());
+        let mut keyer = Keyer::new(scope, &target.provider, &target.model, self.request.endpoint.name());
         if let Some(adapter) = &adapter {
             keyer.field("fulcrum adapter", adapter.as_bytes());
         }
-        for name in self.work.dialect().headers() {
-            if let Some(value) = self.ask.headers.get(*name) {
+        for name in self.request.codec().headers() {
+            if let Some(value) = self.incoming.headers.get(*name) {
                 keyer.field(name, value.as_bytes());
             }
         }
-        for (name, value) in self.work.object().iter().filter(|(name, _)| !NOT_KEYED.contains(name)) {
+        for (name, value) in self.request.object().iter().filter(|(name, _)| !NOT_KEYED.contains(name)) {
             keyer.field(name, value.as_bytes());
         }
         keyer.finish()
@@ -281,7 +281,7 @@ impl Planned {
 
     /// Whether an answer is not of the form asked for, on a route that minds.
     fn is_flawed(&self, body: &[u8]) -> bool {
-        let wanted = self.plan.repair.then(|| Wanted::of(&self.work)).flatten();
+        let wanted = self.plan.repair.then(|| Wanted::of(&self.request)).flatten();
         wanted.is_some_and(|wanted| wanted.flaw(body).is_some())
     }
 
@@ -289,7 +289,8 @@ impl Planned {
     fn store(&self, key: CacheKey, target: &Arc<Target>, body: Bytes, spent: Spent) {
         let planned_target = self.plan.targets.first().is_some_and(|first| first.id == target.id);
         let key = if planned_target { key } else { self.key(target) };
-        let prompt = self.work.prompt.as_ref().map(|applied| (applied.version.name.clone(), applied.version.version));
+        let prompt =
+            self.request.prompt.as_ref().map(|applied| (applied.version.name.clone(), applied.version.version));
         self.parts.cache.put(
             key,
             Entry {
@@ -298,7 +299,7 @@ impl Planned {
                 cost: spent.cost,
                 stored_at: now(),
                 ttl: self.plan.cache.ttl,
-                project: self.ask.key.project.clone(),
+                project: self.incoming.key.project.clone(),
                 provider: target.provider.clone(),
                 model: target.model.clone(),
                 prompt,
@@ -324,13 +325,13 @@ impl Planned {
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
         }
-        memo::remember(&self.ask, &self.work);
-        let asked = &self.work.asked;
+        memo::remember(&self.incoming, &self.request);
+        let asked = &self.request.asked;
         if !asked.stream || asked.include_usage {
             return self.whole(entry.body.clone());
         }
         let events = self.parts.cache.replay(key, entry, || {
-            self.work.dialect().as_stream(&entry.body, &self.work.told(&self.ask)).unwrap_or_default()
+            self.request.codec().as_stream(&entry.body, &self.request.told(&self.incoming)).unwrap_or_default()
         });
         Reply { head: self.head, body: Body::Events(events) }
     }
@@ -340,16 +341,16 @@ impl Planned {
 struct Passenger {
     head: Head,
     stream: bool,
-    told: Told,
+    told: AnswerContext,
     meter: Option<Box<Meter>>,
     deadline: Option<Instant>,
 }
 
 impl Passenger {
     fn of(planned: &Planned, meter: Option<Box<Meter>>) -> Self {
-        let Planned { head, work, ask, .. } = planned;
+        let Planned { head, request, incoming, .. } = planned;
         let deadline = planned.deadline();
-        Self { head: head.clone(), stream: work.asked.stream, told: work.told(ask), meter, deadline }
+        Self { head: head.clone(), stream: request.asked.stream, told: request.told(incoming), meter, deadline }
     }
 
     /// Follows until the answer is there, or its stream has begun.
@@ -364,8 +365,8 @@ impl Passenger {
         self.waited(boarded.elapsed());
         if departure.is_stream && self.stream {
             let ride = Ride {
-                speaks: self.head.speaks,
-                listener: self.head.speaks.dialect().listener(self.told.include_usage),
+                dialect: self.head.dialect,
+                tap: self.head.dialect.codec().tap(self.told.include_usage),
                 held: BytesMut::new(),
                 meter: self.meter,
                 follower,
@@ -390,7 +391,7 @@ impl Passenger {
         self.waited(boarded.elapsed());
         let body = match departure.is_stream {
             false => Ok(all.freeze()),
-            true => whole_of(all.freeze(), self.head.speaks, &self.told),
+            true => whole_of(all.freeze(), self.head.dialect, &self.told),
         };
         Ok(self.arrive(body, follower.spent().unwrap_or_default()).await)
     }
@@ -435,8 +436,8 @@ impl Passenger {
             false => Ok(Body::Whole(body)),
             true => self
                 .head
-                .speaks
-                .dialect()
+                .dialect
+                .codec()
                 .as_stream(&body, &self.told)
                 .map(Body::Events)
                 .map_err(|error| Error::new(Code::UpstreamProtocol, error.to_string())),
@@ -457,15 +458,15 @@ async fn within<T>(deadline: Option<Instant>, coming: impl Future<Output = T>) -
 }
 
 /// A stream's bytes as one whole answer; the stream's own error where it ended in one.
-fn whole_of(bytes: Bytes, speaks: Speaks, told: &Told) -> Result<Bytes, Error> {
-    let mut listener = speaks.dialect().listener(true);
+fn whole_of(bytes: Bytes, dialect: DialectId, told: &AnswerContext) -> Result<Bytes, Error> {
+    let mut tap = dialect.codec().tap(true);
     let events = events_of(bytes);
     for event in &events {
-        if let Chunk::Failed(data) = listener.hear(event) {
+        if let Chunk::Failed(data) = tap.observe(event) {
             return Err(Error::new(Code::UpstreamProtocol, message_of(&data)));
         }
     }
-    let whole = speaks.dialect().as_whole(&events, told);
+    let whole = dialect.codec().as_whole(&events, told);
     whole.map_err(|error| Error::new(Code::UpstreamProtocol, error.to_string()))
 }
 
@@ -473,8 +474,8 @@ fn whole_of(bytes: Bytes, speaks: Speaks, told: &Told) -> Result<Bytes, Error> {
 struct Ride {
     follower: Follower<Departure>,
     decoder: Decoder,
-    speaks: Speaks,
-    listener: Box<dyn Listen>,
+    dialect: DialectId,
+    tap: Box<dyn Tap>,
     /// What may be the last bytes, until the call is settled.
     held: BytesMut,
     meter: Option<Box<Meter>>,
@@ -493,7 +494,7 @@ impl Ride {
                 Ok(None) => match self.wait().await {
                     Some(Ok(chunk)) => self.decoder.push(chunk),
                     Some(Err(aborted)) => return Some(self.fail(&error_of(&aborted)).await),
-                    None if self.listener.may_end_here() => return Some(self.arrive(Bytes::new()).await),
+                    None if self.tap.may_end_here() => return Some(self.arrive(Bytes::new()).await),
                     None => return Some(self.fail(&error_of(&Aborted::Lost)).await),
                 },
                 Err(error) => return Some(self.fail(&Error::new(Code::UpstreamProtocol, error.to_string())).await),
@@ -512,12 +513,12 @@ impl Ride {
     }
 
     async fn take(&mut self, event: &Event) -> Option<Bytes> {
-        match self.listener.hear(event) {
+        match self.tap.observe(event) {
             Chunk::Pass(bytes) => {
                 if let Some(meter) = &mut self.meter {
                     meter.first_byte();
                 }
-                if self.listener.may_end_here() {
+                if self.tap.may_end_here() {
                     self.held.extend_from_slice(&bytes);
                     return None;
                 }
@@ -546,7 +547,7 @@ impl Ride {
     }
 
     fn error_event(&self, error: &Error) -> Bytes {
-        self.listener.error_event(error).unwrap_or_else(|| self.speaks.dialect().error_event(error))
+        self.tap.error_event(error).unwrap_or_else(|| self.dialect.codec().error_event(error))
     }
 
     async fn fail(&mut self, error: &Error) -> Bytes {

@@ -17,9 +17,9 @@ use crate::routing::{Fault, Target};
 use crate::types::now;
 use crate::upstream::{Answer, Failure};
 use crate::usage::Status;
-use crate::wire::Speaks;
+use crate::wire::DialectId;
 use crate::wire::decoder::Decoder;
-use crate::wire::dialect::Told;
+use crate::wire::dialect::AnswerContext;
 use crate::wire::sse::Event;
 
 /// The most bytes of a stream that are kept to be cached.
@@ -34,8 +34,8 @@ pub struct Relay {
     decoder: Decoder,
     feed: Feed,
     passing: Option<Used>,
-    speaks: Speaks,
-    told: Told,
+    dialect: DialectId,
+    told: AnswerContext,
     held: BytesMut,
     meter: Box<Meter>,
     ready: VecDeque<Bytes>,
@@ -61,11 +61,11 @@ pub struct Begun {
     /// Whether the events are kept, for the cache.
     pub keep_events: bool,
     /// The caller's.
-    pub into: Speaks,
+    pub into: DialectId,
     /// What a request that only passes is known to use whatever comes.
     pub passing: Option<Used>,
     /// What the caller's dialect needs to know of the call.
-    pub told: Told,
+    pub told: AnswerContext,
 }
 
 impl Relay {
@@ -79,7 +79,7 @@ impl Relay {
             decoder: begun.decoder,
             feed: begun.feed,
             passing: begun.passing,
-            speaks: begun.into,
+            dialect: begun.into,
             held: BytesMut::new(),
             meter,
             ready: VecDeque::new(),
@@ -255,7 +255,7 @@ impl Relay {
                 self.ready.extend([held, last].into_iter().filter(|bytes| !bytes.is_empty()));
             }
             Err(error) => {
-                let last = self.feed.error_event(self.speaks, &error);
+                let last = self.feed.error_event(self.dialect, &error);
                 self.ready.push_back(last);
             }
         }
@@ -280,7 +280,7 @@ impl Relay {
         if self.passing.is_some() {
             return Some(events.iter().flat_map(|event| event.raw().iter().copied()).collect());
         }
-        self.speaks.dialect().as_whole(events, &self.told).ok()
+        self.dialect.codec().as_whole(events, &self.told).ok()
     }
 
     /// Gives the connection back: at once if the answer's end is there, else in the background.
@@ -310,7 +310,7 @@ impl Relay {
         });
         let settled = self.meter.finish(Status::Error, 200, Some(code.text())).await;
         let error = settled.err().unwrap_or_else(|| failure.into_error(&self.target.name));
-        self.feed.error_event(self.speaks, &error)
+        self.feed.error_event(self.dialect, &error)
     }
 }
 

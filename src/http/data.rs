@@ -20,10 +20,10 @@ use super::patient::attended;
 use crate::app::App;
 use crate::cache::Directive;
 use crate::chat::{Code, Error};
-use crate::gateway::{self, Api, Ask, Head, Reply};
+use crate::gateway::{self, Endpoint, Head, Incoming, Reply};
 use crate::keys::Window;
 use crate::types::{RequestId, now, parse_duration};
-use crate::wire::Speaks;
+use crate::wire::DialectId;
 use crate::wire::dialect::Addressed;
 use crate::wire::form::is_form;
 
@@ -57,7 +57,7 @@ const MAX_TAGS: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Called {
     /// The route.
-    pub api: Api,
+    pub endpoint: Endpoint,
     /// What its address says.
     pub addressed: Addressed,
 }
@@ -65,21 +65,21 @@ pub struct Called {
 impl Called {
     /// The route that `uri` calls with `POST`.
     pub fn at(uri: &Uri) -> Option<Self> {
-        if let Some(api) = Api::at(uri.path()) {
-            return Some(Self { api, addressed: Addressed::default() });
+        if let Some(endpoint) = Endpoint::at(uri.path()) {
+            return Some(Self { endpoint, addressed: Addressed::default() });
         }
         let named = ["/v1beta/models/", "/v1/models/"].iter().find_map(|prefix| uri.path().strip_prefix(prefix))?;
         let (model, method) = named.rsplit_once(':')?;
-        let (api, stream) = match method {
-            "generateContent" => (Api::Generate, false),
-            "streamGenerateContent" => (Api::Generate, true),
-            "countTokens" => (Api::GeminiCount, false),
-            "embedContent" => (Api::EmbedContent, false),
-            "batchEmbedContents" => (Api::EmbedContents, false),
+        let (endpoint, stream) = match method {
+            "generateContent" => (Endpoint::Generate, false),
+            "streamGenerateContent" => (Endpoint::Generate, true),
+            "countTokens" => (Endpoint::GeminiCount, false),
+            "embedContent" => (Endpoint::EmbedContent, false),
+            "batchEmbedContents" => (Endpoint::EmbedContents, false),
             _ => return None,
         };
         let model = percent_decode_str(model).decode_utf8().ok()?.into_owned();
-        Some(Self { api, addressed: Addressed { model: Some(model), stream } })
+        Some(Self { endpoint, addressed: Addressed { model: Some(model), stream } })
     }
 }
 
@@ -97,20 +97,20 @@ pub async fn called(State(app): State<App>, request: Request) -> Response {
 /// Serves a call of the data plane.
 pub fn serve(app: App, called: Called, request: Request, peer: Option<Peer>) -> impl Future<Output = Response> {
     let id = RequestId::new();
-    guarded(id, called.api.speaks(), respond_to(app, id, called, request, peer))
+    guarded(id, called.endpoint.dialect(), respond_to(app, id, called, request, peer))
 }
 
 async fn respond_to(app: App, id: RequestId, called: Called, request: Request, peer: Option<Peer>) -> Response {
-    let api = called.api;
+    let endpoint = called.endpoint;
     // Only Google's addresses say whether to stream, and then in which form.
     let as_list = called.addressed.stream && !listed::asks_events(request.uri());
     // Over HTTP/1.1 the socket itself tells of a caller who reads nothing.
     let patience = (request.version() == Version::HTTP_2).then(|| app.config().server.write_timeout);
     match admit(&app, id, called, request, peer).await {
-        Ok((ask, window)) => respond(app.gateway().call(ask).await, window.as_ref(), (as_list, patience)),
+        Ok((incoming, window)) => respond(app.gateway().call(incoming).await, window.as_ref(), (as_list, patience)),
         Err(Unadmitted { error, window }) => {
-            app.metrics().saw_refusal(api.name());
-            let mut response = Refusal(error).answer_in(api.speaks(), id);
+            app.metrics().saw_refusal(endpoint.name());
+            let mut response = Refusal(error).answer_in(endpoint.dialect(), id);
             if let Some(window) = window {
                 put_window(response.headers_mut(), &window);
             }
@@ -139,9 +139,9 @@ pub async fn admit(
     called: Called,
     request: Request,
     peer: Option<Peer>,
-) -> Result<(Ask, Option<Window>), Unadmitted> {
+) -> Result<(Incoming, Option<Window>), Unadmitted> {
     let (started, started_at) = (Instant::now(), now());
-    let Called { api, addressed } = called;
+    let Called { endpoint, addressed } = called;
     if !app.is_welcoming() {
         return Err(
             Error::new(Code::Overloaded, "the gateway is shutting down; ask another, or again in a moment").into()
@@ -154,11 +154,11 @@ pub async fn admit(
         .admit(&key, started_at)
         .map_err(|throttled| Unadmitted { window: Some(throttled.window), error: throttled.into() })?;
     let text = |name: &'static HeaderName| header_text(&parts.headers, name);
-    let mut ask = Ask {
+    let mut incoming = Incoming {
         id,
         started,
         started_at,
-        api,
+        endpoint,
         addressed,
         body: Bytes::new(),
         tags: read_tags(text(&TAGS)?)?,
@@ -170,12 +170,12 @@ pub async fn admit(
         headers: HeaderMap::new(),
         background: false,
     };
-    ask.body = match form_of(api, &parts.headers) {
+    incoming.body = match form_of(endpoint, &parts.headers) {
         true => read_bytes(&parts.headers, body, app.max_body()).await?,
         false => read_body(&parts.headers, body, app.max_body()).await?,
     };
-    ask.headers = parts.headers;
-    Ok((ask, window))
+    incoming.headers = parts.headers;
+    Ok((incoming, window))
 }
 
 fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Error> {
@@ -234,8 +234,8 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<
 }
 
 /// Whether the body is a form, for a route that takes one.
-fn form_of(api: Api, headers: &HeaderMap) -> bool {
-    api.takes_form() && headers.get(CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes()))
+fn form_of(endpoint: Endpoint, headers: &HeaderMap) -> bool {
+    endpoint.takes_form() && headers.get(CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes()))
 }
 
 /// Reads a body of at most `limit` bytes.
@@ -332,7 +332,7 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
     }
     if let Ok(id) = HeaderValue::from_str(head.id.text().as_str()) {
         // Anthropic's SDKs read the id there.
-        if head.speaks == Speaks::Anthropic {
+        if head.dialect == DialectId::Anthropic {
             headers.insert(HeaderName::from_static("request-id"), id.clone());
         }
         headers.insert(REQUEST_ID.clone(), id);

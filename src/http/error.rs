@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::chat::{Code, Error};
 use crate::types::RequestId;
-use crate::wire::Speaks;
+use crate::wire::DialectId;
 
 /// The header that names the request.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-fulcrum-request-id");
@@ -41,20 +41,20 @@ impl Refusal {
 
     /// The answer to the request `id`.
     pub fn answer(&self, id: RequestId) -> Response {
-        self.answer_in(Speaks::OpenAiChat, id)
+        self.answer_in(DialectId::OpenAiChat, id)
     }
 
     /// The answer to the request `id`, as a dialect's callers read it.
-    pub fn answer_in(&self, speaks: Speaks, id: RequestId) -> Response {
+    pub fn answer_in(&self, dialect: DialectId, id: RequestId) -> Response {
         let Self(error) = self;
-        let body = speaks.dialect().error_body(error, id.text().as_str());
+        let body = dialect.codec().error_body(error, id.text().as_str());
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Ok(id) = HeaderValue::from_str(id.text().as_str()) {
             // Anthropic's SDKs read the id there.
-            if speaks == Speaks::Anthropic {
+            if dialect == DialectId::Anthropic {
                 headers.insert(HeaderName::from_static("request-id"), id.clone());
             }
             headers.insert(REQUEST_ID.clone(), id);
@@ -78,21 +78,21 @@ impl IntoResponse for Refusal {
 /// An answer, or a 500 where making it panics: a fault in one request ends no other.
 pub fn guarded(
     id: RequestId,
-    speaks: Speaks,
+    dialect: DialectId,
     answer: impl Future<Output = Response>,
 ) -> impl Future<Output = Response> {
     AssertUnwindSafe(answer).catch_unwind().map(move |answer| {
         answer.unwrap_or_else(|_panic| {
             tracing::error!(%id, "a request panicked; the panic's own lines say where");
             let error = Error::new(Code::Internal, "the gateway failed on this request; its log says why");
-            Refusal(error).answer_in(speaks, id)
+            Refusal(error).answer_in(dialect, id)
         })
     })
 }
 
 /// [`guarded`], for routes other than the data plane's.
 pub async fn guard(request: Request, next: Next) -> Response {
-    guarded(RequestId::new(), Speaks::OpenAiChat, next.run(request)).await
+    guarded(RequestId::new(), DialectId::OpenAiChat, next.run(request)).await
 }
 
 /// Gives an answer an id of its own where it has none, and our shape where it is a refusal of axum's own: a path or a query
@@ -130,7 +130,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_500_of_that_request() {
         let id = RequestId::new();
-        let answer = guarded(id, Speaks::Anthropic, async { panic!("a handler's own fault") }).await;
+        let answer = guarded(id, DialectId::Anthropic, async { panic!("a handler's own fault") }).await;
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(answer.headers().get(&REQUEST_ID).unwrap(), id.text().as_str());
         let body = axum::body::to_bytes(answer.into_body(), 4_096).await.unwrap();

@@ -7,17 +7,17 @@ use axum::response::{IntoResponse, Response};
 use super::data::{self, Called};
 use super::error::Refusal;
 use crate::app::App;
-use crate::gateway::Api;
+use crate::gateway::Endpoint;
 use crate::types::RequestId;
 use crate::wire::dialect::Addressed;
 
 /// `POST /v1/explain`.
 pub async fn explain(State(app): State<App>, request: Request) -> Response {
     let id = RequestId::new();
-    let called = Called { api: Api::Chat, addressed: Addressed::default() };
+    let called = Called { endpoint: Endpoint::Chat, addressed: Addressed::default() };
     let peer = request.extensions().get().copied();
     let explained = match data::admit(&app, id, called, request, peer).await {
-        Ok((ask, _window)) => app.gateway().explain(ask),
+        Ok((incoming, _window)) => app.gateway().explain(incoming),
         Err(unadmitted) => Err(unadmitted.error),
     };
     match explained {

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::chat::{Code, Error};
 use crate::gateway::{ModelCard, models};
 use crate::types::RequestId;
-use crate::wire::Speaks;
+use crate::wire::DialectId;
 
 /// OpenAI's list.
 #[derive(Serialize)]
@@ -77,7 +77,7 @@ pub async fn one(State(app): State<App>, Anyone(key): Anyone, Path(id): Path<Str
         Some(card) => Json(card).into_response(),
         None => {
             let refusal = Refusal(Error::new(Code::ModelNotFound, format!("there is no model `{id}`")).at("model"));
-            refusal.answer_in(if anthropic { Speaks::Anthropic } else { Speaks::OpenAiChat }, RequestId::new())
+            refusal.answer_in(if anthropic { DialectId::Anthropic } else { DialectId::OpenAiChat }, RequestId::new())
         }
     }
 }

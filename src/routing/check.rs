@@ -4,8 +4,8 @@ use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SelectExpr, operators};
 use regex::Regex;
 
-use super::facts::Fact;
 use super::infer::{FUNCTIONS, NAMES, Ty, nearest};
+use super::slots::Fact;
 
 const DEEPEST: usize = 64;
 const LOOPS: usize = 2;

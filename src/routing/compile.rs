@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use cel::Env;
 
-use super::ask::Needs;
+use super::facts::Needs;
 use super::infer::nearest;
 use super::pick::Weighted;
 use super::plan::{Route, Routes, Target};

@@ -1,176 +1,91 @@
-//! The variables of rules: each is a numbered slot of its rule, read from the call when the rule asks for it.
+//! What is known of a call when it is routed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt};
-use cel::common::value::{CowVal, Val};
-use cel::context::VariableResolver;
-use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::ask::{Ask, Needs};
+use crate::types::Timestamp;
 
-/// What one slot of a rule reads.
-#[derive(Clone, Debug)]
-pub(super) enum Fact {
-    Model,
-    Stream,
-    InputTokens,
-    MaxTokens,
-    HasMaxTokens,
-    HasTools,
-    HasImages,
-    Text,
-    HasPrompt,
-    PromptName,
-    PromptVersion,
-    PromptLabel,
-    KeyId,
-    KeyName,
-    KeyProject,
-    Tags,
-    Tag(String),
-    HasTag(String),
-    /// A value inside `metadata`, by its path; the whole where the path is empty.
-    Metadata(Vec<String>),
-    /// Whether the object or list at the path holds the key or text.
-    InMetadata(Vec<String>, String),
-    Header(String),
-    Hour,
-    Weekday,
-    BudgetUsed,
-    /// Whether the text of another fact matches.
-    Matches(Box<Fact>, Regex),
+/// One call, as rules see it. What [`Needs`] does not name may be left empty.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// The model that the request or its prompt names; may be empty.
+    pub model: &'a str,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// Estimated tokens of the request.
+    pub input_tokens: u64,
+    /// The limit of tokens to write, where the request sets one.
+    pub max_tokens: Option<u64>,
+    /// Whether the request brings tools.
+    pub has_tools: bool,
+    /// Whether the request holds images.
+    pub has_images: bool,
+    /// The last user message's text.
+    pub text: &'a str,
+    /// The stored prompt that the call uses.
+    pub prompt: Option<PromptFacts<'a>>,
+    /// The virtual key.
+    pub key: KeyFacts<'a>,
+    /// The request's `metadata`.
+    pub metadata: Option<&'a Map<String, Value>>,
+    /// Looks a request header up, by its name in lower case.
+    pub header: &'a (dyn Fn(&str) -> Option<String> + Sync),
+    /// The user that the request names.
+    pub user: Option<&'a str>,
+    /// The session that the request names.
+    pub session: Option<&'a str>,
+    /// The time of the call.
+    pub now: Timestamp,
+    /// The used part of the tightest budget, 0 to 1.
+    pub budget_used: f64,
 }
 
-impl Fact {
-    /// Marks what must be known of a call for this fact.
-    pub(super) fn note(&self, needs: &mut Needs) {
-        match self {
-            Self::Text => needs.text = true,
-            Self::InputTokens => needs.input_tokens = true,
-            Self::MaxTokens | Self::HasMaxTokens => needs.max_tokens = true,
-            Self::HasTools => needs.has_tools = true,
-            Self::HasImages => needs.has_images = true,
-            Self::Metadata(_) | Self::InMetadata(..) => needs.metadata = true,
-            Self::Header(_) => needs.headers = true,
-            Self::BudgetUsed => needs.budget_used = true,
-            Self::Matches(fact, _) => fact.note(needs),
-            _ => {}
-        }
-    }
-
-    /// The value, borrowed from the call where it is text. What is missing is `""`, or 0 for a number.
-    fn read<'a>(&self, ask: &'a Ask<'a>) -> CowVal<'a, 'a> {
-        match self {
-            Self::Model => text(ask.model),
-            Self::Text => text(ask.text),
-            Self::PromptName => text(ask.prompt.map_or("", |prompt| prompt.name)),
-            Self::PromptLabel => text(ask.prompt.map_or("", |prompt| prompt.label)),
-            Self::KeyId => text(ask.key.id),
-            Self::KeyName => text(ask.key.name),
-            Self::KeyProject => text(ask.key.project),
-            Self::Tag(name) => text(ask.key.tags.get(name).map_or("", String::as_str)),
-            Self::Header(name) => CowVal::owned(CelString::from((ask.header)(name).unwrap_or_default())),
-            Self::InputTokens => count(ask.input_tokens),
-            Self::MaxTokens => count(ask.max_tokens.unwrap_or(0)),
-            Self::PromptVersion => count(ask.prompt.map_or(0, |prompt| u64::from(prompt.version))),
-            Self::Hour => CowVal::owned(CelInt::from(i64::from(ask.now.civil().hour()))),
-            Self::Weekday => CowVal::owned(CelInt::from(i64::from(ask.now.civil().weekday().to_monday_one_offset()))),
-            Self::BudgetUsed => CowVal::owned(CelDouble::from(ask.budget_used)),
-            Self::Tags => tags(ask.key.tags),
-            Self::Metadata(path) if path.is_empty() => CowVal::owned(ask.metadata.map(map).unwrap_or_default()),
-            Self::Metadata(path) => find(ask, path).map_or_else(|| text(""), json),
-            Self::Matches(fact, pattern) => truth(matches(&fact.read(ask), pattern)),
-            _ => truth(self.holds(ask)),
-        }
-    }
-
-    fn holds(&self, ask: &Ask<'_>) -> bool {
-        match self {
-            Self::Stream => ask.stream,
-            Self::HasTools => ask.has_tools,
-            Self::HasImages => ask.has_images,
-            Self::HasPrompt => ask.prompt.is_some(),
-            Self::HasMaxTokens => ask.max_tokens.is_some(),
-            Self::HasTag(name) => ask.key.tags.contains_key(name),
-            Self::InMetadata(path, key) if path.is_empty() => ask.metadata.is_some_and(|whole| whole.contains_key(key)),
-            Self::InMetadata(path, key) => match find(ask, path) {
-                Some(Value::Object(object)) => object.contains_key(key),
-                Some(Value::Array(list)) => list.iter().any(|item| item == key),
-                _ => false,
-            },
-            _ => false,
-        }
-    }
+/// The stored prompt of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct PromptFacts<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: u32,
+    /// The label it was asked for by; empty where it was asked for by version.
+    pub label: &'a str,
 }
 
-/// Answers a rule's slots, `@0`, `@1` and so on, from one call.
-pub(super) struct Slots<'a> {
-    pub(super) facts: &'a [Fact],
-    pub(super) ask: &'a Ask<'a>,
+/// The virtual key of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyFacts<'a> {
+    /// Its public id.
+    pub id: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its project.
+    pub project: &'a str,
+    /// Its tags.
+    pub tags: &'a BTreeMap<String, String>,
 }
 
-impl VariableResolver for Slots<'_> {
-    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        let slot: usize = variable.strip_prefix('@')?.parse().ok()?;
-        Some(self.facts.get(slot)?.read(self.ask))
-    }
-}
-
-fn text<'a>(text: &'a str) -> CowVal<'a, 'a> {
-    CowVal::owned(CelString::from(text))
-}
-
-fn truth<'a>(holds: bool) -> CowVal<'a, 'a> {
-    CowVal::Borrowed(if holds { &CelBool::TRUE } else { &CelBool::FALSE })
-}
-
-fn count<'a>(amount: u64) -> CowVal<'a, 'a> {
-    CowVal::owned(CelInt::from(i64::try_from(amount).unwrap_or(i64::MAX)))
-}
-
-fn matches(value: &CowVal<'_, '_>, pattern: &Regex) -> bool {
-    value.downcast_ref::<CelString>().is_some_and(|text| pattern.is_match(text.inner()))
-}
-
-/// The value at `path` inside the metadata; `None` where it is missing or null.
-fn find<'a>(ask: &'a Ask<'a>, path: &[String]) -> Option<&'a Value> {
-    let (first, rest) = path.split_first()?;
-    let mut value = ask.metadata?.get(first)?;
-    for key in rest {
-        value = value.as_object()?.get(key)?;
-    }
-    (!value.is_null()).then_some(value)
-}
-
-fn json<'a>(value: &'a Value) -> CowVal<'a, 'a> {
-    CowVal::Owned(boxed(value))
-}
-
-fn tags<'a>(tags: &'a BTreeMap<String, String>) -> CowVal<'a, 'a> {
-    let entry = |(key, value): (&'a String, &'a String)| -> (CelMapKey<'a>, Box<dyn Val + 'a>) {
-        (CelMapKey::String(CelString::from(key.as_str())), Box::new(CelString::from(value.as_str())))
-    };
-    CowVal::owned(CelMap::from(tags.iter().map(entry).collect::<HashMap<_, _>>()))
-}
-
-fn map(object: &Map<String, Value>) -> CelMap<'_> {
-    let entries = object.iter().map(|(key, value)| (CelMapKey::String(CelString::from(key.as_str())), boxed(value)));
-    CelMap::from(entries.collect::<HashMap<_, _>>())
-}
-
-fn boxed<'a>(value: &'a Value) -> Box<dyn Val + 'a> {
-    match value {
-        Value::Null => Box::new(CelNull),
-        Value::Bool(value) => Box::new(CelBool::from(*value)),
-        Value::String(text) => Box::new(CelString::from(text.as_str())),
-        Value::Array(list) => Box::new(CelList::from(list.iter().map(boxed).collect::<Vec<_>>())),
-        Value::Object(object) => Box::new(map(object)),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(int), _) => Box::new(CelInt::from(int)),
-            (None, Some(uint)) => Box::new(CelUInt::from(uint)),
-            (None, None) => Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN))),
-        },
-    }
+/// Which facts the compiled rules read, so that a call works out no others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// `request.text`.
+    pub text: bool,
+    /// `request.input_tokens`.
+    pub input_tokens: bool,
+    /// `request.max_tokens`.
+    pub max_tokens: bool,
+    /// `request.has_tools`.
+    pub has_tools: bool,
+    /// `request.has_images`.
+    pub has_images: bool,
+    /// `metadata`.
+    pub metadata: bool,
+    /// `header(…)`.
+    pub headers: bool,
+    /// `budget_used`.
+    pub budget_used: bool,
+    /// The user, for a route that is sticky by it.
+    pub user: bool,
+    /// The session, for a route that is sticky by it.
+    pub session: bool,
 }

@@ -1,6 +1,5 @@
 //! Which targets a call gets, in which order: rules, weights, cooling and retry budgets. No I/O, no clock.
 
-mod ask;
 mod backoff;
 mod breaker;
 mod budget;
@@ -12,15 +11,16 @@ mod infer;
 mod pick;
 mod plan;
 mod rule;
+mod slots;
 mod spec;
 mod trace;
 
 #[cfg(test)]
 mod tests;
 
-pub use ask::{Ask, KeyFacts, Needs, PromptFacts};
 pub use backoff::backoff;
 pub use breaker::{Fault, Standing};
+pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
 pub use health::{Health, TargetHealth};
 pub use plan::{NoPlan, Plan, Routes, Target};
 pub use spec::{

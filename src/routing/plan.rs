@@ -7,8 +7,8 @@ use cel::{Env, ExecutionError};
 use serde::Serialize;
 use serde_json::json;
 
-use super::ask::{Ask, Needs};
 use super::breaker::Standing;
+use super::facts::{Facts, Needs};
 use super::health::Health;
 use super::pick::{self, Weighted};
 use super::rule::Rule;
@@ -178,20 +178,20 @@ impl Routes {
     ///
     /// # Errors
     /// Where no route and no model takes the call, or every target of it is cooling.
-    pub fn plan(&self, ask: &Ask<'_>, health: &Health, dice: f64) -> Result<Plan, NoPlan> {
-        let taken = self.routes.iter().find(|route| route.wins(&self.takes(route, ask)));
+    pub fn plan(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Result<Plan, NoPlan> {
+        let taken = self.routes.iter().find(|route| route.wins(&self.takes(route, facts)));
         let plan = match taken {
-            Some(route) => route.plan(ask, dice),
-            None => self.direct(ask.model)?,
+            Some(route) => route.plan(facts, dice),
+            None => self.direct(facts.model)?,
         };
-        plan.cooling_last(health, ask.now)
+        plan.cooling_last(health, facts.now)
     }
 
-    pub(super) fn takes(&self, route: &Route, ask: &Ask<'_>) -> Takes {
-        if !route.models.is_empty() && !route.models.contains(ask.model) {
+    pub(super) fn takes(&self, route: &Route, facts: &Facts<'_>) -> Takes {
+        if !route.models.is_empty() && !route.models.contains(facts.model) {
             return Takes::NotListed;
         }
-        match route.rule.as_ref().map(|rule| rule.holds(&self.env, ask)) {
+        match route.rule.as_ref().map(|rule| rule.holds(&self.env, facts)) {
             None | Some(Ok(true)) => Takes::Yes,
             Some(Ok(false)) => Takes::No,
             Some(Err(error)) => Takes::Broken(error),
@@ -242,10 +242,10 @@ impl Route {
     }
 
     /// The plan, before anyone looks at how the targets stand.
-    pub(super) fn plan(&self, ask: &Ask<'_>, dice: f64) -> Plan {
+    pub(super) fn plan(&self, facts: &Facts<'_>, dice: f64) -> Plan {
         let mut plan = Plan {
             route: Some(self.name.clone()),
-            targets: self.order(ask, dice),
+            targets: self.order(facts, dice),
             retries: self.retries,
             cache: self.cache,
             repair: self.repair,
@@ -260,12 +260,12 @@ impl Route {
     }
 
     /// The drawn target, then the fallbacks, then the other targets: a route whose fallbacks all fail still has them.
-    fn order(&self, ask: &Ask<'_>, dice: f64) -> Vec<Arc<Target>> {
+    fn order(&self, facts: &Facts<'_>, dice: f64) -> Vec<Arc<Target>> {
         let mut drawn = Vec::with_capacity(self.targets.len() + self.fallbacks.len());
         match self.strategy {
             Strategy::Priority => drawn.extend(self.targets.iter().map(|target| target.target.clone())),
             Strategy::Weighted => {
-                let dice = self.sticky(ask).unwrap_or(dice);
+                let dice = self.sticky(facts).unwrap_or(dice);
                 pick::draw(&self.targets, dice, &mut |target| drawn.push(target.clone()));
             }
         }
@@ -280,12 +280,12 @@ impl Route {
     }
 
     /// The caller's own throw; `None` where the route is not sticky or the call names no such thing.
-    fn sticky(&self, ask: &Ask<'_>) -> Option<f64> {
+    fn sticky(&self, facts: &Facts<'_>) -> Option<f64> {
         let who = match self.sticky_by {
             StickyBy::None => return None,
-            StickyBy::User => ask.user?,
-            StickyBy::Session => ask.session?,
-            StickyBy::Key => ask.key.id,
+            StickyBy::User => facts.user?,
+            StickyBy::Session => facts.session?,
+            StickyBy::Key => facts.key.id,
         };
         Some(pick::bucket(&self.name, who))
     }

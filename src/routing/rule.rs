@@ -6,9 +6,9 @@ use cel::common::ast::{CallExpr, Expr};
 use cel::common::types::CelBool;
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
-use super::ask::{Ask, Needs};
 use super::check::Check;
-use super::facts::{Fact, Slots};
+use super::facts::{Facts, Needs};
+use super::slots::{Fact, Slots};
 
 const LONGEST: usize = 4_096;
 /// The parser recurses along chains such as `a.b.c`; so many of these characters need a small part of a stack.
@@ -20,7 +20,7 @@ pub(super) struct Rule {
     /// The rule as it was written.
     pub(super) text: Arc<str>,
     expr: IdedExpr,
-    facts: Vec<Fact>,
+    slots: Vec<Fact>,
 }
 
 /// Why a text is no rule.
@@ -55,11 +55,11 @@ impl Rule {
             let at = usize::try_from(start).unwrap_or(0);
             BadRule { at, problem: mistake.problem, fix: mistake.fix }
         })?;
-        Ok(Self { text: text.into(), expr, facts: check.facts })
+        Ok(Self { text: text.into(), expr, slots: check.facts })
     }
 
     pub(super) fn note(&self, needs: &mut Needs) {
-        for fact in &self.facts {
+        for fact in &self.slots {
             fact.note(needs);
         }
     }
@@ -68,8 +68,8 @@ impl Rule {
     ///
     /// # Errors
     /// Where values that the request brought are not of the type that the rule expects.
-    pub(super) fn holds(&self, env: &Arc<Env>, ask: &Ask<'_>) -> Result<bool, ExecutionError> {
-        let slots = Slots { facts: &self.facts, ask };
+    pub(super) fn holds(&self, env: &Arc<Env>, facts: &Facts<'_>) -> Result<bool, ExecutionError> {
+        let slots = Slots { slots: &self.slots, facts };
         let mut context = Context::with_env(env.clone());
         context.set_variable_resolver(&slots);
         let result = Value::resolve_val(&self.expr, &context)?;

@@ -91,8 +91,8 @@ impl Call {
         Self { metadata: metadata.as_object().unwrap().clone(), tags }
     }
 
-    fn ask<'a>(&'a self, model: &'a str) -> Ask<'a> {
-        Ask {
+    fn facts<'a>(&'a self, model: &'a str) -> Facts<'a> {
+        Facts {
             model,
             stream: true,
             input_tokens: 2_500,
@@ -117,9 +117,9 @@ fn with_rule(rule: &str) -> Result<Routes, Vec<Problem>> {
 }
 
 /// `true`, `false`, or the error of the rule.
-fn result(rule: &str, ask: &Ask<'_>) -> String {
+fn result(rule: &str, facts: &Facts<'_>) -> String {
     let routes = with_rule(rule).unwrap_or_else(|problems| panic!("{rule}: {problems:?}"));
-    match routes.takes(&routes.routes[0], ask) {
+    match routes.takes(&routes.routes[0], facts) {
         plan::Takes::Yes => "true".to_owned(),
         plan::Takes::No => "false".to_owned(),
         plan::Takes::NotListed => "not listed".to_owned(),
@@ -173,14 +173,14 @@ fn rules_read_every_variable_and_what_is_missing_is_empty() {
         "-request.input_tokens < 0 && 5 % 2 == 1",
     ];
     for rule in yes {
-        assert_eq!(result(rule, &call.ask("fast")), "true", "{rule}");
+        assert_eq!(result(rule, &call.facts("fast")), "true", "{rule}");
     }
 }
 
 #[test]
 fn a_rule_without_metadata_or_with_a_prompt() {
     let call = Call::new();
-    let none = Ask { metadata: None, ..call.ask("fast") };
+    let none = Facts { metadata: None, ..call.facts("fast") };
     for (rule, expected) in [
         (r#"metadata.privacy == "internal""#, "false"),
         (r#""a" in metadata"#, "false"),
@@ -190,19 +190,19 @@ fn a_rule_without_metadata_or_with_a_prompt() {
         assert_eq!(result(rule, &none), expected, "{rule}");
     }
     let prompt = Some(PromptFacts { name: "support-reply", version: 3, label: "production" });
-    let ask = Ask { prompt, max_tokens: Some(10), ..call.ask("fast") };
+    let facts = Facts { prompt, max_tokens: Some(10), ..call.facts("fast") };
     let rule = r#"prompt.name == "support-reply" && prompt.version >= 3 && prompt.label == "production" && has(prompt.name)
         && has(request.max_tokens) && request.max_tokens == 10"#;
-    assert_eq!(result(rule, &ask), "true");
+    assert_eq!(result(rule, &facts), "true");
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_told_and_does_not_hold() {
     let call = Call::new();
     for rule in ["metadata.privacy > 3", "metadata.nothing > 3", r#"metadata.level.contains("3")"#] {
-        let told = result(rule, &call.ask("fast"));
+        let told = result(rule, &call.facts("fast"));
         assert!(told.contains("no matching overload"), "{rule}: {told}");
-        let plan = with_rule(rule).unwrap().plan(&call.ask("smart"), &Health::default(), 0.5).unwrap();
+        let plan = with_rule(rule).unwrap().plan(&call.facts("smart"), &Health::default(), 0.5).unwrap();
         assert_eq!(plan.route, None);
     }
 }
@@ -212,7 +212,7 @@ fn a_rule_that_cannot_tell_keeps_a_call_in_the_house() {
     let call = Call::new();
     let private =
         RouteSpec { when: Some(said("metadata.nothing > 3")), local_only: true, ..route("private", &[("lora", 1)]) };
-    let plan = compile(&[private]).unwrap().plan(&call.ask("fast"), &Health::default(), 0.5).unwrap();
+    let plan = compile(&[private]).unwrap().plan(&call.facts("fast"), &Health::default(), 0.5).unwrap();
     assert_eq!(plan.route.as_deref(), Some("private"));
     assert!(plan.local_only);
 }
@@ -320,17 +320,17 @@ fn a_model_is_found_by_route_then_name_then_provider() {
         ("openai/o9-new", None, "openai/o9-new"),
         ("openai/org/model", None, "openai/org/model"),
     ] {
-        let plan = routes.plan(&call.ask(model), &health, 0.5).unwrap();
+        let plan = routes.plan(&call.facts(model), &health, 0.5).unwrap();
         assert_eq!((plan.route.as_deref(), ids(&plan)), (route, vec![target]), "{model}");
         assert_eq!((plan.retries, plan.cache.mode), (2, CacheMode::Off));
     }
     for model in ["chat", "nope", "nobody/x", "openai/"] {
-        let error = routes.plan(&call.ask(model), &health, 0.5).unwrap_err();
+        let error = routes.plan(&call.facts(model), &health, 0.5).unwrap_err();
         assert_eq!(error, NoPlan::ModelNotFound(model.to_owned()));
     }
-    assert_eq!(routes.plan(&call.ask(""), &health, 0.5), Err(NoPlan::NoModel));
+    assert_eq!(routes.plan(&call.facts(""), &health, 0.5), Err(NoPlan::NoModel));
     let long = Call { metadata: Map::new(), tags: BTreeMap::new() };
-    let plan = routes.plan(&Ask { input_tokens: 9_001, ..long.ask("chat") }, &health, 0.5).unwrap();
+    let plan = routes.plan(&Facts { input_tokens: 9_001, ..long.facts("chat") }, &health, 0.5).unwrap();
     assert_eq!(plan.route.as_deref(), Some("both"));
     assert_eq!(
         routes.models().iter().map(|name| &**name).collect::<Vec<_>>(),
@@ -343,7 +343,7 @@ fn a_route_with_neither_rule_nor_models_takes_everything() {
     let call = Call::new();
     let routes = compile(&[route("all", &[("lora", 1)])]).unwrap();
     for model in ["fast", "nope", ""] {
-        assert_eq!(routes.plan(&call.ask(model), &Health::default(), 0.1).unwrap().route.as_deref(), Some("all"));
+        assert_eq!(routes.plan(&call.facts(model), &Health::default(), 0.1).unwrap().route.as_deref(), Some("all"));
     }
 }
 
@@ -364,7 +364,7 @@ fn fallbacks_come_after_the_drawn_target_and_before_the_others() {
         ..route("r", &[("lora", 90), ("fast", 10), ("smart", 0)])
     };
     let routes = compile(std::slice::from_ref(&spec)).unwrap();
-    let plan = |routes: &Routes, dice| routes.plan(&call.ask("x"), &Health::default(), dice).unwrap();
+    let plan = |routes: &Routes, dice| routes.plan(&call.facts("x"), &Health::default(), dice).unwrap();
     assert_eq!(ids(&plan(&routes, 0.0)), ["house/v3", "openai/backup", "openai/gpt-4o-mini"]);
     assert_eq!(ids(&plan(&routes, 0.95)), ["openai/gpt-4o-mini", "openai/backup", "house/v3"]);
     let priority = compile(&[RouteSpec { strategy: Strategy::Priority, ..spec }]).unwrap();
@@ -378,7 +378,7 @@ fn weights_are_kept_over_many_throws() {
     let routes = compile(&[route("r", &[("lora", 70), ("fast", 20), ("smart", 10)])]).unwrap();
     let (mut first, mut second) = (BTreeMap::new(), BTreeMap::new());
     for throw in 0..10_000 {
-        let plan = routes.plan(&call.ask("x"), &Health::default(), f64::from(throw) / 10_000.0).unwrap();
+        let plan = routes.plan(&call.facts("x"), &Health::default(), f64::from(throw) / 10_000.0).unwrap();
         *first.entry(plan.targets[0].name.to_string()).or_insert(0u32) += 1;
         if &*plan.targets[0].name == "lora" {
             *second.entry(plan.targets[1].name.to_string()).or_insert(0u32) += 1;
@@ -394,7 +394,7 @@ fn a_cooling_target_is_tried_last_and_when_all_cool_there_is_no_plan() {
     let call = Call::new();
     let routes = compile(&[RouteSpec { fallbacks: vec![said("fast")], ..route("r", &[("lora", 1)]) }]).unwrap();
     let health = Health::default();
-    let plan = |now| routes.plan(&Ask { now, ..call.ask("x") }, &health, 0.5);
+    let plan = |now| routes.plan(&Facts { now, ..call.facts("x") }, &health, 0.5);
     let (lora, fast) = (routes.target("lora").unwrap(), routes.target("fast").unwrap());
     for _ in 0..5 {
         assert_eq!(ids(&plan(NOW).unwrap()), ["house/v3", "openai/gpt-4o-mini"]);
@@ -489,7 +489,7 @@ fn a_trace_tells_every_rule_and_candidate() {
         NOW,
         0.5,
     );
-    let trace = routes.trace(&call.ask("x"), &health, 0.1);
+    let trace = routes.trace(&call.facts("x"), &health, 0.1);
     let rules: Vec<String> = trace.rules.iter().map(|rule| format!("{}: {}", rule.route, rule.result)).collect();
     insta::assert_snapshot!(rules.join("\n"), @r"
     listed: model not listed
@@ -500,7 +500,7 @@ fn a_trace_tells_every_rule_and_candidate() {
     ");
     insta::assert_snapshot!(serde_json::to_string(&trace.candidates).unwrap(), @r#"[{"model":"house/v3","name":"lora","reason":"target, weight 9 of 10","state":"healthy"},{"model":"openai/gpt-4o","name":"smart","reason":"target, weight 1 of 10","state":"healthy"},{"model":"openai/gpt-4o-mini","name":"fast","reason":"fallback","state":"cooling until 2026-11-23T09:46:38.000000Z"}]"#);
     assert_eq!((trace.route.as_deref(), trace.decision.as_deref()), (Some("taken"), Some("house/v3")));
-    let plan = routes.plan(&call.ask("x"), &health, 0.1).unwrap();
+    let plan = routes.plan(&call.facts("x"), &health, 0.1).unwrap();
     assert_eq!(
         &*plan.trace(),
         r#"{"rule":"taken","candidates":["house/v3","openai/gpt-4o","openai/gpt-4o-mini"],"decision":"house/v3"}"#
@@ -516,8 +516,8 @@ proptest! {
             compile(&[RouteSpec { sticky_by: StickyBy::User, ..route("r", &targets) }]).unwrap()
         };
         let first = |routes: &Routes, dice| {
-            let ask = Ask { user: Some(&user), ..call.ask("x") };
-            routes.plan(&ask, &Health::default(), dice).unwrap().targets[0].name.clone()
+            let facts = Facts { user: Some(&user), ..call.facts("x") };
+            routes.plan(&facts, &Health::default(), dice).unwrap().targets[0].name.clone()
         };
         let (before, after) = (routes([50, 50]), routes([80, 20]));
         prop_assert_eq!(first(&before, dice), first(&before, 0.0));
@@ -532,7 +532,7 @@ proptest! {
         let call = Call::new();
         let names = ["fast", "smart", "lora"];
         let targets: Vec<_> = names.iter().copied().zip(weights.iter().copied()).collect();
-        let plan = compile(&[route("r", &targets)]).unwrap().plan(&call.ask("x"), &Health::default(), dice).unwrap();
+        let plan = compile(&[route("r", &targets)]).unwrap().plan(&call.facts("x"), &Health::default(), dice).unwrap();
         let mut planned: Vec<_> = plan.targets.iter().map(|target| target.name.to_string()).collect();
         planned.sort();
         let mut expected: Vec<_> = targets.iter().filter(|(_, weight)| *weight > 0).map(|(name, _)| (*name).to_owned()).collect();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::ask::Ask;
 use super::breaker::Standing;
+use super::facts::Facts;
 use super::health::Health;
 use super::plan::{Plan, Route, Routes, Takes};
 use crate::types::Timestamp;
@@ -54,29 +54,29 @@ pub struct Candidate {
 impl Routes {
     /// Explains what [`Routes::plan`] would decide. Changes nothing and calls nobody.
     #[must_use]
-    pub fn trace(&self, ask: &Ask<'_>, health: &Health, dice: f64) -> Trace {
+    pub fn trace(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Trace {
         let mut rules = Vec::with_capacity(self.routes.len());
         let mut taken: Option<&Route> = None;
         for route in &self.routes {
-            let result = if taken.is_some() { "not reached".to_owned() } else { self.result(route, ask, &mut taken) };
+            let result = if taken.is_some() { "not reached".to_owned() } else { self.result(route, facts, &mut taken) };
             let when = route.rule.as_ref().map(|rule| rule.text.clone());
             rules.push(RuleTrace { route: route.name.clone(), when, result });
         }
-        let before = taken.map_or_else(|| self.direct(ask.model).ok(), |route| Some(route.plan(ask, dice)));
-        let planned = self.plan(ask, health, dice);
+        let before = taken.map_or_else(|| self.direct(facts.model).ok(), |route| Some(route.plan(facts, dice)));
+        let planned = self.plan(facts, health, dice);
         let ordered = planned.as_ref().ok().or(before.as_ref());
         Trace {
-            model: ask.model.to_owned(),
+            model: facts.model.to_owned(),
             rules,
             route: taken.map(|route| route.name.clone()),
-            candidates: ordered.map_or_else(Vec::new, |plan| candidates(plan, taken, health, ask.now)),
+            candidates: ordered.map_or_else(Vec::new, |plan| candidates(plan, taken, health, facts.now)),
             decision: planned.as_ref().ok().and_then(|plan| plan.targets.first()).map(|target| target.id.clone()),
             error: planned.err().map(|error| error.to_string()),
         }
     }
 
-    fn result<'a>(&self, route: &'a Route, ask: &Ask<'_>, taken: &mut Option<&'a Route>) -> String {
-        let takes = self.takes(route, ask);
+    fn result<'a>(&self, route: &'a Route, facts: &Facts<'_>, taken: &mut Option<&'a Route>) -> String {
+        let takes = self.takes(route, facts);
         if route.wins(&takes) {
             *taken = Some(route);
         }

@@ -75,7 +75,7 @@ pub struct Written {
 
 /// What a whole answer of the caller's own dialect told, as it passed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listened {
+pub struct Observed {
     /// Its usage, if it gave a believable one.
     pub usage: Option<Usage>,
     /// How many bytes the answer is, for an estimate where usage is missing.
@@ -105,9 +105,9 @@ pub enum Chunk {
 }
 
 /// Listens to a stream that passes in its own dialect.
-pub trait Listen: Send {
+pub trait Tap: Send {
     /// Hears one event.
-    fn hear(&mut self, event: &super::sse::Event) -> Chunk;
+    fn observe(&mut self, event: &super::sse::Event) -> Chunk;
 
     /// The usage that the stream told.
     fn usage(&self) -> Option<Usage>;
@@ -155,7 +155,7 @@ pub trait WriteStream: Send {
 
 /// What a stream's writer needs to know of the call.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct AnswerContext {
     /// The model's name as the caller is told it.
     pub model: String,
     /// Whether usage is told, in a dialect that tells it only to who asks.
@@ -171,7 +171,7 @@ pub struct Told {
 }
 
 /// One API as providers speak it: requests are written, answers and streams are read.
-pub trait Upstream: Send + Sync {
+pub trait ProviderCodec: Send + Sync {
     /// Its name in messages, such as `Anthropic Messages`.
     fn name(&self) -> &'static str;
 
@@ -209,7 +209,7 @@ pub trait Upstream: Send + Sync {
 }
 
 /// One API as callers speak it too.
-pub trait Dialect: Upstream {
+pub trait ClientCodec: ProviderCodec {
     /// Headers of a caller that go up with a request in its own dialect.
     fn headers(&self) -> &'static [&'static str] {
         &[]
@@ -278,10 +278,10 @@ pub trait Dialect: Upstream {
     ///
     /// # Errors
     /// Where the body is no answer.
-    fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer>;
+    fn observe(&self, body: &Bytes) -> Result<Observed, BadAnswer>;
 
-    /// A listener for a stream that passes in this dialect; leaves usage in it where `keep_usage` says so.
-    fn listener(&self, keep_usage: bool) -> Box<dyn Listen>;
+    /// A tap for a stream that passes in this dialect; leaves usage in it where `keep_usage` says so.
+    fn tap(&self, keep_usage: bool) -> Box<dyn Tap>;
 
     /// Whether a caller of this dialect can be told such an answer.
     ///
@@ -293,10 +293,10 @@ pub trait Dialect: Upstream {
     }
 
     /// A whole answer for a caller of this dialect.
-    fn write_response(&self, response: &Response, told: &Told) -> Bytes;
+    fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes;
 
     /// A writer of this dialect's streams.
-    fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream>;
+    fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream>;
 
     /// The body of an error's answer.
     fn error_body(&self, error: &Error, request_id: &str) -> Bytes;
@@ -308,7 +308,7 @@ pub trait Dialect: Upstream {
     ///
     /// # Errors
     /// Where `body` is no answer.
-    fn as_stream(&self, body: &[u8], told: &Told) -> Result<Bytes, BadAnswer> {
+    fn as_stream(&self, body: &[u8], told: &AnswerContext) -> Result<Bytes, BadAnswer> {
         let mut writer = self.stream_writer(told);
         let mut out = Vec::with_capacity(body.len() * 2);
         for event in self.read_response(body)?.into_events() {
@@ -321,7 +321,7 @@ pub trait Dialect: Upstream {
     ///
     /// # Errors
     /// Where an event is none of this dialect, or the stream did not end well.
-    fn as_whole(&self, events: &[super::sse::Event], told: &Told) -> Result<Bytes, BadAnswer> {
+    fn as_whole(&self, events: &[super::sse::Event], told: &AnswerContext) -> Result<Bytes, BadAnswer> {
         let mut reader = self.stream_reader();
         let mut collector = chat::Collector::default();
         let mut meant = Vec::new();

@@ -19,12 +19,12 @@ pub mod passing;
 pub mod schema;
 pub mod sse;
 
-use dialect::{Dialect, Upstream};
+use dialect::{ClientCodec, ProviderCodec};
 
 /// The dialects, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say all")]
-pub enum Speaks {
+pub enum DialectId {
     #[default]
     OpenAiChat,
     OpenAiResponses,
@@ -32,40 +32,40 @@ pub enum Speaks {
     Gemini,
 }
 
-/// All dialects, in the order of [`Speaks`].
-pub static DIALECTS: [&dyn Dialect; 4] =
+/// All dialects, in the order of [`DialectId`].
+pub static DIALECTS: [&dyn ClientCodec; 4] =
     [&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic::Anthropic, &gemini::Gemini];
 
-impl Speaks {
+impl DialectId {
     /// The dialect of this name.
     #[must_use]
-    pub fn dialect(self) -> &'static dyn Dialect {
+    pub fn codec(self) -> &'static dyn ClientCodec {
         DIALECTS[self as usize]
     }
 }
 
 /// What a provider speaks: a dialect that callers have too, or one that no caller has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Spoken {
+pub enum ProviderDialect {
     /// A dialect of callers.
-    Dialect(Speaks),
+    Client(DialectId),
     /// Amazon Bedrock's Converse.
     Bedrock,
 }
 
-impl Spoken {
+impl ProviderDialect {
     /// The API of this name.
     #[must_use]
-    pub fn upstream(self) -> &'static dyn Upstream {
+    pub fn codec(self) -> &'static dyn ProviderCodec {
         match self {
-            Self::Dialect(speaks) => speaks.dialect(),
+            Self::Client(dialect) => dialect.codec(),
             Self::Bedrock => &bedrock::Bedrock,
         }
     }
 }
 
-impl From<Speaks> for Spoken {
-    fn from(speaks: Speaks) -> Self {
-        Self::Dialect(speaks)
+impl From<DialectId> for ProviderDialect {
+    fn from(dialect: DialectId) -> Self {
+        Self::Client(dialect)
     }
 }

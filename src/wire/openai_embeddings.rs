@@ -71,7 +71,7 @@ pub fn encoding(object: &Object) -> Encoding {
 ///
 /// # Errors
 /// Where it is no answer.
-pub fn listen(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
+pub fn observe(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
     let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
     match object.get("data").is_some_and(|data| data.starts_with('[')) {
         true => Ok(object.get("usage").and_then(read_usage)),
@@ -84,7 +84,7 @@ pub fn listen(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
 ///
 /// # Errors
 /// Where the body is no list of embeddings.
-pub fn hear(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), BadAnswer> {
+pub fn recode(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), BadAnswer> {
     let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
     let Some(data) = object.get("data").filter(|data| data.starts_with('[')) else {
         return Err(BadAnswer("it has no `data`".to_owned()));
@@ -146,7 +146,7 @@ pub fn read_vectors(body: &Bytes) -> Result<Vectors, BadAnswer> {
     struct Item {
         embedding: Vec<f32>,
     }
-    let (body, usage) = hear(body, Encoding::Float)?;
+    let (body, usage) = recode(body, Encoding::Float)?;
     let Answer { data } = serde_json::from_slice(&body).map_err(|error| BadAnswer(error.to_string()))?;
     Ok(Vectors { vectors: data.into_iter().map(|item| item.embedding).collect(), usage })
 }
@@ -246,10 +246,10 @@ mod tests {
     #[test]
     fn answers_are_listened_to() {
         let body = Bytes::from_static(br#"{"data":[],"usage":{"prompt_tokens":4,"total_tokens":4}}"#);
-        let (same, usage) = hear(&body, Encoding::Base64).unwrap();
+        let (same, usage) = recode(&body, Encoding::Base64).unwrap();
         assert_eq!(usage.map(|usage| (usage.input, usage.output)), Some((4, 0)));
         assert_eq!(same.as_ptr(), body.as_ptr());
-        assert!(hear(&Bytes::from_static(b"{}"), Encoding::Float).is_err());
+        assert!(recode(&Bytes::from_static(b"{}"), Encoding::Float).is_err());
     }
 
     const FLOATS: &str =
@@ -259,11 +259,11 @@ mod tests {
 
     #[test]
     fn vectors_come_in_the_form_that_was_asked_for() {
-        let heard = |text: &'static str, wanted| hear(&Bytes::from_static(text.as_bytes()), wanted).unwrap().0;
-        assert_eq!(heard(FLOATS, Encoding::Base64), BASE64);
-        assert_eq!(heard(BASE64, Encoding::Float), FLOATS.replace("[0.5, -0.25,1e-3]", "[0.5,-0.25,0.001]"));
-        assert_eq!(heard(FLOATS, Encoding::Float), FLOATS);
-        assert_eq!(heard(BASE64, Encoding::Base64), BASE64);
+        let observed = |text: &'static str, wanted| recode(&Bytes::from_static(text.as_bytes()), wanted).unwrap().0;
+        assert_eq!(observed(FLOATS, Encoding::Base64), BASE64);
+        assert_eq!(observed(BASE64, Encoding::Float), FLOATS.replace("[0.5, -0.25,1e-3]", "[0.5,-0.25,0.001]"));
+        assert_eq!(observed(FLOATS, Encoding::Float), FLOATS);
+        assert_eq!(observed(BASE64, Encoding::Base64), BASE64);
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod tests {
             ("\"!\"", Encoding::Float),
             ("\"AADAfw==\"", Encoding::Float),
         ] {
-            assert!(hear(&format!(r#"{{"data":[{{"embedding":{vector}}}]}}"#).into(), wanted).is_err(), "{vector}");
+            assert!(recode(&format!(r#"{{"data":[{{"embedding":{vector}}}]}}"#).into(), wanted).is_err(), "{vector}");
         }
     }
 
@@ -301,8 +301,8 @@ mod tests {
         #[test]
         fn every_float_survives_both_ways(vector in prop::collection::vec(any::<f32>().prop_filter("finite", |x| x.is_finite()), 0..20)) {
             let body: Bytes = json!({"data": [{"embedding": vector}]}).to_string().into();
-            let there = hear(&body, Encoding::Base64).unwrap().0;
-            let back: Value = serde_json::from_slice(&hear(&there, Encoding::Float).unwrap().0).unwrap();
+            let there = recode(&body, Encoding::Base64).unwrap().0;
+            let back: Value = serde_json::from_slice(&recode(&there, Encoding::Float).unwrap().0).unwrap();
             let read: Vec<f32> = serde_json::from_value(back["data"][0]["embedding"].clone()).unwrap();
             prop_assert_eq!(read, vector);
         }

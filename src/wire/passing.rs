@@ -6,13 +6,13 @@ mod stream;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::dialect::{Asked, Dialect, Listen};
+use super::dialect::{Asked, ClientCodec, Tap};
 use super::form::{Form, is_form};
 use super::json::{Edits, Object, quoted};
 use super::openai_chat::{self, Check, Field, OpenAiChat, check_fields};
 use crate::chat::{Code, Error, Units};
 
-pub use answer::{Given, Heard};
+pub use answer::{Given, Observed};
 
 /// A route that passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -322,12 +322,12 @@ impl Passing {
         }
     }
 
-    /// A listener for a stream of this route's answers, of which each choice may tell its usage by itself.
+    /// A tap for a stream of this route's answers, of which each choice may tell its usage by itself.
     #[must_use]
-    pub fn listener(self, keep_usage: bool, by_choice: bool) -> Box<dyn Listen> {
+    pub fn tap(self, keep_usage: bool, by_choice: bool) -> Box<dyn Tap> {
         match self {
-            Self::Completions => Box::new(openai_chat::Listener::of_text(keep_usage).by_choice(by_choice)),
-            _ => Box::new(stream::Listener::default()),
+            Self::Completions => Box::new(openai_chat::StreamTap::of_text(keep_usage).by_choice(by_choice)),
+            _ => Box::new(stream::StreamTap::default()),
         }
     }
 }

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use fulcrum::chat::{Error, Event, Usage};
-use fulcrum::wire::Spoken;
+use fulcrum::wire::ProviderDialect;
 use fulcrum::wire::dialect::{BadAnswer, Chunk};
 
 use crate::fixtures::{Case, Provider, TONGUES, Tongue, cases, events, golden, providers, strays, told};
 use crate::show;
 
 /// A stream on its way into another dialect.
-pub struct Heard {
+pub struct Observed {
     pub bytes: Vec<u8>,
     pub usage: Option<Usage>,
     /// Whether it ended as it should.
@@ -20,9 +20,9 @@ pub struct Heard {
 }
 
 /// Translates a stream as the gateway does.
-pub fn translated(bytes: &Bytes, from: Tongue, to: Tongue) -> Heard {
-    let (mut reader, mut writer) = (from.dialect().stream_reader(), to.dialect().stream_writer(&told()));
-    let mut heard = Heard { bytes: Vec::new(), usage: None, ended: false };
+pub fn translated(bytes: &Bytes, from: Tongue, to: Tongue) -> Observed {
+    let (mut reader, mut writer) = (from.codec().stream_reader(), to.codec().stream_writer(&told()));
+    let mut observed = Observed { bytes: Vec::new(), usage: None, ended: false };
     let mut meant = Vec::new();
     let mut failure = None;
     for event in events(bytes) {
@@ -38,32 +38,32 @@ pub fn translated(bytes: &Bytes, from: Tongue, to: Tongue) -> Heard {
     }
     for event in meant {
         match &event {
-            Event::Usage(usage) => heard.usage = Some(*usage),
-            Event::End => heard.ended = true,
+            Event::Usage(usage) => observed.usage = Some(*usage),
+            Event::End => observed.ended = true,
             Event::Failed(error) => {
                 failure = Some(error.clone());
                 break;
             }
             _ => {}
         }
-        writer.write(event, &mut heard.bytes);
+        writer.write(event, &mut observed.bytes);
     }
-    if !heard.ended {
+    if !observed.ended {
         let torn = || Error::new(fulcrum::chat::Code::UpstreamProtocol, "the stream ended without its last event");
-        writer.write(Event::Failed(failure.unwrap_or_else(torn)), &mut heard.bytes);
+        writer.write(Event::Failed(failure.unwrap_or_else(torn)), &mut observed.bytes);
     }
-    heard
+    observed
 }
 
 /// The usage that is heard of a stream in its own dialect.
 fn listened(bytes: &Bytes, tongue: Tongue) -> Option<Usage> {
-    let mut listener = tongue.dialect().listener(true);
+    let mut tap = tongue.codec().tap(true);
     for event in events(bytes) {
-        if matches!(listener.hear(&event), Chunk::Done(_) | Chunk::Failed(_) | Chunk::Broken) {
+        if matches!(tap.observe(&event), Chunk::Done(_) | Chunk::Failed(_) | Chunk::Broken) {
             break;
         }
     }
-    listener.usage()
+    tap.usage()
 }
 
 fn counted(usage: Option<Usage>) -> String {
@@ -76,10 +76,10 @@ fn counted(usage: Option<Usage>) -> String {
 }
 
 fn whole(body: &Bytes, from: Provider, to: Tongue, case: &Case) -> String {
-    match from.upstream().read_response(body) {
-        Ok(response) if to.dialect().can_tell(&response).is_err() => "whole: 502\n".to_owned(),
+    match from.codec().read_response(body) {
+        Ok(response) if to.codec().can_tell(&response).is_err() => "whole: 502\n".to_owned(),
         Ok(response) => {
-            let written = to.dialect().write_response(&response, &told());
+            let written = to.codec().write_response(&response, &told());
             dump(&written, case, from.name, to, "json");
             format!("whole: {}", show::answer(to.name, &written))
         }
@@ -98,8 +98,8 @@ fn dump(bytes: &[u8], case: &Case, from: &str, to: Tongue, ending: &str) {
 fn ledger(case: &Case, from: Tongue) -> String {
     let mut ways = Vec::new();
     if let Some(body) = case.files.get(&format!("{}.json", from.name)) {
-        ways.push(("whole", from.dialect().read_response(body).ok().and_then(|response| response.usage)));
-        ways.push(("whole, own", from.dialect().listen(body).ok().and_then(|listened| listened.usage)));
+        ways.push(("whole", from.codec().read_response(body).ok().and_then(|response| response.usage)));
+        ways.push(("whole, own", from.codec().observe(body).ok().and_then(|listened| listened.usage)));
     }
     if let Some(bytes) = case.files.get(&format!("{}.sse", from.name)) {
         ways.push(("stream", translated(bytes, from, TONGUES[0]).usage));
@@ -119,7 +119,7 @@ fn every_answer_comes_down_as_the_golden_files_say() {
         let mut out = String::from("# tokens\n");
         TONGUES.iter().for_each(|from| out.push_str(&ledger(case, *from)));
         if let Some(body) = case.files.get("bedrock.json") {
-            let usage = Spoken::Bedrock.upstream().read_response(body).unwrap().usage;
+            let usage = ProviderDialect::Bedrock.codec().read_response(body).unwrap().usage;
             writeln!(out, "bedrock: {}", counted(usage)).unwrap();
         }
         for to in TONGUES {
@@ -132,9 +132,9 @@ fn every_answer_comes_down_as_the_golden_files_say() {
                 let tongue = TONGUES.into_iter().find(|tongue| tongue.name == from.name);
                 let stream = case.files.get(&format!("{}.sse", from.name));
                 if let (Some(bytes), Some(from)) = (stream, tongue) {
-                    let heard = translated(bytes, from, to);
-                    dump(&heard.bytes, case, from.name, to, "sse");
-                    write!(text, "stream:\n{}", show::stream(to.name, &heard.bytes)).unwrap();
+                    let observed = translated(bytes, from, to);
+                    dump(&observed.bytes, case, from.name, to, "sse");
+                    write!(text, "stream:\n{}", show::stream(to.name, &observed.bytes)).unwrap();
                 }
                 if !text.is_empty() {
                     sections.push((from.name.to_owned(), text));
@@ -152,10 +152,10 @@ fn a_stream_in_its_own_dialect_comes_down_byte_for_byte() {
     for case in cases("answers") {
         for tongue in TONGUES {
             let Some(bytes) = case.files.get(&format!("{}.sse", tongue.name)) else { continue };
-            let mut listener = tongue.dialect().listener(true);
+            let mut tap = tongue.codec().tap(true);
             let mut passed = Vec::new();
             for event in events(bytes) {
-                match listener.hear(&event) {
+                match tap.observe(&event) {
                     Chunk::Pass(bytes) | Chunk::Done(bytes) => passed.extend_from_slice(&bytes),
                     Chunk::Failed(_) => break,
                     other => panic!("{}, {}: {other:?}", case.name, tongue.name),

@@ -48,13 +48,13 @@ fn every_code_is_told_as_the_golden_file_says() {
         let error =
             Error { retry_after: Some(Duration::from_secs(2)), ..Error::new(code, "It went wrong.").at("model") };
         for tongue in TONGUES {
-            let body = tongue.dialect().error_body(&error, "req-1");
+            let body = tongue.codec().error_body(&error, "req-1");
             writeln!(out, "{}: {}", tongue.name, std::str::from_utf8(&body).unwrap()).unwrap();
         }
     }
     writeln!(out, "# as the end of a stream").unwrap();
     for tongue in TONGUES {
-        let event = tongue.dialect().error_event(&Error::new(Code::UpstreamProtocol, "It broke."));
+        let event = tongue.codec().error_event(&Error::new(Code::UpstreamProtocol, "It broke."));
         writeln!(out, "{}: {:?}", tongue.name, std::str::from_utf8(&event).unwrap()).unwrap();
     }
     golden("errors", &out);

@@ -4,50 +4,50 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use fulcrum::wire::dialect::{Dialect, Told, Upstream};
+use fulcrum::wire::dialect::{AnswerContext, ClientCodec, ProviderCodec};
 use fulcrum::wire::sse::{Decoder, Event};
-use fulcrum::wire::{Speaks, Spoken};
+use fulcrum::wire::{DialectId, ProviderDialect};
 
 /// A dialect: its name in file names, and a model of such a provider.
 #[derive(Clone, Copy)]
 pub struct Tongue {
     pub name: &'static str,
-    pub speaks: Speaks,
+    pub dialect: DialectId,
     pub model: &'static str,
 }
 
 impl Tongue {
-    pub fn dialect(self) -> &'static dyn Dialect {
-        self.speaks.dialect()
+    pub fn codec(self) -> &'static dyn ClientCodec {
+        self.dialect.codec()
     }
 }
 
 /// What callers and providers speak.
 pub const TONGUES: [Tongue; 4] = [
-    Tongue { name: "chat", speaks: Speaks::OpenAiChat, model: "gpt-4o" },
-    Tongue { name: "responses", speaks: Speaks::OpenAiResponses, model: "gpt-5.2" },
-    Tongue { name: "messages", speaks: Speaks::Anthropic, model: "claude-sonnet-5" },
-    Tongue { name: "gemini", speaks: Speaks::Gemini, model: "gemini-3-pro" },
+    Tongue { name: "chat", dialect: DialectId::OpenAiChat, model: "gpt-4o" },
+    Tongue { name: "responses", dialect: DialectId::OpenAiResponses, model: "gpt-5.2" },
+    Tongue { name: "messages", dialect: DialectId::Anthropic, model: "claude-sonnet-5" },
+    Tongue { name: "gemini", dialect: DialectId::Gemini, model: "gemini-3-pro" },
 ];
 
 /// An API of providers: its name in file names, and a model there.
 #[derive(Clone, Copy)]
 pub struct Provider {
     pub name: &'static str,
-    pub speaks: Spoken,
+    pub dialect: ProviderDialect,
     pub model: &'static str,
 }
 
 impl Provider {
-    pub fn upstream(self) -> &'static dyn Upstream {
-        self.speaks.upstream()
+    pub fn codec(self) -> &'static dyn ProviderCodec {
+        self.dialect.codec()
     }
 }
 
 /// What providers speak: the dialects of callers, and one that no caller speaks.
 pub fn providers() -> Vec<Provider> {
-    let of = |tongue: Tongue| Provider { name: tongue.name, speaks: tongue.speaks.into(), model: tongue.model };
-    let bedrock = Provider { name: "bedrock", speaks: Spoken::Bedrock, model: "anthropic.claude-sonnet-5" };
+    let of = |tongue: Tongue| Provider { name: tongue.name, dialect: tongue.dialect.into(), model: tongue.model };
+    let bedrock = Provider { name: "bedrock", dialect: ProviderDialect::Bedrock, model: "anthropic.claude-sonnet-5" };
     TONGUES.into_iter().map(of).chain([bedrock]).collect()
 }
 
@@ -88,9 +88,9 @@ pub fn events(bytes: &Bytes) -> Vec<Event> {
 }
 
 /// A call as a writer knows of it.
-pub fn told() -> Told {
+pub fn told() -> AnswerContext {
     let (model, id) = ("m".to_owned(), "req-1".to_owned());
-    Told { model, include_usage: true, input_tokens: 7, created: 1_700_000_000, id, request: None }
+    AnswerContext { model, include_usage: true, input_tokens: 7, created: 1_700_000_000, id, request: None }
 }
 
 /// Compares with the golden file of this name, or writes it.

@@ -9,15 +9,15 @@ use fulcrum::wire::sse::{Decoder, Event};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::answers::{Heard, translated};
+use crate::answers::{Observed, translated};
 use crate::fixtures::{TONGUES, Tongue, cases, events, told};
 use crate::requests::read;
 
 /// An answer as a caller of `to` reads it: whole, and put together from its stream.
 fn both_ways(response: &Response, to: Tongue) -> (Response, Response) {
-    let dialect = to.dialect();
-    let whole = dialect.read_response(&dialect.write_response(response, &told())).unwrap();
-    let (mut writer, mut reader, mut bytes) = (dialect.stream_writer(&told()), dialect.stream_reader(), Vec::new());
+    let codec = to.codec();
+    let whole = codec.read_response(&codec.write_response(response, &told())).unwrap();
+    let (mut writer, mut reader, mut bytes) = (codec.stream_writer(&told()), codec.stream_reader(), Vec::new());
     response.clone().into_events().into_iter().for_each(|event| writer.write(event, &mut bytes));
     let mut meant = Vec::new();
     events(&bytes.into()).iter().for_each(|event| reader.read(event, &mut meant).unwrap());
@@ -73,13 +73,13 @@ fn an_answer_says_the_same_whole_and_as_a_stream() {
     for case in cases("answers") {
         for from in TONGUES {
             let Some(body) = case.files.get(&format!("{}.json", from.name)) else { continue };
-            let Ok(response) = from.dialect().read_response(body) else { continue };
+            let Ok(response) = from.codec().read_response(body) else { continue };
             for to in &TONGUES {
                 // Of a call that was cut off, a stream has told the beginning.
                 if case.name == "tool_cut_at_limit" && to.name == "messages" {
                     continue;
                 }
-                if to.dialect().can_tell(&response).is_err() {
+                if to.codec().can_tell(&response).is_err() {
                     continue;
                 }
                 let (whole, stream) = both_ways(&response, *to);
@@ -95,12 +95,12 @@ fn a_providers_stream_says_what_its_whole_answer_says() {
         for from in TONGUES {
             let file = |ending: &str| case.files.get(&format!("{}.{ending}", from.name));
             let (Some(body), Some(stream)) = (file("json"), file("sse")) else { continue };
-            // Told differently by the provider itself.
+            // AnswerContext differently by the provider itself.
             if case.name == "tool_cut_at_limit" {
                 continue;
             }
-            let whole = from.dialect().read_response(body).unwrap();
-            let (mut reader, mut meant) = (from.dialect().stream_reader(), Vec::new());
+            let whole = from.codec().read_response(body).unwrap();
+            let (mut reader, mut meant) = (from.codec().stream_reader(), Vec::new());
             events(stream).iter().for_each(|event| reader.read(event, &mut meant).unwrap());
             reader.end(&mut meant);
             let mut collector = Collector::default();
@@ -143,7 +143,7 @@ fn a_stream_that_is_cut_anywhere_ends_in_an_error_and_never_well() {
                 assert!(!ends_in_error(*to, &whole.bytes), "{name}: {} to {}", from.name, to.name);
                 let step = if name == "text" { 1 } else { 37 };
                 for cut in (0..bytes.len()).step_by(step) {
-                    let Heard { bytes, ended, .. } = translated(&bytes.slice(..cut), from, *to);
+                    let Observed { bytes, ended, .. } = translated(&bytes.slice(..cut), from, *to);
                     // Without its last line break, the last event may be there or not.
                     if ended {
                         assert!(
@@ -195,8 +195,8 @@ fn the_ways_of_writing_a_stream_are_all_read_alike() {
                 ("without the space", text.replace("data: ", "data:").replace("event: ", "event:")),
                 ("over several lines", spread.collect()),
             ] {
-                let heard = translated(&written.into(), from, to);
-                let told = String::from_utf8(heard.bytes).unwrap();
+                let observed = translated(&written.into(), from, to);
+                let told = String::from_utf8(observed.bytes).unwrap();
                 assert_eq!(told, std::str::from_utf8(&expected).unwrap(), "{}, {}, {way}", case.name, from.name);
             }
         }
@@ -226,9 +226,9 @@ fn a_stream_split_at_any_byte_is_read_alike() {
 /// A request through a dialect: written for its provider, and read as its caller's. Why not, where not all of it can be
 /// said.
 fn through(request: &Request, tongue: Tongue) -> Result<Request, String> {
-    let dialect = tongue.dialect();
+    let codec = tongue.codec();
     let mut emulated = Emulated::default();
-    let written = dialect.write_request(request, &mut emulated).map_err(|error| error.message)?;
+    let written = codec.write_request(request, &mut emulated).map_err(|error| error.message)?;
     if !emulated.is_empty() {
         return Err(format!("{:?}", emulated.names()));
     }
@@ -236,8 +236,8 @@ fn through(request: &Request, tongue: Tongue) -> Result<Request, String> {
         "gemini" => Addressed { model: Some(request.model.clone()), stream: request.stream },
         _ => Addressed::default(),
     };
-    let asked = dialect.read(written.body, &addressed).unwrap_or_else(|error| panic!("{}: {error:?}", tongue.name));
-    let read = dialect.read_request(&asked, &mut emulated).unwrap_or_else(|error| panic!("{}: {error:?}", tongue.name));
+    let asked = codec.read(written.body, &addressed).unwrap_or_else(|error| panic!("{}: {error:?}", tongue.name));
+    let read = codec.read_request(&asked, &mut emulated).unwrap_or_else(|error| panic!("{}: {error:?}", tongue.name));
     assert!(emulated.is_empty(), "{}: {:?}", tongue.name, emulated.names());
     // Responses is always told not to keep anything.
     Ok(Request { store: read.store.filter(|store| *store), ..read })
@@ -326,7 +326,7 @@ fn a_request_of_the_table_means_the_same_in_every_dialect_that_can_say_it() {
         for from in TONGUES {
             let Some(Ok(asked)) = read(&case, from) else { continue };
             let mut emulated = Emulated::default();
-            let Ok(request) = from.dialect().read_request(&asked, &mut emulated) else { continue };
+            let Ok(request) = from.codec().read_request(&asked, &mut emulated) else { continue };
             if !emulated.is_empty() {
                 continue;
             }

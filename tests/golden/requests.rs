@@ -16,15 +16,15 @@ pub fn read(case: &Case, tongue: Tongue) -> Option<Result<Asked, Error>> {
         "gemini" => Addressed { model: Some("m".to_owned()), stream: case.name.starts_with("stream") },
         _ => Addressed::default(),
     };
-    Some(tongue.dialect().read(body.clone(), &addressed))
+    Some(tongue.codec().read(body.clone(), &addressed))
 }
 
 /// What a provider of `to` gets of it, by way of the internal form.
 fn translated(asked: &Asked, from: Tongue, to: Provider) -> Result<String, Error> {
     let mut emulated = Emulated::default();
-    let request = from.dialect().read_request(asked, &mut emulated)?;
+    let request = from.codec().read_request(asked, &mut emulated)?;
     let request = Request { model: to.model.to_owned(), include_usage: true, ..request };
-    let written = to.upstream().write_request(&request, &mut emulated)?;
+    let written = to.codec().write_request(&request, &mut emulated)?;
     let mut out = String::new();
     if !emulated.is_empty() {
         writeln!(out, "emulated: {}", emulated.names().join(", ")).unwrap();
@@ -74,7 +74,7 @@ fn a_request_in_its_own_dialect_goes_up_byte_for_byte_but_for_the_model() {
     for case in cases("requests") {
         for tongue in TONGUES {
             let Some(Ok(asked)) = read(&case, tongue) else { continue };
-            let sent = tongue.dialect().pass(&asked, "m");
+            let sent = tongue.codec().pass(&asked, "m");
             let body = case.files.get(&format!("{}.json", tongue.name)).unwrap();
             let streamed = tongue.name == "chat" && asked.stream;
             if streamed {

@@ -13,17 +13,17 @@ use crate::upstream::Kind;
 /// `GET /providers`.
 pub async fn providers(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
     let live = app.gateway().live();
-    let mut endpoints: Vec<_> = live.endpoints.values().collect();
-    endpoints.sort_by(|a, b| a.provider().name.cmp(&b.provider().name));
-    let rows: Vec<Value> = endpoints
+    let mut clients: Vec<_> = live.clients.values().collect();
+    clients.sort_by(|a, b| a.provider().name.cmp(&b.provider().name));
+    let rows: Vec<Value> = clients
         .into_iter()
-        .map(|endpoint| {
-            let provider = endpoint.provider();
+        .map(|client| {
+            let provider = client.provider();
             let simulated = provider.kind == Kind::Simulated;
             json!({
                 "name": provider.name, "kind": if simulated { "simulated" } else { "openai" }, "simulated": simulated,
                 "base_url": provider.base_url, "local": provider.local, "keys": provider.api_keys.len(),
-                "in_flight": endpoint.in_flight(), "max_in_flight": provider.max_in_flight,
+                "in_flight": client.in_flight(), "max_in_flight": provider.max_in_flight,
             })
         })
         .collect();

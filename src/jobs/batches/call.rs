@@ -15,7 +15,7 @@ use super::Shared;
 use crate::batches::{Batch, Stored, Verdict, result};
 use crate::cache::Directive;
 use crate::chat::{Code, Error, Usage};
-use crate::gateway::{Api, Ask, Body, Reply};
+use crate::gateway::{Body, Endpoint, Incoming, Reply};
 use crate::keys::VirtualKey;
 use crate::types::{RequestId, now};
 use crate::wire::dialect::Addressed;
@@ -33,11 +33,14 @@ pub(super) struct Called {
 
 /// Calls until there is a result; `None` where the batch ends before.
 pub(super) async fn call(shared: &Shared, batch: &Batch, body: Bytes, halt: &CancellationToken) -> Option<Called> {
-    let Some(api) = Api::at(&batch.endpoint) else {
+    let Some(endpoint) = Endpoint::at(&batch.endpoint) else {
         return Called::failed("invalid_request", format!("{} cannot be called in a batch", batch.endpoint));
     };
     if wants_stream(&body) {
-        return Some(Called::refused(api, &Error::field("stream", "a line of a batch cannot be answered as a stream")));
+        return Some(Called::refused(
+            endpoint,
+            &Error::field("stream", "a line of a batch cannot be answered as a stream"),
+        ));
     }
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
@@ -47,16 +50,16 @@ pub(super) async fn call(shared: &Shared, batch: &Batch, body: Bytes, halt: &Can
         }
         // The batch ends with its key; until that is noticed no line calls without one.
         let Ok(key) = shared.work.keys.holder(&batch.key_id, now()) else { return None };
-        let ask = ask(batch, key, api, body.clone());
-        let id = ask.id;
-        let reply = guarded(shared, ask).await;
+        let incoming = ask(batch, key, endpoint, body.clone());
+        let id = incoming.id;
+        let reply = guarded(shared, incoming).await;
         // What was cut off by the end of the process is run again at the next start.
         if shared.work.gateway.parts().closing.is_cancelled() && reply.head.code == Some(Code::Overloaded) {
             return None;
         }
         let settings = shared.batches().settings();
         if !wants_quiet(&reply) || began.elapsed() >= settings.patience {
-            return Some(Called::answered(api, id, reply));
+            return Some(Called::answered(endpoint, id, reply));
         }
         let wait = reply.head.retry_after.unwrap_or_default().clamp(pause, LONGEST_PAUSE);
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -68,13 +71,13 @@ pub(super) async fn call(shared: &Shared, batch: &Batch, body: Bytes, halt: &Can
 }
 
 /// What a line asks.
-pub(super) fn ask(batch: &Batch, key: Arc<VirtualKey>, api: Api, body: Bytes) -> Ask {
-    Ask {
+pub(super) fn ask(batch: &Batch, key: Arc<VirtualKey>, endpoint: Endpoint, body: Bytes) -> Incoming {
+    Incoming {
         id: RequestId::new(),
         started: Instant::now(),
         started_at: now(),
         key,
-        api,
+        endpoint,
         addressed: Addressed::default(),
         body,
         headers: HeaderMap::new(),
@@ -88,15 +91,15 @@ pub(super) fn ask(batch: &Batch, key: Arc<VirtualKey>, api: Api, body: Bytes) ->
 }
 
 /// Makes the call; one that panics fails its own line only.
-async fn guarded(shared: &Shared, ask: Ask) -> Reply {
-    let (id, api) = (ask.id, ask.api);
+async fn guarded(shared: &Shared, incoming: Incoming) -> Reply {
+    let (id, endpoint) = (incoming.id, incoming.endpoint);
     shared.calls.fetch_add(1, Ordering::Relaxed);
-    let made = AssertUnwindSafe(shared.work.gateway.call(ask)).catch_unwind().await;
+    let made = AssertUnwindSafe(shared.work.gateway.call(incoming)).catch_unwind().await;
     shared.calls.fetch_sub(1, Ordering::Relaxed);
     made.unwrap_or_else(|_panic| {
         tracing::error!(%id, "a batch's line panicked; the panic's own lines say where");
         let error = Error::new(Code::Internal, "the gateway failed on this request; its log says why");
-        crate::gateway::refusal(id, api, &error)
+        crate::gateway::refusal(id, endpoint, &error)
     })
 }
 
@@ -123,17 +126,17 @@ impl Called {
         Some(Self { verdict: Verdict::NotRun { code, message }, usage: Usage::default() })
     }
 
-    fn refused(api: Api, error: &Error) -> Self {
+    fn refused(endpoint: Endpoint, error: &Error) -> Self {
         let id = RequestId::new();
-        Self::answered(api, id, crate::gateway::refusal(id, api, error))
+        Self::answered(endpoint, id, crate::gateway::refusal(id, endpoint, error))
     }
 
-    fn answered(api: Api, id: RequestId, reply: Reply) -> Self {
+    fn answered(endpoint: Endpoint, id: RequestId, reply: Reply) -> Self {
         let Body::Whole(body) = reply.body else {
             let message = "the answer came as a stream, which was not asked for".to_owned();
             return Self { verdict: Verdict::NotRun { code: "internal_error", message }, usage: Usage::default() };
         };
-        let usage = if reply.head.code.is_some() { None } else { usage(api, &body) };
+        let usage = if reply.head.code.is_some() { None } else { usage(endpoint, &body) };
         let verdict = Verdict::Answered { status: reply.head.status, request_id: id.to_string(), body };
         Self { verdict, usage: usage.unwrap_or_default() }
     }
@@ -154,9 +157,9 @@ impl Called {
     }
 }
 
-fn usage(api: Api, body: &Bytes) -> Option<Usage> {
-    match api {
-        Api::Embeddings => openai_embeddings::listen(body).ok()?,
-        _ => api.speaks().dialect().listen(body).ok()?.usage,
+fn usage(endpoint: Endpoint, body: &Bytes) -> Option<Usage> {
+    match endpoint {
+        Endpoint::Embeddings => openai_embeddings::observe(body).ok()?,
+        _ => endpoint.dialect().codec().observe(body).ok()?.usage,
     }
 }

@@ -5,7 +5,7 @@ mod block;
 mod citation;
 mod count;
 mod error;
-mod listen;
+mod observe;
 mod place;
 mod prompted;
 mod replay;
@@ -22,7 +22,8 @@ mod usage;
 use bytes::Bytes;
 
 use super::dialect::{
-    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
+    Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
+    Written,
 };
 use super::json::{Edits, Object, quoted};
 use super::sse::Event;
@@ -38,7 +39,7 @@ const NAME: &str = "Anthropic Messages";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Anthropic;
 
-impl Upstream for Anthropic {
+impl ProviderCodec for Anthropic {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -64,7 +65,7 @@ impl Upstream for Anthropic {
     }
 }
 
-impl Dialect for Anthropic {
+impl ClientCodec for Anthropic {
     fn headers(&self) -> &'static [&'static str] {
         &["anthropic-version", "anthropic-beta"]
     }
@@ -103,22 +104,22 @@ impl Dialect for Anthropic {
         request_read::read_request(asked, emulated)
     }
 
-    fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
-        listen::listen(body)
+    fn observe(&self, body: &Bytes) -> Result<Observed, BadAnswer> {
+        observe::observe(body)
     }
 
-    fn listener(&self, _: bool) -> Box<dyn Listen> {
-        Box::new(listen::Listener::default())
+    fn tap(&self, _: bool) -> Box<dyn Tap> {
+        Box::new(observe::StreamTap::default())
     }
 
     fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
         response::can_tell(response)
     }
-    fn write_response(&self, response: &Response, told: &Told) -> Bytes {
+    fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes {
         response::write_response(response, told)
     }
 
-    fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
+    fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream> {
         Box::new(stream_write::Writer::new(told))
     }
 
@@ -131,11 +132,11 @@ impl Dialect for Anthropic {
     }
 
     // Unlike the way through the internal form, these two keep what nobody knows.
-    fn as_stream(&self, body: &[u8], _told: &Told) -> Result<Bytes, BadAnswer> {
+    fn as_stream(&self, body: &[u8], _told: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_stream(body)
     }
 
-    fn as_whole(&self, events: &[Event], _told: &Told) -> Result<Bytes, BadAnswer> {
+    fn as_whole(&self, events: &[Event], _told: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_whole(events)
     }
 }

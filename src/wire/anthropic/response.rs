@@ -7,7 +7,7 @@ use super::citation;
 use super::turns::input;
 use super::usage::{read_usage, write_usage};
 use crate::chat::{Choice, Content, Part, Response, Stop, Usage};
-use crate::wire::dialect::{BadAnswer, Told};
+use crate::wire::dialect::{AnswerContext, BadAnswer};
 use crate::wire::json::exact;
 
 /// The reasons to stop that have a name in both.
@@ -96,7 +96,7 @@ pub(super) fn write_stop(stop: &Stop, has_calls: bool) -> (&'static str, Value) 
 }
 
 /// Writes an answer. Of several choices the first is told: a caller of this dialect can ask for one only.
-pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
+pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes {
     let none = Choice::default();
     let choice = response.choices.first().unwrap_or(&none);
     let content: Vec<Value> = choice.parts.iter().enumerate().filter_map(write_block).collect();
@@ -140,7 +140,7 @@ fn said(part: &Part) -> usize {
 }
 
 /// Usage by size, where nobody counted.
-pub(super) fn guessed(told: &Told, bytes: usize) -> Usage {
+pub(super) fn guessed(told: &AnswerContext, bytes: usize) -> Usage {
     let output = u64::try_from(bytes.div_ceil(4)).unwrap_or(0);
     Usage { input: told.input_tokens, output, estimated: true, ..Usage::default() }
 }

@@ -101,7 +101,7 @@ impl Reader {
         };
         out.push(chat::Event::Begin { id: text("id"), model: text("model"), created: None });
         if let Some(usage) = told.pointer("/message/usage") {
-            self.counts.hear(usage);
+            self.counts.observe(usage);
             // The output told here is a beginning, not a count.
             out.extend(self.counts.usage().map(|usage| chat::Event::Usage(Usage { estimated: true, ..usage })));
         }
@@ -189,7 +189,7 @@ impl Reader {
             out.push(chat::Event::Finish { choice: 0, stop });
         }
         if let Some(usage) = told.get("usage") {
-            self.counts.hear(usage);
+            self.counts.observe(usage);
             out.extend(self.counts.usage().map(chat::Event::Usage));
         }
     }

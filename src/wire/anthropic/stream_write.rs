@@ -9,7 +9,7 @@ use super::response::{call_id, guessed, write_stop};
 use super::turns::input;
 use super::usage::write_usage;
 use crate::chat::{Code, Content, Delta, Error, Event, Stop, Usage};
-use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::dialect::{AnswerContext, WriteStream};
 use crate::wire::json::exact;
 
 /// The event of which most of a stream is.
@@ -30,7 +30,7 @@ struct TextDelta<'a> {
 
 /// A writer of one stream.
 pub(super) struct Writer {
-    told: Told,
+    told: AnswerContext,
     begun: bool,
     ended: bool,
     /// The next block's number: parts without a block have none.
@@ -61,7 +61,7 @@ enum Open {
 }
 
 impl Writer {
-    pub(super) fn new(told: &Told) -> Self {
+    pub(super) fn new(told: &AnswerContext) -> Self {
         Self {
             told: told.clone(),
             begun: false,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Anthropic;
 use crate::chat::{self, Emulated, Error, Message, Request, Role};
-use crate::wire::dialect::{Addressed, Asked, Dialect, Upstream};
+use crate::wire::dialect::{Addressed, Asked, ClientCodec, ProviderCodec};
 use crate::wire::sse::Decoder;
 
 fn ask(body: &Value) -> Result<Asked, Error> {

@@ -28,22 +28,22 @@ pub(super) struct Counts {
 
 impl Counts {
     /// Hears a `usage` object.
-    pub(super) fn hear(&mut self, told: &Value) {
+    pub(super) fn observe(&mut self, told: &Value) {
         let mut odd = false;
-        let mut hear = |place: &mut Option<u64>, pointer: &str| match told.pointer(pointer) {
+        let mut observe = |place: &mut Option<u64>, pointer: &str| match told.pointer(pointer) {
             None | Some(Value::Null) => {}
             Some(value) => {
                 *place = believable(value);
                 odd |= place.is_none();
             }
         };
-        hear(&mut self.fresh, "/input_tokens");
-        hear(&mut self.read, "/cache_read_input_tokens");
-        hear(&mut self.written, "/cache_creation_input_tokens");
-        hear(&mut self.written_5m, "/cache_creation/ephemeral_5m_input_tokens");
-        hear(&mut self.written_1h, "/cache_creation/ephemeral_1h_input_tokens");
-        hear(&mut self.output, "/output_tokens");
-        hear(&mut self.thinking, "/output_tokens_details/thinking_tokens");
+        observe(&mut self.fresh, "/input_tokens");
+        observe(&mut self.read, "/cache_read_input_tokens");
+        observe(&mut self.written, "/cache_creation_input_tokens");
+        observe(&mut self.written_5m, "/cache_creation/ephemeral_5m_input_tokens");
+        observe(&mut self.written_1h, "/cache_creation/ephemeral_1h_input_tokens");
+        observe(&mut self.output, "/output_tokens");
+        observe(&mut self.thinking, "/output_tokens_details/thinking_tokens");
         self.odd |= odd;
     }
 
@@ -69,7 +69,7 @@ impl Counts {
 /// Reads a whole answer's `usage`.
 pub(super) fn read_usage(told: &Value) -> Option<Usage> {
     let mut counts = Counts::default();
-    counts.hear(told);
+    counts.observe(told);
     counts.usage()
 }
 

@@ -16,7 +16,7 @@ mod usage;
 
 use crate::chat::{Code, Emulated, Error, Maker, Request, Response, Structured};
 use crate::wire::decoder::Decoder;
-use crate::wire::dialect::{BadAnswer, ReadStream, Upstream, Written};
+use crate::wire::dialect::{BadAnswer, ProviderCodec, ReadStream, Written};
 use crate::wire::frames;
 
 /// The API's name in messages.
@@ -26,7 +26,7 @@ const NAME: &str = "Amazon Bedrock";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bedrock;
 
-impl Upstream for Bedrock {
+impl ProviderCodec for Bedrock {
     fn name(&self) -> &'static str {
         NAME
     }

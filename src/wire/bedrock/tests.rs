@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Bedrock;
 use crate::chat::{Emulated, Error, Message, Request, Role};
-use crate::wire::dialect::Upstream;
+use crate::wire::dialect::ProviderCodec;
 
 /// Models of families that differ.
 const CLAUDE: &str = "us.anthropic.claude-sonnet-5";

@@ -4,8 +4,8 @@ mod asked;
 mod embed;
 mod error;
 mod fields;
-mod listen;
 mod logprobs;
+mod observe;
 mod part;
 mod read;
 mod replay;
@@ -22,13 +22,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 pub use embed::{embed_of, pass_embed, read_embed, read_vectors, write_embed, write_vectors};
-pub use listen::Listener;
+pub use observe::StreamTap;
 pub use stream_read::Reader;
 pub use stream_write::Writer;
 
 use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Role, Structured};
 use crate::wire::dialect::{
-    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
+    Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
+    Written,
 };
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
@@ -50,7 +51,7 @@ pub fn counts(body: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gemini;
 
-impl Upstream for Gemini {
+impl ProviderCodec for Gemini {
     fn name(&self) -> &'static str {
         "Gemini generateContent"
     }
@@ -76,7 +77,7 @@ impl Upstream for Gemini {
     }
 }
 
-impl Dialect for Gemini {
+impl ClientCodec for Gemini {
     fn read(&self, body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
         asked::read(body, addressed)
     }
@@ -114,19 +115,19 @@ impl Dialect for Gemini {
         read::read_request(asked, emulated)
     }
 
-    fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
-        listen::listen(body)
+    fn observe(&self, body: &Bytes) -> Result<Observed, BadAnswer> {
+        observe::observe(body)
     }
 
-    fn listener(&self, _keep_usage: bool) -> Box<dyn Listen> {
-        Box::new(Listener::default())
+    fn tap(&self, _keep_usage: bool) -> Box<dyn Tap> {
+        Box::new(StreamTap::default())
     }
 
-    fn write_response(&self, response: &Response, told: &Told) -> Bytes {
+    fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes {
         stream_write::write_response(response, told)
     }
 
-    fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
+    fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream> {
         Box::new(Writer::new(told))
     }
 
@@ -139,11 +140,11 @@ impl Dialect for Gemini {
     }
 
     // Unlike the way through the internal form, these two keep what nobody knows.
-    fn as_stream(&self, body: &[u8], _told: &Told) -> Result<Bytes, BadAnswer> {
+    fn as_stream(&self, body: &[u8], _told: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_stream(body)
     }
 
-    fn as_whole(&self, events: &[Event], _told: &Told) -> Result<Bytes, BadAnswer> {
+    fn as_whole(&self, events: &[Event], _told: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_whole(events)
     }
 }

@@ -10,7 +10,7 @@ use super::part::{arguments_of, write_part};
 use super::stop::write_stop;
 use super::usage::write_usage;
 use crate::chat::{Citation, Content, Delta, Emulated, Event, Part, Response, Stop, Usage};
-use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::dialect::{AnswerContext, WriteStream};
 use crate::wire::json::exact;
 
 /// What Google itself says where a model wrote arguments that are no JSON.
@@ -18,7 +18,7 @@ const MALFORMED: &str = "MALFORMED_FUNCTION_CALL";
 
 /// A whole answer.
 #[must_use]
-pub fn write_response(response: &Response, told: &Told) -> Bytes {
+pub fn write_response(response: &Response, told: &AnswerContext) -> Bytes {
     let mut candidates = Vec::with_capacity(response.choices.len());
     for (index, choice) in response.choices.iter().enumerate() {
         let mut ending = Ending::default();
@@ -50,7 +50,7 @@ struct Head {
 }
 
 impl Head {
-    fn new(told: &Told) -> Self {
+    fn new(told: &AnswerContext) -> Self {
         Self { id: told.id.clone(), model: told.model.clone(), usage: None }
     }
 
@@ -172,7 +172,7 @@ struct Choice {
 impl Writer {
     /// A writer for this call.
     #[must_use]
-    pub fn new(told: &Told) -> Self {
+    pub fn new(told: &AnswerContext) -> Self {
         Self { head: Head::new(told), choices: Vec::new() }
     }
 

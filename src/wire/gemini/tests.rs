@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Gemini;
 use crate::chat::{Emulated, Error, Request};
-use crate::wire::dialect::{Addressed, Asked, Dialect, Upstream};
+use crate::wire::dialect::{Addressed, Asked, ClientCodec, ProviderCodec};
 use crate::wire::sse::{Decoder, Event};
 
 fn addressed() -> Addressed {

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 
 use super::usage::read_usage;
-use crate::wire::dialect::{BadAnswer, Listened};
+use crate::wire::dialect::{BadAnswer, Observed};
 use crate::wire::json::{Object, fields, items};
 
 /// Listens to an answer.
 ///
 /// # Errors
 /// Where the body is no chat completion.
-pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
+pub fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
     let Some(choices) = object.get("choices") else {
         return Err(BadAnswer("it has no `choices`".to_owned()));
@@ -20,7 +20,7 @@ pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
     }
     let mut list = items(choices).peekable();
     let ended = |choice: &str| fields(choice).any(|(name, value)| name == "finish_reason" && value.starts_with('"'));
-    Ok(Listened {
+    Ok(Observed {
         usage: object.get("usage").and_then(read_usage),
         choice_bytes: choices.len(),
         ended_well: list.peek().is_some() && list.all(ended),
@@ -34,18 +34,18 @@ mod tests {
     #[test]
     fn an_answer_is_listened_to() {
         let body = br#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
-        let heard = listen(&Bytes::from_static(body)).unwrap();
-        assert_eq!(heard.usage.map(|usage| (usage.input, usage.output)), Some((3, 1)));
-        assert!(heard.ended_well);
+        let observed = observe(&Bytes::from_static(body)).unwrap();
+        assert_eq!(observed.usage.map(|usage| (usage.input, usage.output)), Some((3, 1)));
+        assert!(observed.ended_well);
     }
 
     #[test]
     fn what_is_no_completion_is_told() {
         for body in ["", "<html>", "{\"choices\":", "{}", "{\"choices\":3}", "[]"] {
-            assert!(listen(&Bytes::copy_from_slice(body.as_bytes())).is_err(), "{body}");
+            assert!(observe(&Bytes::copy_from_slice(body.as_bytes())).is_err(), "{body}");
         }
         for body in ["{\"choices\":[]}", "{\"choices\":[{\"finish_reason\":null}]}"] {
-            assert!(!listen(&Bytes::from_static(body.as_bytes())).unwrap().ended_well, "{body}");
+            assert!(!observe(&Bytes::from_static(body.as_bytes())).unwrap().ended_well, "{body}");
         }
     }
 }

@@ -9,10 +9,11 @@ use super::response_reader::read_response;
 use super::response_writer::write_response;
 use super::stream_reader::Reader;
 use super::stream_writer::Writer;
-use super::{BadReplay, Listener, NAME};
+use super::{BadReplay, NAME, StreamTap};
 use crate::chat::{Emulated, Error, Format, Request, Response};
 use crate::wire::dialect::{
-    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
+    Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
+    Written,
 };
 use crate::wire::json::{Edits, Object, quoted};
 use crate::wire::sse::Event;
@@ -27,7 +28,7 @@ const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 /// The prefix of `model` that names a prompt.
 const PROMPT: &str = "prompt/";
 
-impl Upstream for OpenAiChat {
+impl ProviderCodec for OpenAiChat {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -45,7 +46,7 @@ impl Upstream for OpenAiChat {
     }
 }
 
-impl Dialect for OpenAiChat {
+impl ClientCodec for OpenAiChat {
     fn read(&self, body: Bytes, _addressed: &Addressed) -> Result<Asked, Error> {
         super::read(body)
     }
@@ -101,19 +102,19 @@ impl Dialect for OpenAiChat {
         read_request(asked, emulated)
     }
 
-    fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
-        super::listen(body)
+    fn observe(&self, body: &Bytes) -> Result<Observed, BadAnswer> {
+        super::observe(body)
     }
 
-    fn listener(&self, keep_usage: bool) -> Box<dyn Listen> {
-        Box::new(Listener::new(keep_usage))
+    fn tap(&self, keep_usage: bool) -> Box<dyn Tap> {
+        Box::new(StreamTap::new(keep_usage))
     }
 
-    fn write_response(&self, response: &Response, told: &Told) -> Bytes {
+    fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes {
         write_response(response, told)
     }
 
-    fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
+    fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream> {
         Box::new(Writer::new(told))
     }
 
@@ -126,11 +127,11 @@ impl Dialect for OpenAiChat {
     }
 
     // Unlike the way through the internal form, these two keep fields that nobody knows.
-    fn as_stream(&self, body: &[u8], told: &Told) -> Result<Bytes, BadAnswer> {
+    fn as_stream(&self, body: &[u8], told: &AnswerContext) -> Result<Bytes, BadAnswer> {
         Ok(super::as_stream(body, told.include_usage)?)
     }
 
-    fn as_whole(&self, events: &[Event], _told: &Told) -> Result<Bytes, BadAnswer> {
+    fn as_whole(&self, events: &[Event], _told: &AnswerContext) -> Result<Bytes, BadAnswer> {
         Ok(super::as_whole(events)?)
     }
 }

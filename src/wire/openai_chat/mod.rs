@@ -23,7 +23,7 @@ mod stream_writer;
 mod tests;
 mod usage;
 
-pub use answer::listen;
+pub use answer::observe;
 pub use by_choice::of_all_choices;
 pub use dialect::OpenAiChat;
 pub use error::{error_body, error_event};
@@ -32,7 +32,7 @@ pub(in crate::wire) use message_writer::is_foreign;
 pub use replay::{BadReplay, as_stream, as_whole};
 pub(in crate::wire) use request::read_prompt;
 pub use request::{has_images, last_user_text, read};
-pub use stream::Listener;
+pub use stream::StreamTap;
 pub use usage::read_usage;
 
 /// The data of the event that ends a stream.

@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 use super::message_writer::{write_call, write_image};
 use super::stop::write_stop;
 use crate::chat::{Choice, Citation, Content, Part, Response, Stop, Unit, Usage};
-use crate::wire::dialect::Told;
+use crate::wire::dialect::AnswerContext;
 use crate::wire::json::exact;
 
 /// Writes the answer.
-pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
+pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes {
     let choices: Vec<Value> = response.choices.iter().enumerate().map(|(n, choice)| write_choice(n, choice)).collect();
     let mut answer = json!({
         "id": first_of(&response.id, &told.id),

@@ -7,13 +7,13 @@ use super::DONE;
 use super::fields::text_of;
 use super::usage::{read_usage, usage_at_groq};
 use crate::chat::Usage;
-use crate::wire::dialect::{Chunk, Listen};
+use crate::wire::dialect::{Chunk, Tap};
 use crate::wire::json::{Edits, Object};
 use crate::wire::sse::Event;
 
 /// Listens to a stream.
 #[derive(Debug)]
-pub struct Listener {
+pub struct StreamTap {
     keep_usage: bool,
     /// The field that holds what a chunk brings.
     content: &'static str,
@@ -25,8 +25,8 @@ pub struct Listener {
     finished: bool,
 }
 
-impl Listener {
-    /// A listener that leaves usage in the stream where `keep_usage` says that the caller asked for it.
+impl StreamTap {
+    /// A tap that leaves usage in the stream where `keep_usage` says that the caller asked for it.
     #[must_use]
     pub fn new(keep_usage: bool) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Listener {
         Self { content: "text", ..Self::new(keep_usage) }
     }
 
-    /// The same listener for a server that tells the usage of each choice by itself, as llama.cpp does: all of them read the
+    /// The same tap for a server that tells the usage of each choice by itself, as llama.cpp does: all of them read the
     /// same, and each writes its own.
     #[must_use]
     pub fn by_choice(self, by_choice: bool) -> Self {
@@ -54,8 +54,8 @@ impl Listener {
     }
 }
 
-impl Listen for Listener {
-    fn hear(&mut self, event: &Event) -> Chunk {
+impl Tap for StreamTap {
+    fn observe(&mut self, event: &Event) -> Chunk {
         let Some(data) = event.data() else {
             return Chunk::Pass(event.raw().clone());
         };
@@ -89,7 +89,7 @@ impl Listen for Listener {
     }
 }
 
-impl Listener {
+impl StreamTap {
     fn look_inside(&mut self, event: &Event, data: Bytes) -> Chunk {
         let Ok(object) = Object::read_answer(data.clone()) else {
             return Chunk::Pass(event.raw().clone());
@@ -138,10 +138,10 @@ mod tests {
     use super::*;
     use crate::wire::sse::Decoder;
 
-    fn hear(listener: &mut Listener, stream: &str) -> Vec<Chunk> {
+    fn observe(tap: &mut StreamTap, stream: &str) -> Vec<Chunk> {
         let mut decoder = Decoder::default();
         decoder.push(Bytes::copy_from_slice(stream.as_bytes()));
-        std::iter::from_fn(|| decoder.event().unwrap()).map(|event| listener.hear(&event)).collect()
+        std::iter::from_fn(|| decoder.event().unwrap()).map(|event| tap.observe(&event)).collect()
     }
 
     const STREAM: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}],\"usage\":null}\n\n\
@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn usage_is_heard_and_stripped_for_who_did_not_ask() {
-        let mut listener = Listener::new(false);
-        let chunks = hear(&mut listener, STREAM);
+        let mut tap = StreamTap::new(false);
+        let chunks = observe(&mut tap, STREAM);
         let pass = |text: &'static str| Chunk::Pass(Bytes::from_static(text.as_bytes()));
         assert_eq!(
             chunks,
@@ -165,24 +165,24 @@ mod tests {
                 Chunk::Done(Bytes::from_static(b"data: [DONE]\n\n")),
             ]
         );
-        assert_eq!(listener.usage().map(|usage| (usage.input, usage.output)), Some((5, 2)));
-        assert!(listener.finished());
+        assert_eq!(tap.usage().map(|usage| (usage.input, usage.output)), Some((5, 2)));
+        assert!(tap.finished());
     }
 
     #[test]
     fn the_usage_of_each_choice_is_added_where_each_tells_its_own() {
         let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n";
         for (by_choice, output) in [(false, 2), (true, 4)] {
-            let mut listener = Listener::new(false).by_choice(by_choice);
-            hear(&mut listener, &[usage, usage].concat());
-            assert_eq!(listener.usage().map(|usage| (usage.input, usage.output)), Some((5, output)));
+            let mut tap = StreamTap::new(false).by_choice(by_choice);
+            observe(&mut tap, &[usage, usage].concat());
+            assert_eq!(tap.usage().map(|usage| (usage.input, usage.output)), Some((5, output)));
         }
     }
 
     #[test]
     fn who_asked_gets_every_byte() {
-        let mut listener = Listener::new(true);
-        let bytes: Vec<u8> = hear(&mut listener, STREAM)
+        let mut tap = StreamTap::new(true);
+        let bytes: Vec<u8> = observe(&mut tap, STREAM)
             .into_iter()
             .flat_map(|chunk| match chunk {
                 Chunk::Pass(bytes) | Chunk::Done(bytes) => bytes,
@@ -194,9 +194,9 @@ mod tests {
 
     #[test]
     fn an_error_event_is_told_apart_from_text_about_errors() {
-        let mut listener = Listener::new(false);
-        let chunks = hear(
-            &mut listener,
+        let mut tap = StreamTap::new(false);
+        let chunks = observe(
+            &mut tap,
             "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\"\"}}]}\n\n: ping\n\n",
         );
         assert!(matches!(&chunks[..], [Chunk::Failed(_), Chunk::Pass(_), Chunk::Pass(_)]));
@@ -205,20 +205,20 @@ mod tests {
     #[test]
     fn what_is_no_object_is_no_chunk() {
         for data in ["<html>busy</html>", "{\"choices\": [", "[1]", "hello", "null"] {
-            let chunks = hear(&mut Listener::new(false), &format!("data: {data}\n\n"));
+            let chunks = observe(&mut StreamTap::new(false), &format!("data: {data}\n\n"));
             assert_eq!(chunks, [Chunk::Broken], "{data}");
         }
         for data in ["", "{}", "  {\"choices\":[]} "] {
-            let chunks = hear(&mut Listener::new(false), &format!("data: {data}\n\n"));
+            let chunks = observe(&mut StreamTap::new(false), &format!("data: {data}\n\n"));
             assert!(matches!(chunks[..], [Chunk::Pass(_)]), "{data}");
         }
     }
 
     #[test]
     fn a_cut_stream_is_estimated_from_what_came() {
-        let mut listener = Listener::new(false);
-        hear(&mut listener, &"data: {\"choices\":[{\"delta\":{\"content\":\"word \"}}]}\n\n".repeat(5));
-        assert_eq!(listener.estimated_output(), 7);
-        assert!(!listener.finished());
+        let mut tap = StreamTap::new(false);
+        observe(&mut tap, &"data: {\"choices\":[{\"delta\":{\"content\":\"word \"}}]}\n\n".repeat(5));
+        assert_eq!(tap.estimated_output(), 7);
+        assert!(!tap.finished());
     }
 }

@@ -12,12 +12,12 @@ use super::response_writer::{
 use super::stop::write_stop;
 use super::{DONE, error_event};
 use crate::chat::{Citation, Content, Delta, Event, Stop, Usage};
-use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::dialect::{AnswerContext, WriteStream};
 use crate::wire::json::exact;
 
 /// Writes a stream: chunks of one id and time, then `[DONE]`.
 pub(super) struct Writer {
-    told: Told,
+    told: AnswerContext,
     choices: BTreeMap<u32, Writing>,
     usage: Option<Usage>,
     ended: bool,
@@ -88,7 +88,7 @@ enum Open {
 }
 
 impl Writer {
-    pub(super) fn new(told: &Told) -> Self {
+    pub(super) fn new(told: &AnswerContext) -> Self {
         Self { told: told.clone(), choices: BTreeMap::new(), usage: None, ended: false }
     }
 

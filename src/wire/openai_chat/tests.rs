@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::OpenAiChat;
 use crate::chat::{Emulated, Error, Event, Request};
-use crate::wire::dialect::{Addressed, BadAnswer, Dialect, Told, Upstream};
+use crate::wire::dialect::{Addressed, AnswerContext, BadAnswer, ClientCodec, ProviderCodec};
 use crate::wire::sse::{self, Decoder};
 
 /// Reads a caller's body to the internal form, with what was emulated.
@@ -35,8 +35,14 @@ fn with_messages(messages: Value) -> Value {
     body
 }
 
-fn told() -> Told {
-    Told { model: "told".to_owned(), include_usage: true, id: "own".to_owned(), created: 7, ..Told::default() }
+fn told() -> AnswerContext {
+    AnswerContext {
+        model: "told".to_owned(),
+        include_usage: true,
+        id: "own".to_owned(),
+        created: 7,
+        ..AnswerContext::default()
+    }
 }
 
 /// Cuts a stream into its events.
@@ -70,7 +76,7 @@ fn stream(chunks: &[Value]) -> String {
 }
 
 /// The stream that these events are written as.
-fn written(events: Vec<Event>, told: &Told) -> String {
+fn written(events: Vec<Event>, told: &AnswerContext) -> String {
     let mut writer = OpenAiChat.stream_writer(told);
     let mut out = Vec::new();
     for event in events {

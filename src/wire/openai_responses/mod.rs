@@ -4,7 +4,7 @@ mod answer;
 mod error;
 mod input;
 mod items;
-mod listen;
+mod observe;
 mod parts;
 mod read;
 mod repeat;
@@ -21,7 +21,8 @@ use bytes::Bytes;
 
 use crate::chat::{Emulated, Error, Format, Maker, Request, Response};
 use crate::wire::dialect::{
-    Addressed, Asked, BadAnswer, Dialect, Listen, Listened, ReadStream, Told, Upstream, WriteStream, Written,
+    Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
+    Written,
 };
 use crate::wire::json::Object;
 use crate::wire::openai_chat;
@@ -34,7 +35,7 @@ const NAME: &str = "OpenAI Responses";
 #[derive(Clone, Copy, Debug)]
 pub struct OpenAiResponses;
 
-impl Upstream for OpenAiResponses {
+impl ProviderCodec for OpenAiResponses {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -56,7 +57,7 @@ impl Upstream for OpenAiResponses {
     }
 }
 
-impl Dialect for OpenAiResponses {
+impl ClientCodec for OpenAiResponses {
     fn read(&self, body: Bytes, _: &Addressed) -> Result<Asked, Error> {
         request::read(body)
     }
@@ -89,19 +90,19 @@ impl Dialect for OpenAiResponses {
         read::read_request(asked, emulated)
     }
 
-    fn listen(&self, body: &Bytes) -> Result<Listened, BadAnswer> {
-        listen::listen(body)
+    fn observe(&self, body: &Bytes) -> Result<Observed, BadAnswer> {
+        observe::observe(body)
     }
 
-    fn listener(&self, _keep_usage: bool) -> Box<dyn Listen> {
-        Box::new(listen::Listener::default())
+    fn tap(&self, _keep_usage: bool) -> Box<dyn Tap> {
+        Box::new(observe::StreamTap::default())
     }
 
-    fn write_response(&self, response: &Response, told: &Told) -> Bytes {
+    fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes {
         stream_write::write_response(response, told)
     }
 
-    fn stream_writer(&self, told: &Told) -> Box<dyn WriteStream> {
+    fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream> {
         Box::new(stream_write::Writer::new(told))
     }
 
@@ -114,11 +115,11 @@ impl Dialect for OpenAiResponses {
     }
 
     // Unlike the way through the internal form, these two keep what nobody knows.
-    fn as_stream(&self, body: &[u8], _: &Told) -> Result<Bytes, BadAnswer> {
+    fn as_stream(&self, body: &[u8], _: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_stream(body)
     }
 
-    fn as_whole(&self, events: &[Event], _: &Told) -> Result<Bytes, BadAnswer> {
+    fn as_whole(&self, events: &[Event], _: &AnswerContext) -> Result<Bytes, BadAnswer> {
         answer::as_whole(events)
     }
 }

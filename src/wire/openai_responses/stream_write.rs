@@ -9,14 +9,14 @@ use super::parts::{output_text, write_annotation};
 use super::repeat::{Field, Repeated};
 use super::usage::write_usage;
 use crate::chat::{Content, Delta, Event, Response, Stop, Usage};
-use crate::wire::dialect::{Told, WriteStream};
+use crate::wire::dialect::{AnswerContext, WriteStream};
 use crate::wire::json::exact;
 
 /// The tiers that OpenAI's SDKs know; other providers' own have no place here.
 const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
 
 /// Writes a whole answer.
-pub(super) fn write_response(response: &Response, told: &Told) -> Bytes {
+pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes {
     let mut writer = Writer { whole: true, ..Writer::new(told) };
     let mut unsent = Vec::new();
     for event in response.clone().into_events() {
@@ -176,7 +176,7 @@ struct Said {
 
 impl Writer {
     /// A writer for this call.
-    pub(super) fn new(told: &Told) -> Self {
+    pub(super) fn new(told: &AnswerContext) -> Self {
         Self {
             id: told.id.clone(),
             model: told.model.clone(),

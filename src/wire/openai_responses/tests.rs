@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::OpenAiResponses;
 use crate::chat::{Emulated, Error, Event, Request};
-use crate::wire::dialect::{Addressed, Asked, Dialect, Upstream};
+use crate::wire::dialect::{Addressed, Asked, ClientCodec, ProviderCodec};
 use crate::wire::sse::{self, Decoder};
 
 fn asked(body: &Value) -> Result<Asked, Error> {

@@ -51,7 +51,7 @@ pub enum Given {
 
 /// What a whole answer told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct Observed {
     /// What it counts.
     pub used: Used,
     /// How many bytes hold its text, for an estimate.
@@ -113,7 +113,7 @@ impl Passing {
     ///
     /// # Errors
     /// Where the body is none.
-    pub fn listen(self, body: &Bytes, asked: &Asked) -> Result<Heard, BadAnswer> {
+    pub fn observe(self, body: &Bytes, asked: &Asked) -> Result<Observed, BadAnswer> {
         let object = Object::read_answer(body.clone())?;
         let fields = match self.shape().gives {
             Gives::Json(fields) | Gives::Text(fields) => fields,
@@ -127,7 +127,7 @@ impl Passing {
             units.images = u64::try_from(items(answer).count()).ok();
         }
         let units = units.or(self.asked_units(asked));
-        Ok(Heard { used: Used { usage, units }, text_bytes: answer.len() })
+        Ok(Observed { used: Used { usage, units }, text_bytes: answer.len() })
     }
 }
 
@@ -174,9 +174,9 @@ fn whole(count: Option<f64>) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn listen(passing: Passing, request: &str, answer: &str) -> Result<Heard, BadAnswer> {
+    fn observe(passing: Passing, request: &str, answer: &str) -> Result<Observed, BadAnswer> {
         let (asked, _) = passing.read(request.to_owned().into(), b"application/json").unwrap();
-        passing.listen(&answer.to_owned().into(), &asked)
+        passing.observe(&answer.to_owned().into(), &asked)
     }
 
     #[test]
@@ -242,9 +242,9 @@ mod tests {
                 none,
             ),
         ] {
-            let heard = listen(passing, request, answer).unwrap();
-            let told = heard.used.usage.map(|usage| (usage.input, usage.output));
-            assert_eq!((told, heard.used.units), (usage, units), "{answer}");
+            let observed = observe(passing, request, answer).unwrap();
+            let told = observed.used.usage.map(|usage| (usage.input, usage.output));
+            assert_eq!((told, observed.used.units), (usage, units), "{answer}");
         }
     }
 
@@ -257,11 +257,11 @@ mod tests {
             r#"{"text":"","usage":[1]}"#,
             r#"{"text":"","meta":{"billed_units":{"search_units":"x"}}}"#,
         ] {
-            let heard = listen(Passing::Transcriptions, r#"{"model":"m"}"#, answer).unwrap();
-            assert_eq!(heard.used, Used::default(), "{answer}");
+            let observed = observe(Passing::Transcriptions, r#"{"model":"m"}"#, answer).unwrap();
+            assert_eq!(observed.used, Used::default(), "{answer}");
         }
         for answer in ["", "[]", "{}", r#"{"error":{}}"#] {
-            assert!(listen(Passing::Transcriptions, r#"{"model":"m"}"#, answer).is_err());
+            assert!(observe(Passing::Transcriptions, r#"{"model":"m"}"#, answer).is_err());
         }
     }
 

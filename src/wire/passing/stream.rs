@@ -5,20 +5,20 @@ use memchr::memmem;
 
 use super::answer::{Counted, counted};
 use crate::chat::{Units, Usage};
-use crate::wire::dialect::{Chunk, Listen};
+use crate::wire::dialect::{Chunk, Tap};
 use crate::wire::json::Object;
 use crate::wire::openai_chat::DONE;
 use crate::wire::sse::Event;
 
 /// Listens to a stream whose events are named by their `type`.
 #[derive(Debug, Default)]
-pub(super) struct Listener {
+pub(super) struct StreamTap {
     counted: Counted,
     finished: bool,
 }
 
-impl Listen for Listener {
-    fn hear(&mut self, event: &Event) -> Chunk {
+impl Tap for StreamTap {
+    fn observe(&mut self, event: &Event) -> Chunk {
         let Some(data) = event.data() else { return Chunk::Pass(event.raw().clone()) };
         if data.as_ref().trim_ascii() == DONE {
             return Chunk::Done(event.raw().clone());
@@ -53,7 +53,7 @@ impl Listen for Listener {
     }
 }
 
-impl Listener {
+impl StreamTap {
     fn look_inside(&mut self, event: &Event, data: Bytes) -> Chunk {
         let Ok(object) = Object::read_answer(data.clone()) else { return Chunk::Broken };
         let kind = object.get("type").unwrap_or_default();
@@ -73,34 +73,34 @@ mod tests {
     use super::*;
     use crate::wire::sse::Decoder;
 
-    fn hear(stream: &str) -> (Listener, Vec<Chunk>) {
-        let (mut listener, mut decoder) = (Listener::default(), Decoder::default());
+    fn observe(stream: &str) -> (StreamTap, Vec<Chunk>) {
+        let (mut tap, mut decoder) = (StreamTap::default(), Decoder::default());
         decoder.push(Bytes::copy_from_slice(stream.as_bytes()));
         let events = std::iter::from_fn(|| decoder.event().unwrap());
-        let chunks = events.map(|event| listener.hear(&event)).collect();
-        (listener, chunks)
+        let chunks = events.map(|event| tap.observe(&event)).collect();
+        (tap, chunks)
     }
 
     #[test]
     fn a_stream_ends_after_the_event_that_says_so() {
-        let (listener, chunks) = hear(
+        let (tap, chunks) = observe(
             "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AAAA\"}\n\n\
              data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":3,\"output_tokens\":9,\"total_tokens\":12}}\n\n",
         );
         assert!(matches!(chunks[..], [Chunk::Pass(_), Chunk::Pass(_)]));
-        assert!(listener.finished() && listener.may_end_here());
-        assert_eq!(listener.usage().map(|usage| (usage.input, usage.output)), Some((3, 9)));
+        assert!(tap.finished() && tap.may_end_here());
+        assert_eq!(tap.usage().map(|usage| (usage.input, usage.output)), Some((3, 9)));
     }
 
     #[test]
     fn a_delta_is_no_end_though_its_text_names_one() {
-        let (listener, _) = hear("data: {\"type\":\"transcript.text.delta\",\"delta\":\"\\\"x.done\\\"\"}\n\n");
-        assert!(!listener.may_end_here());
+        let (tap, _) = observe("data: {\"type\":\"transcript.text.delta\",\"delta\":\"\\\"x.done\\\"\"}\n\n");
+        assert!(!tap.may_end_here());
     }
 
     #[test]
     fn errors_and_nonsense_are_told() {
-        let (_, chunks) = hear(
+        let (_, chunks) = observe(
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"message\":\"boom\"}}\n\ndata: <html>\n\ndata: [DONE]\n\n: x\n\n",
         );
         assert!(matches!(chunks[..], [Chunk::Failed(_), Chunk::Broken, Chunk::Done(_), Chunk::Pass(_)]));

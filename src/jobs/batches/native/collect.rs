@@ -6,7 +6,7 @@ use super::super::call::Called;
 use super::{FETCHING, Follow, Outcome, anthropic, line_number, openai};
 use crate::batches::{Awaited, Error, Handover, Lines, Piece, Verdict};
 use crate::chat::Usage;
-use crate::gateway::{Api, Body, Handed, Owner, Said};
+use crate::gateway::{Body, Endpoint, Handed, Owner, Said};
 use crate::types::RequestId;
 use crate::upstream::{Errand, Load};
 
@@ -39,7 +39,7 @@ impl Follow<'_> {
     }
 
     async fn fetch(&self, one: &Handover, errand: Errand<'_>) -> Result<Taken, Error> {
-        let mut answer = match self.endpoint.run(errand, Load::none(FETCHING)).await {
+        let mut answer = match self.client.run(errand, Load::none(FETCHING)).await {
             Ok(answer) => answer,
             Err(failure) => {
                 tracing::info!(batch = %self.batch.id, ?failure, "the results of a batch cannot be fetched yet");
@@ -140,8 +140,8 @@ impl Follow<'_> {
             let own = key.tags.iter().filter(|(name, _)| *name != "batch");
             tags.extend(own.map(|(name, value)| (name.as_str().into(), value.as_str().into())));
         }
-        let api = Api::at(&self.batch.endpoint).unwrap_or(Api::Chat);
-        Owner { api, project: self.batch.project.clone(), key_id: self.batch.key_id.clone(), tags }
+        let endpoint = Endpoint::at(&self.batch.endpoint).unwrap_or(Endpoint::Chat);
+        Owner { endpoint, project: self.batch.project.clone(), key_id: self.batch.key_id.clone(), tags }
     }
 
     /// Fails the lines of a hand-over that have no result.

@@ -84,7 +84,7 @@ impl Follow<'_> {
     }
 
     async fn first_result(&self, id: &str) -> Option<bool> {
-        let mut answer = self.endpoint.run(Errand::Results(id), Load::none(FETCHING)).await.ok()?;
+        let mut answer = self.client.run(Errand::Results(id), Load::none(FETCHING)).await.ok()?;
         let mut read = Vec::new();
         while !read.contains(&b'\n')
             && let Some(piece) = answer.piece().await.ok()?

@@ -15,7 +15,7 @@ use super::Shared;
 use crate::batches::{Batch, Error, Handover, Stage};
 use crate::gateway::Said;
 use crate::types::{Timestamp, now};
-use crate::upstream::{Endpoint, Errand, Failure, Kind, Load};
+use crate::upstream::{Errand, Failure, Kind, Load, ProviderClient};
 
 pub(super) use plan::hand_over;
 
@@ -92,13 +92,12 @@ pub(super) async fn follow(shared: &Shared, batch: &Batch, ending: bool) -> Resu
 
 async fn advance(shared: &Shared, batch: &Batch, ending: bool, one: &mut Handover) -> Result<(), Error> {
     let live = shared.work.gateway.live();
-    let endpoint = live.endpoints.get(&one.provider).cloned();
-    let Some(endpoint) = endpoint.filter(|endpoint| matches!(endpoint.provider().kind, Kind::OpenAi | Kind::Anthropic))
-    else {
+    let client = live.clients.get(&one.provider).cloned();
+    let Some(client) = client.filter(|client| matches!(client.provider().kind, Kind::OpenAi | Kind::Anthropic)) else {
         tracing::warn!(batch = %batch.id, provider = %one.provider, "the provider of a batch is not configured any more");
         return Follow::without(shared, batch, one).await;
     };
-    let follow = Follow { shared, batch, endpoint: &endpoint, ending };
+    let follow = Follow { shared, batch, client: &client, ending };
     match one.stage {
         _ if batch.expires_at.plus(OVERTIME) <= now() => follow.end(one).await,
         Stage::Planned if ending => follow.end(one).await,
@@ -113,7 +112,7 @@ async fn advance(shared: &Shared, batch: &Batch, ending: bool, one: &mut Handove
 struct Follow<'a> {
     shared: &'a Shared,
     batch: &'a Batch,
-    endpoint: &'a Endpoint,
+    client: &'a ProviderClient,
     ending: bool,
 }
 
@@ -132,7 +131,7 @@ impl Follow<'_> {
     }
 
     fn is_anthropic(&self) -> bool {
-        self.endpoint.provider().kind == Kind::Anthropic
+        self.client.provider().kind == Kind::Anthropic
     }
 
     async fn save(&self, one: &Handover) -> Result<(), Error> {
@@ -146,7 +145,7 @@ impl Follow<'_> {
 
     /// Runs an errand and reads its answer.
     async fn ask(&self, errand: Errand<'_>, load: Load) -> Result<Bytes, Failure> {
-        self.endpoint.run(errand, load).await?.whole(ANSWER).await
+        self.client.run(errand, load).await?.whole(ANSWER).await
     }
 
     /// Submits a batch. What is sent is written down first, so that it is never sent twice.
@@ -258,7 +257,7 @@ impl Follow<'_> {
             Stands::Running => Ok(()),
             Stands::Ended => self.collect(one, &id, &remote.files).await,
             Stands::Failed(reason) => {
-                let reason = self.endpoint.refused(400, reason.as_bytes()).message;
+                let reason = self.client.refused(400, reason.as_bytes()).message;
                 tracing::warn!(batch = %self.batch.id, provider = %one.provider, "a provider failed a batch: {reason}");
                 self.fail_rest(one, "batch_failed", &format!("The provider failed the batch: {reason}")).await?;
                 self.clean_up(one, &remote.files).await;

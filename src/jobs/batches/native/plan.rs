@@ -10,7 +10,7 @@ use super::super::call::{ask, wants_stream};
 use super::super::run::Ahead;
 use super::{anthropic, line_id, openai};
 use crate::batches::{Batch, Error, HandedLine, Handover, Stage, Upload, read_line};
-use crate::gateway::{Api, Handed, Prepared};
+use crate::gateway::{Endpoint, Handed, Prepared};
 use crate::keys::VirtualKey;
 use crate::types::now;
 use crate::upstream::Kind;
@@ -37,7 +37,7 @@ struct Part {
 struct Planning<'a> {
     shared: &'a Shared,
     batch: &'a Batch,
-    api: Api,
+    endpoint: Endpoint,
     key: Arc<VirtualKey>,
     provider: Option<Arc<str>>,
     kind: Kind,
@@ -51,20 +51,22 @@ struct Planning<'a> {
 pub(in crate::jobs::batches) async fn hand_over(shared: &Shared, batch: &Batch) -> Result<(), Error> {
     let live = shared.work.gateway.live();
     let batches = shared.batches();
-    let possible = live.endpoints.values().any(|endpoint| endpoint.provider().native_batches);
+    let possible = live.clients.values().any(|client| client.provider().native_batches);
     let begun = batch.counts.completed + batch.counts.failed > 0;
     if !possible || begun || !batches.handovers(&batch.id).await?.is_empty() {
         return Ok(());
     }
     // What only passes is not read when it comes back, so it is run here.
-    let Some(api) = Api::at(&batch.endpoint).filter(|api| !matches!(api, Api::Pass(_))) else { return Ok(()) };
+    let Some(endpoint) = Endpoint::at(&batch.endpoint).filter(|endpoint| !matches!(endpoint, Endpoint::Pass(_))) else {
+        return Ok(());
+    };
     let Ok(key) = shared.work.keys.holder(&batch.key_id, now()) else { return Ok(()) };
     // What an earlier try left.
     batches.take_back(&batch.id, None).await?;
     let mut planning = Planning {
         shared,
         batch,
-        api,
+        endpoint,
         key,
         provider: None,
         kind: Kind::OpenAi,
@@ -91,7 +93,7 @@ impl Planning<'_> {
             if wants_stream(&read.body) {
                 continue;
             }
-            let asked = ask(self.batch, self.key.clone(), self.api, read.body);
+            let asked = ask(self.batch, self.key.clone(), self.endpoint, read.body);
             let Ok(prepared) = self.shared.work.gateway.prepare_line(asked) else { continue };
             let Some(prepared) = prepared else { return Ok(false) };
             if !self.fits(&prepared.handed) || !self.add(line.n, &prepared).await? {
@@ -108,8 +110,8 @@ impl Planning<'_> {
             return false;
         }
         let live = self.shared.work.gateway.live();
-        let Some(endpoint) = live.endpoints.get(&handed.provider) else { return false };
-        self.kind = endpoint.provider().kind;
+        let Some(client) = live.clients.get(&handed.provider) else { return false };
+        self.kind = client.provider().kind;
         (self.kind == Kind::Anthropic) == (handed.path == "/messages")
     }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::chat::{Choice, Code, Content, Part, Response, Stop, Usage};
-use crate::wire::dialect::Told;
+use crate::wire::dialect::AnswerContext;
 
 fn answer() -> Value {
     json!({
@@ -36,23 +36,24 @@ fn a_whole_answer_is_read_and_written() {
         estimated: false,
     };
     assert_eq!(response.usage, Some(usage));
-    let written: Value = serde_json::from_slice(&Anthropic.write_response(&response, &Told::default())).unwrap();
+    let written: Value =
+        serde_json::from_slice(&Anthropic.write_response(&response, &AnswerContext::default())).unwrap();
     assert_eq!(written, answer());
 }
 
 #[test]
 fn an_answer_is_listened_to() {
-    let heard = |body: &Value| Anthropic.listen(&body.to_string().into());
-    let listened = heard(&answer()).unwrap();
+    let observed = |body: &Value| Anthropic.observe(&body.to_string().into());
+    let listened = observed(&answer()).unwrap();
     assert!(listened.ended_well && listened.choice_bytes > 100);
     assert_eq!(listened.usage.map(|usage| (usage.input, usage.output)), Some((139, 40)));
     for (reason, well) in
         [(json!("end_turn"), true), (json!("max_tokens"), true), (json!("pause_turn"), false), (Value::Null, false)]
     {
-        assert_eq!(heard(&json!({"content": [], "stop_reason": reason})).unwrap().ended_well, well);
+        assert_eq!(observed(&json!({"content": [], "stop_reason": reason})).unwrap().ended_well, well);
     }
-    assert!(heard(&json!({"type": "error", "error": {}})).is_err());
-    assert!(Anthropic.listen(&Bytes::from_static(b"<html>")).is_err());
+    assert!(observed(&json!({"type": "error", "error": {}})).is_err());
+    assert!(Anthropic.observe(&Bytes::from_static(b"<html>")).is_err());
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn counts_that_cannot_be_true_are_no_usage_and_zero_is_a_count() {
         (Value::Null, false),
     ] {
         let body = json!({"content": [], "stop_reason": "end_turn", "usage": usage});
-        assert_eq!(Anthropic.listen(&body.to_string().into()).unwrap().usage.is_some(), known, "{body}");
+        assert_eq!(Anthropic.observe(&body.to_string().into()).unwrap().usage.is_some(), known, "{body}");
     }
 }
 
@@ -85,7 +86,8 @@ fn reasons_to_stop_have_their_names_in_both() {
         let body = json!({"content": [], "stop_reason": reason, "stop_sequence": sequence});
         let response = Anthropic.read_response(body.to_string().as_bytes()).unwrap();
         assert_eq!(response.choices[0].stop, Some(stop));
-        let written: Value = serde_json::from_slice(&Anthropic.write_response(&response, &Told::default())).unwrap();
+        let written: Value =
+            serde_json::from_slice(&Anthropic.write_response(&response, &AnswerContext::default())).unwrap();
         assert_eq!((&written["stop_reason"], &written["stop_sequence"]), (&json!(reason), &sequence));
     }
 }
@@ -96,7 +98,8 @@ fn an_answer_of_another_dialect_gets_what_it_lacks() {
     let parts = vec![Part::text(""), Part::new(Content::Refusal("No".into())), Part::new(call)];
     let response =
         Response { choices: vec![Choice { parts, stop: Some(Stop::End), logprobs: None }], ..Response::default() };
-    let told = Told { model: "alias".into(), id: "msg_own".into(), input_tokens: 12, ..Told::default() };
+    let told =
+        AnswerContext { model: "alias".into(), id: "msg_own".into(), input_tokens: 12, ..AnswerContext::default() };
     let written: Value = serde_json::from_slice(&Anthropic.write_response(&response, &told)).unwrap();
     assert_eq!(
         (&written["id"], &written["model"], &written["stop_reason"]),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::chat::{CacheTtl, Choice, Content, Part, Response, Source, Stop, Tool, Usage};
-use crate::wire::dialect::Told;
+use crate::wire::dialect::AnswerContext;
 
 fn cache() -> impl Strategy<Value = Option<CacheTtl>> {
     prop_oneof![Just(None), Just(Some(CacheTtl::FiveMinutes)), Just(Some(CacheTtl::Hour))]
@@ -142,7 +142,7 @@ proptest! {
 
     #[test]
     fn an_answer_survives_whole_and_as_a_stream(response in response()) {
-        let told = Told::default();
+        let told = AnswerContext::default();
         let whole = Anthropic.write_response(&response, &told);
         prop_assert_eq!(Anthropic.read_response(&whole).unwrap(), response.clone());
         let stream = Anthropic.as_stream(&whole, &told).unwrap();

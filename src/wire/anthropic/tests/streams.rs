@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{Code, Collector, Content, Delta, Event, Stop, Usage};
-use crate::wire::dialect::{Chunk, Told};
+use crate::wire::dialect::{AnswerContext, Chunk};
 
 /// A stream of every kind of block.
 const STREAM: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":9,\"cache_read_input_tokens\":100,\"cache_creation_input_tokens\":30,\"cache_creation\":{\"ephemeral_5m_input_tokens\":10,\"ephemeral_1h_input_tokens\":20},\"output_tokens\":1}}}\n\n\
@@ -54,7 +54,8 @@ fn datas(bytes: &[u8]) -> Vec<Value> {
 }
 
 fn written(events: Vec<Event>) -> Vec<Value> {
-    let told = Told { model: "alias".into(), input_tokens: 12, id: "msg_own".into(), ..Told::default() };
+    let told =
+        AnswerContext { model: "alias".into(), input_tokens: 12, id: "msg_own".into(), ..AnswerContext::default() };
     let mut writer = Anthropic.stream_writer(&told);
     let mut out = Vec::new();
     events.into_iter().for_each(|event| writer.write(event, &mut out));
@@ -88,7 +89,7 @@ fn every_cut_of_a_stream_means_the_same() {
 #[test]
 fn a_stream_read_and_written_means_the_same() {
     let read = events(&[STREAM.as_bytes()]).unwrap();
-    let mut writer = Anthropic.stream_writer(&Told::default());
+    let mut writer = Anthropic.stream_writer(&AnswerContext::default());
     let mut out = Vec::new();
     read.iter().cloned().for_each(|event| writer.write(event, &mut out));
     let kinds: Vec<Value> = datas(&out).iter().map(|data| data["type"].clone()).collect();
@@ -190,38 +191,38 @@ fn input_that_comes_whole_with_its_start_is_kept() {
 fn a_passing_stream_is_heard_and_none_of_it_is_lost() {
     let mut decoder = Decoder::default();
     decoder.push(Bytes::from_static(STREAM.as_bytes()));
-    let mut listener = Anthropic.listener(false);
+    let mut tap = Anthropic.tap(false);
     let mut passed = Vec::new();
     while let Some(event) = decoder.event().unwrap() {
-        match listener.hear(&event) {
+        match tap.observe(&event) {
             Chunk::Pass(bytes) => passed.extend(bytes),
             Chunk::Done(bytes) => {
-                assert!(listener.finished());
+                assert!(tap.finished());
                 passed.extend(bytes);
             }
             other => panic!("{other:?}"),
         }
-        if !listener.finished() {
-            let early = listener.usage().unwrap();
+        if !tap.finished() {
+            let early = tap.usage().unwrap();
             assert!(early.estimated && early.input == 139);
         }
     }
     assert_eq!(passed, STREAM.as_bytes());
-    assert_eq!(listener.usage(), Some(usage()));
-    assert!(listener.estimated_output() >= 6);
-    assert!(!listener.may_end_here());
+    assert_eq!(tap.usage(), Some(usage()));
+    assert!(tap.estimated_output() >= 6);
+    assert!(!tap.may_end_here());
 }
 
 #[test]
 fn faults_of_a_passing_stream_are_told_apart() {
-    let hear = |stream: &'static str| {
+    let observe = |stream: &'static str| {
         let mut decoder = Decoder::default();
         decoder.push(Bytes::from_static(stream.as_bytes()));
-        Anthropic.listener(false).hear(&decoder.event().unwrap().unwrap())
+        Anthropic.tap(false).observe(&decoder.event().unwrap().unwrap())
     };
-    assert!(matches!(hear("event: error\ndata: {\"type\":\"error\",\"error\":{}}\n\n"), Chunk::Failed(_)));
-    assert_eq!(hear("data: <html>\n\n"), Chunk::Broken);
-    assert!(matches!(hear(": ping\n\n"), Chunk::Pass(_)));
+    assert!(matches!(observe("event: error\ndata: {\"type\":\"error\",\"error\":{}}\n\n"), Chunk::Failed(_)));
+    assert_eq!(observe("data: <html>\n\n"), Chunk::Broken);
+    assert!(matches!(observe(": ping\n\n"), Chunk::Pass(_)));
 }
 
 #[test]

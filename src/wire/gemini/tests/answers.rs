@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::*;
 use crate::chat::{self, Choice, Code, Collector, Content, Part, Response, Stop, Usage};
-use crate::wire::dialect::{Chunk, Told};
+use crate::wire::dialect::{AnswerContext, Chunk};
 
-fn told() -> Told {
-    Told { model: "m".to_owned(), id: "own".to_owned(), ..Told::default() }
+fn told() -> AnswerContext {
+    AnswerContext { model: "m".to_owned(), id: "own".to_owned(), ..AnswerContext::default() }
 }
 
 fn answered(candidate: &Value) -> Response {
@@ -81,16 +81,16 @@ fn what_is_no_answer_is_told() {
     ] {
         assert!(Gemini.read_response(body.as_bytes()).is_err(), "{body}");
     }
-    assert!(Gemini.listen(&"{}".into()).is_err());
+    assert!(Gemini.observe(&"{}".into()).is_err());
 }
 
 #[test]
 fn a_whole_answer_is_listened_to() {
     let body = r#"{"candidates":[{"content":{},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":4}}"#;
-    let heard = Gemini.listen(&body.into()).unwrap();
-    assert_eq!((heard.usage.map(|usage| usage.input), heard.ended_well), (Some(4), true));
+    let observed = Gemini.observe(&body.into()).unwrap();
+    assert_eq!((observed.usage.map(|usage| usage.input), observed.ended_well), (Some(4), true));
     for body in [r#"{"candidates":[{"finishReason":"SAFETY"}]}"#, r#"{"candidates":[{}]}"#, r#"{"candidates":[]}"#] {
-        assert!(!Gemini.listen(&body.into()).unwrap().ended_well, "{body}");
+        assert!(!Gemini.observe(&body.into()).unwrap().ended_well, "{body}");
     }
 }
 
@@ -165,41 +165,41 @@ fn an_error_in_a_stream_fails_it_framed_or_bare() {
         let meant = meant(&[stream.as_bytes()]);
         let [chat::Event::Failed(error)] = &meant[..] else { panic!("{meant:?}") };
         assert_eq!((error.code, error.status()), (Code::UpstreamError, 503));
-        let heard = Gemini.listener(true).hear(&events(&[stream.as_bytes()])[0]);
-        assert!(matches!(heard, Chunk::Failed(_)));
+        let observed = Gemini.tap(true).observe(&events(&[stream.as_bytes()])[0]);
+        assert!(matches!(observed, Chunk::Failed(_)));
     }
 }
 
 #[test]
 fn a_passing_stream_is_listened_to_and_every_byte_kept() {
-    let mut listener = Gemini.listener(false);
+    let mut tap = Gemini.tap(false);
     let mut passed = Vec::new();
     for event in events(&[STREAM.as_bytes()]) {
-        assert!(!listener.may_end_here());
-        let Chunk::Pass(bytes) = listener.hear(&event) else { panic!("{event:?}") };
+        assert!(!tap.may_end_here());
+        let Chunk::Pass(bytes) = tap.observe(&event) else { panic!("{event:?}") };
         passed.extend_from_slice(&bytes);
     }
     assert_eq!(passed, STREAM.as_bytes());
-    assert!(listener.finished() && listener.may_end_here());
-    assert_eq!(listener.usage().map(|usage| (usage.input, usage.output)), Some((4, 6)));
-    assert!(listener.estimated_output() > 0);
+    assert!(tap.finished() && tap.may_end_here());
+    assert_eq!(tap.usage().map(|usage| (usage.input, usage.output)), Some((4, 6)));
+    assert!(tap.estimated_output() > 0);
     for data in ["<html>", "{\"candidates\": [", "[1]", "null"] {
         let event = &events(&[format!("data: {data}\n\n").as_bytes()])[0];
-        assert_eq!(Gemini.listener(true).hear(event), Chunk::Broken, "{data}");
+        assert_eq!(Gemini.tap(true).observe(event), Chunk::Broken, "{data}");
     }
 }
 
 #[test]
 fn a_stream_ends_when_every_candidate_did() {
-    let mut listener = Gemini.listener(true);
+    let mut tap = Gemini.tap(true);
     let chunk = |index: u32, reason: &str| {
         let data = json!({"candidates": [{"index": index, "finishReason": reason}]});
         events(&[format!("data: {data}\r\n\r\n").as_bytes()])[0].clone()
     };
-    listener.hear(&chunk(1, "STOP"));
-    assert!(!listener.may_end_here());
-    listener.hear(&chunk(0, "STOP"));
-    assert!(listener.may_end_here());
+    tap.observe(&chunk(1, "STOP"));
+    assert!(!tap.may_end_here());
+    tap.observe(&chunk(0, "STOP"));
+    assert!(tap.may_end_here());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::chat::{
     Choice, Content, Effort, Format, Message, Part, Reasoning, Response, Role, Sampling, Source, Stop, Tool,
     ToolChoice, Usage,
 };
-use crate::wire::dialect::Told;
+use crate::wire::dialect::AnswerContext;
 
 fn signed(content: impl Strategy<Value = Content>) -> impl Strategy<Value = Part> {
     (content, option::of("[a-z]{1,5}")).prop_map(|(content, signature)| Part { signature, ..Part::new(content) })
@@ -151,7 +151,7 @@ proptest! {
 
     #[test]
     fn an_answer_is_read_as_it_was_written(given in answers()) {
-        let told = Told::default();
+        let told = AnswerContext::default();
         let body = Gemini.write_response(&given, &told);
         prop_assert_eq!(&Gemini.read_response(&body).unwrap(), &given);
         let stream = Gemini.as_stream(&body, &told).unwrap();
@@ -174,8 +174,8 @@ proptest! {
             let asked = Gemini.read(body.clone().into(), &addressed());
             let _read = asked.map(|asked| Gemini.read_request(&asked, &mut Emulated::default()));
             let _answer = Gemini.read_response(body.as_bytes());
-            let _heard = Gemini.listen(&body.clone().into());
-            let _chunk = Gemini.listener(true).hear(&events(&[format!("data: {body}\n\n").as_bytes()])[0]);
+            let _observed = Gemini.observe(&body.clone().into());
+            let _chunk = Gemini.tap(true).observe(&events(&[format!("data: {body}\n\n").as_bytes()])[0]);
         }
     }
 }

@@ -18,7 +18,7 @@ fn read(answer: &Value) -> Response {
 }
 
 fn back(response: &Response) -> Value {
-    let told = Told { model: "m".to_owned(), ..told() };
+    let told = AnswerContext { model: "m".to_owned(), ..told() };
     serde_json::from_slice(&OpenAiChat.write_response(response, &told)).unwrap()
 }
 

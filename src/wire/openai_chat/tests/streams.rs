@@ -248,7 +248,7 @@ fn a_written_stream_has_openais_chunks() {
     assert_eq!(chunks[7]["usage"]["total_tokens"], 5);
     assert!(chunks[..7].iter().all(|chunk| chunk["usage"].is_null() && chunk.get("usage").is_some()));
     assert!(stream.ends_with("data: [DONE]\n\n"));
-    let without = written(events, &Told { include_usage: false, ..told() });
+    let without = written(events, &AnswerContext { include_usage: false, ..told() });
     assert!(!without.contains("usage") && without.ends_with("data: [DONE]\n\n"));
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::OpenAiResponses;
 use super::streams;
 use crate::chat::{Choice, Citation, Code, Content, Error, Part, Response, Stop, Unit, Usage};
-use crate::wire::dialect::{Dialect, Told, Upstream};
+use crate::wire::dialect::{AnswerContext, ClientCodec, ProviderCodec};
 
 fn answer(output: &Value) -> Value {
     json!({"id": "resp_1", "object": "response", "created_at": 7.0, "status": "completed", "model": "m", "output": output,
@@ -67,7 +67,7 @@ fn every_stop_is_read_and_written() {
         let response = read(&told);
         assert_eq!(response.choices[0].stop.as_ref(), Some(&stop));
         let written: Value =
-            serde_json::from_slice(&OpenAiResponses.write_response(&response, &Told::default())).unwrap();
+            serde_json::from_slice(&OpenAiResponses.write_response(&response, &AnswerContext::default())).unwrap();
         assert_eq!(
             (&written["status"], &written["incomplete_details"]),
             (&told["status"], &told["incomplete_details"])
@@ -80,29 +80,30 @@ fn every_stop_is_read_and_written() {
 fn a_refusal_without_words_is_incomplete() {
     let choice = Choice { parts: vec![Part::text("So")], stop: Some(Stop::Refused), logprobs: None };
     let response = Response { choices: vec![choice], ..Response::default() };
-    let written: Value = serde_json::from_slice(&OpenAiResponses.write_response(&response, &Told::default())).unwrap();
+    let written: Value =
+        serde_json::from_slice(&OpenAiResponses.write_response(&response, &AnswerContext::default())).unwrap();
     assert_eq!(written["incomplete_details"]["reason"], "content_filter");
 }
 
 #[test]
 fn an_answer_is_listened_to() {
     let body = answer(&json!([message(&json!([]))]));
-    let heard = OpenAiResponses.listen(&body.to_string().into()).unwrap();
-    assert_eq!((heard.usage.map(|usage| usage.output), heard.ended_well), (Some(5), true));
+    let observed = OpenAiResponses.observe(&body.to_string().into()).unwrap();
+    assert_eq!((observed.usage.map(|usage| usage.output), observed.ended_well), (Some(5), true));
     let mut failed = body.clone();
     failed["status"] = "failed".into();
-    assert!(!OpenAiResponses.listen(&failed.to_string().into()).unwrap().ended_well);
+    assert!(!OpenAiResponses.observe(&failed.to_string().into()).unwrap().ended_well);
     for usage in [json!(null), json!({}), json!({"input_tokens": -1}), json!({"input_tokens": 1e12}), json!([])] {
         let mut nonsense = body.clone();
         nonsense["usage"] = usage;
-        assert_eq!(OpenAiResponses.listen(&nonsense.to_string().into()).unwrap().usage, None);
+        assert_eq!(OpenAiResponses.observe(&nonsense.to_string().into()).unwrap().usage, None);
     }
 }
 
 #[test]
 fn what_is_no_answer_is_told() {
     for body in ["", "<html>", "{}", "[]", "{\"output\":3}", "{\"output\":"] {
-        assert!(OpenAiResponses.listen(&Bytes::copy_from_slice(body.as_bytes())).is_err(), "{body}");
+        assert!(OpenAiResponses.observe(&Bytes::copy_from_slice(body.as_bytes())).is_err(), "{body}");
         assert!(OpenAiResponses.read_response(body.as_bytes()).is_err(), "{body}");
     }
     for body in [
@@ -133,7 +134,7 @@ fn an_answer_repeats_what_its_request_asked_for() {
     let request = super::asked(&json!({"model": "m", "input": "Hi", "instructions": "Be brief.", "tools": tools,
         "tool_choice": "required", "text": {"format": format}, "reasoning": {"effort": "low"}, "temperature": null,
         "metadata": {"a": "b"}, "safety_identifier": "s", "unheard_of": 1}));
-    let told = Told { request: Some(request.unwrap().object), ..Told::default() };
+    let told = AnswerContext { request: Some(request.unwrap().object), ..AnswerContext::default() };
     let answer: Value = serde_json::from_slice(&OpenAiResponses.write_response(&streams::answer(), &told)).unwrap();
     for (name, value) in [
         ("instructions", json!("Be brief.")),
@@ -152,7 +153,7 @@ fn an_answer_repeats_what_its_request_asked_for() {
     assert_eq!(answer.get("unheard_of"), None);
     let text = json!({"format": {"type": "text"}, "verbosity": "low"});
     let request = super::asked(&json!({"model": "m", "input": "Hi", "text": {"verbosity": "low"}}));
-    let told = Told { request: Some(request.unwrap().object), ..Told::default() };
+    let told = AnswerContext { request: Some(request.unwrap().object), ..AnswerContext::default() };
     let events = OpenAiResponses.as_stream(&OpenAiResponses.write_response(&streams::answer(), &told), &told).unwrap();
     let mut told = 0;
     for data in super::decoded(&events, 0).iter().filter_map(crate::wire::sse::Event::data) {

@@ -11,7 +11,7 @@ use crate::chat::{
     Choice, Content, Effort, Emulated, Format, Message, Part, Reasoning, Request, Response, Role, Source, Stop, Tool,
     ToolChoice, Usage,
 };
-use crate::wire::dialect::{Addressed, Dialect, Told, Upstream};
+use crate::wire::dialect::{Addressed, AnswerContext, ClientCodec, ProviderCodec};
 
 fn text() -> impl Strategy<Value = String> {
     "[ -~äß\n\"]{1,12}"
@@ -161,7 +161,7 @@ proptest! {
 
     #[test]
     fn an_answer_survives(response in response()) {
-        let written = OpenAiResponses.write_response(&response, &Told::default());
+        let written = OpenAiResponses.write_response(&response, &AnswerContext::default());
         prop_assert_eq!(OpenAiResponses.read_response(&written).unwrap(), response);
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::OpenAiResponses;
 use super::{asked, request};
 use crate::chat::{Code, Content, Effort, Emulated, Format, Message, Part, Role, Source, ToolChoice};
-use crate::wire::dialect::{Dialect, Upstream};
+use crate::wire::dialect::{ClientCodec, ProviderCodec};
 use crate::wire::json::Object;
 
 fn full() -> Value {

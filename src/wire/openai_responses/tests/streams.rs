@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::OpenAiResponses;
 use super::{decoded, meant};
 use crate::chat::{Choice, Citation, Code, Collector, Content, Delta, Error, Event, Part, Response, Stop, Unit, Usage};
-use crate::wire::dialect::{Chunk, Dialect, Told, Upstream};
+use crate::wire::dialect::{AnswerContext, Chunk, ClientCodec, ProviderCodec};
 
 /// An answer with every kind of part.
 pub(super) fn answer() -> Response {
@@ -40,7 +40,7 @@ pub(super) fn answer() -> Response {
 }
 
 pub(super) fn written(events: Vec<Event>) -> Vec<u8> {
-    let mut writer = OpenAiResponses.stream_writer(&Told::default());
+    let mut writer = OpenAiResponses.stream_writer(&AnswerContext::default());
     let mut out = Vec::new();
     events.into_iter().for_each(|event| writer.write(event, &mut out));
     out
@@ -125,7 +125,8 @@ fn every_kind_of_item_is_written_in_openais_order() {
     for (n, event) in events.iter().enumerate() {
         assert_eq!(event["sequence_number"], n);
     }
-    let whole: Value = serde_json::from_slice(&OpenAiResponses.write_response(&answer(), &Told::default())).unwrap();
+    let whole: Value =
+        serde_json::from_slice(&OpenAiResponses.write_response(&answer(), &AnswerContext::default())).unwrap();
     assert_eq!(events.last().unwrap()["response"], whole);
 }
 
@@ -164,7 +165,7 @@ fn a_providers_error_is_read_in_any_shape() {
             ..Error::new(Code::UpstreamRateLimited, "slow")
         };
         assert_eq!(events, [Event::Failed(error)]);
-        let chunk = OpenAiResponses.listener(true).hear(&decoded(format!("data: {stream}\n\n").as_bytes(), 0)[0]);
+        let chunk = OpenAiResponses.tap(true).observe(&decoded(format!("data: {stream}\n\n").as_bytes(), 0)[0]);
         assert!(matches!(chunk, Chunk::Failed(_)));
     }
 }
@@ -221,7 +222,8 @@ fn interleaved_items_are_told_one_after_the_other() {
 
 #[test]
 fn what_comes_only_whole_is_read() {
-    let whole: Value = serde_json::from_slice(&OpenAiResponses.write_response(&answer(), &Told::default())).unwrap();
+    let whole: Value =
+        serde_json::from_slice(&OpenAiResponses.write_response(&answer(), &AnswerContext::default())).unwrap();
     let only_last = stream(&[json!({"type": "response.completed", "response": whole})]);
     assert_eq!(collected(meant(&only_last, 0)), answer());
     let items = whole["output"].as_array().unwrap().iter().enumerate();
@@ -250,7 +252,7 @@ fn a_stream_without_its_last_event_has_no_end() {
     let mut events = data(&written(answer().into_events()));
     events.pop();
     assert!(!meant(&stream(&events), 0).contains(&Event::End));
-    assert!(OpenAiResponses.as_whole(&decoded(&stream(&events), 0), &Told::default()).is_err());
+    assert!(OpenAiResponses.as_whole(&decoded(&stream(&events), 0), &AnswerContext::default()).is_err());
 }
 
 #[test]
@@ -259,7 +261,7 @@ fn what_is_no_event_is_told() {
         let events = decoded(format!("data: {text}\n\n").as_bytes(), 0);
         let mut reader = OpenAiResponses.stream_reader();
         assert!(reader.read(&events[0], &mut Vec::new()).is_err(), "{text}");
-        assert_eq!(OpenAiResponses.listener(true).hear(&events[0]), Chunk::Broken, "{text}");
+        assert_eq!(OpenAiResponses.tap(true).observe(&events[0]), Chunk::Broken, "{text}");
     }
 }
 
@@ -267,20 +269,20 @@ fn what_is_no_event_is_told() {
 fn a_listener_passes_every_byte_and_hears_the_usage() {
     let stream = written(answer().into_events());
     let events = decoded(&stream, 0);
-    let mut listener = OpenAiResponses.listener(false);
+    let mut tap = OpenAiResponses.tap(false);
     let mut bytes = Vec::new();
     for (n, event) in events.iter().enumerate() {
-        match listener.hear(event) {
+        match tap.observe(event) {
             Chunk::Pass(passed) if n + 1 < events.len() => bytes.extend(passed),
             Chunk::Done(passed) if n + 1 == events.len() => bytes.extend(passed),
             other => panic!("{n}: {other:?}"),
         }
     }
     assert_eq!(bytes, stream);
-    assert!(listener.finished() && listener.estimated_output() >= 4);
-    assert_eq!(listener.usage(), answer().usage);
-    let whole = OpenAiResponses.as_whole(&events, &Told::default()).unwrap();
-    assert_eq!(whole, OpenAiResponses.write_response(&answer(), &Told::default()));
-    let again = OpenAiResponses.as_stream(&whole, &Told::default()).unwrap();
-    assert_eq!(OpenAiResponses.as_whole(&decoded(&again, 0), &Told::default()).unwrap(), whole);
+    assert!(tap.finished() && tap.estimated_output() >= 4);
+    assert_eq!(tap.usage(), answer().usage);
+    let whole = OpenAiResponses.as_whole(&events, &AnswerContext::default()).unwrap();
+    assert_eq!(whole, OpenAiResponses.write_response(&answer(), &AnswerContext::default()));
+    let again = OpenAiResponses.as_stream(&whole, &AnswerContext::default()).unwrap();
+    assert_eq!(OpenAiResponses.as_whole(&decoded(&again, 0), &AnswerContext::default()).unwrap(), whole);
 }

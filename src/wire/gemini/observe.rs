@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::stream_read::json_of;
 use super::usage::read_usage;
 use crate::chat::Usage;
-use crate::wire::dialect::{BadAnswer, Chunk, Listen, Listened};
+use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
 
@@ -48,7 +48,7 @@ struct Feedback<'a> {
 ///
 /// # Errors
 /// Where the body is no answer.
-pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
+pub fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let object = Object::read_answer(body.clone())?;
     if object.get("candidates").is_none() && object.get("promptFeedback").is_none() {
         return Err(BadAnswer("it has no `candidates`".to_owned()));
@@ -56,7 +56,7 @@ pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
     let candidates = answer.candidates.unwrap_or_default();
     let well = |candidate: &Candidate<'_>| matches!(candidate.finish_reason.as_deref(), Some("STOP" | "MAX_TOKENS"));
-    Ok(Listened {
+    Ok(Observed {
         usage: answer.usage_metadata.and_then(|usage| read_usage(usage.get())),
         choice_bytes: object.get("candidates").map_or(0, str::len),
         ended_well: !candidates.is_empty() && candidates.iter().all(well),
@@ -65,15 +65,15 @@ pub fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
 
 /// Listens to a stream. Usage stays in it: Google tells it to everyone.
 #[derive(Debug, Default)]
-pub struct Listener {
+pub struct StreamTap {
     usage: Option<Usage>,
     content_bytes: usize,
     /// For each candidate heard of, whether its reason came.
     finished: Vec<bool>,
 }
 
-impl Listen for Listener {
-    fn hear(&mut self, event: &Event) -> Chunk {
+impl Tap for StreamTap {
+    fn observe(&mut self, event: &Event) -> Chunk {
         let Some(data) = json_of(event) else {
             return Chunk::Pass(event.raw().clone());
         };
@@ -117,7 +117,7 @@ impl Listen for Listener {
     }
 }
 
-impl Listener {
+impl StreamTap {
     fn hear_candidate(&mut self, place: usize, candidate: &Candidate<'_>) {
         // What stands around a part's text, which is no token.
         const FRAME: usize = "{'parts':[{'text':''}],'role':'model'}".len();

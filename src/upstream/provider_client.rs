@@ -65,7 +65,7 @@ pub fn work_as(n: usize) {
 }
 
 /// A provider ready to be called.
-pub struct Endpoint {
+pub struct ProviderClient {
     provider: Provider,
     /// Those of each worker, and those of all other threads.
     connections: Vec<Connections>,
@@ -89,7 +89,7 @@ struct Key {
 
 /// Why a provider cannot be called as it is configured.
 #[derive(Debug, thiserror::Error)]
-pub enum BadEndpoint {
+pub enum BadAddress {
     /// Its URL is none.
     #[error("base_url `{0}` is not a URL: {1}")]
     Url(String, String),
@@ -101,22 +101,22 @@ pub enum BadEndpoint {
     Key,
 }
 
-impl Endpoint {
+impl ProviderClient {
     /// Makes a provider ready. Calls nobody.
     ///
     /// # Errors
     /// Where its URL or a key cannot be used.
-    pub fn new(provider: Provider) -> Result<Self, BadEndpoint> {
+    pub fn new(provider: Provider) -> Result<Self, BadAddress> {
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let tls = match &provider.ca_file {
-            Some(file) => tls::trusting(file).map_err(|reason| BadEndpoint::Certificates(file.clone(), reason))?,
+            Some(file) => tls::trusting(file).map_err(|reason| BadAddress::Certificates(file.clone(), reason))?,
             None if provider.base_url.starts_with("https:") => tls::config(),
             None => tls::unused(),
         };
         let connections = (0..=workers).map(|_| Connections::new(&provider, tls.clone())).collect();
         let mut urls = HashMap::new();
         for operation in OPERATIONS.into_iter().filter(|_| provider.kind != Kind::Simulated) {
-            let bad = |reason: String| BadEndpoint::Url(provider.base_url.clone(), reason);
+            let bad = |reason: String| BadAddress::Url(provider.base_url.clone(), reason);
             let known = addressed(&address(&provider, operation, "model", false)).map_err(bad)?;
             if !names_model(&provider) {
                 urls.insert(operation, known);
@@ -370,7 +370,7 @@ impl Limits {
 }
 
 impl Key {
-    fn new(provider: &Provider, secret: Option<&str>) -> Result<Self, BadEndpoint> {
+    fn new(provider: &Provider, secret: Option<&str>) -> Result<Self, BadAddress> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accepted = match provider.kind {
@@ -386,7 +386,7 @@ impl Key {
                 Kind::Azure if !provider.entra_tokens => (HeaderName::from_static("api-key"), secret.to_owned()),
                 _ => (AUTHORIZATION, format!("Bearer {secret}")),
             };
-            let mut value: HeaderValue = value.parse().map_err(|_| BadEndpoint::Key)?;
+            let mut value: HeaderValue = value.parse().map_err(|_| BadAddress::Key)?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::usage::{Counts, read_usage};
 use crate::chat::Usage;
-use crate::wire::dialect::{BadAnswer, Chunk, Listen, Listened};
+use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
 
@@ -17,14 +17,14 @@ use crate::wire::sse::Event;
 const AROUND: usize = 31;
 
 /// Listens to an answer.
-pub(super) fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
+pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let object = Object::read_answer(body.clone())?;
     let Some(content) = object.get("content").filter(|content| content.starts_with('[')) else {
         return Err(BadAnswer("it has no list `content`".to_owned()));
     };
     let usage = object.get("usage").and_then(|usage| serde_json::from_str(usage).ok());
     let reason = object.get("stop_reason").unwrap_or("null");
-    Ok(Listened {
+    Ok(Observed {
         usage: usage.and_then(|usage: Value| read_usage(&usage)),
         choice_bytes: content.len(),
         // A paused turn is half an answer.
@@ -34,7 +34,7 @@ pub(super) fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
 
 /// Listens to a stream.
 #[derive(Debug, Default)]
-pub(super) struct Listener {
+pub(super) struct StreamTap {
     counts: Counts,
     final_counts: bool,
     deltas: u64,
@@ -65,8 +65,8 @@ struct Beginning {
     usage: Option<Value>,
 }
 
-impl Listen for Listener {
-    fn hear(&mut self, event: &Event) -> Chunk {
+impl Tap for StreamTap {
+    fn observe(&mut self, event: &Event) -> Chunk {
         let Some(data) = event.data().filter(|data| !data.trim_ascii().is_empty()) else {
             return Chunk::Pass(event.raw().clone());
         };
@@ -77,7 +77,7 @@ impl Listen for Listener {
             Some("message_start") => {
                 let message = frame.message.and_then(|json| serde_json::from_str::<Beginning>(json.get()).ok());
                 if let Some(usage) = message.and_then(|message| message.usage) {
-                    self.counts.hear(&usage);
+                    self.counts.observe(&usage);
                 }
             }
             Some("content_block_delta") => {
@@ -110,10 +110,10 @@ impl Listen for Listener {
     }
 }
 
-impl Listener {
+impl StreamTap {
     fn hear_ending(&mut self, frame: &Frame<'_>) {
         if let Some(usage) = frame.usage.and_then(|json| serde_json::from_str::<Value>(json.get()).ok()) {
-            self.counts.hear(&usage);
+            self.counts.observe(&usage);
             self.final_counts |= usage.get("output_tokens").is_some();
         }
         let ending = frame.delta.and_then(|json| serde_json::from_str::<Ending>(json.get()).ok());

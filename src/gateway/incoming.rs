@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use crate::cache::Directive;
 use crate::keys::VirtualKey;
 use crate::types::{RequestId, Timestamp};
-use crate::wire::Speaks;
+use crate::wire::DialectId;
 use crate::wire::dialect::Addressed;
 use crate::wire::passing::Passing;
 
 /// Which of the data plane's routes is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
+pub enum Endpoint {
     /// `POST /v1/chat/completions`.
     Chat,
     /// `POST /v1/embeddings`.
@@ -40,28 +40,28 @@ pub enum Api {
 }
 
 /// All of them.
-const APIS: [Api; 18] = {
+const ENDPOINTS: [Endpoint; 18] = {
     let own = [
-        Api::Chat,
-        Api::Embeddings,
-        Api::Responses,
-        Api::Messages,
-        Api::CountTokens,
-        Api::Generate,
-        Api::GeminiCount,
-        Api::EmbedContent,
-        Api::EmbedContents,
+        Endpoint::Chat,
+        Endpoint::Embeddings,
+        Endpoint::Responses,
+        Endpoint::Messages,
+        Endpoint::CountTokens,
+        Endpoint::Generate,
+        Endpoint::GeminiCount,
+        Endpoint::EmbedContent,
+        Endpoint::EmbedContents,
     ];
-    let mut all = [Api::Chat; 18];
+    let mut all = [Endpoint::Chat; 18];
     let mut n = 0;
     while n < all.len() {
-        all[n] = if n < own.len() { own[n] } else { Api::Pass(Passing::ALL[n - own.len()]) };
+        all[n] = if n < own.len() { own[n] } else { Endpoint::Pass(Passing::ALL[n - own.len()]) };
         n += 1;
     }
     all
 };
 
-impl Api {
+impl Endpoint {
     /// The route, as the ledger and the metrics name it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -82,14 +82,15 @@ impl Api {
     /// The route that is called at `path`.
     #[must_use]
     pub fn at(path: &str) -> Option<Self> {
-        APIS.into_iter().find(|api| api.name() == path && !api.is_addressed())
+        ENDPOINTS.into_iter().find(|endpoint| endpoint.name() == path && !endpoint.is_addressed())
     }
 
     /// The route's name as rows share it.
     #[must_use]
     pub fn shared_name(self) -> Arc<str> {
-        static NAMES: LazyLock<[(Api, Arc<str>); 18]> = LazyLock::new(|| APIS.map(|api| (api, api.name().into())));
-        let named = NAMES.iter().find(|(api, _)| *api == self);
+        static NAMES: LazyLock<[(Endpoint, Arc<str>); 18]> =
+            LazyLock::new(|| ENDPOINTS.map(|endpoint| (endpoint, endpoint.name().into())));
+        let named = NAMES.iter().find(|(endpoint, _)| *endpoint == self);
         named.map_or_else(|| self.name().into(), |(_, name)| name.clone())
     }
 
@@ -107,12 +108,12 @@ impl Api {
 
     /// What its callers speak: errors too.
     #[must_use]
-    pub fn speaks(self) -> Speaks {
+    pub fn dialect(self) -> DialectId {
         match self {
-            Self::Chat | Self::Embeddings | Self::Pass(_) => Speaks::OpenAiChat,
-            Self::Responses => Speaks::OpenAiResponses,
-            Self::Messages | Self::CountTokens => Speaks::Anthropic,
-            Self::Generate | Self::GeminiCount | Self::EmbedContent | Self::EmbedContents => Speaks::Gemini,
+            Self::Chat | Self::Embeddings | Self::Pass(_) => DialectId::OpenAiChat,
+            Self::Responses => DialectId::OpenAiResponses,
+            Self::Messages | Self::CountTokens => DialectId::Anthropic,
+            Self::Generate | Self::GeminiCount | Self::EmbedContent | Self::EmbedContents => DialectId::Gemini,
         }
     }
 
@@ -121,12 +122,14 @@ impl Api {
     pub fn named(name: &str) -> Option<Self> {
         let name = name.trim_start_matches('/').replace('.', "/");
         let bare = name.trim_start_matches("v1beta/").trim_start_matches("v1/");
-        APIS.into_iter().find(|api| api.name().trim_start_matches("/v1beta/").trim_start_matches("/v1/") == bare)
+        ENDPOINTS
+            .into_iter()
+            .find(|endpoint| endpoint.name().trim_start_matches("/v1beta/").trim_start_matches("/v1/") == bare)
     }
 }
 
 /// One request of a caller whose key is good.
-pub struct Ask {
+pub struct Incoming {
     /// Its id.
     pub id: RequestId,
     /// When it came, for durations.
@@ -136,7 +139,7 @@ pub struct Ask {
     /// Whose it is.
     pub key: Arc<VirtualKey>,
     /// What is called.
-    pub api: Api,
+    pub endpoint: Endpoint,
     /// What the address says of it.
     pub addressed: Addressed,
     /// The body.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::error::error_event;
 use super::usage::read_usage;
 use crate::chat::{Error, Usage};
-use crate::wire::dialect::{BadAnswer, Chunk, Listen, Listened};
+use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
 
@@ -17,13 +17,13 @@ use crate::wire::sse::Event;
 ///
 /// # Errors
 /// Where the body is no answer.
-pub(super) fn listen(body: &Bytes) -> Result<Listened, BadAnswer> {
+pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let object = Object::read_answer(body.clone())?;
     let Some(output) = object.get("output").filter(|output| output.starts_with('[')) else {
         return Err(BadAnswer("it has no `output`".to_owned()));
     };
     let ended = matches!(object.get("status"), None | Some("\"completed\"" | "\"incomplete\""));
-    Ok(Listened {
+    Ok(Observed {
         usage: object.get("usage").and_then(usage_of),
         choice_bytes: output.len(),
         ended_well: ended && object.get("error").is_none_or(|error| error == "null"),
@@ -36,7 +36,7 @@ fn usage_of(json: &str) -> Option<Usage> {
 
 /// Listens to a stream.
 #[derive(Debug, Default)]
-pub(super) struct Listener {
+pub(super) struct StreamTap {
     usage: Option<Usage>,
     next: u64,
     deltas: u64,
@@ -44,9 +44,9 @@ pub(super) struct Listener {
     finished: bool,
 }
 
-/// What an event says, as far as a listener asks.
+/// What an event says, as far as a tap reads.
 #[derive(Deserialize)]
-struct Heard<'a> {
+struct EventFields<'a> {
     #[serde(rename = "type", borrow)]
     kind: Option<Cow<'a, str>>,
     sequence_number: Option<u64>,
@@ -64,42 +64,42 @@ struct Ended<'a> {
     usage: Option<&'a RawValue>,
 }
 
-impl Listener {
-    fn hear_usage(&mut self, response: Option<&RawValue>) {
+impl StreamTap {
+    fn observe_usage(&mut self, response: Option<&RawValue>) {
         let ended = response.and_then(|response| serde_json::from_str::<Ended<'_>>(response.get()).ok());
         let usage = ended.and_then(|ended| usage_of(ended.usage?.get()));
         self.usage = usage.or(self.usage);
     }
 }
 
-impl Listen for Listener {
-    fn hear(&mut self, event: &Event) -> Chunk {
+impl Tap for StreamTap {
+    fn observe(&mut self, event: &Event) -> Chunk {
         let pass = || event.raw().clone();
         let Some(data) = event.data().filter(|data| !data.trim_ascii().is_empty() && data.trim_ascii() != b"[DONE]")
         else {
             return Chunk::Pass(pass());
         };
-        let Ok(heard) = serde_json::from_slice::<Heard<'_>>(&data) else {
+        let Ok(observed) = serde_json::from_slice::<EventFields<'_>>(&data) else {
             return Chunk::Broken;
         };
-        self.next = heard.sequence_number.unwrap_or(self.next).saturating_add(1);
-        let kind = heard.kind.as_deref().unwrap_or_default();
-        if let Some(delta) = heard.delta {
+        self.next = observed.sequence_number.unwrap_or(self.next).saturating_add(1);
+        let kind = observed.kind.as_deref().unwrap_or_default();
+        if let Some(delta) = observed.delta {
             self.deltas += 1;
             self.content_bytes += delta.get().len().saturating_sub(2);
         }
         match kind {
             "response.completed" | "response.incomplete" => {
-                self.hear_usage(heard.response);
+                self.observe_usage(observed.response);
                 self.finished = true;
                 Chunk::Done(pass())
             }
             "response.failed" => {
-                self.hear_usage(heard.response);
+                self.observe_usage(observed.response);
                 Chunk::Failed(data)
             }
             "error" => Chunk::Failed(data),
-            "" if heard.error.is_some() => Chunk::Failed(data),
+            "" if observed.error.is_some() => Chunk::Failed(data),
             _ => Chunk::Pass(pass()),
         }
     }
