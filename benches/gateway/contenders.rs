@@ -106,10 +106,17 @@ fn body(asked: Asked) -> Value {
 /// Starts those that are wanted; one that cannot be started is told and left out.
 pub(crate) async fn start_all(options: &Options, upstream: SocketAddr, home: &Path) -> Result<Vec<Contender>> {
     let mut all = vec![direct(upstream)];
-    let starters: [(&'static str, Starter); 5] =
-        [("nginx", nginx), ("hyper", hyper), ("fulcrum", fulcrum), ("portkey", portkey), ("litellm", litellm)];
+    let starters: [(&'static str, Starter); 6] = [
+        ("nginx", nginx),
+        ("hyper", hyper),
+        ("fulcrum", fulcrum),
+        ("before", before),
+        ("portkey", portkey),
+        ("litellm", litellm),
+    ];
     for (name, start) in starters {
-        if !options.wants(name) {
+        let is_missing = name == "before" && options.before.is_none();
+        if is_missing || !options.wants(name) {
             continue;
         }
         let home = home.join(name);
@@ -129,7 +136,7 @@ pub(crate) async fn start_all(options: &Options, upstream: SocketAddr, home: &Pa
 
 async fn start_one(name: &'static str, start: Starter, setting: &Setting<'_>) -> Result<Contender> {
     let mut contender = start(setting)?;
-    if name == "fulcrum" {
+    if ["fulcrum", "before"].contains(&name) {
         let secret = virtual_key(&mut contender).await?;
         contender.headers = vec![bearer(&secret)];
     }
@@ -267,29 +274,38 @@ fn litellm(setting: &Setting<'_>) -> Result<Contender> {
 }
 
 fn fulcrum(setting: &Setting<'_>) -> Result<Contender> {
+    fulcrum_of(&setting.options.fulcrum, "fulcrum", setting)
+}
+
+/// The binary that Fulcrum is compared with.
+fn before(setting: &Setting<'_>) -> Result<Contender> {
+    let binary = setting.options.before.as_deref().ok_or("no binary")?;
+    fulcrum_of(binary, "before", setting)
+}
+
+fn fulcrum_of(binary: &Path, name: &'static str, setting: &Setting<'_>) -> Result<Contender> {
     let address = free_port()?;
-    let mut command = fulcrum_command(setting.options, setting.upstream, &setting.home, address)?;
-    let mut contender = setting.contender("fulcrum", address, &mut command)?;
+    let mut command = fulcrum_command(binary, setting.upstream, &setting.home, address)?;
+    let mut contender = setting.contender(name, address, &mut command)?;
     contender.caches = true;
     contender.about =
-        format!("{}, key check, rules, ledger (durability process) and metrics on", fulcrum_version(setting.options));
+        format!("{}, key check, rules, ledger (durability process) and metrics on", fulcrum_version(binary));
     Ok(contender)
 }
 
-fn fulcrum_version(options: &Options) -> String {
-    let told = Command::new(&options.fulcrum).arg("--version").output();
+fn fulcrum_version(binary: &Path) -> String {
+    let told = Command::new(binary).arg("--version").output();
     told.map_or_else(|_| "fulcrum".to_owned(), |told| String::from_utf8_lossy(&told.stdout).trim().to_owned())
 }
 
 /// `fulcrum serve` with a configuration in `home`; its prompts are read from `home/prompts`.
 pub(crate) fn fulcrum_command(
-    options: &Options,
+    binary: &Path,
     upstream: SocketAddr,
     home: &Path,
     address: SocketAddr,
 ) -> Result<Command> {
-    let binary =
-        fs::canonicalize(&options.fulcrum).map_err(|error| format!("{}: {error}", options.fulcrum.display()))?;
+    let binary = fs::canonicalize(binary).map_err(|error| format!("{}: {error}", binary.display()))?;
     fs::create_dir_all(home.join("prompts"))?;
     let place = home.display();
     let config = format!(

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 /// Measures Fulcrum beside other proxies.
 #[derive(Debug, Parser)]
 pub(crate) struct Options {
-    /// Only these contenders: fulcrum, nginx, hyper, portkey, litellm.
+    /// Only these contenders: fulcrum, before, nginx, hyper, portkey, litellm.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Only these scenarios: whole1, whole64, stream1, stream16, paced16, cached64, open2000, pairs,
@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Fulcrum's binary.
     #[arg(long, default_value = "target/release/fulcrum")]
     pub(crate) fulcrum: PathBuf,
+    /// Another of Fulcrum's binaries, measured in the same run as the contender `before`.
+    #[arg(long)]
+    pub(crate) before: Option<PathBuf>,
     /// Where `scripts/bench` installed the other gateways.
     #[arg(long, default_value = ".services")]
     pub(crate) services: PathBuf,

@@ -82,7 +82,8 @@ const RATIOS: &[(&str, &str, &str, &str)] = &[
 
 impl Report {
     pub(crate) fn new(options: &Options) -> Self {
-        let command = std::env::args().skip(1).filter(|argument| argument != "--bench").collect::<Vec<_>>().join(" ");
+        let arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+        let command = arguments.map(|argument| without_folder(&argument)).collect::<Vec<_>>().join(" ");
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpu
             .lines()
@@ -209,6 +210,17 @@ impl Report {
 
 fn short(value: f64) -> String {
     if value == value.round() || value.abs() >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}
+
+/// An argument without the folders of this machine, which mean nothing elsewhere.
+fn without_folder(argument: &str) -> String {
+    match argument.rsplit_once('/') {
+        Some((before, name)) if before.contains('=') => {
+            format!("{}={name}", before.split('=').next().unwrap_or_default())
+        }
+        Some((_, name)) => name.to_owned(),
+        None => argument.to_owned(),
+    }
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {

@@ -51,10 +51,12 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?));
     let home = tempfile::tempdir()?;
     let mut report = Report::new(options);
-    if options.runs("startup") && options.wants("fulcrum") {
-        match startup::measure(options, upstream, home.path()).await {
+    let binaries = [("fulcrum", Some(&options.fulcrum)), ("before", options.before.as_ref())];
+    for (name, binary) in binaries {
+        let Some(binary) = binary.filter(|_| options.runs("startup") && options.wants(name)) else { continue };
+        match startup::measure(name, binary, upstream, home.path()).await {
             Ok(rows) => report.rows.extend(rows),
-            Err(error) => eprintln!("start-up is left out: {error}"),
+            Err(error) => eprintln!("the start-up of {name} is left out: {error}"),
         }
     }
     let contenders = start_all(options, upstream, home.path()).await?;

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::client::Conn;
 use crate::contenders::{admin_request, fulcrum_command};
-use crate::options::Options;
 use crate::process::{Process, free_port};
 use crate::report::Row;
 
@@ -16,23 +15,23 @@ const PROMPTS: usize = 1_000;
 const STARTS: usize = 7;
 
 /// Starts that find the prompts both in their folder and in the database, then starts with an empty folder.
-pub(crate) async fn measure(options: &Options, upstream: SocketAddr, home: &Path) -> Result<Vec<Row>> {
-    let home = home.join("startup");
+pub(crate) async fn measure(contender: &str, binary: &Path, upstream: SocketAddr, home: &Path) -> Result<Vec<Row>> {
+    let home = home.join("startup").join(contender);
     let folder = home.join("prompts");
     write_prompts(&folder)?;
-    let (import, resident) = start_once(options, upstream, &home).await?;
-    eprintln!("startup first, with import: {:.0} ms, {resident:.1} MiB", import.as_secs_f64() * 1e3);
+    let (import, resident) = start_once(binary, upstream, &home).await?;
+    eprintln!("startup of {contender}, first, with import: {:.0} ms, {resident:.1} MiB", import.as_secs_f64() * 1e3);
     let mut rows = Vec::new();
     for name in ["same folder", "empty folder"] {
         let mut times = Vec::new();
         let mut resident = 0.0;
         for _ in 0..STARTS {
-            let (time, mebibytes) = start_once(options, upstream, &home).await?;
+            let (time, mebibytes) = start_once(binary, upstream, &home).await?;
             times.push(time);
             resident = mebibytes;
         }
         times.sort_unstable();
-        let mut row = Row::new("startup", name);
+        let mut row = Row::new("startup", &format!("{contender}, {name}"));
         row.set("starts", STARTS as f64);
         row.set("p50_ms", times[STARTS / 2].as_secs_f64() * 1e3);
         row.set("worst_ms", times[STARTS - 1].as_secs_f64() * 1e3);
@@ -45,9 +44,9 @@ pub(crate) async fn measure(options: &Options, upstream: SocketAddr, home: &Path
 }
 
 /// From the start of the process to the first 200, and its memory half a second later.
-async fn start_once(options: &Options, upstream: SocketAddr, home: &Path) -> Result<(Duration, f64)> {
+async fn start_once(binary: &Path, upstream: SocketAddr, home: &Path) -> Result<(Duration, f64)> {
     let address = free_port()?;
-    let mut command = fulcrum_command(options, upstream, home, address)?;
+    let mut command = fulcrum_command(binary, upstream, home, address)?;
     let start = Instant::now();
     let mut process = Process::start(&mut command, &home.join("log"))?;
     let request = admin_request();
