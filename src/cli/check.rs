@@ -6,7 +6,7 @@ use clap::Args;
 
 use serde_json::{Value, json};
 
-use super::client::{file, told};
+use super::client::{file, listed};
 use super::output::{Form, json as print_json, say};
 use super::{Failure, Outcome};
 use crate::app;
@@ -32,7 +32,7 @@ impl Check {
         match self.format {
             Form::Json => print_json(&json!({"problems": problems.iter().map(row).collect::<Vec<_>>()})),
             Form::Table if problems.is_empty() => say("ok"),
-            Form::Table => say(&told(&problems)),
+            Form::Table => say(&listed(&problems)),
         }
         // They are the answer, and printed as such.
         if problems.is_empty() { Ok(()) } else { Err(Failure::Input(String::new())) }

@@ -36,11 +36,11 @@ pub fn file(named: Option<PathBuf>) -> Option<PathBuf> {
 
 /// Reads a configuration; the defaults where there is no file.
 pub fn configuration(path: Option<&Path>) -> Result<Config, Failure> {
-    config::load(path, &|name| std::env::var(name).ok()).map_err(|problems| Failure::Input(told(&problems)))
+    config::load(path, &|name| std::env::var(name).ok()).map_err(|problems| Failure::Input(listed(&problems)))
 }
 
 /// Problems, a line each.
-pub fn told(problems: &[Problem]) -> String {
+pub fn listed(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -89,8 +89,8 @@ impl Client {
         if status < 300 {
             return Ok(text);
         }
-        let told: Value = serde_json::from_str(&text).unwrap_or_default();
-        let message = told.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text).to_owned();
+        let body: Value = serde_json::from_str(&text).unwrap_or_default();
+        let message = body.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text).to_owned();
         Err(match status {
             404 | 409 => Failure::Negative(message),
             500.. => Failure::Unreachable(message),

@@ -8,7 +8,7 @@ use super::client::Client;
 use super::output::{Form, cell, json as print_json, say, table};
 use super::{Failure, Outcome, Where};
 
-/// Tells which rule, target, prompt, cache key and cost a request would get; calls nobody.
+/// Shows the rule, target, prompt, cache key and cost that a request would get; calls nobody.
 #[derive(Args)]
 #[command(
     after_help = "Example: fulcrum explain --model prompt/support-reply --var product=Acme --var ticket='Where is my order?'\n\
@@ -40,12 +40,12 @@ impl Explain {
     pub async fn run(self) -> Outcome {
         let body = self.request()?;
         let client = Client::to(&self.place).await?;
-        let told = client.send(Method::POST, "/v1/explain", &body).await?;
+        let explanation = client.send(Method::POST, "/v1/explain", &body).await?;
         if self.format == Form::Json {
-            print_json(&told);
+            print_json(&explanation);
             return Ok(());
         }
-        show(&told);
+        show(&explanation);
         Ok(())
     }
 
@@ -82,15 +82,15 @@ pub fn pairs(texts: &[String], typed: bool) -> Result<Map<String, Value>, Failur
 }
 
 /// Prints an explanation.
-pub fn show(told: &Value) {
-    let at = |path: &str| cell(told.pointer(path));
+pub fn show(explanation: &Value) {
+    let at = |path: &str| cell(explanation.pointer(path));
     say(&format!("model      {}", at("/requested_model")));
-    if told["prompt"].is_object() {
+    if explanation["prompt"].is_object() {
         say(&format!("prompt     {}@{} (label {})", at("/prompt/name"), at("/prompt/version"), at("/prompt/label")));
     }
     say(&format!(
         "route      {}",
-        if told["route"].is_null() { "none: called directly".to_owned() } else { at("/route") }
+        if explanation["route"].is_null() { "none: called directly".to_owned() } else { at("/route") }
     ));
     say(&format!("cache      {} {}", at("/cache/mode"), at("/cache/key")));
     say(&format!("tokens     about {} in, at most {} out", at("/tokens/input"), at("/tokens/max_output")));
@@ -100,7 +100,7 @@ pub fn show(told: &Value) {
         if cost.is_empty() { "unknown: no price".to_owned() } else { format!("at most about ${cost}") }
     ));
     let rows = |path: &str, heads: &[&str]| -> Vec<Vec<String>> {
-        let list = told.pointer(path).and_then(Value::as_array).cloned().unwrap_or_default();
+        let list = explanation.pointer(path).and_then(Value::as_array).cloned().unwrap_or_default();
         list.iter().map(|row| heads.iter().map(|head| cell(row.get(*head))).collect()).collect()
     };
     let rules = ["route", "when", "result"];

@@ -34,7 +34,7 @@ enum Command {
     Serve(serve::Serve),
     /// Show the gateway at work on a temporary database, with simulated providers
     Demo(demo::Demo),
-    /// Read configuration, prompts and rules as `serve` would, and tell every problem
+    /// Read configuration, prompts and rules as `serve` would, and print every problem
     Check(check::Check),
     /// Read and change the prompt registry
     #[command(subcommand, after_help = "Example: fulcrum prompt show support-reply@production")]
@@ -44,7 +44,7 @@ enum Command {
     Key(key::Key),
     /// Report what was used and spent
     Usage(usage::Usage),
-    /// Tell what a request would get; calls nobody
+    /// Explain what a request would get; calls nobody
     Explain(explain::Explain),
 }
 

@@ -46,7 +46,7 @@ pub fn complain(message: &str) {
     }
 }
 
-/// Whoever reads may have read enough, as `head` does: that is no failure of the command.
+/// A reader such as `head` may close the pipe early: that is no failure of the command.
 fn line(out: &mut impl Write, text: &str) {
     let _unread = writeln!(out, "{text}").and_then(|()| out.flush());
 }

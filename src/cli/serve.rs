@@ -1,4 +1,4 @@
-//! `fulcrum serve`: runs the gateway until it is told to stop.
+//! `fulcrum serve`: runs the gateway until a signal ends it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,8 +41,8 @@ impl Serve {
         let mut config = configuration(path.as_deref())?;
         if let Some(listen) = self.listen {
             let parsed = parse_listen(&listen, config.server.allow_public_bind);
-            let told = |(problem, fix)| Failure::Input(format!("--listen: {problem}; {fix}"));
-            config.server.listen = parsed.map_err(told)?;
+            let refusal = |(problem, fix)| Failure::Input(format!("--listen: {problem}; {fix}"));
+            config.server.listen = parsed.map_err(refusal)?;
         }
         let _logs = start_logs(config.telemetry.log, config.telemetry.log_format);
         let listen = config.server.listen;
@@ -96,9 +96,9 @@ async fn watch(app: App, watched: Watched, stop: CancellationToken) {
     let mut rounds = 0_u32;
     loop {
         tokio::select! {
-            () = told(&mut terminate) => break,
-            () = told(&mut interrupt) => break,
-            () = told(&mut hangup) => reload(&app, path.as_ref(), listen).await,
+            () = arrival(&mut terminate) => break,
+            () = arrival(&mut interrupt) => break,
+            () = arrival(&mut hangup) => reload(&app, path.as_ref(), listen).await,
             () = sleep(LOOK) => {
                 app.refresh().await;
                 let now = written(path.as_ref());
@@ -117,7 +117,7 @@ async fn watch(app: App, watched: Watched, stop: CancellationToken) {
     stop.cancel();
 }
 
-async fn told(signal: &mut Signal) {
+async fn arrival(signal: &mut Signal) {
     if signal.recv().await.is_none() {
         std::future::pending::<()>().await;
     }

@@ -139,7 +139,7 @@ fn micros(value: &Value) -> String {
     value.as_f64().map(|us| format!("{us:.0}")).unwrap_or_default()
 }
 
-/// Dollars, rounded to a millionth; what is less than that is not told as nothing.
+/// Dollars, rounded to a millionth; what is less than that is not printed as 0.
 fn money(value: &Value) -> String {
     let Some(exact) = value.as_str() else {
         return if value.is_null() { "unknown".to_owned() } else { cell(Some(value)) };
@@ -172,13 +172,13 @@ mod tests {
 
     #[test]
     fn money_is_rounded_but_never_to_nothing_and_an_unknown_price_is_told() {
-        for (value, told) in [
+        for (value, printed) in [
             (json!("12.5"), "12.500000"),
             (json!("0.000000004"), "<0.000001"),
             (json!("0"), "0"),
             (Value::Null, "unknown"),
         ] {
-            assert_eq!(money(&value), told);
+            assert_eq!(money(&value), printed);
         }
     }
 

@@ -1,4 +1,4 @@
-//! One call of the demo: sent over HTTP like any client's, and what came of it.
+//! One call of the demo, sent over HTTP like any client's, and its outcome.
 
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -27,7 +27,7 @@ pub enum Reading {
     HangUp,
 }
 
-/// What should come of a call.
+/// The outcome that a call should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// An answer.
@@ -60,7 +60,7 @@ pub struct Line {
     pub trial: String,
 }
 
-/// What came of a call.
+/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A model answered; `retried` where it took more than one attempt.
@@ -69,7 +69,7 @@ pub enum Outcome {
     Hit,
     /// It shared the answer of the same call under way.
     Coalesced,
-    /// It was refused, or no provider answered.
+    /// The gateway refused it, or no provider answered.
     Refused { status: u16, code: String, message: String },
     /// Its stream ended in an error.
     Broke { message: String },
@@ -115,7 +115,7 @@ impl Call {
         self.body["stream"] == true
     }
 
-    /// Makes the call and reads what comes.
+    /// Makes the call and reads its answer.
     pub async fn make(&self, line: &Line) -> Outcome {
         let key = match self.caller {
             Caller::Shop => &line.shop,
@@ -165,13 +165,13 @@ fn refused(status: u16, text: &str) -> Outcome {
 }
 
 fn error_of(text: &str) -> (String, String) {
-    let told: Value = serde_json::from_str(text).unwrap_or_default();
-    let field = |name: &str| told["error"][name].as_str().unwrap_or_default().to_owned();
+    let body: Value = serde_json::from_str(text).unwrap_or_default();
+    let field = |name: &str| body["error"][name].as_str().unwrap_or_default().to_owned();
     (field("code"), field("message"))
 }
 
 impl Outcome {
-    /// Whether it is what the call should come to.
+    /// Whether the outcome is the wanted one.
     pub fn is(&self, wanted: Wanted) -> bool {
         match self {
             Self::Served { .. } | Self::Hit | Self::Coalesced | Self::HungUp => {
@@ -211,9 +211,9 @@ mod tests {
 
     #[test]
     fn only_the_wanted_code_is_a_wanted_refusal() {
-        let told = refused(404, r#"{"error":{"message":"no","code":"prompt_not_found"}}"#);
-        assert!(told.is(Wanted::Refusal("prompt_not_found")) && told.is(Wanted::Either("prompt_not_found")));
-        assert!(!told.is(Wanted::Refusal("model_not_found")) && !told.is(Wanted::Answer));
+        let call = refused(404, r#"{"error":{"message":"no","code":"prompt_not_found"}}"#);
+        assert!(call.is(Wanted::Refusal("prompt_not_found")) && call.is(Wanted::Either("prompt_not_found")));
+        assert!(!call.is(Wanted::Refusal("model_not_found")) && !call.is(Wanted::Answer));
         assert!(Outcome::Hit.is(Wanted::Answer) && !Outcome::Hit.is(Wanted::Break));
     }
 }

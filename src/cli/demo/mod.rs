@@ -38,7 +38,7 @@ const STEP: u64 = 60;
 #[derive(Args)]
 #[command(after_help = "Example: fulcrum demo --exit")]
 pub struct Demo {
-    /// Stop after the report; exit code 1 if a call came to something else than it should have
+    /// Stop after the report; exit code 1 if a call had another outcome than it should
     #[arg(long)]
     exit: bool,
     /// Where to listen [default: 127.0.0.1:8080 if it is free, else any free port]
@@ -187,7 +187,7 @@ async fn explain_one(admin: &Client) -> Outcome {
     Ok(())
 }
 
-/// Calls that came to something else than they should have: a mistake of ours, or prompts that were changed.
+/// Calls with an unwanted outcome: a mistake of ours, or prompts that were changed.
 fn odd(tally: &Tally) -> Outcome {
     let odd = tally.odd();
     if odd.is_empty() {

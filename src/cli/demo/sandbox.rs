@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Failure;
-use super::super::client::told;
+use super::super::client::listed;
 use crate::app::{App, Built};
 use crate::config::{self, Config};
 use crate::http::{Listening, serve};
@@ -88,7 +88,7 @@ pub async fn listen(named: Option<SocketAddr>) -> Result<Listening, Failure> {
 /// The demo's configuration, which reads nothing of the environment.
 fn configuration(folder: &Path) -> Result<Config, Failure> {
     let parsed = config::parse(CONFIG, "config/demo.toml", &|_| None);
-    let mut config = parsed.map_err(|problems| Failure::Input(told(&problems)))?;
+    let mut config = parsed.map_err(|problems| Failure::Input(listed(&problems)))?;
     config.database.url = format!("sqlite://{}", folder.join("demo.db").display());
     config.prompts.import = Some(folder.join("prompts"));
     Ok(config)
@@ -135,8 +135,8 @@ mod tests {
         fs::create_dir(&own).unwrap();
         let hello = "[[messages]]\nrole = \"user\"\ncontent = \"Hello\"\n";
         fs::write(own.join("support-reply.toml"), hello).unwrap();
-        let told = lay_out(&folder.path().join("a"), &own).unwrap();
-        assert!(told.ends_with("own/"), "{told}");
+        let message = lay_out(&folder.path().join("a"), &own).unwrap();
+        assert!(message.ends_with("own/"), "{message}");
         assert_eq!(fs::read_to_string(folder.path().join("a/support-reply.toml")).unwrap(), hello);
         assert_eq!(check_dir(&folder.path().join("a")).unwrap().len(), PROMPTS.len());
     }
@@ -147,8 +147,8 @@ mod tests {
         let own = folder.path().join("own");
         fs::create_dir(&own).unwrap();
         fs::write(own.join("support-reply.toml"), "no = [").unwrap();
-        let told = lay_out(&folder.path().join("a"), &own).unwrap();
-        assert!(told.contains("cannot be used"), "{told}");
+        let message = lay_out(&folder.path().join("a"), &own).unwrap();
+        assert!(message.contains("cannot be used"), "{message}");
         assert_eq!(check_dir(&folder.path().join("a")).unwrap().len(), PROMPTS.len());
         assert_eq!(lay_out(&folder.path().join("b"), Path::new("/nowhere")).unwrap(), "the four built in");
     }

@@ -1,4 +1,4 @@
-//! What came of the demo's calls, counted and told.
+//! Counts the outcomes of the demo's calls and prints them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Tally {
     broke: Vec<String>,
     /// By status and code: how many, and one message.
     refused: BTreeMap<(u16, String), (u32, String)>,
-    /// What came otherwise than it should have.
+    /// Outcomes other than the wanted ones.
     odd: Vec<String>,
 }
 
@@ -46,12 +46,12 @@ impl Tally {
         }
     }
 
-    /// Calls that came to something else than they should have.
+    /// Calls with another outcome than the wanted one.
     pub fn odd(&self) -> &[String] {
         &self.odd
     }
 
-    /// What happened, line by line.
+    /// The report, line by line.
     pub fn lines(&self, took: Duration) -> Vec<String> {
         let Self { calls, streams, served, retried, hits, coalesced, hung_up, .. } = self;
         let mut lines = vec![

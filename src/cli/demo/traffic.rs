@@ -186,10 +186,10 @@ mod tests {
 
     #[test]
     fn the_calls_are_a_few_hundred_and_always_the_same() {
-        let told =
+        let outcome =
             || waves().iter().flat_map(|wave| wave.calls.iter().map(|call| format!("{call:?}"))).collect::<Vec<_>>();
-        assert_eq!(told(), told());
-        assert!((250..=350).contains(&told().len()), "{}", told().len());
+        assert_eq!(outcome(), outcome());
+        assert!((250..=350).contains(&outcome().len()), "{}", outcome().len());
     }
 
     #[test]
