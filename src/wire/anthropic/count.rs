@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{ask, usage};
+use super::{check, usage};
 use crate::chat::Error;
 use crate::wire::dialect::Asked;
 
@@ -12,7 +12,7 @@ use crate::wire::dialect::Asked;
 /// # Errors
 /// A 400 that names the field at fault.
 pub fn read_count_request(body: Bytes) -> Result<Asked, Error> {
-    ask::read(body, false)
+    check::read(body, false)
 }
 
 /// The answer to it.

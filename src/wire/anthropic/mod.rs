@@ -1,17 +1,19 @@
 //! Anthropic Messages: requests, answers, streams and errors.
 
-mod ask;
-mod block;
+mod answer_read;
+mod answer_write;
+mod check;
 mod citation;
 mod count;
 mod error;
 mod observe;
+mod part_read;
+mod part_write;
 mod place;
 mod prompted;
 mod replay;
 mod request_read;
 mod request_write;
-mod response;
 mod stream_read;
 mod stream_write;
 #[cfg(test)]
@@ -49,7 +51,7 @@ impl ProviderCodec for Anthropic {
     }
 
     fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        response::read_response(body)
+        answer_read::read_response(body)
     }
 
     fn maker(&self) -> Maker {
@@ -71,7 +73,7 @@ impl ClientCodec for Anthropic {
     }
 
     fn read(&self, body: Bytes, _: &Addressed) -> Result<Asked, Error> {
-        ask::read(body, true)
+        check::read(body, true)
     }
 
     fn pass(&self, asked: &Asked, model: &str) -> Bytes {
@@ -89,11 +91,11 @@ impl ClientCodec for Anthropic {
     }
 
     fn last_user_text(&self, object: &Object) -> String {
-        ask::last_user_text(object.get("messages").unwrap_or("[]"))
+        check::last_user_text(object.get("messages").unwrap_or("[]"))
     }
 
     fn has_images(&self, object: &Object) -> bool {
-        ask::has_images(object.get("messages").unwrap_or_default())
+        check::has_images(object.get("messages").unwrap_or_default())
     }
 
     fn format(&self, object: &Object) -> Option<Format> {
@@ -113,10 +115,10 @@ impl ClientCodec for Anthropic {
     }
 
     fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
-        response::can_tell(response)
+        answer_write::can_tell(response)
     }
     fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes {
-        response::write_response(response, told)
+        answer_write::write_response(response, told)
     }
 
     fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream> {

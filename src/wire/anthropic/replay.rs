@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::response::shown;
+use super::answer_read::shown;
 use crate::wire::dialect::BadAnswer;
 use crate::wire::json::exact;
 use crate::wire::sse::Event;

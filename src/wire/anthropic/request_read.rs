@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::block::{read_cache, read_content};
+use super::part_read::{read_cache, read_content};
 use super::place::{Place, only_here, wrong};
 use crate::chat::{
     Code, Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,

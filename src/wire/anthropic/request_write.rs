@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::part_write::cache_mark;
 use super::place::not_here;
-use super::turns::{cache_mark, write_conversation};
+use super::turns::write_conversation;
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Tool, ToolChoice};
 use crate::wire::dialect::Written;
 use crate::wire::ids::fitting;

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::answer_read::{read_block, read_stop, shown};
 use super::citation;
 use super::error::read_event;
-use super::response::{read_block, read_stop, shown};
 use super::usage::Counts;
 use crate::chat::{self, Content, Delta, Part, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};

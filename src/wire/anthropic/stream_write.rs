@@ -3,10 +3,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::answer_write::{call_id, guessed, write_stop};
 use super::citation;
 use super::error::error_event;
-use super::response::{call_id, guessed, write_stop};
-use super::turns::input;
+use super::part_write::input;
 use super::usage::write_usage;
 use crate::chat::{Code, Content, Delta, Error, Event, Stop, Usage};
 use crate::wire::dialect::{AnswerContext, WriteStream};

@@ -1,7 +1,5 @@
 //! Content blocks of a request, read.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::citation;
@@ -114,9 +112,4 @@ pub(super) fn read_cache(of: &Place<'_>) -> Result<Option<CacheTtl>, Error> {
         Some("1h") => Ok(Some(CacheTtl::Hour)),
         Some(_) => Err(wrong(&mark.at("ttl"), "must be `5m` or `1h`")),
     }
-}
-
-/// Base64 of plain text, as text.
-pub(super) fn plain_text(data: &str) -> Option<String> {
-    String::from_utf8(STANDARD.decode(data).ok()?).ok()
 }

@@ -1,0 +1,82 @@
+//! A whole answer, read.
+
+use serde_json::{Value, json};
+
+use super::citation;
+use super::usage::read_usage;
+use crate::chat::{Choice, Content, Part, Response, Stop};
+use crate::wire::dialect::BadAnswer;
+use crate::wire::json::exact;
+
+/// The reasons to stop that have a name in both.
+pub(super) const STOPS: [(&str, Stop); 7] = [
+    ("end_turn", Stop::End),
+    ("max_tokens", Stop::Length),
+    ("model_context_window_exceeded", Stop::Context),
+    ("tool_use", Stop::Tools),
+    ("refusal", Stop::Refused),
+    ("pause_turn", Stop::Paused),
+    ("stop_sequence", Stop::Sequence(None)),
+];
+
+/// Reads an answer.
+pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
+    let answer: Value = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let text = |name: &str| answer.get(name).and_then(Value::as_str);
+    let Some(Value::Array(blocks)) = answer.get("content") else {
+        return Err(BadAnswer("it has no list `content`".to_owned()));
+    };
+    let parts = blocks.iter().map(read_block).collect::<Result<_, _>>()?;
+    let stop = text("stop_reason").map(|reason| read_stop(reason, text("stop_sequence")));
+    let usage = answer.get("usage");
+    let tier = usage.and_then(|usage| usage.get("service_tier")?.as_str());
+    Ok(Response {
+        id: text("id").unwrap_or_default().to_owned(),
+        model: text("model").unwrap_or_default().to_owned(),
+        created: None,
+        choices: vec![Choice { parts, stop, logprobs: None }],
+        usage: usage.and_then(read_usage),
+        service_tier: tier.map(|tier| if tier == "standard" { "default" } else { tier }.to_owned()),
+    })
+}
+
+/// Reads a block of an answer.
+pub(super) fn read_block(block: &Value) -> Result<Part, BadAnswer> {
+    let text = |name: &str| block.get(name).and_then(Value::as_str).map(str::to_owned);
+    let need = |name: &str| text(name).ok_or_else(|| BadAnswer(format!("a block has no text `{name}`")));
+    let signature = text("signature").filter(|signature| !signature.is_empty());
+    let content = match need("type")?.as_str() {
+        "text" => {
+            let citations = block.get("citations").and_then(Value::as_array);
+            let citations = citations.map(|list| list.iter().map(citation::read).collect()).unwrap_or_default();
+            Content::Text { text: need("text")?, citations }
+        }
+        "thinking" => {
+            return Ok(Part { signature, ..Part::new(Content::Thinking(need("thinking")?)) });
+        }
+        "redacted_thinking" => Content::RedactedThinking(need("data")?),
+        "tool_use" => {
+            let input = block.get("input").cloned().unwrap_or(json!({}));
+            if !input.is_object() {
+                return Err(BadAnswer("a tool call's `input` is no object".to_owned()));
+            }
+            Content::ToolCall { id: need("id")?, name: need("name")?, arguments: exact::write(&input) }
+        }
+        kind => return Err(BadAnswer(format!("a block is of the type `{}`", shown(kind)))),
+    };
+    Ok(Part::new(content))
+}
+
+/// The beginning of a provider's word, for a message.
+pub(super) fn shown(word: &str) -> String {
+    word.chars().take(40).collect()
+}
+
+/// Reads why an answer ended.
+pub(super) fn read_stop(reason: &str, sequence: Option<&str>) -> Stop {
+    if reason == "stop_sequence" {
+        return Stop::Sequence(sequence.map(str::to_owned));
+    }
+    let known = STOPS.iter().find(|(name, _)| *name == reason).map(|(_, stop)| stop.clone());
+    known.unwrap_or_else(|| Stop::Other(reason.to_owned()))
+}

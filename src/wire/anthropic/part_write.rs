@@ -1,0 +1,216 @@
+//! Parts of a conversation, written as blocks.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::citation;
+use super::place::{not_here, wrong};
+use crate::chat::{CacheTtl, Citation, Content, Emulated, Error, Message, Part, Role, Source};
+use crate::wire::ids::{Ids, Rule, fitting};
+use crate::wire::json::exact;
+
+/// Image types that Anthropic reads.
+const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// What it takes as a tool call's id.
+const ID: Rule = Rule { fits: fitting, most: usize::MAX };
+
+/// A cache mark.
+pub(super) fn cache_mark(ttl: CacheTtl) -> Value {
+    match ttl {
+        CacheTtl::FiveMinutes => json!({"type": "ephemeral"}),
+        CacheTtl::Hour => json!({"type": "ephemeral", "ttl": "1h"}),
+    }
+}
+
+/// Writes blocks.
+pub(super) struct Blocks<'a> {
+    ids: Ids,
+    pub(super) emulated: &'a mut Emulated,
+    /// Whether a block names an uploaded file.
+    pub(super) files: bool,
+}
+
+impl<'a> Blocks<'a> {
+    pub(super) fn new(messages: &[Message], emulated: &'a mut Emulated) -> Self {
+        Self { ids: Ids::of(messages, ID, emulated), emulated, files: false }
+    }
+
+    pub(super) fn message(&mut self, message: &Message, role: Role, n: usize) -> Result<Vec<Value>, Error> {
+        let mut told = Vec::with_capacity(message.parts.len());
+        for (place, part) in message.parts.iter().enumerate() {
+            let path = format!("messages[{n}].content[{place}]");
+            if !may_say(role, &part.content) {
+                return Err(not_here(&path, "its role cannot say such a part there"));
+            }
+            told.extend(self.part(part, &path)?);
+        }
+        Ok(told)
+    }
+
+    /// Writes a part; nothing where it says nothing.
+    fn part(&mut self, part: &Part, path: &str) -> Result<Option<Value>, Error> {
+        let block = match &part.content {
+            Content::Text { text, .. } | Content::Refusal(text) if text.trim().is_empty() => return Ok(None),
+            Content::Text { text, citations } => self.text(text, citations),
+            Content::Refusal(text) => {
+                self.emulated.note("refusal");
+                json!({"type": "text", "text": text})
+            }
+            Content::Image { source, detail } => {
+                if detail.as_deref().is_some_and(|detail| detail != "auto") {
+                    self.emulated.note("image_url.detail");
+                }
+                json!({"type": "image", "source": self.image(source, path)?})
+            }
+            Content::Document { source, name, cite } => self.document(source, name.as_deref(), *cite, path)?,
+            Content::Audio { .. } => return Err(not_here(path, "it reads no sound")),
+            Content::Thinking(thought) => match &part.signature {
+                Some(signature) => {
+                    return Ok(Some(json!({"type": "thinking", "thinking": thought, "signature": signature})));
+                }
+                // Another provider's thoughts have no proof, without which they are refused.
+                None => {
+                    self.emulated.note("thinking");
+                    return Ok(None);
+                }
+            },
+            Content::RedactedThinking(data) => return Ok(Some(json!({"type": "redacted_thinking", "data": data}))),
+            Content::ToolCall { id, name, arguments } => {
+                let input =
+                    input(arguments).ok_or_else(|| wrong(&format!("{path}.arguments"), "must be a JSON object"))?;
+                json!({"type": "tool_use", "id": self.ids.of_id(id), "name": name, "input": input})
+            }
+            Content::ToolResult { id, parts, is_error, .. } => self.result(id, parts, *is_error, path)?,
+        };
+        if part.signature.is_some() {
+            self.emulated.note("thought_signature");
+        }
+        Ok(Some(marked(block, part.cache)))
+    }
+
+    fn text(&mut self, text: &str, citations: &[Citation]) -> Value {
+        let told: Vec<Value> = citations.iter().filter_map(citation::of_document).collect();
+        // What a search of another provider found cannot be cited: Anthropic wants its own proof of it.
+        if told.len() < citations.len() {
+            self.emulated.note("citations");
+        }
+        if told.is_empty() {
+            json!({"type": "text", "text": text})
+        } else {
+            json!({"type": "text", "text": text, "citations": told})
+        }
+    }
+
+    fn image(&mut self, source: &Source, path: &str) -> Result<Value, Error> {
+        match source {
+            Source::Base64 { media_type, .. } if !IMAGES.contains(&media_type.as_str()) => {
+                Err(not_here(path, "it reads images of the types JPEG, PNG, GIF and WebP"))
+            }
+            Source::Text(_) => Err(not_here(path, "an image there is no text")),
+            _ => self.source(source, path),
+        }
+    }
+
+    fn document(&mut self, source: &Source, name: Option<&str>, cite: bool, path: &str) -> Result<Value, Error> {
+        let source = match source {
+            Source::Base64 { media_type, data } if media_type.starts_with("text/") => {
+                let text = plain_text(data).ok_or_else(|| wrong(path, "must be UTF-8 text in base64"))?;
+                self.source(&Source::Text(text), path)?
+            }
+            Source::Base64 { media_type, .. } if media_type != "application/pdf" => {
+                return Err(not_here(path, "it reads documents of PDF and of plain text"));
+            }
+            _ => self.source(source, path)?,
+        };
+        let mut block = json!({"type": "document", "source": source});
+        if let Some(name) = name {
+            block["title"] = name.into();
+        }
+        if cite {
+            block["citations"] = json!({"enabled": true});
+        }
+        Ok(block)
+    }
+
+    fn source(&mut self, source: &Source, path: &str) -> Result<Value, Error> {
+        Ok(match source {
+            Source::Base64 { media_type, data } => json!({"type": "base64", "media_type": media_type, "data": data}),
+            Source::Url(url) => json!({"type": "url", "url": url}),
+            Source::Text(text) => json!({"type": "text", "media_type": "text/plain", "data": text}),
+            Source::File(id) if !id.starts_with("file_") => {
+                return Err(not_here(path, "it is a file of another provider; send it as data"));
+            }
+            Source::File(id) => {
+                self.files = true;
+                json!({"type": "file", "file_id": id})
+            }
+        })
+    }
+
+    fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &str) -> Result<Value, Error> {
+        let mut told = Vec::with_capacity(parts.len());
+        for (n, part) in parts.iter().enumerate() {
+            let inner = format!("{path}.content[{n}]");
+            match part.content {
+                Content::Text { .. } | Content::Image { .. } | Content::Document { .. } => {}
+                _ => return Err(not_here(&inner, "a tool's result there has texts, images and documents only")),
+            }
+            told.extend(self.part(part, &inner)?);
+        }
+        let mut block = Map::new();
+        block.insert("type".to_owned(), "tool_result".into());
+        block.insert("tool_use_id".to_owned(), self.ids.of_id(id).into());
+        if !told.is_empty() {
+            block.insert("content".to_owned(), content(told));
+        }
+        if is_error {
+            block.insert("is_error".to_owned(), true.into());
+        }
+        Ok(block.into())
+    }
+}
+
+fn marked(mut block: Value, cache: Option<CacheTtl>) -> Value {
+    if let Some(ttl) = cache {
+        block["cache_control"] = cache_mark(ttl);
+    }
+    block
+}
+
+/// Blocks as a `content`: a text where they are no more than that.
+pub(super) fn content(mut blocks: Vec<Value>) -> Value {
+    match &mut blocks[..] {
+        [Value::Object(only)] if only.len() == 2 && only.get("type") == Some(&json!("text")) => {
+            only.get_mut("text").map(Value::take).unwrap_or_default()
+        }
+        _ => blocks.into(),
+    }
+}
+
+/// Whether a speaker may say such a part.
+fn may_say(role: Role, content: &Content) -> bool {
+    match content {
+        Content::Text { .. } => true,
+        Content::Image { .. } | Content::Document { .. } | Content::ToolResult { .. } | Content::Audio { .. } => {
+            matches!(role, Role::User | Role::Tool)
+        }
+        Content::Refusal(_) | Content::Thinking(_) | Content::RedactedThinking(_) | Content::ToolCall { .. } => {
+            role == Role::Assistant
+        }
+    }
+}
+
+/// A call's arguments as an object; empty ones mean `{}`.
+pub(super) fn input(arguments: &str) -> Option<Value> {
+    if arguments.trim().is_empty() {
+        return Some(json!({}));
+    }
+    exact::read(arguments.as_bytes()).ok().filter(Value::is_object)
+}
+
+/// Base64 of plain text, as text.
+fn plain_text(data: &str) -> Option<String> {
+    String::from_utf8(STANDARD.decode(data).ok()?).ok()
+}
