@@ -1,12 +1,12 @@
 //! Amazon Bedrock's Converse and ConverseStream: requests, answers, streams and errors. No caller speaks it.
 
-mod block;
+mod answer_read;
 mod citation;
 mod error;
 mod family;
-mod request;
-mod response;
-mod stream;
+mod part_write;
+mod request_write;
+mod stream_read;
 #[cfg(test)]
 mod tests;
 mod thought;
@@ -32,11 +32,11 @@ impl ProviderCodec for Bedrock {
     }
 
     fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        request::write_request(request, emulated)
+        request_write::write_request(request, emulated)
     }
 
     fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        response::read_response(body)
+        answer_read::read_response(body)
     }
 
     /// Only Claude signs what it thinks, and its proofs hold wherever it is served.
@@ -45,7 +45,7 @@ impl ProviderCodec for Bedrock {
     }
 
     fn structured(&self, request: &mut Request) -> Structured {
-        request::structured(request)
+        request_write::structured(request)
     }
 
     fn decoder(&self) -> Decoder {
@@ -53,7 +53,7 @@ impl ProviderCodec for Bedrock {
     }
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
-        Box::new(stream::Reader::default())
+        Box::new(stream_read::Reader::default())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::block::cache_point;
 use super::family::Family;
+use super::part_write::cache_point;
 use super::{not_here, thought};
 use crate::chat::{Emulated, Error, Request, Tool, ToolChoice};
 use crate::wire::ids::fitting;

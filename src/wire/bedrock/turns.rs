@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::block::{Blocks, cache_point};
 use super::family::Family;
 use super::not_here;
+use super::part_write::{Blocks, cache_point};
 use crate::chat::{Code, Content, Emulated, Error, Message, Request, Role};
 
 /// A conversation, written.

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::response::read_stop;
+use super::answer_read::read_stop;
 use super::{citation, error, usage};
 use crate::chat::{self, Content, Delta, Stop};
 use crate::wire::dialect::{BadAnswer, ReadStream};
