@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::asked::field;
+use super::check::field;
 use super::usage::read_usage;
 use crate::chat::{Code, Embed, Emulated, Error, Usage, Vectors};
 use crate::wire::dialect::{Asked, BadAnswer};

@@ -1,14 +1,20 @@
 //! Gemini's generateContent. The model, and whether the answer streams, stand in the address.
 
-mod asked;
+mod answer_read;
+mod answer_write;
+mod check;
+mod count;
 mod embed;
 mod error;
 mod fields;
 mod logprobs;
 mod observe;
-mod part;
-mod read;
+mod part_read;
+mod part_write;
+mod prompted;
 mod replay;
+mod request_read;
+mod request_write;
 mod schema;
 mod stop;
 mod stream_read;
@@ -16,11 +22,11 @@ mod stream_write;
 #[cfg(test)]
 mod tests;
 mod usage;
-mod write;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+pub use count::{count_answer, counts};
 pub use embed::{embed_of, pass_embed, read_embed, read_vectors, write_embed, write_vectors};
 pub use observe::StreamTap;
 pub use stream_read::Reader;
@@ -34,19 +40,6 @@ use crate::wire::dialect::{
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
 
-/// The answer to a request that asks to count its tokens.
-#[must_use]
-pub fn count_answer(tokens: u64) -> Bytes {
-    json!({"totalTokens": tokens}).to_string().into()
-}
-
-/// Whether a provider's answer to such a request counts them.
-#[must_use]
-pub fn counts(body: &[u8]) -> bool {
-    let answer = serde_json::from_slice::<Value>(body).unwrap_or_default();
-    answer.get("totalTokens").is_some_and(Value::is_u64)
-}
-
 /// The dialect.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gemini;
@@ -57,11 +50,11 @@ impl ProviderCodec for Gemini {
     }
 
     fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        write::write_request(request, emulated)
+        request_write::write_request(request, emulated)
     }
 
     fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        stream_read::read_response(body)
+        answer_read::read_response(body)
     }
 
     fn maker(&self) -> Maker {
@@ -69,7 +62,7 @@ impl ProviderCodec for Gemini {
     }
 
     fn structured(&self, request: &mut Request) -> Structured {
-        write::structured(request)
+        request_write::structured(request)
     }
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
@@ -79,15 +72,15 @@ impl ProviderCodec for Gemini {
 
 impl ClientCodec for Gemini {
     fn read(&self, body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
-        asked::read(body, addressed)
+        check::read(body, addressed)
     }
 
     fn pass(&self, asked: &Asked, _model: &str) -> Bytes {
-        asked::pass(asked)
+        prompted::pass(asked)
     }
 
     fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-        asked::prompted(asked, prompt)
+        prompted::prompted(asked, prompt)
     }
 
     fn conversation(&self) -> &'static str {
@@ -95,11 +88,11 @@ impl ClientCodec for Gemini {
     }
 
     fn last_user_text(&self, object: &Object) -> String {
-        asked::last_user_text(object)
+        check::last_user_text(object)
     }
 
     fn has_images(&self, object: &Object) -> bool {
-        asked::has_images(object)
+        check::has_images(object)
     }
 
     fn turn(&self, role: Role, text: &str) -> Value {
@@ -108,11 +101,11 @@ impl ClientCodec for Gemini {
     }
 
     fn format(&self, object: &Object) -> Option<Format> {
-        read::format(object)
+        request_read::format(object)
     }
 
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
-        read::read_request(asked, emulated)
+        request_read::read_request(asked, emulated)
     }
 
     fn observe(&self, body: &Bytes) -> Result<Observed, BadAnswer> {
@@ -124,7 +117,7 @@ impl ClientCodec for Gemini {
     }
 
     fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes {
-        stream_write::write_response(response, told)
+        answer_write::write_response(response, told)
     }
 
     fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream> {

@@ -1,4 +1,4 @@
-//! Answers of this dialect in the internal form, whole or chunk by chunk: a whole answer is a stream of one chunk.
+//! A provider's stream, read chunk by chunk.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::error::read_error;
 use super::logprobs::read_logprobs;
 use super::stop::read_stop;
 use super::usage::read_usage;
-use crate::chat::{Citation, Collector, Content, Delta, Event, Response, Source, Stop, Usage};
+use crate::chat::{Citation, Content, Delta, Event, Source, Stop, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::json::{self, Object, exact, fields, items};
 use crate::wire::sse;
@@ -40,24 +40,6 @@ struct Choice {
 enum Open {
     Text,
     Thinking,
-}
-
-/// A whole answer in the internal form.
-///
-/// # Errors
-/// Where the body is no answer.
-pub fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let value: Value = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
-    if value.get("candidates").is_none() && value.get("promptFeedback").is_none() {
-        return Err(BadAnswer("it has no `candidates`".to_owned()));
-    }
-    let (mut reader, mut events) = (Reader::default(), Vec::new());
-    reader.take(value, &mut events)?;
-    reader.close_all(&mut events);
-    events.push(Event::End);
-    let mut collector = Collector::default();
-    events.into_iter().for_each(|event| collector.take(event));
-    collector.finish().ok_or_else(|| BadAnswer("it is an error".to_owned()))
 }
 
 /// The JSON of an event: what its `data:` lines hold, or an error's bare object, which Google sends now and then.
@@ -126,7 +108,7 @@ fn only_item(list: &str) -> Option<&str> {
 
 impl Reader {
     /// Takes a chunk.
-    fn take(&mut self, mut chunk: Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+    pub(super) fn take(&mut self, mut chunk: Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         if !chunk.is_object() {
             return Err(BadAnswer("it is no object".to_owned()));
         }
@@ -202,7 +184,7 @@ impl Reader {
         Ok(())
     }
 
-    fn close_all(&mut self, out: &mut Vec<Event>) {
+    pub(super) fn close_all(&mut self, out: &mut Vec<Event>) {
         for (number, choice) in (0..).zip(&mut self.choices) {
             choice.close(number, out);
         }

@@ -1,130 +1,14 @@
-//! Answers for callers of this dialect, whole or chunk by chunk.
+//! A stream, written for a caller chunk by chunk.
 
-use bytes::Bytes;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::answer_write::{Ending, Head};
 use super::error::error_event;
-use super::logprobs::write_logprobs;
-use super::part::{arguments_of, write_part};
-use super::stop::write_stop;
 use super::usage::write_usage;
-use crate::chat::{Citation, Content, Delta, Emulated, Event, Part, Response, Stop, Usage};
+use crate::chat::{Content, Delta, Event, Part};
 use crate::wire::dialect::{AnswerContext, WriteStream};
 use crate::wire::json::exact;
-
-/// What Google itself says where a model wrote arguments that are no JSON.
-const MALFORMED: &str = "MALFORMED_FUNCTION_CALL";
-
-/// A whole answer.
-#[must_use]
-pub fn write_response(response: &Response, told: &AnswerContext) -> Bytes {
-    let mut candidates = Vec::with_capacity(response.choices.len());
-    for (index, choice) in response.choices.iter().enumerate() {
-        let mut ending = Ending::default();
-        let mut parts = Vec::with_capacity(choice.parts.len());
-        for part in &choice.parts {
-            if let Content::Text { citations, .. } = &part.content {
-                ending.citations.extend(citations.iter().cloned());
-            }
-            parts.extend(ending.part(part));
-        }
-        ending.logprobs.clone_from(&choice.logprobs);
-        let mut candidate = json!({"content": {"parts": parts, "role": "model"}});
-        ending.finish(&mut candidate, choice.stop.as_ref());
-        candidate["index"] = index.into();
-        candidates.push(candidate);
-    }
-    let mut head = Head::new(told);
-    head.begin(&response.id, &response.model);
-    head.usage = response.usage;
-    exact::write(&head.answer(&candidates)).into()
-}
-
-/// What an answer says of itself in every chunk.
-#[derive(Debug)]
-struct Head {
-    id: String,
-    model: String,
-    usage: Option<Usage>,
-}
-
-impl Head {
-    fn new(told: &AnswerContext) -> Self {
-        Self { id: told.id.clone(), model: told.model.clone(), usage: None }
-    }
-
-    /// Takes the provider's id, and its model where the caller is told none.
-    fn begin(&mut self, id: &str, model: &str) {
-        if !id.is_empty() {
-            id.clone_into(&mut self.id);
-        }
-        if self.model.is_empty() {
-            model.clone_into(&mut self.model);
-        }
-    }
-
-    fn answer(&self, candidates: &[Value]) -> Value {
-        let mut answer = json!({"candidates": candidates});
-        if let Some(usage) = &self.usage {
-            answer["usageMetadata"] = write_usage(usage);
-        }
-        answer["modelVersion"] = self.model.as_str().into();
-        answer["responseId"] = self.id.as_str().into();
-        answer
-    }
-}
-
-/// What a candidate says at its end.
-#[derive(Debug, Default)]
-struct Ending {
-    stop: Option<Stop>,
-    malformed: Option<String>,
-    citations: Vec<Citation>,
-    logprobs: Option<Value>,
-}
-
-impl Ending {
-    /// Writes a part; a call whose arguments are no object is told at the end instead.
-    fn part(&mut self, part: &Part) -> Option<Value> {
-        if let Content::ToolCall { name, arguments, .. } = &part.content
-            && arguments_of(arguments).is_none()
-        {
-            self.malformed = Some(format!("Malformed function call: {name}({arguments})"));
-            return None;
-        }
-        // A part that only another provider reads says nothing to this caller.
-        write_part("parts", part, &mut Emulated::default()).ok().flatten()
-    }
-
-    fn finish(&self, candidate: &mut Value, stop: Option<&Stop>) {
-        // A call cut off at the limit is told as that.
-        let cut = matches!(stop, Some(Stop::Length | Stop::Context));
-        if let Some(message) = self.malformed.as_ref().filter(|_| !cut) {
-            candidate["finishReason"] = MALFORMED.into();
-            candidate["finishMessage"] = message.as_str().into();
-        } else if let Some(stop) = stop {
-            candidate["finishReason"] = write_stop(stop).into();
-        }
-        let cited: Vec<Value> = self.citations.iter().filter_map(write_citation).collect();
-        if !cited.is_empty() {
-            candidate["citationMetadata"] = json!({"citationSources": cited});
-        }
-        if let Some(logprobs) = &self.logprobs {
-            candidate["logprobsResult"] = write_logprobs(logprobs);
-        }
-    }
-}
-
-/// A citation of a page; one of a document has no place here.
-fn write_citation(citation: &Citation) -> Option<Value> {
-    let mut out = Map::new();
-    out.insert("uri".to_owned(), citation.url.as_deref()?.into());
-    if let Some(title) = &citation.title {
-        out.insert("title".to_owned(), title.as_str().into());
-    }
-    Some(out.into())
-}
 
 /// The chunk of which most of a stream is.
 #[derive(Serialize)]

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::asked::field;
+use super::check::field;
 use super::fields::{Fields, unsupported};
-use super::part::{Read, read_part};
+use super::part_read::{Read, read_part};
 use super::schema::to_json_schema;
 use crate::chat::{
     Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Tool, ToolChoice,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::fields::unsupported;
-use super::part::write_part;
+use super::part_write::write_part;
 use crate::chat::{
     Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Structured, Tool, ToolChoice,
 };

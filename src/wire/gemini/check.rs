@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::fields::snake;
 use crate::chat::Error;
 use crate::wire::dialect::{Addressed, Asked};
-use crate::wire::json::{Edits, Object};
+use crate::wire::json::Object;
 use crate::wire::openai_chat::{Check, Field, check_fields, read_prompt};
 
 /// The most contents that a request may have.
@@ -52,11 +52,11 @@ const CONFIG: &[Field] = &[
 
 /// A content, as far as it is looked at before it is translated.
 #[derive(Deserialize)]
-struct Shape<'a> {
+pub(super) struct Shape<'a> {
     #[serde(borrow, default)]
     role: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    parts: Option<&'a RawValue>,
+    pub(super) parts: Option<&'a RawValue>,
 }
 
 /// A part, likewise.
@@ -136,7 +136,7 @@ fn config(object: &Object) -> Result<Option<Object>, Error> {
 }
 
 /// The members of a list; an object stands for a list of it.
-fn members<'a>(json: &'a str, name: &str) -> Result<Vec<&'a RawValue>, Error> {
+pub(super) fn members<'a>(json: &'a str, name: &str) -> Result<Vec<&'a RawValue>, Error> {
     let read = if json.starts_with('{') {
         serde_json::from_str(json).map(|one| vec![one])
     } else {
@@ -215,70 +215,4 @@ pub fn has_images(object: &Object) -> bool {
     let image = |blob: &Blob<'_>| blob.mime_type.as_deref().is_some_and(|kind| kind.starts_with("image/"));
     let parts = shapes(object).into_iter().flat_map(|(_, parts)| parts);
     parts.into_iter().any(|part| part.inline.as_ref().or(part.file.as_ref()).is_some_and(image))
-}
-
-/// The body for a target of this dialect: as it came, but for the prompt's name.
-#[must_use]
-pub fn pass(asked: &Asked) -> Bytes {
-    let mut edits = Edits::default();
-    edits.remove("prompt");
-    asked.object.edited(&edits)
-}
-
-/// The caller's object with a prompt's in front.
-///
-/// # Errors
-/// Where the two cannot be joined.
-pub fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-    let caller = &asked.object;
-    let mut edits = Edits::default();
-    edits.remove("prompt");
-    for (name, json) in prompt.iter() {
-        let own = field(caller, name);
-        let value = match (name, own) {
-            (_, None) => json.to_owned(),
-            ("contents", Some(own)) => joined(json, own, "contents")?,
-            ("systemInstruction", Some(own)) => joined_system(json, own)?,
-            ("generationConfig", Some(own)) => merged_config(json, own)?,
-            (_, Some(_)) => continue,
-        };
-        if snake(name) != name {
-            edits.remove(&snake(name));
-        }
-        edits.set(name, value);
-    }
-    Ok(caller.edited(&edits))
-}
-
-/// The members of two lists in one.
-fn joined(first: &str, second: &str, name: &str) -> Result<String, Error> {
-    let mut all = members(first, name)?;
-    all.extend(members(second, name)?);
-    let all: Vec<&str> = all.into_iter().map(RawValue::get).collect();
-    Ok(format!("[{}]", all.join(",")))
-}
-
-fn joined_system(first: &str, second: &str) -> Result<String, Error> {
-    let parts = |json: &str| -> Result<String, Error> {
-        let content: Shape<'_> = serde_json::from_str(json)
-            .map_err(|_| Error::field("systemInstruction", "`systemInstruction` must be an object with `parts`"))?;
-        Ok(content.parts.map_or("[]", RawValue::get).to_owned())
-    };
-    Ok(format!("{{\"parts\":{}}}", joined(&parts(first)?, &parts(second)?, "systemInstruction.parts")?))
-}
-
-/// The prompt's settings under the caller's own.
-fn merged_config(prompt: &str, own: &str) -> Result<String, Error> {
-    let object = |json: &str| Object::read(Bytes::copy_from_slice(json.as_bytes())).map_err(Error::from);
-    let (prompt, own) = (object(prompt)?, object(own)?);
-    // The fields of a format belong together: a caller's own format is not mixed with the prompt's.
-    const FORMAT: [&str; 3] = ["responseMimeType", "responseSchema", "responseJsonSchema"];
-    let own_format = FORMAT.iter().any(|name| field(&own, name).is_some());
-    let mut edits = Edits::default();
-    for (name, json) in prompt.iter() {
-        if field(&own, name).is_none() && !(own_format && FORMAT.contains(&name)) {
-            edits.set(name, json.to_owned());
-        }
-    }
-    Ok(String::from_utf8_lossy(&own.edited(&edits)).into_owned())
 }
