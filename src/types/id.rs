@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
+use super::time::Timestamp;
+
 /// A request's id, a UUIDv7: its text sorts by time, so it is the ledger's key as well.
 ///
 /// The default is all zeros, and stands for none.
@@ -17,6 +19,16 @@ impl RequestId {
     #[must_use]
     pub fn new() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// The least id of a request that began at `time`, had it the same clock.
+    #[must_use]
+    pub fn first_at(time: Timestamp) -> Self {
+        const LAST: u64 = (1 << 48) - 1;
+        let millis = u64::try_from(time.0.div_euclid(1_000)).unwrap_or(0).min(LAST);
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        Self::from_bytes(bytes)
     }
 
     /// The id as 36 characters, in a buffer on the stack.

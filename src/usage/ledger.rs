@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::future::poll_fn;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,21 +9,23 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-use super::commit::{self, Job, Message};
 use super::error::{Error, Unavailable};
-use super::journal::{self, Flushed, Held, Journal, Noted, Settled};
-use super::recover;
+use super::journal::recover;
+use super::journal::segment::{Held, segments};
+use super::journal::slots::{Flushed, Journal, Noted, Settled};
+use super::journal::tick::Waiting;
+use super::lock::{DatabaseFile, lock};
 use super::rows::{Intent, Settlement};
-use super::turn::Waiting;
-use super::writer::Writer;
+use super::settling::{Job, MOST, Message};
+use super::shared::Shared;
+use super::store::commit;
+use super::store::writer::Writer;
 use crate::db::Db;
 
 /// How long a flush waits for the database.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
-/// How often a lock that another process holds is tried.
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// How a ledger is kept.
 #[derive(Clone, Debug)]
@@ -48,29 +49,6 @@ impl Default for Options {
 pub struct Ledger {
     pub(super) shared: Arc<Shared>,
     sender: mpsc::UnboundedSender<Message>,
-}
-
-/// What the gateway's side and the writer's share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) journal: Journal,
-    /// Whether an answer waits for the commit, because its row must survive a power loss.
-    durable: bool,
-    /// The most settlements that wait.
-    queue: usize,
-    /// Those that the writer has not taken, or that will be handed to it at the end of a turn.
-    pub(super) waiting: AtomicUsize,
-    /// Whether the last batch could be written.
-    pub(super) writable: AtomicBool,
-    pub(super) closing: AtomicBool,
-    /// The database's file, and whether another or none lies in its place.
-    file: DatabaseFile,
-    /// Whether someone waits for a commit, so that the writer must not wait for more.
-    pub(super) urgent: AtomicBool,
-    /// Told when something is urgent, or when enough waits.
-    pub(super) hurry: Notify,
-    /// Held as long as the ledger is open.
-    lock: Option<File>,
 }
 
 /// The answer to [`Ledger::intend`]: resolves when the line is with the system, or with the disk where the ledger is durable. On a
@@ -171,7 +149,7 @@ impl Ledger {
     /// A ledger for work beside the process that writes it: it can only be read. Where no process has it, what a crash left in
     /// the journal is taken up first, so that the rows are all there.
     pub async fn beside(db: &Db, options: Options) -> Self {
-        if journal::segments(db.path()).is_ok_and(|segments| !segments.is_empty())
+        if segments(db.path()).is_ok_and(|segments| !segments.is_empty())
             && let Err(error) = Self::take_up(db, options).await
         {
             tracing::warn!(%error, "what a crash left in the ledger's journal cannot be taken up: {error}");
@@ -189,7 +167,7 @@ impl Ledger {
 
     async fn locked(db: &Db, options: Options, lock: File) -> Result<Self, Error> {
         let unreadable = |source| Error::File { path: db.path().to_owned(), source };
-        let segments = journal::segments(db.path()).map_err(unreadable)?;
+        let segments = segments(db.path()).map_err(unreadable)?;
         let mut writer = Writer::open(db, options.patience).await?;
         recover::all(db, &mut writer, &segments).await?;
         let next = segments.last().map_or(1, |last| last + 1);
@@ -284,7 +262,7 @@ impl Ledger {
     /// Hands settlements to the writer.
     fn send(&self, jobs: Vec<Job>) -> Result<(), Unavailable> {
         self.sender.send(Message::Settle(jobs)).map_err(|_| Unavailable)?;
-        if self.shared.waiting.load(Ordering::Relaxed) >= commit::MOST {
+        if self.shared.waiting.load(Ordering::Relaxed) >= MOST {
             self.shared.hurry.notify_one();
         }
         Ok(())
@@ -357,72 +335,5 @@ impl Ledger {
             tracing::warn!(%error, "the ledger's lock is held until this process ends: {error}");
         }
         written
-    }
-}
-
-/// The database's file as it was opened.
-#[derive(Debug)]
-struct DatabaseFile {
-    path: PathBuf,
-    /// Its device and number there.
-    identity: Option<(u64, u64)>,
-    is_gone: AtomicBool,
-}
-
-impl DatabaseFile {
-    fn of(path: &Path) -> Self {
-        Self { path: path.to_owned(), identity: identity(path), is_gone: AtomicBool::new(false) }
-    }
-
-    fn look(&self) {
-        let gone = self.identity.is_some() && identity(&self.path) != self.identity;
-        if self.is_gone.swap(gone, Ordering::Relaxed) == gone {
-            return;
-        }
-        let path = self.path.display();
-        if gone {
-            tracing::error!(%path, "{path} was deleted or replaced while it is in use; no call goes out until it is back, or after a new start");
-        } else {
-            tracing::info!(%path, "{path} is back");
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).ok().map(|data| (data.dev(), data.ino()))
-}
-
-impl Shared {
-    /// Has the writer commit what is there.
-    fn hurry(&self) {
-        self.urgent.store(true, Ordering::Release);
-        self.hurry.notify_one();
-    }
-}
-
-/// Takes the lock that makes this process the ledger's only writer; the system lets go of it when the process ends. A command
-/// may hold it for a moment.
-async fn lock(database: &Path, patience: Duration) -> Result<File, Error> {
-    let until = Instant::now() + patience;
-    loop {
-        match try_lock(database) {
-            Err(Error::InUse(_)) if Instant::now() < until => sleep(LOCK_PAUSE).await,
-            answer => return answer,
-        }
-    }
-}
-
-fn try_lock(database: &Path) -> Result<File, Error> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut name = database.as_os_str().to_owned();
-    name.push("-lock");
-    let path = PathBuf::from(name);
-    let opened = File::options().create(true).append(true).mode(0o600).open(&path);
-    let file = opened.map_err(|source| Error::File { path: path.clone(), source })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::InUse(path)),
-        Err(std::fs::TryLockError::Error(source)) => Err(Error::File { path, source }),
     }
 }

@@ -1,6 +1,7 @@
 //! What a crash leaves in the journal is taken up at the next start, exactly once.
 
 use super::*;
+use crate::usage::journal::segment::segment_path;
 
 /// What the next process would find if this one were killed now.
 async fn copy(place: &Place) -> Place {
@@ -65,12 +66,12 @@ async fn damaged_intents_do_not_lose_the_others() {
     let ledger = place.ledger().await;
     let all: Vec<_> = (0..3).map(|_| settlement(now())).collect();
     all.iter().for_each(|one| drop(intend(&ledger, one)));
-    let path = journal::segment_path(place.db.path(), 1);
+    let path = segment_path(place.db.path(), 1);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[20] ^= 4;
     bytes.truncate(bytes.len() - 9);
     let place = kill(place, ledger).await;
-    std::fs::write(journal::segment_path(place.db.path(), 1), bytes).unwrap();
+    std::fs::write(segment_path(place.db.path(), 1), bytes).unwrap();
     let ledger = place.ledger().await;
     assert_eq!(place.number("select count(*) from requests").await, 1);
     assert_eq!(place.intents(), 0);
@@ -101,7 +102,7 @@ async fn what_was_answered_is_found_once_wherever_the_journal_ends() {
         let held = intend(&ledger, one);
         ledger.settle(one.clone(), held).await.unwrap();
     }
-    let path = journal::segment_path(place.db.path(), 1);
+    let path = segment_path(place.db.path(), 1);
     let bytes = std::fs::read(&path).unwrap();
     let ends: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] == b'\n').collect();
     assert_eq!(ends.len(), 6 + 9);
@@ -109,7 +110,7 @@ async fn what_was_answered_is_found_once_wherever_the_journal_ends() {
     let cuts = tail.iter().flat_map(|end| [end - 9, end - 1, *end, end + 1, end + 2]).filter(|cut| *cut <= bytes.len());
     for cut in cuts {
         let next = copy(&place).await;
-        std::fs::write(journal::segment_path(next.db.path(), 1), &bytes[..cut]).unwrap();
+        std::fs::write(segment_path(next.db.path(), 1), &bytes[..cut]).unwrap();
         check(&next, &all, ends.iter().filter(|end| **end <= cut).count()).await;
     }
     other.execute("commit").await.unwrap();

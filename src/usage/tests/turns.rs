@@ -4,6 +4,8 @@ use futures_util::future::join_all;
 use tokio::task::{JoinHandle, yield_now};
 
 use super::*;
+use crate::usage::journal::found;
+use crate::usage::journal::segment::segment_path;
 
 /// Has a ledger write by turns on this thread.
 async fn by_turns(ledger: &Ledger) -> JoinHandle<()> {
@@ -14,7 +16,7 @@ async fn by_turns(ledger: &Ledger) -> JoinHandle<()> {
 
 /// The intents and the settlements in the journal's first file.
 fn lines(place: &Place) -> (usize, usize) {
-    let found = journal::read(&journal::segment_path(place.db.path(), 1)).unwrap_or_default();
+    let found = found::read(&segment_path(place.db.path(), 1)).unwrap_or_default();
     (found.intents.len(), found.settlements.len())
 }
 

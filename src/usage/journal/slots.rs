@@ -6,7 +6,7 @@
 //! in the database. What a start finds in these files, the database may not have yet.
 
 use std::cell::{Cell, RefCell};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use super::commit::Job;
-use super::error::Unavailable;
-use super::line::{self, Line};
-use super::rows::{AttemptRow, Intent, RequestRow, Settlement};
-use super::turn::{Turn, Waiting, Written};
+use super::record;
+use super::segment::{Held, Segment, create, folder_of, remove, segment_path};
+use super::tick::{Turn, Waiting, Written};
+use crate::usage::error::Unavailable;
+use crate::usage::rows::Intent;
+use crate::usage::settling::Job;
 
 /// A file that has grown to this is followed by the next.
 const LARGEST: u64 = 1 << 20;
@@ -32,7 +33,7 @@ thread_local! {
 
 /// The journal of a running gateway.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(in crate::usage) struct Journal {
     database: PathBuf,
     /// Whether each line must reach the disk before its attempt is sent.
     durable: bool,
@@ -61,38 +62,9 @@ struct Current {
     size: u64,
 }
 
-#[derive(Debug)]
-struct Segment {
-    number: u64,
-    file: File,
-    /// Lines whose requests are not in the database, and one more while it takes lines.
-    held: AtomicUsize,
-}
-
-/// The files that hold a request's lines. Let go of by [`Journal::settled`] alone: a request that is never settled keeps its
-/// files for the next start.
-#[derive(Debug, Default)]
-pub struct Held {
-    /// The file of the first, and how many lines it holds.
-    first: Option<(Arc<Segment>, usize)>,
-    others: Vec<Arc<Segment>>,
-}
-
-impl Held {
-    /// Notes a line in `segment`.
-    fn hold(&mut self, segment: &Arc<Segment>) {
-        segment.held.fetch_add(1, Ordering::Relaxed);
-        match &mut self.first {
-            Some((first, lines)) if first.number == segment.number => *lines += 1,
-            Some(_) => self.others.push(segment.clone()),
-            None => self.first = Some((segment.clone(), 1)),
-        }
-    }
-}
-
 /// What became of a line.
 #[derive(Debug)]
-pub(super) enum Noted {
+pub(in crate::usage) enum Noted {
     /// It was written, or not.
     Now(Result<(), Unavailable>),
     /// It is written at the end of the turn.
@@ -100,7 +72,7 @@ pub(super) enum Noted {
 }
 
 /// What became of a settlement.
-pub(super) enum Settled {
+pub(in crate::usage) enum Settled {
     /// It lies in the journal.
     Now(Job),
     /// The journal cannot take it.
@@ -110,15 +82,15 @@ pub(super) enum Settled {
 }
 
 /// What was written at the end of a turn, and for whom.
-pub(super) struct Flushed {
-    pub(super) jobs: Vec<Job>,
-    pub(super) written: Arc<Written>,
-    pub(super) result: Result<(), Unavailable>,
+pub(in crate::usage) struct Flushed {
+    pub(in crate::usage) jobs: Vec<Job>,
+    pub(in crate::usage) written: Arc<Written>,
+    pub(in crate::usage) result: Result<(), Unavailable>,
 }
 
 impl Journal {
     /// A journal next to `database` whose files begin with number `next`.
-    pub(super) fn new(database: &Path, next: u64, durable: bool) -> Self {
+    pub(in crate::usage) fn new(database: &Path, next: u64, durable: bool) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             database: database.to_owned(),
@@ -131,9 +103,9 @@ impl Journal {
     }
 
     /// Notes an intent. It is down when what this gives says so.
-    pub(super) fn intend(&self, intent: &Intent<'_>, held: &mut Held) -> Noted {
+    pub(in crate::usage) fn intend(&self, intent: &Intent<'_>, held: &mut Held) -> Noted {
         let mut place = lock(&self.places[self.place()]);
-        match self.note(&mut place, held, |lines| line::write_intent(lines, intent)) {
+        match self.note(&mut place, held, |lines| record::write_intent(lines, intent)) {
             Ok(None) => Noted::Now(self.told(Ok(()))),
             Ok(Some(waiting)) => Noted::Later(waiting),
             Err(error) => Noted::Now(self.told(Err(error))),
@@ -141,10 +113,10 @@ impl Journal {
     }
 
     /// Notes a settlement, but for its bodies.
-    pub(super) fn settle(&self, mut job: Job) -> Settled {
+    pub(in crate::usage) fn settle(&self, mut job: Job) -> Settled {
         let mut place = lock(&self.places[self.place()]);
         let Job { settlement, held, .. } = &mut job;
-        match self.note(&mut place, held, |lines| line::write_settlement(lines, settlement)) {
+        match self.note(&mut place, held, |lines| record::write_settlement(lines, settlement)) {
             Ok(None) => {
                 let _known = self.told(Ok(()));
                 Settled::Now(job)
@@ -161,7 +133,7 @@ impl Journal {
     }
 
     /// Whether lines can be written; where the last could not, tries with an empty one.
-    pub(super) fn is_writable(&self) -> bool {
+    pub(in crate::usage) fn is_writable(&self) -> bool {
         if !self.failing.load(Ordering::Relaxed) {
             return true;
         }
@@ -189,7 +161,7 @@ impl Journal {
     }
 
     /// Writes what was noted at a place since the last time. `None` where that is nothing.
-    pub(super) fn flush(&self, place: usize) -> Option<Flushed> {
+    pub(in crate::usage) fn flush(&self, place: usize) -> Option<Flushed> {
         let mut place = lock(&self.places[place]);
         let (lines, jobs, written) = place.turn.as_mut()?.take()?;
         let result = if place.file.is_some() {
@@ -206,26 +178,26 @@ impl Journal {
     }
 
     /// Has what is noted at this thread's place written once a turn, by whoever [polls](Self::poll_turn) it; gives the place.
-    pub(super) fn begin_turns(&self) -> usize {
+    pub(in crate::usage) fn begin_turns(&self) -> usize {
         let at = self.place();
         lock(&self.places[at]).turn.get_or_insert_default();
         at
     }
 
     /// Waits until something is noted at a place.
-    pub(super) fn poll_turn(&self, place: usize, context: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::usage) fn poll_turn(&self, place: usize, context: &mut Context<'_>) -> Poll<()> {
         lock(&self.places[place]).turn.as_mut().map_or(Poll::Pending, |turn| turn.poll(context))
     }
 
     /// From now on, what is noted at a place is written at once. To be followed by a last [`Self::flush`].
-    pub(super) fn end_turns(&self, place: usize) -> Option<Flushed> {
+    pub(in crate::usage) fn end_turns(&self, place: usize) -> Option<Flushed> {
         let last = self.flush(place);
         lock(&self.places[place]).turn = None;
         last
     }
 
     /// The places of threads.
-    pub(super) fn places(&self) -> std::ops::Range<usize> {
+    pub(in crate::usage) fn places(&self) -> std::ops::Range<usize> {
         0..self.places.len()
     }
 
@@ -296,7 +268,7 @@ impl Journal {
     }
 
     /// Tells that requests are committed; deletes the files that nobody waits for any more.
-    pub(super) fn settled(&self, all: impl Iterator<Item = Held>) {
+    pub(in crate::usage) fn settled(&self, all: impl Iterator<Item = Held>) {
         // Most lie in the same file as the one before.
         let mut last: Option<(Arc<Segment>, usize)> = None;
         for Held { first, others } in all {
@@ -314,14 +286,14 @@ impl Journal {
     }
 
     /// Takes no more lines, and deletes the last files if nobody waits for them.
-    pub(super) fn close(&self) {
+    pub(in crate::usage) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.places.iter().for_each(|place| self.retire(&mut lock(place).file));
     }
 
     /// Makes every write to the files of now fail, as on a disk that is full.
     #[cfg(test)]
-    pub(super) fn break_files(&self) {
+    pub(in crate::usage) fn break_files(&self) {
         for place in &self.places {
             let mut place = lock(place);
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -360,81 +332,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The numbers of the files that lie next to `database`, in order.
-///
-/// # Errors
-/// Where the folder cannot be read.
-pub(super) fn segments(database: &Path) -> io::Result<Vec<u64>> {
-    let folder = folder_of(database);
-    let prefix = format!("{}-intents.", database.file_name().unwrap_or_default().to_string_lossy());
-    let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let number: Option<u64> =
-            name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(|number| number.parse().ok());
-        numbers.extend(number);
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-fn folder_of(database: &Path) -> &Path {
-    database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Where the file with this number lies.
-pub(super) fn segment_path(database: &Path, number: u64) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(format!("-intents.{number}"));
-    name.into()
-}
-
-/// What a file holds.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Attempts that were about to be sent.
-    pub(super) intents: Vec<(RequestRow, AttemptRow)>,
-    /// Requests that ended.
-    pub(super) settlements: Vec<Settlement>,
-    /// How many lines are torn or damaged.
-    pub(super) damaged: usize,
-}
-
-/// Reads a file.
-///
-/// # Errors
-/// Where it cannot be read.
-pub(super) fn read(path: &Path) -> io::Result<Found> {
-    let bytes = std::fs::read(path)?;
-    let mut found = Found::default();
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        match line::read(line) {
-            Some(Line::Intent(request, attempt)) => found.intents.push((*request, *attempt)),
-            Some(Line::Settlement(settlement)) => found.settlements.push(*settlement),
-            None => found.damaged += 1,
-        }
-    }
-    Ok(found)
-}
-
-/// Deletes a file; that it is gone already is as well.
-pub(super) fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %path.display(), %error, "a settled file of the journal cannot be deleted: {error}");
-    }
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().create_new(true).append(true).mode(0o600).open(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::types::{Nanos, RequestId};
+    use crate::usage::journal::found::{Found, read};
+    use crate::usage::journal::segment::segments;
+    use crate::usage::rows::{AttemptRow, RequestRow};
 
     fn intent(journal: &Journal, n: u32, user: &str) -> (RequestRow, Held) {
         let request = RequestRow { id: RequestId::new(), user: Some(user.into()), ..RequestRow::default() };

@@ -7,16 +7,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::error::Unavailable;
-use super::journal::Held;
-use super::ledger::Shared;
-use super::rows::Settlement;
-use super::store;
+use super::queries;
 use super::writer::{Failure, Writer};
 use crate::db::Db;
+use crate::usage::error::Unavailable;
+use crate::usage::rows::Settlement;
+use crate::usage::settling::{Answer, Job, MOST, Message};
+use crate::usage::shared::Shared;
 
-/// The most settlements in one transaction; so many are worth one, too.
-pub(super) const MOST: usize = 1_024;
 /// How long fewer wait for others, where nobody waits for them: the journal has them. Longer makes larger batches, which keep
 /// a core from the calls for longer: at 2,000 a second 100 ms added 4 ms to the slowest hundredth.
 const PATIENCE: Duration = Duration::from_millis(25);
@@ -31,28 +29,13 @@ const LAST_TRIES: usize = 12;
 const CHECKPOINT_PAGES: usize = 2_000;
 const RESTART_PAGES: i64 = 12_000;
 
-pub(super) type Answer = Result<(), Unavailable>;
-
-/// A settlement and who waits for it.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) settlement: Settlement,
-    /// The journal's files that hold its lines.
-    pub(super) held: Held,
-    /// Nobody waits for what the journal has.
-    pub(super) done: Option<oneshot::Sender<Answer>>,
-}
-
-/// What the writer is told.
-#[derive(Debug)]
-pub(super) enum Message {
-    Settle(Vec<Job>),
-    Flush(oneshot::Sender<()>),
-    Close(oneshot::Sender<Answer>),
-}
-
 /// Writes until it is told to close, or until every ledger is gone.
-pub(super) async fn run(db: Db, writer: Writer, shared: Arc<Shared>, mut receiver: mpsc::UnboundedReceiver<Message>) {
+pub(in crate::usage) async fn run(
+    db: Db,
+    writer: Writer,
+    shared: Arc<Shared>,
+    mut receiver: mpsc::UnboundedReceiver<Message>,
+) {
     let checkpoints = Arc::new(Checkpoints::default());
     let aside = tokio::spawn(write_back(db, checkpoints.clone()));
     let mut commits = Commits { writer, shared, checkpoints };
@@ -276,7 +259,7 @@ async fn write_back(db: Db, checkpoints: Arc<Checkpoints>) {
             connection = db.connect().await.ok();
         }
         let Some(open) = &mut connection else { continue };
-        match store::checkpoint(open).await {
+        match queries::checkpoint(open).await {
             Ok(pages) if pages > RESTART_PAGES => checkpoints.restart.store(true, Ordering::Relaxed),
             Ok(_) => {}
             Err(error) => {

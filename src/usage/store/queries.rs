@@ -8,14 +8,14 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Executor, Row, SqliteConnection};
 
-use super::error::Error;
-use super::query::{Bind, Conditions};
+use super::conditions::{Bind, Conditions};
 use super::rollup::{Key, Sums};
-use super::rows::{AttemptRow, Bodies, CacheState, RequestRow, Settlement, Status};
-use super::writer::Amendment;
 use crate::chat::Usage;
 use crate::db::Db;
 use crate::types::{Nanos, RequestId, Timestamp};
+use crate::usage::error::Error;
+use crate::usage::rows::{AttemptRow, Bodies, CacheState, RequestRow, Settlement, Status};
+use crate::usage::settling::Amendment;
 
 /// Ids and starts lie apart by this much at least in what we assume; more is kept in the database.
 const LEAST_SKEW: i64 = 5_000_000;
@@ -39,7 +39,7 @@ impl From<sqlx::Error> for Error {
 }
 
 /// The writer's connection: another task writes the WAL back, and a lock that others hold is told soon.
-pub(super) async fn connect_writer(db: &Db, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
+pub(in crate::usage) async fn connect_writer(db: &Db, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
     let mut connection = db.connect().await?;
     connection.execute("pragma wal_autocheckpoint = 0").await?;
     let patience = format!("pragma busy_timeout = {}", patience.as_millis());
@@ -48,26 +48,26 @@ pub(super) async fn connect_writer(db: &Db, patience: Duration) -> Result<Sqlite
 }
 
 /// The numbers after the last hourly sum's and the last kind's.
-pub(super) async fn next_numbers(connection: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
+pub(in crate::usage) async fn next_numbers(connection: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
     let next = "select (select coalesce(max(id), 0) + 1 from rollups), (select coalesce(max(id), 0) + 1 from kinds)";
     let row = sqlx::query(next).fetch_one(connection).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// How far the id and the start of any request lie apart at most, in microseconds.
-pub(super) async fn skew(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+pub(in crate::usage) async fn skew(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     let row = sqlx::query("select micros from ledger_skew").fetch_optional(connection).await?;
     let kept = row.map_or(Ok(0), |row| row.try_get::<i64, _>(0))?;
     Ok(kept.max(LEAST_SKEW))
 }
 
 /// Writes the WAL back as far as no one is in the way; gives its length in pages.
-pub(super) async fn checkpoint(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+pub(in crate::usage) async fn checkpoint(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query("pragma wal_checkpoint(passive)").fetch_one(connection).await?.try_get(1)
 }
 
 /// Bodies, cut-off attempts of known requests, and a clock that ran away.
-pub(super) async fn write_rare(
+pub(in crate::usage) async fn write_rare(
     connection: &mut SqliteConnection,
     batch: &[&Settlement],
     amendments: &[Amendment],
@@ -109,7 +109,7 @@ async fn amend(connection: &mut SqliteConnection, amendment: &Amendment) -> Resu
 }
 
 /// Which of these requests have rows.
-pub(super) async fn known_requests(
+pub(in crate::usage) async fn known_requests(
     connection: &mut SqliteConnection,
     ids: impl ExactSizeIterator<Item = RequestId>,
 ) -> Result<HashSet<RequestId>, sqlx::Error> {
@@ -118,7 +118,7 @@ pub(super) async fn known_requests(
 }
 
 /// The numbers of the attempts of these requests that have rows.
-pub(super) async fn known_attempts(
+pub(in crate::usage) async fn known_attempts(
     connection: &mut SqliteConnection,
     ids: impl ExactSizeIterator<Item = RequestId>,
 ) -> Result<HashSet<(RequestId, u32)>, sqlx::Error> {
@@ -142,7 +142,7 @@ fn id_of(row: &SqliteRow, column: usize) -> Result<RequestId, sqlx::Error> {
 }
 
 /// A request's row and its trace.
-pub(super) async fn request(
+pub(in crate::usage) async fn request(
     connection: &mut SqliteConnection,
     id: RequestId,
 ) -> Result<Option<RequestRow>, sqlx::Error> {
@@ -154,14 +154,21 @@ pub(super) async fn request(
 }
 
 /// A request's attempts in order.
-pub(super) async fn attempts(connection: &mut SqliteConnection, id: RequestId) -> Result<Vec<AttemptRow>, sqlx::Error> {
+pub(in crate::usage) async fn attempts(
+    connection: &mut SqliteConnection,
+    id: RequestId,
+) -> Result<Vec<AttemptRow>, sqlx::Error> {
     let sql = format!("select {ATTEMPT_COLUMNS} from full_attempts where request_id = $1 order by n");
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).fetch_all(connection).await?;
     rows.iter().map(attempt_of).collect()
 }
 
 /// Requests under `conditions`, newest first, at most `limit`.
-pub(super) async fn list(db: &Db, conditions: Conditions, limit: u32) -> Result<Vec<RequestRow>, sqlx::Error> {
+pub(in crate::usage) async fn list(
+    db: &Db,
+    conditions: Conditions,
+    limit: u32,
+) -> Result<Vec<RequestRow>, sqlx::Error> {
     let sql =
         format!("select {REQUEST_COLUMNS} from full_requests where {} order by id desc limit {limit}", conditions.sql);
     let rows = sqlx::query_with(AssertSqlSafe(sql), arguments(conditions.binds)?).fetch_all(db.read()).await?;
@@ -169,7 +176,7 @@ pub(super) async fn list(db: &Db, conditions: Conditions, limit: u32) -> Result<
 }
 
 /// Goes through requests under `conditions`.
-pub(super) async fn each_request(
+pub(in crate::usage) async fn each_request(
     connection: &mut SqliteConnection,
     conditions: Conditions,
     mut see: impl FnMut(&RequestRow) -> Result<(), Error>,
@@ -183,7 +190,7 @@ pub(super) async fn each_request(
 }
 
 /// Goes through hourly sums under `conditions`.
-pub(super) async fn each_rollup(
+pub(in crate::usage) async fn each_rollup(
     connection: &mut SqliteConnection,
     conditions: Conditions,
     mut see: impl FnMut(&Key, &Sums) -> Result<(), Error>,
@@ -204,7 +211,7 @@ pub(super) async fn each_rollup(
 pub async fn prune(db: &Db, before: Timestamp) -> Result<u64, Error> {
     let before = before.hour();
     let skew = skew(&mut *db.read().acquire().await?).await?;
-    let below = first_id(Timestamp(before.0.saturating_add(skew)));
+    let below = RequestId::first_at(Timestamp(before.0.saturating_add(skew))).to_string();
     let mut deleted = 0;
     loop {
         let mut transaction = db.write().begin_with("begin immediate").await?;
@@ -228,15 +235,6 @@ pub async fn prune(db: &Db, before: Timestamp) -> Result<u64, Error> {
     // All that refers to them is gone: nothing is younger than its kind's hour.
     sqlx::query("delete from kinds where hour < $1").bind(before.0).execute(db.write()).await?;
     Ok(deleted)
-}
-
-/// The least id of a request that began at `time`, had it the same clock.
-pub(super) fn first_id(time: Timestamp) -> String {
-    const LAST: u64 = (1 << 48) - 1;
-    let millis = u64::try_from(time.0.div_euclid(1_000)).unwrap_or(0).min(LAST);
-    let mut bytes = [0; 16];
-    bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
-    RequestId::from_bytes(bytes).to_string()
 }
 
 fn arguments(binds: Vec<Bind>) -> Result<SqliteArguments, sqlx::Error> {

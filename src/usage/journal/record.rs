@@ -6,9 +6,9 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::rows::{AttemptRow, CacheState, Intent, RequestRow, Settlement, Status};
 use crate::chat::Usage;
 use crate::types::{Nanos, Timestamp};
+use crate::usage::rows::{AttemptRow, CacheState, Intent, RequestRow, Settlement, Status};
 
 /// Characters of a line's checksum.
 const SUM: usize = 16;
@@ -23,7 +23,7 @@ const MOST: usize = 10_000;
 
 /// What a line tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(in crate::usage) enum Line {
     /// An attempt was about to be sent.
     Intent(Box<RequestRow>, Box<AttemptRow>),
     /// A request ended.
@@ -31,7 +31,7 @@ pub(super) enum Line {
 }
 
 /// Appends an intent's line to `buffer`.
-pub(super) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
+pub(in crate::usage) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
     line(buffer, INTENT, |fields| {
         fields.request(intent.request);
         fields.attempt(intent.attempt);
@@ -39,7 +39,7 @@ pub(super) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
 }
 
 /// Appends a settlement's line to `buffer`. Bodies are left out.
-pub(super) fn write_settlement(buffer: &mut Vec<u8>, settlement: &Settlement) {
+pub(in crate::usage) fn write_settlement(buffer: &mut Vec<u8>, settlement: &Settlement) {
     line(buffer, SETTLEMENT, |fields| {
         fields.request(&settlement.request);
         fields.ended(&settlement.request);
@@ -52,7 +52,7 @@ pub(super) fn write_settlement(buffer: &mut Vec<u8>, settlement: &Settlement) {
 }
 
 /// Reads a line without its end. `None` where it is torn or damaged.
-pub(super) fn read(line: &[u8]) -> Option<Line> {
+pub(in crate::usage) fn read(line: &[u8]) -> Option<Line> {
     let (sum, content) = line.split_at_checked(SUM)?;
     if digits(checksum(content)) != *sum {
         return None;

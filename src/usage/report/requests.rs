@@ -2,14 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::error::Error;
+use super::filter::Filter;
 use super::fold::millis;
-use super::query::{Conditions, Filter};
-use super::rows::{AttemptRow, RequestRow, Status};
-use super::store;
 use crate::chat::Usage;
 use crate::db::Db;
 use crate::types::RequestId;
+use crate::usage::error::Error;
+use crate::usage::rows::{AttemptRow, RequestRow, Status};
+use crate::usage::store::conditions::Conditions;
+use crate::usage::store::queries;
 
 /// The most rows of a page, and how many it has where nobody says.
 const LARGEST_PAGE: u32 = 500;
@@ -77,7 +78,7 @@ impl Listing {
 pub async fn requests(db: &Db, listing: &Listing) -> Result<Page, Error> {
     let limit = listing.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let conditions = Conditions::before(listing.cursor.map(|id| id.to_string()), &listing.filters);
-    let mut rows = store::list(db, conditions, limit + 1).await?;
+    let mut rows = queries::list(db, conditions, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next_cursor = rows.last().filter(|_| more).map(|row| row.id);
@@ -90,8 +91,8 @@ pub async fn requests(db: &Db, listing: &Listing) -> Result<Page, Error> {
 /// Where the database cannot be read.
 pub async fn request(db: &Db, id: RequestId) -> Result<Option<Recorded>, Error> {
     let mut transaction = db.read().begin().await?;
-    let request = store::request(&mut transaction, id).await?;
-    let attempts = store::attempts(&mut transaction, id).await?;
+    let request = queries::request(&mut transaction, id).await?;
+    let attempts = queries::attempts(&mut transaction, id).await?;
     transaction.rollback().await?;
     Ok(request.map(|request| Recorded { request, attempts }))
 }

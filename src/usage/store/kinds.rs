@@ -2,39 +2,39 @@
 
 use std::sync::Arc;
 
-use super::rows::{AttemptRow, CacheState, RequestRow, Settlement, Status};
 use crate::types::QuickMap;
+use crate::usage::rows::{AttemptRow, CacheState, RequestRow, Settlement, Status};
 
 /// So many of the last kinds are compared before the others are searched.
 const RECENT: usize = 8;
 
 /// What a request has in common with others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Kind {
-    pub(super) project: Arc<str>,
-    pub(super) key_id: Arc<str>,
-    pub(super) endpoint: Arc<str>,
-    pub(super) requested_model: Arc<str>,
-    pub(super) provider: Option<Arc<str>>,
-    pub(super) model: Option<Arc<str>>,
-    pub(super) route: Option<Arc<str>>,
-    pub(super) prompt: Option<Arc<str>>,
-    pub(super) version: Option<u32>,
-    pub(super) error_code: Option<Arc<str>>,
+pub(in crate::usage) struct Kind {
+    pub(in crate::usage) project: Arc<str>,
+    pub(in crate::usage) key_id: Arc<str>,
+    pub(in crate::usage) endpoint: Arc<str>,
+    pub(in crate::usage) requested_model: Arc<str>,
+    pub(in crate::usage) provider: Option<Arc<str>>,
+    pub(in crate::usage) model: Option<Arc<str>>,
+    pub(in crate::usage) route: Option<Arc<str>>,
+    pub(in crate::usage) prompt: Option<Arc<str>>,
+    pub(in crate::usage) version: Option<u32>,
+    pub(in crate::usage) error_code: Option<Arc<str>>,
     /// The rate of the attempt that its request's row holds.
-    pub(super) rate: Option<Arc<str>>,
-    pub(super) trace: Option<Arc<str>>,
-    pub(super) http_status: u16,
-    pub(super) status: Status,
-    pub(super) cache: CacheState,
-    pub(super) stream: bool,
-    pub(super) estimated: bool,
-    pub(super) unpriced: bool,
+    pub(in crate::usage) rate: Option<Arc<str>>,
+    pub(in crate::usage) trace: Option<Arc<str>>,
+    pub(in crate::usage) http_status: u16,
+    pub(in crate::usage) status: Status,
+    pub(in crate::usage) cache: CacheState,
+    pub(in crate::usage) stream: bool,
+    pub(in crate::usage) estimated: bool,
+    pub(in crate::usage) unpriced: bool,
 }
 
 /// The kinds that the writer knows.
 #[derive(Debug)]
-pub(super) struct Kinds {
+pub(in crate::usage) struct Kinds {
     next: i64,
     at: QuickMap<Kind, i64>,
     /// Those that were met last, which most are of.
@@ -46,7 +46,7 @@ pub(super) struct Kinds {
 }
 
 impl Kind {
-    pub(super) fn of(row: &RequestRow, rate: Option<&Arc<str>>) -> Self {
+    pub(in crate::usage) fn of(row: &RequestRow, rate: Option<&Arc<str>>) -> Self {
         Self {
             project: row.project.clone(),
             key_id: row.key_id.clone(),
@@ -95,29 +95,29 @@ impl Kind {
 
 impl Kinds {
     /// No kinds; their numbers begin with `next`.
-    pub(super) fn new(next: i64) -> Self {
+    pub(in crate::usage) fn new(next: i64) -> Self {
         Self { next, at: QuickMap::default(), recent: Vec::new(), oldest: 0, new: Vec::new() }
     }
 
     /// Lets go of all: what was not committed of them is forgotten.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::usage) fn clear(&mut self) {
         self.at.clear();
         self.recent.clear();
         self.new.clear();
     }
 
     /// Numbers new kinds from `next` at least.
-    pub(super) fn number_from(&mut self, next: i64) {
+    pub(in crate::usage) fn number_from(&mut self, next: i64) {
         self.clear();
         self.next = self.next.max(next);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::usage) fn len(&self) -> usize {
         self.at.len()
     }
 
     /// The number of a request's kind.
-    pub(super) fn number(&mut self, row: &RequestRow, rate: Option<&Arc<str>>) -> i64 {
+    pub(in crate::usage) fn number(&mut self, row: &RequestRow, rate: Option<&Arc<str>>) -> i64 {
         if let Some((number, _)) = self.recent.iter().find(|(_, kind)| kind.takes(row, rate)) {
             return *number;
         }
@@ -142,19 +142,19 @@ impl Kinds {
     }
 
     /// The kinds that are not committed.
-    pub(super) fn unwritten(&self) -> &[(i64, Kind)] {
+    pub(in crate::usage) fn unwritten(&self) -> &[(i64, Kind)] {
         &self.new
     }
 
     /// Tells that the new kinds are committed.
-    pub(super) fn written(&mut self) {
+    pub(in crate::usage) fn written(&mut self) {
         self.new.clear();
     }
 }
 
 impl Settlement {
     /// The attempt that the request's row can hold: the only one, where it says nothing else than the request.
-    pub(super) fn only_attempt(&self) -> Option<&AttemptRow> {
+    pub(in crate::usage) fn only_attempt(&self) -> Option<&AttemptRow> {
         let [attempt] = &self.attempts[..] else { return None };
         let row = &self.request;
         let same = attempt.n == 1

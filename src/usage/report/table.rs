@@ -1,55 +1,18 @@
 //! Usage reports: from hourly sums where they can answer, from rows at the edges and for what only rows know.
 
-use std::fmt;
-use std::sync::Arc;
-
-use jiff::civil::Date;
-use serde::{Serialize, Serializer};
 use serde_json::{Map, json};
 
-use super::error::Error;
+use super::dimension::Dimension;
 use super::fold::{Fold, Percentiles, Totals};
-use super::query::{Conditions, Dimension, Query};
-use super::store;
+use super::query::Query;
+use super::value::Value;
 use crate::db::Db;
 use crate::types::{Nanos, Timestamp};
+use crate::usage::error::Error;
+use crate::usage::store::conditions::Conditions;
+use crate::usage::store::queries;
 
 const HOUR: i64 = 3_600_000_000;
-
-/// The value of a group. Nothing comes before something.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say all")]
-pub enum Value {
-    Null,
-    Number(i64),
-    Text(Arc<str>),
-    Hour(Timestamp),
-    Day(Date),
-    Month(Date),
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Null => Ok(()),
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Text(text) => f.write_str(text),
-            Self::Hour(hour) => write!(f, "{}Z", hour.civil()),
-            Self::Day(day) => write!(f, "{day}"),
-            Self::Month(month) => write!(f, "{:04}-{:02}", month.year(), month.month()),
-        }
-    }
-}
-
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Null => serializer.serialize_none(),
-            Self::Number(number) => serializer.serialize_i64(*number),
-            _ => serializer.collect_str(self),
-        }
-    }
-}
 
 /// One row of a report.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,14 +49,14 @@ pub async fn report(db: &Db, query: &Query) -> Result<Report, Error> {
     let mut fold = Fold::new(&query.by);
     // One transaction, so that sums and rows are of the same moment.
     let mut transaction = db.read().begin().await?;
-    let skew = store::skew(&mut transaction).await?;
+    let skew = queries::skew(&mut transaction).await?;
     if let Some((from, to)) = parts.hours {
         let conditions = Conditions::of_rollups(from, to, &query.filters);
-        store::each_rollup(&mut transaction, conditions, |key, sums| fold.rollup(key, sums)).await?;
+        queries::each_rollup(&mut transaction, conditions, |key, sums| fold.rollup(key, sums)).await?;
     }
     for (from, to) in parts.edges.into_iter().filter(|(from, to)| from < to) {
         let conditions = Conditions::of_requests(from, to, skew, &query.filters);
-        store::each_request(&mut transaction, conditions, |row| fold.row(row)).await?;
+        queries::each_request(&mut transaction, conditions, |row| fold.row(row)).await?;
     }
     transaction.rollback().await?;
     let (rows, total) = fold.finish();

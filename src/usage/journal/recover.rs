@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
-use super::error::Error;
-use super::journal::{self, Found};
-use super::rows::{AttemptRow, RequestRow, Settlement, Status};
-use super::store;
-use super::writer::{Amendment, Failure, Writer};
+use super::found::{self, Found};
+use super::segment;
 use crate::db::Db;
 use crate::types::{Nanos, RequestId};
+use crate::usage::error::Error;
+use crate::usage::rows::{AttemptRow, RequestRow, Settlement, Status};
+use crate::usage::settling::Amendment;
+use crate::usage::store::queries;
+use crate::usage::store::writer::{Failure, Writer};
 
 /// Requests that one transaction takes up.
 const AT_ONCE: usize = 256;
@@ -21,7 +23,7 @@ const AT_ONCE: usize = 256;
 ///
 /// # Errors
 /// Where a file cannot be read or the database not be written. Nothing is written twice by starting again.
-pub(super) async fn all(db: &Db, writer: &mut Writer, segments: &[u64]) -> Result<(), Error> {
+pub(in crate::usage) async fn all(db: &Db, writer: &mut Writer, segments: &[u64]) -> Result<(), Error> {
     let mut settled = 0;
     for number in segments {
         let (path, found) = open(db, *number)?;
@@ -39,7 +41,7 @@ pub(super) async fn all(db: &Db, writer: &mut Writer, segments: &[u64]) -> Resul
         for some in by_request(found.intents).chunks(AT_ONCE) {
             charged += take_up(db, writer, some).await?;
         }
-        journal::remove(&path);
+        segment::remove(&path);
     }
     if settled + charged > 0 {
         tracing::warn!(
@@ -53,15 +55,15 @@ pub(super) async fn all(db: &Db, writer: &mut Writer, segments: &[u64]) -> Resul
 }
 
 fn open(db: &Db, number: u64) -> Result<(PathBuf, Found), Error> {
-    let path = journal::segment_path(db.path(), number);
-    let found = journal::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+    let path = segment::segment_path(db.path(), number);
+    let found = found::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
     Ok((path, found))
 }
 
 /// Writes those of the settlements that have no row; gives how many.
 async fn settle(db: &Db, writer: &mut Writer, settlements: &[Settlement]) -> Result<usize, Error> {
     let ids = settlements.iter().map(|one| one.request.id);
-    let mut known: HashSet<_> = store::known_requests(&mut db.connect().await?, ids).await?;
+    let mut known: HashSet<_> = queries::known_requests(&mut db.connect().await?, ids).await?;
     let batch: Vec<_> = settlements.iter().filter(|one| known.insert(one.request.id)).collect();
     if batch.is_empty() {
         return Ok(0);
@@ -104,14 +106,14 @@ async fn take_up(db: &Db, writer: &mut Writer, requests: &[Cut]) -> Result<usize
     let mut settlements = Vec::new();
     let mut amendments = Vec::new();
     let mut connection = db.connect().await?;
-    let known = store::known_attempts(&mut connection, requests.iter().map(|(request, _)| request.id)).await?;
+    let known = queries::known_attempts(&mut connection, requests.iter().map(|(request, _)| request.id)).await?;
     for (request, attempts) in requests {
         let lost = attempts.iter().filter(|attempt| !known.contains(&(request.id, attempt.n)));
         let lost: Vec<_> = lost.map(charged).collect();
         if lost.is_empty() {
             continue;
         }
-        match store::request(&mut connection, request.id).await? {
+        match queries::request(&mut connection, request.id).await? {
             Some(request) => {
                 amendments.extend(lost.into_iter().map(|attempt| Amendment { request: request.clone(), attempt }));
             }

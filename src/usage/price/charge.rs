@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::price::Rates;
+use super::rates::Rates;
 use crate::chat::Usage;
 use crate::types::Nanos;
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::error::Error;
-use super::histogram::Histogram;
-use super::query::Dimension;
-use super::report::Value;
-use super::rollup::{Key, Sums};
-use super::rows::{RequestRow, Status};
+use super::dimension::Dimension;
+use super::value::Value;
 use crate::types::{Nanos, Timestamp};
+use crate::usage::error::Error;
+use crate::usage::rows::{RequestRow, Status};
+use crate::usage::store::histogram::Histogram;
+use crate::usage::store::rollup::{Key, Sums};
 
 /// A report has at most this many rows.
 const MOST_GROUPS: usize = 50_000;
@@ -63,7 +63,7 @@ pub struct Totals {
 
 /// One group while it is added up.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Group {
+pub(in crate::usage) struct Group {
     sums: Sums,
     errors: i64,
     hits: i64,
@@ -117,7 +117,7 @@ fn percentiles(histogram: &Histogram, unit: fn(u64) -> f64) -> Percentiles {
 }
 
 /// Microseconds as milliseconds with three decimals.
-pub(super) fn millis(micros: u64) -> f64 {
+pub(in crate::usage) fn millis(micros: u64) -> f64 {
     whole(micros) / 1_000.0
 }
 
@@ -127,13 +127,13 @@ fn whole(micros: u64) -> f64 {
 
 /// The groups of a report while they are added up.
 #[derive(Debug)]
-pub(super) struct Fold<'a> {
+pub(in crate::usage) struct Fold<'a> {
     by: &'a [Dimension],
     groups: HashMap<Vec<Value>, Group>,
 }
 
 impl<'a> Fold<'a> {
-    pub(super) fn new(by: &'a [Dimension]) -> Self {
+    pub(in crate::usage) fn new(by: &'a [Dimension]) -> Self {
         Self { by, groups: HashMap::new() }
     }
 
@@ -141,7 +141,7 @@ impl<'a> Fold<'a> {
     ///
     /// # Errors
     /// Where it would be one group too many.
-    pub(super) fn row(&mut self, row: &RequestRow) -> Result<(), Error> {
+    pub(in crate::usage) fn row(&mut self, row: &RequestRow) -> Result<(), Error> {
         let key = Key::of(row);
         let values = self.by.iter().map(|dimension| value_of(dimension, &key, Some(row)));
         self.group(values.collect())?.add(row);
@@ -152,14 +152,14 @@ impl<'a> Fold<'a> {
     ///
     /// # Errors
     /// Where it would be one group too many.
-    pub(super) fn rollup(&mut self, key: &Key, sums: &Sums) -> Result<(), Error> {
+    pub(in crate::usage) fn rollup(&mut self, key: &Key, sums: &Sums) -> Result<(), Error> {
         let values = self.by.iter().map(|dimension| value_of(dimension, key, None));
         self.group(values.collect())?.merge(key, sums);
         Ok(())
     }
 
     /// The groups in order, and all of them together.
-    pub(super) fn finish(self) -> (Vec<(Vec<Value>, Totals)>, Totals) {
+    pub(in crate::usage) fn finish(self) -> (Vec<(Vec<Value>, Totals)>, Totals) {
         let mut total = Group::default();
         self.groups.values().for_each(|group| total.join(group));
         let mut rows: Vec<_> = self.groups.into_iter().map(|(values, group)| (values, group.totals())).collect();

@@ -38,27 +38,27 @@ const ROLLUP_CONFLICT: &str = " on conflict (id) do update set requests = exclud
 
 /// How many rows of each table one text writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Packet {
-    pub(super) first: bool,
-    pub(super) last: bool,
-    pub(super) kinds: usize,
-    pub(super) requests: usize,
-    pub(super) attempts: usize,
-    pub(super) cells: usize,
+pub(in crate::usage) struct Packet {
+    pub(in crate::usage) first: bool,
+    pub(in crate::usage) last: bool,
+    pub(in crate::usage) kinds: usize,
+    pub(in crate::usage) requests: usize,
+    pub(in crate::usage) attempts: usize,
+    pub(in crate::usage) cells: usize,
 }
 
 /// How many rows of each table a transaction writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rows {
-    pub(super) kinds: usize,
-    pub(super) requests: usize,
-    pub(super) attempts: usize,
-    pub(super) cells: usize,
+pub(in crate::usage) struct Rows {
+    pub(in crate::usage) kinds: usize,
+    pub(in crate::usage) requests: usize,
+    pub(in crate::usage) attempts: usize,
+    pub(in crate::usage) cells: usize,
 }
 
 impl Packet {
     /// How many parameters it has.
-    pub(super) fn parameters(self) -> usize {
+    pub(in crate::usage) fn parameters(self) -> usize {
         self.kinds * KIND_COLUMNS
             + self.requests * REQUEST_COLUMNS
             + self.attempts * ATTEMPT_COLUMNS
@@ -67,7 +67,7 @@ impl Packet {
 }
 
 /// The packets that write this many rows of each table in one transaction.
-pub(super) fn packets(mut rest: Rows) -> Vec<Packet> {
+pub(in crate::usage) fn packets(mut rest: Rows) -> Vec<Packet> {
     let mut packets = Vec::new();
     while packets.is_empty() || rest != Rows::default() {
         let packet = Packet {
@@ -92,11 +92,11 @@ fn take(rest: &mut usize, sizes: &[usize]) -> usize {
 
 /// The texts made so far.
 #[derive(Debug, Default)]
-pub(super) struct Statements(HashMap<Packet, Arc<str>>);
+pub(in crate::usage) struct Statements(HashMap<Packet, Arc<str>>);
 
 impl Statements {
     /// The text of a packet.
-    pub(super) fn text(&mut self, packet: Packet) -> Arc<str> {
+    pub(in crate::usage) fn text(&mut self, packet: Packet) -> Arc<str> {
         self.0.entry(packet).or_insert_with(|| text(packet).into()).clone()
     }
 }

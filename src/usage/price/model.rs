@@ -1,81 +1,13 @@
 //! The price of one model: its rates, and what a call costs at them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::charge::{Charge, Extra, sum};
-use crate::chat::{Units, Usage, Used};
+use super::rates::{Rates, UnitPrices};
+use crate::chat::{Usage, Used};
 use crate::types::{Nanos, Rate};
-
-/// Dollars for a million tokens of each kind.
-///
-/// A kind without a rate of its own costs what it is part of: cached and cache-write tokens the input's rate,
-/// reasoning tokens the output's, a write for an hour what a write for five minutes costs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Rates {
-    /// Tokens read.
-    pub input: Rate,
-    /// Tokens written.
-    pub output: Rate,
-    /// Tokens read from the provider's prompt cache.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_read: Option<Rate>,
-    /// Tokens written to the provider's prompt cache.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_write: Option<Rate>,
-    /// Tokens written to the provider's prompt cache for an hour.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_write_1h: Option<Rate>,
-    /// Tokens spent on reasoning.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning: Option<Rate>,
-}
-
-/// Dollars for one of each kind that is not charged by tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct UnitPrices {
-    /// A call.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request: Option<Nanos>,
-    /// An image made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<Nanos>,
-    /// A character read aloud.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub character: Option<Nanos>,
-    /// A second of audio heard.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub second: Option<Nanos>,
-    /// A search of a reranker.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub search: Option<Nanos>,
-}
-
-impl UnitPrices {
-    /// Whether none is set.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// What a call costs by these, in millionths of a nano-dollar; `None` where it has nothing that they are for.
-    fn sum(&self, units: &Units) -> Option<i128> {
-        let times = |price: Option<Nanos>, count: Option<u64>, scale: i128| {
-            Some(i128::from(price?.0) * i128::from(count?) * scale)
-        };
-        let parts = [
-            times(self.request, Some(1), 1_000_000),
-            times(self.image, units.images, 1_000_000),
-            times(self.character, units.characters, 1_000_000),
-            times(self.second, units.milliseconds, 1_000),
-            times(self.search, units.searches, 1_000_000),
-        ];
-        let known = parts.iter().any(Option::is_some);
-        known.then(|| parts.into_iter().flatten().fold(0, i128::saturating_add))
-    }
-}
 
 /// What is known of a model beside its price.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -98,18 +30,18 @@ const BATCH: &str = "batch";
 /// The price of one model, with its steps for long inputs and its service tiers.
 #[derive(Clone, Debug)]
 pub struct Price {
-    base: Line,
+    pub(super) base: Line,
     /// By threshold, the highest first.
-    steps: Vec<(u64, Line)>,
-    services: Vec<(String, Line)>,
+    pub(super) steps: Vec<(u64, Line)>,
+    pub(super) services: Vec<(String, Line)>,
     /// Whether it has rates for tokens.
-    by_tokens: bool,
-    units: UnitPrices,
+    pub(super) by_tokens: bool,
+    pub(super) units: UnitPrices,
 }
 
 /// Rates as they hold under some condition, and the text that the ledger keeps of them.
 #[derive(Clone, Debug)]
-struct Line {
+pub(super) struct Line {
     rates: Rates,
     text: Arc<str>,
 }
@@ -208,20 +140,6 @@ impl Price {
     }
 }
 
-impl Rates {
-    fn half(&self) -> Self {
-        let half = |rate: Option<Rate>| rate.map(Rate::half);
-        Self {
-            input: self.input.half(),
-            output: self.output.half(),
-            cache_read: half(self.cache_read),
-            cache_write: half(self.cache_write),
-            cache_write_1h: half(self.cache_write_1h),
-            reasoning: half(self.reasoning),
-        }
-    }
-}
-
 impl Line {
     /// Other rates under this condition, from the same day or place.
     fn with(&self, rates: Rates, condition: &str) -> Self {
@@ -229,7 +147,7 @@ impl Line {
         Self::new(rates, Some(condition), text["from"].as_str().unwrap_or_default())
     }
 
-    fn new(rates: Rates, condition: Option<&str>, source: &str) -> Self {
+    pub(super) fn new(rates: Rates, condition: Option<&str>, source: &str) -> Self {
         #[derive(Serialize)]
         struct Text<'a> {
             #[serde(flatten)]
@@ -255,84 +173,4 @@ fn unit_text(rates: Option<Rates>, prices: &UnitPrices) -> Arc<str> {
     }
     let text = Text { rates, prices, from: "config" };
     serde_json::to_string(&text).unwrap_or_default().into()
-}
-
-/// A line of the price book, as it is written.
-#[derive(Deserialize)]
-pub(super) struct Entry {
-    mode: String,
-    rates: Partial,
-    #[serde(default)]
-    tiers: Vec<Step>,
-    #[serde(default)]
-    service_tiers: BTreeMap<String, Partial>,
-    max_input_tokens: Option<u64>,
-    max_output_tokens: Option<u64>,
-    retires_on: Option<String>,
-    #[serde(default)]
-    capabilities: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Step {
-    input_over: u64,
-    rates: Partial,
-}
-
-/// Some of the rates; the others hold as before.
-#[derive(Deserialize)]
-struct Partial {
-    input: Option<Rate>,
-    output: Option<Rate>,
-    cache_read: Option<Rate>,
-    cache_write: Option<Rate>,
-    cache_write_1h: Option<Rate>,
-    reasoning: Option<Rate>,
-}
-
-impl Partial {
-    fn over(&self, base: Rates) -> Rates {
-        Rates {
-            input: self.input.unwrap_or(base.input),
-            output: self.output.unwrap_or(base.output),
-            cache_read: self.cache_read.or(base.cache_read),
-            cache_write: self.cache_write.or(base.cache_write),
-            cache_write_1h: self.cache_write_1h.or(base.cache_write_1h),
-            reasoning: self.reasoning.or(base.reasoning),
-        }
-    }
-}
-
-impl Entry {
-    /// The price, from the day `from`. `None` where the book has no rate for input: part of a price is no price. Rerankers
-    /// that cost nothing by tokens cost something by the search, which the book does not know.
-    pub(super) fn price(&self, from: &str) -> Option<Price> {
-        let input = self.rates.input?;
-        if self.mode == "rerank" && input == Rate::default() {
-            return None;
-        }
-        let base = self.rates.over(Rates::default());
-        let mut steps: Vec<_> = self.tiers.iter().map(|step| (step.input_over, step.line(base, from))).collect();
-        steps.sort_by_key(|(over, _)| std::cmp::Reverse(*over));
-        let services = self.service_tiers.iter();
-        let services = services.map(|(name, some)| (name.clone(), Line::new(some.over(base), Some(name), from)));
-        let (services, units) = (services.collect(), UnitPrices::default());
-        Some(Price { base: Line::new(base, None, from), services, steps, by_tokens: true, units })
-    }
-
-    pub(super) fn about(self) -> About {
-        About {
-            mode: self.mode,
-            max_input_tokens: self.max_input_tokens,
-            max_output_tokens: self.max_output_tokens,
-            retires_on: self.retires_on,
-            capabilities: self.capabilities,
-        }
-    }
-}
-
-impl Step {
-    fn line(&self, base: Rates, from: &str) -> Line {
-        Line::new(self.rates.over(base), Some(&format!("input over {}", self.input_over)), from)
-    }
 }

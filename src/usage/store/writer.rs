@@ -7,16 +7,17 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, Sqlite, SqliteConnection, Type};
 
 use super::kinds::Kind;
+use super::queries;
 use super::rollup::{Cell, Rollups};
-use super::rows::{AttemptRow, CacheState, RequestRow, Settlement, Status};
 use super::statements::{Packet, Rows, Statements, packets};
-use super::store;
 use crate::chat::Usage;
 use crate::db::Db;
 use crate::types::{Nanos, RequestId};
+use crate::usage::rows::{AttemptRow, CacheState, RequestRow, Settlement, Status};
+use crate::usage::settling::Amendment;
 
 /// Writes settlements; one connection, opened again after a failure.
-pub(super) struct Writer {
+pub(in crate::usage) struct Writer {
     db: Db,
     /// How long another process may hold the lock before a batch is tried again later.
     patience: Duration,
@@ -31,16 +32,9 @@ pub(super) struct Writer {
     pages: usize,
 }
 
-/// An attempt that a crash cut off, of a request whose row stands already.
-#[derive(Clone, Debug)]
-pub(super) struct Amendment {
-    pub(super) request: RequestRow,
-    pub(super) attempt: AttemptRow,
-}
-
 /// Why a batch was not written.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::usage) enum Failure {
     /// A row of this id stands already.
     Duplicate,
     /// SQLite will never take one of the rows.
@@ -54,10 +48,10 @@ impl Writer {
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub(super) async fn open(db: &Db, patience: Duration) -> Result<Self, sqlx::Error> {
-        let mut connection = store::connect_writer(db, patience).await?;
-        let (next, next_kind) = store::next_numbers(&mut connection).await?;
-        let skew = store::skew(&mut connection).await?;
+    pub(in crate::usage) async fn open(db: &Db, patience: Duration) -> Result<Self, sqlx::Error> {
+        let mut connection = queries::connect_writer(db, patience).await?;
+        let (next, next_kind) = queries::next_numbers(&mut connection).await?;
+        let skew = queries::skew(&mut connection).await?;
         Ok(Self {
             db: db.clone(),
             patience,
@@ -75,7 +69,11 @@ impl Writer {
     ///
     /// # Errors
     /// As the variants of [`Failure`] tell; nothing is written then.
-    pub(super) async fn write(&mut self, batch: &[&Settlement], amendments: &[Amendment]) -> Result<(), Failure> {
+    pub(in crate::usage) async fn write(
+        &mut self,
+        batch: &[&Settlement],
+        amendments: &[Amendment],
+    ) -> Result<(), Failure> {
         let Err(error) = self.try_write(batch, amendments).await else { return Ok(()) };
         self.rollups.clear();
         let failure = failure_of(&error);
@@ -90,14 +88,14 @@ impl Writer {
     }
 
     /// About how many pages the WAL grew by since this was last asked.
-    pub(super) fn take_pages(&mut self) -> usize {
+    pub(in crate::usage) fn take_pages(&mut self) -> usize {
         std::mem::take(&mut self.pages)
     }
 
     /// Writes back what of the WAL no reader needs, so that it begins anew. For a moment when nothing waits.
-    pub(super) async fn checkpoint(&mut self) {
+    pub(in crate::usage) async fn checkpoint(&mut self) {
         if let Some(connection) = &mut self.connection
-            && let Err(error) = store::checkpoint(connection).await
+            && let Err(error) = queries::checkpoint(connection).await
         {
             tracing::warn!(%error, "the write-ahead log cannot be written back: {error}");
         }
@@ -123,8 +121,8 @@ impl Writer {
         if let Some(connection) = self.connection.take().filter(|_| file == self.file) {
             return Ok(connection);
         }
-        let mut connection = store::connect_writer(&self.db, self.patience).await?;
-        let (next, next_kind) = store::next_numbers(&mut connection).await?;
+        let mut connection = queries::connect_writer(&self.db, self.patience).await?;
+        let (next, next_kind) = queries::next_numbers(&mut connection).await?;
         self.rollups.number_from(next, next_kind);
         self.file = file;
         Ok(connection)
@@ -164,7 +162,7 @@ impl Writer {
         if bodies || skew > self.skew || !amendments.is_empty() {
             packets[0].first = false;
             connection.execute("begin immediate").await?;
-            store::write_rare(connection, batch, amendments, skew).await?;
+            queries::write_rare(connection, batch, amendments, skew).await?;
         }
         let (mut requests, mut kinds) = (batch, &added.kinds[..]);
         let (mut rows, mut cells) = (&attempts[..], &added.cells[..]);

@@ -4,63 +4,63 @@ use std::sync::Arc;
 
 use super::histogram::Histogram;
 use super::kinds::Kinds;
-use super::rows::{CacheState, RequestRow, Settlement, Status};
 use crate::types::{Nanos, QuickMap};
+use crate::usage::rows::{CacheState, RequestRow, Settlement, Status};
 
 /// More cells than this are not kept; the writer then lets go of all and begins new ones.
 const MOST: usize = 4_096;
 
 /// What sums are read by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub(super) hour: i64,
-    pub(super) project: Arc<str>,
-    pub(super) key_id: Arc<str>,
-    pub(super) user: Option<Arc<str>>,
-    pub(super) provider: Option<Arc<str>>,
-    pub(super) model: Option<Arc<str>>,
-    pub(super) route: Option<Arc<str>>,
-    pub(super) prompt: Option<Arc<str>>,
-    pub(super) version: Option<u32>,
-    pub(super) status: Status,
-    pub(super) error_code: Option<Arc<str>>,
-    pub(super) cache: CacheState,
+pub(in crate::usage) struct Key {
+    pub(in crate::usage) hour: i64,
+    pub(in crate::usage) project: Arc<str>,
+    pub(in crate::usage) key_id: Arc<str>,
+    pub(in crate::usage) user: Option<Arc<str>>,
+    pub(in crate::usage) provider: Option<Arc<str>>,
+    pub(in crate::usage) model: Option<Arc<str>>,
+    pub(in crate::usage) route: Option<Arc<str>>,
+    pub(in crate::usage) prompt: Option<Arc<str>>,
+    pub(in crate::usage) version: Option<u32>,
+    pub(in crate::usage) status: Status,
+    pub(in crate::usage) error_code: Option<Arc<str>>,
+    pub(in crate::usage) cache: CacheState,
 }
 
 /// What is added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sums {
-    pub(super) requests: i64,
-    pub(super) priced: i64,
-    pub(super) unpriced: i64,
+pub(in crate::usage) struct Sums {
+    pub(in crate::usage) requests: i64,
+    pub(in crate::usage) priced: i64,
+    pub(in crate::usage) unpriced: i64,
     /// Input, of it cached, of it cache writes, output, of it reasoning.
-    pub(super) tokens: [i64; 5],
-    pub(super) cost: Nanos,
-    pub(super) saved: Nanos,
-    pub(super) latency: Histogram,
-    pub(super) first_token: Histogram,
-    pub(super) overhead: Histogram,
+    pub(in crate::usage) tokens: [i64; 5],
+    pub(in crate::usage) cost: Nanos,
+    pub(in crate::usage) saved: Nanos,
+    pub(in crate::usage) latency: Histogram,
+    pub(in crate::usage) first_token: Histogram,
+    pub(in crate::usage) overhead: Histogram,
 }
 
 /// What a cell stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Group {
-    pub(super) hour: i64,
-    pub(super) kind: i64,
-    pub(super) user: Option<Arc<str>>,
+pub(in crate::usage) struct Group {
+    pub(in crate::usage) hour: i64,
+    pub(in crate::usage) kind: i64,
+    pub(in crate::usage) user: Option<Arc<str>>,
 }
 
 /// A group's sums and the number of their row.
 #[derive(Clone, Debug)]
-pub(super) struct Cell {
-    pub(super) id: i64,
-    pub(super) group: Group,
-    pub(super) sums: Sums,
+pub(in crate::usage) struct Cell {
+    pub(in crate::usage) id: i64,
+    pub(in crate::usage) group: Group,
+    pub(in crate::usage) sums: Sums,
 }
 
 /// The kinds and cells that the writer still adds to.
 #[derive(Debug)]
-pub(super) struct Rollups {
+pub(in crate::usage) struct Rollups {
     next: i64,
     hour: i64,
     kinds: Kinds,
@@ -69,7 +69,7 @@ pub(super) struct Rollups {
 }
 
 impl Key {
-    pub(super) fn of(row: &RequestRow) -> Self {
+    pub(in crate::usage) fn of(row: &RequestRow) -> Self {
         Self {
             hour: row.started_at.hour().0,
             project: row.project.clone(),
@@ -89,7 +89,7 @@ impl Key {
 
 impl Sums {
     /// Adds a request.
-    pub(super) fn add(&mut self, row: &RequestRow) {
+    pub(in crate::usage) fn add(&mut self, row: &RequestRow) {
         self.requests += 1;
         self.priced += i64::from(row.cost.is_some());
         self.unpriced += i64::from(row.unpriced);
@@ -110,7 +110,7 @@ impl Sums {
     }
 
     /// Adds another's sums.
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(in crate::usage) fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.priced += other.priced;
         self.unpriced += other.unpriced;
@@ -127,26 +127,26 @@ impl Sums {
 
 impl Rollups {
     /// No cells and no kinds; their rows' numbers begin with these.
-    pub(super) fn new(next: i64, next_kind: i64) -> Self {
+    pub(in crate::usage) fn new(next: i64, next_kind: i64) -> Self {
         Self { next, hour: i64::MIN, kinds: Kinds::new(next_kind), at: QuickMap::default(), cells: Vec::new() }
     }
 
     /// Lets go of all cells: what was not committed of them is forgotten, what was stands in rows that nobody adds to.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::usage) fn clear(&mut self) {
         self.kinds.clear();
         self.at.clear();
         self.cells.clear();
     }
 
     /// Numbers new rows from these at least: the database may be another than before.
-    pub(super) fn number_from(&mut self, next: i64, next_kind: i64) {
+    pub(in crate::usage) fn number_from(&mut self, next: i64, next_kind: i64) {
         self.clear();
         self.kinds.number_from(next_kind);
         self.next = self.next.max(next);
     }
 
     /// Makes room before a batch whose last request began in `hour`: what belongs to an hour that is over is let go of.
-    pub(super) fn make_room(&mut self, hour: i64) {
+    pub(in crate::usage) fn make_room(&mut self, hour: i64) {
         if hour > self.hour || self.cells.len() > MOST || self.kinds.len() > MOST {
             self.hour = self.hour.max(hour);
             self.clear();
@@ -154,16 +154,16 @@ impl Rollups {
     }
 
     /// The hour that no known kind's requests are younger than.
-    pub(super) fn hour(&self) -> i64 {
+    pub(in crate::usage) fn hour(&self) -> i64 {
         self.hour
     }
 
-    pub(super) fn kinds(&mut self) -> &mut Kinds {
+    pub(in crate::usage) fn kinds(&mut self) -> &mut Kinds {
         &mut self.kinds
     }
 
     /// Adds a request; gives the number of its kind and the place of its cell.
-    pub(super) fn add(&mut self, settlement: &Settlement) -> (i64, usize) {
+    pub(in crate::usage) fn add(&mut self, settlement: &Settlement) -> (i64, usize) {
         let row = &settlement.request;
         let rate = settlement.only_attempt().and_then(|attempt| attempt.rate.as_ref());
         let kind = self.kinds.number(row, rate);
@@ -173,7 +173,7 @@ impl Rollups {
     }
 
     /// Adds to the cost of a request that was counted before.
-    pub(super) fn add_cost(&mut self, row: &RequestRow, cost: Nanos) -> usize {
+    pub(in crate::usage) fn add_cost(&mut self, row: &RequestRow, cost: Nanos) -> usize {
         let kind = self.kinds.number(row, None);
         let at = self.place(row, kind);
         self.cells[at].sums.cost += cost;
@@ -181,7 +181,7 @@ impl Rollups {
     }
 
     /// The cell at a place that [`Rollups::add`] gave since the last clearing.
-    pub(super) fn cell(&self, at: usize) -> &Cell {
+    pub(in crate::usage) fn cell(&self, at: usize) -> &Cell {
         &self.cells[at]
     }
 

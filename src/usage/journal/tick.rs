@@ -9,15 +9,15 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot;
 
-use super::commit::{Answer, Job};
-use super::error::Unavailable;
+use crate::usage::error::Unavailable;
+use crate::usage::settling::{Answer, Job};
 
 /// A buffer that has grown beyond this is not kept.
 const KEPT: usize = 1 << 20;
 
 /// What was noted since the last write.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(in crate::usage) struct Turn {
     lines: Vec<u8>,
     /// The settlements among the lines.
     jobs: Vec<Job>,
@@ -28,7 +28,7 @@ pub(super) struct Turn {
 
 /// Whether a turn's lines were written, told to all who wait for them.
 #[derive(Debug, Default)]
-pub(super) struct Written(Mutex<Told>);
+pub(in crate::usage) struct Written(Mutex<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
@@ -40,7 +40,7 @@ struct Told {
 
 /// Waits until a turn's lines are written.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(in crate::usage) struct Waiting {
     written: Arc<Written>,
     /// Which of those who wait this is.
     place: Option<usize>,
@@ -48,7 +48,7 @@ pub(super) struct Waiting {
 
 impl Turn {
     /// Adds a line; tells its length.
-    pub(super) fn write(&mut self, make: impl FnOnce(&mut Vec<u8>)) -> usize {
+    pub(in crate::usage) fn write(&mut self, make: impl FnOnce(&mut Vec<u8>)) -> usize {
         let before = self.lines.len();
         make(&mut self.lines);
         if before == 0
@@ -60,21 +60,21 @@ impl Turn {
     }
 
     /// Adds the settlement of the last line; tells which of the turn's it is.
-    pub(super) fn add(&mut self, job: Job) -> usize {
+    pub(in crate::usage) fn add(&mut self, job: Job) -> usize {
         self.jobs.push(job);
         self.jobs.len() - 1
     }
 
-    pub(super) fn waiting(&self) -> Waiting {
+    pub(in crate::usage) fn waiting(&self) -> Waiting {
         Waiting { written: self.written.clone(), place: None }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::usage) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// Waits until there is something to write.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::usage) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.lines.is_empty() {
             return Poll::Ready(());
         }
@@ -85,7 +85,7 @@ impl Turn {
     }
 
     /// Ends the turn: its lines, its settlements, and who is to be told. `None` where there is nothing.
-    pub(super) fn take(&mut self) -> Option<(Vec<u8>, Vec<Job>, Arc<Written>)> {
+    pub(in crate::usage) fn take(&mut self) -> Option<(Vec<u8>, Vec<Job>, Arc<Written>)> {
         if self.lines.is_empty() {
             return None;
         }
@@ -95,7 +95,7 @@ impl Turn {
     }
 
     /// Gives the room for lines back, to be used again.
-    pub(super) fn give_back(&mut self, mut lines: Vec<u8>) {
+    pub(in crate::usage) fn give_back(&mut self, mut lines: Vec<u8>) {
         if self.lines.is_empty() && lines.capacity() <= KEPT {
             lines.clear();
             self.lines = lines;
@@ -105,7 +105,7 @@ impl Turn {
 
 impl Written {
     /// Tells all who wait. `commits` are what the turn's settlements wait for instead, where the lines could not be written.
-    pub(super) fn tell(&self, outcome: Answer, commits: Vec<oneshot::Receiver<Answer>>) {
+    pub(in crate::usage) fn tell(&self, outcome: Answer, commits: Vec<oneshot::Receiver<Answer>>) {
         let mut told = self.lock();
         told.outcome = Some(outcome);
         told.commits = commits.into_iter().map(Some).collect();
@@ -122,7 +122,7 @@ impl Written {
 
 impl Waiting {
     /// What the turn's settlement of this number waits for, after its line could not be written.
-    pub(super) fn commit(&self, number: usize) -> Option<oneshot::Receiver<Answer>> {
+    pub(in crate::usage) fn commit(&self, number: usize) -> Option<oneshot::Receiver<Answer>> {
         self.written.lock().commits.get_mut(number)?.take()
     }
 }

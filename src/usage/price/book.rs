@@ -7,9 +7,11 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::price::{About, Entry, Price, Rates, UnitPrices};
+use super::entry::Entry;
+use super::model::{About, Price};
+use super::rates::{Rates, UnitPrices};
 
-static BOOK: &str = include_str!("../../config/prices.json");
+static BOOK: &str = include_str!("../../../config/prices.json");
 
 /// A price that the configuration gives.
 #[derive(Clone, Debug)]

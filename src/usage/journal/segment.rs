@@ -1,0 +1,82 @@
+//! The journal's files: their names, which of them hold a request's lines, and when one may go.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One file of the journal.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) number: u64,
+    pub(super) file: File,
+    /// Lines whose requests are not in the database, and one more while it takes lines.
+    pub(super) held: AtomicUsize,
+}
+
+/// The files that hold a request's lines. Let go of by `Journal::settled` alone: a request that is never settled keeps its
+/// files for the next start.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// The file of the first, and how many lines it holds.
+    pub(super) first: Option<(Arc<Segment>, usize)>,
+    pub(super) others: Vec<Arc<Segment>>,
+}
+
+impl Held {
+    /// Notes a line in `segment`.
+    pub(super) fn hold(&mut self, segment: &Arc<Segment>) {
+        segment.held.fetch_add(1, Ordering::Relaxed);
+        match &mut self.first {
+            Some((first, lines)) if first.number == segment.number => *lines += 1,
+            Some(_) => self.others.push(segment.clone()),
+            None => self.first = Some((segment.clone(), 1)),
+        }
+    }
+}
+
+/// The numbers of the files that lie next to `database`, in order.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub(in crate::usage) fn segments(database: &Path) -> io::Result<Vec<u64>> {
+    let folder = folder_of(database);
+    let prefix = format!("{}-intents.", database.file_name().unwrap_or_default().to_string_lossy());
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number: Option<u64> =
+            name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(|number| number.parse().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The folder that `database` lies in.
+pub(super) fn folder_of(database: &Path) -> &Path {
+    database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where the file with this number lies.
+pub(in crate::usage) fn segment_path(database: &Path, number: u64) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(format!("-intents.{number}"));
+    name.into()
+}
+
+/// Deletes a file; that it is gone already is as well.
+pub(in crate::usage) fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a settled file of the journal cannot be deleted: {error}");
+    }
+}
+
+/// Makes a file that its owner alone reads.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new().create_new(true).append(true).mode(0o600).open(path)
+}
