@@ -9,7 +9,8 @@ use fulcrum::chat::Usage;
 use fulcrum::db::Db;
 use fulcrum::types::{Nanos, RequestId, now};
 use fulcrum::usage::{
-    Ack, AttemptRow, CacheState, Held, Intent, Ledger, Options, PriceBook, RequestRow, Settlement, Status, Unavailable,
+    Ack, AttemptRow, CacheState, Intent, Ledger, Options, PriceBook, RequestRow, SegmentRefs, Settlement, Status,
+    Unavailable,
 };
 use tokio::runtime::Runtime;
 
@@ -64,7 +65,7 @@ async fn settle(ledger: Ledger, words: Arc<Words>, how: (usize, usize, bool)) ->
         let mut acks: Vec<Ack> = Vec::with_capacity(at_once);
         for _ in 0..at_once {
             let settlement = words.settlement();
-            let mut held = Held::default();
+            let mut held = SegmentRefs::default();
             if intents {
                 let intent = Intent { request: &settlement.request, attempt: &settlement.attempts[0] };
                 ledger.intend(&intent, &mut held).await?;

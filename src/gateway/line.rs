@@ -12,7 +12,7 @@ use super::{Body, Endpoint, Gateway, Head, Incoming, Reply};
 use crate::chat::{Code, Error, Usage};
 use crate::routing::Target;
 use crate::types::{Nanos, RequestId, Timestamp, now};
-use crate::usage::{AttemptRow, Held, RequestRow, Settlement, Status};
+use crate::usage::{AttemptRow, RequestRow, SegmentRefs, Settlement, Status};
 use crate::wire::dialect::AnswerContext;
 use crate::wire::{DialectId, openai_embeddings};
 
@@ -187,7 +187,7 @@ impl Gateway {
             ..RequestRow::default()
         };
         let settlement = Settlement { request: Box::new(request), attempts: vec![attempt], bodies: None };
-        self.parts().ledger.settle(settlement, Held::default()).await?;
+        self.parts().ledger.settle(settlement, SegmentRefs::default()).await?;
         Ok((reply, usage.unwrap_or_default()))
     }
 

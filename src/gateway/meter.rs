@@ -13,7 +13,7 @@ use crate::chat::{Code, Error, Usage, Used};
 use crate::routing::Target;
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
-use crate::usage::{AttemptRow, Bodies, CacheState, Held, Intent, RequestRow, Settlement, Status};
+use crate::usage::{AttemptRow, Bodies, CacheState, Intent, RequestRow, SegmentRefs, Settlement, Status};
 
 /// How long an answer waits for its row before it is withheld.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub struct Meter {
     first_token: Option<Duration>,
     row: Option<Box<RequestRow>>,
     /// The journal's files that hold its lines.
-    held: Held,
+    held: SegmentRefs,
     attempts: Vec<AttemptRow>,
     open: Option<OpenAttempt>,
     bodies: Option<Bodies>,
@@ -95,7 +95,7 @@ impl Meter {
             upstream: Duration::ZERO,
             first_token: None,
             row: Some(Box::new(row)),
-            held: Held::default(),
+            held: SegmentRefs::default(),
             attempts: Vec::new(),
             open: None,
             bodies: None,

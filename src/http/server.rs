@@ -144,7 +144,7 @@ impl Worker {
             open: TaskTracker::new(),
             ending: Arc::default(),
         };
-        drop(tokio::spawn(self.app.ledger().clone().write_by_turns()));
+        drop(tokio::spawn(self.app.ledger().clone().write_by_ticks()));
         loop {
             tokio::select! {
                 visitor = waiting.recv() => match visitor {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::error::{Error, Unavailable};
 use super::journal::recover;
-use super::journal::segment::{Held, segments};
+use super::journal::segment::{SegmentRefs, segments};
 use super::journal::slots::{Flushed, Journal, Noted, Settled};
 use super::journal::tick::Waiting;
 use super::lock::{DatabaseFile, lock};
@@ -34,7 +34,7 @@ pub struct Options {
     pub durable: bool,
     /// The most settlements that wait.
     pub queue: usize,
-    /// How long another process may hold the database before the ledger is told to be unavailable.
+    /// How long another process may hold the database before the ledger counts as unavailable.
     pub patience: Duration,
 }
 
@@ -52,7 +52,7 @@ pub struct Ledger {
 }
 
 /// The answer to [`Ledger::intend`]: resolves when the line is with the system, or with the disk where the ledger is durable. On a
-/// worker's thread that is at the end of the turn of its event loop; elsewhere it is now.
+/// worker's thread that is at the end of the tick of its event loop; elsewhere it is now.
 #[derive(Debug)]
 #[must_use = "an attempt must not be sent before its intent is written"]
 pub struct Intended(Noted);
@@ -68,7 +68,7 @@ impl Future for Intended {
     }
 }
 
-/// The answer to [`Ledger::settle`]: resolves when the rows are safe, which is mostly at once, or at the end of the turn. The
+/// The answer to [`Ledger::settle`]: resolves when the rows are safe, which is mostly at once, or at the end of the tick. The
 /// write happens without it, too.
 #[derive(Debug)]
 pub struct Ack(Answer);
@@ -76,26 +76,26 @@ pub struct Ack(Answer);
 #[derive(Debug)]
 enum Answer {
     Known(Result<(), Unavailable>),
-    /// Written at the end of the turn, as this one of the turn's settlements.
-    Turn(Waiting, usize),
-    /// Told by the commit.
+    /// Written at the end of the tick, as this one of the tick's settlements.
+    Tick(Waiting, usize),
+    /// Known when the commit is.
     Commit(oneshot::Receiver<Result<(), Unavailable>>),
 }
 
 impl Ack {
-    /// What it resolves to; `None` where a commit takes longer than `limit`. No time limits the end of a turn, which waits for
+    /// What it resolves to; `None` where a commit takes longer than `limit`. No time limits the end of a tick, which waits for
     /// nobody.
     pub async fn within(mut self, limit: Duration) -> Option<Result<(), Unavailable>> {
-        match poll_fn(|context| self.poll_turn(context)).await {
+        match poll_fn(|context| self.poll_tick(context)).await {
             Some(answer) => Some(answer),
             None => timeout(limit, self).await.ok(),
         }
     }
 
-    /// The answer, where no commit tells it.
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), Unavailable>>> {
+    /// The answer, where it does not depend on a commit.
+    fn poll_tick(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), Unavailable>>> {
         let Self(answer) = self;
-        if let Answer::Turn(waiting, number) = answer {
+        if let Answer::Tick(waiting, number) = answer {
             let written = ready!(Pin::new(&mut *waiting).poll(context));
             *answer = match waiting.commit(*number) {
                 // What the journal could not take, the database still may.
@@ -105,7 +105,7 @@ impl Ack {
         }
         Poll::Ready(match answer {
             Answer::Known(answer) => Some(*answer),
-            Answer::Turn(..) | Answer::Commit(_) => None,
+            Answer::Tick(..) | Answer::Commit(_) => None,
         })
     }
 }
@@ -114,7 +114,7 @@ impl Future for Ack {
     type Output = Result<(), Unavailable>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(answer) = ready!(self.poll_turn(context)) {
+        if let Some(answer) = ready!(self.poll_tick(context)) {
             return Poll::Ready(answer);
         }
         let Answer::Commit(receiver) = &mut self.0 else { return Poll::Pending };
@@ -123,15 +123,15 @@ impl Future for Ack {
     }
 }
 
-/// Writes a place's lines once a turn, as long as this lives.
-struct Turns {
+/// Writes a slot's lines once a tick, as long as this lives.
+struct Ticks {
     ledger: Ledger,
-    place: usize,
+    slot: usize,
 }
 
-impl Drop for Turns {
+impl Drop for Ticks {
     fn drop(&mut self) {
-        let last = self.ledger.shared.journal.end_turns(self.place);
+        let last = self.ledger.shared.journal.end_ticks(self.slot);
         last.into_iter().for_each(|last| self.ledger.written(last));
     }
 }
@@ -207,20 +207,20 @@ impl Ledger {
         Self { shared, sender }
     }
 
-    /// Writes what the calls of this thread note once in each turn of its event loop, until it is dropped; to be run as a task
-    /// of that loop. What the calls wait for is told then.
-    pub async fn write_by_turns(self) {
-        let turns = Turns { place: self.shared.journal.begin_turns(), ledger: self };
-        let journal = &turns.ledger.shared.journal;
+    /// Writes what the calls of this thread note once in each tick of its event loop, until it is dropped; to be run as a task
+    /// of that loop. The calls that wait go on then.
+    pub async fn write_by_ticks(self) {
+        let ticks = Ticks { slot: self.shared.journal.begin_ticks(), ledger: self };
+        let journal = &ticks.ledger.shared.journal;
         loop {
-            poll_fn(|context| journal.poll_turn(turns.place, context)).await;
-            turns.ledger.end_turn(turns.place);
+            poll_fn(|context| journal.poll_tick(ticks.slot, context)).await;
+            ticks.ledger.end_tick(ticks.slot);
         }
     }
 
     /// Writes down that an attempt is about to be sent; `held` goes along to [`Ledger::settle`]. Nothing may be sent before the
     /// answer.
-    pub fn intend(&self, intent: &Intent<'_>, held: &mut Held) -> Intended {
+    pub fn intend(&self, intent: &Intent<'_>, held: &mut SegmentRefs) -> Intended {
         Intended(self.shared.journal.intend(intent, held))
     }
 
@@ -228,7 +228,7 @@ impl Ledger {
     ///
     /// The answer is there as soon as the settlement lies in the journal, where a start would find it. It waits for the
     /// commit where the ledger is durable, where bodies come along, and where the journal cannot be written.
-    pub fn settle(&self, mut settlement: Settlement, held: Held) -> Ack {
+    pub fn settle(&self, mut settlement: Settlement, held: SegmentRefs) -> Ack {
         settlement.request.bound();
         // A place in the queue comes first: what is in the journal gets to the database, too.
         if self.shared.waiting.fetch_add(1, Ordering::Relaxed) >= self.shared.queue {
@@ -243,13 +243,13 @@ impl Ledger {
             return Ack(Answer::Commit(self.commit(job)));
         }
         Ack(match self.shared.journal.settle(job) {
-            Settled::Later(waiting, number) => Answer::Turn(waiting, number),
+            Settled::Later(waiting, number) => Answer::Tick(waiting, number),
             Settled::Now(job) => Answer::Known(self.send(vec![job])),
             Settled::Failed(job) => Answer::Commit(self.commit(job)),
         })
     }
 
-    /// Hands a settlement to the writer; what its commit tells.
+    /// Hands a settlement to the writer; the answer of its commit.
     fn commit(&self, mut job: Job) -> oneshot::Receiver<Result<(), Unavailable>> {
         let (done, answer) = oneshot::channel();
         job.done = Some(done);
@@ -268,20 +268,20 @@ impl Ledger {
         Ok(())
     }
 
-    /// Ends a place's turn: writes what was noted there.
-    fn end_turn(&self, place: usize) {
-        self.shared.journal.flush(place).into_iter().for_each(|flushed| self.written(flushed));
+    /// Ends a slot's tick: writes what was noted there.
+    fn end_tick(&self, slot: usize) {
+        self.shared.journal.flush(slot).into_iter().for_each(|flushed| self.written(flushed));
     }
 
-    /// Tells who waits for a turn's lines, and hands its settlements over.
+    /// Reports to those who wait for a tick's lines, and hands its settlements over.
     fn written(&self, flushed: Flushed) {
         let Flushed { jobs, written, result } = flushed;
         if result.is_err() {
             let commits = jobs.into_iter().map(|job| self.commit(job)).collect();
-            return written.tell(result, commits);
+            return written.report(result, commits);
         }
         let sent = if jobs.is_empty() { Ok(()) } else { self.send(jobs) };
-        written.tell(sent, Vec::new());
+        written.report(sent, Vec::new());
     }
 
     /// Whether a call may go out: the last batch and the last line were written, and there is room for more.
@@ -302,15 +302,15 @@ impl Ledger {
     /// Waits until all that was settled before is in the database, so that a reader sees it; at most two seconds.
     pub async fn flush(&self) {
         let (done, answer) = oneshot::channel();
-        let told = async {
-            self.shared.journal.places().for_each(|place| self.end_turn(place));
+        let flushed = async {
+            self.shared.journal.slots().for_each(|slot| self.end_tick(slot));
             if self.sender.send(Message::Flush(done)).is_ok() {
                 self.shared.hurry();
                 // A writer that is gone has nothing left to write.
                 let _gone = answer.await;
             }
         };
-        if timeout(FLUSH_LIMIT, told).await.is_err() {
+        if timeout(FLUSH_LIMIT, flushed).await.is_err() {
             tracing::warn!("the ledger could not write all that waits; what is read now lacks its last rows");
         }
     }
@@ -321,7 +321,7 @@ impl Ledger {
     /// [`Error::Unwritten`] where the database could not be written within some seconds.
     pub async fn close(self) -> Result<(), Error> {
         self.shared.closing.store(true, Ordering::Relaxed);
-        self.shared.journal.places().for_each(|place| self.end_turn(place));
+        self.shared.journal.slots().for_each(|slot| self.end_tick(slot));
         let (done, answer) = oneshot::channel();
         if self.sender.send(Message::Close(done)).is_err() {
             return Ok(());

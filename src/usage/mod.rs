@@ -14,7 +14,7 @@ mod store;
 mod tests;
 
 pub use error::{Error, Unavailable};
-pub use journal::Held;
+pub use journal::SegmentRefs;
 pub use ledger::{Ack, Intended, Ledger, Options};
 pub use price::{About, Charge, Extra, Price, PriceBook, PriceOverride, Rates, UnitPrices};
 pub use report::{

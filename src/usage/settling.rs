@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::error::Unavailable;
-use super::journal::segment::Held;
+use super::journal::segment::SegmentRefs;
 use super::rows::{AttemptRow, RequestRow, Settlement};
 
 /// The most settlements in one transaction; so many are worth one, too.
@@ -17,7 +17,7 @@ pub(super) type Answer = Result<(), Unavailable>;
 pub(super) struct Job {
     pub(super) settlement: Settlement,
     /// The journal's files that hold its lines.
-    pub(super) held: Held,
+    pub(super) held: SegmentRefs,
     /// Nobody waits for what the journal has.
     pub(super) done: Option<oneshot::Sender<Answer>>,
 }

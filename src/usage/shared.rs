@@ -16,18 +16,18 @@ pub(super) struct Shared {
     pub(super) durable: bool,
     /// The most settlements that wait.
     pub(super) queue: usize,
-    /// Those that the writer has not taken, or that will be handed to it at the end of a turn.
+    /// Those that the writer has not taken, or that will be handed to it at the end of a tick.
     pub(super) waiting: AtomicUsize,
     /// Whether the last batch could be written.
     pub(super) writable: AtomicBool,
     pub(super) closing: AtomicBool,
-    /// The database's file, and whether another or none lies in its place.
+    /// The database's file, and whether another or none lies in its slot.
     pub(super) file: DatabaseFile,
     /// Whether someone waits for a commit, so that the writer must not wait for more.
     pub(super) urgent: AtomicBool,
-    /// Told when something is urgent, or when enough waits.
+    /// Notified when something is urgent, or when enough waits.
     pub(super) hurry: Notify,
-    /// Held as long as the ledger is open.
+    /// SegmentRefs as long as the ledger is open.
     pub(super) lock: Option<File>,
 }
 

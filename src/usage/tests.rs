@@ -2,7 +2,7 @@
 
 mod crash;
 mod reports;
-mod turns;
+mod ticks;
 
 use std::time::Duration;
 
@@ -88,8 +88,8 @@ fn settlement(started_at: Timestamp) -> Settlement {
 }
 
 /// Writes the intents of a request; gives what holds their files.
-fn intend(ledger: &Ledger, settlement: &Settlement) -> Held {
-    let mut held = Held::default();
+fn intend(ledger: &Ledger, settlement: &Settlement) -> SegmentRefs {
+    let mut held = SegmentRefs::default();
     for attempt in &settlement.attempts {
         let intended = ledger.intend(&Intent { request: &settlement.request, attempt }, &mut held);
         assert_eq!(intended.now_or_never(), Some(Ok(())));
@@ -115,7 +115,7 @@ async fn what_is_acknowledged_stands() {
     assert_eq!(place.number("select count(*) from full_attempts").await, 700);
     assert_eq!(place.number("select sum(requests) from rollups").await, 700);
     assert_eq!(place.number("select sum(cost) from rollups").await, 700 * 4_500);
-    drop(ledger.settle(settlement(now()), Held::default()));
+    drop(ledger.settle(settlement(now()), SegmentRefs::default()));
     ledger.close().await.unwrap();
     assert_eq!(place.number("select count(*) from requests").await, 701);
     assert_eq!(place.intents(), 0);
@@ -161,7 +161,7 @@ async fn a_row_is_read_as_it_was_written() {
     });
     written.attempts[1].usage = written.request.usage.map(|usage| Usage { input: 9, cache_write_1h: 2, ..usage });
     written.bodies = Some(Bodies { request: "ask".into(), response: "answer".into() });
-    ledger.settle(written.clone(), Held::default()).await.unwrap();
+    ledger.settle(written.clone(), SegmentRefs::default()).await.unwrap();
     let read = request(&place.db, written.request.id).await.unwrap().unwrap();
     let most = i64::MAX.unsigned_abs();
     written.request.usage.as_mut().unwrap().input = most;
@@ -180,7 +180,7 @@ async fn writes_for_an_hour_stand_with_the_only_attempt_too() {
     let mut written = settlement(now());
     let usage = Usage { input: 9, cache_write: 5, cache_write_1h: 4, ..Usage::default() };
     (written.request.usage, written.attempts[0].usage) = (Some(usage), Some(usage));
-    ledger.settle(written.clone(), Held::default()).await.unwrap();
+    ledger.settle(written.clone(), SegmentRefs::default()).await.unwrap();
     ledger.flush().await;
     let read = request(&place.db, written.request.id).await.unwrap().unwrap();
     assert_eq!(read.attempts[0].usage, Some(usage));
@@ -204,13 +204,13 @@ async fn an_answer_waits_for_the_commit_where_the_journal_is_not_enough() {
         let ledger = if durable { place.durable().await } else { place.ledger().await };
         let mut other = place.db.connect().await.unwrap();
         other.execute("begin immediate").await.unwrap();
-        let mut ack = ledger.settle(if durable { settlement(now()) } else { with_bodies() }, Held::default());
+        let mut ack = ledger.settle(if durable { settlement(now()) } else { with_bodies() }, SegmentRefs::default());
         while ledger.healthy() {
             assert_eq!((&mut ack).now_or_never(), None);
             tokio::task::yield_now().await;
         }
         if !durable {
-            assert_eq!(ledger.settle(settlement(now()), Held::default()).now_or_never(), Some(Ok(())));
+            assert_eq!(ledger.settle(settlement(now()), SegmentRefs::default()).now_or_never(), Some(Ok(())));
         }
         other.execute("commit").await.unwrap();
         ack.await.unwrap();
@@ -227,8 +227,8 @@ async fn a_ledger_that_is_closed_takes_nothing_and_lets_another_open() {
     let next = place.ledger().await;
     let late = settlement(now());
     let intent = Intent { request: &late.request, attempt: &late.attempts[0] };
-    assert_eq!(ledger.intend(&intent, &mut Held::default()).await, Err(Unavailable));
-    assert_eq!(ledger.settle(late, Held::default()).await, Err(Unavailable));
+    assert_eq!(ledger.intend(&intent, &mut SegmentRefs::default()).await, Err(Unavailable));
+    assert_eq!(ledger.settle(late, SegmentRefs::default()).await, Err(Unavailable));
     ledger.flush().await;
     next.close().await.unwrap();
     assert_eq!(place.number("select count(*) from requests").await, 0);
@@ -238,10 +238,10 @@ async fn a_ledger_that_is_closed_takes_nothing_and_lets_another_open() {
 async fn a_locked_database_makes_calls_wait_and_recovers_by_itself() {
     let place = Place::new().await;
     let ledger = place.ledger().await;
-    ledger.settle(settlement(now()), Held::default()).await.unwrap();
+    ledger.settle(settlement(now()), SegmentRefs::default()).await.unwrap();
     let mut other = place.db.connect().await.unwrap();
     other.execute("begin immediate").await.unwrap();
-    let acks: Vec<_> = (0..5).map(|_| ledger.settle(settlement(now()), Held::default())).collect();
+    let acks: Vec<_> = (0..5).map(|_| ledger.settle(settlement(now()), SegmentRefs::default())).collect();
     while ledger.healthy() {
         tokio::task::yield_now().await;
     }
@@ -260,12 +260,12 @@ async fn a_locked_database_makes_calls_wait_and_recovers_by_itself() {
 async fn a_database_that_fails_midway_takes_all_or_nothing_and_recovers_by_itself() {
     let place = Place::new().await;
     let ledger = place.ledger().await;
-    ledger.settle(settlement(now()), Held::default()).await.unwrap();
+    ledger.settle(settlement(now()), SegmentRefs::default()).await.unwrap();
     ledger.flush().await;
     // The request's row is written by then, as on a disk that fills up within a transaction.
     let full = "create trigger full before insert on rollups begin select 1 from no_such_table; end";
     place.db.write().execute(full).await.unwrap();
-    let ack = ledger.settle(settlement(now()), Held::default());
+    let ack = ledger.settle(settlement(now()), SegmentRefs::default());
     while ledger.healthy() {
         tokio::task::yield_now().await;
     }
@@ -281,11 +281,11 @@ async fn a_database_that_fails_midway_takes_all_or_nothing_and_recovers_by_itsel
 async fn a_deleted_database_is_noticed_and_taken_up_again_when_it_is_back() {
     let place = Place::new().await;
     let ledger = place.ledger().await;
-    ledger.settle(settlement(now()), Held::default()).await.unwrap();
+    ledger.settle(settlement(now()), SegmentRefs::default()).await.unwrap();
     ledger.flush().await;
     let away = place.folder.path().join("away");
     std::fs::rename(place.db.path(), &away).unwrap();
-    let ack = ledger.settle(settlement(now()), Held::default());
+    let ack = ledger.settle(settlement(now()), SegmentRefs::default());
     while ledger.healthy() {
         tokio::task::yield_now().await;
     }
@@ -306,7 +306,7 @@ async fn an_unfit_row_harms_no_other() {
     let (mut unfit, twice) = (settlement(now()), settlement(now()));
     unfit.request.user = Some("unfit".into());
     let acks = [settlement(now()), twice.clone(), unfit, twice, settlement(now())]
-        .map(|one| ledger.settle(one, Held::default()));
+        .map(|one| ledger.settle(one, SegmentRefs::default()));
     let answers = futures_util::future::join_all(acks).await;
     assert_eq!(answers, [Ok(()), Ok(()), Err(Unavailable), Ok(()), Ok(())]);
     assert!(ledger.healthy());
@@ -319,7 +319,7 @@ async fn an_unfit_row_harms_no_other() {
 async fn the_queue_is_bounded() {
     let place = Place::new().await;
     let ledger = Ledger::open(&place.db, Options { queue: 4, ..quick() }).await.unwrap();
-    let acks: Vec<_> = (0..9).map(|_| ledger.settle(settlement(now()), Held::default())).collect();
+    let acks: Vec<_> = (0..9).map(|_| ledger.settle(settlement(now()), SegmentRefs::default())).collect();
     assert!(!ledger.healthy());
     let answers = futures_util::future::join_all(acks).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 4);
@@ -337,7 +337,7 @@ async fn pages_hold_every_request_once_newest_first() {
         let mut one = settlement(now());
         one.request.version = Some(n % 2);
         ids.push(one.request.id);
-        ledger.settle(one, Held::default()).await.unwrap();
+        ledger.settle(one, SegmentRefs::default()).await.unwrap();
     }
     ledger.flush().await;
     ids.reverse();
@@ -366,7 +366,7 @@ async fn retention_deletes_whole_hours_and_nothing_younger() {
     let base = now().hour();
     for micros in [-2 * HOUR, -HOUR, -1, 0, 1] {
         // Ids are of now, so this is also a clock that went back.
-        ledger.settle(settlement(Timestamp(base.0 + micros)), Held::default()).await.unwrap();
+        ledger.settle(settlement(Timestamp(base.0 + micros)), SegmentRefs::default()).await.unwrap();
     }
     ledger.flush().await;
     assert_eq!(prune(&place.db, Timestamp(base.0 + 5)).await.unwrap(), 3);
@@ -374,7 +374,7 @@ async fn retention_deletes_whole_hours_and_nothing_younger() {
     assert_eq!(place.number("select count(*) from full_attempts").await, 2);
     assert_eq!(place.number("select sum(requests) from full_rollups").await, 2);
     let later = Timestamp(base.0 + HOUR);
-    ledger.settle(settlement(later), Held::default()).await.unwrap();
+    ledger.settle(settlement(later), SegmentRefs::default()).await.unwrap();
     ledger.flush().await;
     assert_eq!(prune(&place.db, later).await.unwrap(), 2);
     for sql in
@@ -392,7 +392,7 @@ async fn formulas_in_csv_are_inert() {
     for user in ["=cmd()", "+1+1", "-2", "@x", "plain, \"quoted\""] {
         let mut one = settlement(now());
         one.request.user = Some(user.into());
-        ledger.settle(one, Held::default()).await.unwrap();
+        ledger.settle(one, SegmentRefs::default()).await.unwrap();
     }
     ledger.flush().await;
     let query = Query::parse([("by", "user,tag:=evil")], now()).unwrap();

@@ -7,4 +7,4 @@ pub(super) mod segment;
 pub(super) mod slots;
 pub(super) mod tick;
 
-pub use segment::Held;
+pub use segment::SegmentRefs;

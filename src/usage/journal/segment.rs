@@ -18,13 +18,13 @@ pub(super) struct Segment {
 /// The files that hold a request's lines. Let go of by `Journal::settled` alone: a request that is never settled keeps its
 /// files for the next start.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct SegmentRefs {
     /// The file of the first, and how many lines it holds.
     pub(super) first: Option<(Arc<Segment>, usize)>,
     pub(super) others: Vec<Arc<Segment>>,
 }
 
-impl Held {
+impl SegmentRefs {
     /// Notes a line in `segment`.
     pub(super) fn hold(&mut self, segment: &Arc<Segment>) {
         segment.held.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //!
 //! The system keeps what was written to it when the process is killed, so no transaction stands before the dispatch or before
 //! an answer's end. Each thread has a file of its own, so that none waits for another's write; a worker's thread writes what its
-//! calls note in one turn of its event loop with one `write(2)` (`turn`). A file is deleted when all its lines are settled
+//! calls note in one tick of its event loop with one `write(2)` (`tick`). A file is deleted when all its lines are settled
 //! in the database. What a start finds in these files, the database may not have yet.
 
 use std::cell::{Cell, RefCell};
@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use super::record;
-use super::segment::{Held, Segment, create, folder_of, remove, segment_path};
-use super::tick::{Turn, Waiting, Written};
+use super::segment::{Segment, SegmentRefs, create, folder_of, remove, segment_path};
+use super::tick::{Tick, Waiting, Written};
 use crate::usage::error::Unavailable;
 use crate::usage::rows::Intent;
 use crate::usage::settling::Job;
@@ -27,8 +27,8 @@ const LARGEST: u64 = 1 << 20;
 thread_local! {
     /// Where this thread makes a line that is written at once.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// This thread's place among those that write; taken at its first line.
-    static PLACE: Cell<Option<usize>> = const { Cell::new(None) };
+    /// This thread's slot among those that write; taken at its first line.
+    static SLOT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 /// The journal of a running gateway.
@@ -43,15 +43,15 @@ pub(in crate::usage) struct Journal {
     /// The next file's number.
     next: AtomicU64,
     /// One for each core's thread.
-    places: Box<[Mutex<Place>]>,
+    slots: Box<[Mutex<Slot>]>,
 }
 
 /// Where a thread's lines go.
 #[derive(Debug, Default)]
-struct Place {
+struct Slot {
     file: Option<Current>,
-    /// What is to be written next, where somebody writes once a turn.
-    turn: Option<Turn>,
+    /// What is to be written next, where lines are written once a tick.
+    tick: Option<Tick>,
 }
 
 /// A file that takes lines.
@@ -67,7 +67,7 @@ struct Current {
 pub(in crate::usage) enum Noted {
     /// It was written, or not.
     Now(Result<(), Unavailable>),
-    /// It is written at the end of the turn.
+    /// It is written at the end of the tick.
     Later(Waiting),
 }
 
@@ -77,11 +77,11 @@ pub(in crate::usage) enum Settled {
     Now(Job),
     /// The journal cannot take it.
     Failed(Job),
-    /// It is written at the end of the turn, as this one of the turn's.
+    /// It is written at the end of the tick, as this one of the tick's.
     Later(Waiting, usize),
 }
 
-/// What was written at the end of a turn, and for whom.
+/// What was written at the end of a tick, and for whom.
 pub(in crate::usage) struct Flushed {
     pub(in crate::usage) jobs: Vec<Job>,
     pub(in crate::usage) written: Arc<Written>,
@@ -98,35 +98,35 @@ impl Journal {
             failing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             next: AtomicU64::new(next),
-            places: (0..threads).map(|_| Mutex::default()).collect(),
+            slots: (0..threads).map(|_| Mutex::default()).collect(),
         }
     }
 
     /// Notes an intent. It is down when what this gives says so.
-    pub(in crate::usage) fn intend(&self, intent: &Intent<'_>, held: &mut Held) -> Noted {
-        let mut place = lock(&self.places[self.place()]);
-        match self.note(&mut place, held, |lines| record::write_intent(lines, intent)) {
-            Ok(None) => Noted::Now(self.told(Ok(()))),
+    pub(in crate::usage) fn intend(&self, intent: &Intent<'_>, held: &mut SegmentRefs) -> Noted {
+        let mut slot = lock(&self.slots[self.slot()]);
+        match self.note(&mut slot, held, |lines| record::write_intent(lines, intent)) {
+            Ok(None) => Noted::Now(self.noted(Ok(()))),
             Ok(Some(waiting)) => Noted::Later(waiting),
-            Err(error) => Noted::Now(self.told(Err(error))),
+            Err(error) => Noted::Now(self.noted(Err(error))),
         }
     }
 
     /// Notes a settlement, but for its bodies.
     pub(in crate::usage) fn settle(&self, mut job: Job) -> Settled {
-        let mut place = lock(&self.places[self.place()]);
+        let mut slot = lock(&self.slots[self.slot()]);
         let Job { settlement, held, .. } = &mut job;
-        match self.note(&mut place, held, |lines| record::write_settlement(lines, settlement)) {
+        match self.note(&mut slot, held, |lines| record::write_settlement(lines, settlement)) {
             Ok(None) => {
-                let _known = self.told(Ok(()));
+                let _known = self.noted(Ok(()));
                 Settled::Now(job)
             }
             Ok(Some(waiting)) => {
-                let jobs = place.turn.as_mut().map_or(0, |turn| turn.add(job));
+                let jobs = slot.tick.as_mut().map_or(0, |tick| tick.add(job));
                 Settled::Later(waiting, jobs)
             }
             Err(error) => {
-                let _known = self.told(Err(error));
+                let _known = self.noted(Err(error));
                 Settled::Failed(job)
             }
         }
@@ -137,77 +137,79 @@ impl Journal {
         if !self.failing.load(Ordering::Relaxed) {
             return true;
         }
-        let mut place = lock(&self.places[self.place()]);
-        let written = self.opened(&mut place).and_then(|()| self.write(&mut place, b"\n", 1)).map(drop);
-        self.told(written).is_ok()
+        let mut slot = lock(&self.slots[self.slot()]);
+        let written = self.opened(&mut slot).and_then(|()| self.write(&mut slot, b"\n", 1)).map(drop);
+        self.noted(written).is_ok()
     }
 
-    /// Notes a line: in the file at once, or in the turn that is written next.
-    fn note(&self, place: &mut Place, held: &mut Held, make: impl FnOnce(&mut Vec<u8>)) -> io::Result<Option<Waiting>> {
-        self.opened(place)?;
-        if let (Some(turn), Some(file)) = (&mut place.turn, &mut place.file) {
-            file.size += turn.write(make) as u64;
+    /// Notes a line: in the file at once, or in the tick that is written next.
+    fn note(
+        &self,
+        slot: &mut Slot,
+        held: &mut SegmentRefs,
+        make: impl FnOnce(&mut Vec<u8>),
+    ) -> io::Result<Option<Waiting>> {
+        self.opened(slot)?;
+        if let (Some(tick), Some(file)) = (&mut slot.tick, &mut slot.file) {
+            file.size += tick.write(make) as u64;
             held.hold(&file.segment);
-            return Ok(Some(turn.waiting()));
+            return Ok(Some(tick.waiting()));
         }
         let mut line = BUFFER.take();
         line.clear();
         make(&mut line);
-        let written = self.write(place, &line, line.len());
+        let written = self.write(slot, &line, line.len());
         BUFFER.set(line);
         let segment = written?;
         held.hold(&segment);
         if self.durable { segment.file.sync_data().map(|()| None) } else { Ok(None) }
     }
 
-    /// Writes what was noted at a place since the last time. `None` where that is nothing.
-    pub(in crate::usage) fn flush(&self, place: usize) -> Option<Flushed> {
-        let mut place = lock(&self.places[place]);
-        let (lines, jobs, written) = place.turn.as_mut()?.take()?;
-        let result = if place.file.is_some() {
-            self.write(&mut place, &lines, 0)
-        } else {
-            Err(io::ErrorKind::BrokenPipe.into())
-        };
-        if let Some(turn) = &mut place.turn {
-            turn.give_back(lines);
+    /// Writes what was noted at a slot since the last time. `None` where that is nothing.
+    pub(in crate::usage) fn flush(&self, slot: usize) -> Option<Flushed> {
+        let mut slot = lock(&self.slots[slot]);
+        let (lines, jobs, written) = slot.tick.as_mut()?.take()?;
+        let result =
+            if slot.file.is_some() { self.write(&mut slot, &lines, 0) } else { Err(io::ErrorKind::BrokenPipe.into()) };
+        if let Some(tick) = &mut slot.tick {
+            tick.give_back(lines);
         }
-        drop(place);
+        drop(slot);
         let safe = result.and_then(|segment| if self.durable { segment.file.sync_data() } else { Ok(()) });
-        Some(Flushed { jobs, written, result: self.told(safe) })
+        Some(Flushed { jobs, written, result: self.noted(safe) })
     }
 
-    /// Has what is noted at this thread's place written once a turn, by whoever [polls](Self::poll_turn) it; gives the place.
-    pub(in crate::usage) fn begin_turns(&self) -> usize {
-        let at = self.place();
-        lock(&self.places[at]).turn.get_or_insert_default();
+    /// Has what is noted at this thread's slot written once a tick, by the caller that [polls](Self::poll_tick) it; returns the slot.
+    pub(in crate::usage) fn begin_ticks(&self) -> usize {
+        let at = self.slot();
+        lock(&self.slots[at]).tick.get_or_insert_default();
         at
     }
 
-    /// Waits until something is noted at a place.
-    pub(in crate::usage) fn poll_turn(&self, place: usize, context: &mut Context<'_>) -> Poll<()> {
-        lock(&self.places[place]).turn.as_mut().map_or(Poll::Pending, |turn| turn.poll(context))
+    /// Waits until something is noted at a slot.
+    pub(in crate::usage) fn poll_tick(&self, slot: usize, context: &mut Context<'_>) -> Poll<()> {
+        lock(&self.slots[slot]).tick.as_mut().map_or(Poll::Pending, |tick| tick.poll(context))
     }
 
-    /// From now on, what is noted at a place is written at once. To be followed by a last [`Self::flush`].
-    pub(in crate::usage) fn end_turns(&self, place: usize) -> Option<Flushed> {
-        let last = self.flush(place);
-        lock(&self.places[place]).turn = None;
+    /// From now on, what is noted at a slot is written at once. To be followed by a last [`Self::flush`].
+    pub(in crate::usage) fn end_ticks(&self, slot: usize) -> Option<Flushed> {
+        let last = self.flush(slot);
+        lock(&self.slots[slot]).tick = None;
         last
     }
 
-    /// The places of threads.
-    pub(in crate::usage) fn places(&self) -> std::ops::Range<usize> {
-        0..self.places.len()
+    /// The slots of threads.
+    pub(in crate::usage) fn slots(&self) -> std::ops::Range<usize> {
+        0..self.slots.len()
     }
 
-    /// This thread's place.
-    fn place(&self) -> usize {
-        place() % self.places.len()
+    /// This thread's slot.
+    fn slot(&self) -> usize {
+        slot() % self.slots.len()
     }
 
     /// Notes whether a line was written, and says so where that is news.
-    fn told(&self, written: io::Result<()>) -> Result<(), Unavailable> {
+    fn noted(&self, written: io::Result<()>) -> Result<(), Unavailable> {
         let before = self.failing.load(Ordering::Relaxed);
         match written {
             Ok(_) if !before => Ok(()),
@@ -225,25 +227,25 @@ impl Journal {
         }
     }
 
-    /// Sees to it that a place has a file that takes lines.
-    fn opened(&self, place: &mut Place) -> io::Result<()> {
+    /// Sees to it that a slot has a file that takes lines.
+    fn opened(&self, slot: &mut Slot) -> io::Result<()> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let is_full = place.file.as_ref().is_some_and(|file| file.size >= LARGEST);
+        let is_full = slot.file.as_ref().is_some_and(|file| file.size >= LARGEST);
         // What is to be written next belongs to this file.
-        if is_full && place.turn.as_ref().is_none_or(Turn::is_empty) {
-            self.retire(&mut place.file);
+        if is_full && slot.tick.as_ref().is_none_or(Tick::is_empty) {
+            self.retire(&mut slot.file);
         }
-        if place.file.is_none() {
-            place.file = Some(Current { segment: self.begin()?, size: 0 });
+        if slot.file.is_none() {
+            slot.file = Some(Current { segment: self.begin()?, size: 0 });
         }
         Ok(())
     }
 
-    /// Writes to a place's file, which grows by so much beyond what was noted before.
-    fn write(&self, place: &mut Place, bytes: &[u8], more: usize) -> io::Result<Arc<Segment>> {
-        let Some(Current { segment, size }) = &mut place.file else { return Err(io::ErrorKind::NotFound.into()) };
+    /// Writes to a slot's file, which grows by so much beyond what was noted before.
+    fn write(&self, slot: &mut Slot, bytes: &[u8], more: usize) -> io::Result<Arc<Segment>> {
+        let Some(Current { segment, size }) = &mut slot.file else { return Err(io::ErrorKind::NotFound.into()) };
         *size += more as u64;
         let written = (&segment.file).write(bytes);
         if matches!(written, Ok(count) if count == bytes.len()) {
@@ -252,7 +254,7 @@ impl Journal {
         // After a part of a line, the next would be read as its end; so this file takes no more. What was written of it tells
         // of calls that do not go out.
         let _torn = segment.file.set_len(size.saturating_sub(bytes.len() as u64));
-        self.retire(&mut place.file);
+        self.retire(&mut slot.file);
         Err(written.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into()))
     }
 
@@ -268,10 +270,10 @@ impl Journal {
     }
 
     /// Tells that requests are committed; deletes the files that nobody waits for any more.
-    pub(in crate::usage) fn settled(&self, all: impl Iterator<Item = Held>) {
+    pub(in crate::usage) fn settled(&self, all: impl Iterator<Item = SegmentRefs>) {
         // Most lie in the same file as the one before.
         let mut last: Option<(Arc<Segment>, usize)> = None;
-        for Held { first, others } in all {
+        for SegmentRefs { first, others } in all {
             others.iter().for_each(|segment| self.release(segment, 1));
             match (&mut last, first) {
                 (Some((segment, lines)), Some((first, more))) if segment.number == first.number => *lines += more,
@@ -288,19 +290,19 @@ impl Journal {
     /// Takes no more lines, and deletes the last files if nobody waits for them.
     pub(in crate::usage) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        self.places.iter().for_each(|place| self.retire(&mut lock(place).file));
+        self.slots.iter().for_each(|slot| self.retire(&mut lock(slot).file));
     }
 
     /// Makes every write to the files of now fail, as on a disk that is full.
     #[cfg(test)]
     pub(in crate::usage) fn break_files(&self) {
-        for place in &self.places {
-            let mut place = lock(place);
+        for slot in &self.slots {
+            let mut slot = lock(slot);
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let file = File::open("/dev/null").unwrap();
-            self.retire(&mut place.file);
+            self.retire(&mut slot.file);
             let segment = Arc::new(Segment { number, file, held: AtomicUsize::new(1) });
-            place.file = Some(Current { segment, size: 0 });
+            slot.file = Some(Current { segment, size: 0 });
         }
     }
 
@@ -318,13 +320,13 @@ impl Journal {
     }
 }
 
-/// This thread's place among those that write lines.
-fn place() -> usize {
+/// This thread's slot among those that write lines.
+fn slot() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    PLACE.get().unwrap_or_else(|| {
-        let place = NEXT.fetch_add(1, Ordering::Relaxed);
-        PLACE.set(Some(place));
-        place
+    SLOT.get().unwrap_or_else(|| {
+        let slot = NEXT.fetch_add(1, Ordering::Relaxed);
+        SLOT.set(Some(slot));
+        slot
     })
 }
 
@@ -340,10 +342,10 @@ mod tests {
     use crate::usage::journal::segment::segments;
     use crate::usage::rows::{AttemptRow, RequestRow};
 
-    fn intent(journal: &Journal, n: u32, user: &str) -> (RequestRow, Held) {
+    fn intent(journal: &Journal, n: u32, user: &str) -> (RequestRow, SegmentRefs) {
         let request = RequestRow { id: RequestId::new(), user: Some(user.into()), ..RequestRow::default() };
         let attempt = AttemptRow { n, provider: "p".into(), reserved: Nanos(7), ..AttemptRow::default() };
-        let mut held = Held::default();
+        let mut held = SegmentRefs::default();
         let noted = journal.intend(&Intent { request: &request, attempt: &attempt }, &mut held);
         assert!(matches!(noted, Noted::Now(Ok(()))));
         (request, held)
@@ -387,7 +389,7 @@ mod tests {
         assert_eq!(segments(&database).unwrap(), [1, 2, 3]);
         journal.settled([all.remove(2), all.remove(0)].into_iter());
         assert_eq!(segments(&database).unwrap(), [1, 2, 3]);
-        journal.settled([all.remove(0), Held::default()].into_iter());
+        journal.settled([all.remove(0), SegmentRefs::default()].into_iter());
         assert_eq!(segments(&database).unwrap(), [2, 3]);
         journal.settled(all.into_iter());
         assert_eq!(segments(&database).unwrap(), [3]);
@@ -396,14 +398,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_made_is_told_and_tried_again() {
+    fn a_file_that_cannot_be_made_is_reported_and_tried_again() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("later/f.db");
         let journal = Journal::new(&database, 1, false);
         let request = RequestRow::default();
         let attempt = AttemptRow::default();
         assert!(journal.is_writable());
-        let noted = journal.intend(&Intent { request: &request, attempt: &attempt }, &mut Held::default());
+        let noted = journal.intend(&Intent { request: &request, attempt: &attempt }, &mut SegmentRefs::default());
         assert!(matches!(noted, Noted::Now(Err(Unavailable))));
         assert!(!journal.is_writable());
         std::fs::create_dir(folder.path().join("later")).unwrap();

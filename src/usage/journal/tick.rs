@@ -1,4 +1,4 @@
-//! One write for all that a thread's calls note in the same turn of its event loop.
+//! One write for all that a thread's calls note in the same tick of its event loop.
 //!
 //! The first line wakes whoever writes; it runs behind the calls that were ready by then, so their lines go along. Nothing waits
 //! for a timer, and alone a line is written at once.
@@ -17,7 +17,7 @@ const KEPT: usize = 1 << 20;
 
 /// What was noted since the last write.
 #[derive(Debug, Default)]
-pub(in crate::usage) struct Turn {
+pub(in crate::usage) struct Tick {
     lines: Vec<u8>,
     /// The settlements among the lines.
     jobs: Vec<Job>,
@@ -26,28 +26,28 @@ pub(in crate::usage) struct Turn {
     writer: Option<Waker>,
 }
 
-/// Whether a turn's lines were written, told to all who wait for them.
+/// Whether a tick's lines were written, and who waits for them.
 #[derive(Debug, Default)]
-pub(in crate::usage) struct Written(Mutex<Told>);
+pub(in crate::usage) struct Written(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct Told {
+struct State {
     outcome: Option<Answer>,
     wakers: Vec<Waker>,
-    /// Where the lines could not be written: the commits of the turn's settlements, in their order.
+    /// Where the lines could not be written: the commits of the tick's settlements, in their order.
     commits: Vec<Option<oneshot::Receiver<Answer>>>,
 }
 
-/// Waits until a turn's lines are written.
+/// Waits until a tick's lines are written.
 #[derive(Debug)]
 pub(in crate::usage) struct Waiting {
     written: Arc<Written>,
     /// Which of those who wait this is.
-    place: Option<usize>,
+    number: Option<usize>,
 }
 
-impl Turn {
-    /// Adds a line; tells its length.
+impl Tick {
+    /// Adds a line; returns its length.
     pub(in crate::usage) fn write(&mut self, make: impl FnOnce(&mut Vec<u8>)) -> usize {
         let before = self.lines.len();
         make(&mut self.lines);
@@ -59,14 +59,14 @@ impl Turn {
         self.lines.len() - before
     }
 
-    /// Adds the settlement of the last line; tells which of the turn's it is.
+    /// Adds the settlement of the last line; returns which of the tick's it is.
     pub(in crate::usage) fn add(&mut self, job: Job) -> usize {
         self.jobs.push(job);
         self.jobs.len() - 1
     }
 
     pub(in crate::usage) fn waiting(&self) -> Waiting {
-        Waiting { written: self.written.clone(), place: None }
+        Waiting { written: self.written.clone(), number: None }
     }
 
     pub(in crate::usage) fn is_empty(&self) -> bool {
@@ -84,7 +84,7 @@ impl Turn {
         Poll::Pending
     }
 
-    /// Ends the turn: its lines, its settlements, and who is to be told. `None` where there is nothing.
+    /// Ends the tick: its lines, its settlements, and who waits for it. `None` where there is nothing.
     pub(in crate::usage) fn take(&mut self) -> Option<(Vec<u8>, Vec<Job>, Arc<Written>)> {
         if self.lines.is_empty() {
             return None;
@@ -94,7 +94,7 @@ impl Turn {
         Some((std::mem::take(&mut self.lines), jobs, std::mem::take(&mut self.written)))
     }
 
-    /// Gives the room for lines back, to be used again.
+    /// Returns the room for lines, to be used again.
     pub(in crate::usage) fn give_back(&mut self, mut lines: Vec<u8>) {
         if self.lines.is_empty() && lines.capacity() <= KEPT {
             lines.clear();
@@ -104,24 +104,24 @@ impl Turn {
 }
 
 impl Written {
-    /// Tells all who wait. `commits` are what the turn's settlements wait for instead, where the lines could not be written.
-    pub(in crate::usage) fn tell(&self, outcome: Answer, commits: Vec<oneshot::Receiver<Answer>>) {
-        let mut told = self.lock();
-        told.outcome = Some(outcome);
-        told.commits = commits.into_iter().map(Some).collect();
-        let wakers = std::mem::take(&mut told.wakers);
-        drop(told);
+    /// Reports the outcome to all who wait. `commits` are what the tick's settlements wait for instead, where the lines could not be written.
+    pub(in crate::usage) fn report(&self, outcome: Answer, commits: Vec<oneshot::Receiver<Answer>>) {
+        let mut state = self.lock();
+        state.outcome = Some(outcome);
+        state.commits = commits.into_iter().map(Some).collect();
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        let Self(told) = self;
-        told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let Self(state) = self;
+        state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiting {
-    /// What the turn's settlement of this number waits for, after its line could not be written.
+    /// What the tick's settlement of this number waits for, after its line could not be written.
     pub(in crate::usage) fn commit(&self, number: usize) -> Option<oneshot::Receiver<Answer>> {
         self.written.lock().commits.get_mut(number)?.take()
     }
@@ -131,17 +131,17 @@ impl Future for Waiting {
     type Output = Result<(), Unavailable>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { written, place } = self.get_mut();
-        let mut told = written.lock();
-        if let Some(outcome) = told.outcome {
+        let Self { written, number } = self.get_mut();
+        let mut state = written.lock();
+        if let Some(outcome) = state.outcome {
             return Poll::Ready(outcome);
         }
-        match place.and_then(|place| told.wakers.get_mut(place)) {
+        match number.and_then(|number| state.wakers.get_mut(number)) {
             Some(waker) if waker.will_wake(context.waker()) => {}
             Some(waker) => waker.clone_from(context.waker()),
             None => {
-                *place = Some(told.wakers.len());
-                told.wakers.push(context.waker().clone());
+                *number = Some(state.wakers.len());
+                state.wakers.push(context.waker().clone());
             }
         }
         Poll::Pending

@@ -29,7 +29,7 @@ const LAST_TRIES: usize = 12;
 const CHECKPOINT_PAGES: usize = 2_000;
 const RESTART_PAGES: i64 = 12_000;
 
-/// Writes until it is told to close, or until every ledger is gone.
+/// Writes until it is asked to close, or until every ledger is gone.
 pub(in crate::usage) async fn run(
     db: Db,
     writer: Writer,
@@ -41,13 +41,13 @@ pub(in crate::usage) async fn run(
     let mut commits = Commits { writer, shared, checkpoints };
     let mut failed = false;
     while let Some(first) = receiver.recv().await {
-        let mut told = Told::default();
-        told.add(&commits.shared, first);
-        wait(&commits.shared, &mut receiver, &mut told).await;
-        failed |= commits.commit(told.jobs).await.is_err();
+        let mut taken = Taken::default();
+        taken.add(&commits.shared, first);
+        wait(&commits.shared, &mut receiver, &mut taken).await;
+        failed |= commits.commit(taken.jobs).await.is_err();
         commits.check_pages().await;
-        told.flushed.into_iter().for_each(tell);
-        if let Some(done) = told.closer {
+        taken.flushed.into_iter().for_each(tell);
+        if let Some(done) = taken.closer {
             receiver.close();
             failed |= commits.drain(&mut receiver).await.is_err();
             commits.shared.journal.close();
@@ -62,13 +62,13 @@ pub(in crate::usage) async fn run(
 
 /// Some messages by what they ask.
 #[derive(Default)]
-struct Told {
+struct Taken {
     jobs: Vec<Job>,
     flushed: Vec<oneshot::Sender<()>>,
     closer: Option<oneshot::Sender<Answer>>,
 }
 
-impl Told {
+impl Taken {
     fn add(&mut self, shared: &Shared, message: Message) {
         match message {
             Message::Settle(mut jobs) => {
@@ -96,29 +96,29 @@ fn tell(done: oneshot::Sender<()>) {
 }
 
 /// Waits for a batch that is worth its transaction, as long as nobody waits for the commit.
-async fn wait(shared: &Shared, receiver: &mut mpsc::UnboundedReceiver<Message>, told: &mut Told) {
+async fn wait(shared: &Shared, receiver: &mut mpsc::UnboundedReceiver<Message>, taken: &mut Taken) {
     let until = Instant::now() + PATIENCE;
     while !shared.urgent.swap(false, Ordering::AcqRel)
-        && told.jobs.len() + shared.waiting.load(Ordering::Relaxed) < MOST
+        && taken.jobs.len() + shared.waiting.load(Ordering::Relaxed) < MOST
     {
-        // What was enough before may be written by now, so being told does not end the wait.
+        // What was enough before may be written by now, so being woken does not end the wait.
         if timeout_at(until, shared.hurry.notified()).await.is_err() {
             break;
         }
     }
-    told.fill(shared, receiver);
-    if told.jobs.iter().any(|job| job.done.is_some()) {
-        gather(shared, receiver, told).await;
+    taken.fill(shared, receiver);
+    if taken.jobs.iter().any(|job| job.done.is_some()) {
+        gather(shared, receiver, taken).await;
     }
 }
 
 /// Lets the tasks that are ready run, as long as that brings settlements: under load batches grow, and alone nothing waits.
-async fn gather(shared: &Shared, receiver: &mut mpsc::UnboundedReceiver<Message>, told: &mut Told) {
+async fn gather(shared: &Shared, receiver: &mut mpsc::UnboundedReceiver<Message>, taken: &mut Taken) {
     for _ in 0..LOOKS {
-        let before = told.jobs.len();
+        let before = taken.jobs.len();
         tokio::task::yield_now().await;
-        told.fill(shared, receiver);
-        if told.jobs.len() == before || told.jobs.len() >= MOST {
+        taken.fill(shared, receiver);
+        if taken.jobs.len() == before || taken.jobs.len() >= MOST {
             return;
         }
     }
@@ -155,19 +155,19 @@ impl Commits {
     /// Commits what is left after the channel was closed.
     async fn drain(&mut self, receiver: &mut mpsc::UnboundedReceiver<Message>) -> Answer {
         let mut result = Ok(());
-        let mut told = Told::default();
+        let mut taken = Taken::default();
         while let Some(message) = receiver.recv().await {
-            told.add(&self.shared, message);
-            if told.jobs.len() >= MOST {
-                let written = self.commit(std::mem::take(&mut told.jobs)).await;
+            taken.add(&self.shared, message);
+            if taken.jobs.len() >= MOST {
+                let written = self.commit(std::mem::take(&mut taken.jobs)).await;
                 result = result.and(written);
             }
-            if let Some(done) = told.closer.take() {
+            if let Some(done) = taken.closer.take() {
                 let _unheard = done.send(Ok(()));
             }
         }
-        let written = self.commit(told.jobs).await;
-        told.flushed.into_iter().for_each(tell);
+        let written = self.commit(taken.jobs).await;
+        taken.flushed.into_iter().for_each(tell);
         result.and(written)
     }
 

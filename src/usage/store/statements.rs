@@ -1,15 +1,15 @@
 //! The texts of the writer's statements.
 //!
-//! A round trip to the connection's thread costs more than a row, so a packet is one text: rows of all four tables, with
+//! A round trip to the connection's thread costs more than a row, so a batch is one text: rows of all four tables, with
 //! `begin` and `commit` where it is a batch's first or last. Parameters are bare `?` here: SQLite finds a numbered one by
 //! going through all names, which for a thousand parameters costs more than the insert.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Numbers of rows that packets have, so that few texts are prepared and kept.
+/// Numbers of rows that batches have, so that few texts are prepared and kept.
 const ROWS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
-/// Numbers of kinds and cells that packets have.
+/// Numbers of kinds and cells that batches have.
 const CELLS: [usize; 4] = [8, 4, 2, 1];
 
 const KINDS: &str = "insert into kinds (id, hour, project, key_id, endpoint, requested_model, provider, model, route, prompt, \
@@ -38,7 +38,7 @@ const ROLLUP_CONFLICT: &str = " on conflict (id) do update set requests = exclud
 
 /// How many rows of each table one text writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(in crate::usage) struct Packet {
+pub(in crate::usage) struct Batch {
     pub(in crate::usage) first: bool,
     pub(in crate::usage) last: bool,
     pub(in crate::usage) kinds: usize,
@@ -56,7 +56,7 @@ pub(in crate::usage) struct Rows {
     pub(in crate::usage) cells: usize,
 }
 
-impl Packet {
+impl Batch {
     /// How many parameters it has.
     pub(in crate::usage) fn parameters(self) -> usize {
         self.kinds * KIND_COLUMNS
@@ -66,22 +66,22 @@ impl Packet {
     }
 }
 
-/// The packets that write this many rows of each table in one transaction.
-pub(in crate::usage) fn packets(mut rest: Rows) -> Vec<Packet> {
-    let mut packets = Vec::new();
-    while packets.is_empty() || rest != Rows::default() {
-        let packet = Packet {
-            first: packets.is_empty(),
+/// The batches that write this many rows of each table in one transaction.
+pub(in crate::usage) fn batches(mut rest: Rows) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    while batches.is_empty() || rest != Rows::default() {
+        let batch = Batch {
+            first: batches.is_empty(),
             last: false,
             kinds: take(&mut rest.kinds, &CELLS),
             requests: take(&mut rest.requests, &ROWS),
             attempts: take(&mut rest.attempts, &ROWS),
             cells: take(&mut rest.cells, &CELLS),
         };
-        packets.push(packet);
+        batches.push(batch);
     }
-    packets.last_mut().into_iter().for_each(|packet| packet.last = true);
-    packets
+    batches.last_mut().into_iter().for_each(|batch| batch.last = true);
+    batches
 }
 
 fn take(rest: &mut usize, sizes: &[usize]) -> usize {
@@ -92,25 +92,25 @@ fn take(rest: &mut usize, sizes: &[usize]) -> usize {
 
 /// The texts made so far.
 #[derive(Debug, Default)]
-pub(in crate::usage) struct Statements(HashMap<Packet, Arc<str>>);
+pub(in crate::usage) struct Statements(HashMap<Batch, Arc<str>>);
 
 impl Statements {
-    /// The text of a packet.
-    pub(in crate::usage) fn text(&mut self, packet: Packet) -> Arc<str> {
-        self.0.entry(packet).or_insert_with(|| text(packet).into()).clone()
+    /// The text of a batch.
+    pub(in crate::usage) fn text(&mut self, batch: Batch) -> Arc<str> {
+        self.0.entry(batch).or_insert_with(|| text(batch).into()).clone()
     }
 }
 
-fn text(packet: Packet) -> String {
+fn text(batch: Batch) -> String {
     let mut sql = String::new();
-    if packet.first {
+    if batch.first {
         sql.push_str("begin immediate;");
     }
-    insert(&mut sql, packet.kinds, KINDS, KIND_COLUMNS, "");
-    insert(&mut sql, packet.requests, REQUESTS, REQUEST_COLUMNS, "");
-    insert(&mut sql, packet.attempts, ATTEMPTS, ATTEMPT_COLUMNS, "");
-    insert(&mut sql, packet.cells, ROLLUPS, ROLLUP_COLUMNS, ROLLUP_CONFLICT);
-    if packet.last {
+    insert(&mut sql, batch.kinds, KINDS, KIND_COLUMNS, "");
+    insert(&mut sql, batch.requests, REQUESTS, REQUEST_COLUMNS, "");
+    insert(&mut sql, batch.attempts, ATTEMPTS, ATTEMPT_COLUMNS, "");
+    insert(&mut sql, batch.cells, ROLLUPS, ROLLUP_COLUMNS, ROLLUP_CONFLICT);
+    if batch.last {
         sql.push_str("commit");
     }
     sql
@@ -135,15 +135,15 @@ mod tests {
     proptest! {
         #[test]
         fn packets_hold_every_row_once(kinds in 0usize..60, requests in 0usize..600, attempts in 0usize..600, cells in 0usize..60) {
-            let packets = packets(Rows { kinds, requests, attempts, cells });
-            prop_assert_eq!(packets.iter().map(|packet| packet.kinds).sum::<usize>(), kinds);
-            prop_assert_eq!(packets.iter().map(|packet| packet.requests).sum::<usize>(), requests);
-            prop_assert_eq!(packets.iter().map(|packet| packet.attempts).sum::<usize>(), attempts);
-            prop_assert_eq!(packets.iter().map(|packet| packet.cells).sum::<usize>(), cells);
+            let batches = batches(Rows { kinds, requests, attempts, cells });
+            prop_assert_eq!(batches.iter().map(|batch| batch.kinds).sum::<usize>(), kinds);
+            prop_assert_eq!(batches.iter().map(|batch| batch.requests).sum::<usize>(), requests);
+            prop_assert_eq!(batches.iter().map(|batch| batch.attempts).sum::<usize>(), attempts);
+            prop_assert_eq!(batches.iter().map(|batch| batch.cells).sum::<usize>(), cells);
             // SQLite takes 32,766.
-            prop_assert!(packets.iter().all(|packet| packet.parameters() < 32_000));
-            prop_assert!(packets.iter().enumerate().all(|(at, packet)| packet.first == (at == 0)));
-            prop_assert!(packets.iter().rev().enumerate().all(|(at, packet)| packet.last == (at == 0)));
+            prop_assert!(batches.iter().all(|batch| batch.parameters() < 32_000));
+            prop_assert!(batches.iter().enumerate().all(|(at, batch)| batch.first == (at == 0)));
+            prop_assert!(batches.iter().rev().enumerate().all(|(at, batch)| batch.last == (at == 0)));
         }
     }
 

@@ -9,7 +9,7 @@ use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, Sqlite, SqliteConnection,
 use super::kinds::Kind;
 use super::queries;
 use super::rollup::{Cell, Rollups};
-use super::statements::{Packet, Rows, Statements, packets};
+use super::statements::{Batch, Rows, Statements, batches};
 use crate::chat::Usage;
 use crate::db::Db;
 use crate::types::{Nanos, RequestId};
@@ -152,7 +152,7 @@ impl Writer {
         let attempts: Vec<_> = apart.flat_map(|one| one.attempts.iter().map(|row| (one.request.id, row))).collect();
         let hour = self.rollups.hour();
         let new_kinds = self.rollups.kinds().unwritten().len();
-        let mut packets = packets(Rows {
+        let mut parts = batches(Rows {
             kinds: new_kinds,
             requests: batch.len(),
             attempts: attempts.len(),
@@ -160,25 +160,25 @@ impl Writer {
         });
         let bodies = batch.iter().any(|settlement| settlement.bodies.is_some());
         if bodies || skew > self.skew || !amendments.is_empty() {
-            packets[0].first = false;
+            parts[0].first = false;
             connection.execute("begin immediate").await?;
             queries::write_rare(connection, batch, amendments, skew).await?;
         }
         let (mut requests, mut kinds) = (batch, &added.kinds[..]);
         let (mut rows, mut cells) = (&attempts[..], &added.cells[..]);
         let mut written = 0;
-        for packet in packets {
-            let mut values = Values::with_room(packet);
-            let new = &self.rollups.kinds().unwritten()[written..written + packet.kinds];
+        for part in parts {
+            let mut values = Values::with_room(part);
+            let new = &self.rollups.kinds().unwritten()[written..written + part.kinds];
             new.iter().for_each(|(number, kind)| self.words.kind((*number, hour), kind, &mut values));
-            written += packet.kinds;
-            let numbers = take(&mut kinds, packet.requests);
-            for (one, kind) in take(&mut requests, packet.requests).iter().zip(numbers) {
+            written += part.kinds;
+            let numbers = take(&mut kinds, part.requests);
+            for (one, kind) in take(&mut requests, part.requests).iter().zip(numbers) {
                 values.request(one, *kind);
             }
-            take(&mut rows, packet.attempts).iter().for_each(|(id, row)| self.words.attempt(*id, row, &mut values));
-            take(&mut cells, packet.cells).iter().for_each(|at| values.cell(self.rollups.cell(*at)));
-            let text = AssertSqlSafe(self.statements.text(packet));
+            take(&mut rows, part.attempts).iter().for_each(|(id, row)| self.words.attempt(*id, row, &mut values));
+            take(&mut cells, part.cells).iter().for_each(|at| values.cell(self.rollups.cell(*at)));
+            let text = AssertSqlSafe(self.statements.text(part));
             sqlx::query_with(text, values.finish()?).execute(&mut *connection).await?;
         }
         Ok(())
@@ -287,7 +287,7 @@ impl Words {
     }
 }
 
-/// Parameters of a packet; the first that cannot be encoded is told at the end.
+/// Parameters of a batch; the first that cannot be encoded is told at the end.
 #[derive(Default)]
 struct Values {
     arguments: SqliteArguments,
@@ -295,9 +295,9 @@ struct Values {
 }
 
 impl Values {
-    fn with_room(packet: Packet) -> Self {
+    fn with_room(batch: Batch) -> Self {
         let mut values = Self::default();
-        values.arguments.reserve(packet.parameters(), 0);
+        values.arguments.reserve(batch.parameters(), 0);
         values
     }
 

@@ -165,8 +165,8 @@ async fn a_settlement_that_does_not_fit_is_kept_until_it_does_and_stops_no_start
     place.db.write().execute(refuse).await.unwrap();
     let mut unfit = settlement(now());
     unfit.request.user = Some("unfit".into());
-    ledger.settle(settlement(now()), Held::default()).await.unwrap();
-    ledger.settle(unfit, Held::default()).await.unwrap();
+    ledger.settle(settlement(now()), SegmentRefs::default()).await.unwrap();
+    ledger.settle(unfit, SegmentRefs::default()).await.unwrap();
     ledger.close().await.unwrap_err();
     assert_eq!((place.number("select count(*) from requests").await, place.intents()), (1, 1));
     let next = copy(&place).await;
@@ -182,7 +182,7 @@ async fn a_command_takes_up_what_a_crash_left_and_lets_go() {
     let ledger = place.ledger().await;
     let mut other = place.db.connect().await.unwrap();
     other.execute("begin immediate").await.unwrap();
-    ledger.settle(settlement(now()), Held::default()).await.unwrap();
+    ledger.settle(settlement(now()), SegmentRefs::default()).await.unwrap();
     let next = copy(&place).await;
     // Beside a running gateway it takes nothing.
     assert!(!Ledger::beside(&place.db, quick()).await.healthy());

@@ -121,7 +121,7 @@ async fn compare(cases: Vec<(u32, i64, u64)>, (from, span, snap): (i64, i64, u8)
     let base = now().hour();
     let all: Vec<_> = cases.into_iter().map(|case| varied(case, base)).collect();
     let ledger = place.ledger().await;
-    let acks: Vec<_> = all.iter().map(|one| ledger.settle(one.clone(), Held::default())).collect();
+    let acks: Vec<_> = all.iter().map(|one| ledger.settle(one.clone(), SegmentRefs::default())).collect();
     for ack in acks {
         ack.await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What a worker's calls note in one turn of its event loop is written together, and each is told.
+//! What a worker's calls note in one tick of its event loop is written together, and each is told.
 
 use futures_util::future::join_all;
 use tokio::task::{JoinHandle, yield_now};
@@ -7,9 +7,9 @@ use super::*;
 use crate::usage::journal::found;
 use crate::usage::journal::segment::segment_path;
 
-/// Has a ledger write by turns on this thread.
-async fn by_turns(ledger: &Ledger) -> JoinHandle<()> {
-    let writer = tokio::spawn(ledger.clone().write_by_turns());
+/// Has a ledger write by ticks on this thread.
+async fn by_ticks(ledger: &Ledger) -> JoinHandle<()> {
+    let writer = tokio::spawn(ledger.clone().write_by_ticks());
     yield_now().await;
     writer
 }
@@ -21,15 +21,15 @@ fn lines(place: &Place) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn no_call_goes_on_before_all_of_its_turn_are_in_the_file() {
+async fn no_call_goes_on_before_all_of_its_tick_are_in_the_file() {
     let place = std::sync::Arc::new(Place::new().await);
     let ledger = place.ledger().await;
-    let _writer = by_turns(&ledger).await;
+    let _writer = by_ticks(&ledger).await;
     let calls = (0..20).map(|_| {
         let (ledger, place) = (ledger.clone(), place.clone());
         tokio::spawn(async move {
             let one = settlement(now());
-            let mut held = Held::default();
+            let mut held = SegmentRefs::default();
             let intent = Intent { request: &one.request, attempt: &one.attempts[0] };
             let mut intended = ledger.intend(&intent, &mut held);
             assert_eq!(((&mut intended).now_or_never(), lines(&place)), (None, (0, 0)));
@@ -50,12 +50,12 @@ async fn no_call_goes_on_before_all_of_its_turn_are_in_the_file() {
 }
 
 #[tokio::test]
-async fn a_turn_that_cannot_be_written_is_told_to_every_call_of_it() {
+async fn a_tick_that_cannot_be_written_is_told_to_every_call_of_it() {
     let place = Place::new().await;
     let ledger = place.ledger().await;
-    let _writer = by_turns(&ledger).await;
-    let mut all: Vec<_> = (0..3).map(|_| (settlement(now()), Held::default())).collect();
-    let intend = |(one, held): &mut (Settlement, Held)| {
+    let _writer = by_ticks(&ledger).await;
+    let mut all: Vec<_> = (0..3).map(|_| (settlement(now()), SegmentRefs::default())).collect();
+    let intend = |(one, held): &mut (Settlement, SegmentRefs)| {
         ledger.intend(&Intent { request: &one.request, attempt: &one.attempts[0] }, held)
     };
     assert!(join_all(all.iter_mut().map(intend)).await.iter().all(Result::is_ok));
@@ -76,13 +76,13 @@ async fn a_turn_that_cannot_be_written_is_told_to_every_call_of_it() {
 async fn what_was_noted_when_its_writer_goes_is_written_and_later_lines_at_once() {
     let place = Place::new().await;
     let ledger = place.ledger().await;
-    let writer = by_turns(&ledger).await;
-    let ack = ledger.settle(settlement(now()), Held::default());
+    let writer = by_ticks(&ledger).await;
+    let ack = ledger.settle(settlement(now()), SegmentRefs::default());
     writer.abort();
     assert!(writer.await.unwrap_err().is_cancelled());
     assert_eq!(lines(&place), (0, 1));
     ack.await.unwrap();
-    assert_eq!(ledger.settle(settlement(now()), Held::default()).now_or_never(), Some(Ok(())));
+    assert_eq!(ledger.settle(settlement(now()), SegmentRefs::default()).now_or_never(), Some(Ok(())));
     ledger.close().await.unwrap();
     assert_eq!(place.number("select count(*) from requests").await, 2);
 }
@@ -91,21 +91,21 @@ async fn what_was_noted_when_its_writer_goes_is_written_and_later_lines_at_once(
 async fn nobody_need_wait_for_a_row_to_be_written() {
     let place = Place::new().await;
     let ledger = place.ledger().await;
-    let _writer = by_turns(&ledger).await;
-    drop(ledger.settle(settlement(now()), Held::default()));
+    let _writer = by_ticks(&ledger).await;
+    drop(ledger.settle(settlement(now()), SegmentRefs::default()));
     ledger.flush().await;
     assert_eq!(place.number("select count(*) from requests").await, 1);
-    drop(ledger.settle(settlement(now()), Held::default()));
+    drop(ledger.settle(settlement(now()), SegmentRefs::default()));
     ledger.close().await.unwrap();
     assert_eq!(place.number("select count(*) from requests").await, 2);
 }
 
 #[tokio::test]
-async fn a_disk_that_must_keep_a_line_is_waited_for_once_a_turn() {
+async fn a_disk_that_must_keep_a_line_is_waited_for_once_a_tick() {
     let place = Place::new().await;
     let ledger = place.durable().await;
-    let _writer = by_turns(&ledger).await;
-    let mut all: Vec<_> = (0..5).map(|_| (settlement(now()), Held::default())).collect();
+    let _writer = by_ticks(&ledger).await;
+    let mut all: Vec<_> = (0..5).map(|_| (settlement(now()), SegmentRefs::default())).collect();
     let intended = all
         .iter_mut()
         .map(|(one, held)| ledger.intend(&Intent { request: &one.request, attempt: &one.attempts[0] }, held));
