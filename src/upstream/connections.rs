@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tower::Service;
 
 use super::Provider;
-use super::http1::{Head, Line, Reading, write_head};
+use super::http1::{self, BodyReader, Head, write_head};
 
 /// How long an idle connection is kept.
 const KEPT: Duration = Duration::from_secs(90);
@@ -41,7 +41,7 @@ pub(super) struct Kept {
     /// The most that are kept idle.
     most: usize,
     /// The idle ones, the last used last.
-    idle: Mutex<VecDeque<(Instant, Line<Stream>)>>,
+    idle: Mutex<VecDeque<(Instant, http1::Connection<Stream>)>>,
     /// The one that calls share, where the provider speaks HTTP/2.
     shared: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
 }
@@ -74,7 +74,7 @@ pub(super) enum Broken {
 /// An answer's body, with the connection that brings it. Dropped before its end, it closes the connection.
 pub(super) enum Body {
     /// On a connection of its own. None at the end, when the connection is kept for the next.
-    Own(Option<Reading<Stream>>, Arc<Kept>),
+    Own(Option<BodyReader<Stream>>, Arc<Kept>),
     /// On one that calls share.
     Shared(Incoming),
 }
@@ -96,9 +96,9 @@ impl Connections {
 
     /// Sends a request and waits for the answer's head.
     pub(super) async fn send(&self, sent: Sent<'_>) -> Result<Answered, Broken> {
-        while let Some(mut line) = self.kept.take() {
-            if line.is_quiet() {
-                return self.send_on(line, sent).await;
+        while let Some(mut connection) = self.kept.take() {
+            if connection.is_quiet() {
+                return self.send_on(connection, sent).await;
             }
         }
         // Apart, since a future has room for the largest that it may wait for, and is copied with it.
@@ -115,7 +115,7 @@ impl Connections {
         }
         let stream = self.connect(sent.url.clone()).await.map_err(Broken::Connect)?;
         if !stream.connected().is_negotiated_h2() {
-            return self.send_on(Line::new(Box::new(TokioIo::new(stream))), sent).await;
+            return self.send_on(http1::Connection::new(Box::new(TokioIo::new(stream))), sent).await;
         }
         let mut begin = http2::Builder::new(TokioExecutor::new());
         let begun = begin.timer(TokioTimer::new()).handshake(stream).await;
@@ -142,11 +142,11 @@ impl Connections {
         timeout(self.patience, connector.call(url)).await.map_err(|_| late())?
     }
 
-    async fn send_on(&self, line: Line<Stream>, sent: Sent<'_>) -> Result<Answered, Broken> {
+    async fn send_on(&self, connection: http1::Connection<Stream>, sent: Sent<'_>) -> Result<Answered, Broken> {
         let path = sent.url.path_and_query().map_or("/", |path| path.as_str());
         let mut head = Vec::with_capacity(512);
         write_head(&mut head, (sent.method, path), sent.host, sent.headers, sent.body.len());
-        let answered = line.call(&head, sent.body).await.map_err(|error| Broken::Cut(error.into()))?;
+        let answered = connection.call(&head, sent.body).await.map_err(|error| Broken::Cut(error.into()))?;
         let (Head { status, headers, .. }, reading) = answered;
         Ok(Answered { status, headers, body: Body::Own(Some(reading), self.kept.clone()) })
     }
@@ -170,7 +170,7 @@ impl Body {
                 let Some(open) = reading else { return Ok(None) };
                 let data = open.data().await?;
                 if data.is_none() {
-                    kept.keep(reading.take().and_then(Reading::into_line));
+                    kept.keep(reading.take().and_then(BodyReader::into_connection));
                 }
                 Ok(data)
             }
@@ -187,23 +187,23 @@ impl Body {
 }
 
 impl Kept {
-    fn take(&self) -> Option<Line<Stream>> {
+    fn take(&self) -> Option<http1::Connection<Stream>> {
         let last = lock(&self.idle).pop_back();
-        last.filter(|(since, _)| since.elapsed() < KEPT).map(|(_, line)| line)
+        last.filter(|(since, _)| since.elapsed() < KEPT).map(|(_, connection)| connection)
     }
 
-    fn keep(&self, line: Option<Line<Stream>>) {
-        let Some(line) = line else { return };
+    fn keep(&self, connection: Option<http1::Connection<Stream>>) {
+        let Some(connection) = connection else { return };
         let mut idle = lock(&self.idle);
         let now = Instant::now();
         forget_old(&mut idle, now);
         if idle.len() < self.most {
-            idle.push_back((now, line));
+            idle.push_back((now, connection));
         }
     }
 }
 
-fn forget_old(idle: &mut VecDeque<(Instant, Line<Stream>)>, now: Instant) {
+fn forget_old(idle: &mut VecDeque<(Instant, http1::Connection<Stream>)>, now: Instant) {
     while idle.front().is_some_and(|(since, _)| now.duration_since(*since) >= KEPT) {
         idle.pop_front();
     }

@@ -22,7 +22,7 @@ const MAX_HEAD: usize = 64 << 10;
 const READ: usize = 8 << 10;
 
 /// A connection, and what was read of it too early.
-pub(super) struct Line<S> {
+pub(super) struct Connection<S> {
     stream: S,
     read: BytesMut,
 }
@@ -32,14 +32,14 @@ pub(super) struct Line<S> {
 pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    left: Left,
+    framing: Framing,
     /// Whether the connection can take another request when the body is read.
     reusable: bool,
 }
 
 /// What is still to come of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
+enum Framing {
     /// So many bytes.
     Length(u64),
     /// Chunks: the next begins with its size.
@@ -54,13 +54,13 @@ enum Left {
 }
 
 /// A body as it is read.
-pub(super) struct Reading<S> {
-    line: Line<S>,
-    left: Left,
+pub(super) struct BodyReader<S> {
+    connection: Connection<S>,
+    framing: Framing,
     reusable: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(stream: S) -> Self {
         Self { stream, read: BytesMut::new() }
     }
@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     ///
     /// # Errors
     /// Where the connection breaks, or what comes is no HTTP.
-    pub(super) async fn call(mut self, head: &[u8], body: &[u8]) -> io::Result<(Head, Reading<S>)> {
+    pub(super) async fn call(mut self, head: &[u8], body: &[u8]) -> io::Result<(Head, BodyReader<S>)> {
         let mut out = Buf::chain(head, body);
         let sent = poll_fn(|context| self.poll_send(context, &mut out)).await;
         // Who refuses a request may answer and close before all of it is sent.
@@ -87,8 +87,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             (_, answer) => answer?,
         };
         let reusable = head.reusable && !out.has_remaining();
-        let left = head.left;
-        Ok((head, Reading { line: self, left, reusable }))
+        let framing = head.framing;
+        Ok((head, BodyReader { connection: self, framing, reusable }))
     }
 
     /// Sends, until all is sent or an answer comes before.
@@ -138,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Reading<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> BodyReader<S> {
     /// The next data; `None` at the body's end.
     ///
     /// # Errors
@@ -146,32 +146,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reading<S> {
     pub(super) async fn data(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             while self.step()? {}
-            match self.left {
-                Left::Nothing | Left::Length(0) => return Ok(None),
-                Left::Length(_) | Left::Chunk(1..) | Left::Rest if !self.line.read.is_empty() => return Ok(self.take()),
+            match self.framing {
+                Framing::Nothing | Framing::Length(0) => return Ok(None),
+                Framing::Length(_) | Framing::Chunk(1..) | Framing::Rest if !self.connection.read.is_empty() => {
+                    return Ok(self.take());
+                }
                 _ => {}
             }
-            if self.line.more().await? == 0 {
-                if self.left != Left::Rest {
+            if self.connection.more().await? == 0 {
+                if self.framing != Framing::Rest {
                     return Err(cut());
                 }
-                self.left = Left::Nothing;
+                self.framing = Framing::Nothing;
             }
         }
     }
 
     /// The connection, where it can take another request: all is read, and nothing came beyond.
-    pub(super) fn into_line(self) -> Option<Line<S>> {
-        let is_done = matches!(self.left, Left::Nothing | Left::Length(0));
-        let is_free = is_done && self.reusable && self.line.read.is_empty();
+    pub(super) fn into_connection(self) -> Option<Connection<S>> {
+        let is_done = matches!(self.framing, Framing::Nothing | Framing::Length(0));
+        let is_free = is_done && self.reusable && self.connection.read.is_empty();
         // An idle connection needs no memory to read into.
-        is_free.then(|| Line::new(self.line.stream))
+        is_free.then(|| Connection::new(self.connection.stream))
     }
 
     /// What is there of the body, or of its chunk.
     fn take(&mut self) -> Option<Bytes> {
-        let read = &mut self.line.read;
-        let (Left::Length(left) | Left::Chunk(left)) = &mut self.left else { return Some(read.split().freeze()) };
+        let read = &mut self.connection.read;
+        let (Framing::Length(left) | Framing::Chunk(left)) = &mut self.framing else {
+            return Some(read.split().freeze());
+        };
         let length = usize::try_from(*left).map_or(read.len(), |left| left.min(read.len()));
         *left -= length as u64;
         Some(read.split_to(length).freeze())
@@ -179,25 +183,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reading<S> {
 
     /// Passes what stands between chunks, as far as it is there; whether it was.
     fn step(&mut self) -> io::Result<bool> {
-        let read = &mut self.line.read;
-        match self.left {
-            Left::Size => match httparse::parse_chunk_size(read).map_err(|_| no_http("a chunk has no size"))? {
+        let read = &mut self.connection.read;
+        match self.framing {
+            Framing::Size => match httparse::parse_chunk_size(read).map_err(|_| no_http("a chunk has no size"))? {
                 Status::Partial if read.len() > MAX_HEAD => return Err(no_http("a chunk has no size")),
                 Status::Partial => return Ok(false),
                 Status::Complete((length, size)) => {
                     read.advance(length);
-                    self.left = if size == 0 { Left::Trailers(0) } else { Left::Chunk(size) };
+                    self.framing = if size == 0 { Framing::Trailers(0) } else { Framing::Chunk(size) };
                 }
             },
-            Left::Chunk(0) if read.len() < 2 => return Ok(false),
-            Left::Chunk(0) => {
+            Framing::Chunk(0) if read.len() < 2 => return Ok(false),
+            Framing::Chunk(0) => {
                 if !read.starts_with(b"\r\n") {
                     return Err(no_http("a chunk is longer than its size"));
                 }
                 read.advance(2);
-                self.left = Left::Size;
+                self.framing = Framing::Size;
             }
-            Left::Trailers(came) => {
+            Framing::Trailers(came) => {
                 let end = memchr::memchr(b'\n', read);
                 if came + end.unwrap_or(read.len()) > MAX_HEAD {
                     return Err(no_http("what follows the last chunk is too long"));
@@ -205,9 +209,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reading<S> {
                 let Some(end) = end else { return Ok(false) };
                 let is_last = read[..end].trim_ascii_end().is_empty();
                 read.advance(end + 1);
-                self.left = if is_last { Left::Nothing } else { Left::Trailers(came + end) };
+                self.framing = if is_last { Framing::Nothing } else { Framing::Trailers(came + end) };
             }
-            Left::Length(_) | Left::Chunk(_) | Left::Rest | Left::Nothing => return Ok(false),
+            Framing::Length(_) | Framing::Chunk(_) | Framing::Rest | Framing::Nothing => return Ok(false),
         }
         Ok(true)
     }
@@ -263,27 +267,27 @@ fn parse(read: &mut BytesMut) -> io::Result<Option<(Head, usize)>> {
         headers.append(name, value);
     }
     let is_kept = is_current && !has_token(&headers, &CONNECTION, "close");
-    let left = body_of(status, &headers)?;
-    Ok(Some((Head { status, headers, left, reusable: is_kept && left != Left::Rest }, length)))
+    let framing = body_of(status, &headers)?;
+    Ok(Some((Head { status, headers, framing, reusable: is_kept && framing != Framing::Rest }, length)))
 }
 
 /// How an answer's body is told to end (RFC 9112, 6.3).
-fn body_of(status: StatusCode, headers: &HeaderMap) -> io::Result<Left> {
+fn body_of(status: StatusCode, headers: &HeaderMap) -> io::Result<Framing> {
     if status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Ok(Left::Nothing);
+        return Ok(Framing::Nothing);
     }
     if headers.contains_key(TRANSFER_ENCODING) {
         // Any other coding than this one, alone, would have to be undone; nobody asked for one.
         let codings: Vec<&[u8]> = headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
         let is_chunked = matches!(codings[..], [coding] if coding.eq_ignore_ascii_case(b"chunked"));
-        return if is_chunked { Ok(Left::Size) } else { Err(no_http("its transfer-encoding is not chunked")) };
+        return if is_chunked { Ok(Framing::Size) } else { Err(no_http("its transfer-encoding is not chunked")) };
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(Left::Rest) };
+    let Some(first) = lengths.next() else { return Ok(Framing::Rest) };
     let digits = first.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let length = digits.and_then(|digits| digits.parse().ok());
     match length {
-        Some(length) if lengths.all(|other| other == first) => Ok(Left::Length(length)),
+        Some(length) if lengths.all(|other| other == first) => Ok(Framing::Length(length)),
         _ => Err(no_http("its content-length is no number")),
     }
 }
@@ -322,12 +326,12 @@ mod tests {
             }
         };
         let reading = async move {
-            let (head, mut reading) = Line::new(ours).call(b"POST / HTTP/1.1\r\n\r\n", b"").await?;
-            let mut body = Vec::new();
-            while let Some(data) = reading.data().await? {
-                body.extend_from_slice(&data);
+            let (head, mut body) = Connection::new(ours).call(b"POST / HTTP/1.1\r\n\r\n", b"").await?;
+            let mut whole = Vec::new();
+            while let Some(data) = body.data().await? {
+                whole.extend_from_slice(&data);
             }
-            Ok((head.status.as_u16(), body, reading.into_line().is_some()))
+            Ok((head.status.as_u16(), whole, body.into_connection().is_some()))
         };
         let (read, ()) = tokio::join!(reading, sending);
         read
@@ -390,21 +394,21 @@ mod tests {
     async fn an_answer_before_the_request_is_sent_is_read_and_ends_the_connection() {
         let (ours, mut theirs) = tokio::io::duplex(64);
         theirs.write_all(b"HTTP/1.1 413 Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-        let (head, mut reading) = Line::new(ours).call(b"POST / HTTP/1.1\r\n\r\n", &[b'x'; 1_000]).await.unwrap();
-        assert_eq!((head.status.as_u16(), reading.data().await.unwrap()), (413, None));
-        assert!(reading.into_line().is_none());
+        let (head, mut body) = Connection::new(ours).call(b"POST / HTTP/1.1\r\n\r\n", &[b'x'; 1_000]).await.unwrap();
+        assert_eq!((head.status.as_u16(), body.data().await.unwrap()), (413, None));
+        assert!(body.into_connection().is_none());
     }
 
     #[tokio::test]
     async fn a_connection_that_closed_or_speaks_unasked_is_not_quiet() {
         let (ours, mut theirs) = tokio::io::duplex(64);
-        let mut line = Line::new(ours);
-        assert!(line.is_quiet());
+        let mut connection = Connection::new(ours);
+        assert!(connection.is_quiet());
         theirs.write_all(b"HTTP/1.1 408 Late").await.unwrap();
-        assert!(!line.is_quiet());
+        assert!(!connection.is_quiet());
         let (ours, theirs) = tokio::io::duplex(64);
         drop(theirs);
-        assert!(!Line::new(ours).is_quiet());
+        assert!(!Connection::new(ours).is_quiet());
     }
 
     proptest! {
