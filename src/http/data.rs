@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::auth::{self, Peer};
 use super::error::{REQUEST_ID, Refusal, SHOULD_RETRY, guarded, seconds};
 use super::listed;
-use super::patient::attended;
+use super::write_timeout::attended;
 use crate::app::App;
 use crate::cache::Directive;
 use crate::chat::{Code, Error};
@@ -53,17 +53,17 @@ const BODY_LIMIT: Duration = Duration::from_secs(60);
 /// The most tags of a request.
 const MAX_TAGS: usize = 32;
 
-/// A route of the data plane that was called, and what its address says.
+/// An endpoint that is called, and what the address says of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Called {
-    /// The route.
+pub struct EndpointCall {
+    /// The endpoint.
     pub endpoint: Endpoint,
     /// What its address says.
     pub addressed: Addressed,
 }
 
-impl Called {
-    /// The route that `uri` calls with `POST`.
+impl EndpointCall {
+    /// The endpoint that a `POST` of `uri` calls.
     pub fn at(uri: &Uri) -> Option<Self> {
         if let Some(endpoint) = Endpoint::at(uri.path()) {
             return Some(Self { endpoint, addressed: Addressed::default() });
@@ -83,9 +83,9 @@ impl Called {
     }
 }
 
-/// Any route of the data plane, for who comes by the router.
+/// Any endpoint, for requests that come by the router.
 pub async fn called(State(app): State<App>, request: Request) -> Response {
-    match Called::at(request.uri()) {
+    match EndpointCall::at(request.uri()) {
         Some(called) => {
             let peer = request.extensions().get().copied();
             serve(app, called, request, peer).await
@@ -95,12 +95,12 @@ pub async fn called(State(app): State<App>, request: Request) -> Response {
 }
 
 /// Serves a call of the data plane.
-pub fn serve(app: App, called: Called, request: Request, peer: Option<Peer>) -> impl Future<Output = Response> {
+pub fn serve(app: App, called: EndpointCall, request: Request, peer: Option<Peer>) -> impl Future<Output = Response> {
     let id = RequestId::new();
     guarded(id, called.endpoint.dialect(), respond_to(app, id, called, request, peer))
 }
 
-async fn respond_to(app: App, id: RequestId, called: Called, request: Request, peer: Option<Peer>) -> Response {
+async fn respond_to(app: App, id: RequestId, called: EndpointCall, request: Request, peer: Option<Peer>) -> Response {
     let endpoint = called.endpoint;
     // Only Google's addresses say whether to stream, and then in which form.
     let as_list = called.addressed.stream && !listed::asks_events(request.uri());
@@ -136,12 +136,12 @@ impl<E: Into<Error>> From<E> for Unadmitted {
 pub async fn admit(
     app: &App,
     id: RequestId,
-    called: Called,
+    called: EndpointCall,
     request: Request,
     peer: Option<Peer>,
 ) -> Result<(Incoming, Option<Window>), Unadmitted> {
     let (started, started_at) = (Instant::now(), now());
-    let Called { endpoint, addressed } = called;
+    let EndpointCall { endpoint, addressed } = called;
     if !app.is_welcoming() {
         return Err(
             Error::new(Code::Overloaded, "the gateway is shutting down; ask another, or again in a moment").into()

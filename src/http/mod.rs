@@ -4,15 +4,15 @@ pub mod admin;
 mod auth;
 mod batches;
 mod data;
+mod dispatch;
 mod error;
 mod explain;
 mod files;
-mod front;
 mod health;
 mod listed;
 mod models;
-mod patient;
 mod server;
+mod write_timeout;
 
 use axum::Router;
 use axum::middleware::{from_fn, map_response};

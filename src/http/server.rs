@@ -20,8 +20,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::front::Front;
-use super::patient::Patient;
+use super::dispatch::Dispatch;
+use super::write_timeout::WriteTimeout;
 use crate::app::App;
 use crate::telemetry::Under;
 use crate::upstream;
@@ -139,7 +139,7 @@ impl Worker {
         let config = self.app.config();
         let server = Server {
             builder: builder(config.server.header_timeout),
-            front: Front::new(self.app.clone()),
+            dispatch: Dispatch::new(self.app.clone()),
             write_timeout: config.server.write_timeout,
             open: TaskTracker::new(),
             ending: Arc::default(),
@@ -200,7 +200,7 @@ fn builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
 
 struct Server {
     builder: auto::Builder<TokioExecutor>,
-    front: Front,
+    dispatch: Dispatch,
     write_timeout: Duration,
     /// The connections that came before the end began.
     open: TaskTracker,
@@ -229,9 +229,9 @@ impl Server {
     fn connection(&self, visitor: Visitor) {
         let Visitor { stream, place, open } = visitor;
         let Ok(stream) = TcpStream::from_std(stream) else { return };
-        let front = self.front.of(stream.peer_addr().ok());
-        let stream = TokioIo::new(Patient::new(stream, self.write_timeout));
-        let connection = self.builder.serve_connection(stream, front).into_owned();
+        let dispatch = self.dispatch.of(stream.peer_addr().ok());
+        let stream = TokioIo::new(WriteTimeout::new(stream, self.write_timeout));
+        let connection = self.builder.serve_connection(stream, dispatch).into_owned();
         // Who comes while the gateway ends is told so, and nobody waits for him.
         let ending = (!self.ending.has_begun()).then(|| self.ending.clone());
         let waited_for = ending.as_ref().map(|_| self.open.token());
@@ -250,7 +250,7 @@ impl Server {
 
 /// Runs a connection; when the end begins, it finishes the request that it has and takes no other.
 async fn until_the_end(
-    connection: auto::Connection<'static, TokioIo<Patient>, Front, TokioExecutor>,
+    connection: auto::Connection<'static, TokioIo<WriteTimeout>, Dispatch, TokioExecutor>,
     ending: &Ending,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = pin!(connection);

@@ -1,4 +1,4 @@
-//! Callers who read nothing are waited for only so long while bytes wait to be sent to them.
+//! Ends answers whose caller reads nothing while bytes wait to be sent.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,16 +14,16 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep, timeout};
 
-/// A socket whose caller must read what it asked for. One that takes no byte within the limit is given up, so that it holds no
-/// stream, and no provider's connection, for ever.
-pub struct Patient {
+/// A socket that fails where its caller takes no byte within the limit, so that a caller who reads nothing holds no stream,
+/// and no provider's connection, for ever.
+pub struct WriteTimeout {
     stream: TcpStream,
     limit: Duration,
     /// Runs while the caller takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
+impl WriteTimeout {
     /// A socket that may stall for `limit`.
     pub fn new(stream: TcpStream, limit: Duration) -> Self {
         Self { stream, limit, stalled: None }
@@ -43,7 +43,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -53,7 +53,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for WriteTimeout {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watch(context, wrote)
@@ -81,8 +81,8 @@ impl AsyncWrite for Patient {
     }
 }
 
-/// The events of one of several streams that share a connection: its own caller can hold it back while others' bytes go, so
-/// the socket tells nothing. Where nobody asks for the next piece within `limit`, the events are let go of.
+/// The events of one of several streams that share a connection: its caller can hold one stream back while others' bytes go,
+/// so the socket shows no stall. Where no piece is taken within `limit`, the events are dropped.
 pub fn attended<E: Send + 'static>(
     mut events: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
     limit: Duration,
@@ -112,7 +112,7 @@ pub fn attended<E: Send + 'static>(
     stream::unfold((pieces, cut), |(mut pieces, cut)| async move {
         match pieces.recv().await {
             Some(piece) => Some((Ok(piece), (pieces, cut))),
-            // Told once, as what broke off and not as an end.
+            // Reported once, as an answer that broke off and not as an end.
             None if cut.swap(false, Ordering::AcqRel) => Some((Err(given_up()), (pieces, cut))),
             None => None,
         }

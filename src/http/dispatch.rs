@@ -1,4 +1,4 @@
-//! What every request meets first: calls of the data plane go straight to it, all else goes to the router.
+//! Sends each request on: calls of the data plane straight to it, all others to the router.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,19 +14,20 @@ use hyper::service::Service;
 use tower::ServiceExt;
 
 use super::auth::Peer;
-use super::data::Called;
+use super::data::EndpointCall;
 use super::{data, router};
 use crate::app::App;
 
-/// Serves a worker's connections, or one of them.
+/// The service of a worker's connections, or of one of them.
 #[derive(Clone)]
-pub struct Front {
+pub struct Dispatch {
     app: App,
     router: Router,
     peer: Option<Peer>,
 }
 
-impl Front {
+impl Dispatch {
+    /// Serves every connection of a worker.
     pub fn new(app: App) -> Self {
         let router = router(app.clone());
         Self { app, router, peer: None }
@@ -38,7 +39,7 @@ impl Front {
     }
 }
 
-impl Service<Request<Incoming>> for Front {
+impl Service<Request<Incoming>> for Dispatch {
     type Response = Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
@@ -46,7 +47,7 @@ impl Service<Request<Incoming>> for Front {
     /// The router would take a call to the same place; its boxes and copies are a twentieth of the call's CPU.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
-        let called = Called::at(request.uri()).filter(|_| request.method() == Method::POST);
+        let called = EndpointCall::at(request.uri()).filter(|_| request.method() == Method::POST);
         let Some(called) = called else {
             if let Some(peer) = self.peer {
                 request.extensions_mut().insert(peer);
