@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::batches::Batches;
 use crate::cache::Cache;
-use crate::config::{self, Config, Durability, OnDisconnect, Problem};
+use crate::config::{self, Config, Diagnostic, Durability, OnDisconnect};
 use crate::db::{self, Db};
 use crate::gateway::{Gateway, KnownPrices, Live, Parts};
 use crate::idempotency::{self, Idempotency};
@@ -65,7 +65,7 @@ pub enum Error {
     Provider(Arc<str>, BadAddress),
     /// The configuration.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Config(Vec<Problem>),
+    Config(Vec<Diagnostic>),
 }
 
 /// An app that was just built, and what its owner must be told once.
@@ -343,7 +343,7 @@ fn bounds(config: &Config) -> idempotency::Bounds {
 
 /// What only building would tell of a configuration that can be read: its providers' addresses and its prompts.
 #[must_use]
-pub fn check(config: &Config) -> Vec<Problem> {
+pub fn check(config: &Config) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     for provider in &config.providers {
         if let Err(error) = ProviderClient::new(provider.clone()) {
@@ -363,12 +363,12 @@ pub fn check(config: &Config) -> Vec<Problem> {
     problems
 }
 
-fn problem(file: &str, key: String, problem: String) -> Problem {
-    Problem { file: file.into(), line: 0, col: 0, key, problem, fix: "correct it".to_owned() }
+fn problem(file: &str, key: String, problem: String) -> Diagnostic {
+    Diagnostic { file: file.into(), line: 0, col: 0, key, problem, fix: "correct it".to_owned() }
 }
 
-fn in_prompt(found: prompts::FileProblem) -> Problem {
+fn in_prompt(found: prompts::FileProblem) -> Diagnostic {
     let prompts::Mistake { key, message, line, column, .. } = found.mistake;
     let (line, col) = (line.unwrap_or(0), column.unwrap_or(0));
-    Problem { line, col, ..problem(&found.file, key, message) }
+    Diagnostic { line, col, ..problem(&found.file, key, message) }
 }

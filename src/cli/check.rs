@@ -10,7 +10,7 @@ use super::client::{file, listed};
 use super::output::{Form, json as print_json, say};
 use super::{Failure, Outcome};
 use crate::app;
-use crate::config::{self, Problem};
+use crate::config::{self, Diagnostic};
 
 /// Reads configuration, prompts and rules as `serve` would.
 #[derive(Args)]
@@ -40,8 +40,8 @@ impl Check {
 }
 
 /// A problem as a program reads it; line and column are null where it stands in no line.
-fn row(problem: &Problem) -> Value {
-    let Problem { file, line, col, key, problem, fix } = problem;
+fn row(problem: &Diagnostic) -> Value {
+    let Diagnostic { file, line, col, key, problem, fix } = problem;
     let place = |n: &usize| (*n > 0).then_some(*n);
     json!({"file": **file, "line": place(line), "col": place(col), "key": key, "problem": problem, "fix": fix})
 }

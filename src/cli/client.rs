@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use super::output::note;
 use super::{Failure, Where};
 use crate::app::App;
-use crate::config::{self, Config, Problem};
+use crate::config::{self, Config, Diagnostic};
 use crate::http::{Operator, router};
 use crate::upstream;
 
@@ -40,7 +40,7 @@ pub fn configuration(path: Option<&Path>) -> Result<Config, Failure> {
 }
 
 /// Problems, a line each.
-pub fn listed(problems: &[Problem]) -> String {
+pub fn listed(problems: &[Diagnostic]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,8 +1,8 @@
 //! Reads the configuration, TOML and environment, and tells all its mistakes at once.
 
 mod aws;
+mod diagnostic;
 mod models;
-mod problem;
 mod providers;
 mod read;
 mod secret;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+pub use diagnostic::Diagnostic;
 pub use models::PriceOverride;
-pub use problem::Problem;
 pub use sections::{
     CacheSettings, Client, Database, Durability, Idempotency, Ledger, Limits, OnDisconnect, Prompts, Server, Telemetry,
     parse_listen,
@@ -74,7 +74,7 @@ pub struct Config {
 ///
 /// # Errors
 /// Every mistake, by place.
-pub fn load(path: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Problem>> {
+pub fn load(path: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Diagnostic>> {
     let named =
         path.map(Path::to_path_buf).or_else(|| env("FULCRUM_CONFIG").filter(|name| !name.is_empty()).map(Into::into));
     let fallback = Path::new(DEFAULT_FILE);
@@ -86,7 +86,7 @@ pub fn load(path: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result
     let shown = file.display().to_string();
     match text_of(file) {
         Ok(text) => parse(&text, &shown, env),
-        Err(error) => Err(vec![Problem {
+        Err(error) => Err(vec![Diagnostic {
             file: shown.into(),
             line: 0,
             col: 0,
@@ -108,7 +108,7 @@ fn text_of(file: &Path) -> std::io::Result<String> {
 ///
 /// # Errors
 /// Every mistake, by place.
-pub fn parse(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Problem>> {
+pub fn parse(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Diagnostic>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let reader = Reader::new(file.into(), text, env);
     for error in &errors {
@@ -130,13 +130,13 @@ fn syntax(message: &str) -> String {
 }
 
 /// A line that cannot be read makes no other mistakes, and what stands below a broken heading is no unknown key.
-fn beside_syntax(problems: Vec<Problem>, broken: bool) -> Vec<Problem> {
+fn beside_syntax(problems: Vec<Diagnostic>, broken: bool) -> Vec<Diagnostic> {
     if !broken {
         return problems;
     }
     let lines: Vec<usize> = problems.iter().filter(|found| found.key == "toml").map(|found| found.line).collect();
     let told =
-        |found: &Problem| found.key == "toml" || !(lines.contains(&found.line) || found.problem == read::UNKNOWN);
+        |found: &Diagnostic| found.key == "toml" || !(lines.contains(&found.line) || found.problem == read::UNKNOWN);
     problems.into_iter().filter(told).collect()
 }
 
@@ -196,7 +196,7 @@ fn admin_key(reader: &Reader<'_>) -> Option<Secret> {
     } else {
         return Some(Secret::new(&key));
     };
-    reader.add(Problem {
+    reader.add(Diagnostic {
         file: "environment".into(),
         line: 0,
         col: 0,

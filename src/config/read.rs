@@ -10,7 +10,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, place};
+use super::diagnostic::{Diagnostic, place};
 use crate::routing::Said;
 use crate::types::{parse_duration, parse_size};
 
@@ -22,7 +22,7 @@ pub(super) struct Reader<'a> {
     pub(super) file: Arc<str>,
     pub(super) text: &'a str,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
-    problems: RefCell<Vec<Problem>>,
+    problems: RefCell<Vec<Diagnostic>>,
 }
 
 /// One table.
@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn problem(&self, at: usize, key: &str, problem: impl Into<String>, fix: impl Into<String>) {
         let (line, col) = place(self.text, at);
-        self.add(Problem {
+        self.add(Diagnostic {
             file: self.file.clone(),
             line,
             col,
@@ -61,12 +61,12 @@ impl<'a> Reader<'a> {
         });
     }
 
-    pub(super) fn add(&self, problem: Problem) {
+    pub(super) fn add(&self, problem: Diagnostic) {
         self.problems.borrow_mut().push(problem);
     }
 
     /// The mistakes, by place.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(super) fn into_problems(self) -> Vec<Diagnostic> {
         let mut problems = self.problems.into_inner();
         problems.sort();
         problems.dedup();

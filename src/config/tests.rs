@@ -28,7 +28,7 @@ fn nothing(_: &str) -> Option<String> {
 
 fn told(text: &str) -> Vec<String> {
     let problems = parse(text, "f", &env).expect_err(text);
-    problems.iter().map(Problem::to_string).collect()
+    problems.iter().map(Diagnostic::to_string).collect()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// A mistake, shown as `file:line:col: key: problem; fix`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct Diagnostic {
     /// The file, or `environment`.
     pub file: Arc<str>,
     /// The line, from 1; 0 where the mistake stands in no line.
@@ -20,7 +20,7 @@ pub struct Problem {
     pub fix: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, col, key, problem, fix } = self;
         if *line == 0 {
