@@ -16,12 +16,12 @@ use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, SEEN, Structu
 use crate::routing::{self, CacheScope, Health, KeyFacts, Plan, PromptFacts, Routes, Target};
 use crate::types::Timestamp;
 use crate::upstream::{Kind, Operation, Provider, ProviderClient, Server};
-use crate::wire::blobs::estimate_tokens;
 use crate::wire::dialect::{AnswerContext, Asked, ClientCodec, ProviderCodec};
 use crate::wire::form::Form;
 use crate::wire::json::{Edits, Object};
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 use crate::wire::passing::{self, Passing};
+use crate::wire::token_estimate::estimate_tokens;
 use crate::wire::{DialectId, ProviderDialect, openai_chat};
 
 /// How many tokens an answer is reckoned at where nothing limits it.

@@ -1,6 +1,6 @@
 //! A JSON object read once: where its fields stand in the bytes it came as, so that what nobody changes is passed on as it is.
 
-pub mod exact;
+pub use super::exact_numbers as exact;
 mod scan;
 
 use std::ops::Range;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use self::scan::{Fault, Minds};
 
-pub use self::scan::{fields, items, text, unescaped};
+pub use self::scan::{fields, items, string_end, text, unescaped};
 
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;

@@ -2,14 +2,13 @@
 
 pub mod anthropic;
 pub mod bedrock;
-pub mod blobs;
-mod claude;
+mod claude_schema;
 pub mod decoder;
 pub mod dialect;
+pub mod exact_numbers;
 pub mod form;
 pub mod frames;
 pub mod gemini;
-mod ids;
 pub mod json;
 pub mod openai_chat;
 pub mod openai_embeddings;
@@ -18,6 +17,11 @@ mod openai_strict;
 pub mod passing;
 pub mod schema;
 pub mod sse;
+pub mod token_estimate;
+mod tool_ids;
+
+use claude_schema as claude;
+use tool_ids as ids;
 
 use dialect::{ClientCodec, ProviderCodec};
 

@@ -364,8 +364,8 @@ fn value_end(json: &[u8]) -> usize {
     json.len()
 }
 
-/// The place after the closing quote of the string that goes on at `at`.
-fn string_end(json: &[u8], mut at: usize) -> usize {
+/// The place behind the closing quote of the string whose text goes on at `at`; the end where no quote closes it.
+pub fn string_end(json: &[u8], mut at: usize) -> usize {
     while let Some(rest) = json.get(at..) {
         at += plain(rest);
         match json.get(at) {

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::json::string_end;
+
 /// What marks such a number. Nobody can guess it, so no text of a caller's can pass for one.
 static MARK: LazyLock<String> = LazyLock::new(|| format!("{:032x}#", rand::random::<u128>()));
 
@@ -74,18 +76,6 @@ fn marked(json: &[u8]) -> Option<Vec<u8>> {
     }
     out.extend_from_slice(&json[copied..]);
     Some(out)
-}
-
-/// Where the string ends whose first character is at `at`.
-fn string_end(json: &[u8], mut at: usize) -> usize {
-    while let Some(found) = memchr::memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
-        at += found;
-        if json[at] == b'"' {
-            return at + 1;
-        }
-        at += 2;
-    }
-    json.len()
 }
 
 fn is_of_number(byte: u8) -> bool {
