@@ -6,6 +6,7 @@ mod claude_schema;
 pub mod decoder;
 pub mod dialect;
 pub mod exact_numbers;
+pub mod fields;
 pub mod form;
 pub mod frames;
 pub mod gemini;

@@ -123,7 +123,7 @@ fn config(object: &Object) -> Result<Option<Object>, Error> {
         Error { param: Some(param.unwrap_or_else(|| "generationConfig".to_owned())), ..error }
     };
     let config = Object::read(Bytes::copy_from_slice(json.as_bytes())).map_err(|flaw| within(flaw.into()))?;
-    check_fields(&config, CONFIG).map_err(within)?;
+    check_fields(&config, CONFIG).map_err(|diagnostic| within(diagnostic.into()))?;
     for (name, check, _) in CONFIG {
         let other = snake(name);
         let Some(value) = config.get(&other).filter(|value| other != *name && *value != "null") else { continue };

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::fields::{Check, Field, check_fields};
 use crate::chat::{Code, Error};
 use crate::wire::dialect::{Asked, PromptRef};
+use crate::wire::fields::{Check, Field, check_fields};
 use crate::wire::json::{Flaw, Object, fields, items, unescaped};
 
 /// The most messages that a request may have.

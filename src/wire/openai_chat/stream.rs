@@ -4,7 +4,6 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::DONE;
-use super::fields::text_of;
 use super::usage::{read_usage, usage_at_groq};
 use crate::chat::Usage;
 use crate::wire::dialect::{Chunk, Tap};
@@ -133,6 +132,17 @@ fn content_bytes(data: &[u8], name: &str) -> usize {
     memchr::memchr(b'"', &data[start..]).unwrap_or(0)
 }
 
+/// Where the text of the first field of this name begins that holds a text, whatever space stands around its colon. Only
+/// looks: within a text a quote is escaped, so that a name in quotes is a name.
+fn text_of(json: &[u8], name: &str) -> Option<usize> {
+    memmem::find_iter(json, name.as_bytes()).find_map(|at| {
+        let quoted = at > 0 && json[at - 1] == b'"';
+        let rest = json[at + name.len()..].strip_prefix(b"\"").filter(|_| quoted)?;
+        let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+        Some(json.len() - value.len())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,5 +230,19 @@ mod tests {
         observe(&mut tap, &"data: {\"choices\":[{\"delta\":{\"content\":\"word \"}}]}\n\n".repeat(5));
         assert_eq!(tap.estimated_output(), 7);
         assert!(!tap.finished());
+    }
+
+    #[test]
+    fn a_text_is_found_with_and_without_spaces() {
+        for (json, text) in [
+            (r#"{"content":"Hi"}"#, Some("Hi\"}")),
+            (r#"{"content" : "Hi"}"#, Some("Hi\"}")),
+            (r#"{"content":null,"x":{"content": "Ho"}}"#, Some("Ho\"}}")),
+            (r#"{"content":null}"#, None),
+            (r#"{"x":"\"content\":\"Hi\""}"#, None),
+            (r#"{"my_content":"Hi","contents":"Ho"}"#, None),
+        ] {
+            assert_eq!(text_of(json.as_bytes(), "content").map(|at| &json[at..]), text, "{json}");
+        }
     }
 }

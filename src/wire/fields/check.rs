@@ -1,8 +1,8 @@
-//! What a field of an OpenAI request may hold, as a table, and the check of a request against such a table.
+//! What the top-level fields of a request may hold, as a table, and the check of a request against such a table.
 
 use std::ops::RangeInclusive;
 
-use crate::chat::Error;
+use super::diagnostic::Diagnostic;
 use crate::wire::json::Object;
 
 /// What a value must be.
@@ -31,26 +31,25 @@ pub enum Check {
 /// One field: its name, what it may hold, whether `null` is the same as leaving it out.
 pub type Field = (&'static str, Check, bool);
 
-/// Checks every field of `object` that the table knows; others pass.
+/// Checks every field of `object` that stands in the table; others pass.
 ///
 /// # Errors
-/// A 400 that names the first field at fault.
-pub fn check_fields(object: &Object, table: &[Field]) -> Result<(), Error> {
+/// The first field that holds what it may not.
+pub fn check_fields(object: &Object, table: &[Field]) -> Result<(), Diagnostic> {
     for (name, json) in object.iter() {
         let Some((_, check, nullable)) = table.iter().find(|(known, ..)| *known == name) else { continue };
         if json == "null" && *nullable {
             continue;
         }
         if !check.holds(json) {
-            return Err(Error::field(name, format!("`{name}` must be {}; it is {}", check.text(), shown(json))));
+            return Err(Diagnostic::wrong(name, format_args!("must be {}; it is {}", check.text(), shown(json))));
         }
     }
     Ok(())
 }
 
 impl Check {
-    /// Whether a value, as its JSON text, is what the check asks.
-    #[must_use]
+    /// Whether a value, as its JSON text, satisfies the check.
     pub fn holds(&self, json: &str) -> bool {
         let list = || json.starts_with('[') && !json[1..].trim_start().starts_with(']');
         let text = || json.starts_with('"') && json.len() > 2;
@@ -83,17 +82,6 @@ impl Check {
     }
 }
 
-/// Where the text of the first field of this name begins that holds a text, whatever space stands around its colon. Only
-/// looks: within a text a quote is escaped, so that a name in quotes is a name.
-pub(super) fn text_of(json: &[u8], name: &str) -> Option<usize> {
-    memchr::memmem::find_iter(json, name.as_bytes()).find_map(|at| {
-        let quoted = at > 0 && json[at - 1] == b'"';
-        let rest = json[at + name.len()..].strip_prefix(b"\"").filter(|_| quoted)?;
-        let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
-        Some(json.len() - value.len())
-    })
-}
-
 /// The beginning of a value, for a message.
 fn shown(json: &str) -> String {
     let mut shown: String = json.chars().take(40).collect();
@@ -101,23 +89,4 @@ fn shown(json: &str) -> String {
         shown.push('…');
     }
     format!("`{shown}`")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_found_with_and_without_spaces() {
-        for (json, text) in [
-            (r#"{"content":"Hi"}"#, Some("Hi\"}")),
-            (r#"{"content" : "Hi"}"#, Some("Hi\"}")),
-            (r#"{"content":null,"x":{"content": "Ho"}}"#, Some("Ho\"}}")),
-            (r#"{"content":null}"#, None),
-            (r#"{"x":"\"content\":\"Hi\""}"#, None),
-            (r#"{"my_content":"Hi","contents":"Ho"}"#, None),
-        ] {
-            assert_eq!(text_of(json.as_bytes(), "content").map(|at| &json[at..]), text, "{json}");
-        }
-    }
 }

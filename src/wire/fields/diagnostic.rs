@@ -1,0 +1,45 @@
+//! A mistake with its place.
+
+use std::fmt::Display;
+
+use crate::chat::{Code, Error};
+
+/// A mistake in a request, and the path of the field that it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    code: Code,
+    path: String,
+    message: String,
+}
+
+impl Diagnostic {
+    /// A field that holds what it cannot. The text goes on where the field's name ends.
+    pub fn wrong(path: impl Display, text: impl Display) -> Self {
+        let path = path.to_string();
+        Self { code: Code::InvalidRequest, message: format!("`{path}` {text}"), path }
+    }
+
+    /// A field that asks for what a target cannot do. The text goes on where the field's name ends.
+    pub fn unsupported(path: impl Display, text: impl Display) -> Self {
+        let path = path.to_string();
+        Self { code: Code::UnsupportedFeature, message: format!("`{path}` {text}"), path }
+    }
+
+    /// The same mistake, with `lead` before its message.
+    pub fn led_by(mut self, lead: &str) -> Self {
+        self.message.insert_str(0, lead);
+        self
+    }
+
+    /// The same mistake, in these words.
+    pub fn in_words(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+}
+
+impl From<Diagnostic> for Error {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::new(diagnostic.code, diagnostic.message).at(diagnostic.path)
+    }
+}

@@ -1,0 +1,62 @@
+//! Values that a provider or a caller writes and nobody should take on trust: counts of tokens, arguments of calls.
+
+use serde_json::{Value, json};
+
+use crate::wire::exact_numbers;
+
+/// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
+const MOST_TOKENS: u64 = 100_000_000;
+
+/// A count of tokens; `None` where it cannot be true.
+pub fn tokens(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|tokens| *tokens <= MOST_TOKENS)
+}
+
+/// A count of tokens, from its JSON text; `None` where it cannot be true.
+pub fn tokens_in(json: &str) -> Option<u64> {
+    json.parse().ok().filter(|tokens| *tokens <= MOST_TOKENS)
+}
+
+/// A tool call's arguments as an object, its numbers with all their digits. Empty arguments mean `{}`.
+pub fn arguments(text: &str) -> Option<Value> {
+    if text.trim().is_empty() {
+        return Some(json!({}));
+    }
+    exact_numbers::read(text.as_bytes()).ok().filter(Value::is_object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_beyond_belief_is_none() {
+        for (json, count) in [
+            ("0", Some(0)),
+            ("100000000", Some(MOST_TOKENS)),
+            ("100000001", None),
+            ("-1", None),
+            ("\"1\"", None),
+            ("1.0", None),
+        ] {
+            assert_eq!(tokens_in(json), count, "{json}");
+            assert_eq!(tokens(&serde_json::from_str(json).unwrap()), count, "{json}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_an_object_or_none() {
+        for (text, expected) in [
+            ("", Some("{}")),
+            (" \n", Some("{}")),
+            ("{\"a\":1}", Some("{\"a\":1}")),
+            ("[]", None),
+            ("null", None),
+            ("{", None),
+        ] {
+            assert_eq!(arguments(text).map(|value| value.to_string()).as_deref(), expected, "{text:?}");
+        }
+        let long = "{\"n\":123456789012345678901234567890}";
+        assert_eq!(arguments(long).map(|value| exact_numbers::write(&value)).as_deref(), Some(long));
+    }
+}
