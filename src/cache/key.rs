@@ -8,6 +8,12 @@ use memchr::memchr2;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CacheKey([u8; 32]);
 
+impl CacheKey {
+    pub(super) fn of(hasher: &blake3::Hasher) -> Self {
+        Self(*hasher.finalize().as_bytes())
+    }
+}
+
 impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
@@ -39,15 +45,7 @@ impl<'a> Keyer<'a> {
     /// Begins with who may share the answer, who gives it, and in answer to what.
     #[must_use]
     pub fn new(scope: Scope<'_>, provider: &str, model: &str, endpoint: &str) -> Self {
-        let (kind, owner) = match scope {
-            Scope::Project(name) => ("project", name),
-            Scope::Key(id) => ("key", id),
-        };
-        let mut hasher = blake3::Hasher::new();
-        for part in ["fulcrum answer 1", kind, owner, provider, model, endpoint] {
-            hasher.update(part.as_bytes());
-            hasher.update(&length(part.len()));
-        }
+        let hasher = begin("fulcrum answer 1", scope, [provider, model, endpoint]);
         Self { hasher, fields: Vec::with_capacity(16) }
     }
 
@@ -72,11 +70,25 @@ impl<'a> Keyer<'a> {
             self.hasher.update(&length(written));
         }
         self.hasher.update(&length(self.fields.len()));
-        CacheKey(*self.hasher.finalize().as_bytes())
+        CacheKey::of(&self.hasher)
     }
 }
 
-fn length(length: usize) -> [u8; 8] {
+/// A hash of keys of this `kind`, which has who may share the answer and who gives it.
+pub(super) fn begin<const N: usize>(kind: &str, scope: Scope<'_>, parts: [&str; N]) -> blake3::Hasher {
+    let (shared_by, owner) = match scope {
+        Scope::Project(name) => ("project", name),
+        Scope::Key(id) => ("key", id),
+    };
+    let mut hasher = blake3::Hasher::new();
+    for part in [kind, shared_by, owner].into_iter().chain(parts) {
+        hasher.update(part.as_bytes());
+        hasher.update(&length(part.len()));
+    }
+    hasher
+}
+
+pub(super) fn length(length: usize) -> [u8; 8] {
     (length as u64).to_le_bytes()
 }
 

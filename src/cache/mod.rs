@@ -4,6 +4,7 @@ mod directive;
 mod entry;
 mod flight;
 mod key;
+mod question;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ pub use self::directive::{BadDirective, Directive};
 pub use self::entry::{Entry, Replay};
 pub use self::flight::{Aborted, Follower, Lead, Outcome, Spent};
 pub use self::key::{CacheKey, Keyer, Scope};
+pub use self::question::question_key;
 
 /// One answer may take this part of the cache, so that it does not push out all others.
 const LARGEST: u64 = 8;
