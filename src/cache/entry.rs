@@ -7,12 +7,15 @@ use bytes::Bytes;
 
 use crate::chat::Usage;
 use crate::types::{Nanos, PromptName, Timestamp};
+use crate::wire::DialectId;
 
 /// A whole answer that ended well, in the one form it is stored in, with what a report needs to know of it.
 #[derive(Debug)]
 pub struct Entry {
-    /// The answer: canonical JSON.
+    /// The answer, in the dialect of the caller who led to it.
     pub body: Bytes,
+    /// That dialect.
+    pub dialect: DialectId,
     /// What it took.
     pub usage: Option<Usage>,
     /// What it cost, so what a hit saves.

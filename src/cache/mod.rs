@@ -5,6 +5,7 @@ mod entry;
 mod flight;
 mod key;
 mod question;
+mod retelling;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ pub use self::entry::{Entry, Replay};
 pub use self::flight::{Aborted, Follower, Lead, Outcome, Spent};
 pub use self::key::{CacheKey, Keyer, Scope};
 pub use self::question::question_key;
+pub use self::retelling::Form;
 
 /// One answer may take this part of the cache, so that it does not push out all others.
 const LARGEST: u64 = 8;

@@ -20,6 +20,7 @@ fn key(n: u32) -> CacheKey {
 fn entry(body: &str) -> Entry {
     Entry {
         body: Bytes::copy_from_slice(body.as_bytes()),
+        dialect: crate::wire::DialectId::OpenAiChat,
         usage: None,
         cost: Some(Nanos(5)),
         stored_at: NOW,

@@ -295,6 +295,7 @@ impl Planned {
             key,
             Entry {
                 body,
+                dialect: self.request.endpoint.dialect(),
                 usage: spent.usage,
                 cost: spent.cost,
                 stored_at: now(),

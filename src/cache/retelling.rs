@@ -1,0 +1,180 @@
+//! A stored answer for a caller of another dialect than the one it is stored in.
+
+use bytes::Bytes;
+
+use super::Entry;
+use crate::chat::{Content, Part, Response, Stop};
+use crate::wire::DialectId;
+use crate::wire::dialect::AnswerContext;
+
+/// The form in which a caller wants an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON body.
+    Whole,
+    /// Events.
+    Stream,
+}
+
+impl Entry {
+    /// The answer in another dialect; `None` where not all of it can be said there as it was said here, so that the
+    /// caller's own request has to go out.
+    #[must_use]
+    pub fn retold(&self, dialect: DialectId, form: Form, context: &AnswerContext) -> Option<Bytes> {
+        let response = self.dialect.codec().read_response(&self.body).ok()?;
+        let codec = dialect.codec();
+        if !is_common(&response) || codec.can_tell(&response).is_err() {
+            return None;
+        }
+        if form == Form::Whole {
+            return Some(codec.write_response(&response, context));
+        }
+        let mut writer = codec.stream_writer(context);
+        let mut out = Vec::with_capacity(self.body.len() * 2);
+        for event in response.into_events() {
+            writer.write(event, &mut out);
+        }
+        Some(out.into())
+    }
+}
+
+/// Whether every dialect can say the answer, with nothing lost: one choice of texts and calls of tools. Thoughts
+/// and their proofs, citations, log-probabilities and media have a form of their own in each.
+fn is_common(response: &Response) -> bool {
+    let [choice] = &response.choices[..] else { return false };
+    let ended = matches!(choice.stop, Some(Stop::End | Stop::Length | Stop::Tools));
+    ended && choice.logprobs.is_none() && choice.parts.iter().all(is_common_part)
+}
+
+fn is_common_part(part: &Part) -> bool {
+    let common = match &part.content {
+        Content::Text { citations, .. } => citations.is_empty(),
+        Content::ToolCall { .. } => true,
+        _ => false,
+    };
+    common && part.signature.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cache::Replay;
+    use crate::chat::{Choice, Citation, Usage};
+    use crate::types::now;
+    use crate::wire::sse::{Decoder, Event};
+
+    const ALL: [DialectId; 4] =
+        [DialectId::OpenAiChat, DialectId::OpenAiResponses, DialectId::Anthropic, DialectId::Gemini];
+
+    fn context() -> AnswerContext {
+        let (model, id) = ("fast".to_owned(), "018f".to_owned());
+        AnswerContext { model, id, include_usage: true, input_tokens: 3, created: 7, request: None }
+    }
+
+    fn entry(dialect: DialectId, response: &Response) -> Entry {
+        Entry {
+            body: dialect.codec().write_response(response, &context()),
+            dialect,
+            usage: response.usage,
+            cost: None,
+            stored_at: now(),
+            ttl: Duration::from_secs(60),
+            project: "default".into(),
+            provider: "up".into(),
+            model: "gpt-x".into(),
+            prompt: None,
+            replay: Replay::default(),
+        }
+    }
+
+    fn answer(parts: Vec<Part>, stop: Stop) -> Response {
+        let usage = Usage { input: 12, output: 5, ..Usage::default() };
+        let choices = vec![Choice { parts, stop: Some(stop), logprobs: None }];
+        Response { id: "r1".to_owned(), model: "gpt-x".to_owned(), choices, usage: Some(usage), ..Response::default() }
+    }
+
+    fn call() -> Part {
+        let arguments = r#"{"city":"Oslo"}"#.to_owned();
+        Part::new(Content::ToolCall { id: "call_1".to_owned(), name: "weather".to_owned(), arguments })
+    }
+
+    fn events(bytes: Bytes) -> Vec<Event> {
+        let mut decoder = Decoder::default();
+        decoder.push(bytes);
+        std::iter::from_fn(|| decoder.event().unwrap()).collect()
+    }
+
+    /// What an answer says, but for what each dialect names in its own way.
+    fn said(dialect: DialectId, body: &[u8]) -> (Vec<Content>, Option<Stop>, Option<(u64, u64)>) {
+        let response = dialect.codec().read_response(body).unwrap();
+        let [choice] = &response.choices[..] else { panic!("{response:?}") };
+        let content = choice.parts.iter().map(|part| match part.content.clone() {
+            Content::ToolCall { name, arguments, .. } => Content::ToolCall { id: String::new(), name, arguments },
+            content => content,
+        });
+        let usage = response.usage.map(|usage| (usage.input, usage.output));
+        (content.collect(), choice.stop.clone(), usage)
+    }
+
+    #[test]
+    fn every_dialect_tells_every_others_answers_whole_and_as_streams() {
+        let answers = [
+            answer(vec![Part::text("Hello!")], Stop::End),
+            answer(vec![Part::text("Hel")], Stop::Length),
+            answer(vec![call()], Stop::Tools),
+            answer(vec![Part::text("Let me look."), call()], Stop::Tools),
+        ];
+        for answer in &answers {
+            for from in ALL {
+                let entry = entry(from, answer);
+                for into in ALL.into_iter().filter(|into| *into != from) {
+                    let told = entry.retold(into, Form::Whole, &context());
+                    let told = told.unwrap_or_else(|| panic!("{from:?} into {into:?}: {answer:?}"));
+                    assert_eq!(said(into, &told), said(from, &entry.body), "{from:?} into {into:?}");
+                    let stream = entry.retold(into, Form::Stream, &context()).unwrap();
+                    let whole = into.codec().as_whole(&events(stream), &context()).unwrap();
+                    assert_eq!(said(into, &whole), said(from, &entry.body), "{from:?} as a stream into {into:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_another_dialect_may_lose_is_not_told_in_it() {
+        let citation = Citation { url: Some("https://example.com".to_owned()), ..Citation::default() };
+        let cited = Content::Text { text: "Oslo".to_owned(), citations: vec![citation] };
+        let signed = Part { signature: Some("proof".to_owned()), ..call() };
+        let two = |response: Response| {
+            let choices = [&response.choices[..], &response.choices[..]].concat();
+            Response { choices, ..response }
+        };
+        let logged = |mut response: Response| {
+            response.choices[0].logprobs = Some(serde_json::json!({"content": []}));
+            response
+        };
+        let hello = || answer(vec![Part::text("Hello!")], Stop::End);
+        let kept = [
+            (
+                DialectId::Anthropic,
+                answer(vec![Part::new(Content::Thinking("Hm".to_owned())), Part::text("x")], Stop::End),
+            ),
+            (DialectId::OpenAiChat, answer(vec![Part::new(cited)], Stop::End)),
+            (DialectId::OpenAiChat, answer(vec![Part::new(Content::Refusal("No".to_owned()))], Stop::Refused)),
+            (DialectId::Gemini, answer(vec![signed], Stop::Tools)),
+            (DialectId::OpenAiChat, two(hello())),
+            (DialectId::OpenAiChat, logged(hello())),
+            (DialectId::Anthropic, answer(vec![Part::text("x")], Stop::Sequence(Some("y".to_owned())))),
+        ];
+        for (from, response) in kept {
+            let entry = entry(from, &response);
+            for into in ALL.into_iter().filter(|into| *into != from) {
+                assert_eq!(entry.retold(into, Form::Whole, &context()), None, "{from:?} into {into:?}: {response:?}");
+                assert_eq!(entry.retold(into, Form::Stream, &context()), None, "{from:?} into {into:?}");
+            }
+        }
+        let torn = Entry { body: Bytes::from_static(b"{}"), ..entry(DialectId::OpenAiChat, &hello()) };
+        assert_eq!(torn.retold(DialectId::Anthropic, Form::Whole, &context()), None);
+    }
+}
