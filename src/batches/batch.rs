@@ -6,9 +6,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{ENDPOINTS, Error, WINDOW, new_id};
+use super::error::Error;
+use super::id::new_id;
+use super::status::Status;
 use crate::chat::Usage;
 use crate::types::Timestamp;
+
+/// The routes that the lines of a batch may call.
+pub const ENDPOINTS: [&str; 6] =
+    ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages", "/v1/completions", "/v1/moderations"];
+
+/// How long a batch may take: the one window there is.
+pub const WINDOW: Duration = Duration::from_secs(86_400);
 
 /// The most pairs of a batch's metadata, and the longest of their names and values; as OpenAI has them.
 const MAX_PAIRS: usize = 16;
@@ -17,58 +26,6 @@ const MAX_VALUE: usize = 512;
 
 /// How long the files that a batch writes may be kept at least and at most, where its maker says so.
 const OUTPUT_LIFE: std::ops::RangeInclusive<u64> = 3_600..=2_592_000;
-
-/// Where a batch stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of OpenAI's API")]
-pub enum Status {
-    Validating,
-    Failed,
-    InProgress,
-    Finalizing,
-    Completed,
-    Expired,
-    Cancelling,
-    Cancelled,
-}
-
-impl Status {
-    const ALL: [Self; 8] = [
-        Self::Validating,
-        Self::Failed,
-        Self::InProgress,
-        Self::Finalizing,
-        Self::Completed,
-        Self::Expired,
-        Self::Cancelling,
-        Self::Cancelled,
-    ];
-
-    /// The status as the API and the database spell it.
-    #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Validating => "validating",
-            Self::Failed => "failed",
-            Self::InProgress => "in_progress",
-            Self::Finalizing => "finalizing",
-            Self::Completed => "completed",
-            Self::Expired => "expired",
-            Self::Cancelling => "cancelling",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub(super) fn of(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.text() == text)
-    }
-
-    /// Whether nothing more happens to the batch.
-    #[must_use]
-    pub fn is_ended(self) -> bool {
-        matches!(self, Self::Failed | Self::Completed | Self::Expired | Self::Cancelled)
-    }
-}
 
 /// What is wrong with a batch or a line of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Status;
+use super::status::Status;
 use crate::chat::{self, Code};
 use crate::db;
 

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::types::Timestamp;
 
+/// The bytes of a file's piece; only the last is shorter.
+pub const CHUNK: usize = 256 << 10;
+
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Flaw;
+use super::batch::Flaw;
 
 /// The longest `custom_id`, in characters.
 const LONGEST_ID: usize = 512;

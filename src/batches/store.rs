@@ -7,11 +7,12 @@ use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
-use super::batch::{Batch, Counts, Flaw, Status, Times};
+use super::batch::{Batch, Counts, Flaw, Times};
+use super::closed::Closed;
 use super::file::{File, Purpose};
 use super::handover::{Awaited, HandedLine, Handover, Stage};
-use super::upload::Closed;
-use super::{Part, Scope};
+use super::scope::{Part, Scope};
+use super::status::Status;
 use crate::chat::Usage;
 use crate::db::{Db, Error};
 use crate::types::Timestamp;

@@ -1,10 +1,15 @@
 //! Files and batches on a real database.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
 use crate::chat::Usage;
+use crate::db::Db;
+use crate::types::Timestamp;
 
 async fn opened() -> (TempDir, Batches) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,13 +1,15 @@
 //! A file as it is written: piece by piece, never whole in memory.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::file::{File, Purpose};
-use super::{Batches, CHUNK, Error, new_id, store};
+use super::closed::{Closed, Open};
+use super::error::Error;
+use super::file::{CHUNK, File, Purpose};
+use super::id::new_id;
+use super::registry::Batches;
+use super::store;
 use crate::types::Timestamp;
 
 /// The longest name of a file, in characters.
@@ -22,27 +24,6 @@ pub struct Upload {
     /// The most bytes it may have; `None` for what Fulcrum itself writes.
     limit: Option<u64>,
     _open: Open,
-}
-
-/// A file that is all written, and is seen when its batch ends. Until then this keeps it from being purged as half written.
-pub struct Closed {
-    /// Its id.
-    pub id: Arc<str>,
-    /// Its size.
-    pub bytes: u64,
-    _open: Open,
-}
-
-/// The file counts as being written for as long as this lives.
-struct Open {
-    files: Arc<Mutex<HashSet<String>>>,
-    id: String,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
-    }
 }
 
 impl Batches {
@@ -140,7 +121,7 @@ impl Upload {
     /// [`Error::Database`].
     pub async fn close(mut self) -> Result<Closed, Error> {
         self.last().await?;
-        Ok(Closed { id: self.file.id, bytes: self.file.bytes, _open: self._open })
+        Ok(Closed::of(self.file.id, self.file.bytes, self._open))
     }
 
     async fn last(&mut self) -> Result<(), Error> {

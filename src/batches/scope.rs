@@ -1,0 +1,38 @@
+//! Which files and batches a request means, and which part of their list.
+
+/// Whose files and batches are meant: those of a project, or everybody's.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// Those of a project.
+    Project(&'a str),
+    /// All: an admin looks.
+    All,
+}
+
+/// Which part of a list is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The id that stands before it.
+    pub after: Option<&'a str>,
+    /// How many at most.
+    pub limit: u32,
+    /// Whether the oldest come first.
+    pub ascending: bool,
+}
+
+impl Scope<'_> {
+    pub(super) fn holds(self, project: &str) -> bool {
+        match self {
+            Self::Project(own) => own == project,
+            Self::All => true,
+        }
+    }
+
+    /// The project, where there is one.
+    pub(super) fn project(&self) -> Option<&str> {
+        match self {
+            Self::Project(own) => Some(own),
+            Self::All => None,
+        }
+    }
+}
