@@ -4,24 +4,18 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::author::Author;
+use super::draft::Submission;
+use super::error::{Error, Mistake};
+use super::registry::{Registry, TOPIC};
+use super::selector::Selector;
 use super::store::{self, Move, NewVersion, Target};
 use super::variables::unknown;
-use super::{Error, Mistake, Registry, Selector, Submission, TOPIC, Version};
+use super::version::Version;
 use crate::db;
 use crate::types::{Label, PromptName, Timestamp};
 
 const ROLLOUT: Error = Error::NotYet("a label on several versions (a rollout) is");
-
-/// Who makes a change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Author {
-    /// The key's id.
-    pub key_id: String,
-    /// The key's name.
-    pub name: String,
-    /// Whether the key may move protected labels, and protect them.
-    pub admin: bool,
-}
 
 /// What came of saving a version.
 #[derive(Clone, Debug)]

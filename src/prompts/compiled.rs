@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Mistake;
 use super::draft::{Draft, Entry, TestCase};
+use super::error::Mistake;
 use super::variables::{Variable, is_messages, unknown};
 use crate::chat::{PromptMessage, Role};
 use crate::template::{self, Template};

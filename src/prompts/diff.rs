@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Error, Version};
+use super::error::Error;
+use super::version::Version;
 
 /// What changed between two versions.
 #[derive(Clone, Debug, PartialEq, Serialize)]

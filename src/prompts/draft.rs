@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::compiled::Compiled;
-use super::read::Reader;
-use super::{Error, Mistake};
 use crate::chat::Role;
-use crate::types::{Label, PromptName};
+use crate::types::Label;
 
 /// A prompt's text, read and found right.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,34 +65,6 @@ impl From<Draft> for Submission {
 }
 
 impl Draft {
-    /// Reads a draft, checks every part and runs its tests.
-    ///
-    /// # Errors
-    /// Every mistake, each with its key.
-    pub fn from_json(value: &Value) -> Result<Self, Vec<Mistake>> {
-        let mut reader = Reader::default();
-        let draft = reader.draft(value, &[]);
-        draft.checked(reader.mistakes)
-    }
-
-    /// Reads what this module wrote, without checking it again.
-    pub(super) fn from_stored(text: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let mut reader = Reader::default();
-        let draft = reader.draft(&value, &[]);
-        reader.mistakes.first().map_or(Ok(draft), |mistake| Err(mistake.to_string()))
-    }
-
-    /// Adds the mistakes that only show when templates are parsed and tests are run.
-    fn checked(self, mut mistakes: Vec<Mistake>) -> Result<Self, Vec<Mistake>> {
-        match Compiled::new(&self) {
-            Err(more) => mistakes.extend(more),
-            Ok(compiled) if mistakes.is_empty() => mistakes.extend(compiled.run_tests(&self.tests)),
-            Ok(_) => {}
-        }
-        if mistakes.is_empty() { Ok(self) } else { Err(mistakes) }
-    }
-
     /// The draft as the API writes it.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -138,34 +107,5 @@ impl Entry {
 impl TestCase {
     fn to_json(&self) -> Value {
         json!({"variables": self.variables, "contains": self.contains})
-    }
-}
-
-impl Submission {
-    /// Reads the body of `POST /prompts/{name}/versions`: a draft plus `message` and `labels`.
-    ///
-    /// # Errors
-    /// Every mistake.
-    pub fn from_json(value: &Value) -> Result<Self, Error> {
-        let mut reader = Reader::default();
-        let read = reader.submission(value, &["message", "labels"]);
-        read.finish(reader.mistakes)
-    }
-
-    /// Reads the body of `POST /prompts`: as a version's, plus `name`.
-    ///
-    /// # Errors
-    /// Every mistake.
-    pub fn named(value: &Value) -> Result<(PromptName, Self), Error> {
-        let mut reader = Reader::default();
-        let name = reader.name(value);
-        let read = reader.submission(value, &["name", "message", "labels"]).finish(reader.mistakes)?;
-        // A name that could not be read left a mistake, which has ended this already.
-        name.map(|name| (name, read)).ok_or_else(|| Error::Invalid(vec![Mistake::new("name", "is missing")]))
-    }
-
-    fn finish(self, mistakes: Vec<Mistake>) -> Result<Self, Error> {
-        let draft = self.draft.checked(mistakes).map_err(Error::Invalid)?;
-        Ok(Self { draft, ..self })
     }
 }

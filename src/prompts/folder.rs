@@ -4,7 +4,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Draft, Error, FileProblem, Mistake, parse_file};
+use super::draft::Draft;
+use super::error::{Error, FileProblem, Mistake};
+use super::toml_text::parse_file;
 use crate::types::PromptName;
 
 /// The longest file that is read, in bytes.

@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::change::{Author, By, Expect, LabelChange, put_label, put_version};
+use super::author::Author;
+use super::change::{By, Expect, LabelChange, put_label, put_version};
+use super::draft::Submission;
+use super::error::Error;
 use super::folder::{self, PromptFile};
+use super::registry::{Registry, TOPIC};
 use super::store::{self, Imported};
-use super::{Error, Registry, Submission, TOPIC, parse_file};
+use super::toml_text::parse_file;
 use crate::db;
 use crate::types::{Label, PromptName, Timestamp};
 

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-use super::Mistake;
+use super::compiled::Compiled;
 use super::draft::{Draft, Entry, Submission, TestCase};
+use super::error::{Error, Mistake};
 use super::variables::unknown;
 use crate::chat::Role;
 use crate::types::{Label, PromptName};
@@ -25,15 +26,74 @@ const NOT_SETTINGS: [&str; 6] = ["messages", "prompt", "stream", "stream_options
 
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
+impl Draft {
+    /// Reads a draft, checks every part and runs its tests.
+    ///
+    /// # Errors
+    /// Every mistake, each with its key.
+    pub fn from_json(value: &Value) -> Result<Self, Vec<Mistake>> {
+        let mut reader = Reader::default();
+        let draft = reader.draft(value, &[]);
+        draft.checked(reader.mistakes)
+    }
+
+    /// Reads what this module wrote, without checking it again.
+    pub(super) fn from_stored(text: &str) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let mut reader = Reader::default();
+        let draft = reader.draft(&value, &[]);
+        reader.mistakes.first().map_or(Ok(draft), |mistake| Err(mistake.to_string()))
+    }
+
+    /// Adds the mistakes that only show when templates are parsed and tests are run.
+    fn checked(self, mut mistakes: Vec<Mistake>) -> Result<Self, Vec<Mistake>> {
+        match Compiled::new(&self) {
+            Err(more) => mistakes.extend(more),
+            Ok(compiled) if mistakes.is_empty() => mistakes.extend(compiled.run_tests(&self.tests)),
+            Ok(_) => {}
+        }
+        if mistakes.is_empty() { Ok(self) } else { Err(mistakes) }
+    }
+}
+
+impl Submission {
+    /// Reads the body of `POST /prompts/{name}/versions`: a draft plus `message` and `labels`.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn from_json(value: &Value) -> Result<Self, Error> {
+        let mut reader = Reader::default();
+        let read = reader.submission(value, &["message", "labels"]);
+        read.finish(reader.mistakes)
+    }
+
+    /// Reads the body of `POST /prompts`: as a version's, plus `name`.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn named(value: &Value) -> Result<(PromptName, Self), Error> {
+        let mut reader = Reader::default();
+        let name = reader.name(value);
+        let read = reader.submission(value, &["name", "message", "labels"]).finish(reader.mistakes)?;
+        // A name that could not be read left a mistake, which has ended this already.
+        name.map(|name| (name, read)).ok_or_else(|| Error::Invalid(vec![Mistake::new("name", "is missing")]))
+    }
+
+    fn finish(self, mistakes: Vec<Mistake>) -> Result<Self, Error> {
+        let draft = self.draft.checked(mistakes).map_err(Error::Invalid)?;
+        Ok(Self { draft, ..self })
+    }
+}
+
 /// What was found wrong so far.
 #[derive(Default)]
-pub(super) struct Reader {
-    pub(super) mistakes: Vec<Mistake>,
+struct Reader {
+    mistakes: Vec<Mistake>,
 }
 
 impl Reader {
     /// Reads a draft; keys in `beside` belong to somebody else.
-    pub(super) fn draft(&mut self, value: &Value, beside: &[&str]) -> Draft {
+    fn draft(&mut self, value: &Value, beside: &[&str]) -> Draft {
         let fields = self.object("", value);
         let mut known = vec!["description", "messages", "variables", "settings", "variants", "tests"];
         known.extend(beside);
@@ -51,7 +111,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn submission(&mut self, value: &Value, beside: &[&str]) -> Submission {
+    fn submission(&mut self, value: &Value, beside: &[&str]) -> Submission {
         let draft = self.draft(value, beside);
         let message = self.text("message", value.get("message"), MAX_DESCRIPTION);
         let labels = self.list("labels", value.get("labels"), 20);
@@ -59,7 +119,7 @@ impl Reader {
         Submission { draft, message, labels }
     }
 
-    pub(super) fn name(&mut self, value: &Value) -> Option<PromptName> {
+    fn name(&mut self, value: &Value) -> Option<PromptName> {
         let name = value.get("name").and_then(Value::as_str).unwrap_or_default();
         name.parse().map_err(|error| self.wrong("name", format!("{error}"))).ok()
     }

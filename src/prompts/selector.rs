@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::Error;
+use super::error::Error;
 use crate::types::{Label, PromptName};
 
 /// The label that a call without one gets.

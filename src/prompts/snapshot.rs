@@ -6,8 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value, json};
 
+use super::error::Error;
+use super::selector::Selector;
 use super::store::{self, Target, VersionRow};
-use super::{Error, Selector, Version};
+use super::version::Version;
 use crate::types::{Label, PromptName, Timestamp};
 
 /// One prompt: its versions, labels and last use.

@@ -7,7 +7,8 @@ use sqlx::sqlite::SqliteRow;
 /// What statements run on, and how they fail; `sqlx` itself is named in this file only.
 pub(super) use sqlx::{Error as SqlError, SqliteConnection as Connection};
 
-use super::{Author, Draft};
+use super::author::Author;
+use super::draft::Draft;
 use crate::types::{Label, PromptName, Timestamp};
 
 pub(super) struct PromptRow {

@@ -1,14 +1,14 @@
 //! The registry on real SQLite, and drafts in both their forms.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use serde_json::json;
-
-use std::path::Path;
+use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::chat::Role;
+use crate::chat::{PromptMessage, Role};
+use crate::db::Db;
+use crate::types::{Label, PromptName, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::draft::{Draft, Entry};
-use super::{FileProblem, Mistake};
+use super::error::{FileProblem, Mistake};
 use crate::template::position;
 
 /// Reads one file of prompts; `file` is its name for reports.

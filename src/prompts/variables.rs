@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Mistake;
+use super::error::Mistake;
 
 /// A variable's schema, ready to check values.
 #[derive(Debug)]

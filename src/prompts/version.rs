@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use serde_json::{Map, Value, json};
 
 use super::compiled::{Compiled, Failure};
-use super::{Draft, Error};
+use super::draft::Draft;
+use super::error::Error;
 use crate::chat::PromptMessage;
 use crate::types::{Label, PromptName, Timestamp};
 

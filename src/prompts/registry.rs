@@ -1,0 +1,187 @@
+//! The registry: all prompts in memory, refreshed from the database.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arc_swap::ArcSwap;
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
+
+use super::diff::{self, Diff};
+use super::error::Error;
+use super::selector::Selector;
+use super::snapshot::{Prompt, Snapshot};
+use super::store::{self, Move};
+use super::version::Version;
+use crate::chat::PromptMessage;
+use crate::db::Db;
+use crate::types::{Label, PromptName, Timestamp};
+
+/// The revision counter that a change of prompts raises.
+pub(super) const TOPIC: &str = "prompts";
+
+/// All prompts. Cheap to clone; calls read memory only.
+#[derive(Clone, Debug)]
+pub struct Registry(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) db: Db,
+    snapshot: ArcSwap<Snapshot>,
+    /// One reader at a time, so that an older snapshot never replaces a newer one.
+    refreshing: Mutex<()>,
+}
+
+/// A prompt rendered for a look at it.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// What was rendered.
+    pub version: Arc<Version>,
+    /// The messages.
+    pub messages: Vec<PromptMessage>,
+    /// The characters of all texts, for an estimate of tokens.
+    pub chars: u64,
+}
+
+impl Registry {
+    /// Reads all prompts.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn open(db: Db) -> Result<Self, Error> {
+        let inner = Inner { db, snapshot: ArcSwap::default(), refreshing: Mutex::new(()) };
+        let registry = Self(Arc::new(inner));
+        registry.read_again(true).await?;
+        Ok(registry)
+    }
+
+    /// Reads what this or another process changed since the last time, if anything.
+    ///
+    /// # Errors
+    /// Where the database fails; what was known stays.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        self.read_again(false).await
+    }
+
+    async fn read_again(&self, always: bool) -> Result<(), Error> {
+        let _one = self.0.refreshing.lock().await;
+        // Read before the rows: a change in between is then seen as one more revision.
+        let revision = self.0.db.revision(TOPIC).await?;
+        let known = self.0.snapshot.load_full();
+        if always || known.revision != revision {
+            let mut reading = self.0.db.read().begin().await?;
+            let next = known.next(revision, &mut reading).await?;
+            reading.commit().await?;
+            self.0.snapshot.store(Arc::new(next));
+        }
+        Ok(())
+    }
+
+    /// The version that a call asks for. Memory only.
+    ///
+    /// # Errors
+    /// Where the prompt, version or label is unknown.
+    pub fn resolve(&self, name: &PromptName, selector: &Selector) -> Result<Arc<Version>, Error> {
+        let snapshot = self.0.snapshot.load();
+        let prompt = snapshot.prompts.get(name).ok_or_else(|| Error::NoPrompt(name.clone()))?;
+        prompt.resolve(selector)
+    }
+
+    /// Notes that a call used the prompt. Memory only; [`Registry::save_use`] writes it down.
+    pub fn touch(&self, name: &PromptName, now: Timestamp) {
+        if let Some(prompt) = self.0.snapshot.load().prompts.get(name) {
+            prompt.used.fetch_max(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes down when each prompt was used last; for the clock and for shutdown.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn save_use(&self) -> Result<(), Error> {
+        let used: Vec<(PromptName, Timestamp)> = {
+            let snapshot = self.0.snapshot.load();
+            let used = |prompt: &Arc<Prompt>| Some((prompt.name.clone(), prompt.last_used_at()?));
+            snapshot.prompts.values().filter_map(used).collect()
+        };
+        let mut changes = self.0.db.write().begin_with("begin immediate").await?;
+        for (name, used) in used {
+            store::set_used(&mut changes, &name, used).await?;
+        }
+        Ok(changes.commit().await?)
+    }
+
+    /// Every prompt, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Prompt>> {
+        let mut prompts: Vec<_> = self.0.snapshot.load().prompts.values().cloned().collect();
+        prompts.sort_by(|a, b| a.name.cmp(&b.name));
+        prompts
+    }
+
+    /// The names of all prompts, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<PromptName> {
+        self.list().iter().map(|prompt| prompt.name.clone()).collect()
+    }
+
+    /// One prompt with its versions and labels.
+    ///
+    /// # Errors
+    /// Where there is none of this name.
+    pub fn get(&self, name: &PromptName) -> Result<Arc<Prompt>, Error> {
+        let prompt = self.0.snapshot.load().prompts.get(name).cloned();
+        prompt.ok_or_else(|| Error::NoPrompt(name.clone()))
+    }
+
+    /// A prompt's versions, newest first.
+    ///
+    /// # Errors
+    /// Where there is no such prompt.
+    pub fn versions(&self, name: &PromptName) -> Result<Vec<Arc<Version>>, Error> {
+        Ok(self.get(name)?.versions.iter().rev().cloned().collect())
+    }
+
+    /// Renders a version, to look at.
+    ///
+    /// # Errors
+    /// As [`Registry::resolve`] and [`Version::render`].
+    pub fn render(
+        &self,
+        name: &PromptName,
+        selector: &Selector,
+        variables: &Map<String, Value>,
+    ) -> Result<Rendered, Error> {
+        let version = self.resolve(name, selector)?;
+        let messages = version.render(variables)?;
+        let chars = messages.iter().map(|message| match message {
+            PromptMessage::Text { content, .. } => content.chars().count() as u64,
+            PromptMessage::Raw(value) => value.to_string().chars().count() as u64,
+        });
+        let chars = chars.sum();
+        Ok(Rendered { version, messages, chars })
+    }
+
+    /// What changed from one version to another.
+    ///
+    /// # Errors
+    /// Where one of them is unknown.
+    pub fn diff(&self, name: &PromptName, from: &Selector, to: &Selector) -> Result<Diff, Error> {
+        let (from, to) = (self.resolve(name, from)?, self.resolve(name, to)?);
+        diff::diff(&from, &to)
+    }
+
+    /// A label's moves, newest first: where, who, when and why.
+    ///
+    /// # Errors
+    /// Where the prompt never had the label, or the database fails.
+    pub async fn label_history(&self, name: &PromptName, label: &Label) -> Result<Vec<Move>, Error> {
+        let prompt = self.get(name)?;
+        let mut reading = self.0.db.read().acquire().await?;
+        let moves = store::history(&mut reading, name, label).await?;
+        if moves.is_empty() {
+            prompt.resolve(&Selector::Label(label.clone()))?;
+        }
+        Ok(moves)
+    }
+}
