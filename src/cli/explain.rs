@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::client::Client;
 use super::output::{Form, cell, json as print_json, say, table};
 use super::{Failure, Outcome, Where};
+use crate::prompts::names_prompt;
 
 /// Shows the rule, target, prompt, cache key and cost that a request would get; calls nobody.
 #[derive(Args)]
@@ -59,7 +60,7 @@ impl Explain {
             return serde_json::from_str(&text).map_err(|error| Failure::Input(format!("{path}: {error}")));
         }
         let mut body = json!({"model": self.model, "metadata": pairs(&self.metadata, false)?});
-        if self.model.starts_with("prompt/") {
+        if names_prompt(&self.model) {
             body["prompt"] = json!({"variables": pairs(&self.variables, true)?});
         }
         if let Some(message) = &self.message {

@@ -10,7 +10,7 @@ use super::client::{Client, encoded};
 use super::explain::pairs;
 use super::output::{Form, Format, cell, json as print_json, list, note, say};
 use super::{Failure, Outcome, Where};
-use crate::prompts::{Draft, check_dir, parse_file, write_file};
+use crate::prompts::{Draft, check_dir, halves, parse_file, write_file};
 use crate::types::{BadName, PromptName};
 
 /// The prompt registry.
@@ -170,7 +170,7 @@ impl Prompt {
 
 /// The path of a prompt, and what follows the `@`.
 fn split(reference: &str) -> (String, Option<&str>) {
-    let (name, at) = reference.split_once('@').map_or((reference, None), |(name, at)| (name, Some(at)));
+    let (name, at) = halves(reference);
     (format!("/api/v1/prompts/{}", encoded(name)), at)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::read::{Field, Section};
 use super::sections::{cache_policy, retries, set, store_bodies};
 use crate::chat::Structured;
+use crate::prompts::names_prompt;
 use crate::routing::{ModelSpec, RouteSpec, Said, StickyBy, Strategy, TargetSpec};
 use crate::types::{ModelName, Rate};
 use crate::usage::{Rates, UnitPrices};
@@ -27,7 +28,7 @@ pub(super) fn models(root: &Section<'_>) -> (Vec<ModelSpec>, Vec<PriceOverride>)
     let (mut models, mut prices) = (Vec::new(), Vec::new());
     let Some(section) = root.section("models") else { return (models, prices) };
     for (name, field) in section.entries() {
-        if name.parse::<ModelName>().is_err() || name.starts_with("prompt/") {
+        if name.parse::<ModelName>().is_err() || names_prompt(name) {
             field.problem("this is no name for a model", "use printable characters, and do not begin with `prompt/`");
         }
         if let Some(section) = field.section() {

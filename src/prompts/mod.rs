@@ -25,7 +25,7 @@ pub use error::{Error, FileProblem, Mistake};
 pub use folder::{MAX_FILE, check_dir, write_file};
 pub use import::Imports;
 pub use registry::{Registry, Rendered};
-pub use selector::{DEFAULT_LABEL, Reference, Selector};
+pub use selector::{DEFAULT_LABEL, Reference, Selector, halves, model_name, names_prompt};
 pub use snapshot::{LabelState, Prompt};
 pub use store::{Move, Target};
 pub use toml_text::parse_file;

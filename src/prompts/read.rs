@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::compiled::Compiled;
 use super::draft::{Draft, Entry, Submission, TestCase};
 use super::error::{Error, Mistake};
+use super::selector::names_prompt;
 use super::variables::unknown;
 use crate::chat::Role;
 use crate::types::{Label, PromptName};
@@ -188,7 +189,7 @@ impl Reader {
         }
         match fields.get("model") {
             None => {}
-            Some(Value::String(model)) if !model.starts_with("prompt/") && !model.is_empty() => {}
+            Some(Value::String(model)) if !names_prompt(model) && !model.is_empty() => {}
             Some(_) => self.wrong("settings.model", "names a model or a route, not a prompt"),
         }
         if value.is_some_and(|value| value.to_string().len() > MAX_SETTINGS) {

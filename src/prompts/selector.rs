@@ -8,7 +8,28 @@ use crate::types::{Label, PromptName};
 /// The label that a call without one gets.
 pub const DEFAULT_LABEL: &str = "production";
 
-/// Which version is asked for: what follows `@` in `prompt/NAME@…`.
+/// What stands before a prompt's name where a request names it as its model.
+const PREFIX: &str = "prompt/";
+
+/// Whether a model's name is that of a prompt, `prompt/…`, well formed or not.
+#[must_use]
+pub fn names_prompt(model: &str) -> bool {
+    model.starts_with(PREFIX)
+}
+
+/// The name by which a request calls a prompt as its model.
+#[must_use]
+pub fn model_name(prompt: &PromptName) -> String {
+    format!("{PREFIX}{prompt}")
+}
+
+/// A reference's two halves, unchecked: a prompt's name, and what follows the `@` where there is one.
+#[must_use]
+pub fn halves(reference: &str) -> (&str, Option<&str>) {
+    reference.split_once('@').map_or((reference, None), |(name, selector)| (name, Some(selector)))
+}
+
+/// Which version is requested: what follows `@` in `prompt/NAME@…`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Selector {
     /// The label `production`.
@@ -60,15 +81,23 @@ pub struct Reference {
     pub selector: Selector,
 }
 
+impl Reference {
+    /// The prompt that a request's `model` names, where it names one: `prompt/NAME`, and what may follow the name.
+    ///
+    /// # Errors
+    /// Where what follows `prompt/` is no reference.
+    pub fn in_model(model: &str) -> Result<Option<Self>, Error> {
+        model.strip_prefix(PREFIX).map(str::parse).transpose()
+    }
+}
+
 impl FromStr for Reference {
     type Err = Error;
 
     /// Reads `NAME`, `NAME@LABEL`, `NAME@VERSION` or `NAME@latest`.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let (name, selector) = match text.split_once('@') {
-            Some((name, selector)) => (name, selector.parse()?),
-            None => (text, Selector::Default),
-        };
+        let (name, selector) = halves(text);
+        let selector = selector.map(str::parse).transpose()?.unwrap_or_default();
         let name = name.parse().map_err(|error| Error::BadReference(format!("{error}")))?;
         Ok(Self { name, selector })
     }
@@ -77,6 +106,19 @@ impl FromStr for Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_may_name_a_prompt() {
+        let name: PromptName = "support-reply".parse().unwrap();
+        let read = Reference::in_model(&model_name(&name)).unwrap().unwrap();
+        assert_eq!(read, Reference { name, selector: Selector::Default });
+        let labelled = Reference::in_model("prompt/a@staging").unwrap().unwrap();
+        assert_eq!(labelled.selector.label(), Some("staging"));
+        assert_eq!(Reference::in_model("gpt-4o").unwrap(), None);
+        assert_eq!(Reference::in_model("prompts/a").unwrap(), None);
+        assert!(Reference::in_model("prompt/").is_err() && Reference::in_model("prompt/a@").is_err());
+        assert!(names_prompt("prompt/A B") && !names_prompt("openai/prompt/a"));
+    }
 
     #[test]
     fn a_reference_is_a_name_and_what_follows_the_at() {

@@ -13,6 +13,7 @@ use crate::cache::Purge;
 use crate::chat::Error;
 use crate::http::auth::{Admin, Viewer};
 use crate::http::error::Refusal;
+use crate::prompts::halves;
 
 /// `GET /cache`.
 pub async fn stats(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
@@ -59,13 +60,9 @@ pub async fn purge(
 }
 
 fn by_prompt(text: &str) -> Result<Purge, Error> {
-    let (name, version) = match text.split_once('@') {
-        Some((name, version)) => {
-            let version = version.parse().map_err(|_| Error::field("prompt", "a version is a number, as in NAME@3"))?;
-            (name, Some(version))
-        }
-        None => (text, None),
-    };
+    let (name, version) = halves(text);
+    let version = version.map(str::parse).transpose();
+    let version = version.map_err(|_| Error::field("prompt", "a version is a number, as in NAME@3"))?;
     let name = name.parse().map_err(|error: crate::types::BadName| Error::field("prompt", error.to_string()))?;
     Ok(Purge::Prompt { name, version })
 }
