@@ -127,18 +127,12 @@ mod tests {
     #[test]
     fn threads_share_the_limit_exactly() {
         let limiter = Limiter::default();
-        let admitted = std::sync::atomic::AtomicU32::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for _ in 0..100 {
-                        let taken = limiter.take(limit(333), START).is_ok();
-                        admitted.fetch_add(u32::from(taken), Ordering::Relaxed);
-                    }
-                });
-            }
+        let admitted = || (0..100).filter(|_| limiter.take(limit(333), START).is_ok()).count();
+        let all: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(admitted)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        assert_eq!(admitted.into_inner(), 333);
+        assert_eq!(all, 333);
     }
 
     proptest! {

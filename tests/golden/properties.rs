@@ -138,32 +138,27 @@ fn a_stream_that_is_cut_anywhere_ends_in_an_error_and_never_well() {
         for from in TONGUES {
             let Some(bytes) = case.files.get(&format!("{}.sse", from.name)) else { continue };
             for to in TONGUES.iter().filter(|to| to.name != from.name) {
+                let case = format!("{name}: {} to {}", from.name, to.name);
                 let whole = translated(bytes, from, *to);
-                assert!(whole.ended && ends_well(*to, &whole.bytes), "{name}: {} to {}", from.name, to.name);
-                assert!(!ends_in_error(*to, &whole.bytes), "{name}: {} to {}", from.name, to.name);
+                assert!(whole.ended && ends_well(*to, &whole.bytes), "{case}");
+                assert!(!ends_in_error(*to, &whole.bytes), "{case}");
                 let step = if name == "text" { 1 } else { 37 };
-                for cut in (0..bytes.len()).step_by(step) {
-                    let Observed { bytes, ended, .. } = translated(&bytes.slice(..cut), from, *to);
-                    // Without its last line break, the last event may be there or not.
-                    if ended {
-                        assert!(
-                            cut + 2 >= whole_end(&case.files[&format!("{}.sse", from.name)]),
-                            "{name}: {} at {cut}",
-                            from.name
-                        );
-                        continue;
-                    }
-                    let told = std::str::from_utf8(&bytes).unwrap();
-                    assert!(
-                        ends_in_error(*to, &bytes) && !ends_well(*to, &bytes),
-                        "{name}: {} to {} at {cut}: {told}",
-                        from.name,
-                        to.name
-                    );
-                }
+                (0..bytes.len()).step_by(step).for_each(|cut| cut_at(cut, bytes, (from, *to), &case));
             }
         }
     }
+}
+
+/// Translates the beginning of a stream, which must not end well.
+fn cut_at(cut: usize, whole: &Bytes, (from, to): (Tongue, Tongue), case: &str) {
+    let Observed { bytes, ended, .. } = translated(&whole.slice(..cut), from, to);
+    // Without its last line break, the last event may be there or not.
+    if ended {
+        assert!(cut + 2 >= whole_end(whole), "{case} at {cut}");
+        return;
+    }
+    let told = std::str::from_utf8(&bytes).unwrap();
+    assert!(ends_in_error(to, &bytes) && !ends_well(to, &bytes), "{case} at {cut}: {told}");
 }
 
 /// Where a stream has said all it must.

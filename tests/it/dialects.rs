@@ -268,80 +268,106 @@ pub fn data(text: &str) -> Vec<Value> {
     lines.filter_map(|data| serde_json::from_str(data).ok()).collect()
 }
 
+/// What the events of a stream bring piece by piece.
+#[derive(Default)]
+struct Gathered {
+    text: String,
+    name: String,
+    arguments: String,
+    /// A whole answer that has the stream's usage, in its dialect.
+    last: Value,
+}
+
+fn take(place: &mut String, value: &Value) {
+    place.push_str(value.as_str().unwrap_or_default());
+}
+
 /// A stream put together by its client's own rules.
 pub fn heard_stream(client: &str, answer: &Answer) -> Heard {
-    let events = data(answer.text());
-    let (mut text, mut name, mut arguments) = (String::new(), String::new(), String::new());
-    let mut last = Value::Null;
-    let take = |place: &mut String, value: &Value| place.push_str(value.as_str().unwrap_or_default());
-    match client {
-        "chat" => {
-            assert!(answer.text().ends_with("data: [DONE]\n\n"), "{}", answer.text());
-            for event in &events {
-                let delta = &event["choices"][0]["delta"];
-                take(&mut text, &delta["content"]);
-                take(&mut name, &delta["tool_calls"][0]["function"]["name"]);
-                take(&mut arguments, &delta["tool_calls"][0]["function"]["arguments"]);
-            }
-        }
-        "responses" => {
-            let numbers: Vec<u64> = events.iter().map(|event| tokens(event, "/sequence_number")).collect();
-            assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
-            let end = events.last().cloned().unwrap_or_default();
-            assert_eq!(end["type"], "response.completed", "{}", answer.text());
-            for event in &events {
-                match event["type"].as_str().unwrap_or_default() {
-                    "response.output_text.delta" => take(&mut text, &event["delta"]),
-                    "response.function_call_arguments.delta" => take(&mut arguments, &event["delta"]),
-                    "response.output_item.added" => take(&mut name, &event["item"]["name"]),
-                    _ => {}
-                }
-            }
-            last = json!({"usage": end["response"]["usage"], "output": []});
-        }
-        "messages" => {
-            let starts = events.iter().filter(|event| event["type"] == "message_start").count();
-            assert_eq!(starts, 1, "{}", answer.text());
-            assert!(answer.text().contains("event: message_stop\n"), "{}", answer.text());
-            let mut usage = Value::Null;
-            let mut open = None;
-            for event in &events {
-                match event["type"].as_str().unwrap_or_default() {
-                    "message_start" => usage = event["message"]["usage"].clone(),
-                    "content_block_start" => {
-                        assert_eq!(open.replace(event["index"].clone()), None, "{}", answer.text());
-                        take(&mut name, &event["content_block"]["name"]);
-                    }
-                    "content_block_delta" => {
-                        assert_eq!(open.as_ref(), Some(&event["index"]), "{}", answer.text());
-                        take(&mut text, &event["delta"]["text"]);
-                        take(&mut arguments, &event["delta"]["partial_json"]);
-                    }
-                    "content_block_stop" => assert_eq!(open.take(), Some(event["index"].clone())),
-                    "message_delta" => {
-                        for (name, value) in event["usage"].as_object().cloned().unwrap_or_default() {
-                            usage[name] = value;
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            last = json!({"usage": usage});
-        }
-        _ => {
-            for event in &events {
-                let (said, called, args, ..) = heard_whole("gemini", event);
-                text.push_str(&said);
-                name.push_str(&called);
-                if !args.is_null() {
-                    arguments.push_str(&args.to_string());
-                }
-                last = json!({"usageMetadata": event["usageMetadata"]});
-            }
-        }
-    }
+    let (events, whole) = (data(answer.text()), answer.text());
+    let Gathered { text, name, arguments, last } = match client {
+        "chat" => gathered_chat(&events, whole),
+        "responses" => gathered_responses(&events, whole),
+        "messages" => gathered_messages(&events, whole),
+        _ => gathered_gemini(&events),
+    };
     let (.., input, cached, output) = heard_whole(client, &last);
     (text, name, serde_json::from_str(&arguments).unwrap_or_default(), input, cached, output)
+}
+
+fn gathered_chat(events: &[Value], whole: &str) -> Gathered {
+    assert!(whole.ends_with("data: [DONE]\n\n"), "{whole}");
+    let mut gathered = Gathered::default();
+    for event in events {
+        let delta = &event["choices"][0]["delta"];
+        take(&mut gathered.text, &delta["content"]);
+        take(&mut gathered.name, &delta["tool_calls"][0]["function"]["name"]);
+        take(&mut gathered.arguments, &delta["tool_calls"][0]["function"]["arguments"]);
+    }
+    gathered
+}
+
+fn gathered_responses(events: &[Value], whole: &str) -> Gathered {
+    let numbers: Vec<u64> = events.iter().map(|event| tokens(event, "/sequence_number")).collect();
+    assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
+    let end = events.last().cloned().unwrap_or_default();
+    assert_eq!(end["type"], "response.completed", "{whole}");
+    let last = json!({"usage": end["response"]["usage"], "output": []});
+    let mut gathered = Gathered { last, ..Gathered::default() };
+    for event in events {
+        match event["type"].as_str().unwrap_or_default() {
+            "response.output_text.delta" => take(&mut gathered.text, &event["delta"]),
+            "response.function_call_arguments.delta" => take(&mut gathered.arguments, &event["delta"]),
+            "response.output_item.added" => take(&mut gathered.name, &event["item"]["name"]),
+            _ => {}
+        }
+    }
+    gathered
+}
+
+fn gathered_messages(events: &[Value], whole: &str) -> Gathered {
+    let starts = events.iter().filter(|event| event["type"] == "message_start").count();
+    assert_eq!(starts, 1, "{whole}");
+    assert!(whole.contains("event: message_stop\n"), "{whole}");
+    let mut gathered = Gathered::default();
+    let mut usage = Value::Null;
+    let mut open = None;
+    for event in events {
+        match event["type"].as_str().unwrap_or_default() {
+            "message_start" => usage = event["message"]["usage"].clone(),
+            "content_block_start" => {
+                assert_eq!(open.replace(event["index"].clone()), None, "{whole}");
+                take(&mut gathered.name, &event["content_block"]["name"]);
+            }
+            "content_block_delta" => {
+                assert_eq!(open.as_ref(), Some(&event["index"]), "{whole}");
+                take(&mut gathered.text, &event["delta"]["text"]);
+                take(&mut gathered.arguments, &event["delta"]["partial_json"]);
+            }
+            "content_block_stop" => assert_eq!(open.take(), Some(event["index"].clone())),
+            "message_delta" => {
+                let counts = event["usage"].as_object().cloned().unwrap_or_default();
+                counts.into_iter().for_each(|(name, count)| usage[name] = count);
+            }
+            _ => {}
+        }
+    }
+    gathered.last = json!({"usage": usage});
+    gathered
+}
+
+fn gathered_gemini(events: &[Value]) -> Gathered {
+    let mut gathered = Gathered::default();
+    for event in events {
+        let (said, called, args, ..) = heard_whole("gemini", event);
+        gathered.text.push_str(&said);
+        gathered.name.push_str(&called);
+        if !args.is_null() {
+            gathered.arguments.push_str(&args.to_string());
+        }
+        gathered.last = json!({"usageMetadata": event["usageMetadata"]});
+    }
+    gathered
 }
 
 fn expected() -> Heard {

@@ -1,6 +1,7 @@
 //! What the machine does to the process: a full disk, a database that goes away, logs that nobody reads, endless reloads.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -119,6 +120,13 @@ async fn logs_that_nobody_reads_hold_up_no_call() {
     drop(child.wait());
 }
 
+/// Calls, and reads all of the answer.
+async fn called_well(address: SocketAddr, whole: bool) {
+    let body = if whole { hello("fast") } else { streamed(hello("fast")) };
+    let answer = Open::of_call(address, Call::chat(&body).key(ADMIN)).await;
+    assert!(answer.status == 200 && answer.is_whole, "{}", answer.text());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_reloads_under_load_harm_no_call_and_bad_ones_change_nothing() {
     let (dir, up) = prepared("").await;
@@ -130,9 +138,7 @@ async fn a_hundred_reloads_under_load_harm_no_call_and_bad_ones_change_nothing()
         callers.spawn(async move {
             let mut count = 0;
             while !over.load(Ordering::Relaxed) {
-                let body = if (n + count) % 2 == 0 { hello("fast") } else { streamed(hello("fast")) };
-                let answer = Open::of_call(address, Call::chat(&body).key(ADMIN)).await;
-                assert!(answer.status == 200 && answer.is_whole, "{}", answer.text());
+                called_well(address, (n + count) % 2 == 0).await;
                 count += 1;
             }
             count

@@ -61,21 +61,20 @@ async fn a_providers_error_is_told_in_the_callers_dialect_with_its_status_and_wi
         writeln!(out, "# {status} {}", kinds[0]).unwrap();
         for client in CLIENTS {
             let mut told: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-            for provider in ["plain", "answers", "claude", "gem"] {
-                for stream in [false, true] {
-                    // A target that failed cools for a while: each call has its own.
-                    calls += 1;
-                    let model = format!("{provider}/m{calls}");
-                    app.up.next(refusal(provider, status, kinds, message));
-                    let answer = app.send(call(client, &model, stream).key(&app.key)).await;
-                    assert!(!answer.text().contains(UP_KEY), "{}", answer.text());
-                    let mut body: Value = answer.json();
-                    hide(&mut body);
-                    let text = format!("{} {body}", answer.status).replace(&model, "TARGET");
-                    let names = told.entry(text).or_default();
-                    if !names.contains(&provider) {
-                        names.push(provider);
-                    }
+            let ways = ["plain", "answers", "claude", "gem"].into_iter().flat_map(|name| [(name, false), (name, true)]);
+            for (provider, stream) in ways {
+                // A target that failed cools for a while: each call has its own.
+                calls += 1;
+                let model = format!("{provider}/m{calls}");
+                app.up.next(refusal(provider, status, kinds, message));
+                let answer = app.send(call(client, &model, stream).key(&app.key)).await;
+                assert!(!answer.text().contains(UP_KEY), "{}", answer.text());
+                let mut body: Value = answer.json();
+                hide(&mut body);
+                let text = format!("{} {body}", answer.status).replace(&model, "TARGET");
+                let names = told.entry(text).or_default();
+                if !names.contains(&provider) {
+                    names.push(provider);
                 }
             }
             for (text, names) in told {

@@ -217,12 +217,21 @@ async fn a_wanted_schema_reaches_every_provider() {
     app.close().await;
 }
 
-#[tokio::test]
-async fn a_tools_input_keeps_every_digit_there_and_back() {
-    let app = TestApp::with(PROVIDERS).await;
-    let input = r#"{"big":123456789012345678901234567890,"max":1.7976931348623157e308,"sum":0.30000000000000004,"id":18446744073709551615}"#;
+/// A tool's input whose numbers no machine number holds.
+const LONG_NUMBERS: &str = r#"{"big":123456789012345678901234567890,"max":1.7976931348623157e308,"sum":0.30000000000000004,"id":18446744073709551615}"#;
+
+/// Whether a text of JSON has all those digits.
+fn has_long_numbers(text: &str) -> bool {
+    // Within a text of JSON the quotes are escaped; a number's own way of writing is its provider's.
+    let text = text.replace('\\', "").replace("1.7976931348623157e+308", "1.7976931348623157e308");
+    text.contains(r#""big":123456789012345678901234567890,"max":1.7976931348623157e308,"sum":0.30000000000000004,"id":18446744073709551615"#)
+}
+
+/// Each provider's answer that calls a tool with it.
+fn calls_with_long_numbers() -> [(&'static str, String); 4] {
+    let input = LONG_NUMBERS;
     let escaped = serde_json::to_string(input).unwrap();
-    let called = [
+    [
         (
             "plain/m",
             format!(
@@ -247,20 +256,14 @@ async fn a_tools_input_keeps_every_digit_there_and_back() {
                 r#"{{"candidates":[{{"content":{{"role":"model","parts":[{{"functionCall":{{"name":"look","args":{input}}}}}]}},"index":0,"finishReason":"STOP"}}],"usageMetadata":{{"promptTokenCount":9,"candidatesTokenCount":7,"totalTokenCount":16}}}}"#
             ),
         ),
-    ];
-    let digits = |text: &str| {
-        // Within a text of JSON the quotes are escaped; a number's own way of writing is its provider's.
-        let text = text.replace('\\', "").replace("1.7976931348623157e+308", "1.7976931348623157e308");
-        text.contains(r#""big":123456789012345678901234567890,"max":1.7976931348623157e308,"sum":0.30000000000000004,"id":18446744073709551615"#)
-    };
-    for (model, body) in &called {
-        for client in CLIENTS {
-            app.up.next(Script::json(200, body));
-            let answer = app.send(plain(client, model, false).key(&app.key)).await;
-            assert!(digits(answer.text()), "{client} from {model}: {}", answer.text());
-        }
-    }
-    let history = [
+    ]
+}
+
+/// Each client's request that has such a call in its history.
+fn histories_with_long_numbers() -> [Call; 3] {
+    let input = LONG_NUMBERS;
+    let escaped = serde_json::to_string(input).unwrap();
+    [
         Call::new(
             "POST",
             "/v1/chat/completions",
@@ -282,8 +285,20 @@ async fn a_tools_input_keeps_every_digit_there_and_back() {
                 r#"{{"contents":[{{"role":"user","parts":[{{"text":"Hi"}}]}},{{"role":"model","parts":[{{"functionCall":{{"id":"call_1","name":"look","args":{input}}}}}]}},{{"role":"user","parts":[{{"functionResponse":{{"id":"call_1","name":"look","response":{{"output":"ok"}}}}}}]}}]}}"#
             ),
         ),
-    ];
-    for call in history {
+    ]
+}
+
+#[tokio::test]
+async fn a_tools_input_keeps_every_digit_there_and_back() {
+    let app = TestApp::with(PROVIDERS).await;
+    for (model, body) in &calls_with_long_numbers() {
+        for client in CLIENTS {
+            app.up.next(Script::json(200, body));
+            let answer = app.send(plain(client, model, false).key(&app.key)).await;
+            assert!(has_long_numbers(answer.text()), "{client} from {model}: {}", answer.text());
+        }
+    }
+    for call in histories_with_long_numbers() {
         for model in MODELS {
             let path = call.path.replace("MODEL", model);
             let body = String::from_utf8(call.body.to_vec()).unwrap().replace("MODEL", model);
@@ -292,7 +307,7 @@ async fn a_tools_input_keeps_every_digit_there_and_back() {
             assert_eq!(answer.status, 400, "{path}: {}", answer.text());
             let sent = app.up.received().pop().unwrap();
             let sent = std::str::from_utf8(&sent.body).unwrap().to_owned();
-            assert!(digits(&sent), "{path}: {sent}");
+            assert!(has_long_numbers(&sent), "{path}: {sent}");
         }
     }
     app.close().await;

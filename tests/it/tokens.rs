@@ -152,12 +152,8 @@ async fn tokens_are_counted_wherever_a_provider_tells_them_and_estimated_only_wh
                 assert_eq!(answer.status, 200, "{about}");
                 assert_eq!(row["estimated"], json!(expected.is_none()), "{about}");
                 let told = counts(&row);
-                match expected {
-                    Some(expected) => assert_eq!(&told, expected, "{about}"),
-                    None => {
-                        assert!(told[0] > 0 && told[0] < 1_000 && told[3] > 0 && told[3] < 1_000, "{told:?}: {about}");
-                    }
-                }
+                let is_plausible = told[0] > 0 && told[0] < 1_000 && told[3] > 0 && told[3] < 1_000;
+                assert!(expected.map_or(is_plausible, |counts| told == counts), "{told:?}: {about}");
             }
         }
     }

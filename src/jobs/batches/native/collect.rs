@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::call::Called;
 use super::{FETCHING, Follow, Outcome, anthropic, line_number, openai};
-use crate::batches::{Awaited, Error, Handover, Lines, Piece, Verdict};
+use crate::batches::{Awaited, Error, Handover, Lines, Piece, TooLong, Verdict};
 use crate::chat::Usage;
 use crate::gateway::{Body, Endpoint, Handed, Owner, Said};
 use crate::types::RequestId;
@@ -57,23 +57,13 @@ impl Follow<'_> {
             };
             let ended = piece.is_none();
             lines.push(&piece.unwrap_or_default());
-            loop {
-                let line = if ended {
-                    lines.line().transpose().or_else(|| lines.rest().transpose())
-                } else {
-                    lines.line().transpose()
+            while let Some(line) = next_line(&mut lines, ended) {
+                let Ok(line) = line else {
+                    tracing::warn!(batch = %self.batch.id, "a line of a batch's results is longer than any answer may be");
+                    return Ok(Taken::Yes);
                 };
-                match line {
-                    None => break,
-                    Some(Ok(line)) => {
-                        if self.take(one, &line).await? == Taken::Later {
-                            return Ok(Taken::Later);
-                        }
-                    }
-                    Some(Err(_)) => {
-                        tracing::warn!(batch = %self.batch.id, "a line of a batch's results is longer than any answer may be");
-                        return Ok(Taken::Yes);
-                    }
+                if self.take(one, &line).await? == Taken::Later {
+                    return Ok(Taken::Later);
                 }
             }
             if ended {
@@ -160,4 +150,10 @@ impl Follow<'_> {
 
 fn not_run(code: &'static str, message: &str) -> Called {
     Called { verdict: Verdict::NotRun { code, message: message.to_owned() }, usage: Usage::default() }
+}
+
+/// The next whole line; where the results ended, also what stands after the last.
+fn next_line(lines: &mut Lines, ended: bool) -> Option<Result<Piece, TooLong>> {
+    let rest = |lines: &mut Lines| if ended { lines.rest().transpose() } else { None };
+    lines.line().transpose().or_else(|| rest(lines))
 }
