@@ -125,6 +125,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut passed = 0;
         loop {
             if let Some((head, length)) = parse(&mut self.read)? {
+                // Nobody asked for another, so what follows would be read as what it is not.
+                if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Err(no_http("it switches to another protocol"));
+                }
                 if !head.status.is_informational() {
                     return Ok(head);
                 }
@@ -185,9 +189,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BodyReader<S> {
     fn step(&mut self) -> io::Result<bool> {
         let read = &mut self.connection.read;
         match self.framing {
+            // httparse takes an empty line for a size of 0, which would be the body's end.
+            Framing::Size if read.first().is_some_and(|first| !first.is_ascii_hexdigit()) => {
+                return Err(no_http("a chunk has no size"));
+            }
             Framing::Size => match httparse::parse_chunk_size(read).map_err(|_| no_http("a chunk has no size"))? {
                 Status::Partial if read.len() > MAX_HEAD => return Err(no_http("a chunk has no size")),
                 Status::Partial => return Ok(false),
+                // To a reader that takes LF alone for a line's end, the chunk would begin there.
+                Status::Complete((length, _)) if read[..length - 1].contains(&b'\n') => {
+                    return Err(no_http("a chunk's size is followed by a line's end and more"));
+                }
                 Status::Complete((length, size)) => {
                     read.advance(length);
                     self.framing = if size == 0 { Framing::Trailers(0) } else { Framing::Chunk(size) };
@@ -363,12 +375,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_cut_or_no_http_is_an_error() {
-        for (answer, ..) in GOOD.iter().filter(|(answer, ..)| !answer.ends_with("200\r\n\r\nhello")) {
+        // Where more comes than is announced, its last byte is not missed; and without a length, none is.
+        let ends_late = |answer: &str| answer.ends_with("200\r\n\r\nhello") || answer.contains("length: 4");
+        for (answer, ..) in GOOD.iter().filter(|(answer, ..)| !ends_late(answer)) {
             for end in 0..answer.len() - 1 {
-                // Where more came than was told, its last byte is not missed.
-                if !answer.contains("length: 4") {
-                    assert!(read(&[&answer.as_bytes()[..end]]).await.is_err(), "{end} of {answer}");
-                }
+                assert!(read(&[&answer.as_bytes()[..end]]).await.is_err(), "{end} of {answer}");
             }
         }
         let head = "HTTP/1.1 200 OK\r\n";
@@ -388,6 +399,20 @@ mod tests {
         assert!(read(&[endless.as_bytes()]).await.is_err());
         let trailers = format!("{head}transfer-encoding: chunked\r\n\r\n0\r\n{}", "a: b\r\n".repeat(20_000));
         assert!(read(&[trailers.as_bytes()]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_line_without_a_size_is_no_last_chunk() {
+        for chunks in ["2\r\nhe\r\n\r\n", ";x\r\n\r\n", " 0\r\n\r\n", "2;x\n\r\nhe\r\n0\r\n\r\n"] {
+            let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
+            assert!(read(&[answer.as_bytes()]).await.is_err(), "{chunks:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_protocol_is_no_interim_answer() {
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        assert!(read(&[answer]).await.is_err());
     }
 
     #[tokio::test]
