@@ -33,3 +33,7 @@ pub mod http;
 pub mod idempotency;
 
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

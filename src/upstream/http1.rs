@@ -2,6 +2,11 @@
 //!
 //! hyper's client puts channels between a call and its connection, and that was a tenth of a call's CPU (ADR 0008).
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod checked;
+#[cfg(any(test, fuzzing))]
+mod script;
+
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;

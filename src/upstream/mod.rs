@@ -15,6 +15,9 @@ pub mod simulated;
 mod tls;
 mod vendor;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use http1::checked;
+
 pub use address::Operation;
 pub use answer::Answer;
 pub use client::{Client, ask, client};
