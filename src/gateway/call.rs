@@ -13,11 +13,12 @@ use super::feed::Feed;
 use super::meter::{Ended, Meter};
 use super::plan::{Request, plan};
 use super::prompt::{apply, named};
+use super::reply::error_reply;
 use super::stream::{Begun, Relay};
 use super::{Body, Endpoint, Gateway, Head, Incoming, Live, Parts, Reply, memo, once, pass, shared};
 use crate::chat::{AnswerTool, Code, Error, Used};
 use crate::routing::{Plan, StoreBodies, Target};
-use crate::types::{RequestId, now};
+use crate::types::now;
 use crate::upstream::Kind;
 use crate::usage::Status;
 use crate::wire::dialect::AnswerContext;
@@ -284,20 +285,4 @@ pub(super) async fn refuse(mut head: Head, mut meter: Box<Meter>, error: Error) 
     head.attempts = meter.attempts();
     let settled = meter.finish(Status::Error, error.status(), Some(error.code.text())).await;
     error_reply(head, &settled.err().unwrap_or(error))
-}
-
-/// An error of a call that was never made, as a caller of `api` reads it.
-#[must_use]
-pub fn refusal(id: RequestId, endpoint: Endpoint, error: &Error) -> Reply {
-    error_reply(Head::new(id, 200, endpoint.dialect()), error)
-}
-
-/// An error as the caller reads it.
-pub(super) fn error_reply(mut head: Head, error: &Error) -> Reply {
-    head.status = error.status();
-    head.retry_after = error.retry_after;
-    head.retried = error.retried;
-    head.code = Some(error.code);
-    let body = head.dialect.codec().error_body(error, head.id.text().as_str());
-    Reply { head, body: Body::Whole(body) }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::call::{body_user, check_key, error_reply, read};
+use super::call::{body_user, check_key, read};
 use super::plan::plan;
+use super::reply::error_reply;
 use super::{Body, Endpoint, Gateway, Head, Incoming, Reply};
 use crate::chat::{Code, Error, Usage};
 use crate::routing::Target;

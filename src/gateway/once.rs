@@ -10,8 +10,9 @@ use http::{HeaderName, HeaderValue};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::call::{Planned, error_reply, refuse};
+use super::call::{Planned, refuse};
 use super::meter::Meter;
+use super::reply::error_reply;
 use super::{Body, Head, Reply, shared};
 use crate::chat::{Code, Error};
 use crate::idempotency::{Asked, Claim, Claimed, Kept, LARGEST};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::Live;
 use crate::chat::Used;
 use crate::routing::Target;
 use crate::types::{Nanos, QuickMap};
@@ -35,14 +34,14 @@ pub struct KnownPrices(ArcSwap<QuickMap<Arc<str>, Pricing>>);
 /// Callers may name any model of a provider: no more than this many prices are remembered.
 const MOST_KNOWN: usize = 1_000;
 
-impl Live {
-    /// The price of calls to `target`.
-    pub(super) fn pricing(&self, provider: &Provider, target: &Target) -> Pricing {
-        let KnownPrices(known) = &self.known_prices;
+impl KnownPrices {
+    /// The price of calls to `target`, looked up in `book` the first time.
+    pub fn of(&self, book: &PriceBook, provider: &Provider, target: &Target) -> Pricing {
+        let Self(known) = self;
         if let Some(pricing) = known.load().get(&target.id) {
             return pricing.clone();
         }
-        let pricing = Pricing::of(&self.prices, provider, target);
+        let pricing = Pricing::of(book, provider, target);
         if known.load().len() < MOST_KNOWN {
             known.rcu(|known| {
                 let mut known = QuickMap::clone(known);

@@ -14,26 +14,6 @@ use crate::wire::schema::Schema;
 /// The most text of a bad answer that is sent back with the request for a better one.
 const MOST_SAID: usize = 256 << 10;
 
-/// What became of an answer that was not of the form that was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repair {
-    /// The second answer has the form.
-    Repaired,
-    /// There was no second answer, or it has not the form either.
-    Failed,
-}
-
-impl Repair {
-    /// As `x-fulcrum-repair` tells it.
-    #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Repaired => "repaired",
-            Self::Failed => "failed",
-        }
-    }
-}
-
 /// The form that an answer must have.
 pub struct Wanted {
     format: Format,

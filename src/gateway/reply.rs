@@ -9,10 +9,48 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::HeaderValue;
 
-use super::repair::Repair;
-use crate::chat::{Code, Emulated};
+use super::incoming::Endpoint;
+use crate::chat::{Code, Emulated, Error};
+use crate::routing::Target;
 use crate::types::{Nanos, PromptName, RequestId};
 use crate::wire::DialectId;
+
+/// What the call that goes out reports to the calls that follow it, before its first byte.
+#[derive(Clone)]
+pub struct Departure {
+    /// The target that answers.
+    pub target: Arc<Target>,
+    /// How many calls of providers it took.
+    pub attempts: usize,
+    /// What it cost, where that is known before the body goes.
+    pub cost: Option<Nanos>,
+    /// Whether the answer comes as a stream.
+    pub is_stream: bool,
+    /// What was emulated.
+    pub emulated: Emulated,
+    /// What became of an answer that was not of the form asked for.
+    pub repair: Option<Repair>,
+}
+
+/// What became of an answer that was not of the form that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// The second answer has the form.
+    Repaired,
+    /// There was no second answer, or it has not the form either.
+    Failed,
+}
+
+impl Repair {
+    /// As `x-fulcrum-repair` tells it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Repaired => "repaired",
+            Self::Failed => "failed",
+        }
+    }
+}
 
 /// An answer, or an error in the shape of one.
 pub struct Reply {
@@ -105,4 +143,20 @@ impl Head {
             code: None,
         }
     }
+}
+
+/// An error of a call that was never made, as a caller of `endpoint` reads it.
+#[must_use]
+pub fn refusal(id: RequestId, endpoint: Endpoint, error: &Error) -> Reply {
+    error_reply(Head::new(id, 200, endpoint.dialect()), error)
+}
+
+/// An error as the caller reads it.
+pub fn error_reply(mut head: Head, error: &Error) -> Reply {
+    head.status = error.status();
+    head.retry_after = error.retry_after;
+    head.retried = error.retried;
+    head.code = Some(error.code);
+    let body = head.dialect.codec().error_body(error, head.id.text().as_str());
+    Reply { head, body: Body::Whole(body) }
 }

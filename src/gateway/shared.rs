@@ -9,15 +9,16 @@ use futures_util::stream;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::attempt::{Answered, Served};
-use super::call::{Planned, error_reply, refuse};
+use super::call::{Planned, refuse};
 use super::feed::{events_of, message_of};
 use super::meter::{Ended, Meter};
 use super::plan::Keyed;
-use super::repair::{Repair, Wanted};
+use super::repair::Wanted;
+use super::reply::{Departure, error_reply};
 use super::stream::{Begun, Relay};
 use super::{Body, Head, Reply, memo};
 use crate::cache::{Aborted, CacheKey, Entry, Follower, Join, Keyer, Lead, Outcome, Replay, Scope, Spent};
-use crate::chat::{Code, Emulated, Error};
+use crate::chat::{Code, Error};
 use crate::routing::{CacheMode, CacheScope, Target};
 use crate::types::{Nanos, now};
 use crate::upstream::{Failure, Phase};
@@ -41,17 +42,6 @@ const NOT_KEYED: [&str; 9] = [
 
 /// How often a lead looks whether anybody still follows.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// What a running call tells those who follow it, before its first byte.
-#[derive(Clone)]
-pub struct Departure {
-    target: Arc<Target>,
-    attempts: usize,
-    cost: Option<Nanos>,
-    is_stream: bool,
-    emulated: Emulated,
-    repair: Option<Repair>,
-}
 
 /// Serves a planned call, from the cache where its route has one.
 pub(super) async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> Reply {

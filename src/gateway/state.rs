@@ -1,0 +1,93 @@
+//! The gateway's state: what a configuration decides, and what stays over its reloads.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::price::{KnownPrices, Pricing};
+use super::reply::Departure;
+use crate::cache::Cache;
+use crate::idempotency::Idempotency;
+use crate::prompts::Registry;
+use crate::routing::{Health, Routes, StoreBodies, Target};
+use crate::telemetry::Metrics;
+use crate::types::QuickMap;
+use crate::upstream::{Provider, ProviderClient};
+use crate::usage::{Ledger, PriceBook};
+
+/// Everything a call needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    live: Arc<ArcSwap<Live>>,
+    parts: Arc<Parts>,
+}
+
+/// What a configuration decides, replaced as a whole by a reload.
+pub struct Live {
+    /// Rules and models.
+    pub routes: Arc<Routes>,
+    /// Providers by name.
+    pub clients: QuickMap<Arc<str>, Arc<ProviderClient>>,
+    /// Prices.
+    pub prices: PriceBook,
+    /// Whether requests and answers are stored with their rows.
+    pub store_bodies: StoreBodies,
+    /// Whether an answer is read to its end though its caller hung up.
+    pub drains: bool,
+    /// Prices of the targets called so far.
+    pub known_prices: KnownPrices,
+}
+
+/// What stays over a reload of the configuration.
+pub struct Parts {
+    /// Prompts.
+    pub prompts: Registry,
+    /// Cached answers.
+    pub cache: Cache<Departure>,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Calls that are made once.
+    pub idempotency: Idempotency,
+    /// How targets fare.
+    pub health: Health,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process must end and running calls must too.
+    pub closing: CancellationToken,
+    /// Calls that run in tasks of their own.
+    pub tasks: TaskTracker,
+}
+
+impl Gateway {
+    /// A gateway of these parts.
+    #[must_use]
+    pub fn new(parts: Parts, live: Live) -> Self {
+        Self { live: Arc::new(ArcSwap::from_pointee(live)), parts: Arc::new(parts) }
+    }
+
+    /// Replaces the configuration; running calls end with the one that they began with.
+    pub fn replace(&self, live: Live) {
+        self.live.store(Arc::new(live));
+    }
+
+    /// The configuration now.
+    #[must_use]
+    pub fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// What stays over a reload.
+    #[must_use]
+    pub fn parts(&self) -> &Arc<Parts> {
+        &self.parts
+    }
+}
+
+impl Live {
+    /// The price of calls to `target`.
+    pub(super) fn pricing(&self, provider: &Provider, target: &Target) -> Pricing {
+        self.known_prices.of(&self.prices, provider, target)
+    }
+}
