@@ -3,84 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::HeaderValue;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
-use super::feed::message_of;
+use super::answer::{Answered, Served, read};
+use super::incoming::{Endpoint, Incoming};
 use super::meter::{Ended, Meter};
-use super::plan::{Request, UpstreamRequest};
 use super::repair::Wanted;
 use super::reply::Repair;
-use super::{Endpoint, Incoming, Live, Parts, pass};
-use crate::chat::{self, AnswerTool, Code, Emulated, Error, Stop, Usage, Used};
+use super::request::Request;
+use super::state::{Live, Parts};
+use super::upstream_request::UpstreamRequest;
+use crate::chat::{Code, Error};
 use crate::routing::{Fault, Plan, Target, backoff};
 use crate::types::now;
-use crate::upstream::{Answer, Call, Failure, Operation, Phase, ProviderClient};
+use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
 use crate::usage::Status;
-use crate::wire::decoder::Decoder;
-use crate::wire::dialect::{BadAnswer, Observed};
-use crate::wire::openai_embeddings::Encoding;
-use crate::wire::sse::Event;
-use crate::wire::{ProviderDialect, anthropic, gemini, openai_embeddings};
-
-/// The longest whole answer.
-pub const MAX_WHOLE: usize = 64 << 20;
+use crate::wire::openai_embeddings::{self, Encoding};
 
 /// The longest wait for a rate-limited target while another could be asked.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The longest wait for a rate-limited target where there is no other.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
-
-/// A target that began to answer.
-pub struct Served {
-    /// Who.
-    pub target: Arc<Target>,
-    /// How.
-    pub answer: Answered,
-    /// What had to be emulated for it.
-    pub emulated: Emulated,
-    /// What became of an answer that was not of the form asked for.
-    pub repair: Option<Repair>,
-}
-
-/// An answer, as far as it is known when nothing can be retried any more.
-pub enum Answered {
-    /// All of it.
-    Whole {
-        /// The body.
-        body: Bytes,
-        /// What it used.
-        used: Used,
-        /// Whether it ended well, so that it may be kept.
-        ended_well: bool,
-        /// Its `content-type`, where it is not JSON.
-        kind: Option<HeaderValue>,
-    },
-    /// Bytes that only pass, such as audio, of which the first are there.
-    Bytes {
-        /// Their `content-type`.
-        kind: HeaderValue,
-        /// The rest of them.
-        answer: Box<Answer>,
-        /// The first.
-        first: Bytes,
-    },
-    /// A stream whose first event is there.
-    Stream {
-        /// The dialect it comes in.
-        dialect: ProviderDialect,
-        /// The tool by which it answers.
-        answer_tool: Option<AnswerTool>,
-        /// The rest of it.
-        answer: Box<Answer>,
-        /// What was read so far, with the first event taken out.
-        decoder: Decoder,
-        /// The first event.
-        first: Event,
-    },
-}
 
 /// The attempts of one call.
 pub struct Attempts<'a> {
@@ -258,7 +202,7 @@ impl Attempts<'_> {
         }
     }
 
-    /// Tells the target's health of a failure, and decides what to do.
+    /// Notes a failure with the target's health, and decides what to do.
     fn next(&self, target: &Target, failure: &Failure, is_last: bool, retries: u32) -> Next {
         let health = &self.parts.health;
         // A provider that lacks a route is not unwell: its models may answer other calls.
@@ -321,7 +265,7 @@ impl Attempts<'_> {
         let answered = async {
             let answer = client.send(call).await?;
             meter.first_byte();
-            self.read(answer, upstream_request, client).await
+            read(answer, (self.request, self.incoming), upstream_request, client).await
         };
         let closing = self.parts.closing.cancelled();
         let outcome = tokio::select! {
@@ -345,134 +289,6 @@ impl Attempts<'_> {
             used: charged.then(|| meter.estimate()).flatten(),
         });
     }
-
-    /// Reads an answer as far as it must be known before nothing can be retried any more.
-    async fn read(
-        &self,
-        mut answer: Answer,
-        upstream_request: &UpstreamRequest,
-        client: &ProviderClient,
-    ) -> Result<Answered, Failure> {
-        if answer.is_stream() {
-            return self.read_first(answer, upstream_request).await;
-        }
-        if let Endpoint::Pass(passing) = self.request.endpoint {
-            return pass::read(passing, self.request, answer, client).await;
-        }
-        let body = answer.whole(MAX_WHOLE).await?;
-        let (body, observed) =
-            self.observe(body, upstream_request, client).map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
-        let estimate = || Usage {
-            input: self.request.input_tokens(),
-            output: u64::try_from(observed.choice_bytes / 4).unwrap_or(u64::MAX),
-            estimated: true,
-            ..Usage::default()
-        };
-        let used = observed.usage.unwrap_or_else(estimate).into();
-        Ok(Answered::Whole { body, used, ended_well: observed.ended_well, kind: None })
-    }
-
-    /// A whole answer in the caller's dialect, and what it told.
-    fn observe(
-        &self,
-        body: Bytes,
-        upstream_request: &UpstreamRequest,
-        client: &ProviderClient,
-    ) -> Result<(Bytes, Observed), BadAnswer> {
-        let UpstreamRequest { dialect, answer_tool, .. } = upstream_request;
-        let dialect = *dialect;
-        match self.request.endpoint {
-            Endpoint::Embeddings | Endpoint::EmbedContent | Endpoint::EmbedContents => {
-                let (body, usage) = self.request.vectors(body, dialect)?;
-                return Ok((body, Observed { usage, choice_bytes: 0, ended_well: true }));
-            }
-            Endpoint::GeminiCount if !gemini::counts(&body) => return Err(BadAnswer("it counts no tokens".to_owned())),
-            Endpoint::GeminiCount => {
-                let none = Observed { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
-                return Ok((body, none));
-            }
-            Endpoint::CountTokens => {
-                let counted = anthropic::read_count(&body).is_some();
-                let none = Observed { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
-                return if counted { Ok((body, none)) } else { Err(BadAnswer("it counts no tokens".to_owned())) };
-            }
-            _ => {}
-        }
-        let own = self.request.endpoint.dialect();
-        let counted = |usage: Option<Usage>| usage.map(|usage| self.request.usage_of(client, &body, usage));
-        if dialect == own.into() && answer_tool.is_none() {
-            let observed = own.codec().observe(&body)?;
-            let observed = Observed { usage: counted(observed.usage), ..observed };
-            return Ok((body, observed));
-        }
-        let mut response = dialect.codec().read_response(&body)?;
-        if let Some(tool) = answer_tool {
-            response = tool.unwrap(response);
-        }
-        let good =
-            |stop: &Option<Stop>| matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools));
-        if dialect != own.into() {
-            dialect.codec().maker().mark_answer(&mut response);
-        }
-        let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
-        own.codec().can_tell(&response)?;
-        let observed = Observed { usage: counted(response.usage), choice_bytes: body.len(), ended_well };
-        Ok((own.codec().write_response(&response, &self.request.told(self.incoming)), observed))
-    }
-
-    async fn read_first(&self, mut answer: Answer, upstream_request: &UpstreamRequest) -> Result<Answered, Failure> {
-        let dialect = upstream_request.dialect;
-        if !self.request.asked.stream {
-            return Err(Failure::Protocol("it is a stream, which was not asked for".to_owned()));
-        }
-        let mut decoder = dialect.codec().decoder();
-        loop {
-            match decoder.event() {
-                Ok(Some(event)) if event.data().is_some() => {
-                    return match early_error(&event, &answer, dialect) {
-                        Some(failure) => Err(failure),
-                        None => Ok(Answered::Stream {
-                            dialect: upstream_request.dialect,
-                            answer_tool: upstream_request.answer_tool.clone(),
-                            answer: Box::new(answer),
-                            decoder,
-                            first: event,
-                        }),
-                    };
-                }
-                Ok(Some(_comment)) => {}
-                Ok(None) => match answer.piece().await? {
-                    Some(piece) => decoder.push(piece),
-                    None => return Err(Failure::Protocol("the stream ended before it began".to_owned())),
-                },
-                Err(error) => return Err(Failure::Protocol(error.to_string())),
-            }
-        }
-    }
-}
-
-/// An error that stands where the first chunk should: nothing went down yet, so another try may do better.
-fn early_error(event: &Event, answer: &Answer, dialect: ProviderDialect) -> Option<Failure> {
-    let data = event.data()?;
-    memchr::memmem::find(&data, b"\"error\"")?;
-    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
-    let told = fields.get("error").is_some_and(|error| !error.is_null());
-    let named = fields.get("type").is_some_and(|kind| kind == "error");
-    if !told && !named {
-        return None;
-    }
-    let message = answer.scrubbed(&message_of(&data));
-    let mut meant = Vec::new();
-    let read = dialect.codec().stream_reader().read(event, &mut meant);
-    Some(match (read, meant.pop()) {
-        (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::UpstreamRateLimited => {
-            Failure::Throttled { retry_after: None, message }
-        }
-        (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::InvalidRequest => {
-            Failure::Refused { status: 200, error: Box::new(Error { message, upstream_code: None, ..error }) }
-        }
-        _ => Failure::Server { status: 200, message },
-    })
 }
 
 fn fault_of(failure: &Failure) -> Option<Fault> {
@@ -481,10 +297,4 @@ fn fault_of(failure: &Failure) -> Option<Fault> {
         failure if failure.is_targets_fault() => Some(Fault::Broken),
         _ => None,
     }
-}
-
-/// What is left of an answer after its last event, read so that its connection can be used again.
-pub async fn drain(mut answer: Box<Answer>) {
-    let limit = Instant::now() + Duration::from_secs(1);
-    while let Ok(Ok(Some(_rest))) = timeout_at(limit, answer.piece()).await {}
 }

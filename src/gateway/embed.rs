@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::Endpoint;
-use super::plan::{Request, UpstreamRequest};
+use super::incoming::Endpoint;
+use super::request::Request;
+use super::upstream_request::UpstreamRequest;
 use crate::chat::{Code, Emulated, Error, Usage};
 use crate::routing::Target;
 use crate::upstream::{Kind, Operation, Provider, ProviderClient};

@@ -1,4 +1,4 @@
-//! What a request would get, told without calling anybody.
+//! What a request would get, without a call of a provider.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,10 +6,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::call::{Planned, body_user, check_key, read};
-use super::plan::with_facts;
+use super::incoming::{Endpoint, Incoming};
+use super::plan::{Moment, with_facts};
+use super::planned::Planned;
+use super::prepared::{Known, Prepared};
 use super::price::{Pricing, priced_as, vendor};
-use super::{Endpoint, Gateway, Head, Incoming};
+use super::reply::Head;
+use super::state::{Gateway, Live};
 use crate::chat::Error;
 use crate::keys::VirtualKey;
 use crate::routing::{CacheMode, CachePolicy, Target, Trace};
@@ -22,18 +25,18 @@ use crate::wire::json::{Edits, Object};
 pub struct Explanation {
     endpoint: &'static str,
     requested_model: String,
-    prompt: Option<PromptTold>,
+    prompt: Option<PromptShown>,
     messages: Option<Value>,
     trace: Trace,
     route: Option<Arc<str>>,
     candidates: Vec<Candidate>,
-    cache: CacheTold,
+    cache: CacheShown,
     tokens: Tokens,
     estimated_cost_usd: Option<Nanos>,
 }
 
 #[derive(Serialize)]
-struct PromptTold {
+struct PromptShown {
     name: String,
     version: u32,
     label: Option<String>,
@@ -50,7 +53,7 @@ struct Candidate {
 }
 
 #[derive(Serialize)]
-struct CacheTold {
+struct CacheShown {
     mode: CacheMode,
     key: Option<String>,
     stored: bool,
@@ -88,7 +91,7 @@ struct About {
 }
 
 impl Gateway {
-    /// Explains the call that `ask` is; its body names the endpoint too.
+    /// Explains the call of a request, whose body names the endpoint too.
     ///
     /// # Errors
     /// What the call itself would be refused with.
@@ -111,21 +114,19 @@ impl Gateway {
         }
         incoming.body = object.edited(&edits);
         let (parts, live) = (self.parts().clone(), self.live());
-        let (requested_model, request) = read(&parts, &incoming)?;
-        incoming.user = incoming.user.take().or_else(|| body_user(&request));
-        check_key(&incoming, &requested_model, &request)?;
-        let dice = rand::random();
-        let (trace, plan) = with_facts(&live.routes, &incoming, &request, now(), |facts| {
-            (live.routes.trace(facts, &parts.health, dice), live.routes.plan(facts, &parts.health, dice))
-        });
-        let plan = plan?;
+        let moment = Moment::here();
+        let prepared = Prepared::of((&parts, &live), &mut incoming, &mut Known::default(), moment)?;
+        let Prepared { request, plan } = prepared;
+        let Moment { now, dice } = moment;
+        let trace =
+            with_facts(&live.routes, &incoming, &request, now, |facts| live.routes.trace(facts, &parts.health, dice));
         let head = Head::new(incoming.id, 200, incoming.endpoint.dialect());
-        Ok(Planned { parts, live, incoming, request: request.into(), plan, head }.explained(requested_model, trace))
+        Ok(Planned { parts, live, incoming, request, plan, head }.explained(trace))
     }
 }
 
 impl Planned {
-    fn explained(self, requested_model: String, trace: Trace) -> Explanation {
+    fn explained(self, trace: Trace) -> Explanation {
         let reserve = self.request.reserve().usage.unwrap_or_default();
         let candidates: Vec<Candidate> =
             self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
@@ -133,8 +134,8 @@ impl Planned {
             self.request.object().get(self.request.conversation()).and_then(|json| serde_json::from_str(json).ok());
         Explanation {
             endpoint: self.request.endpoint.name(),
-            requested_model,
-            prompt: self.request.prompt.as_ref().map(|applied| PromptTold {
+            requested_model: self.request.requested().to_owned(),
+            prompt: self.request.prompt.as_ref().map(|applied| PromptShown {
                 name: applied.version.name.to_string(),
                 version: applied.version.version,
                 label: applied.label.clone(),
@@ -143,31 +144,31 @@ impl Planned {
             route: self.plan.route.clone(),
             estimated_cost_usd: candidates.first().and_then(|candidate| candidate.estimated_cost_usd),
             candidates,
-            cache: self.cache_told(self.plan.cache),
+            cache: self.cache_shown(self.plan.cache),
             tokens: Tokens { input: reserve.input, max_output: reserve.output, estimated: true },
             trace,
         }
     }
 
     fn candidate(&self, target: &Target, trace: &Trace) -> Candidate {
-        let told = trace.candidates.iter().find(|told| told.model == target.id);
+        let traced = trace.candidates.iter().find(|traced| traced.model == target.id);
         let client = self.live.clients.get(&target.provider);
         let pricing = client.map(|client| Pricing::of(&self.live.prices, client.provider(), target));
         Candidate {
             model: target.id.clone(),
             local: target.local,
-            reason: told.map(|told| told.reason.clone()).unwrap_or_default(),
-            state: told.map(|told| told.state.clone()).unwrap_or_default(),
+            reason: traced.map(|traced| traced.reason.clone()).unwrap_or_default(),
+            state: traced.map(|traced| traced.state.clone()).unwrap_or_default(),
             estimated_cost_usd: pricing.as_ref().and_then(|pricing| pricing.cost(&self.request.reserve())),
             rate: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
         }
     }
 
-    fn cache_told(&self, policy: CachePolicy) -> CacheTold {
+    fn cache_shown(&self, policy: CachePolicy) -> CacheShown {
         let target = self.plan.targets.first().filter(|_| policy.mode != CacheMode::Off);
         let key = target.map(|target| self.key(target));
         let stored = key.is_some_and(|key| self.parts.cache.get(&key, now(), None).is_some());
-        CacheTold { mode: policy.mode, key: key.map(|key| key.to_string()), stored, ttl_seconds: policy.ttl.as_secs() }
+        CacheShown { mode: policy.mode, key: key.map(|key| key.to_string()), stored, ttl_seconds: policy.ttl.as_secs() }
     }
 }
 
@@ -186,7 +187,7 @@ pub fn models(gateway: &Gateway, key: &VirtualKey) -> Vec<ModelCard> {
     cards
 }
 
-fn card(live: &super::Live, id: Arc<str>) -> ModelCard {
+fn card(live: &Live, id: Arc<str>) -> ModelCard {
     let target = live.routes.target(&id);
     let client = target.as_ref().and_then(|target| live.clients.get(&target.provider));
     let provider = client.map(|client| client.provider());

@@ -1,7 +1,7 @@
 //! Requests that were answered from the cache lately, as they were read: the same bytes need not be read a second time.
 //!
 //! Only reading is remembered, which depends on nothing but the bytes and the route that was called. Whose key it is, what the
-//! rules say, and whether the answer is still kept is asked for every call. Each worker remembers its own, so nothing is locked.
+//! rules say, and whether the answer is still stored is asked for every call. Each worker remembers its own, so nothing is locked.
 
 use std::cell::RefCell;
 use std::hash::BuildHasher;
@@ -11,15 +11,13 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 
 use super::incoming::{Endpoint, Incoming};
-use super::plan::Request;
+use super::request::Request;
 use crate::types::QuickMap;
-use crate::wire::dialect::Addressed;
-use crate::wire::openai_embeddings::EmbeddingsRequest;
 
 /// The longest request that is remembered: reading a longer one costs more, but so does keeping it.
 const LONGEST: usize = 32 << 10;
 
-/// When so many bytes are remembered, all are let go of.
+/// When so many bytes are remembered, all are forgotten.
 const MOST: usize = 1 << 20;
 
 /// Besides its bytes, what a request that was read takes, about.
@@ -39,7 +37,7 @@ struct Memo {
 }
 
 /// What was read of this request before.
-pub(super) fn recall(incoming: &Incoming) -> Option<Arc<Request>> {
+pub fn recall(incoming: &Incoming) -> Option<Arc<Request>> {
     MEMO.with_borrow(|memo| {
         if memo.known.is_empty() || incoming.body.len() > LONGEST {
             return None;
@@ -51,7 +49,7 @@ pub(super) fn recall(incoming: &Incoming) -> Option<Arc<Request>> {
 
 /// Remembers what was read of a request. A stored prompt may change, so what it made is not remembered; nor is what an address
 /// says, beside the body.
-pub(super) fn remember(incoming: &Incoming, request: &Request) {
+pub fn remember(incoming: &Incoming, request: &Request, read: impl FnOnce(Bytes) -> Option<Arc<Request>>) {
     let length = incoming.body.len();
     if length > LONGEST || request.prompt.is_some() || incoming.addressed.model.is_some() {
         return;
@@ -62,25 +60,13 @@ pub(super) fn remember(incoming: &Incoming, request: &Request) {
             return;
         }
         // Read from a copy: a part of the buffer that it came in would keep all of it.
-        let Some(request) = read(incoming.endpoint, Bytes::copy_from_slice(&incoming.body)) else { return };
+        let Some(request) = read(Bytes::copy_from_slice(&incoming.body)) else { return };
         if memo.bytes + length + OVERHEAD > MOST {
             *memo = Memo::default();
         }
         memo.bytes += length + OVERHEAD;
-        memo.known.insert(place, Arc::new(request));
+        memo.known.insert(place, request);
     });
-}
-
-/// Reads a request that names no stored prompt.
-fn read(endpoint: Endpoint, body: Bytes) -> Option<Request> {
-    match endpoint {
-        Endpoint::Embeddings => EmbeddingsRequest::read(body).ok().map(Request::embeddings),
-        Endpoint::Chat | Endpoint::Responses | Endpoint::Messages => {
-            let asked = endpoint.dialect().codec().read(body, &Addressed::default()).ok()?;
-            Some(Request::of(endpoint, asked, None))
-        }
-        _ => None,
-    }
 }
 
 fn is_of(request: &Request, incoming: &Incoming) -> bool {
@@ -112,6 +98,8 @@ mod tests {
     use crate::cache::Directive;
     use crate::keys::VirtualKey;
     use crate::types::{RequestId, now};
+    use crate::wire::DialectId;
+    use crate::wire::dialect::Addressed;
 
     fn ask(endpoint: Endpoint, body: &str) -> Incoming {
         Incoming {
@@ -132,6 +120,15 @@ mod tests {
         }
     }
 
+    fn read(incoming: &Incoming) -> Arc<Request> {
+        let asked = DialectId::OpenAiChat.codec().read(incoming.body.clone(), &Addressed::default()).unwrap();
+        Arc::new(Request::of(Endpoint::Chat, asked, None))
+    }
+
+    fn keep(incoming: &Incoming) {
+        remember(incoming, &read(incoming), |_| Some(read(incoming)));
+    }
+
     fn chat(text: &str) -> Incoming {
         let filler = "x".repeat(200);
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{filler}{text}{filler}"}}]}}"#);
@@ -142,7 +139,7 @@ mod tests {
     fn only_the_same_bytes_of_the_same_route_are_recalled() {
         let first = chat("a");
         assert!(recall(&first).is_none());
-        remember(&first, &read(Endpoint::Chat, first.body.clone()).unwrap());
+        keep(&first);
         assert_eq!(recall(&first).unwrap().asked.model, "m");
         // Found in the same place, but for a byte in the middle.
         assert!(recall(&chat("b")).is_none());
@@ -156,11 +153,11 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         for n in 0..2_000 {
             let one = chat(&n.to_string());
-            remember(&one, &read(Endpoint::Chat, one.body.clone()).unwrap());
+            keep(&one);
         }
         MEMO.with_borrow(|memo| assert!(memo.bytes <= MOST && memo.known.len() < 2_000 && !memo.known.is_empty()));
         let long = chat(&"y".repeat(LONGEST));
-        remember(&long, &read(Endpoint::Chat, long.body.clone()).unwrap());
+        keep(&long);
         assert!(recall(&long).is_none());
     }
 }

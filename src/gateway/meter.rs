@@ -7,10 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::incoming::{Endpoint, Incoming};
+use super::prepared::Known;
 use super::price::Pricing;
-use super::{Endpoint, Incoming, Parts};
+use super::state::Parts;
 use crate::chat::{Code, Error, Usage, Used};
-use crate::routing::Target;
+use crate::routing::{Plan, Target};
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
 use crate::usage::{AttemptRow, Bodies, CacheState, Intent, RequestRow, SegmentRefs, Settlement, Status};
@@ -32,7 +34,7 @@ pub struct Meter {
     open: Option<OpenAttempt>,
     bodies: Option<Bodies>,
     keeps_answer: bool,
-    /// AnswerContext when the call has ended well.
+    /// Set when the call has ended well.
     well: Option<Arc<AtomicBool>>,
     _under: Under,
 }
@@ -74,7 +76,7 @@ impl Ended {
 }
 
 impl Meter {
-    /// Begins to meter `ask`.
+    /// Begins to meter a call.
     pub fn begin(parts: Arc<Parts>, incoming: &Incoming) -> Self {
         let row = RequestRow {
             id: incoming.id,
@@ -108,6 +110,23 @@ impl Meter {
     /// The row, until it is settled.
     pub fn row(&mut self) -> Option<&mut RequestRow> {
         self.row.as_deref_mut()
+    }
+
+    /// Notes in the row what is known of the request.
+    pub fn note(&mut self, known: &Known, incoming: &Incoming) {
+        let Some(row) = self.row.as_deref_mut() else { return };
+        row.requested_model.clone_from(&known.requested);
+        row.stream = known.stream;
+        row.user.clone_from(&incoming.user);
+        row.prompt = known.prompt.as_ref().map(|version| version.name.shared());
+        row.version = known.prompt.as_ref().map(|version| version.version);
+    }
+
+    /// Notes in the row whom the rules chose, and why.
+    pub fn note_plan(&mut self, plan: &Plan) {
+        let Some(row) = self.row.as_deref_mut() else { return };
+        row.route.clone_from(&plan.route);
+        row.trace = Some(plan.trace());
     }
 
     /// Keeps what was asked with the row; the answer as well where `answer` says so.

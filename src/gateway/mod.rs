@@ -1,28 +1,40 @@
 //! One call, from admission to its row in the ledger.
 
+mod answer;
 mod attempt;
+mod batch_line;
+mod binary_relay;
 mod call;
+mod detached;
+mod direct;
 mod embed;
 mod explain;
 mod feed;
+mod follow;
+mod idempotent;
 mod incoming;
-mod line;
+mod key;
+mod lead;
 mod memo;
 mod meter;
-mod once;
-mod pass;
 mod plan;
+mod planned;
+mod prepared;
 mod price;
-mod prompt;
+mod read;
+mod recall;
+mod render;
 mod repair;
 mod reply;
-mod shared;
+mod request;
+mod resolve;
 mod state;
 mod stream;
+mod upstream_request;
 
+pub use batch_line::{HandedOver, Owner, PreparedLine, Said};
 pub use explain::{Explanation, ModelCard, models};
 pub use incoming::{Endpoint, Incoming};
-pub use line::{Handed, Owner, Prepared, Said};
 pub use price::KnownPrices;
 pub use reply::{Body, Cut, Departure, Head, Repair, Reply, refusal};
 pub use state::{Gateway, Live, Parts};

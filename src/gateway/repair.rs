@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::plan::Request;
+use super::request::Request;
 use crate::chat::{Content, Error, Format, Response, Role, Stop};
 use crate::wire::DialectId;
 use crate::wire::dialect::Asked;

@@ -1,4 +1,4 @@
-//! A stream on its way from a provider to a caller: listened to, metered, and settled before its last bytes go down.
+//! A stream on its way from a provider to a caller: observed, metered, and settled before its last bytes go down.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, stream};
 
-use super::Parts;
-use super::attempt::drain;
+use super::answer::drain;
 use super::feed::{Fed, Feed, events_of};
 use super::meter::{Ended, Meter};
+use super::state::Parts;
 use crate::cache::Spent;
 use crate::chat::{Usage, Used};
 use crate::routing::{Fault, Target};
@@ -35,7 +35,7 @@ pub struct Relay {
     feed: Feed,
     passing: Option<Used>,
     dialect: DialectId,
-    told: AnswerContext,
+    context: AnswerContext,
     held: BytesMut,
     meter: Box<Meter>,
     ready: VecDeque<Bytes>,
@@ -52,7 +52,7 @@ pub struct Begun {
     pub target: Arc<Target>,
     /// The rest of the answer.
     pub answer: Box<Answer>,
-    /// What was read of it.
+    /// The bytes of the answer that were read.
     pub decoder: Decoder,
     /// Its first event.
     pub first: Event,
@@ -65,7 +65,7 @@ pub struct Begun {
     /// What a request that only passes is known to use whatever comes.
     pub passing: Option<Used>,
     /// What the caller's dialect needs to know of the call.
-    pub told: AnswerContext,
+    pub context: AnswerContext,
 }
 
 impl Relay {
@@ -85,7 +85,7 @@ impl Relay {
             ready: VecDeque::new(),
             kept: begun.keep_events.then(Vec::new),
             kept_bytes: 0,
-            told: begun.told,
+            context: begun.context,
             is_over: false,
             ended_well: false,
             spent: Spent::default(),
@@ -121,7 +121,7 @@ impl Relay {
     }
 
     /// The events of a stream that ended well, where they were kept.
-    pub fn kept(&mut self) -> Option<Vec<Event>> {
+    pub fn events(&mut self) -> Option<Vec<Event>> {
         self.kept.take().filter(|_| self.ended_well)
     }
 
@@ -259,12 +259,12 @@ impl Relay {
                 self.ready.push_back(last);
             }
         }
-        self.let_go();
+        self.release();
     }
 
     /// What a stream that ended well used.
     fn used(&self) -> Used {
-        let (input, output) = (self.told.input_tokens, self.feed.estimated_output());
+        let (input, output) = (self.context.input_tokens, self.feed.estimated_output());
         let estimated = || Usage { input, output, estimated: true, ..Usage::default() };
         match &self.passing {
             None => self.feed.usage().unwrap_or_else(estimated).into(),
@@ -280,11 +280,11 @@ impl Relay {
         if self.passing.is_some() {
             return Some(events.iter().flat_map(|event| event.raw().iter().copied()).collect());
         }
-        self.dialect.codec().as_whole(events, &self.told).ok()
+        self.dialect.codec().as_whole(events, &self.context).ok()
     }
 
-    /// Gives the connection back: at once if the answer's end is there, else in the background.
-    fn let_go(&mut self) {
+    /// Releases the connection: at once if the answer's end is there, else in the background.
+    fn release(&mut self) {
         let Some(mut answer) = self.answer.take() else { return };
         if !matches!(answer.piece().now_or_never(), Some(Ok(None) | Err(_))) {
             self.parts.tasks.spawn(drain(answer));
@@ -299,8 +299,8 @@ impl Relay {
             self.parts.health.failed(&self.target, Fault::Broken, now(), rand::random());
         }
         let code = failure.code();
-        let told = self.feed.usage().map(|usage| Used { usage: Some(usage), units: self.feed.units() });
-        let used = told.or(self.meter.estimate());
+        let reported = self.feed.usage().map(|usage| Used { usage: Some(usage), units: self.feed.units() });
+        let used = reported.or(self.meter.estimate());
         self.meter.attempt_ends(&Ended {
             status: Status::Error,
             http_status: Some(200),

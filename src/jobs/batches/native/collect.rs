@@ -6,7 +6,7 @@ use super::super::call::Called;
 use super::{FETCHING, Follow, Outcome, anthropic, line_number, openai};
 use crate::batches::{Awaited, Error, Handover, Lines, Piece, TooLong, Verdict};
 use crate::chat::Usage;
-use crate::gateway::{Body, Endpoint, Handed, Owner, Said};
+use crate::gateway::{Body, Endpoint, HandedOver, Owner, Said};
 use crate::types::RequestId;
 use crate::upstream::{Errand, Load};
 
@@ -103,7 +103,7 @@ impl Follow<'_> {
 
     /// Writes the row of a line; `None` where the ledger takes none now.
     async fn settle(&self, line: &Awaited, said: &Said) -> Result<Option<Called>, Error> {
-        let Ok(handed) = serde_json::from_str::<Handed>(&line.handed) else {
+        let Ok(handed) = serde_json::from_str::<HandedOver>(&line.handed) else {
             return Ok(Some(not_run("internal_error", "what was kept of this line cannot be read")));
         };
         let id: RequestId = handed.id.parse().unwrap_or_default();

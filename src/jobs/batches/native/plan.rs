@@ -10,7 +10,7 @@ use super::super::call::{ask, wants_stream};
 use super::super::run::Ahead;
 use super::{anthropic, line_id, openai};
 use crate::batches::{Batch, Error, HandedLine, Handover, Stage, Upload, read_line};
-use crate::gateway::{Endpoint, Handed, Prepared};
+use crate::gateway::{Endpoint, HandedOver, PreparedLine};
 use crate::keys::VirtualKey;
 use crate::types::now;
 use crate::upstream::Kind;
@@ -104,7 +104,7 @@ impl Planning<'_> {
         Ok(self.provider.is_some())
     }
 
-    fn fits(&mut self, handed: &Handed) -> bool {
+    fn fits(&mut self, handed: &HandedOver) -> bool {
         let provider = self.provider.get_or_insert_with(|| handed.provider.clone());
         if *provider != handed.provider {
             return false;
@@ -116,8 +116,8 @@ impl Planning<'_> {
     }
 
     /// Adds a line to its part; tells whether there is room for its model.
-    async fn add(&mut self, n: u64, prepared: &Prepared) -> Result<bool, Error> {
-        let Prepared { body, handed } = prepared;
+    async fn add(&mut self, n: u64, prepared: &PreparedLine) -> Result<bool, Error> {
+        let PreparedLine { body, handed } = prepared;
         let Ok(body) = serde_json::from_slice::<&RawValue>(body) else { return Ok(false) };
         let flat = flat(body);
         let id = line_id(&self.batch.id, n);

@@ -1,69 +1,35 @@
-//! Answers of routes that only pass: read as far as must be known, and bytes such as audio on their way down.
+//! Bytes such as audio on their way from a provider to a caller.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
-use super::attempt::{Answered, MAX_WHOLE};
 use super::meter::{Ended, Meter};
-use super::plan::Request;
-use super::{Cut, Parts};
+use super::reply::Cut;
+use super::state::Parts;
 use crate::chat::Used;
 use crate::routing::{Fault, Target};
 use crate::types::now;
-use crate::upstream::{Answer, Failure, ProviderClient};
+use crate::upstream::{Answer, Failure};
 use crate::usage::Status;
-use crate::wire::dialect::BadAnswer;
-use crate::wire::passing::{Given, Passing};
-use http::HeaderValue;
-
-/// Reads an answer as far as it must be known before nothing can be retried any more.
-pub async fn read(
-    passing: Passing,
-    request: &Request,
-    mut answer: Answer,
-    client: &ProviderClient,
-) -> Result<Answered, Failure> {
-    let bad = |BadAnswer(reason): BadAnswer| Failure::Protocol(reason);
-    let given = passing.given(answer.kind().map(HeaderValue::as_bytes)).map_err(bad)?;
-    let kind = answer.kind().cloned().unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    if given == Given::Audio {
-        let first = answer.piece().await?.filter(|first| !first.is_empty());
-        let first = first.ok_or_else(|| Failure::Protocol("it is empty".to_owned()))?;
-        return Ok(Answered::Bytes { kind, answer: Box::new(answer), first });
-    }
-    let body = answer.whole(MAX_WHOLE).await?;
-    if given == Given::Text {
-        return Ok(Answered::Whole {
-            body,
-            used: request.used(Used::default(), 0),
-            ended_well: true,
-            kind: Some(kind),
-        });
-    }
-    let mut observed = passing.observe(&body, &request.asked).map_err(bad)?;
-    observed.used.usage = observed.used.usage.map(|usage| request.usage_of(client, &body, usage));
-    let estimated_output = u64::try_from(observed.text_bytes / 4).unwrap_or(u64::MAX);
-    Ok(Answered::Whole { body, used: request.used(observed.used, estimated_output), ended_well: true, kind: None })
-}
 
 /// Bytes on their way from a provider to a caller, settled before the last of them goes down.
-pub struct Pieces {
+pub struct BinaryRelay {
     parts: Arc<Parts>,
     target: Arc<Target>,
     answer: Box<Answer>,
-    /// What came and was not sent: it may be the last.
+    /// Bytes that came and were not sent: they may be the last.
     held: Bytes,
-    /// What may go down at once.
+    /// Bytes that may go down at once.
     ready: Bytes,
     meter: Box<Meter>,
     used: Used,
     is_over: bool,
 }
 
-impl Pieces {
-    /// Begins with the first bytes of an answer, and what it is known to use.
+impl BinaryRelay {
+    /// Begins with the first bytes of an answer, and what the answer is known to use.
     pub fn new(
         parts: Arc<Parts>,
         target: Arc<Target>,
@@ -71,14 +37,14 @@ impl Pieces {
         first: Bytes,
         (meter, used): (Box<Meter>, Used),
     ) -> Self {
-        let mut pieces = Self { parts, target, answer, held: Bytes::new(), ready: first, meter, used, is_over: false };
-        pieces.hold_last();
-        pieces
+        let mut relay = Self { parts, target, answer, held: Bytes::new(), ready: first, meter, used, is_over: false };
+        relay.hold_last();
+        relay
     }
 
     /// The bytes as a stream. Dropping it closes the provider's connection and settles what came.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Cut>> + Send {
-        stream::unfold(Box::new(self), |mut pieces| async move { pieces.next().await.map(|piece| (piece, pieces)) })
+        stream::unfold(Box::new(self), |mut relay| async move { relay.next().await.map(|piece| (piece, relay)) })
     }
 
     /// The next bytes to send; `None` at the end.

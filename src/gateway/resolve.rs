@@ -1,17 +1,14 @@
-//! The prompt phase: a request that names a prompt becomes the request that the prompt makes of it.
+//! The resolve phase: which version of a prompt a request names.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{Endpoint, Incoming};
-use crate::chat::{Code, Emulated, Error, PromptMessage};
+use crate::chat::{Code, Error};
 use crate::prompts::{Reference, Registry, Selector, Version};
-use crate::types::{BadName, PromptName, now};
-use crate::wire::DialectId;
-use crate::wire::dialect::{Addressed, Asked, ClientCodec, PromptRef};
-use crate::wire::json::{Edits, Object, quoted};
+use crate::types::{BadName, PromptName};
+use crate::wire::dialect::{Asked, PromptRef};
 
 /// The prefix of `model` that names a prompt.
 const PREFIX: &str = "prompt/";
@@ -55,96 +52,46 @@ fn no_prompt(error: &impl ToString, param: &str) -> Error {
     Error::new(Code::PromptNotFound, error.to_string()).at(param)
 }
 
-/// The prompt that made a request what it is.
-pub struct Applied {
-    /// The version used.
+/// The version of a prompt that a request names.
+pub struct Resolved {
+    /// The version.
     pub version: Arc<Version>,
-    /// The label it was asked by.
+    /// The label that the request names.
     pub label: Option<String>,
+    /// The name that the request calls: its `model`, or the prompt's where it has none.
+    pub requested: String,
+    /// The model that the request leads to: its own, or the one of the prompt's settings.
+    pub model: String,
 }
 
-/// The request as its prompt makes it: the prompt's messages first, then its own; its own fields win over the settings.
-pub fn apply(
-    prompts: &Registry,
-    named: &Reference,
-    request: &Asked,
-    incoming: &Incoming,
-) -> Result<(Asked, Applied), Error> {
-    let param = if request.model.starts_with(PREFIX) { "model" } else { "prompt.id" };
-    let version = prompts.resolve(&named.name, &named.selector).map_err(|error| Error::from(error).at(param))?;
-    let none = Map::new();
-    let variables = request.prompt.as_ref().map_or(&none, |prompt| &prompt.variables);
-    let messages = version.render(variables)?;
-    prompts.touch(&named.name, now());
+/// Looks up the version that `reference` names, and the model that it leads to.
+///
+/// # Errors
+/// Where there is no such version, or neither the request nor the version names a model.
+pub fn resolve(prompts: &Registry, reference: &Reference, asked: &Asked) -> Result<Resolved, Error> {
+    let by_model = asked.model.starts_with(PREFIX);
+    let param = if by_model { "model" } else { "prompt.id" };
+    let Reference { name, selector } = reference;
+    let version = prompts.resolve(name, selector).map_err(|error| Error::from(error).at(param))?;
     let model = match version.settings().get("model").and_then(Value::as_str) {
-        _ if names_model(request) => request.model.clone(),
+        _ if !asked.model.is_empty() && !by_model => asked.model.clone(),
         Some(model) => model.to_owned(),
         None => {
-            let message =
-                format!("the prompt {} has no `settings.model`, so the request must name a model", named.name);
+            let message = format!("the prompt {name} has no `settings.model`, so the request must name a model");
             return Err(Error::field("model", message));
         }
     };
-    let prompt = as_chat(&messages, version.settings(), &model)?;
-    let codec = incoming.endpoint.dialect().codec();
-    let prompt = if incoming.endpoint == Endpoint::Chat { prompt } else { translated(&prompt, codec)? };
-    let mut body = codec.prompted(request, &prompt)?;
-    if !incoming.endpoint.is_addressed() {
-        let mut edits = Edits::default();
-        edits.set("model", quoted(&model));
-        body = Object::read(body)?.edited(&edits);
-    }
-    let addressed = Addressed { model: Some(model), stream: request.stream };
-    let request = codec.read(body, &addressed)?;
-    Ok((request, Applied { version, label: named.selector.label().map(str::to_owned) }))
-}
-
-/// The prompt and its settings as a chat completion of its own.
-fn as_chat(messages: &[PromptMessage], settings: &Map<String, Value>, model: &str) -> Result<Object, Error> {
-    let mut body = format!("{{\"model\":{},\"messages\":{}", quoted(model), joined(messages));
-    for (name, value) in settings.iter().filter(|(name, _)| *name != "model") {
-        body.push_str(&format!(",{}:{value}", quoted(name)));
-    }
-    body.push('}');
-    Ok(Object::read(body.into())?)
-}
-
-/// The prompt in the caller's own dialect.
-fn translated(prompt: &Object, codec: &dyn ClientCodec) -> Result<Object, Error> {
-    let chat = DialectId::OpenAiChat.codec();
-    let mut emulated = Emulated::default();
-    let asked = chat.read(prompt.bytes().clone(), &Addressed::default())?;
-    let request = chat.read_request(&asked, &mut emulated)?;
-    Ok(Object::read(codec.write_request(&request, &mut emulated)?.body)?)
-}
-
-fn names_model(request: &Asked) -> bool {
-    !request.model.is_empty() && !request.model.starts_with(PREFIX)
-}
-
-/// The prompt's messages as a JSON list.
-fn joined(prompt: &[PromptMessage]) -> String {
-    let mut list = String::from("[");
-    for message in prompt {
-        if list.len() > 1 {
-            list.push(',');
-        }
-        match message {
-            PromptMessage::Text { role, content } => {
-                let role = serde_json::to_string(role).unwrap_or_default();
-                list.push_str(&format!("{{\"role\":{role},\"content\":{}}}", quoted(content)));
-            }
-            PromptMessage::Raw(message) => list.push_str(&Value::to_string(message)),
-        }
-    }
-    list.push(']');
-    list
+    let requested = if asked.model.is_empty() { format!("{PREFIX}{}", version.name) } else { asked.model.clone() };
+    Ok(Resolved { version, label: selector.label().map(str::to_owned), requested, model })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
+    use crate::wire::DialectId;
+    use crate::wire::dialect::Addressed;
 
     fn read(body: &Value) -> Result<Option<Reference>, Error> {
         named(&DialectId::OpenAiChat.codec().read(body.to_string().into(), &Addressed::default())?)

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::call::{body_user, check_key, read};
-use super::plan::plan;
-use super::reply::error_reply;
-use super::{Body, Endpoint, Gateway, Head, Incoming, Reply};
+use super::incoming::{Endpoint, Incoming};
+use super::plan::Moment;
+use super::prepared::{Known, Prepared};
+use super::reply::{Body, Head, Reply, error_reply};
+use super::state::Gateway;
 use crate::chat::{Code, Error, Usage};
 use crate::routing::Target;
 use crate::types::{Nanos, RequestId, Timestamp, now};
@@ -18,16 +19,16 @@ use crate::wire::dialect::AnswerContext;
 use crate::wire::{DialectId, openai_embeddings};
 
 /// A line as its provider gets it.
-pub struct Prepared {
+pub struct PreparedLine {
     /// The body, in the provider's dialect.
     pub body: Bytes,
     /// What must be known when its answer comes.
-    pub handed: Handed,
+    pub handed: HandedOver,
 }
 
 /// What must be known of a line when its answer comes, perhaps after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Handed {
+pub struct HandedOver {
     /// The ledger's id of the call.
     pub id: String,
     /// When it was handed over, in microseconds.
@@ -90,12 +91,10 @@ impl Gateway {
     ///
     /// # Errors
     /// What the call itself would be refused with.
-    pub fn prepare_line(&self, mut incoming: Incoming) -> Result<Option<Prepared>, Error> {
+    pub fn prepare_line(&self, mut incoming: Incoming) -> Result<Option<PreparedLine>, Error> {
         let (parts, live) = (self.parts().clone(), self.live());
-        let (requested, request) = read(&parts, &incoming)?;
-        incoming.user = incoming.user.take().or_else(|| body_user(&request));
-        check_key(&incoming, &requested, &request)?;
-        let plan = plan(&live.routes, &parts.health, &incoming, &request, now())?;
+        let prepared = Prepared::of((&parts, &live), &mut incoming, &mut Known::default(), Moment::here())?;
+        let Prepared { request, plan } = prepared;
         let Some(target) = plan.targets.first() else { return Ok(None) };
         let Some(client) = live.clients.get(&target.provider) else { return Ok(None) };
         let provider = client.provider();
@@ -107,23 +106,26 @@ impl Gateway {
             // Its answer comes as a call of a tool, and only a call of our own is read so.
             return Ok(None);
         }
-        let applied = request.prompt.as_ref();
-        let handed = Handed {
+        if let Some(resolved) = &request.prompt {
+            parts.prompts.touch(&resolved.version.name, now());
+        }
+        let resolved = request.prompt.as_ref();
+        let handed = HandedOver {
             id: incoming.id.to_string(),
             at: incoming.started_at.0,
             provider: target.provider.clone(),
             model: target.model.clone(),
-            requested_model: requested.chars().take(256).collect::<String>().into(),
+            requested_model: request.requested().chars().take(256).collect::<String>().into(),
             told_model: request.asked.model.clone(),
             route: plan.route.clone(),
-            prompt: applied.map(|applied| applied.version.name.shared()),
-            version: applied.map(|applied| applied.version.version),
+            prompt: resolved.map(|resolved| resolved.version.name.shared()),
+            version: resolved.map(|resolved| resolved.version.version),
             user: incoming.user.clone(),
             path: upstream_request.operation.path().to_owned(),
             input_tokens: request.input_tokens(),
             trace: Some(plan.trace()),
         };
-        Ok(Some(Prepared { body: upstream_request.body, handed }))
+        Ok(Some(PreparedLine { body: upstream_request.body, handed }))
     }
 
     /// The answer of a line as its caller reads it, with its tokens; its row stands in the ledger then, at the batch's price.
@@ -134,7 +136,7 @@ impl Gateway {
     pub async fn settle_line(
         &self,
         owner: &Owner,
-        handed: &Handed,
+        handed: &HandedOver,
         said: &Said,
         settled: bool,
     ) -> Result<(Reply, Usage), Error> {
@@ -193,7 +195,7 @@ impl Gateway {
     }
 
     /// Reads what a provider said in its own dialect.
-    fn observe(&self, owner: &Owner, handed: &Handed, said: &Said) -> Observed {
+    fn observe(&self, owner: &Owner, handed: &HandedOver, said: &Said) -> Observed {
         let own = owner.endpoint.dialect();
         let mut head = Head::new(handed.id.parse().unwrap_or_default(), said.status, own);
         head.model = Some(format!("{}/{}", handed.provider, handed.model).into());
@@ -220,7 +222,7 @@ impl Gateway {
     }
 
     /// A good answer in the caller's dialect, and its tokens.
-    fn translate(owner: &Owner, handed: &Handed, body: &Bytes) -> Result<(Bytes, Usage), String> {
+    fn translate(owner: &Owner, handed: &HandedOver, body: &Bytes) -> Result<(Bytes, Usage), String> {
         let estimate = || Usage {
             input: handed.input_tokens,
             output: u64::try_from(body.len() / 4).unwrap_or(u64::MAX),
@@ -251,7 +253,7 @@ impl Gateway {
     }
 
     /// What a line costs at its provider's batch price, and the rate.
-    fn batch_cost(&self, handed: &Handed, usage: Option<&Usage>) -> (Option<Nanos>, Option<Arc<str>>) {
+    fn batch_cost(&self, handed: &HandedOver, usage: Option<&Usage>) -> (Option<Nanos>, Option<Arc<str>>) {
         let live = self.live();
         let Some(client) = live.clients.get(&handed.provider) else { return (None, None) };
         let id: Arc<str> = format!("{}/{}", handed.provider, handed.model).into();

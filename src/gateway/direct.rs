@@ -1,0 +1,100 @@
+//! A call of its own, shared with nobody: attempt, reply, settle.
+
+use std::sync::Arc;
+
+use super::answer::{Answered, Served};
+use super::binary_relay::BinaryRelay;
+use super::incoming::Endpoint;
+use super::meter::{Ended, Meter};
+use super::planned::{Planned, refuse};
+use super::reply::{Body, Reply, error_reply};
+use super::stream::{Begun, Relay};
+use crate::chat::Used;
+use crate::routing::Target;
+use crate::upstream::Kind;
+use crate::usage::Status;
+use crate::wire::{anthropic, gemini};
+
+impl Planned {
+    /// Makes the call of its own, shared with nobody.
+    pub async fn direct(mut self: Box<Self>, mut meter: Box<Meter>) -> Reply {
+        if self.counts_here() {
+            return self.count(meter).await;
+        }
+        let attempts = self.attempts();
+        let served = attempts.run(&mut meter).await;
+        self.head.attempts = meter.attempts();
+        match served {
+            Ok(served) => self.reply(served, meter).await,
+            Err(error) => refuse(self.head, meter, error).await,
+        }
+    }
+
+    /// Whether tokens are to be counted for a target whose provider cannot.
+    fn counts_here(&self) -> bool {
+        let kind = |target: &Arc<Target>| Some(self.live.clients.get(&target.provider)?.provider().kind);
+        let able = match self.request.endpoint {
+            Endpoint::CountTokens => Kind::Anthropic,
+            Endpoint::GeminiCount => Kind::Gemini,
+            _ => return false,
+        };
+        self.plan.targets.first().and_then(kind) != Some(able)
+    }
+
+    /// Counts the request's tokens by estimate, and says so.
+    async fn count(mut self: Box<Self>, mut meter: Box<Meter>) -> Reply {
+        self.head.emulated.note("count_tokens");
+        if let Err(error) = meter.finish(Status::Ok, 200, None).await {
+            return error_reply(self.head, &error);
+        }
+        let tokens = self.request.input_tokens();
+        let body = match self.request.endpoint {
+            Endpoint::GeminiCount => gemini::count_answer(tokens),
+            _ => anthropic::count_answer(tokens),
+        };
+        Reply { head: self.head, body: Body::Whole(body) }
+    }
+
+    async fn reply(mut self: Box<Self>, served: Served, mut meter: Box<Meter>) -> Reply {
+        self.head.model = Some(served.target.id.clone());
+        self.head.emulated = served.emulated;
+        self.head.repair = served.repair;
+        let (body, used) = match served.answer {
+            Answered::Whole { body, used, kind, .. } => {
+                self.head.kind = kind;
+                (body, used)
+            }
+            Answered::Bytes { kind, answer, first } => {
+                self.head.kind = Some(kind);
+                let used = self.request.used(Used::default(), 0);
+                let relay = BinaryRelay::new(self.parts, served.target, answer, first, (meter, used));
+                return Reply { head: self.head, body: Body::Bytes(Box::pin(relay.into_stream())) };
+            }
+            Answered::Stream { dialect, answer_tool, answer, decoder, first } => {
+                let context = self.request.answer_context(&self.incoming);
+                let keep_usage = self.request.asked.include_usage;
+                let feed = self.feed(&served.target, (dialect, answer_tool), keep_usage, &context);
+                let begun = Begun {
+                    target: served.target,
+                    answer,
+                    decoder,
+                    first,
+                    feed,
+                    into: self.head.dialect,
+                    keep_events: meter.keeps_answer(),
+                    passing: self.request.passes().then(|| self.request.used(Used::default(), 0)),
+                    context,
+                };
+                let relay = Relay::new(self.parts.clone(), begun, meter);
+                return Reply { head: self.head, body: Body::Stream(Box::pin(relay.into_stream())) };
+            }
+        };
+        meter.attempt_ends(&Ended::well(used));
+        meter.keep_answer(&body);
+        self.head.cost = meter.cost();
+        if let Err(error) = meter.finish(Status::Ok, 200, None).await {
+            return refuse(self.head, meter, error).await;
+        }
+        self.whole(body)
+    }
+}

@@ -1,0 +1,133 @@
+//! Calls that are made once: they came with an idempotency-key, and an equal request with that key gets their answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, HeaderValue};
+
+use super::incoming::Incoming;
+use super::meter::Meter;
+use super::planned::Planned;
+use super::reply::{Body, Head, Reply, error_reply};
+use crate::chat::Error;
+use crate::idempotency::{self, Asked, Claim, Kept, LARGEST};
+use crate::types::Nanos;
+use crate::usage::Status;
+
+/// The header that holds the key.
+static HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The longest key.
+const LONGEST: usize = 255;
+
+/// How a call with an idempotency-key gets its answer.
+pub enum Claimed {
+    /// By being made: it is the first with its key. Its answer is recorded.
+    First(Recorder),
+    /// From the first call.
+    Again(Kept),
+}
+
+/// Whether a request has an idempotency-key.
+pub fn has_key(incoming: &Incoming) -> bool {
+    incoming.headers.contains_key(&HEADER)
+}
+
+/// Claims a call's key, or finds the answer of the call that had it first.
+///
+/// # Errors
+/// Where the key is no key, belongs to another request, or to a call whose end is not known.
+pub async fn claim(planned: &mut Planned, meter: &mut Meter) -> Result<Claimed, Error> {
+    match planned.parts.idempotency.claim(asked(planned)?).await {
+        Ok(idempotency::Claimed::First(claim)) => {
+            let well = meter.watched();
+            Ok(Claimed::First(Recorder { claim, well, kept: Kept::default(), body: BytesMut::new() }))
+        }
+        Ok(idempotency::Claimed::Again(kept)) => Ok(Claimed::Again(kept)),
+        Err(error) => {
+            planned.head.first = error.first();
+            Err(error.into())
+        }
+    }
+}
+
+/// What the key stands for: whose it is, what was called, and the request.
+fn asked(planned: &Planned) -> Result<Asked, Error> {
+    let incoming = &planned.incoming;
+    let key = incoming.headers.get(&HEADER).map_or(&[][..], HeaderValue::as_bytes);
+    if key.is_empty() || key.len() > LONGEST || !key.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+        return Err(Error::field(HEADER.as_str(), "an idempotency-key has 1 to 255 printable ASCII characters"));
+    }
+    let scope = [incoming.key.id.as_bytes(), incoming.endpoint.name().as_bytes(), key];
+    let model = incoming.addressed.model.as_deref().unwrap_or_default();
+    let mut request = vec![model.as_bytes(), if incoming.addressed.stream { &[1] } else { &[0] }];
+    match &planned.request.form {
+        // A form that is sent again has another boundary, but the same parts.
+        Some(form) => request.extend(form.pieces()),
+        None => request.push(&incoming.body),
+    }
+    Ok(Asked::new(incoming.id, incoming.started_at, &scope, &request))
+}
+
+/// Replies with the answer of the first call: with a row of its own, and no attempt.
+pub async fn again(mut planned: Box<Planned>, mut meter: Box<Meter>, kept: Kept) -> Reply {
+    planned.head.first = Some(kept.request);
+    planned.head.replayed = true;
+    planned.head.cost = Some(Nanos(0));
+    if let (Some(row), Some((provider, model))) =
+        (meter.row(), kept.model.as_deref().and_then(|model| model.split_once('/')))
+    {
+        row.provider = Some(provider.into());
+        row.model = Some(model.into());
+    }
+    planned.head.model = kept.model;
+    planned.head.kind = kept.kind.and_then(|kind| HeaderValue::from_str(&kind).ok());
+    meter.keep_answer(&kept.body);
+    if let Err(error) = meter.finish(Status::Ok, 200, None).await {
+        return error_reply(planned.head, &error);
+    }
+    let body = if kept.is_stream { Body::Events(kept.body) } else { Body::Whole(kept.body) };
+    Reply { head: planned.head, body }
+}
+
+/// Records the answer of a call with an idempotency-key.
+pub struct Recorder {
+    claim: Claim,
+    /// Whether the call ended well.
+    well: Arc<AtomicBool>,
+    /// The answer, but for its body.
+    kept: Kept,
+    body: BytesMut,
+}
+
+impl Recorder {
+    /// Notes which model answers, and in what form.
+    pub fn note(&mut self, head: &Head, is_stream: bool) {
+        self.kept.model.clone_from(&head.model);
+        self.kept.kind = head.kind.as_ref().and_then(|kind| kind.to_str().ok().map(Arc::from));
+        self.kept.is_stream = is_stream;
+    }
+
+    /// Records a piece of the body.
+    pub fn take(&mut self, piece: &Bytes) {
+        // One byte too many tells that it is too large.
+        let room = (LARGEST + 1).saturating_sub(self.body.len());
+        self.body.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+
+    /// Stores what was recorded, if the call ended well; else the key is free again.
+    pub async fn finish(self) {
+        if self.well.load(Ordering::Acquire) {
+            self.claim.keep(Kept { body: self.body.freeze(), ..self.kept }).await;
+        }
+    }
+
+    /// Records a whole body.
+    pub async fn whole(recorder: Option<Self>, body: &Bytes) {
+        if let Some(mut recorder) = recorder {
+            recorder.take(body);
+            recorder.finish().await;
+        }
+    }
+}

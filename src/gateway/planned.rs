@@ -1,0 +1,80 @@
+//! A call whose request and plan stand.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::attempt::Attempts;
+use super::feed::Feed;
+use super::incoming::Incoming;
+use super::meter::Meter;
+use super::reply::{Body, Head, Reply, error_reply};
+use super::request::Request;
+use super::state::{Live, Parts};
+use crate::chat::{AnswerTool, Code, Error};
+use crate::routing::{Plan, Target};
+use crate::usage::Status;
+use crate::wire::ProviderDialect;
+use crate::wire::dialect::AnswerContext;
+
+/// A call whose request and plan stand.
+pub struct Planned {
+    /// What stays over a reload.
+    pub parts: Arc<Parts>,
+    /// The configuration that the call began with.
+    pub live: Arc<Live>,
+    /// The request as it arrived.
+    pub incoming: Incoming,
+    /// The request as it was prepared.
+    pub request: Arc<Request>,
+    /// The targets, in order.
+    pub plan: Plan,
+    /// What the reply's headers say so far.
+    pub head: Head,
+}
+
+impl Planned {
+    /// When the caller's own limit passes.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.incoming.timeout.map(|limit| self.incoming.started + limit)
+    }
+
+    /// The attempts that may be made for it.
+    pub fn attempts(&self) -> Attempts<'_> {
+        let deadline = self.deadline();
+        let Self { parts, live, incoming, request, plan, .. } = self;
+        Attempts { parts, live, incoming, request, plan, deadline }
+    }
+
+    /// A feed for a stream of `target`'s in a dialect.
+    pub fn feed(
+        &self,
+        target: &Target,
+        from: (ProviderDialect, Option<AnswerTool>),
+        keep_usage: bool,
+        context: &AnswerContext,
+    ) -> Feed {
+        let client = self.live.clients.get(&target.provider);
+        let by_choice = client.is_some_and(|client| self.request.is_counted_by_choice(client));
+        self.request.feed(from, keep_usage, context, by_choice)
+    }
+
+    /// A whole answer in the form that the caller asked for.
+    pub fn whole(self: Box<Self>, body: Bytes) -> Reply {
+        if !self.request.asked.stream || self.request.passes() {
+            return Reply { head: self.head, body: Body::Whole(body) };
+        }
+        match self.request.codec().as_stream(&body, &self.request.answer_context(&self.incoming)) {
+            Ok(events) => Reply { head: self.head, body: Body::Events(events) },
+            Err(error) => error_reply(self.head, &Error::new(Code::UpstreamProtocol, error.to_string())),
+        }
+    }
+}
+
+/// Settles a call that ends in an error, and writes the error.
+pub async fn refuse(mut head: Head, mut meter: Box<Meter>, error: Error) -> Reply {
+    head.attempts = meter.attempts();
+    let settled = meter.finish(Status::Error, error.status(), Some(error.code.text())).await;
+    error_reply(head, &settled.err().unwrap_or(error))
+}

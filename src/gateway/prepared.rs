@@ -1,0 +1,78 @@
+//! The front half of a call, in the one order that calls, explanations and lines of batches share: read, resolve, key, plan.
+
+use std::sync::Arc;
+
+use super::incoming::Incoming;
+use super::key::check_key;
+use super::plan::{Moment, plan};
+use super::read::{Read, read};
+use super::render::render;
+use super::request::{Request, user_of};
+use super::resolve::resolve;
+use super::state::{Live, Parts};
+use crate::chat::Error;
+use crate::prompts::Version;
+use crate::routing::{Plan, Routes};
+
+/// A request that its key may make, and whom the rules choose for it.
+pub struct Prepared {
+    /// The request, with its prompt rendered into it.
+    pub request: Arc<Request>,
+    /// The targets, in order.
+    pub plan: Plan,
+}
+
+/// What a request's row and head say of it, refused or not.
+#[derive(Default)]
+pub struct Known {
+    /// The name that the caller asked for, at most 256 characters of it; empty where the request could not be read.
+    pub requested: Arc<str>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// The prompt's version.
+    pub prompt: Option<Arc<Version>>,
+}
+
+impl Prepared {
+    /// Reads a request, checks that its key may make it, renders its prompt, and plans whom to ask. Waits for nothing.
+    ///
+    /// # Errors
+    /// What the caller is refused with; `known` says as much of the request as was understood.
+    pub fn of(
+        (parts, live): (&Parts, &Live),
+        incoming: &mut Incoming,
+        known: &mut Known,
+        moment: Moment,
+    ) -> Result<Self, Error> {
+        let request = match read(incoming)? {
+            Read::Ready(request) => {
+                known.note(request.requested(), request.asked.stream, &live.routes);
+                incoming.user = incoming.user.take().or_else(|| user_of(request.object()));
+                check_key(&incoming.key, request.requested(), None)?;
+                request
+            }
+            Read::Prompted(asked, reference) => {
+                let resolved = resolve(&parts.prompts, &reference, &asked)?;
+                known.note(&resolved.requested, asked.stream, &live.routes);
+                known.prompt = Some(resolved.version.clone());
+                incoming.user = incoming.user.take().or_else(|| user_of(&asked.object));
+                check_key(&incoming.key, &resolved.requested, Some(&resolved))?;
+                let asked = render(&resolved, &asked, incoming.endpoint)?;
+                incoming.user = incoming.user.take().or_else(|| user_of(&asked.object));
+                Arc::new(Request::of(incoming.endpoint, asked, Some(resolved)))
+            }
+        };
+        let plan = plan(&live.routes, &parts.health, incoming, &request, moment)?;
+        Ok(Self { request, plan })
+    }
+}
+
+impl Known {
+    fn note(&mut self, requested: &str, stream: bool, routes: &Routes) {
+        self.stream = stream;
+        self.requested = routes.known(requested).unwrap_or_else(|| {
+            let end = requested.char_indices().nth(256).map_or(requested.len(), |(end, _)| end);
+            requested[..end].into()
+        });
+    }
+}

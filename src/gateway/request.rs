@@ -1,0 +1,221 @@
+//! A request as the gateway works on it, whoever will answer: what it asks, and what it is reckoned to use.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::feed::Feed;
+use super::incoming::{Endpoint, Incoming};
+use super::resolve::Resolved;
+use crate::cache::CacheKey;
+use crate::chat::{self, AnswerTool, Emulated, Error, Format, Usage, Used};
+use crate::routing::CacheScope;
+use crate::upstream::{ProviderClient, Server};
+
+use crate::wire::dialect::{AnswerContext, Asked, ClientCodec};
+use crate::wire::form::Form;
+use crate::wire::json::Object;
+use crate::wire::openai_embeddings::EmbeddingsRequest;
+use crate::wire::passing::Passing;
+use crate::wire::token_estimate::estimate_tokens;
+use crate::wire::{DialectId, ProviderDialect, openai_chat};
+
+/// How many tokens an answer is reckoned at where nothing limits it.
+const UNLIMITED_OUTPUT: u64 = 1_024;
+
+/// What a model reads beside the conversation, in any dialect.
+const PROMPTING: [&str; 5] = ["system", "instructions", "systemInstruction", "system_instruction", "tools"];
+
+/// What is asked of a provider, whichever it will be.
+pub struct Request {
+    /// Which route.
+    pub endpoint: Endpoint,
+    /// The request in its caller's dialect, with its prompt rendered into it.
+    pub asked: Asked,
+    /// The most tokens to write, for all choices.
+    pub max_tokens: Option<u64>,
+    /// The prompt that is rendered into it.
+    pub prompt: Option<Resolved>,
+    /// The form that the caller sent, where that is one.
+    pub form: Option<Form>,
+    /// The whole request in the internal form, for targets of other dialects.
+    pub(super) meant: OnceLock<Result<(chat::Request, Emulated), Error>>,
+    tokens: OnceLock<u64>,
+    /// The first key that was asked of it.
+    pub(super) keyed: OnceLock<Keyed>,
+}
+
+/// A key of the cache, and for whom and what it is.
+pub struct Keyed {
+    pub(super) scope: CacheScope,
+    pub(super) owner: Arc<str>,
+    pub(super) provider: Arc<str>,
+    pub(super) model: Arc<str>,
+    pub(super) key: CacheKey,
+}
+
+impl Request {
+    /// A request in a dialect.
+    pub fn of(endpoint: Endpoint, asked: Asked, prompt: Option<Resolved>) -> Self {
+        let max_tokens = asked.max_tokens.map(|tokens| tokens.saturating_mul(asked.choices));
+        let (meant, tokens, keyed) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { endpoint, asked, max_tokens, prompt, form: None, meant, tokens, keyed }
+    }
+
+    /// A request that passes.
+    pub fn passing(passing: Passing, asked: Asked, form: Option<Form>) -> Self {
+        Self { form, ..Self::of(Endpoint::Pass(passing), asked, None) }
+    }
+
+    /// A request for embeddings.
+    pub fn embeddings(request: EmbeddingsRequest) -> Self {
+        let EmbeddingsRequest { object, model } = request;
+        let asked =
+            Asked { object, model, stream: false, include_usage: false, max_tokens: Some(0), choices: 1, prompt: None };
+        Self::of(Endpoint::Embeddings, asked, None)
+    }
+
+    /// The name that the caller asked for: a model, a route or a prompt.
+    pub fn requested(&self) -> &str {
+        self.prompt.as_ref().map_or(&self.asked.model, |resolved| &resolved.requested)
+    }
+
+    /// The caller's dialect.
+    pub fn codec(&self) -> &'static dyn ClientCodec {
+        self.endpoint.dialect().codec()
+    }
+
+    /// The body's fields.
+    pub fn object(&self) -> &Object {
+        &self.asked.object
+    }
+
+    /// The field that holds what the model reads.
+    pub fn conversation(&self) -> &'static str {
+        match self.endpoint {
+            Endpoint::Embeddings => "input",
+            Endpoint::EmbedContent => "content",
+            Endpoint::EmbedContents => "requests",
+            Endpoint::Pass(passing) => passing.input(),
+            _ => self.codec().conversation(),
+        }
+    }
+
+    /// The text that rules see: the user's last words.
+    pub fn text(&self) -> String {
+        let Endpoint::Pass(_) = self.endpoint else { return self.codec().last_user_text(self.object()) };
+        let named = |name: &str| self.object().get(name).and_then(|json| serde_json::from_str(json).ok());
+        // A reranker's documents are no words of the user's.
+        named("query").or_else(|| named(self.conversation())).unwrap_or_default()
+    }
+
+    /// Whether an answer may be shared with an equal request.
+    pub fn may_be_cached(&self) -> bool {
+        match self.endpoint {
+            Endpoint::Pass(passing) => passing.may_be_cached(&self.asked),
+            _ => true,
+        }
+    }
+
+    /// Whether it passes, so that its answers go down as they are.
+    pub fn passes(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Pass(_))
+    }
+
+    /// A feed for a stream of answers to this in a provider's dialect.
+    pub fn feed(
+        &self,
+        (from, tool): (ProviderDialect, Option<AnswerTool>),
+        keep_usage: bool,
+        context: &AnswerContext,
+        by_choice: bool,
+    ) -> Feed {
+        match self.endpoint {
+            Endpoint::Pass(passing) => Feed::Same(passing.tap(keep_usage, by_choice)),
+            Endpoint::Chat if by_choice && tool.is_none() && from == DialectId::OpenAiChat.into() => {
+                Feed::Same(Box::new(openai_chat::StreamTap::new(keep_usage).by_choice(true)))
+            }
+            _ => Feed::new((from, self.endpoint.dialect()), tool, keep_usage, context),
+        }
+    }
+
+    /// Whether `client` counts the tokens of each of several answers by itself.
+    pub fn is_counted_by_choice(&self, client: &ProviderClient) -> bool {
+        self.asked.choices > 1 && client.provider().server == Server::LlamaCpp
+    }
+
+    /// The usage of a whole answer from `client`, which reports `usage`.
+    pub fn usage_of(&self, client: &ProviderClient, body: &Bytes, usage: Usage) -> Usage {
+        if !self.is_counted_by_choice(client) {
+            return usage;
+        }
+        match Object::read_answer(body.clone()) {
+            Ok(answer) => openai_chat::of_all_choices(&answer, usage, self.asked.max_tokens),
+            Err(_) => usage,
+        }
+    }
+
+    /// What an answer used, by what it reports and by what is known without it.
+    pub fn used(&self, reported: Used, estimated_output: u64) -> Used {
+        let Endpoint::Pass(passing) = self.endpoint else { return reported };
+        let estimated = || {
+            let (input, output) = (self.input_tokens(), estimated_output);
+            passing.has_tokens().then(|| Usage { input, output, estimated: true, ..Usage::default() })
+        };
+        Used { usage: reported.usage.or_else(estimated), units: reported.units.or(passing.asked_units(&self.asked)) }
+    }
+
+    /// Estimated tokens of the request.
+    pub fn input_tokens(&self) -> u64 {
+        *self.tokens.get_or_init(|| {
+            let conversation = self.conversation();
+            let texts = PROMPTING.iter().chain([&conversation]).filter_map(|field| self.object().get(field));
+            texts.map(estimate_tokens).sum()
+        })
+    }
+
+    /// What a call is reckoned to use, until it is known.
+    pub fn reserve(&self) -> Used {
+        let output = self.max_tokens.unwrap_or(UNLIMITED_OUTPUT);
+        let usage = Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() };
+        match self.endpoint {
+            Endpoint::Pass(passing) => Used { usage: Some(usage), units: passing.asked_units(&self.asked) },
+            _ => usage.into(),
+        }
+    }
+
+    /// What an answer's writer needs to know of the call.
+    pub fn answer_context(&self, incoming: &Incoming) -> AnswerContext {
+        AnswerContext {
+            model: self.asked.model.clone(),
+            include_usage: self.asked.include_usage,
+            input_tokens: self.input_tokens(),
+            created: incoming.started_at.0 / 1_000_000,
+            id: incoming.id.text().as_str().to_owned(),
+            request: (self.endpoint == Endpoint::Responses).then(|| self.object().clone()),
+        }
+    }
+
+    /// The form that the answer is to have.
+    pub fn format(&self) -> Option<Format> {
+        match self.endpoint {
+            Endpoint::Chat | Endpoint::Responses | Endpoint::Messages | Endpoint::Generate => {
+                self.codec().format(self.object())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The user that a body itself names.
+pub fn user_of(body: &Object) -> Option<Arc<str>> {
+    let user: String = match body.get("user") {
+        Some(user) => serde_json::from_str(user).ok()?,
+        None => {
+            let metadata: Map<String, Value> = serde_json::from_str(body.get("metadata")?).ok()?;
+            metadata.get("user_id")?.as_str()?.to_owned()
+        }
+    };
+    Some(user.chars().take(256).collect::<String>().into())
+}

@@ -1,0 +1,221 @@
+//! What goes up to one target: the caller's bytes where both speak one dialect, else a translation.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::incoming::{Endpoint, Incoming};
+use super::request::Request;
+use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, SEEN, Structured, sort_proofs};
+use crate::routing::Target;
+use crate::upstream::{Kind, Operation, Provider, ProviderClient, Server};
+use crate::wire::dialect::{ClientCodec, ProviderCodec};
+use crate::wire::json::{Edits, Object};
+use crate::wire::passing::{self, Passing};
+use crate::wire::{DialectId, ProviderDialect};
+
+/// What goes to one target.
+pub struct UpstreamRequest {
+    /// What is asked of it.
+    pub operation: Operation,
+    /// What it answers in.
+    pub dialect: ProviderDialect,
+    /// The body.
+    pub body: Bytes,
+    /// Headers of its dialect.
+    pub headers: HeaderMap,
+    /// What had to be emulated.
+    pub emulated: Emulated,
+    /// The tool by which it answers, where it is not asked for the wanted form itself.
+    pub answer_tool: Option<AnswerTool>,
+}
+
+impl Request {
+    /// What `target` gets: the bytes as they came where it speaks the caller's dialect, else a translation.
+    ///
+    /// # Errors
+    /// `unsupported_feature` that names what its dialect cannot say.
+    pub fn for_target(
+        &self,
+        incoming: &Incoming,
+        client: &ProviderClient,
+        target: &Target,
+    ) -> Result<UpstreamRequest, Error> {
+        match self.endpoint {
+            Endpoint::Embeddings | Endpoint::EmbedContent | Endpoint::EmbedContents => {
+                return self.for_embeddings(client, target);
+            }
+            Endpoint::Pass(passing) => return self.for_passing(passing, incoming, client, target),
+            _ => {}
+        }
+        let own = ProviderDialect::from(self.endpoint.dialect());
+        let dialect = spoken(client, self.endpoint.dialect());
+        if matches!(self.endpoint, Endpoint::CountTokens | Endpoint::GeminiCount) && dialect != own {
+            let message = format!("{} cannot count tokens", client.provider().name);
+            return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
+        }
+        // Only a configuration that says so keeps a request from going to its own dialect as it came.
+        let stands_in = |how: Structured| how != Structured::Native && wants_form(self.format().as_ref());
+        // And a proof of reasoning that the caller has from another provider, which this one would refuse.
+        let marked = || memchr::memmem::find(self.object().bytes(), SEEN).is_some();
+        let counts = matches!(self.endpoint, Endpoint::CountTokens | Endpoint::GeminiCount);
+        let passes = counts || !(target.structured.is_some_and(stands_in) || marked());
+        if dialect == own && passes {
+            let codec = self.codec();
+            let mut headers = own_headers(codec, incoming);
+            let sampled = || ["temperature", "top_p", "top_k"].iter().any(|name| self.object().get(name).is_some());
+            if self.endpoint.dialect() == DialectId::Anthropic && self.prompt.is_some() && sampled() {
+                // A prompt's settings may set what Anthropic's newer versions refuse.
+                headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+            }
+            let body = adapted(codec.pass(&self.asked, &target.model), client, target);
+            let operation = match self.endpoint {
+                Endpoint::CountTokens => Operation::CountTokens,
+                Endpoint::GeminiCount => Operation::GeminiCount,
+                _ => operation(dialect),
+            };
+            return Ok(UpstreamRequest {
+                operation,
+                dialect,
+                body,
+                headers,
+                emulated: Emulated::default(),
+                answer_tool: None,
+            });
+        }
+        let mut upstream_request = self.translated(dialect, client, target)?;
+        if dialect == own {
+            upstream_request.headers.extend(own_headers(self.codec(), incoming));
+        }
+        Ok(upstream_request)
+    }
+
+    /// The request in another dialect, or in its own with a tool to answer by.
+    fn translated(
+        &self,
+        dialect: ProviderDialect,
+        client: &ProviderClient,
+        target: &Target,
+    ) -> Result<UpstreamRequest, Error> {
+        let read = self.meant.get_or_init(|| {
+            let mut emulated = Emulated::default();
+            Ok((self.codec().read_request(&self.asked, &mut emulated)?, emulated))
+        });
+        let (request, mut emulated) = read.clone()?;
+        let mut request = chat::Request { model: target.model.to_string(), include_usage: true, ..request };
+        let makers = (self.codec().maker(), dialect.codec().maker());
+        sort_proofs(&mut request.messages, makers, &mut emulated);
+        let answer_tool = enforced(&mut request, dialect.codec(), target, &mut emulated)?;
+        let written = dialect.codec().write_request(&request, &mut emulated).map_err(|error| {
+            // The caller forced no tool: it is the format that asks for one.
+            let ours = answer_tool.is_some() && error.param.as_deref() == Some("tool_choice");
+            if ours { no_form(target, "it answers by a tool only, and thinks").at("response_format") } else { error }
+        })?;
+        let header = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        let headers = written.headers.iter().map(header).collect();
+        let body = adapted(written.body, client, target);
+        Ok(UpstreamRequest { operation: operation(dialect), dialect, body, headers, emulated, answer_tool })
+    }
+
+    fn for_passing(
+        &self,
+        passing: Passing,
+        incoming: &Incoming,
+        client: &ProviderClient,
+        target: &Target,
+    ) -> Result<UpstreamRequest, Error> {
+        let Provider { name, kind, .. } = client.provider();
+        if !matches!(kind, Kind::OpenAi | Kind::Azure | Kind::Simulated) {
+            return Err(passing::unsupported(passing, name));
+        }
+        let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))]);
+        if self.form.is_some()
+            && let Some(kind) = incoming.headers.get(CONTENT_TYPE)
+        {
+            headers.insert(CONTENT_TYPE, kind.clone());
+        }
+        let body = passing.pass(&self.asked, self.form.as_ref(), &target.model);
+        Ok(UpstreamRequest {
+            operation: Operation::Pass(passing),
+            dialect: DialectId::OpenAiChat.into(),
+            body: if passing == Passing::Completions { adapted(body, client, target) } else { body },
+            headers,
+            emulated: Emulated::default(),
+            answer_tool: None,
+        })
+    }
+}
+
+/// A body that names its adapters, for llama.cpp: where none is named it takes those of the request before, whose cached
+/// prompt it reuses (llama.cpp #26207). What the caller names stays.
+fn adapted(body: Bytes, client: &ProviderClient, target: &Target) -> Bytes {
+    if client.provider().server != Server::LlamaCpp {
+        return body;
+    }
+    let Some(object) = Object::read(body.clone()).ok().filter(|object| object.get("lora").is_none()) else {
+        return body;
+    };
+    let mut edits = Edits::default();
+    edits.set("lora", target.adapter.map_or_else(|| "[]".to_owned(), |id| format!("[{{\"id\":{id},\"scale\":1.0}}]")));
+    object.edited(&edits)
+}
+
+fn wants_form(format: Option<&Format>) -> bool {
+    format.is_some_and(|format| *format != Format::Text)
+}
+
+/// Sees to it that the target keeps to the wanted form: by itself, or by a tool that takes its place.
+fn enforced(
+    request: &mut chat::Request,
+    codec: &dyn ProviderCodec,
+    target: &Target,
+    emulated: &mut Emulated,
+) -> Result<Option<AnswerTool>, Error> {
+    if !wants_form(request.format.as_ref()) {
+        return Ok(None);
+    }
+    match target.structured.unwrap_or_else(|| codec.structured(request)) {
+        Structured::Native => Ok(None),
+        Structured::Tool => {
+            emulated.note("response_format");
+            AnswerTool::put(request)
+        }
+        Structured::None => Err(no_form(target, "its configuration says so").at("response_format")),
+    }
+}
+
+fn no_form(target: &Target, why: &str) -> Error {
+    let message = format!("{} cannot be held to the form that `response_format` wants: {why}", target.name);
+    Error::new(Code::UnsupportedFeature, message)
+}
+
+/// What `client` speaks with a caller whose own dialect is `own`: the same, where it can.
+fn spoken(client: &ProviderClient, own: DialectId) -> ProviderDialect {
+    let dialect = match client.provider().kind {
+        Kind::Bedrock => return ProviderDialect::Bedrock,
+        Kind::Anthropic => DialectId::Anthropic,
+        Kind::Gemini => DialectId::Gemini,
+        Kind::OpenAi | Kind::Azure if own == DialectId::OpenAiResponses && client.has_responses() => own,
+        Kind::OpenAi | Kind::Azure if !client.provider().chat => DialectId::OpenAiResponses,
+        Kind::OpenAi | Kind::Azure | Kind::Simulated => DialectId::OpenAiChat,
+    };
+    dialect.into()
+}
+
+fn operation(dialect: ProviderDialect) -> Operation {
+    match dialect {
+        ProviderDialect::Client(DialectId::OpenAiChat) => Operation::Chat,
+        ProviderDialect::Client(DialectId::OpenAiResponses) => Operation::Responses,
+        ProviderDialect::Client(DialectId::Anthropic) => Operation::Messages,
+        ProviderDialect::Client(DialectId::Gemini) => Operation::Generate,
+        ProviderDialect::Bedrock => Operation::Converse,
+    }
+}
+
+/// The caller's headers that go up with a request in its own dialect.
+fn own_headers(codec: &dyn ClientCodec, incoming: &Incoming) -> HeaderMap {
+    let value = |name: &&'static str| Some((HeaderName::from_static(name), incoming.headers.get(*name)?.clone()));
+    codec.headers().iter().filter_map(value).collect()
+}
