@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a rule that cannot be checked must fail")]
 
+#[path = "tidy/circles.rs"]
+mod circles;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -171,9 +174,32 @@ fn a_library_is_used_in_its_home_only() {
             if !at_home && code.contains(&format!("{library}::")) {
                 wrong.push(format!("{place} uses {library}"));
             }
+            if is_renamed(&code, library) {
+                wrong.push(format!("{place} gives {library} another name"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whether code gives a library another name, under which its uses would not be seen.
+fn is_renamed(code: &str, library: &str) -> bool {
+    code.match_indices(&format!("{library} as ")).any(|(at, _)| {
+        let before = code[..at].chars().next_back().unwrap_or(' ');
+        !before.is_alphanumeric() && before != '_'
+    })
+}
+
+#[test]
+fn a_library_has_no_other_name() {
+    for code in ["use sqlx as database;", "extern crate sqlx as database;", "use {::sqlx as database, std::fmt};"] {
+        assert!(is_renamed(code, "sqlx"), "{code}");
+    }
+    assert!(!is_renamed("use my_sqlx as database; let sqlx_as = 1;", "sqlx"));
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    for (library, _) in HOMES {
+        assert!(!manifest.contains(&format!("package = \"{library}\"")), "Cargo.toml gives {library} another name");
+    }
 }
 
 #[test]
