@@ -21,9 +21,6 @@ pub mod sse;
 pub mod token_estimate;
 mod tool_ids;
 
-use claude_schema as claude;
-use tool_ids as ids;
-
 use dialect::{ClientCodec, ProviderCodec};
 
 /// The dialects, by name.

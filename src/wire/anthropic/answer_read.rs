@@ -6,7 +6,7 @@ use super::citation;
 use super::usage::read_usage;
 use crate::chat::{Choice, Content, Part, Response, Stop};
 use crate::wire::dialect::BadAnswer;
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
 
 /// The reasons to stop that have a name in both.
 pub(super) const STOPS: [(&str, Stop); 7] = [
@@ -21,7 +21,7 @@ pub(super) const STOPS: [(&str, Stop); 7] = [
 
 /// Reads an answer.
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let answer: Value = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Value = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str);
     let Some(Value::Array(blocks)) = answer.get("content") else {
         return Err(BadAnswer("it has no list `content`".to_owned()));
@@ -60,7 +60,7 @@ pub(super) fn read_block(block: &Value) -> Result<Part, BadAnswer> {
             if !input.is_object() {
                 return Err(BadAnswer("a tool call's `input` is no object".to_owned()));
             }
-            Content::ToolCall { id: need("id")?, name: need("name")?, arguments: exact::write(&input) }
+            Content::ToolCall { id: need("id")?, name: need("name")?, arguments: exact_numbers::write(&input) }
         }
         kind => return Err(BadAnswer(format!("a block is of the type `{}`", shown(kind)))),
     };

@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::answer_read::STOPS;
 use super::citation;
-use super::part_write::input;
 use super::usage::write_usage;
 use crate::chat::{Choice, Content, Part, Response, Stop, Usage};
 use crate::wire::dialect::{AnswerContext, BadAnswer};
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
+use crate::wire::fields;
 
 /// Writes why an answer ended: `stop_reason` and `stop_sequence`.
 pub(super) fn write_stop(stop: &Stop, has_calls: bool) -> (&'static str, Value) {
@@ -41,7 +41,7 @@ pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes
         "id": id, "type": "message", "role": "assistant", "model": model, "content": content,
         "stop_reason": reason, "stop_sequence": sequence, "usage": usage,
     });
-    exact::write(&body).into()
+    exact_numbers::write(&body).into()
 }
 
 /// Whether an answer can be told here: a call's arguments must be an object, unless they were cut off at the limit.
@@ -49,7 +49,7 @@ pub(super) fn can_tell(response: &Response) -> Result<(), BadAnswer> {
     let Some(choice) = response.choices.first() else { return Ok(()) };
     let cut = matches!(choice.stop, Some(Stop::Length | Stop::Context));
     let bad = |part: &Part| match &part.content {
-        Content::ToolCall { arguments, .. } => input(arguments).is_none(),
+        Content::ToolCall { arguments, .. } => fields::arguments(arguments).is_none(),
         _ => false,
     };
     if !cut && choice.parts.iter().any(bad) {
@@ -99,7 +99,7 @@ fn write_block((n, part): (usize, &Part)) -> Option<Value> {
         Content::RedactedThinking(data) => json!({"type": "redacted_thinking", "data": data}),
         Content::ToolCall { id, name, arguments } => {
             // What was cut off at the limit is no call yet; see `can_tell` for what else is no object.
-            let input = input(arguments).unwrap_or_else(|| json!({}));
+            let input = fields::arguments(arguments).unwrap_or_else(|| json!({}));
             json!({"type": "tool_use", "id": call_id(id, n), "name": name, "input": input})
         }
         Content::Image { .. } | Content::Document { .. } | Content::Audio { .. } | Content::ToolResult { .. } => {

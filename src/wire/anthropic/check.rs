@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 
 use crate::chat::Error;
 use crate::wire::dialect::Asked;
+use crate::wire::fields::{Check, Field, check_fields};
 use crate::wire::json::Object;
-use crate::wire::openai_chat::{Check, Field, check_fields, read_prompt};
+use crate::wire::openai_chat::read_prompt;
 
 /// The most messages that a request may have.
 const MAX_MESSAGES: usize = 10_000;

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{check, usage};
+use super::check;
 use crate::chat::Error;
 use crate::wire::dialect::Asked;
+use crate::wire::fields::tokens;
 
 /// Reads and checks the body of a request to count tokens: a request without `max_tokens`.
 ///
@@ -25,5 +26,5 @@ pub fn count_answer(tokens: u64) -> Bytes {
 #[must_use]
 pub fn read_count(body: &[u8]) -> Option<u64> {
     let answer: Value = serde_json::from_slice(body).ok()?;
-    usage::believable(answer.get("input_tokens")?)
+    tokens(answer.get("input_tokens")?)
 }

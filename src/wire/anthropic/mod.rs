@@ -6,10 +6,10 @@ mod check;
 mod citation;
 mod count;
 mod error;
+mod idiom;
 mod observe;
 mod part_read;
 mod part_write;
-mod place;
 mod prompted;
 mod replay;
 mod request_read;
@@ -30,12 +30,9 @@ use super::dialect::{
 use super::json::{Edits, Object, quoted};
 use super::sse::Event;
 use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Structured};
-use crate::wire::claude;
+use crate::wire::claude_schema;
 
 pub use count::{count_answer, read_count, read_count_request};
-
-/// The API's name in messages.
-const NAME: &str = "Anthropic Messages";
 
 /// The dialect of Anthropic's Messages API.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +40,7 @@ pub struct Anthropic;
 
 impl ProviderCodec for Anthropic {
     fn name(&self) -> &'static str {
-        NAME
+        idiom::NAME
     }
 
     fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
@@ -59,7 +56,7 @@ impl ProviderCodec for Anthropic {
     }
 
     fn structured(&self, request: &mut Request) -> Structured {
-        claude::structured(request)
+        claude_schema::structured(request)
     }
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {

@@ -3,113 +3,113 @@
 use serde_json::Value;
 
 use super::citation;
-use super::place::{Place, only_here, wrong};
-use crate::chat::{CacheTtl, Content, Emulated, Error, Part, Source};
-use crate::wire::json::exact;
+use super::idiom::IDIOM;
+use crate::chat::{CacheTtl, Content, Emulated, Part, Source};
+use crate::wire::exact_numbers;
+use crate::wire::fields::{Diagnostic, Path, Place};
 
-/// Reads a `content`: a text or a list of blocks. Empty texts say nothing and go out.
-pub(super) fn read_content(value: &Value, path: &str, emulated: &mut Emulated) -> Result<Vec<Part>, Error> {
+/// Reads a `content`: a text or a list of blocks. Empty texts are left out.
+pub(super) fn read_content(value: Value, path: &Path<'_>, emulated: &mut Emulated) -> Result<Vec<Part>, Diagnostic> {
     let blocks = match value {
         Value::String(text) if text.is_empty() => return Ok(Vec::new()),
-        Value::String(text) => return Ok(vec![Part::text(text.as_str())]),
+        Value::String(text) => return Ok(vec![Part::text(text)]),
         Value::Array(blocks) => blocks,
-        _ => return Err(wrong(path, "must be a text or a list of blocks")),
+        _ => return Err(Diagnostic::wrong(path, "must be a text or a list of blocks")),
     };
     let mut parts = Vec::with_capacity(blocks.len());
-    for (n, block) in blocks.iter().enumerate() {
-        let part = read_block(&Place::of(block, format!("{path}[{n}]"))?, emulated)?;
-        let nothing = part.as_text() == Some("") && part.cache.is_none();
-        parts.extend((!nothing).then_some(part));
+    for (n, block) in blocks.into_iter().enumerate() {
+        let part = read_block(Place::of(block, path.nth(n), &IDIOM)?, emulated)?;
+        let is_empty = part.as_text() == Some("") && part.cache.is_none();
+        parts.extend((!is_empty).then_some(part));
     }
     Ok(parts)
 }
 
-fn read_block(block: &Place<'_>, emulated: &mut Emulated) -> Result<Part, Error> {
-    let text = |name: &str| block.text(name).map(str::to_owned);
+fn read_block(mut block: Place<'_>, emulated: &mut Emulated) -> Result<Part, Diagnostic> {
     let mut signature = None;
-    let content = match block.text("type")? {
+    let content = match block.text("type")?.as_str() {
         "text" => {
-            block.only(&["type", "text", "cache_control", "citations"])?;
+            block.only(&["text", "cache_control", "citations"])?;
             let citations = block.list("citations")?.iter().map(citation::read).collect();
-            Content::Text { text: text("text")?, citations }
+            Content::Text { text: block.text("text")?, citations }
         }
         "image" => {
-            block.only(&["type", "source", "cache_control"])?;
-            Content::Image { source: read_source(block)?, detail: None }
+            block.only(&["source", "cache_control"])?;
+            Content::Image { source: read_source(&mut block)?, detail: None }
         }
-        "document" => read_document(block)?,
+        "document" => read_document(&mut block)?,
         "thinking" => {
-            block.only(&["type", "thinking", "signature"])?;
-            signature = block.maybe_text("signature")?.filter(|text| !text.is_empty()).map(str::to_owned);
-            Content::Thinking(text("thinking")?)
+            block.only(&["thinking", "signature"])?;
+            signature = block.maybe_text("signature")?.filter(|text| !text.is_empty());
+            Content::Thinking(block.text("thinking")?)
         }
         "redacted_thinking" => {
-            block.only(&["type", "data"])?;
-            Content::RedactedThinking(text("data")?)
+            block.only(&["data"])?;
+            Content::RedactedThinking(block.text("data")?)
         }
-        "tool_use" => read_call(block)?,
-        "tool_result" => {
-            block.only(&["type", "tool_use_id", "content", "is_error", "cache_control"])?;
-            let parts = match block.get("content") {
-                Some(content) => read_content(content, &block.at("content"), emulated)?,
-                None => Vec::new(),
-            };
-            let inner = |part: &Part| {
-                matches!(part.content, Content::Text { .. } | Content::Image { .. } | Content::Document { .. })
-            };
-            if !parts.iter().all(inner) {
-                return Err(wrong(&block.at("content"), "may hold only texts, images and documents"));
-            }
-            let is_error = block.flag("is_error")?.unwrap_or(false);
-            Content::ToolResult { id: text("tool_use_id")?, name: None, parts, is_error }
-        }
-        _ => return Err(only_here(block.path())),
+        "tool_use" => read_call(&mut block)?,
+        "tool_result" => read_result(&mut block, emulated)?,
+        _ => return Err(IDIOM.only_here(block.path())),
     };
-    Ok(Part { content, cache: read_cache(block)?, signature })
+    Ok(Part { content, cache: read_cache(&mut block)?, signature })
 }
 
-fn read_call(block: &Place<'_>) -> Result<Content, Error> {
-    block.only(&["type", "id", "name", "input", "cache_control", "caller"])?;
-    // A call by another tool's code, rather than by the model, is a matter of Anthropic's own tools.
-    if block.object("caller")?.is_some_and(|caller| caller.text("type").ok() != Some("direct")) {
-        return Err(only_here(&block.at("caller")));
+fn read_call(block: &mut Place<'_>) -> Result<Content, Diagnostic> {
+    block.only(&["id", "name", "input", "cache_control", "caller"])?;
+    // A call by another tool's code, rather than by the model, exists only with Anthropic's own tools.
+    if block.object("caller")?.is_some_and(|mut caller| caller.text("type").ok().as_deref() != Some("direct")) {
+        return Err(block.only_here("caller"));
     }
     let input = block.need("input")?;
     if !input.is_object() {
-        return Err(wrong(&block.at("input"), "must be an object"));
+        return Err(block.wrong("input", "must be an object"));
     }
-    let text = |name: &str| block.text(name).map(str::to_owned);
-    Ok(Content::ToolCall { id: text("id")?, name: text("name")?, arguments: exact::write(input) })
+    Ok(Content::ToolCall { id: block.text("id")?, name: block.text("name")?, arguments: exact_numbers::write(&input) })
 }
 
-fn read_document(block: &Place<'_>) -> Result<Content, Error> {
-    block.only(&["type", "source", "cache_control", "title", "citations"])?;
+fn read_result(block: &mut Place<'_>, emulated: &mut Emulated) -> Result<Content, Diagnostic> {
+    block.only(&["tool_use_id", "content", "is_error", "cache_control"])?;
+    let parts = match block.take("content") {
+        Some(content) => read_content(content, &block.at("content"), emulated)?,
+        None => Vec::new(),
+    };
+    let inner =
+        |part: &Part| matches!(part.content, Content::Text { .. } | Content::Image { .. } | Content::Document { .. });
+    if !parts.iter().all(inner) {
+        return Err(block.wrong("content", "may hold only texts, images and documents"));
+    }
+    let is_error = block.flag("is_error")?.unwrap_or(false);
+    Ok(Content::ToolResult { id: block.text("tool_use_id")?, name: None, parts, is_error })
+}
+
+fn read_document(block: &mut Place<'_>) -> Result<Content, Diagnostic> {
+    block.only(&["source", "cache_control", "title", "citations"])?;
     let cite = match block.object("citations")? {
-        Some(citations) => citations.flag("enabled")?.unwrap_or(false),
+        Some(mut citations) => citations.flag("enabled")?.unwrap_or(false),
         None => false,
     };
-    let name = block.maybe_text("title")?.map(str::to_owned);
+    let name = block.maybe_text("title")?;
     Ok(Content::Document { source: read_source(block)?, name, cite })
 }
 
-fn read_source(block: &Place<'_>) -> Result<Source, Error> {
-    let source = Place::of(block.need("source")?, block.at("source"))?;
-    let text = |name: &str| source.text(name).map(str::to_owned);
-    Ok(match source.text("type")? {
-        "base64" => Source::Base64 { media_type: text("media_type")?, data: text("data")? },
-        "url" => Source::Url(text("url")?),
-        "file" => Source::File(text("file_id")?),
-        "text" => Source::Text(text("data")?),
-        _ => return Err(only_here(&source.at("type"))),
+fn read_source(block: &mut Place<'_>) -> Result<Source, Diagnostic> {
+    let source = block.need("source")?;
+    let mut source = block.inner(source, block.at("source"))?;
+    Ok(match source.text("type")?.as_str() {
+        "base64" => Source::Base64 { media_type: source.text("media_type")?, data: source.text("data")? },
+        "url" => Source::Url(source.text("url")?),
+        "file" => Source::File(source.text("file_id")?),
+        "text" => Source::Text(source.text("data")?),
+        _ => return Err(source.only_here("type")),
     })
 }
 
 /// Reads an object's `cache_control`.
-pub(super) fn read_cache(of: &Place<'_>) -> Result<Option<CacheTtl>, Error> {
-    let Some(mark) = of.object("cache_control")? else { return Ok(None) };
-    match mark.maybe_text("ttl")? {
+pub(super) fn read_cache(of: &mut Place<'_>) -> Result<Option<CacheTtl>, Diagnostic> {
+    let Some(mut mark) = of.object("cache_control")? else { return Ok(None) };
+    match mark.maybe_text("ttl")?.as_deref() {
         None | Some("5m") => Ok(Some(CacheTtl::FiveMinutes)),
         Some("1h") => Ok(Some(CacheTtl::Hour)),
-        Some(_) => Err(wrong(&mark.at("ttl"), "must be `5m` or `1h`")),
+        Some(_) => Err(mark.wrong("ttl", "must be `5m` or `1h`")),
     }
 }

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::citation;
-use super::place::{not_here, wrong};
-use crate::chat::{CacheTtl, Citation, Content, Emulated, Error, Message, Part, Role, Source};
-use crate::wire::ids::{Ids, Rule, fitting};
-use crate::wire::json::exact;
+use super::idiom::not_here;
+use crate::chat::{CacheTtl, Citation, Content, Emulated, Message, Part, Role, Source};
+use crate::wire::fields::{Diagnostic, Path, arguments};
+use crate::wire::tool_ids::{Ids, Rule, fitting};
 
 /// Image types that Anthropic reads.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -37,20 +37,21 @@ impl<'a> Blocks<'a> {
         Self { ids: Ids::of(messages, ID, emulated), emulated, files: false }
     }
 
-    pub(super) fn message(&mut self, message: &Message, role: Role, n: usize) -> Result<Vec<Value>, Error> {
-        let mut told = Vec::with_capacity(message.parts.len());
+    pub(super) fn message(&mut self, message: &Message, role: Role, n: usize) -> Result<Vec<Value>, Diagnostic> {
+        let outer = Path::of_item("messages", n);
+        let mut blocks = Vec::with_capacity(message.parts.len());
         for (place, part) in message.parts.iter().enumerate() {
-            let path = format!("messages[{n}].content[{place}]");
+            let path = outer.item("content", place);
             if !may_say(role, &part.content) {
-                return Err(not_here(&path, "its role cannot say such a part there"));
+                return Err(not_here(path, "its role cannot say such a part there"));
             }
-            told.extend(self.part(part, &path)?);
+            blocks.extend(self.part(part, &path)?);
         }
-        Ok(told)
+        Ok(blocks)
     }
 
     /// Writes a part; nothing where it says nothing.
-    fn part(&mut self, part: &Part, path: &str) -> Result<Option<Value>, Error> {
+    fn part(&mut self, part: &Part, path: &Path<'_>) -> Result<Option<Value>, Diagnostic> {
         let block = match &part.content {
             Content::Text { text, .. } | Content::Refusal(text) if text.trim().is_empty() => return Ok(None),
             Content::Text { text, citations } => self.text(text, citations),
@@ -77,9 +78,9 @@ impl<'a> Blocks<'a> {
                 }
             },
             Content::RedactedThinking(data) => return Ok(Some(json!({"type": "redacted_thinking", "data": data}))),
-            Content::ToolCall { id, name, arguments } => {
-                let input =
-                    input(arguments).ok_or_else(|| wrong(&format!("{path}.arguments"), "must be a JSON object"))?;
+            Content::ToolCall { id, name, arguments: text } => {
+                let input = arguments(text)
+                    .ok_or_else(|| Diagnostic::wrong(path.field("arguments"), "must be a JSON object"))?;
                 json!({"type": "tool_use", "id": self.ids.of_id(id), "name": name, "input": input})
             }
             Content::ToolResult { id, parts, is_error, .. } => self.result(id, parts, *is_error, path)?,
@@ -103,7 +104,7 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    fn image(&mut self, source: &Source, path: &str) -> Result<Value, Error> {
+    fn image(&mut self, source: &Source, path: &Path<'_>) -> Result<Value, Diagnostic> {
         match source {
             Source::Base64 { media_type, .. } if !IMAGES.contains(&media_type.as_str()) => {
                 Err(not_here(path, "it reads images of the types JPEG, PNG, GIF and WebP"))
@@ -113,10 +114,16 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    fn document(&mut self, source: &Source, name: Option<&str>, cite: bool, path: &str) -> Result<Value, Error> {
+    fn document(
+        &mut self,
+        source: &Source,
+        name: Option<&str>,
+        cite: bool,
+        path: &Path<'_>,
+    ) -> Result<Value, Diagnostic> {
         let source = match source {
             Source::Base64 { media_type, data } if media_type.starts_with("text/") => {
-                let text = plain_text(data).ok_or_else(|| wrong(path, "must be UTF-8 text in base64"))?;
+                let text = plain_text(data).ok_or_else(|| Diagnostic::wrong(path, "must be UTF-8 text in base64"))?;
                 self.source(&Source::Text(text), path)?
             }
             Source::Base64 { media_type, .. } if media_type != "application/pdf" => {
@@ -134,7 +141,7 @@ impl<'a> Blocks<'a> {
         Ok(block)
     }
 
-    fn source(&mut self, source: &Source, path: &str) -> Result<Value, Error> {
+    fn source(&mut self, source: &Source, path: &Path<'_>) -> Result<Value, Diagnostic> {
         Ok(match source {
             Source::Base64 { media_type, data } => json!({"type": "base64", "media_type": media_type, "data": data}),
             Source::Url(url) => json!({"type": "url", "url": url}),
@@ -149,13 +156,13 @@ impl<'a> Blocks<'a> {
         })
     }
 
-    fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &str) -> Result<Value, Error> {
+    fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &Path<'_>) -> Result<Value, Diagnostic> {
         let mut told = Vec::with_capacity(parts.len());
         for (n, part) in parts.iter().enumerate() {
-            let inner = format!("{path}.content[{n}]");
+            let inner = path.item("content", n);
             match part.content {
                 Content::Text { .. } | Content::Image { .. } | Content::Document { .. } => {}
-                _ => return Err(not_here(&inner, "a tool's result there has texts, images and documents only")),
+                _ => return Err(not_here(inner, "a tool's result there has texts, images and documents only")),
             }
             told.extend(self.part(part, &inner)?);
         }
@@ -200,14 +207,6 @@ fn may_say(role: Role, content: &Content) -> bool {
             role == Role::Assistant
         }
     }
-}
-
-/// A call's arguments as an object; empty ones mean `{}`.
-pub(super) fn input(arguments: &str) -> Option<Value> {
-    if arguments.trim().is_empty() {
-        return Some(json!({}));
-    }
-    exact::read(arguments.as_bytes()).ok().filter(Value::is_object)
 }
 
 /// Base64 of plain text, as text.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer_read::shown;
 use crate::wire::dialect::BadAnswer;
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
 use crate::wire::sse::Event;
 
 /// Fields of a message that a stream tells with its end, within `delta`.
@@ -20,7 +20,7 @@ const MAX_BLOCKS: usize = 10_000;
 /// # Errors
 /// Where it is no answer.
 pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
-    let mut message: Map<String, Value> = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let mut message: Map<String, Value> = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     let Some(Value::Array(blocks)) = message.insert("content".to_owned(), json!([])) else {
         return Err(BadAnswer("it has no list `content`".to_owned()));
     };
@@ -67,7 +67,7 @@ fn put_block(out: &mut Vec<u8>, index: usize, block: Value) -> Result<(), BadAns
     if block.get("type").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("tool_use"))
         && let Some(input) = block.insert("input".to_owned(), json!({}))
     {
-        deltas.push(json!({"type": "input_json_delta", "partial_json": exact::write(&input)}));
+        deltas.push(json!({"type": "input_json_delta", "partial_json": exact_numbers::write(&input)}));
     }
     put(out, &json!({"type": "content_block_start", "index": index, "content_block": block}));
     for delta in deltas {
@@ -79,7 +79,7 @@ fn put_block(out: &mut Vec<u8>, index: usize, block: Value) -> Result<(), BadAns
 
 fn put(out: &mut Vec<u8>, event: &Value) {
     let name = event["type"].as_str().unwrap_or_default();
-    out.extend_from_slice(format!("event: {name}\ndata: {}\n\n", exact::write(event)).as_bytes());
+    out.extend_from_slice(format!("event: {name}\ndata: {}\n\n", exact_numbers::write(event)).as_bytes());
 }
 
 /// Puts the events of a stream together as a whole answer.
@@ -89,13 +89,13 @@ fn put(out: &mut Vec<u8>, event: &Value) {
 pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
     let mut whole = Whole::default();
     for data in events.iter().filter_map(Event::data).filter(|data| !data.trim_ascii().is_empty()) {
-        whole.take(exact::read(&data).map_err(|error| BadAnswer(error.to_string()))?)?;
+        whole.take(exact_numbers::read(&data).map_err(|error| BadAnswer(error.to_string()))?)?;
     }
     let (Some(mut message), true) = (whole.message, whole.ended) else {
         return Err(BadAnswer("the stream did not end well".to_owned()));
     };
     message.insert("content".to_owned(), whole.blocks.into_iter().map(Value::Object).collect());
-    Ok(exact::write(&message).into())
+    Ok(exact_numbers::write(&message).into())
 }
 
 /// A stream as far as it was put together.
@@ -176,7 +176,7 @@ impl Whole {
         let (Some((_, input)), Some(block)) = (self.open.take(), self.blocks.last_mut()) else { return };
         if !input.trim().is_empty() {
             // An input that is no JSON, cut off at the limit, stays the text that it is.
-            let read = exact::read(input.as_bytes()).unwrap_or_else(|_| input.into());
+            let read = exact_numbers::read(input.as_bytes()).unwrap_or_else(|_| input.into());
             block.insert("input".to_owned(), read);
         }
     }

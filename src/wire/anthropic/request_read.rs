@@ -1,16 +1,18 @@
 //! A caller's request, read into the internal form.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::idiom::IDIOM;
 use super::part_read::{read_cache, read_content};
-use super::place::{Place, only_here, wrong};
 use crate::chat::{
     Code, Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
 };
 use crate::wire::dialect::Asked;
-use crate::wire::json::{Object, exact};
+use crate::wire::exact_numbers;
+use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::json::Object;
 
-/// The fields that are read. Of any other, no other dialect has a word.
+/// The fields that are read. No other dialect has a form for any other field.
 const FIELDS: [&str; 19] = [
     "model",
     "messages",
@@ -35,23 +37,23 @@ const FIELDS: [&str; 19] = [
 
 /// Reads a request.
 pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
-    let map: Map<String, Value> = exact::read(asked.object.bytes())
+    let body = exact_numbers::read(asked.object.bytes())
         .map_err(|error| Error::new(Code::InvalidRequest, format!("the body cannot be read: {error}")))?;
-    let top = Place::top(&map);
+    let mut top = Place::of(body, Path::ROOT, &IDIOM)?;
     top.only(&FIELDS)?;
     if !top.list("mcp_servers")?.is_empty() {
-        return Err(only_here("mcp_servers"));
+        return Err(top.only_here("mcp_servers").into());
     }
     if top.maybe_text("speed")?.is_some_and(|speed| speed != "standard") {
-        return Err(only_here("speed"));
+        return Err(top.only_here("speed").into());
     }
-    let (tool_choice, parallel_tools) = read_choice(&top)?;
-    let (reasoning, format) = read_thought(&top, emulated)?;
-    let stop = top.list("stop_sequences")?.iter().map(|text| text.as_str().map(str::to_owned));
+    let (tool_choice, parallel_tools) = read_choice(&mut top)?;
+    let (effort, format) = read_output(&mut top)?;
+    let reasoning = read_thinking(&mut top, effort, emulated)?;
     Ok(Request {
         model: asked.model.clone(),
-        messages: read_messages(&top, emulated)?,
-        tools: read_tools(&top, emulated)?,
+        messages: read_messages(&mut top, emulated)?,
+        tools: read_tools(&mut top, emulated)?,
         tool_choice,
         parallel_tools,
         format,
@@ -62,41 +64,43 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
             top_k: top.whole("top_k")?,
             ..Sampling::default()
         },
-        stop: stop.collect::<Option<_>>().ok_or_else(|| wrong("stop_sequences", "must be a list of texts"))?,
+        stop: top.texts("stop_sequences")?,
         reasoning,
         stream: asked.stream,
         include_usage: asked.include_usage,
-        user: read_user(&top)?,
-        service_tier: top.maybe_text("service_tier")?.map(str::to_owned),
-        cache: read_cache(&top)?,
+        user: read_user(&mut top)?,
+        service_tier: top.maybe_text("service_tier")?,
+        cache: read_cache(&mut top)?,
         ..Request::default()
     })
 }
 
-fn read_user(top: &Place<'_>) -> Result<Option<String>, Error> {
-    let Some(metadata) = top.object("metadata")? else { return Ok(None) };
+fn read_user(top: &mut Place<'_>) -> Result<Option<String>, Diagnostic> {
+    let Some(mut metadata) = top.object("metadata")? else { return Ok(None) };
     metadata.only(&["user_id"])?;
-    Ok(metadata.maybe_text("user_id")?.map(str::to_owned))
+    metadata.maybe_text("user_id")
 }
 
-fn read_messages(top: &Place<'_>, emulated: &mut Emulated) -> Result<Vec<Message>, Error> {
+fn read_messages(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Message>, Diagnostic> {
     let mut messages = Vec::new();
-    if let Some(system) = top.get("system") {
-        let parts = read_content(system, "system", emulated)?;
-        check_kinds(&parts, Role::System, "system")?;
+    if let Some(system) = top.take("system") {
+        let path = Path::of("system");
+        let parts = read_content(system, &path, emulated)?;
+        check_kinds(&parts, Role::System, &path)?;
         messages.extend((!parts.is_empty()).then_some(Message { role: Role::System, parts, name: None }));
     }
-    for (n, message) in top.list("messages")?.iter().enumerate() {
-        let message = Place::of(message, format!("messages[{n}]"))?;
+    for (n, message) in top.list("messages")?.into_iter().enumerate() {
+        let mut message = top.inner(message, Path::of_item("messages", n))?;
         message.only(&["role", "content"])?;
-        let role = match message.text("role")? {
+        let role = match message.text("role")?.as_str() {
             "user" => Role::User,
             "assistant" => Role::Assistant,
             "system" => Role::System,
-            _ => return Err(wrong(&message.at("role"), "must be one of user, assistant and system")),
+            _ => return Err(message.wrong("role", "must be one of user, assistant and system")),
         };
+        let content = message.need("content")?;
         let path = message.at("content");
-        let mut parts = read_content(message.need("content")?, &path, emulated)?;
+        let mut parts = read_content(content, &path, emulated)?;
         check_kinds(&parts, role, &path)?;
         parts.sort_by_key(|part| !matches!(part.content, Content::ToolResult { .. }));
         messages.extend((!parts.is_empty()).then_some(Message { role, parts, name: None }));
@@ -104,8 +108,8 @@ fn read_messages(top: &Place<'_>, emulated: &mut Emulated) -> Result<Vec<Message
     Ok(messages)
 }
 
-/// Refuses parts that a speaker cannot say.
-fn check_kinds(parts: &[Part], role: Role, path: &str) -> Result<(), Error> {
+/// Refuses parts that a role cannot have.
+fn check_kinds(parts: &[Part], role: Role, path: &Path<'_>) -> Result<(), Diagnostic> {
     let fits = |part: &Part| match part.content {
         Content::Text { .. } => true,
         Content::Image { .. } | Content::Document { .. } | Content::ToolResult { .. } => role == Role::User,
@@ -115,113 +119,121 @@ fn check_kinds(parts: &[Part], role: Role, path: &str) -> Result<(), Error> {
     if parts.iter().all(fits) {
         return Ok(());
     }
-    Err(wrong(path, "has a block that its role cannot say"))
+    Err(Diagnostic::wrong(path, "has a block that its role cannot say"))
 }
 
-fn read_tools(top: &Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>, Error> {
-    let mut tools = Vec::new();
-    for (n, tool) in top.list("tools")?.iter().enumerate() {
-        let tool = Place::of(tool, format!("tools[{n}]"))?;
+fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>, Diagnostic> {
+    const KNOWN: [&str; 8] = [
+        "type",
+        "name",
+        "description",
+        "input_schema",
+        "strict",
+        "cache_control",
+        "eager_input_streaming",
+        "defer_loading",
+    ];
+    let list = top.list("tools")?;
+    let mut tools = Vec::with_capacity(list.len());
+    for (n, tool) in list.into_iter().enumerate() {
+        let mut tool = top.inner(tool, Path::of_item("tools", n))?;
         if tool.maybe_text("type")?.is_some_and(|kind| kind != "custom") {
-            return Err(only_here(&tool.at("type")));
+            return Err(tool.only_here("type"));
         }
-        let known = ["type", "name", "description", "input_schema", "strict", "cache_control"];
-        let hints = ["eager_input_streaming", "defer_loading"];
-        tool.only(&[&known[..], &hints].concat())?;
+        tool.only(&KNOWN)?;
         if tool.flag("defer_loading")? == Some(true) {
-            return Err(only_here(&tool.at("defer_loading")));
+            return Err(tool.only_here("defer_loading"));
         }
         if tool.flag("eager_input_streaming")? == Some(true) {
             emulated.note("eager_input_streaming");
         }
-        tools.push(Tool {
-            name: tool.text("name")?.to_owned(),
-            description: tool.maybe_text("description")?.map(str::to_owned),
-            schema: tool.object("input_schema")?.and_then(|_| tool.get("input_schema")).cloned(),
-            strict: tool.flag("strict")?,
-            cache: read_cache(&tool)?,
-        });
+        let (name, description) = (tool.text("name")?, tool.maybe_text("description")?);
+        let schema = tool.take("input_schema");
+        if schema.as_ref().is_some_and(|schema| !schema.is_object()) {
+            return Err(tool.wrong("input_schema", "must be an object"));
+        }
+        tools.push(Tool { name, description, schema, strict: tool.flag("strict")?, cache: read_cache(&mut tool)? });
     }
     Ok(tools)
 }
 
-fn read_choice(top: &Place<'_>) -> Result<(Option<ToolChoice>, Option<bool>), Error> {
-    let Some(choice) = top.object("tool_choice")? else { return Ok((None, None)) };
+fn read_choice(top: &mut Place<'_>) -> Result<(Option<ToolChoice>, Option<bool>), Diagnostic> {
+    let Some(mut choice) = top.object("tool_choice")? else { return Ok((None, None)) };
     choice.only(&["type", "name", "disable_parallel_tool_use"])?;
-    let told = match choice.text("type")? {
+    let chosen = match choice.text("type")?.as_str() {
         "auto" => ToolChoice::Auto,
         "any" => ToolChoice::Any,
         "none" => ToolChoice::None,
-        "tool" => ToolChoice::Tool(choice.text("name")?.to_owned()),
-        _ => return Err(wrong(&choice.at("type"), "must be one of auto, any, tool and none")),
+        "tool" => ToolChoice::Tool(choice.text("name")?),
+        _ => return Err(choice.wrong("type", "must be one of auto, any, tool and none")),
     };
-    Ok((Some(told), choice.flag("disable_parallel_tool_use")?.map(|disabled| !disabled)))
+    Ok((Some(chosen), choice.flag("disable_parallel_tool_use")?.map(|disabled| !disabled)))
 }
 
-/// Reads `thinking` and `output_config`, which share how hard to think.
-fn read_thought(top: &Place<'_>, emulated: &mut Emulated) -> Result<(Option<Reasoning>, Option<Format>), Error> {
-    let mut effort = None;
-    let mut format = None;
-    if let Some(config) = top.object("output_config")? {
-        config.only(&["effort", "format"])?;
-        let named = |name: &str| {
-            Effort::named(name)
-                .ok_or_else(|| wrong("output_config.effort", "must be one of low, medium, high, xhigh and max"))
-        };
-        effort = config.maybe_text("effort")?.map(named).transpose()?;
-        format = config.object("format")?.map(|format| read_format(&format)).transpose()?;
-    }
-    let Some(thinking) = top.object("thinking")? else {
-        let reasoning = effort.map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() });
-        return Ok((reasoning, format));
+/// Reads `output_config`: how hard to think, and the format of the answer.
+fn read_output(top: &mut Place<'_>) -> Result<(Option<Effort>, Option<Format>), Diagnostic> {
+    let Some(mut config) = top.object("output_config")? else { return Ok((None, None)) };
+    config.only(&["effort", "format"])?;
+    let effort = match config.maybe_text("effort")? {
+        None => None,
+        Some(name) => Some(
+            Effort::named(&name)
+                .ok_or_else(|| config.wrong("effort", "must be one of low, medium, high, xhigh and max"))?,
+        ),
+    };
+    Ok((effort, config.object("format")?.map(read_format).transpose()?))
+}
+
+/// Reads `thinking`, which shares with `output_config` how hard to think.
+fn read_thinking(
+    top: &mut Place<'_>,
+    effort: Option<Effort>,
+    emulated: &mut Emulated,
+) -> Result<Option<Reasoning>, Diagnostic> {
+    let Some(mut thinking) = top.object("thinking")? else {
+        return Ok(effort.map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }));
     };
     thinking.only(&["type", "budget_tokens", "display"])?;
-    let tell = match thinking.maybe_text("display")? {
+    let tell = match thinking.maybe_text("display")?.as_deref() {
         None => None,
         Some("summarized") => Some(true),
         Some("omitted") => Some(false),
-        Some(_) => return Err(wrong("thinking.display", "must be `summarized` or `omitted`")),
+        Some(_) => return Err(thinking.wrong("display", "must be `summarized` or `omitted`")),
     };
-    let reasoning = match thinking.text("type")? {
+    Ok(Some(match thinking.text("type")?.as_str() {
         "adaptive" => Reasoning { effort, budget: None, tell },
         "enabled" => {
-            let budget =
-                thinking.whole("budget_tokens")?.ok_or_else(|| wrong("thinking.budget_tokens", "is missing"))?;
-            // Models that think by a budget tell their thoughts, unless they are asked not to.
+            let budget = thinking.whole("budget_tokens")?;
+            let budget = budget.ok_or_else(|| thinking.wrong("budget_tokens", "is missing"))?;
+            // Models that think by a budget show their thoughts unless the request forbids it.
             Reasoning { effort, budget: Some(budget), tell: tell.or(Some(true)) }
         }
         "disabled" => {
-            // Without thinking, effort says only how wordy to be.
+            // Without thinking, effort only sets how wordy the answer is.
             if effort.is_some() {
                 emulated.note("output_config.effort");
             }
             Reasoning { effort: Some(Effort::None), ..Reasoning::default() }
         }
-        _ => return Err(wrong("thinking.type", "must be one of adaptive, enabled and disabled")),
-    };
-    Ok((Some(reasoning), format))
+        _ => return Err(thinking.wrong("type", "must be one of adaptive, enabled and disabled")),
+    }))
 }
 
-/// The form that the answer is to have.
+/// The format that the answer is to have.
 pub(super) fn format(object: &Object) -> Option<Format> {
-    let config: Value = serde_json::from_str(object.get("output_config")?).ok()?;
-    let format = config.get("format").filter(|format| !format.is_null())?;
-    read_format(&Place::of(format, String::new()).ok()?).ok()
+    let mut config: Value = serde_json::from_str(object.get("output_config")?).ok()?;
+    let format = config.get_mut("format").map(Value::take).filter(|format| !format.is_null())?;
+    read_format(Place::of(format, Path::ROOT, &IDIOM).ok()?).ok()
 }
 
-fn read_format(format: &Place<'_>) -> Result<Format, Error> {
+fn read_format(mut format: Place<'_>) -> Result<Format, Diagnostic> {
     format.only(&["type", "schema"])?;
     if format.text("type")? != "json_schema" {
-        return Err(wrong("output_config.format.type", "must be `json_schema`"));
+        return Err(format.wrong("type", "must be `json_schema`"));
     }
     let schema = format.need("schema")?;
     if !schema.is_object() {
-        return Err(wrong("output_config.format.schema", "must be an object"));
+        return Err(format.wrong("schema", "must be an object"));
     }
-    Ok(Format::JsonSchema {
-        name: "response".to_owned(),
-        description: None,
-        schema: schema.clone(),
-        strict: Some(true),
-    })
+    Ok(Format::JsonSchema { name: "response".to_owned(), description: None, schema, strict: Some(true) })
 }

@@ -2,13 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
+use super::idiom::not_here;
 use super::part_write::cache_mark;
-use super::place::not_here;
 use super::turns::write_conversation;
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Tool, ToolChoice};
 use crate::wire::dialect::Written;
-use crate::wire::ids::fitting;
-use crate::wire::json::exact;
+
+use crate::wire::exact_numbers;
+use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::tool_ids::fitting;
 
 /// The most tokens to write where the caller did not say: Anthropic must be told.
 const MAX_TOKENS: u64 = 4096;
@@ -56,11 +58,11 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if files {
         headers.push(("anthropic-beta", "files-api-2025-04-14"));
     }
-    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers })
+    Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers })
 }
 
 /// Refuses what Anthropic has no word for.
-fn check_sayable(request: &Request) -> Result<(), Error> {
+fn check_sayable(request: &Request) -> Result<(), Diagnostic> {
     let refuse = |wanted: bool, field: &str| match wanted {
         true => Err(not_here(field, "it has no such setting")),
         false => Ok(()),
@@ -87,10 +89,10 @@ fn limit(request: &Request, emulated: &mut Emulated) -> u64 {
     })
 }
 
-fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, Error> {
+fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, Diagnostic> {
     if tool.name.is_empty() || tool.name.len() > 128 || !tool.name.chars().all(fitting) {
         let why = "a tool's name there has 1 to 128 letters, digits, `_` and `-`";
-        return Err(not_here(&format!("tools[{n}].name"), why));
+        return Err(not_here(Path::of_item("tools", n).field("name"), why));
     }
     let mut told = Map::new();
     told.insert("name".to_owned(), tool.name.as_str().into());
@@ -101,7 +103,7 @@ fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, Error> {
     Ok(told.into())
 }
 
-fn write_choice(request: &Request) -> Result<Option<Value>, Error> {
+fn write_choice(request: &Request) -> Result<Option<Value>, Diagnostic> {
     let forced = matches!(request.tool_choice, Some(ToolChoice::Any | ToolChoice::Tool(_)));
     if forced && request.reasoning.as_ref().is_some_and(|reasoning| !is_off(reasoning)) {
         return Err(not_here(
@@ -133,7 +135,11 @@ fn said_choice(request: &Request) -> Option<Value> {
     Some(choice)
 }
 
-fn write_thought(request: &Request, emulated: &mut Emulated, put: &mut impl FnMut(&str, Value)) -> Result<(), Error> {
+fn write_thought(
+    request: &Request,
+    emulated: &mut Emulated,
+    put: &mut impl FnMut(&str, Value),
+) -> Result<(), Diagnostic> {
     let mut config = Map::new();
     if let Some(reasoning) = &request.reasoning {
         put("thinking", write_thinking(request, reasoning)?);
@@ -171,7 +177,7 @@ fn write_thought(request: &Request, emulated: &mut Emulated, put: &mut impl FnMu
     Ok(())
 }
 
-fn write_thinking(request: &Request, reasoning: &Reasoning) -> Result<Value, Error> {
+fn write_thinking(request: &Request, reasoning: &Reasoning) -> Result<Value, Diagnostic> {
     if is_off(reasoning) {
         return Ok(json!({"type": "disabled"}));
     }
@@ -192,7 +198,7 @@ fn write_thinking(request: &Request, reasoning: &Reasoning) -> Result<Value, Err
 }
 
 /// Writes the sampling parameters; whether there are any.
-fn write_sampling(request: &Request, put: &mut impl FnMut(&str, Value)) -> Result<bool, Error> {
+fn write_sampling(request: &Request, put: &mut impl FnMut(&str, Value)) -> Result<bool, Diagnostic> {
     let sampling = request.sampling;
     if sampling.temperature.is_some_and(|temperature| !(0.0..=1.0).contains(&temperature)) {
         return Err(not_here("temperature", "a temperature there is 0 to 1"));
@@ -213,7 +219,7 @@ fn write_sampling(request: &Request, put: &mut impl FnMut(&str, Value)) -> Resul
 }
 
 /// Writes the tier, and notes the hints that Anthropic has no place for.
-fn write_tier(request: &Request, emulated: &mut Emulated, put: &mut impl FnMut(&str, Value)) -> Result<(), Error> {
+fn write_tier(request: &Request, emulated: &mut Emulated, put: &mut impl FnMut(&str, Value)) -> Result<(), Diagnostic> {
     match request.service_tier.as_deref() {
         None => {}
         Some(tier @ ("auto" | "standard_only")) => put("service_tier", tier.into()),

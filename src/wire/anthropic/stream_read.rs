@@ -10,7 +10,8 @@ use super::error::read_event;
 use super::usage::Counts;
 use crate::chat::{self, Content, Delta, Part, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
-use crate::wire::json::{self, Object, exact, fields};
+use crate::wire::exact_numbers;
+use crate::wire::json::{self, Object, fields};
 use crate::wire::sse::Event;
 
 /// A reader of one stream.
@@ -48,7 +49,8 @@ impl ReadStream for Reader {
             }
             return Ok(());
         }
-        let told: Value = exact::read(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
+        let told: Value =
+            exact_numbers::read(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
         let Some(kind) = told.get("type").and_then(Value::as_str) else {
             return Err(BadAnswer("an event has no `type`".to_owned()));
         };

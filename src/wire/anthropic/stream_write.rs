@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::answer_write::{call_id, guessed, write_stop};
 use super::citation;
 use super::error::error_event;
-use super::part_write::input;
 use super::usage::write_usage;
 use crate::chat::{Code, Content, Delta, Error, Event, Stop, Usage};
 use crate::wire::dialect::{AnswerContext, WriteStream};
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
+use crate::wire::fields;
 
 /// The event of which most of a stream is.
 const DELTA: &str = "content_block_delta";
@@ -186,7 +186,7 @@ impl Writer {
     fn close(&mut self, out: &mut Vec<u8>) {
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Nothing | Open::Silent => return,
-            Open::Call(arguments) => self.bad_call |= input(&arguments).is_none(),
+            Open::Call(arguments) => self.bad_call |= fields::arguments(&arguments).is_none(),
             Open::Text | Open::Thinking | Open::Whole => {}
         }
         put(out, "content_block_stop", &json!({"type": "content_block_stop", "index": self.index}));
@@ -223,5 +223,5 @@ impl Writer {
 }
 
 fn put(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
-    out.extend_from_slice(format!("event: {name}\ndata: {}\n\n", exact::write(data)).as_bytes());
+    out.extend_from_slice(format!("event: {name}\ndata: {}\n\n", exact_numbers::write(data)).as_bytes());
 }

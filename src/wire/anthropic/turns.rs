@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use super::part_write::{Blocks, content};
-use crate::chat::{Code, Emulated, Error, Message, Role};
+use crate::chat::{Emulated, Message, Role};
+use crate::wire::fields::Diagnostic;
 
 /// One turn: its speaker and blocks.
 type Turn = (Role, Vec<Value>);
@@ -13,7 +14,7 @@ type Turn = (Role, Vec<Value>);
 pub(super) fn write_conversation(
     messages: &[Message],
     emulated: &mut Emulated,
-) -> Result<(Option<Value>, Vec<Value>, bool), Error> {
+) -> Result<(Option<Value>, Vec<Value>, bool), Diagnostic> {
     let mut blocks = Blocks::new(messages, emulated);
     let mut system = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();
@@ -35,8 +36,8 @@ pub(super) fn write_conversation(
         }
     }
     if turns.is_empty() {
-        let text = "`messages` must hold a message that is not empty, besides those of the system";
-        return Err(Error::new(Code::InvalidRequest, text).at("messages"));
+        let text = "must hold a message that is not empty, besides those of the system";
+        return Err(Diagnostic::wrong("messages", text));
     }
     let system = (!system.is_empty()).then(|| content(system));
     Ok((system, turns.into_iter().map(write_turn).collect(), blocks.files))

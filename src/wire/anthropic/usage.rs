@@ -3,14 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::chat::Usage;
-
-/// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
-const MOST_TOKENS: u64 = 100_000_000;
-
-/// A count, where it can be true.
-pub(super) fn believable(value: &Value) -> Option<u64> {
-    value.as_u64().filter(|tokens| *tokens <= MOST_TOKENS)
-}
+use crate::wire::fields::tokens;
 
 /// The counts told so far. Each telling replaces the counts it has and leaves the others.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +26,7 @@ impl Counts {
         let mut observe = |place: &mut Option<u64>, pointer: &str| match told.pointer(pointer) {
             None | Some(Value::Null) => {}
             Some(value) => {
-                *place = believable(value);
+                *place = tokens(value);
                 odd |= place.is_none();
             }
         };

@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::{citation, usage};
 use crate::chat::{Choice, Content, Part, Response, Stop};
 use crate::wire::dialect::BadAnswer;
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
 
 /// Reads an answer. It names neither itself nor its model.
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let answer: Value = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Value = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     let Some(Value::Array(blocks)) = answer.pointer("/output/message/content") else {
         return Err(BadAnswer("it has no list `output.message.content`".to_owned()));
     };
@@ -46,7 +46,7 @@ fn read_block(block: &Value) -> Result<Part, BadAnswer> {
         let input = block.pointer("/toolUse/input").cloned().unwrap_or_default();
         let arguments = match input {
             Value::Null => "{}".to_owned(),
-            Value::Object(_) => exact::write(&input),
+            Value::Object(_) => exact_numbers::write(&input),
             _ => return Err(BadAnswer("a tool call's `input` is no object".to_owned())),
         };
         let (id, name) = (need("/toolUse/toolUseId")?, need("/toolUse/name")?);

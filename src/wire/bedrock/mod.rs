@@ -4,6 +4,7 @@ mod answer_read;
 mod citation;
 mod error;
 mod family;
+mod idiom;
 mod part_write;
 mod request_write;
 mod stream_read;
@@ -14,13 +15,10 @@ mod tools;
 mod turns;
 mod usage;
 
-use crate::chat::{Code, Emulated, Error, Maker, Request, Response, Structured};
+use crate::chat::{Emulated, Error, Maker, Request, Response, Structured};
 use crate::wire::decoder::Decoder;
 use crate::wire::dialect::{BadAnswer, ProviderCodec, ReadStream, Written};
 use crate::wire::frames;
-
-/// The API's name in messages.
-const NAME: &str = "Amazon Bedrock";
 
 /// Bedrock's Converse.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,7 +26,7 @@ pub struct Bedrock;
 
 impl ProviderCodec for Bedrock {
     fn name(&self) -> &'static str {
-        NAME
+        idiom::NAME
     }
 
     fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
@@ -55,14 +53,4 @@ impl ProviderCodec for Bedrock {
     fn stream_reader(&self) -> Box<dyn ReadStream> {
         Box::new(stream_read::Reader::default())
     }
-}
-
-/// A 400 for what a caller asked and Bedrock cannot say.
-fn not_here(path: &str, why: &str) -> Error {
-    Error::new(Code::UnsupportedFeature, format!("`{path}` cannot be sent to {NAME}: {why}")).at(path)
-}
-
-/// A 400 for a field that holds what it cannot.
-fn wrong(path: &str, message: &str) -> Error {
-    Error::field(path, format!("`{path}` {message}"))
 }

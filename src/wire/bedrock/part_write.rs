@@ -6,11 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use super::citation;
 use super::family::Family;
-use super::{citation, not_here, wrong};
-use crate::chat::{CacheTtl, Citation, Content, Emulated, Error, Message, Part, Source};
-use crate::wire::ids::{Ids, Rule};
-use crate::wire::json::exact;
+use super::idiom::not_here;
+use crate::chat::{CacheTtl, Citation, Content, Emulated, Message, Part, Source};
+use crate::wire::fields::{Diagnostic, Path, arguments};
+use crate::wire::tool_ids::{Ids, Rule};
 
 /// What it takes as a tool call's id.
 const ID: Rule = Rule { fits: |letter| letter.is_ascii_alphanumeric() || "_.:-".contains(letter), most: 64 };
@@ -76,7 +77,7 @@ impl<'a> Blocks<'a> {
     }
 
     /// Writes a part, and the cache mark behind it; nothing where it says nothing.
-    pub(super) fn part(&mut self, part: &Part, path: &str) -> Result<Vec<Value>, Error> {
+    pub(super) fn part(&mut self, part: &Part, path: &Path<'_>) -> Result<Vec<Value>, Diagnostic> {
         let Some(block) = self.block(part, path)? else { return Ok(Vec::new()) };
         let is_thought = matches!(part.content, Content::Thinking(_) | Content::RedactedThinking(_));
         if part.signature.is_some() && !is_thought {
@@ -86,7 +87,7 @@ impl<'a> Blocks<'a> {
         Ok([Some(block), mark].into_iter().flatten().collect())
     }
 
-    fn block(&mut self, part: &Part, path: &str) -> Result<Option<Value>, Error> {
+    fn block(&mut self, part: &Part, path: &Path<'_>) -> Result<Option<Value>, Diagnostic> {
         Ok(Some(match &part.content {
             Content::Text { text, .. } | Content::Refusal(text) if text.trim().is_empty() => return Ok(None),
             Content::Text { text, citations } => self.text(text, citations),
@@ -118,9 +119,9 @@ impl<'a> Blocks<'a> {
                 }
             },
             Content::RedactedThinking(data) => json!({"reasoningContent": {"redactedContent": data}}),
-            Content::ToolCall { id, name, arguments } => {
-                let input =
-                    input(arguments).ok_or_else(|| wrong(&format!("{path}.arguments"), "must be a JSON object"))?;
+            Content::ToolCall { id, name, arguments: text } => {
+                let input = arguments(text)
+                    .ok_or_else(|| Diagnostic::wrong(path.field("arguments"), "must be a JSON object"))?;
                 json!({"toolUse": {"toolUseId": self.ids.of_id(id), "name": name, "input": input}})
             }
             Content::ToolResult { id, parts, is_error, .. } => self.result(id, parts, *is_error, path)?,
@@ -139,7 +140,13 @@ impl<'a> Blocks<'a> {
         json!({"citationsContent": {"content": [{"text": text}], "citations": told}})
     }
 
-    fn document(&mut self, source: &Source, name: Option<&str>, cite: bool, path: &str) -> Result<Value, Error> {
+    fn document(
+        &mut self,
+        source: &Source,
+        name: Option<&str>,
+        cite: bool,
+        path: &Path<'_>,
+    ) -> Result<Value, Diagnostic> {
         let (format, source) = match source {
             Source::Text(text) => ("txt", json!({"bytes": STANDARD.encode(text)})),
             Source::Base64 { media_type, data } => {
@@ -195,10 +202,10 @@ impl<'a> Blocks<'a> {
         fresh
     }
 
-    fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &str) -> Result<Value, Error> {
+    fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &Path<'_>) -> Result<Value, Diagnostic> {
         let mut content = Vec::with_capacity(parts.len());
         for (n, part) in parts.iter().enumerate() {
-            let inner = format!("{path}.content[{n}]");
+            let inner = path.item("content", n);
             let bare = Part { cache: None, ..Part::new(part.content.clone()) };
             if part.cache.is_some() {
                 self.emulated.note("cache_control");
@@ -209,7 +216,7 @@ impl<'a> Blocks<'a> {
                     content.extend(told);
                 }
                 Content::Image { .. } | Content::Document { .. } => content.extend(self.part(&bare, &inner)?),
-                _ => return Err(not_here(&inner, "a tool's result there has texts, images and documents only")),
+                _ => return Err(not_here(inner, "a tool's result there has texts, images and documents only")),
             }
         }
         let mut result = json!({"toolUseId": self.ids.of_id(id), "content": content});
@@ -222,7 +229,7 @@ impl<'a> Blocks<'a> {
     }
 }
 
-fn image(source: &Source, path: &str) -> Result<Value, Error> {
+fn image(source: &Source, path: &Path<'_>) -> Result<Value, Diagnostic> {
     let named = |found: Option<&(&str, &'static str)>| {
         found
             .map(|(_, format)| *format)
@@ -244,12 +251,4 @@ fn image(source: &Source, path: &str) -> Result<Value, Error> {
         Source::Text(_) => return Err(not_here(path, "an image there is no text")),
     };
     Ok(json!({"image": {"format": format, "source": source}}))
-}
-
-/// A call's arguments as an object; empty ones mean `{}`.
-fn input(arguments: &str) -> Option<Value> {
-    if arguments.trim().is_empty() {
-        return Some(json!({}));
-    }
-    exact::read(arguments.as_bytes()).ok().filter(Value::is_object)
 }

@@ -3,11 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::family::Family;
-use super::{not_here, thought, tools, turns};
+use super::idiom::not_here;
+use super::{thought, tools, turns};
 use crate::chat::{Emulated, Error, Format, Request, Structured};
-use crate::wire::claude;
+use crate::wire::claude_schema;
 use crate::wire::dialect::Written;
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
+use crate::wire::fields::Diagnostic;
 
 /// The most texts at which an answer ends.
 const MOST_STOPS: usize = 2_500;
@@ -50,11 +52,11 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if let Some(tier) = write_tier(request, emulated)? {
         put("serviceTier", json!({"type": tier}));
     }
-    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
+    Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
 /// Refuses what Converse has no word for, and notes the hints that it has no place for.
-fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), Error> {
+fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), Diagnostic> {
     let penalty = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
     let wants = [
         (request.choices.is_some_and(|choices| choices > 1), "n"),
@@ -78,7 +80,7 @@ fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), Error
     Ok(())
 }
 
-fn write_inference(request: &Request) -> Result<Map<String, Value>, Error> {
+fn write_inference(request: &Request) -> Result<Map<String, Value>, Diagnostic> {
     let mut config = Map::new();
     let mut put = |name: &str, value: Option<Value>| config.extend(value.map(|value| (name.to_owned(), value)));
     put("maxTokens", request.max_tokens.map(Value::from));
@@ -91,7 +93,7 @@ fn write_inference(request: &Request) -> Result<Map<String, Value>, Error> {
     Ok(config)
 }
 
-fn unit(name: &str, number: Option<f64>) -> Result<Option<Value>, Error> {
+fn unit(name: &str, number: Option<f64>) -> Result<Option<Value>, Diagnostic> {
     match number {
         Some(number) if !(0.0..=1.0).contains(&number) => Err(not_here(name, "it is from 0 to 1 there")),
         number => Ok(number.map(Value::from)),
@@ -99,7 +101,7 @@ fn unit(name: &str, number: Option<f64>) -> Result<Option<Value>, Error> {
 }
 
 /// Where each family takes `top_k`.
-fn write_top_k(top_k: u64, family: Family, own: &mut Map<String, Value>) -> Result<(), Error> {
+fn write_top_k(top_k: u64, family: Family, own: &mut Map<String, Value>) -> Result<(), Diagnostic> {
     let (name, value) = match family {
         Family::Nova | Family::Nova2 => ("inferenceConfig", json!({"topK": top_k})),
         Family::Mistral => ("top_k", top_k.into()),
@@ -114,7 +116,7 @@ fn write_top_k(top_k: u64, family: Family, own: &mut Map<String, Value>) -> Resu
 pub(super) fn structured(request: &mut Request) -> Structured {
     let family = Family::of(&request.model);
     if family.is_claude() {
-        return claude::structured(request);
+        return claude_schema::structured(request);
     }
     match request.format {
         Some(Format::JsonSchema { .. }) if family.has_schemas() => Structured::Native,
@@ -123,7 +125,7 @@ pub(super) fn structured(request: &mut Request) -> Structured {
     }
 }
 
-fn write_format(format: Option<&Format>, family: Family, output: &mut Map<String, Value>) -> Result<(), Error> {
+fn write_format(format: Option<&Format>, family: Family, output: &mut Map<String, Value>) -> Result<(), Diagnostic> {
     let (name, description, schema) = match format {
         None | Some(Format::Text) => return Ok(()),
         Some(Format::JsonObject) => {
@@ -135,7 +137,7 @@ fn write_format(format: Option<&Format>, family: Family, output: &mut Map<String
         return Err(not_here("response_format", "this model's answers cannot be held to a schema"));
     }
     // A text there, not an object.
-    let mut definition = json!({"schema": exact::write(schema), "name": name});
+    let mut definition = json!({"schema": exact_numbers::write(schema), "name": name});
     if let Some(description) = description {
         definition["description"] = description.as_str().into();
     }
@@ -143,7 +145,7 @@ fn write_format(format: Option<&Format>, family: Family, output: &mut Map<String
     Ok(())
 }
 
-fn write_tier(request: &Request, emulated: &mut Emulated) -> Result<Option<&'static str>, Error> {
+fn write_tier(request: &Request, emulated: &mut Emulated) -> Result<Option<&'static str>, Diagnostic> {
     Ok(Some(match request.service_tier.as_deref() {
         None => return Ok(None),
         Some("auto") => {

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::family::Family;
-use super::not_here;
-use crate::chat::{Effort, Emulated, Error, Reasoning, Request};
+use super::idiom::not_here;
+use crate::chat::{Effort, Emulated, Reasoning, Request};
+use crate::wire::fields::Diagnostic;
 
 /// The least tokens that a thinking budget may be.
 const LEAST_BUDGET: u64 = 1_024;
@@ -16,7 +17,7 @@ pub(super) fn write(
     emulated: &mut Emulated,
     own: &mut Map<String, Value>,
     output: &mut Map<String, Value>,
-) -> Result<(), Error> {
+) -> Result<(), Diagnostic> {
     let Some(reasoning) = &request.reasoning else { return Ok(()) };
     let off = is_off(reasoning);
     match family {
@@ -59,7 +60,12 @@ pub(super) fn is_off(reasoning: &Reasoning) -> bool {
 }
 
 /// Claude's own `thinking`.
-fn claude(request: &Request, reasoning: &Reasoning, family: Family, emulated: &mut Emulated) -> Result<Value, Error> {
+fn claude(
+    request: &Request,
+    reasoning: &Reasoning,
+    family: Family,
+    emulated: &mut Emulated,
+) -> Result<Value, Diagnostic> {
     let budget = match reasoning.budget {
         None if family == Family::Claude => None,
         None => {
@@ -90,7 +96,7 @@ fn claude(request: &Request, reasoning: &Reasoning, family: Family, emulated: &m
 }
 
 /// A budget that stands for an effort, within the answer's own limit.
-fn budget_of(effort: Option<Effort>, most: Option<u64>) -> Result<u64, Error> {
+fn budget_of(effort: Option<Effort>, most: Option<u64>) -> Result<u64, Diagnostic> {
     let wanted = match effort {
         Some(Effort::None | Effort::Minimal | Effort::Low) => LEAST_BUDGET,
         None | Some(Effort::Medium) => 8_192,

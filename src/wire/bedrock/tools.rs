@@ -3,10 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::family::Family;
+use super::idiom::not_here;
 use super::part_write::cache_point;
-use super::{not_here, thought};
-use crate::chat::{Emulated, Error, Request, Tool, ToolChoice};
-use crate::wire::ids::fitting;
+use super::thought;
+use crate::chat::{Emulated, Request, Tool, ToolChoice};
+use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::tool_ids::fitting;
 
 /// The longest name of a tool.
 const LONGEST_NAME: usize = 64;
@@ -18,7 +20,7 @@ pub(super) fn write(
     family: Family,
     has_calls: bool,
     emulated: &mut Emulated,
-) -> Result<Option<Value>, Error> {
+) -> Result<Option<Value>, Diagnostic> {
     if request.tools.is_empty() {
         return Ok(None);
     }
@@ -65,10 +67,10 @@ pub(super) fn write(
     Ok(Some(config))
 }
 
-fn write_tool(n: usize, tool: &Tool, family: Family, emulated: &mut Emulated) -> Result<Value, Error> {
+fn write_tool(n: usize, tool: &Tool, family: Family, emulated: &mut Emulated) -> Result<Value, Diagnostic> {
     if tool.name.is_empty() || tool.name.len() > LONGEST_NAME || !tool.name.chars().all(fitting) {
         let why = "a tool's name there has 1 to 64 letters, digits, `_` and `-`";
-        return Err(not_here(&format!("tools[{n}].name"), why));
+        return Err(not_here(Path::of_item("tools", n).field("name"), why));
     }
     let mut spec = Map::new();
     spec.insert("name".to_owned(), tool.name.as_str().into());

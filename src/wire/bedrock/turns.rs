@@ -4,9 +4,10 @@
 use serde_json::{Value, json};
 
 use super::family::Family;
-use super::not_here;
+use super::idiom::not_here;
 use super::part_write::{Blocks, cache_point};
-use crate::chat::{Code, Content, Emulated, Error, Message, Request, Role};
+use crate::chat::{Content, Emulated, Message, Request, Role};
+use crate::wire::fields::{Diagnostic, Path};
 
 /// A conversation, written.
 pub(super) struct Told {
@@ -26,14 +27,14 @@ struct Turn {
 }
 
 /// Writes a conversation.
-pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) -> Result<Told, Error> {
+pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) -> Result<Told, Diagnostic> {
     let mut blocks = Blocks::new(&request.messages, family, emulated);
     let mut system = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();
     let mut has_calls = false;
     for (n, message) in request.messages.iter().enumerate() {
         if message.name.is_some() {
-            return Err(not_here(&format!("messages[{n}].name"), "its speakers have no names"));
+            return Err(not_here(Path::of_item("messages", n).field("name"), "its speakers have no names"));
         }
         let role = match message.role {
             Role::System | Role::Developer => Role::System,
@@ -56,8 +57,8 @@ pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) 
         }
     }
     let Some(last) = turns.last_mut() else {
-        let text = "`messages` must hold a message that is not empty, besides those of the system";
-        return Err(Error::new(Code::InvalidRequest, text).at("messages"));
+        let text = "must hold a message that is not empty, besides those of the system";
+        return Err(Diagnostic::wrong("messages", text));
     };
     if let Some(ttl) = request.cache {
         last.parts.extend(cache_point(ttl, family, blocks.emulated).map(|mark| (false, vec![mark])));
@@ -69,12 +70,18 @@ fn is_call(content: &Content) -> bool {
     matches!(content, Content::ToolCall { .. } | Content::ToolResult { .. })
 }
 
-fn parts(blocks: &mut Blocks<'_>, message: &Message, role: Role, n: usize) -> Result<Vec<(bool, Vec<Value>)>, Error> {
+fn parts(
+    blocks: &mut Blocks<'_>,
+    message: &Message,
+    role: Role,
+    n: usize,
+) -> Result<Vec<(bool, Vec<Value>)>, Diagnostic> {
+    let outer = Path::of_item("messages", n);
     let mut told = Vec::with_capacity(message.parts.len());
     for (place, part) in message.parts.iter().enumerate() {
-        let path = format!("messages[{n}].content[{place}]");
+        let path = outer.item("content", place);
         if !may_say(role, &part.content) {
-            return Err(not_here(&path, "its role cannot say such a part there"));
+            return Err(not_here(path, "its role cannot say such a part there"));
         }
         let is_result = matches!(part.content, Content::ToolResult { .. });
         let written = blocks.part(part, &path)?;

@@ -3,28 +3,25 @@
 use serde_json::Value;
 
 use crate::chat::Usage;
-
-/// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
-const MOST_TOKENS: u64 = 100_000_000;
+use crate::wire::fields::tokens;
 
 /// Reads usage. `inputTokens` leaves out what was read from the cache or written to it. `None` where a count is missing or
 /// cannot be true.
 pub(super) fn read(told: &Value) -> Option<Usage> {
-    let count = |value: &Value| value.as_u64().filter(|tokens| *tokens <= MOST_TOKENS);
     let maybe = |name: &str| match told.get(name) {
         None | Some(Value::Null) => Some(0),
-        Some(value) => count(value),
+        Some(value) => tokens(value),
     };
     let (cached_input, cache_write) = (maybe("cacheReadInputTokens")?, maybe("cacheWriteInputTokens")?);
     let hour = told.get("cacheDetails").and_then(Value::as_array).into_iter().flatten();
     let hour = hour.filter(|detail| detail.get("ttl").is_some_and(|ttl| ttl == "1h"));
-    let cache_write_1h = hour.filter_map(|detail| count(detail.get("inputTokens")?)).sum::<u64>();
+    let cache_write_1h = hour.filter_map(|detail| tokens(detail.get("inputTokens")?)).sum::<u64>();
     Some(Usage {
-        input: count(told.get("inputTokens")?)? + cached_input + cache_write,
+        input: tokens(told.get("inputTokens")?)? + cached_input + cache_write,
         cached_input,
         cache_write,
         cache_write_1h: cache_write_1h.min(cache_write),
-        output: count(told.get("outputTokens")?)?,
+        output: tokens(told.get("outputTokens")?)?,
         reasoning: 0,
         estimated: false,
     })

@@ -5,14 +5,14 @@ use serde_json::Value;
 use super::stream_read::Reader;
 use crate::chat::{Collector, Event, Response};
 use crate::wire::dialect::BadAnswer;
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
 
 /// A whole answer in the internal form.
 ///
 /// # Errors
 /// Where the body is no answer.
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let value: Value = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let value: Value = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     if value.get("candidates").is_none() && value.get("promptFeedback").is_none() {
         return Err(BadAnswer("it has no `candidates`".to_owned()));
     }

@@ -4,12 +4,13 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::logprobs::write_logprobs;
-use super::part_write::{arguments_of, write_part};
+use super::part_write::write_part;
 use super::stop::write_stop;
 use super::usage::write_usage;
 use crate::chat::{Citation, Content, Emulated, Part, Response, Stop, Usage};
 use crate::wire::dialect::AnswerContext;
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
+use crate::wire::fields::{self, Path};
 
 /// What Google itself says where a model wrote arguments that are no JSON.
 const MALFORMED: &str = "MALFORMED_FUNCTION_CALL";
@@ -35,7 +36,7 @@ pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes
     let mut head = Head::new(told);
     head.begin(&response.id, &response.model);
     head.usage = response.usage;
-    exact::write(&head.answer(&candidates)).into()
+    exact_numbers::write(&head.answer(&candidates)).into()
 }
 
 /// What an answer says of itself in every chunk.
@@ -85,13 +86,13 @@ impl Ending {
     /// Writes a part; a call whose arguments are no object is told at the end instead.
     pub(super) fn part(&mut self, part: &Part) -> Option<Value> {
         if let Content::ToolCall { name, arguments, .. } = &part.content
-            && arguments_of(arguments).is_none()
+            && fields::arguments(arguments).is_none()
         {
             self.malformed = Some(format!("Malformed function call: {name}({arguments})"));
             return None;
         }
         // A part that only another provider reads says nothing to this caller.
-        write_part("parts", part, &mut Emulated::default()).ok().flatten()
+        write_part(Path::of("parts"), part, &mut Emulated::default()).ok().flatten()
     }
 
     pub(super) fn finish(&self, candidate: &mut Value, stop: Option<&Stop>) {

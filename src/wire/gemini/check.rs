@@ -6,11 +6,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::fields::snake;
 use crate::chat::Error;
 use crate::wire::dialect::{Addressed, Asked};
+use crate::wire::fields::{Check, Field, check_fields, snake};
 use crate::wire::json::Object;
-use crate::wire::openai_chat::{Check, Field, check_fields, read_prompt};
+use crate::wire::openai_chat::read_prompt;
 
 /// The most contents that a request may have.
 const MAX_CONTENTS: usize = 10_000;

@@ -6,7 +6,7 @@ mod check;
 mod count;
 mod embed;
 mod error;
-mod fields;
+mod idiom;
 mod logprobs;
 mod observe;
 mod part_read;
@@ -46,7 +46,7 @@ pub struct Gemini;
 
 impl ProviderCodec for Gemini {
     fn name(&self) -> &'static str {
-        "Gemini generateContent"
+        idiom::NAME
     }
 
     fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {

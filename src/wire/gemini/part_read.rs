@@ -4,13 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, unsupported};
-use crate::chat::{Content, Emulated, Error, Part, Source};
-use crate::wire::json::exact;
+use super::idiom::unsupported;
+use crate::chat::{Content, Emulated, Part, Source};
+use crate::wire::exact_numbers;
+use crate::wire::fields::{Diagnostic, Place};
 
-/// What reading a part knows of its place.
+/// A part, as far as it can be read without the parts before it.
 pub(super) enum Read {
-    /// A part that says all of itself.
+    /// A part that is complete.
     Whole(Part),
     /// A call of a tool, perhaps without an id.
     Call {
@@ -29,24 +30,23 @@ pub(super) enum Read {
         id: Option<String>,
         /// The tool.
         name: String,
-        /// What it gave.
+        /// The result itself.
         parts: Vec<Part>,
         /// Whether it failed.
         is_error: bool,
     },
 }
 
+/// The fields of which a part has one.
 const KINDS: [&str; 5] = ["text", "inlineData", "fileData", "functionCall", "functionResponse"];
 
 /// Reads one part.
-pub(super) fn read_part(path: String, value: Value, emulated: &mut Emulated) -> Result<Read, Error> {
-    let mut part = Fields::of(path, value)?;
-    let signature = part.text("thoughtSignature")?;
-    let thought = part.flag("thought")?.unwrap_or(false);
-    let detail = detail(&mut part, emulated)?;
-    let kinds = KINDS.iter().filter(|kind| part.has(kind)).count();
-    if kinds > 1 {
-        return Err(Error::field(part.at("text"), "a part must be one thing; this one is several"));
+pub(super) fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<Read, Diagnostic> {
+    let signature = part.maybe_text("thoughtSignature")?;
+    let is_thought = part.flag("thought")?.unwrap_or(false);
+    let detail = read_detail(&mut part, emulated)?;
+    if KINDS.iter().filter(|kind| part.has(kind)).count() > 1 {
+        return Err(part.wrong("text", "").in_words("a part must be one thing; this one is several"));
     }
     let whole = |content| Read::Whole(Part { signature: signature.clone(), ..Part::new(content) });
     let read = if let Some(call) = part.object("functionCall")? {
@@ -59,23 +59,24 @@ pub(super) fn read_part(path: String, value: Value, emulated: &mut Emulated) -> 
     } else if let Some(file) = part.object("fileData")? {
         whole(read_file(file, detail)?)
     } else {
-        let text = part.text("text")?;
-        if text.is_none() && signature.is_none() && !thought {
+        let text = part.maybe_text("text")?;
+        if text.is_none() && signature.is_none() && !is_thought {
             part.done()?;
-            return Err(Error::field("contents", "a part has nothing in it: no text, data, file, call or response"));
+            let message = "a part has nothing in it: no text, data, file, call or response";
+            return Err(Diagnostic::wrong("contents", "").in_words(message));
         }
         let text = text.unwrap_or_default();
-        whole(if thought { Content::Thinking(text) } else { Content::Text { text, citations: Vec::new() } })
+        whole(if is_thought { Content::Thinking(text) } else { Content::Text { text, citations: Vec::new() } })
     };
     part.done()?;
     Ok(read)
 }
 
 /// How closely to look at an image.
-fn detail(part: &mut Fields, emulated: &mut Emulated) -> Result<Option<String>, Error> {
-    let Some(mut asked) = part.object("mediaResolution")? else { return Ok(None) };
-    let level = asked.text("level")?.unwrap_or_default();
-    asked.done()?;
+fn read_detail(part: &mut Place<'_>, emulated: &mut Emulated) -> Result<Option<String>, Diagnostic> {
+    let Some(mut resolution) = part.object("mediaResolution")? else { return Ok(None) };
+    let level = resolution.maybe_text("level")?.unwrap_or_default();
+    resolution.done()?;
     match level.as_str() {
         "MEDIA_RESOLUTION_LOW" => Ok(Some("low".to_owned())),
         "MEDIA_RESOLUTION_HIGH" => Ok(Some("high".to_owned())),
@@ -86,35 +87,35 @@ fn detail(part: &mut Fields, emulated: &mut Emulated) -> Result<Option<String>, 
     }
 }
 
-fn read_call(mut call: Fields) -> Result<(Option<String>, String, String), Error> {
-    let (id, name) = (id(&mut call)?, call.needed("name")?);
+fn read_call(mut call: Place<'_>) -> Result<(Option<String>, String, String), Diagnostic> {
+    let (id, name) = (read_id(&mut call)?, call.text("name")?);
     let arguments = match call.take("args") {
         None => "{}".to_owned(),
-        Some(args @ Value::Object(_)) => exact::write(&args),
-        Some(_) => return Err(call.wrong("args", "an object")),
+        Some(args @ Value::Object(_)) => exact_numbers::write(&args),
+        Some(_) => return Err(call.wrong("args", "must be an object")),
     };
     call.done()?;
     Ok((id, name, arguments))
 }
 
-fn id(fields: &mut Fields) -> Result<Option<String>, Error> {
-    Ok(fields.text("id")?.filter(|id| !id.is_empty()))
+fn read_id(place: &mut Place<'_>) -> Result<Option<String>, Diagnostic> {
+    Ok(place.maybe_text("id")?.filter(|id| !id.is_empty()))
 }
 
-fn read_result(mut result: Fields, emulated: &mut Emulated) -> Result<Read, Error> {
-    let (id, name) = (id(&mut result)?, result.needed("name")?);
+fn read_result(mut result: Place<'_>, emulated: &mut Emulated) -> Result<Read, Diagnostic> {
+    let (id, name) = (read_id(&mut result)?, result.text("name")?);
     let (text, is_error) = match result.take("response") {
         None => (String::new(), false),
         Some(Value::Object(response)) => result_text(response),
-        Some(_) => return Err(result.wrong("response", "an object")),
+        Some(_) => return Err(result.wrong("response", "must be an object")),
     };
     let mut parts: Vec<Part> = (!text.is_empty()).then(|| Part::text(text)).into_iter().collect();
-    let path = result.at("parts");
     for (n, value) in result.list("parts")?.into_iter().enumerate() {
-        let path = format!("{path}[{n}]");
-        match read_part(path.clone(), value, emulated)? {
+        let part = result.inner(value, result.item("parts", n))?;
+        let path = *part.path();
+        match read_part(part, emulated)? {
             Read::Whole(part) => parts.push(part),
-            _ => return Err(Error::field(path, "a result's part must be data or a file")),
+            _ => return Err(Diagnostic::wrong(path, "").in_words("a result's part must be data or a file")),
         }
     }
     result.done()?;
@@ -123,21 +124,19 @@ fn read_result(mut result: Fields, emulated: &mut Emulated) -> Result<Read, Erro
 
 /// A response's text: what stands alone under one of Google's own keys, or the whole object.
 fn result_text(response: Map<String, Value>) -> (String, bool) {
-    let text = |value: &Value| value.as_str().map_or_else(|| exact::write(value), str::to_owned);
+    let text = |value: &Value| value.as_str().map_or_else(|| exact_numbers::write(value), str::to_owned);
     let mut members = response.iter();
     match (members.next(), members.next()) {
         (Some((key, value)), None) if matches!(key.as_str(), "output" | "result") => (text(value), false),
         (Some((key, value)), None) if key == "error" => (text(value), true),
-        _ => (exact::write(&Value::Object(response)), false),
+        _ => (exact_numbers::write(&Value::Object(response)), false),
     }
 }
 
-fn read_blob(mut blob: Fields, detail: Option<String>) -> Result<Content, Error> {
-    let (media_type, data) = (blob.needed("mimeType")?, blob.needed("data")?);
-    let name = blob.text("displayName")?;
-    let path = blob.at("mimeType");
-    let wrong = blob.wrong("data", "base64 of UTF-8 text");
-    blob.done()?;
+fn read_blob(mut blob: Place<'_>, detail: Option<String>) -> Result<Content, Diagnostic> {
+    let (media_type, data) = (blob.text("mimeType")?, blob.text("data")?);
+    let name = blob.maybe_text("displayName")?;
+    blob.only(&[])?;
     if let Some(format) = media_type.strip_prefix("audio/") {
         let format = if format == "mpeg" { "mp3" } else { format }.to_owned();
         return Ok(Content::Audio { data, format });
@@ -146,28 +145,32 @@ fn read_blob(mut blob: Fields, detail: Option<String>) -> Result<Content, Error>
         return Ok(Content::Image { source: Source::Base64 { media_type, data }, detail });
     }
     if media_type == "text/plain" {
-        let text = STANDARD.decode(&data).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(wrong)?;
+        let text = STANDARD.decode(&data).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = text.ok_or_else(|| blob.wrong("data", "must be base64 of UTF-8 text"))?;
         return Ok(Content::Document { source: Source::Text(text), name, cite: false });
     }
     if media_type.starts_with("application/") || media_type.starts_with("text/") {
         return Ok(Content::Document { source: Source::Base64 { media_type, data }, name, cite: false });
     }
-    Err(unsupported(&path, &format!("of `{media_type}` cannot be said to a target of another kind")))
+    Err(other_kind(&blob, &media_type))
 }
 
-fn read_file(mut file: Fields, detail: Option<String>) -> Result<Content, Error> {
-    let (uri, kind) = (file.needed("fileUri")?, file.text("mimeType")?.unwrap_or_default());
-    let name = file.text("displayName")?;
-    let path = file.at("mimeType");
-    file.done()?;
+fn read_file(mut file: Place<'_>, detail: Option<String>) -> Result<Content, Diagnostic> {
+    let (uri, kind) = (file.text("fileUri")?, file.maybe_text("mimeType")?.unwrap_or_default());
+    let name = file.maybe_text("displayName")?;
+    file.only(&[])?;
     if kind.starts_with("audio/") || kind.starts_with("video/") {
-        return Err(unsupported(&path, &format!("of `{kind}` cannot be said to a target of another kind")));
+        return Err(other_kind(&file, &kind));
     }
     let source = if is_file(&uri) { Source::File(uri) } else { Source::Url(uri) };
     if kind.starts_with("image/") {
         return Ok(Content::Image { source, detail });
     }
     Ok(Content::Document { source, name, cite: false })
+}
+
+fn other_kind(place: &Place<'_>, media_type: &str) -> Diagnostic {
+    unsupported(place.at("mimeType"), format_args!("of `{media_type}` cannot be said to a target of another kind"))
 }
 
 /// Whether an address is one of Google's own files.

@@ -4,20 +4,31 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::fields::unsupported;
+use super::idiom::unsupported;
 use super::part_read::is_file;
-use crate::chat::{Content, Emulated, Error, Part, Source};
-use crate::wire::json::exact;
+use crate::chat::{Content, Emulated, Part, Source};
+use crate::wire::fields::{self, Diagnostic, Path};
 
-/// Writes a part; `None` where there is nothing to say.
-pub(super) fn write_part(path: &str, part: &Part, emulated: &mut Emulated) -> Result<Option<Value>, Error> {
+/// Writes a part; `None` where the part is empty or has no form here.
+pub(super) fn write_part(path: Path<'_>, part: &Part, emulated: &mut Emulated) -> Result<Option<Value>, Diagnostic> {
     if part.cache.is_some() {
         emulated.note("cache_control");
     }
-    let mut out = match &part.content {
-        Content::Text { text, .. } | Content::Refusal(text) if text.is_empty() && part.signature.is_none() => {
-            return Ok(None);
-        }
+    if let Content::Text { text, .. } | Content::Refusal(text) | Content::Thinking(text) = &part.content
+        && text.is_empty()
+        && part.signature.is_none()
+    {
+        return Ok(None);
+    }
+    let Some(mut out) = write_content(path, &part.content, emulated)? else { return Ok(None) };
+    if let Some(signature) = &part.signature {
+        out["thoughtSignature"] = signature.as_str().into();
+    }
+    Ok(Some(out))
+}
+
+fn write_content(path: Path<'_>, content: &Content, emulated: &mut Emulated) -> Result<Option<Value>, Diagnostic> {
+    Ok(Some(match content {
         Content::Text { text, citations } => {
             if !citations.is_empty() {
                 emulated.note("citations");
@@ -28,7 +39,6 @@ pub(super) fn write_part(path: &str, part: &Part, emulated: &mut Emulated) -> Re
             emulated.note("refusal");
             json!({"text": text})
         }
-        Content::Thinking(text) if text.is_empty() && part.signature.is_none() => return Ok(None),
         Content::Thinking(text) => json!({"text": text, "thought": true}),
         Content::RedactedThinking(_) => {
             emulated.note("redacted_thinking");
@@ -40,41 +50,34 @@ pub(super) fn write_part(path: &str, part: &Part, emulated: &mut Emulated) -> Re
             }
             write_source(path, source, None)?
         }
-        Content::Document { source, name, cite } => {
-            if *cite {
-                return Err(unsupported(&format!("{path}.citations"), "cannot be asked for"));
-            }
-            write_source(path, source, name.as_deref())?
+        Content::Document { cite: true, .. } => {
+            return Err(unsupported(path.field("citations"), "cannot be asked for"));
         }
+        Content::Document { source, name, .. } => write_source(path, source, name.as_deref())?,
         Content::Audio { data, format } => {
             json!({"inlineData": {"mimeType": format!("audio/{format}"), "data": data}})
         }
         Content::ToolCall { id, name, arguments } => {
-            let args = arguments_of(arguments).ok_or_else(|| {
-                Error::field(format!("{path}.arguments"), format!("the arguments of `{name}` are not a JSON object"))
+            let args = fields::arguments(arguments).ok_or_else(|| {
+                let message = format!("the arguments of `{name}` are not a JSON object");
+                Diagnostic::wrong(path.field("arguments"), "").in_words(message)
             })?;
             json!({"functionCall": {"id": id, "name": name, "args": args}})
         }
         Content::ToolResult { id, name, parts, is_error } => {
+            let (text, data) = write_result(path, parts, emulated)?;
+            let key = if *is_error { "error" } else { "output" };
             let name = name.as_deref().unwrap_or_default();
-            write_result(path, (id, name), (parts, *is_error), emulated)?
+            let mut response = json!({"id": id, "name": name, "response": {key: text}});
+            if !data.is_empty() {
+                response["parts"] = data.into();
+            }
+            json!({"functionResponse": response})
         }
-    };
-    if let Some(signature) = &part.signature {
-        out["thoughtSignature"] = signature.as_str().into();
-    }
-    Ok(Some(out))
+    }))
 }
 
-/// The arguments of a call as an object; `None` where they are none.
-pub(super) fn arguments_of(arguments: &str) -> Option<Value> {
-    if arguments.trim().is_empty() {
-        return Some(json!({}));
-    }
-    exact::read(arguments.as_bytes()).ok().filter(Value::is_object)
-}
-
-fn write_source(path: &str, source: &Source, name: Option<&str>) -> Result<Value, Error> {
+fn write_source(path: Path<'_>, source: &Source, name: Option<&str>) -> Result<Value, Diagnostic> {
     let inline = |media_type: &str, data: &str| json!({"inlineData": {"mimeType": media_type, "data": data}});
     let mut out = match source {
         Source::Base64 { media_type, data } => inline(media_type, data),
@@ -93,27 +96,17 @@ fn write_source(path: &str, source: &Source, name: Option<&str>) -> Result<Value
     Ok(out)
 }
 
-fn write_result(
-    path: &str,
-    (id, name): (&str, &str),
-    (parts, is_error): (&[Part], bool),
-    emulated: &mut Emulated,
-) -> Result<Value, Error> {
+/// The text of a tool's result, and its files.
+fn write_result(path: Path<'_>, parts: &[Part], emulated: &mut Emulated) -> Result<(String, Vec<Value>), Diagnostic> {
     let mut text = String::new();
     let mut data = Vec::new();
     for (n, part) in parts.iter().enumerate() {
+        let path = path.item("content", n);
         match &part.content {
-            Content::Text { text: said, .. } => text.push_str(said),
-            Content::Image { .. } | Content::Document { .. } => {
-                data.extend(write_part(&format!("{path}.content[{n}]"), part, emulated)?);
-            }
-            _ => return Err(unsupported(&format!("{path}.content[{n}]"), "cannot stand in a tool's result")),
+            Content::Text { text: more, .. } => text.push_str(more),
+            Content::Image { .. } | Content::Document { .. } => data.extend(write_part(path, part, emulated)?),
+            _ => return Err(unsupported(path, "cannot stand in a tool's result")),
         }
     }
-    let key = if is_error { "error" } else { "output" };
-    let mut response = json!({"id": id, "name": name, "response": {key: text}});
-    if !data.is_empty() {
-        response["parts"] = data.into();
-    }
-    Ok(json!({"functionResponse": response}))
+    Ok((text, data))
 }

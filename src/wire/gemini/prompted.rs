@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::check::{Shape, field, members};
-use super::fields::snake;
 use crate::chat::Error;
 use crate::wire::dialect::Asked;
+use crate::wire::fields::snake;
 use crate::wire::json::{Edits, Object};
 
 /// The body for a target of this dialect: as it came, but for the prompt's name.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::stream_read::json_of;
 use crate::wire::dialect::BadAnswer;
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
 use crate::wire::sse::Event;
 
 /// The most candidates of an answer.
@@ -20,11 +20,11 @@ const GOING_ON: [&str; 2] = ["citationMetadata", "logprobsResult"];
 /// # Errors
 /// Where it is no answer.
 pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
-    let answer: Value = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Value = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     if answer.get("candidates").is_none() && answer.get("promptFeedback").is_none() {
         return Err(BadAnswer("it has no `candidates`".to_owned()));
     }
-    Ok(format!("data: {}\r\n\r\n", exact::write(&answer)).into())
+    Ok(format!("data: {}\r\n\r\n", exact_numbers::write(&answer)).into())
 }
 
 /// Puts the chunks of a stream together as a whole answer.
@@ -35,7 +35,7 @@ pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
     let mut whole = Map::new();
     let mut candidates: Vec<Map<String, Value>> = Vec::new();
     for data in events.iter().filter_map(json_of) {
-        let mut chunk: Map<String, Value> = exact::read(&data).map_err(|error| BadAnswer(error.to_string()))?;
+        let mut chunk: Map<String, Value> = exact_numbers::read(&data).map_err(|error| BadAnswer(error.to_string()))?;
         if chunk.get("error").is_some_and(|error| !error.is_null()) {
             return Err(BadAnswer("the stream ended in an error".to_owned()));
         }
@@ -54,7 +54,7 @@ pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
     if !candidates.is_empty() {
         whole.insert("candidates".to_owned(), candidates.into_iter().map(Value::Object).collect());
     }
-    Ok(exact::write(&whole).into())
+    Ok(exact_numbers::write(&whole).into())
 }
 
 fn merge(candidates: &mut Vec<Map<String, Value>>, place: usize, candidate: Value) -> Result<(), BadAnswer> {

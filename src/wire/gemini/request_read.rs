@@ -1,53 +1,50 @@
-//! A request of this dialect in the internal form.
-
-use serde_json::Value;
+//! A caller's request, read into the internal form.
 
 use super::check::field;
-use super::fields::{Fields, unsupported};
+use super::idiom::{IDIOM, count, unsupported, whole};
 use super::part_read::{Read, read_part};
 use super::schema::to_json_schema;
 use crate::chat::{
-    Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Tool, ToolChoice,
+    Code, Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Tool, ToolChoice,
 };
 use crate::wire::dialect::Asked;
-use crate::wire::json::{Object, exact};
+use crate::wire::exact_numbers;
+use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::json::Object;
 
-/// Reads the whole request.
-///
-/// # Errors
-/// A 400 that names the field.
-pub fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
-    let body = exact::read(asked.object.bytes())
-        .map_err(|error| Error::new(crate::chat::Code::InvalidRequest, error.to_string()))?;
-    let mut fields = Fields::of("", body)?;
-    fields.take("prompt");
+/// Reads a request.
+pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
+    let body = exact_numbers::read(asked.object.bytes())
+        .map_err(|error| Error::new(Code::InvalidRequest, error.to_string()))?;
+    let mut top = Place::of(body, Path::ROOT, &IDIOM)?;
+    top.take("prompt");
     let mut request = Request {
         model: asked.model.clone(),
         stream: asked.stream,
         include_usage: true,
-        tools: read_tools(fields.list("tools")?, emulated)?,
+        tools: read_tools(&mut top, emulated)?,
         ..Request::default()
     };
-    request.messages.extend(read_system(&mut fields)?);
-    read_contents(fields.list("contents")?, &mut request.messages, emulated)?;
-    if let Some(config) = fields.object("toolConfig")? {
+    request.messages.extend(read_system(&mut top)?);
+    read_contents(&mut top, &mut request.messages, emulated)?;
+    if let Some(config) = top.object("toolConfig")? {
         request.tool_choice = read_tool_config(config)?;
     }
-    if let Some(config) = fields.object("generationConfig")? {
+    if let Some(config) = top.object("generationConfig")? {
         read_config(config, &mut request, emulated)?;
     }
-    fields.done()?;
+    top.done()?;
     Ok(request)
 }
 
-fn read_system(fields: &mut Fields) -> Result<Option<Message>, Error> {
-    let Some(mut system) = fields.object("systemInstruction")? else { return Ok(None) };
-    // Its role means nothing, whatever it is.
-    system.text("role")?;
+fn read_system(top: &mut Place<'_>) -> Result<Option<Message>, Diagnostic> {
+    let Some(mut system) = top.object("systemInstruction")? else { return Ok(None) };
+    // Its role has no meaning, whatever it is.
+    system.maybe_text("role")?;
     let mut parts = Vec::new();
     for (n, part) in system.list("parts")?.into_iter().enumerate() {
-        let mut part = Fields::of(format!("systemInstruction.parts[{n}]"), part)?;
-        parts.extend(part.text("text")?.map(Part::text));
+        let mut part = system.inner(part, system.item("parts", n))?;
+        parts.extend(part.maybe_text("text")?.map(Part::text));
         part.done()?;
     }
     system.done()?;
@@ -61,15 +58,15 @@ struct Pending(Vec<Waiting>);
 struct Waiting {
     id: String,
     tool: String,
-    /// Whether the id was made up, so that a result cannot know it.
-    made: bool,
+    /// Whether the id was made up, so that no result can name it.
+    made_up: bool,
 }
 
 impl Pending {
     /// The id of the call that a result belongs to: its own, or that of the first such tool still waiting.
     fn answered(&mut self, id: Option<String>, name: &str) -> Option<String> {
         let own = self.0.iter().position(|call| Some(&call.id) == id.as_ref());
-        let named = |call: &Waiting| call.tool == name && (id.is_none() || call.made);
+        let named = |call: &Waiting| call.tool == name && (id.is_none() || call.made_up);
         match own.or_else(|| self.0.iter().position(named)) {
             Some(place) => Some(self.0.remove(place).id),
             None => id,
@@ -77,21 +74,20 @@ impl Pending {
     }
 }
 
-fn read_contents(contents: Vec<Value>, messages: &mut Vec<Message>, emulated: &mut Emulated) -> Result<(), Error> {
+fn read_contents(top: &mut Place<'_>, messages: &mut Vec<Message>, emulated: &mut Emulated) -> Result<(), Diagnostic> {
     let mut pending = Pending::default();
-    for (turn, content) in contents.into_iter().enumerate() {
-        let mut content = Fields::of(format!("contents[{turn}]"), content)?;
-        let role = match content.text("role")?.as_deref() {
+    for (turn, content) in top.list("contents")?.into_iter().enumerate() {
+        let mut content = top.inner(content, Path::of_item("contents", turn))?;
+        let role = match content.maybe_text("role")?.as_deref() {
             None | Some("" | "user" | "function") => Role::User,
             Some("model") => Role::Assistant,
-            Some(_) => return Err(content.wrong("role", "user or model")),
+            Some(_) => return Err(content.wrong("role", "must be user or model")),
         };
-        let path = content.at("parts");
         let mut parts = Vec::new();
         for (place, part) in content.list("parts")?.into_iter().enumerate() {
-            let path = format!("{path}[{place}]");
-            let read = read_part(path.clone(), part, emulated)?;
-            parts.push(tied(read, &mut pending, (turn, place), &path)?);
+            let part = content.inner(part, content.item("parts", place))?;
+            let path = *part.path();
+            parts.push(tied(read_part(part, emulated)?, &mut pending, (turn, place), path)?);
         }
         content.done()?;
         add_message(messages, role, parts);
@@ -100,19 +96,19 @@ fn read_contents(contents: Vec<Value>, messages: &mut Vec<Message>, emulated: &m
 }
 
 /// A part whose call or result has its id.
-fn tied(read: Read, pending: &mut Pending, (turn, place): (usize, usize), path: &str) -> Result<Part, Error> {
+fn tied(read: Read, pending: &mut Pending, (turn, place): (usize, usize), path: Path<'_>) -> Result<Part, Diagnostic> {
     Ok(match read {
         Read::Whole(part) => part,
         Read::Call { id, name, arguments, signature } => {
-            let made = id.is_none();
+            let made_up = id.is_none();
             let id = id.unwrap_or_else(|| format!("call_{turn}_{place}"));
-            pending.0.push(Waiting { id: id.clone(), tool: name.clone(), made });
+            pending.0.push(Waiting { id: id.clone(), tool: name.clone(), made_up });
             Part { signature, ..Part::new(Content::ToolCall { id, name, arguments }) }
         }
         Read::Result { id, name, parts, is_error } => {
             let id = pending.answered(id, &name).ok_or_else(|| {
                 let message = format!("the response of `{name}` answers no functionCall before it");
-                Error::field(format!("{path}.functionResponse"), message)
+                Diagnostic::wrong(path.field("functionResponse"), "").in_words(message)
             })?;
             Part::new(Content::ToolResult { id, name: Some(name), parts, is_error })
         }
@@ -133,40 +129,43 @@ fn add_message(messages: &mut Vec<Message>, role: Role, mut parts: Vec<Part>) {
     messages.push(Message { role, parts, name: None });
 }
 
-fn read_tools(list: Vec<Value>, emulated: &mut Emulated) -> Result<Vec<Tool>, Error> {
+fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>, Diagnostic> {
     let mut tools = Vec::new();
-    for (n, value) in list.into_iter().enumerate() {
-        let mut tool = Fields::of(format!("tools[{n}]"), value)?;
-        let path = tool.at("functionDeclarations");
-        for (n, value) in tool.list("functionDeclarations")?.into_iter().enumerate() {
-            let mut function = Fields::of(format!("{path}[{n}]"), value)?;
-            let schema = match (function.take("parametersJsonSchema"), function.take("parameters")) {
-                (Some(_), Some(_)) => {
-                    return Err(function.wrong("parameters", "left out where `parametersJsonSchema` is given"));
-                }
-                (schema, parameters) => schema.or(parameters.map(to_json_schema)),
-            };
-            let (name, description) = (function.needed("name")?, function.text("description")?);
-            // What a function gives is told of each by Google's SDK, and is only a hint.
-            for given in ["responseJsonSchema", "response"] {
-                if function.take(given).is_some_and(|schema| !schema.is_null()) {
-                    emulated.note("functionDeclarations.response");
-                }
-            }
-            function.done()?;
-            tools.push(Tool { name, description, schema, strict: None, cache: None });
+    for (n, tool) in top.list("tools")?.into_iter().enumerate() {
+        let mut tool = top.inner(tool, Path::of_item("tools", n))?;
+        for (n, function) in tool.list("functionDeclarations")?.into_iter().enumerate() {
+            let function = tool.inner(function, tool.item("functionDeclarations", n))?;
+            tools.push(read_tool(function, emulated)?);
         }
         tool.done()?;
     }
     Ok(tools)
 }
 
-fn read_tool_config(mut config: Fields) -> Result<Option<ToolChoice>, Error> {
+fn read_tool(mut function: Place<'_>, emulated: &mut Emulated) -> Result<Tool, Diagnostic> {
+    let schema = match (function.take("parametersJsonSchema"), function.take("parameters")) {
+        (Some(_), Some(_)) => {
+            return Err(function.wrong("parameters", "must be left out where `parametersJsonSchema` is given"));
+        }
+        (schema, parameters) => schema.or(parameters.map(to_json_schema)),
+    };
+    let (name, description) = (function.text("name")?, function.maybe_text("description")?);
+    // Google's SDK states what each function returns, which is only a hint.
+    for hint in ["responseJsonSchema", "response"] {
+        if function.take(hint).is_some() {
+            emulated.note("functionDeclarations.response");
+        }
+    }
+    function.done()?;
+    Ok(Tool { name, description, schema, strict: None, cache: None })
+}
+
+fn read_tool_config(mut config: Place<'_>) -> Result<Option<ToolChoice>, Diagnostic> {
     let Some(mut calling) = config.object("functionCallingConfig")? else {
         config.done()?;
         return Ok(None);
     };
-    let mode = calling.text("mode")?.unwrap_or_default();
+    let mode = calling.maybe_text("mode")?.unwrap_or_default();
     let mut allowed = calling.texts("allowedFunctionNames")?;
     let choice = match (mode.to_ascii_uppercase().as_str(), allowed.len()) {
         ("ANY", 0) => Some(ToolChoice::Any),
@@ -175,31 +174,32 @@ fn read_tool_config(mut config: Fields) -> Result<Option<ToolChoice>, Error> {
         ("NONE", 0) => Some(ToolChoice::None),
         ("" | "MODE_UNSPECIFIED", 0) => None,
         ("ANY" | "AUTO" | "NONE" | "", _) => {
-            return Err(unsupported(&calling.at("allowedFunctionNames"), "can name one function only, with mode ANY"));
+            return Err(unsupported(calling.at("allowedFunctionNames"), "can name one function only, with mode ANY"));
         }
-        _ => return Err(unsupported(&calling.at("mode"), "must be AUTO, NONE or ANY for a target of another kind")),
+        _ => return Err(unsupported(calling.at("mode"), "must be AUTO, NONE or ANY for a target of another kind")),
     };
     calling.done()?;
     config.done()?;
     Ok(choice)
 }
 
-fn read_config(mut config: Fields, request: &mut Request, emulated: &mut Emulated) -> Result<(), Error> {
+fn read_config(mut config: Place<'_>, request: &mut Request, emulated: &mut Emulated) -> Result<(), Diagnostic> {
     let sampling = &mut request.sampling;
     sampling.temperature = config.number("temperature")?;
     sampling.top_p = config.number("topP")?;
-    sampling.top_k = config.count("topK")?;
+    sampling.top_k = count(&mut config, "topK")?;
     sampling.frequency_penalty = config.number("frequencyPenalty")?;
     sampling.presence_penalty = config.number("presencePenalty")?;
-    sampling.seed = config.whole("seed")?;
-    request.max_tokens = config.count("maxOutputTokens")?;
-    request.choices = config.count("candidateCount")?;
+    sampling.seed = whole(&mut config, "seed")?;
+    request.max_tokens = count(&mut config, "maxOutputTokens")?;
+    request.choices = count(&mut config, "candidateCount")?;
     request.stop = config.texts("stopSequences")?;
     request.format = read_format(&mut config)?;
-    request.logprobs = match (config.flag("responseLogprobs")?.unwrap_or(false), config.count("logprobs")?) {
+    let has_logprobs = config.flag("responseLogprobs")?.unwrap_or(false);
+    request.logprobs = match (has_logprobs, count(&mut config, "logprobs")?) {
         (true, alternatives) => Some(alternatives.unwrap_or(0)),
         (false, None) => None,
-        (false, Some(_)) => return Err(config.wrong("logprobs", "left out without `responseLogprobs`")),
+        (false, Some(_)) => return Err(config.wrong("logprobs", "must be left out without `responseLogprobs`")),
     };
     if let Some(thinking) = config.object("thinkingConfig")? {
         request.reasoning = Some(read_thinking(thinking, emulated)?);
@@ -209,22 +209,22 @@ fn read_config(mut config: Fields, request: &mut Request, emulated: &mut Emulate
     }
     let modalities = config.texts("responseModalities")?;
     if modalities.iter().any(|modality| !modality.eq_ignore_ascii_case("text")) {
-        return Err(unsupported(&config.at("responseModalities"), "can only be TEXT for a target of another kind"));
+        return Err(unsupported(config.at("responseModalities"), "can only be TEXT for a target of another kind"));
     }
     config.done()
 }
 
-/// The form that the answer is to have.
-pub fn format(object: &Object) -> Option<Format> {
+/// The format that the answer is to have.
+pub(super) fn format(object: &Object) -> Option<Format> {
     let config = serde_json::from_str(field(object, "generationConfig")?).ok()?;
-    read_format(&mut Fields::of("generationConfig", config).ok()?).ok()?
+    read_format(&mut Place::of(config, Path::of("generationConfig"), &IDIOM).ok()?).ok()?
 }
 
-fn read_format(config: &mut Fields) -> Result<Option<Format>, Error> {
-    let kind = config.text("responseMimeType")?;
+fn read_format(config: &mut Place<'_>) -> Result<Option<Format>, Diagnostic> {
+    let kind = config.maybe_text("responseMimeType")?;
     let schema = match (config.take("responseJsonSchema"), config.take("responseSchema")) {
         (Some(_), Some(_)) => {
-            return Err(config.wrong("responseSchema", "left out where `responseJsonSchema` is given"));
+            return Err(config.wrong("responseSchema", "must be left out where `responseJsonSchema` is given"));
         }
         (schema, other) => schema.or(other.map(to_json_schema)),
     };
@@ -236,35 +236,35 @@ fn read_format(config: &mut Fields) -> Result<Option<Format>, Error> {
             Ok(Some(Format::JsonSchema { name: "response".to_owned(), description: None, schema, strict: None }))
         }
         (None | Some("text/plain"), Some(_)) => {
-            Err(config.wrong("responseMimeType", "application/json where a schema is given"))
+            Err(config.wrong("responseMimeType", "must be application/json where a schema is given"))
         }
         (Some(_), _) => Err(unsupported(
-            &config.at("responseMimeType"),
+            config.at("responseMimeType"),
             "must be text/plain or application/json for a target of another kind",
         )),
     }
 }
 
-fn read_thinking(mut thinking: Fields, emulated: &mut Emulated) -> Result<Reasoning, Error> {
+fn read_thinking(mut thinking: Place<'_>, emulated: &mut Emulated) -> Result<Reasoning, Diagnostic> {
     let mut reasoning = Reasoning { tell: thinking.flag("includeThoughts")?, ..Reasoning::default() };
-    if let Some(level) = thinking.text("thinkingLevel")? {
+    if let Some(level) = thinking.maybe_text("thinkingLevel")? {
         reasoning.effort = match level.to_ascii_uppercase().as_str() {
             "MINIMAL" => Some(Effort::Minimal),
             "LOW" => Some(Effort::Low),
             "MEDIUM" => Some(Effort::Medium),
             "HIGH" => Some(Effort::High),
             "THINKING_LEVEL_UNSPECIFIED" => None,
-            _ => return Err(thinking.wrong("thinkingLevel", "MINIMAL, LOW, MEDIUM or HIGH")),
+            _ => return Err(thinking.wrong("thinkingLevel", "must be MINIMAL, LOW, MEDIUM or HIGH")),
         };
     }
-    match thinking.whole("thinkingBudget")? {
+    match whole(&mut thinking, "thinkingBudget")? {
         None => {}
         Some(0) => reasoning.effort = Some(Effort::None),
         // As much as the model likes.
         Some(-1) => emulated.note("thinkingBudget"),
         Some(budget) => match u64::try_from(budget) {
             Ok(budget) => reasoning.budget = Some(budget),
-            Err(_) => return Err(thinking.wrong("thinkingBudget", "-1 or more")),
+            Err(_) => return Err(thinking.wrong("thinkingBudget", "must be -1 or more")),
         },
     }
     thinking.done()?;

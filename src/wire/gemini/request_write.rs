@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::fields::unsupported;
+use super::idiom::unsupported;
 use super::part_write::write_part;
 use crate::chat::{
     Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Structured, Tool, ToolChoice,
 };
 use crate::wire::dialect::Written;
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
+use crate::wire::fields::{Diagnostic, Path};
 
 /// The most texts at which an answer ends.
 const MAX_STOP: usize = 5;
@@ -42,7 +43,7 @@ pub fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Writt
     if !config.is_empty() {
         body.insert("generationConfig".to_owned(), config.into());
     }
-    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
+    Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
 /// How a model keeps to a format: those before Gemini 3 take no tools together with one.
@@ -53,7 +54,7 @@ pub fn structured(request: &Request) -> Structured {
 }
 
 /// What is not about the answer's words: refused where it matters, noted where it does not.
-fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error> {
+fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Diagnostic> {
     match request.verbosity.as_deref() {
         None | Some("medium") => {}
         Some(_) => return Err(unsupported("verbosity", "cannot be said")),
@@ -80,24 +81,25 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Error
 }
 
 /// The system text's parts and the contents.
-fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<Value>, Vec<Value>), Error> {
+fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<Value>, Vec<Value>), Diagnostic> {
     let (mut system, mut contents) = (Vec::new(), Vec::new());
     let mut calls = HashMap::new();
     for (n, message) in messages.iter().enumerate() {
+        let outer = Path::of_item("messages", n);
         let mut parts = Vec::with_capacity(message.parts.len());
         for (place, part) in message.parts.iter().enumerate() {
-            let path = format!("messages[{n}].content[{place}]");
+            let path = outer.item("content", place);
             if let Content::ToolCall { id, name, .. } = &part.content {
                 calls.insert(id.as_str(), name.as_str());
             }
-            parts.extend(write_part(&path, &*named(&path, part, &calls)?, emulated)?);
+            parts.extend(write_part(path, &*named(path, part, &calls)?, emulated)?);
         }
         if message.name.is_some() {
             emulated.note("name");
         }
         let instructs = matches!(message.role, Role::System | Role::Developer);
         if instructs && message.parts.iter().any(|part| part.as_text().is_none()) {
-            return Err(unsupported(&format!("messages[{n}].content"), "can only be text in a system message"));
+            return Err(unsupported(outer.field("content"), "can only be text in a system message"));
         }
         if instructs && contents.is_empty() {
             system.append(&mut parts);
@@ -115,10 +117,11 @@ fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<
 }
 
 /// A result with its tool's name, which Google wants and most others do not say: that of the call it answers.
-fn named<'a>(path: &str, part: &'a Part, calls: &HashMap<&str, &str>) -> Result<Cow<'a, Part>, Error> {
+fn named<'a>(path: Path<'_>, part: &'a Part, calls: &HashMap<&str, &str>) -> Result<Cow<'a, Part>, Diagnostic> {
     let Content::ToolResult { id, name: None, .. } = &part.content else { return Ok(Cow::Borrowed(part)) };
     let Some(tool) = calls.get(id.as_str()) else {
-        return Err(Error::field(path, format!("the result of the tool call `{id}` answers no call before it")));
+        let message = format!("the result of the tool call `{id}` answers no call before it");
+        return Err(Diagnostic::wrong(path, "").in_words(message));
     };
     let mut part = part.clone();
     if let Content::ToolResult { name, .. } = &mut part.content {
@@ -153,7 +156,7 @@ fn write_choice(choice: &ToolChoice) -> Value {
     }
 }
 
-fn write_config(request: &Request, emulated: &mut Emulated) -> Result<Map<String, Value>, Error> {
+fn write_config(request: &Request, emulated: &mut Emulated) -> Result<Map<String, Value>, Diagnostic> {
     let sampling = &request.sampling;
     let mut config = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -185,18 +188,18 @@ fn write_config(request: &Request, emulated: &mut Emulated) -> Result<Map<String
     Ok(config)
 }
 
-fn within(name: &str, number: Option<f64>, (least, most): (f64, f64)) -> Result<Option<Value>, Error> {
+fn within(name: &str, number: Option<f64>, (least, most): (f64, f64)) -> Result<Option<Value>, Diagnostic> {
     match number {
         Some(number) if number < least || number > most => {
-            Err(unsupported(name, &format!("must be from {least} to {most}")))
+            Err(unsupported(name, format_args!("must be from {least} to {most}")))
         }
         number => Ok(number.map(Value::from)),
     }
 }
 
-fn at_most(name: &str, number: Option<u64>, most: u64) -> Result<Option<Value>, Error> {
+fn at_most(name: &str, number: Option<u64>, most: u64) -> Result<Option<Value>, Diagnostic> {
     match number {
-        Some(number) if number > most => Err(unsupported(name, &format!("must be {most} or less"))),
+        Some(number) if number > most => Err(unsupported(name, format_args!("must be {most} or less"))),
         number => Ok(number.map(Value::from)),
     }
 }
@@ -219,7 +222,7 @@ fn write_format(format: Option<&Format>, put: &mut impl FnMut(&str, Option<Value
 }
 
 /// How much to think. Models before Gemini 3 know budgets only.
-fn write_thinking(reasoning: &Reasoning, model: &str, emulated: &mut Emulated) -> Result<Option<Value>, Error> {
+fn write_thinking(reasoning: &Reasoning, model: &str, emulated: &mut Emulated) -> Result<Option<Value>, Diagnostic> {
     let mut out = Map::new();
     if let Some(tell) = reasoning.tell {
         out.insert("includeThoughts".to_owned(), tell.into());

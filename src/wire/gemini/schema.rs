@@ -2,8 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::camel;
-
 /// Rewrites a schema: types in lower case, `nullable` as a type, counts as numbers. What is no object stays.
 pub(super) fn to_json_schema(schema: Value) -> Value {
     let Value::Object(fields) = schema else { return schema };
@@ -66,6 +64,20 @@ fn count(value: Value) -> Value {
     }
 }
 
+/// `any_of` as `anyOf`: Google takes either spelling.
+fn camel(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut raise = false;
+    for letter in name.chars() {
+        match letter {
+            '_' if !out.is_empty() => raise = true,
+            _ if std::mem::take(&mut raise) => out.push(letter.to_ascii_uppercase()),
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +96,11 @@ mod tests {
             "either": {"anyOf": [{"type": "number"}, {"type": "boolean"}, {"type": "null"}]},
         }});
         assert_eq!(to_json_schema(given), expected);
+    }
+    #[test]
+    fn a_name_of_either_spelling_is_one() {
+        for (name, other) in [("generation_config", "generationConfig"), ("top_p", "topP"), ("text", "text")] {
+            assert_eq!(camel(name), other);
+        }
     }
 }

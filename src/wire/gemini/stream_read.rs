@@ -11,7 +11,8 @@ use super::stop::read_stop;
 use super::usage::read_usage;
 use crate::chat::{Citation, Content, Delta, Event, Source, Stop, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
-use crate::wire::json::{self, Object, exact, fields, items};
+use crate::wire::exact_numbers;
+use crate::wire::json::{self, Object, fields, items};
 use crate::wire::sse;
 
 /// The most candidates of an answer.
@@ -62,7 +63,7 @@ impl ReadStream for Reader {
             out.extend(usage.map(|usage| Event::Usage(Usage { estimated: true, ..usage })));
             return Ok(());
         }
-        let value = exact::read(&data).map_err(|error| BadAnswer(error.to_string()))?;
+        let value = exact_numbers::read(&data).map_err(|error| BadAnswer(error.to_string()))?;
         self.take(value, out)
     }
 
@@ -223,7 +224,7 @@ impl Choice {
         let name = call["name"].as_str().ok_or_else(|| BadAnswer("a functionCall has no `name`".to_owned()))?;
         let arguments = match call.get("args") {
             None | Some(Value::Null) => "{}".to_owned(),
-            Some(args @ Value::Object(_)) => exact::write(args),
+            Some(args @ Value::Object(_)) => exact_numbers::write(args),
             Some(_) => return Err(BadAnswer(format!("the `args` of `{name}` are no object"))),
         };
         self.calls = true;

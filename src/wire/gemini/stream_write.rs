@@ -8,7 +8,7 @@ use super::error::error_event;
 use super::usage::write_usage;
 use crate::chat::{Content, Delta, Event, Part};
 use crate::wire::dialect::{AnswerContext, WriteStream};
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
 
 /// The chunk of which most of a stream is.
 #[derive(Serialize)]
@@ -71,7 +71,7 @@ impl Writer {
 
     fn send(&self, candidates: &[Value], out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: ");
-        out.extend_from_slice(exact::write(&self.head.answer(candidates)).as_bytes());
+        out.extend_from_slice(exact_numbers::write(&self.head.answer(candidates)).as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
     }
 
@@ -82,7 +82,7 @@ impl Writer {
             model: &self.head.model,
             id: &self.head.id,
         };
-        out.extend_from_slice(format!("data: {}\r\n\r\n", exact::write(&chunk)).as_bytes());
+        out.extend_from_slice(format!("data: {}\r\n\r\n", exact_numbers::write(&chunk)).as_bytes());
     }
 
     fn send_part(&self, choice: u32, part: &Value, out: &mut Vec<u8>) {

@@ -5,9 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::chat::Usage;
-
-/// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
-const MOST_TOKENS: u64 = 100_000_000;
+use crate::wire::fields::tokens_in;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,8 +47,7 @@ pub fn read_usage(json: &str) -> Option<Usage> {
 }
 
 fn count(json: Option<&RawValue>) -> Option<u64> {
-    let Some(json) = json else { return Some(0) };
-    json.get().parse().ok().filter(|tokens| *tokens <= MOST_TOKENS)
+    json.map_or(Some(0), |json| tokens_in(json.get()))
 }
 
 /// Writes a `usageMetadata` value.

@@ -309,9 +309,9 @@ fn each_family_is_told_in_its_own_words_how_much_to_think() {
 
 #[test]
 fn long_numbers_keep_their_digits() {
-    use crate::wire::json::exact;
+    use crate::wire::exact_numbers;
     let long = r#"{"type":"object","b":12345678901234567890123,"a":0.12345678901234567890}"#;
-    let schema: Value = exact::read(long.as_bytes()).unwrap();
+    let schema: Value = exact_numbers::read(long.as_bytes()).unwrap();
     let said = Content::ToolCall { id: "c".into(), name: "look".into(), arguments: long.into() };
     let mut request = hello(CLAUDE);
     request.messages.push(message(Role::Assistant, vec![part(said)]));

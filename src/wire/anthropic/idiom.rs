@@ -1,0 +1,21 @@
+//! The words for what a field of this dialect lacks, and for what only this dialect or no field of it can express.
+
+use std::fmt::Display;
+
+use crate::wire::fields::{Diagnostic, Idiom};
+
+/// The API's name in messages.
+pub(super) const NAME: &str = "Anthropic Messages";
+
+/// How mistakes in a caller's fields are worded.
+pub(super) static IDIOM: Idiom = Idiom {
+    missing: "is missing",
+    lead: "",
+    only_here: "is a feature of Anthropic Messages that cannot be translated for the target of this request",
+    lenient: false,
+};
+
+/// A field of a request that this dialect has no form for.
+pub(super) fn not_here(path: impl Display, why: &str) -> Diagnostic {
+    Diagnostic::unsupported(path, format_args!("cannot be sent to {NAME}: {why}"))
+}

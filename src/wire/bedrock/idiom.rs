@@ -1,0 +1,13 @@
+//! The words for what Converse has no form for.
+
+use std::fmt::Display;
+
+use crate::wire::fields::Diagnostic;
+
+/// The API's name in messages.
+pub(super) const NAME: &str = "Amazon Bedrock";
+
+/// A field of a request that Bedrock has no form for.
+pub(super) fn not_here(path: impl Display, why: &str) -> Diagnostic {
+    Diagnostic::unsupported(path, format_args!("cannot be sent to {NAME}: {why}"))
+}
