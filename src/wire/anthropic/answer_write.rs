@@ -23,18 +23,18 @@ pub(super) fn write_stop(stop: &Stop, has_calls: bool) -> (&'static str, Value) 
     (reason, Value::Null)
 }
 
-/// Writes an answer. Of several choices the first is told: a caller of this dialect can ask for one only.
-pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes {
+/// Writes an answer. Of several choices only the first is written: a caller of this dialect can ask for one only.
+pub(super) fn write_response(response: &Response, context: &AnswerContext) -> Bytes {
     let none = Choice::default();
     let choice = response.choices.first().unwrap_or(&none);
     let content: Vec<Value> = choice.parts.iter().enumerate().filter_map(write_block).collect();
     let has_calls = choice.parts.iter().any(|part| matches!(part.content, Content::ToolCall { .. }));
     let (reason, sequence) = write_stop(choice.stop.as_ref().unwrap_or(&Stop::End), has_calls);
-    let id = if response.id.is_empty() { &told.id } else { &response.id };
-    let model = if told.model.is_empty() { &response.model } else { &told.model };
+    let id = if response.id.is_empty() { &context.id } else { &response.id };
+    let model = if context.model.is_empty() { &response.model } else { &context.model };
     let mut usage = match &response.usage {
         Some(usage) => write_usage(usage),
-        None => write_usage(&guessed(told, choice.parts.iter().map(said).sum())),
+        None => write_usage(&estimated(context, choice.parts.iter().map(content_bytes).sum())),
     };
     add_tier(&mut usage, response.service_tier.as_deref());
     let body = json!({
@@ -44,7 +44,7 @@ pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes
     exact_numbers::write(&body).into()
 }
 
-/// Whether an answer can be told here: a call's arguments must be an object, unless they were cut off at the limit.
+/// Checks that an answer can be written here: a call's arguments must be an object, unless the limit cut them off.
 pub(super) fn can_tell(response: &Response) -> Result<(), BadAnswer> {
     let Some(choice) = response.choices.first() else { return Ok(()) };
     let cut = matches!(choice.stop, Some(Stop::Length | Stop::Context));
@@ -58,8 +58,8 @@ pub(super) fn can_tell(response: &Response) -> Result<(), BadAnswer> {
     Ok(())
 }
 
-/// How many bytes a part says, as a stream would count them.
-fn said(part: &Part) -> usize {
+/// How many bytes of content a part has, as a stream would count them.
+fn content_bytes(part: &Part) -> usize {
     match &part.content {
         Content::Text { text, .. } | Content::Refusal(text) | Content::Thinking(text) => text.len(),
         Content::ToolCall { arguments, .. } => arguments.len(),
@@ -67,10 +67,10 @@ fn said(part: &Part) -> usize {
     }
 }
 
-/// Usage by size, where nobody counted.
-pub(super) fn guessed(told: &AnswerContext, bytes: usize) -> Usage {
+/// Usage by size, where the provider did not count.
+pub(super) fn estimated(context: &AnswerContext, bytes: usize) -> Usage {
     let output = u64::try_from(bytes.div_ceil(4)).unwrap_or(0);
-    Usage { input: told.input_tokens, output, estimated: true, ..Usage::default() }
+    Usage { input: context.input_tokens, output, estimated: true, ..Usage::default() }
 }
 
 fn add_tier(usage: &mut Map<String, Value>, tier: Option<&str>) {
@@ -82,14 +82,14 @@ fn add_tier(usage: &mut Map<String, Value>, tier: Option<&str>) {
     usage.insert("service_tier".to_owned(), tier.into());
 }
 
-/// Writes a part of an answer; nothing where it says nothing, or what Anthropic's answers have no block for.
+/// Writes a part of an answer; `None` where the part is empty, or Anthropic's answers have no block for it.
 fn write_block((n, part): (usize, &Part)) -> Option<Value> {
     Some(match &part.content {
         Content::Text { text, citations } if text.is_empty() && citations.is_empty() => return None,
         Content::Text { text, citations } => {
-            let told: Vec<Value> = citations.iter().filter_map(citation::write).collect();
-            let told = if told.is_empty() { Value::Null } else { told.into() };
-            json!({"type": "text", "text": text, "citations": told})
+            let cited: Vec<Value> = citations.iter().filter_map(citation::write).collect();
+            let cited = if cited.is_empty() { Value::Null } else { cited.into() };
+            json!({"type": "text", "text": text, "citations": cited})
         }
         Content::Refusal(text) if text.is_empty() => return None,
         Content::Refusal(text) => json!({"type": "text", "text": text, "citations": null}),
@@ -108,7 +108,7 @@ fn write_block((n, part): (usize, &Part)) -> Option<Value> {
     })
 }
 
-/// A call's id; made up from its place where there is none.
+/// A call's id; a call without one gets an id made of its place.
 pub(super) fn call_id(id: &str, n: usize) -> String {
     if id.is_empty() { format!("toolu_{n}") } else { id.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! A request's top level: checked, but kept as the bytes it came as.
+//! A caller's body: its top level is checked, and its bytes stay as they are.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::wire::openai_chat::read_prompt;
 /// The most messages that a request may have.
 const MAX_MESSAGES: usize = 10_000;
 
-/// What Anthropic's own reference says of each field that we know. Unknown fields pass as they are.
+/// The fields that Anthropic's own reference describes. Other fields pass as they are.
 const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
     ("messages", Check::AnyList, false),

@@ -16,13 +16,13 @@ pub fn read_count_request(body: Bytes) -> Result<Asked, Error> {
     check::read(body, false)
 }
 
-/// The answer to it.
+/// The answer to a request to count tokens.
 #[must_use]
 pub fn count_answer(tokens: u64) -> Bytes {
     json!({"input_tokens": tokens}).to_string().into()
 }
 
-/// What a provider answered to it; `None` where it is no believable count.
+/// The count in a provider's answer; `None` where it cannot be true.
 #[must_use]
 pub fn read_count(body: &[u8]) -> Option<u64> {
     let answer: Value = serde_json::from_slice(body).ok()?;

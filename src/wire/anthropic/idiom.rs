@@ -1,4 +1,4 @@
-//! The words for what a field of this dialect lacks, and for what only this dialect or no field of it can express.
+//! How mistakes in the fields of this dialect are worded.
 
 use std::fmt::Display;
 

@@ -114,12 +114,12 @@ impl ClientCodec for Anthropic {
     fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
         answer_write::can_tell(response)
     }
-    fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes {
-        answer_write::write_response(response, told)
+    fn write_response(&self, response: &Response, context: &AnswerContext) -> Bytes {
+        answer_write::write_response(response, context)
     }
 
-    fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream> {
-        Box::new(stream_write::Writer::new(told))
+    fn stream_writer(&self, context: &AnswerContext) -> Box<dyn WriteStream> {
+        Box::new(stream_write::Writer::new(context))
     }
 
     fn error_body(&self, error: &Error, request_id: &str) -> Bytes {
@@ -130,12 +130,12 @@ impl ClientCodec for Anthropic {
         error::error_event(error)
     }
 
-    // Unlike the way through the internal form, these two keep what nobody knows.
-    fn as_stream(&self, body: &[u8], _told: &AnswerContext) -> Result<Bytes, BadAnswer> {
+    // Unlike the way through the internal form, these two keep unknown fields.
+    fn as_stream(&self, body: &[u8], _context: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_stream(body)
     }
 
-    fn as_whole(&self, events: &[Event], _told: &AnswerContext) -> Result<Bytes, BadAnswer> {
+    fn as_whole(&self, events: &[Event], _context: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_whole(events)
     }
 }

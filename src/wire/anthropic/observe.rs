@@ -1,4 +1,4 @@
-//! Answers and streams that pass as they came, and are listened to.
+//! Usage and endings, read from answers and streams that pass as they are.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::wire::sse::Event;
 /// What a delta is besides its text, in bytes: `{"type":"text_delta","text":""}`.
 const AROUND: usize = 31;
 
-/// Listens to an answer.
+/// Reads what the ledger needs of an answer.
 pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let object = Object::read_answer(body.clone())?;
     let Some(content) = object.get("content").filter(|content| content.starts_with('[')) else {
@@ -32,7 +32,7 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     })
 }
 
-/// Listens to a stream.
+/// Reads what the ledger needs of a stream.
 #[derive(Debug, Default)]
 pub(super) struct StreamTap {
     counts: Counts,
@@ -42,7 +42,7 @@ pub(super) struct StreamTap {
     finished: bool,
 }
 
-/// What of an event is looked at.
+/// The fields of an event that are read.
 #[derive(Deserialize)]
 struct Frame<'a> {
     #[serde(borrow, rename = "type")]
@@ -84,7 +84,7 @@ impl Tap for StreamTap {
                 self.deltas += 1;
                 self.content_bytes += frame.delta.map_or(0, |delta| delta.get().len().saturating_sub(AROUND));
             }
-            Some("message_delta") => self.hear_ending(&frame),
+            Some("message_delta") => self.observe_ending(&frame),
             Some("message_stop") => return Chunk::Done(event.raw().clone()),
             Some("error") => return Chunk::Failed(data),
             _ => {}
@@ -92,7 +92,7 @@ impl Tap for StreamTap {
         Chunk::Pass(event.raw().clone())
     }
 
-    /// The usage told; before the stream told its last, the output is what came so far.
+    /// The usage reported; before the last report, the output is what came so far.
     fn usage(&self) -> Option<Usage> {
         if self.final_counts {
             return self.counts.usage();
@@ -111,7 +111,7 @@ impl Tap for StreamTap {
 }
 
 impl StreamTap {
-    fn hear_ending(&mut self, frame: &Frame<'_>) {
+    fn observe_ending(&mut self, frame: &Frame<'_>) {
         if let Some(usage) = frame.usage.and_then(|json| serde_json::from_str::<Value>(json.get()).ok()) {
             self.counts.observe(&usage);
             self.final_counts |= usage.get("output_tokens").is_some();

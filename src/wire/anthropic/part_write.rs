@@ -13,7 +13,7 @@ use crate::wire::tool_ids::{Ids, Rule, fitting};
 /// Image types that Anthropic reads.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
-/// What it takes as a tool call's id.
+/// What Anthropic takes as a tool call's id.
 const ID: Rule = Rule { fits: fitting, most: usize::MAX };
 
 /// A cache mark.
@@ -42,7 +42,7 @@ impl<'a> Blocks<'a> {
         let mut blocks = Vec::with_capacity(message.parts.len());
         for (place, part) in message.parts.iter().enumerate() {
             let path = outer.item("content", place);
-            if !may_say(role, &part.content) {
+            if !may_have(role, &part.content) {
                 return Err(not_here(path, "its role cannot say such a part there"));
             }
             blocks.extend(self.part(part, &path)?);
@@ -50,7 +50,7 @@ impl<'a> Blocks<'a> {
         Ok(blocks)
     }
 
-    /// Writes a part; nothing where it says nothing.
+    /// Writes a part; `None` where the part is empty or has no form here.
     fn part(&mut self, part: &Part, path: &Path<'_>) -> Result<Option<Value>, Diagnostic> {
         let block = match &part.content {
             Content::Text { text, .. } | Content::Refusal(text) if text.trim().is_empty() => return Ok(None),
@@ -71,7 +71,7 @@ impl<'a> Blocks<'a> {
                 Some(signature) => {
                     return Ok(Some(json!({"type": "thinking", "thinking": thought, "signature": signature})));
                 }
-                // Another provider's thoughts have no proof, without which they are refused.
+                // Anthropic refuses thoughts without its own signature, and another provider's have none.
                 None => {
                     self.emulated.note("thinking");
                     return Ok(None);
@@ -92,15 +92,15 @@ impl<'a> Blocks<'a> {
     }
 
     fn text(&mut self, text: &str, citations: &[Citation]) -> Value {
-        let told: Vec<Value> = citations.iter().filter_map(citation::of_document).collect();
-        // What a search of another provider found cannot be cited: Anthropic wants its own proof of it.
-        if told.len() < citations.len() {
+        let cited: Vec<Value> = citations.iter().filter_map(citation::of_document).collect();
+        // Anthropic takes a citation of a search only with its own signature, which another provider's lacks.
+        if cited.len() < citations.len() {
             self.emulated.note("citations");
         }
-        if told.is_empty() {
+        if cited.is_empty() {
             json!({"type": "text", "text": text})
         } else {
-            json!({"type": "text", "text": text, "citations": told})
+            json!({"type": "text", "text": text, "citations": cited})
         }
     }
 
@@ -157,20 +157,20 @@ impl<'a> Blocks<'a> {
     }
 
     fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &Path<'_>) -> Result<Value, Diagnostic> {
-        let mut told = Vec::with_capacity(parts.len());
+        let mut blocks = Vec::with_capacity(parts.len());
         for (n, part) in parts.iter().enumerate() {
             let inner = path.item("content", n);
             match part.content {
                 Content::Text { .. } | Content::Image { .. } | Content::Document { .. } => {}
                 _ => return Err(not_here(inner, "a tool's result there has texts, images and documents only")),
             }
-            told.extend(self.part(part, &inner)?);
+            blocks.extend(self.part(part, &inner)?);
         }
         let mut block = Map::new();
         block.insert("type".to_owned(), "tool_result".into());
         block.insert("tool_use_id".to_owned(), self.ids.of_id(id).into());
-        if !told.is_empty() {
-            block.insert("content".to_owned(), content(told));
+        if !blocks.is_empty() {
+            block.insert("content".to_owned(), content(blocks));
         }
         if is_error {
             block.insert("is_error".to_owned(), true.into());
@@ -196,8 +196,8 @@ pub(super) fn content(mut blocks: Vec<Value>) -> Value {
     }
 }
 
-/// Whether a speaker may say such a part.
-fn may_say(role: Role, content: &Content) -> bool {
+/// Whether a message of this role may have such a part.
+fn may_have(role: Role, content: &Content) -> bool {
     match content {
         Content::Text { .. } => true,
         Content::Image { .. } | Content::Document { .. } | Content::ToolResult { .. } | Content::Audio { .. } => {

@@ -23,8 +23,8 @@ pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
         }
     }
     let bytes = asked.object.edited(&edits);
-    let told = Object::read(bytes.clone())?;
-    if told.get("messages").is_none_or(|messages| messages[1..].trim_ascii_start().starts_with(']')) {
+    let joined = Object::read(bytes.clone())?;
+    if joined.get("messages").is_none_or(|messages| messages[1..].trim_ascii_start().starts_with(']')) {
         return Err(Error::field("messages", "neither the prompt nor `messages` has a message for the model"));
     }
     Ok(bytes)

@@ -1,5 +1,5 @@
-//! The same answer in the other form: a whole one told as a stream, a stream put together as a whole. Blocks, deltas and
-//! fields that nobody knows are kept.
+//! The same answer in the other form: a whole one written as a stream, a stream put together as a whole. Unknown blocks,
+//! deltas and fields stay.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -9,16 +9,16 @@ use crate::wire::dialect::BadAnswer;
 use crate::wire::exact_numbers;
 use crate::wire::sse::Event;
 
-/// Fields of a message that a stream tells with its end, within `delta`.
+/// Fields of a message that a stream sends at its end, within `delta`.
 const ENDING: [&str; 4] = ["stop_reason", "stop_sequence", "stop_details", "container"];
 
 /// The most blocks of an answer.
 const MAX_BLOCKS: usize = 10_000;
 
-/// Tells a whole answer as a stream.
+/// Writes a whole answer as a stream.
 ///
 /// # Errors
-/// Where it is no answer.
+/// Where `body` is no answer.
 pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
     let mut message: Map<String, Value> = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     let Some(Value::Array(blocks)) = message.insert("content".to_owned(), json!([])) else {
@@ -47,7 +47,7 @@ pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
     Ok(out.into())
 }
 
-/// Tells a block: what streams in pieces as one piece, the rest with its start.
+/// Writes a block: what streams in pieces as one piece, the rest with its start.
 fn put_block(out: &mut Vec<u8>, index: usize, block: Value) -> Result<(), BadAnswer> {
     let Value::Object(mut block) = block else { return Err(BadAnswer("a block is no object".to_owned())) };
     let mut deltas = Vec::new();
@@ -98,7 +98,7 @@ pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
     Ok(exact_numbers::write(&message).into())
 }
 
-/// A stream as far as it was put together.
+/// An answer, as far as its stream has come.
 #[derive(Default)]
 struct Whole {
     message: Option<Map<String, Value>>,
@@ -188,7 +188,7 @@ impl Whole {
         for (name, value) in event.into_iter().filter(|(name, _)| name != "type") {
             match (message.get_mut(&name), value) {
                 (Some(Value::Object(place)), Value::Object(more)) => {
-                    // A count that is not known again is not unknown.
+                    // A count that is not repeated stays as it was.
                     place.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
                 }
                 (_, value) => drop(message.insert(name, value)),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_keeps_what_nobody_knows() {
+    fn a_stream_keeps_what_is_unknown() {
         let stream = "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"content\":[],\"stop_reason\":null,\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n\
             data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"compaction\",\"content\":null}}\n\n\
             data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"compaction_delta\",\"content\":\"a\"}}\n\n\
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_not_told() {
+    fn what_is_no_answer_is_no_stream() {
         for body in ["[]", "{}", r#"{"content":[]}"#, r#"{"content":[3],"stop_reason":"end_turn"}"#] {
             assert!(as_stream(body.as_bytes()).is_err(), "{body}");
         }

@@ -12,7 +12,7 @@ use crate::wire::exact_numbers;
 use crate::wire::fields::{Diagnostic, Path};
 use crate::wire::tool_ids::fitting;
 
-/// The most tokens to write where the caller did not say: Anthropic must be told.
+/// The most tokens to write where the caller sets no limit: Anthropic requires one.
 const MAX_TOKENS: u64 = 4096;
 
 /// The least that Anthropic lets a thinking budget be.
@@ -39,7 +39,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if let Some(choice) = write_choice(request)? {
         put("tool_choice", choice);
     }
-    write_thought(request, emulated, &mut put)?;
+    write_reasoning(request, emulated, &mut put)?;
     let sampled = write_sampling(request, &mut put)?;
     if !request.stop.is_empty() {
         put("stop_sequences", request.stop.as_slice().into());
@@ -61,7 +61,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers })
 }
 
-/// Refuses what Anthropic has no word for.
+/// Refuses settings that Anthropic has no field for.
 fn check_sayable(request: &Request) -> Result<(), Diagnostic> {
     let refuse = |wanted: bool, field: &str| match wanted {
         true => Err(not_here(field, "it has no such setting")),
@@ -94,13 +94,13 @@ fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, Diagnostic> {
         let why = "a tool's name there has 1 to 128 letters, digits, `_` and `-`";
         return Err(not_here(Path::of_item("tools", n).field("name"), why));
     }
-    let mut told = Map::new();
-    told.insert("name".to_owned(), tool.name.as_str().into());
-    told.extend(tool.description.as_deref().map(|text| ("description".to_owned(), text.into())));
-    told.insert("input_schema".to_owned(), tool.object_schema());
-    told.extend(tool.strict.map(|strict| ("strict".to_owned(), strict.into())));
-    told.extend(tool.cache.map(|cache| ("cache_control".to_owned(), cache_mark(cache))));
-    Ok(told.into())
+    let mut out = Map::new();
+    out.insert("name".to_owned(), tool.name.as_str().into());
+    out.extend(tool.description.as_deref().map(|text| ("description".to_owned(), text.into())));
+    out.insert("input_schema".to_owned(), tool.object_schema());
+    out.extend(tool.strict.map(|strict| ("strict".to_owned(), strict.into())));
+    out.extend(tool.cache.map(|cache| ("cache_control".to_owned(), cache_mark(cache))));
+    Ok(out.into())
 }
 
 fn write_choice(request: &Request) -> Result<Option<Value>, Diagnostic> {
@@ -111,14 +111,14 @@ fn write_choice(request: &Request) -> Result<Option<Value>, Diagnostic> {
             "while it thinks, no tool can be forced; turn thinking off or let it choose",
         ));
     }
-    Ok(said_choice(request))
+    Ok(choice_of(request))
 }
 
 fn is_off(reasoning: &Reasoning) -> bool {
     reasoning.effort == Some(Effort::None) || reasoning.budget == Some(0)
 }
 
-fn said_choice(request: &Request) -> Option<Value> {
+fn choice_of(request: &Request) -> Option<Value> {
     let parallel = request.parallel_tools.filter(|_| !request.tools.is_empty());
     let mut choice = match request.tool_choice.as_ref() {
         None if parallel.is_none() => return None,
@@ -135,7 +135,7 @@ fn said_choice(request: &Request) -> Option<Value> {
     Some(choice)
 }
 
-fn write_thought(
+fn write_reasoning(
     request: &Request,
     emulated: &mut Emulated,
     put: &mut impl FnMut(&str, Value),
@@ -147,14 +147,14 @@ fn write_thought(
         if effort == Some(Effort::Minimal) {
             emulated.note("reasoning_effort");
         }
-        let told = effort.map(|effort| match effort {
+        let name = effort.map(|effort| match effort {
             Effort::None | Effort::Minimal | Effort::Low => "low",
             Effort::Medium => "medium",
             Effort::High => "high",
             Effort::XHigh => "xhigh",
             Effort::Max => "max",
         });
-        config.extend(told.map(|effort| ("effort".to_owned(), effort.into())));
+        config.extend(name.map(|name| ("effort".to_owned(), name.into())));
     }
     match &request.format {
         None | Some(Format::Text) => {}

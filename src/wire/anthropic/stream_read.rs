@@ -28,7 +28,7 @@ pub(super) struct Reader {
 /// The open block.
 #[derive(Debug)]
 struct Open {
-    /// The provider's number for it.
+    /// The provider's number of the block.
     index: Option<u64>,
     /// A tool call's input that came with its start, for servers that send it whole.
     input: Option<String>,
@@ -49,21 +49,21 @@ impl ReadStream for Reader {
             }
             return Ok(());
         }
-        let told: Value =
+        let value: Value =
             exact_numbers::read(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
-        let Some(kind) = told.get("type").and_then(Value::as_str) else {
+        let Some(kind) = value.get("type").and_then(Value::as_str) else {
             return Err(BadAnswer("an event has no `type`".to_owned()));
         };
         match kind {
-            "message_start" => self.begin(&told, out),
-            "content_block_start" => self.open(&told, out)?,
-            "content_block_delta" => self.delta(&told, out)?,
+            "message_start" => self.begin(&value, out),
+            "content_block_start" => self.open(&value, out)?,
+            "content_block_delta" => self.delta(&value, out)?,
             "content_block_stop" => self.close(out),
-            "message_delta" => self.finish(&told, out),
+            "message_delta" => self.finish(&value, out),
             "message_stop" => self.stop(out),
             "error" => {
                 self.ended = true;
-                out.push(chat::Event::Failed(read_event(&told)));
+                out.push(chat::Event::Failed(read_event(&value)));
             }
             // `ping`, and whatever Anthropic adds: its reference asks that unknown events pass.
             _ => {}
@@ -94,27 +94,27 @@ fn only_text(event: &Object) -> Option<(Option<u64>, Cow<'_, str>)> {
 }
 
 impl Reader {
-    fn begin(&mut self, told: &Value, out: &mut Vec<chat::Event>) {
+    fn begin(&mut self, event: &Value, out: &mut Vec<chat::Event>) {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
         let text = |name: &str| {
-            told.get("message").and_then(|message| message.get(name)?.as_str()).unwrap_or_default().to_owned()
+            event.get("message").and_then(|message| message.get(name)?.as_str()).unwrap_or_default().to_owned()
         };
         out.push(chat::Event::Begin { id: text("id"), model: text("model"), created: None });
-        if let Some(usage) = told.pointer("/message/usage") {
+        if let Some(usage) = event.pointer("/message/usage") {
             self.counts.observe(usage);
-            // The output told here is a beginning, not a count.
+            // The output in this count is a beginning, not the whole.
             out.extend(self.counts.usage().map(|usage| chat::Event::Usage(Usage { estimated: true, ..usage })));
         }
     }
 
-    fn open(&mut self, told: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+    fn open(&mut self, event: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
         if !self.begun {
             self.begin(&Value::Null, out);
         }
         self.close(out);
-        let block = told.get("content_block").ok_or_else(|| BadAnswer("a block's start has no block".to_owned()))?;
+        let block = event.get("content_block").ok_or_else(|| BadAnswer("a block's start has no block".to_owned()))?;
         let Part { content, signature, .. } = read_block(block)?;
         let mut input = None;
         let mut first = Vec::new();
@@ -138,17 +138,17 @@ impl Reader {
         let part = self.parts;
         out.push(chat::Event::Open { choice: 0, part, content });
         out.extend(first.into_iter().map(|delta| chat::Event::Delta { choice: 0, part, delta }));
-        self.open = Some(Open { index: told.get("index").and_then(Value::as_u64), input });
+        self.open = Some(Open { index: event.get("index").and_then(Value::as_u64), input });
         Ok(())
     }
 
-    fn delta(&mut self, told: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
-        let index = told.get("index").and_then(Value::as_u64);
+    fn delta(&mut self, event: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+        let index = event.get("index").and_then(Value::as_u64);
         let Some(open) = self.open.as_mut().filter(|open| open.index == index) else {
             return Err(BadAnswer("a delta is of a block that is not open".to_owned()));
         };
         let text = |name: &str| {
-            let text = told.pointer("/delta").and_then(|delta| delta.get(name)?.as_str());
+            let text = event.pointer("/delta").and_then(|delta| delta.get(name)?.as_str());
             text.map(str::to_owned).ok_or_else(|| BadAnswer(format!("a delta has no text `{name}`")))
         };
         let delta = match text("type")?.as_str() {
@@ -157,7 +157,7 @@ impl Reader {
             "signature_delta" => Delta::Signature(text("signature")?),
             "input_json_delta" => Delta::Arguments(text("partial_json")?),
             "citations_delta" => {
-                Delta::Citation(citation::read(told.pointer("/delta/citation").unwrap_or(&Value::Null)))
+                Delta::Citation(citation::read(event.pointer("/delta/citation").unwrap_or(&Value::Null)))
             }
             kind => return Err(BadAnswer(format!("a delta is of the type `{}`", shown(kind)))),
         };
@@ -178,19 +178,19 @@ impl Reader {
         self.parts = self.parts.saturating_add(1);
     }
 
-    fn finish(&mut self, told: &Value, out: &mut Vec<chat::Event>) {
+    fn finish(&mut self, event: &Value, out: &mut Vec<chat::Event>) {
         if !self.begun {
             self.begin(&Value::Null, out);
         }
         self.close(out);
-        let text = |pointer: &str| told.pointer(pointer).and_then(Value::as_str);
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
         if let Some(reason) = text("/delta/stop_reason")
             && !std::mem::replace(&mut self.finished, true)
         {
             let stop = read_stop(reason, text("/delta/stop_sequence"));
             out.push(chat::Event::Finish { choice: 0, stop });
         }
-        if let Some(usage) = told.get("usage") {
+        if let Some(usage) = event.get("usage") {
             self.counts.observe(usage);
             out.extend(self.counts.usage().map(chat::Event::Usage));
         }

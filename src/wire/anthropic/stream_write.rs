@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::answer_write::{call_id, guessed, write_stop};
+use super::answer_write::{call_id, estimated, write_stop};
 use super::citation;
 use super::error::error_event;
 use super::usage::write_usage;
@@ -30,7 +30,7 @@ struct TextDelta<'a> {
 
 /// A writer of one stream.
 pub(super) struct Writer {
-    told: AnswerContext,
+    context: AnswerContext,
     begun: bool,
     ended: bool,
     /// The next block's number: parts without a block have none.
@@ -48,7 +48,7 @@ pub(super) struct Writer {
 enum Open {
     /// There is none.
     Nothing,
-    /// A text that has said nothing yet. Its block begins with its first words, since an empty one must not be sent back.
+    /// A text that is still empty. Its block begins with its first words, since callers may not send an empty block back.
     Silent,
     /// A text's block.
     Text,
@@ -61,9 +61,9 @@ enum Open {
 }
 
 impl Writer {
-    pub(super) fn new(told: &AnswerContext) -> Self {
+    pub(super) fn new(context: &AnswerContext) -> Self {
         Self {
-            told: told.clone(),
+            context: context.clone(),
             begun: false,
             ended: false,
             index: 0,
@@ -106,9 +106,9 @@ impl Writer {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
-        let id = if id.is_empty() { &self.told.id } else { id };
-        let model = if self.told.model.is_empty() { model } else { &self.told.model };
-        let mut usage = write_usage(&self.usage.unwrap_or_else(|| guessed(&self.told, 0)));
+        let id = if id.is_empty() { &self.context.id } else { id };
+        let model = if self.context.model.is_empty() { model } else { &self.context.model };
+        let mut usage = write_usage(&self.usage.unwrap_or_else(|| estimated(&self.context, 0)));
         usage.insert("output_tokens".to_owned(), 1.into());
         let message = json!({
             "id": id, "type": "message", "role": "assistant", "model": model, "content": [],
@@ -147,18 +147,18 @@ impl Writer {
     }
 
     fn delta(&mut self, delta: Delta, out: &mut Vec<u8>) {
-        let said = match &delta {
+        let has_content = match &delta {
             Delta::Text(text) | Delta::Arguments(text) | Delta::Signature(text) => !text.is_empty(),
             Delta::Citation(_) => true,
         };
-        if !said {
+        if !has_content {
             return;
         }
         if matches!((&self.open, &delta), (Open::Silent, Delta::Text(_) | Delta::Citation(_))) {
             self.open = Open::Text;
             self.put_start(&json!({"type": "text", "text": ""}), out);
         }
-        let told = match (&mut self.open, delta) {
+        let written = match (&mut self.open, delta) {
             (Open::Text, Delta::Text(text)) => {
                 self.bytes += text.len();
                 let delta = TextDelta { r#type: "text_delta", text: &text };
@@ -180,7 +180,7 @@ impl Writer {
             }
             _ => return,
         };
-        put(out, DELTA, &json!({"type": DELTA, "index": self.index, "delta": told}));
+        put(out, DELTA, &json!({"type": DELTA, "index": self.index, "delta": written}));
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
@@ -197,7 +197,7 @@ impl Writer {
         self.begin("", "", out);
         self.close(out);
         let stop = self.stop.take().unwrap_or(Stop::End);
-        // A call cut off at the limit is told as such; any other that cannot be read is the provider's fault.
+        // The limit may cut a call off; any other call that cannot be read is the provider's fault.
         if self.bad_call && !matches!(stop, Stop::Length | Stop::Context) {
             let text = "the provider's arguments of a tool call are no JSON object";
             self.fail(&Error::new(Code::UpstreamProtocol, text), out);
@@ -205,7 +205,7 @@ impl Writer {
         }
         self.ended = true;
         let (reason, sequence) = write_stop(&stop, self.has_calls);
-        let usage = write_usage(&self.usage.unwrap_or_else(|| guessed(&self.told, self.bytes)));
+        let usage = write_usage(&self.usage.unwrap_or_else(|| estimated(&self.context, self.bytes)));
         let delta = json!({"stop_reason": reason, "stop_sequence": sequence});
         put(out, "message_delta", &json!({"type": "message_delta", "delta": delta, "usage": usage}));
         put(out, "message_stop", &json!({"type": "message_stop"}));

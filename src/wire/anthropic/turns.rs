@@ -27,12 +27,12 @@ pub(super) fn write_conversation(
         if message.name.is_some() {
             blocks.emulated.note("name");
         }
-        let told = blocks.message(message, role, n)?;
+        let written = blocks.message(message, role, n)?;
         match turns.last_mut() {
-            _ if told.is_empty() => {}
-            None if role == Role::System => system.extend(told),
-            Some((before, all)) if *before == role => all.extend(told),
-            _ => turns.push((role, told)),
+            _ if written.is_empty() => {}
+            None if role == Role::System => system.extend(written),
+            Some((before, all)) if *before == role => all.extend(written),
+            _ => turns.push((role, written)),
         }
     }
     if turns.is_empty() {

@@ -1,11 +1,11 @@
-//! The `usage` object, whole and as a stream tells it.
+//! The `usage` object, whole and as a stream reports it.
 
 use serde_json::{Map, Value, json};
 
 use crate::chat::Usage;
 use crate::wire::fields::tokens;
 
-/// The counts told so far. Each telling replaces the counts it has and leaves the others.
+/// The counts reported so far. Each report replaces the counts that it has and leaves the others.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     fresh: Option<u64>,
@@ -20,10 +20,10 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Hears a `usage` object.
-    pub(super) fn observe(&mut self, told: &Value) {
+    /// Reads a `usage` object.
+    pub(super) fn observe(&mut self, reported: &Value) {
         let mut odd = false;
-        let mut observe = |place: &mut Option<u64>, pointer: &str| match told.pointer(pointer) {
+        let mut observe = |place: &mut Option<u64>, pointer: &str| match reported.pointer(pointer) {
             None | Some(Value::Null) => {}
             Some(value) => {
                 *place = tokens(value);
@@ -40,8 +40,8 @@ impl Counts {
         self.odd |= odd;
     }
 
-    /// What they come to; `None` where input or output is missing or cannot be true. Where another count cannot be true it
-    /// is left out, and what is left counts as an estimate.
+    /// The usage that the counts add up to; `None` where input or output is missing or cannot be true. Another count that
+    /// cannot be true is left out, and what is left counts as an estimate.
     pub(super) fn usage(&self) -> Option<Usage> {
         let cached_input = self.read.unwrap_or(0);
         let parts = self.written_5m.unwrap_or(0) + self.written_1h.unwrap_or(0);
@@ -60,27 +60,27 @@ impl Counts {
 }
 
 /// Reads a whole answer's `usage`.
-pub(super) fn read_usage(told: &Value) -> Option<Usage> {
+pub(super) fn read_usage(reported: &Value) -> Option<Usage> {
     let mut counts = Counts::default();
-    counts.observe(told);
+    counts.observe(reported);
     counts.usage()
 }
 
 /// Writes usage. `input_tokens` leaves out what was read from the cache or written to it.
 pub(super) fn write_usage(usage: &Usage) -> Map<String, Value> {
     let written_5m = usage.cache_write.saturating_sub(usage.cache_write_1h);
-    let mut told = Map::new();
+    let mut out = Map::new();
     let fresh = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
-    told.insert("input_tokens".to_owned(), fresh.into());
-    told.insert("cache_creation_input_tokens".to_owned(), usage.cache_write.into());
-    told.insert("cache_read_input_tokens".to_owned(), usage.cached_input.into());
+    out.insert("input_tokens".to_owned(), fresh.into());
+    out.insert("cache_creation_input_tokens".to_owned(), usage.cache_write.into());
+    out.insert("cache_read_input_tokens".to_owned(), usage.cached_input.into());
     if usage.cache_write > 0 {
         let parts = json!({"ephemeral_5m_input_tokens": written_5m, "ephemeral_1h_input_tokens": usage.cache_write_1h});
-        told.insert("cache_creation".to_owned(), parts);
+        out.insert("cache_creation".to_owned(), parts);
     }
-    told.insert("output_tokens".to_owned(), usage.output.into());
+    out.insert("output_tokens".to_owned(), usage.output.into());
     if usage.reasoning > 0 {
-        told.insert("output_tokens_details".to_owned(), json!({"thinking_tokens": usage.reasoning}));
+        out.insert("output_tokens_details".to_owned(), json!({"thinking_tokens": usage.reasoning}));
     }
-    told
+    out
 }

@@ -63,12 +63,12 @@ fn read_cited(cited: &Value) -> Part {
 }
 
 /// Reads why an answer ended: of a whole answer, or of a stream's `messageStop`.
-pub(super) fn read_stop(told: &Value) -> Option<Stop> {
+pub(super) fn read_stop(ending: &Value) -> Option<Stop> {
     let sequence = || {
-        let text = told.pointer("/additionalModelResponseFields/stop_sequence").and_then(Value::as_str);
+        let text = ending.pointer("/additionalModelResponseFields/stop_sequence").and_then(Value::as_str);
         text.filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    Some(match told.get("stopReason")?.as_str()? {
+    Some(match ending.get("stopReason")?.as_str()? {
         "end_turn" => Stop::End,
         "tool_use" => Stop::Tools,
         "max_tokens" => Stop::Length,

@@ -33,12 +33,12 @@ pub(super) fn read(value: &Value) -> Citation {
 pub(super) fn write(citation: &Citation) -> Option<Value> {
     let document = citation.document?;
     let (name, _) = PLACES.iter().find(|(_, unit)| Some(*unit) == citation.unit)?;
-    let mut told = json!({
+    let mut out = json!({
         "location": {*name: {"documentIndex": document, "start": citation.start?, "end": citation.end?}},
         "sourceContent": [{"text": citation.quoted.as_deref().unwrap_or_default()}],
     });
     if let Some(title) = &citation.title {
-        told["title"] = title.as_str().into();
+        out["title"] = title.as_str().into();
     }
-    Some(told)
+    Some(out)
 }

@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::chat::{Code, Error};
 
 /// Reads what stands in an event's `error`: an exception's name and its message.
-pub(super) fn read(told: &Value) -> Error {
-    let text = |name: &str| told.get(name).and_then(Value::as_str);
+pub(super) fn read(error: &Value) -> Error {
+    let text = |name: &str| error.get(name).and_then(Value::as_str);
     let kind = text("type").unwrap_or("error");
     let code = match kind {
         "throttlingException" => Code::UpstreamRateLimited,

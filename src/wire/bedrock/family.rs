@@ -21,7 +21,7 @@ pub(super) enum Family {
     Plain,
     /// Those of other vendors.
     Other,
-    /// The name hides it: an application's own profile, or a model of one's own.
+    /// The name does not show the family: an application's own profile, or a custom model.
     Hidden,
 }
 
@@ -70,7 +70,7 @@ impl Family {
         }
     }
 
-    /// Whether it is Anthropic's.
+    /// Whether the family is one of Anthropic's.
     pub(super) fn is_claude(self) -> bool {
         matches!(self, Self::Claude4 | Self::Claude45 | Self::Claude)
     }
@@ -85,8 +85,8 @@ impl Family {
         self.is_claude() || matches!(self, Self::Nova | Self::Nova2 | Self::Hidden)
     }
 
-    /// Whether it is told that a tool failed.
-    pub(super) fn hears_failures(self) -> bool {
+    /// Whether a tool's result may say that the tool failed.
+    pub(super) fn takes_failures(self) -> bool {
         self.has_cache()
     }
 }

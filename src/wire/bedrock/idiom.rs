@@ -1,4 +1,4 @@
-//! The words for what Converse has no form for.
+//! How a refusal of what Converse has no form for is worded.
 
 use std::fmt::Display;
 

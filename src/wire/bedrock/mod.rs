@@ -1,4 +1,4 @@
-//! Amazon Bedrock's Converse and ConverseStream: requests, answers, streams and errors. No caller speaks it.
+//! Amazon Bedrock's Converse and ConverseStream: requests, answers, streams and errors. No caller speaks Converse.
 
 mod answer_read;
 mod citation;

@@ -13,7 +13,7 @@ use crate::chat::{CacheTtl, Citation, Content, Emulated, Message, Part, Source};
 use crate::wire::fields::{Diagnostic, Path, arguments};
 use crate::wire::tool_ids::{Ids, Rule};
 
-/// What it takes as a tool call's id.
+/// What Converse takes as a tool call's id.
 const ID: Rule = Rule { fits: |letter| letter.is_ascii_alphanumeric() || "_.:-".contains(letter), most: 64 };
 
 /// Types of images, and their names there.
@@ -34,13 +34,13 @@ const DOCUMENTS: [(&str, &str); 10] = [
     ("text/x-markdown", "md"),
 ];
 
-/// Names of sounds that it reads.
+/// Formats of sound that Converse reads.
 const SOUNDS: [&str; 8] = ["mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "webm"];
 
 /// The longest name of a document.
 const LONGEST_NAME: usize = 200;
 
-/// Where a file lies that it fetches itself: nothing else is fetched there.
+/// The only addresses that Converse fetches files from.
 const STORE: &str = "s3://";
 
 /// A cache mark; nothing where the model has no cache, which is noted.
@@ -51,7 +51,7 @@ pub(super) fn cache_point(ttl: CacheTtl, family: Family, emulated: &mut Emulated
     }
     let is_hour = ttl == CacheTtl::Hour;
     if is_hour && matches!(family, Family::Nova | Family::Nova2) {
-        // It keeps what it caches for five minutes.
+        // Nova caches for five minutes only.
         emulated.note("cache_control");
         return Some(json!({"cachePoint": {"type": "default"}}));
     }
@@ -67,7 +67,7 @@ pub(super) struct Blocks<'a> {
     family: Family,
     /// Names of documents, each of which may stand once.
     names: HashSet<String>,
-    /// What could not be said as it was.
+    /// What was changed to fit.
     pub(super) emulated: &'a mut Emulated,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Blocks<'a> {
         Self { ids: Ids::of(messages, ID, emulated), family, names: HashSet::new(), emulated }
     }
 
-    /// Writes a part, and the cache mark behind it; nothing where it says nothing.
+    /// Writes a part, and the cache mark behind it; nothing where the part is empty or has no form here.
     pub(super) fn part(&mut self, part: &Part, path: &Path<'_>) -> Result<Vec<Value>, Diagnostic> {
         let Some(block) = self.block(part, path)? else { return Ok(Vec::new()) };
         let is_thought = matches!(part.content, Content::Thinking(_) | Content::RedactedThinking(_));
@@ -112,7 +112,7 @@ impl<'a> Blocks<'a> {
                 Some(signature) => {
                     json!({"reasoningContent": {"reasoningText": {"text": thought, "signature": signature}}})
                 }
-                // Another provider's thoughts have no proof, without which they are refused.
+                // Converse refuses thoughts without a signature, and another provider's have none.
                 None => {
                     self.emulated.note("thinking");
                     return Ok(None);
@@ -129,15 +129,15 @@ impl<'a> Blocks<'a> {
     }
 
     fn text(&mut self, text: &str, citations: &[Citation]) -> Value {
-        let told: Vec<Value> = citations.iter().filter_map(citation::write).collect();
+        let cited: Vec<Value> = citations.iter().filter_map(citation::write).collect();
         // What a search of another provider found cannot be cited there.
-        if told.len() < citations.len() {
+        if cited.len() < citations.len() {
             self.emulated.note("citations");
         }
-        if told.is_empty() {
+        if cited.is_empty() {
             return json!({"text": text});
         }
-        json!({"citationsContent": {"content": [{"text": text}], "citations": told}})
+        json!({"citationsContent": {"content": [{"text": text}], "citations": cited}})
     }
 
     fn document(
@@ -176,7 +176,7 @@ impl<'a> Blocks<'a> {
         Ok(json!({"document": document}))
     }
 
-    /// A document's name, which must be there, of certain letters, and its own.
+    /// A document's name, which Converse requires: of certain letters, and different from every other document's.
     fn named(&mut self, name: Option<&str>) -> String {
         let asked = name.unwrap_or("document");
         let letters = asked.chars().map(|letter| match letter {
@@ -212,8 +212,8 @@ impl<'a> Blocks<'a> {
             }
             match &part.content {
                 Content::Text { text, .. } => {
-                    let told = (!text.trim().is_empty()).then(|| json!({"text": text}));
-                    content.extend(told);
+                    let block = (!text.trim().is_empty()).then(|| json!({"text": text}));
+                    content.extend(block);
                 }
                 Content::Image { .. } | Content::Document { .. } => content.extend(self.part(&bare, &inner)?),
                 _ => return Err(not_here(inner, "a tool's result there has texts, images and documents only")),
@@ -221,7 +221,7 @@ impl<'a> Blocks<'a> {
         }
         let mut result = json!({"toolUseId": self.ids.of_id(id), "content": content});
         match is_error {
-            true if self.family.hears_failures() => result["status"] = "error".into(),
+            true if self.family.takes_failures() => result["status"] = "error".into(),
             true => self.emulated.note("is_error"),
             false => {}
         }

@@ -18,18 +18,18 @@ const MOST_STOPS: usize = 2_500;
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
     check_sayable(request, emulated)?;
     let family = Family::of(&request.model);
-    let told = turns::write(request, family, emulated)?;
+    let conversation = turns::write(request, family, emulated)?;
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
-    put("messages", told.messages.into());
-    if !told.system.is_empty() {
-        put("system", told.system.into());
+    put("messages", conversation.messages.into());
+    if !conversation.system.is_empty() {
+        put("system", conversation.system.into());
     }
     let inference = write_inference(request)?;
     if !inference.is_empty() {
         put("inferenceConfig", inference.into());
     }
-    if let Some(config) = tools::write(request, family, told.has_calls, emulated)? {
+    if let Some(config) = tools::write(request, family, conversation.has_calls, emulated)? {
         put("toolConfig", config);
     }
     let mut own = Map::new();
@@ -46,7 +46,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
         put("additionalModelRequestFields", own.into());
     }
     if !request.stop.is_empty() {
-        // Which text it was is told only to who asks; where a model does not say, nothing comes.
+        // Converse names the text at which the answer stopped only if asked, and not for every model.
         put("additionalModelResponseFieldPaths", json!(["/stop_sequence"]));
     }
     if let Some(tier) = write_tier(request, emulated)? {
@@ -55,7 +55,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
-/// Refuses what Converse has no word for, and notes the hints that it has no place for.
+/// Refuses settings that Converse has no field for, and notes the hints that it ignores.
 fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), Diagnostic> {
     let penalty = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
     let wants = [
@@ -76,7 +76,7 @@ fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), Diagn
         (request.store.is_some(), "store"),
         (request.verbosity.is_some(), "verbosity"),
     ];
-    hints.into_iter().filter(|(given, _)| *given).for_each(|(_, name)| emulated.note(name));
+    hints.into_iter().filter(|(is_set, _)| *is_set).for_each(|(_, name)| emulated.note(name));
     Ok(())
 }
 

@@ -27,12 +27,12 @@ pub(super) struct Reader {
 /// The open block.
 #[derive(Debug)]
 struct Open {
-    /// The provider's number for it.
+    /// The provider's number of the block.
     index: Option<u64>,
     kind: Kind,
 }
 
-/// What a block is: told by its start, or by its first delta.
+/// What a block is: its start shows it, or its first delta.
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
     Text,
@@ -45,20 +45,20 @@ enum Kind {
 impl ReadStream for Reader {
     fn read(&mut self, event: &Event, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
         let Some(data) = event.data().filter(|_| !self.ended) else { return Ok(()) };
-        let told: Value =
+        let value: Value =
             serde_json::from_slice(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
-        if let Some(fault) = told.get("error").filter(|fault| fault.is_object()) {
+        if let Some(fault) = value.get("error").filter(|fault| fault.is_object()) {
             self.ended = true;
             out.push(chat::Event::Failed(error::read(fault)));
             return Ok(());
         }
         match event.name().unwrap_or_default() {
             "messageStart" => self.begin(out),
-            "contentBlockStart" => self.start(&told, out)?,
-            "contentBlockDelta" => self.delta(&told, out)?,
+            "contentBlockStart" => self.start(&value, out)?,
+            "contentBlockDelta" => self.delta(&value, out)?,
             "contentBlockStop" => self.close(out),
-            "messageStop" => self.stop(&told, out),
-            "metadata" => self.count(&told, out),
+            "messageStop" => self.stop(&value, out),
+            "metadata" => self.count(&value, out),
             // Whatever Amazon adds.
             _ => {}
         }
@@ -82,13 +82,13 @@ impl Reader {
     }
 
     /// Only a tool's call has a start.
-    fn start(&mut self, told: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+    fn start(&mut self, event: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
         let text = |name: &str| {
-            let text = told.pointer("/start/toolUse").and_then(|call| call.get(name)?.as_str());
+            let text = event.pointer("/start/toolUse").and_then(|call| call.get(name)?.as_str());
             text.map(str::to_owned).ok_or_else(|| BadAnswer(format!("a block's start has no text `{name}`")))
         };
         let content = Content::ToolCall { id: text("toolUseId")?, name: text("name")?, arguments: String::new() };
-        self.open(index(told), Kind::Call, Some(content), out);
+        self.open(index(event), Kind::Call, Some(content), out);
         Ok(())
     }
 
@@ -99,21 +99,21 @@ impl Reader {
         self.open = Some(Open { index, kind });
     }
 
-    fn delta(&mut self, told: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
-        let Some(Value::Object(delta)) = told.get("delta") else {
+    fn delta(&mut self, event: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+        let Some(Value::Object(delta)) = event.get("delta") else {
             return Err(BadAnswer("a delta is none".to_owned()));
         };
-        let index = index(told);
+        let index = index(event);
         let text = |value: &Value| {
             value.as_str().map(str::to_owned).ok_or_else(|| BadAnswer("a delta has no text".to_owned()))
         };
         for (name, value) in delta.iter().filter(|(_, value)| !value.is_null()) {
             match name.as_str() {
-                "text" => self.say(index, Kind::Text, Delta::Text(text(value)?), out)?,
-                "citation" => self.say(index, Kind::Text, Delta::Citation(citation::read(value)), out)?,
+                "text" => self.add(index, Kind::Text, Delta::Text(text(value)?), out)?,
+                "citation" => self.add(index, Kind::Text, Delta::Citation(citation::read(value)), out)?,
                 "toolUse" => {
                     let input = value.get("input").map(text).transpose()?.unwrap_or_default();
-                    self.say(index, Kind::Call, Delta::Arguments(input), out)?;
+                    self.add(index, Kind::Call, Delta::Arguments(input), out)?;
                 }
                 "reasoningContent" => self.think(index, value, out)?,
                 _ => {
@@ -125,13 +125,13 @@ impl Reader {
         Ok(())
     }
 
-    fn think(&mut self, index: Option<u64>, told: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
-        let text = |name: &str| told.get(name).and_then(Value::as_str).map(str::to_owned);
-        if let Some(thought) = text("text") {
-            self.say(index, Kind::Thinking, Delta::Text(thought), out)?;
+    fn think(&mut self, index: Option<u64>, thought: &Value, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
+        let text = |name: &str| thought.get(name).and_then(Value::as_str).map(str::to_owned);
+        if let Some(text) = text("text") {
+            self.add(index, Kind::Thinking, Delta::Text(text), out)?;
         }
         if let Some(signature) = text("signature") {
-            self.say(index, Kind::Thinking, Delta::Signature(signature), out)?;
+            self.add(index, Kind::Thinking, Delta::Signature(signature), out)?;
         }
         let Some(piece) = text("redactedContent") else { return Ok(()) };
         let piece = STANDARD.decode(piece).map_err(|_| BadAnswer("a redacted thought is no base64".to_owned()))?;
@@ -148,7 +148,7 @@ impl Reader {
     }
 
     /// Adds to the block of this number, which begins with its first delta unless it is a call.
-    fn say(
+    fn add(
         &mut self,
         index: Option<u64>,
         kind: Kind,
@@ -166,9 +166,9 @@ impl Reader {
             };
             self.open(index, kind, Some(content), out);
         }
-        let silent =
+        let is_empty =
             matches!(&delta, Delta::Text(text) | Delta::Signature(text) | Delta::Arguments(text) if text.is_empty());
-        if !silent {
+        if !is_empty {
             out.push(chat::Event::Delta { choice: 0, part: self.parts, delta });
         }
         Ok(())
@@ -185,19 +185,19 @@ impl Reader {
         self.parts = self.parts.saturating_add(1);
     }
 
-    fn stop(&mut self, told: &Value, out: &mut Vec<chat::Event>) {
+    fn stop(&mut self, event: &Value, out: &mut Vec<chat::Event>) {
         self.begin(out);
         self.close(out);
         if !std::mem::replace(&mut self.stopped, true) {
-            out.push(chat::Event::Finish { choice: 0, stop: read_stop(told).unwrap_or(Stop::End) });
+            out.push(chat::Event::Finish { choice: 0, stop: read_stop(event).unwrap_or(Stop::End) });
         }
         self.end_if_whole(out);
     }
 
-    fn count(&mut self, told: &Value, out: &mut Vec<chat::Event>) {
+    fn count(&mut self, event: &Value, out: &mut Vec<chat::Event>) {
         self.begin(out);
         self.counted = true;
-        out.extend(told.get("usage").and_then(usage::read).map(chat::Event::Usage));
+        out.extend(event.get("usage").and_then(usage::read).map(chat::Event::Usage));
         self.end_if_whole(out);
     }
 
@@ -209,6 +209,6 @@ impl Reader {
     }
 }
 
-fn index(told: &Value) -> Option<u64> {
-    told.get("contentBlockIndex").and_then(Value::as_u64)
+fn index(event: &Value) -> Option<u64> {
+    event.get("contentBlockIndex").and_then(Value::as_u64)
 }

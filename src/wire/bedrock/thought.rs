@@ -1,4 +1,4 @@
-//! How much a model is to think: each family has its own words for it, beside Converse.
+//! How much a model is to think: each family has fields of its own for that, beside Converse's.
 
 use serde_json::{Map, Value, json};
 
@@ -54,7 +54,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Whether it is not to think at all.
+/// Whether the model is not to think at all.
 pub(super) fn is_off(reasoning: &Reasoning) -> bool {
     reasoning.effort == Some(Effort::None) || reasoning.budget == Some(0)
 }
@@ -89,7 +89,7 @@ fn claude(
             thinking["display"] = if tell { "summarized" } else { "omitted" }.into();
         }
         Some(false) => emulated.note("reasoning.summary"),
-        // The others always tell.
+        // The others always show their thoughts.
         None | Some(true) => {}
     }
     Ok(thinking)
@@ -124,15 +124,15 @@ fn level(effort: Effort, emulated: &mut Emulated) -> &'static str {
 
 /// An effort by the three names that most models have.
 fn three(effort: Option<Effort>, emulated: &mut Emulated) -> &'static str {
-    let (told, exact) = match effort {
+    let (name, is_exact) = match effort {
         None | Some(Effort::Medium) => ("medium", true),
         Some(Effort::Low) => ("low", true),
         Some(Effort::None | Effort::Minimal) => ("low", false),
         Some(Effort::High) => ("high", true),
         Some(Effort::XHigh | Effort::Max) => ("high", false),
     };
-    if !exact {
+    if !is_exact {
         emulated.note("reasoning_effort");
     }
-    told
+    name
 }

@@ -13,8 +13,8 @@ use crate::wire::tool_ids::fitting;
 /// The longest name of a tool.
 const LONGEST_NAME: usize = 64;
 
-/// Writes it; nothing where there is no tool. `has_calls` tells whether the conversation has calls or results in it,
-/// which Converse takes only together with tools.
+/// Writes `toolConfig`; `None` where there is no tool. `has_calls` is whether the conversation has calls or results in
+/// it, which Converse takes only together with tools.
 pub(super) fn write(
     request: &Request,
     family: Family,
@@ -39,7 +39,7 @@ pub(super) fn write(
         Some(ToolChoice::None) if has_calls => {
             return Err(not_here("tool_choice", "tools that the conversation has used cannot be forbidden there"));
         }
-        // What the model does not know it cannot call.
+        // A model cannot call a tool that it does not know.
         Some(ToolChoice::None) => {
             emulated.note("tool_choice");
             return Ok(None);
@@ -53,7 +53,7 @@ pub(super) fn write(
     for (n, tool) in request.tools.iter().enumerate() {
         tools.push(write_tool(n, tool, family, emulated)?);
         if let Some(ttl) = tool.cache {
-            // Nova caches what was said, not its tools.
+            // Nova caches the conversation, not its tools.
             match family {
                 Family::Nova | Family::Nova2 => emulated.note("cache_control"),
                 _ => tools.extend(cache_point(ttl, family, emulated)),

@@ -10,7 +10,7 @@ use crate::chat::{Content, Emulated, Message, Request, Role};
 use crate::wire::fields::{Diagnostic, Path};
 
 /// A conversation, written.
-pub(super) struct Told {
+pub(super) struct Conversation {
     /// The system text's blocks.
     pub(super) system: Vec<Value>,
     /// The messages.
@@ -27,7 +27,7 @@ struct Turn {
 }
 
 /// Writes a conversation.
-pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) -> Result<Told, Diagnostic> {
+pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) -> Result<Conversation, Diagnostic> {
     let mut blocks = Blocks::new(&request.messages, family, emulated);
     let mut system = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) 
     if let Some(ttl) = request.cache {
         last.parts.extend(cache_point(ttl, family, blocks.emulated).map(|mark| (false, vec![mark])));
     }
-    Ok(Told { system, messages: turns.into_iter().map(message).collect(), has_calls })
+    Ok(Conversation { system, messages: turns.into_iter().map(message).collect(), has_calls })
 }
 
 fn is_call(content: &Content) -> bool {
@@ -77,19 +77,19 @@ fn parts(
     n: usize,
 ) -> Result<Vec<(bool, Vec<Value>)>, Diagnostic> {
     let outer = Path::of_item("messages", n);
-    let mut told = Vec::with_capacity(message.parts.len());
+    let mut written_parts = Vec::with_capacity(message.parts.len());
     for (place, part) in message.parts.iter().enumerate() {
         let path = outer.item("content", place);
-        if !may_say(role, &part.content) {
+        if !may_have(role, &part.content) {
             return Err(not_here(path, "its role cannot say such a part there"));
         }
         let is_result = matches!(part.content, Content::ToolResult { .. });
         let written = blocks.part(part, &path)?;
         if !written.is_empty() {
-            told.push((is_result, written));
+            written_parts.push((is_result, written));
         }
     }
-    Ok(told)
+    Ok(written_parts)
 }
 
 fn message(Turn { role, mut parts }: Turn) -> Value {
@@ -98,8 +98,8 @@ fn message(Turn { role, mut parts }: Turn) -> Value {
     json!({"role": if role == Role::Assistant { "assistant" } else { "user" }, "content": content})
 }
 
-/// Whether a speaker may say such a part.
-fn may_say(role: Role, content: &Content) -> bool {
+/// Whether a message of this role may have such a part.
+fn may_have(role: Role, content: &Content) -> bool {
     match content {
         Content::Text { .. } => true,
         Content::Image { .. } | Content::Document { .. } | Content::ToolResult { .. } | Content::Audio { .. } => {

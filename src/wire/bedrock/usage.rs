@@ -7,21 +7,21 @@ use crate::wire::fields::tokens;
 
 /// Reads usage. `inputTokens` leaves out what was read from the cache or written to it. `None` where a count is missing or
 /// cannot be true.
-pub(super) fn read(told: &Value) -> Option<Usage> {
-    let maybe = |name: &str| match told.get(name) {
+pub(super) fn read(reported: &Value) -> Option<Usage> {
+    let maybe = |name: &str| match reported.get(name) {
         None | Some(Value::Null) => Some(0),
         Some(value) => tokens(value),
     };
     let (cached_input, cache_write) = (maybe("cacheReadInputTokens")?, maybe("cacheWriteInputTokens")?);
-    let hour = told.get("cacheDetails").and_then(Value::as_array).into_iter().flatten();
+    let hour = reported.get("cacheDetails").and_then(Value::as_array).into_iter().flatten();
     let hour = hour.filter(|detail| detail.get("ttl").is_some_and(|ttl| ttl == "1h"));
     let cache_write_1h = hour.filter_map(|detail| tokens(detail.get("inputTokens")?)).sum::<u64>();
     Some(Usage {
-        input: tokens(told.get("inputTokens")?)? + cached_input + cache_write,
+        input: tokens(reported.get("inputTokens")?)? + cached_input + cache_write,
         cached_input,
         cache_write,
         cache_write_1h: cache_write_1h.min(cache_write),
-        output: tokens(told.get("outputTokens")?)?,
+        output: tokens(reported.get("outputTokens")?)?,
         reasoning: 0,
         estimated: false,
     })

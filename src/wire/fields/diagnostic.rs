@@ -13,6 +13,11 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// A mistake with a message of its own.
+    pub fn new(code: Code, path: impl Display, message: impl Into<String>) -> Self {
+        Self { code, path: path.to_string(), message: message.into() }
+    }
+
     /// A field that holds what it cannot. The text goes on where the field's name ends.
     pub fn wrong(path: impl Display, text: impl Display) -> Self {
         let path = path.to_string();
@@ -28,12 +33,6 @@ impl Diagnostic {
     /// The same mistake, with `lead` before its message.
     pub fn led_by(mut self, lead: &str) -> Self {
         self.message.insert_str(0, lead);
-        self
-    }
-
-    /// The same mistake, in these words.
-    pub fn in_words(mut self, message: impl Into<String>) -> Self {
-        self.message = message.into();
         self
     }
 }

@@ -1,4 +1,4 @@
-//! A whole answer, written for a caller, and what of it a stream's chunks say too.
+//! A whole answer, written for a caller, and the parts of it that a stream's chunks have too.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -12,11 +12,11 @@ use crate::wire::dialect::AnswerContext;
 use crate::wire::exact_numbers;
 use crate::wire::fields::{self, Path};
 
-/// What Google itself says where a model wrote arguments that are no JSON.
+/// Google's own reason where a model wrote arguments that are no JSON.
 const MALFORMED: &str = "MALFORMED_FUNCTION_CALL";
 
 /// A whole answer.
-pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes {
+pub(super) fn write_response(response: &Response, context: &AnswerContext) -> Bytes {
     let mut candidates = Vec::with_capacity(response.choices.len());
     for (index, choice) in response.choices.iter().enumerate() {
         let mut ending = Ending::default();
@@ -33,13 +33,13 @@ pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes
         candidate["index"] = index.into();
         candidates.push(candidate);
     }
-    let mut head = Head::new(told);
+    let mut head = Head::new(context);
     head.begin(&response.id, &response.model);
     head.usage = response.usage;
     exact_numbers::write(&head.answer(&candidates)).into()
 }
 
-/// What an answer says of itself in every chunk.
+/// The fields that every chunk of an answer repeats.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) id: String,
@@ -48,11 +48,11 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn new(told: &AnswerContext) -> Self {
-        Self { id: told.id.clone(), model: told.model.clone(), usage: None }
+    pub(super) fn new(context: &AnswerContext) -> Self {
+        Self { id: context.id.clone(), model: context.model.clone(), usage: None }
     }
 
-    /// Takes the provider's id, and its model where the caller is told none.
+    /// Takes the provider's id, and its model where the caller named none.
     pub(super) fn begin(&mut self, id: &str, model: &str) {
         if !id.is_empty() {
             id.clone_into(&mut self.id);
@@ -73,7 +73,7 @@ impl Head {
     }
 }
 
-/// What a candidate says at its end.
+/// What a candidate has at its end.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
     pub(super) stop: Option<Stop>,
@@ -83,7 +83,7 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// Writes a part; a call whose arguments are no object is told at the end instead.
+    /// Writes a part; a call whose arguments are no object is reported at the end instead.
     pub(super) fn part(&mut self, part: &Part) -> Option<Value> {
         if let Content::ToolCall { name, arguments, .. } = &part.content
             && fields::arguments(arguments).is_none()
@@ -91,12 +91,12 @@ impl Ending {
             self.malformed = Some(format!("Malformed function call: {name}({arguments})"));
             return None;
         }
-        // A part that only another provider reads says nothing to this caller.
+        // A part that only another provider reads is left out.
         write_part(Path::of("parts"), part, &mut Emulated::default()).ok().flatten()
     }
 
     pub(super) fn finish(&self, candidate: &mut Value, stop: Option<&Stop>) {
-        // A call cut off at the limit is told as that.
+        // A call that the limit cut off is not malformed.
         let cut = matches!(stop, Some(Stop::Length | Stop::Context));
         if let Some(message) = self.malformed.as_ref().filter(|_| !cut) {
             candidate["finishReason"] = MALFORMED.into();

@@ -1,4 +1,4 @@
-//! A request's top level: checked, but kept as the bytes it came as.
+//! A caller's body: its top level is checked, and its bytes stay as they are.
 
 use std::borrow::Cow;
 
@@ -50,7 +50,7 @@ const CONFIG: &[Field] = &[
     ("topP", Check::Number(0.0..=1.0), true),
 ];
 
-/// A content, as far as it is looked at before it is translated.
+/// The fields of a content that are read before it is translated.
 #[derive(Deserialize)]
 pub(super) struct Shape<'a> {
     #[serde(borrow, default)]
@@ -59,7 +59,7 @@ pub(super) struct Shape<'a> {
     pub(super) parts: Option<&'a RawValue>,
 }
 
-/// A part, likewise.
+/// The fields of a part that are read before it is translated.
 #[derive(Deserialize)]
 struct PartShape<'a> {
     #[serde(borrow, default)]
@@ -198,10 +198,10 @@ fn shapes(object: &Object) -> Vec<(Option<Cow<'_, str>>, Vec<PartShape<'_>>)> {
 /// The text of the user's last content that is not only results of tools; empty where there is none.
 #[must_use]
 pub fn last_user_text(object: &Object) -> String {
-    let said = |(role, parts): &(Option<Cow<'_, str>>, Vec<PartShape<'_>>)| {
+    let has_words = |(role, parts): &(Option<Cow<'_, str>>, Vec<PartShape<'_>>)| {
         matches!(role.as_deref(), None | Some("" | "user")) && parts.iter().any(|part| part.result.is_none())
     };
-    let last = shapes(object).into_iter().rev().find(said);
+    let last = shapes(object).into_iter().rev().find(has_words);
     last.into_iter().flat_map(|(_, parts)| parts).filter_map(|part| part.text).collect()
 }
 

@@ -15,10 +15,10 @@ use crate::wire::json::{Edits, Object, items, quoted};
 /// The most texts of a request.
 const MAX_TEXTS: usize = 2_048;
 
-/// The fields of a request for one vector that are said in another dialect, or are names of what is known.
-const SAID: [&str; 4] = ["model", "content", "outputDimensionality", "output_dimensionality"];
+/// The fields of a request for one vector that other dialects have too.
+const SHARED: [&str; 4] = ["model", "content", "outputDimensionality", "output_dimensionality"];
 
-/// Those that only tell what the vector is for.
+/// The fields that only say what the vector is for.
 const HINTS: [&str; 4] = ["taskType", "task_type", "title", "autoTruncate"];
 
 /// Reads and checks a body: of one request, or of a batch.
@@ -61,7 +61,7 @@ fn requests(object: &Object, is_batch: bool) -> Result<Vec<Object>, Error> {
     items(list).take(MAX_TEXTS + 1).enumerate().map(read).collect()
 }
 
-/// The body for Gemini: as it came, but for the model that each request of it names.
+/// The body for Gemini: only the model that each request in it names is replaced.
 #[must_use]
 pub fn pass_embed(asked: &Asked, model: &str, is_batch: bool) -> Bytes {
     let Ok(requests) = requests(&asked.object, is_batch) else { return asked.object.bytes().clone() };
@@ -89,12 +89,12 @@ pub fn pass_embed(asked: &Asked, model: &str, is_batch: bool) -> Bytes {
 /// The request in the internal form.
 ///
 /// # Errors
-/// `unsupported_feature` that names what is no text, or no other dialect has.
+/// `unsupported_feature` that names an input that is no text, or a field that no other dialect has.
 pub fn embed_of(asked: &Asked, is_batch: bool, emulated: &mut Emulated) -> Result<Embed, Error> {
     let mut embed = Embed::default();
     for (n, request) in requests(&asked.object, is_batch)?.iter().enumerate() {
         let within = |name: &str| if is_batch { format!("requests[{n}].{name}") } else { name.to_owned() };
-        for (name, _) in request.iter().filter(|(name, _)| !SAID.contains(name)) {
+        for (name, _) in request.iter().filter(|(name, _)| !SHARED.contains(name)) {
             if !HINTS.contains(&name) {
                 return Err(unsupported(&within(name)));
             }
@@ -160,7 +160,7 @@ struct Values {
 /// The answer in the internal form.
 ///
 /// # Errors
-/// Where it is none.
+/// Where `body` holds no vectors.
 pub fn read_vectors(body: &[u8]) -> Result<Vectors, BadAnswer> {
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
     let usage = answer.usage.and_then(|usage| read_usage(usage.get()));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_or_said_is_named() {
+    fn what_cannot_be_read_or_translated_is_named() {
         for (body, is_batch, param) in [
             (json!({}), false, "content"),
             (json!({}), true, "requests"),

@@ -137,9 +137,9 @@ mod tests {
 
     #[test]
     fn an_error_is_read_with_its_delay() {
-        let told = json!({"code": 429, "message": "quota", "status": "RESOURCE_EXHAUSTED",
+        let error = json!({"code": 429, "message": "quota", "status": "RESOURCE_EXHAUSTED",
             "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "30s"}]});
-        let error = read_error(&told);
+        let error = read_error(&error);
         assert_eq!((error.code, error.status()), (Code::UpstreamRateLimited, 429));
         assert_eq!(error.retry_after, Some(Duration::from_secs(30)));
         assert_eq!(read_error(&json!({"code": 401, "message": "key"})).status(), 502);

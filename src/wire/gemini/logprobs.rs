@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 pub(super) fn read_logprobs(result: &Value) -> Option<Value> {
     let chosen = result["chosenCandidates"].as_array()?;
     let tops = result["topCandidates"].as_array();
-    let told = chosen.iter().enumerate().map(|(n, token)| {
+    let content = chosen.iter().enumerate().map(|(n, token)| {
         let top = tops.and_then(|tops| tops.get(n)?["candidates"].as_array());
-        let mut told = read_token(token);
-        told["top_logprobs"] = top.into_iter().flatten().map(read_token).collect();
-        told
+        let mut read = read_token(token);
+        read["top_logprobs"] = top.into_iter().flatten().map(read_token).collect();
+        read
     });
-    Some(json!({"content": told.collect::<Vec<_>>()}))
+    Some(json!({"content": content.collect::<Vec<_>>()}))
 }
 
 fn read_token(token: &Value) -> Value {
@@ -21,8 +21,8 @@ fn read_token(token: &Value) -> Value {
 }
 
 /// Writes a `logprobsResult`.
-pub(super) fn write_logprobs(told: &Value) -> Value {
-    let tokens = || told["content"].as_array().into_iter().flatten();
+pub(super) fn write_logprobs(logprobs: &Value) -> Value {
+    let tokens = || logprobs["content"].as_array().into_iter().flatten();
     let tops = tokens().map(|token| {
         let top = token["top_logprobs"].as_array().into_iter().flatten();
         json!({"candidates": top.map(write_token).collect::<Vec<_>>()})

@@ -116,12 +116,12 @@ impl ClientCodec for Gemini {
         Box::new(StreamTap::default())
     }
 
-    fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes {
-        answer_write::write_response(response, told)
+    fn write_response(&self, response: &Response, context: &AnswerContext) -> Bytes {
+        answer_write::write_response(response, context)
     }
 
-    fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream> {
-        Box::new(Writer::new(told))
+    fn stream_writer(&self, context: &AnswerContext) -> Box<dyn WriteStream> {
+        Box::new(Writer::new(context))
     }
 
     fn error_body(&self, error: &Error, request_id: &str) -> Bytes {
@@ -132,12 +132,12 @@ impl ClientCodec for Gemini {
         error::error_event(error)
     }
 
-    // Unlike the way through the internal form, these two keep what nobody knows.
-    fn as_stream(&self, body: &[u8], _told: &AnswerContext) -> Result<Bytes, BadAnswer> {
+    // Unlike the way through the internal form, these two keep unknown fields.
+    fn as_stream(&self, body: &[u8], _context: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_stream(body)
     }
 
-    fn as_whole(&self, events: &[Event], _told: &AnswerContext) -> Result<Bytes, BadAnswer> {
+    fn as_whole(&self, events: &[Event], _context: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_whole(events)
     }
 }

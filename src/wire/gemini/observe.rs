@@ -1,4 +1,4 @@
-//! Answers that pass in this dialect, listened to.
+//! Usage and endings, read from answers and streams that pass as they are.
 
 use std::borrow::Cow;
 
@@ -44,7 +44,7 @@ struct Feedback<'a> {
     block_reason: Option<Cow<'a, str>>,
 }
 
-/// Listens to a whole answer.
+/// Reads what the ledger needs of an answer.
 ///
 /// # Errors
 /// Where the body is no answer.
@@ -63,12 +63,12 @@ pub fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     })
 }
 
-/// Listens to a stream. Usage stays in it: Google tells it to everyone.
+/// Reads what the ledger needs of a stream. Usage stays in the stream: Google sends it to every caller.
 #[derive(Debug, Default)]
 pub struct StreamTap {
     usage: Option<Usage>,
     content_bytes: usize,
-    /// For each candidate heard of, whether its reason came.
+    /// For each candidate so far, whether its finish reason came.
     finished: Vec<bool>,
 }
 
@@ -87,7 +87,7 @@ impl Tap for StreamTap {
             self.usage = Some(usage);
         }
         for (place, candidate) in chunk.candidates.into_iter().flatten().enumerate() {
-            self.hear_candidate(place, &candidate);
+            self.observe_candidate(place, &candidate);
         }
         if chunk.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) && self.finished.is_empty() {
             self.finished.push(true);
@@ -95,13 +95,13 @@ impl Tap for StreamTap {
         Chunk::Pass(event.raw().clone())
     }
 
-    /// The usage told; before the stream told its last, the output is what came so far.
+    /// The usage reported; before the last report, the output is what came so far.
     fn usage(&self) -> Option<Usage> {
-        let told = self.usage?;
+        let reported = self.usage?;
         if self.finished() {
-            return Some(told);
+            return Some(reported);
         }
-        Some(Usage { output: told.output.max(self.estimated_output()), estimated: true, ..told })
+        Some(Usage { output: reported.output.max(self.estimated_output()), estimated: true, ..reported })
     }
 
     fn estimated_output(&self) -> u64 {
@@ -118,7 +118,7 @@ impl Tap for StreamTap {
 }
 
 impl StreamTap {
-    fn hear_candidate(&mut self, place: usize, candidate: &Candidate<'_>) {
+    fn observe_candidate(&mut self, place: usize, candidate: &Candidate<'_>) {
         // What stands around a part's text, which is no token.
         const FRAME: usize = "{'parts':[{'text':''}],'role':'model'}".len();
         self.content_bytes += candidate.content.map_or(0, |content| content.get().len().saturating_sub(FRAME));

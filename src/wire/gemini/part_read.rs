@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::idiom::unsupported;
-use crate::chat::{Content, Emulated, Part, Source};
+use crate::chat::{Code, Content, Emulated, Part, Source};
 use crate::wire::exact_numbers;
 use crate::wire::fields::{Diagnostic, Place};
 
@@ -46,7 +46,11 @@ pub(super) fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<
     let is_thought = part.flag("thought")?.unwrap_or(false);
     let detail = read_detail(&mut part, emulated)?;
     if KINDS.iter().filter(|kind| part.has(kind)).count() > 1 {
-        return Err(part.wrong("text", "").in_words("a part must be one thing; this one is several"));
+        return Err(Diagnostic::new(
+            Code::InvalidRequest,
+            part.at("text"),
+            "a part must be one thing; this one is several",
+        ));
     }
     let whole = |content| Read::Whole(Part { signature: signature.clone(), ..Part::new(content) });
     let read = if let Some(call) = part.object("functionCall")? {
@@ -63,7 +67,7 @@ pub(super) fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<
         if text.is_none() && signature.is_none() && !is_thought {
             part.done()?;
             let message = "a part has nothing in it: no text, data, file, call or response";
-            return Err(Diagnostic::wrong("contents", "").in_words(message));
+            return Err(Diagnostic::new(Code::InvalidRequest, "contents", message));
         }
         let text = text.unwrap_or_default();
         whole(if is_thought { Content::Thinking(text) } else { Content::Text { text, citations: Vec::new() } })
@@ -115,7 +119,7 @@ fn read_result(mut result: Place<'_>, emulated: &mut Emulated) -> Result<Read, D
         let path = *part.path();
         match read_part(part, emulated)? {
             Read::Whole(part) => parts.push(part),
-            _ => return Err(Diagnostic::wrong(path, "").in_words("a result's part must be data or a file")),
+            _ => return Err(Diagnostic::new(Code::InvalidRequest, path, "a result's part must be data or a file")),
         }
     }
     result.done()?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::idiom::unsupported;
 use super::part_read::is_file;
-use crate::chat::{Content, Emulated, Part, Source};
+use crate::chat::{Code, Content, Emulated, Part, Source};
 use crate::wire::fields::{self, Diagnostic, Path};
 
 /// Writes a part; `None` where the part is empty or has no form here.
@@ -60,7 +60,7 @@ fn write_content(path: Path<'_>, content: &Content, emulated: &mut Emulated) -> 
         Content::ToolCall { id, name, arguments } => {
             let args = fields::arguments(arguments).ok_or_else(|| {
                 let message = format!("the arguments of `{name}` are not a JSON object");
-                Diagnostic::wrong(path.field("arguments"), "").in_words(message)
+                Diagnostic::new(Code::InvalidRequest, path.field("arguments"), message)
             })?;
             json!({"functionCall": {"id": id, "name": name, "args": args}})
         }

@@ -18,7 +18,7 @@ const GOING_ON: [&str; 2] = ["citationMetadata", "logprobsResult"];
 /// Tells a whole answer as a stream.
 ///
 /// # Errors
-/// Where it is no answer.
+/// Where `body` is no answer.
 pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
     let answer: Value = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     if answer.get("candidates").is_none() && answer.get("promptFeedback").is_none() {

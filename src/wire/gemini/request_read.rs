@@ -108,7 +108,7 @@ fn tied(read: Read, pending: &mut Pending, (turn, place): (usize, usize), path: 
         Read::Result { id, name, parts, is_error } => {
             let id = pending.answered(id, &name).ok_or_else(|| {
                 let message = format!("the response of `{name}` answers no functionCall before it");
-                Diagnostic::wrong(path.field("functionResponse"), "").in_words(message)
+                Diagnostic::new(Code::InvalidRequest, path.field("functionResponse"), message)
             })?;
             Part::new(Content::ToolResult { id, name: Some(name), parts, is_error })
         }

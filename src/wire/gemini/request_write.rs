@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::idiom::unsupported;
 use super::part_write::write_part;
 use crate::chat::{
-    Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Structured, Tool, ToolChoice,
+    Code, Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Structured, Tool,
+    ToolChoice,
 };
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
@@ -23,7 +24,7 @@ const MOST: u64 = 2_147_483_647;
 /// Writes the whole request. The model and whether it streams stand in the address.
 ///
 /// # Errors
-/// `unsupported_feature` that names the field which this dialect cannot say.
+/// `unsupported_feature` that names the field which this dialect does not have.
 pub fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
     check_service(request, emulated)?;
     let (system, contents) = write_messages(&request.messages, emulated)?;
@@ -76,7 +77,7 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Diagn
         (request.prompt_cache_key.is_some(), "prompt_cache_key"),
         (request.cache.is_some(), "cache_control"),
     ];
-    hints.into_iter().filter(|(given, _)| *given).for_each(|(_, name)| emulated.note(name));
+    hints.into_iter().filter(|(is_set, _)| *is_set).for_each(|(_, name)| emulated.note(name));
     Ok(())
 }
 
@@ -116,12 +117,12 @@ fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<
     Ok((system, contents))
 }
 
-/// A result with its tool's name, which Google wants and most others do not say: that of the call it answers.
+/// A result with its tool's name, which Google requires and most dialects leave out: that of the call it answers.
 fn named<'a>(path: Path<'_>, part: &'a Part, calls: &HashMap<&str, &str>) -> Result<Cow<'a, Part>, Diagnostic> {
     let Content::ToolResult { id, name: None, .. } = &part.content else { return Ok(Cow::Borrowed(part)) };
     let Some(tool) = calls.get(id.as_str()) else {
         let message = format!("the result of the tool call `{id}` answers no call before it");
-        return Err(Diagnostic::wrong(path, "").in_words(message));
+        return Err(Diagnostic::new(Code::InvalidRequest, path, message));
     };
     let mut part = part.clone();
     if let Content::ToolResult { name, .. } = &mut part.content {
@@ -209,7 +210,7 @@ fn write_format(format: Option<&Format>, put: &mut impl FnMut(&str, Option<Value
         None => {}
         Some(Format::Text) => put("responseMimeType", Some("text/plain".into())),
         Some(Format::JsonObject) => put("responseMimeType", Some("application/json".into())),
-        // The name has no place here, and every schema is kept to, `strict` or not.
+        // The name has no place here, and every schema is enforced, `strict` or not.
         Some(Format::JsonSchema { description, schema, .. }) => {
             let mut schema = schema.clone();
             if let (Some(description), Some(fields)) = (description, schema.as_object_mut()) {

@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn googles_schema_becomes_json_schema() {
-        let given = json!({"type": "OBJECT", "propertyOrdering": ["type"], "required": ["type"], "properties": {
+        let google = json!({"type": "OBJECT", "propertyOrdering": ["type"], "required": ["type"], "properties": {
             "type": {"type": "STRING", "nullable": true, "format": "enum", "enum": ["A"]},
             "list": {"type": "ARRAY", "min_items": "2", "items": {"type": "INTEGER", "example": 3}},
             "either": {"any_of": [{"type": "NUMBER"}, {"type": "BOOLEAN"}], "nullable": true},
@@ -95,7 +95,7 @@ mod tests {
             "list": {"type": "array", "minItems": 2, "items": {"type": "integer", "examples": [3]}},
             "either": {"anyOf": [{"type": "number"}, {"type": "boolean"}, {"type": "null"}]},
         }});
-        assert_eq!(to_json_schema(given), expected);
+        assert_eq!(to_json_schema(google), expected);
     }
     #[test]
     fn a_name_of_either_spelling_is_one() {

@@ -2,7 +2,7 @@
 
 use crate::chat::Stop;
 
-/// Why an answer ended, given whether it calls tools.
+/// Why an answer ended; `calls` is whether it calls tools.
 pub(super) fn read_stop(reason: &str, calls: bool) -> Stop {
     match reason {
         "STOP" if calls => Stop::Tools,

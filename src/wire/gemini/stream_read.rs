@@ -58,7 +58,7 @@ impl ReadStream for Reader {
             && let Some(choice) = self.choices.first_mut().filter(|choice| !choice.finished)
         {
             choice.text(0, (Open::Text, &more), None, out);
-            // What is told before the end counts what came so far at best.
+            // A count before the end covers what came so far at best.
             let usage = object.get("usageMetadata").and_then(read_usage);
             out.extend(usage.map(|usage| Event::Usage(Usage { estimated: true, ..usage })));
             return Ok(());
@@ -74,7 +74,7 @@ impl ReadStream for Reader {
     }
 }
 
-/// What a chunk adds to the text of the first candidate, where it says nothing else: most chunks are so, and need no tree.
+/// What a chunk adds to the text of the first candidate, where it has nothing else: most chunks are so, and need no tree.
 fn only_text(chunk: &Object) -> Option<Cow<'_, str>> {
     if ["error", "promptFeedback"].iter().any(|name| chunk.get(name).is_some()) {
         return None;
@@ -85,12 +85,12 @@ fn only_text(chunk: &Object) -> Option<Cow<'_, str>> {
         match (name, value) {
             ("index", "0") => {}
             ("content", content) => {
-                let mut said = fields(content).filter(|(name, _)| *name != "role");
-                let (_, parts) = said.next().filter(|(name, _)| *name == "parts" && content.starts_with('{'))?;
+                let mut members = fields(content).filter(|(name, _)| *name != "role");
+                let (_, parts) = members.next().filter(|(name, _)| *name == "parts" && content.starts_with('{'))?;
                 let part = only_item(parts)?;
                 let mut texts = fields(part);
                 let (_, text) = texts.next().filter(|(name, _)| *name == "text")?;
-                if said.next().is_some() || texts.next().is_some() {
+                if members.next().is_some() || texts.next().is_some() {
                     return None;
                 }
                 more = Some(json::text(text)?);
@@ -136,7 +136,7 @@ impl Reader {
             out.push(Event::Finish { choice: 0, stop: Stop::Filtered });
         }
         let usage = chunk.get("usageMetadata").and_then(|usage| read_usage(&usage.to_string()));
-        // What is told before the end counts what came so far at best.
+        // A count before the end covers what came so far at best.
         let ended = self.is_finished();
         out.extend(usage.map(|usage| Event::Usage(Usage { estimated: usage.estimated || !ended, ..usage })));
         Ok(())
@@ -231,12 +231,12 @@ impl Choice {
         let own = call["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned);
         // With the answer's id in it, since calls of several turns meet in one conversation.
         let fit = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
-        let made = || {
+        let made_up = || {
             let of: String = id.chars().filter(fit).take(24).collect();
             let gap = if of.is_empty() { "" } else { "_" };
             format!("call_{of}{gap}{choice}_{}", self.parts + u32::from(self.open.is_some()))
         };
-        Ok(Content::ToolCall { id: own.unwrap_or_else(made), name: name.to_owned(), arguments })
+        Ok(Content::ToolCall { id: own.unwrap_or_else(made_up), name: name.to_owned(), arguments })
     }
 
     /// Adds to the open text, or opens one.
@@ -259,12 +259,12 @@ impl Choice {
         }
         if let Some(signature) = signature {
             out.push(Event::Delta { choice, part, delta: Delta::Signature(signature) });
-            // It ends its part: what follows is another.
+            // A signature ends its part.
             self.close(choice, out);
         }
     }
 
-    /// Tells a part that comes whole.
+    /// Reports a part that comes whole.
     fn whole(&mut self, choice: u32, mut content: Content, signature: Option<String>, out: &mut Vec<Event>) {
         self.close(choice, out);
         let part = self.parts;
@@ -286,12 +286,12 @@ impl Choice {
         }
     }
 
-    /// Tells what the open text cites. Google counts its places in bytes of the whole answer; they are left out.
-    fn cite(&self, choice: u32, told: &Value, out: &mut Vec<Event>) {
+    /// Reports what the open text cites. Google counts places in bytes of the whole answer; they are left out.
+    fn cite(&self, choice: u32, metadata: &Value, out: &mut Vec<Event>) {
         if self.open != Some(Open::Text) {
             return;
         }
-        let list = told["citationSources"].as_array().or_else(|| told["citations"].as_array());
+        let list = metadata["citationSources"].as_array().or_else(|| metadata["citations"].as_array());
         for source in list.into_iter().flatten() {
             let text = |name: &str| source[name].as_str().map(str::to_owned);
             let citation = Citation { url: text("uri"), title: text("title"), ..Citation::default() };
@@ -300,7 +300,7 @@ impl Choice {
     }
 }
 
-/// What the model drew or said.
+/// An image, sound or file that the model made.
 fn read_blob(blob: &Value) -> Result<Content, BadAnswer> {
     let (Some(kind), Some(data)) = (blob["mimeType"].as_str(), blob["data"].as_str()) else {
         return Err(BadAnswer("an `inlineData` has no `mimeType` or no `data`".to_owned()));

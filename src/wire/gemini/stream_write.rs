@@ -56,8 +56,8 @@ struct Choice {
 impl Writer {
     /// A writer for this call.
     #[must_use]
-    pub fn new(told: &AnswerContext) -> Self {
-        Self { head: Head::new(told), choices: Vec::new() }
+    pub fn new(context: &AnswerContext) -> Self {
+        Self { head: Head::new(context), choices: Vec::new() }
     }
 
     fn choice(&mut self, choice: u32) -> &mut Choice {

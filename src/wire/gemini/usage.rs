@@ -9,7 +9,7 @@ use crate::wire::fields::tokens_in;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Told<'a> {
+struct Counts<'a> {
     #[serde(borrow)]
     prompt_token_count: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -28,18 +28,18 @@ struct Told<'a> {
 /// Google leaves out a count that is zero, and `candidatesTokenCount` does not include thoughts.
 #[must_use]
 pub fn read_usage(json: &str) -> Option<Usage> {
-    let told: Told<'_> = serde_json::from_str(json).ok()?;
-    let counts = [told.prompt_token_count, told.candidates_token_count, told.thoughts_token_count];
+    let counted: Counts<'_> = serde_json::from_str(json).ok()?;
+    let counts = [counted.prompt_token_count, counted.candidates_token_count, counted.thoughts_token_count];
     if counts.iter().all(Option::is_none) {
         return None;
     }
-    let input = count(told.prompt_token_count)? + count(told.tool_use_prompt_token_count)?;
-    let reasoning = count(told.thoughts_token_count)?;
-    let cached = count(told.cached_content_token_count);
+    let input = count(counted.prompt_token_count)? + count(counted.tool_use_prompt_token_count)?;
+    let reasoning = count(counted.thoughts_token_count)?;
+    let cached = count(counted.cached_content_token_count);
     Some(Usage {
         input,
         cached_input: cached.unwrap_or(0).min(input),
-        output: count(told.candidates_token_count)? + reasoning,
+        output: count(counted.candidates_token_count)? + reasoning,
         reasoning,
         estimated: cached.is_none(),
         ..Usage::default()
@@ -53,7 +53,7 @@ fn count(json: Option<&RawValue>) -> Option<u64> {
 /// Writes a `usageMetadata` value.
 #[must_use]
 pub fn write_usage(usage: &Usage) -> Value {
-    let mut told = json!({
+    let mut out = json!({
         "promptTokenCount": usage.input,
         "candidatesTokenCount": usage.output.saturating_sub(usage.reasoning),
         "totalTokenCount": usage.input.saturating_add(usage.output),
@@ -62,10 +62,10 @@ pub fn write_usage(usage: &Usage) -> Value {
         [("cachedContentTokenCount", usage.cached_input), ("thoughtsTokenCount", usage.reasoning.min(usage.output))]
     {
         if tokens > 0 {
-            told[name] = tokens.into();
+            out[name] = tokens.into();
         }
     }
-    told
+    out
 }
 
 #[cfg(test)]

@@ -98,9 +98,9 @@ fn an_answer_of_another_dialect_gets_what_it_lacks() {
     let parts = vec![Part::text(""), Part::new(Content::Refusal("No".into())), Part::new(call)];
     let response =
         Response { choices: vec![Choice { parts, stop: Some(Stop::End), logprobs: None }], ..Response::default() };
-    let told =
+    let context =
         AnswerContext { model: "alias".into(), id: "msg_own".into(), input_tokens: 12, ..AnswerContext::default() };
-    let written: Value = serde_json::from_slice(&Anthropic.write_response(&response, &told)).unwrap();
+    let written: Value = serde_json::from_slice(&Anthropic.write_response(&response, &context)).unwrap();
     assert_eq!(
         (&written["id"], &written["model"], &written["stop_reason"]),
         (&json!("msg_own"), &json!("alias"), &json!("tool_use"))

@@ -159,7 +159,7 @@ fn settings_stand_in_both_forms() {
         schema: schema.clone(),
         strict: Some(true),
     };
-    let told = json!({"name": "f", "description": "d", "input_schema": schema, "strict": true,
+    let tool_json = json!({"name": "f", "description": "d", "input_schema": schema, "strict": true,
         "cache_control": {"type": "ephemeral", "ttl": "1h"}});
     let tools = |choice| Request { tools: vec![tool.clone()], tool_choice: choice, ..hello() };
     for (request, fields) in [
@@ -170,16 +170,16 @@ fn settings_stand_in_both_forms() {
             Request { format: Some(format), ..hello() },
             json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}}),
         ),
-        (tools(None), json!({"tools": [told]})),
-        (tools(Some(ToolChoice::Any)), json!({"tools": [told], "tool_choice": {"type": "any"}})),
-        (tools(Some(ToolChoice::None)), json!({"tools": [told], "tool_choice": {"type": "none"}})),
+        (tools(None), json!({"tools": [tool_json]})),
+        (tools(Some(ToolChoice::Any)), json!({"tools": [tool_json], "tool_choice": {"type": "any"}})),
+        (tools(Some(ToolChoice::None)), json!({"tools": [tool_json], "tool_choice": {"type": "none"}})),
         (
             tools(Some(ToolChoice::Tool("f".into()))),
-            json!({"tools": [told], "tool_choice": {"type": "tool", "name": "f"}}),
+            json!({"tools": [tool_json], "tool_choice": {"type": "tool", "name": "f"}}),
         ),
         (
             Request { parallel_tools: Some(false), ..tools(Some(ToolChoice::Auto)) },
-            json!({"tools": [told], "tool_choice": {"type": "auto", "disable_parallel_tool_use": true}}),
+            json!({"tools": [tool_json], "tool_choice": {"type": "auto", "disable_parallel_tool_use": true}}),
         ),
         (
             Request { reasoning: reasoning(Some(Effort::High), None), ..hello() },
@@ -248,7 +248,7 @@ fn sampling_asks_for_the_version_that_takes_it() {
 fn what_anthropic_cannot_say_is_refused_by_name() {
     let sampling = |sampling| Request { sampling, ..hello() };
     let none = Sampling::default();
-    let said = |content| Request {
+    let one = |content| Request {
         messages: vec![Message { role: Role::User, parts: vec![Part::new(content)], name: None }],
         ..hello()
     };
@@ -271,8 +271,8 @@ fn what_anthropic_cannot_say_is_refused_by_name() {
             Request { reasoning: Some(Reasoning { budget: Some(9), ..Reasoning::default() }), ..hello() },
             "reasoning.budget",
         ),
-        (said(Content::Audio { data: "AA".into(), format: "wav".into() }), "messages[0].content[0]"),
-        (said(Content::Image { source: bmp, detail: None }), "messages[0].content[0]"),
+        (one(Content::Audio { data: "AA".into(), format: "wav".into() }), "messages[0].content[0]"),
+        (one(Content::Image { source: bmp, detail: None }), "messages[0].content[0]"),
     ] {
         let error = write(&request).unwrap_err();
         assert_eq!((error.code, error.param.as_deref()), (Code::UnsupportedFeature, Some(param)));
@@ -293,17 +293,17 @@ fn a_conversation_is_put_in_anthropics_order() {
             is_error: id == "a:1",
         })
     };
-    let said = |role, parts| Message { role, parts, name: None };
+    let message = |role, parts| Message { role, parts, name: None };
     let request = Request {
         messages: vec![
             Message::text(Role::System, "One"),
             Message::text(Role::Developer, "Two"),
             Message::text(Role::User, "Go"),
-            said(Role::Assistant, vec![Part::text(""), call("a:1", ""), call("a_1", "{\"x\":1}")]),
-            said(Role::User, vec![result("a:1")]),
-            said(Role::User, vec![Part::text("and"), result("a_1")]),
+            message(Role::Assistant, vec![Part::text(""), call("a:1", ""), call("a_1", "{\"x\":1}")]),
+            message(Role::User, vec![result("a:1")]),
+            message(Role::User, vec![Part::text("and"), result("a_1")]),
             Message::text(Role::System, "Now rhyme."),
-            said(Role::Assistant, vec![Part::text(""), Part::new(Content::Thinking("hm".into()))]),
+            message(Role::Assistant, vec![Part::text(""), Part::new(Content::Thinking("hm".into()))]),
             Message::text(Role::User, "Yes"),
         ],
         ..hello()

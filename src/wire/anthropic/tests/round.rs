@@ -53,7 +53,7 @@ fn result() -> impl Strategy<Value = Part> {
     )
 }
 
-fn said() -> impl Strategy<Value = Part> {
+fn answered() -> impl Strategy<Value = Part> {
     prop_oneof![
         word().prop_map(Part::text),
         (word(), word()).prop_map(|(thought, signature)| Part {
@@ -69,10 +69,10 @@ fn said() -> impl Strategy<Value = Part> {
 
 fn turn() -> impl Strategy<Value = [Message; 2]> {
     let user = (proptest::collection::vec(result(), 0..3), proptest::collection::vec(plain(), 1..3));
-    (user, proptest::collection::vec(said(), 1..4)).prop_map(|((mut first, rest), said)| {
+    (user, proptest::collection::vec(answered(), 1..4)).prop_map(|((mut first, rest), answered)| {
         first.extend(rest);
         let message = |role, parts| Message { role, parts, name: None };
-        [message(Role::User, first), message(Role::Assistant, said)]
+        [message(Role::User, first), message(Role::Assistant, answered)]
     })
 }
 
@@ -122,7 +122,7 @@ fn response() -> impl Strategy<Value = Response> {
             reasoning: output / 2,
             estimated: false,
         });
-    (proptest::collection::vec(said(), 0..4), stop, usage).prop_map(|(parts, stop, usage)| Response {
+    (proptest::collection::vec(answered(), 0..4), stop, usage).prop_map(|(parts, stop, usage)| Response {
         id: "msg_1".into(),
         model: "m".into(),
         created: None,
@@ -142,14 +142,14 @@ proptest! {
 
     #[test]
     fn an_answer_survives_whole_and_as_a_stream(response in response()) {
-        let told = AnswerContext::default();
-        let whole = Anthropic.write_response(&response, &told);
+        let context = AnswerContext::default();
+        let whole = Anthropic.write_response(&response, &context);
         prop_assert_eq!(Anthropic.read_response(&whole).unwrap(), response.clone());
-        let stream = Anthropic.as_stream(&whole, &told).unwrap();
+        let stream = Anthropic.as_stream(&whole, &context).unwrap();
         let mut decoder = Decoder::default();
         decoder.push(stream);
         let events: Vec<_> = std::iter::from_fn(|| decoder.event().unwrap()).collect();
-        prop_assert_eq!(Anthropic.as_whole(&events, &told).unwrap(), whole);
+        prop_assert_eq!(Anthropic.as_whole(&events, &context).unwrap(), whole);
     }
 
     #[test]

@@ -54,9 +54,9 @@ fn datas(bytes: &[u8]) -> Vec<Value> {
 }
 
 fn written(events: Vec<Event>) -> Vec<Value> {
-    let told =
+    let context =
         AnswerContext { model: "alias".into(), input_tokens: 12, id: "msg_own".into(), ..AnswerContext::default() };
-    let mut writer = Anthropic.stream_writer(&told);
+    let mut writer = Anthropic.stream_writer(&context);
     let mut out = Vec::new();
     events.into_iter().for_each(|event| writer.write(event, &mut out));
     datas(&out)
@@ -188,7 +188,7 @@ fn input_that_comes_whole_with_its_start_is_kept() {
 }
 
 #[test]
-fn a_passing_stream_is_heard_and_none_of_it_is_lost() {
+fn a_passing_stream_is_observed_and_none_of_it_is_lost() {
     let mut decoder = Decoder::default();
     decoder.push(Bytes::from_static(STREAM.as_bytes()));
     let mut tap = Anthropic.tap(false);

@@ -116,7 +116,7 @@ fn a_whole_conversation_is_written_in_its_words() {
         })
     );
     assert!(emulated.is_empty(), "{emulated:?}");
-    // The order of a schema's fields, and of a call's arguments, is kept.
+    // The order of a schema's fields, and of a call's arguments, stays.
     assert!(
         body.to_string().contains(r#""properties":{"b":{},"a":{}}"#) && body.to_string().contains(r#"{"b":1,"a":2}"#)
     );
@@ -158,12 +158,12 @@ fn what_the_model_makes_no_difference_by_is_noted() {
     let names = ["/messages/0/content/1/document/name", "/messages/0/content/2/document/name"];
     assert_eq!(names.map(|place| body.pointer(place).cloned().unwrap()), [json!("a b txt"), json!("a b txt 2")]);
     assert_eq!(body["messages"][0]["content"][1]["document"]["source"], json!({"bytes": "w5xuw68="}));
-    let said = body["messages"][1]["content"].as_array().unwrap();
-    assert_eq!(said[..2], [json!({"text": "No."}), json!({"text": "Cited"})]);
-    assert_eq!(said[2]["toolUse"]["toolUseId"].as_str().unwrap().len(), 64);
+    let blocks = body["messages"][1]["content"].as_array().unwrap();
+    assert_eq!(blocks[..2], [json!({"text": "No."}), json!({"text": "Cited"})]);
+    assert_eq!(blocks[2]["toolUse"]["toolUseId"].as_str().unwrap().len(), 64);
     // Results come first, though another turn's text stood before them.
     let last = body["messages"][2]["content"].as_array().unwrap();
-    assert_eq!(last[0], json!({"toolResult": {"toolUseId": said[2]["toolUse"]["toolUseId"], "content": []}}));
+    assert_eq!(last[0], json!({"toolResult": {"toolUseId": blocks[2]["toolUse"]["toolUseId"], "content": []}}));
     assert_eq!(last[1..], [json!({"text": "Two"}), json!({"text": "Three"})]);
     assert_eq!(body["toolConfig"]["toolChoice"], json!({"any": {}}));
     assert_eq!(
@@ -302,8 +302,8 @@ fn each_family_is_told_in_its_own_words_how_much_to_think() {
         ),
         (think(LLAMA, Some(Effort::None), None, None), (none(), none(), vec!["reasoning_effort"])),
     ];
-    for (n, (told, expected)) in cases.into_iter().enumerate() {
-        assert_eq!(told, expected, "case {n}");
+    for (n, (written, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(written, expected, "case {n}");
     }
 }
 
@@ -312,9 +312,9 @@ fn long_numbers_keep_their_digits() {
     use crate::wire::exact_numbers;
     let long = r#"{"type":"object","b":12345678901234567890123,"a":0.12345678901234567890}"#;
     let schema: Value = exact_numbers::read(long.as_bytes()).unwrap();
-    let said = Content::ToolCall { id: "c".into(), name: "look".into(), arguments: long.into() };
+    let call = Content::ToolCall { id: "c".into(), name: "look".into(), arguments: long.into() };
     let mut request = hello(CLAUDE);
-    request.messages.push(message(Role::Assistant, vec![part(said)]));
+    request.messages.push(message(Role::Assistant, vec![part(call)]));
     request.tools = vec![Tool { schema: Some(schema.clone()), ..tool() }];
     request.format = Some(Format::JsonSchema { name: "n".into(), description: None, schema, strict: None });
     let written = Bedrock.write_request(&request, &mut Emulated::default()).unwrap();
@@ -384,7 +384,7 @@ fn what_an_answer_cites_is_cited_again() {
     assert_eq!((&read.choices[0].parts[0].content, emulated), (&text, vec![]));
 }
 
-/// Anything that a caller may have said.
+/// Any part that a caller may send.
 fn any_part() -> impl Strategy<Value = Part> {
     let text = "[ a-zß\"\\\\]{0,6}";
     let source = || {
@@ -410,10 +410,10 @@ fn any_part() -> impl Strategy<Value = Part> {
             name: "f".into(),
             arguments
         }),
-        ("[a-z.é]{0,70}", text, any::<bool>()).prop_map(|(id, said, is_error)| Content::ToolResult {
+        ("[a-z.é]{0,70}", text, any::<bool>()).prop_map(|(id, text_of, is_error)| Content::ToolResult {
             id,
             name: None,
-            parts: vec![Part::text(said)],
+            parts: vec![Part::text(text_of)],
             is_error,
         }),
     ];

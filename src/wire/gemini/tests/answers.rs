@@ -6,7 +6,7 @@ use super::*;
 use crate::chat::{self, Choice, Code, Collector, Content, Part, Response, Stop, Usage};
 use crate::wire::dialect::{AnswerContext, Chunk};
 
-fn told() -> AnswerContext {
+fn context() -> AnswerContext {
     AnswerContext { model: "m".to_owned(), id: "own".to_owned(), ..AnswerContext::default() }
 }
 
@@ -54,7 +54,7 @@ fn every_reason_is_read_and_written() {
     ] {
         let read = answered(&json!({"finishReason": reason}));
         assert_eq!(read.choices[0].stop, Some(stop));
-        let body: Value = serde_json::from_slice(&Gemini.write_response(&read, &told())).unwrap();
+        let body: Value = serde_json::from_slice(&Gemini.write_response(&read, &context())).unwrap();
         assert_eq!(body["candidates"][0]["finishReason"], back);
     }
 }
@@ -99,7 +99,7 @@ fn arguments_that_are_no_object_end_as_googles_own_do() {
     let call = Content::ToolCall { id: "1".to_owned(), name: "f".to_owned(), arguments: "{oops".to_owned() };
     let choice = Choice { parts: vec![Part::new(call)], stop: Some(Stop::Tools), logprobs: None };
     let response = Response { choices: vec![choice], ..Response::default() };
-    let body: Value = serde_json::from_slice(&Gemini.write_response(&response, &told())).unwrap();
+    let body: Value = serde_json::from_slice(&Gemini.write_response(&response, &context())).unwrap();
     let expected = json!({"content": {"parts": [], "role": "model"}, "finishReason": "MALFORMED_FUNCTION_CALL",
         "finishMessage": "Malformed function call: f({oops)", "index": 0});
     assert_eq!(body["candidates"][0], expected);
@@ -108,7 +108,7 @@ fn arguments_that_are_no_object_end_as_googles_own_do() {
 }
 
 fn stream_of(response: Response) -> String {
-    let mut writer = Gemini.stream_writer(&told());
+    let mut writer = Gemini.stream_writer(&context());
     let mut out = Vec::new();
     response.into_events().into_iter().for_each(|event| writer.write(event, &mut out));
     String::from_utf8(out).unwrap()
@@ -215,11 +215,11 @@ fn a_stream_is_written_in_googles_frames() {
         )
     };
     let part = |part: &str| format!("\"content\":{{\"parts\":[{part}],\"role\":\"model\"}}");
-    let told = r#""usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2,"totalTokenCount":7,"cachedContentTokenCount":2,"thoughtsTokenCount":1},"#;
+    let usage = r#""usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2,"totalTokenCount":7,"cachedContentTokenCount":2,"thoughtsTokenCount":1},"#;
     let expected = [
         chunk(&part(r#"{"text":"Hi"}"#), ""),
         chunk(&part(r#"{"functionCall":{"id":"c","name":"f","args":{"a":1}},"thoughtSignature":"s"}"#), ""),
-        chunk(&format!("{},\"finishReason\":\"STOP\"", part(r#"{"text":""}"#)), told),
+        chunk(&format!("{},\"finishReason\":\"STOP\"", part(r#"{"text":""}"#)), usage),
     ];
     assert_eq!(stream_of(response), expected.concat());
 }

@@ -217,7 +217,7 @@ fn what_is_wrong_is_refused_by_name() {
     }
 }
 
-fn said(messages: Vec<Message>) -> Request {
+fn conversation(messages: Vec<Message>) -> Request {
     Request { messages, ..Request::default() }
 }
 
@@ -225,18 +225,18 @@ fn said(messages: Vec<Message>) -> Request {
 fn a_request_is_written_and_what_is_left_to_chance_is_noted() {
     let cached = Part { cache: Some(CacheTtl::Hour), ..Part::text("Hi") };
     let tool = Tool { name: "f".to_owned(), description: None, schema: None, strict: Some(true), cache: None };
-    let mut given = said(vec![
+    let mut original = conversation(vec![
         Message::text(Role::System, "One."),
         Message::text(Role::Developer, "Two."),
         Message { role: Role::User, parts: vec![cached], name: Some("Ann".to_owned()) },
         Message::text(Role::System, "Now French."),
     ]);
-    given.tools = vec![tool];
-    given.parallel_tools = Some(false);
-    given.user = Some("u".to_owned());
-    given.store = Some(false);
-    given.tool_choice = Some(ToolChoice::None);
-    let (body, emulated) = written(&given).unwrap();
+    original.tools = vec![tool];
+    original.parallel_tools = Some(false);
+    original.user = Some("u".to_owned());
+    original.store = Some(false);
+    original.tool_choice = Some(ToolChoice::None);
+    let (body, emulated) = written(&original).unwrap();
     let expected = json!({
         "contents": [user("Hi"), user("Now French.")],
         "systemInstruction": {"parts": [{"text": "One."}, {"text": "Two."}]},
@@ -253,13 +253,13 @@ fn a_request_is_written_and_what_is_left_to_chance_is_noted() {
 #[test]
 fn what_cannot_be_said_is_refused_by_name() {
     let image = |source| Part::new(Content::Image { source, detail: None });
-    let with = |part| said(vec![Message { role: Role::User, parts: vec![part], name: None }]);
+    let with = |part| conversation(vec![Message { role: Role::User, parts: vec![part], name: None }]);
     let url = Source::Url("https://example.com/a.png".to_owned());
     let hot = Sampling { temperature: Some(2.5), ..Sampling::default() };
     let far = Sampling { seed: Some(1 << 40), ..Sampling::default() };
     let hard = Reasoning { effort: Some(Effort::Max), ..Reasoning::default() };
     let base = Request::default;
-    for (given, param) in [
+    for (original, param) in [
         (with(image(url)), "messages[0].content[0]"),
         (with(image(Source::File("file-1".to_owned()))), "messages[0].content[0]"),
         (Request { sampling: hot, ..base() }, "temperature"),
@@ -271,7 +271,7 @@ fn what_cannot_be_said_is_refused_by_name() {
         (Request { store: Some(true), ..base() }, "store"),
         (Request { stop: vec!["x".to_owned(); 6], ..base() }, "stop"),
     ] {
-        let error = written(&given).unwrap_err();
+        let error = written(&original).unwrap_err();
         assert_eq!((error.code, error.param.as_deref()), (Code::UnsupportedFeature, Some(param)));
     }
     let call = Content::ToolCall { id: "1".to_owned(), name: "f".to_owned(), arguments: "[1]".to_owned() };
@@ -283,8 +283,8 @@ fn what_cannot_be_said_is_refused_by_name() {
 fn thinking_is_a_level_or_for_older_models_a_budget() {
     let config = |model: &str, effort, budget| {
         let reasoning = Some(Reasoning { effort, budget, tell: None });
-        let given = Request { model: model.to_owned(), reasoning, ..Request::default() };
-        written(&given).unwrap().0["generationConfig"]["thinkingConfig"].clone()
+        let original = Request { model: model.to_owned(), reasoning, ..Request::default() };
+        written(&original).unwrap().0["generationConfig"]["thinkingConfig"].clone()
     };
     assert_eq!(config("gemini-3-pro", Some(Effort::Low), None), json!({"thinkingLevel": "LOW"}));
     assert_eq!(config("gemini-2.5-flash", Some(Effort::Low), None), json!({"thinkingBudget": 1024}));
@@ -313,14 +313,14 @@ fn a_result_gets_the_name_of_the_call_it_answers() {
     let result = Content::ToolResult { id: "1".to_owned(), name: None, parts, is_error: true };
     let message = |role, content| Message { role, parts: vec![Part::new(content)], name: None };
     let (body, emulated) =
-        written(&said(vec![message(Role::Assistant, call), message(Role::User, result.clone())])).unwrap();
+        written(&conversation(vec![message(Role::Assistant, call), message(Role::User, result.clone())])).unwrap();
     let expected = json!([
         {"role": "model", "parts": [{"functionCall": {"id": "1", "name": "f", "args": {}}}]},
         {"role": "user", "parts": [{"functionResponse": {"id": "1", "name": "f", "response": {"error": "ab"},
             "parts": [{"inlineData": {"mimeType": "image/png", "data": "AA"}}]}}]},
     ]);
     assert_eq!((&body["contents"], emulated.names()), (&expected, &["image_url.detail"][..]));
-    let lost = written(&said(vec![message(Role::User, result)])).unwrap_err();
+    let lost = written(&conversation(vec![message(Role::User, result)])).unwrap_err();
     assert_eq!(lost.param.as_deref(), Some("messages[0].content[0]"));
 }
 

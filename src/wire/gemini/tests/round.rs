@@ -39,7 +39,7 @@ fn media() -> impl Strategy<Value = Content> {
     ]
 }
 
-fn said() -> impl Strategy<Value = Part> {
+fn answered() -> impl Strategy<Value = Part> {
     signed(prop_oneof![text(), ".{1,9}".prop_map(Content::Thinking), call()])
 }
 
@@ -52,10 +52,10 @@ fn result() -> impl Strategy<Value = Part> {
 /// A turn of the user that begins with words or data, and one of the model's.
 fn turn() -> impl Strategy<Value = Vec<Message>> {
     let user = (vec(result(), 0..3), vec(signed(prop_oneof![text(), media()]), 1..3));
-    (user, vec(said(), 1..4)).prop_map(|((mut results, words), said)| {
+    (user, vec(answered(), 1..4)).prop_map(|((mut results, words), answered)| {
         results.extend(words);
         let message = |role, parts| Message { role, parts, name: None };
-        vec![message(Role::User, results), message(Role::Assistant, said)]
+        vec![message(Role::User, results), message(Role::Assistant, answered)]
     })
 }
 
@@ -144,19 +144,19 @@ fn answers() -> impl Strategy<Value = Response> {
 
 proptest! {
     #[test]
-    fn a_request_is_read_as_it_was_written(given in requests()) {
-        let (body, _) = written(&given).unwrap();
-        prop_assert_eq!(request(&body).unwrap(), given);
+    fn a_request_is_read_as_it_was_written(original in requests()) {
+        let (body, _) = written(&original).unwrap();
+        prop_assert_eq!(request(&body).unwrap(), original);
     }
 
     #[test]
-    fn an_answer_is_read_as_it_was_written(given in answers()) {
-        let told = AnswerContext::default();
-        let body = Gemini.write_response(&given, &told);
-        prop_assert_eq!(&Gemini.read_response(&body).unwrap(), &given);
-        let stream = Gemini.as_stream(&body, &told).unwrap();
-        let whole = Gemini.as_whole(&events(&[&stream]), &told).unwrap();
-        prop_assert_eq!(Gemini.read_response(&whole).unwrap(), given);
+    fn an_answer_is_read_as_it_was_written(original in answers()) {
+        let context = AnswerContext::default();
+        let body = Gemini.write_response(&original, &context);
+        prop_assert_eq!(&Gemini.read_response(&body).unwrap(), &original);
+        let stream = Gemini.as_stream(&body, &context).unwrap();
+        let whole = Gemini.as_whole(&events(&[&stream]), &context).unwrap();
+        prop_assert_eq!(Gemini.read_response(&whole).unwrap(), original);
     }
 
     #[test]
