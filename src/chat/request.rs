@@ -143,6 +143,14 @@ pub struct Reasoning {
     pub tell: Option<bool>,
 }
 
+impl Reasoning {
+    /// Whether the model is not to think at all.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.effort == Some(Effort::None) || self.budget == Some(0)
+    }
+}
+
 /// How hard to think, from not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names say all")]

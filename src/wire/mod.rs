@@ -3,6 +3,7 @@
 pub mod anthropic;
 pub mod bedrock;
 mod claude_schema;
+mod claude_thinking;
 pub mod decoder;
 pub mod dialect;
 pub mod exact_numbers;
@@ -16,7 +17,9 @@ pub mod openai_embeddings;
 pub mod openai_responses;
 mod openai_strict;
 pub mod passing;
+mod roles;
 pub mod schema;
+mod settings;
 pub mod sse;
 pub mod token_estimate;
 mod tool_ids;

@@ -8,6 +8,7 @@ use super::citation;
 use super::idiom::not_here;
 use crate::chat::{CacheTtl, Citation, Content, Emulated, Message, Part, Role, Source};
 use crate::wire::fields::{Diagnostic, Path, arguments};
+use crate::wire::roles;
 use crate::wire::tool_ids::{Ids, Rule, fitting};
 
 /// Image types that Anthropic reads.
@@ -42,7 +43,7 @@ impl<'a> Blocks<'a> {
         let mut blocks = Vec::with_capacity(message.parts.len());
         for (place, part) in message.parts.iter().enumerate() {
             let path = outer.item("content", place);
-            if !may_have(role, &part.content) {
+            if !roles::may_have(role, &part.content) {
                 return Err(not_here(path, "its role cannot say such a part there"));
             }
             blocks.extend(self.part(part, &path)?);
@@ -193,19 +194,6 @@ pub(super) fn content(mut blocks: Vec<Value>) -> Value {
             only.get_mut("text").map(Value::take).unwrap_or_default()
         }
         _ => blocks.into(),
-    }
-}
-
-/// Whether a message of this role may have such a part.
-fn may_have(role: Role, content: &Content) -> bool {
-    match content {
-        Content::Text { .. } => true,
-        Content::Image { .. } | Content::Document { .. } | Content::ToolResult { .. } | Content::Audio { .. } => {
-            matches!(role, Role::User | Role::Tool)
-        }
-        Content::Refusal(_) | Content::Thinking(_) | Content::RedactedThinking(_) | Content::ToolCall { .. } => {
-            role == Role::Assistant
-        }
     }
 }
 

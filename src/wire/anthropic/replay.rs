@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::answer_read::shown;
+use super::stream_write::put;
 use crate::wire::dialect::BadAnswer;
 use crate::wire::exact_numbers;
 use crate::wire::sse::Event;
@@ -38,12 +39,12 @@ pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
         usage.insert("output_tokens".to_owned(), 1.into());
     }
     let mut out = Vec::with_capacity(body.len() * 2);
-    put(&mut out, &json!({"type": "message_start", "message": message}));
+    put(&mut out, "message_start", &json!({"type": "message_start", "message": message}));
     for (index, block) in blocks.into_iter().enumerate() {
         put_block(&mut out, index, block)?;
     }
-    put(&mut out, &ending);
-    put(&mut out, &json!({"type": "message_stop"}));
+    put(&mut out, "message_delta", &ending);
+    put(&mut out, "message_stop", &json!({"type": "message_stop"}));
     Ok(out.into())
 }
 
@@ -69,17 +70,12 @@ fn put_block(out: &mut Vec<u8>, index: usize, block: Value) -> Result<(), BadAns
     {
         deltas.push(json!({"type": "input_json_delta", "partial_json": exact_numbers::write(&input)}));
     }
-    put(out, &json!({"type": "content_block_start", "index": index, "content_block": block}));
+    put(out, "content_block_start", &json!({"type": "content_block_start", "index": index, "content_block": block}));
     for delta in deltas {
-        put(out, &json!({"type": "content_block_delta", "index": index, "delta": delta}));
+        put(out, "content_block_delta", &json!({"type": "content_block_delta", "index": index, "delta": delta}));
     }
-    put(out, &json!({"type": "content_block_stop", "index": index}));
+    put(out, "content_block_stop", &json!({"type": "content_block_stop", "index": index}));
     Ok(())
-}
-
-fn put(out: &mut Vec<u8>, event: &Value) {
-    let name = event["type"].as_str().unwrap_or_default();
-    out.extend_from_slice(format!("event: {name}\ndata: {}\n\n", exact_numbers::write(event)).as_bytes());
 }
 
 /// Puts the events of a stream together as a whole answer.

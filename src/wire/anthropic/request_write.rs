@@ -8,15 +8,14 @@ use super::turns::write_conversation;
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Tool, ToolChoice};
 use crate::wire::dialect::Written;
 
+use crate::wire::claude_thinking;
 use crate::wire::exact_numbers;
 use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::settings;
 use crate::wire::tool_ids::fitting;
 
 /// The most tokens to write where the caller sets no limit: Anthropic requires one.
 const MAX_TOKENS: u64 = 4096;
-
-/// The least that Anthropic lets a thinking budget be.
-const LEAST_BUDGET: u64 = 1024;
 
 /// The version that still takes sampling parameters, and today's, which answers 400 to them.
 const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
@@ -63,18 +62,9 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
 
 /// Refuses settings that Anthropic has no field for.
 fn check_sayable(request: &Request) -> Result<(), Diagnostic> {
-    let refuse = |wanted: bool, field: &str| match wanted {
-        true => Err(not_here(field, "it has no such setting")),
-        false => Ok(()),
-    };
-    let penalty = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
-    refuse(request.choices.is_some_and(|choices| choices > 1), "n")?;
-    refuse(request.logprobs.is_some(), "logprobs")?;
-    refuse(penalty(request.sampling.frequency_penalty), "frequency_penalty")?;
-    refuse(penalty(request.sampling.presence_penalty), "presence_penalty")?;
-    refuse(request.sampling.seed.is_some(), "seed")?;
-    refuse(request.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium"), "verbosity")?;
-    refuse(request.store == Some(true), "store")?;
+    if let Some(field) = settings::unavailable(request) {
+        return Err(not_here(field, "it has no such setting"));
+    }
     if request.stop.iter().any(|stop| stop.trim().is_empty()) {
         return Err(not_here("stop", "a stop text there must have more than white space"));
     }
@@ -104,18 +94,10 @@ fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, Diagnostic> {
 }
 
 fn write_choice(request: &Request) -> Result<Option<Value>, Diagnostic> {
-    let forced = matches!(request.tool_choice, Some(ToolChoice::Any | ToolChoice::Tool(_)));
-    if forced && request.reasoning.as_ref().is_some_and(|reasoning| !is_off(reasoning)) {
-        return Err(not_here(
-            "tool_choice",
-            "while it thinks, no tool can be forced; turn thinking off or let it choose",
-        ));
+    if claude_thinking::forces_call(request) {
+        return Err(not_here("tool_choice", claude_thinking::NO_FORCED_CALL));
     }
     Ok(choice_of(request))
-}
-
-fn is_off(reasoning: &Reasoning) -> bool {
-    reasoning.effort == Some(Effort::None) || reasoning.budget == Some(0)
 }
 
 fn choice_of(request: &Request) -> Option<Value> {
@@ -144,17 +126,7 @@ fn write_reasoning(
     if let Some(reasoning) = &request.reasoning {
         put("thinking", write_thinking(request, reasoning)?);
         let effort = reasoning.effort.filter(|effort| *effort != Effort::None && reasoning.budget != Some(0));
-        if effort == Some(Effort::Minimal) {
-            emulated.note("reasoning_effort");
-        }
-        let name = effort.map(|effort| match effort {
-            Effort::None | Effort::Minimal | Effort::Low => "low",
-            Effort::Medium => "medium",
-            Effort::High => "high",
-            Effort::XHigh => "xhigh",
-            Effort::Max => "max",
-        });
-        config.extend(name.map(|name| ("effort".to_owned(), name.into())));
+        config.extend(effort.map(|effort| ("effort".to_owned(), claude_thinking::effort(effort, emulated).into())));
     }
     match &request.format {
         None | Some(Format::Text) => {}
@@ -178,21 +150,16 @@ fn write_reasoning(
 }
 
 fn write_thinking(request: &Request, reasoning: &Reasoning) -> Result<Value, Diagnostic> {
-    if is_off(reasoning) {
+    if reasoning.is_off() {
         return Ok(json!({"type": "disabled"}));
     }
-    let mut thinking = match reasoning.budget {
-        None => json!({"type": "adaptive"}),
-        Some(budget) if budget < LEAST_BUDGET => {
-            return Err(not_here("reasoning.budget", "a thinking budget there is 1024 tokens or more"));
-        }
-        Some(budget) if request.max_tokens.is_some_and(|most| most <= budget) => {
-            return Err(not_here("reasoning.budget", "a thinking budget there must be below `max_tokens`"));
-        }
-        Some(budget) => json!({"type": "enabled", "budget_tokens": budget}),
-    };
+    let fault = reasoning.budget.and_then(|budget| claude_thinking::budget_fault(budget, request.max_tokens));
+    if let Some(fault) = fault {
+        return Err(not_here("reasoning.budget", fault));
+    }
+    let mut thinking = claude_thinking::thinking(reasoning.budget);
     if let Some(tell) = reasoning.tell {
-        thinking["display"] = if tell { "summarized" } else { "omitted" }.into();
+        thinking["display"] = claude_thinking::display(tell).into();
     }
     Ok(thinking)
 }

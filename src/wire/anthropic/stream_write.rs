@@ -222,6 +222,7 @@ impl Writer {
     }
 }
 
-fn put(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
+/// Writes an event of this name.
+pub(super) fn put(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
     out.extend_from_slice(format!("event: {name}\ndata: {}\n\n", exact_numbers::write(data)).as_bytes());
 }

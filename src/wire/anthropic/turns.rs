@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::part_write::{Blocks, content};
 use crate::chat::{Emulated, Message, Role};
 use crate::wire::fields::Diagnostic;
+use crate::wire::roles;
 
 /// One turn: its speaker and blocks.
 type Turn = (Role, Vec<Value>);
@@ -19,11 +20,7 @@ pub(super) fn write_conversation(
     let mut system = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();
     for (n, message) in messages.iter().enumerate() {
-        let role = match message.role {
-            Role::System | Role::Developer => Role::System,
-            Role::User | Role::Tool => Role::User,
-            Role::Assistant => Role::Assistant,
-        };
+        let role = roles::plain(message.role);
         if message.name.is_some() {
             blocks.emulated.note("name");
         }
@@ -36,8 +33,7 @@ pub(super) fn write_conversation(
         }
     }
     if turns.is_empty() {
-        let text = "must hold a message that is not empty, besides those of the system";
-        return Err(Diagnostic::wrong("messages", text));
+        return Err(roles::no_message());
     }
     let system = (!system.is_empty()).then(|| content(system));
     Ok((system, turns.into_iter().map(write_turn).collect(), blocks.files))

@@ -10,6 +10,7 @@ use crate::wire::claude_schema;
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
 use crate::wire::fields::Diagnostic;
+use crate::wire::settings;
 
 /// The most texts at which an answer ends.
 const MOST_STOPS: usize = 2_500;
@@ -57,17 +58,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
 
 /// Refuses settings that Converse has no field for, and notes the hints that it ignores.
 fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), Diagnostic> {
-    let penalty = |penalty: Option<f64>| penalty.is_some_and(|penalty| penalty != 0.0);
-    let wants = [
-        (request.choices.is_some_and(|choices| choices > 1), "n"),
-        (request.logprobs.is_some(), "logprobs"),
-        (penalty(request.sampling.frequency_penalty), "frequency_penalty"),
-        (penalty(request.sampling.presence_penalty), "presence_penalty"),
-        (request.sampling.seed.is_some(), "seed"),
-        (request.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium"), "verbosity"),
-        (request.store == Some(true), "store"),
-    ];
-    if let Some((_, field)) = wants.into_iter().find(|(wanted, _)| *wanted) {
+    if let Some(field) = settings::unavailable(request) {
         return Err(not_here(field, "it has no such setting"));
     }
     let hints = [

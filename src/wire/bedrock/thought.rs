@@ -5,10 +5,8 @@ use serde_json::{Map, Value, json};
 use super::family::Family;
 use super::idiom::not_here;
 use crate::chat::{Effort, Emulated, Reasoning, Request};
+use crate::wire::claude_thinking::{self, LEAST_BUDGET};
 use crate::wire::fields::Diagnostic;
-
-/// The least tokens that a thinking budget may be.
-const LEAST_BUDGET: u64 = 1_024;
 
 /// Writes how much to think: into the model's own fields, or beside the format of the output.
 pub(super) fn write(
@@ -19,14 +17,18 @@ pub(super) fn write(
     output: &mut Map<String, Value>,
 ) -> Result<(), Diagnostic> {
     let Some(reasoning) = &request.reasoning else { return Ok(()) };
-    let off = is_off(reasoning);
+    let off = reasoning.is_off();
     match family {
         family if family.is_claude() => {
             let thinking =
                 if off { json!({"type": "disabled"}) } else { claude(request, reasoning, family, emulated)? };
             own.insert("thinking".to_owned(), thinking);
             if family == Family::Claude && !off {
-                output.extend(reasoning.effort.map(|effort| ("effort".to_owned(), level(effort, emulated).into())));
+                output.extend(
+                    reasoning
+                        .effort
+                        .map(|effort| ("effort".to_owned(), claude_thinking::effort(effort, emulated).into())),
+                );
             }
         }
         _ if off && family != Family::Nova2 => emulated.note("reasoning_effort"),
@@ -44,7 +46,9 @@ pub(super) fn write(
             own.insert("reasoning_effort".to_owned(), three(reasoning.effort, emulated).into());
         }
         Family::Hidden if reasoning.effort.is_some() => {
-            output.extend(reasoning.effort.map(|effort| ("effort".to_owned(), level(effort, emulated).into())));
+            output.extend(
+                reasoning.effort.map(|effort| ("effort".to_owned(), claude_thinking::effort(effort, emulated).into())),
+            );
         }
         _ => return Err(not_here("reasoning_effort", "this model is not known to take it")),
     }
@@ -52,11 +56,6 @@ pub(super) fn write(
         emulated.note("reasoning.summary");
     }
     Ok(())
-}
-
-/// Whether the model is not to think at all.
-pub(super) fn is_off(reasoning: &Reasoning) -> bool {
-    reasoning.effort == Some(Effort::None) || reasoning.budget == Some(0)
 }
 
 /// Claude's own `thinking`.
@@ -72,21 +71,15 @@ fn claude(
             emulated.note("reasoning_effort");
             Some(budget_of(reasoning.effort, request.max_tokens)?)
         }
-        Some(budget) if budget < LEAST_BUDGET => {
-            return Err(not_here("reasoning.budget", "a thinking budget there is 1024 tokens or more"));
-        }
-        Some(budget) if request.max_tokens.is_some_and(|most| most <= budget) => {
-            return Err(not_here("reasoning.budget", "a thinking budget there must be below `max_tokens`"));
-        }
-        budget => budget,
+        Some(budget) => match claude_thinking::budget_fault(budget, request.max_tokens) {
+            Some(fault) => return Err(not_here("reasoning.budget", fault)),
+            None => Some(budget),
+        },
     };
-    let mut thinking = match budget {
-        None => json!({"type": "adaptive"}),
-        Some(budget) => json!({"type": "enabled", "budget_tokens": budget}),
-    };
+    let mut thinking = claude_thinking::thinking(budget);
     match reasoning.tell {
         Some(tell) if family == Family::Claude => {
-            thinking["display"] = if tell { "summarized" } else { "omitted" }.into();
+            thinking["display"] = claude_thinking::display(tell).into();
         }
         Some(false) => emulated.note("reasoning.summary"),
         // The others always show their thoughts.
@@ -111,15 +104,6 @@ fn budget_of(effort: Option<Effort>, most: Option<u64>) -> Result<u64, Diagnosti
         Some(most) => Ok(wanted.min((most / 2).max(LEAST_BUDGET))),
         None => Ok(wanted),
     }
-}
-
-/// An effort by the five names of Converse.
-fn level(effort: Effort, emulated: &mut Emulated) -> &'static str {
-    if effort == Effort::Minimal {
-        emulated.note("reasoning_effort");
-        return Effort::Low.text();
-    }
-    effort.text()
 }
 
 /// An effort by the three names that most models have.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::family::Family;
 use super::idiom::not_here;
 use super::part_write::cache_point;
-use super::thought;
 use crate::chat::{Emulated, Request, Tool, ToolChoice};
+use crate::wire::claude_thinking;
 use crate::wire::fields::{Diagnostic, Path};
 use crate::wire::tool_ids::fitting;
 
@@ -27,13 +27,8 @@ pub(super) fn write(
     if request.parallel_tools == Some(false) {
         return Err(not_here("parallel_tool_calls", "they cannot be switched off there"));
     }
-    let is_forced = matches!(request.tool_choice, Some(ToolChoice::Any | ToolChoice::Tool(_)));
-    if is_forced
-        && family.is_claude()
-        && request.reasoning.as_ref().is_some_and(|reasoning| !thought::is_off(reasoning))
-    {
-        let why = "while it thinks, no tool can be forced; turn thinking off or let it choose";
-        return Err(not_here("tool_choice", why));
+    if family.is_claude() && claude_thinking::forces_call(request) {
+        return Err(not_here("tool_choice", claude_thinking::NO_FORCED_CALL));
     }
     let choice = match &request.tool_choice {
         Some(ToolChoice::None) if has_calls => {

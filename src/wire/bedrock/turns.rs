@@ -8,6 +8,7 @@ use super::idiom::not_here;
 use super::part_write::{Blocks, cache_point};
 use crate::chat::{Content, Emulated, Message, Request, Role};
 use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::roles;
 
 /// A conversation, written.
 pub(super) struct Conversation {
@@ -36,11 +37,7 @@ pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) 
         if message.name.is_some() {
             return Err(not_here(Path::of_item("messages", n).field("name"), "its speakers have no names"));
         }
-        let role = match message.role {
-            Role::System | Role::Developer => Role::System,
-            Role::User | Role::Tool => Role::User,
-            Role::Assistant => Role::Assistant,
-        };
+        let role = roles::plain(message.role);
         let parts = parts(&mut blocks, message, role, n)?;
         has_calls |= message.parts.iter().any(|part| is_call(&part.content));
         if role == Role::System {
@@ -57,8 +54,7 @@ pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) 
         }
     }
     let Some(last) = turns.last_mut() else {
-        let text = "must hold a message that is not empty, besides those of the system";
-        return Err(Diagnostic::wrong("messages", text));
+        return Err(roles::no_message());
     };
     if let Some(ttl) = request.cache {
         last.parts.extend(cache_point(ttl, family, blocks.emulated).map(|mark| (false, vec![mark])));
@@ -80,7 +76,7 @@ fn parts(
     let mut written_parts = Vec::with_capacity(message.parts.len());
     for (place, part) in message.parts.iter().enumerate() {
         let path = outer.item("content", place);
-        if !may_have(role, &part.content) {
+        if !roles::may_have(role, &part.content) {
             return Err(not_here(path, "its role cannot say such a part there"));
         }
         let is_result = matches!(part.content, Content::ToolResult { .. });
@@ -96,17 +92,4 @@ fn message(Turn { role, mut parts }: Turn) -> Value {
     parts.sort_by_key(|(is_result, _)| !is_result);
     let content: Vec<Value> = parts.into_iter().flat_map(|(_, blocks)| blocks).collect();
     json!({"role": if role == Role::Assistant { "assistant" } else { "user" }, "content": content})
-}
-
-/// Whether a message of this role may have such a part.
-fn may_have(role: Role, content: &Content) -> bool {
-    match content {
-        Content::Text { .. } => true,
-        Content::Image { .. } | Content::Document { .. } | Content::ToolResult { .. } | Content::Audio { .. } => {
-            role == Role::User
-        }
-        Content::Refusal(_) | Content::Thinking(_) | Content::RedactedThinking(_) | Content::ToolCall { .. } => {
-            role == Role::Assistant
-        }
-    }
 }
