@@ -158,9 +158,16 @@ fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// The events of a stream.
+    pub fn events(stream: Bytes) -> Vec<Event> {
+        let mut decoder = Decoder::default();
+        decoder.push(stream);
+        std::iter::from_fn(|| decoder.event().unwrap()).collect()
+    }
 
     fn datas(pieces: &[&[u8]]) -> Vec<String> {
         let mut decoder = Decoder::default();

@@ -196,13 +196,7 @@ impl Whole {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::sse::Decoder;
-
-    fn events(stream: Bytes) -> Vec<Event> {
-        let mut decoder = Decoder::default();
-        decoder.push(stream);
-        std::iter::from_fn(|| decoder.event().unwrap()).collect()
-    }
+    use crate::wire::sse::tests::events;
 
     fn searched() -> Value {
         json!({

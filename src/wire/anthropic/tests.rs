@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Anthropic;
-use crate::chat::{self, Emulated, Error, Message, Request, Role};
+use crate::chat::{self, Emulated, Error, Message, Request, Role, Usage};
 use crate::wire::dialect::{Addressed, Asked, ClientCodec, ProviderCodec};
 use crate::wire::sse::Decoder;
 
@@ -51,4 +51,17 @@ fn events(pieces: &[&[u8]]) -> Result<Vec<chat::Event>, String> {
     }
     reader.end(&mut found);
     Ok(found)
+}
+
+/// The usage of the answer that the tests read, whole and as a stream.
+fn usage() -> Usage {
+    Usage {
+        input: 139,
+        cached_input: 100,
+        cache_write: 30,
+        cache_write_1h: 20,
+        output: 40,
+        reasoning: 7,
+        estimated: false,
+    }
 }

@@ -128,13 +128,7 @@ fn go_on(place: &mut Map<String, Value>, more: Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::sse::Decoder;
-
-    fn events(stream: Bytes) -> Vec<Event> {
-        let mut decoder = Decoder::default();
-        decoder.push(stream);
-        std::iter::from_fn(|| decoder.event().unwrap()).collect()
-    }
+    use crate::wire::sse::tests::events;
 
     fn chunk(chunk: &Value) -> String {
         format!("data: {chunk}\r\n\r\n")

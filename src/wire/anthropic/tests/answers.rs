@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::chat::{Choice, Code, Content, Part, Response, Stop, Usage};
+use crate::chat::{Choice, Code, Content, Part, Response, Stop};
 use crate::wire::dialect::AnswerContext;
 
 fn answer() -> Value {
@@ -26,16 +26,7 @@ fn answer() -> Value {
 #[test]
 fn a_whole_answer_is_read_and_written() {
     let response = Anthropic.read_response(answer().to_string().as_bytes()).unwrap();
-    let usage = Usage {
-        input: 139,
-        cached_input: 100,
-        cache_write: 30,
-        cache_write_1h: 20,
-        output: 40,
-        reasoning: 7,
-        estimated: false,
-    };
-    assert_eq!(response.usage, Some(usage));
+    assert_eq!(response.usage, Some(usage()));
     let written: Value =
         serde_json::from_slice(&Anthropic.write_response(&response, &AnswerContext::default())).unwrap();
     assert_eq!(written, answer());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{Code, Collector, Content, Delta, Event, Stop, Usage};
+use crate::chat::{Code, Collector, Content, Delta, Event, Stop};
 use crate::wire::dialect::{AnswerContext, Chunk};
 
 /// A stream of every kind of block.
@@ -27,18 +27,6 @@ event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":3,
 event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":3}\n\n\
 event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\",\"stop_sequence\":null},\"usage\":{\"output_tokens\":40,\"output_tokens_details\":{\"thinking_tokens\":7}}}\n\n\
 event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
-
-fn usage() -> Usage {
-    Usage {
-        input: 139,
-        cached_input: 100,
-        cache_write: 30,
-        cache_write_1h: 20,
-        output: 40,
-        reasoning: 7,
-        estimated: false,
-    }
-}
 
 /// The named events of a stream, as data.
 fn datas(bytes: &[u8]) -> Vec<Value> {
