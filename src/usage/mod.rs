@@ -1,5 +1,6 @@
 //! What calls cost: prices, the ledger of requests and attempts, its hourly sums, and reports from them.
 
+mod columns;
 mod error;
 mod journal;
 mod ledger;

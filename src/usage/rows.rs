@@ -27,7 +27,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// All of them, in the order of [`Status::index`].
+    /// All of them.
     pub(super) const ALL: [Self; 4] = [Self::Ok, Self::Error, Self::ClientClosed, Self::Unknown];
 
     /// The status as the ledger and reports spell it.
@@ -43,10 +43,6 @@ impl Status {
 
     pub(super) fn read(text: &str) -> Self {
         Self::ALL.into_iter().find(|status| status.text() == text).unwrap_or_default()
-    }
-
-    pub(super) fn index(self) -> usize {
-        self as usize
     }
 }
 
@@ -69,7 +65,7 @@ pub enum CacheState {
 }
 
 impl CacheState {
-    /// All of them, in the order of [`CacheState::index`].
+    /// All of them.
     pub(super) const ALL: [Self; 6] =
         [Self::None, Self::Hit, Self::Miss, Self::Bypass, Self::Coalesced, Self::Semantic];
 
@@ -94,10 +90,6 @@ impl CacheState {
 
     pub(super) fn read(text: Option<&str>) -> Self {
         Self::ALL.into_iter().find(|state| state.text() == text).unwrap_or_default()
-    }
-
-    pub(super) fn index(self) -> usize {
-        self as usize
     }
 }
 
@@ -220,6 +212,25 @@ pub struct Intent<'a> {
     pub request: &'a RequestRow,
     /// The attempt: `n`, `provider`, `model`, `started_at` and `reserved` are read.
     pub attempt: &'a AttemptRow,
+}
+
+impl Settlement {
+    /// The attempt that the request's row can hold: the only one, where it says nothing else than the request.
+    pub(super) fn only_attempt(&self) -> Option<&AttemptRow> {
+        let [attempt] = &self.attempts[..] else { return None };
+        let row = &self.request;
+        let same = attempt.n == 1
+            && row.provider.as_ref() == Some(&attempt.provider)
+            && row.model.as_ref() == Some(&attempt.model)
+            && attempt.status == row.status
+            && row.status != Status::Unknown
+            && attempt.http_status == Some(row.http_status).filter(|status| *status != 0)
+            && attempt.error_code == row.error_code
+            && !attempt.retryable
+            && attempt.usage == row.usage
+            && attempt.cost == row.cost;
+        same.then_some(attempt)
+    }
 }
 
 impl RequestRow {

@@ -1,5 +1,6 @@
 //! The ledger on real SQLite: what is acknowledged stands, what was cut off is charged once, reports equal their rows.
 
+mod columns;
 mod crash;
 mod reports;
 mod ticks;

@@ -3,86 +3,78 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::usage::columns::{REQUEST, RequestColumn};
 use crate::usage::error::Error;
 
 /// The longest name of a tag.
 const LONGEST: usize = 512;
+/// The names of times.
+const TIMES: [(&str, By); 3] = [("hour", By::Hour), ("day", By::Day), ("month", By::Month)];
 
-/// What a report can group by and a list be filtered by.
+/// What a report can group by and a list be filtered by: a time, a column of requests, or a tag.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are the public ones, told in the manual")]
-pub enum Dimension {
+pub struct Dimension(By);
+
+/// What a dimension is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::usage) enum By {
     Hour,
     Day,
     Month,
-    Project,
-    Key,
-    User,
-    Session,
-    Provider,
-    Model,
-    Route,
-    Prompt,
-    Version,
-    Experiment,
-    Arm,
-    Status,
-    Error,
-    Cache,
+    Column(&'static RequestColumn),
     /// The value of one tag.
     Tag(String),
 }
 
-const NAMES: [(&str, Dimension); 17] = [
-    ("hour", Dimension::Hour),
-    ("day", Dimension::Day),
-    ("month", Dimension::Month),
-    ("project", Dimension::Project),
-    ("key", Dimension::Key),
-    ("user", Dimension::User),
-    ("session", Dimension::Session),
-    ("provider", Dimension::Provider),
-    ("model", Dimension::Model),
-    ("route", Dimension::Route),
-    ("prompt", Dimension::Prompt),
-    ("version", Dimension::Version),
-    ("experiment", Dimension::Experiment),
-    ("arm", Dimension::Arm),
-    ("status", Dimension::Status),
-    ("error", Dimension::Error),
-    ("cache", Dimension::Cache),
-];
+/// Columns that reports know a name for.
+fn columns() -> impl Iterator<Item = &'static RequestColumn> {
+    REQUEST.iter().filter(|column| !column.dimension.is_empty())
+}
+
+/// The names that are known, but for tags.
+fn names() -> impl Iterator<Item = &'static str> {
+    TIMES.iter().map(|(name, _)| *name).chain(columns().map(|column| column.dimension))
+}
 
 impl FromStr for Dimension {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
         if let Some(tag) = name.strip_prefix("tag:").filter(|tag| !tag.is_empty() && tag.len() <= LONGEST) {
-            return Ok(Self::Tag(tag.to_owned()));
+            return Ok(Self(By::Tag(tag.to_owned())));
         }
-        let known = NAMES.iter().find(|(known, _)| *known == name);
-        known.map(|(_, dimension)| dimension.clone()).ok_or_else(|| {
-            let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
+        let time = TIMES.iter().find(|(known, _)| *known == name).map(|(_, time)| time.clone());
+        let by = time.or_else(|| columns().find(|column| column.dimension == name).map(By::Column));
+        by.map(Self).ok_or_else(|| {
+            let known: Vec<_> = names().collect();
             let shown: String = name.chars().take(80).collect();
-            Error::parameter("by", format!("`{shown}` is not one of {}, tag:NAME", names.join(", ")))
+            Error::parameter("by", format!("`{shown}` is not one of {}, tag:NAME", known.join(", ")))
         })
     }
 }
 
 impl fmt::Display for Dimension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::Tag(tag) = self {
-            return write!(f, "tag:{tag}");
+        match &self.0 {
+            By::Tag(tag) => write!(f, "tag:{tag}"),
+            By::Column(column) => f.write_str(column.dimension),
+            time => f.write_str(TIMES.iter().find(|(_, known)| known == time).map_or("", |(name, _)| name)),
         }
-        let name = NAMES.iter().find(|(_, dimension)| dimension == self);
-        f.write_str(name.map_or("", |(name, _)| name))
     }
 }
 
 impl Dimension {
+    pub(in crate::usage) fn by(&self) -> &By {
+        &self.0
+    }
+
     /// Whether hourly sums do not have it.
-    pub(in crate::usage) fn needs_rows(&self) -> bool {
-        matches!(self, Self::Session | Self::Tag(_))
+    pub(super) fn needs_rows(&self) -> bool {
+        match &self.0 {
+            By::Column(column) => column.needs_rows(),
+            By::Tag(_) => true,
+            By::Hour | By::Day | By::Month => false,
+        }
     }
 }
 
@@ -92,6 +84,8 @@ mod tests {
 
     #[test]
     fn a_dimension_is_shown_by_the_name_it_is_read_by() {
-        assert!(NAMES.iter().all(|(name, dimension)| dimension.to_string() == *name));
+        for name in names().chain(["tag:a"]) {
+            assert_eq!(name.parse::<Dimension>().unwrap().to_string(), name);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a report or a list is narrowed to.
 
-use super::dimension::Dimension;
+use super::dimension::{By, Dimension};
 use crate::types::Timestamp;
 use crate::usage::error::Error;
 
@@ -23,18 +23,19 @@ impl Filter {
     /// # Errors
     /// [`Error::Parameter`] names a dimension or a value that is not understood.
     pub fn parse(name: &str, value: &str) -> Result<Self, Error> {
-        let dimension = name.parse().map_err(|error| match error {
+        let dimension: Dimension = name.parse().map_err(|error| match error {
             Error::Parameter { problem, .. } => Error::parameter(name, problem),
             other => other,
         })?;
         if value.len() > LONGEST {
             return Err(Error::parameter(name, format!("the value is longer than {LONGEST} bytes")));
         }
-        if dimension == Dimension::Version && !value.is_empty() && value.parse::<u32>().is_err() {
-            return Err(Error::parameter(name, "a version is a number such as 3"));
+        let is_number = matches!(dimension.by(), By::Column(column) if column.is_number);
+        if is_number && !value.is_empty() && value.parse::<u32>().is_err() {
+            return Err(Error::parameter(name, format!("a {name} is a number such as 3")));
         }
-        if matches!(dimension, Dimension::Hour | Dimension::Day | Dimension::Month) {
-            span(&dimension, value).ok_or_else(|| {
+        if matches!(dimension.by(), By::Hour | By::Day | By::Month) {
+            span(dimension.by(), value).ok_or_else(|| {
                 Error::parameter(
                     name,
                     "use a time such as 2026-11-23T09:00:00Z, a date such as 2026-11-23, or a month such as 2026-11",
@@ -46,13 +47,13 @@ impl Filter {
 }
 
 /// The start and the end of an hour, a day or a month.
-pub(in crate::usage) fn span(dimension: &Dimension, value: &str) -> Option<(i64, i64)> {
+pub(in crate::usage) fn span(by: &By, value: &str) -> Option<(i64, i64)> {
     let month = || format!("{}-01", value.get(..7).unwrap_or(value));
-    let start: Timestamp = if *dimension == Dimension::Month { month().parse().ok()? } else { value.parse().ok()? };
+    let start: Timestamp = if *by == By::Month { month().parse().ok()? } else { value.parse().ok()? };
     let start = start.hour();
-    let end = match dimension {
-        Dimension::Hour => start.0.checked_add(HOUR)?,
-        Dimension::Day => start.0.checked_add(24 * HOUR)?,
+    let end = match by {
+        By::Hour => start.0.checked_add(HOUR)?,
+        By::Day => start.0.checked_add(24 * HOUR)?,
         _ => {
             let date = start.civil().date();
             let next = date.checked_add(jiff::Span::new().months(1)).ok()?;
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_month_ends_where_the_next_begins() {
-        let (from, to) = span(&Dimension::Month, "2028-02").unwrap();
+        let (from, to) = span(&By::Month, "2028-02").unwrap();
         assert_eq!((to - from) / HOUR, 29 * 24);
     }
 }

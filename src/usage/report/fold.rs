@@ -1,17 +1,17 @@
 //! Adds rows and hourly sums up into the groups of a report.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::dimension::Dimension;
+use super::dimension::{By, Dimension};
 use super::value::Value;
-use crate::types::{Nanos, Timestamp};
+use crate::types::Nanos;
 use crate::usage::error::Error;
 use crate::usage::rows::{RequestRow, Status};
+use crate::usage::store::field::Stored;
 use crate::usage::store::histogram::Histogram;
-use crate::usage::store::rollup::{Key, Sums};
+use crate::usage::store::sums::Sums;
 
 /// A report has at most this many rows.
 const MOST_GROUPS: usize = 50_000;
@@ -76,10 +76,10 @@ impl Group {
         self.hits += i64::from(row.cache.is_hit());
     }
 
-    fn merge(&mut self, key: &Key, sums: &Sums) {
+    fn merge(&mut self, group: &RequestRow, sums: &Sums) {
         self.sums.merge(sums);
-        self.errors += if key.status == Status::Error { sums.requests } else { 0 };
-        self.hits += if key.cache.is_hit() { sums.requests } else { 0 };
+        self.errors += if group.status == Status::Error { sums.requests } else { 0 };
+        self.hits += if group.cache.is_hit() { sums.requests } else { 0 };
     }
 
     fn join(&mut self, other: &Self) {
@@ -90,17 +90,16 @@ impl Group {
 
     fn totals(&self) -> Totals {
         let sums = &self.sums;
-        let [input, cached, written, output, reasoning] = sums.tokens;
         let unknown = sums.unpriced > 0 && sums.priced == 0 && sums.cost == Nanos(0);
         Totals {
             requests: sums.requests,
             errors: self.errors,
             cache_hits: self.hits,
-            input_tokens: input,
-            cached_input_tokens: cached,
-            cache_write_tokens: written,
-            output_tokens: output,
-            reasoning_tokens: reasoning,
+            input_tokens: sums.input,
+            cached_input_tokens: sums.cached_input,
+            cache_write_tokens: sums.cache_write,
+            output_tokens: sums.output,
+            reasoning_tokens: sums.reasoning,
             cost_usd: (!unknown).then_some(sums.cost),
             saved_usd: sums.saved,
             unpriced_requests: sums.unpriced,
@@ -142,19 +141,18 @@ impl<'a> Fold<'a> {
     /// # Errors
     /// Where it would be one group too many.
     pub(in crate::usage) fn row(&mut self, row: &RequestRow) -> Result<(), Error> {
-        let key = Key::of(row);
-        let values = self.by.iter().map(|dimension| value_of(dimension, &key, Some(row)));
+        let values = self.by.iter().map(|dimension| value_of(dimension, row));
         self.group(values.collect())?.add(row);
         Ok(())
     }
 
-    /// Adds an hourly sum.
+    /// Adds an hourly sum of requests that have in common what `group` has.
     ///
     /// # Errors
     /// Where it would be one group too many.
-    pub(in crate::usage) fn rollup(&mut self, key: &Key, sums: &Sums) -> Result<(), Error> {
-        let values = self.by.iter().map(|dimension| value_of(dimension, key, None));
-        self.group(values.collect())?.merge(key, sums);
+    pub(in crate::usage) fn rollup(&mut self, group: &RequestRow, sums: &Sums) -> Result<(), Error> {
+        let values = self.by.iter().map(|dimension| value_of(dimension, group));
+        self.group(values.collect())?.merge(group, sums);
         Ok(())
     }
 
@@ -175,34 +173,29 @@ impl<'a> Fold<'a> {
     }
 }
 
-fn value_of(dimension: &Dimension, key: &Key, row: Option<&RequestRow>) -> Value {
-    match dimension {
-        Dimension::Hour => Value::Hour(Timestamp(key.hour)),
-        Dimension::Day => Value::Day(Timestamp(key.hour).civil().date()),
-        Dimension::Month => Value::Month(Timestamp(key.hour).civil().date().first_of_month()),
-        Dimension::Project => text(Some(&key.project)),
-        Dimension::Key => text(Some(&key.key_id)),
-        Dimension::User => text(key.user.as_ref()),
-        Dimension::Session => text(row.and_then(|row| row.session.as_ref())),
-        Dimension::Provider => text(key.provider.as_ref()),
-        Dimension::Model => match (&key.provider, &key.model) {
-            (Some(provider), Some(model)) => Value::Text(format!("{provider}/{model}").into()),
-            (_, model) => text(model.as_ref()),
+fn value_of(dimension: &Dimension, row: &RequestRow) -> Value {
+    let hour = row.started_at.hour();
+    match dimension.by() {
+        By::Hour => Value::Hour(hour),
+        By::Day => Value::Day(hour.civil().date()),
+        By::Month => Value::Month(hour.civil().date().first_of_month()),
+        By::Column(column) => match (column.name, &row.provider, &row.model) {
+            ("model", Some(provider), Some(model)) => Value::Text(format!("{provider}/{model}").into()),
+            _ => value((column.stored)(row)),
         },
-        Dimension::Route => text(key.route.as_ref()),
-        Dimension::Prompt => text(key.prompt.as_ref()),
-        Dimension::Version => key.version.map_or(Value::Null, |version| Value::Number(version.into())),
-        Dimension::Experiment | Dimension::Arm => Value::Null,
-        Dimension::Status => Value::Text(key.status.text().into()),
-        Dimension::Error => text(key.error_code.as_ref()),
-        Dimension::Cache => key.cache.text().map_or(Value::Null, |state| Value::Text(state.into())),
-        Dimension::Tag(name) => {
-            let tags = row.map(|row| row.tags.as_slice()).unwrap_or_default();
-            text(tags.iter().rev().find(|(tag, _)| **tag == **name).map(|(_, value)| value))
+        By::Tag(name) => {
+            let tag = row.tags.iter().rev().find(|(tag, _)| **tag == **name);
+            tag.map_or(Value::Null, |(_, value)| Value::Text(value.clone()))
         }
     }
 }
 
-fn text(text: Option<&Arc<str>>) -> Value {
-    text.map_or(Value::Null, |text| Value::Text(text.clone()))
+fn value(stored: Stored<'_>) -> Value {
+    match stored {
+        Stored::Null | Stored::Bytes(_) => Value::Null,
+        Stored::Number(number) => Value::Number(number),
+        Stored::Text(text) => Value::Text(text.clone()),
+        Stored::Word(word) => Value::Text(word.into()),
+        Stored::Made(text) => Value::Text(text),
+    }
 }

@@ -1,7 +1,8 @@
 //! What a query is narrowed to, as conditions in SQL.
 
 use crate::types::{RequestId, Timestamp};
-use crate::usage::report::dimension::Dimension;
+use crate::usage::columns::{Home, RequestColumn};
+use crate::usage::report::dimension::{By, Dimension};
 use crate::usage::report::filter::{Filter, span};
 
 /// A parameter of a condition.
@@ -83,59 +84,38 @@ impl Conditions {
     }
 
     fn filter(&mut self, filter: &Filter, time: &str) {
-        let column = match &filter.dimension {
-            Dimension::Hour | Dimension::Day | Dimension::Month => return self.span(filter, time),
-            Dimension::Tag(tag) => return self.tag(tag, filter.value.as_deref()),
-            Dimension::Experiment | Dimension::Arm => {
-                return self.sql.push_str(if filter.value.is_none() { "1 = 1" } else { "1 = 0" });
-            }
-            Dimension::Model => return self.model(filter.value.as_deref()),
-            Dimension::Version => return self.version(filter.value.as_deref()),
-            Dimension::Project => "project",
-            Dimension::Key => "key_id",
-            Dimension::User => "user_id",
-            Dimension::Session => "session",
-            Dimension::Provider => "provider",
-            Dimension::Route => "route",
-            Dimension::Prompt => "prompt",
-            Dimension::Status => "status",
-            Dimension::Error => "error_code",
-            Dimension::Cache => "cache",
-        };
-        self.sql.push_str(column);
-        match &filter.value {
-            None => self.sql.push_str(" is null"),
-            Some(value) => {
-                self.sql.push_str(" = ");
-                self.bind(Bind::Text(value.clone()));
-            }
+        let value = filter.value.as_deref();
+        match filter.dimension.by() {
+            By::Hour | By::Day | By::Month => self.span(filter, time),
+            By::Tag(tag) => self.tag(tag, value),
+            By::Column(column) => self.column(column, value),
+        }
+    }
+
+    fn column(&mut self, column: &RequestColumn, value: Option<&str>) {
+        if column.home == Home::Nowhere {
+            return self.sql.push_str(if value.is_none() { "1 = 1" } else { "1 = 0" });
+        }
+        let Some(value) = value else { return self.sql.push_str(&format!("{} is null", column.name)) };
+        self.sql.push_str(&format!("{} = ", column.name));
+        match value.parse() {
+            Ok(number) if column.is_number => self.bind(Bind::Number(number)),
+            _ => self.bind(Bind::Text(value.to_owned())),
+        }
+        // Reports write a model as `provider/model`; its name alone will do.
+        if column.name == "model" {
+            self.sql.push_str(" or provider || '/' || model = ");
+            self.bind(Bind::Text(value.to_owned()));
         }
     }
 
     fn span(&mut self, filter: &Filter, time: &str) {
         let value = filter.value.as_deref().unwrap_or_default();
-        let (from, to) = span(&filter.dimension, value).unwrap_or((0, 0));
+        let (from, to) = span(filter.dimension.by(), value).unwrap_or((0, 0));
         self.sql.push_str(&format!("{time} >= "));
         self.bind(Bind::Number(from));
         self.sql.push_str(&format!(" and {time} < "));
         self.bind(Bind::Number(to));
-    }
-
-    /// `provider/model` as reports write it, or the model's name alone.
-    fn model(&mut self, value: Option<&str>) {
-        let Some(value) = value else { return self.sql.push_str("model is null") };
-        self.sql.push_str("model = ");
-        self.bind(Bind::Text(value.to_owned()));
-        self.sql.push_str(" or provider || '/' || model = ");
-        self.bind(Bind::Text(value.to_owned()));
-    }
-
-    fn version(&mut self, value: Option<&str>) {
-        let Some(number) = value.and_then(|value| value.parse().ok()) else {
-            return self.sql.push_str("version is null");
-        };
-        self.sql.push_str("version = ");
-        self.bind(Bind::Number(number));
     }
 
     fn tag(&mut self, tag: &str, value: Option<&str>) {

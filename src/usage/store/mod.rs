@@ -2,12 +2,17 @@
 
 pub(super) mod commit;
 pub(super) mod conditions;
+mod dimensions;
+pub(super) mod field;
 pub(super) mod histogram;
-mod kinds;
+mod prune;
 pub(super) mod queries;
-pub(super) mod rollup;
+mod rare;
+mod rollup;
 mod statements;
+pub(super) mod sums;
+mod values;
 pub(super) mod writer;
 
 pub use histogram::Histogram;
-pub use queries::prune;
+pub use prune::prune;

@@ -5,43 +5,58 @@
 //! going through all names, which for a thousand parameters costs more than the insert.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use crate::usage::columns::{ALONE_OWN, ALONE_SHARED, ATTEMPT, OWN, SHARED, SUMS, names};
 
 /// Numbers of rows that batches have, so that few texts are prepared and kept.
 const ROWS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
-/// Numbers of kinds and cells that batches have.
+/// Numbers of dimensions and cells that batches have.
 const CELLS: [usize; 4] = [8, 4, 2, 1];
 
-const KINDS: &str = "insert into kinds (id, hour, project, key_id, endpoint, requested_model, provider, model, route, prompt, \
-    version, stream, status, http_status, error_code, cache, estimated, unpriced, rate, trace) values ";
-const KIND_COLUMNS: usize = 20;
+/// An insert into one table.
+#[derive(Debug)]
+struct Insert {
+    /// What stands before the rows.
+    head: String,
+    /// What stands behind them.
+    tail: String,
+    columns: usize,
+}
 
-const REQUESTS: &str = "insert into requests (id, kind, started_at, user_id, session, tags, input_tokens, \
-    cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, saved, latency_us, first_token_us, \
-    overhead_us, sent_at, sent_latency_us, sent_first_token_us, reserved, cache_write_1h_tokens) values ";
-const REQUEST_COLUMNS: usize = 21;
+impl Insert {
+    fn new(table: &str, columns: &str, tail: String) -> Self {
+        let head = format!("insert into {table} ({columns}) values ");
+        Self { head, tail, columns: columns.split(',').count() }
+    }
+}
 
-const ATTEMPTS: &str = "insert into attempts (request_id, n, provider, model, status, http_status, error_code, retryable, \
-    started_at, latency_us, first_token_us, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, \
-    reasoning_tokens, estimated, cost, rate, reserved, cache_write_1h_tokens) values ";
-const ATTEMPT_COLUMNS: usize = 21;
+static DIMENSIONS: LazyLock<Insert> = LazyLock::new(|| {
+    let columns = format!("id, hour, {}, {}", names(SHARED.iter().copied()), names(ALONE_SHARED.iter().copied()));
+    Insert::new("kinds", &columns, String::new())
+});
 
-const ROLLUPS: &str = "insert into rollups (id, hour, kind, user_id, requests, priced, unpriced, input_tokens, \
-    cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, cost, saved, latency, first_token, overhead) \
-    values ";
-const ROLLUP_COLUMNS: usize = 17;
-const ROLLUP_CONFLICT: &str = " on conflict (id) do update set requests = excluded.requests, priced = excluded.priced, \
-    unpriced = excluded.unpriced, input_tokens = excluded.input_tokens, cached_input_tokens = excluded.cached_input_tokens, \
-    cache_write_tokens = excluded.cache_write_tokens, output_tokens = excluded.output_tokens, \
-    reasoning_tokens = excluded.reasoning_tokens, cost = excluded.cost, saved = excluded.saved, latency = excluded.latency, \
-    first_token = excluded.first_token, overhead = excluded.overhead";
+static REQUESTS: LazyLock<Insert> = LazyLock::new(|| {
+    let alone: Vec<_> = ALONE_OWN.iter().map(|column| column.name_alone()).collect();
+    let columns = format!("kind, {}, {}", names(OWN.iter().copied()), alone.join(", "));
+    Insert::new("requests", &columns, String::new())
+});
+
+static ATTEMPTS: LazyLock<Insert> =
+    LazyLock::new(|| Insert::new("attempts", &format!("request_id, {}", names(&ATTEMPT)), String::new()));
+
+static ROLLUPS: LazyLock<Insert> = LazyLock::new(|| {
+    let latest: Vec<_> = SUMS.iter().map(|column| format!("{0} = excluded.{0}", column.name)).collect();
+    let tail = format!(" on conflict (id) do update set {}", latest.join(", "));
+    Insert::new("rollups", &format!("id, hour, kind, user_id, {}", names(&SUMS)), tail)
+});
 
 /// How many rows of each table one text writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::usage) struct Batch {
     pub(in crate::usage) first: bool,
     pub(in crate::usage) last: bool,
-    pub(in crate::usage) kinds: usize,
+    pub(in crate::usage) dimensions: usize,
     pub(in crate::usage) requests: usize,
     pub(in crate::usage) attempts: usize,
     pub(in crate::usage) cells: usize,
@@ -50,7 +65,7 @@ pub(in crate::usage) struct Batch {
 /// How many rows of each table a transaction writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::usage) struct Rows {
-    pub(in crate::usage) kinds: usize,
+    pub(in crate::usage) dimensions: usize,
     pub(in crate::usage) requests: usize,
     pub(in crate::usage) attempts: usize,
     pub(in crate::usage) cells: usize,
@@ -59,10 +74,10 @@ pub(in crate::usage) struct Rows {
 impl Batch {
     /// How many parameters it has.
     pub(in crate::usage) fn parameters(self) -> usize {
-        self.kinds * KIND_COLUMNS
-            + self.requests * REQUEST_COLUMNS
-            + self.attempts * ATTEMPT_COLUMNS
-            + self.cells * ROLLUP_COLUMNS
+        self.dimensions * DIMENSIONS.columns
+            + self.requests * REQUESTS.columns
+            + self.attempts * ATTEMPTS.columns
+            + self.cells * ROLLUPS.columns
     }
 }
 
@@ -73,7 +88,7 @@ pub(in crate::usage) fn batches(mut rest: Rows) -> Vec<Batch> {
         let batch = Batch {
             first: batches.is_empty(),
             last: false,
-            kinds: take(&mut rest.kinds, &CELLS),
+            dimensions: take(&mut rest.dimensions, &CELLS),
             requests: take(&mut rest.requests, &ROWS),
             attempts: take(&mut rest.attempts, &ROWS),
             cells: take(&mut rest.cells, &CELLS),
@@ -106,25 +121,32 @@ fn text(batch: Batch) -> String {
     if batch.first {
         sql.push_str("begin immediate;");
     }
-    insert(&mut sql, batch.kinds, KINDS, KIND_COLUMNS, "");
-    insert(&mut sql, batch.requests, REQUESTS, REQUEST_COLUMNS, "");
-    insert(&mut sql, batch.attempts, ATTEMPTS, ATTEMPT_COLUMNS, "");
-    insert(&mut sql, batch.cells, ROLLUPS, ROLLUP_COLUMNS, ROLLUP_CONFLICT);
+    insert(&mut sql, batch.dimensions, &DIMENSIONS);
+    insert(&mut sql, batch.requests, &REQUESTS);
+    insert(&mut sql, batch.attempts, &ATTEMPTS);
+    insert(&mut sql, batch.cells, &ROLLUPS);
     if batch.last {
         sql.push_str("commit");
     }
     sql
 }
 
-fn insert(sql: &mut String, rows: usize, head: &str, columns: usize, tail: &str) {
+fn insert(sql: &mut String, rows: usize, insert: &Insert) {
     if rows == 0 {
         return;
     }
-    let row = format!("({}?)", "?,".repeat(columns - 1));
-    sql.push_str(head);
+    let row = format!("({}?)", "?,".repeat(insert.columns - 1));
+    sql.push_str(&insert.head);
     sql.push_str(&vec![row; rows].join(","));
-    sql.push_str(tail);
+    sql.push_str(&insert.tail);
     sql.push(';');
+}
+
+/// The text that writes one attempt.
+pub(in crate::usage) fn one_attempt() -> String {
+    let mut sql = String::new();
+    insert(&mut sql, 1, &ATTEMPTS);
+    sql
 }
 
 #[cfg(test)]
@@ -134,9 +156,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn packets_hold_every_row_once(kinds in 0usize..60, requests in 0usize..600, attempts in 0usize..600, cells in 0usize..60) {
-            let batches = batches(Rows { kinds, requests, attempts, cells });
-            prop_assert_eq!(batches.iter().map(|batch| batch.kinds).sum::<usize>(), kinds);
+        fn packets_hold_every_row_once(dimensions in 0usize..60, requests in 0usize..600, attempts in 0usize..600, cells in 0usize..60) {
+            let batches = batches(Rows { dimensions, requests, attempts, cells });
+            prop_assert_eq!(batches.iter().map(|batch| batch.dimensions).sum::<usize>(), dimensions);
             prop_assert_eq!(batches.iter().map(|batch| batch.requests).sum::<usize>(), requests);
             prop_assert_eq!(batches.iter().map(|batch| batch.attempts).sum::<usize>(), attempts);
             prop_assert_eq!(batches.iter().map(|batch| batch.cells).sum::<usize>(), cells);
@@ -149,10 +171,8 @@ mod tests {
 
     #[test]
     fn every_row_has_its_columns() {
-        for (head, columns) in
-            [(KINDS, KIND_COLUMNS), (REQUESTS, REQUEST_COLUMNS), (ATTEMPTS, ATTEMPT_COLUMNS), (ROLLUPS, ROLLUP_COLUMNS)]
-        {
-            assert_eq!(head.matches(',').count() + 1, columns);
+        for insert in [&DIMENSIONS, &REQUESTS, &ATTEMPTS, &ROLLUPS] {
+            assert_eq!(insert.head.matches(',').count() + 1, insert.columns);
         }
     }
 }

@@ -1,19 +1,15 @@
 //! The ledger's one writer: takes all that waits, commits it at once, acknowledges it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, Sqlite, SqliteConnection, Type};
+use sqlx::{AssertSqlSafe, Executor, SqliteConnection};
 
-use super::kinds::Kind;
-use super::queries;
-use super::rollup::{Cell, Rollups};
-use super::statements::{Batch, Rows, Statements, batches};
-use crate::chat::Usage;
+use super::rollup::Rollups;
+use super::statements::{Rows, Statements, batches};
+use super::values::Values;
+use super::{queries, rare};
 use crate::db::Db;
-use crate::types::{Nanos, RequestId};
-use crate::usage::rows::{AttemptRow, CacheState, RequestRow, Settlement, Status};
+use crate::usage::rows::{RequestRow, Settlement};
 use crate::usage::settling::Amendment;
 
 /// Writes settlements; one connection, opened again after a failure.
@@ -26,7 +22,6 @@ pub(in crate::usage) struct Writer {
     file: u64,
     rollups: Rollups,
     statements: Statements,
-    words: Words,
     skew: i64,
     /// Pages written to the WAL since they were last told, about.
     pages: usize,
@@ -50,16 +45,15 @@ impl Writer {
     /// Where the database cannot be read.
     pub(in crate::usage) async fn open(db: &Db, patience: Duration) -> Result<Self, sqlx::Error> {
         let mut connection = queries::connect_writer(db, patience).await?;
-        let (next, next_kind) = queries::next_numbers(&mut connection).await?;
+        let (next, next_dimensions) = queries::next_numbers(&mut connection).await?;
         let skew = queries::skew(&mut connection).await?;
         Ok(Self {
             db: db.clone(),
             patience,
             connection: Some(connection),
             file: file_number(db).map_err(sqlx::Error::Io)?,
-            rollups: Rollups::new(next, next_kind),
+            rollups: Rollups::new(next, next_dimensions),
             statements: Statements::default(),
-            words: Words::new(),
             skew,
             pages: 0,
         })
@@ -108,7 +102,7 @@ impl Writer {
         let result = self.write_rows(&mut connection, (batch, amendments, &added, skew)).await;
         self.connection = Some(connection);
         result?;
-        self.rollups.kinds().written();
+        self.rollups.known().written();
         self.skew = skew;
         self.pages += 3 + batch.len() / 12;
         Ok(())
@@ -122,8 +116,8 @@ impl Writer {
             return Ok(connection);
         }
         let mut connection = queries::connect_writer(&self.db, self.patience).await?;
-        let (next, next_kind) = queries::next_numbers(&mut connection).await?;
-        self.rollups.number_from(next, next_kind);
+        let (next, next_dimensions) = queries::next_numbers(&mut connection).await?;
+        self.rollups.number_from(next, next_dimensions);
         self.file = file;
         Ok(connection)
     }
@@ -134,13 +128,13 @@ impl Writer {
         if let Some(last) = rows.map(|row| row.started_at).max() {
             self.rollups.make_room(last.hour().0);
         }
-        let (kinds, mut cells): (Vec<_>, Vec<_>) = batch.iter().map(|one| self.rollups.add(one)).unzip();
+        let (dimensions, mut cells): (Vec<_>, Vec<_>) = batch.iter().map(|one| self.rollups.add(one)).unzip();
         let costs =
             amendments.iter().map(|one| self.rollups.add_cost(&one.request, one.attempt.cost.unwrap_or_default()));
         cells.extend(costs);
         cells.sort_unstable();
         cells.dedup();
-        Added { kinds, cells }
+        Added { dimensions, cells }
     }
 
     async fn write_rows(
@@ -151,9 +145,9 @@ impl Writer {
         let apart = batch.iter().filter(|one| one.only_attempt().is_none());
         let attempts: Vec<_> = apart.flat_map(|one| one.attempts.iter().map(|row| (one.request.id, row))).collect();
         let hour = self.rollups.hour();
-        let new_kinds = self.rollups.kinds().unwritten().len();
+        let new = self.rollups.known().unwritten().len();
         let mut parts = batches(Rows {
-            kinds: new_kinds,
+            dimensions: new,
             requests: batch.len(),
             attempts: attempts.len(),
             cells: added.cells.len(),
@@ -162,21 +156,21 @@ impl Writer {
         if bodies || skew > self.skew || !amendments.is_empty() {
             parts[0].first = false;
             connection.execute("begin immediate").await?;
-            queries::write_rare(connection, batch, amendments, skew).await?;
+            rare::write(connection, batch, amendments, skew).await?;
         }
-        let (mut requests, mut kinds) = (batch, &added.kinds[..]);
+        let (mut requests, mut dimensions) = (batch, &added.dimensions[..]);
         let (mut rows, mut cells) = (&attempts[..], &added.cells[..]);
         let mut written = 0;
         for part in parts {
-            let mut values = Values::with_room(part);
-            let new = &self.rollups.kinds().unwritten()[written..written + part.kinds];
-            new.iter().for_each(|(number, kind)| self.words.kind((*number, hour), kind, &mut values));
-            written += part.kinds;
-            let numbers = take(&mut kinds, part.requests);
-            for (one, kind) in take(&mut requests, part.requests).iter().zip(numbers) {
-                values.request(one, *kind);
+            let mut values = Values::with_room(part.parameters());
+            let new = &self.rollups.known().unwritten()[written..written + part.dimensions];
+            new.iter().for_each(|(number, dimensions)| values.dimensions((*number, hour), dimensions));
+            written += part.dimensions;
+            let numbers = take(&mut dimensions, part.requests);
+            for (one, dimensions) in take(&mut requests, part.requests).iter().zip(numbers) {
+                values.request(one, *dimensions);
             }
-            take(&mut rows, part.attempts).iter().for_each(|(id, row)| self.words.attempt(*id, row, &mut values));
+            take(&mut rows, part.attempts).iter().for_each(|(id, row)| values.attempt(*id, row));
             take(&mut cells, part.cells).iter().for_each(|at| values.cell(self.rollups.cell(*at)));
             let text = AssertSqlSafe(self.statements.text(part));
             sqlx::query_with(text, values.finish()?).execute(&mut *connection).await?;
@@ -187,9 +181,9 @@ impl Writer {
 
 /// What a batch changed in the hourly sums.
 struct Added {
-    /// The number of each request's kind.
-    kinds: Vec<i64>,
-    /// The places of the cells that changed.
+    /// The number of each request's dimensions.
+    dimensions: Vec<i64>,
+    /// The positions of the cells that changed.
     cells: Vec<usize>,
 }
 
@@ -229,155 +223,4 @@ fn skew_of(row: &RequestRow) -> i64 {
     millis[2..].copy_from_slice(&row.id.as_bytes()[..6]);
     let micros = i64::from_be_bytes(millis).saturating_mul(1_000);
     micros.saturating_sub(row.started_at.0).saturating_abs()
-}
-
-/// The words that rows repeat, so that they are not copied for each.
-struct Words {
-    statuses: [Arc<str>; 4],
-    caches: [Option<Arc<str>>; 6],
-}
-
-impl Words {
-    fn new() -> Self {
-        Self {
-            statuses: Status::ALL.map(|status| status.text().into()),
-            caches: CacheState::ALL.map(|state| state.text().map(Into::into)),
-        }
-    }
-
-    fn kind(&self, (number, hour): (i64, i64), kind: &Kind, values: &mut Values) {
-        values.add(number);
-        values.add(hour);
-        for text in [&kind.project, &kind.key_id, &kind.endpoint, &kind.requested_model] {
-            values.add(text.clone());
-        }
-        for text in [&kind.provider, &kind.model, &kind.route, &kind.prompt] {
-            values.add(text.clone());
-        }
-        values.add(kind.version.map(i64::from));
-        values.add(i64::from(kind.stream));
-        values.add(self.statuses[kind.status.index()].clone());
-        values.add((kind.http_status != 0).then_some(i64::from(kind.http_status)));
-        values.add(kind.error_code.clone());
-        values.add(self.caches[kind.cache.index()].clone());
-        values.add(i64::from(kind.estimated));
-        values.add(i64::from(kind.unpriced));
-        values.add(kind.rate.clone());
-        values.add(kind.trace.clone());
-    }
-
-    fn attempt(&self, id: RequestId, row: &AttemptRow, values: &mut Values) {
-        values.add(id_text(id));
-        values.add(i64::from(row.n));
-        values.add(row.provider.clone());
-        values.add(row.model.clone());
-        values.add(self.statuses[row.status.index()].clone());
-        values.add(row.http_status.map(i64::from));
-        values.add(row.error_code.clone());
-        values.add(i64::from(row.retryable));
-        values.add(row.started_at.0);
-        values.add((row.status != Status::Unknown).then(|| number(row.latency_us)));
-        values.add(row.first_token_us.map(number));
-        values.tokens(row.usage.as_ref());
-        values.add(i64::from(row.usage.is_some_and(|usage| usage.estimated)));
-        values.add(row.cost.map(|cost| cost.0));
-        values.add(row.rate.clone());
-        values.add(row.reserved.0);
-        values.hour(row.usage.as_ref());
-    }
-}
-
-/// Parameters of a batch; the first that cannot be encoded is told at the end.
-#[derive(Default)]
-struct Values {
-    arguments: SqliteArguments,
-    failed: Option<sqlx::error::BoxDynError>,
-}
-
-impl Values {
-    fn with_room(batch: Batch) -> Self {
-        let mut values = Self::default();
-        values.arguments.reserve(batch.parameters(), 0);
-        values
-    }
-
-    fn add<'q, T: Encode<'q, Sqlite> + Type<Sqlite>>(&mut self, value: T) {
-        if let Err(error) = self.arguments.add(value) {
-            self.failed.get_or_insert(error);
-        }
-    }
-
-    fn request(&mut self, settlement: &Settlement, kind: i64) {
-        let row = &settlement.request;
-        self.add(id_text(row.id));
-        self.add(kind);
-        self.add(row.started_at.0);
-        self.add(row.user.clone());
-        self.add(row.session.clone());
-        self.add(tags_text(&row.tags));
-        self.tokens(row.usage.as_ref());
-        self.add(row.cost.map(|cost| cost.0));
-        self.add(row.saved.0);
-        self.add((row.status != Status::Unknown).then(|| number(row.latency_us)));
-        self.add(row.first_token_us.map(number));
-        self.add(row.overhead_us.map(number));
-        let attempt = settlement.only_attempt();
-        self.add(attempt.map(|attempt| attempt.started_at.0));
-        self.add(attempt.map(|attempt| number(attempt.latency_us)));
-        self.add(attempt.and_then(|attempt| attempt.first_token_us).map(number));
-        self.add(attempt.map(|attempt| attempt.reserved.0));
-        self.hour(row.usage.as_ref());
-    }
-
-    fn cell(&mut self, cell: &Cell) {
-        let Cell { id, group, sums } = cell;
-        self.add(*id);
-        self.add(group.hour);
-        self.add(group.kind);
-        self.add(group.user.clone());
-        let Nanos(cost) = sums.cost;
-        let Nanos(saved) = sums.saved;
-        [sums.requests, sums.priced, sums.unpriced].into_iter().chain(sums.tokens).for_each(|count| self.add(count));
-        self.add(cost);
-        self.add(saved);
-        for histogram in [&sums.latency, &sums.first_token, &sums.overhead] {
-            let mut bytes = Vec::new();
-            histogram.write(&mut bytes);
-            self.add(bytes);
-        }
-    }
-
-    fn tokens(&mut self, usage: Option<&Usage>) {
-        self.add(usage.map(|usage| number(usage.input)));
-        self.add(usage.map(|usage| number(usage.cached_input)));
-        self.add(usage.map(|usage| number(usage.cache_write)));
-        self.add(usage.map(|usage| number(usage.output)));
-        self.add(usage.map(|usage| number(usage.reasoning)));
-    }
-
-    /// Writes for an hour: mostly none, which takes no room in a row.
-    fn hour(&mut self, usage: Option<&Usage>) {
-        self.add(usage.map(|usage| usage.cache_write_1h).filter(|written| *written > 0).map(number));
-    }
-
-    fn finish(self) -> Result<SqliteArguments, sqlx::Error> {
-        self.failed.map_or(Ok(self.arguments), |error| Err(sqlx::Error::Encode(error)))
-    }
-}
-
-fn number(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn id_text(id: RequestId) -> Arc<str> {
-    id.text().as_str().into()
-}
-
-/// Tags as a JSON object; a name given twice keeps its last value.
-fn tags_text(tags: &[(Arc<str>, Arc<str>)]) -> Option<String> {
-    if tags.is_empty() {
-        return None;
-    }
-    let object: serde_json::Map<_, _> = tags.iter().map(|(name, value)| (name.to_string(), (**value).into())).collect();
-    Some(serde_json::Value::Object(object).to_string())
 }

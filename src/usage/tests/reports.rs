@@ -63,24 +63,25 @@ fn expected(by: &[Dimension], rows: &[&RequestRow]) -> BTreeMap<Vec<String>, Vec
 fn name_of(dimension: &Dimension, row: &RequestRow) -> String {
     let or = |text: &Option<Arc<str>>| text.as_deref().unwrap_or("").to_owned();
     let time = row.started_at.to_string();
-    match dimension {
-        Dimension::Hour => format!("{}:00:00Z", &time[..13]),
-        Dimension::Day => time[..10].to_owned(),
-        Dimension::Month => time[..7].to_owned(),
-        Dimension::Project => row.project.to_string(),
-        Dimension::Key => row.key_id.to_string(),
-        Dimension::User => or(&row.user),
-        Dimension::Session => or(&row.session),
-        Dimension::Provider => or(&row.provider),
-        Dimension::Model => row.provider.as_ref().map_or(String::new(), |p| format!("{p}/{}", or(&row.model))),
-        Dimension::Route => or(&row.route),
-        Dimension::Prompt => or(&row.prompt),
-        Dimension::Version => row.version.map_or(String::new(), |version| version.to_string()),
-        Dimension::Experiment | Dimension::Arm => String::new(),
-        Dimension::Status => row.status.text().to_owned(),
-        Dimension::Error => or(&row.error_code),
-        Dimension::Cache => row.cache.text().unwrap_or("").to_owned(),
-        Dimension::Tag(_) => row.tags.first().map_or(String::new(), |(_, value)| value.to_string()),
+    match dimension.to_string().as_str() {
+        "hour" => format!("{}:00:00Z", &time[..13]),
+        "day" => time[..10].to_owned(),
+        "month" => time[..7].to_owned(),
+        "project" => row.project.to_string(),
+        "key" => row.key_id.to_string(),
+        "user" => or(&row.user),
+        "session" => or(&row.session),
+        "provider" => or(&row.provider),
+        "model" => row.provider.as_ref().map_or(String::new(), |p| format!("{p}/{}", or(&row.model))),
+        "route" => or(&row.route),
+        "prompt" => or(&row.prompt),
+        "version" => row.version.map_or(String::new(), |version| version.to_string()),
+        "experiment" | "arm" => String::new(),
+        "status" => row.status.text().to_owned(),
+        "error" => or(&row.error_code),
+        "cache" => row.cache.text().unwrap_or("").to_owned(),
+        tag if tag.starts_with("tag:") => row.tags.first().map_or(String::new(), |(_, value)| value.to_string()),
+        other => panic!("{other}"),
     }
 }
 
@@ -135,8 +136,8 @@ async fn compare(cases: Vec<(u32, i64, u64)>, (from, span, snap): (i64, i64, u8)
     let mut asked: Vec<Vec<Dimension>> = names.split(' ').map(|name| vec![name.parse().unwrap()]).collect();
     asked.extend([
         vec![],
-        vec![Dimension::Day, Dimension::Model, Dimension::Status],
-        vec![Dimension::Hour, Dimension::User],
+        ["day", "model", "status"].map(|name| name.parse().unwrap()).to_vec(),
+        ["hour", "user"].map(|name| name.parse().unwrap()).to_vec(),
     ]);
     for by in asked {
         for filtered in [false, true] {
