@@ -1,9 +1,12 @@
 //! Tokens of one call, and what else it is charged by.
 
+use serde::{Deserialize, Serialize};
+
 /// Tokens counted by a provider, or estimated where it counted none.
 ///
-/// `input` includes the cached and the cache-write tokens; `output` includes the reasoning tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// `input` includes the cached and the cache-write tokens; `output` includes the reasoning tokens. The ledger's journal keeps
+/// the fields in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// All tokens read.
     pub input: u64,

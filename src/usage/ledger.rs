@@ -51,7 +51,7 @@ pub struct Ledger {
     sender: mpsc::UnboundedSender<Message>,
 }
 
-/// The answer to [`Ledger::intend`]: resolves when the line is with the system, or with the disk where the ledger is durable. On a
+/// The answer to [`Ledger::intend`]: resolves when the record is with the system, or with the disk where the ledger is durable. On a
 /// worker's thread that is at the end of the tick of its event loop; elsewhere it is now.
 #[derive(Debug)]
 #[must_use = "an attempt must not be sent before its intent is written"]
@@ -123,7 +123,7 @@ impl Future for Ack {
     }
 }
 
-/// Writes a slot's lines once a tick, as long as this lives.
+/// Writes a slot's records once a tick, as long as this lives.
 struct Ticks {
     ledger: Ledger,
     slot: usize,
@@ -273,7 +273,7 @@ impl Ledger {
         self.shared.journal.flush(slot).into_iter().for_each(|flushed| self.written(flushed));
     }
 
-    /// Reports to those who wait for a tick's lines, and hands its settlements over.
+    /// Reports to those who wait for a tick's records, and hands its settlements over.
     fn written(&self, flushed: Flushed) {
         let Flushed { jobs, written, result } = flushed;
         if result.is_err() {
@@ -284,7 +284,7 @@ impl Ledger {
         written.report(sent, Vec::new());
     }
 
-    /// Whether a call may go out: the last batch and the last line were written, and there is room for more.
+    /// Whether a call may go out: the last batch and the last record were written, and there is room for more.
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.shared.writable.load(Ordering::Relaxed)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::chat::Usage;
 use crate::types::{Nanos, RequestId, Timestamp};
@@ -13,7 +14,7 @@ const LONGEST: usize = 256;
 const MOST_TAGS: usize = 32;
 
 /// How a request or an attempt ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// Whole.
     Ok,
@@ -47,7 +48,7 @@ impl Status {
 }
 
 /// What the cache had to do with a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CacheState {
     /// Nothing: it is off for this call.
     #[default]
@@ -93,8 +94,8 @@ impl CacheState {
     }
 }
 
-/// One request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One request. The journal keeps its fields in their order, so a new one stands last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestRow {
     /// Its id, which the caller has read in `x-fulcrum-request-id`.
     pub id: RequestId,
@@ -152,8 +153,8 @@ pub struct RequestRow {
     pub trace: Option<Arc<str>>,
 }
 
-/// One attempt at an upstream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// One attempt at an upstream. The journal keeps its fields in their order, so a new one stands last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRow {
     /// 1, 2, 3, … within the request.
     pub n: u32,
@@ -234,6 +235,27 @@ impl Settlement {
 }
 
 impl RequestRow {
+    /// What an intent says of its request: nothing of how it ended.
+    pub(super) fn intended(self) -> Self {
+        Self {
+            provider: None,
+            model: None,
+            status: Status::default(),
+            http_status: 0,
+            error_code: None,
+            cache: CacheState::default(),
+            usage: None,
+            cost: None,
+            unpriced: false,
+            saved: Nanos(0),
+            latency_us: 0,
+            first_token_us: None,
+            overhead_us: None,
+            trace: None,
+            ..self
+        }
+    }
+
     /// Shortens what a caller could make long.
     pub(super) fn bound(&mut self) {
         let optional = [&mut self.user, &mut self.session, &mut self.error_code];
@@ -243,6 +265,24 @@ impl RequestRow {
         for (name, value) in &mut self.tags {
             shorten(name);
             shorten(value);
+        }
+    }
+}
+
+impl AttemptRow {
+    /// What an intent says of its attempt: nothing of how it ended.
+    pub(super) fn intended(self) -> Self {
+        Self {
+            status: Status::default(),
+            http_status: None,
+            error_code: None,
+            retryable: false,
+            latency_us: 0,
+            first_token_us: None,
+            usage: None,
+            cost: None,
+            rate: None,
+            ..self
         }
     }
 }

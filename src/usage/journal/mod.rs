@@ -1,6 +1,7 @@
 //! The journal: what the database may not have yet lies in files beside it.
 
 pub(super) mod found;
+mod legacy;
 mod record;
 pub(super) mod recover;
 pub(super) mod segment;

@@ -1,404 +1,194 @@
-//! A line of the journal: an intent or a settlement as one text that costs little to write, and its checksum.
+//! A record of the journal: an intent or a settlement as few bytes that cost little to write, with a version and a checksum.
 //!
-//! A line is 16 hexadecimal digits of checksum, a letter for its kind, and fields that each end with a tab. Tabs and ends of
-//! lines in texts are escaped, so a damaged line hides no other.
+//! A record is a mark, its version, the length and the checksum of what follows, a letter for what it is, and parts: a request's
+//! row, then rows of attempts, each behind its length. A row's part is what `serde` derives of its struct. What is missing at
+//! the end of a part is read as zeros, which stand for `None`, 0, false and an empty text: so a field that is added at the end of
+//! a row needs no other version, and any other change of a row does.
 
-use std::str::FromStr;
-use std::sync::Arc;
+use std::io;
 
-use crate::chat::Usage;
-use crate::types::{Nanos, Timestamp};
-use crate::usage::rows::{AttemptRow, CacheState, Intent, RequestRow, Settlement, Status};
+use memchr::memmem;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// Characters of a line's checksum.
-const SUM: usize = 16;
+use crate::usage::rows::{AttemptRow, Intent, RequestRow, Settlement};
+
+/// What a record begins with: its first byte stands in no text.
+const MARK: [u8; 3] = [0xf5, b'F', b'J'];
+const VERSION: u8 = 1;
+/// Where what is checked begins: the version, then the length, then the content.
+const CHECKED: usize = MARK.len() + CHECKSUM;
+const CHECKSUM: usize = 4;
+/// Where the content begins: after the version and the length.
+const CONTENT: usize = CHECKED + 1 + LENGTH;
+/// The bytes of a length.
+const LENGTH: usize = 4;
+/// So many bytes of fields may have been added to a row since it was written.
+const ADDED: usize = 256;
+
 const INTENT: u8 = b'i';
 const SETTLEMENT: u8 = b's';
-/// What a usage begins with: whether there is one, and whether it has writes for an hour at its end.
-const NO_USAGE: u64 = 0;
-const USAGE: u64 = 1;
-const USAGE_WITH_HOUR: u64 = 2;
-/// More attempts or tags than any request has.
-const MOST: usize = 10_000;
+const EMPTY: u8 = b'e';
 
-/// What a line tells.
+/// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::usage) enum Line {
+pub(super) enum Record {
     /// An attempt was about to be sent.
     Intent(Box<RequestRow>, Box<AttemptRow>),
     /// A request ended.
     Settlement(Box<Settlement>),
+    /// Nothing: it was written to see whether that is possible.
+    Empty,
 }
 
-/// Appends an intent's line to `buffer`.
-pub(in crate::usage) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
-    line(buffer, INTENT, |fields| {
-        fields.request(intent.request);
-        fields.attempt(intent.attempt);
-    });
-}
-
-/// Appends a settlement's line to `buffer`. Bodies are left out.
-pub(in crate::usage) fn write_settlement(buffer: &mut Vec<u8>, settlement: &Settlement) {
-    line(buffer, SETTLEMENT, |fields| {
-        fields.request(&settlement.request);
-        fields.ended(&settlement.request);
-        fields.number(settlement.attempts.len() as u64);
-        for attempt in &settlement.attempts {
-            fields.attempt(attempt);
-            fields.attempt_ended(attempt);
-        }
-    });
-}
-
-/// Reads a line without its end. `None` where it is torn or damaged.
-pub(in crate::usage) fn read(line: &[u8]) -> Option<Line> {
-    let (sum, content) = line.split_at_checked(SUM)?;
-    if digits(checksum(content)) != *sum {
-        return None;
-    }
-    let (kind, content) = content.split_first()?;
-    let mut fields = Read(content.strip_suffix(b"\t")?.split(is_tab));
-    let mut request = Box::new(fields.request()?);
-    match *kind {
-        INTENT => Some(Line::Intent(request, Box::new(fields.attempt()?))),
-        SETTLEMENT => {
-            fields.ended(&mut request)?;
-            let count = fields.number()?;
-            let attempts = (0..MOST.min(count)).map(|_| {
-                let mut attempt = fields.attempt()?;
-                fields.attempt_ended(&mut attempt)?;
-                Some(attempt)
-            });
-            let attempts = attempts.collect::<Option<_>>()?;
-            Some(Line::Settlement(Box::new(Settlement { request, attempts, bodies: None })))
-        }
-        _ => None,
-    }
-}
-
-fn line(buffer: &mut Vec<u8>, kind: u8, fill: impl FnOnce(&mut Write<'_>)) {
-    let start = buffer.len();
-    buffer.extend_from_slice(&[0; SUM]);
-    buffer.push(kind);
-    fill(&mut Write(buffer));
-    let sum = digits(checksum(&buffer[start + SUM..]));
-    buffer[start..start + SUM].copy_from_slice(&sum);
-    buffer.push(b'\n');
-}
-
-/// A checksum against accidents, not against people. Each step maps sums one to one, so damage within eight bytes that lie
-/// together is always seen, and other damage but for one time in 2^64.
-fn checksum(content: &[u8]) -> u64 {
-    let (words, rest) = content.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let first = 0x9e37_79b9_7f4a_7c15 ^ content.len() as u64;
-    words.iter().chain([&last]).fold(first, |sum, word| {
-        let mixed = (sum ^ u64::from_le_bytes(*word)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        mixed ^ (mixed >> 32)
+/// Appends an intent's record to `buffer`.
+///
+/// # Errors
+/// Where a row is larger than a record can be.
+pub(super) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) -> io::Result<()> {
+    write(buffer, INTENT, |parts| {
+        parts.add(intent.request)?;
+        parts.add(intent.attempt)
     })
 }
 
-fn digits(sum: u64) -> [u8; SUM] {
-    let nibbles = sum.to_be_bytes().map(|byte| [byte >> 4, byte & 15]);
-    let mut digits = [0; SUM];
-    for (digit, nibble) in digits.iter_mut().zip(nibbles.as_flattened()) {
-        *digit = b"0123456789abcdef"[usize::from(*nibble)];
-    }
-    digits
+/// Appends a settlement's record to `buffer`. Bodies are left out.
+///
+/// # Errors
+/// Where a row is larger than a record can be.
+pub(super) fn write_settlement(buffer: &mut Vec<u8>, settlement: &Settlement) -> io::Result<()> {
+    write(buffer, SETTLEMENT, |parts| {
+        parts.add(&*settlement.request)?;
+        settlement.attempts.iter().try_for_each(|attempt| parts.add(attempt))
+    })
 }
 
-fn is_tab(byte: &u8) -> bool {
-    *byte == b'\t'
+/// Appends a record that says nothing to `buffer`.
+///
+/// # Errors
+/// None in practice.
+pub(super) fn write_empty(buffer: &mut Vec<u8>) -> io::Result<()> {
+    write(buffer, EMPTY, |_| Ok(()))
 }
 
-/// Writes fields.
-struct Write<'a>(&'a mut Vec<u8>);
-
-impl Write<'_> {
-    /// What is known of a request before it is sent.
-    fn request(&mut self, row: &RequestRow) {
-        self.plain(row.id.text().as_str());
-        self.signed(row.started_at.0);
-        for text in [&row.project, &row.key_id, &row.endpoint, &row.requested_model] {
-            self.text(text);
-        }
-        for text in [&row.user, &row.session, &row.route, &row.prompt] {
-            self.optional(text.as_deref());
-        }
-        self.maybe(row.version.map(u64::from));
-        self.number(u64::from(row.stream));
-        self.number(row.tags.len() as u64);
-        for (name, value) in &row.tags {
-            self.text(name);
-            self.text(value);
-        }
+/// Reads the record at the start of `bytes`; returns its length as well. `None` where it is torn, damaged, or of another version.
+pub(super) fn read(bytes: &[u8]) -> Option<(Record, usize)> {
+    let rest = bytes.strip_prefix(&MARK)?;
+    let (sum, rest) = rest.split_first_chunk::<CHECKSUM>()?;
+    let (version, rest) = rest.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<LENGTH>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let content = rest.get(..length)?;
+    let end = CONTENT + length;
+    if crc32fast::hash(&bytes[CHECKED..end]) != u32::from_le_bytes(*sum) || *version != VERSION {
+        return None;
     }
-
-    /// What is known of a request when it ended.
-    fn ended(&mut self, row: &RequestRow) {
-        for text in [&row.provider, &row.model, &row.error_code, &row.trace] {
-            self.optional(text.as_deref());
-        }
-        self.plain(row.status.text());
-        self.number(u64::from(row.http_status));
-        self.optional(row.cache.text());
-        self.usage(row.usage.as_ref());
-        self.money(row.cost);
-        self.number(u64::from(row.unpriced));
-        self.signed(row.saved.0);
-        self.number(row.latency_us);
-        self.maybe(row.first_token_us);
-        self.maybe(row.overhead_us);
-    }
-
-    /// What is known of an attempt before it is sent.
-    fn attempt(&mut self, row: &AttemptRow) {
-        self.number(u64::from(row.n));
-        self.text(&row.provider);
-        self.text(&row.model);
-        self.signed(row.started_at.0);
-        self.signed(row.reserved.0);
-    }
-
-    /// What is known of an attempt when it ended.
-    fn attempt_ended(&mut self, row: &AttemptRow) {
-        self.plain(row.status.text());
-        self.maybe(row.http_status.map(u64::from));
-        self.optional(row.error_code.as_deref());
-        self.number(u64::from(row.retryable));
-        self.number(row.latency_us);
-        self.maybe(row.first_token_us);
-        self.usage(row.usage.as_ref());
-        self.money(row.cost);
-        self.optional(row.rate.as_deref());
-    }
-
-    fn usage(&mut self, usage: Option<&Usage>) {
-        let Some(usage) = usage else { return self.number(NO_USAGE) };
-        self.number(if usage.cache_write_1h == 0 { USAGE } else { USAGE_WITH_HOUR });
-        for count in [usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning] {
-            self.number(count);
-        }
-        self.number(u64::from(usage.estimated));
-        if usage.cache_write_1h != 0 {
-            self.number(usage.cache_write_1h);
-        }
-    }
-
-    /// A text that never holds a tab or an end of line.
-    fn plain(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
-        self.0.push(b'\t');
-    }
-
-    fn text(&mut self, text: &str) {
-        if memchr::memchr3(b'\t', b'\n', b'\\', text.as_bytes()).is_none() {
-            return self.plain(text);
-        }
-        for byte in text.bytes() {
-            match byte {
-                b'\t' => self.0.extend_from_slice(b"\\t"),
-                b'\n' => self.0.extend_from_slice(b"\\n"),
-                b'\\' => self.0.extend_from_slice(b"\\\\"),
-                _ => self.0.push(byte),
+    let (kind, parts) = content.split_first()?;
+    let mut parts = Parts(parts);
+    let record = match *kind {
+        INTENT => Record::Intent(
+            Box::new(parts.next::<RequestRow>()?.intended()),
+            Box::new(parts.next::<AttemptRow>()?.intended()),
+        ),
+        SETTLEMENT => {
+            let request = parts.next()?;
+            let mut attempts = Vec::new();
+            while !parts.0.is_empty() {
+                attempts.push(parts.next()?);
             }
+            Record::Settlement(Box::new(Settlement { request: Box::new(request), attempts, bodies: None }))
         }
-        self.0.push(b'\t');
-    }
+        EMPTY => Record::Empty,
+        _ => return None,
+    };
+    Some((record, end))
+}
 
-    fn optional(&mut self, text: Option<&str>) {
-        let Some(text) = text else { return self.0.push(b'\t') };
-        self.0.push(b'=');
-        self.text(text);
-    }
+/// Where the next record may begin, after the first byte.
+pub(super) fn next(bytes: &[u8]) -> Option<usize> {
+    memmem::find(bytes.get(1..)?, &MARK).map(|at| at + 1)
+}
 
-    fn number(&mut self, number: u64) {
-        if number < 10 {
-            return self.0.extend_from_slice(&[b"0123456789"[(number % 10) as usize], b'\t']);
+fn write(buffer: &mut Vec<u8>, kind: u8, fill: impl FnOnce(&mut Append<'_>) -> postcard::Result<()>) -> io::Result<()> {
+    let start = buffer.len();
+    buffer.extend_from_slice(&MARK);
+    buffer.extend_from_slice(&[0; CHECKSUM]);
+    buffer.push(VERSION);
+    buffer.extend_from_slice(&[0; LENGTH]);
+    buffer.push(kind);
+    let filled = fill(&mut Append(buffer)).map_err(io::Error::other);
+    let length = u32::try_from(buffer.len() - start - CONTENT).map_err(io::Error::other);
+    match filled.and(length) {
+        Ok(length) => {
+            buffer[start + CONTENT - LENGTH..start + CONTENT].copy_from_slice(&length.to_le_bytes());
+            let sum = crc32fast::hash(&buffer[start + CHECKED..]);
+            buffer[start + MARK.len()..start + CHECKED].copy_from_slice(&sum.to_le_bytes());
+            Ok(())
         }
-        let mut digits = [0; 20];
-        let mut first = digits.len();
-        let mut rest = number;
-        loop {
-            first -= 1;
-            digits[first] = b"0123456789"[(rest % 10) as usize];
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.0.extend_from_slice(&digits[first..]);
-        self.0.push(b'\t');
-    }
-
-    fn signed(&mut self, number: i64) {
-        if number < 0 {
-            self.0.push(b'-');
-        }
-        self.number(number.unsigned_abs());
-    }
-
-    fn maybe(&mut self, number: Option<u64>) {
-        match number {
-            Some(number) => self.number(number),
-            None => self.0.push(b'\t'),
-        }
-    }
-
-    fn money(&mut self, amount: Option<Nanos>) {
-        match amount {
-            Some(Nanos(amount)) => self.signed(amount),
-            None => self.0.push(b'\t'),
+        Err(error) => {
+            buffer.truncate(start);
+            Err(error)
         }
     }
 }
 
-/// Reads fields; `None` where one is missing or not what it should be.
-struct Read<'a>(std::slice::Split<'a, u8, fn(&u8) -> bool>);
+/// Appends the parts of a record.
+struct Append<'a>(&'a mut Vec<u8>);
 
-impl Read<'_> {
-    fn request(&mut self) -> Option<RequestRow> {
-        let (id, started_at) = (self.number()?, Timestamp(self.number()?));
-        let (project, key_id, endpoint, requested_model) = (self.text()?, self.text()?, self.text()?, self.text()?);
-        let (user, session, route, prompt) = (self.optional()?, self.optional()?, self.optional()?, self.optional()?);
-        let version = self.maybe()?;
-        let stream = self.flag()?;
-        let count: usize = self.number()?;
-        let tags = (0..MOST.min(count)).map(|_| Some((self.text()?, self.text()?))).collect::<Option<_>>()?;
-        Some(RequestRow {
-            id,
-            started_at,
-            project,
-            key_id,
-            user,
-            session,
-            tags,
-            endpoint,
-            requested_model,
-            route,
-            prompt,
-            version,
-            stream,
-            ..RequestRow::default()
-        })
-    }
-
-    fn ended(&mut self, row: &mut RequestRow) -> Option<()> {
-        row.provider = self.optional()?;
-        row.model = self.optional()?;
-        row.error_code = self.optional()?;
-        row.trace = self.optional()?;
-        row.status = Status::read(&self.text()?);
-        row.http_status = self.number()?;
-        row.cache = CacheState::read(self.optional()?.as_deref());
-        row.usage = self.usage()?;
-        row.cost = self.maybe()?.map(Nanos);
-        row.unpriced = self.flag()?;
-        row.saved = Nanos(self.number()?);
-        row.latency_us = self.number()?;
-        row.first_token_us = self.maybe()?;
-        row.overhead_us = self.maybe()?;
-        Some(())
-    }
-
-    fn attempt(&mut self) -> Option<AttemptRow> {
-        let n = self.number()?;
-        let (provider, model) = (self.text()?, self.text()?);
-        let (started_at, reserved) = (Timestamp(self.number()?), Nanos(self.number()?));
-        Some(AttemptRow { n, provider, model, started_at, reserved, ..AttemptRow::default() })
-    }
-
-    fn attempt_ended(&mut self, row: &mut AttemptRow) -> Option<()> {
-        row.status = Status::read(&self.text()?);
-        row.http_status = self.maybe()?;
-        row.error_code = self.optional()?;
-        row.retryable = self.flag()?;
-        row.latency_us = self.number()?;
-        row.first_token_us = self.maybe()?;
-        row.usage = self.usage()?;
-        row.cost = self.maybe()?.map(Nanos);
-        row.rate = self.optional()?;
-        Some(())
-    }
-
-    fn usage(&mut self) -> Option<Option<Usage>> {
-        let kind: u64 = self.number()?;
-        if kind == NO_USAGE {
-            return Some(None);
-        }
-        let mut usage = Usage {
-            input: self.number()?,
-            cached_input: self.number()?,
-            cache_write: self.number()?,
-            cache_write_1h: 0,
-            output: self.number()?,
-            reasoning: self.number()?,
-            estimated: self.flag()?,
-        };
-        if kind == USAGE_WITH_HOUR {
-            usage.cache_write_1h = self.number()?;
-        }
-        Some(Some(usage))
-    }
-
-    fn field(&mut self) -> Option<&str> {
-        std::str::from_utf8(self.0.next()?).ok()
-    }
-
-    fn text(&mut self) -> Option<Arc<str>> {
-        self.field().and_then(unescaped)
-    }
-
-    fn optional(&mut self) -> Option<Option<Arc<str>>> {
-        match self.field()? {
-            "" => Some(None),
-            some => unescaped(some.strip_prefix('=')?).map(Some),
-        }
-    }
-
-    fn number<T: FromStr>(&mut self) -> Option<T> {
-        self.field()?.parse().ok()
-    }
-
-    fn maybe<T: FromStr>(&mut self) -> Option<Option<T>> {
-        match self.field()? {
-            "" => Some(None),
-            some => some.parse().ok().map(Some),
-        }
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        self.number::<u8>().map(|flag| flag != 0)
+impl Append<'_> {
+    fn add(&mut self, row: &impl Serialize) -> postcard::Result<()> {
+        let start = self.0.len();
+        self.0.extend_from_slice(&[0; LENGTH]);
+        postcard::serialize_with_flavor(row, Append(&mut *self.0))?;
+        let length = u32::try_from(self.0.len() - start - LENGTH).map_err(|_| postcard::Error::SerializeBufferFull)?;
+        self.0[start..start + LENGTH].copy_from_slice(&length.to_le_bytes());
+        Ok(())
     }
 }
 
-fn unescaped(text: &str) -> Option<Arc<str>> {
-    if !text.contains('\\') {
-        return Some(text.into());
+impl postcard::ser_flavors::Flavor for Append<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
     }
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(next) = rest.next() {
-        plain.push(match next {
-            '\\' => match rest.next()? {
-                't' => '\t',
-                'n' => '\n',
-                '\\' => '\\',
-                _ => return None,
-            },
-            other => other,
-        });
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
     }
-    Some(plain.into())
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// The parts of a record that are left to read.
+struct Parts<'a>(&'a [u8]);
+
+impl Parts<'_> {
+    fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
+        let (length, rest) = self.0.split_first_chunk::<LENGTH>()?;
+        let (part, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        self.0 = rest;
+        let mut padded = part.to_vec();
+        padded.resize(part.len() + ADDED, 0);
+        postcard::from_bytes(&padded).ok()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::types::RequestId;
+    use std::sync::Arc;
+
     use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::chat::Usage;
+    use crate::types::{Nanos, RequestId, Timestamp};
+    use crate::usage::rows::{CacheState, Status};
 
     type Numbers = (u64, u64, u64, i64, i64, u32);
 
@@ -416,7 +206,7 @@ mod tests {
             reasoning: a,
             estimated: n % 2 == 0,
         };
-        let request = Box::new(RequestRow {
+        let mut request = Box::new(RequestRow {
             id: RequestId::new(),
             started_at: Timestamp(d),
             project: text(0),
@@ -443,8 +233,9 @@ mod tests {
             latency_us: c,
             first_token_us: some(10, 0).map(|_| a),
             overhead_us: some(11, 0).map(|_| b),
-            trace: some(12, 3),
+            ..RequestRow::default()
         });
+        request.trace = some(12, 3);
         let attempts = numbers.iter().map(|&(a, b, c, d, e, n)| AttemptRow {
             n,
             provider: text(4),
@@ -458,10 +249,23 @@ mod tests {
             first_token_us: some(15, 0).map(|_| b),
             usage: some(16, 0).map(|_| Usage { input: c, ..usage }),
             cost: some(17, 0).map(|_| Nanos(d)),
-            rate: some(18, 2),
             reserved: Nanos(d),
+            ..AttemptRow::default()
         });
+        let attempts = attempts.map(|row| AttemptRow { rate: some(18, 2), ..row });
         Settlement { attempts: attempts.collect(), request, bodies: None }
+    }
+
+    fn bytes_of(settlement: &Settlement) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        write_settlement(&mut buffer, settlement).unwrap();
+        buffer
+    }
+
+    /// The checksum of a record that was changed.
+    fn seal(record: &mut [u8]) {
+        let sum = crc32fast::hash(&record[CHECKED..]);
+        record[MARK.len()..CHECKED].copy_from_slice(&sum.to_le_bytes());
     }
 
     proptest! {
@@ -473,15 +277,14 @@ mod tests {
         ) {
             let written = settlement(&texts, &numbers, bits);
             let mut buffer = b"another\n".to_vec();
-            write_settlement(&mut buffer, &written);
+            write_settlement(&mut buffer, &written).unwrap();
             prop_assert!(buffer.starts_with(b"another\n"));
-            let (end, content) = buffer[8..].split_last().unwrap();
-            prop_assert!(*end == b'\n' && !content.contains(&b'\n'));
-            prop_assert_eq!(read(content), Some(Line::Settlement(Box::new(written.clone()))));
+            let record = &buffer[8..];
+            prop_assert_eq!(read(record), Some((Record::Settlement(Box::new(written.clone())), record.len())));
             for attempt in &written.attempts {
                 buffer.clear();
-                write_intent(&mut buffer, &Intent { request: &written.request, attempt });
-                let Some(Line::Intent(request, sent)) = read(&buffer[..buffer.len() - 1]) else {
+                write_intent(&mut buffer, &Intent { request: &written.request, attempt }).unwrap();
+                let Some((Record::Intent(request, sent), _)) = read(&buffer) else {
                     return Err(TestCaseError::fail("no intent"));
                 };
                 prop_assert_eq!((request.id, &request.tags, sent.n), (written.request.id, &written.request.tags, attempt.n));
@@ -492,14 +295,70 @@ mod tests {
         #[test]
         fn damage_is_seen(bits: u32, at: usize, change in 1u8.., cut: usize) {
             let texts = ["a", "b\t", "", "d", "e", "f"].map(str::to_owned);
-            let mut buffer = Vec::new();
-            write_settlement(&mut buffer, &settlement(&texts, &[(1, 2, 3, 4, 5, 6)], bits));
-            buffer.pop();
+            let mut buffer = bytes_of(&settlement(&texts, &[(1, 2, 3, 4, 5, 6)], bits));
             prop_assert!(read(&buffer).is_some());
             prop_assert_eq!(read(&buffer[..cut % buffer.len()]), None);
             let at = at % buffer.len();
             buffer[at] ^= change;
             prop_assert_eq!(read(&buffer), None);
         }
+
+        #[test]
+        fn no_bytes_break_the_reader(mut bytes in prop::collection::vec(any::<u8>(), 0..80), kind in prop::sample::select(b"ise?".to_vec())) {
+            let mut record = [&MARK[..], &[0; CHECKSUM], &[VERSION]].concat();
+            bytes.insert(0, kind);
+            record.extend(u32::try_from(bytes.len()).unwrap().to_le_bytes());
+            record.append(&mut bytes);
+            seal(&mut record);
+            let _read_or_not = read(&record);
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_not_read() {
+        let mut record = bytes_of(&Settlement::default());
+        assert!(read(&record).is_some());
+        record[CHECKED] = VERSION + 1;
+        seal(&mut record);
+        assert_eq!(read(&record), None);
+    }
+
+    /// A row as it was before fields were added, and as it is afterwards.
+    #[test]
+    fn a_field_that_was_added_at_the_end_of_a_row_is_read_as_none() {
+        #[derive(Serialize, Deserialize, Debug, PartialEq)]
+        struct After {
+            n: u32,
+            name: Option<Arc<str>>,
+            count: u64,
+            flag: bool,
+            tags: Vec<(Arc<str>, Arc<str>)>,
+            share: Option<f64>,
+        }
+        #[derive(Serialize)]
+        struct Before {
+            n: u32,
+        }
+        let mut bytes = Vec::new();
+        Append(&mut bytes).add(&Before { n: 300 }).unwrap();
+        let after = After { n: 300, name: None, count: 0, flag: false, tags: Vec::new(), share: None };
+        assert_eq!(Parts(&bytes).next::<After>(), Some(after));
+    }
+
+    /// Bytes that version 1 wrote. A row that reads them otherwise needs another version, and a reader of this one.
+    #[test]
+    fn what_was_written_before_is_read() {
+        let mut one =
+            settlement(&["a", "b", "c", "d", "e", "f"].map(str::to_owned), &[(1, 300, 3, -4, 5, 6)], u32::MAX);
+        one.request.id = RequestId::from_bytes([7; 16]);
+        let hex = concat!(
+            "f5464ab9447083017a000000735000000007070707070707070707070707070707070161016201016301016401016301640165016601016501016601",
+            "01610101620106010206010163000101ac020300ac020101010a000703010101ac02010164210000000601650166010101010162010a0101ac020103",
+            "ac020300ac020101010701016307",
+        );
+        let digits =
+            hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap());
+        let bytes: Vec<u8> = digits.collect();
+        assert_eq!(read(&bytes), Some((Record::Settlement(Box::new(one)), bytes.len())));
     }
 }

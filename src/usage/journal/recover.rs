@@ -29,7 +29,7 @@ pub(in crate::usage) async fn all(db: &Db, writer: &mut Writer, segments: &[u64]
         let (path, found) = open(db, *number)?;
         if found.damaged > 0 {
             let (path, damaged) = (path.display(), found.damaged);
-            tracing::warn!(%path, damaged, "{damaged} damaged lines in {path} are left out; the last line of a crash may be torn");
+            tracing::warn!(%path, damaged, "{damaged} damaged records in {path} are left out; the last record of a crash may be torn");
         }
         for some in found.settlements.chunks(AT_ONCE) {
             settled += settle(db, writer, some).await?;

@@ -1,4 +1,4 @@
-//! The journal's files: their names, which of them hold a request's lines, and when one may go.
+//! The journal's files: their names, which of them hold a request's records, and when one may go.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,25 +11,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(super) struct Segment {
     pub(super) number: u64,
     pub(super) file: File,
-    /// Lines whose requests are not in the database, and one more while it takes lines.
+    /// Lines whose requests are not in the database, and one more while it takes records.
     pub(super) held: AtomicUsize,
 }
 
-/// The files that hold a request's lines. Let go of by `Journal::settled` alone: a request that is never settled keeps its
+/// The files that hold a request's records. Let go of by `Journal::settled` alone: a request that is never settled keeps its
 /// files for the next start.
 #[derive(Debug, Default)]
 pub struct SegmentRefs {
-    /// The file of the first, and how many lines it holds.
+    /// The file of the first, and how many records it holds.
     pub(super) first: Option<(Arc<Segment>, usize)>,
     pub(super) others: Vec<Arc<Segment>>,
 }
 
 impl SegmentRefs {
-    /// Notes a line in `segment`.
+    /// Notes a record in `segment`.
     pub(super) fn hold(&mut self, segment: &Arc<Segment>) {
         segment.held.fetch_add(1, Ordering::Relaxed);
         match &mut self.first {
-            Some((first, lines)) if first.number == segment.number => *lines += 1,
+            Some((first, records)) if first.number == segment.number => *records += 1,
             Some(_) => self.others.push(segment.clone()),
             None => self.first = Some((segment.clone(), 1)),
         }

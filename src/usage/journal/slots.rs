@@ -1,8 +1,8 @@
-//! The journal: before an attempt is sent, and when a request has ended, one line about it lies in a file next to the database.
+//! The journal: before an attempt is sent, and when a request has ended, one record about it lies in a file next to the database.
 //!
 //! The system keeps what was written to it when the process is killed, so no transaction stands before the dispatch or before
 //! an answer's end. Each thread has a file of its own, so that none waits for another's write; a worker's thread writes what its
-//! calls note in one tick of its event loop with one `write(2)` (`tick`). A file is deleted when all its lines are settled
+//! calls note in one tick of its event loop with one `write(2)` (`tick`). A file is deleted when all its records are settled
 //! in the database. What a start finds in these files, the database may not have yet.
 
 use std::cell::{Cell, RefCell};
@@ -25,9 +25,9 @@ use crate::usage::settling::Job;
 const LARGEST: u64 = 1 << 20;
 
 thread_local! {
-    /// Where this thread makes a line that is written at once.
+    /// Where this thread makes a record that is written at once.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// This thread's slot among those that write; taken at its first line.
+    /// This thread's slot among those that write; taken at its first record.
     static SLOT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
@@ -35,9 +35,9 @@ thread_local! {
 #[derive(Debug)]
 pub(in crate::usage) struct Journal {
     database: PathBuf,
-    /// Whether each line must reach the disk before its attempt is sent.
+    /// Whether each record must reach the disk before its attempt is sent.
     durable: bool,
-    /// Whether the last line could not be written.
+    /// Whether the last record could not be written.
     failing: AtomicBool,
     closed: AtomicBool,
     /// The next file's number.
@@ -46,15 +46,15 @@ pub(in crate::usage) struct Journal {
     slots: Box<[Mutex<Slot>]>,
 }
 
-/// Where a thread's lines go.
+/// Where a thread's records go.
 #[derive(Debug, Default)]
 struct Slot {
     file: Option<Current>,
-    /// What is to be written next, where lines are written once a tick.
+    /// What is to be written next, where records are written once a tick.
     tick: Option<Tick>,
 }
 
-/// A file that takes lines.
+/// A file that takes records.
 #[derive(Debug)]
 struct Current {
     segment: Arc<Segment>,
@@ -62,7 +62,7 @@ struct Current {
     size: u64,
 }
 
-/// What became of a line.
+/// What became of a record.
 #[derive(Debug)]
 pub(in crate::usage) enum Noted {
     /// It was written, or not.
@@ -105,7 +105,7 @@ impl Journal {
     /// Notes an intent. It is down when what this gives says so.
     pub(in crate::usage) fn intend(&self, intent: &Intent<'_>, held: &mut SegmentRefs) -> Noted {
         let mut slot = lock(&self.slots[self.slot()]);
-        match self.note(&mut slot, held, |lines| record::write_intent(lines, intent)) {
+        match self.note(&mut slot, held, |records| record::write_intent(records, intent)) {
             Ok(None) => Noted::Now(self.noted(Ok(()))),
             Ok(Some(waiting)) => Noted::Later(waiting),
             Err(error) => Noted::Now(self.noted(Err(error))),
@@ -116,7 +116,7 @@ impl Journal {
     pub(in crate::usage) fn settle(&self, mut job: Job) -> Settled {
         let mut slot = lock(&self.slots[self.slot()]);
         let Job { settlement, held, .. } = &mut job;
-        match self.note(&mut slot, held, |lines| record::write_settlement(lines, settlement)) {
+        match self.note(&mut slot, held, |records| record::write_settlement(records, settlement)) {
             Ok(None) => {
                 let _known = self.noted(Ok(()));
                 Settled::Now(job)
@@ -132,34 +132,36 @@ impl Journal {
         }
     }
 
-    /// Whether lines can be written; where the last could not, tries with an empty one.
+    /// Whether records can be written; where the last could not, tries with an empty one.
     pub(in crate::usage) fn is_writable(&self) -> bool {
         if !self.failing.load(Ordering::Relaxed) {
             return true;
         }
         let mut slot = lock(&self.slots[self.slot()]);
-        let written = self.opened(&mut slot).and_then(|()| self.write(&mut slot, b"\n", 1)).map(drop);
+        let mut empty = Vec::new();
+        let written = record::write_empty(&mut empty).and_then(|()| self.opened(&mut slot));
+        let written = written.and_then(|()| self.write(&mut slot, &empty, empty.len())).map(drop);
         self.noted(written).is_ok()
     }
 
-    /// Notes a line: in the file at once, or in the tick that is written next.
+    /// Notes a record: in the file at once, or in the tick that is written next.
     fn note(
         &self,
         slot: &mut Slot,
         held: &mut SegmentRefs,
-        make: impl FnOnce(&mut Vec<u8>),
+        make: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
     ) -> io::Result<Option<Waiting>> {
         self.opened(slot)?;
         if let (Some(tick), Some(file)) = (&mut slot.tick, &mut slot.file) {
-            file.size += tick.write(make) as u64;
+            file.size += tick.write(make)? as u64;
             held.hold(&file.segment);
             return Ok(Some(tick.waiting()));
         }
-        let mut line = BUFFER.take();
-        line.clear();
-        make(&mut line);
-        let written = self.write(slot, &line, line.len());
-        BUFFER.set(line);
+        let mut record = BUFFER.take();
+        record.clear();
+        make(&mut record)?;
+        let written = self.write(slot, &record, record.len());
+        BUFFER.set(record);
         let segment = written?;
         held.hold(&segment);
         if self.durable { segment.file.sync_data().map(|()| None) } else { Ok(None) }
@@ -168,11 +170,14 @@ impl Journal {
     /// Writes what was noted at a slot since the last time. `None` where that is nothing.
     pub(in crate::usage) fn flush(&self, slot: usize) -> Option<Flushed> {
         let mut slot = lock(&self.slots[slot]);
-        let (lines, jobs, written) = slot.tick.as_mut()?.take()?;
-        let result =
-            if slot.file.is_some() { self.write(&mut slot, &lines, 0) } else { Err(io::ErrorKind::BrokenPipe.into()) };
+        let (records, jobs, written) = slot.tick.as_mut()?.take()?;
+        let result = if slot.file.is_some() {
+            self.write(&mut slot, &records, 0)
+        } else {
+            Err(io::ErrorKind::BrokenPipe.into())
+        };
         if let Some(tick) = &mut slot.tick {
-            tick.give_back(lines);
+            tick.give_back(records);
         }
         drop(slot);
         let safe = result.and_then(|segment| if self.durable { segment.file.sync_data() } else { Ok(()) });
@@ -208,7 +213,7 @@ impl Journal {
         slot() % self.slots.len()
     }
 
-    /// Notes whether a line was written, and says so where that is news.
+    /// Notes whether a record was written, and says so where that is news.
     fn noted(&self, written: io::Result<()>) -> Result<(), Unavailable> {
         let before = self.failing.load(Ordering::Relaxed);
         match written {
@@ -227,7 +232,7 @@ impl Journal {
         }
     }
 
-    /// Sees to it that a slot has a file that takes lines.
+    /// Sees to it that a slot has a file that takes records.
     fn opened(&self, slot: &mut Slot) -> io::Result<()> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -251,7 +256,7 @@ impl Journal {
         if matches!(written, Ok(count) if count == bytes.len()) {
             return Ok(segment.clone());
         }
-        // After a part of a line, the next would be read as its end; so this file takes no more. What was written of it tells
+        // After a part of a record, the next would be read as its end; so this file takes no more. What was written of it tells
         // of calls that do not go out.
         let _torn = segment.file.set_len(size.saturating_sub(bytes.len() as u64));
         self.retire(&mut slot.file);
@@ -276,18 +281,18 @@ impl Journal {
         for SegmentRefs { first, others } in all {
             others.iter().for_each(|segment| self.release(segment, 1));
             match (&mut last, first) {
-                (Some((segment, lines)), Some((first, more))) if segment.number == first.number => *lines += more,
+                (Some((segment, records)), Some((first, more))) if segment.number == first.number => *records += more,
                 (_, Some(first)) => {
                     let before = last.replace(first);
-                    before.into_iter().for_each(|(segment, lines)| self.release(&segment, lines));
+                    before.into_iter().for_each(|(segment, records)| self.release(&segment, records));
                 }
                 (_, None) => {}
             }
         }
-        last.into_iter().for_each(|(segment, lines)| self.release(&segment, lines));
+        last.into_iter().for_each(|(segment, records)| self.release(&segment, records));
     }
 
-    /// Takes no more lines, and deletes the last files if nobody waits for them.
+    /// Takes no more records, and deletes the last files if nobody waits for them.
     pub(in crate::usage) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.slots.iter().for_each(|slot| self.retire(&mut lock(slot).file));
@@ -306,9 +311,9 @@ impl Journal {
         }
     }
 
-    /// Lets go of a file's lines; deletes it when that were the last, and it takes no more.
-    fn release(&self, segment: &Segment, lines: usize) {
-        if segment.held.fetch_sub(lines, Ordering::AcqRel) == lines {
+    /// Lets go of a file's records; deletes it when that were the last, and it takes no more.
+    fn release(&self, segment: &Segment, records: usize) {
+        if segment.held.fetch_sub(records, Ordering::AcqRel) == records {
             remove(&segment_path(&self.database, segment.number));
         }
     }
@@ -320,7 +325,7 @@ impl Journal {
     }
 }
 
-/// This thread's slot among those that write lines.
+/// This thread's slot among those that write records.
 fn slot() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     SLOT.get().unwrap_or_else(|| {
@@ -364,12 +369,12 @@ mod tests {
         let all = read(&path).unwrap();
         assert_eq!((&all.intents[0].0, &all.intents[1].0, all.damaged), (&first, &second, 0));
         assert_eq!((all.intents[1].1.n, all.intents[1].1.reserved), (2, Nanos(7)));
-        let first_ends = bytes.iter().position(|byte| *byte == b'\n').unwrap();
-        for end in 0..bytes.len() {
+        let (_, first_ends) = record::read(&bytes).unwrap();
+        for end in 0..=bytes.len() {
             std::fs::write(&path, &bytes[..end]).unwrap();
             let Found { intents, damaged, .. } = read(&path).unwrap();
-            let whole = usize::from(end >= first_ends) + usize::from(end + 1 >= bytes.len());
-            let torn = usize::from(end > 0 && end != first_ends && end != first_ends + 1 && end + 1 < bytes.len());
+            let whole = usize::from(end >= first_ends) + usize::from(end >= bytes.len());
+            let torn = usize::from(end > 0 && end != first_ends && end < bytes.len());
             assert_eq!((intents.len(), damaged), (whole, torn), "{end}");
         }
         let mut flipped = bytes.clone();

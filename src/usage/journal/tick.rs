@@ -1,8 +1,9 @@
 //! One write for all that a thread's calls note in the same tick of its event loop.
 //!
-//! The first line wakes whoever writes; it runs behind the calls that were ready by then, so their lines go along. Nothing waits
-//! for a timer, and alone a line is written at once.
+//! The first record wakes whoever writes; it runs behind the calls that were ready by then, so their records go along. Nothing waits
+//! for a timer, and alone a record is written at once.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -18,15 +19,15 @@ const KEPT: usize = 1 << 20;
 /// What was noted since the last write.
 #[derive(Debug, Default)]
 pub(in crate::usage) struct Tick {
-    lines: Vec<u8>,
-    /// The settlements among the lines.
+    records: Vec<u8>,
+    /// The settlements among the records.
     jobs: Vec<Job>,
     written: Arc<Written>,
     /// Who writes.
     writer: Option<Waker>,
 }
 
-/// Whether a tick's lines were written, and who waits for them.
+/// Whether a tick's records were written, and who waits for them.
 #[derive(Debug, Default)]
 pub(in crate::usage) struct Written(Mutex<State>);
 
@@ -34,11 +35,11 @@ pub(in crate::usage) struct Written(Mutex<State>);
 struct State {
     outcome: Option<Answer>,
     wakers: Vec<Waker>,
-    /// Where the lines could not be written: the commits of the tick's settlements, in their order.
+    /// Where the records could not be written: the commits of the tick's settlements, in their order.
     commits: Vec<Option<oneshot::Receiver<Answer>>>,
 }
 
-/// Waits until a tick's lines are written.
+/// Waits until a tick's records are written.
 #[derive(Debug)]
 pub(in crate::usage) struct Waiting {
     written: Arc<Written>,
@@ -47,19 +48,22 @@ pub(in crate::usage) struct Waiting {
 }
 
 impl Tick {
-    /// Adds a line; returns its length.
-    pub(in crate::usage) fn write(&mut self, make: impl FnOnce(&mut Vec<u8>)) -> usize {
-        let before = self.lines.len();
-        make(&mut self.lines);
+    /// Adds a record; returns its length.
+    ///
+    /// # Errors
+    /// Where it cannot be made; it is not added then.
+    pub(in crate::usage) fn write(&mut self, make: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<usize> {
+        let before = self.records.len();
+        make(&mut self.records)?;
         if before == 0
             && let Some(writer) = &self.writer
         {
             writer.wake_by_ref();
         }
-        self.lines.len() - before
+        Ok(self.records.len() - before)
     }
 
-    /// Adds the settlement of the last line; returns which of the tick's it is.
+    /// Adds the settlement of the last record; returns which of the tick's it is.
     pub(in crate::usage) fn add(&mut self, job: Job) -> usize {
         self.jobs.push(job);
         self.jobs.len() - 1
@@ -70,12 +74,12 @@ impl Tick {
     }
 
     pub(in crate::usage) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.records.is_empty()
     }
 
     /// Waits until there is something to write.
     pub(in crate::usage) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.lines.is_empty() {
+        if !self.records.is_empty() {
             return Poll::Ready(());
         }
         if self.writer.as_ref().is_none_or(|writer| !writer.will_wake(context.waker())) {
@@ -84,27 +88,27 @@ impl Tick {
         Poll::Pending
     }
 
-    /// Ends the tick: its lines, its settlements, and who waits for it. `None` where there is nothing.
+    /// Ends the tick: its records, its settlements, and who waits for it. `None` where there is nothing.
     pub(in crate::usage) fn take(&mut self) -> Option<(Vec<u8>, Vec<Job>, Arc<Written>)> {
-        if self.lines.is_empty() {
+        if self.records.is_empty() {
             return None;
         }
         let jobs = Vec::with_capacity(self.jobs.len());
         let jobs = std::mem::replace(&mut self.jobs, jobs);
-        Some((std::mem::take(&mut self.lines), jobs, std::mem::take(&mut self.written)))
+        Some((std::mem::take(&mut self.records), jobs, std::mem::take(&mut self.written)))
     }
 
-    /// Returns the room for lines, to be used again.
-    pub(in crate::usage) fn give_back(&mut self, mut lines: Vec<u8>) {
-        if self.lines.is_empty() && lines.capacity() <= KEPT {
-            lines.clear();
-            self.lines = lines;
+    /// Returns the room for records, to be used again.
+    pub(in crate::usage) fn give_back(&mut self, mut records: Vec<u8>) {
+        if self.records.is_empty() && records.capacity() <= KEPT {
+            records.clear();
+            self.records = records;
         }
     }
 }
 
 impl Written {
-    /// Reports the outcome to all who wait. `commits` are what the tick's settlements wait for instead, where the lines could not be written.
+    /// Reports the outcome to all who wait. `commits` are what the tick's settlements wait for instead, where the records could not be written.
     pub(in crate::usage) fn report(&self, outcome: Answer, commits: Vec<oneshot::Receiver<Answer>>) {
         let mut state = self.lock();
         state.outcome = Some(outcome);
@@ -121,7 +125,7 @@ impl Written {
 }
 
 impl Waiting {
-    /// What the tick's settlement of this number waits for, after its line could not be written.
+    /// What the tick's settlement of this number waits for, after its record could not be written.
     pub(in crate::usage) fn commit(&self, number: usize) -> Option<oneshot::Receiver<Answer>> {
         self.written.lock().commits.get_mut(number)?.take()
     }

@@ -1,6 +1,7 @@
 //! What a crash leaves in the journal is taken up at the next start, exactly once.
 
 use super::*;
+use crate::usage::journal::found;
 use crate::usage::journal::segment::segment_path;
 
 /// What the next process would find if this one were killed now.
@@ -104,7 +105,7 @@ async fn what_was_answered_is_found_once_wherever_the_journal_ends() {
     }
     let path = segment_path(place.db.path(), 1);
     let bytes = std::fs::read(&path).unwrap();
-    let ends: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] == b'\n').collect();
+    let ends = found::ends(&bytes);
     assert_eq!(ends.len(), 6 + 9);
     let tail = &ends[ends.len() - 6..];
     let cuts = tail.iter().flat_map(|end| [end - 9, end - 1, *end, end + 1, end + 2]).filter(|cut| *cut <= bytes.len());
@@ -193,4 +194,33 @@ async fn a_command_takes_up_what_a_crash_left_and_lets_go() {
     next.ledger().await.close().await.unwrap();
     other.execute("commit").await.unwrap();
     ledger.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_process_of_before_the_records_left_is_taken_up() {
+    let place = Place::new().await;
+    let lines = include_bytes!("../../../tests/fixtures/journal/text-lines");
+    std::fs::write(segment_path(place.db.path(), 1), lines).unwrap();
+    for _ in 0..2 {
+        let ledger = place.ledger().await;
+        for (sql, expected) in [
+            ("select count(*) from full_requests", 8),
+            ("select sum(requests) from full_rollups", 8),
+            ("select count(*) from full_attempts", 9),
+            (
+                "select count(*) from full_requests where status = 'unknown' and user_id like 'cut-off%' and cost = 2057000",
+                2,
+            ),
+            ("select count(*) from full_requests where status = 'ok' and input_tokens = 7 and cost = 27000", 5),
+            ("select count(*) from full_requests where status = 'error' and http_status = 502", 1),
+            ("select count(*) from full_requests where tags = '{\"team\":\"search\",\"tier\":\"gold\"}'", 3),
+            ("select count(*) from full_requests where user_id = 'tab\tnew\nline\\ü' and stream = 1", 1),
+            ("select count(*) from full_attempts where n = 2 and status = 'ok'", 1),
+            ("select count(*) from full_attempts where http_status = 503 and retryable = 1", 2),
+        ] {
+            assert_eq!(place.number(sql).await, expected, "{sql}");
+        }
+        assert_eq!(place.intents(), 0);
+        ledger.close().await.unwrap();
+    }
 }
