@@ -78,7 +78,7 @@ pub static REQUEST: [RequestColumn; 34] = [
     shared("route", |row| row.route.stored(), |row, found| found.into(&mut row.route)).by("route"),
     shared("prompt", |row| row.prompt.stored(), |row, found| found.into(&mut row.prompt)).by("prompt"),
     shared("version", |row| row.version.stored(), |row, found| found.into(&mut row.version)).by_number("version"),
-    shared("experiment", |row| row.experiment.stored(), |row, found| found.into(&mut row.experiment)).by("experiment"),
+    nowhere("experiment"),
     nowhere("arm"),
     shared("stream", |row| row.stream.stored(), |row, found| found.into(&mut row.stream)),
     shared("status", |row| row.status.stored(), |row, found| found.into(&mut row.status)).by("status"),

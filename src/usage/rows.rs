@@ -151,8 +151,6 @@ pub struct RequestRow {
     pub overhead_us: Option<u64>,
     /// Why it went where it went, JSON.
     pub trace: Option<Arc<str>>,
-    /// The experiment that it took part in.
-    pub experiment: Option<Arc<str>>,
 }
 
 /// One attempt at an upstream. The journal keeps its fields in their order, so a new one stands last.
