@@ -39,7 +39,7 @@ pub enum Home {
     Moved,
     /// In the request's row.
     Own,
-    /// In the request's row, and hourly sums are kept for each of its values.
+    /// In the request's row; hourly sums stand apart for each of its values.
     Summed,
     /// Nowhere yet: reports know the name, and no request has a value.
     Nowhere,
@@ -335,7 +335,7 @@ fn http_status(row: &RequestRow) -> Stored<'_> {
     if row.http_status == 0 { Stored::Null } else { row.http_status.stored() }
 }
 
-/// Nobody measured a request that the process did not survive.
+/// A request that the process did not survive has no measured latency.
 fn measured(status: Status, micros: u64) -> Stored<'static> {
     if status == Status::Unknown { Stored::Null } else { number(micros) }
 }

@@ -27,7 +27,7 @@ use crate::db::Db;
 /// How long a flush waits for the database.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
-/// How a ledger is kept.
+/// How a ledger is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Whether rows must survive a power loss, not only the end of the process.

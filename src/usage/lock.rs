@@ -12,7 +12,7 @@ use super::error::Error;
 /// How often a lock that another process holds is tried.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Takes the lock that makes this process the ledger's only writer; the system lets go of it when the process ends. A command
+/// Takes the lock that makes this process the ledger's only writer; the system releases it when the process ends. A command
 /// may hold it for a moment.
 pub(super) async fn lock(database: &Path, patience: Duration) -> Result<File, Error> {
     let until = Instant::now() + patience;

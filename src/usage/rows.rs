@@ -22,7 +22,7 @@ pub enum Status {
     Error,
     /// The caller hung up.
     ClientClosed,
-    /// Nobody knows: the process ended before it did.
+    /// Unknown: the process ended before it did.
     #[default]
     Unknown,
 }

@@ -18,11 +18,11 @@ pub(super) struct Job {
     pub(super) settlement: Settlement,
     /// The journal's files that hold its lines.
     pub(super) held: SegmentRefs,
-    /// Nobody waits for what the journal has.
+    /// Where an answer waits for the commit; none does for what the journal has.
     pub(super) done: Option<oneshot::Sender<Answer>>,
 }
 
-/// What the writer is told.
+/// What the writer is asked to do.
 #[derive(Debug)]
 pub(super) enum Message {
     Settle(Vec<Job>),

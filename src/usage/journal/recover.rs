@@ -17,7 +17,7 @@ use crate::usage::store::writer::{Failure, Writer};
 /// Requests that one transaction takes up.
 const AT_ONCE: usize = 256;
 
-/// Takes up every file of the journal, and deletes it when all of it is committed.
+/// Takes up every file of the journal, and deletes it when all its records are committed.
 ///
 /// Settlements come first, of all files: a request's intents may lie in a file before its settlement's.
 ///
@@ -60,7 +60,7 @@ fn open(db: &Db, number: u64) -> Result<(PathBuf, Found), Error> {
     Ok((path, found))
 }
 
-/// Writes those of the settlements that have no row; gives how many.
+/// Writes those of the settlements that have no row; returns how many.
 async fn settle(db: &Db, writer: &mut Writer, settlements: &[Settlement]) -> Result<usize, Error> {
     let ids = settlements.iter().map(|one| one.request.id);
     let mut known: HashSet<_> = queries::known_requests(&mut db.connect().await?, ids).await?;

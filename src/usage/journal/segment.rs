@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(super) struct Segment {
     pub(super) number: u64,
     pub(super) file: File,
-    /// Lines whose requests are not in the database, and one more while it takes records.
+    /// Records whose requests are not in the database, and one more while it takes records.
     pub(super) held: AtomicUsize,
 }
 
-/// The files that hold a request's records. Let go of by `Journal::settled` alone: a request that is never settled keeps its
+/// The files that hold a request's records. `Journal::settled` alone releases them: a request that is never settled keeps its
 /// files for the next start.
 #[derive(Debug, Default)]
 pub struct SegmentRefs {

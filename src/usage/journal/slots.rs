@@ -102,7 +102,7 @@ impl Journal {
         }
     }
 
-    /// Notes an intent. It is down when what this gives says so.
+    /// Notes an intent. It is in the file when the answer says so.
     pub(in crate::usage) fn intend(&self, intent: &Intent<'_>, held: &mut SegmentRefs) -> Noted {
         let mut slot = lock(&self.slots[self.slot()]);
         match self.note(&mut slot, held, |records| record::write_intent(records, intent)) {
@@ -256,7 +256,7 @@ impl Journal {
         if matches!(written, Ok(count) if count == bytes.len()) {
             return Ok(segment.clone());
         }
-        // After a part of a record, the next would be read as its end; so this file takes no more. What was written of it tells
+        // After a part of a record, the next would be read as its end; so this file takes no more. What was written of it is
         // of calls that do not go out.
         let _torn = segment.file.set_len(size.saturating_sub(bytes.len() as u64));
         self.retire(&mut slot.file);
@@ -274,7 +274,7 @@ impl Journal {
         Ok(Arc::new(Segment { number, file, held: AtomicUsize::new(1) }))
     }
 
-    /// Tells that requests are committed; deletes the files that nobody waits for any more.
+    /// Notes that requests are committed; deletes the files that hold no other request's records.
     pub(in crate::usage) fn settled(&self, all: impl Iterator<Item = SegmentRefs>) {
         // Most lie in the same file as the one before.
         let mut last: Option<(Arc<Segment>, usize)> = None;
@@ -292,7 +292,7 @@ impl Journal {
         last.into_iter().for_each(|(segment, records)| self.release(&segment, records));
     }
 
-    /// Takes no more records, and deletes the last files if nobody waits for them.
+    /// Takes no more records, and deletes the last files if they hold no request's records.
     pub(in crate::usage) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.slots.iter().for_each(|slot| self.retire(&mut lock(slot).file));

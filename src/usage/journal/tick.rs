@@ -1,6 +1,6 @@
 //! One write for all that a thread's calls note in the same tick of its event loop.
 //!
-//! The first record wakes whoever writes; it runs behind the calls that were ready by then, so their records go along. Nothing waits
+//! The first record wakes the task that writes; it runs behind the calls that were ready by then, so their records go along. Nothing waits
 //! for a timer, and alone a record is written at once.
 
 use std::io;
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::usage::error::Unavailable;
 use crate::usage::settling::{Answer, Job};
 
-/// A buffer that has grown beyond this is not kept.
+/// A buffer that has grown beyond this is not used again.
 const KEPT: usize = 1 << 20;
 
 /// What was noted since the last write.

@@ -13,7 +13,7 @@ use super::rates::{Rates, UnitPrices};
 
 static BOOK: &str = include_str!("../../../config/prices.json");
 
-/// A price that the configuration gives.
+/// A price that the configuration sets.
 #[derive(Clone, Debug)]
 pub struct PriceOverride {
     /// The provider's name in the configuration.

@@ -47,7 +47,7 @@ pub(super) struct Line {
 }
 
 impl Price {
-    /// A price without conditions, as a configuration gives it.
+    /// A price without conditions, as a configuration sets it.
     #[must_use]
     pub fn flat(rates: Rates) -> Self {
         Self::of(Some(rates), UnitPrices::default())

@@ -41,7 +41,7 @@ pub struct UnitPrices {
     /// A character read aloud.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub character: Option<Nanos>,
-    /// A second of audio heard.
+    /// A second of audio transcribed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second: Option<Nanos>,
     /// A search of a reranker.

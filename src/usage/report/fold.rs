@@ -47,7 +47,7 @@ pub struct Totals {
     pub output_tokens: i64,
     /// Of them, spent on reasoning.
     pub reasoning_tokens: i64,
-    /// What they cost; `None` where all of it is unknown.
+    /// What they cost; `None` where no part of it is known.
     pub cost_usd: Option<Nanos>,
     /// What the cache saved.
     pub saved_usd: Nanos,

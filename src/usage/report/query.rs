@@ -10,7 +10,7 @@ use crate::usage::error::Error;
 /// The most filters and the most dimensions.
 const MOST_FILTERS: usize = 64;
 const MOST_DIMENSIONS: usize = 16;
-/// What a report goes back to where nobody says.
+/// How far a report goes back by default.
 const DEFAULT_SPAN: Duration = Duration::from_secs(30 * 86_400);
 
 /// What a report is asked.

@@ -12,7 +12,7 @@ use crate::usage::rows::{AttemptRow, RequestRow, Status};
 use crate::usage::store::conditions::Conditions;
 use crate::usage::store::queries;
 
-/// The most rows of a page, and how many it has where nobody says.
+/// The most rows of a page, and how many it has by default.
 const LARGEST_PAGE: u32 = 500;
 const PAGE: u32 = 50;
 
@@ -98,7 +98,7 @@ pub async fn request(db: &Db, id: RequestId) -> Result<Option<Recorded>, Error> 
 }
 
 impl Page {
-    /// The page as the admin API gives it.
+    /// The page as the admin API shows it.
     #[must_use]
     pub fn json(&self) -> Value {
         let rows: Vec<_> = self.rows.iter().map(|row| Value::Object(request_fields(row))).collect();
@@ -107,7 +107,7 @@ impl Page {
 }
 
 impl Recorded {
-    /// The request as the admin API gives it.
+    /// The request as the admin API shows it.
     #[must_use]
     pub fn json(&self) -> Value {
         let mut fields = request_fields(&self.request);

@@ -89,7 +89,7 @@ impl Parts {
 }
 
 impl Report {
-    /// The report as the admin API gives it.
+    /// The report as the admin API shows it.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         let rows = self.rows.iter().map(|row| {

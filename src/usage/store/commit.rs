@@ -15,7 +15,7 @@ use crate::usage::rows::Settlement;
 use crate::usage::settling::{Answer, Job, MOST, Message};
 use crate::usage::shared::Shared;
 
-/// How long fewer wait for others, where nobody waits for them: the journal has them. Longer makes larger batches, which keep
+/// How long fewer wait for others, where no answer waits for them: the journal has them. Longer makes larger batches, which keep
 /// a core from the calls for longer: at 2,000 a second 100 ms added 4 ms to the slowest hundredth.
 const PATIENCE: Duration = Duration::from_millis(25);
 /// How often the task lets others run to see whether more comes, before it commits.
@@ -52,7 +52,7 @@ pub(in crate::usage) async fn run(
             failed |= commits.drain(&mut receiver).await.is_err();
             commits.shared.journal.close();
             commits.writer.checkpoint().await;
-            // Nobody listening any more is no failure.
+            // A closer that stopped waiting is no failure.
             let _unheard = done.send(if failed { Err(Unavailable) } else { Ok(()) });
             break;
         }
@@ -95,7 +95,7 @@ fn tell(done: oneshot::Sender<()>) {
     let _unheard = done.send(());
 }
 
-/// Waits for a batch that is worth its transaction, as long as nobody waits for the commit.
+/// Waits for a batch that is worth its transaction, as long as no answer waits for the commit.
 async fn wait(shared: &Shared, receiver: &mut mpsc::UnboundedReceiver<Message>, taken: &mut Taken) {
     let until = Instant::now() + PATIENCE;
     while !shared.urgent.swap(false, Ordering::AcqRel)
@@ -241,12 +241,12 @@ impl Commits {
     }
 }
 
-/// What the writer and the task that writes the WAL back tell each other.
+/// What the writer and the task that writes the WAL back share.
 #[derive(Debug, Default)]
 struct Checkpoints {
     due: Notify,
     pages: std::sync::atomic::AtomicUsize,
-    /// The WAL is long, and all of it can be written back when the writer stops for a moment.
+    /// The WAL is long, and can be written back whole when the writer stops for a moment.
     restart: AtomicBool,
 }
 

@@ -11,7 +11,7 @@ use crate::usage::error::Error;
 const PRUNED_AT_ONCE: i64 = 500;
 
 /// Deletes what began before the hour of `before`: requests, their attempts and bodies, and hourly sums. Returns how many
-/// requests went. It works in small transactions, so that the ledger's writer is never kept waiting.
+/// requests went. It works in small transactions, so that the ledger's writer never waits long.
 ///
 /// # Errors
 /// Where a statement fails; what was deleted until then stays deleted.

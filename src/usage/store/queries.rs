@@ -16,7 +16,7 @@ use crate::usage::columns::{ATTEMPT, Column, GROUPS, LISTED, SUMS, WHOLE, names}
 use crate::usage::error::Error;
 use crate::usage::rows::{AttemptRow, RequestRow};
 
-/// Ids and starts lie apart by this much at least in what we assume; more is kept in the database.
+/// Ids and starts are assumed to lie apart by this much; more than that is stored in the database.
 pub(super) const LEAST_SKEW: i64 = 5_000_000;
 
 impl From<sqlx::Error> for Error {
@@ -25,7 +25,7 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// The writer's connection: another task writes the WAL back, and a lock that others hold is told soon.
+/// The writer's connection: another task writes the WAL back, and a lock that others hold is an error soon.
 pub(in crate::usage) async fn connect_writer(db: &Db, patience: Duration) -> Result<SqliteConnection, sqlx::Error> {
     let mut connection = db.connect().await?;
     connection.execute("pragma wal_autocheckpoint = 0").await?;
@@ -48,7 +48,7 @@ pub(in crate::usage) async fn skew(connection: &mut SqliteConnection) -> Result<
     Ok(kept.max(LEAST_SKEW))
 }
 
-/// Writes the WAL back as far as no one is in the way; gives its length in pages.
+/// Writes the WAL back as far as no reader is in the way; returns its length in pages.
 pub(in crate::usage) async fn checkpoint(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query("pragma wal_checkpoint(passive)").fetch_one(connection).await?.try_get(1)
 }

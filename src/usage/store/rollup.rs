@@ -7,7 +7,7 @@ use super::sums::Sums;
 use crate::types::{Nanos, QuickMap};
 use crate::usage::rows::{RequestRow, Settlement};
 
-/// More cells than this are not kept; the writer then forgets all and begins new ones.
+/// More cells than this do not stay in memory; the writer then forgets all and begins new ones.
 const MOST: usize = 4_096;
 
 /// What a cell stands for.

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::usage::columns::{ALONE_OWN, ALONE_SHARED, ATTEMPT, OWN, SHARED, SUMS, names};
 
-/// Numbers of rows that batches have, so that few texts are prepared and kept.
+/// Numbers of rows that batches have, so that few texts are prepared and cached.
 const ROWS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 /// Numbers of dimensions and cells that batches have.
 const CELLS: [usize; 4] = [8, 4, 2, 1];

@@ -40,7 +40,7 @@ impl Sums {
         }
         self.cost += row.cost.unwrap_or_default();
         self.saved += row.saved;
-        // Nobody measured a request that the process did not survive.
+        // A request that the process did not survive has no measured latency.
         if row.status != Status::Unknown {
             self.latency.record(row.latency_us);
         }

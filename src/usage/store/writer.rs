@@ -23,7 +23,7 @@ pub(in crate::usage) struct Writer {
     rollups: Rollups,
     statements: Statements,
     skew: i64,
-    /// Pages written to the WAL since they were last told, about.
+    /// About how many pages were written to the WAL since the last question.
     pages: usize,
 }
 
@@ -59,10 +59,10 @@ impl Writer {
         })
     }
 
-    /// Writes a batch in one transaction, its hourly sums with it: all of it or nothing.
+    /// Writes a batch in one transaction, its hourly sums with it: the whole batch or nothing.
     ///
     /// # Errors
-    /// As the variants of [`Failure`] tell; nothing is written then.
+    /// As the variants of [`Failure`] say; nothing is written then.
     pub(in crate::usage) async fn write(
         &mut self,
         batch: &[&Settlement],
@@ -109,7 +109,7 @@ impl Writer {
     }
 
     /// The connection, or another where there is none, or where its file is no longer the one at the database's path:
-    /// SQLite would go on writing to a deleted file, and all of it would be gone.
+    /// SQLite would go on writing to a deleted file, and those rows would be gone.
     async fn connected(&mut self) -> Result<SqliteConnection, sqlx::Error> {
         let file = file_number(&self.db).map_err(sqlx::Error::Io)?;
         if let Some(connection) = self.connection.take().filter(|_| file == self.file) {
