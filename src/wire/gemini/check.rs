@@ -84,10 +84,7 @@ pub(super) fn field<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
 }
 
 /// Reads and checks a body.
-///
-/// # Errors
-/// A 400 that names the field at fault.
-pub fn read(body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
+pub(super) fn read(body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
     let object = Object::read(body)?;
     check_fields(&object, FIELDS)?;
     for name in TWO_WORDS {
@@ -196,8 +193,7 @@ fn shapes(object: &Object) -> Vec<(Option<Cow<'_, str>>, Vec<PartShape<'_>>)> {
 }
 
 /// The text of the user's last content that is not only results of tools; empty where there is none.
-#[must_use]
-pub fn last_user_text(object: &Object) -> String {
+pub(super) fn last_user_text(object: &Object) -> String {
     let has_words = |(role, parts): &(Option<Cow<'_, str>>, Vec<PartShape<'_>>)| {
         matches!(role.as_deref(), None | Some("" | "user")) && parts.iter().any(|part| part.result.is_none())
     };
@@ -206,8 +202,7 @@ pub fn last_user_text(object: &Object) -> String {
 }
 
 /// Whether the conversation has an image in it.
-#[must_use]
-pub fn has_images(object: &Object) -> bool {
+pub(super) fn has_images(object: &Object) -> bool {
     let Some(json) = field(object, "contents") else { return false };
     if memchr::memmem::find(json.as_bytes(), b"\"mime").is_none() {
         return false;

@@ -10,8 +10,7 @@ use crate::chat::{Code, Error};
 const TYPES: &str = "type.googleapis.com/google.rpc.";
 
 /// The body of an error's answer.
-#[must_use]
-pub fn error_body(error: &Error, request_id: &str) -> Bytes {
+pub(super) fn error_body(error: &Error, request_id: &str) -> Bytes {
     let kind = |name: &str| format!("{TYPES}{name}");
     let reason = error.upstream_code.as_deref().unwrap_or(error.code.text());
     let mut details = vec![json!({"@type": kind("ErrorInfo"), "reason": reason, "domain": "fulcrum"})];
@@ -33,14 +32,12 @@ pub fn error_body(error: &Error, request_id: &str) -> Bytes {
 }
 
 /// The event that ends a stream which failed after it began.
-#[must_use]
-pub fn error_event(error: &Error) -> Bytes {
+pub(super) fn error_event(error: &Error) -> Bytes {
     [b"data: ", &error_body(error, "")[..], b"\r\n\r\n"].concat().into()
 }
 
 /// Reads the `error` object of a stream.
-#[must_use]
-pub fn read_error(error: &Value) -> Error {
+pub(super) fn read_error(error: &Value) -> Error {
     let status = error["code"].as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 400);
     let code = match (status, error["status"].as_str()) {
         (Some(401 | 403), _) | (None, Some("UNAUTHENTICATED" | "PERMISSION_DENIED")) => Code::UpstreamAuth,

@@ -28,9 +28,6 @@ use serde_json::{Value, json};
 
 pub use count::{count_answer, counts};
 pub use embed::{embed_of, pass_embed, read_embed, read_vectors, write_embed, write_vectors};
-pub use observe::StreamTap;
-pub use stream_read::Reader;
-pub use stream_write::Writer;
 
 use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Role, Structured};
 use crate::wire::dialect::{
@@ -40,7 +37,7 @@ use crate::wire::dialect::{
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
 
-/// The dialect.
+/// The dialect of Gemini's generateContent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gemini;
 
@@ -66,7 +63,7 @@ impl ProviderCodec for Gemini {
     }
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
-        Box::new(Reader::default())
+        Box::new(stream_read::Reader::default())
     }
 }
 
@@ -113,7 +110,7 @@ impl ClientCodec for Gemini {
     }
 
     fn tap(&self, _keep_usage: bool) -> Box<dyn Tap> {
-        Box::new(StreamTap::default())
+        Box::new(observe::StreamTap::default())
     }
 
     fn write_response(&self, response: &Response, context: &AnswerContext) -> Bytes {
@@ -121,7 +118,7 @@ impl ClientCodec for Gemini {
     }
 
     fn stream_writer(&self, context: &AnswerContext) -> Box<dyn WriteStream> {
-        Box::new(Writer::new(context))
+        Box::new(stream_write::Writer::new(context))
     }
 
     fn error_body(&self, error: &Error, request_id: &str) -> Bytes {

@@ -45,10 +45,7 @@ struct Feedback<'a> {
 }
 
 /// Reads what the ledger needs of an answer.
-///
-/// # Errors
-/// Where the body is no answer.
-pub fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
+pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let object = Object::read_answer(body.clone())?;
     if object.get("candidates").is_none() && object.get("promptFeedback").is_none() {
         return Err(BadAnswer("it has no `candidates`".to_owned()));
@@ -65,7 +62,7 @@ pub fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
 
 /// Reads what the ledger needs of a stream. Usage stays in the stream: Google sends it to every caller.
 #[derive(Debug, Default)]
-pub struct StreamTap {
+pub(super) struct StreamTap {
     usage: Option<Usage>,
     content_bytes: usize,
     /// For each candidate so far, whether its finish reason came.

@@ -22,10 +22,7 @@ const MAX_STOP: usize = 5;
 const MOST: u64 = 2_147_483_647;
 
 /// Writes the whole request. The model and whether it streams stand in the address.
-///
-/// # Errors
-/// `unsupported_feature` that names the field which this dialect does not have.
-pub fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
     check_service(request, emulated)?;
     let (system, contents) = write_messages(&request.messages, emulated)?;
     let mut body = Map::new();
@@ -48,7 +45,7 @@ pub fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Writt
 }
 
 /// How a model keeps to a format: those before Gemini 3 take no tools together with one.
-pub fn structured(request: &Request) -> Structured {
+pub(super) fn structured(request: &Request) -> Structured {
     let name = request.model.trim_start_matches("models/");
     let before = ["gemini-1", "gemini-2", "gemini-pro"].iter().any(|before| name.starts_with(before));
     if before && !request.tools.is_empty() { Structured::Tool } else { Structured::Native }

@@ -20,7 +20,7 @@ const MAX_CANDIDATES: usize = 128;
 
 /// Reads a stream.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub(super) struct Reader {
     id: String,
     begun: bool,
     failed: bool,

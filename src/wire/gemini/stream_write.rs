@@ -41,7 +41,7 @@ struct Text<'a> {
 
 /// Writes a stream: text as it comes, calls whole, and the reasons last, in one chunk with the usage.
 #[derive(Debug)]
-pub struct Writer {
+pub(super) struct Writer {
     head: Head,
     choices: Vec<Choice>,
 }
@@ -55,8 +55,7 @@ struct Choice {
 
 impl Writer {
     /// A writer for this call.
-    #[must_use]
-    pub fn new(context: &AnswerContext) -> Self {
+    pub(super) fn new(context: &AnswerContext) -> Self {
         Self { head: Head::new(context), choices: Vec::new() }
     }
 

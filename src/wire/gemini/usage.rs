@@ -26,8 +26,7 @@ struct Counts<'a> {
 /// cached count that cannot be true is left out, and what is left counts as an estimate.
 ///
 /// Google leaves out a count that is zero, and `candidatesTokenCount` does not include thoughts.
-#[must_use]
-pub fn read_usage(json: &str) -> Option<Usage> {
+pub(super) fn read_usage(json: &str) -> Option<Usage> {
     let counted: Counts<'_> = serde_json::from_str(json).ok()?;
     let counts = [counted.prompt_token_count, counted.candidates_token_count, counted.thoughts_token_count];
     if counts.iter().all(Option::is_none) {
@@ -51,8 +50,7 @@ fn count(json: Option<&RawValue>) -> Option<u64> {
 }
 
 /// Writes a `usageMetadata` value.
-#[must_use]
-pub fn write_usage(usage: &Usage) -> Value {
+pub(super) fn write_usage(usage: &Usage) -> Value {
     let mut out = json!({
         "promptTokenCount": usage.input,
         "candidatesTokenCount": usage.output.saturating_sub(usage.reasoning),
