@@ -26,7 +26,12 @@ pub fn estimate_tokens(json: &str) -> u64 {
             tokens += file;
         }
     }
-    tokens + u64::try_from(counted.div_ceil(4)).unwrap_or(u64::MAX)
+    tokens + of_bytes(counted)
+}
+
+/// How many tokens so many bytes of text are, roughly.
+pub(super) fn of_bytes(bytes: usize) -> u64 {
+    u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX)
 }
 
 /// Where the text begins that is the value of the field whose name ended before `at`.

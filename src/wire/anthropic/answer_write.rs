@@ -10,6 +10,7 @@ use crate::chat::{Choice, Content, Part, Response, Stop, Usage};
 use crate::wire::dialect::{AnswerContext, BadAnswer};
 use crate::wire::exact_numbers;
 use crate::wire::fields;
+use crate::wire::token_estimate;
 
 /// Writes why an answer ended: `stop_reason` and `stop_sequence`.
 pub(super) fn write_stop(stop: &Stop, has_calls: bool) -> (&'static str, Value) {
@@ -69,7 +70,7 @@ fn content_bytes(part: &Part) -> usize {
 
 /// Usage by size, where the provider did not count.
 pub(super) fn estimated(context: &AnswerContext, bytes: usize) -> Usage {
-    let output = u64::try_from(bytes.div_ceil(4)).unwrap_or(0);
+    let output = token_estimate::of_bytes(bytes);
     Usage { input: context.input_tokens, output, estimated: true, ..Usage::default() }
 }
 

@@ -12,6 +12,7 @@ use crate::chat::Usage;
 use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
+use crate::wire::token_estimate;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -102,7 +103,7 @@ impl Tap for StreamTap {
     }
 
     fn estimated_output(&self) -> u64 {
-        u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(0)
+        token_estimate::of_bytes(self.content_bytes)
     }
 
     fn finished(&self) -> bool {
