@@ -89,6 +89,13 @@ pub struct Observed {
 #[error("the provider answered 200 with a body that is no answer of its dialect: {0}")]
 pub struct BadAnswer(pub String);
 
+impl BadAnswer {
+    /// A thing of the answer, such as `a block`, has a type that nothing is known of.
+    pub(super) fn of_type(thing: &str, kind: &str) -> Self {
+        Self(format!("{thing} is of the type `{}`", kind.chars().take(40).collect::<String>()))
+    }
+}
+
 /// What to do with one event of a stream that passes in its own dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chunk {

@@ -21,6 +21,7 @@ mod roles;
 pub mod schema;
 mod settings;
 pub mod sse;
+mod stream_error;
 pub mod token_estimate;
 mod tool_ids;
 

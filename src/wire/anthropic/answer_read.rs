@@ -62,14 +62,9 @@ pub(super) fn read_block(block: &Value) -> Result<Part, BadAnswer> {
             }
             Content::ToolCall { id: need("id")?, name: need("name")?, arguments: exact_numbers::write(&input) }
         }
-        kind => return Err(BadAnswer(format!("a block is of the type `{}`", shown(kind)))),
+        kind => return Err(BadAnswer::of_type("a block", kind)),
     };
     Ok(Part::new(content))
-}
-
-/// The beginning of a provider's word, for a message.
-pub(super) fn shown(word: &str) -> String {
-    word.chars().take(40).collect()
 }
 
 /// Reads why an answer ended.

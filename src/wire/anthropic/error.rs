@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::chat::{Code, Error};
+use crate::wire::stream_error::reported;
 
 /// The body of an error's answer.
 pub(super) fn error_body(error: &Error, request_id: &str) -> Bytes {
@@ -58,10 +59,5 @@ pub(super) fn read_event(event: &Value) -> Error {
         "authentication_error" | "permission_error" | "billing_error" => (Code::UpstreamAuth, None),
         _ => (Code::UpstreamError, None),
     };
-    // What a provider says of our own key is not for the caller.
-    let message = match code {
-        Code::UpstreamAuth => "the provider refused the gateway's key",
-        _ => text("message").unwrap_or("the provider reported an error in its stream"),
-    };
-    Error { status, upstream_code: Some(kind.to_owned()), ..Error::new(code, message) }
+    Error { status, ..reported(code, kind, text("message")) }
 }

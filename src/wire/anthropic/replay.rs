@@ -4,7 +4,6 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::answer_read::shown;
 use super::stream_write::put;
 use crate::wire::dialect::BadAnswer;
 use crate::wire::exact_numbers;
@@ -158,7 +157,7 @@ impl Whole {
         // Any other delta adds to the block's text of the same name.
         for (name, more) in delta.into_iter().filter(|(name, _)| name != "type") {
             let Value::String(more) = more else {
-                return Err(BadAnswer(format!("a delta is of the type `{}`", shown(&kind))));
+                return Err(BadAnswer::of_type("a delta", &kind));
             };
             match block.entry(name).or_insert_with(|| json!("")) {
                 Value::String(text) => text.push_str(&more),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::answer_read::{read_block, read_stop, shown};
+use super::answer_read::{read_block, read_stop};
 use super::citation;
 use super::error::read_event;
 use super::usage::Counts;
@@ -159,7 +159,7 @@ impl Reader {
             "citations_delta" => {
                 Delta::Citation(citation::read(event.pointer("/delta/citation").unwrap_or(&Value::Null)))
             }
-            kind => return Err(BadAnswer(format!("a delta is of the type `{}`", shown(kind)))),
+            kind => return Err(BadAnswer::of_type("a delta", kind)),
         };
         match &delta {
             Delta::Text(text) | Delta::Signature(text) | Delta::Arguments(text) if text.is_empty() => return Ok(()),

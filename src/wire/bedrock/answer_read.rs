@@ -53,7 +53,7 @@ fn read_block(block: &Value) -> Result<Part, BadAnswer> {
         return Ok(Part::new(Content::ToolCall { id, name, arguments }));
     }
     let kind = block.as_object().and_then(|block| block.keys().next()).map_or("nothing", String::as_str);
-    Err(BadAnswer(format!("a block is of the type `{}`", kind.chars().take(40).collect::<String>())))
+    Err(BadAnswer::of_type("a block", kind))
 }
 
 fn read_cited(cited: &Value) -> Part {

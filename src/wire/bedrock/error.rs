@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::chat::{Code, Error};
+use crate::wire::stream_error::reported;
 
 /// Reads what stands in an event's `error`: an exception's name and its message.
 pub(super) fn read(error: &Value) -> Error {
@@ -14,10 +15,5 @@ pub(super) fn read(error: &Value) -> Error {
         "accessDeniedException" => Code::UpstreamAuth,
         _ => Code::UpstreamError,
     };
-    // What a provider says of our own key is not for the caller.
-    let message = match code {
-        Code::UpstreamAuth => "the provider refused the gateway's key",
-        _ => text("message").unwrap_or("the provider reported an error in its stream"),
-    };
-    Error { upstream_code: Some(kind.to_owned()), ..Error::new(code, message) }
+    reported(code, kind, text("message"))
 }

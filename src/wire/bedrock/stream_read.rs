@@ -116,10 +116,7 @@ impl Reader {
                     self.add(index, Kind::Call, Delta::Arguments(input), out)?;
                 }
                 "reasoningContent" => self.think(index, value, out)?,
-                _ => {
-                    let name: String = name.chars().take(40).collect();
-                    return Err(BadAnswer(format!("a delta is of the type `{name}`")));
-                }
+                name => return Err(BadAnswer::of_type("a delta", name)),
             }
         }
         Ok(())
