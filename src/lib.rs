@@ -8,7 +8,7 @@ pub mod types;
 pub mod chat;
 
 pub mod db;
-pub mod telemetry;
+mod telemetry;
 pub mod template;
 pub mod wire;
 
@@ -16,21 +16,21 @@ pub mod upstream;
 
 pub mod batches;
 pub mod cache;
-pub mod keys;
+mod idempotency;
+mod keys;
 pub mod prompts;
 pub mod routing;
 pub mod usage;
 
 pub mod gateway;
 
-pub mod jobs;
+mod jobs;
 
 pub mod config;
 
 pub mod app;
 
 pub mod http;
-pub mod idempotency;
 
 pub mod cli;
 

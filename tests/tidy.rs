@@ -152,7 +152,12 @@ fn a_module_uses_only_rows_above_it() {
 #[test]
 fn every_module_of_the_library_stands_in_a_row() {
     let text = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
-    let modules = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let modules =
+        text.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+    let modules: Vec<&str> = modules.collect();
+    assert!(modules.len() > 10, "modules are no longer declared one a line: {modules:?}");
+    let rows: Vec<_> = modules.iter().map(|module| row_of(module)).collect();
+    assert!(rows.is_sorted(), "src/lib.rs does not have them in the order of their rows: {modules:?}");
     for module in modules {
         assert!(row_of(module).is_some(), "`{module}` stands in no row");
     }

@@ -3,5 +3,5 @@
 mod logs;
 mod metrics;
 
-pub use logs::{LogFormat, Logs, start_logs};
+pub use logs::{LogFormat, start_logs};
 pub use metrics::{AttemptSeen, Metrics, RequestSeen, Under};
