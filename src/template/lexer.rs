@@ -1,5 +1,9 @@
 //! Reads a template's tags exactly as Tera's own lexer does, since what Tera would run is what must be checked.
 
+/// The version of Tera whose lexer this follows.
+#[cfg(test)]
+pub(super) const FOLLOWS: &str = "2.4.0";
+
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

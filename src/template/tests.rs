@@ -162,6 +162,14 @@ fn a_long_honest_history_renders() {
     assert_eq!(render(source, json!({"h": history})).unwrap().lines().count(), 111);
 }
 
+/// Our lexer decides what Tera will run, so it is read anew, beside Tera's own, before another version comes in.
+#[test]
+fn our_lexer_follows_the_version_of_tera_that_is_locked() {
+    let lock = include_str!("../../Cargo.lock");
+    let version = lock.split("name = \"tera\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
+    assert_eq!(version, Some(lexer::FOLLOWS));
+}
+
 proptest! {
     /// Whatever our lexer takes for text must be text to Tera too: no assignment ever takes effect.
     #[test]
