@@ -72,12 +72,11 @@ async fn a_providers_error_is_told_in_the_callers_dialect_with_its_status_and_wi
                 let mut body: Value = answer.json();
                 hide(&mut body);
                 let text = format!("{} {body}", answer.status).replace(&model, "TARGET");
-                let names = told.entry(text).or_default();
-                if !names.contains(&provider) {
-                    names.push(provider);
-                }
+                // Whole and as a stream, one after the other, so that equal names stand together.
+                told.entry(text).or_default().push(provider);
             }
-            for (text, names) in told {
+            for (text, mut names) in told {
+                names.dedup();
                 writeln!(out, "{client} from {}: {text}", names.join(", ")).unwrap();
             }
         }

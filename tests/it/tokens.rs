@@ -144,17 +144,16 @@ async fn tokens_are_counted_wherever_a_provider_tells_them_and_estimated_only_wh
     let app = TestApp::with(PROVIDERS).await;
     for (case, speaker, expected) in TOLD {
         let (_, model) = SPEAKERS.iter().find(|(name, _)| name == speaker).unwrap();
-        for client in CLIENTS {
-            for stream in [false, true] {
-                let Some(script) = script(case, speaker, stream) else { continue };
-                let (answer, row) = served(&app, client, model, script, stream).await;
-                let about = format!("{case} of {speaker} for {client}, stream {stream}: {}", answer.text());
-                assert_eq!(answer.status, 200, "{about}");
-                assert_eq!(row["estimated"], json!(expected.is_none()), "{about}");
-                let told = counts(&row);
-                let is_plausible = told[0] > 0 && told[0] < 1_000 && told[3] > 0 && told[3] < 1_000;
-                assert!(expected.map_or(is_plausible, |counts| told == counts), "{told:?}: {about}");
-            }
+        let ways = CLIENTS.into_iter().flat_map(|client| [(client, false), (client, true)]);
+        for (client, stream) in ways {
+            let Some(script) = script(case, speaker, stream) else { continue };
+            let (answer, row) = served(&app, client, model, script, stream).await;
+            let about = format!("{case} of {speaker} for {client}, stream {stream}: {}", answer.text());
+            assert_eq!(answer.status, 200, "{about}");
+            assert_eq!(row["estimated"], json!(expected.is_none()), "{about}");
+            let told = counts(&row);
+            let is_plausible = told[0] > 0 && told[0] < 1_000 && told[3] > 0 && told[3] < 1_000;
+            assert!(expected.map_or(is_plausible, |counts| told == counts), "{told:?}: {about}");
         }
     }
     app.close().await;

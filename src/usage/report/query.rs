@@ -35,14 +35,7 @@ impl Query {
         let (mut by, mut from, mut to, mut filters) = (Vec::new(), None, None, Vec::new());
         for (name, value) in parameters {
             match name {
-                "by" => {
-                    for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-                        let dimension: Dimension = part.parse()?;
-                        if !by.contains(&dimension) {
-                            by.push(dimension);
-                        }
-                    }
-                }
+                "by" => add_dimensions(&mut by, value)?,
                 "from" => from = Some(time(name, value)?),
                 "to" => to = Some(time(name, value)?),
                 _ => filters.push(Filter::parse(name, value)?),
@@ -67,6 +60,17 @@ fn time(name: &str, value: &str) -> Result<Timestamp, Error> {
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Adds the dimensions that `by` lists, each once.
+fn add_dimensions(by: &mut Vec<Dimension>, list: &str) -> Result<(), Error> {
+    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let dimension: Dimension = part.parse()?;
+        if !by.contains(&dimension) {
+            by.push(dimension);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

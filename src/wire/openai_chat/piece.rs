@@ -134,11 +134,6 @@ impl Pieces {
         };
         if let Some(at) = self.waiting.iter().rposition(is_it) {
             if let Content::ToolCall { id: known, name: called, .. } = &mut self.waiting[at].content {
-                let fill = |place: &mut String, text: &str| {
-                    if place.is_empty() {
-                        text.clone_into(place);
-                    }
-                };
                 fill(known, id);
                 fill(called, name);
             }
@@ -293,5 +288,12 @@ impl Brackets {
 
     fn is_whole(&self) -> bool {
         self.seen && self.depth == 0
+    }
+}
+
+/// Sets a text that is still empty.
+fn fill(place: &mut String, text: &str) {
+    if place.is_empty() {
+        text.clone_into(place);
     }
 }
