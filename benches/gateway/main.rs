@@ -3,6 +3,7 @@
 //! Run it by `scripts/bench`; `--help` tells its options. The upstream is a mock in a process of its own, each contender is
 //! another, and the load comes from this process. Everything stays on the loopback interface and is bounded in count.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
+#![expect(clippy::disallowed_methods, reason = "the mock, the proxy and the load end with their process")]
 
 mod client;
 mod contenders;

@@ -55,6 +55,10 @@ impl Serve {
             note(&format!("admin key, shown this once: {}", key.expose()));
         }
         let stop = CancellationToken::new();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the configuration is watched beside the server, until it stops"
+        )]
         tokio::spawn(watch(app.clone(), Watched { path, seen, listen }, stop.clone()));
         tracing::info!("listening at http://{}", listening.address());
         let served = serve(app.clone(), listening, stop.clone()).await;

@@ -144,6 +144,10 @@ impl Worker {
             open: TaskTracker::new(),
             ending: Arc::default(),
         };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the accept loop and the ledger end on their own signal, which shutdown waits for"
+        )]
         drop(tokio::spawn(self.app.ledger().clone().write_by_ticks()));
         loop {
             tokio::select! {
@@ -235,6 +239,10 @@ impl Server {
         // Who comes while the gateway ends is told so, and nobody waits for him.
         let ending = (!self.ending.has_begun()).then(|| self.ending.clone());
         let waited_for = ending.as_ref().map(|_| self.open.token());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the accept loop and the ledger end on their own signal, which shutdown waits for"
+        )]
         tokio::spawn(async move {
             let ended = match ending {
                 Some(ending) => until_the_end(connection, &ending).await,

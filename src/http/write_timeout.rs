@@ -90,6 +90,10 @@ pub fn attended<E: Send + 'static>(
     let (sender, pieces) = mpsc::channel(1);
     let cut = Arc::new(AtomicBool::new(false));
     let cuts = cut.clone();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "events are read ahead of the connection, and the task ends with it"
+    )]
     tokio::spawn(async move {
         loop {
             let next = tokio::select! {

@@ -108,6 +108,10 @@ impl Idempotency {
         let shared = Shared { jobs, ttl: AtomicU64::new(0), max_size: AtomicU64::new(0) };
         let this = Self(Arc::new(shared));
         this.set_bounds(bounds);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "kept answers have one writer, which ends when nobody can send to it"
+        )]
         tokio::spawn(writer::run(db, waiting));
         this
     }

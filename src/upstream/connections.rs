@@ -120,6 +120,10 @@ impl Connections {
         let mut begin = http2::Builder::new(TokioExecutor::new());
         let begun = begin.timer(TokioTimer::new()).handshake(stream).await;
         let (mut shared, connection) = begun.map_err(|error| Broken::Cut(error.into()))?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "an HTTP/2 connection is shared by calls, so it is driven by none of them"
+        )]
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to a provider ended badly");

@@ -184,6 +184,7 @@ impl Ledger {
             lock: Some(lock),
         });
         let (sender, receiver) = mpsc::unbounded_channel();
+        #[expect(clippy::disallowed_methods, reason = "the ledger has one writer, which lives until it is closed")]
         tokio::spawn(commit::run(db.clone(), writer, shared.clone(), receiver));
         Ok(Self { shared, sender })
     }

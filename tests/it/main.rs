@@ -1,6 +1,7 @@
 //! Black-box tests: the real gateway, on a socket, before a scripted upstream.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must fail")]
+#![expect(clippy::disallowed_methods, reason = "a test has callers and servers of its own, and ends with them")]
 
 mod admin;
 mod app;

@@ -56,6 +56,7 @@ impl Sandbox {
         let Built { app, new_admin_key } = built.map_err(|error| Failure::Unreachable(error.to_string()))?;
         let admin = new_admin_key.map(|key| key.expose().to_owned()).unwrap_or_default();
         let (base, stop) = (format!("http://{}", listening.address()), CancellationToken::new());
+        #[expect(clippy::disallowed_methods, reason = "the demo serves and calls in one process, and waits for both")]
         let server = tokio::spawn(serve(app.clone(), listening, stop.clone()));
         Ok(Self { base, admin, prompts, app, folder, stop, server })
     }

@@ -37,6 +37,7 @@ pub(in crate::usage) async fn run(
     mut receiver: mpsc::UnboundedReceiver<Message>,
 ) {
     let checkpoints = Arc::new(Checkpoints::default());
+    #[expect(clippy::disallowed_methods, reason = "a checkpoint must not hold up commits")]
     let aside = tokio::spawn(write_back(db, checkpoints.clone()));
     let mut commits = Commits { writer, shared, checkpoints };
     let mut failed = false;

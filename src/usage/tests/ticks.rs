@@ -1,5 +1,7 @@
 //! What a worker's calls note in one tick of its event loop is written together, and each is told.
 
+#![expect(clippy::disallowed_methods, reason = "callers of a test are tasks, and it waits for them")]
+
 use futures_util::future::join_all;
 use tokio::task::{JoinHandle, yield_now};
 
