@@ -210,11 +210,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BodyReader<S> {
                     self.framing = if size == 0 { Framing::Trailers(0) } else { Framing::Chunk(size) };
                 }
             },
+            Framing::Chunk(0) if !b"\r\n".starts_with(&read[..read.len().min(2)]) => {
+                return Err(no_http("a chunk is longer than its size"));
+            }
             Framing::Chunk(0) if read.len() < 2 => return Ok(false),
             Framing::Chunk(0) => {
-                if !read.starts_with(b"\r\n") {
-                    return Err(no_http("a chunk is longer than its size"));
-                }
                 read.advance(2);
                 self.framing = Framing::Size;
             }
