@@ -1,8 +1,10 @@
 //! The call that goes out for many equal requests, in a task of its own.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use bytes::Bytes;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::answer::{Answered, Served};
 use super::follow::{FollowerCall, error_of};
@@ -24,102 +26,116 @@ pub async fn lead(planned: Box<Planned>, meter: Box<Meter>, key: CacheKey, lead:
         return planned.direct(meter).await;
     };
     let follower_call = FollowerCall::of(&planned, None);
-    parts.tasks.spawn(go_out(planned, meter, key, lead));
+    parts.tasks.spawn(Leading::new(planned, key, lead).go_out(meter));
     match follower_call.follow(follower).await {
         Ok(reply) => reply,
         Err((follower_call, aborted)) => error_reply(follower_call.head, &error_of(&aborted)),
     }
 }
 
-/// Makes the call, which ends early where no request follows any more.
-async fn go_out(planned: Box<Planned>, mut meter: Box<Meter>, key: CacheKey, mut lead: Lead<Departure>) {
-    let mut look = interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let served = {
-        let attempts = planned.attempts();
-        let mut run = std::pin::pin!(attempts.run(&mut meter));
-        loop {
-            tokio::select! {
-                biased;
-                served = &mut run => break served,
-                _ = look.tick() => if lead.followers() == 0 { return },
-            }
-        }
-    };
-    let served = match served {
-        Ok(served) => served,
-        Err(error) => {
-            let settled = meter.finish(Status::Error, error.status(), Some(error.code.text())).await;
-            lead.finish(Outcome::Failed(settled.err().unwrap_or(error)));
-            return;
-        }
-    };
-    let Served { target, answer, emulated, repair } = served;
-    match answer {
-        Answered::Whole { body, used, ended_well, .. } => {
-            meter.attempt_ends(&Ended::well(used));
-            meter.keep_answer(&body);
-            let departure = Departure {
-                target: target.clone(),
-                attempts: meter.attempts(),
-                cost: meter.cost(),
-                is_stream: false,
-                emulated,
-                repair,
-            };
-            let spent = Spent { usage: used.usage, cost: departure.cost };
-            if let Err(error) = meter.finish(Status::Ok, 200, None).await {
-                lead.finish(Outcome::Failed(error));
+/// A call that leads, as it goes out.
+struct Leading {
+    planned: Box<Planned>,
+    key: CacheKey,
+    lead: Lead<Departure>,
+    look: Interval,
+}
+
+impl Leading {
+    fn new(planned: Box<Planned>, key: CacheKey, lead: Lead<Departure>) -> Self {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { planned, key, lead, look }
+    }
+
+    /// Makes the call, which ends early where no request follows any more.
+    async fn go_out(mut self, mut meter: Box<Meter>) {
+        let served = {
+            let attempts = self.planned.attempts();
+            while_followed(&self.lead, &mut self.look, attempts.run(&mut meter)).await
+        };
+        let Served { target, answer, emulated, repair } = match served {
+            None => return,
+            Some(Ok(served)) => served,
+            Some(Err(error)) => {
+                let settled = meter.finish(Status::Error, error.status(), Some(error.code.text())).await;
+                self.lead.finish(Outcome::Failed(settled.err().unwrap_or(error)));
                 return;
             }
-            if ended_well {
-                planned.store(key, &target, body.clone(), spent);
-            }
-            lead.head(departure);
-            lead.push(body);
-            lead.finish(Outcome::Complete(spent));
-        }
-        // Such answers are shared with nobody.
-        Answered::Bytes { .. } => drop(lead),
-        Answered::Stream { dialect, answer_tool, answer, decoder, first } => {
-            let attempts = meter.attempts();
-            lead.head(Departure { target: target.clone(), attempts, cost: None, is_stream: true, emulated, repair });
-            let context = planned.request.answer_context(&planned.incoming);
-            let begun = Begun {
-                target: target.clone(),
-                answer,
-                decoder,
-                first,
-                feed: planned.feed(&target, (dialect, answer_tool), true, &context),
-                into: planned.head.dialect,
-                keep_events: true,
-                passing: None,
-                context: context.clone(),
-            };
-            let mut relay = Relay::new(planned.parts.clone(), begun, meter);
-            loop {
-                // Polled to its end: dropped while it settles, it would lose the stream's last event.
-                let bytes = {
-                    let mut next = std::pin::pin!(relay.next());
-                    loop {
-                        tokio::select! {
-                            biased;
-                            bytes = &mut next => break bytes,
-                            _ = look.tick() => if lead.followers() == 0 { return },
-                        }
-                    }
-                };
-                match bytes {
-                    Some(bytes) => lead.push(bytes),
-                    None => break,
+        };
+        let attempts = meter.attempts();
+        let departure = Departure { target, attempts, cost: None, is_stream: false, emulated, repair };
+        match answer {
+            Answered::Whole { body, used, ended_well, .. } => {
+                meter.attempt_ends(&Ended::well(used));
+                meter.keep_answer(&body);
+                let departure = Departure { attempts: meter.attempts(), cost: meter.cost(), ..departure };
+                let spent = Spent { usage: used.usage, cost: departure.cost };
+                match meter.finish(Status::Ok, 200, None).await {
+                    Ok(_) => self.hand_over(departure, body, spent, ended_well),
+                    Err(error) => self.lead.finish(Outcome::Failed(error)),
                 }
             }
-            let spent = relay.spent();
-            let whole = relay.events().and_then(|events| planned.request.codec().as_whole(&events, &context).ok());
-            if let Some(body) = whole.filter(|body| !planned.is_flawed(body)) {
-                planned.store(key, &target, body, spent);
+            // Such answers are shared with nobody.
+            Answered::Bytes { .. } => {}
+            Answered::Stream { dialect, answer_tool, answer, decoder, first } => {
+                let context = self.planned.request.answer_context(&self.planned.incoming);
+                let begun = Begun {
+                    target: departure.target.clone(),
+                    answer,
+                    decoder,
+                    first,
+                    feed: self.planned.feed(&departure.target, (dialect, answer_tool), true, &context),
+                    into: self.planned.head.dialect,
+                    keep_events: true,
+                    passing: None,
+                    context,
+                };
+                self.relay(Departure { is_stream: true, ..departure }, begun, meter).await;
             }
-            lead.finish(Outcome::Complete(spent));
+        }
+    }
+
+    /// Gives the followers an answer that is whole and settled.
+    fn hand_over(mut self, departure: Departure, body: Bytes, spent: Spent, ended_well: bool) {
+        if ended_well {
+            self.planned.store(self.key, &departure.target, body.clone(), spent);
+        }
+        self.lead.head(departure);
+        self.lead.push(body);
+        self.lead.finish(Outcome::Complete(spent));
+    }
+
+    /// Gives the followers a stream as it comes.
+    async fn relay(mut self, departure: Departure, begun: Begun, meter: Box<Meter>) {
+        let (target, context) = (begun.target.clone(), begun.context.clone());
+        self.lead.head(departure);
+        let mut relay = Relay::new(self.planned.parts.clone(), begun, meter);
+        loop {
+            // Polled to its end: dropped while it settles, it would lose the stream's last event.
+            match while_followed(&self.lead, &mut self.look, relay.next()).await {
+                None => return,
+                Some(Some(bytes)) => self.lead.push(bytes),
+                Some(None) => break,
+            }
+        }
+        let spent = relay.spent();
+        let whole = relay.events().and_then(|events| self.planned.request.codec().as_whole(&events, &context).ok());
+        if let Some(body) = whole.filter(|body| !self.planned.is_flawed(body)) {
+            self.planned.store(self.key, &target, body, spent);
+        }
+        self.lead.finish(Outcome::Complete(spent));
+    }
+}
+
+/// Runs what a lead does; `None` where no request follows any more.
+async fn while_followed<T>(lead: &Lead<Departure>, look: &mut Interval, run: impl Future<Output = T>) -> Option<T> {
+    let mut run = pin!(run);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut run => return Some(done),
+            _ = look.tick() => if lead.followers() == 0 { return None },
         }
     }
 }
