@@ -180,6 +180,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table, or one conversation in two forms")]
     fn every_shape_of_counts_is_read() {
         let none = Units::default();
         let tokens = |input, output| Some((input, output));

@@ -142,6 +142,7 @@ fn what_is_wrong_is_refused_by_name() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, or one conversation in two forms")]
 fn settings_stand_in_both_forms() {
     let schema = json!({"type": "object", "properties": {"z": {}, "a": {}}});
     let tool = Tool {

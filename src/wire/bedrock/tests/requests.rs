@@ -39,6 +39,7 @@ fn cached(part: Part, ttl: CacheTtl) -> Part {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, or one conversation in two forms")]
 fn a_whole_conversation_is_written_in_its_words() {
     let image = Source::Base64 { media_type: "image/png".into(), data: "aW1n".into() };
     let pdf = Source::Base64 { media_type: "application/pdf".into(), data: "cGRm".into() };
@@ -123,6 +124,7 @@ fn a_whole_conversation_is_written_in_its_words() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, or one conversation in two forms")]
 fn what_the_model_makes_no_difference_by_is_noted() {
     let document = |name: &str| {
         part(Content::Document { source: Source::Text("Ünï".into()), name: Some(name.into()), cite: false })
@@ -189,6 +191,7 @@ fn what_the_model_makes_no_difference_by_is_noted() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table, or one conversation in two forms")]
 fn what_cannot_be_said_is_refused_by_its_name() {
     let with = |change: &dyn Fn(&mut Request), model: &str| {
         let mut request = Request { tools: vec![tool()], ..hello(model) };
