@@ -84,7 +84,11 @@ pub(super) fn answer(data: &[u8]) {
     }
     for dialect in DIALECTS {
         let _observed = dialect.observe(&bytes);
-        if let Ok(stream) = dialect.as_stream(data, &context()) {
+        // What its own dialect's reader refuses passes as it came, as a stream too.
+        let is_read = dialect.read_response(data).is_ok();
+        if let Ok(stream) = dialect.as_stream(data, &context())
+            && is_read
+        {
             let read = read(dialect, &[stream]);
             assert!(read.failure.is_none(), "{}: {:?}", dialect.name(), read.failure);
         }

@@ -98,7 +98,8 @@ pub(super) fn exact_numbers(data: &[u8]) {
         return;
     };
     let written = exact::write(&value);
-    assert_eq!(numbers(written.as_bytes()).len(), numbers(data).len());
+    // Of a name that stands twice, the last value counts.
+    assert!(numbers(written.as_bytes()).len() <= numbers(data).len());
     let again = exact::read::<Value>(written.as_bytes());
     assert_eq!(again.ok().as_ref(), Some(&value), "{written}");
 }
