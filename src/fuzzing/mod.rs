@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub type Check = fn(&[u8]);
 
 /// Every check, by its target's name.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("http1", |data| crate::upstream::checked::answer(data, &cuttings(data))),
     ("json", json::object),
     ("exact_numbers", json::exact_numbers),
@@ -23,6 +23,7 @@ pub const TARGETS: [(&str, Check); 9] = [
     ("request", codecs::request),
     ("answer", codecs::answer),
     ("stream", codecs::stream),
+    ("journal", crate::usage::checked::content),
 ];
 
 /// Runs a target's check.

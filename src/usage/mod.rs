@@ -16,6 +16,8 @@ mod tests;
 
 pub use error::{Error, Unavailable};
 pub use journal::SegmentRefs;
+#[cfg(any(test, fuzzing))]
+pub(crate) use journal::checked;
 pub use ledger::{Ack, Intended, Ledger, Options};
 pub use price::{About, Charge, Extra, Price, PriceBook, PriceOverride, Rates, UnitPrices};
 pub use report::{

@@ -8,4 +8,6 @@ pub(super) mod segment;
 pub(super) mod slots;
 pub(super) mod tick;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use record::checked;
 pub use segment::SegmentRefs;

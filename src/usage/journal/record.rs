@@ -5,6 +5,9 @@
 //! the end of a part is read as zeros, which stand for `None`, 0, false and an empty text: so a field that is added at the end of
 //! a row needs no other version, and any other change of a row does.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod checked;
+
 use std::io;
 
 use memchr::memmem;
