@@ -173,6 +173,12 @@ impl<T> Lead<T> {
         }
     }
 
+    /// A follower from the first chunk on.
+    #[must_use]
+    pub fn follower(&self) -> Follower<T> {
+        Follower { flight: self.state.subscribe(), at: 0, over: false }
+    }
+
     /// How many follow.
     #[must_use]
     pub fn followers(&self) -> usize {

@@ -22,7 +22,6 @@ pub use self::entry::{Entry, Replay};
 pub use self::flight::{Aborted, Follower, Lead, Outcome, Spent};
 pub use self::key::{CacheKey, Keyer, Scope};
 pub use self::question::question_key;
-pub use self::retelling::Form;
 
 /// One answer may take this part of the cache, so that it does not push out all others.
 const LARGEST: u64 = 8;
@@ -32,6 +31,32 @@ const UNSETTLED: u64 = 16;
 
 /// No answer is kept longer, whatever its ttl says.
 const LONGEST: Duration = Duration::from_secs(400 * 86_400);
+
+/// The keys under which the answer to a request may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Of the question, in nobody's dialect; `None` where only the caller's own dialect can ask it.
+    pub question: Option<CacheKey>,
+    /// Of the request's own fields in its own dialect. Equal calls that run at once share a flight by it.
+    pub own: CacheKey,
+}
+
+impl Keys {
+    /// Where an answer belongs, unless another dialect's lies there that this one cannot say.
+    #[must_use]
+    pub fn first(&self) -> CacheKey {
+        self.question.unwrap_or(self.own)
+    }
+}
+
+/// What a call finds when it looks for a stored answer.
+#[derive(Debug)]
+pub enum Look<H> {
+    /// An answer that its caller can be given.
+    Hit(H),
+    /// None; the call's own answer belongs under this key.
+    Miss(CacheKey),
+}
 
 /// What a call finds when it joins others of its key.
 pub enum Join<T> {
@@ -132,6 +157,28 @@ impl<T> Cache<T> {
         found
     }
 
+    /// Looks for an answer to a question that `tell` can give to the caller. An answer that it cannot give keeps its place,
+    /// and the call's own goes under the key of its own dialect.
+    pub fn look<H>(
+        &self,
+        keys: &Keys,
+        now: Timestamp,
+        max_age: Option<Duration>,
+        tell: impl Fn(CacheKey, &Arc<Entry>) -> Option<H>,
+    ) -> Look<H> {
+        let mut place = keys.first();
+        for key in keys.question.into_iter().chain([keys.own]) {
+            let Some(entry) = self.find(&key, now, max_age) else { continue };
+            if let Some(told) = tell(key, &entry) {
+                self.counts.hits.fetch_add(1, Ordering::Relaxed);
+                return Look::Hit(told);
+            }
+            place = keys.own;
+        }
+        self.counts.misses.fetch_add(1, Ordering::Relaxed);
+        Look::Miss(place)
+    }
+
     /// Stores an answer; only a whole one that ended well may be. `false` where it is too large to be kept, which
     /// is an eighth of the cache.
     pub fn put(&self, key: CacheKey, entry: Entry) -> bool {
@@ -178,12 +225,12 @@ impl<T> Cache<T> {
         forgotten
     }
 
-    /// Joins the calls of this key, after a [`Cache::get`] that found nothing.
+    /// Joins the calls of this `flight`, after a look that found nothing; their answer belongs under `place`.
     ///
     /// A lead that stores its answer does so before it finishes its flight; then of any number of equal calls at
     /// once, one goes out. `max_age` is for an answer that arrived since; following a flight is always fresh.
-    pub fn join(&self, key: CacheKey, now: Timestamp, max_age: Option<Duration>) -> Join<T> {
-        match self.flights.join(key, || self.find(&key, now, max_age)) {
+    pub fn join(&self, flight: CacheKey, place: CacheKey, now: Timestamp, max_age: Option<Duration>) -> Join<T> {
+        match self.flights.join(flight, || self.find(&place, now, max_age)) {
             Place::Lead(lead) => Join::Lead(lead),
             Place::Follow(follower) => Join::Follow(follower),
             Place::Landed(entry) => {

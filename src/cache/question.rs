@@ -149,7 +149,7 @@ impl Question {
         self.text(name);
         self.maybe_text(description.as_deref());
         self.json(schema.as_ref());
-        self.flag(*strict);
+        self.flag(strict.filter(|strict| *strict));
     }
 
     fn choice(&mut self, choice: Option<&ToolChoice>) {
@@ -169,7 +169,7 @@ impl Question {
                 self.named(2, &[name]);
                 self.maybe_text(description.as_deref());
                 self.json(Some(schema));
-                self.flag(*strict);
+                self.flag(strict.filter(|strict| *strict));
             }
         }
     }
@@ -322,7 +322,7 @@ mod tests {
                 (
                     OpenAiResponses,
                     json!({"model": "m", "max_output_tokens": 9, "input": [{"role": "user", "content": "Hi"}],
-                    "tools": [{"type": "function", "name": "f", "parameters": schema}]}),
+                    "tools": [{"type": "function", "name": "f", "parameters": schema, "strict": false}]}),
                 ),
                 (
                     Anthropic,
@@ -401,14 +401,14 @@ mod tests {
     }
 
     fn tool() -> impl Strategy<Value = Tool> {
-        (words(), prop::option::of(words()), prop::option::of(schema()), any::<Option<bool>>())
+        (words(), prop::option::of(words()), prop::option::of(schema()), prop::option::of(Just(true)))
             .prop_map(|(name, description, schema, strict)| Tool { name, description, schema, strict, cache: None })
     }
 
     fn format() -> impl Strategy<Value = Format> {
         prop_oneof![
             Just(Format::JsonObject),
-            (words(), prop::option::of(words()), schema(), any::<Option<bool>>()).prop_map(
+            (words(), prop::option::of(words()), schema(), prop::option::of(Just(true))).prop_map(
                 |(name, description, schema, strict)| Format::JsonSchema { name, description, schema, strict }
             ),
         ]

@@ -7,34 +7,15 @@ use crate::chat::{Content, Part, Response, Stop};
 use crate::wire::DialectId;
 use crate::wire::dialect::AnswerContext;
 
-/// The form in which a caller wants an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// One JSON body.
-    Whole,
-    /// Events.
-    Stream,
-}
-
 impl Entry {
-    /// The answer in another dialect; `None` where not all of it can be said there as it was said here, so that the
+    /// The whole answer in another dialect; `None` where not all of it can be said there as it was said here, so that the
     /// caller's own request has to go out.
     #[must_use]
-    pub fn retold(&self, dialect: DialectId, form: Form, context: &AnswerContext) -> Option<Bytes> {
+    pub fn retold(&self, dialect: DialectId, context: &AnswerContext) -> Option<Bytes> {
         let response = self.dialect.codec().read_response(&self.body).ok()?;
         let codec = dialect.codec();
-        if !is_common(&response) || codec.can_tell(&response).is_err() {
-            return None;
-        }
-        if form == Form::Whole {
-            return Some(codec.write_response(&response, context));
-        }
-        let mut writer = codec.stream_writer(context);
-        let mut out = Vec::with_capacity(self.body.len() * 2);
-        for event in response.into_events() {
-            writer.write(event, &mut out);
-        }
-        Some(out.into())
+        let can_be_told = is_common(&response) && codec.can_tell(&response).is_ok();
+        can_be_told.then(|| codec.write_response(&response, context))
     }
 }
 
@@ -130,10 +111,10 @@ mod tests {
             for from in ALL {
                 let entry = entry(from, answer);
                 for into in ALL.into_iter().filter(|into| *into != from) {
-                    let told = entry.retold(into, Form::Whole, &context());
+                    let told = entry.retold(into, &context());
                     let told = told.unwrap_or_else(|| panic!("{from:?} into {into:?}: {answer:?}"));
                     assert_eq!(said(into, &told), said(from, &entry.body), "{from:?} into {into:?}");
-                    let stream = entry.retold(into, Form::Stream, &context()).unwrap();
+                    let stream = into.codec().as_stream(&told, &context()).unwrap();
                     let whole = into.codec().as_whole(&events(stream), &context()).unwrap();
                     assert_eq!(said(into, &whole), said(from, &entry.body), "{from:?} as a stream into {into:?}");
                 }
@@ -170,11 +151,10 @@ mod tests {
         for (from, response) in kept {
             let entry = entry(from, &response);
             for into in ALL.into_iter().filter(|into| *into != from) {
-                assert_eq!(entry.retold(into, Form::Whole, &context()), None, "{from:?} into {into:?}: {response:?}");
-                assert_eq!(entry.retold(into, Form::Stream, &context()), None, "{from:?} into {into:?}");
+                assert_eq!(entry.retold(into, &context()), None, "{from:?} into {into:?}: {response:?}");
             }
         }
         let torn = Entry { body: Bytes::from_static(b"{}"), ..entry(DialectId::OpenAiChat, &hello()) };
-        assert_eq!(torn.retold(DialectId::Anthropic, Form::Whole, &context()), None);
+        assert_eq!(torn.retold(DialectId::Anthropic, &context()), None);
     }
 }

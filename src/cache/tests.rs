@@ -56,7 +56,7 @@ fn follow(join: Join<u16>) -> Follower<u16> {
 }
 
 fn join(cache: &Cache<u16>) -> Join<u16> {
-    cache.join(key(1), NOW, None)
+    cache.join(key(1), key(1), NOW, None)
 }
 
 fn chunk(n: usize) -> Bytes {
@@ -295,8 +295,8 @@ async fn who_comes_after_the_end_leads_or_hits() {
     cache.put(key(1), entry("a"));
     next.finish(Outcome::Complete(Spent::default()));
     assert!(matches!(join(&cache), Join::Hit(_)));
-    assert!(matches!(cache.join(key(1), later(60), None), Join::Lead(_)));
-    assert!(matches!(cache.join(key(1), later(9), Some(Duration::from_secs(5))), Join::Lead(_)));
+    assert!(matches!(cache.join(key(1), key(1), later(60), None), Join::Lead(_)));
+    assert!(matches!(cache.join(key(1), key(1), later(9), Some(Duration::from_secs(5))), Join::Lead(_)));
 }
 
 #[tokio::test]
@@ -338,4 +338,34 @@ async fn memory_is_released_with_the_last_who_reads() {
     drop(follower.next().await);
     drop(follower);
     assert_eq!(Arc::strong_count(&kept), 1);
+}
+
+#[test]
+fn a_question_is_looked_up_before_its_own_dialects_fields() {
+    let cache = cache();
+    let keys = Keys { question: Some(key(1)), own: key(2) };
+    let alone = Keys { question: None, own: key(2) };
+    let look = |keys: &Keys, can_tell: fn(&str) -> bool| {
+        let told = |place: CacheKey, entry: &Arc<Entry>| {
+            let text = String::from_utf8(entry.body.to_vec()).unwrap();
+            can_tell(&text).then_some((place, text))
+        };
+        match cache.look(keys, NOW, None, told) {
+            Look::Hit(found) => found,
+            Look::Miss(place) => (place, "miss".to_owned()),
+        }
+    };
+    let (any, not_shared) = (|_: &str| true, |text: &str| text != "shared");
+    assert_eq!(look(&keys, any), (key(1), "miss".to_owned()));
+    assert_eq!(look(&alone, any), (key(2), "miss".to_owned()));
+    cache.put(key(1), entry("shared"));
+    assert_eq!(look(&keys, any), (key(1), "shared".to_owned()));
+    assert_eq!(look(&alone, any), (key(2), "miss".to_owned()));
+    // An answer that the caller cannot be told stays where it is.
+    assert_eq!(look(&keys, not_shared), (key(2), "miss".to_owned()));
+    cache.put(key(2), entry("own"));
+    assert_eq!(look(&keys, not_shared), (key(2), "own".to_owned()));
+    assert_eq!(look(&keys, any), (key(1), "shared".to_owned()));
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses, stats.entries), (3, 4, 2));
 }

@@ -73,7 +73,7 @@ impl Gateway {
 /// Recall, attempt, reply, settle.
 async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> Reply {
     match recall(&mut planned, &mut meter) {
-        Ok(Recalled::Hit(key, entry)) => planned.hit(key, &entry, meter).await,
+        Ok(Recalled::Hit(hit)) => planned.hit(hit, meter).await,
         Ok(Recalled::Alone) => planned.direct(meter).await,
         Ok(Recalled::Follow(follower)) => Box::pin(follow(planned, meter, follower)).await,
         Ok(Recalled::Lead(key, flight)) => Box::pin(lead(planned, meter, key, flight)).await,

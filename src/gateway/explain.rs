@@ -166,7 +166,7 @@ impl Planned {
 
     fn cache_shown(&self, policy: CachePolicy) -> CacheShown {
         let target = self.plan.targets.first().filter(|_| policy.mode != CacheMode::Off);
-        let key = target.map(|target| self.key(target));
+        let key = target.map(|target| self.keys(target).first());
         let stored = key.is_some_and(|key| self.parts.cache.get(&key, now(), None).is_some());
         CacheShown { mode: policy.mode, key: key.map(|key| key.to_string()), stored, ttl_seconds: policy.ttl.as_secs() }
     }

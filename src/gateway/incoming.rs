@@ -94,6 +94,12 @@ impl Endpoint {
         named.map_or_else(|| self.name().into(), |(_, name)| name.clone())
     }
 
+    /// Whether a model answers a conversation here.
+    #[must_use]
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::Chat | Self::Responses | Self::Messages | Self::Generate)
+    }
+
     /// Whether its address names the model.
     #[must_use]
     pub fn is_addressed(self) -> bool {

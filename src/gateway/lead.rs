@@ -12,8 +12,7 @@ use super::meter::{Ended, Meter};
 use super::planned::Planned;
 use super::reply::{Departure, Reply, error_reply};
 use super::stream::{Begun, Relay};
-use crate::cache::{CacheKey, Join, Lead, Outcome, Spent};
-use crate::types::now;
+use crate::cache::{CacheKey, Lead, Outcome, Spent};
 use crate::usage::Status;
 
 /// How often a lead looks whether any request still follows.
@@ -22,9 +21,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Starts the one call that goes out, in a task of its own, and follows it.
 pub async fn lead(planned: Box<Planned>, meter: Box<Meter>, key: CacheKey, lead: Lead<Departure>) -> Reply {
     let parts = planned.parts.clone();
-    let Join::Follow(follower) = parts.cache.join(key, now(), Some(Duration::ZERO)) else {
-        return planned.direct(meter).await;
-    };
+    let follower = lead.follower();
     let follower_call = FollowerCall::of(&planned, None);
     parts.tasks.spawn(Leading::new(planned, key, lead).go_out(meter));
     match follower_call.follow(follower).await {

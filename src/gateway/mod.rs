@@ -4,6 +4,7 @@ mod answer;
 mod attempt;
 mod batch_line;
 mod binary_relay;
+mod cache_key;
 mod call;
 mod detached;
 mod direct;

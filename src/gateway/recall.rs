@@ -10,30 +10,25 @@ use super::planned::Planned;
 use super::read::remember;
 use super::repair::Wanted;
 use super::reply::{Body, Departure, Reply, error_reply};
-use super::request::Keyed;
-use crate::cache::{CacheKey, Entry, Follower, Join, Keyer, Lead, Replay, Scope, Spent};
+use crate::cache::{CacheKey, Entry, Follower, Join, Lead, Look, Replay, Spent};
 use crate::chat::{Code, Error};
-use crate::routing::{CacheMode, CacheScope, Target};
+use crate::routing::{CacheMode, Target};
 use crate::types::{Nanos, now};
 use crate::usage::{CacheState, Status};
 
-/// Fields that do not change an answer, so that they are no part of its key.
-const NOT_KEYED: [&str; 9] = [
-    "model",
-    "stream",
-    "stream_options",
-    "user",
-    "metadata",
-    "store",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-];
+/// A stored answer, as its caller gets it.
+pub struct Hit {
+    /// Where it lies.
+    key: CacheKey,
+    entry: Arc<Entry>,
+    /// The answer in the caller's dialect, where it is stored in another.
+    retold: Option<Bytes>,
+}
 
 /// How a call gets its answer.
 pub enum Recalled {
     /// From the cache.
-    Hit(CacheKey, Arc<Entry>),
+    Hit(Hit),
     /// From an equal call that runs.
     Follow(Follower<Departure>),
     /// By a call that others may follow.
@@ -58,13 +53,15 @@ pub fn recall(planned: &mut Planned, meter: &mut Meter) -> Result<Recalled, Erro
         return Ok(Recalled::Alone);
     }
     let Some(target) = planned.plan.targets.first() else { return Ok(Recalled::Alone) };
-    let key = planned.key(target);
+    let keys = planned.keys(target);
     let cache = &planned.parts.cache;
-    if directive.read
-        && may_be_cached
-        && let Some(entry) = cache.get(&key, now(), directive.max_age)
-    {
-        return Ok(Recalled::Hit(key, entry));
+    let mut place = keys.first();
+    if directive.read && may_be_cached {
+        let told = |key, entry: &Arc<Entry>| planned.told(key, entry.clone());
+        match cache.look(&keys, now(), directive.max_age, told) {
+            Look::Hit(hit) => return Ok(Recalled::Hit(hit)),
+            Look::Miss(key) => place = key,
+        }
     }
     if directive.only {
         let message = "nothing is cached for this request, and x-fulcrum-cache: only was asked";
@@ -76,59 +73,23 @@ pub fn recall(planned: &mut Planned, meter: &mut Meter) -> Result<Recalled, Erro
         return Ok(Recalled::Alone);
     }
     let max_age = if directive.read { directive.max_age } else { Some(Duration::ZERO) };
-    Ok(match cache.join(key, now(), max_age) {
-        Join::Hit(entry) => Recalled::Hit(key, entry),
+    Ok(match cache.join(keys.own, place, now(), max_age) {
+        // An answer in another dialect may have arrived just now, and be one that this caller cannot be told.
+        Join::Hit(entry) => planned.told(place, entry).map_or(Recalled::Alone, Recalled::Hit),
         Join::Follow(follower) => Recalled::Follow(follower),
-        Join::Lead(lead) => Recalled::Lead(key, lead),
+        Join::Lead(lead) => Recalled::Lead(place, lead),
     })
 }
 
 impl Planned {
-    /// The key of this call's answer by `target`.
-    pub fn key(&self, target: &Target) -> CacheKey {
-        // Beside the fields, headers count in some dialects.
-        let mut headers = self.request.codec().headers().iter();
-        if headers.any(|name| self.incoming.headers.contains_key(*name)) {
-            return self.made_key(target);
+    /// A stored answer as this call's caller gets it; `None` where its dialect cannot say all of it.
+    fn told(&self, key: CacheKey, entry: Arc<Entry>) -> Option<Hit> {
+        let dialect = self.head.dialect;
+        if entry.dialect == dialect {
+            return Some(Hit { key, entry, retold: None });
         }
-        let scope = self.plan.cache.scope;
-        let owner = match scope {
-            CacheScope::Project => &self.incoming.key.project,
-            CacheScope::Key => &self.incoming.key.id,
-        };
-        let keyed = self.request.keyed.get_or_init(|| Keyed {
-            scope,
-            owner: owner.clone(),
-            provider: target.provider.clone(),
-            model: target.model.clone(),
-            key: self.made_key(target),
-        });
-        let same = keyed.scope == scope
-            && keyed.owner == *owner
-            && keyed.provider == target.provider
-            && keyed.model == target.model;
-        if same { keyed.key } else { self.made_key(target) }
-    }
-
-    fn made_key(&self, target: &Target) -> CacheKey {
-        let scope = match self.plan.cache.scope {
-            CacheScope::Project => Scope::Project(&self.incoming.key.project),
-            CacheScope::Key => Scope::Key(&self.incoming.key.id),
-        };
-        let adapter = target.adapter.map(|adapter| adapter.to_string());
-        let mut keyer = Keyer::new(scope, &target.provider, &target.model, self.request.endpoint.name());
-        if let Some(adapter) = &adapter {
-            keyer.field("fulcrum adapter", adapter.as_bytes());
-        }
-        for name in self.request.codec().headers() {
-            if let Some(value) = self.incoming.headers.get(*name) {
-                keyer.field(name, value.as_bytes());
-            }
-        }
-        for (name, value) in self.request.object().iter().filter(|(name, _)| !NOT_KEYED.contains(name)) {
-            keyer.field(name, value.as_bytes());
-        }
-        keyer.finish()
+        let retold = entry.retold(dialect, &self.request.answer_context(&self.incoming))?;
+        Some(Hit { key, entry, retold: Some(retold) })
     }
 
     /// Whether an answer is not of the form asked for, on a route that minds.
@@ -140,7 +101,7 @@ impl Planned {
     /// Stores an answer under the key of the target that gave it.
     pub fn store(&self, key: CacheKey, target: &Arc<Target>, body: Bytes, spent: Spent) {
         let planned_target = self.plan.targets.first().is_some_and(|first| first.id == target.id);
-        let key = if planned_target { key } else { self.key(target) };
+        let key = if planned_target { key } else { self.keys(target).first() };
         let prompt =
             self.request.prompt.as_ref().map(|applied| (applied.version.name.clone(), applied.version.version));
         self.parts.cache.put(
@@ -162,7 +123,8 @@ impl Planned {
     }
 
     /// Answers from the cache.
-    pub async fn hit(mut self: Box<Self>, key: CacheKey, entry: &Arc<Entry>, mut meter: Box<Meter>) -> Reply {
+    pub async fn hit(mut self: Box<Self>, hit: Hit, mut meter: Box<Meter>) -> Reply {
+        let Hit { key, entry, retold } = hit;
         self.head.cache = Some("hit");
         self.head.age = Some(entry.age(now()));
         self.head.cost = Some(Nanos(0));
@@ -170,7 +132,7 @@ impl Planned {
         let planned = self.plan.targets.first().filter(is_by).map(|target| target.id.clone());
         self.head.model = Some(planned.unwrap_or_else(|| format!("{}/{}", entry.provider, entry.model).into()));
         meter.cache(CacheState::Hit, entry.cost);
-        meter.keep_answer(&entry.body);
+        meter.keep_answer(retold.as_ref().unwrap_or(&entry.body));
         if let Some(row) = meter.row() {
             row.provider = Some(entry.provider.clone());
             row.model = Some(entry.model.clone());
@@ -180,10 +142,13 @@ impl Planned {
         }
         remember(&self.incoming, &self.request);
         let asked = &self.request.asked;
+        if let Some(body) = retold {
+            return self.whole(body);
+        }
         if !asked.stream || asked.include_usage {
             return self.whole(entry.body.clone());
         }
-        let events = self.parts.cache.replay(key, entry, || {
+        let events = self.parts.cache.replay(key, &entry, || {
             self.request
                 .codec()
                 .as_stream(&entry.body, &self.request.answer_context(&self.incoming))

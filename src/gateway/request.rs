@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::feed::Feed;
 use super::incoming::{Endpoint, Incoming};
 use super::resolve::Resolved;
-use crate::cache::CacheKey;
+use crate::cache::Keys;
 use crate::chat::{self, AnswerTool, Emulated, Error, Format, Usage, Used};
 use crate::routing::CacheScope;
 use crate::upstream::{ProviderClient, Server};
@@ -40,7 +40,7 @@ pub struct Request {
     /// The form that the caller sent, where that is one.
     pub form: Option<Form>,
     /// The whole request in the internal form, for targets of other dialects.
-    pub(super) meant: OnceLock<Result<(chat::Request, Emulated), Error>>,
+    meant: OnceLock<Result<(chat::Request, Emulated), Error>>,
     tokens: OnceLock<u64>,
     /// The first key that was asked of it.
     pub(super) keyed: OnceLock<Keyed>,
@@ -52,7 +52,8 @@ pub struct Keyed {
     pub(super) owner: Arc<str>,
     pub(super) provider: Arc<str>,
     pub(super) model: Arc<str>,
-    pub(super) key: CacheKey,
+    pub(super) adapter: Option<u32>,
+    pub(super) keys: Keys,
 }
 
 impl Request {
@@ -79,6 +80,14 @@ impl Request {
     /// The name that the caller asked for: a model, a route or a prompt.
     pub fn requested(&self) -> &str {
         self.prompt.as_ref().map_or(&self.asked.model, |resolved| &resolved.requested)
+    }
+
+    /// The whole request in the internal form, with what had to be emulated for that.
+    pub fn internal(&self) -> &Result<(chat::Request, Emulated), Error> {
+        self.meant.get_or_init(|| {
+            let mut emulated = Emulated::default();
+            Ok((self.codec().read_request(&self.asked, &mut emulated)?, emulated))
+        })
     }
 
     /// The caller's dialect.

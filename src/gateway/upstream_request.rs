@@ -97,11 +97,7 @@ impl Request {
         client: &ProviderClient,
         target: &Target,
     ) -> Result<UpstreamRequest, Error> {
-        let read = self.meant.get_or_init(|| {
-            let mut emulated = Emulated::default();
-            Ok((self.codec().read_request(&self.asked, &mut emulated)?, emulated))
-        });
-        let (request, mut emulated) = read.clone()?;
+        let (request, mut emulated) = self.internal().clone()?;
         let mut request = chat::Request { model: target.model.to_string(), include_usage: true, ..request };
         let makers = (self.codec().maker(), dialect.codec().maker());
         sort_proofs(&mut request.messages, makers, &mut emulated);

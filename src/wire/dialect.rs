@@ -222,6 +222,19 @@ pub trait ClientCodec: ProviderCodec {
         &[]
     }
 
+    /// Whether such a header changes an answer; not where it says what holds without it.
+    fn header_counts(&self, name: &str, value: &[u8]) -> bool {
+        let _unused = (name, value);
+        true
+    }
+
+    /// Whether `request`, which was read of `asked`, has all that decides the answer, so that an equal request of another
+    /// dialect asks the same. What [`ClientCodec::read_request`] refuses or notes as emulated is not meant here.
+    fn reads_all(&self, asked: &Asked, request: &Request) -> bool {
+        let _unused = (asked, request);
+        true
+    }
+
     /// Reads and checks a caller's body.
     ///
     /// # Errors

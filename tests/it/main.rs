@@ -13,6 +13,7 @@ mod cache;
 mod callers;
 mod client;
 mod crash;
+mod crossing;
 mod dialects;
 mod embeddings;
 mod errors;

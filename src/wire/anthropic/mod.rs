@@ -69,6 +69,10 @@ impl ClientCodec for Anthropic {
         &["anthropic-version", "anthropic-beta"]
     }
 
+    fn header_counts(&self, name: &str, value: &[u8]) -> bool {
+        (name, value) != ("anthropic-version", b"2023-06-01")
+    }
+
     fn read(&self, body: Bytes, _: &Addressed) -> Result<Asked, Error> {
         check::read(body, true)
     }

@@ -66,6 +66,10 @@ impl ClientCodec for OpenAiResponses {
         request::pass(asked, model)
     }
 
+    fn reads_all(&self, asked: &Asked, request: &Request) -> bool {
+        read::reads_all(&asked.object, request)
+    }
+
     fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
         request::prompted(asked, prompt)
     }

@@ -33,6 +33,13 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     Ok(request)
 }
 
+/// Whether the request, read of this object, is all that it asks: not where it asks for proofs of reasoning, which come
+/// unasked elsewhere, nor where a tool leaves open whether it is strict, since it is so here and nowhere else.
+pub(super) fn reads_all(object: &Object, request: &Request) -> bool {
+    let proofs = object.get("include").is_some_and(|include| include.contains("encrypted_content"));
+    !proofs && request.tools.iter().all(|tool| tool.strict.is_some())
+}
+
 fn read_field(name: &str, value: &Value, request: &mut Request, emulated: &mut Emulated) -> Result<(), Error> {
     let text = || value.as_str().map(str::to_owned);
     match name {
