@@ -367,8 +367,8 @@ fn problem(file: &str, key: String, problem: String) -> Diagnostic {
     Diagnostic { file: file.into(), line: 0, col: 0, key, problem, fix: "correct it".to_owned() }
 }
 
-fn in_prompt(found: prompts::FileProblem) -> Diagnostic {
-    let prompts::Mistake { key, message, line, column, .. } = found.mistake;
+fn in_prompt(found: prompts::Diagnostic) -> Diagnostic {
+    let prompts::Diagnostic { file, key, message, line, column, .. } = found;
     let (line, col) = (line.unwrap_or(0), column.unwrap_or(0));
-    Diagnostic { line, col, ..problem(&found.file, key, message) }
+    Diagnostic { line, col, ..problem(&file.unwrap_or_default(), key, message) }
 }

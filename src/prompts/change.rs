@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::author::Author;
+use super::diagnostic::Diagnostic;
 use super::draft::Submission;
-use super::error::{Error, Mistake};
+use super::error::Error;
 use super::registry::{Registry, TOPIC};
 use super::selector::Selector;
 use super::store::{self, Move, NewVersion, Target};
@@ -52,7 +53,7 @@ impl LabelChange {
     /// # Errors
     /// Where a field is unknown, missing or of the wrong type, or a rollout is asked for.
     pub fn from_json(label: Label, value: &Value) -> Result<Self, Error> {
-        let wrong = |key: &str, message: &str| Error::Invalid(vec![Mistake::new(key, message)]);
+        let wrong = |key: &str, message: &str| Error::Invalid(vec![Diagnostic::new(key, message)]);
         let Value::Object(fields) = value else { return Err(wrong("", "must be an object with `version`")) };
         let known = ["version", "rollout", "reason", "protected"];
         if let Some(key) = fields.keys().find(|key| !known.contains(&key.as_str())) {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::diagnostic::Diagnostic;
 use super::draft::{Draft, Entry, TestCase};
-use super::error::Mistake;
 use super::variables::{Variable, is_messages, unknown};
 use crate::chat::{PromptMessage, Role};
 use crate::template::{self, Template};
@@ -36,20 +36,20 @@ pub(super) enum Failure {
 }
 
 impl Compiled {
-    pub(super) fn new(draft: &Draft) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = Vec::new();
+    pub(super) fn new(draft: &Draft) -> Result<Self, Vec<Diagnostic>> {
+        let mut diagnostics = Vec::new();
         let mut variables = BTreeMap::new();
         for (name, schema) in &draft.variables {
             match Variable::read(&format!("variables.{name}"), schema) {
                 Ok(variable) => drop(variables.insert(name.clone(), variable)),
-                Err(more) => mistakes.extend(more),
+                Err(more) => diagnostics.extend(more),
             }
         }
         let mut parts = Vec::with_capacity(draft.messages.len());
         for (i, entry) in draft.messages.iter().enumerate() {
             match part(&format!("messages[{i}]"), entry, draft) {
                 Ok(part) => parts.push(part),
-                Err(more) => mistakes.extend(more),
+                Err(more) => diagnostics.extend(more),
             }
         }
         let sources = draft.messages.iter().map(|entry| match entry {
@@ -57,10 +57,12 @@ impl Compiled {
             Entry::Placeholder(_) => 0,
         });
         if sources.sum::<usize>() > MAX_SOURCES {
-            mistakes
-                .push(Mistake::new("messages", format!("the templates have more than {MAX_SOURCES} bytes together")));
+            diagnostics.push(Diagnostic::new(
+                "messages",
+                format!("the templates have more than {MAX_SOURCES} bytes together"),
+            ));
         }
-        if mistakes.is_empty() { Ok(Self { parts, variables }) } else { Err(mistakes) }
+        if diagnostics.is_empty() { Ok(Self { parts, variables }) } else { Err(diagnostics) }
     }
 
     pub(super) fn render(&self, given: &Map<String, Value>) -> Result<Vec<PromptMessage>, Failure> {
@@ -92,13 +94,13 @@ impl Compiled {
     }
 
     /// Renders each test and tells what failed.
-    pub(super) fn run_tests(&self, tests: &[TestCase]) -> Vec<Mistake> {
-        let mut mistakes = Vec::new();
+    pub(super) fn run_tests(&self, tests: &[TestCase]) -> Vec<Diagnostic> {
+        let mut diagnostics = Vec::new();
         for (i, test) in tests.iter().enumerate() {
             let texts: Vec<String> = match self.render(&test.variables) {
                 Ok(messages) => messages.iter().map(text).collect(),
                 Err(failure) => {
-                    mistakes.push(Mistake::new(format!("tests[{i}]"), failure.to_string()));
+                    diagnostics.push(Diagnostic::new(format!("tests[{i}]"), failure.to_string()));
                     continue;
                 }
             };
@@ -106,11 +108,11 @@ impl Compiled {
                 if !texts.iter().any(|text| text.contains(wanted.as_str())) {
                     let message =
                         format!("no rendered message contains {:?}", wanted.chars().take(200).collect::<String>());
-                    mistakes.push(Mistake::new(format!("tests[{i}].contains[{j}]"), message));
+                    diagnostics.push(Diagnostic::new(format!("tests[{i}].contains[{j}]"), message));
                 }
             }
         }
-        mistakes
+        diagnostics
     }
 
     fn check(&self, given: &Map<String, Value>) -> Result<(), Failure> {
@@ -144,33 +146,33 @@ impl std::fmt::Display for Failure {
     }
 }
 
-fn part(key: &str, entry: &Entry, draft: &Draft) -> Result<Part, Vec<Mistake>> {
+fn part(key: &str, entry: &Entry, draft: &Draft) -> Result<Part, Vec<Diagnostic>> {
     match entry {
         Entry::Placeholder(name) => match draft.variables.get(name) {
             Some(schema) if is_messages(schema) => Ok(Part::Placeholder(name.clone())),
             _ => {
                 let message = format!("declare `{name}` under variables with type = \"messages\"");
-                Err(vec![Mistake::new(format!("{key}.placeholder"), message)])
+                Err(vec![Diagnostic::new(format!("{key}.placeholder"), message)])
             }
         },
         Entry::Text { role, content } => {
             let key = format!("{key}.content");
             let template = Template::parse(content).map_err(|error| {
                 let within = Some((error.line, error.column));
-                vec![Mistake { within, ..Mistake::new(key.clone(), error.message) }]
+                vec![Diagnostic { within, ..Diagnostic::new(key.clone(), error.message) }]
             })?;
             let missing = template.variables().iter().filter(|name| !draft.variables.contains_key(*name));
-            let missing: Vec<Mistake> = missing.map(|name| undeclared(&key, name, draft)).collect();
+            let missing: Vec<Diagnostic> = missing.map(|name| undeclared(&key, name, draft)).collect();
             if missing.is_empty() { Ok(Part::Text { role: *role, template }) } else { Err(missing) }
         }
     }
 }
 
-fn undeclared(key: &str, name: &str, draft: &Draft) -> Mistake {
+fn undeclared(key: &str, name: &str, draft: &Draft) -> Diagnostic {
     let known: Vec<&str> = draft.variables.keys().map(String::as_str).collect();
     let near = known.iter().find(|known| strsim::osa_distance(known, name) <= 2);
     let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-    Mistake::new(key, format!("`{name}` is not declared under variables{hint}"))
+    Diagnostic::new(key, format!("`{name}` is not declared under variables{hint}"))
 }
 
 /// The text of a message, for tests to look into.

@@ -1,62 +1,9 @@
 //! What can be wrong with a prompt, its use or its change.
 
-use std::fmt;
-
+use super::diagnostic::Diagnostic;
 use super::store;
 use crate::chat::{self, Code};
 use crate::types::{Label, PromptName};
-
-/// One mistake in a prompt's text, by its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// Where, such as `messages[1].content`.
-    pub key: String,
-    /// What is wrong and what to do.
-    pub message: String,
-    /// The line in the file, from 1; none for JSON.
-    pub line: Option<usize>,
-    /// The column in the file, from 1; none for JSON.
-    pub column: Option<usize>,
-    /// The line and column inside the text that stands at `key`.
-    pub(super) within: Option<(usize, usize)>,
-}
-
-impl Mistake {
-    pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into(), line: None, column: None, within: None }
-    }
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (Some(line), Some(column)) = (self.line, self.column) {
-            write!(f, "{line}:{column}: ")?;
-        }
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        if let (Some((line, column)), None) = (self.within, self.line) {
-            write!(f, "line {line}, column {column}: ")?;
-        }
-        f.write_str(&self.message)
-    }
-}
-
-/// One mistake in a file of prompts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileProblem {
-    /// The file.
-    pub file: String,
-    /// What is wrong in it.
-    pub mistake: Mistake,
-}
-
-impl fmt::Display for FileProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = if self.mistake.line.is_some() { ":" } else { ": " };
-        write!(f, "{}{place}{}", self.file, self.mistake)
-    }
-}
 
 /// Why a prompt cannot be found, used or changed.
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +37,12 @@ pub enum Error {
     /// A prompt with this name stands already.
     #[error("there is a prompt `{0}` already; add a version to it")]
     Exists(PromptName),
-    /// The text of a version is wrong; every mistake is told.
+    /// The text of a version is wrong; each mistake is reported.
     #[error("{}", list(.0))]
-    Invalid(Vec<Mistake>),
-    /// Files of prompts are wrong; every mistake is told.
+    Invalid(Vec<Diagnostic>),
+    /// Files of prompts are wrong; each mistake is reported.
     #[error("{}", list(.0))]
-    Files(Vec<FileProblem>),
+    Files(Vec<Diagnostic>),
     /// A variable is missing, unknown, or breaks its schema.
     #[error("variable `{variable}` {message}")]
     Variable {
@@ -148,8 +95,8 @@ pub enum Error {
     Sql(#[from] store::SqlError),
 }
 
-fn list<T: fmt::Display>(mistakes: &[T]) -> String {
-    mistakes.iter().map(T::to_string).collect::<Vec<_>>().join("\n")
+fn list(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl From<Error> for chat::Error {
@@ -161,8 +108,8 @@ impl From<Error> for chat::Error {
             }
             Error::BadReference(_) => Self::field("prompt", message),
             Error::Exists(_) => Self::new(Code::Conflict, message).at("name"),
-            Error::Invalid(mistakes) => {
-                let key = mistakes.into_iter().next().map(|mistake| mistake.key);
+            Error::Invalid(diagnostics) => {
+                let key = diagnostics.into_iter().next().map(|diagnostic| diagnostic.key);
                 Self { param: key.filter(|key| !key.is_empty()), ..Self::new(Code::InvalidRequest, message) }
             }
             Error::Files(_) | Error::NotYet(_) => Self::new(Code::InvalidRequest, message),

@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::diagnostic::Diagnostic;
 use super::draft::Draft;
-use super::error::{Error, FileProblem, Mistake};
+use super::error::Error;
 use super::toml_text::parse_file;
 use crate::types::PromptName;
 
@@ -41,7 +42,7 @@ pub fn check_dir(path: &Path) -> Result<Vec<(PromptName, Draft)>, Error> {
 
 /// The files of a folder in the order of their names, and those that cannot be read.
 /// Other than `.toml` files, and hidden ones, are left alone.
-pub(super) fn read_dir(path: &Path) -> Result<(Vec<PromptFile>, Vec<FileProblem>), Error> {
+pub(super) fn read_dir(path: &Path) -> Result<(Vec<PromptFile>, Vec<Diagnostic>), Error> {
     let failed = |source: io::Error| Error::Folder { path: path.display().to_string(), source };
     let mut files = Vec::new();
     let mut problems = Vec::new();
@@ -54,12 +55,11 @@ pub(super) fn read_dir(path: &Path) -> Result<(Vec<PromptFile>, Vec<FileProblem>
             Ok(Some(read)) => files.push(read),
             Ok(None) => {}
             Err(message) => {
-                let file = file.to_string_lossy().into_owned();
-                problems.push(FileProblem { file, mistake: Mistake::new("", message) });
+                problems.push(Diagnostic::new("", message).of_file(&file.to_string_lossy()));
             }
         }
     }
-    problems.sort_by(|a: &FileProblem, b| a.file.cmp(&b.file));
+    problems.sort_by(|a: &Diagnostic, b| a.file.cmp(&b.file));
     files.sort_by(|a: &PromptFile, b| a.name.cmp(&b.name));
     Ok((files, problems))
 }

@@ -3,6 +3,7 @@
 mod author;
 mod change;
 mod compiled;
+mod diagnostic;
 mod diff;
 mod draft;
 mod error;
@@ -19,9 +20,10 @@ mod version;
 
 pub use author::Author;
 pub use change::{LabelChange, Saved};
+pub use diagnostic::Diagnostic;
 pub use diff::{Change, Diff};
 pub use draft::{Draft, Entry, Submission, TestCase};
-pub use error::{Error, FileProblem, Mistake};
+pub use error::Error;
 pub use folder::{MAX_FILE, check_dir, write_file};
 pub use import::Imports;
 pub use registry::{Registry, Rendered};

@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::compiled::Compiled;
+use super::diagnostic::Diagnostic;
 use super::draft::{Draft, Entry, Submission, TestCase};
-use super::error::{Error, Mistake};
+use super::error::Error;
 use super::selector::names_prompt;
 use super::variables::unknown;
 use crate::chat::Role;
@@ -32,10 +33,10 @@ impl Draft {
     ///
     /// # Errors
     /// Every mistake, each with its key.
-    pub fn from_json(value: &Value) -> Result<Self, Vec<Mistake>> {
+    pub fn from_json(value: &Value) -> Result<Self, Vec<Diagnostic>> {
         let mut reader = Reader::default();
         let draft = reader.draft(value, &[]);
-        draft.checked(reader.mistakes)
+        draft.checked(reader.diagnostics)
     }
 
     /// Reads what this module wrote, without checking it again.
@@ -43,17 +44,17 @@ impl Draft {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut reader = Reader::default();
         let draft = reader.draft(&value, &[]);
-        reader.mistakes.first().map_or(Ok(draft), |mistake| Err(mistake.to_string()))
+        reader.diagnostics.first().map_or(Ok(draft), |mistake| Err(mistake.to_string()))
     }
 
     /// Adds the mistakes that only show when templates are parsed and tests are run.
-    fn checked(self, mut mistakes: Vec<Mistake>) -> Result<Self, Vec<Mistake>> {
+    fn checked(self, mut diagnostics: Vec<Diagnostic>) -> Result<Self, Vec<Diagnostic>> {
         match Compiled::new(&self) {
-            Err(more) => mistakes.extend(more),
-            Ok(compiled) if mistakes.is_empty() => mistakes.extend(compiled.run_tests(&self.tests)),
+            Err(more) => diagnostics.extend(more),
+            Ok(compiled) if diagnostics.is_empty() => diagnostics.extend(compiled.run_tests(&self.tests)),
             Ok(_) => {}
         }
-        if mistakes.is_empty() { Ok(self) } else { Err(mistakes) }
+        if diagnostics.is_empty() { Ok(self) } else { Err(diagnostics) }
     }
 }
 
@@ -65,7 +66,7 @@ impl Submission {
     pub fn from_json(value: &Value) -> Result<Self, Error> {
         let mut reader = Reader::default();
         let read = reader.submission(value, &["message", "labels"]);
-        read.finish(reader.mistakes)
+        read.finish(reader.diagnostics)
     }
 
     /// Reads the body of `POST /prompts`: as a version's, plus `name`.
@@ -75,13 +76,13 @@ impl Submission {
     pub fn named(value: &Value) -> Result<(PromptName, Self), Error> {
         let mut reader = Reader::default();
         let name = reader.name(value);
-        let read = reader.submission(value, &["name", "message", "labels"]).finish(reader.mistakes)?;
+        let read = reader.submission(value, &["name", "message", "labels"]).finish(reader.diagnostics)?;
         // A name that could not be read left a mistake, which has ended this already.
-        name.map(|name| (name, read)).ok_or_else(|| Error::Invalid(vec![Mistake::new("name", "is missing")]))
+        name.map(|name| (name, read)).ok_or_else(|| Error::Invalid(vec![Diagnostic::new("name", "is missing")]))
     }
 
-    fn finish(self, mistakes: Vec<Mistake>) -> Result<Self, Error> {
-        let draft = self.draft.checked(mistakes).map_err(Error::Invalid)?;
+    fn finish(self, diagnostics: Vec<Diagnostic>) -> Result<Self, Error> {
+        let draft = self.draft.checked(diagnostics).map_err(Error::Invalid)?;
         Ok(Self { draft, ..self })
     }
 }
@@ -89,7 +90,7 @@ impl Submission {
 /// What was found wrong so far.
 #[derive(Default)]
 struct Reader {
-    mistakes: Vec<Mistake>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Reader {
@@ -286,7 +287,7 @@ impl Reader {
     }
 
     fn wrong(&mut self, key: impl Into<String>, message: impl Into<String>) {
-        self.mistakes.push(Mistake::new(key, message));
+        self.diagnostics.push(Diagnostic::new(key, message));
     }
 }
 

@@ -7,19 +7,16 @@ use std::ops::Range;
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
+use super::diagnostic::Diagnostic;
 use super::draft::{Draft, Entry};
-use super::error::{FileProblem, Mistake};
 use crate::template::position;
 
 /// Reads one file of prompts; `file` is its name for reports.
 ///
 /// # Errors
 /// Every mistake, with its line and column.
-pub fn parse_file(file: &str, text: &str) -> Result<Draft, Vec<FileProblem>> {
-    let problems = |mistakes: Vec<Mistake>| {
-        mistakes.into_iter().map(|mistake| FileProblem { file: file.to_owned(), mistake }).collect()
-    };
-    Draft::from_toml(text).map_err(problems)
+pub fn parse_file(file: &str, text: &str) -> Result<Draft, Vec<Diagnostic>> {
+    Draft::from_toml(text).map_err(|found| found.into_iter().map(|diagnostic| diagnostic.of_file(file)).collect())
 }
 
 impl Draft {
@@ -27,22 +24,22 @@ impl Draft {
     ///
     /// # Errors
     /// Every mistake, with its line and column.
-    pub fn from_toml(text: &str) -> Result<Self, Vec<Mistake>> {
+    pub fn from_toml(text: &str) -> Result<Self, Vec<Diagnostic>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             return Err(errors.iter().map(|error| syntax(text, error)).collect());
         }
-        let mut places = Places { text, spans: HashMap::new(), mistakes: Vec::new() };
+        let mut places = Places { text, spans: HashMap::new(), diagnostics: Vec::new() };
         let value = places.table("", table.get_ref());
         let read = Self::from_json(&value);
         match read {
-            Ok(draft) if places.mistakes.is_empty() => Ok(draft),
+            Ok(draft) if places.diagnostics.is_empty() => Ok(draft),
             read => {
-                let mut mistakes = std::mem::take(&mut places.mistakes);
-                mistakes.extend(read.err().unwrap_or_default());
-                let mut mistakes: Vec<_> = mistakes.into_iter().map(|mistake| places.locate(mistake)).collect();
-                mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
-                Err(mistakes)
+                let mut diagnostics = std::mem::take(&mut places.diagnostics);
+                diagnostics.extend(read.err().unwrap_or_default());
+                let mut diagnostics: Vec<_> = diagnostics.into_iter().map(|mistake| places.locate(mistake)).collect();
+                diagnostics.sort_by_key(|mistake| (mistake.line, mistake.column));
+                Err(diagnostics)
             }
         }
     }
@@ -75,17 +72,17 @@ impl Draft {
     }
 }
 
-fn syntax(text: &str, error: &toml::de::Error) -> Mistake {
+fn syntax(text: &str, error: &toml::de::Error) -> Diagnostic {
     let (line, column) = position(text, error.span().map_or(0, |span| span.start));
     let message = error.message().lines().collect::<Vec<_>>().join("; ");
-    Mistake { line: Some(line), column: Some(column), ..Mistake::new("", message) }
+    Diagnostic { line: Some(line), column: Some(column), ..Diagnostic::new("", message) }
 }
 
 /// Where each key and value stands in the file.
 struct Places<'t> {
     text: &'t str,
     spans: HashMap<String, Place>,
-    mistakes: Vec<Mistake>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 struct Place {
@@ -132,13 +129,13 @@ impl Places<'_> {
     }
 
     fn wrong(&mut self, path: &str, message: &str) -> Value {
-        self.mistakes.push(Mistake::new(path, message));
+        self.diagnostics.push(Diagnostic::new(path, message));
         Value::Bool(false)
     }
 
     /// Gives a mistake its line and column: of its key, or of the nearest table around it.
-    fn locate(&self, mistake: Mistake) -> Mistake {
-        let mut key = mistake.key.as_str();
+    fn locate(&self, diagnostic: Diagnostic) -> Diagnostic {
+        let mut key = diagnostic.key.as_str();
         let place = loop {
             match self.spans.get(key) {
                 Some(place) => break Some(place),
@@ -146,12 +143,12 @@ impl Places<'_> {
                 None => key = &key[..key.rfind(['.', '[']).unwrap_or(0)],
             }
         };
-        let (line, column) = match (place, mistake.within) {
+        let (line, column) = match (place, diagnostic.within) {
             (Some(place), Some(within)) => self.inside(&place.value, within),
             (Some(place), None) => position(self.text, place.key),
             (None, _) => (1, 1),
         };
-        Mistake { line: Some(line), column: Some(column), within: None, ..mistake }
+        Diagnostic { line: Some(line), column: Some(column), within: None, ..diagnostic }
     }
 
     /// The file's line and column of a place inside a string; exact but for escapes on the same line.

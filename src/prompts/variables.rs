@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::error::Mistake;
+use super::diagnostic::Diagnostic;
 
 /// A variable's schema, ready to check values.
 #[derive(Debug)]
@@ -86,27 +86,27 @@ pub(super) fn is_messages(schema: &Value) -> bool {
 
 impl Variable {
     /// Reads the schema of one variable; mistakes get `key` as their place.
-    pub(super) fn read(key: &str, schema: &Value) -> Result<Self, Vec<Mistake>> {
+    pub(super) fn read(key: &str, schema: &Value) -> Result<Self, Vec<Diagnostic>> {
         let Value::Object(fields) = schema else {
-            return Err(vec![Mistake::new(key, "is a JSON Schema, such as { type = \"string\" }")]);
+            return Err(vec![Diagnostic::new(key, "is a JSON Schema, such as { type = \"string\" }")]);
         };
-        let mut mistakes = Vec::new();
+        let mut diagnostics = Vec::new();
         let messages = is_messages(schema);
         let known: &[&str] = if messages { &["type", "default", "description", "maxItems"] } else { &KEYWORDS };
         for field in fields.keys().filter(|field| !known.contains(&field.as_str())) {
-            mistakes.push(Mistake::new(format!("{key}.{field}"), unknown(field, known)));
+            diagnostics.push(Diagnostic::new(format!("{key}.{field}"), unknown(field, known)));
         }
         if has_reference(schema) {
-            mistakes.push(Mistake::new(key, "`$ref` and its kin are not available; write the schema out"));
+            diagnostics.push(Diagnostic::new(key, "`$ref` and its kin are not available; write the schema out"));
         }
-        if !mistakes.is_empty() {
-            return Err(mistakes);
+        if !diagnostics.is_empty() {
+            return Err(diagnostics);
         }
         let rule = if messages { messages_rule(fields) } else { rule(schema, fields) };
-        let rule = rule.map_err(|message| vec![Mistake::new(key, message)])?;
+        let rule = rule.map_err(|message| vec![Diagnostic::new(key, message)])?;
         let variable = Self { rule, default: fields.get("default").cloned() };
         match variable.default.as_ref().map(|default| variable.check(default)) {
-            Some(Err(message)) => Err(vec![Mistake::new(format!("{key}.default"), message)]),
+            Some(Err(message)) => Err(vec![Diagnostic::new(format!("{key}.default"), message)]),
             _ => Ok(variable),
         }
     }
@@ -267,8 +267,8 @@ mod tests {
             (json!({"type": "messages", "items": {}}), "unknown"),
             (json!({"type": "string", "maxLength": -1}), "schema"),
         ] {
-            let mistakes = Variable::read("v", &schema).unwrap_err();
-            let text = mistakes[0].to_string().to_lowercase();
+            let diagnostics = Variable::read("v", &schema).unwrap_err();
+            let text = diagnostics[0].to_string().to_lowercase();
             assert!(text.contains(&word.to_lowercase()), "{schema}: {text}");
         }
     }

@@ -83,7 +83,7 @@ impl Version {
         let ready = self.ready.get_or_init(|| {
             let draft = Draft::from_stored(&self.content)?;
             let compiled = Compiled::new(&draft)
-                .map_err(|mistakes| mistakes.first().map_or_else(String::new, ToString::to_string))?;
+                .map_err(|diagnostics| diagnostics.first().map_or_else(String::new, ToString::to_string))?;
             Ok(Ready { compiled, settings: draft.settings })
         });
         ready.as_ref().map_err(|message| self.damaged(message.clone()))
