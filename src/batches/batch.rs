@@ -24,7 +24,7 @@ const MAX_PAIRS: usize = 16;
 const MAX_NAME: usize = 64;
 const MAX_VALUE: usize = 512;
 
-/// How long the files that a batch writes may be kept at least and at most, where its maker says so.
+/// How long the files that a batch writes may be stored at least and at most, where its maker sets it.
 const OUTPUT_LIFE: std::ops::RangeInclusive<u64> = 3_600..=2_592_000;
 
 /// What is wrong with a batch or a line of its file.
@@ -95,7 +95,7 @@ pub struct Batch {
     pub output_file_id: Option<String>,
     /// The file of its errors.
     pub error_file_id: Option<String>,
-    /// How long the files that it writes are kept, where its maker said so.
+    /// How long the files that it writes are stored, where its maker set it.
     pub output_expires_after: Option<Duration>,
     /// Its maker's own notes.
     pub metadata: Option<Map<String, Value>>,
@@ -132,7 +132,7 @@ pub struct NewBatch {
     pub completion_window: String,
     /// Notes.
     pub metadata: Option<Map<String, Value>>,
-    /// How long the files that it writes are kept, in seconds.
+    /// How long the files that it writes are stored, in seconds.
     pub output_expires_after: Option<u64>,
 }
 

@@ -1,9 +1,9 @@
-//! A file that is all written and not yet seen, and what keeps it from being purged.
+//! A file that is all written and not yet seen, and what protects it from a purge.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A file that is all written, and is seen when its batch ends. Until then this keeps it from being purged as half written.
+/// A file that is all written, and is seen when its batch ends. Until then this protects it from a purge of half-written files.
 pub struct Closed {
     /// Its id.
     pub id: Arc<str>,

@@ -1,4 +1,4 @@
-//! What can go wrong with files and batches, and what a caller is told.
+//! What can go wrong with files and batches, and what a caller reads of it.
 
 use std::sync::Arc;
 

@@ -89,7 +89,7 @@ impl Batches {
         store::delete_file(&self.0.db, id).await
     }
 
-    /// Purges files that are over, and those that a crash or a caller who hung up left half written.
+    /// Purges files that are over, and those that a crash or a caller that hung up left half written.
     ///
     /// # Errors
     /// [`Error::Database`].

@@ -73,6 +73,6 @@ pub struct Awaited {
     pub n: u64,
     /// Its owner's name for it.
     pub custom_id: String,
-    /// What was kept of it, JSON.
+    /// What was stored of it, JSON.
     pub handed: String,
 }

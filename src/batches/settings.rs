@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// What the configuration says of files and batches.
+/// What the configuration decides about files and batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The largest file, in bytes.
     pub max_size: u64,
     /// The most bytes that the files of one project take together.
     pub max_total: u64,
-    /// How long a file is kept that says nothing else.
+    /// How long a file is stored that sets no time of its own.
     pub retention: Duration,
     /// The most lines of a batch.
     pub max_lines: u64,

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How far one request uses the cache. The default reads and stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Directive {
-    /// A stored answer may be given, and a running one joined.
+    /// A stored answer may serve, and a running call be joined.
     pub read: bool,
     /// The answer may be stored, and others may join it.
     pub store: bool,

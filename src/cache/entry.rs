@@ -12,7 +12,7 @@ use crate::wire::DialectId;
 /// A whole answer that ended well, in the one form it is stored in, with what a report needs to know of it.
 #[derive(Debug)]
 pub struct Entry {
-    /// The answer, in the dialect of the caller who led to it.
+    /// The answer, in the dialect of the caller whose call led to it.
     pub body: Bytes,
     /// That dialect.
     pub dialect: DialectId,
@@ -22,7 +22,7 @@ pub struct Entry {
     pub cost: Option<Nanos>,
     /// When it was stored.
     pub stored_at: Timestamp,
-    /// How long it may be given again.
+    /// How long it may serve.
     pub ttl: Duration,
     /// The project that asked for it.
     pub project: Arc<str>,
@@ -47,7 +47,7 @@ impl Entry {
         now - self.stored_at
     }
 
-    /// Whether it may be given now, to who wants none older than `max_age`.
+    /// Whether it may serve a caller now that wants none older than `max_age`.
     pub(super) fn is_fresh(&self, now: Timestamp, max_age: Option<Duration>) -> bool {
         let age = self.age(now);
         age < self.ttl && max_age.is_none_or(|most| age <= most && !most.is_zero())

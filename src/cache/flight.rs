@@ -10,17 +10,17 @@ use super::CacheKey;
 use crate::chat::{self, Usage};
 use crate::types::Nanos;
 
-/// A flight keeps this many bytes for those who come late.
+/// A flight holds this many bytes for followers that join late.
 ///
-/// Beyond it the oldest chunks go, nobody new may join, and a follower who still needed them is cut off as
-/// [`Aborted::Behind`]; those who keep pace see everything. So a slow follower costs only itself, and a flight's
+/// Beyond it the oldest chunks go, nobody new may join, and a follower that still needed them is cut off as
+/// [`Aborted::Behind`]; followers that read in time see everything. So a slow follower costs only itself, and a flight's
 /// memory is bounded.
 const MOST_BYTES: usize = 8 << 20;
 
 /// What a chunk takes beside its bytes.
 const CHUNK: usize = 64;
 
-/// What a call took, told to those who followed it.
+/// What a call took, as its followers read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
     /// The lead's tokens.
@@ -34,7 +34,7 @@ pub struct Spent {
 pub enum Outcome {
     /// All chunks were pushed.
     Complete(Spent),
-    /// The call failed, with what the lead's caller is told.
+    /// The call failed, with the error that the lead's caller reads.
     Failed(chat::Error),
 }
 
@@ -43,7 +43,7 @@ pub enum Outcome {
 pub enum Aborted {
     /// The lead was dropped before it finished: it was cancelled, or it panicked.
     Lost,
-    /// The follower fell further behind than a flight keeps.
+    /// The follower fell further behind than a flight holds.
     Behind,
     /// The lead's call failed.
     Failed(Arc<chat::Error>),
@@ -133,7 +133,7 @@ impl<T> Flights<T> {
 
     fn remove(&self, key: &CacheKey) {
         let removed = self.lock().remove(key);
-        // Freed only after the lock was let go: it may be megabytes.
+        // Freed only after the lock was released: it may be megabytes.
         drop(removed);
     }
 
@@ -209,7 +209,7 @@ impl<T> Drop for Lead<T> {
     }
 }
 
-/// One who follows a flight: sees all of it from its first chunk, whenever it joined.
+/// A follower of a flight: it sees every chunk from the first, whenever it joined.
 pub struct Follower<T> {
     flight: watch::Receiver<State<T>>,
     at: usize,

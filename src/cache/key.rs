@@ -42,7 +42,7 @@ pub struct Keyer<'a> {
 }
 
 impl<'a> Keyer<'a> {
-    /// Begins with who may share the answer, who gives it, and in answer to what.
+    /// Begins with the scope that shares the answer, the provider and model that answer, and the endpoint.
     #[must_use]
     pub fn new(scope: Scope<'_>, provider: &str, model: &str, endpoint: &str) -> Self {
         let hasher = begin("fulcrum answer 1", scope, [provider, model, endpoint]);
@@ -74,7 +74,7 @@ impl<'a> Keyer<'a> {
     }
 }
 
-/// A hash of keys of this `kind`, which has who may share the answer and who gives it.
+/// A hash of keys of this `kind`, which holds the scope that shares the answer and the target that answers.
 pub(super) fn begin<const N: usize>(kind: &str, scope: Scope<'_>, parts: [&str; N]) -> blake3::Hasher {
     let (shared_by, owner) = match scope {
         Scope::Project(name) => ("project", name),
@@ -92,7 +92,7 @@ pub(super) fn length(length: usize) -> [u8; 8] {
     (length as u64).to_le_bytes()
 }
 
-/// Hashes JSON without the white space outside of its strings, and tells how many bytes that was.
+/// Hashes JSON without the white space outside of its strings, and returns how many bytes that was.
 fn update_compact(hasher: &mut blake3::Hasher, json: &[u8]) -> usize {
     let mut written = 0;
     let mut start = 0;

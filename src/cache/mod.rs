@@ -1,4 +1,4 @@
-//! Exact answers kept in memory: stored under their key, and shared while they are still coming.
+//! Exact answers in memory: stored under their key, and shared while they still come in.
 
 mod directive;
 mod entry;
@@ -29,7 +29,7 @@ const LARGEST: u64 = 8;
 /// After this part of the cache was written, moka is made to evict: it would otherwise do so late.
 const UNSETTLED: u64 = 16;
 
-/// No answer is kept longer, whatever its ttl says.
+/// No answer is stored longer, whatever its ttl.
 const LONGEST: Duration = Duration::from_secs(400 * 86_400);
 
 /// The keys under which the answer to a request may lie.
@@ -52,7 +52,7 @@ impl Keys {
 /// What a call finds when it looks for a stored answer.
 #[derive(Debug)]
 pub enum Look<H> {
-    /// An answer that its caller can be given.
+    /// An answer that the caller's dialect can say.
     Hit(H),
     /// None; the call's own answer belongs under this key.
     Miss(CacheKey),
@@ -62,9 +62,9 @@ pub enum Look<H> {
 pub enum Join<T> {
     /// An answer that arrived since the caller last looked.
     Hit(Arc<Entry>),
-    /// Nobody asks yet: the caller does, for all who come.
+    /// No equal call runs: this one goes out, and others may follow it.
     Lead(Lead<T>),
-    /// Somebody asks already.
+    /// An equal call runs already.
     Follow(Follower<T>),
 }
 
@@ -106,7 +106,7 @@ impl Purge {
 /// Counts since the start, and what is held now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Answers given from the cache.
+    /// Answers from the cache.
     pub hits: u64,
     /// Look-ups without one. A call that looks, then joins, is one look-up.
     pub misses: u64,
@@ -128,7 +128,7 @@ struct Counts {
     unsettled: AtomicU64,
 }
 
-/// The cache. `T` is what a flight tells of an answer before its first byte.
+/// The cache. `T` is what followers of a flight learn of an answer before its first byte.
 pub struct Cache<T = ()> {
     max_bytes: u64,
     stored: moka::sync::Cache<CacheKey, Arc<Entry>>,
@@ -157,7 +157,7 @@ impl<T> Cache<T> {
         found
     }
 
-    /// Looks for an answer to a question that `tell` can give to the caller. An answer that it cannot give keeps its place,
+    /// Looks for an answer that `tell` can put into the caller's dialect. One that it cannot stays where it is,
     /// and the call's own goes under the key of its own dialect.
     pub fn look<H>(
         &self,
@@ -212,7 +212,7 @@ impl<T> Cache<T> {
         bytes.clone()
     }
 
-    /// Forgets what `purge` names, and tells how many that were. None of them is given after it returns.
+    /// Forgets what `purge` names, and returns how many that were. None of them serves a call after that.
     pub fn purge(&self, purge: &Purge) -> u64 {
         let mut forgotten = 0;
         for (key, entry) in &self.stored {
@@ -269,8 +269,8 @@ impl<T> Cache<T> {
     }
 }
 
-/// Frees an answer's memory at the end of its time, by moka's own clock. What may be given is decided by
-/// [`Entry::is_fresh`], by the time a call is told.
+/// Frees an answer's memory at the end of its time, by moka's own clock. What may serve is decided by
+/// [`Entry::is_fresh`], by the time that a call is handed.
 struct Lapse;
 
 impl moka::Expiry<CacheKey, Arc<Entry>> for Lapse {

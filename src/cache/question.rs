@@ -1,4 +1,4 @@
-//! The key of an answer over what was asked, in nobody's dialect: equal questions have one key, whoever asks them.
+//! The key of an answer over what was asked, in nobody's dialect: equal questions have one key in every dialect.
 
 use serde_json::Value;
 
@@ -9,10 +9,10 @@ use crate::chat::{
     Unit,
 };
 
-/// The key of the answer that `target` gives to `request`: scope, provider, model, and the adapter that is loaded.
+/// The key of a target's answer to `request`, within a scope; the target is a provider's model with its adapter.
 ///
-/// What says nothing about the answer is left out: the model's name as the caller wrote it, how the answer comes, whose
-/// it is, and what a provider may cache or keep. What says the same as nothing is left out too, such as one choice.
+/// What does not change the answer is left out: the model's name as the caller wrote it, whether the answer is a stream,
+/// the user, and what a provider may cache or store. So is what equals an absent field, such as one choice.
 #[must_use]
 pub fn question_key(
     scope: Scope<'_>,

@@ -8,8 +8,8 @@ use crate::wire::DialectId;
 use crate::wire::dialect::AnswerContext;
 
 impl Entry {
-    /// The whole answer in another dialect; `None` where not all of it can be said there as it was said here, so that the
-    /// caller's own request has to go out.
+    /// The whole answer in another dialect; `None` where that dialect cannot say all of it, so that the caller's own
+    /// request has to go out.
     #[must_use]
     pub fn retold(&self, dialect: DialectId, context: &AnswerContext) -> Option<Bytes> {
         let response = self.dialect.codec().read_response(&self.body).ok()?;

@@ -115,7 +115,7 @@ impl Planned {
 }
 
 impl Request {
-    /// The request in the internal form, where that holds all of it that decides its answer, whoever asks.
+    /// The request in the internal form, where that holds all that decides its answer.
     fn question(&self) -> Option<Cow<'_, chat::Request>> {
         let request = match self.internal() {
             Ok((request, noted)) if noted.is_empty() => Cow::Borrowed(request),

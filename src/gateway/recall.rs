@@ -74,7 +74,7 @@ pub fn recall(planned: &mut Planned, meter: &mut Meter) -> Result<Recalled, Erro
     }
     let max_age = if directive.read { directive.max_age } else { Some(Duration::ZERO) };
     Ok(match cache.join(keys.own, place, now(), max_age) {
-        // An answer in another dialect may have arrived just now, and be one that this caller cannot be told.
+        // An answer in another dialect may have arrived just now, and be one that this caller's cannot say.
         Join::Hit(entry) => planned.told(place, entry).map_or(Recalled::Alone, Recalled::Hit),
         Join::Follow(follower) => Recalled::Follow(follower),
         Join::Lead(lead) => Recalled::Lead(place, lead),

@@ -72,7 +72,7 @@ impl NewKey {
     }
 }
 
-/// A change of a key. What is absent stays; `null` takes a limit away. A key keeps its project.
+/// A change of a key. What is absent stays; `null` takes a limit away. A key's project never changes.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyPatch {

@@ -1,4 +1,4 @@
-//! What can go wrong with keys, and what a caller is told.
+//! What can go wrong with keys, and what a caller reads of it.
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use super::limit::{Limiter, Throttled};
 use crate::types::Timestamp;
 
-/// So many counts are kept, whoever comes: addresses that fall on the same one share it.
+/// How many counts there are, for any number of addresses: those that fall on the same count share it.
 const COUNTS: usize = 4_096;
 
 /// The counts of all addresses, in memory that never grows.
@@ -24,7 +24,7 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Counts one guess from `from`, or tells when the next is heard.
+    /// Counts one guess from `from`, or returns when the next is admitted.
     pub(super) fn count(&self, from: IpAddr, limit: NonZeroU32, now: Timestamp) -> Result<(), Throttled> {
         let place = usize::try_from(self.places.hash_one(neighbourhood(from)) % (COUNTS as u64)).unwrap_or(0);
         self.counts[place].take(limit, now).map(drop)

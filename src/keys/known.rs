@@ -51,7 +51,7 @@ impl Known {
         if !token::is_possible(token) {
             return Err(Error::Malformed);
         }
-        // A whole key that fits needs no check part; the others are told what is wrong with theirs.
+        // A whole key that fits needs no check part; for the others the error says what is wrong.
         let held = token::formed_id_of(token).and_then(|id| self.by_id.get(id));
         let hash = held.is_some().then(|| Hash::of(token));
         if let (Some(held), Some(hash)) = (held, &hash)

@@ -43,7 +43,7 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    /// Admits one request, or tells when one would be.
+    /// Admits one request, or returns when the next would be.
     pub(super) fn take(&self, limit: NonZeroU32, now: Timestamp) -> Result<Window, Throttled> {
         let now = now.0.clamp(0, i64::MAX / 2_000) * 1_000;
         let slot = MINUTE / i64::from(limit.get());

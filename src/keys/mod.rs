@@ -63,7 +63,7 @@ impl Keys {
     /// made; without it, and without any admin key, one is made and returned, to be shown once.
     ///
     /// # Errors
-    /// [`Error::WeakAdminKey`] where the given key is guessable, [`Error::Database`] where the database fails.
+    /// [`Error::WeakAdminKey`] where the configured key is guessable, [`Error::Database`] where the database fails.
     pub async fn open(
         db: Db,
         admin_from_env: Option<Secret>,
@@ -164,7 +164,7 @@ impl Keys {
         self.known.load().get(id).cloned().ok_or_else(|| no_such(id))
     }
 
-    /// Makes a key, and its project where that is new. The secret is told only here.
+    /// Makes a key, and its project where that is new. The secret is returned only here.
     ///
     /// # Errors
     /// [`Error::Invalid`] where a value is out of bounds, [`Error::Database`].
@@ -209,7 +209,7 @@ impl Keys {
         }
     }
 
-    /// Gives a key a new secret, told only here. The old one stops at once, or after `grace`.
+    /// Replaces a key's secret, which is returned only here. The old one stops at once, or after `grace`.
     ///
     /// # Errors
     /// [`Error::NoSuchKey`], [`Error::AlreadyRevoked`], [`Error::Invalid`] where `grace` is over 30 days,

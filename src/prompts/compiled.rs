@@ -93,7 +93,7 @@ impl Compiled {
         Ok(messages)
     }
 
-    /// Renders each test and tells what failed.
+    /// Renders each test and reports what failed.
     pub(super) fn run_tests(&self, tests: &[TestCase]) -> Vec<Diagnostic> {
         let mut diagnostics = Vec::new();
         for (i, test) in tests.iter().enumerate() {

@@ -77,7 +77,7 @@ pub enum Error {
     Folder {
         /// Which.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A stored version that cannot be read back.

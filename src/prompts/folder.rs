@@ -89,7 +89,7 @@ fn read_file(path: &Path) -> Result<Option<PromptFile>, String> {
     Ok(Some(PromptFile { name, file: file.to_owned(), text }))
 }
 
-/// Writes a prompt's file into `folder`, whole or not at all; gives its path.
+/// Writes a prompt's file into `folder`, whole or not at all; returns its path.
 ///
 /// # Errors
 /// Where the file cannot be written.

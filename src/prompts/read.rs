@@ -139,7 +139,7 @@ impl Reader {
         values.iter().enumerate().map(|(i, value)| self.entry(&format!("messages[{i}]"), value)).collect()
     }
 
-    /// Reads one entry. A wrong one keeps its place, so that later mistakes count the entries rightly.
+    /// Reads one entry. A wrong one stays in its place, so that later mistakes count the entries rightly.
     fn entry(&mut self, key: &str, value: &Value) -> Entry {
         let fields = self.object(key, value);
         self.unknown_keys(key, fields, &["role", "content", "placeholder"]);
@@ -291,7 +291,7 @@ impl Reader {
     }
 }
 
-/// Words that Tera keeps for itself.
+/// Words that Tera reserves.
 fn is_reserved(name: &str) -> bool {
     let words = ["loop", "self", "and", "or", "not", "is", "in", "if", "else", "for", "break", "continue"];
     let values = ["true", "True", "false", "False", "none", "None", "null"];

@@ -111,7 +111,7 @@ impl Variable {
         }
     }
 
-    /// Whether `value` fits; if not, the rest of a sentence about the variable. The value itself is never told.
+    /// Whether `value` fits; if not, the rest of a sentence about the variable. The value itself is never shown.
     pub(super) fn check(&self, value: &Value) -> Result<(), String> {
         match &self.rule {
             Rule::Text { longest } => check_text(value, *longest),

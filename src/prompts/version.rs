@@ -11,7 +11,7 @@ use super::error::Error;
 use crate::chat::PromptMessage;
 use crate::types::{Label, PromptName, Timestamp};
 
-/// One immutable version. Its text is kept as it is stored; templates and schemas are built when it is first used.
+/// One immutable version. Its text stays as it is stored; templates and schemas are built when it is first used.
 pub struct Version {
     /// The prompt.
     pub name: PromptName,
