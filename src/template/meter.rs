@@ -28,8 +28,11 @@ const LONGEST: Duration = Duration::from_millis(50);
 const TOKEN: u64 = 50;
 const BYTE: u64 = 5;
 
+/// The longest text that one template renders to, in bytes.
+pub const MAX_OUTPUT: usize = 1 << 20;
+
 /// The longest text that a filter may make.
-const MAX_TEXT: usize = super::MAX_OUTPUT;
+const MAX_TEXT: usize = MAX_OUTPUT;
 
 #[derive(Clone, Copy)]
 struct Meter {

@@ -12,10 +12,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 use tera::{Context, ErrorKind, Tera};
 
+pub use meter::MAX_OUTPUT;
 pub use rules::MAX_SOURCE;
-
-/// The longest text that one template renders to, in bytes.
-pub const MAX_OUTPUT: usize = 1 << 20;
 
 /// The most that the values which a template reads may weigh together, in bytes.
 pub const MAX_VALUES: usize = 1 << 20;
