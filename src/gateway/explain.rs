@@ -15,6 +15,7 @@ use super::reply::Head;
 use super::state::{Gateway, Live};
 use crate::chat::Error;
 use crate::keys::VirtualKey;
+use crate::prompts::model_name;
 use crate::routing::{CacheMode, CachePolicy, Target, Trace};
 use crate::types::{Nanos, now};
 use crate::wire::dialect::Addressed;
@@ -179,7 +180,7 @@ pub fn models(gateway: &Gateway, key: &VirtualKey) -> Vec<ModelCard> {
     let names = live.routes.models().iter().filter(|name| key.may_call(name));
     let mut cards: Vec<ModelCard> = names.map(|name| card(&live, name.clone())).collect();
     for name in gateway.parts().prompts.names() {
-        let id = format!("prompt/{name}");
+        let id = model_name(&name);
         if key.may_call(&id) {
             cards.push(card(&live, id.into()));
         }

@@ -3,13 +3,14 @@
 use super::resolve::Resolved;
 use crate::chat::{Code, Error};
 use crate::keys::VirtualKey;
+use crate::prompts::halves;
 
 /// Checks that `key` may call the name `requested`, or a prompt whose model it lists.
 ///
 /// # Errors
 /// `model_not_allowed`.
 pub fn check_key(key: &VirtualKey, requested: &str, prompt: Option<&Resolved>) -> Result<(), Error> {
-    let bare = requested.split('@').next().unwrap_or_default();
+    let (bare, _) = halves(requested);
     if key.may_call(requested) || key.may_call(bare) || prompt.is_some_and(|resolved| key.may_call(&resolved.model)) {
         return Ok(());
     }

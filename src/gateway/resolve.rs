@@ -6,17 +6,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::chat::{Code, Error};
-use crate::prompts::{Reference, Registry, Selector, Version};
+use crate::prompts::{Reference, Registry, Selector, Version, model_name, names_prompt};
 use crate::types::{BadName, PromptName};
 use crate::wire::dialect::{Asked, PromptRef};
 
-/// The prefix of `model` that names a prompt.
-const PREFIX: &str = "prompt/";
-
 /// The prompt that `request` names by its `model` or its `prompt`, if it does.
 pub fn named(request: &Asked) -> Result<Option<Reference>, Error> {
-    let by_model = request.model.strip_prefix(PREFIX).map(Reference::from_str).transpose();
-    let by_model = by_model.map_err(|error| no_prompt(&error, "model"))?;
+    let by_model = Reference::in_model(&request.model).map_err(|error| no_prompt(&error, "model"))?;
     let Some(prompt) = &request.prompt else { return Ok(by_model) };
     let selector = selector(prompt)?;
     let id = prompt.id.as_deref().map(PromptName::from_str).transpose();
@@ -69,7 +65,7 @@ pub struct Resolved {
 /// # Errors
 /// Where there is no such version, or neither the request nor the version names a model.
 pub fn resolve(prompts: &Registry, reference: &Reference, asked: &Asked) -> Result<Resolved, Error> {
-    let by_model = asked.model.starts_with(PREFIX);
+    let by_model = names_prompt(&asked.model);
     let param = if by_model { "model" } else { "prompt.id" };
     let Reference { name, selector } = reference;
     let version = prompts.resolve(name, selector).map_err(|error| Error::from(error).at(param))?;
@@ -81,7 +77,7 @@ pub fn resolve(prompts: &Registry, reference: &Reference, asked: &Asked) -> Resu
             return Err(Error::field("model", message));
         }
     };
-    let requested = if asked.model.is_empty() { format!("{PREFIX}{}", version.name) } else { asked.model.clone() };
+    let requested = if asked.model.is_empty() { model_name(&version.name) } else { asked.model.clone() };
     Ok(Resolved { version, label: selector.label().map(str::to_owned), requested, model })
 }
 
