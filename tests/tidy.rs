@@ -37,6 +37,7 @@ const HOMES: [(&str, &[&str]); 5] = [
             "prompts/store.rs",
             "usage/store/",
             "usage/tests.rs",
+            "usage/tests/",
         ],
     ),
     ("reqwest", &["upstream/"]),

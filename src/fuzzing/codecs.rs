@@ -159,7 +159,7 @@ pub(super) fn stream(data: &[u8]) {
     let whole = Bytes::copy_from_slice(data);
     for from in providers() {
         let expected = read(from, std::slice::from_ref(&whole));
-        for pieces in super::cuttings(data) {
+        for pieces in super::cuttings::cuttings(data) {
             assert_eq!(read(from, &pieces), expected, "{}", from.name());
         }
         in_order(&expected.events);

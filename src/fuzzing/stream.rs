@@ -22,7 +22,7 @@ fn events(pieces: &[Bytes]) -> (Vec<Event>, Option<Event>) {
 /// Cuts server-sent events, and compares with the standard's algorithm on all lines at once.
 pub(super) fn sse(data: &[u8]) {
     let whole = events(&[Bytes::copy_from_slice(data)]);
-    for pieces in super::cuttings(data) {
+    for pieces in super::cuttings::cuttings(data) {
         assert_eq!(events(&pieces), whole);
     }
     let raw: Vec<u8> = whole.0.iter().flat_map(|event| event.raw().iter().copied()).collect();
@@ -91,7 +91,7 @@ pub(super) fn frames(data: &[u8]) {
         (found, None)
     };
     let whole = read(&[Bytes::copy_from_slice(data)]);
-    for pieces in super::cuttings(data) {
+    for pieces in super::cuttings::cuttings(data) {
         assert_eq!(read(&pieces), whole);
     }
     for event in &whole.0 {
