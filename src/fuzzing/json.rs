@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::wire::json::{Edits, Flaw, MAX_DEPTH, MAX_FIELDS, Object, exact, fields, items, text, unescaped};
+use crate::wire::exact_numbers;
+use crate::wire::json::{Edits, Flaw, MAX_DEPTH, MAX_FIELDS, Object, fields, items, text, unescaped};
 
 /// What we refuse although serde_json takes it, each with its reason.
 fn is_stricter(text: &str, flaw: &Flaw) -> bool {
@@ -94,13 +95,13 @@ fn edits(object: &Object) {
 
 /// Reads JSON whose numbers are kept to the digit, writes it, and finds the same numbers.
 pub(super) fn exact_numbers(data: &[u8]) {
-    let Ok(value) = exact::read::<Value>(data) else {
+    let Ok(value) = exact_numbers::read::<Value>(data) else {
         return;
     };
-    let written = exact::write(&value);
+    let written = exact_numbers::write(&value);
     // Of a name that stands twice, the last value counts.
     assert!(numbers(written.as_bytes()).len() <= numbers(data).len());
-    let again = exact::read::<Value>(written.as_bytes());
+    let again = exact_numbers::read::<Value>(written.as_bytes());
     assert_eq!(again.ok().as_ref(), Some(&value), "{written}");
 }
 

@@ -2,67 +2,14 @@
 //! from it. Pure, bytes to meaning and back.
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::decoder::Decoder;
+use super::fields::Diagnostic;
 use super::json::{Flaw, Object};
 use crate::chat::{self, Emulated, Error, Format, Maker, Request, Response, Role, Structured, Units, Usage};
 
-/// A request as a caller sent it: checked at its top level, its bytes kept, and what of it every call needs to know.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// The bytes and their fields.
-    pub object: Object,
-    /// `model`; empty where only a prompt is named.
-    pub model: String,
-    /// Whether the answer is to be a stream.
-    pub stream: bool,
-    /// Whether the caller asked for usage in the stream; true in dialects whose streams always tell it.
-    pub include_usage: bool,
-    /// The most tokens to write.
-    pub max_tokens: Option<u64>,
-    /// How many answers.
-    pub choices: u64,
-    /// The prompt that the body names.
-    pub prompt: Option<PromptRef>,
-}
-
-/// What an address says of a request, in a dialect that puts it there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addressed {
-    /// The model.
-    pub model: Option<String>,
-    /// Whether the answer is to be a stream.
-    pub stream: bool,
-}
-
-/// The body's `prompt` object.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PromptRef {
-    /// The prompt's name; may be left out where `model` names the prompt.
-    #[serde(default)]
-    pub id: Option<String>,
-    /// A version's number, as OpenAI's text or as a number.
-    #[serde(default, deserialize_with = "text_or_number")]
-    pub version: Option<String>,
-    /// A label.
-    #[serde(default)]
-    pub label: Option<String>,
-    /// Values of its variables.
-    #[serde(default)]
-    pub variables: Map<String, Value>,
-}
-
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(text)),
-        Value::Number(number) => Ok(Some(number.to_string())),
-        _ => Err(de::Error::custom("`version` must be a text such as \"3\"")),
-    }
-}
+pub use super::asked::{Addressed, Asked, PromptRef};
 
 /// A request as a target gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -359,5 +306,11 @@ pub trait ClientCodec: ProviderCodec {
 impl From<Flaw> for BadAnswer {
     fn from(flaw: Flaw) -> Self {
         Self(flaw.to_string())
+    }
+}
+
+impl From<Diagnostic> for BadAnswer {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(Error::from(diagnostic).message)
     }
 }

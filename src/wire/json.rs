@@ -1,6 +1,5 @@
 //! A JSON object read once: where its fields stand in the bytes it came as, so that what nobody changes is passed on as it is.
 
-pub use super::exact_numbers as exact;
 mod scan;
 
 use std::ops::Range;
@@ -10,6 +9,7 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use self::scan::{Fault, Minds};
+use crate::chat::{Code, Error};
 
 pub use self::scan::{fields, items, string_end, text, unescaped};
 
@@ -37,6 +37,16 @@ pub enum Flaw {
     /// A field that stands twice.
     #[error("the field `{0}` stands twice")]
     Twice(String),
+}
+
+impl From<Flaw> for Error {
+    fn from(flaw: Flaw) -> Self {
+        let message = flaw.to_string();
+        match flaw {
+            Flaw::Twice(name) => Self::field(name, message),
+            _ => Self::new(Code::InvalidRequest, message),
+        }
+    }
 }
 
 /// An object's bytes and where its fields stand in them.

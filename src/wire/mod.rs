@@ -1,6 +1,7 @@
 //! The wire formats: pure, bytes to meaning and back.
 
 pub mod anthropic;
+pub mod asked;
 pub mod bedrock;
 mod claude_schema;
 mod claude_thinking;
@@ -12,10 +13,10 @@ pub mod form;
 pub mod frames;
 pub mod gemini;
 pub mod json;
+pub mod openai;
 pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod openai_responses;
-mod openai_strict;
 pub mod passing;
 mod roles;
 pub mod schema;

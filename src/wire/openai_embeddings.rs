@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::dialect::BadAnswer;
+use super::fields::{Check, Field, check_fields};
 use super::json::{Object, fields, items};
-use super::openai_chat::{Check, Field, check_fields, read_usage};
+use super::openai::read_usage;
 use crate::chat::{Code, Embed, Error, Usage, Vectors};
 
 const FIELDS: &[Field] = &[

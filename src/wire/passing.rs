@@ -6,10 +6,12 @@ mod stream;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::dialect::{Asked, ClientCodec, Tap};
+use super::asked::Asked;
+use super::dialect::Tap;
+use super::fields::{Check, Field, check_fields};
 use super::form::{Form, is_form};
-use super::json::{Edits, Object, quoted};
-use super::openai_chat::{self, Check, Field, OpenAiChat, check_fields};
+use super::json::Object;
+use super::openai;
 use crate::chat::{Code, Error, Units};
 
 pub use answer::{Given, Observed};
@@ -300,12 +302,8 @@ impl Passing {
     pub fn pass(self, asked: &Asked, form: Option<&Form>, model: &str) -> Bytes {
         match form {
             Some(form) => form.with("model", model),
-            None if self == Self::Completions => OpenAiChat.pass(asked, model),
-            None => {
-                let mut edits = Edits::default();
-                edits.set("model", quoted(model));
-                asked.object.edited(&edits)
-            }
+            None if self == Self::Completions => openai::pass(asked, model),
+            None => asked.with_model(model),
         }
     }
 
@@ -326,7 +324,7 @@ impl Passing {
     #[must_use]
     pub fn tap(self, keep_usage: bool, by_choice: bool) -> Box<dyn Tap> {
         match self {
-            Self::Completions => Box::new(openai_chat::StreamTap::of_text(keep_usage).by_choice(by_choice)),
+            Self::Completions => Box::new(openai::StreamTap::of_text(keep_usage).by_choice(by_choice)),
             _ => Box::new(stream::StreamTap::default()),
         }
     }

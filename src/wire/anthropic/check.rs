@@ -6,13 +6,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::Error;
-use crate::wire::dialect::Asked;
+use crate::wire::asked::{Asked, Named, check_count, check_tools};
 use crate::wire::fields::{Check, Field, check_fields};
 use crate::wire::json::Object;
-use crate::wire::openai_chat::read_prompt;
-
-/// The most messages that a request may have.
-const MAX_MESSAGES: usize = 10_000;
 
 /// The fields that Anthropic's own reference describes. Other fields pass as they are.
 const FIELDS: &[Field] = &[
@@ -49,16 +45,10 @@ struct MessageShape<'a> {
 pub(super) fn read(body: Bytes, needs_limit: bool) -> Result<Asked, Error> {
     let object = Object::read(body)?;
     check_fields(&object, FIELDS)?;
-    let prompt = object.get("prompt").map(read_prompt).transpose()?;
-    let model = match object.get("model") {
-        Some(json) => read_text("model", json)?,
-        None if prompt.as_ref().is_some_and(|prompt| prompt.id.is_some()) => String::new(),
-        None => return Err(Error::field("model", "`model` is missing")),
-    };
-    let by_prompt = prompt.is_some() || model.starts_with("prompt/");
+    let named = Named::read(&object)?;
     match object.get("messages") {
-        Some(messages) => check_messages(messages, by_prompt)?,
-        None if by_prompt => {}
+        Some(messages) => check_messages(messages, named.is_prompt())?,
+        None if named.is_prompt() => {}
         None => return Err(Error::field("messages", "`messages` is missing")),
     }
     if let Some(system) = object.get("system") {
@@ -66,10 +56,11 @@ pub(super) fn read(body: Bytes, needs_limit: bool) -> Result<Asked, Error> {
     }
     check_tools(&object)?;
     let max_tokens = object.get("max_tokens").and_then(|json| json.parse().ok());
-    if needs_limit && max_tokens.is_none() && !by_prompt {
+    if needs_limit && max_tokens.is_none() && !named.is_prompt() {
         return Err(Error::field("max_tokens", "`max_tokens` is missing"));
     }
     let stream = object.get("stream") == Some("true");
+    let Named { model, prompt } = named;
     Ok(Asked { model, stream, include_usage: true, max_tokens, choices: 1, prompt, object })
 }
 
@@ -79,22 +70,6 @@ pub(super) fn has_images(messages: &str) -> bool {
         before.trim_ascii_end().strip_suffix(':').is_some_and(|before| before.trim_ascii_end().ends_with("\"type\""))
     };
     memchr::memmem::find_iter(messages.as_bytes(), b"\"image\"").any(|at| messages.get(..at).is_some_and(is_type))
-}
-
-/// The text of the last message of the user; empty where there is none.
-pub(super) fn last_user_text(messages: &str) -> String {
-    let Ok(messages) = serde_json::from_str::<Vec<MessageShape<'_>>>(messages) else { return String::new() };
-    let is_user = |message: &&MessageShape<'_>| message.role.as_ref().is_some_and(|role| role == "user");
-    let content = messages.iter().rev().find(is_user).and_then(|message| message.content);
-    match content.and_then(|content| serde_json::from_str(content.get()).ok()) {
-        Some(Value::String(text)) => text,
-        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
-        _ => String::new(),
-    }
-}
-
-fn read_text(name: &str, json: &str) -> Result<String, Error> {
-    serde_json::from_str(json).map_err(|error| Error::field(name, format!("`{name}` cannot be read: {error}")))
 }
 
 fn check_system(json: &str) -> Result<(), Error> {
@@ -110,10 +85,7 @@ fn check_messages(json: &str, may_be_empty: bool) -> Result<(), Error> {
     if messages.is_empty() && !may_be_empty {
         return Err(Error::field("messages", "`messages` must be a list that is not empty"));
     }
-    if messages.len() > MAX_MESSAGES {
-        let count = messages.len();
-        return Err(Error::field("messages", format!("{count} messages are more than the {MAX_MESSAGES} allowed")));
-    }
+    check_count(messages.len(), "messages")?;
     for (n, message) in messages.iter().enumerate() {
         check_message(message.get())
             .map_err(|(field, message)| Error::field(format!("messages[{n}]{field}"), message))?;
@@ -135,13 +107,4 @@ fn check_message(json: &str) -> Result<(), (&'static str, String)> {
         return Ok(());
     }
     Err((".content", "`content` must be a text or a list of blocks".to_owned()))
-}
-
-fn check_tools(object: &Object) -> Result<(), Error> {
-    let Some(json) = object.get("tools").filter(|json| *json != "null") else { return Ok(()) };
-    let tools: Vec<&RawValue> = serde_json::from_str(json).map_err(|error| Error::field("tools", error.to_string()))?;
-    match tools.iter().position(|tool| !tool.get().starts_with('{')) {
-        Some(n) => Err(Error::field(format!("tools[{n}]"), "a tool must be an object")),
-        None => Ok(()),
-    }
 }

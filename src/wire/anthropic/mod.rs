@@ -23,6 +23,7 @@ mod usage;
 
 use bytes::Bytes;
 
+use crate::wire::asked::last_user_text;
 use super::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
@@ -92,7 +93,7 @@ impl ClientCodec for Anthropic {
     }
 
     fn last_user_text(&self, object: &Object) -> String {
-        check::last_user_text(object.get("messages").unwrap_or("[]"))
+        last_user_text(object.get("messages").unwrap_or("[]"))
     }
 
     fn has_images(&self, object: &Object) -> bool {

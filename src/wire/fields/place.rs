@@ -48,6 +48,16 @@ impl<'p> Place<'p> {
         }
     }
 
+    /// The fields of an object, which stands at `path`.
+    pub fn of_map(map: Map<String, Value>, path: Path<'p>, idiom: &'static Idiom) -> Self {
+        Self { map, path, idiom }
+    }
+
+    /// The fields that were not taken.
+    pub fn rest(&self) -> &Map<String, Value> {
+        &self.map
+    }
+
     /// The fields of a value within this object, which stands at `path`.
     pub fn inner<'q>(&self, value: Value, path: Path<'q>) -> Result<Place<'q>, Diagnostic> {
         Place::of(value, path, self.idiom)
@@ -160,6 +170,12 @@ impl<'p> Place<'p> {
     pub fn object<'q>(&'q mut self, name: &'q str) -> Result<Option<Place<'q>>, Diagnostic> {
         let Some(value) = self.take(name) else { return Ok(None) };
         Place::of(value, self.path.field(name), self.idiom).map(Some)
+    }
+
+    /// Takes an object that must be there, to read its fields.
+    pub fn need_object<'q>(&'q mut self, name: &'q str) -> Result<Place<'q>, Diagnostic> {
+        let value = self.need(name)?;
+        Place::of(value, self.path.field(name), self.idiom)
     }
 
     /// Refuses every field but these, since what is not read would be lost.

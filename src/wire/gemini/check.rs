@@ -7,13 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::Error;
-use crate::wire::dialect::{Addressed, Asked};
+use crate::wire::asked::{Addressed, Asked, check_count, read_prompt};
 use crate::wire::fields::{Check, Field, check_fields, snake};
 use crate::wire::json::Object;
-use crate::wire::openai_chat::read_prompt;
-
-/// The most contents that a request may have.
-const MAX_CONTENTS: usize = 10_000;
 
 /// The fields that may be written in two ways, of which only one may stand.
 const TWO_WORDS: [&str; 5] = ["generationConfig", "systemInstruction", "toolConfig", "safetySettings", "cachedContent"];
@@ -92,7 +88,7 @@ pub(super) fn read(body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
             return Err(Error::field(name, format!("`{name}` stands twice, once as `{}`", snake(name))));
         }
     }
-    let prompt = object.get("prompt").map(read_prompt).transpose()?;
+    let prompt = read_prompt(&object)?;
     let model = addressed.model.clone().unwrap_or_default();
     let prompted = prompt.is_some() || model.starts_with("prompt/");
     if model.is_empty() && prompt.as_ref().is_none_or(|prompt| prompt.id.is_none()) {
@@ -147,10 +143,7 @@ fn check_contents(json: &str, may_be_empty: bool) -> Result<(), Error> {
     if contents.is_empty() && !may_be_empty {
         return Err(Error::field("contents", "`contents` must be a list that is not empty"));
     }
-    if contents.len() > MAX_CONTENTS {
-        let count = contents.len();
-        return Err(Error::field("contents", format!("{count} contents are more than the {MAX_CONTENTS} allowed")));
-    }
+    check_count(contents.len(), "contents")?;
     for (n, content) in contents.iter().enumerate() {
         check_content(content.get())
             .map_err(|(field, message)| Error::field(format!("contents[{n}]{field}"), message))?;

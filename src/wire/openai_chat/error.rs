@@ -1,50 +1,35 @@
-//! Errors as OpenAI's SDKs read them.
+//! Errors within a stream.
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::Value;
 
-use crate::chat::Error;
-
-/// The body of an error's answer.
-#[must_use]
-pub fn error_body(error: &Error) -> Bytes {
-    let code = error.upstream_code.as_deref().unwrap_or(error.code.text());
-    let body = json!({"error": {
-        "message": error.message, "type": kind(error.status()), "param": error.param, "code": code,
-    }});
-    body.to_string().into()
-}
+use crate::chat::{Code, Error};
+use crate::wire::openai::{error_body, put_event};
 
 /// The event that ends a stream which failed after it began; no `[DONE]` follows it.
-#[must_use]
-pub fn error_event(error: &Error) -> Bytes {
-    let body = error_body(error);
-    [b"data: ", &body[..], b"\n\n"].concat().into()
+pub(super) fn error_event(error: &Error) -> Bytes {
+    let mut out = Vec::new();
+    put_event(&error_body(error), &mut out);
+    out.into()
 }
 
-/// `error.type`, by status.
-fn kind(status: u16) -> &'static str {
-    match status {
-        402 => "insufficient_quota",
-        403 => "permission_error",
-        408 | 504 => "timeout_error",
-        429 => "rate_limit_error",
-        500.. => "server_error",
-        _ => "invalid_request_error",
-    }
+/// What a provider says went wrong after its stream began.
+pub(super) fn read_error(error: &Value) -> Error {
+    let message = error.as_str().or_else(|| error.get("message").and_then(Value::as_str));
+    let message: String = message.unwrap_or("the provider reports an error").chars().take(2_000).collect();
+    let upstream_code = error.get("code").and_then(Value::as_str).map(str::to_owned);
+    Error { upstream_code, ..Error::new(Code::UpstreamError, message) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Code;
 
     #[test]
     fn an_error_has_the_shape_of_openais() {
         let error = Error::new(Code::ModelNotFound, "no `x`").at("model");
         let body =
             r#"{"error":{"message":"no `x`","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#;
-        assert_eq!(error_body(&error), body);
         assert_eq!(error_event(&error), format!("data: {body}\n\n"));
     }
 }

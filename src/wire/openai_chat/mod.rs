@@ -1,41 +1,126 @@
-//! OpenAI Chat Completions: requests, answers, streams, errors, and the replay of one form as the other.
+//! OpenAI Chat Completions: requests, answers, streams and errors, read into the internal form and written from it.
 
-mod answer;
-mod by_choice;
-mod dialect;
+mod answer_read;
+mod answer_write;
+mod check;
 mod error;
-mod fault;
-mod message_reader;
-mod message_writer;
-mod piece;
+mod idiom;
+mod messages_read;
+mod messages_write;
+mod observe;
+mod parts_read;
+mod pieces;
 mod replay;
-mod request;
-mod request_reader;
-mod request_writer;
-mod response_reader;
-mod response_writer;
+mod request_read;
+mod request_write;
 mod stop;
-mod stream;
-mod stream_reader;
-mod stream_writer;
+mod stream_read;
+mod stream_write;
 #[cfg(test)]
 mod tests;
 mod usage;
 
-pub use crate::wire::fields::{Check, Field, check_fields};
-pub use answer::observe;
-pub use by_choice::of_all_choices;
-pub use dialect::OpenAiChat;
-pub use error::{error_body, error_event};
-pub(in crate::wire) use message_writer::is_foreign;
-pub use replay::{BadReplay, as_stream, as_whole};
-pub(in crate::wire) use request::read_prompt;
-pub use request::{has_images, last_user_text, read};
-pub use stream::StreamTap;
-pub use usage::read_usage;
+use bytes::Bytes;
 
-/// The data of the event that ends a stream.
-pub const DONE: &[u8] = b"[DONE]";
+use idiom::NAME;
 
-/// The dialect's name in messages.
-const NAME: &str = "OpenAI Chat Completions";
+use crate::chat::{Emulated, Error, Format, Request, Response};
+use crate::wire::asked::last_user_text;
+use crate::wire::dialect::{
+    Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
+    Written,
+};
+use crate::wire::json::Object;
+use crate::wire::openai;
+use crate::wire::sse::Event;
+
+pub use crate::wire::openai::{StreamTap, of_all_choices};
+
+/// OpenAI Chat Completions, and the many servers that speak it.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenAiChat;
+
+impl ProviderCodec for OpenAiChat {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+        request_write::write_request(request, emulated)
+    }
+
+    fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
+        answer_read::read_response(body)
+    }
+
+    fn stream_reader(&self) -> Box<dyn ReadStream> {
+        Box::new(stream_read::Reader::default())
+    }
+}
+
+impl ClientCodec for OpenAiChat {
+    fn read(&self, body: Bytes, _addressed: &Addressed) -> Result<Asked, Error> {
+        check::read(body)
+    }
+
+    fn pass(&self, asked: &Asked, model: &str) -> Bytes {
+        openai::pass(asked, model)
+    }
+
+    fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
+        check::prompted(asked, prompt)
+    }
+
+    fn conversation(&self) -> &'static str {
+        "messages"
+    }
+
+    fn last_user_text(&self, object: &Object) -> String {
+        object.get("messages").map(last_user_text).unwrap_or_default()
+    }
+
+    fn has_images(&self, object: &Object) -> bool {
+        object.get("messages").is_some_and(check::has_images)
+    }
+
+    fn format(&self, object: &Object) -> Option<Format> {
+        request_read::format(object)
+    }
+
+    fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
+        request_read::read_request(asked, emulated)
+    }
+
+    fn observe(&self, body: &Bytes) -> Result<Observed, BadAnswer> {
+        observe::observe(body)
+    }
+
+    fn tap(&self, keep_usage: bool) -> Box<dyn Tap> {
+        Box::new(StreamTap::new(keep_usage))
+    }
+
+    fn write_response(&self, response: &Response, context: &AnswerContext) -> Bytes {
+        answer_write::write_response(response, context)
+    }
+
+    fn stream_writer(&self, context: &AnswerContext) -> Box<dyn WriteStream> {
+        Box::new(stream_write::Writer::new(context))
+    }
+
+    fn error_body(&self, error: &Error, _request_id: &str) -> Bytes {
+        openai::error_body(error)
+    }
+
+    fn error_event(&self, error: &Error) -> Bytes {
+        error::error_event(error)
+    }
+
+    // Unlike the way through the internal form, these two keep fields that nobody knows.
+    fn as_stream(&self, body: &[u8], context: &AnswerContext) -> Result<Bytes, BadAnswer> {
+        replay::as_stream(body, context.include_usage)
+    }
+
+    fn as_whole(&self, events: &[Event], _: &AnswerContext) -> Result<Bytes, BadAnswer> {
+        replay::as_whole(events)
+    }
+}

@@ -3,21 +3,17 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::DONE;
+use crate::wire::dialect::BadAnswer;
+use crate::wire::openai::{DONE, put_event};
 use crate::wire::sse::Event;
-
-/// Bytes that are no answer of this dialect.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot be replayed: {0}")]
-pub struct BadReplay(&'static str);
 
 /// Tells a whole answer as a stream, with a usage chunk where `include_usage` asks for one.
 ///
 /// # Errors
 /// Where `body` is no chat completion.
-pub fn as_stream(body: &[u8], include_usage: bool) -> Result<Bytes, BadReplay> {
-    let answer: Map<String, Value> = serde_json::from_slice(body).map_err(|_| BadReplay("it is no JSON object"))?;
-    let choices = answer.get("choices").and_then(Value::as_array).ok_or(BadReplay("it has no `choices`"))?;
+pub(super) fn as_stream(body: &[u8], include_usage: bool) -> Result<Bytes, BadAnswer> {
+    let answer: Map<String, Value> = serde_json::from_slice(body).map_err(|_| bad("it is no JSON object"))?;
+    let choices = answer.get("choices").and_then(Value::as_array).ok_or_else(|| bad("it has no `choices`"))?;
     let mut frame = answer.clone();
     frame.insert("object".to_owned(), "chat.completion.chunk".into());
     let usage = frame.shift_remove("usage");
@@ -45,15 +41,15 @@ pub fn as_stream(body: &[u8], include_usage: bool) -> Result<Bytes, BadReplay> {
     if let (true, Some(usage)) = (include_usage, usage) {
         frame.insert("choices".to_owned(), json!([]));
         frame.insert("usage".to_owned(), usage);
-        put_event(&mut out, Value::from(frame).to_string().as_bytes());
+        put_event(Value::from(frame).to_string().as_bytes(), &mut out);
     }
-    put_event(&mut out, DONE);
+    put_event(DONE, &mut out);
     Ok(out.into())
 }
 
 /// The first delta, with the role, and one with all the rest of a choice's message.
-fn deltas(choice: &Value) -> Result<(Value, Map<String, Value>), BadReplay> {
-    let message = choice.get("message").and_then(Value::as_object).ok_or(BadReplay("a choice has no message"))?;
+fn deltas(choice: &Value) -> Result<(Value, Map<String, Value>), BadAnswer> {
+    let message = choice.get("message").and_then(Value::as_object).ok_or_else(|| bad("a choice has no message"))?;
     let mut rest = message.clone();
     let role = rest.shift_remove("role").unwrap_or(json!("assistant"));
     if let Some(Value::Array(calls)) = rest.get_mut("tool_calls") {
@@ -68,27 +64,25 @@ fn deltas(choice: &Value) -> Result<(Value, Map<String, Value>), BadReplay> {
     Ok((json!({"role": role, "content": content}), rest))
 }
 
-fn put_chunk(out: &mut Vec<u8>, frame: &mut Map<String, Value>, choice: Value) {
-    frame.insert("choices".to_owned(), Value::Array(vec![choice]));
-    put_event(out, Value::Object(frame.clone()).to_string().as_bytes());
+fn bad(problem: &str) -> BadAnswer {
+    BadAnswer(format!("cannot be replayed: {problem}"))
 }
 
-fn put_event(out: &mut Vec<u8>, data: &[u8]) {
-    out.extend_from_slice(b"data: ");
-    out.extend_from_slice(data);
-    out.extend_from_slice(b"\n\n");
+fn put_chunk(out: &mut Vec<u8>, frame: &mut Map<String, Value>, choice: Value) {
+    frame.insert("choices".to_owned(), Value::Array(vec![choice]));
+    put_event(Value::Object(frame.clone()).to_string().as_bytes(), out);
 }
 
 /// Puts the events of a stream together as a whole answer.
 ///
 /// # Errors
 /// Where an event is no chunk, or there is none.
-pub fn as_whole(events: &[Event]) -> Result<Bytes, BadReplay> {
+pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
     let mut answer: Option<Map<String, Value>> = None;
     let mut choices: Vec<Map<String, Value>> = Vec::new();
     for data in events.iter().filter_map(Event::data).filter(|data| data.as_ref() != DONE) {
         let mut chunk: Map<String, Value> =
-            serde_json::from_slice(&data).map_err(|_| BadReplay("an event is no JSON object"))?;
+            serde_json::from_slice(&data).map_err(|_| bad("an event is no JSON object"))?;
         if let Some(Value::Array(parts)) = chunk.insert("choices".to_owned(), json!([])) {
             for part in parts {
                 merge_choice(&mut choices, part)?;
@@ -100,15 +94,15 @@ pub fn as_whole(events: &[Event]) -> Result<Bytes, BadReplay> {
             answer.insert("usage".to_owned(), usage);
         }
     }
-    let mut answer = answer.ok_or(BadReplay("it has no chunks"))?;
+    let mut answer = answer.ok_or_else(|| bad("it has no chunks"))?;
     choices.sort_by_key(|choice| choice.get("index").and_then(Value::as_u64));
     answer.insert("object".to_owned(), "chat.completion".into());
     answer.insert("choices".to_owned(), choices.into_iter().map(Value::Object).collect());
     Ok(Value::Object(answer).to_string().into())
 }
 
-fn merge_choice(choices: &mut Vec<Map<String, Value>>, part: Value) -> Result<(), BadReplay> {
-    let Value::Object(mut part) = part else { return Err(BadReplay("a choice is no object")) };
+fn merge_choice(choices: &mut Vec<Map<String, Value>>, part: Value) -> Result<(), BadAnswer> {
+    let Value::Object(mut part) = part else { return Err(bad("a choice is no object")) };
     let index = part.get("index").cloned().unwrap_or(json!(0));
     let place = choices.iter().position(|choice| choice.get("index") == Some(&index));
     let choice = match place {
@@ -117,7 +111,7 @@ fn merge_choice(choices: &mut Vec<Map<String, Value>>, part: Value) -> Result<()
             let message = json!({"role": "assistant", "content": null, "refusal": null});
             let fresh = json!({"index": index, "message": message, "logprobs": null, "finish_reason": null});
             choices.extend(fresh.as_object().cloned());
-            choices.last_mut().ok_or(BadReplay("a choice is no object"))?
+            choices.last_mut().ok_or_else(|| bad("a choice is no object"))?
         }
     };
     if let Some(Value::Object(delta)) = part.shift_remove("delta")

@@ -1,131 +1,212 @@
-//! Reads a whole answer.
+//! The object that an answer is, which repeats fields of its request: clients look there for the format and the tools.
 
-use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::error::read_error;
-use super::input::read_reasoning;
-use super::parts::read_annotations;
-use super::usage::read_usage;
-use crate::chat::{Choice, Content, Part, Response, Stop};
-use crate::wire::dialect::BadAnswer;
-use crate::wire::sse::Event;
+use super::usage::write_usage;
+use crate::chat::Usage;
+use crate::wire::dialect::AnswerContext;
+use crate::wire::exact_numbers;
+use crate::wire::json::Object;
 
-/// Reads an answer.
-///
-/// # Errors
-/// Where the body is no answer, or the answer failed.
-pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let answer: Map<String, Value> = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
-    let Some(Value::Array(output)) = answer.get("output") else {
-        return Err(BadAnswer("it has no `output`".to_owned()));
-    };
-    let text = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned);
-    if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
-        return Err(BadAnswer(format!("it failed: {}", read_error(error).message)));
-    }
-    let mut parts = Vec::new();
-    let mut logprobs = Vec::new();
-    for item in output.iter().filter_map(Value::as_object) {
-        read_item(item, &mut parts, &mut logprobs);
-    }
-    let called = parts.iter().any(|part| matches!(part.content, Content::ToolCall { .. }));
-    let refused = parts.iter().any(|part| matches!(part.content, Content::Refusal(_)));
-    let stop = read_stop(&answer, called, refused)?;
-    let logprobs = (!logprobs.is_empty()).then(|| json!({"content": logprobs}));
-    Ok(Response {
-        id: text("id").unwrap_or_default(),
-        model: text("model").unwrap_or_default(),
-        created: answer.get("created_at").and_then(read_time),
-        choices: vec![Choice { parts, stop: Some(stop), logprobs }],
-        usage: answer.get("usage").and_then(read_usage),
-        service_tier: text("service_tier"),
-    })
+/// An answer as it is written.
+#[derive(Serialize)]
+pub(super) struct Answer<'a> {
+    id: &'a str,
+    object: &'a str,
+    created_at: i64,
+    status: &'a str,
+    background: bool,
+    error: (),
+    incomplete_details: Option<Incomplete<'a>>,
+    instructions: Field<'a, ()>,
+    max_output_tokens: Field<'a, ()>,
+    model: &'a str,
+    output: &'a [Value],
+    parallel_tool_calls: Field<'a, bool>,
+    previous_response_id: (),
+    reasoning: Field<'a, Reasoning>,
+    store: bool,
+    temperature: Field<'a, ()>,
+    text: Field<'a, Text<'a>>,
+    tool_choice: Field<'a, &'a str>,
+    tools: Field<'a, [(); 0]>,
+    top_p: Field<'a, ()>,
+    truncation: Field<'a, &'a str>,
+    usage: Option<Value>,
+    user: Field<'a, ()>,
+    metadata: Field<'a, Metadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tool_calls: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safety_identifier: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
 }
 
-/// Unix seconds, which some servers write as `1.0`.
-pub(super) fn read_time(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| serde_json::Number::as_f64(value.as_number()?)?.trunc().to_string().parse().ok())
+#[derive(Serialize)]
+struct Incomplete<'a> {
+    reason: &'a str,
 }
 
-/// Why an answer ended, by its `status`.
-pub(super) fn read_stop(answer: &Map<String, Value>, called: bool, refused: bool) -> Result<Stop, BadAnswer> {
-    match answer.get("status").and_then(Value::as_str) {
-        // A server that tells no status ended.
-        None | Some("completed") if called => Ok(Stop::Tools),
-        None | Some("completed") if refused => Ok(Stop::Refused),
-        None | Some("completed") => Ok(Stop::End),
-        Some("incomplete") => {
-            let reason = answer.get("incomplete_details").and_then(|details| details.get("reason")?.as_str());
-            Ok(match reason {
-                Some("max_output_tokens") | None => Stop::Length,
-                Some("content_filter") => Stop::Filtered,
-                Some(other) => Stop::Other(other.to_owned()),
-            })
+#[derive(Serialize)]
+struct Reasoning {
+    effort: (),
+    summary: (),
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    format: Format<'a>,
+}
+
+#[derive(Serialize)]
+struct Format<'a> {
+    r#type: &'a str,
+}
+
+#[derive(Serialize)]
+struct Metadata {}
+
+impl<'a> Answer<'a> {
+    /// The same answer, by this tier of service.
+    pub(super) fn by_tier(self, service_tier: Option<&'a str>) -> Self {
+        Self { service_tier, ..self }
+    }
+}
+
+/// An answer's status, and why it is incomplete where it is.
+pub(super) type Status = (&'static str, Option<&'static str>);
+
+/// What an answer says beside its output.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// The answer's id.
+    pub(super) id: String,
+    /// The model that answers.
+    pub(super) model: String,
+    /// When, in Unix seconds.
+    pub(super) created: i64,
+    repeated: Repeated,
+}
+
+impl Head {
+    /// What is known before the provider answers.
+    pub(super) fn of(context: &AnswerContext) -> Self {
+        Self {
+            id: context.id.clone(),
+            model: context.model.clone(),
+            created: context.created,
+            repeated: context.request.as_ref().map(Repeated::of).unwrap_or_default(),
         }
-        Some(other) => Err(BadAnswer(format!("its status is `{other}`"))),
+    }
+
+    /// The answer, with this output.
+    pub(super) fn answer<'a>(
+        &'a self,
+        output: &'a [Value],
+        usage: Option<&Usage>,
+        (status, reason): Status,
+    ) -> Answer<'a> {
+        let repeated = &self.repeated;
+        Answer {
+            id: &self.id,
+            object: "response",
+            created_at: self.created,
+            status,
+            background: false,
+            error: (),
+            incomplete_details: reason.map(|reason| Incomplete { reason }),
+            instructions: repeated.field("instructions", ()),
+            max_output_tokens: repeated.field("max_output_tokens", ()),
+            model: &self.model,
+            output,
+            parallel_tool_calls: repeated.field("parallel_tool_calls", true),
+            previous_response_id: (),
+            reasoning: repeated.field("reasoning", Reasoning { effort: (), summary: () }),
+            store: false,
+            temperature: repeated.field("temperature", ()),
+            text: repeated.field("text", Text { format: Format { r#type: "text" } }),
+            tool_choice: repeated.field("tool_choice", "auto"),
+            tools: repeated.field("tools", []),
+            top_p: repeated.field("top_p", ()),
+            truncation: repeated.field("truncation", "disabled"),
+            usage: usage.map(write_usage),
+            user: repeated.field("user", ()),
+            metadata: repeated.field("metadata", Metadata {}),
+            max_tool_calls: repeated.get("max_tool_calls"),
+            prompt_cache_key: repeated.get("prompt_cache_key"),
+            safety_identifier: repeated.get("safety_identifier"),
+            top_logprobs: repeated.get("top_logprobs"),
+            service_tier: None,
+        }
     }
 }
 
-fn read_item(item: &Map<String, Value>, parts: &mut Vec<Part>, logprobs: &mut Vec<Value>) {
-    match item.get("type").and_then(Value::as_str) {
-        Some("message") => {
-            for part in item.get("content").and_then(Value::as_array).into_iter().flatten() {
-                parts.extend(read_part(part));
-                logprobs.extend(part.get("logprobs").and_then(Value::as_array).into_iter().flatten().cloned());
+/// The fields that are repeated. The others an answer says of itself.
+const FIELDS: [&str; 16] = [
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "metadata",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "reasoning",
+    "safety_identifier",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+    "truncation",
+    "user",
+];
+
+/// What a request says of the fields that its answer repeats.
+#[derive(Debug, Default)]
+struct Repeated(Map<String, Value>);
+
+/// A field as the request has it, or its default: the SDKs ask for it to be there.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Field<'a, T> {
+    Repeated(&'a Value),
+    Default(T),
+}
+
+impl Repeated {
+    /// What `request` says.
+    fn of(request: &Object) -> Self {
+        let field = |name: &str| {
+            exact_numbers::read(request.get(name)?.as_bytes()).ok().filter(|value: &Value| !value.is_null())
+        };
+        let mut fields: Map<String, Value> =
+            FIELDS.into_iter().filter_map(|name| Some((name.to_owned(), field(name)?))).collect();
+        let defaults = [
+            ("text", "format", json!({"type": "text"})),
+            ("reasoning", "effort", Value::Null),
+            ("reasoning", "summary", Value::Null),
+        ];
+        for (name, inner, value) in defaults {
+            if let Some(Value::Object(inside)) = fields.get_mut(name) {
+                inside.entry(inner).or_insert(value);
             }
         }
-        Some("function_call") => parts.push(Part::new(read_call(item))),
-        Some("reasoning") => parts.extend(read_reasoning(item)),
-        // Traces of hosted tools, which no translated request asks for.
-        _ => {}
+        Self(fields)
     }
-}
 
-fn read_part(part: &Value) -> Option<Part> {
-    let text = |name: &str| part.get(name).and_then(Value::as_str).map(str::to_owned);
-    let content = match part.get("type").and_then(Value::as_str)? {
-        "output_text" | "text" => {
-            Content::Text { text: text("text")?, citations: read_annotations(part.get("annotations")) }
-        }
-        "refusal" => Content::Refusal(text("refusal")?),
-        _ => return None,
-    };
-    Some(Part::new(content))
-}
-
-/// A function call with its arguments.
-pub(super) fn read_call(item: &Map<String, Value>) -> Content {
-    let text = |name: &str| item.get(name).and_then(Value::as_str).map(str::to_owned);
-    Content::ToolCall {
-        id: text("call_id").or_else(|| text("id")).unwrap_or_default(),
-        name: text("name").unwrap_or_default(),
-        arguments: text("arguments").unwrap_or_default(),
+    /// The field `name`, which is `default` where the request does not have it.
+    fn field<T>(&self, name: &str, default: T) -> Field<'_, T> {
+        self.0.get(name).map_or(Field::Default(default), Field::Repeated)
     }
-}
 
-#[derive(Deserialize)]
-struct Last<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(borrow)]
-    response: Option<&'a RawValue>,
-}
-
-/// The whole answer that a stream's last event repeats, byte for byte.
-///
-/// # Errors
-/// Where the stream did not end well.
-pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
-    for data in events.iter().rev().filter_map(Event::data) {
-        let Ok(last) = serde_json::from_slice::<Last<'_>>(&data) else { continue };
-        if matches!(last.kind.as_str(), "response.completed" | "response.incomplete")
-            && let Some(response) = last.response
-        {
-            return Ok(data.slice_ref(response.get().as_bytes()));
-        }
+    /// The field `name`, where the request has it.
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
     }
-    Err(BadAnswer("the stream did not end well".to_owned()))
 }

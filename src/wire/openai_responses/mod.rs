@@ -1,23 +1,29 @@
 //! OpenAI Responses: requests, answers, streams and errors, read into the internal form and written from it.
 
 mod answer;
+mod answer_read;
+mod answer_write;
+mod check;
 mod error;
-mod input;
-mod items;
+mod idiom;
+mod item;
+mod items_read;
+mod items_write;
 mod observe;
-mod parts;
-mod read;
-mod repeat;
+mod part_read;
+mod part_write;
 mod replay;
-mod request;
+mod request_read;
+mod request_write;
 mod stream_read;
 mod stream_write;
 #[cfg(test)]
 mod tests;
 mod usage;
-mod write;
 
 use bytes::Bytes;
+
+use idiom::NAME;
 
 use crate::chat::{Emulated, Error, Format, Maker, Request, Response};
 use crate::wire::dialect::{
@@ -25,11 +31,8 @@ use crate::wire::dialect::{
     Written,
 };
 use crate::wire::json::Object;
-use crate::wire::openai_chat;
+use crate::wire::openai;
 use crate::wire::sse::Event;
-
-/// The dialect's name in messages.
-const NAME: &str = "OpenAI Responses";
 
 /// OpenAI Responses. Fulcrum keeps no state for it: a conversation is sent whole with each request.
 #[derive(Clone, Copy, Debug)]
@@ -41,11 +44,11 @@ impl ProviderCodec for OpenAiResponses {
     }
 
     fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-        write::write_request(request, emulated)
+        request_write::write_request(request, emulated)
     }
 
     fn read_response(&self, body: &[u8]) -> Result<Response, BadAnswer> {
-        answer::read_response(body)
+        answer_read::read_response(body)
     }
 
     fn maker(&self) -> Maker {
@@ -59,19 +62,19 @@ impl ProviderCodec for OpenAiResponses {
 
 impl ClientCodec for OpenAiResponses {
     fn read(&self, body: Bytes, _: &Addressed) -> Result<Asked, Error> {
-        request::read(body)
+        check::read(body)
     }
 
     fn pass(&self, asked: &Asked, model: &str) -> Bytes {
-        request::pass(asked, model)
+        asked.with_model(model)
     }
 
     fn reads_all(&self, asked: &Asked, request: &Request) -> bool {
-        read::reads_all(&asked.object, request)
+        request_read::reads_all(&asked.object, request)
     }
 
     fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-        request::prompted(asked, prompt)
+        check::prompted(asked, prompt)
     }
 
     fn conversation(&self) -> &'static str {
@@ -79,7 +82,7 @@ impl ClientCodec for OpenAiResponses {
     }
 
     fn last_user_text(&self, object: &Object) -> String {
-        object.get("input").map(request::last_user_text).unwrap_or_default()
+        object.get("input").map(check::last_user_text).unwrap_or_default()
     }
 
     fn has_images(&self, object: &Object) -> bool {
@@ -87,31 +90,31 @@ impl ClientCodec for OpenAiResponses {
     }
 
     fn format(&self, object: &Object) -> Option<Format> {
-        read::format(object)
+        request_read::format(object)
     }
 
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
-        read::read_request(asked, emulated)
+        request_read::read_request(asked, emulated)
     }
 
     fn observe(&self, body: &Bytes) -> Result<Observed, BadAnswer> {
         observe::observe(body)
     }
 
-    fn tap(&self, _keep_usage: bool) -> Box<dyn Tap> {
+    fn tap(&self, _: bool) -> Box<dyn Tap> {
         Box::new(observe::StreamTap::default())
     }
 
-    fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes {
-        stream_write::write_response(response, told)
+    fn write_response(&self, response: &Response, context: &AnswerContext) -> Bytes {
+        answer_write::write_response(response, context)
     }
 
-    fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream> {
-        Box::new(stream_write::Writer::new(told))
+    fn stream_writer(&self, context: &AnswerContext) -> Box<dyn WriteStream> {
+        Box::new(stream_write::Writer::new(context))
     }
 
-    fn error_body(&self, error: &Error, _request_id: &str) -> Bytes {
-        openai_chat::error_body(error)
+    fn error_body(&self, error: &Error, _: &str) -> Bytes {
+        openai::error_body(error)
     }
 
     fn error_event(&self, error: &Error) -> Bytes {
@@ -124,6 +127,6 @@ impl ClientCodec for OpenAiResponses {
     }
 
     fn as_whole(&self, events: &[Event], _: &AnswerContext) -> Result<Bytes, BadAnswer> {
-        answer::as_whole(events)
+        answer_read::as_whole(events)
     }
 }

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::wire::dialect::BadAnswer;
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
 
 /// Tells a whole answer as a stream.
 ///
 /// # Errors
 /// Where it is no answer, or one that did not end well.
 pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
-    let answer: Map<String, Value> = exact::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Map<String, Value> = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     let Some(Value::Array(items)) = answer.get("output") else {
         return Err(BadAnswer("it has no `output`".to_owned()));
     };
@@ -49,7 +49,7 @@ impl Stream {
             event.insert("sequence_number".to_owned(), self.events.into());
         }
         self.events += 1;
-        self.out.extend_from_slice(format!("event: {kind}\ndata: {}\n\n", exact::write(&event)).as_bytes());
+        self.out.extend_from_slice(format!("event: {kind}\ndata: {}\n\n", exact_numbers::write(&event)).as_bytes());
     }
 
     /// Tells an item: what comes in pieces as one piece, the rest with its beginning.
@@ -136,7 +136,7 @@ fn with(place: &Value, name: &str, value: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::as_whole;
+    use super::super::answer_read::as_whole;
     use super::*;
     use crate::wire::sse::{Decoder, Event};
 

@@ -5,10 +5,10 @@ use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Map, Value, json};
 
-use super::answer::{read_call, read_stop, read_time};
+use super::answer_read::{read_call, read_stop, read_time};
 use super::error::read_error;
-use super::input::read_reasoning;
-use super::parts::read_annotation;
+use super::items_read::read_reasoning;
+use super::part_read::read_annotation;
 use super::usage::read_usage;
 use crate::chat::{Content, Delta, Event};
 use crate::wire::dialect::{BadAnswer, ReadStream};

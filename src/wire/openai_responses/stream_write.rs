@@ -1,93 +1,15 @@
-//! Writes answers, whole and as a stream. A whole one is what a stream's last event repeats.
+//! Writes a stream.
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::answer::{Answer, Head, Status};
 use super::error::error_event;
-use super::parts::{output_text, write_annotation};
-use super::repeat::{Field, Repeated};
-use super::usage::write_usage;
-use crate::chat::{Content, Delta, Event, Response, Stop, Usage};
+use super::item::{Item, Kind, OpenPart, complete_logprob, or_empty};
+use super::part_write::write_annotation;
+use crate::chat::{Content, Delta, Event, Stop, Usage};
 use crate::wire::dialect::{AnswerContext, WriteStream};
-use crate::wire::json::exact;
-
-/// The tiers that OpenAI's SDKs know; other providers' own have no place here.
-const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
-
-/// Writes a whole answer.
-pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes {
-    let mut writer = Writer { whole: true, ..Writer::new(told) };
-    let mut unsent = Vec::new();
-    for event in response.clone().into_events() {
-        writer.write(event, &mut unsent);
-    }
-    let service_tier = response.service_tier.as_deref().filter(|tier| TIERS.contains(tier));
-    exact::write(&Answer { service_tier, ..writer.response(writer.status()) }).into()
-}
-
-/// An answer.
-#[derive(Serialize)]
-struct Answer<'a> {
-    id: &'a str,
-    object: &'a str,
-    created_at: i64,
-    status: &'a str,
-    background: bool,
-    error: (),
-    incomplete_details: Option<Incomplete<'a>>,
-    instructions: Field<'a, ()>,
-    max_output_tokens: Field<'a, ()>,
-    model: &'a str,
-    output: &'a [Value],
-    parallel_tool_calls: Field<'a, bool>,
-    previous_response_id: (),
-    reasoning: Field<'a, Reasoning>,
-    store: bool,
-    temperature: Field<'a, ()>,
-    text: Field<'a, Text<'a>>,
-    tool_choice: Field<'a, &'a str>,
-    tools: Field<'a, [(); 0]>,
-    top_p: Field<'a, ()>,
-    truncation: Field<'a, &'a str>,
-    usage: Option<Value>,
-    user: Field<'a, ()>,
-    metadata: Field<'a, Metadata>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_tool_calls: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prompt_cache_key: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    safety_identifier: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_logprobs: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service_tier: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Incomplete<'a> {
-    reason: &'a str,
-}
-
-#[derive(Serialize)]
-struct Reasoning {
-    effort: (),
-    summary: (),
-}
-
-#[derive(Serialize)]
-struct Text<'a> {
-    format: Format<'a>,
-}
-
-#[derive(Serialize)]
-struct Format<'a> {
-    r#type: &'a str,
-}
-
-#[derive(Serialize)]
-struct Metadata {}
+use crate::wire::exact_numbers;
 
 /// An event with the answer as it stands.
 #[derive(Serialize)]
@@ -111,7 +33,7 @@ struct TextDelta<'a> {
 
 /// Appends an event.
 fn put(kind: &str, data: &impl Serialize, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("event: {kind}\ndata: {}\n\n", exact::write(data)).as_bytes());
+    out.extend_from_slice(format!("event: {kind}\ndata: {}\n\n", exact_numbers::write(data)).as_bytes());
 }
 
 /// Writes a stream: one answer, as items one after the other.
@@ -120,10 +42,7 @@ fn put(kind: &str, data: &impl Serialize, out: &mut Vec<u8>) {
 /// brought late, such as log-probabilities, has come.
 #[derive(Debug)]
 pub(super) struct Writer {
-    id: String,
-    model: String,
-    created: i64,
-    repeated: Repeated,
+    head: Head,
     begun: bool,
     sequence: u64,
     /// The items that ended.
@@ -137,51 +56,11 @@ pub(super) struct Writer {
     whole: bool,
 }
 
-/// The item that is open.
-#[derive(Debug)]
-struct Item {
-    id: String,
-    kind: Kind,
-}
-
-#[derive(Debug)]
-enum Kind {
-    /// A message: its parts that ended, and the open one.
-    Message {
-        content: Vec<Value>,
-        open: Option<Said>,
-    },
-    /// A thought and its proof.
-    Reasoning {
-        text: Option<String>,
-        proof: Option<String>,
-    },
-    Call {
-        call_id: String,
-        name: String,
-        arguments: String,
-    },
-}
-
-/// The open part of a message.
-#[derive(Debug, Default)]
-struct Said {
-    refusal: bool,
-    text: String,
-    annotations: Vec<Value>,
-    logprobs: Vec<Value>,
-    /// How many of the log-probabilities went out with a delta.
-    sent: usize,
-}
-
 impl Writer {
     /// A writer for this call.
-    pub(super) fn new(told: &AnswerContext) -> Self {
+    pub(super) fn new(context: &AnswerContext) -> Self {
         Self {
-            id: told.id.clone(),
-            model: told.model.clone(),
-            created: told.created,
-            repeated: told.request.as_ref().map(Repeated::of).unwrap_or_default(),
+            head: Head::of(context),
             begun: false,
             sequence: 0,
             output: Vec::new(),
@@ -208,9 +87,9 @@ impl Writer {
     }
 
     /// Appends an event with the answer as it stands.
-    fn put_answer(&mut self, kind: &str, status: (&str, Option<&str>), out: &mut Vec<u8>) {
+    fn put_answer(&mut self, kind: &str, status: Status, out: &mut Vec<u8>) {
         if !self.whole {
-            let response = &self.response(status);
+            let response = &self.head.answer(&self.output, self.usage.as_ref(), status);
             put(kind, &Stands { r#type: kind, response, sequence_number: self.sequence }, out);
             self.sequence += 1;
         }
@@ -226,48 +105,12 @@ impl Writer {
     }
 
     /// The answer's status, and why it is incomplete where it is.
-    fn status(&self) -> (&'static str, Option<&'static str>) {
+    fn status(&self) -> Status {
         match &self.stop {
             Some(Stop::Length | Stop::Context) => ("incomplete", Some("max_output_tokens")),
             Some(Stop::Filtered) => ("incomplete", Some("content_filter")),
             Some(Stop::Refused) if !self.refused => ("incomplete", Some("content_filter")),
             _ => ("completed", None),
-        }
-    }
-
-    /// The answer as it stands.
-    fn response<'a>(&'a self, (status, reason): (&'a str, Option<&'a str>)) -> Answer<'a> {
-        let repeated = &self.repeated;
-        Answer {
-            id: &self.id,
-            object: "response",
-            created_at: self.created,
-            status,
-            background: false,
-            error: (),
-            incomplete_details: reason.map(|reason| Incomplete { reason }),
-            instructions: repeated.field("instructions", ()),
-            max_output_tokens: repeated.field("max_output_tokens", ()),
-            model: &self.model,
-            output: &self.output,
-            parallel_tool_calls: repeated.field("parallel_tool_calls", true),
-            previous_response_id: (),
-            reasoning: repeated.field("reasoning", Reasoning { effort: (), summary: () }),
-            store: false,
-            temperature: repeated.field("temperature", ()),
-            text: repeated.field("text", Text { format: Format { r#type: "text" } }),
-            tool_choice: repeated.field("tool_choice", "auto"),
-            tools: repeated.field("tools", []),
-            top_p: repeated.field("top_p", ()),
-            truncation: repeated.field("truncation", "disabled"),
-            usage: self.usage.as_ref().map(write_usage),
-            user: repeated.field("user", ()),
-            metadata: repeated.field("metadata", Metadata {}),
-            max_tool_calls: repeated.said("max_tool_calls"),
-            prompt_cache_key: repeated.said("prompt_cache_key"),
-            safety_identifier: repeated.said("safety_identifier"),
-            top_logprobs: repeated.said("top_logprobs"),
-            service_tier: None,
         }
     }
 
@@ -311,7 +154,7 @@ impl Writer {
 
     fn open_item(&mut self, prefix: &str, kind: Kind, out: &mut Vec<u8>) {
         self.close_item("completed", out);
-        let answer = self.id.strip_prefix("resp_").unwrap_or(&self.id);
+        let answer = self.head.id.strip_prefix("resp_").unwrap_or(&self.head.id);
         // OpenAI takes ids of at most 64 characters back.
         let skipped = answer.chars().count().saturating_sub(48);
         let answer: String = answer.chars().skip(skipped).collect();
@@ -327,11 +170,11 @@ impl Writer {
             self.open_item("msg", Kind::Message { content: Vec::new(), open: None }, out);
         }
         self.close_part(out);
-        let said = Said { refusal, ..Said::default() };
-        let part = said.written();
+        let fresh = OpenPart::new(refusal);
+        let part = fresh.written();
         if let Some(Item { kind: Kind::Message { content, open }, .. }) = &mut self.open {
             let place = content.len();
-            *open = Some(said);
+            *open = Some(fresh);
             self.put_of_item("response.content_part.added", json!({"content_index": place, "part": part}), out);
         }
     }
@@ -340,9 +183,9 @@ impl Writer {
     fn grow(&mut self, delta: Delta, out: &mut Vec<u8>) {
         let Some(item) = &mut self.open else { return };
         let (kind, data) = match (&mut item.kind, delta) {
-            (Kind::Message { content, open: Some(said) }, Delta::Text(more)) if !more.is_empty() => {
-                said.text.push_str(&more);
-                if said.refusal {
+            (Kind::Message { content, open: Some(part) }, Delta::Text(more)) if !more.is_empty() => {
+                part.text.push_str(&more);
+                if part.refusal {
                     ("response.refusal.delta", json!({"content_index": content.len(), "delta": more}))
                 } else {
                     let kind = "response.output_text.delta";
@@ -352,7 +195,7 @@ impl Writer {
                         output_index: self.output.len(),
                         content_index: content.len(),
                         delta: &more,
-                        logprobs: &said.unsent(),
+                        logprobs: &part.unsent(),
                         sequence_number: self.sequence,
                     };
                     if !self.whole {
@@ -362,10 +205,10 @@ impl Writer {
                     return;
                 }
             }
-            (Kind::Message { content, open: Some(said) }, Delta::Citation(citation)) => {
-                let annotation = write_annotation(&citation, &said.text);
-                let place = said.annotations.len();
-                said.annotations.push(annotation.clone());
+            (Kind::Message { content, open: Some(part) }, Delta::Citation(citation)) => {
+                let annotation = write_annotation(&citation, &part.text);
+                let place = part.annotations.len();
+                part.annotations.push(annotation.clone());
                 let data = json!({"content_index": content.len(), "annotation_index": place, "annotation": annotation});
                 ("response.output_text.annotation.added", data)
             }
@@ -389,16 +232,16 @@ impl Writer {
     /// Ends the open part of the open message.
     fn close_part(&mut self, out: &mut Vec<u8>) {
         let Some(Item { kind: Kind::Message { content, open }, .. }) = &mut self.open else { return };
-        let Some(mut said) = open.take() else { return };
+        let Some(mut ended) = open.take() else { return };
         let place = content.len();
-        let part = said.written();
+        let part = ended.written();
         content.push(part.clone());
-        if said.refusal {
-            let done = json!({"content_index": place, "refusal": said.text});
+        if ended.refusal {
+            let done = json!({"content_index": place, "refusal": ended.text});
             self.put_of_item("response.refusal.done", done, out);
         } else {
-            let logprobs = said.unsent();
-            let done = json!({"content_index": place, "text": said.text, "logprobs": logprobs});
+            let logprobs = ended.unsent();
+            let done = json!({"content_index": place, "text": ended.text, "logprobs": logprobs});
             self.put_of_item("response.output_text.done", done, out);
         }
         self.put_of_item("response.content_part.done", json!({"content_index": place, "part": part}), out);
@@ -433,8 +276,8 @@ impl Writer {
     fn log(&mut self, value: &Value) {
         let Some(list) = value.get("content").and_then(Value::as_array) else { return };
         let list = list.iter().map(complete_logprob);
-        if let Some(Item { kind: Kind::Message { open: Some(said), .. }, .. }) = &mut self.open {
-            said.logprobs.extend(list);
+        if let Some(Item { kind: Kind::Message { open: Some(part), .. }, .. }) = &mut self.open {
+            part.logprobs.extend(list);
             return;
         }
         let parts = self.output.iter_mut().rev().filter_map(|item| item.get_mut("content")?.as_array_mut()?.last_mut());
@@ -447,6 +290,18 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// A writer of which nobody reads the events, but only what they add up to.
+    pub(super) fn of_whole(context: &AnswerContext) -> Self {
+        Self { whole: true, ..Self::new(context) }
+    }
+
+    /// The answer as it stands.
+    pub(super) fn answer(&self) -> Answer<'_> {
+        self.head.answer(&self.output, self.usage.as_ref(), self.status())
+    }
+}
+
 impl WriteStream for Writer {
     fn write(&mut self, event: Event, out: &mut Vec<u8>) {
         if self.ended {
@@ -455,12 +310,12 @@ impl WriteStream for Writer {
         match event {
             Event::Begin { id, model, created } => {
                 if !id.is_empty() {
-                    self.id = id;
+                    self.head.id = id;
                 }
-                if self.model.is_empty() {
-                    self.model = model;
+                if self.head.model.is_empty() {
+                    self.head.model = model;
                 }
-                self.created = created.unwrap_or(self.created);
+                self.head.created = created.unwrap_or(self.head.created);
                 self.begin(out);
             }
             Event::Failed(error) => {
@@ -494,67 +349,4 @@ impl WriteStream for Writer {
             }
         }
     }
-}
-
-impl Item {
-    /// The item; without what came in it so far where it is `fresh`.
-    fn written(&self, status: &str, fresh: bool) -> Value {
-        match &self.kind {
-            Kind::Message { content, .. } => {
-                json!({"id": self.id, "type": "message", "status": status, "role": "assistant", "content": content})
-            }
-            Kind::Reasoning { text, proof } => {
-                let text = text.as_ref().filter(|_| !fresh);
-                let summary: Vec<Value> =
-                    text.map(|text| json!({"type": "summary_text", "text": text})).into_iter().collect();
-                let mut item = json!({"id": self.id, "type": "reasoning", "summary": summary});
-                if let Some(proof) = proof {
-                    item["encrypted_content"] = proof.as_str().into();
-                }
-                item
-            }
-            Kind::Call { call_id, name, arguments } => {
-                let arguments = if fresh { "" } else { or_empty(arguments) };
-                json!({
-                    "id": self.id, "type": "function_call", "status": status, "call_id": call_id, "name": name,
-                    "arguments": arguments,
-                })
-            }
-        }
-    }
-}
-
-impl Said {
-    fn written(&self) -> Value {
-        if self.refusal {
-            return json!({"type": "refusal", "refusal": self.text});
-        }
-        let mut part = output_text(&self.text, &self.annotations);
-        part["logprobs"] = self.logprobs.clone().into();
-        part
-    }
-
-    /// The log-probabilities that did not go out yet.
-    fn unsent(&mut self) -> Vec<Value> {
-        let unsent = self.logprobs.get(self.sent..).unwrap_or_default().to_vec();
-        self.sent = self.logprobs.len();
-        unsent
-    }
-}
-
-/// A call's arguments are an object, if an empty one.
-fn or_empty(arguments: &str) -> &str {
-    if arguments.is_empty() { "{}" } else { arguments }
-}
-
-/// A token's log-probability with the fields that the SDKs' types ask for.
-fn complete_logprob(told: &Value) -> Value {
-    let mut told = told.clone();
-    if let Value::Object(told) = &mut told {
-        if told.get("bytes").is_none_or(Value::is_null) {
-            told.insert("bytes".to_owned(), json!([]));
-        }
-        told.entry("top_logprobs").or_insert_with(|| json!([]));
-    }
-    told
 }

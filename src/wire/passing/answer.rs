@@ -7,7 +7,7 @@ use super::{Gives, Passing, no_answer};
 use crate::chat::{Units, Usage, Used};
 use crate::wire::dialect::{Asked, BadAnswer};
 use crate::wire::json::{Object, items};
-use crate::wire::openai_chat::read_usage;
+use crate::wire::openai::read_usage;
 
 /// The kinds of audio that go down with their own name.
 const AUDIO: [&str; 16] = [

@@ -7,7 +7,7 @@ use super::answer::{Counted, counted};
 use crate::chat::{Units, Usage};
 use crate::wire::dialect::{Chunk, Tap};
 use crate::wire::json::Object;
-use crate::wire::openai_chat::DONE;
+use crate::wire::openai::DONE;
 use crate::wire::sse::Event;
 
 /// Listens to a stream whose events are named by their `type`.

@@ -325,7 +325,7 @@ fn a_schema_that_cannot_be_strict_is_asked_for_as_one_that_is_not() {
         assert_eq!(body["tools"][0]["function"]["strict"], strict);
         assert_eq!(body["response_format"]["json_schema"]["strict"], strict);
         let mut emulated = Emulated::default();
-        let written = crate::wire::openai_responses::OpenAiResponses.write_request(&request, &mut emulated).unwrap();
+        let written = crate::wire::DialectId::OpenAiResponses.codec().write_request(&request, &mut emulated).unwrap();
         let body: Value = serde_json::from_slice(&written.body).unwrap();
         assert_eq!((&body["tools"][0]["strict"], &body["text"]["format"]["strict"]), (&json!(strict), &json!(strict)));
         assert_eq!(emulated.names().contains(&"strict"), !strict);

@@ -254,6 +254,6 @@ fn a_speakers_name_is_left_out_and_noted() {
     assert!(OpenAiResponses.write_request(&request, &mut emulated).is_ok());
     assert_eq!(emulated.names(), ["name"]);
     let mut emulated = Emulated::default();
-    let written = crate::wire::anthropic::Anthropic.write_request(&request, &mut emulated).unwrap();
+    let written = crate::wire::DialectId::Anthropic.codec().write_request(&request, &mut emulated).unwrap();
     assert!(emulated.names().contains(&"name") && !String::from_utf8_lossy(&written.body).contains("Al"));
 }

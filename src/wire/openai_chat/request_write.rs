@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fault::Fault;
-use super::message_writer::Messages;
+use super::idiom::unsaid;
+use super::messages_write::Messages;
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Sampling, Tool, ToolChoice};
 use crate::wire::dialect::Written;
-use crate::wire::json::exact;
-use crate::wire::openai_strict::strict;
+use crate::wire::exact_numbers;
+use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::openai::{keep_strict, write_tier};
 
 /// Writes the request.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
@@ -15,7 +16,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     let mut put = |name: &str, value: Option<Value>| drop(value.and_then(|value| body.insert(name.to_owned(), value)));
     let mut messages = Messages::default();
     for (n, message) in request.messages.iter().enumerate() {
-        messages.add(message, emulated).map_err(|fault| fault.within(format_args!("messages[{n}]")))?;
+        messages.add(message, &Path::of_item("messages", n), emulated)?;
     }
     put("model", Some(request.model.clone().into()));
     put("messages", Some(messages.finish().into()));
@@ -43,7 +44,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if request.cache.is_some() || request.tools.iter().any(|tool| tool.cache.is_some()) {
         emulated.note("cache_control");
     }
-    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
+    Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
 /// The field for the most tokens: OpenAI's reasoning models know only the new one, many other servers only the old one.
@@ -53,9 +54,9 @@ fn limit_name(model: &str) -> &'static str {
     if NEW.iter().any(|family| name.starts_with(family)) { "max_completion_tokens" } else { "max_tokens" }
 }
 
-fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, Fault> {
+fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, Diagnostic> {
     if sampling.top_k.is_some() {
-        return Err(Fault::unsaid("top_k", "it has no such field"));
+        return Err(unsaid("top_k", "it has no such field"));
     }
     let mut written = Vec::new();
     for (name, value, range) in [
@@ -67,7 +68,7 @@ fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, Fau
         let Some(value) = value else { continue };
         if !range.contains(&value) {
             let text = format!("it must be from {} to {}, and is {value}", range.start(), range.end());
-            return Err(Fault::unsaid(name, text));
+            return Err(unsaid(name, text));
         }
         written.push((name, value.into()));
     }
@@ -81,7 +82,7 @@ fn write_tools(tools: &[Tool], emulated: &mut Emulated) -> Value {
 
 fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {
     let mut function = Map::new();
-    let strict = kept(tool.strict, tool.schema.as_ref(), emulated);
+    let strict = keep_strict(tool.strict, tool.schema.as_ref(), emulated);
     function.insert("name".to_owned(), tool.name.clone().into());
     for (name, value) in [
         ("description", tool.description.clone().map(Value::from)),
@@ -102,15 +103,6 @@ fn write_choice(choice: &ToolChoice) -> Value {
     }
 }
 
-/// `strict` as this schema lets it be asked for.
-fn kept(wanted: Option<bool>, schema: Option<&Value>, emulated: &mut Emulated) -> Option<bool> {
-    let (strict, as_wanted) = strict(wanted, schema);
-    if !as_wanted {
-        emulated.note("strict");
-    }
-    strict
-}
-
 fn write_format(format: &Format, emulated: &mut Emulated) -> Value {
     match format {
         Format::Text => json!({"type": "text"}),
@@ -121,7 +113,7 @@ fn write_format(format: &Format, emulated: &mut Emulated) -> Value {
             for (name, value) in [
                 ("description", description.clone().map(Value::from)),
                 ("schema", Some(schema.clone())),
-                ("strict", kept(*strict, Some(schema), emulated).map(Value::from)),
+                ("strict", keep_strict(*strict, Some(schema), emulated).map(Value::from)),
             ] {
                 value.and_then(|value| named.insert(name.to_owned(), value));
             }
@@ -147,13 +139,4 @@ fn write_effort(reasoning: Option<&Reasoning>, emulated: &mut Emulated) -> Optio
         _ => Effort::High,
     };
     reasoning.effort.or_else(|| reasoning.budget.map(by_budget))
-}
-
-/// The tier of service. Anthropic's own name for the common one is told as what it means.
-fn write_tier<'a>(tier: Option<&'a str>, emulated: &mut Emulated) -> Option<&'a str> {
-    if tier != Some("standard_only") {
-        return tier;
-    }
-    emulated.note("service_tier");
-    Some("default")
 }

@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fault::Fault;
+use super::idiom::unsaid;
 use crate::chat::{Content, Emulated, Message, Part, Role, Source};
+use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::openai::is_foreign;
 
 /// The messages written so far. One of the internal form may be several of this dialect: each tool result is a message
 /// of its own.
@@ -16,13 +18,18 @@ pub(super) struct Messages {
 
 impl Messages {
     /// Writes one message.
-    pub(super) fn add(&mut self, message: &Message, emulated: &mut Emulated) -> Result<(), Fault> {
+    pub(super) fn add(
+        &mut self,
+        message: &Message,
+        path: &Path<'_>,
+        emulated: &mut Emulated,
+    ) -> Result<(), Diagnostic> {
         note_lost(&message.parts, emulated);
         let written = match message.role {
-            Role::Assistant => write_assistant(message, emulated)?,
-            Role::System => plain("system", message, emulated)?,
-            Role::Developer => plain("developer", message, emulated)?,
-            Role::User | Role::Tool => return self.add_user(message, emulated),
+            Role::Assistant => write_assistant(message, path, emulated)?,
+            Role::System => plain("system", (message, path), emulated)?,
+            Role::Developer => plain("developer", (message, path), emulated)?,
+            Role::User | Role::Tool => return self.add_user(message, path, emulated),
         };
         self.show();
         self.written.push(named(written, message));
@@ -43,15 +50,15 @@ impl Messages {
         }
     }
 
-    fn add_user(&mut self, message: &Message, emulated: &mut Emulated) -> Result<(), Fault> {
+    fn add_user(&mut self, message: &Message, path: &Path<'_>, emulated: &mut Emulated) -> Result<(), Diagnostic> {
         for (n, part) in message.parts.iter().enumerate() {
             let Content::ToolResult { id, parts, .. } = &part.content else { continue };
-            self.add_result(id, parts, emulated).map_err(|fault| fault.within(format_args!("content[{n}]")))?;
+            self.add_result(id, parts, (&path.item("content", n), emulated))?;
         }
         let is_result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
         if message.parts.is_empty() || !message.parts.iter().all(is_result) {
             self.show();
-            let content = write_parts(&message.parts, Allowed::Everything, emulated)?;
+            let content = write_parts(&message.parts, Allowed::Everything, path, emulated)?;
             let written = [("role".to_owned(), "user".into()), ("content".to_owned(), content)];
             self.written.push(named(Map::from_iter(written), message));
         }
@@ -59,21 +66,26 @@ impl Messages {
     }
 
     /// One result: its text, with what else it holds put by for the next message of the user.
-    fn add_result(&mut self, id: &str, parts: &[Part], emulated: &mut Emulated) -> Result<(), Fault> {
+    fn add_result(
+        &mut self,
+        id: &str,
+        parts: &[Part],
+        (path, emulated): (&Path<'_>, &mut Emulated),
+    ) -> Result<(), Diagnostic> {
         let is_shown = |part: &&Part| match &part.content {
             Content::Document { source, .. } => !matches!(source, Source::Text(_)),
             content => matches!(content, Content::Image { .. } | Content::Audio { .. }),
         };
-        let (shown, said): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(is_shown);
-        let content = write_parts(said, Allowed::Text, emulated)?;
+        let (shown, texts): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(is_shown);
+        let content = write_parts(texts, Allowed::Text, path, emulated)?;
         if !shown.is_empty() {
             emulated.note("tool_result");
             self.shown.push(json!({"type": "text", "text": format!("From the result of the tool call {id}:")}));
         }
         for part in shown {
             let place = parts.iter().position(|other| std::ptr::eq(other, part)).unwrap_or_default();
-            let written = write_part(&part.content, Allowed::Everything, emulated);
-            self.shown.extend(written.map_err(|fault| fault.within(format_args!("content[{place}]")))?);
+            let path = path.item("content", place);
+            self.shown.extend(write_part(&part.content, Allowed::Everything, &path, emulated)?);
         }
         self.written.push(json!({"role": "tool", "tool_call_id": id, "content": content}));
         Ok(())
@@ -103,8 +115,12 @@ fn note_lost(parts: &[Part], emulated: &mut Emulated) {
     }
 }
 
-fn plain(role: &str, message: &Message, emulated: &mut Emulated) -> Result<Map<String, Value>, Fault> {
-    let content = write_parts(&message.parts, Allowed::Text, emulated)?;
+fn plain(
+    role: &str,
+    (message, path): (&Message, &Path<'_>),
+    emulated: &mut Emulated,
+) -> Result<Map<String, Value>, Diagnostic> {
+    let content = write_parts(&message.parts, Allowed::Text, path, emulated)?;
     Ok(Map::from_iter([("role".to_owned(), role.into()), ("content".to_owned(), content)]))
 }
 
@@ -115,7 +131,11 @@ fn named(mut written: Map<String, Value>, message: &Message) -> Value {
     Value::Object(written)
 }
 
-fn write_assistant(message: &Message, emulated: &mut Emulated) -> Result<Map<String, Value>, Fault> {
+fn write_assistant(
+    message: &Message,
+    path: &Path<'_>,
+    emulated: &mut Emulated,
+) -> Result<Map<String, Value>, Diagnostic> {
     let mut refusal = String::new();
     let mut calls = Vec::new();
     for part in &message.parts {
@@ -126,7 +146,7 @@ fn write_assistant(message: &Message, emulated: &mut Emulated) -> Result<Map<Str
             _ => {}
         }
     }
-    let mut content = write_parts(&message.parts, Allowed::Answer, emulated)?;
+    let mut content = write_parts(&message.parts, Allowed::Answer, path, emulated)?;
     if content == "" && (!calls.is_empty() || !refusal.is_empty()) {
         content = Value::Null;
     }
@@ -161,12 +181,12 @@ enum Allowed {
 fn write_parts<'a>(
     parts: impl IntoIterator<Item = &'a Part>,
     allowed: Allowed,
+    path: &Path<'_>,
     emulated: &mut Emulated,
-) -> Result<Value, Fault> {
+) -> Result<Value, Diagnostic> {
     let mut written = Vec::new();
     for (n, part) in parts.into_iter().enumerate() {
-        let within = |fault: Fault| fault.within(format_args!("content[{n}]"));
-        written.extend(write_part(&part.content, allowed, emulated).map_err(within)?);
+        written.extend(write_part(&part.content, allowed, &path.item("content", n), emulated)?);
     }
     Ok(match &mut written[..] {
         [] => "".into(),
@@ -175,11 +195,16 @@ fn write_parts<'a>(
     })
 }
 
-fn write_part(content: &Content, allowed: Allowed, emulated: &mut Emulated) -> Result<Option<Value>, Fault> {
+fn write_part(
+    content: &Content,
+    allowed: Allowed,
+    path: &Path<'_>,
+    emulated: &mut Emulated,
+) -> Result<Option<Value>, Diagnostic> {
     let written = match (content, allowed) {
         (Content::Text { text, .. }, _) => json!({"type": "text", "text": text}),
         (Content::Document { cite: true, .. }, _) => {
-            return Err(Fault::unsaid("citations", "an answer cannot be asked to cite a document"));
+            return Err(unsaid(path.field("citations"), "an answer cannot be asked to cite a document"));
         }
         (Content::Document { source: Source::Text(text), name, .. }, Allowed::Text | Allowed::Everything) => {
             if name.is_some() {
@@ -192,14 +217,14 @@ fn write_part(content: &Content, allowed: Allowed, emulated: &mut Emulated) -> R
             Content::Refusal(_) | Content::Thinking(_) | Content::RedactedThinking(_) | Content::ToolCall { .. },
             Allowed::Answer,
         ) => return Ok(None),
-        (Content::Image { source, detail }, Allowed::Everything) => write_image(source, detail.as_deref())?,
-        (Content::Document { source, name, .. }, Allowed::Everything) => write_file(source, name.as_deref())?,
+        (Content::Image { source, detail }, Allowed::Everything) => write_image(source, detail.as_deref(), path)?,
+        (Content::Document { source, name, .. }, Allowed::Everything) => write_file(source, name.as_deref(), path)?,
         (Content::Audio { data, format }, Allowed::Everything) => {
             json!({"type": "input_audio", "input_audio": {"data": data, "format": format}})
         }
         (content, _) => {
             let text = format!("{} may not stand in a message of this role", kind(content));
-            return Err(Fault::unsaid("", text));
+            return Err(unsaid(path, text));
         }
     };
     Ok(Some(written))
@@ -219,12 +244,12 @@ fn kind(content: &Content) -> &'static str {
 }
 
 /// An image's part, in a request or an answer.
-pub(super) fn write_image(source: &Source, detail: Option<&str>) -> Result<Value, Fault> {
+pub(super) fn write_image(source: &Source, detail: Option<&str>, path: &Path<'_>) -> Result<Value, Diagnostic> {
     let url = match source {
         Source::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),
         Source::Url(url) => url.clone(),
-        Source::File(_) => return Err(Fault::unsaid("source", "an image must be here or at an address")),
-        Source::Text(_) => return Err(Fault::unsaid("source", "an image is no text")),
+        Source::File(_) => return Err(unsaid(path.field("source"), "an image must be here or at an address")),
+        Source::Text(_) => return Err(unsaid(path.field("source"), "an image is no text")),
     };
     let mut image = json!({ "url": url });
     if let Some(detail) = detail {
@@ -233,12 +258,7 @@ pub(super) fn write_image(source: &Source, detail: Option<&str>) -> Result<Value
     Ok(json!({"type": "image_url", "image_url": image}))
 }
 
-/// Whether an uploaded file's id is one of Anthropic's or of Google's.
-pub(in crate::wire) fn is_foreign(id: &str) -> bool {
-    id.starts_with("file_") || id.contains('/')
-}
-
-fn write_file(source: &Source, name: Option<&str>) -> Result<Value, Fault> {
+fn write_file(source: &Source, name: Option<&str>, path: &Path<'_>) -> Result<Value, Diagnostic> {
     let mut file = Map::new();
     match source {
         Source::Base64 { media_type, data } => {
@@ -247,16 +267,16 @@ fn write_file(source: &Source, name: Option<&str>) -> Result<Value, Fault> {
             file.insert("file_data".to_owned(), format!("data:{media_type};base64,{data}").into());
         }
         Source::File(id) if is_foreign(id) => {
-            return Err(Fault::unsaid("source", "it is a file of another provider; send it as data"));
+            return Err(unsaid(path.field("source"), "it is a file of another provider; send it as data"));
         }
         Source::File(id) => {
             file.insert("file_id".to_owned(), id.clone().into());
             name.and_then(|name| file.insert("filename".to_owned(), name.into()));
         }
         Source::Url(_) => {
-            return Err(Fault::unsaid("source", "a document must be here or uploaded, not at an address"));
+            return Err(unsaid(path.field("source"), "a document must be here or uploaded, not at an address"));
         }
-        Source::Text(_) => return Err(Fault::unsaid("source", "a document here is no text")),
+        Source::Text(_) => return Err(unsaid(path.field("source"), "a document here is no text")),
     }
     Ok(json!({"type": "file", "file": file}))
 }

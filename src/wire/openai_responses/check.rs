@@ -1,21 +1,14 @@
 //! A Responses request: checked, but kept as the bytes it came as.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{Code, Error};
-use crate::wire::dialect::Asked;
+use crate::wire::asked::{self, Asked, MAX_TURNS, Named, check_tools};
+use crate::wire::fields::{Check, Field, check_fields};
 use crate::wire::json::{Edits, Object, quoted};
-use crate::wire::openai_chat::{Check, Field, check_fields, read_prompt};
 
-/// The most items that a request's `input` may have.
-const MAX_ITEMS: usize = 10_000;
-
-/// What OpenAI's own reference says of each field that we know. Unknown fields pass as they are.
+/// What OpenAI's own reference says of each known field. Unknown fields pass as they are.
 pub(super) const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
     ("background", Check::Bool, true),
@@ -53,26 +46,20 @@ pub(super) fn read(body: Bytes) -> Result<Asked, Error> {
     let object = Object::read(body)?;
     check_fields(&object, FIELDS)?;
     refuse_state(&object)?;
-    let said = |name| object.get(name).filter(|json| *json != "null");
-    let prompt = said("prompt").map(read_prompt).transpose()?;
-    let model = match object.get("model") {
-        Some(json) => serde_json::from_str(json)
-            .map_err(|error| Error::field("model", format!("`model` cannot be read: {error}")))?,
-        None if prompt.as_ref().is_some_and(|prompt| prompt.id.is_some()) => String::new(),
-        None => return Err(Error::field("model", "`model` is missing")),
-    };
-    let by_prompt = prompt.is_some() || model.starts_with("prompt/");
-    match said("input") {
-        Some(input) => check_input(input, by_prompt)?,
-        None if by_prompt => {}
+    let set = |name| object.get(name).filter(|json| *json != "null");
+    let named = Named::read(&object)?;
+    match set("input") {
+        Some(input) => check_input(input, named.is_prompt())?,
+        None if named.is_prompt() => {}
         None => return Err(Error::field("input", "`input` is missing")),
     }
-    if said("instructions").is_some_and(|json| !json.starts_with('"')) {
+    if set("instructions").is_some_and(|json| !json.starts_with('"')) {
         return Err(Error::field("instructions", "`instructions` must be a text"));
     }
     check_tools(&object)?;
     let stream = object.get("stream") == Some("true");
-    let max_tokens = said("max_output_tokens").and_then(|json| json.parse().ok());
+    let max_tokens = set("max_output_tokens").and_then(|json| json.parse().ok());
+    let Named { model, prompt } = named;
     Ok(Asked { model, stream, include_usage: true, max_tokens, choices: 1, prompt, object })
 }
 
@@ -106,9 +93,9 @@ fn check_input(json: &str, may_be_empty: bool) -> Result<(), Error> {
     if items.is_empty() && !may_be_empty {
         return Err(Error::field("input", "`input` must not be empty"));
     }
-    if items.len() > MAX_ITEMS {
+    if items.len() > MAX_TURNS {
         let count = items.len();
-        return Err(Error::field("input", format!("{count} items are more than the {MAX_ITEMS} allowed")));
+        return Err(Error::field("input", format!("{count} items are more than the {MAX_TURNS} allowed")));
     }
     match items.iter().position(|item| !item.get().starts_with('{')) {
         Some(n) => Err(Error::field(format!("input[{n}]"), "an item must be an object")),
@@ -116,42 +103,26 @@ fn check_input(json: &str, may_be_empty: bool) -> Result<(), Error> {
     }
 }
 
-fn check_tools(object: &Object) -> Result<(), Error> {
-    let Some(json) = object.get("tools").filter(|json| *json != "null") else { return Ok(()) };
-    let tools: Vec<&RawValue> = serde_json::from_str(json).map_err(|error| Error::field("tools", error.to_string()))?;
-    match tools.iter().position(|tool| !tool.get().starts_with('{')) {
-        Some(n) => Err(Error::field(format!("tools[{n}]"), "a tool must be an object")),
-        None => Ok(()),
-    }
-}
-
-/// The body for a target of this dialect: as it came but for the model.
-pub(super) fn pass(asked: &Asked, model: &str) -> Bytes {
-    let mut edits = Edits::default();
-    edits.set("model", quoted(model));
-    asked.object.edited(&edits)
-}
-
 /// The caller's object with a prompt's in front.
 ///
 /// # Errors
 /// Where one of the two cannot be read.
 pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-    let said = |object: &'_ Object, name: &str| object.get(name).filter(|json| *json != "null").map(str::to_owned);
+    let set = |object: &'_ Object, name: &str| object.get(name).filter(|json| *json != "null").map(str::to_owned);
     let mut edits = Edits::default();
     edits.remove("prompt");
     for (name, json) in prompt.iter() {
         // Whether an answer is kept, and how it comes, is the caller's own.
         let own = matches!(name, "input" | "instructions" | "prompt" | "store" | "stream" | "include");
-        let says_nothing = json == "null" || (name == "model" && json == "\"\"");
-        if !own && !says_nothing && said(&asked.object, name).is_none() {
+        let is_empty = json == "null" || (name == "model" && json == "\"\"");
+        if !own && !is_empty && set(&asked.object, name).is_none() {
             edits.set(name, json.to_owned());
         }
     }
-    if let Some(input) = joined_input(said(prompt, "input"), said(&asked.object, "input"))? {
+    if let Some(input) = joined_input(set(prompt, "input"), set(&asked.object, "input"))? {
         edits.set("input", input);
     }
-    let texts = [said(prompt, "instructions"), said(&asked.object, "instructions")];
+    let texts = [set(prompt, "instructions"), set(&asked.object, "instructions")];
     if let Some(instructions) = joined_instructions(texts)? {
         edits.set("instructions", instructions);
     }
@@ -177,36 +148,19 @@ fn joined_input(first: Option<String>, second: Option<String>) -> Result<Option<
 }
 
 fn joined_instructions(texts: [Option<String>; 2]) -> Result<Option<String>, Error> {
-    let mut said = Vec::new();
+    let mut all = Vec::new();
     for json in texts.into_iter().flatten() {
         let text: String =
             serde_json::from_str(&json).map_err(|error| Error::field("instructions", error.to_string()))?;
-        said.extend((!text.is_empty()).then_some(text));
+        all.extend((!text.is_empty()).then_some(text));
     }
-    Ok((!said.is_empty()).then(|| quoted(&said.join("\n\n"))))
-}
-
-#[derive(Deserialize)]
-struct ItemShape<'a> {
-    #[serde(borrow)]
-    role: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
+    Ok((!all.is_empty()).then(|| quoted(&all.join("\n\n"))))
 }
 
 /// The text of the last message of the user; empty where there is none.
 pub(super) fn last_user_text(input: &str) -> String {
-    if input.starts_with('"') {
-        return serde_json::from_str(input).unwrap_or_default();
-    }
-    let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(input) else { return String::new() };
-    let user = items.iter().rev().find_map(|item| {
-        let item: ItemShape<'_> = serde_json::from_str(item.get()).ok()?;
-        item.content.filter(|_| item.role.as_deref() == Some("user"))
-    });
-    match user.and_then(|content| serde_json::from_str(content.get()).ok()) {
-        Some(Value::String(text)) => text,
-        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
-        _ => String::new(),
+    match input.starts_with('"') {
+        true => serde_json::from_str(input).unwrap_or_default(),
+        false => asked::last_user_text(input),
     }
 }

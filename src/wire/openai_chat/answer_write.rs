@@ -3,51 +3,36 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::message_writer::{write_call, write_image};
+use super::messages_write::{write_call, write_image};
 use super::stop::write_stop;
-use crate::chat::{Choice, Citation, Content, Part, Response, Stop, Unit, Usage};
+use super::usage::write_usage;
+use crate::chat::{Choice, Citation, Content, Part, Response, Stop, Unit};
 use crate::wire::dialect::AnswerContext;
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
+use crate::wire::fields::Path;
+use crate::wire::openai::is_tier;
 
 /// Writes the answer.
-pub(super) fn write_response(response: &Response, told: &AnswerContext) -> Bytes {
+pub(super) fn write_response(response: &Response, context: &AnswerContext) -> Bytes {
     let choices: Vec<Value> = response.choices.iter().enumerate().map(|(n, choice)| write_choice(n, choice)).collect();
     let mut answer = json!({
-        "id": first_of(&response.id, &told.id),
+        "id": first_of(&response.id, &context.id),
         "object": "chat.completion",
-        "created": response.created.unwrap_or(told.created),
-        "model": first_of(&told.model, &response.model),
+        "created": response.created.unwrap_or(context.created),
+        "model": first_of(&context.model, &response.model),
         "choices": choices,
     });
     if let Some(usage) = &response.usage {
         answer["usage"] = write_usage(usage);
     }
-    if let Some(tier) = response.service_tier.as_deref().filter(|tier| TIERS.contains(tier)) {
+    if let Some(tier) = response.service_tier.as_deref().filter(|tier| is_tier(tier)) {
         answer["service_tier"] = tier.into();
     }
-    exact::write(&answer).into()
+    exact_numbers::write(&answer).into()
 }
-
-/// The tiers that OpenAI's SDKs know; other providers' own have no place here.
-const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
 
 pub(super) fn first_of<'a>(first: &'a str, second: &'a str) -> &'a str {
     if first.is_empty() { second } else { first }
-}
-
-/// The usage as OpenAI counts it: the total of each side includes its details.
-pub(super) fn write_usage(usage: &Usage) -> Value {
-    let mut read = json!({"cached_tokens": usage.cached_input});
-    if usage.cache_write > 0 {
-        read["cache_write_tokens"] = usage.cache_write.into();
-    }
-    json!({
-        "prompt_tokens": usage.input,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.input.saturating_add(usage.output),
-        "prompt_tokens_details": read,
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-    })
 }
 
 fn write_choice(index: usize, choice: &Choice) -> Value {
@@ -94,7 +79,9 @@ impl Message {
                 self.is_proven = true;
                 self.details.push(write_redacted(data, part.signature.as_deref(), self.details.len()));
             }
-            Content::Image { source, detail } => self.images.extend(write_image(source, detail.as_deref()).ok()),
+            Content::Image { source, detail } => {
+                self.images.extend(write_image(source, detail.as_deref(), &Path::ROOT).ok())
+            }
             Content::ToolCall { id, name, arguments } => {
                 let mut call = write_call(id, name, arguments);
                 if let Some(signature) = &part.signature {

@@ -2,21 +2,16 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::chat::{Code, Error};
-use crate::wire::dialect::{Asked, PromptRef};
+use crate::chat::Error;
+use crate::wire::asked::{Asked, MAX_TURNS, Named, check_count, check_tools};
 use crate::wire::fields::{Check, Field, check_fields};
-use crate::wire::json::{Flaw, Object, fields, items, unescaped};
-
-/// The most messages that a request may have.
-const MAX_MESSAGES: usize = 10_000;
+use crate::wire::json::{Edits, Object, fields, items, unescaped};
 
 /// What a message's `role` may be.
 const ROLES: [&str; 6] = ["developer", "system", "user", "assistant", "tool", "function"];
 
-/// What OpenAI's own reference says of each field that we know. Unknown fields pass as they are.
+/// What OpenAI's own reference says of each known field. Unknown fields pass as they are.
 const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
     ("messages", Check::AnyList, false),
@@ -55,35 +50,29 @@ const FIELDS: &[Field] = &[
     ("web_search_options", Check::Object, false),
 ];
 
+/// The two names of one field: a request that sets either has set both.
+const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
+/// The prefix of `model` that names a prompt.
+const PROMPT: &str = "prompt/";
+
 #[derive(Deserialize)]
 struct StreamOptions {
     #[serde(default)]
     include_usage: Option<bool>,
 }
 
-#[derive(Deserialize)]
-struct MessageShape<'a> {
-    role: Option<Value>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-}
-
 /// Reads and checks a body.
 ///
 /// # Errors
 /// A 400 that names the field at fault.
-pub fn read(body: Bytes) -> Result<Asked, Error> {
+pub(super) fn read(body: Bytes) -> Result<Asked, Error> {
     let object = Object::read(body)?;
     check_fields(&object, FIELDS)?;
-    let prompt = object.get("prompt").map(read_prompt).transpose()?;
-    let model = match object.get("model") {
-        Some(json) => read_text("model", json)?,
-        None if prompt.as_ref().is_some_and(|prompt| prompt.id.is_some()) => String::new(),
-        None => return Err(Error::field("model", "`model` is missing")),
-    };
+    let named = Named::read(&object)?;
     match object.get("messages") {
-        Some(messages) => check_messages(messages, prompt.is_some() || model.starts_with("prompt/"))?,
-        None if prompt.is_some() || model.starts_with("prompt/") => {}
+        Some(messages) => check_messages(messages, named.is_prompt())?,
+        None if named.is_prompt() => {}
         None => return Err(Error::field("messages", "`messages` is missing")),
     }
     check_tools(&object)?;
@@ -98,40 +87,13 @@ pub fn read(body: Bytes) -> Result<Asked, Error> {
     let number = |name| object.get(name).and_then(|json| json.parse().ok());
     let max_tokens = number("max_completion_tokens").or_else(|| number("max_tokens"));
     let choices = number("n").unwrap_or(1);
+    let Named { model, prompt } = named;
     Ok(Asked { model, stream, include_usage, max_tokens, choices, prompt, object })
 }
 
 /// Whether a list of messages has an image in it.
-#[must_use]
-pub fn has_images(messages: &str) -> bool {
+pub(super) fn has_images(messages: &str) -> bool {
     memchr::memmem::find(messages.as_bytes(), b"\"image_url\"").is_some()
-}
-
-/// The text of the last message of the user; empty where there is none.
-#[must_use]
-pub fn last_user_text(messages: &str) -> String {
-    let Ok(messages) = serde_json::from_str::<Vec<MessageShape<'_>>>(messages) else { return String::new() };
-    let is_user = |message: &&MessageShape<'_>| message.role.as_ref().is_some_and(|role| role == "user");
-    let content = messages.iter().rev().find(is_user).and_then(|message| message.content);
-    match content.and_then(|content| serde_json::from_str(content.get()).ok()) {
-        Some(Value::String(text)) => text,
-        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
-        _ => String::new(),
-    }
-}
-
-fn read_text(name: &str, json: &str) -> Result<String, Error> {
-    serde_json::from_str(json).map_err(|error| Error::field(name, format!("`{name}` cannot be read: {error}")))
-}
-
-pub(in crate::wire) fn read_prompt(json: &str) -> Result<PromptRef, Error> {
-    let prompt: PromptRef = serde_json::from_str(json).map_err(|error| {
-        Error::field("prompt", format!("`prompt` must be {{\"id\", \"version\" or \"label\", \"variables\"}}: {error}"))
-    })?;
-    if prompt.version.is_some() && prompt.label.is_some() {
-        return Err(Error::field("prompt", "`prompt` names a `version` or a `label`, not both"));
-    }
-    Ok(prompt)
 }
 
 fn read_stream_options(json: &str) -> Result<bool, Error> {
@@ -148,7 +110,7 @@ fn check_messages(json: &str, may_be_empty: bool) -> Result<(), Error> {
     let mut count = 0;
     for (n, message) in items(json).enumerate() {
         count = n + 1;
-        if count <= MAX_MESSAGES {
+        if count <= MAX_TURNS {
             check_message(message)
                 .map_err(|(field, message)| Error::field(format!("messages[{n}]{field}"), message))?;
         }
@@ -156,9 +118,7 @@ fn check_messages(json: &str, may_be_empty: bool) -> Result<(), Error> {
     if count == 0 && !may_be_empty {
         return Err(Error::field("messages", "`messages` must be a list that is not empty"));
     }
-    if count > MAX_MESSAGES {
-        return Err(Error::field("messages", format!("{count} messages are more than the {MAX_MESSAGES} allowed")));
-    }
+    check_count(count, "messages")?;
     Ok(())
 }
 
@@ -194,29 +154,45 @@ fn check_message(json: &str) -> Result<(), (&'static str, String)> {
     Err((".content", "`content` must be a text or a list of parts that is not empty".to_owned()))
 }
 
-fn check_tools(object: &Object) -> Result<(), Error> {
-    let Some(json) = object.get("tools") else { return Ok(()) };
-    let tools: Vec<&RawValue> = serde_json::from_str(json).map_err(|error| Error::field("tools", error.to_string()))?;
-    match tools.iter().position(|tool| !tool.get().starts_with('{')) {
-        Some(n) => Err(Error::field(format!("tools[{n}]"), "a tool must be an object")),
-        None => Ok(()),
+/// The caller's object with the prompt's messages before its own, and the prompt's settings where it has none.
+///
+/// # Errors
+/// Where neither names a model.
+pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
+    let names_model = !asked.model.is_empty() && !asked.model.starts_with(PROMPT);
+    if !names_model && prompt.get("model").is_none() {
+        return Err(Error::field("model", "the prompt names no model, so the request must name one"));
     }
-}
-
-impl From<Flaw> for Error {
-    fn from(flaw: Flaw) -> Self {
-        let message = flaw.to_string();
-        match flaw {
-            Flaw::Twice(name) => Self::field(name, message),
-            _ => Self::new(Code::InvalidRequest, message),
+    let mut edits = Edits::default();
+    let own = asked.object.get("messages").unwrap_or("[]");
+    edits.set("messages", joined(prompt.get("messages").unwrap_or("[]"), own));
+    edits.remove("prompt");
+    for (name, json) in prompt.iter().filter(|(name, _)| *name != "messages") {
+        let is_own = if name == "model" { names_model } else { asked.object.get(name).is_some() };
+        let is_replaced = LIMITS.contains(&name) && asked.max_tokens.is_some();
+        if !is_own && !is_replaced {
+            edits.set(name, json.to_owned());
         }
     }
+    Ok(asked.object.edited(&edits))
+}
+
+/// The prompt's messages and the caller's, as one JSON list.
+fn joined(prompt: &str, own: &str) -> String {
+    let inner = |list: &str| {
+        let list = list.trim().strip_prefix('[').and_then(|list| list.strip_suffix(']'));
+        list.unwrap_or_default().trim().to_owned()
+    };
+    let (prompt, own) = (inner(prompt), inner(own));
+    let comma = if prompt.is_empty() || own.is_empty() { "" } else { "," };
+    format!("[{prompt}{comma}{own}]")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::wire::asked::last_user_text;
+    use serde_json::{Value, json};
 
     fn read(body: &Value) -> Result<Asked, Error> {
         super::read(body.to_string().into())

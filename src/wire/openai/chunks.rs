@@ -1,16 +1,41 @@
-//! A stream of chunks: passed on as it comes, listened to, and freed of the usage that only we asked for.
+//! A stream of chunks: passed on as it comes, its usage read, and left out where only Fulcrum asked for it.
 
 use bytes::Bytes;
 use memchr::memmem;
+use serde_json::{Map, Value};
 
-use super::DONE;
 use super::usage::{read_usage, usage_at_groq};
 use crate::chat::Usage;
+use crate::wire::asked::Asked;
 use crate::wire::dialect::{Chunk, Tap};
-use crate::wire::json::{Edits, Object};
+use crate::wire::json::{Edits, Object, quoted};
 use crate::wire::sse::Event;
 
-/// Listens to a stream.
+/// The data of the event that ends a stream.
+pub const DONE: &[u8] = b"[DONE]";
+
+/// Appends an event of this data.
+pub fn put_event(data: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// The body for a target: as it came but for the model, and for the usage of a stream, which is always asked for.
+#[must_use]
+pub fn pass(asked: &Asked, model: &str) -> Bytes {
+    let mut edits = Edits::default();
+    edits.set("model", quoted(model));
+    if asked.stream && !asked.include_usage {
+        let options = asked.object.get("stream_options").and_then(|json| serde_json::from_str(json).ok());
+        let mut options: Map<String, Value> = options.unwrap_or_default();
+        options.insert("include_usage".to_owned(), true.into());
+        edits.set("stream_options", Value::from(options).to_string());
+    }
+    asked.object.edited(&edits)
+}
+
+/// Reads the usage from a stream that passes.
 #[derive(Debug)]
 pub struct StreamTap {
     keep_usage: bool,

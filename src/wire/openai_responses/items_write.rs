@@ -2,16 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::parts::{output_text, unsupported, write_annotation, write_part};
-use crate::chat::{Content, Emulated, Error, Message, Part, Role};
+use super::idiom::unsupported;
+use super::part_write::{output_text, write_annotation, write_part};
+use crate::chat::{Content, Emulated, Message, Part, Role};
+use crate::wire::fields::{Diagnostic, Path};
 
 /// Appends the items of one message to `items`.
 pub(super) fn write_message(
     message: &Message,
-    path: &str,
+    path: &Path<'_>,
     items: &mut Vec<Value>,
     emulated: &mut Emulated,
-) -> Result<(), Error> {
+) -> Result<(), Diagnostic> {
     if message.name.is_some() {
         emulated.note("name");
     }
@@ -24,10 +26,10 @@ pub(super) fn write_message(
 fn write_other(
     message: &Message,
     role: Role,
-    path: &str,
+    path: &Path<'_>,
     items: &mut Vec<Value>,
     emulated: &mut Emulated,
-) -> Result<(), Error> {
+) -> Result<(), Diagnostic> {
     let role = match role {
         Role::System => "system",
         Role::Developer => "developer",
@@ -35,12 +37,12 @@ fn write_other(
     };
     let mut content = Vec::new();
     for (n, part) in message.parts.iter().enumerate() {
-        let path = format!("{path}.content[{n}]");
+        let path = path.item("content", n);
         if matches!(part.content, Content::ToolResult { .. }) {
             flush(role, &mut content, items);
-            items.push(write_result(part, &path, emulated)?);
+            items.push(write_result(part, path, emulated)?);
         } else {
-            content.push(write_part(part, &path, emulated)?);
+            content.push(write_part(part, path, emulated)?);
         }
     }
     if message.parts.is_empty() {
@@ -57,7 +59,7 @@ fn flush(role: &str, content: &mut Vec<Value>, items: &mut Vec<Value>) {
     }
 }
 
-fn write_result(part: &Part, path: &str, emulated: &mut Emulated) -> Result<Value, Error> {
+fn write_result(part: &Part, path: Path<'_>, emulated: &mut Emulated) -> Result<Value, Diagnostic> {
     let Content::ToolResult { id, parts, is_error, .. } = &part.content else {
         return Err(unsupported(path, "this part is no result of a tool"));
     };
@@ -72,8 +74,8 @@ fn write_result(part: &Part, path: &str, emulated: &mut Emulated) -> Result<Valu
         [] => json!(""),
         [part] if part.as_text().is_some() => json!(part.as_text()),
         parts => {
-            let each = |(n, part)| write_part(part, &format!("{path}.content[{n}]"), emulated);
-            parts.iter().enumerate().map(each).collect::<Result<Value, Error>>()?
+            let each = |(n, part)| write_part(part, path.item("content", n), emulated);
+            parts.iter().enumerate().map(each).collect::<Result<Value, Diagnostic>>()?
         }
     };
     Ok(json!({"type": "function_call_output", "call_id": id, "output": output}))
@@ -81,10 +83,10 @@ fn write_result(part: &Part, path: &str, emulated: &mut Emulated) -> Result<Valu
 
 fn write_assistant(
     message: &Message,
-    path: &str,
+    path: &Path<'_>,
     items: &mut Vec<Value>,
     emulated: &mut Emulated,
-) -> Result<(), Error> {
+) -> Result<(), Diagnostic> {
     let mut content = Vec::new();
     for (n, part) in message.parts.iter().enumerate() {
         if part.cache.is_some() {
@@ -107,11 +109,8 @@ fn write_assistant(
                 json!({"type": "function_call", "call_id": id, "name": name, "arguments": arguments})
             }
             _ => {
-                let path = format!("{path}.content[{n}]");
-                return Err(unsupported(
-                    path,
-                    "the assistant's own messages hold text, refusals, thoughts and tool calls",
-                ));
+                let what = "the assistant's own messages hold text, refusals, thoughts and tool calls";
+                return Err(unsupported(path.item("content", n), what));
             }
         };
         flush_assistant(&mut content, items);

@@ -1,16 +1,16 @@
-//! A whole answer: passed on as it came, and listened to.
+//! A whole answer, passed on as it came, and what is read of it.
 
 use bytes::Bytes;
 
-use super::usage::read_usage;
 use crate::wire::dialect::{BadAnswer, Observed};
 use crate::wire::json::{Object, fields, items};
+use crate::wire::openai::read_usage;
 
-/// Listens to an answer.
+/// Reads of an answer what its call is charged by.
 ///
 /// # Errors
 /// Where the body is no chat completion.
-pub fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
+pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
     let Some(choices) = object.get("choices") else {
         return Err(BadAnswer("it has no `choices`".to_owned()));

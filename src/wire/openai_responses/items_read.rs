@@ -2,22 +2,23 @@
 
 use serde_json::{Map, Value};
 
-use super::parts::{optional, read_content, required, unsupported, wrong};
-use crate::chat::{Content, Emulated, Error, Message, Part, Role};
+use super::idiom::{IDIOM, unsupported};
+use super::part_read::read_content;
+use crate::chat::{Content, Emulated, Message, Part, Role};
+use crate::wire::fields::{Diagnostic, Path, Place};
 
-/// Reads `input`. What the model said in a row is one message of the assistant; results of tools in a row, with what the
+/// Reads `input`. Items of the model in a row are one message of the assistant; results of tools in a row, with what the
 /// user says right after them, are one message of the user.
-pub(super) fn read_input(input: &Value, emulated: &mut Emulated) -> Result<Vec<Message>, Error> {
+pub(super) fn read_input(input: Value, emulated: &mut Emulated) -> Result<Vec<Message>, Diagnostic> {
     let items = match input {
         Value::String(text) => return Ok(vec![Message::text(Role::User, text)]),
         Value::Array(items) => items,
-        _ => return Err(wrong("input", "must be a text or a list of items")),
+        _ => return Err(Diagnostic::wrong("input", "must be a text or a list of items")),
     };
     let mut messages: Vec<Message> = Vec::new();
-    for (n, item) in items.iter().enumerate() {
-        let path = format!("input[{n}]");
-        let Value::Object(item) = item else { return Err(wrong(path, "must be an object")) };
-        let (role, parts) = read_item(item, &path, &messages, emulated)?;
+    for (n, item) in items.into_iter().enumerate() {
+        let item = Place::of(item, Path::of_item("input", n), &IDIOM)?;
+        let (role, parts) = read_item(item, &messages, emulated)?;
         if role == Role::Assistant && parts.is_empty() {
             continue;
         }
@@ -40,33 +41,34 @@ fn joins(last: &Message, role: Role) -> bool {
 }
 
 fn read_item(
-    item: &Map<String, Value>,
-    path: &str,
+    mut item: Place<'_>,
     before: &[Message],
     emulated: &mut Emulated,
-) -> Result<(Role, Vec<Part>), Error> {
-    let kind = optional(item, "type", path)?;
+) -> Result<(Role, Vec<Part>), Diagnostic> {
+    let kind = item.maybe_text("type")?;
     match kind.as_deref() {
-        None | Some("message") => read_message(item, path, emulated),
+        None | Some("message") => read_message(item, emulated),
         Some("function_call") => {
-            refuse_set(item, "namespace", path)?;
+            if item.has("namespace") {
+                return Err(unsupported(item.at("namespace"), "`namespace` cannot be said in any other dialect"));
+            }
             let call = Content::ToolCall {
-                id: required(item, "call_id", path)?,
-                name: required(item, "name", path)?,
-                arguments: required(item, "arguments", path)?,
+                id: item.text("call_id")?,
+                name: item.text("name")?,
+                arguments: item.text("arguments")?,
             };
             Ok((Role::Assistant, vec![Part::new(call)]))
         }
         Some("function_call_output") => {
-            let id = required(item, "call_id", path)?;
-            let output = item.get("output").unwrap_or(&Value::Null);
-            let mut parts = read_content(output, &format!("{path}.output"), emulated)?;
+            let id = item.text("call_id")?;
+            let output = item.take("output").unwrap_or_default();
+            let mut parts = read_content(output, item.at("output"), emulated)?;
             parts.retain(|part| part.as_text() != Some(""));
             let name = name_of(before, &id);
             Ok((Role::User, vec![Part::new(Content::ToolResult { id, name, parts, is_error: false })]))
         }
         Some("reasoning") => {
-            let thought = read_reasoning(item);
+            let thought = read_reasoning(item.rest());
             if thought.is_none() {
                 // An item with nothing in it points at what OpenAI kept.
                 emulated.note("reasoning");
@@ -74,32 +76,25 @@ fn read_item(
             Ok((Role::Assistant, thought.into_iter().collect()))
         }
         Some(other) => {
-            let what = format!("an item of type `{other}` cannot be said in any other dialect");
-            Err(unsupported(format!("{path}.type"), &what))
+            let what = format_args!("an item of type `{other}` cannot be said in any other dialect");
+            Err(unsupported(item.at("type"), what))
         }
     }
 }
 
-fn refuse_set(item: &Map<String, Value>, name: &str, path: &str) -> Result<(), Error> {
-    match item.get(name) {
-        None | Some(Value::Null) => Ok(()),
-        Some(_) => Err(unsupported(format!("{path}.{name}"), &format!("`{name}` cannot be said in any other dialect"))),
-    }
-}
-
-fn read_message(item: &Map<String, Value>, path: &str, emulated: &mut Emulated) -> Result<(Role, Vec<Part>), Error> {
-    let role = match required(item, "role", path)?.as_str() {
+fn read_message(mut item: Place<'_>, emulated: &mut Emulated) -> Result<(Role, Vec<Part>), Diagnostic> {
+    let role = match item.text("role")?.as_str() {
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "system" => Role::System,
         "developer" => Role::Developer,
-        _ => return Err(wrong(format!("{path}.role"), "must be one of user, assistant, system and developer")),
+        _ => return Err(item.wrong("role", "must be one of user, assistant, system and developer")),
     };
-    if item.get("phase").is_some_and(|phase| !phase.is_null()) {
+    if item.has("phase") {
         emulated.note("phase");
     }
-    let content = item.get("content").unwrap_or(&Value::Null);
-    Ok((role, read_content(content, &format!("{path}.content"), emulated)?))
+    let content = item.take("content").unwrap_or_default();
+    Ok((role, read_content(content, item.at("content"), emulated)?))
 }
 
 /// The name of the tool that this call called.

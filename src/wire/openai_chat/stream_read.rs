@@ -7,16 +7,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::DONE;
-use super::fault::{Fault, given, list, text};
-use super::message_reader::thought_signature;
-use super::piece::{Kind, Pieces};
-use super::response_reader::{read_citation, read_image};
+use super::error::read_error;
+use super::idiom::IDIOM;
+use super::parts_read::{read_citation, read_shown, thought_signature};
+use super::pieces::{Kind, Pieces};
 use super::stop::read_stop;
-use super::usage::{read_usage, usage_at_groq};
-use crate::chat::{Code, Content, Delta, Error, Event};
+use crate::chat::{Content, Delta, Event};
 use crate::wire::dialect::{BadAnswer, ReadStream};
+use crate::wire::fields::{Path, Place};
 use crate::wire::json::{self, Object, fields, items};
+use crate::wire::openai::{DONE, read_usage, usage_at_groq};
 use crate::wire::sse;
 
 /// The most choices that a request asks for.
@@ -70,7 +70,7 @@ impl ReadStream for Reader {
             && let Some((number, more)) = only_text(&object)
             && let Some(reading) = self.choices.get_mut(&number).filter(|reading| !reading.finished)
         {
-            return reading.pieces.say(Kind::Text, &more, out).map_err(bad);
+            return reading.pieces.say(Kind::Text, &more, out);
         }
         let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| BadAnswer(error.to_string()))?;
         if !chunk.error.is_null() {
@@ -88,7 +88,7 @@ impl ReadStream for Reader {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             out.push(Event::Begin { id: text(&chunk.id), model: text(&chunk.model), created: chunk.created.as_i64() });
         }
-        for choice in &choices {
+        for choice in choices {
             self.take(choice, out)?;
         }
         out.extend(usage.map(Event::Usage));
@@ -100,20 +100,20 @@ impl ReadStream for Reader {
 }
 
 impl Reader {
-    fn take(&mut self, choice: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+    fn take(&mut self, mut choice: Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
         let number = u32::try_from(index).ok().filter(|_| index < MAX_CHOICES);
         let number = number.ok_or_else(|| BadAnswer(format!("there is a choice of number {index}")))?;
         let reading = self.choices.entry(number).or_insert_with(|| Reading::new(number));
         let before = out.len();
-        if let Some(Value::Object(delta)) = choice.get("delta") {
-            reading.take(delta, out).map_err(bad)?;
+        if let Some(Value::Object(delta)) = choice.get_mut("delta").map(Value::take) {
+            reading.take(Place::of_map(delta, Path::of("choices[].delta"), &IDIOM), out)?;
         }
         if reading.finished && out.len() > before {
             return Err(BadAnswer(format!("choice {number} says more after its end")));
         }
-        if let Some(value) = given(choice, "logprobs") {
-            out.push(Event::Logprobs { choice: number, value: value.clone() });
+        if let Some(value) = choice.get_mut("logprobs").map(Value::take).filter(|value| !value.is_null()) {
+            out.push(Event::Logprobs { choice: number, value });
         }
         let reason = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty());
         if let Some(reason) = reason.filter(|_| !reading.finished) {
@@ -133,10 +133,6 @@ impl Reader {
         out.push(Event::End);
         Ok(())
     }
-}
-
-fn bad(fault: Fault) -> BadAnswer {
-    BadAnswer(Error::from(fault.within("choices[].delta")).message)
 }
 
 /// What a chunk adds to the text of a choice, where it says nothing else: most chunks are so, and need no tree.
@@ -178,55 +174,59 @@ impl Reading {
         Self { pieces: Pieces::new(choice), finished: false }
     }
 
-    fn take(&mut self, delta: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), Fault> {
-        let thought = match text(delta, "reasoning_content")? {
-            None => text(delta, "reasoning")?,
+    fn take(&mut self, mut delta: Place<'_>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let thought = match delta.maybe_text("reasoning_content")? {
+            None => delta.maybe_text("reasoning")?,
             thought => thought,
         };
-        let details = list(delta, "reasoning_details")?;
-        self.pieces.say(Kind::Thinking, thought.unwrap_or_default(), out)?;
-        for detail in details {
+        let details = delta.list("reasoning_details")?;
+        self.pieces.say(Kind::Thinking, &thought.unwrap_or_default(), out)?;
+        for detail in &details {
             self.take_detail(detail, out)?;
         }
-        match given(delta, "content") {
+        match delta.take("content") {
+            None => {}
+            Some(Value::String(text)) => self.pieces.say(Kind::Text, &text, out)?,
             Some(Value::Array(parts)) => {
-                for part in parts {
+                for part in &parts {
                     self.take_part(part, out)?;
                 }
             }
-            _ => self.pieces.say(Kind::Text, text(delta, "content")?.unwrap_or_default(), out)?,
+            Some(_) => return Err(delta.wrong("content", "must be a text").into()),
         }
-        for cited in list(delta, "annotations")?.iter().filter_map(read_citation) {
+        for cited in delta.list("annotations")?.iter().filter_map(read_citation) {
             self.pieces.add_to(Kind::Text, Delta::Citation(cited), out)?;
         }
-        for image in list(delta, "images")? {
-            self.pieces.put_whole(read_image(image)?.content, None, out)?;
+        for image in delta.list("images")? {
+            self.pieces.put_whole(read_shown(&image, delta.at("images"))?.content, None, out)?;
         }
-        self.pieces.say(Kind::Refusal, text(delta, "refusal")?.unwrap_or_default(), out)?;
-        for call in list(delta, "tool_calls")? {
-            let call = call.as_object().ok_or_else(|| Fault::wrong("tool_calls", "must be a list of objects"))?;
-            self.take_call(call, out)?;
+        self.pieces.say(Kind::Refusal, &delta.maybe_text("refusal")?.unwrap_or_default(), out)?;
+        for call in delta.list("tool_calls")? {
+            if !call.is_object() {
+                return Err(delta.wrong("tool_calls", "must be a list of objects").into());
+            }
+            self.take_call(delta.inner(call, delta.at("tool_calls[]"))?, out)?;
         }
         Ok(())
     }
 
-    /// One entry of OpenRouter's list: text that was not told otherwise, a proof, or redacted data.
-    fn take_detail(&mut self, detail: &Value, out: &mut Vec<Event>) -> Result<(), Fault> {
-        let said = |name: &str| detail.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    /// One entry of OpenRouter's list: text that did not come otherwise, a proof, or redacted data.
+    fn take_detail(&mut self, detail: &Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let text = |name: &str| detail.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         if detail["type"] == "reasoning.encrypted" {
-            let data = said("data").ok_or_else(|| Fault::wrong("reasoning_details", "must have data"))?;
-            let redacted = Content::RedactedThinking(data.to_owned());
-            return self.pieces.put_whole(redacted, said("signature").map(str::to_owned), out);
+            let missing = || BadAnswer("`choices[].delta.reasoning_details` must have data".to_owned());
+            let redacted = Content::RedactedThinking(text("data").ok_or_else(missing)?.to_owned());
+            return self.pieces.put_whole(redacted, text("signature").map(str::to_owned), out);
         }
-        let more = said("text").or_else(|| said("summary")).unwrap_or_default();
+        let more = text("text").or_else(|| text("summary")).unwrap_or_default();
         self.pieces.think(more, out)?;
-        match said("signature") {
+        match text("signature") {
             Some(signature) => self.pieces.sign_thought(signature, out),
             None => Ok(()),
         }
     }
 
-    fn take_part(&mut self, part: &Value, out: &mut Vec<Event>) -> Result<(), Fault> {
+    fn take_part(&mut self, part: &Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let texts = part["thinking"].as_array().into_iter().flatten();
         for thought in texts.filter_map(|text| text["text"].as_str()) {
             self.pieces.say(Kind::Thinking, thought, out)?;
@@ -234,32 +234,33 @@ impl Reading {
         match part["type"].as_str() {
             Some("text") => self.pieces.say(Kind::Text, part["text"].as_str().unwrap_or_default(), out),
             Some("thinking") => self.pieces.say(Kind::Thinking, part["thinking"].as_str().unwrap_or_default(), out),
-            _ => Err(Fault::wrong("content", "has a part that is not known")),
+            _ => Err(BadAnswer("`choices[].delta.content` has a part that is not known".to_owned())),
         }
     }
 
-    fn take_call(&mut self, call: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), Fault> {
-        let nothing = Map::new();
-        let function = call.get("function").and_then(Value::as_object).unwrap_or(&nothing);
-        let within = |fault: Fault| fault.within("tool_calls[].function");
-        let name = text(function, "name").map_err(within)?.unwrap_or_default();
-        let id = text(call, "id").map_err(|fault| fault.within("tool_calls[]"))?.unwrap_or_default();
+    fn take_call(&mut self, mut call: Place<'_>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let signature = thought_signature(call.rest());
         let index = call.get("index").and_then(Value::as_u64);
-        let at = self.pieces.call((index, id, name), out)?;
-        let object = given(function, "arguments").filter(|arguments| arguments.is_object()).map(Value::to_string);
-        let arguments = match &object {
-            Some(object) => object,
-            None => text(function, "arguments").map_err(within)?.unwrap_or_default(),
+        let id = call.maybe_text("id");
+        let function = call.take("function").filter(Value::is_object).unwrap_or_else(|| Map::new().into());
+        let mut function = call.inner(function, call.at("function"))?;
+        let name = function.maybe_text("name")?.unwrap_or_default();
+        let at = self.pieces.call((index, &id?.unwrap_or_default(), &name), out)?;
+        let arguments = match function.take("arguments") {
+            None => String::new(),
+            Some(Value::String(arguments)) => arguments,
+            Some(arguments @ Value::Object(_)) => arguments.to_string(),
+            Some(_) => return Err(function.wrong("arguments", "must be a text").into()),
         };
         let Some(at) = at else {
             let is_more = !arguments.trim().is_empty();
-            let wrong = || Err(Fault::wrong("tool_calls", "has more of a call that is whole already"));
-            return if is_more { wrong() } else { Ok(()) };
+            let text = "`choices[].delta.tool_calls` has more of a call that is whole already";
+            return if is_more { Err(BadAnswer(text.to_owned())) } else { Ok(()) };
         };
         if !arguments.is_empty() {
-            self.pieces.grow(at, Delta::Arguments(arguments.to_owned()), out)?;
+            self.pieces.grow(at, Delta::Arguments(arguments), out)?;
         }
-        match thought_signature(call) {
+        match signature {
             Some(signature) => self.pieces.grow(at, Delta::Signature(signature), out),
             None => Ok(()),
         }
@@ -267,18 +268,10 @@ impl Reading {
 
     fn finish(&mut self, choice: u32, reason: Option<&str>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         self.finished = true;
-        self.pieces.close_all(out).map_err(|fault| BadAnswer(Error::from(fault).message))?;
+        self.pieces.close_all(out)?;
         let (refused, called) = (self.pieces.has(Kind::Refusal), self.pieces.has(Kind::Call));
         let stop = read_stop(reason.unwrap_or("stop"), refused, called);
         out.push(Event::Finish { choice, stop });
         Ok(())
     }
-}
-
-/// What a provider says went wrong after its stream began.
-fn read_error(error: &Value) -> Error {
-    let message = error.as_str().or_else(|| error.get("message").and_then(Value::as_str));
-    let message: String = message.unwrap_or("the provider reports an error").chars().take(2_000).collect();
-    let upstream_code = error.get("code").and_then(Value::as_str).map(str::to_owned);
-    Error { upstream_code, ..Error::new(Code::UpstreamError, message) }
 }

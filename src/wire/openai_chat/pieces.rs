@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::fault::Fault;
-use super::response_reader::made_up_id;
+use super::parts_read::made_up_id;
 use crate::chat::{Content, Delta, Event};
+use crate::wire::dialect::BadAnswer;
 use crate::wire::sse::MAX_EVENT;
 
 /// The most parts that one choice may have.
@@ -62,12 +62,12 @@ impl Pieces {
     }
 
     /// More of a text of this kind.
-    pub(super) fn say(&mut self, kind: Kind, more: &str, out: &mut Vec<Event>) -> Result<(), Fault> {
+    pub(super) fn say(&mut self, kind: Kind, more: &str, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         if more.is_empty() { Ok(()) } else { self.add_to(kind, Delta::Text(more.to_owned()), out) }
     }
 
     /// More of a thought, from a list that may repeat what was told as plain text.
-    pub(super) fn think(&mut self, more: &str, out: &mut Vec<Event>) -> Result<(), Fault> {
+    pub(super) fn think(&mut self, more: &str, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let repeats = |last: &Piece| last.kind == Kind::Thinking && last.is_plain && !last.is_signed;
         if self.waiting.back().is_some_and(repeats) {
             return Ok(());
@@ -80,7 +80,7 @@ impl Pieces {
     }
 
     /// The proof of the last thought, which ends it.
-    pub(super) fn sign_thought(&mut self, signature: &str, out: &mut Vec<Event>) -> Result<(), Fault> {
+    pub(super) fn sign_thought(&mut self, signature: &str, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         self.add_to(Kind::Thinking, Delta::Signature(signature.to_owned()), out)?;
         if let Some(last) = self.waiting.back_mut() {
             last.is_signed = true;
@@ -89,7 +89,7 @@ impl Pieces {
     }
 
     /// Adds to the last part if it is of this kind, or else to a new one.
-    pub(super) fn add_to(&mut self, kind: Kind, delta: Delta, out: &mut Vec<Event>) -> Result<(), Fault> {
+    pub(super) fn add_to(&mut self, kind: Kind, delta: Delta, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         self.advance(out);
         let fits = self.waiting.back().is_some_and(|last| last.kind == kind && !last.is_signed);
         if !fits {
@@ -109,7 +109,7 @@ impl Pieces {
         content: Content,
         signature: Option<String>,
         out: &mut Vec<Event>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), BadAnswer> {
         self.begin(Kind::Whole, content, 0, out)?;
         match signature {
             Some(signature) => self.grow(self.waiting.len().saturating_sub(1), Delta::Signature(signature), out),
@@ -122,7 +122,7 @@ impl Pieces {
         &mut self,
         (index, id, name): (Option<u64>, &str, &str),
         out: &mut Vec<Event>,
-    ) -> Result<Option<usize>, Fault> {
+    ) -> Result<Option<usize>, BadAnswer> {
         self.advance(out);
         let is_it = |piece: &Piece| match (&piece.content, index) {
             // Some servers give every call the index 0, and tell them apart by their ids.
@@ -152,7 +152,7 @@ impl Pieces {
     }
 
     /// Adds to the part at a place.
-    pub(super) fn grow(&mut self, at: usize, delta: Delta, out: &mut Vec<Event>) -> Result<(), Fault> {
+    pub(super) fn grow(&mut self, at: usize, delta: Delta, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let Some(piece) = self.waiting.get_mut(at) else { return Ok(()) };
         if let Delta::Arguments(more) = &delta {
             piece.arguments.read(more);
@@ -164,17 +164,17 @@ impl Pieces {
         self.buffered += size(&delta);
         piece.deltas.push(delta);
         if self.buffered > MAX_EVENT {
-            return Err(Fault::wrong("", format!("interleaves more than {MAX_EVENT} bytes")));
+            return Err(BadAnswer(format!("`choices[].delta` interleaves more than {MAX_EVENT} bytes")));
         }
         Ok(())
     }
 
     /// Tells all that waits, and closes it.
-    pub(super) fn close_all(&mut self, out: &mut Vec<Event>) -> Result<(), Fault> {
+    pub(super) fn close_all(&mut self, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         while !self.waiting.is_empty() {
             self.open_first(out);
             if self.waiting.front().is_some_and(|first| !first.is_open) {
-                return Err(Fault::wrong("tool_calls", "has a call without a name"));
+                return Err(BadAnswer("`tool_calls` has a call without a name".to_owned()));
             }
             self.close_first(out);
         }
@@ -189,14 +189,15 @@ impl Pieces {
         }
     }
 
-    fn begin(&mut self, kind: Kind, content: Content, index: u64, out: &mut Vec<Event>) -> Result<(), Fault> {
+    fn begin(&mut self, kind: Kind, content: Content, index: u64, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         while self.waiting.front().is_some_and(Piece::may_close) {
             self.close_first(out);
             self.open_first(out);
         }
         self.buffered += 64;
         if self.begun == MAX_PARTS || self.buffered > MAX_EVENT {
-            return Err(Fault::wrong("", format!("has more than {MAX_PARTS} parts, or too many at once")));
+            let text = format!("`choices[].delta` has more than {MAX_PARTS} parts, or too many at once");
+            return Err(BadAnswer(text));
         }
         if !self.kinds.contains(&kind) {
             self.kinds.push(kind);
@@ -227,7 +228,7 @@ impl Pieces {
                 return;
             }
             if id.is_empty() {
-                *id = made_up_id(usize::try_from(choice).unwrap_or(0), usize::try_from(part).unwrap_or(0));
+                *id = made_up_id((usize::try_from(choice).unwrap_or(0), usize::try_from(part).unwrap_or(0)));
             }
         }
         first.is_open = true;

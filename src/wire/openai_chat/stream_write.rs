@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::message_writer::write_image;
-use super::response_writer::{
-    chars, first_of, write_citation, write_redacted, write_signature, write_thought, write_usage,
-};
+use super::answer_write::{chars, first_of, write_citation, write_redacted, write_signature, write_thought};
+use super::error::error_event;
+use super::messages_write::write_image;
 use super::stop::write_stop;
-use super::{DONE, error_event};
+use super::usage::write_usage;
 use crate::chat::{Citation, Content, Delta, Event, Stop, Usage};
 use crate::wire::dialect::{AnswerContext, WriteStream};
-use crate::wire::json::exact;
+use crate::wire::exact_numbers;
+use crate::wire::fields::Path;
+use crate::wire::openai::{DONE, put_event};
 
 /// Writes a stream: chunks of one id and time, then `[DONE]`.
 pub(super) struct Writer {
-    told: AnswerContext,
+    context: AnswerContext,
     choices: BTreeMap<u32, Writing>,
     usage: Option<Usage>,
     ended: bool,
@@ -88,8 +89,8 @@ enum Open {
 }
 
 impl Writer {
-    pub(super) fn new(told: &AnswerContext) -> Self {
-        Self { told: told.clone(), choices: BTreeMap::new(), usage: None, ended: false }
+    pub(super) fn new(context: &AnswerContext) -> Self {
+        Self { context: context.clone(), choices: BTreeMap::new(), usage: None, ended: false }
     }
 
     fn put_delta(&self, choice: u32, delta: &impl Serialize, out: &mut Vec<u8>) {
@@ -99,14 +100,14 @@ impl Writer {
 
     fn put_chunk(&self, choices: &impl Serialize, usage: Option<&Usage>, out: &mut Vec<u8>) {
         let chunk = Chunk {
-            id: &self.told.id,
+            id: &self.context.id,
             object: "chat.completion.chunk",
-            created: self.told.created,
-            model: &self.told.model,
+            created: self.context.created,
+            model: &self.context.model,
             choices,
-            usage: self.told.include_usage.then(|| usage.map_or(Value::Null, write_usage)),
+            usage: self.context.include_usage.then(|| usage.map_or(Value::Null, write_usage)),
         };
-        put_event(exact::write(&chunk).as_bytes(), out);
+        put_event(exact_numbers::write(&chunk).as_bytes(), out);
     }
 
     /// The choice, after its first chunk, which tells the role.
@@ -149,7 +150,7 @@ impl Writer {
                 Open::Call { index, has_arguments, signature: None }
             }
             Content::Image { source, detail } => {
-                let image = write_image(&source, detail.as_deref()).ok();
+                let image = write_image(&source, detail.as_deref(), &Path::ROOT).ok();
                 first = image.map(|image| json!({ "images": [image] }));
                 Open::None
             }
@@ -218,7 +219,7 @@ impl Writer {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        if let Some(usage) = self.usage.filter(|_| self.told.include_usage) {
+        if let Some(usage) = self.usage.filter(|_| self.context.include_usage) {
             self.put_chunk(&json!([]), Some(&usage), out);
         }
         put_event(DONE, out);
@@ -232,9 +233,9 @@ impl WriteStream for Writer {
         }
         match event {
             Event::Begin { id, model, created } => {
-                self.told.id = first_of(&id, &self.told.id).to_owned();
-                self.told.model = first_of(&self.told.model, &model).to_owned();
-                self.told.created = created.unwrap_or(self.told.created);
+                self.context.id = first_of(&id, &self.context.id).to_owned();
+                self.context.model = first_of(&self.context.model, &model).to_owned();
+                self.context.created = created.unwrap_or(self.context.created);
             }
             Event::Open { choice, content, .. } => self.open(choice, content, out),
             Event::Delta { choice, delta, .. } => self.grow(choice, delta, out),
@@ -268,10 +269,4 @@ fn close_call(index: usize, has_arguments: bool, signature: Option<&str>) -> Opt
         call["extra_content"] = write_signature(signature);
     }
     (!has_arguments || signature.is_some()).then(|| json!({ "tool_calls": [call] }))
-}
-
-fn put_event(data: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(b"data: ");
-    out.extend_from_slice(data);
-    out.extend_from_slice(b"\n\n");
 }

@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::items::write_message;
-use super::parts::unsupported;
+use super::idiom::unsupported;
+use super::items_write::write_message;
 use crate::chat::{Content, Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::wire::dialect::Written;
-use crate::wire::json::exact;
-use crate::wire::openai_strict::strict;
+use crate::wire::exact_numbers;
+use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::openai::{is_tier, keep_strict, write_tier};
 
 /// Writes a request. `store` is always false, since nothing would ever ask for what was kept.
 ///
@@ -25,7 +26,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     let mut items = Vec::new();
     let skipped = request.messages.len() - messages.len();
     for (n, message) in messages.iter().enumerate() {
-        write_message(message, &format!("messages[{}]", n + skipped), &mut items, emulated)?;
+        write_message(message, &Path::of_item("messages", n + skipped), &mut items, emulated)?;
     }
     set("model", Some(json!(request.model)));
     set("instructions", instructions.map(Value::from));
@@ -53,15 +54,14 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if request.cache.is_some() {
         emulated.note("cache_control");
     }
-    Ok(Written { body: exact::write(&Value::Object(body)).into(), headers: Vec::new() })
+    Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
 /// Refuses what Responses cannot say.
-fn refuse(request: &Request) -> Result<(), Error> {
+fn refuse(request: &Request) -> Result<(), Diagnostic> {
     let sampling = &request.sampling;
     let set = |value: Option<f64>| value.is_some_and(|value| value != 0.0);
     let outside = |value: Option<f64>, most: f64| value.is_some_and(|value| !(0.0..=most).contains(&value));
-    let tiers = ["auto", "default", "flex", "scale", "priority", "fast"];
     let tier = request.service_tier.as_deref().filter(|tier| *tier != "standard_only");
     let checks: [(&str, bool, &str); 11] = [
         ("stop", !request.stop.is_empty(), "it has no stop texts"),
@@ -74,21 +74,12 @@ fn refuse(request: &Request) -> Result<(), Error> {
         ("top_p", outside(sampling.top_p, 1.0), "it is 0 to 1"),
         ("top_logprobs", request.logprobs.is_some_and(|most| most > 20), "it gives at most 20 alternatives"),
         ("max_tokens", request.max_tokens == Some(0), "an answer has at least one token"),
-        ("service_tier", tier.is_some_and(|tier| !tiers.contains(&tier)), "it has no such tier"),
+        ("service_tier", tier.is_some_and(|tier| !is_tier(tier)), "it has no such tier"),
     ];
     match checks.into_iter().find(|(_, wanted, _)| *wanted) {
-        Some((field, _, why)) => Err(unsupported(field, &format!("`{field}` cannot be sent as asked: {why}"))),
+        Some((field, _, why)) => Err(unsupported(field, format_args!("`{field}` cannot be sent as asked: {why}"))),
         None => Ok(()),
     }
-}
-
-/// The tier of service. Anthropic's own name for the common one is told as what it means.
-fn write_tier<'a>(tier: Option<&'a str>, emulated: &mut Emulated) -> Option<&'a str> {
-    if tier != Some("standard_only") {
-        return tier;
-    }
-    emulated.note("service_tier");
-    Some("default")
 }
 
 /// The text of a leading system message, and the messages after it.
@@ -114,17 +105,8 @@ fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {
     }
     written["parameters"] = tool.schema.clone().unwrap_or_default();
     // Here a function is strict unless it is said not to be; everywhere else it is the other way round.
-    written["strict"] = kept(tool.strict, tool.schema.as_ref(), emulated).unwrap_or(false).into();
+    written["strict"] = keep_strict(tool.strict, tool.schema.as_ref(), emulated).unwrap_or(false).into();
     written
-}
-
-/// `strict` as this schema lets it be asked for.
-fn kept(wanted: Option<bool>, schema: Option<&Value>, emulated: &mut Emulated) -> Option<bool> {
-    let (strict, as_wanted) = strict(wanted, schema);
-    if !as_wanted {
-        emulated.note("strict");
-    }
-    strict
 }
 
 fn write_choice(choice: &ToolChoice) -> Value {
@@ -156,7 +138,7 @@ fn write_format(format: &Format, emulated: &mut Emulated) -> Value {
             if let Some(description) = description {
                 written["description"] = description.as_str().into();
             }
-            if let Some(strict) = kept(*strict, Some(schema), emulated) {
+            if let Some(strict) = keep_strict(*strict, Some(schema), emulated) {
                 written["strict"] = strict.into();
             }
             written

@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
+use crate::chat::Emulated;
+
 /// Keywords that it does not know in such a schema.
 const UNKNOWN: [&str; 8] = ["allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"];
 
 /// Whether a schema may be marked as strict: each of its objects is closed, and has no field that may be left out.
-pub(super) fn may_be_strict(schema: &Value) -> bool {
+fn may_be_strict(schema: &Value) -> bool {
     schema.get("type").is_some_and(|kind| kind == "object") && is_kept(schema)
 }
 
@@ -34,10 +36,13 @@ fn is_kept(schema: &Value) -> bool {
         && listed.is_none_or(|schemas| schemas.iter().all(is_kept))
 }
 
-/// `strict` as it can be asked for with this schema, and whether that is what was wanted.
-pub(super) fn strict(wanted: Option<bool>, schema: Option<&Value>) -> (Option<bool>, bool) {
-    let holds = wanted != Some(true) || schema.is_none_or(may_be_strict);
-    (if holds { wanted } else { Some(false) }, holds)
+/// `strict` as it can be asked for with this schema. Where that is not what was wanted, it is noted.
+pub fn keep_strict(wanted: Option<bool>, schema: Option<&Value>, emulated: &mut Emulated) -> Option<bool> {
+    if wanted != Some(true) || schema.is_none_or(may_be_strict) {
+        return wanted;
+    }
+    emulated.note("strict");
+    Some(false)
 }
 
 #[cfg(test)]

@@ -1,0 +1,17 @@
+//! What OpenAI's APIs have in common: errors, usage, strict schemas, tiers, chunks of a stream.
+
+mod by_choice;
+mod chunks;
+mod error;
+mod strict;
+mod tier;
+mod upload;
+mod usage;
+
+pub use by_choice::of_all_choices;
+pub use chunks::{DONE, StreamTap, pass, put_event};
+pub use error::error_body;
+pub use strict::keep_strict;
+pub use tier::{is_tier, write_tier};
+pub use upload::is_foreign;
+pub use usage::{read_usage, usage_at_groq};

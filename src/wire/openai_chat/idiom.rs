@@ -1,0 +1,21 @@
+//! What the dialect is called, and how it speaks of fields.
+
+use std::fmt::Display;
+
+use crate::wire::fields::{Diagnostic, Idiom};
+
+/// The dialect's name in messages.
+pub(super) const NAME: &str = "OpenAI Chat Completions";
+
+/// How the dialect's fields are read.
+pub(super) static IDIOM: Idiom = Idiom {
+    missing: "is missing",
+    lead: "",
+    only_here: "is of OpenAI Chat Completions alone and cannot be translated for this target",
+    lenient: false,
+};
+
+/// A field of a request that this dialect cannot say.
+pub(super) fn unsaid(path: impl Display, text: impl Display) -> Diagnostic {
+    Diagnostic::unsupported(path, format_args!("cannot be said in {NAME}: {text}"))
+}

@@ -1,0 +1,189 @@
+//! Messages of a caller, in the internal form.
+
+use serde_json::{Map, Value};
+
+use super::idiom::IDIOM;
+use super::parts_read::{data_url, read_shown, read_thoughts, thought_signature};
+use crate::chat::{CacheTtl, Content, Emulated, Message, Part, Role, Source, Tool};
+use crate::wire::fields::{Diagnostic, Path, Place};
+
+/// Reads the conversation. Tool messages that follow one another become one message of the user.
+pub(super) fn read_messages(messages: Vec<Value>, emulated: &mut Emulated) -> Result<Vec<Message>, Diagnostic> {
+    let mut read: Vec<Message> = Vec::with_capacity(messages.len());
+    let mut in_results = false;
+    for (n, message) in messages.into_iter().enumerate() {
+        let message = read_message(Place::of(message, Path::of_item("messages", n), &IDIOM)?, emulated)?;
+        let is_result = matches!(message.parts.first(), Some(Part { content: Content::ToolResult { .. }, .. }));
+        match read.last_mut() {
+            Some(last) if is_result && in_results => last.parts.extend(message.parts),
+            _ => read.push(message),
+        }
+        in_results = is_result;
+    }
+    Ok(read)
+}
+
+fn read_message(mut message: Place<'_>, emulated: &mut Emulated) -> Result<Message, Diagnostic> {
+    let name = message.maybe_text("name")?;
+    let (role, parts) = match message.text("role")?.as_str() {
+        "system" => (Role::System, read_plain(message)?),
+        "developer" => (Role::Developer, read_plain(message)?),
+        "user" => (Role::User, read_plain(message)?),
+        "assistant" => (Role::Assistant, read_assistant(message, emulated)?),
+        "tool" => return read_result(message, name),
+        _ => return Err(message.only_here("role")),
+    };
+    Ok(Message { role, parts, name })
+}
+
+/// The parts of a message that has nothing but content.
+fn read_plain(mut message: Place<'_>) -> Result<Vec<Part>, Diagnostic> {
+    message.only(&["content"])?;
+    read_content(&mut message)
+}
+
+fn read_result(mut message: Place<'_>, name: Option<String>) -> Result<Message, Diagnostic> {
+    message.only(&["content", "tool_call_id"])?;
+    let id = message.text("tool_call_id")?;
+    let result = Content::ToolResult { id, name, parts: read_content(&mut message)?, is_error: false };
+    Ok(Message { role: Role::User, parts: vec![Part::new(result)], name: None })
+}
+
+/// The fields of an answer that a caller may send back.
+const OF_ASSISTANT: &[&str] = &[
+    "content",
+    "refusal",
+    "tool_calls",
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "annotations",
+    "images",
+    LITELLM,
+];
+
+fn read_assistant(mut message: Place<'_>, emulated: &mut Emulated) -> Result<Vec<Part>, Diagnostic> {
+    message.only(OF_ASSISTANT)?;
+    note_litellm(message.rest(), emulated);
+    if !message.list("annotations")?.is_empty() {
+        emulated.note("citations");
+    }
+    let mut parts = read_thoughts(&mut message)?;
+    parts.extend(read_content(&mut message)?);
+    for image in message.list("images")? {
+        parts.push(read_shown(&image, message.at("images"))?);
+    }
+    if let Some(refusal) = message.maybe_text("refusal")?.filter(|refusal| !refusal.is_empty()) {
+        parts.push(Part::new(Content::Refusal(refusal)));
+    }
+    for (n, call) in message.list("tool_calls")?.into_iter().enumerate() {
+        call.as_object().into_iter().for_each(|call| note_litellm(call, emulated));
+        parts.push(read_call(message.inner(call, message.item("tool_calls", n))?)?);
+    }
+    Ok(parts)
+}
+
+/// What litellm keeps of an answer beside OpenAI's own fields, and sends back with it. Most often it is empty.
+const LITELLM: &str = "provider_specific_fields";
+
+fn note_litellm(fields: &Map<String, Value>, emulated: &mut Emulated) {
+    let is_set = |own: &Value| own.as_object().is_none_or(|own| own.values().any(|value| !value.is_null()));
+    if fields.get(LITELLM).filter(|own| !own.is_null()).is_some_and(is_set) {
+        emulated.note(LITELLM);
+    }
+}
+
+fn read_call(mut call: Place<'_>) -> Result<Part, Diagnostic> {
+    if call.maybe_text("type")?.is_some_and(|kind| kind != "function") {
+        return Err(call.only_here("type"));
+    }
+    call.only(&["id", "function", "index", "extra_content", LITELLM])?;
+    let signature = thought_signature(call.rest());
+    let mut function = call.need_object("function")?;
+    function.only(&["name", "arguments"])?;
+    let (name, arguments) = (function.text("name"), function.maybe_text("arguments"));
+    let id = call.text("id")?;
+    let content = Content::ToolCall { id, name: name?, arguments: arguments?.unwrap_or_default() };
+    Ok(Part { signature, ..Part::new(content) })
+}
+
+fn read_content(message: &mut Place<'_>) -> Result<Vec<Part>, Diagnostic> {
+    match message.take("content") {
+        None => Ok(Vec::new()),
+        Some(Value::String(text)) if text.is_empty() => Ok(Vec::new()),
+        Some(Value::String(text)) => Ok(vec![Part::text(text)]),
+        Some(Value::Array(parts)) => {
+            let read = |(n, part)| read_part(message.inner(part, message.item("content", n))?);
+            parts.into_iter().enumerate().map(read).collect()
+        }
+        Some(_) => Err(message.wrong("content", "must be a text or a list of parts")),
+    }
+}
+
+fn read_part(mut part: Place<'_>) -> Result<Part, Diagnostic> {
+    let kind = part.text("type")?;
+    part.only(&[&kind, "cache_control"])?;
+    let content = match kind.as_str() {
+        "text" => Content::Text { text: part.text("text")?, citations: Vec::new() },
+        "refusal" => Content::Refusal(part.text("refusal")?),
+        "image_url" => read_image(part.need_object("image_url")?)?,
+        "input_audio" => read_audio(part.need_object("input_audio")?)?,
+        "file" => read_file(part.need_object("file")?)?,
+        _ => return Err(part.only_here("type")),
+    };
+    Ok(Part { cache: read_cache(&mut part)?, ..Part::new(content) })
+}
+
+/// The mark of Anthropic's that callers set on parts and tools for providers which ask for it.
+fn read_cache(of: &mut Place<'_>) -> Result<Option<CacheTtl>, Diagnostic> {
+    let Some(mark) = of.object("cache_control")? else { return Ok(None) };
+    let text = |name: &str| mark.get(name).and_then(Value::as_str);
+    match (text("type"), text("ttl")) {
+        (Some("ephemeral"), None | Some("5m")) => Ok(Some(CacheTtl::FiveMinutes)),
+        (Some("ephemeral"), Some("1h")) => Ok(Some(CacheTtl::Hour)),
+        _ => Err(Diagnostic::wrong(mark.path(), "must be {\"type\": \"ephemeral\"}, with a `ttl` of 5m or 1h")),
+    }
+}
+
+fn read_image(mut image: Place<'_>) -> Result<Content, Diagnostic> {
+    image.only(&["url", "detail"])?;
+    let url = image.text("url")?;
+    let source = data_url(&url, image.at("url"))?.unwrap_or(Source::Url(url));
+    Ok(Content::Image { source, detail: image.maybe_text("detail")? })
+}
+
+fn read_audio(mut audio: Place<'_>) -> Result<Content, Diagnostic> {
+    audio.only(&["data", "format"])?;
+    Ok(Content::Audio { data: audio.text("data")?, format: audio.text("format")? })
+}
+
+fn read_file(mut file: Place<'_>) -> Result<Content, Diagnostic> {
+    file.only(&["file_data", "file_id", "filename"])?;
+    let source = match (file.maybe_text("file_data")?, file.maybe_text("file_id")?) {
+        (Some(data), None) => {
+            // OpenAI takes bare base64 for what it takes without a type: PDF.
+            let bare = |data| Source::Base64 { media_type: "application/pdf".to_owned(), data };
+            data_url(&data, file.at("file_data"))?.unwrap_or_else(|| bare(data))
+        }
+        (None, Some(id)) => Source::File(id),
+        _ => return Err(Diagnostic::wrong(file.path(), "needs one of `file_data` and `file_id`")),
+    };
+    Ok(Content::Document { source, name: file.maybe_text("filename")?, cite: false })
+}
+
+/// Reads one tool of a request.
+pub(super) fn read_tool(mut tool: Place<'_>) -> Result<Tool, Diagnostic> {
+    if tool.text("type")? != "function" {
+        return Err(tool.only_here("type"));
+    }
+    tool.only(&["function", "cache_control"])?;
+    let mut function = tool.need_object("function")?;
+    function.only(&["name", "description", "parameters", "strict"])?;
+    let schema = function.take("parameters");
+    if schema.as_ref().is_some_and(|schema| !schema.is_object()) {
+        return Err(function.wrong("parameters", "must be a JSON Schema"));
+    }
+    let (name, description) = (function.text("name")?, function.maybe_text("description")?);
+    let strict = function.flag("strict")?;
+    Ok(Tool { name, description, schema, strict, cache: read_cache(&mut tool)? })
+}

@@ -1,0 +1,73 @@
+//! What a caller's messages and a provider's answers have in common: thoughts, images, proofs.
+
+use serde_json::{Map, Value};
+
+use crate::chat::{Citation, Content, Part, Source, Unit};
+use crate::wire::fields::{Diagnostic, Path, Place};
+
+/// What the model thought: OpenRouter's list of it, which has the proofs, or else the text alone.
+pub(super) fn read_thoughts(message: &mut Place<'_>) -> Result<Vec<Part>, Diagnostic> {
+    let details = message.list("reasoning_details")?;
+    let mut parts = Vec::with_capacity(details.len());
+    for (n, detail) in details.into_iter().enumerate() {
+        parts.push(read_detail(message.inner(detail, message.item("reasoning_details", n))?)?);
+    }
+    if !parts.is_empty() {
+        return Ok(parts);
+    }
+    let thought = match message.maybe_text("reasoning_content")? {
+        None => message.maybe_text("reasoning")?,
+        thought => thought,
+    };
+    let thought = thought.filter(|thought| !thought.is_empty());
+    Ok(thought.map(|thought| Part::new(Content::Thinking(thought))).into_iter().collect())
+}
+
+fn read_detail(mut detail: Place<'_>) -> Result<Part, Diagnostic> {
+    let content = match detail.text("type")?.as_str() {
+        "reasoning.text" => Content::Thinking(detail.maybe_text("text")?.unwrap_or_default()),
+        "reasoning.summary" => Content::Thinking(detail.maybe_text("summary")?.unwrap_or_default()),
+        "reasoning.encrypted" => Content::RedactedThinking(detail.text("data")?),
+        _ => return Err(detail.only_here("type")),
+    };
+    Ok(Part { signature: detail.maybe_text("signature")?, ..Part::new(content) })
+}
+
+/// Google's proof of a thought, where its own chat completions keep it.
+pub(super) fn thought_signature(call: &Map<String, Value>) -> Option<String> {
+    let signature = call.get("extra_content")?.pointer("/google/thought_signature")?;
+    signature.as_str().map(str::to_owned)
+}
+
+/// An image of an answer, in OpenRouter's form, from the list at `path`.
+pub(super) fn read_shown(image: &Value, path: Path<'_>) -> Result<Part, Diagnostic> {
+    let url = image.pointer("/image_url/url").and_then(Value::as_str);
+    let url = url.ok_or_else(|| Diagnostic::wrong(path, "must have addresses"))?;
+    let source = data_url(url, path)?.unwrap_or_else(|| Source::Url(url.to_owned()));
+    Ok(Part::new(Content::Image { source, detail: None }))
+}
+
+/// What an annotation cites; `None` where it is no address.
+pub(super) fn read_citation(annotation: &Value) -> Option<Citation> {
+    let cited = annotation.get("url_citation")?;
+    let text = |name: &str| cited.get(name).and_then(Value::as_str).map(str::to_owned);
+    let place = |name: &str| cited.get(name).and_then(Value::as_u64);
+    let (start, end) = (place("start_index"), place("end_index"));
+    let unit = (start.is_some() || end.is_some()).then_some(Unit::Answer);
+    Some(Citation { url: Some(text("url")?), title: text("title"), start, end, unit, ..Citation::default() })
+}
+
+/// An id for a call that has none, by its choice and its number in it.
+pub(super) fn made_up_id((choice, n): (usize, usize)) -> String {
+    format!("call_{choice}_{n}")
+}
+
+/// What a `data:` address holds; `None` where it is another address.
+pub(super) fn data_url(url: &str, path: Path<'_>) -> Result<Option<Source>, Diagnostic> {
+    let Some(rest) = url.strip_prefix("data:") else { return Ok(None) };
+    let wrong = || Diagnostic::wrong(path, "must be a data URL such as `data:image/png;base64,…`");
+    let (head, data) = rest.split_once(',').ok_or_else(wrong)?;
+    let media_type = head.strip_suffix(";base64").ok_or_else(wrong)?;
+    let media_type = media_type.split(';').next().filter(|kind| kind.contains('/')).ok_or_else(wrong)?;
+    Ok(Some(Source::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }))
+}

@@ -1,0 +1,213 @@
+//! Reads a whole request into the internal form.
+
+use serde_json::{Map, Value};
+
+use super::idiom::{IDIOM, unsupported};
+use super::items_read::read_input;
+use crate::chat::{Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
+use crate::wire::dialect::Asked;
+use crate::wire::exact_numbers;
+use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::json::Object;
+
+/// Reads a request.
+///
+/// # Errors
+/// A 400 that names the field which is wrong, or which no other dialect can say.
+pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
+    let mut request = Request { model: asked.model.clone(), include_usage: true, ..Request::default() };
+    let mut messages = Vec::new();
+    for (name, json) in asked.object.iter().filter(|(_, json)| *json != "null") {
+        let value: Value = exact_numbers::read(json.as_bytes())
+            .map_err(|error| Diagnostic::wrong(name, format_args!("cannot be read: {error}")))?;
+        match name {
+            // Digits beyond those of a machine number mean nothing here.
+            "temperature" => request.sampling.temperature = json.parse().ok(),
+            "top_p" => request.sampling.top_p = json.parse().ok(),
+            "input" => messages = read_input(value, emulated)?,
+            "instructions" => {
+                let text = value.as_str().filter(|text| !text.is_empty());
+                request.messages.extend(text.map(|text| Message::text(Role::System, text)));
+            }
+            _ => read_field(name, value, &mut request, emulated)?,
+        }
+    }
+    request.messages.append(&mut messages);
+    Ok(request)
+}
+
+/// Whether the request, read of this object, is all that it asks: not where it asks for proofs of reasoning, which come
+/// unasked elsewhere, nor where a tool leaves open whether it is strict, since it is so here and nowhere else.
+pub(super) fn reads_all(object: &Object, request: &Request) -> bool {
+    let proofs = object.get("include").is_some_and(|include| include.contains("encrypted_content"));
+    !proofs && request.tools.iter().all(|tool| tool.strict.is_some())
+}
+
+fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Emulated) -> Result<(), Diagnostic> {
+    match name {
+        "model" => {}
+        "stream" => request.stream = value == true,
+        "max_output_tokens" => request.max_tokens = value.as_u64(),
+        "parallel_tool_calls" => request.parallel_tools = value.as_bool(),
+        "prompt_cache_key" => request.prompt_cache_key = text(value),
+        "service_tier" => request.service_tier = text(value),
+        "store" => request.store = value.as_bool(),
+        "top_logprobs" => {
+            let alternatives = value.as_u64().filter(|most| *most > 0);
+            request.logprobs = alternatives.or(request.logprobs);
+        }
+        "user" => request.user = text(value),
+        "safety_identifier" => request.user = request.user.take().or(text(value)),
+        "include" => read_include(&value, request)?,
+        "reasoning" => request.reasoning = Some(read_reasoning(place(value, name)?)?),
+        "text" => read_text(place(value, name)?, request)?,
+        "tools" => request.tools = read_tools(value)?,
+        "tool_choice" => request.tool_choice = Some(read_choice(value)?),
+        "metadata" => request.metadata = object(name, value)?,
+        // Padding against eavesdroppers; a bound for hosted tools, which are refused; hints to a cache.
+        "stream_options" => emulated.note("stream_options"),
+        "max_tool_calls" => emulated.note("max_tool_calls"),
+        "prompt_cache_options" => emulated.note("prompt_cache_options"),
+        "prompt_cache_retention" => emulated.note("prompt_cache_retention"),
+        "background" if value == false => {}
+        "truncation" if value == "disabled" => {}
+        "truncation" => return Err(unsupported(name, "only `truncation: \"disabled\"` can be said in other dialects")),
+        _ => return Err(IDIOM.only_here(name)),
+    }
+    Ok(())
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn place<'p>(value: Value, name: &'p str) -> Result<Place<'p>, Diagnostic> {
+    Place::of(value, Path::of(name), &IDIOM)
+}
+
+fn object(name: &str, value: Value) -> Result<Map<String, Value>, Diagnostic> {
+    match value {
+        Value::Object(map) => Ok(map),
+        _ => Err(Diagnostic::wrong(name, "must be an object")),
+    }
+}
+
+fn read_include(value: &Value, request: &mut Request) -> Result<(), Diagnostic> {
+    let Value::Array(list) = value else { return Err(Diagnostic::wrong("include", "must be a list")) };
+    for (n, wanted) in list.iter().enumerate() {
+        match wanted.as_str() {
+            // It comes wherever a provider gives it.
+            Some("reasoning.encrypted_content") => {}
+            Some("message.output_text.logprobs") => request.logprobs = request.logprobs.or(Some(0)),
+            _ => {
+                let path = Path::of_item("include", n);
+                return Err(unsupported(path, format_args!("{wanted} is for OpenAI's own tools")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_reasoning(mut reasoning: Place<'_>) -> Result<Reasoning, Diagnostic> {
+    let effort = match reasoning.maybe_text("effort")? {
+        None => None,
+        Some(name) => Some(
+            Effort::named(&name)
+                .ok_or_else(|| reasoning.wrong("effort", "must be none, minimal, low, medium, high, xhigh or max"))?,
+        ),
+    };
+    let (summary, older) = (reasoning.maybe_text("summary")?, reasoning.maybe_text("generate_summary")?);
+    for (name, plain) in [("context", "auto"), ("mode", "standard")] {
+        if reasoning.get(name).is_some_and(|value| value == plain) {
+            reasoning.take(name);
+        }
+    }
+    reasoning.done()?;
+    Ok(Reasoning { effort, budget: None, tell: summary.or(older).map(|summary| summary != "none") })
+}
+
+fn read_text(mut text: Place<'_>, request: &mut Request) -> Result<(), Diagnostic> {
+    text.only(&["format", "verbosity"])?;
+    request.verbosity = text.maybe_text("verbosity")?;
+    if let Some(format) = text.take("format") {
+        request.format = Some(read_format(format)?);
+    }
+    Ok(())
+}
+
+/// The form that the answer is to have.
+pub(super) fn format(asked: &Object) -> Option<Format> {
+    let mut text: Map<String, Value> = serde_json::from_str(asked.get("text")?).ok()?;
+    read_format(text.get_mut("format")?.take()).ok()
+}
+
+fn read_format(format: Value) -> Result<Format, Diagnostic> {
+    let mut format = place(format, "text.format")?;
+    Ok(match format.text("type")?.as_str() {
+        "text" => Format::Text,
+        "json_object" => Format::JsonObject,
+        "json_schema" => {
+            let Some(schema @ Value::Object(_)) = format.take("schema") else {
+                return Err(format.wrong("schema", "must be an object"));
+            };
+            Format::JsonSchema {
+                name: format.text("name")?,
+                description: format.maybe_text("description")?,
+                schema,
+                strict: format.flag("strict")?,
+            }
+        }
+        other => {
+            return Err(unsupported(format.at("type"), format_args!("no other dialect has the format `{other}`")));
+        }
+    })
+}
+
+fn read_tools(value: Value) -> Result<Vec<Tool>, Diagnostic> {
+    let Value::Array(tools) = value else { return Err(Diagnostic::wrong("tools", "must be a list")) };
+    let read = |(n, tool)| read_tool(Place::of(tool, Path::of_item("tools", n), &IDIOM)?);
+    tools.into_iter().enumerate().map(read).collect()
+}
+
+fn read_tool(mut tool: Place<'_>) -> Result<Tool, Diagnostic> {
+    let kind = tool.text("type")?;
+    if kind != "function" {
+        let what = format_args!("the tool `{kind}` runs at OpenAI only; other providers have functions");
+        return Err(unsupported(tool.at("type"), what));
+    }
+    tool.only(&["type", "name", "description", "parameters", "strict"])?;
+    let schema = tool.take("parameters");
+    if schema.as_ref().is_some_and(|schema| !schema.is_object()) {
+        return Err(tool.wrong("parameters", "must be an object"));
+    }
+    Ok(Tool {
+        name: tool.text("name")?,
+        description: tool.maybe_text("description")?,
+        schema,
+        strict: tool.flag("strict")?,
+        cache: None,
+    })
+}
+
+fn read_choice(value: Value) -> Result<ToolChoice, Diagnostic> {
+    match value.as_str() {
+        Some("auto") => return Ok(ToolChoice::Auto),
+        Some("none") => return Ok(ToolChoice::None),
+        Some("required") => return Ok(ToolChoice::Any),
+        Some(_) => {}
+        None if value.is_object() => {
+            let mut choice = place(value, "tool_choice")?;
+            let kind = choice.text("type")?;
+            if kind == "function" {
+                return Ok(ToolChoice::Tool(choice.text("name")?));
+            }
+            let what = format_args!("no other dialect has the choice `{kind}`");
+            return Err(unsupported(choice.at("type"), what));
+        }
+        None => {}
+    }
+    Err(Diagnostic::wrong("tool_choice", "must be auto, none, required or an object"))
+}
