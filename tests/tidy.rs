@@ -46,6 +46,9 @@ const HOMES: [(&str, &[&str]); 5] = [
     ("tera", &["template/"]),
 ];
 
+/// The dialects: folders of `src/wire/`, none of which knows another. What two of them need stands beside them.
+const DIALECTS: [&str; 5] = ["anthropic", "bedrock", "gemini", "openai_chat", "openai_responses"];
+
 /// The longest file, tests apart.
 const LONGEST: usize = 600;
 
@@ -168,6 +171,65 @@ fn every_module_of_the_library_stands_in_a_row() {
 fn imports_are_read_in_every_form() {
     let code = "use crate::{\n  a::{b, c},\n  d,\n};\nuse crate::e::f;\nlet x = crate::g::h();\npub(crate) mod i;\n$crate::j::k";
     assert_eq!(used(code).into_iter().collect::<Vec<_>>(), ["a", "d", "e", "g"]);
+}
+
+/// The dialects that a file of `src/wire/` names by a path.
+fn dialects_named(code: &str) -> Vec<&'static str> {
+    let named = |dialect: &str| {
+        ["wire::", "super::"].iter().any(|from| code.contains(&format!("{from}{dialect}::")))
+            || code.contains(&format!("wire::{dialect};"))
+            || code.contains(&format!("super::{dialect};"))
+            || listed(code).any(|item| item == dialect)
+    };
+    DIALECTS.into_iter().filter(|dialect| named(dialect)).collect()
+}
+
+/// The first words of what is imported in braces from `wire`, or from the module above.
+fn listed(code: &str) -> impl Iterator<Item = String> {
+    let lists = ["wire::{", "super::{"].into_iter().flat_map(|from| code.split(from).skip(1));
+    lists.flat_map(heads).collect::<Vec<_>>().into_iter()
+}
+
+#[test]
+fn a_dialect_knows_no_other() {
+    let mut wrong = Vec::new();
+    for (path, text) in files("src/wire", ".rs") {
+        let place = place(&path);
+        let mut parts = place.trim_start_matches("wire/").split('/');
+        let module = parts.next().unwrap().trim_end_matches(".rs").to_owned();
+        // The index has the table of them all.
+        if module == "mod" {
+            continue;
+        }
+        for other in dialects_named(&code(&text)).into_iter().filter(|other| *other != module) {
+            wrong.push(format!("{place} uses wire::{other}: move what both need up into wire/"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_dialect_has_the_same_files() {
+    const SHARED: [&str; 8] =
+        ["mod", "idiom", "request_write", "answer_read", "stream_read", "error", "usage", "tests"];
+    const OF_CALLERS: [&str; 6] = ["check", "request_read", "answer_write", "stream_write", "observe", "replay"];
+    let mut missing = Vec::new();
+    for dialect in DIALECTS {
+        let of_callers = OF_CALLERS.iter().filter(|_| dialect != "bedrock");
+        for file in SHARED.iter().chain(of_callers) {
+            let path = root().join("src/wire").join(dialect).join(format!("{file}.rs"));
+            missing.extend((!path.is_file()).then(|| path.display().to_string()));
+        }
+    }
+    assert!(missing.is_empty(), "missing:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn a_named_dialect_is_seen_in_every_form() {
+    for code in ["use crate::wire::gemini::Gemini;", "use super::gemini;", "use crate::wire::{json, gemini};"] {
+        assert_eq!(dialects_named(code), ["gemini"], "{code}");
+    }
+    assert!(dialects_named("use crate::wire::openai::DONE; // gemini::\nlet gemini_text = 1;").is_empty());
 }
 
 #[test]

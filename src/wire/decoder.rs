@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::frames::{self, BadFrame};
-use super::sse::{self, Event, TooLong};
+use super::bad_stream::BadStream;
+use super::frames;
+use super::sse::{self, Event};
 
 /// Cuts bytes into events.
 #[derive(Debug)]
@@ -12,17 +13,6 @@ pub enum Decoder {
     Sse(sse::Decoder),
     /// Amazon's binary frames, each told as the server-sent event that says the same.
     Frames(frames::Decoder),
-}
-
-/// Bytes that are no events.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadStream {
-    /// An event is too long.
-    #[error(transparent)]
-    TooLong(#[from] TooLong),
-    /// A frame is none.
-    #[error(transparent)]
-    Frame(#[from] BadFrame),
 }
 
 impl Default for Decoder {

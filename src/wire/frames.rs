@@ -5,7 +5,7 @@ use aws_smithy_types::event_stream::{HeaderValue, Message};
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
-use super::decoder::BadStream;
+use super::bad_stream::{BadFrame, BadStream};
 use super::sse::{Event, MAX_EVENT, TooLong};
 
 /// The least that a frame is: its lengths and its two checksums.
@@ -13,11 +13,6 @@ const LEAST_FRAME: usize = 16;
 
 /// The longest name of an event or an error.
 const LONGEST_NAME: usize = 128;
-
-/// A frame that is none: its checksum is wrong, or it says what no frame says.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a frame of its event stream is broken: {0}")]
-pub struct BadFrame(String);
 
 /// Cuts bytes into frames, and tells each as the server-sent event that says the same: its `:event-type` is the name,
 /// its payload the data. Exceptions and errors become `{"type": "error", "error": {"type": …, "message": …}}`.

@@ -2,6 +2,7 @@
 
 pub mod anthropic;
 pub mod asked;
+pub mod bad_stream;
 pub mod bedrock;
 mod claude_schema;
 mod claude_thinking;

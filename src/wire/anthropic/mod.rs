@@ -23,14 +23,14 @@ mod usage;
 
 use bytes::Bytes;
 
-use crate::wire::asked::last_user_text;
 use super::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
 };
-use super::json::{Edits, Object, quoted};
+use super::json::Object;
 use super::sse::Event;
 use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Structured};
+use crate::wire::asked::last_user_text;
 use crate::wire::claude_schema;
 
 pub use count::{count_answer, read_count, read_count_request};
@@ -79,9 +79,7 @@ impl ClientCodec for Anthropic {
     }
 
     fn pass(&self, asked: &Asked, model: &str) -> Bytes {
-        let mut edits = Edits::default();
-        edits.set("model", quoted(model));
-        asked.object.edited(&edits)
+        asked.with_model(model)
     }
 
     fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {

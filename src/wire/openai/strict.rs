@@ -74,9 +74,14 @@ mod tests {
             (json!(true), false),
         ] {
             assert_eq!(may_be_strict(&schema), kept, "{schema}");
-            assert_eq!(strict(Some(true), Some(&schema)), (Some(kept), kept), "{schema}");
-            assert_eq!(strict(None, Some(&schema)), (None, true));
-            assert_eq!(strict(Some(false), Some(&schema)), (Some(false), true));
+            let strict = |wanted| {
+                let mut emulated = Emulated::default();
+                let strict = keep_strict(wanted, Some(&schema), &mut emulated);
+                (strict, emulated.is_empty())
+            };
+            assert_eq!(strict(Some(true)), (Some(kept), kept), "{schema}");
+            assert_eq!(strict(None), (None, true));
+            assert_eq!(strict(Some(false)), (Some(false), true));
         }
         let mut definitions = closed(json!({"a": {"$ref": "#/$defs/o"}}), json!(["a"]));
         definitions["$defs"] = json!({"o": open});

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::idiom::IDIOM;
-use super::parts_read::{made_up_id, read_citation, read_shown, read_thoughts, thought_signature};
+use super::part_read::{made_up_id, read_citation, read_shown, read_thoughts, thought_signature};
 use super::stop::read_stop;
 use crate::chat::{Choice, Content, Part, Response};
 use crate::wire::dialect::BadAnswer;

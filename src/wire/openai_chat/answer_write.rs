@@ -80,7 +80,7 @@ impl Message {
                 self.details.push(write_redacted(data, part.signature.as_deref(), self.details.len()));
             }
             Content::Image { source, detail } => {
-                self.images.extend(write_image(source, detail.as_deref(), &Path::ROOT).ok())
+                self.images.extend(write_image(source, detail.as_deref(), &Path::ROOT).ok());
             }
             Content::ToolCall { id, name, arguments } => {
                 let mut call = write_call(id, name, arguments);

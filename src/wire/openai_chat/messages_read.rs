@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::idiom::IDIOM;
-use super::parts_read::{data_url, read_shown, read_thoughts, thought_signature};
+use super::part_read::{data_url, read_shown, read_thoughts, thought_signature};
 use crate::chat::{CacheTtl, Content, Emulated, Message, Part, Role, Source, Tool};
 use crate::wire::fields::{Diagnostic, Path, Place};
 

@@ -8,7 +8,7 @@ mod idiom;
 mod messages_read;
 mod messages_write;
 mod observe;
-mod parts_read;
+mod part_read;
 mod pieces;
 mod replay;
 mod request_read;

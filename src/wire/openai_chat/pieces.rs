@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::parts_read::made_up_id;
+use super::part_read::made_up_id;
 use crate::chat::{Content, Delta, Event};
 use crate::wire::dialect::BadAnswer;
 use crate::wire::sse::MAX_EVENT;

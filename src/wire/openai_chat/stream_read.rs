@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::error::read_error;
 use super::idiom::IDIOM;
-use super::parts_read::{read_citation, read_shown, thought_signature};
+use super::part_read::{read_citation, read_shown, thought_signature};
 use super::pieces::{Kind, Pieces};
 use super::stop::read_stop;
 use crate::chat::{Content, Delta, Event};

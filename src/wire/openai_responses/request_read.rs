@@ -197,17 +197,15 @@ fn read_choice(value: Value) -> Result<ToolChoice, Diagnostic> {
         Some("auto") => return Ok(ToolChoice::Auto),
         Some("none") => return Ok(ToolChoice::None),
         Some("required") => return Ok(ToolChoice::Any),
-        Some(_) => {}
-        None if value.is_object() => {
-            let mut choice = place(value, "tool_choice")?;
-            let kind = choice.text("type")?;
-            if kind == "function" {
-                return Ok(ToolChoice::Tool(choice.text("name")?));
-            }
-            let what = format_args!("no other dialect has the choice `{kind}`");
-            return Err(unsupported(choice.at("type"), what));
+        _ => {}
+    }
+    if value.is_object() {
+        let mut choice = place(value, "tool_choice")?;
+        let kind = choice.text("type")?;
+        if kind == "function" {
+            return Ok(ToolChoice::Tool(choice.text("name")?));
         }
-        None => {}
+        return Err(unsupported(choice.at("type"), format_args!("no other dialect has the choice `{kind}`")));
     }
     Err(Diagnostic::wrong("tool_choice", "must be auto, none, required or an object"))
 }

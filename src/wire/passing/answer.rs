@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{Gives, Passing, no_answer};
+use super::route::{Gives, Passing, no_answer};
 use crate::chat::{Units, Usage, Used};
 use crate::wire::dialect::{Asked, BadAnswer};
 use crate::wire::json::{Object, items};
@@ -94,7 +94,7 @@ impl Passing {
     /// # Errors
     /// Where this route gives nothing of the kind.
     pub fn given(self, content_type: Option<&[u8]>) -> Result<Given, BadAnswer> {
-        let gives = self.shape().gives;
+        let gives = self.gives();
         let Some(content_type) = content_type else {
             return Ok(if gives == Gives::Audio { Given::Audio } else { Given::Json });
         };
@@ -115,7 +115,7 @@ impl Passing {
     /// Where the body is none.
     pub fn observe(self, body: &Bytes, asked: &Asked) -> Result<Observed, BadAnswer> {
         let object = Object::read_answer(body.clone())?;
-        let fields = match self.shape().gives {
+        let fields = match self.gives() {
             Gives::Json(fields) | Gives::Text(fields) => fields,
             Gives::Audio => &[],
         };

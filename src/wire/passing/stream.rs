@@ -4,15 +4,16 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::answer::{Counted, counted};
+use super::route::Passing;
 use crate::chat::{Units, Usage};
 use crate::wire::dialect::{Chunk, Tap};
 use crate::wire::json::Object;
-use crate::wire::openai::DONE;
+use crate::wire::openai::{self, DONE};
 use crate::wire::sse::Event;
 
 /// Listens to a stream whose events are named by their `type`.
 #[derive(Debug, Default)]
-pub(super) struct StreamTap {
+struct StreamTap {
     counted: Counted,
     finished: bool,
 }
@@ -65,6 +66,17 @@ impl StreamTap {
         self.counted.units = counted.units.or(self.counted.units);
         self.finished |= kind.ends_with(".done\"") || kind.ends_with(".completed\"");
         Chunk::Pass(event.raw().clone())
+    }
+}
+
+impl Passing {
+    /// A tap for a stream of this route's answers, of which each choice may tell its usage by itself.
+    #[must_use]
+    pub fn tap(self, keep_usage: bool, by_choice: bool) -> Box<dyn Tap> {
+        match self {
+            Self::Completions => Box::new(openai::StreamTap::of_text(keep_usage).by_choice(by_choice)),
+            _ => Box::new(StreamTap::default()),
+        }
     }
 }
 

@@ -1,20 +1,14 @@
-//! OpenAI's other routes, which pass to a provider that has them: a table of what each takes and gives. Nothing is translated.
-
-mod answer;
-mod stream;
+//! The routes: what each takes and gives.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::asked::Asked;
-use super::dialect::Tap;
-use super::fields::{Check, Field, check_fields};
-use super::form::{Form, is_form};
-use super::json::Object;
-use super::openai;
 use crate::chat::{Code, Error, Units};
-
-pub use answer::{Given, Observed};
+use crate::wire::asked::Asked;
+use crate::wire::fields::{Check, Field, check_fields};
+use crate::wire::form::{Form, is_form};
+use crate::wire::json::Object;
+use crate::wire::openai;
 
 /// A route that passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +46,7 @@ struct Shape {
 
 /// What a good answer is, beside a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gives {
+pub(super) enum Gives {
     /// JSON with one of these fields.
     Json(&'static [&'static str]),
     /// The same, or text.
@@ -221,6 +215,11 @@ impl Passing {
         &SHAPES[self as usize]
     }
 
+    /// What a good answer of this route is.
+    pub(super) fn gives(self) -> Gives {
+        self.shape().gives
+    }
+
     /// Its route, here and, below the base URL, at providers.
     #[must_use]
     pub fn route(self) -> &'static str {
@@ -319,15 +318,6 @@ impl Passing {
             _ => units,
         }
     }
-
-    /// A tap for a stream of this route's answers, of which each choice may tell its usage by itself.
-    #[must_use]
-    pub fn tap(self, keep_usage: bool, by_choice: bool) -> Box<dyn Tap> {
-        match self {
-            Self::Completions => Box::new(openai::StreamTap::of_text(keep_usage).by_choice(by_choice)),
-            _ => Box::new(stream::StreamTap::default()),
-        }
-    }
 }
 
 fn characters(json: Option<&str>) -> Option<u64> {
@@ -354,7 +344,7 @@ fn typed(fields: Map<String, Value>, table: &[Field]) -> Map<String, Value> {
 }
 
 /// Why an answer is none.
-fn no_answer(content_type: &str) -> String {
+pub(super) fn no_answer(content_type: &str) -> String {
     format!("it came as `{}`, which is no answer of this route", content_type.chars().take(80).collect::<String>())
 }
 
