@@ -19,7 +19,7 @@ use crate::wire::json::Object;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
 use crate::wire::passing::Passing;
 use crate::wire::token_estimate::estimate_tokens;
-use crate::wire::{DialectId, ProviderDialect, openai_chat};
+use crate::wire::{DialectId, ProviderDialect, openai};
 
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;
@@ -143,7 +143,7 @@ impl Request {
         match self.endpoint {
             Endpoint::Pass(passing) => Feed::Same(passing.tap(keep_usage, by_choice)),
             Endpoint::Chat if by_choice && tool.is_none() && from == DialectId::OpenAiChat.into() => {
-                Feed::Same(Box::new(openai_chat::StreamTap::new(keep_usage).by_choice(true)))
+                Feed::Same(Box::new(openai::StreamTap::new(keep_usage).by_choice(true)))
             }
             _ => Feed::new((from, self.endpoint.dialect()), tool, keep_usage, context),
         }
@@ -160,7 +160,7 @@ impl Request {
             return usage;
         }
         match Object::read_answer(body.clone()) {
-            Ok(answer) => openai_chat::of_all_choices(&answer, usage, self.asked.max_tokens),
+            Ok(answer) => openai::of_all_choices(&answer, usage, self.asked.max_tokens),
             Err(_) => usage,
         }
     }

@@ -34,8 +34,6 @@ use crate::wire::json::Object;
 use crate::wire::openai;
 use crate::wire::sse::Event;
 
-pub use crate::wire::openai::{StreamTap, of_all_choices};
-
 /// OpenAI Chat Completions, and the many servers that speak it.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenAiChat;
@@ -96,7 +94,7 @@ impl ClientCodec for OpenAiChat {
     }
 
     fn tap(&self, keep_usage: bool) -> Box<dyn Tap> {
-        Box::new(StreamTap::new(keep_usage))
+        Box::new(openai::StreamTap::new(keep_usage))
     }
 
     fn write_response(&self, response: &Response, context: &AnswerContext) -> Bytes {
