@@ -77,22 +77,20 @@ async fn one_call_serves_every_dialect_whole_and_streamed() {
             check(first, first_streams, &lead);
             let cost = app.row(lead.id()).await["cost_usd"].clone();
             assert_eq!(cost, json!("0.000015"));
-            for client in CLIENTS {
-                for stream in [false, true] {
-                    let answer = send(&app, client, stream).await;
-                    assert_eq!(cache(&answer), "hit", "{first} then {client}");
-                    check(client, stream, &answer);
-                    assert!(answer.header("age").is_some());
-                    assert_eq!(answer.header("x-fulcrum-model"), Some("plain/m"));
-                    assert_eq!(answer.header("x-fulcrum-cost-usd"), Some("0"));
-                    let row = app.row(answer.id()).await;
-                    assert_eq!(
-                        (&row["cache"], &row["model"], &row["status"]),
-                        (&json!("hit"), &json!("plain/m"), &json!("ok"))
-                    );
-                    assert_eq!((&row["saved_usd"], &row["cost_usd"]), (&cost, &json!("0")));
-                    assert_eq!((&row["attempts"], &row["stream"]), (&json!([]), &json!(stream)));
-                }
+            for (client, stream) in CLIENTS.into_iter().flat_map(|client| [(client, false), (client, true)]) {
+                let answer = send(&app, client, stream).await;
+                assert_eq!(cache(&answer), "hit", "{first} then {client}");
+                check(client, stream, &answer);
+                assert!(answer.header("age").is_some());
+                assert_eq!(answer.header("x-fulcrum-model"), Some("plain/m"));
+                assert_eq!(answer.header("x-fulcrum-cost-usd"), Some("0"));
+                let row = app.row(answer.id()).await;
+                assert_eq!(
+                    (&row["cache"], &row["model"], &row["status"]),
+                    (&json!("hit"), &json!("plain/m"), &json!("ok"))
+                );
+                assert_eq!((&row["saved_usd"], &row["cost_usd"]), (&cost, &json!("0")));
+                assert_eq!((&row["attempts"], &row["stream"]), (&json!([]), &json!(stream)));
             }
             let again = send(&app, first, first_streams).await;
             if !first_streams {
