@@ -6,7 +6,7 @@ use super::read::{Field, Section};
 use super::sections::{cache_policy, retries, set, store_bodies};
 use crate::chat::Structured;
 use crate::prompts::names_prompt;
-use crate::routing::{ModelSpec, RouteSpec, Said, StickyBy, Strategy, TargetSpec};
+use crate::routing::{ModelSpec, Order, RouteSpec, Said, StickyBy, TargetSpec};
 use crate::types::{ModelName, Rate};
 use crate::usage::{Rates, UnitPrices};
 
@@ -158,12 +158,12 @@ fn route_name(field: &Field<'_>) -> Option<Said> {
     Some(name)
 }
 
-fn strategy(section: &Section<'_>) -> Strategy {
-    let Some(field) = section.get("strategy") else { return Strategy::Weighted };
+fn strategy(section: &Section<'_>) -> Order {
+    let Some(field) = section.get("strategy") else { return Order::Weighted };
     if field.is_later(&["cheapest", "fastest", "least_busy", "cascade"], "the strategy") {
-        return Strategy::Weighted;
+        return Order::Weighted;
     }
-    let known = [("weighted", Strategy::Weighted), ("priority", Strategy::Priority)];
+    let known = [("weighted", Order::Weighted), ("priority", Order::Priority)];
     field.choice(&known).unwrap_or_default()
 }
 

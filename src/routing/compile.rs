@@ -7,9 +7,10 @@ use cel::Env;
 use super::facts::Needs;
 use super::infer::nearest;
 use super::pick::Weighted;
-use super::plan::{Route, Routes, Target};
+use super::plan::{Route, Routes};
 use super::rule::{Rule, environment};
 use super::spec::{Problem, RouteSpec, Said, Spec, StickyBy};
+use super::target::Target;
 use crate::types::{QuickMap, QuickSet};
 
 impl Routes {

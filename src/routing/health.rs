@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::breaker::{Breaker, Fault, Standing};
 use super::budget::Budget;
-use super::plan::Target;
+use super::target::Target;
 use crate::types::{QuickMap, Timestamp};
 
 /// The most targets with faults that are remembered: callers may name any model of a provider.

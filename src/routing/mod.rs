@@ -13,6 +13,8 @@ mod plan;
 mod rule;
 mod slots;
 mod spec;
+mod strategy;
+mod target;
 mod trace;
 
 #[cfg(test)]
@@ -22,9 +24,11 @@ pub use backoff::backoff;
 pub use breaker::{Fault, Standing};
 pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
 pub use health::{Health, TargetHealth};
-pub use plan::{NoPlan, Plan, Routes, Target};
+pub use plan::{NoPlan, Plan, Routes};
 pub use spec::{
-    CacheMode, CachePolicy, CacheScope, Defaults, ModelSpec, Problem, RouteSpec, Said, Spec, StickyBy, StoreBodies,
-    Strategy, TargetSpec,
+    CacheMode, CachePolicy, CacheScope, Defaults, ModelSpec, Order, Problem, RouteSpec, Said, Spec, StickyBy,
+    StoreBodies, TargetSpec,
 };
+pub use strategy::{At, Failing, InTurn, Outcome, Repaired, Step, Strategy};
+pub use target::Target;
 pub use trace::{Candidate, RuleTrace, Trace};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::plan::Target;
+use super::target::Target;
 
 /// A target and its share.
 #[derive(Clone, Debug)]

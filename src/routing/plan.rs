@@ -12,28 +12,10 @@ use super::facts::{Facts, Needs};
 use super::health::Health;
 use super::pick::{self, Weighted};
 use super::rule::Rule;
-use super::spec::{CachePolicy, Defaults, StickyBy, StoreBodies, Strategy};
+use super::spec::{CachePolicy, Defaults, Order, StickyBy, StoreBodies};
+use super::target::Target;
 use crate::chat;
 use crate::types::{QuickMap, QuickSet, Timestamp};
-
-/// One model of one provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The provider's name in the configuration.
-    pub provider: Arc<str>,
-    /// What the provider calls the model.
-    pub model: Arc<str>,
-    /// Its name under `[models]`, else `provider/model`.
-    pub name: Arc<str>,
-    /// `provider/model`: what is cooled, logged and shown.
-    pub id: Arc<str>,
-    /// Whether the provider stands inside the house.
-    pub local: bool,
-    /// The adapter to put on the model, by its number at a llama.cpp server.
-    pub adapter: Option<u32>,
-    /// How the model keeps to a wanted form, where the configuration says so.
-    pub structured: Option<chat::Structured>,
-}
 
 /// All routes and models, compiled.
 pub struct Routes {
@@ -57,7 +39,7 @@ pub(super) struct Route {
     pub(super) models: QuickSet<Box<str>>,
     pub(super) targets: Vec<Weighted>,
     pub(super) fallbacks: Vec<Arc<Target>>,
-    pub(super) strategy: Strategy,
+    pub(super) strategy: Order,
     pub(super) sticky_by: StickyBy,
     pub(super) retries: u32,
     pub(super) cache: CachePolicy,
@@ -253,7 +235,7 @@ impl Route {
             store_bodies: self.store_bodies,
             usual: None,
         };
-        if self.strategy == Strategy::Priority || self.targets.len() == 1 {
+        if self.strategy == Order::Priority || self.targets.len() == 1 {
             plan.usual = Some(self.usual.get_or_init(|| plan.text()).clone());
         }
         plan
@@ -263,13 +245,13 @@ impl Route {
     fn order(&self, facts: &Facts<'_>, dice: f64) -> Vec<Arc<Target>> {
         let mut drawn = Vec::with_capacity(self.targets.len() + self.fallbacks.len());
         match self.strategy {
-            Strategy::Priority => drawn.extend(self.targets.iter().map(|target| target.target.clone())),
-            Strategy::Weighted => {
+            Order::Priority => drawn.extend(self.targets.iter().map(|target| target.target.clone())),
+            Order::Weighted => {
                 let dice = self.sticky(facts).unwrap_or(dice);
                 pick::draw(&self.targets, dice, &mut |target| drawn.push(target.clone()));
             }
         }
-        let first = if self.strategy == Strategy::Weighted { 1 } else { drawn.len() };
+        let first = if self.strategy == Order::Weighted { 1 } else { drawn.len() };
         let others = drawn.split_off(first.min(drawn.len()));
         for target in self.fallbacks.iter().chain(&others) {
             if !drawn.iter().any(|known| known.id == target.id) {

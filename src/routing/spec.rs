@@ -72,7 +72,7 @@ pub struct RouteSpec {
     /// Where they go when the targets fail.
     pub fallbacks: Vec<Said>,
     /// How a target is chosen.
-    pub strategy: Strategy,
+    pub strategy: Order,
     /// What keeps a caller on one target.
     pub sticky_by: StickyBy,
     /// Its own number of retries.
@@ -119,7 +119,7 @@ pub struct Spec<'a> {
 
 /// How a route chooses among its targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strategy {
+pub enum Order {
     /// By chance, in proportion to the weights.
     #[default]
     Weighted,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Strategy, *};
+use super::*;
 use crate::types::Timestamp;
 use crate::upstream::{Kind, Provider, Server, Timeouts};
 
@@ -48,7 +48,7 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         models: Vec::new(),
         targets: targets.collect(),
         fallbacks: Vec::new(),
-        strategy: Strategy::Weighted,
+        strategy: Order::Weighted,
         sticky_by: StickyBy::None,
         retries: None,
         cache: None,
@@ -367,7 +367,7 @@ fn fallbacks_come_after_the_drawn_target_and_before_the_others() {
     let plan = |routes: &Routes, dice| routes.plan(&call.facts("x"), &Health::default(), dice).unwrap();
     assert_eq!(ids(&plan(&routes, 0.0)), ["house/v3", "openai/backup", "openai/gpt-4o-mini"]);
     assert_eq!(ids(&plan(&routes, 0.95)), ["openai/gpt-4o-mini", "openai/backup", "house/v3"]);
-    let priority = compile(&[RouteSpec { strategy: Strategy::Priority, ..spec }]).unwrap();
+    let priority = compile(&[RouteSpec { strategy: Order::Priority, ..spec }]).unwrap();
     let expected = ["house/v3", "openai/gpt-4o-mini", "openai/gpt-4o", "openai/backup"];
     assert_eq!(ids(&plan(&priority, 0.95)), expected);
 }

@@ -1,0 +1,121 @@
+//! Strategies by tables: outcomes, and the steps that follow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{At, Failing, InTurn, Outcome, Repaired, Step, Strategy};
+use crate::routing::health::Health;
+use crate::routing::target::Target;
+use crate::types::Timestamp;
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn targets(count: usize) -> Vec<Arc<Target>> {
+    let target = |n| Target {
+        provider: format!("p{n}").into(),
+        model: "m".into(),
+        name: "m".into(),
+        id: format!("p{n}/m").into(),
+        local: false,
+        adapter: None,
+        structured: None,
+    };
+    (0..count).map(|n| Arc::new(target(n))).collect()
+}
+
+fn at(left: Option<Duration>) -> At {
+    At { now: NOW, left, dice: 1.0 }
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn ask(place: usize, after: u64) -> Step {
+    Step::Try { place, after: millis(after) }
+}
+
+fn failed(failing: Failing) -> Outcome {
+    Outcome::Failed(failing)
+}
+
+/// The steps of a call with `count` targets and two retries each, after these outcomes.
+fn steps(count: usize, left: Option<Duration>, outcomes: &[Outcome]) -> Vec<Step> {
+    let (targets, health) = (targets(count), Health::default());
+    let mut strategy = Repaired::new(InTurn::new(&targets, 2, &health));
+    let first = strategy.first();
+    [first].into_iter().chain(outcomes.iter().map(|outcome| strategy.next(*outcome, at(left)))).collect()
+}
+
+#[test]
+fn each_outcome_leads_to_its_step() {
+    let wait = |millis| failed(Failing::Throttled(Duration::from_millis(millis)));
+    for (outcome, next) in [
+        (Outcome::Answered, Step::Accept),
+        (Outcome::Malformed { may_improve: false }, Step::Accept),
+        (Outcome::Malformed { may_improve: true }, Step::AskAgain),
+        (Outcome::Unsent, ask(1, 0)),
+        (failed(Failing::Form), ask(0, 0)),
+        (failed(Failing::Key), ask(0, 0)),
+        (failed(Failing::Briefly), ask(0, 250)),
+        (wait(1_000), ask(0, 1_000)),
+        (wait(1_001), ask(1, 0)),
+        (failed(Failing::Longer), ask(1, 0)),
+        (failed(Failing::Finally), Step::GiveUp),
+    ] {
+        assert_eq!(steps(2, None, &[outcome]), [ask(0, 0), next], "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_call_without_targets_gives_up() {
+    assert_eq!(steps(0, None, &[]), [Step::GiveUp]);
+    assert_eq!(steps(1, None, &[failed(Failing::Longer)]), [ask(0, 0), Step::GiveUp]);
+}
+
+#[test]
+fn each_target_has_its_own_retries() {
+    let brief = failed(Failing::Briefly);
+    let expected = [ask(0, 0), ask(0, 250), ask(0, 500), ask(1, 0), ask(1, 250), ask(1, 500), Step::GiveUp];
+    assert_eq!(steps(2, None, &[brief; 6]), expected);
+}
+
+#[test]
+fn another_form_and_another_key_take_no_retry_out_of_the_budget() {
+    let (targets, health) = (targets(1), Health::default());
+    let mut strategy = InTurn::new(&targets, 9, &health);
+    for failing in [Failing::Form, Failing::Key] {
+        for _ in 0..5 {
+            assert_eq!(strategy.next(failed(failing), at(None)), ask(0, 0));
+        }
+    }
+    // The three that a provider has in reserve.
+    for _ in 0..3 {
+        assert!(matches!(strategy.next(failed(Failing::Briefly), at(None)), Step::Try { .. }));
+    }
+    assert_eq!(strategy.next(failed(Failing::Briefly), at(None)), Step::GiveUp);
+}
+
+#[test]
+fn the_last_target_is_waited_for_longer() {
+    let wait = |seconds| failed(Failing::Throttled(Duration::from_secs(seconds)));
+    assert_eq!(steps(1, None, &[wait(10)]), [ask(0, 0), ask(0, 10_000)]);
+    assert_eq!(steps(1, None, &[wait(11)]), [ask(0, 0), Step::GiveUp]);
+}
+
+#[test]
+fn no_wait_goes_beyond_the_callers_limit() {
+    let brief = failed(Failing::Briefly);
+    assert_eq!(steps(2, Some(millis(250)), &[brief]), [ask(0, 0), ask(1, 0)]);
+    assert_eq!(steps(2, Some(millis(251)), &[brief]), [ask(0, 0), ask(0, 250)]);
+    let malformed = Outcome::Malformed { may_improve: true };
+    assert_eq!(steps(2, Some(Duration::ZERO), &[malformed]), [ask(0, 0), Step::Accept]);
+}
+
+#[test]
+fn an_answer_is_repaired_once() {
+    let malformed = Outcome::Malformed { may_improve: true };
+    for second in [malformed, Outcome::Answered, Outcome::Unsent, failed(Failing::Briefly), failed(Failing::Finally)] {
+        assert_eq!(steps(2, None, &[malformed, second]), [ask(0, 0), Step::AskAgain, Step::Accept], "{second:?}");
+    }
+}

@@ -1,0 +1,24 @@
+//! One model of one provider, as it can be called.
+
+use std::sync::Arc;
+
+use crate::chat::Structured;
+
+/// One model of one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The provider's name in the configuration.
+    pub provider: Arc<str>,
+    /// What the provider calls the model.
+    pub model: Arc<str>,
+    /// Its name under `[models]`, else `provider/model`.
+    pub name: Arc<str>,
+    /// `provider/model`: what is cooled, logged and shown.
+    pub id: Arc<str>,
+    /// Whether the provider runs inside the organisation.
+    pub local: bool,
+    /// The adapter to put on the model, by its number at a llama.cpp server.
+    pub adapter: Option<u32>,
+    /// How the model keeps to a wanted form, where the configuration says so.
+    pub structured: Option<Structured>,
+}
