@@ -11,6 +11,7 @@ use super::feed::message_of;
 use super::incoming::{Endpoint, Incoming};
 use super::reply::Repair;
 use super::request::Request;
+use super::reserve::Attempt;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{self, AnswerTool, Code, Emulated, Error, Stop, Usage, Used};
 use crate::routing::Target;
@@ -26,6 +27,8 @@ pub const MAX_WHOLE: usize = 64 << 20;
 
 /// A target that began to answer.
 pub struct Served {
+    /// The attempt that brought the answer: it ends with the answer.
+    pub attempt: Attempt,
     /// Who.
     pub target: Arc<Target>,
     /// How.

@@ -1,4 +1,4 @@
-//! The attempts of one call: the planned targets in turn, each retried where that is worth it, until one begins to answer.
+//! The attempt phase: does what the strategy of a call says, until an answer goes down or the last failure does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,146 +8,220 @@ use tokio::time::{Instant, sleep};
 use super::answer::{Answered, Served, read};
 use super::incoming::{Endpoint, Incoming};
 use super::meter::{Ended, Meter};
-use super::repair::Wanted;
+use super::repair::{Misfit, Wanted};
 use super::reply::Repair;
 use super::request::Request;
+use super::reserve::Attempt;
 use super::state::{Live, Parts};
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{Code, Error};
-use crate::routing::{Fault, Plan, Target, backoff};
+use crate::routing::{At, Failing, Fault, InTurn, Outcome, Plan, Repaired, Step, Strategy, Target};
 use crate::types::now;
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
 use crate::usage::Status;
 use crate::wire::openai_embeddings::{self, Encoding};
 
-/// The longest wait for a rate-limited target while another could be asked.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The longest wait for a rate-limited target where there is no other.
-const LAST_PATIENCE: Duration = Duration::from_secs(10);
+/// When to ask again where every target is cooling.
+const COOLING: Duration = Duration::from_secs(1);
 
 /// The attempts of one call.
 pub struct Attempts<'a> {
-    /// What outlives reloads.
+    /// What stays over a reload.
     pub parts: &'a Parts,
     /// The configuration.
     pub live: &'a Live,
-    /// Who asks.
+    /// The request as it arrived.
     pub incoming: &'a Incoming,
-    /// What is asked.
+    /// The request as it was prepared.
     pub request: &'a Request,
-    /// Whom to ask, in order.
+    /// The targets, in order.
     pub plan: &'a Plan,
     /// The caller's own limit.
     pub deadline: Option<Instant>,
 }
 
-/// One target of the plan.
-#[derive(Clone, Copy)]
-struct There<'a> {
+/// What the steps so far have brought.
+#[derive(Default)]
+struct Progress<'a> {
+    turn: Option<Turn<'a>>,
+    /// The last failure.
+    failure: Option<Error>,
+    /// The last answer.
+    answer: Option<(Attempt, Answered)>,
+    /// The form that the answer must have, and what is wrong with the last one.
+    misfit: Option<(Wanted, Misfit)>,
+    repair: Option<Repair>,
+}
+
+/// The target that is asked.
+struct Turn<'a> {
+    place: usize,
     target: &'a Arc<Target>,
     client: &'a ProviderClient,
-    is_last: bool,
+    upstream_request: UpstreamRequest,
 }
 
-/// What to do after a failure.
-enum Next {
-    Again(Duration),
-    Onward,
-    GiveUp,
-}
-
-impl Attempts<'_> {
+impl<'a> Attempts<'a> {
     /// Makes attempts until one answers.
     ///
     /// # Errors
     /// The last failure, where none does.
-    pub async fn run(&self, meter: &mut Meter) -> Result<Served, Error> {
-        let mut last = None;
-        for (place, target) in self.plan.targets.iter().enumerate() {
-            let Some(client) = self.live.clients.get(&target.provider) else { continue };
-            if self.plan.local_only && !client.provider().local {
-                continue;
-            }
-            // What cannot be said to one target may be said to the next.
-            let upstream_request = match self.request.for_target(self.incoming, client, target) {
-                Ok(upstream_request) => upstream_request,
-                Err(error) => {
-                    last = Some(error);
-                    continue;
+    pub async fn run(&self, meter: &Meter) -> Result<Served, Error> {
+        let Plan { targets, retries, .. } = self.plan;
+        let mut strategy = Repaired::new(InTurn::new(targets, *retries, &self.parts.health));
+        let mut progress = Progress::default();
+        let mut step = strategy.first();
+        loop {
+            let outcome = match step {
+                Step::Try { place, after } => {
+                    wait(after, meter).await;
+                    self.ask(place, &mut progress, meter).await?
                 }
+                Step::AskAgain => self.ask_again(&mut progress, meter).await?,
+                Step::Accept => match progress.served() {
+                    Ok(served) => return Ok(served),
+                    Err(failure) => return Err(failed(failure, meter)),
+                },
+                Step::GiveUp => return Err(failed(progress.failure, meter)),
             };
-            let at = now();
-            if !self.parts.health.enter(target, at) {
-                continue;
-            }
-            self.parts.health.called(&target.provider, at);
-            let is_last = place + 1 == self.plan.targets.len();
-            let emulated = upstream_request.emulated.clone();
-            let there = There { target, client, is_last };
-            match self.ask(&there, upstream_request, meter).await? {
-                Ok(answer) => {
-                    let (answer, repair) = self.repaired(&there, answer, meter).await?;
-                    return Ok(Served { target: target.clone(), answer, emulated, repair });
-                }
-                Err(failure) => {
-                    let give_up = !failure.is_retryable() && !matches!(failure, Failure::Auth { .. });
-                    last = Some(failure.into_error(&target.name));
-                    if give_up {
-                        break;
-                    }
-                }
-            }
+            step = strategy.next(outcome, self.at());
         }
-        let retried = meter.attempts() > 1;
-        let cooling = || Error {
-            retry_after: Some(PATIENCE),
-            ..Error::new(Code::AllTargetsCooling, "every target of this call is cooling after failures")
-        };
-        Err(Error { retried, ..last.unwrap_or_else(cooling) })
     }
 
-    /// Asks one target, again where that is worth it.
-    async fn ask(
-        &self,
-        there: &There<'_>,
-        mut upstream_request: UpstreamRequest,
-        meter: &mut Meter,
-    ) -> Result<Result<Answered, Failure>, Error> {
-        let There { target, client, is_last } = *there;
-        let mut retries = 0;
-        loop {
-            let failure = match self.once(there, &upstream_request, meter).await? {
-                Ok(answer) => {
-                    self.parts.health.succeeded(target, now());
-                    return Ok(Ok(answer));
-                }
-                Err(failure) => failure,
-            };
-            if upstream_request.operation == Operation::Responses
-                && client.provider().chat
-                && matches!(failure.status(), Some(404 | 405 | 501))
-                && client.has_responses()
-            {
-                client.lacks_responses();
-                upstream_request = self.request.for_target(self.incoming, client, target)?;
-                continue;
-            }
-            if self.refuses_base64(&failure) && client.has_base64() {
-                client.lacks_base64();
-                upstream_request = self.request.for_target(self.incoming, client, target)?;
-                continue;
-            }
-            match self.next(target, &failure, is_last, retries) {
-                Next::Again(wait) if self.fits(wait) => {
-                    retries += 1;
-                    let began = Instant::now();
-                    sleep(wait).await;
-                    meter.waited(began.elapsed());
-                }
-                Next::Again(_) | Next::Onward | Next::GiveUp => return Ok(Err(failure)),
+    fn at(&self) -> At {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        At { now: now(), left, dice: rand::random() }
+    }
+
+    /// Asks the target at `place` of the plan.
+    async fn ask(&self, place: usize, progress: &mut Progress<'a>, meter: &Meter) -> Result<Outcome, Error> {
+        if progress.turn.as_ref().is_none_or(|turn| turn.place != place) {
+            progress.turn = None;
+            match self.turn(place) {
+                Ok(turn) => progress.turn = turn,
+                // What cannot be said to one target may be said to the next.
+                Err(error) => progress.failure = Some(error),
             }
         }
+        let Some(turn) = &mut progress.turn else { return Ok(Outcome::Unsent) };
+        match self.once(turn, self.request, meter).await? {
+            Ok((attempt, answered)) => {
+                self.parts.health.succeeded(turn.target, now());
+                Ok(self.answered(attempt, answered, progress))
+            }
+            Err(failure) => {
+                let failing = self.failing(turn, &failure)?;
+                progress.failure = Some(failure.into_error(&turn.target.name));
+                Ok(Outcome::Failed(failing))
+            }
+        }
+    }
+
+    /// The turn of the target at `place`; `None` where that may not be asked just now.
+    ///
+    /// # Errors
+    /// Where it has no words for the request.
+    fn turn(&self, place: usize) -> Result<Option<Turn<'a>>, Error> {
+        let Some(target) = self.plan.targets.get(place) else { return Ok(None) };
+        let Some(client) = self.live.clients.get(&target.provider) else { return Ok(None) };
+        if self.plan.local_only && !client.provider().local {
+            return Ok(None);
+        }
+        let upstream_request = self.request.for_target(self.incoming, client, target)?;
+        let at = now();
+        if !self.parts.health.enter(target, at) {
+            return Ok(None);
+        }
+        self.parts.health.called(&target.provider, at);
+        Ok(Some(Turn { place, target, client, upstream_request }))
+    }
+
+    /// Notes an answer, and whether it has the form that was asked for.
+    fn answered(&self, attempt: Attempt, mut answered: Answered, progress: &mut Progress<'_>) -> Outcome {
+        let before = progress.misfit.take();
+        let is_second = before.is_some();
+        let wanted = before.map(|(wanted, _)| wanted).or_else(|| self.plan.repair.then(|| Wanted::of(self.request))?);
+        let mut outcome = Outcome::Answered;
+        progress.repair = is_second.then_some(Repair::Repaired);
+        if let Some(wanted) = wanted
+            && let Answered::Whole { body, used, ended_well, kind } = &mut answered
+            && let Some(misfit) = wanted.misfit(body)
+        {
+            attempt.end(Ended::invalid(*used));
+            (*ended_well, *kind) = (false, None);
+            outcome = Outcome::Malformed { may_improve: misfit.may_improve };
+            progress.repair = Some(Repair::Failed);
+            progress.misfit = Some((wanted, misfit));
+        }
+        progress.answer = Some((attempt, answered));
+        outcome
+    }
+
+    /// Asks the target whose answer has not the form that was asked for once more. Where no better one comes, the first stays.
+    async fn ask_again(&self, progress: &mut Progress<'_>, meter: &Meter) -> Result<Outcome, Error> {
+        let Some((turn, (_, misfit))) = progress.turn.as_mut().zip(progress.misfit.as_ref()) else {
+            return Ok(Outcome::Unsent);
+        };
+        let Ok(request) = self.request.once_more(misfit) else { return Ok(Outcome::Unsent) };
+        let Ok(upstream_request) = request.for_target(self.incoming, turn.client, turn.target) else {
+            return Ok(Outcome::Unsent);
+        };
+        let emulated = std::mem::replace(&mut turn.upstream_request, upstream_request).emulated;
+        let second = self.once(turn, &request, meter).await?;
+        turn.upstream_request.emulated = emulated;
+        match second {
+            Ok((attempt, answered @ Answered::Whole { .. })) => {
+                self.parts.health.succeeded(turn.target, now());
+                Ok(self.answered(attempt, answered, progress))
+            }
+            Ok(_) => Ok(Outcome::Unsent),
+            Err(failure) => {
+                self.note_health(turn.target, &failure);
+                Ok(Outcome::Failed(Failing::Finally))
+            }
+        }
+    }
+
+    /// How a target failed: another form of the request is made where the target has one, else its health notes the failure.
+    fn failing(&self, turn: &mut Turn<'_>, failure: &Failure) -> Result<Failing, Error> {
+        if self.has_another_form(turn, failure) {
+            turn.upstream_request = self.request.for_target(self.incoming, turn.client, turn.target)?;
+            return Ok(Failing::Form);
+        }
+        // A provider that lacks a route is not unwell: its models may answer other calls.
+        if self.request.passes() && failure.status() == Some(501) {
+            self.parts.health.abandoned(turn.target, now());
+            return Ok(if failure.is_retryable() { Failing::Longer } else { Failing::Finally });
+        }
+        self.note_health(turn.target, failure);
+        Ok(match failure {
+            Failure::Auth { another_key: true, .. } => Failing::Key,
+            Failure::Throttled { retry_after: Some(wait), .. } => Failing::Throttled(*wait),
+            Failure::Connect(_) | Failure::Protocol(_) | Failure::Server { .. } | Failure::TimedOut(Phase::Connect) => {
+                Failing::Briefly
+            }
+            Failure::Auth { .. } => Failing::Longer,
+            failure if failure.is_retryable() => Failing::Longer,
+            _ => Failing::Finally,
+        })
+    }
+
+    /// Whether a target lacks the form in which it was asked, and has another; notes that for the calls to come.
+    fn has_another_form(&self, turn: &Turn<'_>, failure: &Failure) -> bool {
+        let client = turn.client;
+        if turn.upstream_request.operation == Operation::Responses
+            && client.provider().chat
+            && matches!(failure.status(), Some(404 | 405 | 501))
+            && client.has_responses()
+        {
+            client.lacks_responses();
+            return true;
+        }
+        let lacks_base64 = self.refuses_base64(failure) && client.has_base64();
+        if lacks_base64 {
+            client.lacks_base64();
+        }
+        lacks_base64
     }
 
     /// Whether a target refused the form in which a caller wants its vectors: we can put them into it ourselves.
@@ -159,79 +233,6 @@ impl Attempts<'_> {
             && (names(&error.message) || error.param.as_deref().is_some_and(names))
     }
 
-    /// The answer, or a second one where it was to be JSON and is not, and the route wants it repaired. A second answer
-    /// that is no better goes down all the same; where none came, the first does.
-    async fn repaired(
-        &self,
-        there: &There<'_>,
-        first: Answered,
-        meter: &mut Meter,
-    ) -> Result<(Answered, Option<Repair>), Error> {
-        let Some(wanted) = self.plan.repair.then(|| Wanted::of(self.request)).flatten() else {
-            return Ok((first, None));
-        };
-        let Answered::Whole { body, used, ended_well, kind } = first else { return Ok((first, None)) };
-        let Some(flaw) = wanted.flaw(&body) else {
-            return Ok((Answered::Whole { body, used, ended_well, kind }, None));
-        };
-        meter.attempt_ends(&Ended::invalid(used));
-        let failed =
-            |body, used| Ok((Answered::Whole { body, used, ended_well: false, kind: None }, Some(Repair::Failed)));
-        let again = flaw.is_worth_asking && self.fits(Duration::ZERO);
-        let Some(request) = again.then(|| self.request.once_more(&flaw).ok()).flatten() else {
-            return failed(body, used);
-        };
-        let Ok(upstream_request) = request.for_target(self.incoming, there.client, there.target) else {
-            return failed(body, used);
-        };
-        let second = Attempts { request: &request, ..*self }.once(there, &upstream_request, meter).await?;
-        match second {
-            Ok(Answered::Whole { body, used, ended_well, kind }) => {
-                self.parts.health.succeeded(there.target, now());
-                if wanted.flaw(&body).is_none() {
-                    return Ok((Answered::Whole { body, used, ended_well, kind }, Some(Repair::Repaired)));
-                }
-                meter.attempt_ends(&Ended::invalid(used));
-                failed(body, used)
-            }
-            Ok(Answered::Stream { .. } | Answered::Bytes { .. }) => failed(body, used),
-            Err(failure) => {
-                self.note_health(there.target, &failure);
-                failed(body, used)
-            }
-        }
-    }
-
-    /// Notes a failure with the target's health, and decides what to do.
-    fn next(&self, target: &Target, failure: &Failure, is_last: bool, retries: u32) -> Next {
-        let health = &self.parts.health;
-        // A provider that lacks a route is not unwell: its models may answer other calls.
-        if self.request.passes() && failure.status() == Some(501) {
-            health.abandoned(target, now());
-            return Next::Onward;
-        }
-        self.note_health(target, failure);
-        if let Failure::Auth { another_key: true, .. } = failure {
-            return Next::Again(Duration::ZERO);
-        }
-        let wait = match failure {
-            Failure::Throttled { retry_after: Some(wait), .. } => {
-                let patience = if is_last { LAST_PATIENCE } else { PATIENCE };
-                if *wait > patience {
-                    return Next::Onward;
-                }
-                *wait
-            }
-            Failure::Connect(_) | Failure::Protocol(_) | Failure::Server { .. } | Failure::TimedOut(Phase::Connect) => {
-                backoff(retries + 1, rand::random())
-            }
-            failure if failure.is_retryable() => return Next::Onward,
-            _ => return Next::GiveUp,
-        };
-        let may = retries < self.plan.retries && health.may_retry(&target.provider, now());
-        if may { Next::Again(wait) } else { Next::Onward }
-    }
-
     fn note_health(&self, target: &Target, failure: &Failure) {
         match fault_of(failure) {
             Some(fault) => self.parts.health.failed(target, fault, now(), rand::random()),
@@ -239,24 +240,20 @@ impl Attempts<'_> {
         }
     }
 
-    fn fits(&self, wait: Duration) -> bool {
-        self.deadline.is_none_or(|deadline| Instant::now() + wait < deadline)
-    }
-
     /// One attempt: its intent, the call, and its row where it failed.
     async fn once(
         &self,
-        there: &There<'_>,
-        upstream_request: &UpstreamRequest,
-        meter: &mut Meter,
-    ) -> Result<Result<Answered, Failure>, Error> {
-        let There { target, client, .. } = *there;
+        turn: &Turn<'_>,
+        request: &Request,
+        meter: &Meter,
+    ) -> Result<Result<(Attempt, Answered), Failure>, Error> {
+        let Turn { target, client, upstream_request, .. } = turn;
         let pricing = self.live.pricing(client.provider(), target);
-        meter.attempt_begins(target, pricing, self.request.reserve()).await?;
+        let attempt = meter.attempt(target, pricing, request.reserve()).await?;
         let call = Call {
             operation: upstream_request.operation,
             model: &target.model,
-            stream: self.request.asked.stream,
+            stream: request.asked.stream,
             headers: upstream_request.headers.clone(),
             body: upstream_request.body.clone(),
             deadline: self.deadline,
@@ -264,8 +261,8 @@ impl Attempts<'_> {
         };
         let answered = async {
             let answer = client.send(call).await?;
-            meter.first_byte();
-            read(answer, (self.request, self.incoming), upstream_request, client).await
+            attempt.first_byte();
+            read(answer, (request, self.incoming), upstream_request, client).await
         };
         let closing = self.parts.closing.cancelled();
         let outcome = tokio::select! {
@@ -273,22 +270,57 @@ impl Attempts<'_> {
             outcome = answered => outcome,
             () = closing => Err(Failure::Closing),
         };
-        if let Err(failure) = &outcome {
-            self.note_failure(failure, meter);
+        match outcome {
+            Ok(answered) => Ok(Ok((attempt, answered))),
+            Err(failure) => {
+                note_failure(&failure, &attempt);
+                Ok(Err(failure))
+            }
         }
-        Ok(outcome)
     }
+}
 
-    fn note_failure(&self, failure: &Failure, meter: &mut Meter) {
-        let charged = failure.may_be_charged();
-        meter.attempt_ends(&Ended {
-            status: if charged { Status::Unknown } else { Status::Error },
-            http_status: failure.status(),
-            error: Some(failure.code()),
-            retryable: failure.is_retryable(),
-            used: charged.then(|| meter.estimate()).flatten(),
-        });
+impl Progress<'_> {
+    /// The answer that goes down.
+    ///
+    /// # Errors
+    /// The last failure, where there is no answer.
+    fn served(self) -> Result<Served, Option<Error>> {
+        let Self { turn: Some(turn), answer: Some((attempt, answer)), repair, .. } = self else {
+            return Err(self.failure);
+        };
+        let Turn { target, upstream_request, .. } = turn;
+        Ok(Served { attempt, target: target.clone(), answer, emulated: upstream_request.emulated, repair })
     }
+}
+
+async fn wait(after: Duration, meter: &Meter) {
+    if after.is_zero() {
+        return;
+    }
+    let began = Instant::now();
+    sleep(after).await;
+    meter.waited(began.elapsed());
+}
+
+/// The error of a call that no target answered.
+fn failed(last: Option<Error>, meter: &Meter) -> Error {
+    let cooling = || Error {
+        retry_after: Some(COOLING),
+        ..Error::new(Code::AllTargetsCooling, "every target of this call is cooling after failures")
+    };
+    Error { retried: meter.attempts() > 1, ..last.unwrap_or_else(cooling) }
+}
+
+fn note_failure(failure: &Failure, attempt: &Attempt) {
+    let charged = failure.may_be_charged();
+    attempt.end(Ended {
+        status: if charged { Status::Unknown } else { Status::Error },
+        http_status: failure.status(),
+        error: Some(failure.code()),
+        retryable: failure.is_retryable(),
+        used: charged.then(|| attempt.estimate()).flatten(),
+    });
 }
 
 fn fault_of(failure: &Failure) -> Option<Fault> {

@@ -7,6 +7,7 @@ use futures_util::{Stream, stream};
 
 use super::meter::{Ended, Meter};
 use super::reply::Cut;
+use super::reserve::Attempt;
 use super::state::Parts;
 use crate::chat::Used;
 use crate::routing::{Fault, Target};
@@ -19,11 +20,12 @@ pub struct BinaryRelay {
     parts: Arc<Parts>,
     target: Arc<Target>,
     answer: Box<Answer>,
+    attempt: Attempt,
     /// Bytes that came and were not sent: they may be the last.
     held: Bytes,
     /// Bytes that may go down at once.
     ready: Bytes,
-    meter: Box<Meter>,
+    meter: Meter,
     used: Used,
     is_over: bool,
 }
@@ -33,11 +35,11 @@ impl BinaryRelay {
     pub fn new(
         parts: Arc<Parts>,
         target: Arc<Target>,
-        answer: Box<Answer>,
-        first: Bytes,
-        (meter, used): (Box<Meter>, Used),
+        (answer, first): (Box<Answer>, Bytes),
+        (meter, attempt, used): (Meter, Attempt, Used),
     ) -> Self {
-        let mut relay = Self { parts, target, answer, held: Bytes::new(), ready: first, meter, used, is_over: false };
+        let mut relay =
+            Self { parts, target, answer, attempt, held: Bytes::new(), ready: first, meter, used, is_over: false };
         relay.hold_last();
         relay
     }
@@ -86,7 +88,7 @@ impl BinaryRelay {
 
     async fn settle_well(&mut self) -> Option<Result<Bytes, Cut>> {
         self.is_over = true;
-        self.meter.attempt_ends(&Ended::well(self.used));
+        self.attempt.end(Ended::well(self.used));
         match self.meter.finish(Status::Ok, 200, None).await {
             Ok(()) => Some(Ok(std::mem::take(&mut self.held))),
             Err(_unsettled) => Some(Err(Cut)),
@@ -100,7 +102,7 @@ impl BinaryRelay {
             self.parts.health.failed(&self.target, Fault::Broken, now(), rand::random());
         }
         let code = failure.code();
-        self.meter.attempt_ends(&Ended {
+        self.attempt.end(Ended {
             status: Status::Error,
             http_status: Some(200),
             error: Some(code),

@@ -22,10 +22,10 @@ use crate::routing::StoreBodies;
 impl Gateway {
     /// Serves one request of a caller whose key is good. Dropping the future cancels the call, which is still accounted.
     pub async fn call(&self, mut incoming: Incoming) -> Reply {
-        let mut meter = Box::new(Meter::begin(self.parts().clone(), &incoming));
+        let meter = Meter::begin(self.parts().clone(), &incoming);
         let mut head = Head::new(incoming.id, 200, incoming.endpoint.dialect());
         let live = self.live();
-        let prepared = self.prepare(&live, &mut incoming, &mut meter, &mut head);
+        let prepared = self.prepare(&live, &mut incoming, &meter, &mut head);
         let Prepared { request, plan } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return refuse(head, meter, error).await,
@@ -41,13 +41,7 @@ impl Gateway {
     }
 
     /// Read, resolve, key, plan; the row and the head note what is known of the request, refused or not.
-    fn prepare(
-        &self,
-        live: &Live,
-        incoming: &mut Incoming,
-        meter: &mut Meter,
-        head: &mut Head,
-    ) -> Result<Prepared, Error> {
+    fn prepare(&self, live: &Live, incoming: &mut Incoming, meter: &Meter, head: &mut Head) -> Result<Prepared, Error> {
         let parts = self.parts();
         if !parts.ledger.healthy() {
             return Err(Error::new(Code::LedgerUnavailable, "the ledger takes no rows just now, so nothing is sent"));
@@ -71,8 +65,8 @@ impl Gateway {
 }
 
 /// Recall, attempt, reply, settle.
-async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> Reply {
-    match recall(&mut planned, &mut meter) {
+async fn serve(mut planned: Box<Planned>, meter: Meter) -> Reply {
+    match recall(&mut planned, &meter) {
         Ok(Recalled::Hit(hit)) => planned.hit(hit, meter).await,
         Ok(Recalled::Alone) => planned.direct(meter).await,
         Ok(Recalled::Follow(follower)) => Box::pin(follow(planned, meter, follower)).await,
@@ -82,8 +76,8 @@ async fn serve(mut planned: Box<Planned>, mut meter: Box<Meter>) -> Reply {
 }
 
 /// The same, of a call with an idempotency-key: where it is the first with its key.
-async fn serve_once(mut planned: Box<Planned>, mut meter: Box<Meter>) -> Reply {
-    match idempotent::claim(&mut planned, &mut meter).await {
+async fn serve_once(mut planned: Box<Planned>, meter: Meter) -> Reply {
+    match idempotent::claim(&mut planned, &meter).await {
         Ok(Claimed::First(recorder)) => detached::run(planned, meter, Some(recorder), serve).await,
         Ok(Claimed::Again(kept)) => idempotent::again(planned, meter, kept).await,
         Err(error) => refuse(planned.head, meter, error).await,

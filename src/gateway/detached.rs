@@ -17,9 +17,9 @@ const PIECES_AHEAD: usize = 16;
 /// Serves in a task of its own that ends only with the answer: a caller that hangs up does not cut it short.
 pub async fn run<S>(
     planned: Box<Planned>,
-    meter: Box<Meter>,
+    meter: Meter,
     mut recorder: Option<Recorder>,
-    serve: impl FnOnce(Box<Planned>, Box<Meter>) -> S + Send + 'static,
+    serve: impl FnOnce(Box<Planned>, Meter) -> S + Send + 'static,
 ) -> Reply
 where
     S: Future<Output = Reply> + Send,

@@ -17,12 +17,12 @@ use crate::wire::{anthropic, gemini};
 
 impl Planned {
     /// Makes the call of its own, shared with nobody.
-    pub async fn direct(mut self: Box<Self>, mut meter: Box<Meter>) -> Reply {
+    pub async fn direct(mut self: Box<Self>, meter: Meter) -> Reply {
         if self.counts_here() {
             return self.count(meter).await;
         }
         let attempts = self.attempts();
-        let served = attempts.run(&mut meter).await;
+        let served = attempts.run(&meter).await;
         self.head.attempts = meter.attempts();
         match served {
             Ok(served) => self.reply(served, meter).await,
@@ -42,7 +42,7 @@ impl Planned {
     }
 
     /// Counts the request's tokens by estimate, and says so.
-    async fn count(mut self: Box<Self>, mut meter: Box<Meter>) -> Reply {
+    async fn count(mut self: Box<Self>, meter: Meter) -> Reply {
         self.head.emulated.note("count_tokens");
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
@@ -55,10 +55,11 @@ impl Planned {
         Reply { head: self.head, body: Body::Whole(body) }
     }
 
-    async fn reply(mut self: Box<Self>, served: Served, mut meter: Box<Meter>) -> Reply {
+    async fn reply(mut self: Box<Self>, served: Served, meter: Meter) -> Reply {
         self.head.model = Some(served.target.id.clone());
         self.head.emulated = served.emulated;
         self.head.repair = served.repair;
+        let attempt = served.attempt;
         let (body, used) = match served.answer {
             Answered::Whole { body, used, kind, .. } => {
                 self.head.kind = kind;
@@ -67,7 +68,7 @@ impl Planned {
             Answered::Bytes { kind, answer, first } => {
                 self.head.kind = Some(kind);
                 let used = self.request.used(Used::default(), 0);
-                let relay = BinaryRelay::new(self.parts, served.target, answer, first, (meter, used));
+                let relay = BinaryRelay::new(self.parts, served.target, (answer, first), (meter, attempt, used));
                 return Reply { head: self.head, body: Body::Bytes(Box::pin(relay.into_stream())) };
             }
             Answered::Stream { dialect, answer_tool, answer, decoder, first } => {
@@ -76,6 +77,7 @@ impl Planned {
                 let feed = self.feed(&served.target, (dialect, answer_tool), keep_usage, &context);
                 let begun = Begun {
                     target: served.target,
+                    attempt,
                     answer,
                     decoder,
                     first,
@@ -89,7 +91,7 @@ impl Planned {
                 return Reply { head: self.head, body: Body::Stream(Box::pin(relay.into_stream())) };
             }
         };
-        meter.attempt_ends(&Ended::well(used));
+        attempt.end(Ended::well(used));
         meter.keep_answer(&body);
         self.head.cost = meter.cost();
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {

@@ -21,13 +21,13 @@ use crate::wire::dialect::{AnswerContext, Chunk, Tap};
 use crate::wire::sse::{Decoder, Event};
 
 /// Follows a running call; makes a call of its own where the other's end says nothing about this request.
-pub async fn follow(mut planned: Box<Planned>, mut meter: Box<Meter>, follower: Follower<Departure>) -> Reply {
+pub async fn follow(mut planned: Box<Planned>, meter: Meter, follower: Follower<Departure>) -> Reply {
     planned.head.cache = Some("coalesced");
     meter.cache(CacheState::Coalesced, None);
     let follower_call = FollowerCall::of(&planned, Some(meter));
     match follower_call.follow(follower).await {
         Ok(reply) => reply,
-        Err((FollowerCall { head, meter: Some(mut meter), .. }, aborted)) => match aborted {
+        Err((FollowerCall { head, meter: Some(meter), .. }, aborted)) => match aborted {
             Aborted::Failed(error) if error.code != Code::RequestTimeout => refuse(head, meter, (*error).clone()).await,
             _ if planned.deadline().is_some_and(|limit| limit <= Instant::now()) => {
                 refuse(head, meter, Failure::TimedOut(Phase::Caller).into_error("")).await
@@ -57,13 +57,13 @@ pub struct FollowerCall {
     stream: bool,
     context: AnswerContext,
     /// Its own, where the request is not the one whose call goes out.
-    meter: Option<Box<Meter>>,
+    meter: Option<Meter>,
     deadline: Option<Instant>,
 }
 
 impl FollowerCall {
     /// The call of a request; `meter` is its own, where it is not the one that goes out.
-    pub fn of(planned: &Planned, meter: Option<Box<Meter>>) -> Self {
+    pub fn of(planned: &Planned, meter: Option<Meter>) -> Self {
         let Planned { head, request, incoming, .. } = planned;
         let deadline = planned.deadline();
         Self {
@@ -129,9 +129,8 @@ impl FollowerCall {
         self.head.model = Some(departure.target.id.clone());
         self.head.emulated = departure.emulated.clone();
         self.head.repair = departure.repair;
-        if let Some(row) = self.meter.as_mut().and_then(|meter| meter.row()) {
-            row.provider = Some(departure.target.provider.clone());
-            row.model = Some(departure.target.model.clone());
+        if let Some(meter) = &self.meter {
+            meter.note_answer_of(departure.target.provider.clone(), departure.target.model.clone());
             self.head.cost = Some(Nanos(0));
             return;
         }
@@ -200,7 +199,7 @@ struct FollowerStream {
     tap: Box<dyn Tap>,
     /// Bytes that may be the last, until the call is settled.
     held: BytesMut,
-    meter: Option<Box<Meter>>,
+    meter: Option<Meter>,
     over: bool,
 }
 

@@ -38,7 +38,7 @@ pub fn has_key(incoming: &Incoming) -> bool {
 ///
 /// # Errors
 /// Where the key is no key, belongs to another request, or to a call whose end is not known.
-pub async fn claim(planned: &mut Planned, meter: &mut Meter) -> Result<Claimed, Error> {
+pub async fn claim(planned: &mut Planned, meter: &Meter) -> Result<Claimed, Error> {
     match planned.parts.idempotency.claim(asked(planned)?).await {
         Ok(idempotency::Claimed::First(claim)) => {
             let well = meter.watched();
@@ -71,15 +71,12 @@ fn asked(planned: &Planned) -> Result<Asked, Error> {
 }
 
 /// Replies with the answer of the first call: with a row of its own, and no attempt.
-pub async fn again(mut planned: Box<Planned>, mut meter: Box<Meter>, kept: Kept) -> Reply {
+pub async fn again(mut planned: Box<Planned>, meter: Meter, kept: Kept) -> Reply {
     planned.head.first = Some(kept.request);
     planned.head.replayed = true;
     planned.head.cost = Some(Nanos(0));
-    if let (Some(row), Some((provider, model))) =
-        (meter.row(), kept.model.as_deref().and_then(|model| model.split_once('/')))
-    {
-        row.provider = Some(provider.into());
-        row.model = Some(model.into());
+    if let Some((provider, model)) = kept.model.as_deref().and_then(|model| model.split_once('/')) {
+        meter.note_answer_of(provider.into(), model.into());
     }
     planned.head.model = kept.model;
     planned.head.kind = kept.kind.and_then(|kind| HeaderValue::from_str(&kind).ok());

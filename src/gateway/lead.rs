@@ -19,7 +19,7 @@ use crate::usage::Status;
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Starts the one call that goes out, in a task of its own, and follows it.
-pub async fn lead(planned: Box<Planned>, meter: Box<Meter>, key: CacheKey, lead: Lead<Departure>) -> Reply {
+pub async fn lead(planned: Box<Planned>, meter: Meter, key: CacheKey, lead: Lead<Departure>) -> Reply {
     let parts = planned.parts.clone();
     let follower = lead.follower();
     let follower_call = FollowerCall::of(&planned, None);
@@ -46,12 +46,12 @@ impl Leading {
     }
 
     /// Makes the call, which ends early where no request follows any more.
-    async fn go_out(mut self, mut meter: Box<Meter>) {
+    async fn go_out(mut self, meter: Meter) {
         let served = {
             let attempts = self.planned.attempts();
-            while_followed(&self.lead, &mut self.look, attempts.run(&mut meter)).await
+            while_followed(&self.lead, &mut self.look, attempts.run(&meter)).await
         };
-        let Served { target, answer, emulated, repair } = match served {
+        let Served { attempt, target, answer, emulated, repair } = match served {
             None => return,
             Some(Ok(served)) => served,
             Some(Err(error)) => {
@@ -64,7 +64,7 @@ impl Leading {
         let departure = Departure { target, attempts, cost: None, is_stream: false, emulated, repair };
         match answer {
             Answered::Whole { body, used, ended_well, .. } => {
-                meter.attempt_ends(&Ended::well(used));
+                attempt.end(Ended::well(used));
                 meter.keep_answer(&body);
                 let departure = Departure { attempts: meter.attempts(), cost: meter.cost(), ..departure };
                 let spent = Spent { usage: used.usage, cost: departure.cost };
@@ -79,6 +79,7 @@ impl Leading {
                 let context = self.planned.request.answer_context(&self.planned.incoming);
                 let begun = Begun {
                     target: departure.target.clone(),
+                    attempt,
                     answer,
                     decoder,
                     first,
@@ -104,7 +105,7 @@ impl Leading {
     }
 
     /// Gives the followers a stream as it comes.
-    async fn relay(mut self, departure: Departure, begun: Begun, meter: Box<Meter>) {
+    async fn relay(mut self, departure: Departure, begun: Begun, meter: Meter) {
         let (target, context) = (begun.target.clone(), begun.context.clone());
         self.lead.head(departure);
         let mut relay = Relay::new(self.planned.parts.clone(), begun, meter);
@@ -118,7 +119,7 @@ impl Leading {
         }
         let spent = relay.spent();
         let whole = relay.events().and_then(|events| self.planned.request.codec().as_whole(&events, &context).ok());
-        if let Some(body) = whole.filter(|body| !self.planned.is_flawed(body)) {
+        if let Some(body) = whole.filter(|body| !self.planned.is_malformed(body)) {
             self.planned.store(self.key, &target, body, spent);
         }
         self.lead.finish(Outcome::Complete(spent));

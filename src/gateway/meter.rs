@@ -1,7 +1,7 @@
 //! The meter of one call: what it used, what it cost, how it ended. It settles once, in `finish` or in its `Drop`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,40 +12,58 @@ use super::prepared::Known;
 use super::price::Pricing;
 use super::state::Parts;
 use crate::chat::{Code, Error, Usage, Used};
-use crate::routing::{Plan, Target};
+use crate::routing::Plan;
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
-use crate::types::{Nanos, now};
-use crate::usage::{AttemptRow, Bodies, CacheState, Intent, RequestRow, SegmentRefs, Settlement, Status};
+use crate::types::Nanos;
+use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, SegmentRefs, Settlement, Status};
 
 /// How long an answer waits for its row before it is withheld.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// The meter of one call.
+/// The meter of one call. Dropped before it settled, it settles the call as one whose caller hung up.
 pub struct Meter {
-    parts: Arc<Parts>,
+    shared: Arc<Shared>,
+    _under: Under,
+}
+
+/// What a meter shares with the attempts that are open.
+pub(super) struct Shared {
+    pub(super) parts: Arc<Parts>,
     endpoint: Endpoint,
     started: Instant,
+    state: Mutex<State>,
+}
+
+/// What a meter knows so far.
+#[derive(Default)]
+pub(super) struct State {
     upstream: Duration,
     first_token: Option<Duration>,
-    row: Option<Box<RequestRow>>,
+    /// `None` once it is settled.
+    pub(super) row: Option<Box<RequestRow>>,
     /// The journal's files that hold its lines.
-    held: SegmentRefs,
+    pub(super) held: SegmentRefs,
+    /// Attempts that ended.
     attempts: Vec<AttemptRow>,
+    /// How many attempts were opened.
+    opened: u32,
     open: Option<OpenAttempt>,
+    /// Open attempts beside that one.
+    beside: Vec<OpenAttempt>,
     bodies: Option<Bodies>,
     keeps_answer: bool,
     /// Set when the call has ended well.
     well: Option<Arc<AtomicBool>>,
-    _under: Under,
 }
 
 /// An attempt under way.
-struct OpenAttempt {
-    row: AttemptRow,
+pub(super) struct OpenAttempt {
+    pub(super) row: AttemptRow,
     /// When it was sent; `None` while its intent is being written.
-    began: Option<Instant>,
-    pricing: Pricing,
-    estimate: Used,
+    pub(super) began: Option<Instant>,
+    pub(super) pricing: Pricing,
+    /// What it would be charged if it broke off now.
+    pub(super) estimate: Used,
 }
 
 /// How an attempt ended.
@@ -73,6 +91,12 @@ impl Ended {
         let error = Some(Code::InvalidOutput);
         Self { status: Status::Error, error, retryable: true, ..Self::well(used) }
     }
+
+    /// An attempt that broke off because nobody waits for it any more, or its task panicked.
+    pub(super) fn dropped(used: Option<Used>) -> Self {
+        let (status, code) = dropped();
+        Self { status, http_status: None, error: Some(code), retryable: false, used }
+    }
 }
 
 impl Meter {
@@ -90,130 +114,164 @@ impl Meter {
             ..RequestRow::default()
         };
         let under = parts.metrics.request_begins();
-        Self {
-            parts,
-            endpoint: incoming.endpoint,
-            started: incoming.started,
-            upstream: Duration::ZERO,
-            first_token: None,
-            row: Some(Box::new(row)),
-            held: SegmentRefs::default(),
-            attempts: Vec::new(),
-            open: None,
-            bodies: None,
-            keeps_answer: false,
-            well: None,
-            _under: under,
-        }
+        let state = Mutex::new(State { row: Some(Box::new(row)), ..State::default() });
+        let (endpoint, started) = (incoming.endpoint, incoming.started);
+        Self { shared: Arc::new(Shared { parts, endpoint, started, state }), _under: under }
     }
 
-    /// The row, until it is settled.
-    pub fn row(&mut self) -> Option<&mut RequestRow> {
-        self.row.as_deref_mut()
+    /// What open attempts share with the meter.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Notes in the row what is known of the request.
-    pub fn note(&mut self, known: &Known, incoming: &Incoming) {
-        let Some(row) = self.row.as_deref_mut() else { return };
-        row.requested_model.clone_from(&known.requested);
-        row.stream = known.stream;
-        row.user.clone_from(&incoming.user);
-        row.prompt = known.prompt.as_ref().map(|version| version.name.shared());
-        row.version = known.prompt.as_ref().map(|version| version.version);
+    pub fn note(&self, known: &Known, incoming: &Incoming) {
+        self.with_row(|row| {
+            row.requested_model.clone_from(&known.requested);
+            row.stream = known.stream;
+            row.user.clone_from(&incoming.user);
+            row.prompt = known.prompt.as_ref().map(|version| version.name.shared());
+            row.version = known.prompt.as_ref().map(|version| version.version);
+        });
     }
 
     /// Notes in the row whom the rules chose, and why.
-    pub fn note_plan(&mut self, plan: &Plan) {
-        let Some(row) = self.row.as_deref_mut() else { return };
-        row.route.clone_from(&plan.route);
-        row.trace = Some(plan.trace());
+    pub fn note_plan(&self, plan: &Plan) {
+        self.with_row(|row| {
+            row.route.clone_from(&plan.route);
+            row.trace = Some(plan.trace());
+        });
     }
 
-    /// Keeps what was asked with the row; the answer as well where `answer` says so.
-    pub fn keep_request(&mut self, request: Bytes, answer: bool) {
-        self.bodies = Some(Bodies { request, response: Bytes::new() });
-        self.keeps_answer = answer;
+    /// Notes in the row whose answer the caller gets, where no attempt of the call's own brings it.
+    pub fn note_answer_of(&self, provider: Arc<str>, model: Arc<str>) {
+        self.with_row(|row| {
+            row.provider = Some(provider);
+            row.model = Some(model);
+        });
     }
 
-    /// What tells, from the settlement on, whether the call ended well.
-    pub fn watched(&mut self) -> Arc<AtomicBool> {
-        self.well.get_or_insert_default().clone()
+    /// Notes what the cache did.
+    pub fn cache(&self, state: CacheState, saved: Option<Nanos>) {
+        self.with_row(|row| {
+            row.cache = state;
+            row.saved = saved.unwrap_or_default();
+        });
     }
 
-    /// Whether the answer is kept with the row.
+    fn with_row(&self, change: impl FnOnce(&mut RequestRow)) {
+        if let Some(row) = self.shared.lock().row.as_deref_mut() {
+            change(row);
+        }
+    }
+
+    /// Stores the request with the row; the answer as well where `answer` says so.
+    pub fn keep_request(&self, request: Bytes, answer: bool) {
+        let mut state = self.shared.lock();
+        state.bodies = Some(Bodies { request, response: Bytes::new() });
+        state.keeps_answer = answer;
+    }
+
+    /// Set, from the settlement on, where the call ended well.
+    pub fn watched(&self) -> Arc<AtomicBool> {
+        self.shared.lock().well.get_or_insert_default().clone()
+    }
+
+    /// Whether the answer is stored with the row.
     pub fn keeps_answer(&self) -> bool {
-        self.keeps_answer
+        self.shared.lock().keeps_answer
     }
 
-    /// Keeps the answer with the row, where it is to be kept.
-    pub fn keep_answer(&mut self, answer: &Bytes) {
-        if let Some(bodies) = self.bodies.as_mut().filter(|_| self.keeps_answer) {
+    /// Stores the answer with the row, where that is wanted.
+    pub fn keep_answer(&self, answer: &Bytes) {
+        let mut state = self.shared.lock();
+        let keeps_answer = state.keeps_answer;
+        if let Some(bodies) = state.bodies.as_mut().filter(|_| keeps_answer) {
             bodies.response = answer.clone();
         }
     }
 
-    /// Notes an attempt before it is made, so that it has a row whatever happens, and waits until that is written.
+    /// Notes that the first byte of an answer goes down.
+    pub fn first_byte(&self) {
+        self.shared.first_byte(&mut self.shared.lock());
+    }
+
+    /// Notes a wait between attempts, or for another's call: it is not Fulcrum's own work.
+    pub fn waited(&self, wait: Duration) {
+        self.shared.lock().upstream += wait;
+    }
+
+    /// How many attempts were made.
+    pub fn attempts(&self) -> usize {
+        let state = self.shared.lock();
+        state.attempts.len() + usize::from(state.open.is_some()) + state.beside.len()
+    }
+
+    /// What the attempts that ended cost; `None` where a price is unknown.
+    pub fn cost(&self) -> Option<Nanos> {
+        self.shared.lock().cost()
+    }
+
+    /// Settles, and waits until the row is safe.
     ///
     /// # Errors
-    /// Where the ledger cannot take it: then nothing may be sent.
-    pub async fn attempt_begins(&mut self, target: &Target, pricing: Pricing, estimate: Used) -> Result<(), Error> {
-        let reserved = pricing.cost(&estimate).unwrap_or_default();
-        let n = u32::try_from(self.attempts.len() + 1).unwrap_or(u32::MAX);
-        let row = AttemptRow {
-            n,
-            provider: target.provider.clone(),
-            model: target.model.clone(),
-            status: Status::Unknown,
-            http_status: None,
-            error_code: None,
-            retryable: false,
-            started_at: now(),
-            latency_us: 0,
-            first_token_us: None,
-            usage: None,
-            cost: None,
-            rate: pricing.text(),
-            reserved,
+    /// Where the ledger cannot take it: then the answer may not go out whole.
+    pub async fn finish(&self, status: Status, http_status: u16, code: Option<&str>) -> Result<(), Error> {
+        let unended = |used| Ended { status: Status::Unknown, http_status: None, error: None, retryable: false, used };
+        let Some((settlement, held)) = self.shared.settlement((status, http_status, code), unended) else {
+            return Ok(());
         };
-        let Some(request) = self.row.as_deref() else { return Ok(()) };
-        let intended = self.parts.ledger.intend(&Intent { request, attempt: &row }, &mut self.held);
-        self.open = Some(OpenAttempt { row, began: None, pricing, estimate });
-        if let Err(error) = intended.await {
-            self.open = None;
-            return Err(error.into());
+        match self.shared.parts.ledger.settle(settlement, held).within(SETTLE_LIMIT).await {
+            Some(settled) => settled?,
+            None => {
+                return Err(Error::new(Code::LedgerUnavailable, "the ledger did not take this request's row in time"));
+            }
         }
-        if let Some(open) = &mut self.open {
-            open.began = Some(Instant::now());
+        if status == Status::Ok
+            && let Some(well) = &self.shared.lock().well
+        {
+            well.store(true, Ordering::Release);
         }
         Ok(())
     }
+}
+
+impl Drop for Meter {
+    /// The caller hung up, or the call panicked: what was begun is charged as far as it came.
+    fn drop(&mut self) {
+        let (status, code) = dropped();
+        let how = (status, code.status(), Some(code.text()));
+        if let Some((settlement, held)) = self.shared.settlement(how, Ended::dropped) {
+            drop(self.shared.parts.ledger.settle(settlement, held));
+        }
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere leaves a row half noted at worst, so the lock is used on.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Notes that the first byte of an answer is there.
-    pub fn first_byte(&mut self) {
-        self.first_token.get_or_insert_with(|| self.started.elapsed());
-        if let Some(open) = &mut self.open {
-            let since = open.began.map_or(Duration::ZERO, |began| began.elapsed());
-            open.row.first_token_us.get_or_insert_with(|| micros(since));
+    pub(super) fn first_byte(&self, state: &mut State) {
+        state.first_token.get_or_insert_with(|| self.started.elapsed());
+    }
+
+    /// Ends the attempt `n` where that is still open, as `ended` says of what it would be charged by now.
+    pub(super) fn end(&self, n: u32, ended: impl FnOnce(Option<Used>) -> Ended) {
+        let mut state = self.lock();
+        if let Some(open) = state.take(n) {
+            let ended = ended(open.charged());
+            self.close(&mut state, open, &ended);
         }
     }
 
-    /// Notes what the attempt under way would be charged if it broke off now.
-    pub fn estimate_output(&mut self, tokens: u64) {
-        if let Some(usage) = self.open.as_mut().and_then(|open| open.estimate.usage.as_mut()) {
-            usage.output = tokens;
-        }
-    }
-
-    /// What the attempt under way would be charged if it broke off now: nothing where it was not sent yet.
-    pub fn estimate(&self) -> Option<Used> {
-        self.open.as_ref().filter(|open| open.began.is_some()).map(|open| open.estimate)
-    }
-
-    /// Notes how the attempt under way ended.
-    pub fn attempt_ends(&mut self, ended: &Ended) {
-        let Some(OpenAttempt { mut row, began, pricing, .. }) = self.open.take() else { return };
+    /// Notes how an attempt ended.
+    fn close(&self, state: &mut State, open: OpenAttempt, ended: &Ended) {
+        let OpenAttempt { mut row, began, pricing, .. } = open;
         let took = began.map_or(Duration::ZERO, |began| began.elapsed());
-        self.upstream += took;
+        state.upstream += took;
         row.latency_us = micros(took);
         row.status = ended.status;
         row.http_status = ended.http_status;
@@ -231,69 +289,47 @@ impl Meter {
         });
         // An answer that was not of the form asked for was counted by its provider, and is part of what the request used.
         let invalid = |attempt: &&AttemptRow| attempt.error_code.as_deref() == Some(Code::InvalidOutput.text());
-        let before = self.attempts.iter().filter(invalid).filter_map(|attempt| attempt.usage);
+        let before = state.attempts.iter().filter(invalid).filter_map(|attempt| attempt.usage);
         let usage = before.chain(row.usage).reduce(Usage::plus);
-        if let Some(request) = self.row.as_deref_mut() {
+        if let Some(request) = state.row.as_deref_mut() {
             request.provider = Some(row.provider.clone());
             request.model = Some(row.model.clone());
             request.usage = usage;
         }
         // Few calls need a second.
-        self.attempts.reserve_exact(1);
-        self.attempts.push(row);
+        state.attempts.reserve_exact(1);
+        state.attempts.push(row);
     }
 
-    /// Notes a wait between attempts, or for another's call: it is not Fulcrum's own work.
-    pub fn waited(&mut self, wait: Duration) {
-        self.upstream += wait;
-    }
-
-    /// How many attempts were made.
-    pub fn attempts(&self) -> usize {
-        self.attempts.len() + usize::from(self.open.is_some())
-    }
-
-    /// What the attempts cost so far; `None` where a price is unknown.
-    pub fn cost(&self) -> Option<Nanos> {
-        self.attempts.iter().map(|attempt| attempt.cost).sum()
-    }
-
-    /// Settles, and waits until the row is safe.
-    ///
-    /// # Errors
-    /// Where the ledger cannot take it: then the answer may not go out whole.
-    pub async fn finish(&mut self, status: Status, http_status: u16, code: Option<&str>) -> Result<(), Error> {
-        let Some(settlement) = self.settlement(status, http_status, code) else { return Ok(()) };
-        let settled = self.parts.ledger.settle(settlement, std::mem::take(&mut self.held));
-        match settled.within(SETTLE_LIMIT).await {
-            Some(settled) => settled?,
-            None => {
-                return Err(Error::new(Code::LedgerUnavailable, "the ledger did not take this request's row in time"));
-            }
+    /// The settlement of a call that ends so; attempts that are still open end as `unended` says of what they used.
+    fn settlement(
+        &self,
+        (status, http_status, code): (Status, u16, Option<&str>),
+        unended: impl Fn(Option<Used>) -> Ended,
+    ) -> Option<(Settlement, SegmentRefs)> {
+        let mut state = self.lock();
+        state.row.as_ref()?;
+        while let Some(open) = state.open.take().or_else(|| state.beside.pop()) {
+            let ended = unended(open.charged());
+            self.close(&mut state, open, &ended);
         }
-        if let Some(well) = self.well.as_ref().filter(|_| status == Status::Ok) {
-            well.store(true, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    fn settlement(&mut self, status: Status, http_status: u16, code: Option<&str>) -> Option<Settlement> {
-        let mut request = self.row.take()?;
+        let mut request = state.row.take()?;
         let latency = self.started.elapsed();
-        let overhead = latency.saturating_sub(self.upstream);
+        let overhead = latency.saturating_sub(state.upstream);
         request.status = status;
         request.http_status = http_status;
         request.error_code = code.map(Into::into);
         request.latency_us = micros(latency);
-        request.first_token_us = self.first_token.map(micros);
+        request.first_token_us = state.first_token.map(micros);
         request.overhead_us = Some(micros(overhead));
-        request.cost = self.cost();
+        request.cost = state.cost();
         request.unpriced = request.cost.is_none();
-        self.see(&request, latency, overhead);
-        Some(Settlement { request, attempts: std::mem::take(&mut self.attempts), bodies: self.bodies.take() })
+        self.see(&request, (latency, state.first_token, overhead));
+        let (attempts, bodies) = (std::mem::take(&mut state.attempts), state.bodies.take());
+        Some((Settlement { request, attempts, bodies }, std::mem::take(&mut state.held)))
     }
 
-    fn see(&self, row: &RequestRow, latency: Duration, overhead: Duration) {
+    fn see(&self, row: &RequestRow, (latency, first_token, overhead): (Duration, Option<Duration>, Duration)) {
         self.parts.metrics.saw_request(RequestSeen {
             endpoint: self.endpoint.name(),
             provider: row.provider.clone(),
@@ -302,37 +338,60 @@ impl Meter {
             error: row.error_code.as_deref().and_then(Code::of).map_or("", Code::text),
             cache: row.cache.text().unwrap_or("off"),
             latency,
-            first_token: self.first_token,
+            first_token,
             overhead,
             usage: row.usage.unwrap_or_default(),
             cost_nanos: row.cost.unwrap_or_default().0,
         });
     }
+}
 
-    /// Notes what the cache did.
-    pub fn cache(&mut self, state: CacheState, saved: Option<Nanos>) {
-        if let Some(row) = self.row() {
-            row.cache = state;
-            row.saved = saved.unwrap_or_default();
+impl State {
+    /// The number of the next attempt, from 1.
+    pub(super) fn number(&mut self) -> u32 {
+        self.opened += 1;
+        self.opened
+    }
+
+    /// Adds an open attempt.
+    pub(super) fn add(&mut self, open: OpenAttempt) {
+        match self.open {
+            None => self.open = Some(open),
+            Some(_) => self.beside.push(open),
         }
+    }
+
+    /// The open attempt `n`.
+    pub(super) fn find(&mut self, n: u32) -> Option<&mut OpenAttempt> {
+        self.open.iter_mut().chain(&mut self.beside).find(|open| open.row.n == n)
+    }
+
+    /// Takes the open attempt `n` out.
+    pub(super) fn take(&mut self, n: u32) -> Option<OpenAttempt> {
+        if let Some(open) = self.open.take_if(|open| open.row.n == n) {
+            return Some(open);
+        }
+        let place = self.beside.iter().position(|open| open.row.n == n)?;
+        Some(self.beside.swap_remove(place))
+    }
+
+    fn cost(&self) -> Option<Nanos> {
+        self.attempts.iter().map(|attempt| attempt.cost).sum()
     }
 }
 
-impl Drop for Meter {
-    /// The caller hung up, or the call panicked: what was begun is charged as far as it came.
-    fn drop(&mut self) {
-        if self.row.is_none() {
-            return;
-        }
-        let used = self.estimate();
-        let (status, code) = match std::thread::panicking() {
-            true => (Status::Error, Code::Internal),
-            false => (Status::ClientClosed, Code::ClientClosed),
-        };
-        self.attempt_ends(&Ended { status, http_status: None, error: Some(code), retryable: false, used });
-        if let Some(settlement) = self.settlement(status, code.status(), Some(code.text())) {
-            drop(self.parts.ledger.settle(settlement, std::mem::take(&mut self.held)));
-        }
+impl OpenAttempt {
+    /// What it would be charged if it broke off now: nothing where it was not sent yet.
+    pub(super) fn charged(&self) -> Option<Used> {
+        self.began.map(|_| self.estimate)
+    }
+}
+
+/// How a call ends that is dropped.
+fn dropped() -> (Status, Code) {
+    match std::thread::panicking() {
+        true => (Status::Error, Code::Internal),
+        false => (Status::ClientClosed, Code::ClientClosed),
     }
 }
 
@@ -347,6 +406,6 @@ fn tags(incoming: &Incoming) -> Vec<(Arc<str>, Arc<str>)> {
     tags
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

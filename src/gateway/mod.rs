@@ -28,6 +28,7 @@ mod render;
 mod repair;
 mod reply;
 mod request;
+mod reserve;
 mod resolve;
 mod state;
 mod stream;

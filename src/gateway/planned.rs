@@ -73,7 +73,7 @@ impl Planned {
 }
 
 /// Settles a call that ends in an error, and writes the error.
-pub async fn refuse(mut head: Head, mut meter: Box<Meter>, error: Error) -> Reply {
+pub async fn refuse(mut head: Head, meter: Meter, error: Error) -> Reply {
     head.attempts = meter.attempts();
     let settled = meter.finish(Status::Error, error.status(), Some(error.code.text())).await;
     error_reply(head, &settled.err().unwrap_or(error))

@@ -41,7 +41,7 @@ pub enum Recalled {
 ///
 /// # Errors
 /// Where the caller asked for a cached answer only, and there is none.
-pub fn recall(planned: &mut Planned, meter: &mut Meter) -> Result<Recalled, Error> {
+pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
     let directive = planned.incoming.cache;
     let may_be_cached = planned.request.may_be_cached();
     if !directive.only && (!may_be_cached || planned.plan.cache.mode == CacheMode::Off) {
@@ -93,9 +93,9 @@ impl Planned {
     }
 
     /// Whether an answer is not of the form asked for, on a route that minds.
-    pub fn is_flawed(&self, body: &[u8]) -> bool {
+    pub fn is_malformed(&self, body: &[u8]) -> bool {
         let wanted = self.plan.repair.then(|| Wanted::of(&self.request)).flatten();
-        wanted.is_some_and(|wanted| wanted.flaw(body).is_some())
+        wanted.is_some_and(|wanted| wanted.misfit(body).is_some())
     }
 
     /// Stores an answer under the key of the target that gave it.
@@ -123,7 +123,7 @@ impl Planned {
     }
 
     /// Answers from the cache.
-    pub async fn hit(mut self: Box<Self>, hit: Hit, mut meter: Box<Meter>) -> Reply {
+    pub async fn hit(mut self: Box<Self>, hit: Hit, meter: Meter) -> Reply {
         let Hit { key, entry, retold } = hit;
         self.head.cache = Some("hit");
         self.head.age = Some(entry.age(now()));
@@ -133,10 +133,7 @@ impl Planned {
         self.head.model = Some(planned.unwrap_or_else(|| format!("{}/{}", entry.provider, entry.model).into()));
         meter.cache(CacheState::Hit, entry.cost);
         meter.keep_answer(retold.as_ref().unwrap_or(&entry.body));
-        if let Some(row) = meter.row() {
-            row.provider = Some(entry.provider.clone());
-            row.model = Some(entry.model.clone());
-        }
+        meter.note_answer_of(entry.provider.clone(), entry.model.clone());
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
         }

@@ -22,13 +22,13 @@ pub struct Wanted {
 }
 
 /// What is wrong with an answer.
-pub struct Flaw {
+pub struct Misfit {
     /// The text of the answer.
     said: String,
     /// What is wrong, for the model to read.
     wrong: String,
     /// Whether asking once more can do better.
-    pub is_worth_asking: bool,
+    pub may_improve: bool,
 }
 
 impl Wanted {
@@ -40,12 +40,12 @@ impl Wanted {
 
     /// What is wrong with a whole answer in the caller's dialect. Answers that were cut off, refused, or that call tools
     /// have no form to keep to.
-    pub fn flaw(&self, body: &[u8]) -> Option<Flaw> {
+    pub fn misfit(&self, body: &[u8]) -> Option<Misfit> {
         let response = self.dialect.codec().read_response(body).ok()?;
         let alone = response.choices.len() == 1;
         let texts = texts(response);
         let found = texts.into_iter().find_map(|said| Some((self.wrong(&said)?, said)));
-        found.map(|(wrong, said)| Flaw { is_worth_asking: alone && said.len() <= MOST_SAID, said, wrong })
+        found.map(|(wrong, said)| Misfit { may_improve: alone && said.len() <= MOST_SAID, said, wrong })
     }
 
     fn wrong(&self, said: &str) -> Option<String> {
@@ -84,13 +84,13 @@ impl Request {
     ///
     /// # Errors
     /// Where it would be longer than a request may be.
-    pub fn once_more(&self, flaw: &Flaw) -> Result<Self, Error> {
+    pub fn once_more(&self, misfit: &Misfit) -> Result<Self, Error> {
         let demand = format!(
             "This answer cannot be used: {}. Answer the request again, with nothing but JSON of the form that was asked for.",
-            flaw.wrong
+            misfit.wrong
         );
         // Some providers refuse a message that says nothing.
-        let said = (!flaw.said.trim().is_empty()).then_some((Role::Assistant, flaw.said.as_str()));
+        let said = (!misfit.said.trim().is_empty()).then_some((Role::Assistant, misfit.said.as_str()));
         let turns: Vec<(Role, &str)> = said.into_iter().chain([(Role::User, demand.as_str())]).collect();
         let body = self.codec().followed(self.object(), &turns);
         let asked = Asked { object: Object::read(body)?, ..self.asked.clone() };

@@ -10,6 +10,7 @@ use futures_util::{FutureExt, Stream, stream};
 use super::answer::drain;
 use super::feed::{Fed, Feed, events_of};
 use super::meter::{Ended, Meter};
+use super::reserve::Attempt;
 use super::state::Parts;
 use crate::cache::Spent;
 use crate::chat::{Usage, Used};
@@ -37,7 +38,8 @@ pub struct Relay {
     dialect: DialectId,
     context: AnswerContext,
     held: BytesMut,
-    meter: Box<Meter>,
+    attempt: Attempt,
+    meter: Meter,
     ready: VecDeque<Bytes>,
     kept: Option<Vec<Event>>,
     kept_bytes: usize,
@@ -50,6 +52,8 @@ pub struct Relay {
 pub struct Begun {
     /// Who answers.
     pub target: Arc<Target>,
+    /// The attempt that brings the answer.
+    pub attempt: Attempt,
     /// The rest of the answer.
     pub answer: Box<Answer>,
     /// The bytes of the answer that were read.
@@ -70,7 +74,7 @@ pub struct Begun {
 
 impl Relay {
     /// Begins to relay.
-    pub fn new(parts: Arc<Parts>, begun: Begun, meter: Box<Meter>) -> Self {
+    pub fn new(parts: Arc<Parts>, begun: Begun, meter: Meter) -> Self {
         Self {
             parts,
             target: begun.target,
@@ -81,6 +85,7 @@ impl Relay {
             passing: begun.passing,
             dialect: begun.into,
             held: BytesMut::new(),
+            attempt: begun.attempt,
             meter,
             ready: VecDeque::new(),
             kept: begun.keep_events.then(Vec::new),
@@ -208,7 +213,7 @@ impl Relay {
             Feed::Same(_) => self.keep_event(event),
             Feed::Translated(_) => self.keep(&bytes),
         }
-        self.meter.estimate_output(self.feed.estimated_output());
+        self.attempt.estimate_output(self.feed.estimated_output());
         if self.feed.holds_back() {
             self.held.extend_from_slice(&bytes);
         } else if !bytes.is_empty() {
@@ -241,7 +246,7 @@ impl Relay {
     async fn settle_well(&mut self, last: Bytes) {
         self.is_over = true;
         let used = self.used();
-        self.meter.attempt_ends(&Ended::well(used));
+        self.attempt.end(Ended::well(used));
         self.spent = Spent { usage: used.usage, cost: self.meter.cost() };
         if self.meter.keeps_answer()
             && let Some(whole) = self.kept.as_deref().and_then(|events| self.whole(events))
@@ -300,8 +305,8 @@ impl Relay {
         }
         let code = failure.code();
         let reported = self.feed.usage().map(|usage| Used { usage: Some(usage), units: self.feed.units() });
-        let used = reported.or(self.meter.estimate());
-        self.meter.attempt_ends(&Ended {
+        let used = reported.or(self.attempt.estimate());
+        self.attempt.end(Ended {
             status: Status::Error,
             http_status: Some(200),
             error: Some(code),

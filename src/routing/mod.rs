@@ -20,7 +20,6 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-pub use backoff::backoff;
 pub use breaker::{Fault, Standing};
 pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
 pub use health::{Health, TargetHealth};

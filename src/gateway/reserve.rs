@@ -1,0 +1,199 @@
+//! The reserve phase: an attempt's intent is written, with the most it may cost, before it is sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::meter::{Ended, Meter, OpenAttempt, Shared, micros};
+use super::price::Pricing;
+use crate::chat::{Error, Used};
+use crate::routing::Target;
+use crate::types::now;
+use crate::usage::{AttemptRow, Intent, Status};
+
+/// An attempt that may be sent, or is under way. Several of one call may be open. Dropped before it ended, it is charged as far
+/// as it came.
+pub struct Attempt {
+    meter: Arc<Shared>,
+    n: u32,
+}
+
+impl Meter {
+    /// Notes an attempt before it is made, so that it has a row whatever happens, and waits until that is written.
+    ///
+    /// # Errors
+    /// Where the ledger cannot take it: then nothing may be sent.
+    pub async fn attempt(&self, target: &Target, pricing: Pricing, estimate: Used) -> Result<Attempt, Error> {
+        let reserved = pricing.cost(&estimate).unwrap_or_default();
+        let (attempt, intended) = {
+            let state = &mut *self.shared().lock();
+            let n = state.number();
+            let row = AttemptRow {
+                n,
+                provider: target.provider.clone(),
+                model: target.model.clone(),
+                status: Status::Unknown,
+                started_at: now(),
+                rate: pricing.text(),
+                reserved,
+                ..AttemptRow::default()
+            };
+            let attempt = Attempt { meter: self.shared().clone(), n };
+            // A call that is settled makes no attempts.
+            let Some(request) = state.row.as_deref() else { return Ok(attempt) };
+            let intended = self.shared().parts.ledger.intend(&Intent { request, attempt: &row }, &mut state.held);
+            state.add(OpenAttempt { row, began: None, pricing, estimate });
+            (attempt, intended)
+        };
+        let written = intended.await;
+        let mut state = self.shared().lock();
+        if let Err(error) = written {
+            state.take(attempt.n);
+            return Err(error.into());
+        }
+        if let Some(open) = state.find(attempt.n) {
+            open.began = Some(Instant::now());
+        }
+        drop(state);
+        Ok(attempt)
+    }
+}
+
+impl Attempt {
+    /// Notes that the first byte of the answer is there.
+    pub fn first_byte(&self) {
+        let mut state = self.meter.lock();
+        self.meter.first_byte(&mut state);
+        if let Some(open) = state.find(self.n) {
+            let since = open.began.map_or(Duration::ZERO, |began| began.elapsed());
+            open.row.first_token_us.get_or_insert_with(|| micros(since));
+        }
+    }
+
+    /// Notes what the attempt would be charged if it broke off now.
+    pub fn estimate_output(&self, tokens: u64) {
+        if let Some(usage) = self.meter.lock().find(self.n).and_then(|open| open.estimate.usage.as_mut()) {
+            usage.output = tokens;
+        }
+    }
+
+    /// What the attempt would be charged if it broke off now: nothing where it was not sent yet, or has ended.
+    pub fn estimate(&self) -> Option<Used> {
+        self.meter.lock().find(self.n).and_then(|open| open.charged())
+    }
+
+    /// Notes how the attempt ended. Only the first end counts.
+    pub fn end(&self, ended: Ended) {
+        self.meter.end(self.n, |_| ended);
+    }
+}
+
+impl Drop for Attempt {
+    /// Nobody waits for the attempt any more, or its task panicked.
+    fn drop(&mut self) {
+        self.meter.end(self.n, Ended::dropped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use serde_json::json;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::cache::{Cache, Directive};
+    use crate::chat::Usage;
+    use crate::db::Db;
+    use crate::gateway::incoming::{Endpoint, Incoming};
+    use crate::gateway::state::Parts;
+    use crate::idempotency::{Bounds, Idempotency};
+    use crate::keys::VirtualKey;
+    use crate::prompts::Registry;
+    use crate::routing::Health;
+    use crate::types::{Nanos, RequestId};
+    use crate::usage::{Ledger, Options, request};
+    use crate::wire::dialect::Addressed;
+
+    async fn parts(db: &Db) -> Arc<Parts> {
+        let bounds = Bounds { ttl: Duration::from_secs(1), max_size: 1 << 20 };
+        Arc::new(Parts {
+            prompts: Registry::open(db.clone()).await.unwrap(),
+            cache: Cache::new(1 << 20),
+            ledger: Ledger::open(db, Options { durable: true, ..Options::default() }).await.unwrap(),
+            idempotency: Idempotency::open(db.clone(), bounds),
+            health: Health::default(),
+            metrics: Arc::default(),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    fn incoming() -> Incoming {
+        Incoming {
+            id: RequestId::new(),
+            started: Instant::now(),
+            started_at: now(),
+            key: Arc::new(VirtualKey::operator(now())),
+            endpoint: Endpoint::Chat,
+            addressed: Addressed::default(),
+            body: Bytes::new(),
+            headers: HeaderMap::new(),
+            tags: Vec::new(),
+            session: None,
+            user: None,
+            cache: Directive::default(),
+            timeout: None,
+            background: false,
+        }
+    }
+
+    async fn attempt(meter: &Meter, model: &str) -> Attempt {
+        let target = Target {
+            provider: "p".into(),
+            model: model.into(),
+            name: model.into(),
+            id: format!("p/{model}").into(),
+            local: false,
+            adapter: None,
+            structured: None,
+        };
+        let pricing = Pricing::Share { each: Nanos(7_000_000), text: "{}".into() };
+        let estimate = Usage { input: 3, output: 5, estimated: true, ..Usage::default() };
+        meter.attempt(&target, pricing, estimate.into()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_open_attempt_is_charged_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&format!("sqlite://{}/f.db", folder.path().display()), false).await.unwrap();
+        let (parts, incoming) = (parts(&db).await, incoming());
+        let meter = Meter::begin(parts, &incoming);
+        let (dropped, failed) = (attempt(&meter, "dropped").await, attempt(&meter, "failed").await);
+        let (answered, left_open) = (attempt(&meter, "answered").await, attempt(&meter, "left-open").await);
+        assert_eq!((meter.attempts(), meter.cost()), (4, Some(Nanos(0))));
+
+        dropped.estimate_output(2);
+        drop(dropped);
+        assert_eq!((meter.attempts(), meter.cost()), (4, Some(Nanos(7_000_000))));
+        failed.end(Ended { used: None, ..Ended::invalid(Used::default()) });
+        answered.end(Ended::well(Usage { input: 3, output: 9, ..Usage::default() }));
+        // Only the first end counts.
+        answered.end(Ended::invalid(Used::default()));
+        assert_eq!(meter.cost(), Some(Nanos(14_000_000)));
+        meter.finish(Status::Ok, 200, None).await.unwrap();
+        drop((failed, answered, left_open));
+
+        let recorded = request(&db, incoming.id).await.unwrap().unwrap().json();
+        let rows: Vec<_> = recorded["attempts"].as_array().unwrap().iter().collect();
+        let of = |field: &str| rows.iter().map(|row| row[field].clone()).collect::<Vec<_>>();
+        assert_eq!(of("model"), ["dropped", "failed", "answered", "left-open"]);
+        assert_eq!(of("status"), ["client_closed", "error", "ok", "unknown"]);
+        assert_eq!(of("output_tokens"), [json!(2), json!(null), json!(9), json!(5)]);
+        assert_eq!(of("cost_usd"), ["0.007", "0", "0.007", "0.007"].map(|cost| json!(cost)));
+        assert_eq!(recorded["status"], "ok");
+    }
+}
