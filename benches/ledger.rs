@@ -6,7 +6,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use fulcrum::chat::Usage;
-use fulcrum::db::Db;
+use fulcrum::db::Sqlite;
 use fulcrum::types::{Nanos, RequestId, now};
 use fulcrum::usage::{
     Ack, AttemptRow, CacheState, Intent, Ledger, Options, PriceBook, RequestRow, SegmentRefs, Settlement, Status,
@@ -39,7 +39,7 @@ fn main() -> Result<(), Failed> {
 fn measure(runtime: &Runtime, at_once: usize, rows: usize, intents: bool) -> Result<f64, Failed> {
     let folder = tempfile::tempdir()?;
     let url = format!("sqlite://{}/f.db", folder.path().display());
-    let db = runtime.block_on(Db::open(&url, false))?;
+    let db = runtime.block_on(Sqlite::open(&url, false))?;
     let ledger = runtime.block_on(Ledger::open(&db, Options::default()))?;
     let words = Arc::new(Words::new());
     // The first batches prepare the statements.

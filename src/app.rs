@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::batches::Batches;
 use crate::cache::Cache;
 use crate::config::{self, Config, Diagnostic, Durability, OnDisconnect};
-use crate::db::{self, Db};
+use crate::db::{self, Db, Sqlite};
 use crate::gateway::{Gateway, KnownPrices, Live, Parts};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::{Runner, Work};
@@ -35,6 +35,8 @@ pub struct App(Arc<Inner>);
 struct Inner {
     config: ArcSwap<Config>,
     db: Db,
+    /// Where the ledger's rows are.
+    ledger_db: Sqlite,
     keys: Arc<Keys>,
     gateway: Gateway,
     batches: Batches,
@@ -84,7 +86,7 @@ impl App {
     pub async fn build(config: Config) -> Result<Built, Error> {
         let durable = config.ledger.durability == Durability::Disk;
         let db = Db::open(&config.database.url, durable).await?;
-        let ledger = Ledger::open(&db, usage::Options { durable, ..usage::Options::default() }).await?;
+        let ledger = Ledger::open(db.sqlite()?, usage::Options { durable, ..usage::Options::default() }).await?;
         let built = Self::over(config, db, ledger).await?;
         built.app.import_prompts(&built.app.config()).await?;
         built.app.run_batches();
@@ -99,12 +101,13 @@ impl App {
     pub async fn open(config: Config) -> Result<Built, Error> {
         let durable = config.ledger.durability == Durability::Disk;
         let db = Db::open(&config.database.url, durable).await?;
-        let ledger = Ledger::beside(&db, usage::Options { durable, ..usage::Options::default() }).await;
+        let ledger = Ledger::beside(db.sqlite()?, usage::Options { durable, ..usage::Options::default() }).await;
         Self::over(config, db, ledger).await
     }
 
     async fn over(config: Config, db: Db, ledger: Ledger) -> Result<Built, Error> {
         let live = live(&config)?;
+        let ledger_db = db.sqlite()?.clone();
         let limits = limits(&config);
         let (keys, new_admin_key) = Keys::open(db.clone(), config.admin_key.clone(), limits, now()).await?;
         let prompts = Registry::open(db.clone()).await?;
@@ -123,6 +126,7 @@ impl App {
         let inner = Inner {
             config: ArcSwap::from_pointee(config),
             db,
+            ledger_db,
             keys: Arc::new(keys),
             gateway,
             batches,
@@ -135,8 +139,8 @@ impl App {
 
     /// Goes on with the batches that have not ended.
     fn run_batches(&self) {
-        let Inner { batches, gateway, keys, db, .. } = &*self.0;
-        let (batches, gateway, keys, db) = (batches.clone(), gateway.clone(), keys.clone(), db.clone());
+        let Inner { batches, gateway, keys, ledger_db, .. } = &*self.0;
+        let (batches, gateway, keys, db) = (batches.clone(), gateway.clone(), keys.clone(), ledger_db.clone());
         let longest_line = self.max_body();
         self.0.runner.get_or_init(|| Runner::start(Work { batches, gateway, db, keys, longest_line }));
     }
@@ -151,6 +155,12 @@ impl App {
     #[must_use]
     pub fn db(&self) -> &Db {
         &self.0.db
+    }
+
+    /// The file with the ledger's rows.
+    #[must_use]
+    pub fn ledger_db(&self) -> &Sqlite {
+        &self.0.ledger_db
     }
 
     /// The keys.
@@ -249,7 +259,7 @@ impl App {
         let retention = self.config().ledger.retention;
         let before =
             Timestamp(now().0.saturating_sub_unsigned(u64::try_from(retention.as_micros()).unwrap_or(u64::MAX)));
-        if let Err(error) = usage::prune(self.db(), before).await {
+        if let Err(error) = usage::prune(self.ledger_db(), before).await {
             tracing::warn!(%error, "cannot forget old rows");
         }
         self.0.gateway.parts().idempotency.tidy_up(now());

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
 
 use super::batch::{Batch, Counts, Flaw, Times};
 use super::closed::Closed;
@@ -14,7 +12,7 @@ use super::handover::{Awaited, HandedLine, Handover, Stage};
 use super::scope::{Part, Scope};
 use super::status::Status;
 use crate::chat::Usage;
-use crate::db::{Db, Error};
+use crate::db::{Db, Error, Row, assembled, query};
 use crate::types::Timestamp;
 
 /// A line to remember.
@@ -46,80 +44,76 @@ pub struct Stored {
     pub usage: Usage,
 }
 
-/// How SQLite holds a count.
+/// How the database holds a count.
 fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn number(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {
-    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+fn number(row: &Row, column: &str) -> Result<u64, Error> {
+    Ok(u64::try_from(row.get::<i64>(column)?).unwrap_or(0))
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
-    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp))
+fn time(row: &Row, column: &str) -> Result<Option<Timestamp>, Error> {
+    Ok(row.get::<Option<i64>>(column)?.map(Timestamp))
 }
 
-fn unreadable(column: &str) -> sqlx::Error {
-    sqlx::Error::ColumnDecode { index: column.to_owned(), source: "not as this program writes it".into() }
-}
-
-async fn begin_change(db: &Db) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-    db.write().begin_with("begin immediate").await
-}
+/// The topic of every change of files and batches.
+const TOPIC: &str = "batches";
 
 pub(super) async fn add_file(db: &Db, file: &File) -> Result<(), Error> {
     let insert = "insert into files (id, project, key_id, purpose, filename, bytes, created_at, expires_at, complete) \
                   values ($1, $2, $3, $4, $5, 0, $6, $7, 0)";
-    sqlx::query(insert)
+    query(insert)
         .bind(&*file.id)
         .bind(&*file.project)
         .bind(&*file.key_id)
         .bind(file.purpose.text())
-        .bind(&file.filename)
+        .bind(&*file.filename)
         .bind(file.created_at.0)
         .bind(file.expires_at.map(|at| at.0))
-        .execute(db.write())
+        .execute(db)
         .await?;
     Ok(())
 }
 
 pub(super) async fn add_chunk(db: &Db, file: &str, n: u64, content: &[u8]) -> Result<(), Error> {
     let insert = "insert into file_chunks (file_id, n, content) values ($1, $2, $3)";
-    sqlx::query(insert).bind(file).bind(count(n)).bind(content).execute(db.write()).await?;
+    query(insert).bind(file).bind(count(n)).bind(content).execute(db).await?;
     Ok(())
 }
 
 pub(super) async fn complete_file(db: &Db, file: &File) -> Result<(), Error> {
     let update = "update files set complete = 1, bytes = $2, expires_at = $3 where id = $1";
     let expires = file.expires_at.map(|at| at.0);
-    sqlx::query(update).bind(&*file.id).bind(count(file.bytes)).bind(expires).execute(db.write()).await?;
+    query(update).bind(&*file.id).bind(count(file.bytes)).bind(expires).execute(db).await?;
     Ok(())
 }
 
 /// Bytes of a project's files.
 pub(super) async fn bytes_of(db: &Db, project: &str) -> Result<u64, Error> {
-    let select = "select coalesce(sum(bytes), 0) as bytes from files where project = $1 and complete = 1";
-    let row = sqlx::query(select).bind(project).fetch_one(db.read()).await?;
-    Ok(number(&row, "bytes")?)
+    let select =
+        "select cast(coalesce(sum(bytes), 0) as bigint) as bytes from files where project = $1 and complete = 1";
+    let row = query(select).bind(project).fetch_one(db).await?;
+    number(&row, "bytes")
 }
 
 pub(super) async fn file(db: &Db, id: &str) -> Result<Option<File>, Error> {
     let select = "select id, project, key_id, purpose, filename, bytes, created_at, expires_at from files \
                   where id = $1 and complete = 1";
-    let row = sqlx::query(select).bind(id).fetch_optional(db.read()).await?;
-    Ok(row.as_ref().map(read_file).transpose()?)
+    let row = query(select).bind(id).fetch_optional(db).await?;
+    row.as_ref().map(read_file).transpose()
 }
 
-fn read_file(row: &SqliteRow) -> Result<File, sqlx::Error> {
-    let purpose: String = row.try_get("purpose")?;
+fn read_file(row: &Row) -> Result<File, Error> {
+    let purpose: String = row.get("purpose")?;
     Ok(File {
-        id: row.try_get::<String, _>("id")?.into(),
-        project: row.try_get::<String, _>("project")?.into(),
-        key_id: row.try_get::<String, _>("key_id")?.into(),
-        purpose: Purpose::of(&purpose).ok_or_else(|| unreadable("purpose"))?,
-        filename: row.try_get("filename")?,
+        id: row.get::<String>("id")?.into(),
+        project: row.get::<String>("project")?.into(),
+        key_id: row.get::<String>("key_id")?.into(),
+        purpose: Purpose::of(&purpose).ok_or_else(|| Error::unreadable("purpose"))?,
+        filename: row.get("filename")?,
         bytes: number(row, "bytes")?,
-        created_at: Timestamp(row.try_get("created_at")?),
+        created_at: Timestamp(row.get("created_at")?),
         expires_at: time(row, "expires_at")?,
     })
 }
@@ -137,45 +131,45 @@ pub(super) async fn files(
     let ascending = "select id, project, key_id, purpose, filename, bytes, created_at, expires_at from files \
                      where ($1 is null or project = $1) and ($2 is null or purpose = $2) and ($3 is null or id > $3) \
                      and complete = 1 and (expires_at is null or expires_at > $4) order by id limit $5";
-    let rows = sqlx::query(if part.ascending { ascending } else { descending })
+    let rows = query(if part.ascending { ascending } else { descending })
         .bind(scope.project())
         .bind(purpose)
         .bind(part.after)
         .bind(now.0)
         .bind(i64::from(part.limit))
-        .fetch_all(db.read())
+        .fetch_all(db)
         .await?;
-    Ok(rows.iter().map(read_file).collect::<Result<_, _>>()?)
+    rows.iter().map(read_file).collect()
 }
 
 pub(super) async fn chunk(db: &Db, file: &str, n: u64) -> Result<Option<Bytes>, Error> {
     let select = "select content from file_chunks where file_id = $1 and n = $2";
-    let row = sqlx::query(select).bind(file).bind(count(n)).fetch_optional(db.read()).await?;
-    Ok(row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?.map(Bytes::from))
+    let row = query(select).bind(file).bind(count(n)).fetch_optional(db).await?;
+    Ok(row.map(|row| row.get::<Vec<u8>>(0)).transpose()?.map(Bytes::from))
 }
 
 /// A batch that has not ended and reads the file.
 pub(super) async fn reader_of(db: &Db, file: &str) -> Result<Option<String>, Error> {
     let select = "select id from batches where input_file_id = $1 \
                   and status in ('validating', 'in_progress', 'finalizing', 'cancelling') limit 1";
-    let row = sqlx::query(select).bind(file).fetch_optional(db.read()).await?;
-    Ok(row.map(|row| row.try_get(0)).transpose()?)
+    let row = query(select).bind(file).fetch_optional(db).await?;
+    row.map(|row| row.get(0)).transpose()
 }
 
 /// Nobody sees the file from now on.
 pub(super) async fn hide_file(db: &Db, id: &str) -> Result<(), Error> {
-    sqlx::query("update files set complete = 0 where id = $1").bind(id).execute(db.write()).await?;
+    query("update files set complete = 0 where id = $1").bind(id).execute(db).await?;
     Ok(())
 }
 
 pub(super) async fn delete_chunks(db: &Db, file: &str, limit: i64) -> Result<u64, Error> {
     let delete = "delete from file_chunks where file_id = $1 and n in \
                   (select n from file_chunks where file_id = $1 order by n limit $2)";
-    Ok(sqlx::query(delete).bind(file).bind(limit).execute(db.write()).await?.rows_affected())
+    query(delete).bind(file).bind(limit).execute(db).await
 }
 
 pub(super) async fn delete_file(db: &Db, id: &str) -> Result<(), Error> {
-    sqlx::query("delete from files where id = $1").bind(id).execute(db.write()).await?;
+    query("delete from files where id = $1").bind(id).execute(db).await?;
     Ok(())
 }
 
@@ -185,15 +179,15 @@ pub(super) async fn purgeable(db: &Db, now: Timestamp) -> Result<Vec<String>, Er
                   (select 1 from batch_handovers where content_id = files.id) and not exists \
                   (select 1 from batches where input_file_id = files.id \
                   and status in ('validating', 'in_progress', 'finalizing', 'cancelling')) limit 100";
-    let rows = sqlx::query(select).bind(now.0).fetch_all(db.read()).await?;
-    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    let rows = query(select).bind(now.0).fetch_all(db).await?;
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 /// Hides a file that is still half written or over; tells whether it was.
 pub(super) async fn claim_purgeable(db: &Db, id: &str, now: Timestamp) -> Result<bool, Error> {
     let update = "update files set complete = 0 where id = $1 and (complete = 0 or expires_at <= $2)";
-    let claimed = sqlx::query(update).bind(id).bind(now.0).execute(db.write()).await?;
-    Ok(claimed.rows_affected() > 0)
+    let claimed = query(update).bind(id).bind(now.0).execute(db).await?;
+    Ok(claimed > 0)
 }
 
 pub(super) async fn add_batch(db: &Db, batch: &Batch) -> Result<(), Error> {
@@ -201,18 +195,18 @@ pub(super) async fn add_batch(db: &Db, batch: &Batch) -> Result<(), Error> {
                   status, total, completed, failed, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, \
                   created_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, 0, 0, 0, 0, $9, $10)";
     let metadata = batch.metadata.as_ref().map(serde_json::to_string).transpose();
-    sqlx::query(insert)
+    query(insert)
         .bind(&*batch.id)
         .bind(&*batch.project)
         .bind(&*batch.key_id)
-        .bind(&batch.endpoint)
-        .bind(&batch.input_file_id)
+        .bind(&*batch.endpoint)
+        .bind(&*batch.input_file_id)
         .bind(batch.output_expires_after.map(|life| count(life.as_secs())))
-        .bind(metadata.map_err(|error| sqlx::Error::Encode(error.into()))?)
+        .bind(metadata?)
         .bind(batch.status.text())
         .bind(batch.created_at.0)
         .bind(batch.expires_at.0)
-        .execute(db.write())
+        .execute(db)
         .await?;
     Ok(())
 }
@@ -224,8 +218,8 @@ const BATCH: &str = "id, project, key_id, endpoint, input_file_id, output_file_i
 
 pub(super) async fn batch(db: &Db, id: &str) -> Result<Option<Batch>, Error> {
     let select = format!("select {BATCH} from batches where id = $1");
-    let row = sqlx::query(sqlx::AssertSqlSafe(select)).bind(id).fetch_optional(db.read()).await?;
-    Ok(row.as_ref().map(read_batch).transpose()?)
+    let row = assembled(select).bind(id).fetch_optional(db).await?;
+    row.as_ref().map(read_batch).transpose()
 }
 
 pub(super) async fn batches(db: &Db, scope: Scope<'_>, part: Part<'_>) -> Result<Vec<Batch>, Error> {
@@ -233,29 +227,29 @@ pub(super) async fn batches(db: &Db, scope: Scope<'_>, part: Part<'_>) -> Result
         "select {BATCH} from batches where ($1 is null or project = $1) and ($2 is null or id < $2) \
          order by id desc limit $3"
     );
-    let query = sqlx::query(sqlx::AssertSqlSafe(select)).bind(scope.project()).bind(part.after);
-    let rows = query.bind(i64::from(part.limit)).fetch_all(db.read()).await?;
-    Ok(rows.iter().map(read_batch).collect::<Result<_, _>>()?)
+    let statement = assembled(select).bind(scope.project()).bind(part.after);
+    let rows = statement.bind(i64::from(part.limit)).fetch_all(db).await?;
+    rows.iter().map(read_batch).collect()
 }
 
-fn read_batch(row: &SqliteRow) -> Result<Batch, sqlx::Error> {
-    let status: String = row.try_get("status")?;
-    let outcome: Option<String> = row.try_get("outcome")?;
-    let (metadata, errors): (Option<String>, Option<String>) = (row.try_get("metadata")?, row.try_get("errors")?);
-    let json = |column: &'static str| move |_| unreadable(column);
+fn read_batch(row: &Row) -> Result<Batch, Error> {
+    let status: String = row.get("status")?;
+    let outcome: Option<String> = row.get("outcome")?;
+    let (metadata, errors): (Option<String>, Option<String>) = (row.get("metadata")?, row.get("errors")?);
+    let json = |column: &'static str| move |_| Error::unreadable(column);
     Ok(Batch {
-        id: row.try_get::<String, _>("id")?.into(),
-        project: row.try_get::<String, _>("project")?.into(),
-        key_id: row.try_get::<String, _>("key_id")?.into(),
-        endpoint: row.try_get("endpoint")?,
-        input_file_id: row.try_get("input_file_id")?,
-        output_file_id: row.try_get("output_file_id")?,
-        error_file_id: row.try_get("error_file_id")?,
+        id: row.get::<String>("id")?.into(),
+        project: row.get::<String>("project")?.into(),
+        key_id: row.get::<String>("key_id")?.into(),
+        endpoint: row.get("endpoint")?,
+        input_file_id: row.get("input_file_id")?,
+        output_file_id: row.get("output_file_id")?,
+        error_file_id: row.get("error_file_id")?,
         output_expires_after: row
-            .try_get::<Option<i64>, _>("output_expires_after")?
+            .get::<Option<i64>>("output_expires_after")?
             .and_then(|seconds| u64::try_from(seconds).ok().map(Duration::from_secs)),
         metadata: metadata.map(|text| serde_json::from_str(&text)).transpose().map_err(json("metadata"))?,
-        status: Status::of(&status).ok_or_else(|| unreadable("status"))?,
+        status: Status::of(&status).ok_or_else(|| Error::unreadable("status"))?,
         outcome: outcome.and_then(|text| Status::of(&text)),
         errors: errors.map(|text| serde_json::from_str(&text)).transpose().map_err(json("errors"))?.unwrap_or_default(),
         counts: Counts {
@@ -270,8 +264,8 @@ fn read_batch(row: &SqliteRow) -> Result<Batch, sqlx::Error> {
             reasoning: number(row, "reasoning_tokens")?,
             ..Usage::default()
         },
-        created_at: Timestamp(row.try_get("created_at")?),
-        expires_at: Timestamp(row.try_get("expires_at")?),
+        created_at: Timestamp(row.get("created_at")?),
+        expires_at: Timestamp(row.get("expires_at")?),
         times: Times {
             in_progress: time(row, "in_progress_at")?,
             finalizing: time(row, "finalizing_at")?,
@@ -287,27 +281,27 @@ fn read_batch(row: &SqliteRow) -> Result<Batch, sqlx::Error> {
 pub(super) async fn cancel(db: &Db, id: &str, now: Timestamp) -> Result<(), Error> {
     let update = "update batches set status = 'cancelling', cancelling_at = $2 \
                   where id = $1 and status in ('validating', 'in_progress')";
-    sqlx::query(update).bind(id).bind(now.0).execute(db.write()).await?;
+    query(update).bind(id).bind(now.0).execute(db).await?;
     Ok(())
 }
 
 pub(super) async fn active(db: &Db) -> Result<Vec<Arc<str>>, Error> {
     let select = "select id from batches where status in ('validating', 'in_progress', 'finalizing', 'cancelling') \
                   order by id limit 1000";
-    let rows = sqlx::query(select).fetch_all(db.read()).await?;
-    let id = |row: &SqliteRow| row.try_get::<String, _>(0).map(Arc::from);
-    Ok(rows.iter().map(id).collect::<Result<_, _>>()?)
+    let rows = query(select).fetch_all(db).await?;
+    let id = |row: &Row| row.get::<String>(0).map(Arc::from);
+    rows.iter().map(id).collect()
 }
 
 pub(super) async fn add_lines(db: &Db, batch: &str, lines: &[NewLine]) -> Result<Vec<u64>, Error> {
     let insert = "insert into batch_lines (batch_id, n, custom_id, start, length) values ($1, $2, $3, $4, $5) \
                   on conflict (batch_id, custom_id) do nothing";
     let mut double = Vec::new();
-    let mut change = begin_change(db).await?;
+    let mut change = db.begin(TOPIC).await?;
     for line in lines {
-        let query = sqlx::query(insert).bind(batch).bind(count(line.n)).bind(&line.custom_id);
-        let added = query.bind(count(line.start)).bind(count(line.length)).execute(&mut *change).await?;
-        if added.rows_affected() == 0 {
+        let statement = query(insert).bind(batch).bind(count(line.n)).bind(&*line.custom_id);
+        let added = statement.bind(count(line.start)).bind(count(line.length)).execute(&mut change).await?;
+        if added == 0 {
             double.push(line.n);
         }
     }
@@ -324,17 +318,17 @@ pub(super) async fn pending(
 ) -> Result<Vec<Pending>, Error> {
     let select = "select n, custom_id, start, length from batch_lines where batch_id = $1 and n > $2 \
                   and state is null and ($4 = 0 or handover is null) order by n limit $3";
-    let query = sqlx::query(select).bind(batch).bind(count(after)).bind(i64::from(limit)).bind(i64::from(here));
-    let rows = query.fetch_all(db.read()).await?;
-    let read = |row: &SqliteRow| -> Result<Pending, sqlx::Error> {
+    let statement = query(select).bind(batch).bind(count(after)).bind(i64::from(limit)).bind(i64::from(here));
+    let rows = statement.fetch_all(db).await?;
+    let read = |row: &Row| -> Result<Pending, Error> {
         Ok(Pending {
             n: number(row, "n")?,
-            custom_id: row.try_get("custom_id")?,
+            custom_id: row.get("custom_id")?,
             start: number(row, "start")?,
             length: number(row, "length")?,
         })
     };
-    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    rows.iter().map(read).collect()
 }
 
 /// How many lines that were handed over are read at once.
@@ -343,51 +337,51 @@ const AWAITED: i64 = 200;
 pub(super) async fn awaited(db: &Db, batch: &str, handover: u64, after: u64) -> Result<Vec<Awaited>, Error> {
     let select = "select n, custom_id, handed from batch_lines where batch_id = $1 and n > $2 and handover = $3 \
                   and state is null order by n limit $4";
-    let query = sqlx::query(select).bind(batch).bind(count(after)).bind(count(handover)).bind(AWAITED);
-    let rows = query.fetch_all(db.read()).await?;
-    let read = |row: &SqliteRow| -> Result<Awaited, sqlx::Error> {
-        Ok(Awaited { n: number(row, "n")?, custom_id: row.try_get("custom_id")?, handed: row.try_get("handed")? })
+    let statement = query(select).bind(batch).bind(count(after)).bind(count(handover)).bind(AWAITED);
+    let rows = statement.fetch_all(db).await?;
+    let read = |row: &Row| -> Result<Awaited, Error> {
+        Ok(Awaited { n: number(row, "n")?, custom_id: row.get("custom_id")?, handed: row.get("handed")? })
     };
-    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    rows.iter().map(read).collect()
 }
 
 pub(super) async fn hand(db: &Db, batch: &str, lines: &[HandedLine]) -> Result<(), Error> {
     let update = "update batch_lines set handover = $3, handed = $4 where batch_id = $1 and n = $2";
-    let mut change = begin_change(db).await?;
+    let mut change = db.begin(TOPIC).await?;
     for line in lines {
-        let query = sqlx::query(update).bind(batch).bind(count(line.n)).bind(count(line.handover)).bind(&line.handed);
-        query.execute(&mut *change).await?;
+        let statement = query(update).bind(batch).bind(count(line.n)).bind(count(line.handover)).bind(&*line.handed);
+        statement.execute(&mut change).await?;
     }
-    Ok(change.commit().await?)
+    change.commit().await
 }
 
 pub(super) async fn take_back(db: &Db, batch: &str, handover: Option<u64>, limit: i64) -> Result<u64, Error> {
     let update = "update batch_lines set handover = null, handed = null where batch_id = $1 and n in \
                   (select n from batch_lines where batch_id = $1 and state is null and handover is not null \
                   and ($2 is null or handover = $2) limit $3)";
-    let query = sqlx::query(update).bind(batch).bind(handover.map(count)).bind(limit);
-    Ok(query.execute(db.write()).await?.rows_affected())
+    let statement = query(update).bind(batch).bind(handover.map(count)).bind(limit);
+    statement.execute(db).await
 }
 
 pub(super) async fn handovers(db: &Db, batch: &str) -> Result<Vec<Handover>, Error> {
     let select = "select n, provider, path, content_id, lines, remote_file_id, remote_id, stage, submitted_at \
                   from batch_handovers where batch_id = $1 order by n";
-    let rows = sqlx::query(select).bind(batch).fetch_all(db.read()).await?;
-    let read = |row: &SqliteRow| -> Result<Handover, sqlx::Error> {
-        let stage: String = row.try_get("stage")?;
+    let rows = query(select).bind(batch).fetch_all(db).await?;
+    let read = |row: &Row| -> Result<Handover, Error> {
+        let stage: String = row.get("stage")?;
         Ok(Handover {
             n: number(row, "n")?,
-            provider: row.try_get::<String, _>("provider")?.into(),
-            path: row.try_get("path")?,
-            content_id: row.try_get("content_id")?,
+            provider: row.get::<String>("provider")?.into(),
+            path: row.get("path")?,
+            content_id: row.get("content_id")?,
             lines: number(row, "lines")?,
-            remote_file_id: row.try_get("remote_file_id")?,
-            remote_id: row.try_get("remote_id")?,
-            stage: Stage::of(&stage).ok_or_else(|| unreadable("stage"))?,
+            remote_file_id: row.get("remote_file_id")?,
+            remote_id: row.get("remote_id")?,
+            stage: Stage::of(&stage).ok_or_else(|| Error::unreadable("stage"))?,
             submitted_at: time(row, "submitted_at")?,
         })
     };
-    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    rows.iter().map(read).collect()
 }
 
 pub(super) async fn keep_handovers(db: &Db, batch: &str, handovers: &[Handover]) -> Result<(), Error> {
@@ -395,27 +389,27 @@ pub(super) async fn keep_handovers(db: &Db, batch: &str, handovers: &[Handover])
                   remote_id, stage, submitted_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
                   on conflict (batch_id, n) do update set remote_file_id = excluded.remote_file_id, \
                   remote_id = excluded.remote_id, stage = excluded.stage, submitted_at = excluded.submitted_at";
-    let mut change = begin_change(db).await?;
+    let mut change = db.begin(TOPIC).await?;
     for one in handovers {
-        sqlx::query(upsert)
+        query(upsert)
             .bind(batch)
             .bind(count(one.n))
             .bind(&*one.provider)
-            .bind(&one.path)
-            .bind(&one.content_id)
+            .bind(&*one.path)
+            .bind(&*one.content_id)
             .bind(count(one.lines))
-            .bind(&one.remote_file_id)
-            .bind(&one.remote_id)
+            .bind(one.remote_file_id.as_deref())
+            .bind(one.remote_id.as_deref())
             .bind(one.stage.text())
             .bind(one.submitted_at.map(|at| at.0))
-            .execute(&mut *change)
+            .execute(&mut change)
             .await?;
     }
-    Ok(change.commit().await?)
+    change.commit().await
 }
 
 pub(super) async fn delete_handovers(db: &Db, batch: &str) -> Result<(), Error> {
-    sqlx::query("delete from batch_handovers where batch_id = $1").bind(batch).execute(db.write()).await?;
+    query("delete from batch_handovers where batch_id = $1").bind(batch).execute(db).await?;
     Ok(())
 }
 
@@ -425,15 +419,15 @@ pub(super) async fn keep(db: &Db, batch: &str, stored: &Stored) -> Result<(), Er
     let sum = "update batches set completed = completed + $2, failed = failed + $3, input_tokens = input_tokens + $4, \
                cached_input_tokens = cached_input_tokens + $5, output_tokens = output_tokens + $6, \
                reasoning_tokens = reasoning_tokens + $7 where id = $1";
-    let mut change = begin_change(db).await?;
-    let query = sqlx::query(mark).bind(batch).bind(count(stored.n)).bind(i64::from(stored.good));
-    if query.execute(&mut *change).await?.rows_affected() == 0 {
+    let mut change = db.begin(TOPIC).await?;
+    let statement = query(mark).bind(batch).bind(count(stored.n)).bind(i64::from(stored.good));
+    if statement.execute(&mut change).await? == 0 {
         return Ok(());
     }
     let content: &[u8] = &stored.content;
-    sqlx::query(insert).bind(batch).bind(count(stored.n)).bind(content).execute(&mut *change).await?;
+    query(insert).bind(batch).bind(count(stored.n)).bind(content).execute(&mut change).await?;
     let Usage { input, cached_input, output, reasoning, .. } = stored.usage;
-    sqlx::query(sum)
+    query(sum)
         .bind(batch)
         .bind(i64::from(stored.good))
         .bind(i64::from(!stored.good))
@@ -441,9 +435,9 @@ pub(super) async fn keep(db: &Db, batch: &str, stored: &Stored) -> Result<(), Er
         .bind(count(cached_input))
         .bind(count(output))
         .bind(count(reasoning))
-        .execute(&mut *change)
+        .execute(&mut change)
         .await?;
-    Ok(change.commit().await?)
+    change.commit().await
 }
 
 pub(super) async fn next_result(
@@ -455,40 +449,39 @@ pub(super) async fn next_result(
     let select = "select r.n as n, r.content as content from batch_lines l \
                   join batch_results r on r.batch_id = l.batch_id and r.n = l.n \
                   where l.batch_id = $1 and l.n > $2 and l.state = $3 order by l.n limit 1";
-    let query = sqlx::query(select).bind(batch).bind(count(after)).bind(i64::from(answered));
-    let row = query.fetch_optional(db.read()).await?;
-    let read = |row: SqliteRow| -> Result<(u64, Bytes), sqlx::Error> {
-        Ok((number(&row, "n")?, row.try_get::<Vec<u8>, _>("content")?.into()))
-    };
-    Ok(row.map(read).transpose()?)
+    let statement = query(select).bind(batch).bind(count(after)).bind(i64::from(answered));
+    let row = statement.fetch_optional(db).await?;
+    let read =
+        |row: Row| -> Result<(u64, Bytes), Error> { Ok((number(&row, "n")?, row.get::<Vec<u8>>("content")?.into())) };
+    row.map(read).transpose()
 }
 
 pub(super) async fn begin(db: &Db, id: &str, total: u64, now: Timestamp) -> Result<(), Error> {
     let update = "update batches set status = 'in_progress', in_progress_at = $2, total = $3 \
                   where id = $1 and status = 'validating'";
-    sqlx::query(update).bind(id).bind(now.0).bind(count(total)).execute(db.write()).await?;
+    query(update).bind(id).bind(now.0).bind(count(total)).execute(db).await?;
     Ok(())
 }
 
-fn errors_text(errors: &[Flaw]) -> Result<Option<String>, sqlx::Error> {
+fn errors_text(errors: &[Flaw]) -> Result<Option<String>, Error> {
     if errors.is_empty() {
         return Ok(None);
     }
-    serde_json::to_string(errors).map(Some).map_err(|error| sqlx::Error::Encode(error.into()))
+    Ok(Some(serde_json::to_string(errors)?))
 }
 
 pub(super) async fn fail(db: &Db, id: &str, errors: &[Flaw], now: Timestamp) -> Result<(), Error> {
     let update = "update batches set status = 'failed', failed_at = $2, errors = $3 \
                   where id = $1 and status = 'validating'";
-    sqlx::query(update).bind(id).bind(now.0).bind(errors_text(errors)?).execute(db.write()).await?;
+    query(update).bind(id).bind(now.0).bind(errors_text(errors)?).execute(db).await?;
     Ok(())
 }
 
 pub(super) async fn finalize(db: &Db, id: &str, outcome: Status, errors: &[Flaw], now: Timestamp) -> Result<(), Error> {
     let update = "update batches set status = 'finalizing', finalizing_at = $2, outcome = $3, errors = $4 \
                   where id = $1 and status in ('validating', 'in_progress')";
-    let query = sqlx::query(update).bind(id).bind(now.0).bind(outcome.text()).bind(errors_text(errors)?);
-    query.execute(db.write()).await?;
+    let statement = query(update).bind(id).bind(now.0).bind(outcome.text()).bind(errors_text(errors)?);
+    statement.execute(db).await?;
     Ok(())
 }
 
@@ -505,31 +498,31 @@ pub(super) async fn end(
                   completed_at = case when $2 = 'completed' then $5 end, failed_at = case when $2 = 'failed' then $5 end, \
                   expired_at = case when $2 = 'expired' then $5 end, \
                   cancelled_at = case when $2 = 'cancelled' then $5 end where id = $1";
-    let mut change = begin_change(db).await?;
+    let mut change = db.begin(TOPIC).await?;
     for file in [output, error].into_iter().flatten() {
-        sqlx::query(complete).bind(&*file.id).bind(count(file.bytes)).execute(&mut *change).await?;
+        query(complete).bind(&*file.id).bind(count(file.bytes)).execute(&mut change).await?;
     }
-    sqlx::query(update)
+    query(update)
         .bind(&*batch.id)
         .bind(outcome.text())
         .bind(output.as_ref().map(|file| &*file.id))
         .bind(error.as_ref().map(|file| &*file.id))
         .bind(now.0)
-        .execute(&mut *change)
+        .execute(&mut change)
         .await?;
-    Ok(change.commit().await?)
+    change.commit().await
 }
 
 pub(super) async fn delete_results(db: &Db, batch: &str, limit: i64) -> Result<u64, Error> {
     let delete = "delete from batch_results where batch_id = $1 and n in \
                   (select n from batch_results where batch_id = $1 order by n limit $2)";
-    Ok(sqlx::query(delete).bind(batch).bind(limit).execute(db.write()).await?.rows_affected())
+    query(delete).bind(batch).bind(limit).execute(db).await
 }
 
 pub(super) async fn delete_lines(db: &Db, batch: &str, limit: i64) -> Result<u64, Error> {
     let delete = "delete from batch_lines where batch_id = $1 and n in \
                   (select n from batch_lines where batch_id = $1 order by n limit $2)";
-    Ok(sqlx::query(delete).bind(batch).bind(limit).execute(db.write()).await?.rows_affected())
+    query(delete).bind(batch).bind(limit).execute(db).await
 }
 
 pub(super) async fn ended_with_lines(db: &Db) -> Result<Vec<String>, Error> {
@@ -537,13 +530,13 @@ pub(super) async fn ended_with_lines(db: &Db) -> Result<Vec<String>, Error> {
                   and (exists (select 1 from batch_lines where batch_id = batches.id) \
                   or exists (select 1 from batch_results where batch_id = batches.id) \
                   or exists (select 1 from batch_handovers where batch_id = batches.id))";
-    let rows = sqlx::query(select).fetch_all(db.read()).await?;
-    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    let rows = query(select).fetch_all(db).await?;
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 pub(super) async fn prune(db: &Db, before: Timestamp) -> Result<(), Error> {
     let delete = "delete from batches where created_at < $1 \
                   and status in ('failed', 'completed', 'expired', 'cancelled')";
-    sqlx::query(delete).bind(before.0).execute(db.write()).await?;
+    query(delete).bind(before.0).execute(db).await?;
     Ok(())
 }

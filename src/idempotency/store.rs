@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
-
 use super::{Asked, Kept, Name};
-use crate::db::{Db, Error};
+use crate::db::{self, Db, Error, Tx, query};
 use crate::types::{RequestId, Timestamp};
 
 /// A record takes about so much beside its answer.
@@ -35,23 +32,23 @@ pub(super) enum Answer {
 }
 
 /// Several changes of records, undone unless committed.
-pub(super) struct Change(Transaction<'static, Sqlite>);
+pub(super) struct Change(Tx);
 
 impl Change {
     pub(super) async fn begin(db: &Db) -> Result<Self, Error> {
-        Ok(Self(db.write().begin_with("begin immediate").await?))
+        Ok(Self(db.begin("idempotency").await?))
     }
 
     pub(super) async fn commit(self) -> Result<(), Error> {
-        Ok(self.0.commit().await?)
+        self.0.commit().await
     }
 
     /// The record with this name that is younger than `oldest`.
     pub(super) async fn find(&mut self, name: Name, oldest: Timestamp) -> Result<Option<Row>, Error> {
         let select = "select fingerprint, request_id, state, model, kind, is_stream, body from idempotency \
                       where name = $1 and at >= $2";
-        let row = sqlx::query(select).bind(&name.0[..]).bind(oldest.0).fetch_optional(&mut *self.0).await?;
-        Ok(row.as_ref().map(read).transpose()?)
+        let row = query(select).bind(&name.0[..]).bind(oldest.0).fetch_optional(&mut self.0).await?;
+        row.as_ref().map(read).transpose()
     }
 
     /// Notes a call that is about to be made, in the place of an older one.
@@ -60,8 +57,8 @@ impl Change {
                       on conflict (name) do update set fingerprint = excluded.fingerprint, \
                       request_id = excluded.request_id, at = excluded.at, state = excluded.state, model = null, \
                       kind = null, is_stream = false, body = null";
-        let insert = sqlx::query(insert).bind(&asked.name.0[..]).bind(&asked.fingerprint[..]);
-        insert.bind(asked.request.text().as_str()).bind(asked.at.0).execute(&mut *self.0).await?;
+        let insert = query(insert).bind(&asked.name.0[..]).bind(&asked.fingerprint[..]);
+        insert.bind(asked.request.text().as_str()).bind(asked.at.0).execute(&mut self.0).await?;
         Ok(())
     }
 
@@ -69,32 +66,32 @@ impl Change {
     pub(super) async fn keep(&mut self, asked: &Asked, kept: Option<&Kept>) -> Result<(), Error> {
         let update = "update idempotency set state = $1, model = $2, kind = $3, is_stream = $4, body = $5 \
                       where name = $6 and request_id = $7";
-        let update = sqlx::query(update).bind(if kept.is_some() { "kept" } else { "large" });
+        let update = query(update).bind(if kept.is_some() { "kept" } else { "large" });
         let update = update.bind(kept.and_then(|kept| kept.model.as_deref()));
         let update = update.bind(kept.and_then(|kept| kept.kind.as_deref()));
         let update = update.bind(kept.is_some_and(|kept| kept.is_stream)).bind(kept.map(|kept| &kept.body[..]));
-        update.bind(&asked.name.0[..]).bind(asked.request.text().as_str()).execute(&mut *self.0).await?;
+        update.bind(&asked.name.0[..]).bind(asked.request.text().as_str()).execute(&mut self.0).await?;
         Ok(())
     }
 
     /// Forgets a call that has no answer.
     pub(super) async fn release(&mut self, asked: &Asked) -> Result<(), Error> {
         let delete = "delete from idempotency where name = $1 and request_id = $2 and state = 'running'";
-        let delete = sqlx::query(delete).bind(&asked.name.0[..]).bind(asked.request.text().as_str());
-        delete.execute(&mut *self.0).await?;
+        let request = asked.request.text();
+        query(delete).bind(&asked.name.0[..]).bind(request.as_str()).execute(&mut self.0).await?;
         Ok(())
     }
 
     /// Forgets all that is older.
     pub(super) async fn prune(&mut self, oldest: Timestamp) -> Result<(), Error> {
-        sqlx::query("delete from idempotency where at < $1").bind(oldest.0).execute(&mut *self.0).await?;
+        query("delete from idempotency where at < $1").bind(oldest.0).execute(&mut self.0).await?;
         Ok(())
     }
 
     /// The bytes that all records take, about.
     pub(super) async fn size(&mut self) -> Result<u64, Error> {
-        let select = "select coalesce(sum(coalesce(length(body), 0) + $1), 0) from idempotency";
-        let size: i64 = sqlx::query(select).bind(AROUND).fetch_one(&mut *self.0).await?.try_get(0)?;
+        let select = "select cast(coalesce(sum(coalesce(length(body), 0) + $1), 0) as bigint) from idempotency";
+        let size: i64 = query(select).bind(AROUND).fetch_one(&mut self.0).await?.get(0)?;
         Ok(u64::try_from(size).unwrap_or(0))
     }
 
@@ -102,8 +99,8 @@ impl Change {
     pub(super) async fn shed(&mut self) -> Result<bool, Error> {
         let delete = "delete from idempotency where id in \
                       (select id from idempotency where state <> 'running' order by at limit $1)";
-        let gone = sqlx::query(delete).bind(SHED_AT_ONCE).execute(&mut *self.0).await?;
-        Ok(gone.rows_affected() > 0)
+        let gone = query(delete).bind(SHED_AT_ONCE).execute(&mut self.0).await?;
+        Ok(gone > 0)
     }
 }
 
@@ -112,18 +109,18 @@ pub(super) fn weight(kept: Option<&Kept>) -> u64 {
     AROUND.unsigned_abs() + kept.map_or(0, |kept| kept.body.len() as u64)
 }
 
-fn read(row: &SqliteRow) -> Result<Row, sqlx::Error> {
-    let request: RequestId = row.try_get::<String, _>("request_id")?.parse().unwrap_or_default();
-    let answer = match row.try_get::<String, _>("state")?.as_str() {
+fn read(row: &db::Row) -> Result<Row, Error> {
+    let request: RequestId = row.get::<String>("request_id")?.parse().unwrap_or_default();
+    let answer = match row.get::<String>("state")?.as_str() {
         "running" => Answer::Running,
         "kept" => Answer::Kept(Kept {
             request,
-            model: row.try_get::<Option<String>, _>("model")?.map(Arc::from),
-            kind: row.try_get::<Option<String>, _>("kind")?.map(Arc::from),
-            is_stream: row.try_get("is_stream")?,
-            body: row.try_get::<Option<Vec<u8>>, _>("body")?.unwrap_or_default().into(),
+            model: row.get::<Option<String>>("model")?.map(Arc::from),
+            kind: row.get::<Option<String>>("kind")?.map(Arc::from),
+            is_stream: row.get("is_stream")?,
+            body: row.get::<Option<Vec<u8>>>("body")?.unwrap_or_default().into(),
         }),
         _ => Answer::Large,
     };
-    Ok(Row { fingerprint: row.try_get("fingerprint")?, request, answer })
+    Ok(Row { fingerprint: row.get("fingerprint")?, request, answer })
 }

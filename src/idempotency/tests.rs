@@ -3,30 +3,30 @@
 use futures_util::FutureExt;
 
 use super::*;
+use crate::db::scratch::{Scratch, on_each};
 
 const HOUR: i64 = 3_600_000_000;
 const START: Timestamp = Timestamp(1_700_000_000_000_000);
 
 struct Fixture {
     keys: Idempotency,
-    folder: tempfile::TempDir,
+    scratch: Scratch,
 }
 
-async fn open(folder: &tempfile::TempDir, max_size: u64) -> Idempotency {
-    let db = Db::open(&format!("sqlite://{}/f.db", folder.path().display()), false).await.unwrap();
+async fn open(scratch: &Scratch, max_size: u64) -> Idempotency {
+    let db = scratch.another().await;
     Idempotency::open(db, Bounds { ttl: Duration::from_secs(86_400), max_size })
 }
 
 impl Fixture {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { keys: open(&folder, 1 << 20).await, folder }
+    async fn new(scratch: Scratch) -> Self {
+        Self { keys: open(&scratch, 1 << 20).await, scratch }
     }
 
     /// What a process that starts after a crash finds.
     async fn started_again(self) -> Self {
-        let Self { folder, .. } = self;
-        Self { keys: open(&folder, 1 << 20).await, folder }
+        let Self { scratch, .. } = self;
+        Self { keys: open(&scratch, 1 << 20).await, scratch }
     }
 
     async fn claim(&self, asked: Asked) -> Result<Claimed, Error> {
@@ -51,97 +51,122 @@ fn asked(key: &str, body: &str, hours: i64) -> Asked {
 
 #[tokio::test]
 async fn the_first_call_is_made_and_its_answer_is_given_again_for_a_day() {
-    let fixture = Fixture::new().await;
-    let first = asked("a", "x", 0);
-    let claim = fixture.first(first).await;
-    let kept = Kept {
-        request: first.request,
-        model: Some("up/m".into()),
-        kind: Some("audio/mpeg".into()),
-        is_stream: true,
-        body: Bytes::from_static(b"answer"),
-    };
-    claim.keep(kept.clone()).await;
-    for fixture in [fixture.started_again().await] {
-        let Ok(Claimed::Again(again)) = fixture.claim(asked("a", "x", 24)).await else { panic!("it is given again") };
-        assert_eq!(again, kept);
-        assert_eq!(fixture.claim(asked("a", "y", 1)).await.unwrap_err(), Error::Mismatch(first.request));
-        assert!(matches!(fixture.claim(asked("a", "y", 25)).await, Ok(Claimed::First(_))), "it is forgotten");
-    }
+    on_each(async |scratch| {
+        let fixture = Fixture::new(scratch).await;
+        let first = asked("a", "x", 0);
+        let claim = fixture.first(first).await;
+        let kept = Kept {
+            request: first.request,
+            model: Some("up/m".into()),
+            kind: Some("audio/mpeg".into()),
+            is_stream: true,
+            body: Bytes::from_static(b"answer"),
+        };
+        claim.keep(kept.clone()).await;
+        for fixture in [fixture.started_again().await] {
+            let Ok(Claimed::Again(again)) = fixture.claim(asked("a", "x", 24)).await else {
+                panic!("it is given again")
+            };
+            assert_eq!(again, kept);
+            assert_eq!(fixture.claim(asked("a", "y", 1)).await.unwrap_err(), Error::Mismatch(first.request));
+            assert!(matches!(fixture.claim(asked("a", "y", 25)).await, Ok(Claimed::First(_))), "it is forgotten");
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn only_one_of_two_at_once_is_made() {
-    let fixture = Fixture::new().await;
-    let first = asked("a", "x", 0);
-    let claim = fixture.first(first).await;
-    assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::InProgress(first.request));
-    assert_eq!(fixture.claim(asked("a", "y", 0)).await.unwrap_err(), Error::Mismatch(first.request));
-    drop(fixture.first(asked("b", "x", 0)).await);
-    drop(claim);
-    drop(fixture.first(asked("a", "y", 0)).await);
+    on_each(async |scratch| {
+        let fixture = Fixture::new(scratch).await;
+        let first = asked("a", "x", 0);
+        let claim = fixture.first(first).await;
+        assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::InProgress(first.request));
+        assert_eq!(fixture.claim(asked("a", "y", 0)).await.unwrap_err(), Error::Mismatch(first.request));
+        drop(fixture.first(asked("b", "x", 0)).await);
+        drop(claim);
+        drop(fixture.first(asked("a", "y", 0)).await);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn many_who_ask_again_at_once_all_get_the_answer() {
-    let fixture = Fixture::new().await;
-    fixture.first(asked("a", "x", 0)).await.keep(answer(b"answer")).await;
-    let again = futures_util::future::join_all((0..50).map(|_| fixture.claim(asked("a", "x", 0)))).await;
-    assert!(again.iter().all(|claimed| matches!(claimed, Ok(Claimed::Again(_)))), "{again:?}");
+    on_each(async |scratch| {
+        let fixture = Fixture::new(scratch).await;
+        fixture.first(asked("a", "x", 0)).await.keep(answer(b"answer")).await;
+        let again = futures_util::future::join_all((0..50).map(|_| fixture.claim(asked("a", "x", 0)))).await;
+        assert!(again.iter().all(|claimed| matches!(claimed, Ok(Claimed::Again(_)))), "{again:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn of_many_at_once_one_is_made_and_the_key_is_free_when_that_one_failed() {
-    let fixture = Fixture::new().await;
-    for _ in 0..3 {
-        let claims = futures_util::future::join_all((0..50).map(|_| fixture.claim(asked("a", "x", 0)))).await;
-        let first = claims.iter().filter(|claimed| matches!(claimed, Ok(Claimed::First(_)))).count();
-        let told = claims.iter().filter(|claimed| matches!(claimed, Err(Error::InProgress(_)))).count();
-        assert_eq!((first, told), (1, 49));
-    }
+    on_each(async |scratch| {
+        let fixture = Fixture::new(scratch).await;
+        for _ in 0..3 {
+            let claims = futures_util::future::join_all((0..50).map(|_| fixture.claim(asked("a", "x", 0)))).await;
+            let first = claims.iter().filter(|claimed| matches!(claimed, Ok(Claimed::First(_)))).count();
+            let told = claims.iter().filter(|claimed| matches!(claimed, Err(Error::InProgress(_)))).count();
+            assert_eq!((first, told), (1, 49));
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn who_leaves_while_asking_leaves_the_key_free() {
-    let fixture = Fixture::new().await;
-    for _ in 0..20 {
-        assert!(fixture.claim(asked("a", "x", 0)).now_or_never().is_none(), "the database is asked first");
-    }
-    drop(fixture.first(asked("b", "x", 0)).await);
-    drop(fixture.first(asked("a", "x", 0)).await);
+    on_each(async |scratch| {
+        let fixture = Fixture::new(scratch).await;
+        for _ in 0..20 {
+            assert!(fixture.claim(asked("a", "x", 0)).now_or_never().is_none(), "the database is asked first");
+        }
+        drop(fixture.first(asked("b", "x", 0)).await);
+        drop(fixture.first(asked("a", "x", 0)).await);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn what_a_crash_cut_off_is_never_made_again() {
-    let fixture = Fixture::new().await;
-    let first = asked("a", "x", 0);
-    std::mem::forget(fixture.first(first).await);
-    let fixture = fixture.started_again().await;
-    for _ in 0..2 {
-        assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::CutOff(first.request));
-    }
-    drop(fixture.first(asked("a", "x", 25)).await);
+    on_each(async |scratch| {
+        let fixture = Fixture::new(scratch).await;
+        let first = asked("a", "x", 0);
+        std::mem::forget(fixture.first(first).await);
+        let fixture = fixture.started_again().await;
+        for _ in 0..2 {
+            assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::CutOff(first.request));
+        }
+        drop(fixture.first(asked("a", "x", 25)).await);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_answer_too_large_is_not_kept_and_its_call_is_not_made_again() {
-    let fixture = Fixture::new().await;
-    let first = asked("a", "x", 0);
-    fixture.first(first).await.keep(answer(&vec![b'x'; LARGEST + 1])).await;
-    assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::NotKept(first.request));
+    on_each(async |scratch| {
+        let fixture = Fixture::new(scratch).await;
+        let first = asked("a", "x", 0);
+        fixture.first(first).await.keep(answer(&vec![b'x'; LARGEST + 1])).await;
+        assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::NotKept(first.request));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_oldest_answers_go_where_all_take_too_much() {
-    let folder = tempfile::tempdir().unwrap();
-    let fixture = Fixture { keys: open(&folder, 1 << 20).await, folder };
-    let running = fixture.first(asked("running", "x", -1)).await;
-    for n in 0..200 {
-        fixture.first(asked(&n.to_string(), "x", 0)).await.keep(answer(&[b'x'; 16 << 10])).await;
-    }
-    let again = |n: usize| fixture.claim(asked(&n.to_string(), "x", 0));
-    assert!(matches!(again(0).await, Ok(Claimed::First(_))), "the oldest is gone");
-    assert!(matches!(again(199).await, Ok(Claimed::Again(_))), "the youngest is there");
-    running.keep(answer(b"late")).await;
-    assert!(matches!(fixture.claim(asked("running", "x", 0)).await, Ok(Claimed::Again(_))), "what runs is kept");
+    on_each(async |scratch| {
+        let fixture = Fixture::new(scratch).await;
+        let running = fixture.first(asked("running", "x", -1)).await;
+        for n in 0..200 {
+            fixture.first(asked(&n.to_string(), "x", 0)).await.keep(answer(&[b'x'; 16 << 10])).await;
+        }
+        let again = |n: usize| fixture.claim(asked(&n.to_string(), "x", 0));
+        assert!(matches!(again(0).await, Ok(Claimed::First(_))), "the oldest is gone");
+        assert!(matches!(again(199).await, Ok(Claimed::Again(_))), "the youngest is there");
+        running.keep(answer(b"late")).await;
+        assert!(matches!(fixture.claim(asked("running", "x", 0)).await, Ok(Claimed::Again(_))), "what runs is kept");
+    })
+    .await;
 }

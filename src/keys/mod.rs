@@ -97,7 +97,7 @@ impl Keys {
     /// # Errors
     /// [`Error::Database`]; the keys known before stay.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let revision = self.db.revision("keys").await.map_err(crate::db::Error::Sql)?;
+        let revision = self.db.revision("keys").await?;
         if revision == self.known.load().revision {
             return Ok(());
         }

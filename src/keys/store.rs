@@ -4,12 +4,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
 
 use super::token::Hash;
 use super::{Role, VirtualKey};
-use crate::db::{self, Db, Error};
+use crate::db::{self, Db, Error, Tx, query};
 use crate::types::Timestamp;
 
 /// A key and the hashes of its secrets.
@@ -37,47 +35,44 @@ pub(super) async fn load(db: &Db) -> Result<(i64, Vec<Row>), Error> {
     let revision = db.revision("keys").await?;
     let select = "select id, name, project, role, models, requests_per_minute, tags, hash, old_hash, old_until, \
                   env_hash, created_at, expires_at, revoked_at from keys";
-    let rows = sqlx::query(select).fetch_all(db.read()).await?;
-    let rows: Result<Vec<_>, sqlx::Error> = rows.iter().map(read).collect();
+    let rows = query(select).fetch_all(db).await?;
+    let rows: Result<Vec<_>, Error> = rows.iter().map(read).collect();
     Ok((revision, rows?))
 }
 
 /// All projects by name.
 pub(super) async fn projects(db: &Db) -> Result<Vec<Project>, Error> {
-    let rows = sqlx::query("select name, created_at from projects order by name").fetch_all(db.read()).await?;
-    let read = |row: &SqliteRow| -> Result<Project, sqlx::Error> {
-        Ok(Project {
-            name: row.try_get::<String, _>("name")?.into(),
-            created_at: Timestamp(row.try_get("created_at")?),
-        })
+    let rows = query("select name, created_at from projects order by name").fetch_all(db).await?;
+    let read = |row: &db::Row| -> Result<Project, Error> {
+        Ok(Project { name: row.get::<String>("name")?.into(), created_at: Timestamp(row.get("created_at")?) })
     };
-    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    rows.iter().map(read).collect()
 }
 
 /// A change of keys: one transaction, undone unless committed.
-pub(super) struct Change(Transaction<'static, Sqlite>);
+pub(super) struct Change(Tx);
 
 impl Change {
     pub(super) async fn begin(db: &Db) -> Result<Self, Error> {
-        Ok(Self(db.write().begin_with("begin immediate").await?))
+        Ok(Self(db.begin("keys").await?))
     }
 
     /// Makes the change visible, to other processes as well.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
-        db::bump(&mut self.0, "keys").await?;
-        Ok(self.0.commit().await?)
+        self.0.bump("keys").await?;
+        self.0.commit().await
     }
 
     pub(super) async fn find(&mut self, id: &str) -> Result<Option<Row>, Error> {
         let select = "select id, name, project, role, models, requests_per_minute, tags, hash, old_hash, old_until, \
                       env_hash, created_at, expires_at, revoked_at from keys where id = $1";
-        let row = sqlx::query(select).bind(id).fetch_optional(&mut *self.0).await?;
-        Ok(row.as_ref().map(read).transpose()?)
+        let row = query(select).bind(id).fetch_optional(&mut self.0).await?;
+        row.as_ref().map(read).transpose()
     }
 
     pub(super) async fn add_project(&mut self, name: &str, now: Timestamp) -> Result<(), Error> {
         let insert = "insert into projects (name, created_at) values ($1, $2) on conflict (name) do nothing";
-        sqlx::query(insert).bind(name).bind(now.0).execute(&mut *self.0).await?;
+        query(insert).bind(name).bind(now.0).execute(&mut self.0).await?;
         Ok(())
     }
 
@@ -90,15 +85,14 @@ impl Change {
                       tags = excluded.tags, hash = excluded.hash, old_hash = excluded.old_hash, \
                       old_until = excluded.old_until, expires_at = excluded.expires_at, revoked_at = excluded.revoked_at";
         let Row { key, hash, old, env } = row;
-        let json = |error: serde_json::Error| sqlx::Error::Encode(error.into());
-        sqlx::query(upsert)
+        query(upsert)
             .bind(&*key.id)
             .bind(&*key.name)
             .bind(&*key.project)
             .bind(key.role.text())
-            .bind(key.models.as_ref().map(serde_json::to_string).transpose().map_err(json)?)
+            .bind(key.models.as_ref().map(serde_json::to_string).transpose()?)
             .bind(key.requests_per_minute.map(|limit| i64::from(limit.get())))
-            .bind(serde_json::to_string(&key.tags).map_err(json)?)
+            .bind(serde_json::to_string(&key.tags)?)
             .bind(hash.hex())
             .bind(old.as_ref().map(|(hash, _)| hash.hex()))
             .bind(old.as_ref().map(|(_, until)| until.0))
@@ -106,7 +100,7 @@ impl Change {
             .bind(key.created_at.0)
             .bind(key.expires_at.map(|at| at.0))
             .bind(key.revoked_at.map(|at| at.0))
-            .execute(&mut *self.0)
+            .execute(&mut self.0)
             .await?;
         Ok(())
     }
@@ -114,57 +108,53 @@ impl Change {
     /// How many admin keys work and will not lapse by themselves.
     pub(super) async fn lasting_admins(&mut self) -> Result<i64, Error> {
         let count = "select count(*) from keys where role = 'admin' and revoked_at is null and expires_at is null";
-        Ok(sqlx::query(count).fetch_one(&mut *self.0).await?.try_get(0)?)
+        query(count).fetch_one(&mut self.0).await?.get(0)
     }
 
     /// Whether a key was ever made of this text.
     pub(super) async fn was_seen(&mut self, hash: &Hash) -> Result<bool, Error> {
         let select = "select count(*) from keys where hash = $1 or env_hash = $1";
-        let count: i64 = sqlx::query(select).bind(hash.hex()).fetch_one(&mut *self.0).await?.try_get(0)?;
+        let count: i64 = query(select).bind(hash.hex()).fetch_one(&mut self.0).await?.get(0)?;
         Ok(count > 0)
     }
 
     /// Revokes the keys that still open with an earlier `FULCRUM_ADMIN_KEY`.
     pub(super) async fn revoke_chosen(&mut self, now: Timestamp) -> Result<(), Error> {
         let update = "update keys set revoked_at = $1 where env_hash = hash and revoked_at is null";
-        sqlx::query(update).bind(now.0).execute(&mut *self.0).await?;
+        query(update).bind(now.0).execute(&mut self.0).await?;
         Ok(())
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Row, sqlx::Error> {
-    let role: String = row.try_get("role")?;
-    let models: Option<String> = row.try_get("models")?;
-    let tags: String = row.try_get("tags")?;
-    let hash: String = row.try_get("hash")?;
-    let until: Option<i64> = row.try_get("old_until")?;
+fn read(row: &db::Row) -> Result<Row, Error> {
+    let role: String = row.get("role")?;
+    let models: Option<String> = row.get("models")?;
+    let tags: String = row.get("tags")?;
+    let hash: String = row.get("hash")?;
+    let until: Option<i64> = row.get("old_until")?;
     let key = VirtualKey {
-        id: row.try_get::<String, _>("id")?.into(),
-        name: row.try_get::<String, _>("name")?.into(),
-        project: row.try_get::<String, _>("project")?.into(),
-        role: Role::from_text(&role).ok_or_else(|| unreadable("role"))?,
-        models: models.map(|json| serde_json::from_str(&json)).transpose().map_err(|_| unreadable("models"))?,
-        requests_per_minute: row.try_get::<Option<i64>, _>("requests_per_minute")?.and_then(limit),
-        created_at: Timestamp(row.try_get("created_at")?),
-        expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(Timestamp),
-        revoked_at: row.try_get::<Option<i64>, _>("revoked_at")?.map(Timestamp),
-        tags: serde_json::from_str(&tags).map_err(|_| unreadable("tags"))?,
+        id: row.get::<String>("id")?.into(),
+        name: row.get::<String>("name")?.into(),
+        project: row.get::<String>("project")?.into(),
+        role: Role::from_text(&role).ok_or_else(|| Error::unreadable("role"))?,
+        models: models.map(|json| serde_json::from_str(&json)).transpose().map_err(|_| Error::unreadable("models"))?,
+        requests_per_minute: row.get::<Option<i64>>("requests_per_minute")?.and_then(limit),
+        created_at: Timestamp(row.get("created_at")?),
+        expires_at: row.get::<Option<i64>>("expires_at")?.map(Timestamp),
+        revoked_at: row.get::<Option<i64>>("revoked_at")?.map(Timestamp),
+        tags: serde_json::from_str(&tags).map_err(|_| Error::unreadable("tags"))?,
         limiter: Arc::default(),
     };
-    let hash = Hash::from_hex(&hash).ok_or_else(|| unreadable("hash"))?;
+    let hash = Hash::from_hex(&hash).ok_or_else(|| Error::unreadable("hash"))?;
     let old = optional_hash(row, "old_hash")?.zip(until.map(Timestamp));
     Ok(Row { key, hash, old, env: optional_hash(row, "env_hash")? })
 }
 
-fn optional_hash(row: &SqliteRow, column: &str) -> Result<Option<Hash>, sqlx::Error> {
-    let hex: Option<String> = row.try_get(column)?;
-    hex.map(|hex| Hash::from_hex(&hex).ok_or_else(|| unreadable(column))).transpose()
+fn optional_hash(row: &db::Row, column: &str) -> Result<Option<Hash>, Error> {
+    let hex: Option<String> = row.get(column)?;
+    hex.map(|hex| Hash::from_hex(&hex).ok_or_else(|| Error::unreadable(column))).transpose()
 }
 
 fn limit(stored: i64) -> Option<NonZeroU32> {
     u32::try_from(stored).ok().and_then(NonZeroU32::new)
-}
-
-fn unreadable(column: &str) -> sqlx::Error {
-    sqlx::Error::ColumnDecode { index: column.to_owned(), source: "not as this program writes it".into() }
 }

@@ -13,7 +13,7 @@ use super::selector::Selector;
 use super::store::{self, Move, NewVersion, Target};
 use super::variables::unknown;
 use super::version::Version;
-use crate::db;
+use crate::db::Tx;
 use crate::types::{Label, PromptName, Timestamp};
 
 const ROLLOUT: Error = Error::NotYet("a label on several versions (a rollout) is");
@@ -122,7 +122,7 @@ impl Registry {
         expect: Expect,
         by: &By<'_>,
     ) -> Result<Saved, Error> {
-        let mut changes = self.0.db.write().begin_with("begin immediate").await?;
+        let mut changes = self.0.db.begin(TOPIC).await?;
         let (version, created) = put_version(&mut changes, name, submission, expect, by).await?;
         let mut changed = created;
         for label in &submission.labels {
@@ -131,7 +131,7 @@ impl Registry {
             changed |= put_label(&mut changes, name, &change, by).await?;
         }
         if changed {
-            db::bump(&mut changes, TOPIC).await?;
+            changes.bump(TOPIC).await?;
         }
         changes.commit().await?;
         self.refresh().await?;
@@ -150,10 +150,10 @@ impl Registry {
         now: Timestamp,
     ) -> Result<bool, Error> {
         self.get(name)?;
-        let mut changes = self.0.db.write().begin_with("begin immediate").await?;
+        let mut changes = self.0.db.begin(TOPIC).await?;
         let moved = put_label(&mut changes, name, change, &By { author, now }).await?;
         if moved {
-            db::bump(&mut changes, TOPIC).await?;
+            changes.bump(TOPIC).await?;
         }
         changes.commit().await?;
         self.refresh().await?;
@@ -169,32 +169,32 @@ pub(super) struct By<'a> {
 
 /// Stores a version unless the newest has its content. Gives its number, and whether it is new.
 pub(super) async fn put_version(
-    db: &mut store::Connection,
+    tx: &mut Tx,
     name: &PromptName,
     submission: &Submission,
     expect: Expect,
     by: &By<'_>,
 ) -> Result<(u32, bool), Error> {
-    let newest = store::newest(db, name).await?;
+    let newest = store::newest(tx, name).await?;
     let version = match newest {
         Some(_) if expect == Expect::New => return Err(Error::Exists(name.clone())),
         None if expect == Expect::Known => return Err(Error::NoPrompt(name.clone())),
         Some((version, hash)) if hash == submission.draft.hash() => return Ok((version, false)),
         Some((version, _)) => version + 1,
         None => {
-            store::add_prompt(db, name, by.now).await?;
+            store::add_prompt(tx, name, by.now).await?;
             1
         }
     };
     let (draft, message) = (&submission.draft, submission.message.as_str());
     let new = NewVersion { name, version, draft, message, author: by.author, now: by.now };
-    store::add_version(db, &new).await?;
+    store::add_version(tx, &new).await?;
     Ok((version, true))
 }
 
 /// Points a label where `change` says and writes its history; `false` where it is so already.
 pub(super) async fn put_label(
-    db: &mut store::Connection,
+    tx: &mut Tx,
     name: &PromptName,
     change: &LabelChange,
     by: &By<'_>,
@@ -202,13 +202,13 @@ pub(super) async fn put_label(
     let [target] = change.targets.as_slice() else {
         return Err(ROLLOUT);
     };
-    if store::hash_of(db, name, target.version).await?.is_none() {
-        return match store::newest(db, name).await? {
+    if store::hash_of(tx, name, target.version).await?.is_none() {
+        return match store::newest(tx, name).await? {
             None => Err(Error::NoPrompt(name.clone())),
             Some((newest, _)) => Err(Error::NoVersion { name: name.clone(), version: target.version, newest }),
         };
     }
-    let now = store::label(db, name, &change.label).await?;
+    let now = store::label(tx, name, &change.label).await?;
     let was_protected = now.as_ref().is_some_and(|(protected, _)| *protected);
     let protected = change.protected.unwrap_or(was_protected);
     let before = now.map(|(_, targets)| targets);
@@ -227,7 +227,7 @@ pub(super) async fn put_label(
         author: by.author.name.clone(),
         at: by.now,
     };
-    store::put_label(db, name, &change.label, &change_made).await?;
-    store::add_history(db, name, &change.label, &change_made).await?;
+    store::put_label(tx, name, &change.label, &change_made).await?;
+    store::add_history(tx, name, &change.label, &change_made).await?;
     Ok(true)
 }

@@ -1,8 +1,8 @@
 //! What can be wrong with a prompt, its use or its change.
 
 use super::diagnostic::Diagnostic;
-use super::store;
 use crate::chat::{self, Code};
+use crate::db;
 use crate::types::{Label, PromptName};
 
 /// Why a prompt cannot be found, used or changed.
@@ -91,8 +91,8 @@ pub enum Error {
         message: String,
     },
     /// The database failed.
-    #[error("database: {0}")]
-    Sql(#[from] store::SqlError),
+    #[error(transparent)]
+    Sql(#[from] db::Error),
 }
 
 fn list(diagnostics: &[Diagnostic]) -> String {

@@ -11,7 +11,7 @@ use super::folder::{self, PromptFile};
 use super::registry::{Registry, TOPIC};
 use super::store::{self, Imported};
 use super::toml_text::parse_file;
-use crate::db;
+use crate::db::Tx;
 use crate::types::{Label, PromptName, Timestamp};
 
 /// What an import did.
@@ -39,15 +39,12 @@ impl Registry {
     /// # Errors
     /// Every mistake of every file, or that the folder or database fails.
     pub async fn import_dir(&self, path: &Path, label: Option<&Label>, now: Timestamp) -> Result<Imports, Error> {
-        let known = {
-            let mut reading = self.0.db.read().acquire().await?;
-            store::imported(&mut reading).await?
-        };
+        let known = store::imported(&self.0.db).await?;
         let incoming = read(path, &known)?;
         let author = Author { key_id: "import".to_owned(), name: "import".to_owned(), admin: true };
         let by = By { author: &author, now };
         let mut done = Imports::default();
-        let mut changes = self.0.db.write().begin_with("begin immediate").await?;
+        let mut changes = self.0.db.begin(TOPIC).await?;
         // Read again inside the transaction: another process may have imported in between.
         let known = store::imported(&mut changes).await?;
         for incoming in &incoming {
@@ -60,7 +57,7 @@ impl Registry {
             }
         }
         if !done.created.is_empty() || !done.labelled.is_empty() {
-            db::bump(&mut changes, TOPIC).await?;
+            changes.bump(TOPIC).await?;
         }
         changes.commit().await?;
         self.refresh().await?;
@@ -99,24 +96,19 @@ impl Imports {
 }
 
 /// Stores a file's content where it is new. Gives the version that holds it, and whether it was made now.
-async fn take(
-    db: &mut store::Connection,
-    incoming: &Incoming,
-    last: Option<u32>,
-    by: &By<'_>,
-) -> Result<(Option<u32>, bool), Error> {
+async fn take(tx: &mut Tx, incoming: &Incoming, last: Option<u32>, by: &By<'_>) -> Result<(Option<u32>, bool), Error> {
     let Some(submission) = &incoming.submission else { return Ok((last, false)) };
     let name = &incoming.file.name;
     // The file may differ in its form only, while a later version was made through the API.
     let same = match last {
-        Some(last) => store::hash_of(db, name, last).await? == Some(submission.draft.hash()),
+        Some(last) => store::hash_of(tx, name, last).await? == Some(submission.draft.hash()),
         None => false,
     };
     let (version, created) = match last {
         Some(last) if same => (last, false),
-        _ => put_version(db, name, submission, Expect::Either, by).await?,
+        _ => put_version(tx, name, submission, Expect::Either, by).await?,
     };
-    store::set_imported(db, name, &Imported { version, file_hash: incoming.hash.clone() }).await?;
+    store::set_imported(tx, name, &Imported { version, file_hash: incoming.hash.clone() }).await?;
     Ok((Some(version), created))
 }
 
@@ -128,20 +120,15 @@ struct Following<'a> {
 }
 
 /// Moves the label to the imported version where nobody else has moved it.
-async fn follow(
-    db: &mut store::Connection,
-    incoming: &Incoming,
-    following: &Following<'_>,
-    by: &By<'_>,
-) -> Result<bool, Error> {
+async fn follow(tx: &mut Tx, incoming: &Incoming, following: &Following<'_>, by: &By<'_>) -> Result<bool, Error> {
     let Following { label, version, last } = *following;
     let name = &incoming.file.name;
-    let target = store::label(db, name, label).await?.map(|(_, targets)| targets);
+    let target = store::label(tx, name, label).await?.map(|(_, targets)| targets);
     let ours = match target.as_deref() {
         None => true,
         Some([target]) => Some(target.version) == last,
         Some(_) => false,
     };
     let change = LabelChange::to(label.clone(), version, &format!("imported from {}", incoming.file.file));
-    Ok(ours && put_label(db, name, &change, by).await?)
+    Ok(ours && put_label(tx, name, &change, by).await?)
 }

@@ -69,7 +69,7 @@ impl Registry {
         let revision = self.0.db.revision(TOPIC).await?;
         let known = self.0.snapshot.load_full();
         if always || known.revision != revision {
-            let mut reading = self.0.db.read().begin().await?;
+            let mut reading = self.0.db.snapshot().await?;
             let next = known.next(revision, &mut reading).await?;
             reading.commit().await?;
             self.0.snapshot.store(Arc::new(next));
@@ -104,7 +104,7 @@ impl Registry {
             let used = |prompt: &Arc<Prompt>| Some((prompt.name.clone(), prompt.last_used_at()?));
             snapshot.prompts.values().filter_map(used).collect()
         };
-        let mut changes = self.0.db.write().begin_with("begin immediate").await?;
+        let mut changes = self.0.db.begin(TOPIC).await?;
         for (name, used) in used {
             store::set_used(&mut changes, &name, used).await?;
         }
@@ -177,8 +177,7 @@ impl Registry {
     /// Where the prompt never had the label, or the database fails.
     pub async fn label_history(&self, name: &PromptName, label: &Label) -> Result<Vec<Move>, Error> {
         let prompt = self.get(name)?;
-        let mut reading = self.0.db.read().acquire().await?;
-        let moves = store::history(&mut reading, name, label).await?;
+        let moves = store::history(&self.0.db, name, label).await?;
         if moves.is_empty() {
             prompt.resolve(&Selector::Label(label.clone()))?;
         }

@@ -10,6 +10,7 @@ use super::error::Error;
 use super::selector::Selector;
 use super::store::{self, Target, VersionRow};
 use super::version::Version;
+use crate::db::{self, Tx};
 use crate::types::{Label, PromptName, Timestamp};
 
 /// One prompt: its versions, labels and last use.
@@ -114,9 +115,9 @@ impl Prompt {
 
 impl Snapshot {
     /// Reads what is new since `self`: versions never change, so only later ones; labels, since they are small, all.
-    pub(super) async fn next(&self, revision: i64, db: &mut store::Connection) -> Result<Self, store::SqlError> {
+    pub(super) async fn next(&self, revision: i64, tx: &mut Tx) -> Result<Self, db::Error> {
         let mut prompts: HashMap<PromptName, Prompt> = HashMap::new();
-        for row in store::prompts(db).await? {
+        for row in store::prompts(tx).await? {
             let Ok(name) = row.name.parse::<PromptName>() else { continue };
             let prompt = match self.prompts.get(&name) {
                 Some(known) => Prompt { labels: BTreeMap::new(), ..known.as_ref().clone() },
@@ -131,13 +132,13 @@ impl Snapshot {
             prompts.insert(name, prompt);
         }
         let mut last_seq = self.last_seq;
-        for row in store::versions_after(db, self.last_seq).await? {
+        for row in store::versions_after(tx, self.last_seq).await? {
             last_seq = last_seq.max(row.seq);
             if let Some(prompt) = prompts.get_mut(row.name.as_str()) {
                 prompt.versions.push(Arc::new(version(prompt.name.clone(), row)));
             }
         }
-        for row in store::labels(db).await? {
+        for row in store::labels(tx).await? {
             let (Some(prompt), Ok(label)) = (prompts.get_mut(row.name.as_str()), row.label.parse()) else { continue };
             let (protected, updated_at) = (row.protected, row.updated_at);
             let state = prompt.labels.entry(label);

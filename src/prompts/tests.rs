@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::chat::{PromptMessage, Role};
 use crate::db::Db;
+use crate::db::scratch::{Scratch, on_each};
 use crate::types::{Label, PromptName, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
@@ -15,18 +16,17 @@ const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
 struct Stand {
     registry: Registry,
     db: Db,
-    folder: tempfile::TempDir,
+    scratch: Scratch,
 }
 
 impl Stand {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(&format!("sqlite://{}/f.db", folder.path().display()), false).await.unwrap();
-        Self { registry: Registry::open(db.clone()).await.unwrap(), db, folder }
+    async fn new(scratch: Scratch) -> Self {
+        let db = scratch.db.clone();
+        Self { registry: Registry::open(db.clone()).await.unwrap(), db, scratch }
     }
 
     fn files(&self, files: &[(&str, &str)]) -> PathBuf {
-        let path = self.folder.path().join("prompts");
+        let path = self.scratch.folder.path().join("prompts");
         std::fs::create_dir_all(&path).unwrap();
         for (name, text) in files {
             std::fs::write(path.join(name), text).unwrap();
@@ -93,240 +93,283 @@ fn vars(value: Value) -> Map<String, Value> {
 
 #[tokio::test]
 async fn a_prompt_renders_with_defaults_and_placeholders() {
-    let stand = Stand::new().await;
-    let saved = stand.registry.create(&name("s"), &submission(&example()), &editor(), NOW).await.unwrap();
-    assert!(saved.created);
-    let image = json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]});
-    let given = vars(json!({"product": "<A>", "ticket": "{{ product }}", "history": [image]}));
-    let messages = saved.version.render(&given).unwrap();
-    assert_eq!(
-        messages,
-        [
-            PromptMessage::Text { role: Role::System, content: "For <A>.".to_owned() },
-            PromptMessage::Raw(image),
-            PromptMessage::Text { role: Role::User, content: "{{ product }}".to_owned() },
-        ]
-    );
-    assert_eq!(saved.version.settings()["model"], "auto");
-    let rendered = stand.registry.render(&name("s"), &Selector::Latest, &vars(json!({"product": "é", "ticket": ""})));
-    assert_eq!(rendered.unwrap().chars, 6);
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let saved = stand.registry.create(&name("s"), &submission(&example()), &editor(), NOW).await.unwrap();
+        assert!(saved.created);
+        let image = json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]});
+        let given = vars(json!({"product": "<A>", "ticket": "{{ product }}", "history": [image]}));
+        let messages = saved.version.render(&given).unwrap();
+        assert_eq!(
+            messages,
+            [
+                PromptMessage::Text { role: Role::System, content: "For <A>.".to_owned() },
+                PromptMessage::Raw(image),
+                PromptMessage::Text { role: Role::User, content: "{{ product }}".to_owned() },
+            ]
+        );
+        assert_eq!(saved.version.settings()["model"], "auto");
+        let rendered =
+            stand.registry.render(&name("s"), &Selector::Latest, &vars(json!({"product": "é", "ticket": ""})));
+        assert_eq!(rendered.unwrap().chars, 6);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn wrong_variables_are_400_and_named() {
-    let stand = Stand::new().await;
-    let version = stand.registry.create(&name("s"), &submission(&example()), &editor(), NOW).await.unwrap().version;
-    for (given, variable, word) in [
-        (json!({"ticket": "x"}), "product", "missing"),
-        (json!({"product": "a", "ticket": "x", "tnoe": "y"}), "tnoe", "`tone`"),
-        (json!({"product": 3, "ticket": "x"}), "product", "string"),
-        (json!({"product": "a", "ticket": "x".repeat(21)}), "ticket", "at most 20"),
-        (json!({"product": "a", "ticket": "x", "history": "no"}), "history", "list of messages"),
-    ] {
-        let error: crate::chat::Error = version.render(&vars(given)).unwrap_err().into();
-        assert_eq!(error.code, crate::chat::Code::InvalidVariables);
-        assert_eq!(error.param, Some(format!("prompt.variables.{variable}")));
-        assert!(error.message.contains(word) && error.message.contains(variable), "{error}");
-    }
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let version = stand.registry.create(&name("s"), &submission(&example()), &editor(), NOW).await.unwrap().version;
+        for (given, variable, word) in [
+            (json!({"ticket": "x"}), "product", "missing"),
+            (json!({"product": "a", "ticket": "x", "tnoe": "y"}), "tnoe", "`tone`"),
+            (json!({"product": 3, "ticket": "x"}), "product", "string"),
+            (json!({"product": "a", "ticket": "x".repeat(21)}), "ticket", "at most 20"),
+            (json!({"product": "a", "ticket": "x", "history": "no"}), "history", "list of messages"),
+        ] {
+            let error: crate::chat::Error = version.render(&vars(given)).unwrap_err().into();
+            assert_eq!(error.code, crate::chat::Code::InvalidVariables);
+            assert_eq!(error.param, Some(format!("prompt.variables.{variable}")));
+            assert!(error.message.contains(word) && error.message.contains(variable), "{error}");
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn versions_count_up_and_same_content_makes_none() {
-    let stand = Stand::new().await;
-    let registry = &stand.registry;
-    registry.create(&name("p"), &submission(&says("one")), &editor(), NOW).await.unwrap();
-    let again = registry.create(&name("p"), &submission(&says("one")), &editor(), NOW).await;
-    assert!(matches!(again, Err(Error::Exists(_))));
-    let same = registry.add_version(&name("p"), &submission(&says("one")), &editor(), NOW).await.unwrap();
-    assert_eq!((same.version.version, same.created), (1, false));
-    let next = registry.add_version(&name("p"), &submission(&says("two")), &editor(), NOW).await.unwrap();
-    assert_eq!((next.version.version, next.created), (2, true));
-    assert!(matches!(
-        registry.add_version(&name("q"), &submission(&says("one")), &editor(), NOW).await,
-        Err(Error::NoPrompt(_))
-    ));
-    assert_eq!(registry.versions(&name("p")).unwrap().iter().map(|v| v.version).collect::<Vec<_>>(), [2, 1]);
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let registry = &stand.registry;
+        registry.create(&name("p"), &submission(&says("one")), &editor(), NOW).await.unwrap();
+        let again = registry.create(&name("p"), &submission(&says("one")), &editor(), NOW).await;
+        assert!(matches!(again, Err(Error::Exists(_))));
+        let same = registry.add_version(&name("p"), &submission(&says("one")), &editor(), NOW).await.unwrap();
+        assert_eq!((same.version.version, same.created), (1, false));
+        let next = registry.add_version(&name("p"), &submission(&says("two")), &editor(), NOW).await.unwrap();
+        assert_eq!((next.version.version, next.created), (2, true));
+        assert!(matches!(
+            registry.add_version(&name("q"), &submission(&says("one")), &editor(), NOW).await,
+            Err(Error::NoPrompt(_))
+        ));
+        assert_eq!(registry.versions(&name("p")).unwrap().iter().map(|v| v.version).collect::<Vec<_>>(), [2, 1]);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn unknown_prompts_versions_and_labels_are_404() {
-    let stand = Stand::new().await;
-    let registry = &stand.registry;
-    let mut one = submission(&says("one"));
-    one.labels = vec![label("staging")];
-    registry.create(&name("p"), &one, &editor(), NOW).await.unwrap();
-    for (prompt, selector) in [("q", "latest"), ("p", "2"), ("p", "nope"), ("p", "production")] {
-        let error: crate::chat::Error = registry.resolve(&name(prompt), &selector.parse().unwrap()).unwrap_err().into();
-        assert_eq!(error.status(), 404, "{prompt}@{selector}: {error}");
-    }
-    assert!(registry.resolve(&name("p"), &Selector::Default).is_err());
-    assert_eq!(registry.resolve(&name("p"), &"staging".parse().unwrap()).unwrap().version, 1);
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let registry = &stand.registry;
+        let mut one = submission(&says("one"));
+        one.labels = vec![label("staging")];
+        registry.create(&name("p"), &one, &editor(), NOW).await.unwrap();
+        for (prompt, selector) in [("q", "latest"), ("p", "2"), ("p", "nope"), ("p", "production")] {
+            let error: crate::chat::Error =
+                registry.resolve(&name(prompt), &selector.parse().unwrap()).unwrap_err().into();
+            assert_eq!(error.status(), 404, "{prompt}@{selector}: {error}");
+        }
+        assert!(registry.resolve(&name("p"), &Selector::Default).is_err());
+        assert_eq!(registry.resolve(&name("p"), &"staging".parse().unwrap()).unwrap().version, 1);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn labels_move_with_a_history_and_may_be_protected() {
-    let stand = Stand::new().await;
-    let registry = &stand.registry;
-    registry.create(&name("p"), &submission(&says("one")), &editor(), NOW).await.unwrap();
-    registry.add_version(&name("p"), &submission(&says("two")), &editor(), NOW).await.unwrap();
-    let to = |version, why| LabelChange::to(label("production"), version, why);
-    assert!(registry.set_label(&name("p"), &to(1, "first"), &editor(), NOW).await.unwrap());
-    assert!(!registry.set_label(&name("p"), &to(1, "again"), &editor(), NOW).await.unwrap());
-    let protect = LabelChange { protected: Some(true), ..to(2, "better") };
-    assert!(matches!(registry.set_label(&name("p"), &protect, &editor(), NOW).await, Err(Error::Protected { .. })));
-    assert!(registry.set_label(&name("p"), &protect, &admin(), NOW).await.unwrap());
-    assert!(matches!(
-        registry.set_label(&name("p"), &to(1, "back"), &editor(), NOW).await,
-        Err(Error::Protected { .. })
-    ));
-    let mut sly = submission(&says("three"));
-    sly.labels = vec![label("production")];
-    assert!(registry.add_version(&name("p"), &sly, &editor(), NOW).await.is_err());
-    assert_eq!(registry.get(&name("p")).unwrap().newest(), 2, "the refused version must not stay");
-    assert_eq!(registry.resolve(&name("p"), &Selector::Default).unwrap().version, 2);
-    let history = registry.label_history(&name("p"), &label("production")).await.unwrap();
-    let told: Vec<_> = history.iter().map(|m| (m.after[0].version, m.reason.as_str(), m.author.as_str())).collect();
-    assert_eq!(told, [(2, "better", "root"), (1, "first", "ed")]);
-    assert!(registry.label_history(&name("p"), &label("nope")).await.is_err());
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let registry = &stand.registry;
+        registry.create(&name("p"), &submission(&says("one")), &editor(), NOW).await.unwrap();
+        registry.add_version(&name("p"), &submission(&says("two")), &editor(), NOW).await.unwrap();
+        let to = |version, why| LabelChange::to(label("production"), version, why);
+        assert!(registry.set_label(&name("p"), &to(1, "first"), &editor(), NOW).await.unwrap());
+        assert!(!registry.set_label(&name("p"), &to(1, "again"), &editor(), NOW).await.unwrap());
+        let protect = LabelChange { protected: Some(true), ..to(2, "better") };
+        assert!(matches!(registry.set_label(&name("p"), &protect, &editor(), NOW).await, Err(Error::Protected { .. })));
+        assert!(registry.set_label(&name("p"), &protect, &admin(), NOW).await.unwrap());
+        assert!(matches!(
+            registry.set_label(&name("p"), &to(1, "back"), &editor(), NOW).await,
+            Err(Error::Protected { .. })
+        ));
+        let mut sly = submission(&says("three"));
+        sly.labels = vec![label("production")];
+        assert!(registry.add_version(&name("p"), &sly, &editor(), NOW).await.is_err());
+        assert_eq!(registry.get(&name("p")).unwrap().newest(), 2, "the refused version must not stay");
+        assert_eq!(registry.resolve(&name("p"), &Selector::Default).unwrap().version, 2);
+        let history = registry.label_history(&name("p"), &label("production")).await.unwrap();
+        let told: Vec<_> = history.iter().map(|m| (m.after[0].version, m.reason.as_str(), m.author.as_str())).collect();
+        assert_eq!(told, [(2, "better", "root"), (1, "first", "ed")]);
+        assert!(registry.label_history(&name("p"), &label("nope")).await.is_err());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn rollouts_and_unknown_versions_are_refused() {
-    let stand = Stand::new().await;
-    stand.registry.create(&name("p"), &submission(&says("one")), &editor(), NOW).await.unwrap();
-    let mut change = LabelChange::to(label("x"), 9, "");
-    let missing = stand.registry.set_label(&name("p"), &change, &editor(), NOW).await;
-    assert!(matches!(missing, Err(Error::NoVersion { version: 9, newest: 1, .. })));
-    change.targets = vec![Target { version: 1, weight: 90 }, Target { version: 1, weight: 10 }];
-    let error = stand.registry.set_label(&name("p"), &change, &editor(), NOW).await.unwrap_err();
-    assert!(error.to_string().contains("not supported yet"), "{error}");
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        stand.registry.create(&name("p"), &submission(&says("one")), &editor(), NOW).await.unwrap();
+        let mut change = LabelChange::to(label("x"), 9, "");
+        let missing = stand.registry.set_label(&name("p"), &change, &editor(), NOW).await;
+        assert!(matches!(missing, Err(Error::NoVersion { version: 9, newest: 1, .. })));
+        change.targets = vec![Target { version: 1, weight: 90 }, Target { version: 1, weight: 10 }];
+        let error = stand.registry.set_label(&name("p"), &change, &editor(), NOW).await.unwrap_err();
+        assert!(error.to_string().contains("not supported yet"), "{error}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn another_process_sees_changes_after_a_refresh() {
-    let stand = Stand::new().await;
-    let other = Registry::open(stand.db.clone()).await.unwrap();
-    let mut one = submission(&says("one"));
-    one.labels = vec![label("production")];
-    stand.registry.create(&name("p"), &one, &editor(), NOW).await.unwrap();
-    assert!(other.resolve(&name("p"), &Selector::Default).is_err());
-    other.refresh().await.unwrap();
-    assert_eq!(other.resolve(&name("p"), &Selector::Default).unwrap().version, 1);
-    stand.registry.add_version(&name("p"), &submission(&says("two")), &editor(), NOW).await.unwrap();
-    other.refresh().await.unwrap();
-    assert_eq!(other.resolve(&name("p"), &Selector::Latest).unwrap().version, 2);
-    other.touch(&name("p"), NOW);
-    other.save_use().await.unwrap();
-    let third = Registry::open(stand.db.clone()).await.unwrap();
-    assert_eq!(third.get(&name("p")).unwrap().last_used_at(), Some(NOW));
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let other = Registry::open(stand.db.clone()).await.unwrap();
+        let mut one = submission(&says("one"));
+        one.labels = vec![label("production")];
+        stand.registry.create(&name("p"), &one, &editor(), NOW).await.unwrap();
+        assert!(other.resolve(&name("p"), &Selector::Default).is_err());
+        other.refresh().await.unwrap();
+        assert_eq!(other.resolve(&name("p"), &Selector::Default).unwrap().version, 1);
+        stand.registry.add_version(&name("p"), &submission(&says("two")), &editor(), NOW).await.unwrap();
+        other.refresh().await.unwrap();
+        assert_eq!(other.resolve(&name("p"), &Selector::Latest).unwrap().version, 2);
+        other.touch(&name("p"), NOW);
+        other.save_use().await.unwrap();
+        let third = Registry::open(stand.db.clone()).await.unwrap();
+        assert_eq!(third.get(&name("p")).unwrap().last_used_at(), Some(NOW));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_import_adds_new_content_once_and_never_undoes_a_rollback() {
-    let stand = Stand::new().await;
-    let registry = &stand.registry;
-    let production = label("production");
-    let file = |text: &str| format!("[[messages]]\nrole = \"user\"\ncontent = \"{text}\"\n");
-    let path = stand.files(&[("a.toml", &file("one")), ("b.toml", &file("b")), ("README.md", "no"), (".x.toml", "no")]);
-    let first = registry.import_dir(&path, Some(&production), NOW).await.unwrap();
-    assert_eq!((first.created.len(), first.labelled.len(), first.unchanged), (2, 2, 0));
-    assert_eq!(registry.import_dir(&path, Some(&production), NOW).await.unwrap().unchanged, 2);
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let registry = &stand.registry;
+        let production = label("production");
+        let file = |text: &str| format!("[[messages]]\nrole = \"user\"\ncontent = \"{text}\"\n");
+        let path =
+            stand.files(&[("a.toml", &file("one")), ("b.toml", &file("b")), ("README.md", "no"), (".x.toml", "no")]);
+        let first = registry.import_dir(&path, Some(&production), NOW).await.unwrap();
+        assert_eq!((first.created.len(), first.labelled.len(), first.unchanged), (2, 2, 0));
+        assert_eq!(registry.import_dir(&path, Some(&production), NOW).await.unwrap().unchanged, 2);
 
-    stand.files(&[("a.toml", &file("two"))]);
-    let second = registry.import_dir(&path, Some(&production), NOW).await.unwrap();
-    assert_eq!(second.created, [(name("a"), 2)]);
-    assert_eq!(registry.resolve(&name("a"), &Selector::Default).unwrap().version, 2);
+        stand.files(&[("a.toml", &file("two"))]);
+        let second = registry.import_dir(&path, Some(&production), NOW).await.unwrap();
+        assert_eq!(second.created, [(name("a"), 2)]);
+        assert_eq!(registry.resolve(&name("a"), &Selector::Default).unwrap().version, 2);
 
-    let back = LabelChange::to(production.clone(), 1, "rollback");
-    registry.set_label(&name("a"), &back, &editor(), NOW).await.unwrap();
-    registry.import_dir(&path, Some(&production), NOW).await.unwrap();
-    assert_eq!(registry.resolve(&name("a"), &Selector::Default).unwrap().version, 1, "a restart keeps the rollback");
+        let back = LabelChange::to(production.clone(), 1, "rollback");
+        registry.set_label(&name("a"), &back, &editor(), NOW).await.unwrap();
+        registry.import_dir(&path, Some(&production), NOW).await.unwrap();
+        assert_eq!(
+            registry.resolve(&name("a"), &Selector::Default).unwrap().version,
+            1,
+            "a restart keeps the rollback"
+        );
 
-    registry.add_version(&name("a"), &submission(&says("by api")), &editor(), NOW).await.unwrap();
-    stand.files(&[("a.toml", &format!("# only the form is new\n{}", file("two")))]);
-    let form = registry.import_dir(&path, Some(&production), NOW).await.unwrap();
-    assert_eq!((form.created.len(), registry.get(&name("a")).unwrap().newest()), (0, 3));
-    assert_eq!(registry.label_history(&name("a"), &production).await.unwrap().len(), 3);
+        registry.add_version(&name("a"), &submission(&says("by api")), &editor(), NOW).await.unwrap();
+        stand.files(&[("a.toml", &format!("# only the form is new\n{}", file("two")))]);
+        let form = registry.import_dir(&path, Some(&production), NOW).await.unwrap();
+        assert_eq!((form.created.len(), registry.get(&name("a")).unwrap().newest()), (0, 3));
+        assert_eq!(registry.label_history(&name("a"), &production).await.unwrap().len(), 3);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_bad_file_stops_the_whole_import_and_every_mistake_is_told() {
-    let stand = Stand::new().await;
-    let path = stand.files(&[
-        ("good.toml", "[[messages]]\nrole = \"user\"\ncontent = \"hi\"\n"),
-        ("Bad.toml", ""),
-        (
-            "c.toml",
-            "[[messages]]\nrole = \"user\"\ncontent = \"\"\"\nHello\n  {% set x = 1 %}\"\"\"\n\n[sets]\nx = 1\n",
-        ),
-        ("d.toml", "a = \n"),
-    ]);
-    std::os::unix::fs::symlink("/etc/passwd", path.join("link.toml")).unwrap();
-    std::fs::create_dir(path.join("sub")).unwrap();
-    std::fs::write(path.join("long.toml"), "#".repeat(300 << 10)).unwrap();
-    let odd = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff.toml");
-    std::fs::write(path.join(odd), "").unwrap();
-    let Err(Error::Files(problems)) = stand.registry.import_dir(&path, None, NOW).await else { panic!() };
-    let folder = format!("{}/", path.display());
-    let told: Vec<String> = problems.iter().map(|problem| problem.to_string().replace(&folder, "")).collect();
-    for wanted in [
-        "Bad.toml: the file names the prompt",
-        "link.toml: is a link",
-        "sub: folders",
-        "long.toml: has 307200 bytes",
-        "not UTF-8",
-        "c.toml:5:6: messages[0].content: `set` is not available",
-        "c.toml:7:2: sets: `sets` is unknown; did you mean `tests`?",
-        "d.toml:1:5: ",
-    ] {
-        assert!(told.iter().any(|line| line.contains(wanted)), "{wanted} is not among {told:#?}");
-    }
-    assert!(matches!(check_dir(&path), Err(Error::Files(checked)) if checked.len() == problems.len()));
-    assert!(stand.registry.list().is_empty());
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let path = stand.files(&[
+            ("good.toml", "[[messages]]\nrole = \"user\"\ncontent = \"hi\"\n"),
+            ("Bad.toml", ""),
+            (
+                "c.toml",
+                "[[messages]]\nrole = \"user\"\ncontent = \"\"\"\nHello\n  {% set x = 1 %}\"\"\"\n\n[sets]\nx = 1\n",
+            ),
+            ("d.toml", "a = \n"),
+        ]);
+        std::os::unix::fs::symlink("/etc/passwd", path.join("link.toml")).unwrap();
+        std::fs::create_dir(path.join("sub")).unwrap();
+        std::fs::write(path.join("long.toml"), "#".repeat(300 << 10)).unwrap();
+        let odd = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff.toml");
+        std::fs::write(path.join(odd), "").unwrap();
+        let Err(Error::Files(problems)) = stand.registry.import_dir(&path, None, NOW).await else { panic!() };
+        let folder = format!("{}/", path.display());
+        let told: Vec<String> = problems.iter().map(|problem| problem.to_string().replace(&folder, "")).collect();
+        for wanted in [
+            "Bad.toml: the file names the prompt",
+            "link.toml: is a link",
+            "sub: folders",
+            "long.toml: has 307200 bytes",
+            "not UTF-8",
+            "c.toml:5:6: messages[0].content: `set` is not available",
+            "c.toml:7:2: sets: `sets` is unknown; did you mean `tests`?",
+            "d.toml:1:5: ",
+        ] {
+            assert!(told.iter().any(|line| line.contains(wanted)), "{wanted} is not among {told:#?}");
+        }
+        assert!(matches!(check_dir(&path), Err(Error::Files(checked)) if checked.len() == problems.len()));
+        assert!(stand.registry.list().is_empty());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_export_is_imported_to_the_same_content() {
-    let stand = Stand::new().await;
-    stand.registry.create(&name("s"), &submission(&example()), &editor(), NOW).await.unwrap();
-    let path = stand.folder.path().join("out");
-    std::fs::create_dir(&path).unwrap();
-    let version = stand.registry.resolve(&name("s"), &Selector::Latest).unwrap();
-    assert_eq!(write_file(&path, &version.name, &version.draft().unwrap()).unwrap(), path.join("s.toml"));
-    let done = stand.registry.import_dir(&path, None, NOW).await.unwrap();
-    assert_eq!((done.created.len(), done.unchanged), (0, 1));
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        stand.registry.create(&name("s"), &submission(&example()), &editor(), NOW).await.unwrap();
+        let path = stand.scratch.folder.path().join("out");
+        std::fs::create_dir(&path).unwrap();
+        let version = stand.registry.resolve(&name("s"), &Selector::Latest).unwrap();
+        assert_eq!(write_file(&path, &version.name, &version.draft().unwrap()).unwrap(), path.join("s.toml"));
+        let done = stand.registry.import_dir(&path, None, NOW).await.unwrap();
+        assert_eq!((done.created.len(), done.unchanged), (0, 1));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_diff_tells_lines_and_fields() {
-    let stand = Stand::new().await;
-    stand.registry.create(&name("p"), &submission(&says("one\ntwo")), &editor(), NOW).await.unwrap();
-    let mut value = says("one\n2");
-    value["settings"] = json!({"temperature": 0.5});
-    stand.registry.add_version(&name("p"), &submission(&value), &editor(), NOW).await.unwrap();
-    let diff = stand.registry.diff(&name("p"), &Selector::Version(1), &Selector::Version(2)).unwrap();
-    assert!(diff.unified.starts_with("--- p@1\n+++ p@2\n"), "{}", diff.unified);
-    assert!(diff.unified.contains("-two\"\"\"\n+2\"\"\"\n"), "{}", diff.unified);
-    let fields: Vec<&str> = diff.changes.iter().map(|change| change.field.as_str()).collect();
-    assert_eq!(fields, ["messages[0].content", "settings"]);
-    let none = stand.registry.diff(&name("p"), &Selector::Version(1), &Selector::Version(1)).unwrap();
-    assert!(none.unified.is_empty() && none.changes.is_empty());
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        stand.registry.create(&name("p"), &submission(&says("one\ntwo")), &editor(), NOW).await.unwrap();
+        let mut value = says("one\n2");
+        value["settings"] = json!({"temperature": 0.5});
+        stand.registry.add_version(&name("p"), &submission(&value), &editor(), NOW).await.unwrap();
+        let diff = stand.registry.diff(&name("p"), &Selector::Version(1), &Selector::Version(2)).unwrap();
+        assert!(diff.unified.starts_with("--- p@1\n+++ p@2\n"), "{}", diff.unified);
+        assert!(diff.unified.contains("-two\"\"\"\n+2\"\"\"\n"), "{}", diff.unified);
+        let fields: Vec<&str> = diff.changes.iter().map(|change| change.field.as_str()).collect();
+        assert_eq!(fields, ["messages[0].content", "settings"]);
+        let none = stand.registry.diff(&name("p"), &Selector::Version(1), &Selector::Version(1)).unwrap();
+        assert!(none.unified.is_empty() && none.changes.is_empty());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_admin_api_sees_labels_last_use_and_the_text() {
-    let stand = Stand::new().await;
-    let mut submitted = submission(&example());
-    submitted.labels = vec![label("production")];
-    stand.registry.create(&name("s"), &submitted, &editor(), NOW).await.unwrap();
-    stand.registry.touch(&name("s"), NOW);
-    let prompt = stand.registry.get(&name("s")).unwrap();
-    let listed = prompt.to_json();
-    assert_eq!(listed["labels"]["production"]["version"], 1);
-    assert_eq!(listed["last_used_at"], json!(NOW));
-    let version = prompt.versions[0].to_json(&prompt.labels_of(1)).unwrap();
-    assert_eq!((&version["labels"], &version["author"]), (&json!(["production"]), &json!("ed")));
-    assert_eq!(version["messages"], example()["messages"]);
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let mut submitted = submission(&example());
+        submitted.labels = vec![label("production")];
+        stand.registry.create(&name("s"), &submitted, &editor(), NOW).await.unwrap();
+        stand.registry.touch(&name("s"), NOW);
+        let prompt = stand.registry.get(&name("s")).unwrap();
+        let listed = prompt.to_json();
+        assert_eq!(listed["labels"]["production"]["version"], 1);
+        assert_eq!(listed["last_used_at"], json!(NOW));
+        let version = prompt.versions[0].to_json(&prompt.labels_of(1)).unwrap();
+        assert_eq!((&version["labels"], &version["author"]), (&json!(["production"]), &json!("ed")));
+        assert_eq!(version["messages"], example()["messages"]);
+    })
+    .await;
 }
 
 #[test]

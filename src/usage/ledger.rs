@@ -22,7 +22,7 @@ use super::settling::{Job, MOST, Message};
 use super::shared::Shared;
 use super::store::commit;
 use super::store::writer::Writer;
-use crate::db::Db;
+use crate::db::Sqlite as Db;
 
 /// How long a flush waits for the database.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use sqlx::{Executor, Row};
 
 use super::*;
 use crate::chat::Usage;
-use crate::db::Db;
+use crate::db::Sqlite as Db;
 use crate::types::{Nanos, RequestId, Timestamp, now};
 
 const HOUR: i64 = 3_600_000_000;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::bytes::Bytes;
+use fulcrum::db;
 use serde_json::{Value, json};
 use sqlx::Row;
 use tempfile::TempDir;
@@ -118,7 +119,7 @@ impl TestApp {
 
     /// Changes the database beside the gateway.
     async fn change(&self, sql: &'static str) {
-        sqlx::query(sql).execute(self.app.db().write()).await.unwrap();
+        db::query(sql).execute(self.app.db()).await.unwrap();
     }
 }
 
@@ -276,8 +277,8 @@ async fn a_file_comes_back_as_it_was_until_it_is_deleted() {
     for gone in [path.clone(), format!("{path}/content")] {
         assert_eq!(app.mine(Call::get(&gone)).await.told(), "404 not_found");
     }
-    let left = sqlx::query("select count(*) from file_chunks where file_id = $1").bind(id);
-    assert_eq!(left.fetch_one(app.app.db().read()).await.unwrap().get::<i64, _>(0), 0);
+    let left = db::query("select count(*) from file_chunks where file_id = $1").bind(id);
+    assert_eq!(left.fetch_one(app.app.db()).await.unwrap().get::<i64>(0).unwrap(), 0);
     app.close().await;
 }
 
@@ -311,8 +312,8 @@ async fn a_form_that_is_not_good_is_refused_and_leaves_nothing() {
     let cut = form(&[("purpose", b"batch"), ("file", b"x")]);
     let cut = Call { body: cut.body.slice(..cut.body.len() - 20), ..cut };
     assert_eq!(app.mine(cut).await.told(), "400 invalid_request");
-    let rows = sqlx::query("select (select count(*) from files) + (select count(*) from file_chunks)");
-    assert_eq!(rows.fetch_one(app.app.db().read()).await.unwrap().get::<i64, _>(0), 0);
+    let rows = db::query("select (select count(*) from files) + (select count(*) from file_chunks)");
+    assert_eq!(rows.fetch_one(app.app.db()).await.unwrap().get::<i64>(0).unwrap(), 0);
     for (body, param) in [
         (json!({"input_file_id": "f", "endpoint": CHAT}), "completion_window"),
         (json!({"input_file_id": "f", "endpoint": CHAT, "completion_window": "1h"}), "completion_window"),

@@ -29,7 +29,7 @@ pub async fn report(
         parameters.iter().filter(|(name, _)| name != "format").map(|(name, value)| (name.as_str(), value.as_str()));
     let query = usage::Query::parse(rest, now())?;
     app.ledger().flush().await;
-    let report = usage::report(app.db(), &query).await?;
+    let report = usage::report(app.ledger_db(), &query).await?;
     if format == "json" {
         return Ok(Json(report.json()).into_response());
     }
@@ -46,7 +46,7 @@ pub async fn requests(
     let parameters = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let listing = Listing::parse(parameters)?;
     app.ledger().flush().await;
-    let page = usage::requests(app.db(), &listing).await?;
+    let page = usage::requests(app.ledger_db(), &listing).await?;
     Ok(Json(page.json()))
 }
 
@@ -55,7 +55,7 @@ pub async fn request(State(app): State<App>, _viewer: Viewer, Path(id): Path<Str
     let found = match id.parse::<RequestId>() {
         Ok(id) => {
             app.ledger().flush().await;
-            usage::request(app.db(), id).await?
+            usage::request(app.ledger_db(), id).await?
         }
         Err(_) => None,
     };

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::batches::{Batches, Error, Scope, Status};
-use crate::db::Db;
+use crate::db::Sqlite;
 use crate::gateway::Gateway;
 use crate::keys::Keys;
 use crate::types::now;
@@ -39,7 +39,7 @@ pub struct Work {
     /// Whom the lines call.
     pub gateway: Gateway,
     /// Where the ledger's rows are.
-    pub db: Db,
+    pub db: Sqlite,
     /// Whose keys they call with.
     pub keys: Arc<Keys>,
     /// The longest line, in bytes.

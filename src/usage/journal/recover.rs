@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::found::{self, Found};
 use super::segment;
-use crate::db::Db;
+use crate::db::Sqlite as Db;
 use crate::types::{Nanos, RequestId};
 use crate::usage::error::Error;
 use crate::usage::rows::{AttemptRow, RequestRow, Settlement, Status};

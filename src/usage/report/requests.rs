@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::filter::Filter;
 use super::fold::millis;
 use crate::chat::Usage;
-use crate::db::Db;
+use crate::db::Sqlite as Db;
 use crate::types::RequestId;
 use crate::usage::error::Error;
 use crate::usage::rows::{AttemptRow, RequestRow, Status};

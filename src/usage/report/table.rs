@@ -6,7 +6,7 @@ use super::dimension::Dimension;
 use super::fold::{Fold, Percentiles, Totals};
 use super::query::Query;
 use super::value::Value;
-use crate::db::Db;
+use crate::db::Sqlite as Db;
 use crate::types::{Nanos, Timestamp};
 use crate::usage::error::Error;
 use crate::usage::store::conditions::Conditions;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::queries;
 use super::writer::{Failure, Writer};
-use crate::db::Db;
+use crate::db::Sqlite as Db;
 use crate::usage::error::Unavailable;
 use crate::usage::rows::Settlement;
 use crate::usage::settling::{Answer, Job, MOST, Message};

@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::queries::skew;
-use crate::db::Db;
+use crate::db::Sqlite as Db;
 use crate::types::{RequestId, Timestamp};
 use crate::usage::error::Error;
 

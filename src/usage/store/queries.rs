@@ -10,7 +10,7 @@ use sqlx::{Arguments, AssertSqlSafe, Executor, Row, SqliteConnection};
 use super::conditions::{Bind, Conditions};
 use super::field::Found;
 use super::sums::Sums;
-use crate::db::Db;
+use crate::db::Sqlite as Db;
 use crate::types::{RequestId, Timestamp};
 use crate::usage::columns::{ATTEMPT, Column, GROUPS, LISTED, SUMS, WHOLE, names};
 use crate::usage::error::Error;

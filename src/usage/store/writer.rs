@@ -8,7 +8,7 @@ use super::rollup::Rollups;
 use super::statements::{Rows, Statements, batches};
 use super::values::Values;
 use super::{queries, rare};
-use crate::db::Db;
+use crate::db::Sqlite as Db;
 use crate::usage::rows::{RequestRow, Settlement};
 use crate::usage::settling::Amendment;
 

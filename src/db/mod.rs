@@ -1,0 +1,107 @@
+//! The database: one vocabulary over SQLite and PostgreSQL, so that a slice's SQL is written once.
+//!
+//! A slice's `store.rs` writes [`query`] with `$1` parameters, runs it on a [`Db`] or in a [`Tx`], and reads a [`Row`]. Its SQL
+//! is what both databases understand: text ids, integers for time and money, `on conflict`, sums cast to `bigint`, columns of
+//! the old row named with their table in `do update`. What they do not share stands here: how a change begins, how a
+//! connection is opened, where the migrations lie.
+//!
+//! SQLite has threads of its own, and any runtime may ask it. A PostgreSQL connection is a socket of the runtime that opened
+//! it, and ends with that runtime; this program has one runtime for each core beside its main one. So a [`Db`] on PostgreSQL
+//! belongs to the runtime that opened it: keys and prompts are read from snapshots in memory, idempotency's records are
+//! written by a task of the main runtime, and a core that needs the database for itself opens a `Db` of its own.
+
+mod error;
+mod executor;
+mod lent;
+mod postgres;
+mod query;
+mod revision;
+mod row;
+mod sqlite;
+mod tx;
+
+#[cfg(test)]
+pub(crate) mod scratch;
+#[cfg(test)]
+mod tests;
+
+pub use self::error::Error;
+pub use self::executor::Executor;
+pub use self::postgres::Postgres;
+pub use self::query::{Query, Value, assembled, query};
+pub use self::row::Row;
+pub use self::sqlite::Sqlite;
+pub use self::tx::Tx;
+
+/// How long a change waits for another in seconds, on either database, before it fails.
+const PATIENCE_SECONDS: u64 = 10;
+
+/// How long a statement waits for a free connection, in seconds.
+const ACQUIRE_SECONDS: u64 = 30;
+
+/// An open, migrated database.
+#[derive(Clone, Debug)]
+pub enum Db {
+    /// A file, and a library in this process.
+    Sqlite(Sqlite),
+    /// A server.
+    Postgres(Postgres),
+}
+
+impl Db {
+    /// Opens `url` (`sqlite://PATH` or `postgres://USER@HOST/DATABASE`) and migrates it. SQLite's file and its folder are made
+    /// where they are missing; PostgreSQL's database must exist.
+    ///
+    /// With `durable`, SQLite waits for the disk at each commit. A PostgreSQL server decides that by its own settings.
+    ///
+    /// # Errors
+    /// As the variants of [`Error`] say.
+    pub async fn open(url: &str, durable: bool) -> Result<Self, Error> {
+        match url.split_once("://") {
+            Some(("postgres" | "postgresql", _)) => Box::pin(Postgres::open(url)).await.map(Self::Postgres),
+            _ => Sqlite::open(url, durable).await.map(Self::Sqlite),
+        }
+    }
+
+    /// The SQLite database, for the ledger's journal and writer, which work on its file.
+    ///
+    /// # Errors
+    /// [`Error::NotSqlite`] on PostgreSQL.
+    pub fn sqlite(&self) -> Result<&Sqlite, Error> {
+        match self {
+            Self::Sqlite(db) => Ok(db),
+            Self::Postgres(_) => Err(Error::NotSqlite),
+        }
+    }
+
+    /// Begins a change of `topic`, undone unless committed. It sees what every earlier change of the topic committed, and no
+    /// other one of the topic begins before it ends, in this process or another.
+    ///
+    /// # Errors
+    /// Where the database fails, or another change takes longer than ten seconds.
+    pub async fn begin(&self, topic: &'static str) -> Result<Tx, Error> {
+        match self {
+            Self::Sqlite(db) => Ok(db.write().begin_with("begin immediate").await?.into()),
+            Self::Postgres(db) => Ok(Box::pin(db.begin(topic)).await?.into()),
+        }
+    }
+
+    /// Begins a transaction that only reads: all its statements see the database as it was at the first.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn snapshot(&self) -> Result<Tx, Error> {
+        match self {
+            Self::Sqlite(db) => Ok(db.read().begin().await?.into()),
+            Self::Postgres(db) => Ok(Box::pin(db.snapshot()).await?.into()),
+        }
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(db) => db.close().await,
+            Self::Postgres(db) => db.close().await,
+        }
+    }
+}

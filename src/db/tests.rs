@@ -1,0 +1,271 @@
+//! What both databases must do alike.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::scratch::{Scratch, on_each};
+use super::*;
+
+async fn n_of(db: &Db, topic: &str) -> i64 {
+    db.revision(topic).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_kind_of_value_is_read_as_it_was_written() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        query("insert into prompts (name, created_at, last_used_at) values ($1, $2, $3)")
+            .bind("p")
+            .bind(i64::MIN)
+            .bind(None::<i64>)
+            .execute(db)
+            .await
+            .unwrap();
+        let row = query("select name, created_at, last_used_at from prompts").fetch_one(db).await.unwrap();
+        assert_eq!(row.get::<String>("name").unwrap(), "p");
+        assert_eq!(row.get::<&str>(0).unwrap(), "p");
+        assert_eq!(row.get::<i64>("created_at").unwrap(), i64::MIN);
+        assert_eq!(row.get::<Option<i64>>("last_used_at").unwrap(), None);
+        assert!(row.get::<i64>("absent").is_err());
+        let insert = "insert into idempotency (name, fingerprint, request_id, at, state, model, is_stream, body) \
+                      values ($1, $2, 'r', 0, 's', $3, $4, $5)";
+        let (bytes, none) = ([0_u8, 255, b'x'], None::<&[u8]>);
+        let insert = query(insert).bind(&bytes[..]).bind(&bytes[..]).bind(None::<&str>).bind(true).bind(none);
+        insert.execute(db).await.unwrap();
+        let row = query("select name, model, is_stream, body from idempotency").fetch_one(db).await.unwrap();
+        assert_eq!(row.get::<Vec<u8>>("name").unwrap(), bytes);
+        assert_eq!(row.get::<&[u8]>("name").unwrap(), bytes);
+        assert_eq!(row.get::<Option<String>>("model").unwrap(), None);
+        assert!(row.get::<bool>("is_stream").unwrap());
+        assert_eq!(row.get::<Option<Vec<u8>>>("body").unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_are_counted_gone_through_and_found_or_not() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        for n in 0..5 {
+            let insert = query("insert into projects (name, created_at) values ($1, $2)");
+            assert_eq!(insert.bind(format!("p{n}")).bind(n).execute(db).await.unwrap(), 1);
+        }
+        let mut seen = Vec::new();
+        let all = query("select created_at from projects where created_at > $1 order by created_at").bind(1);
+        let went = all.each(db, |row| {
+            seen.push(row.get::<i64>(0)?);
+            if seen.len() == 2 { Err(Error::NotSqlite) } else { Ok(()) }
+        });
+        assert!(matches!(went.await, Err(Error::NotSqlite)));
+        assert_eq!(seen, [2, 3], "an error ends it");
+        let gone = query("delete from projects where created_at < $1").bind(3);
+        assert_eq!(gone.execute(db).await.unwrap(), 3);
+        assert_eq!(query("select name from projects").fetch_all(db).await.unwrap().len(), 2);
+        let missing = || query("select name from projects where name = $1").bind("p0");
+        assert!(missing().fetch_optional(db).await.unwrap().is_none());
+        assert!(missing().fetch_one(db).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_row_with_a_key_is_a_unique_violation() {
+    on_each(async |scratch| {
+        let insert = || query("insert into projects (name, created_at) values ('p', 1)").execute(&scratch.db);
+        insert().await.unwrap();
+        assert!(insert().await.unwrap_err().is_unique_violation());
+        let other = query("insert into projects (name) values ('q')").execute(&scratch.db).await.unwrap_err();
+        assert!(!other.is_unique_violation());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_is_seen_when_it_is_committed_and_never_otherwise() {
+    on_each(async |scratch| {
+        let other = scratch.another().await;
+        let mut change = scratch.db.begin("keys").await.unwrap();
+        change.bump("keys").await.unwrap();
+        assert_eq!(n_of(&other, "keys").await, 0);
+        change.commit().await.unwrap();
+        assert_eq!(n_of(&other, "keys").await, 1);
+        let mut change = scratch.db.begin("keys").await.unwrap();
+        change.bump("keys").await.unwrap();
+        drop(change);
+        assert_eq!(n_of(&scratch.db, "keys").await, 1);
+        let mut change = scratch.db.begin("keys").await.unwrap();
+        change.bump("keys").await.unwrap();
+        change.commit().await.unwrap();
+        assert_eq!(n_of(&other, "keys").await, 2);
+        other.close().await;
+    })
+    .await;
+}
+
+/// Begins a change, says so, and gives the counter that it finds.
+async fn count_in_a_change(db: Db, began: oneshot::Sender<()>) -> Option<i64> {
+    let mut change = db.begin("keys").await.unwrap();
+    began.send(()).unwrap();
+    let row = query("select n from revisions where topic = 'keys'").fetch_optional(&mut change).await.unwrap();
+    change.commit().await.unwrap();
+    db.close().await;
+    row.map(|row| row.get("n").unwrap())
+}
+
+#[tokio::test]
+async fn a_change_waits_for_the_one_before_and_sees_what_it_did() {
+    on_each(async |scratch| {
+        let mut first = scratch.db.begin("keys").await.unwrap();
+        let (began, mut begins) = oneshot::channel();
+        let second = count_in_a_change(scratch.another().await, began);
+        let first = async {
+            first.bump("keys").await.unwrap();
+            let early = tokio::time::timeout(Duration::from_millis(200), &mut begins).await;
+            assert!(early.is_err(), "a second change began while the first had not ended");
+            first.commit().await.unwrap();
+        };
+        let (counted, ()) = tokio::join!(second, first);
+        assert_eq!(counted, Some(1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_snapshot_sees_the_database_as_it_was() {
+    on_each(async |scratch| {
+        let mut reading = scratch.db.snapshot().await.unwrap();
+        let count = "select count(*) from projects";
+        let before: i64 = query(count).fetch_one(&mut reading).await.unwrap().get(0).unwrap();
+        query("insert into projects (name, created_at) values ('p', 1)").execute(&scratch.db).await.unwrap();
+        let after: i64 = query(count).fetch_one(&mut reading).await.unwrap().get(0).unwrap();
+        reading.commit().await.unwrap();
+        assert_eq!((before, after), (0, 0));
+        let now: i64 = query(count).fetch_one(&scratch.db).await.unwrap().get(0).unwrap();
+        assert_eq!(now, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn texts_are_ordered_by_their_bytes() {
+    on_each(async |scratch| {
+        for name in ["ab", "a-c", "B", "b"] {
+            let insert = query("insert into projects (name, created_at) values ($1, 0)").bind(name);
+            insert.execute(&scratch.db).await.unwrap();
+        }
+        let rows = query("select name from projects order by name").fetch_all(&scratch.db).await.unwrap();
+        let names: Vec<String> = rows.iter().map(|row| row.get(0).unwrap()).collect();
+        assert_eq!(names, ["B", "a-c", "ab", "b"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused() {
+    on_each(async |scratch| {
+        query(
+            "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+             values (99990101000000, 'later', true, $1, 0)",
+        )
+        .bind(&[0_u8][..])
+        .execute(&scratch.db)
+        .await
+        .unwrap();
+        let opened = Db::open(scratch.url(), false).await;
+        assert!(matches!(opened, Err(Error::Newer { version: 99990101000000, .. })), "{opened:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_is_opened_again_by_many_at_once() {
+    on_each(async |scratch| {
+        let (one, two, three) = tokio::join!(scratch.another(), scratch.another(), scratch.another());
+        for db in [one, two, three] {
+            assert_eq!(n_of(&db, "keys").await, 0);
+            db.close().await;
+        }
+    })
+    .await;
+}
+
+/// Tables and views with their columns and what stands in them.
+async fn columns(db: &Db) -> BTreeSet<(String, String, &'static str)> {
+    let sql = match db {
+        Db::Sqlite(_) => {
+            "select m.name as place, c.name as name, lower(c.type) as type from sqlite_master m, pragma_table_info(m.name) c \
+             where m.type in ('table', 'view')"
+        }
+        Db::Postgres(_) => {
+            "select table_name::text as place, column_name::text as name, data_type::text as type \
+             from information_schema.columns where table_schema = current_schema()"
+        }
+    };
+    let rows = query(sql).fetch_all(db).await.unwrap();
+    let read = |row: &Row| {
+        let kind = match row.get::<&str>("type").unwrap() {
+            "bigint" | "integer" | "int" => "number",
+            "text" => "text",
+            "blob" | "bytea" => "bytes",
+            "boolean" => "flag",
+            // SQLite knows no type of a view's expression.
+            "" => "any",
+            other => panic!("a column of type {other}"),
+        };
+        (row.get("place").unwrap(), row.get("name").unwrap(), kind)
+    };
+    let own = |(place, _, _): &(String, String, _)| !place.starts_with("_sqlx") && !place.starts_with("sqlite_");
+    rows.iter().filter(|row| !row.get::<&str>("place").unwrap().starts_with("_sqlx")).map(read).filter(own).collect()
+}
+
+#[tokio::test]
+async fn both_folders_of_migrations_give_the_same_tables_and_columns() {
+    let sqlite = Scratch::sqlite().await;
+    let on_sqlite = columns(&sqlite.db).await;
+    assert!(on_sqlite.len() > 100, "{on_sqlite:?}");
+    on_each(async |scratch| {
+        let here = columns(&scratch.db).await;
+        let names = |columns: &BTreeSet<(String, String, &'static str)>| -> BTreeSet<(String, String)> {
+            columns.iter().map(|(place, name, _)| (place.clone(), name.clone())).collect()
+        };
+        assert_eq!(names(&here), names(&on_sqlite));
+        for (place, name, kind) in &on_sqlite {
+            let same = here.contains(&(place.clone(), name.clone(), kind));
+            assert!(same || *kind == "any", "{place}.{name} is not a {kind} on {}", scratch.url());
+        }
+    })
+    .await;
+}
+
+#[test]
+fn migrations_of_both_folders_come_in_pairs() {
+    // SQLite's later changes of the first tables are part of PostgreSQL's first, which came after them.
+    const WITHIN: [i64; 3] = [20261125000020, 20261125000040, 20261125000050];
+    let versions = |migrations: &'static sqlx::migrate::Migrator| -> Vec<i64> {
+        migrations.iter().map(|migration| migration.version).filter(|version| !WITHIN.contains(version)).collect()
+    };
+    assert_eq!(versions(&sqlite::MIGRATIONS), versions(&postgres::MIGRATIONS));
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::sqlite().await;
+    let path = scratch.db.sqlite().unwrap().path();
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    scratch.db.close().await;
+}
+
+#[tokio::test]
+async fn what_is_no_database_url_is_refused_without_its_password() {
+    for url in ["mysql://x", "sqlite://", "sqlite://f.db?mode=ro", "f.db"] {
+        assert!(matches!(Db::open(url, false).await, Err(Error::Url(_))), "{url}");
+    }
+    let wrong = Db::open("postgres://me:secret@host:port/x", false).await.unwrap_err();
+    assert_eq!(
+        wrong.to_string(),
+        "`postgres://…@host:port/x` is not a database URL; use sqlite://PATH or postgres://USER@HOST/DATABASE"
+    );
+}
