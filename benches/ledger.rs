@@ -64,13 +64,12 @@ async fn settle(ledger: Ledger, words: Arc<Words>, how: (usize, usize, bool)) ->
         }
         let mut acks: Vec<Ack> = Vec::with_capacity(at_once);
         for _ in 0..at_once {
-            let settlement = words.settlement();
+            let (request, attempt) = words.asked();
             let mut held = SegmentRefs::default();
             if intents {
-                let intent = Intent { request: &settlement.request, attempt: &settlement.attempts[0] };
-                ledger.intend(&intent, &mut held).await?;
+                ledger.intend(&Intent { request: &request, attempt: &attempt }, &mut held).await?;
             }
-            acks.push(ledger.settle(settlement, held));
+            acks.push(ledger.settle(words.ended(request, attempt), held));
         }
         for ack in acks {
             ack.await?;
@@ -105,20 +104,36 @@ impl Words {
         }
     }
 
-    fn settlement(&self) -> Settlement {
-        let id = RequestId::new();
-        let spread = u64::from(id.as_bytes()[15]);
-        let usage = Usage { input: 400 + spread, output: 90 + spread, ..Usage::default() };
+    /// A request and its attempt as they are before it is sent.
+    fn asked(&self) -> (RequestRow, AttemptRow) {
         let request = RequestRow {
-            id,
+            id: RequestId::new(),
             started_at: now(),
             project: self.project.clone(),
             key_id: self.key.clone(),
             endpoint: self.endpoint.clone(),
             requested_model: self.asked.clone(),
+            route: Some(self.route.clone()),
+            ..RequestRow::default()
+        };
+        let attempt = AttemptRow {
+            n: 1,
+            provider: self.provider.clone(),
+            model: self.model.clone(),
+            started_at: request.started_at,
+            reserved: Nanos(500_000),
+            ..AttemptRow::default()
+        };
+        (request, attempt)
+    }
+
+    /// The same when they ended.
+    fn ended(&self, request: RequestRow, attempt: AttemptRow) -> Settlement {
+        let spread = u64::from(request.id.as_bytes()[15]);
+        let usage = Usage { input: 400 + spread, output: 90 + spread, ..Usage::default() };
+        let request = RequestRow {
             provider: Some(self.provider.clone()),
             model: Some(self.model.clone()),
-            route: Some(self.route.clone()),
             status: Status::Ok,
             http_status: 200,
             cache: CacheState::None,
@@ -127,22 +142,17 @@ impl Words {
             latency_us: 700_000 + spread * 1_000,
             first_token_us: Some(300_000 + spread * 500),
             overhead_us: Some(80 + spread),
-            ..RequestRow::default()
+            ..request
         };
         let attempt = AttemptRow {
-            n: 1,
-            provider: self.provider.clone(),
-            model: self.model.clone(),
             status: Status::Ok,
             http_status: Some(200),
-            started_at: request.started_at,
             latency_us: request.latency_us,
             first_token_us: request.first_token_us,
             usage: Some(usage),
             cost: request.cost,
             rate: Some(self.rate.clone()),
-            reserved: Nanos(500_000),
-            ..AttemptRow::default()
+            ..attempt
         };
         Settlement { request: Box::new(request), attempts: vec![attempt], bodies: None }
     }
