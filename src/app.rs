@@ -22,7 +22,8 @@ use crate::prompts::{self, Registry};
 use crate::routing::Health;
 use crate::telemetry::Metrics;
 use crate::types::{QuickMap, Secret, Timestamp, now};
-use crate::upstream::{BadAddress, ProviderClient};
+use crate::upstream::simulated::SimulatedProvider;
+use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
 
 /// How long lines of batches that were told to end may take for it.
@@ -315,12 +316,19 @@ impl App {
     }
 }
 
+/// The models that answer in this process, by their kinds of providers.
+fn in_process() -> InProcessModels {
+    let simulated: Arc<dyn InProcess> = Arc::new(SimulatedProvider);
+    InProcessModels::from_iter([("simulated", simulated)])
+}
+
 /// What a configuration decides for the gateway.
 fn live(config: &Config) -> Result<Live, Error> {
-    let mut clients = QuickMap::default();
+    let (models, mut clients) = (in_process(), QuickMap::default());
     for provider in &config.providers {
         let name = provider.name.clone();
-        let client = ProviderClient::new(provider.clone()).map_err(|error| Error::Provider(name.clone(), error))?;
+        let client =
+            ProviderClient::new(provider.clone(), &models).map_err(|error| Error::Provider(name.clone(), error))?;
         clients.insert(name, Arc::new(client));
     }
     let prices = PriceBook::builtin().with(config.prices.iter().map(price).collect());
@@ -354,9 +362,9 @@ fn bounds(config: &Config) -> idempotency::Bounds {
 /// What only building would tell of a configuration that can be read: its providers' addresses and its prompts.
 #[must_use]
 pub fn check(config: &Config) -> Vec<Diagnostic> {
-    let mut problems = Vec::new();
+    let (models, mut problems) = (in_process(), Vec::new());
     for provider in &config.providers {
-        if let Err(error) = ProviderClient::new(provider.clone()) {
+        if let Err(error) = ProviderClient::new(provider.clone(), &models) {
             let key = format!("providers.{}", provider.name);
             problems.push(problem("(configuration)", key, error.to_string()));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -49,7 +49,7 @@ impl Client {
     pub async fn to(place: &Where) -> Result<Self, Failure> {
         if let Some(url) = &place.url {
             let base = url.trim_end_matches('/').to_owned();
-            let client = upstream::client(&base, Duration::from_secs(3));
+            let client = upstream::Client::new(&base, Duration::from_secs(3));
             let client = client.map_err(|error| Failure::Input(error.to_string()))?;
             return Ok(Self { place: Place::Remote { client, base, key: place.key.clone() } });
         }
@@ -81,8 +81,10 @@ impl Client {
             Place::Remote { client, base, key } => {
                 let url = format!("{base}{path}");
                 let body = body.map(Value::to_string);
-                let asked = upstream::ask(client, method, &url, key.as_deref(), body);
-                asked.await.map_err(|error| Failure::Unreachable(format!("{base} cannot be reached: {error}")))?
+                let unreachable = |error| Failure::Unreachable(format!("{base} cannot be reached: {error}"));
+                let asked = client.ask((method, &url), key.as_deref(), HeaderMap::new(), body);
+                let reply = asked.await.map_err(unreachable)?;
+                (reply.status().as_u16(), reply.text().await.map_err(unreachable)?)
             }
             Place::Here { app } => here(app, method, path, body).await?,
         };

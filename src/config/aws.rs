@@ -1,19 +1,18 @@
 //! What `kind = "bedrock"` has of its own: where it is called, and the keys that its calls are signed with.
 
+use super::providers::option;
 use super::read::{Field, Section};
 use super::secret;
-use crate::upstream::{Aws, AwsCredentials, Kind, Provider};
+use crate::upstream::{Aws, AwsCredentials, Provider};
 
 const KEYS: &str = "access_key_id = \"env:AWS_ACCESS_KEY_ID\" and secret_access_key = \"env:AWS_SECRET_ACCESS_KEY\"";
 
 /// Reads the keys that only Bedrock has, and refuses them elsewhere. `has_key` tells whether a key of Bedrock's own is given.
 pub(super) fn read(provider: &mut Provider, section: &Section<'_>, has_key: bool) {
-    let region = section.get("region");
-    let signing = ["access_key_id", "secret_access_key", "session_token"].map(|name| section.get(name));
-    if provider.kind != Kind::Bedrock {
-        for field in [&region].into_iter().chain(&signing).flatten() {
-            field.problem("only kind = \"bedrock\" has this", "take it out");
-        }
+    let region = option(provider, section, "region");
+    let names = ["access_key_id", "secret_access_key", "session_token"];
+    let signing = names.map(|name| option(provider, section, name));
+    if !provider.kind.row().takes("region") {
         return;
     }
     if region.is_none() {

@@ -11,15 +11,6 @@ use super::sections::set;
 use crate::types::Secret;
 use crate::upstream::{Kind, Provider, Server, Timeouts, VENDORS, Vendor, vendor_at, vendor_named};
 
-const KINDS: &[(&str, Kind)] = &[
-    ("openai", Kind::OpenAi),
-    ("anthropic", Kind::Anthropic),
-    ("gemini", Kind::Gemini),
-    ("azure", Kind::Azure),
-    ("bedrock", Kind::Bedrock),
-    ("simulated", Kind::Simulated),
-];
-
 /// The provider of a configuration that names none.
 pub(super) fn simulated() -> Provider {
     Provider {
@@ -75,9 +66,10 @@ fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
     }
     let profile = section.get("profile");
     aws::read(&mut provider, &section, keys.iter().any(Option::is_some));
-    if provider.kind == Kind::Simulated {
+    let row = provider.kind.row();
+    if row.in_process {
         for field in [&base_url, &ca_file].into_iter().chain(&keys).flatten() {
-            field.problem("a simulated provider calls nobody", "take this out");
+            field.problem(format!("a {} provider calls nobody", row.name), "take this out");
         }
         provider.profile = profile.and_then(|field| field.text("\"slow\"")).map(Into::into);
     } else if kind.is_some() {
@@ -98,17 +90,11 @@ fn kind(section: &Section<'_>) -> Option<Kind> {
         section.problem("`kind` is missing", "write kind = \"openai\" or kind = \"simulated\"");
         return None;
     };
-    field.choice(KINDS)
+    field.choice(&Kind::names())
 }
 
 fn server(field: &Field<'_>) -> Option<Server> {
-    field.choice(&[
-        ("generic", Server::Generic),
-        ("vllm", Server::Vllm),
-        ("llamacpp", Server::LlamaCpp),
-        ("ollama", Server::Ollama),
-        ("lorax", Server::Lorax),
-    ])
+    field.choice(&Server::names())
 }
 
 fn timeouts(section: Section<'_>) -> Timeouts {
@@ -122,29 +108,32 @@ fn timeouts(section: Section<'_>) -> Timeouts {
     timeouts
 }
 
+/// Reads a key that not every kind of provider has, and refuses it where the kind has it not.
+pub(super) fn option<'a>(provider: &Provider, section: &Section<'a>, name: &'static str) -> Option<Field<'a>> {
+    let field = section.get(name)?;
+    if !provider.kind.row().takes(name) {
+        let problem = match &Kind::names_of(|row| row.takes(name))[..] {
+            [only] => format!("only kind = \"{only}\" has this"),
+            kinds => format!("only kinds {} have this", kinds.join(" and ")),
+        };
+        field.problem(problem, "take it out");
+    }
+    Some(field)
+}
+
 /// What only some kinds have: Azure's version and tokens, and whether OpenAI's Responses are spoken.
 fn speak_as(provider: &mut Provider, section: &Section<'_>) {
-    let azure = [section.get("api_version"), section.get("entra")];
-    if provider.kind != Kind::Azure {
-        for field in azure.iter().flatten() {
-            field.problem("only kind = \"azure\" has this", "take it out");
-        }
-    }
-    let [version, entra] = azure;
+    let (version, entra) = (option(provider, section, "api_version"), option(provider, section, "entra"));
     provider.api_version = version.and_then(|field| field.text("\"2024-10-21\"")).map(Into::into);
     set(&mut provider.entra_tokens, entra.and_then(|field| field.bool()));
     if let Some(field) = section.get("batch") {
         set(&mut provider.native_batches, field.choice(&[("native", true), ("fulcrum", false)]));
-        if provider.native_batches && !matches!(provider.kind, Kind::OpenAi | Kind::Anthropic) {
-            field.problem("only kinds openai and anthropic have batches of their own", "write batch = \"fulcrum\"");
+        if provider.native_batches && provider.kind.row().batch_api.is_none() {
+            let kinds = Kind::names_of(|row| row.batch_api.is_some()).join(" and ");
+            field.problem(format!("only kinds {kinds} have batches of their own"), "write batch = \"fulcrum\"");
         }
     }
-    let [chat, responses] = [section.get("chat"), section.get("responses")];
-    if !matches!(provider.kind, Kind::OpenAi | Kind::Azure) {
-        for field in [&chat, &responses].into_iter().flatten() {
-            field.problem("only kinds openai and azure have this", "take it out");
-        }
-    }
+    let (chat, responses) = (option(provider, section, "chat"), option(provider, section, "responses"));
     provider.responses = vendor_at(&provider.base_url).is_none_or(|vendor| vendor.responses);
     set(&mut provider.responses, responses.and_then(|field| field.bool()));
     set(&mut provider.chat, chat.as_ref().and_then(Field::bool));
@@ -155,16 +144,9 @@ fn speak_as(provider: &mut Provider, section: &Section<'_>) {
 
 /// The vendor that the section names, or whose kind it is.
 fn vendor(provider: &Provider, section: &Section<'_>) -> Option<&'static Vendor> {
-    let Some(field) = section.get("vendor") else {
-        let name = match provider.kind {
-            Kind::OpenAi => "openai",
-            Kind::Anthropic => "anthropic",
-            Kind::Gemini => "gemini",
-            Kind::Azure | Kind::Bedrock | Kind::Simulated => return None,
-        };
-        return vendor_named(name);
-    };
-    if provider.kind != Kind::OpenAi {
+    let row = provider.kind.row();
+    let Some(field) = section.get("vendor") else { return row.vendor.and_then(vendor_named) };
+    if !row.takes("vendor") {
         field.problem("only kind = \"openai\" has vendors", "take it out");
         return None;
     }
@@ -175,13 +157,13 @@ fn vendor(provider: &Provider, section: &Section<'_>) -> Option<&'static Vendor>
 fn call_where(provider: &mut Provider, section: &Section<'_>, base_url: Option<&Field<'_>>) {
     let vendor = vendor(provider, section);
     let Some(field) = base_url else {
-        if provider.local || provider.server != Server::Generic {
+        if provider.local || provider.server.row().has_own_address {
             section.problem("`base_url` is missing", "write base_url = \"http://127.0.0.1:8081/v1\"");
             return;
         }
         match vendor {
             // It follows from the region.
-            _ if provider.kind == Kind::Bedrock => {}
+            _ if provider.kind.row().takes("region") => {}
             Some(vendor) => vendor.base_url.clone_into(&mut provider.base_url),
             None => section.problem("`base_url` is missing", "write base_url = \"https://NAME.openai.azure.com\""),
         }

@@ -11,7 +11,7 @@ use super::reply::{Body, Reply, error_reply};
 use super::stream::{Begun, Relay};
 use crate::chat::Used;
 use crate::routing::Target;
-use crate::upstream::Kind;
+use crate::upstream::Operation;
 use crate::usage::Status;
 use crate::wire::{anthropic, gemini};
 
@@ -33,12 +33,12 @@ impl Planned {
     /// Whether tokens are to be counted for a target whose provider cannot.
     fn counts_here(&self) -> bool {
         let kind = |target: &Arc<Target>| Some(self.live.clients.get(&target.provider)?.provider().kind);
-        let able = match self.request.endpoint {
-            Endpoint::CountTokens => Kind::Anthropic,
-            Endpoint::GeminiCount => Kind::Gemini,
+        let count = match self.request.endpoint {
+            Endpoint::CountTokens => Operation::CountTokens,
+            Endpoint::GeminiCount => Operation::GeminiCount,
             _ => return false,
         };
-        self.plan.targets.first().and_then(kind) != Some(able)
+        !self.plan.targets.first().and_then(kind).is_some_and(|kind| kind.row().has(count))
     }
 
     /// Counts the request's tokens by estimate, and says so.

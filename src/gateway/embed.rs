@@ -8,7 +8,7 @@ use super::request::Request;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{Code, Emulated, Error, Usage};
 use crate::routing::Target;
-use crate::upstream::{Kind, Operation, Provider, ProviderClient};
+use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::BadAnswer;
 use crate::wire::json::{Edits, quoted};
 use crate::wire::{DialectId, ProviderDialect, gemini, openai_embeddings};
@@ -19,15 +19,10 @@ impl Request {
     /// # Errors
     /// `unsupported_feature` that names what it cannot say.
     pub fn for_embeddings(&self, client: &ProviderClient, target: &Target) -> Result<UpstreamRequest, Error> {
-        let Provider { name, kind, .. } = client.provider();
         let (own, is_batch) = (self.endpoint.dialect(), self.endpoint == Endpoint::EmbedContents);
-        let dialect = match kind {
-            Kind::OpenAi | Kind::Azure | Kind::Simulated => DialectId::OpenAiChat,
-            Kind::Gemini => DialectId::Gemini,
-            _ => {
-                let message = format!("the provider {name} has no embeddings; use another model");
-                return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
-            }
+        let Some(dialect) = client.provider().kind.row().embeddings() else {
+            let message = format!("the provider {} has no embeddings; use another model", client.provider().name);
+            return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
         };
         let mut emulated = Emulated::default();
         let (operation, body) = match (own, dialect) {

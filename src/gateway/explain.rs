@@ -10,7 +10,7 @@ use super::incoming::{Endpoint, Incoming};
 use super::plan::{Moment, with_facts};
 use super::planned::Planned;
 use super::prepared::{Known, Prepared};
-use super::price::{Pricing, priced_as, vendor};
+use super::price::{Pricing, priced_as};
 use super::reply::Head;
 use super::state::{Gateway, Live};
 use crate::chat::Error;
@@ -193,7 +193,7 @@ fn card(live: &Live, id: Arc<str>) -> ModelCard {
     let client = target.as_ref().and_then(|target| live.clients.get(&target.provider));
     let provider = client.map(|client| client.provider());
     let about = target.as_ref().zip(provider).and_then(|(target, provider)| {
-        let about = |model: Cow<'_, str>| live.prices.about(&provider.name, vendor(provider), &model);
+        let about = |model: Cow<'_, str>| live.prices.about(&provider.name, provider.seller(), &model);
         priced_as(provider, &target.model).find_map(about)
     });
     let pricing = target.as_ref().zip(provider).map(|(target, provider)| Pricing::of(&live.prices, provider, target));
@@ -205,7 +205,7 @@ fn card(live: &Live, id: Arc<str>) -> ModelCard {
         fulcrum: About {
             provider: target.as_ref().map(|target| target.provider.clone()),
             model: target.as_ref().map(|target| target.model.clone()),
-            simulated: provider.is_some_and(|provider| provider.kind == crate::upstream::Kind::Simulated),
+            simulated: provider.is_some_and(|provider| provider.kind.row().simulated),
             local: target.as_ref().is_some_and(|target| target.local),
             price: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
             context: about.as_ref().and_then(|about| about.max_input_tokens),

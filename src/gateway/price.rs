@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crate::chat::Used;
 use crate::routing::Target;
 use crate::types::{Nanos, QuickMap};
-use crate::upstream::{Kind, Provider, vendor_at};
+use crate::upstream::Provider;
 use crate::usage::{Price, PriceBook};
 
 /// The price of one target's calls.
@@ -56,7 +56,7 @@ impl KnownPrices {
 impl Pricing {
     /// The price of calls to `target` at `provider`.
     pub fn of(book: &PriceBook, provider: &Provider, target: &Target) -> Self {
-        let booked = |model: Cow<'_, str>| book.rate(&provider.name, vendor(provider), &model);
+        let booked = |model: Cow<'_, str>| book.rate(&provider.name, provider.seller(), &model);
         let set = book.set(&provider.name, &target.model);
         if let Some(price) = set.or_else(|| priced_as(provider, &target.model).find_map(booked)) {
             return Self::Tokens(price);
@@ -110,15 +110,6 @@ impl Pricing {
             Self::Share { text, .. } => Some(text.clone()),
             Self::Unknown => None,
         }
-    }
-}
-
-/// The vendor whose prices hold at `provider`, told by its address: a name alone proves nothing.
-pub fn vendor(provider: &Provider) -> &'static str {
-    match provider.kind {
-        Kind::Azure => "azure",
-        Kind::Bedrock => "bedrock",
-        _ => vendor_at(&provider.base_url).map_or("", |vendor| vendor.name),
     }
 }
 

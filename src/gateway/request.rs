@@ -11,8 +11,7 @@ use super::resolve::Resolved;
 use crate::cache::Keys;
 use crate::chat::{self, AnswerTool, Emulated, Error, Format, Usage, Used};
 use crate::routing::CacheScope;
-use crate::upstream::{ProviderClient, Server};
-
+use crate::upstream::ProviderClient;
 use crate::wire::dialect::{AnswerContext, Asked, ClientCodec};
 use crate::wire::form::Form;
 use crate::wire::json::Object;
@@ -151,7 +150,7 @@ impl Request {
 
     /// Whether `client` counts the tokens of each of several answers by itself.
     pub fn is_counted_by_choice(&self, client: &ProviderClient) -> bool {
-        self.asked.choices > 1 && client.provider().server == Server::LlamaCpp
+        self.asked.choices > 1 && client.provider().server.row().counts_by_choice
     }
 
     /// The usage of a whole answer from `client`, which reports `usage`.

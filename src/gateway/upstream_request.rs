@@ -8,7 +8,7 @@ use super::incoming::{Endpoint, Incoming};
 use super::request::Request;
 use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, SEEN, Structured, sort_proofs};
 use crate::routing::Target;
-use crate::upstream::{Kind, Operation, Provider, ProviderClient, Server};
+use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::{ClientCodec, ProviderCodec};
 use crate::wire::json::{Edits, Object};
 use crate::wire::passing::{self, Passing};
@@ -49,7 +49,7 @@ impl Request {
             _ => {}
         }
         let own = ProviderDialect::from(self.endpoint.dialect());
-        let dialect = spoken(client, self.endpoint.dialect());
+        let dialect = client.dialect_for(self.endpoint.dialect());
         if matches!(self.endpoint, Endpoint::CountTokens | Endpoint::GeminiCount) && dialect != own {
             let message = format!("{} cannot count tokens", client.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
@@ -72,7 +72,7 @@ impl Request {
             let operation = match self.endpoint {
                 Endpoint::CountTokens => Operation::CountTokens,
                 Endpoint::GeminiCount => Operation::GeminiCount,
-                _ => operation(dialect),
+                _ => Operation::in_dialect(dialect),
             };
             return Ok(UpstreamRequest {
                 operation,
@@ -112,7 +112,7 @@ impl Request {
         };
         let headers = written.headers.iter().map(header).collect();
         let body = adapted(written.body, client, target);
-        Ok(UpstreamRequest { operation: operation(dialect), dialect, body, headers, emulated, answer_tool })
+        Ok(UpstreamRequest { operation: Operation::in_dialect(dialect), dialect, body, headers, emulated, answer_tool })
     }
 
     fn for_passing(
@@ -122,9 +122,8 @@ impl Request {
         client: &ProviderClient,
         target: &Target,
     ) -> Result<UpstreamRequest, Error> {
-        let Provider { name, kind, .. } = client.provider();
-        if !matches!(kind, Kind::OpenAi | Kind::Azure | Kind::Simulated) {
-            return Err(passing::unsupported(passing, name));
+        if !client.provider().kind.row().passes {
+            return Err(passing::unsupported(passing, &client.provider().name));
         }
         let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))]);
         if self.form.is_some()
@@ -147,7 +146,7 @@ impl Request {
 /// A body that names its adapters, for llama.cpp: where none is named it takes those of the request before, whose cached
 /// prompt it reuses (llama.cpp #26207). What the caller names stays.
 fn adapted(body: Bytes, client: &ProviderClient, target: &Target) -> Bytes {
-    if client.provider().server != Server::LlamaCpp {
+    if !client.provider().server.row().lora_field {
         return body;
     }
     let Some(object) = Object::read(body.clone()).ok().filter(|object| object.get("lora").is_none()) else {
@@ -185,29 +184,6 @@ fn enforced(
 fn no_form(target: &Target, why: &str) -> Error {
     let message = format!("{} cannot be held to the form that `response_format` wants: {why}", target.name);
     Error::new(Code::UnsupportedFeature, message)
-}
-
-/// What `client` speaks with a caller whose own dialect is `own`: the same, where it can.
-fn spoken(client: &ProviderClient, own: DialectId) -> ProviderDialect {
-    let dialect = match client.provider().kind {
-        Kind::Bedrock => return ProviderDialect::Bedrock,
-        Kind::Anthropic => DialectId::Anthropic,
-        Kind::Gemini => DialectId::Gemini,
-        Kind::OpenAi | Kind::Azure if own == DialectId::OpenAiResponses && client.has_responses() => own,
-        Kind::OpenAi | Kind::Azure if !client.provider().chat => DialectId::OpenAiResponses,
-        Kind::OpenAi | Kind::Azure | Kind::Simulated => DialectId::OpenAiChat,
-    };
-    dialect.into()
-}
-
-fn operation(dialect: ProviderDialect) -> Operation {
-    match dialect {
-        ProviderDialect::Client(DialectId::OpenAiChat) => Operation::Chat,
-        ProviderDialect::Client(DialectId::OpenAiResponses) => Operation::Responses,
-        ProviderDialect::Client(DialectId::Anthropic) => Operation::Messages,
-        ProviderDialect::Client(DialectId::Gemini) => Operation::Generate,
-        ProviderDialect::Bedrock => Operation::Converse,
-    }
 }
 
 /// The caller's headers that go up with a request in its own dialect.

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Kind, Provider};
+use http::{HeaderValue, Uri};
+
+use super::provider::Provider;
 use crate::wire::passing::Passing;
+use crate::wire::{DialectId, ProviderDialect};
 
 /// What is asked of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +36,23 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// What asks for an answer in this dialect.
+    #[must_use]
+    pub fn in_dialect(dialect: ProviderDialect) -> Self {
+        match dialect {
+            ProviderDialect::Client(DialectId::OpenAiChat) => Self::Chat,
+            ProviderDialect::Client(DialectId::OpenAiResponses) => Self::Responses,
+            ProviderDialect::Client(DialectId::Anthropic) => Self::Messages,
+            ProviderDialect::Client(DialectId::Gemini) => Self::Generate,
+            ProviderDialect::Bedrock => Self::Converse,
+        }
+    }
+
+    /// Whether it is one of OpenAI's other routes, which pass.
+    pub(super) fn passes(self) -> bool {
+        matches!(self, Self::Pass(_))
+    }
+
     /// The path below the base URL, where it is the same for every model.
     #[must_use]
     pub fn path(self) -> &'static str {
@@ -55,46 +75,51 @@ const AZURE_VERSION: &str = "2024-10-21";
 /// Where Cohere speaks as OpenAI does.
 const COHERE: &str = "/compatibility/v1";
 
-/// The address of a call.
-pub(super) fn address(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
+/// Below the base URL, for OpenAI and most who speak as it does.
+pub(super) fn openai(provider: &Provider, operation: Operation, _: &str, _: bool) -> String {
+    let (base, path) = (&provider.base_url, operation.path());
+    // Cohere has it beside what it has of OpenAI's, not below.
+    if operation == Operation::Pass(Passing::Rerank) && base.ends_with(COHERE) {
+        return format!("{}/v2{path}", base.trim_end_matches(COHERE));
+    }
+    format!("{base}{path}")
+}
+
+pub(super) fn anthropic(provider: &Provider, operation: Operation, _: &str, _: bool) -> String {
+    let (base, path) = (&provider.base_url, operation.path());
+    let version = if base.ends_with("/v1") { "" } else { "/v1" };
+    format!("{base}{version}{path}")
+}
+
+pub(super) fn gemini(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
     let base = &provider.base_url;
-    let path = operation.path();
-    match provider.kind {
-        Kind::Anthropic if !base.ends_with("/v1") => format!("{base}/v1{path}"),
-        Kind::Gemini => {
-            let version =
-                if ["/v1", "/v1beta", "/v1alpha"].iter().any(|end| base.ends_with(end)) { "" } else { "/v1beta" };
-            let method = match operation {
-                Operation::GeminiCount => "countTokens",
-                Operation::EmbedContent => "embedContent",
-                Operation::EmbedContents => "batchEmbedContents",
-                _ if stream => "streamGenerateContent?alt=sse",
-                _ => "generateContent",
-            };
-            format!("{base}{version}/models/{}:{method}", escaped(model))
-        }
-        Kind::Bedrock => {
-            let method = if stream { "converse-stream" } else { "converse" };
-            format!("{base}{path}/{}/{method}", escaped(model))
-        }
-        Kind::Azure if !base.ends_with("/openai/v1") => {
-            let version = provider.api_version.as_deref().unwrap_or(AZURE_VERSION);
-            match operation {
-                Operation::Responses => format!("{base}/openai/responses?api-version={version}"),
-                _ => format!("{base}/openai/deployments/{}{path}?api-version={version}", escaped(model)),
-            }
-        }
-        // Cohere has it beside what it has of OpenAI's, not below.
-        _ if operation == Operation::Pass(Passing::Rerank) && base.ends_with(COHERE) => {
-            format!("{}/v2{path}", base.trim_end_matches(COHERE))
-        }
-        _ => format!("{base}{path}"),
+    let version = if ["/v1", "/v1beta", "/v1alpha"].iter().any(|end| base.ends_with(end)) { "" } else { "/v1beta" };
+    let method = match operation {
+        Operation::GeminiCount => "countTokens",
+        Operation::EmbedContent => "embedContent",
+        Operation::EmbedContents => "batchEmbedContents",
+        _ if stream => "streamGenerateContent?alt=sse",
+        _ => "generateContent",
+    };
+    format!("{base}{version}/models/{}:{method}", escaped(model))
+}
+
+/// At a deployment's own address with the API's version, or, where the base URL is of OpenAI's form, as at OpenAI.
+pub(super) fn azure(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
+    let (base, path) = (&provider.base_url, operation.path());
+    if base.ends_with("/openai/v1") {
+        return openai(provider, operation, model, stream);
+    }
+    let version = provider.api_version.as_deref().unwrap_or(AZURE_VERSION);
+    match operation {
+        Operation::Responses => format!("{base}/openai/responses?api-version={version}"),
+        _ => format!("{base}/openai/deployments/{}{path}?api-version={version}", escaped(model)),
     }
 }
 
-/// Whether the address of a call depends on its model.
-pub(super) fn names_model(provider: &Provider) -> bool {
-    matches!(provider.kind, Kind::Gemini | Kind::Azure | Kind::Bedrock)
+pub(super) fn bedrock(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
+    let method = if stream { "converse-stream" } else { "converse" };
+    format!("{}{}/{}/{method}", provider.base_url, operation.path(), escaped(model))
 }
 
 /// A model's name as one segment of a path: it can name no other place.
@@ -111,10 +136,31 @@ pub(super) fn escaped(model: &str) -> String {
     if out.bytes().all(|byte| byte == b'.') { out.replace('.', "%2E") } else { out }
 }
 
+/// An address, and the `Host` of its calls.
+pub(super) fn parsed(text: &str) -> Result<(Uri, HeaderValue), String> {
+    let url: Uri = text.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
+    let host = host_of(&url).ok_or("it must begin with http:// or https:// and a host")?;
+    Ok((url, host))
+}
+
+/// The `Host` of calls of `url`: with its port only where that is not the usual one. `None` where it is no address of HTTP.
+fn host_of(url: &Uri) -> Option<HeaderValue> {
+    let usual = match url.scheme_str()? {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let host = url.host()?;
+    match url.port_u16().filter(|port| *port != usual) {
+        Some(port) => format!("{host}:{port}").parse().ok(),
+        None => host.parse().ok(),
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::upstream::provider::{Server, Timeouts};
+    use crate::upstream::provider::{Kind, Server, Timeouts};
 
     pub(in crate::upstream) fn at(kind: Kind, base_url: &str) -> Provider {
         Provider {
@@ -137,6 +183,10 @@ pub(super) mod tests {
             native_batches: false,
             profile: None,
         }
+    }
+
+    fn address(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
+        (provider.kind.row().address)(provider, operation, model, stream)
     }
 
     #[test]

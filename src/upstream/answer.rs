@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use http::HeaderValue;
+use futures_util::stream::BoxStream;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::client::Reply;
 use super::connections;
-use super::failure::scrubbed;
-use super::{Failure, Phase, simulated};
+use super::failure::{Failure, Phase, reason, scrubbed};
+use super::in_process::CpuTime;
 use crate::types::Secret;
 
 /// The most bytes of a call's answer.
@@ -35,7 +38,10 @@ pub struct Answer {
 
 pub(super) enum Body {
     Http(connections::Body),
-    Made(simulated::Body),
+    /// Of a call that is on no caller's path.
+    Side(Reply),
+    /// Of a model in this process, with the CPU time that it takes.
+    InProcess(BoxStream<'static, Result<Bytes, Failure>>, CpuTime),
 }
 
 impl Answer {
@@ -51,11 +57,28 @@ impl Answer {
         self.kind.as_ref()
     }
 
+    /// The CPU time that it took so far, where a model in this process answers.
+    #[must_use]
+    pub fn cpu_time(&self) -> Option<Duration> {
+        match &self.body {
+            Body::InProcess(_, cpu) => Some(cpu.total()),
+            Body::Http(_) | Body::Side(_) => None,
+        }
+    }
+
     /// What the provider says of an error, without its keys and at a bearable length.
     #[must_use]
     pub fn scrubbed(&self, message: &str) -> String {
         let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
         scrubbed(message.to_owned(), &secrets).chars().take(500).collect()
+    }
+
+    /// Notes what its head says of its body.
+    pub(super) fn note_head(&mut self, headers: &HeaderMap) {
+        let kinds: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
+        self.kind = headers.get(CONTENT_TYPE).cloned();
+        let is_any_of = |kind: &HeaderValue| kinds.iter().any(|known| kind.as_bytes().starts_with(known));
+        self.is_stream = self.kind.as_ref().is_some_and(is_any_of);
     }
 
     /// The next piece; `None` at a clean end.
@@ -69,7 +92,8 @@ impl Answer {
         let next = async {
             match &mut self.body {
                 Body::Http(body) => body.data().await.map_err(|error| Failure::Protocol(reason(&*error))),
-                Body::Made(pieces) => pieces.next().await.transpose().map_err(|cut| Failure::Protocol(cut.to_string())),
+                Body::Side(answer) => answer.data().await,
+                Body::InProcess(pieces, _) => pieces.next().await.transpose(),
             }
         };
         let piece = timeout_at(limit, next).await.map_err(|_| Failure::TimedOut(phase))??;
@@ -98,15 +122,4 @@ impl Answer {
         }
         Ok(all.freeze())
     }
-}
-
-/// What a transport error says at its root.
-pub(super) fn reason(error: &dyn std::error::Error) -> String {
-    let mut cause = error.source();
-    let mut text = error.to_string();
-    while let Some(error) = cause {
-        text = error.to_string();
-        cause = error.source();
-    }
-    text
 }

@@ -3,6 +3,8 @@
 use http::HeaderMap;
 use serde_json::Value;
 
+use crate::chat::{Code, Error};
+
 /// Names, and the status that says what each means. Some come with another: a model that is not ready with 429, though the
 /// caller did not ask too often.
 const NAMES: [(&str, u16); 17] = [
@@ -35,8 +37,16 @@ const TOO_LONG: [&str; 6] = [
     "exceeds the maximum number of input tokens",
 ];
 
+/// Corrects what was read of an error's answer, and returns the status that says what the answer means.
+pub(super) fn correct(status: u16, headers: &HeaderMap, body: &[u8], error: &mut Error) -> u16 {
+    if is_too_long(&error.message) {
+        error.code = Code::ContextLengthExceeded;
+    }
+    meant(headers, body).unwrap_or(status)
+}
+
 /// The status that says what an error means, where its name tells.
-pub(super) fn meant(headers: &HeaderMap, body: &[u8]) -> Option<u16> {
+fn meant(headers: &HeaderMap, body: &[u8]) -> Option<u16> {
     let told = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let name = told.or_else(|| {
         let fields: Value = serde_json::from_slice(body).ok()?;
@@ -48,7 +58,7 @@ pub(super) fn meant(headers: &HeaderMap, body: &[u8]) -> Option<u16> {
 }
 
 /// Whether a refusal says that the request is longer than the model's context.
-pub(super) fn is_too_long(message: &str) -> bool {
+fn is_too_long(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     TOO_LONG.iter().any(|part| message.contains(part))
 }

@@ -18,8 +18,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tower::Service;
 
-use super::Provider;
+use super::failure::{Failure, Phase, reason};
 use super::http1::{self, BodyReader, Head, write_head};
+use super::provider::Provider;
 
 /// How long an idle connection is kept.
 const KEPT: Duration = Duration::from_secs(90);
@@ -166,6 +167,17 @@ async fn send_shared(shared: &mut http2::SendRequest<Full<Bytes>>, sent: Sent<'_
     Ok(Answered { status: head.status, headers: head.headers, body: Body::Shared(body) })
 }
 
+impl Broken {
+    /// What it means for the call.
+    pub(super) fn failure(&self) -> Failure {
+        match self {
+            Self::Connect(error) if is_timeout(&**error) => Failure::TimedOut(Phase::Connect),
+            Self::Connect(error) => Failure::Connect(reason(&**error)),
+            Self::Cut(error) => Failure::Protocol(reason(&**error)),
+        }
+    }
+}
+
 impl Body {
     /// The next data; `None` at a clean end. Trailers tell nothing here.
     pub(super) async fn data(&mut self) -> Result<Option<Bytes>, Error> {
@@ -216,4 +228,16 @@ fn forget_old(idle: &mut VecDeque<(Instant, http1::Connection<Stream>)>, now: In
 /// A panic elsewhere leaves idle connections at worst, so the lock is used on.
 fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a connector's own limit passed.
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

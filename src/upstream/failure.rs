@@ -210,6 +210,17 @@ pub(super) fn read_retry_after(headers: &http::HeaderMap, now: std::time::System
     Some(date.duration_since(now).unwrap_or_default())
 }
 
+/// What a transport error says at its root.
+pub(super) fn reason(error: &dyn std::error::Error) -> String {
+    let mut cause = error.source();
+    let mut text = error.to_string();
+    while let Some(error) = cause {
+        text = error.to_string();
+        cause = error.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

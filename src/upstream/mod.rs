@@ -1,15 +1,19 @@
-//! The only HTTP client: one call to one provider, and whose fault it is where it fails.
+//! Providers: what each kind of them has, one call to one of them, and whose fault it is where that fails.
 
 mod address;
 mod answer;
+mod auth;
 mod aws;
+mod batch_api;
 mod client;
 mod connections;
-mod errand;
 mod failure;
 mod http1;
+mod in_process;
+mod kinds;
 pub mod provider;
 mod provider_client;
+mod servers;
 mod sigv4;
 pub mod simulated;
 mod tls;
@@ -20,9 +24,14 @@ pub(crate) use http1::checked;
 
 pub use address::Operation;
 pub use answer::Answer;
-pub use client::{Client, ask, client};
-pub use errand::{Errand, Load};
+pub use batch_api::{
+    BatchApi, BatchApiCall, LineOutcome, ListedBatch, ListedBatches, Order, Payload, RemoteBatch, RemoteState, id_of,
+};
+pub use client::{Client, NoAnswer, Reply};
 pub use failure::{Failure, Phase};
+pub use in_process::{CpuTime, InProcess, InProcessAnswer, InProcessCall, InProcessModels};
+pub use kinds::KindRow;
 pub use provider::{Aws, AwsCredentials, Kind, Provider, Server, Timeouts};
 pub use provider_client::{BadAddress, Call, ProviderClient, work_as};
+pub use servers::ServerRow;
 pub use vendor::{VENDORS, Vendor, vendor_at, vendor_named};

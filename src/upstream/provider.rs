@@ -93,7 +93,7 @@ pub struct Provider {
     pub kind: Kind,
     /// The software behind it.
     pub server: Server,
-    /// Where it is, without a slash at the end. Empty for [`Kind::Simulated`].
+    /// Where it is, without a slash at the end. Empty where its models answer in this process.
     pub base_url: String,
     /// Certificates in PEM that are trusted beside the system's.
     pub ca_file: Option<PathBuf>,

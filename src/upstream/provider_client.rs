@@ -4,37 +4,34 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::address::{Operation, address, names_model};
-use super::answer::{Answer, Body, MAX_ANSWER, reason};
-use super::connections::{Answered, Broken, Connections, Sent};
-use super::failure::{read_refusal, read_retry_after, refuses_key};
+use super::address::{Operation, parsed};
+use super::answer::{Answer, Body, MAX_ANSWER};
+use super::batch_api::{BatchApiCall, Payload};
+use super::client::{Client, SideCall};
+use super::connections::{Answered, Connections, Sent};
+use super::failure::{Failure, Phase, read_refusal, read_retry_after, refuses_key};
+use super::in_process::{InProcess, InProcessCall, InProcessModels};
+use super::provider::{AwsCredentials, Provider};
 use super::sigv4::Signer;
-use super::{AwsCredentials, Errand, Failure, Kind, Load, Phase, Provider, aws, simulated, tls};
-use crate::chat::Code;
+use super::tls;
 use crate::types::Secret;
 use crate::wire::form::is_form;
+use crate::wire::{DialectId, ProviderDialect};
 
-/// The most bytes of an errand's answer, which may be the results of a large batch.
-const LONGEST_ERRAND: usize = 8 << 30;
+/// The most bytes of an answer of a batch API, which may be the results of a large batch.
+const LONGEST_RESULTS: usize = 8 << 30;
 
 /// The most bytes of an error's answer that are read.
 const MAX_REFUSAL: usize = 64 << 10;
-
-/// What every provider but those whose addresses name the model is asked at addresses known beforehand.
-const OPERATIONS: [Operation; 5] =
-    [Operation::Chat, Operation::Responses, Operation::Embeddings, Operation::Messages, Operation::CountTokens];
-
-/// The version of Anthropic's API where neither the caller nor the translation names one.
-const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// One call.
 pub struct Call<'a> {
@@ -67,9 +64,9 @@ pub fn work_as(n: usize) {
 /// A provider ready to be called.
 pub struct ProviderClient {
     provider: Provider,
-    /// Those of each worker, and those of all other threads.
-    connections: Vec<Connections>,
-    urls: HashMap<Operation, (Uri, HeaderValue)>,
+    transport: Transport,
+    /// What calls its batch API, once it is called.
+    side: OnceLock<Client>,
     keys: Vec<Key>,
     secrets: Arc<[Secret]>,
     turn: AtomicUsize,
@@ -78,6 +75,19 @@ pub struct ProviderClient {
     /// Whether it refused to write embeddings as base64.
     lacks_base64: AtomicBool,
     places: Arc<Semaphore>,
+}
+
+/// How calls reach it.
+enum Transport {
+    /// Over the network.
+    Http {
+        /// Those of each worker, and those of all other threads.
+        connections: Vec<Connections>,
+        /// The addresses that are the same for every model.
+        urls: HashMap<Operation, (Uri, HeaderValue)>,
+    },
+    /// Not at all: its models answer in this process.
+    InProcess(Arc<dyn InProcess>),
 }
 
 struct Key {
@@ -99,29 +109,45 @@ pub enum BadAddress {
     /// A key has characters that no header can carry.
     #[error("a key has characters that no header can carry, such as a line break")]
     Key,
+    /// Its models answer in this process, and this build has none of the kind.
+    #[error("this build has no models of kind `{0}`")]
+    NoModels(&'static str),
+}
+
+impl Transport {
+    fn of(provider: &Provider, models: &InProcessModels) -> Result<Self, BadAddress> {
+        let row = provider.kind.row();
+        if row.in_process {
+            let model = models.get(row.name).ok_or(BadAddress::NoModels(row.name))?;
+            return Ok(Self::InProcess(model.clone()));
+        }
+        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let tls = tls_of(provider)?;
+        let connections = (0..=workers).map(|_| Connections::new(provider, tls.clone())).collect();
+        let mut urls = HashMap::new();
+        for operation in row.operations {
+            let bad = |reason: String| BadAddress::Url(provider.base_url.clone(), reason);
+            let known = parsed(&(row.address)(provider, *operation, "model", false)).map_err(bad)?;
+            if !row.names_model {
+                urls.insert(*operation, known);
+            }
+        }
+        Ok(Self::Http { connections, urls })
+    }
+}
+
+fn tls_of(provider: &Provider) -> Result<rustls::ClientConfig, BadAddress> {
+    tls::of(&provider.base_url, provider.ca_file.as_deref())
+        .map_err(|reason| BadAddress::Certificates(provider.ca_file.clone().unwrap_or_default(), reason))
 }
 
 impl ProviderClient {
-    /// Makes a provider ready. Calls nobody.
+    /// Makes a provider ready. Calls nobody. `models` are those that may answer in this process.
     ///
     /// # Errors
     /// Where its URL or a key cannot be used.
-    pub fn new(provider: Provider) -> Result<Self, BadAddress> {
-        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let tls = match &provider.ca_file {
-            Some(file) => tls::trusting(file).map_err(|reason| BadAddress::Certificates(file.clone(), reason))?,
-            None if provider.base_url.starts_with("https:") => tls::config(),
-            None => tls::unused(),
-        };
-        let connections = (0..=workers).map(|_| Connections::new(&provider, tls.clone())).collect();
-        let mut urls = HashMap::new();
-        for operation in OPERATIONS.into_iter().filter(|_| provider.kind != Kind::Simulated) {
-            let bad = |reason: String| BadAddress::Url(provider.base_url.clone(), reason);
-            let known = addressed(&address(&provider, operation, "model", false)).map_err(bad)?;
-            if !names_model(&provider) {
-                urls.insert(operation, known);
-            }
-        }
+    pub fn new(provider: Provider, models: &InProcessModels) -> Result<Self, BadAddress> {
+        let transport = Transport::of(&provider, models)?;
         let secrets = provider.api_keys.iter().map(|key| Some(key.expose()));
         let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
         let keys = secrets.into_iter().map(|secret| Key::new(&provider, secret)).collect::<Result<_, _>>()?;
@@ -130,8 +156,8 @@ impl ProviderClient {
         let secrets = provider.api_keys.iter().chain(signing.flat_map(AwsCredentials::secrets)).cloned().collect();
         Ok(Self {
             provider,
-            connections,
-            urls,
+            transport,
+            side: OnceLock::new(),
             keys,
             secrets,
             turn: AtomicUsize::new(0),
@@ -145,6 +171,17 @@ impl ProviderClient {
     #[must_use]
     pub fn provider(&self) -> &Provider {
         &self.provider
+    }
+
+    /// What it is asked in by a caller whose own dialect is `own`: in the same, where it speaks that.
+    #[must_use]
+    pub fn dialect_for(&self, own: DialectId) -> ProviderDialect {
+        let (row, responses) = (self.provider.kind.row(), DialectId::OpenAiResponses);
+        let may_have = row.has(Operation::Responses);
+        if may_have && ((own == responses && self.has_responses()) || !self.provider.chat) {
+            return responses.into();
+        }
+        row.dialect
     }
 
     /// Whether it speaks OpenAI's Responses, as far as is known.
@@ -171,7 +208,9 @@ impl ProviderClient {
 
     /// Closes connections that have been idle for long.
     pub fn tidy_up(&self) {
-        self.connections.iter().for_each(Connections::tidy_up);
+        if let Transport::Http { connections, .. } = &self.transport {
+            connections.iter().for_each(Connections::tidy_up);
+        }
     }
 
     /// How many calls are under way.
@@ -196,22 +235,30 @@ impl ProviderClient {
             _ => (total, Phase::Total),
         };
         let limits = Limits { first: now + self.provider.timeouts.first_token, deadline, phase };
-        match self.provider.kind {
-            Kind::Simulated => self.simulate(&call, limits, place).await,
-            _ => self.send_http(call, limits, place).await,
+        match &self.transport {
+            Transport::Http { connections, urls } => {
+                let connections = &connections[WORKER.get().min(connections.len() - 1)];
+                self.send_http((connections, urls), call, limits, place).await
+            }
+            Transport::InProcess(model) => self.answer_here(&**model, &call, limits, place).await,
         }
     }
 
-    async fn send_http(&self, call: Call<'_>, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
+    async fn send_http(
+        &self,
+        (connections, urls): (&Connections, &HashMap<Operation, (Uri, HeaderValue)>),
+        call: Call<'_>,
+        limits: Limits,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Answer, Failure> {
         let (n, key) = self.next_key();
-        let connections = self.connections();
         let made;
-        let (url, host) = match self.urls.get(&call.operation) {
+        let (url, host) = match urls.get(&call.operation) {
             Some(known) => known,
             None => {
+                let address = self.provider.kind.row().address;
                 let text = address(&self.provider, call.operation, call.model, call.stream);
-                made =
-                    addressed(&text).map_err(|reason| Failure::Protocol(format!("its address is none: {reason}")))?;
+                made = parsed(&text).map_err(|reason| Failure::Protocol(format!("its address is none: {reason}")))?;
                 &made
             }
         };
@@ -231,9 +278,9 @@ impl ProviderClient {
         }
         let (limit, phase) = limits.first();
         let answer = timeout_at(limit, connections.send(sent)).await.map_err(|_| Failure::TimedOut(phase))?;
-        let Answered { status, headers, body } = answer.map_err(|error| transport_failure(&error))?;
+        let Answered { status, headers, body } = answer.map_err(|broken| broken.failure())?;
         let mut answer = self.answer(Body::Http(body), limits, place);
-        answer.told(&headers);
+        answer.note_head(&headers);
         if status.is_success() {
             key.refused.store(false, Ordering::Relaxed);
             return Ok(answer);
@@ -248,27 +295,26 @@ impl ProviderClient {
         read_refusal(status, body, &secrets)
     }
 
-    /// Runs an errand, and waits for the answer's head.
+    /// Calls its batch API, and waits for the answer's head.
     ///
     /// # Errors
-    /// Where no 2xx comes in time, or the provider has nothing of the kind.
-    pub async fn run(&self, errand: Errand<'_>, load: Load) -> Result<Answer, Failure> {
+    /// Where no 2xx comes in time, or it has no batch API.
+    pub async fn call_batch_api(&self, call: BatchApiCall<'_>, payload: Payload) -> Result<Answer, Failure> {
         let none = || Failure::Protocol("it has no batch API that is known".to_owned());
-        let text = errand.address(&self.provider).ok_or_else(none)?;
-        let (url, host) = addressed(&text).map_err(Failure::Protocol)?;
+        let api = self.provider.kind.row().batch_api.ok_or_else(none)?;
+        let url = call.address(api, &self.provider.base_url);
         let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
         let (n, key) = self.next_key();
         let mut headers = key.headers.clone();
-        headers.insert(CONTENT_TYPE, load.kind);
-        let deadline = Instant::now() + load.limit;
+        headers.insert(CONTENT_TYPE, payload.kind);
+        let deadline = Instant::now() + payload.limit;
         let limits = Limits { first: deadline, deadline, phase: Phase::Total };
-        let method = errand.method();
-        let sent = Sent { method: &method, url: &url, host: &host, headers: &headers, body: &load.body };
-        let connections = self.connections();
-        let answer = timeout_at(deadline, connections.send(sent)).await.map_err(|_| Failure::TimedOut(Phase::Total))?;
-        let Answered { status, headers, body } = answer.map_err(|error| transport_failure(&error))?;
-        let mut answer = self.answer(Body::Http(body), limits, place);
-        answer.longest = LONGEST_ERRAND;
+        let sent = SideCall { method: call.method(), url: &url, headers, body: payload.body };
+        let answer = timeout_at(deadline, self.side()?.send(sent)).await;
+        let answer = answer.map_err(|_| Failure::TimedOut(Phase::Total))??;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let mut answer = self.answer(Body::Side(answer), limits, place);
+        answer.longest = LONGEST_RESULTS;
         if status.is_success() {
             key.refused.store(false, Ordering::Relaxed);
             return Ok(answer);
@@ -276,24 +322,38 @@ impl ProviderClient {
         Err(self.refusal(status, &headers, &mut answer, n).await)
     }
 
-    /// This thread's connections.
-    fn connections(&self) -> &Connections {
-        &self.connections[WORKER.get().min(self.connections.len() - 1)]
+    /// The client for what is on no call's path.
+    fn side(&self) -> Result<&Client, Failure> {
+        if let Some(client) = self.side.get() {
+            return Ok(client);
+        }
+        let tls = tls_of(&self.provider).map_err(|error| Failure::Connect(error.to_string()))?;
+        let made = Client::with(tls, self.provider.timeouts.connect);
+        let made = made.map_err(|error| Failure::Connect(error.to_string()))?;
+        Ok(self.side.get_or_init(|| made))
     }
 
-    async fn simulate(&self, call: &Call<'_>, limits: Limits, place: OwnedSemaphorePermit) -> Result<Answer, Failure> {
-        let (path, profile) = (call.operation.path(), self.provider.profile.as_deref());
-        let made = match call.headers.get(CONTENT_TYPE).filter(|kind| is_form(kind.as_bytes())) {
-            Some(kind) => simulated::answer_form(path, &call.body, kind.as_bytes(), profile),
-            None => simulated::answer(path, &call.body, profile),
+    async fn answer_here(
+        &self,
+        model: &dyn InProcess,
+        call: &Call<'_>,
+        limits: Limits,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Answer, Failure> {
+        let asked = InProcessCall {
+            operation: call.operation,
+            model: call.model,
+            stream: call.stream,
+            body: &call.body,
+            form: call.headers.get(CONTENT_TYPE).filter(|kind| is_form(kind.as_bytes())),
+            profile: self.provider.profile.as_deref(),
+            deadline: limits.deadline,
         };
         let (limit, phase) = limits.first();
-        if timeout_at(limit, sleep(made.after)).await.is_err() {
-            return Err(Failure::TimedOut(phase));
-        }
-        let status = StatusCode::from_u16(made.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut answer = self.answer(Body::Made(made.body), limits, place);
-        answer.told(&made.headers);
+        let made = timeout_at(limit, model.answer(asked)).await.map_err(|_| Failure::TimedOut(phase))??;
+        let mut answer = self.answer(Body::InProcess(made.body, made.cpu), limits, place);
+        answer.note_head(&made.headers);
+        let status = made.status;
         if status.is_success() { Ok(answer) } else { Err(self.refusal(status, &made.headers, &mut answer, 0).await) }
     }
 
@@ -330,13 +390,7 @@ impl ProviderClient {
         let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
         let mut error = read_refusal(status.as_u16(), &body, &secrets);
         let status = status.as_u16();
-        let mut meant = status;
-        if self.provider.kind == Kind::Bedrock {
-            meant = aws::meant(headers, &body).unwrap_or(status);
-            if aws::is_too_long(&error.message) {
-                error.code = Code::ContextLengthExceeded;
-            }
-        }
+        let meant = (self.provider.kind.row().correct)(status, headers, &body, &mut error);
         match meant {
             429 => {
                 let retry_after = read_retry_after(headers, crate::types::now().into());
@@ -371,27 +425,19 @@ impl Limits {
 
 impl Key {
     fn new(provider: &Provider, secret: Option<&str>) -> Result<Self, BadAddress> {
+        let row = provider.kind.row();
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let accepted = match provider.kind {
-            Kind::Bedrock => "application/json, application/vnd.amazon.eventstream",
-            _ => "application/json, text/event-stream",
-        };
-        headers.insert(ACCEPT, HeaderValue::from_static(accepted));
+        headers.insert(ACCEPT, HeaderValue::from_static(row.accept));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("fulcrum/", env!("CARGO_PKG_VERSION"))));
         if let Some(secret) = secret {
-            let (name, value) = match provider.kind {
-                Kind::Anthropic => (HeaderName::from_static("x-api-key"), secret.to_owned()),
-                Kind::Gemini => (HeaderName::from_static("x-goog-api-key"), secret.to_owned()),
-                Kind::Azure if !provider.entra_tokens => (HeaderName::from_static("api-key"), secret.to_owned()),
-                _ => (AUTHORIZATION, format!("Bearer {secret}")),
-            };
+            let (name, value) = (row.auth)(provider, secret);
             let mut value: HeaderValue = value.parse().map_err(|_| BadAddress::Key)?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        if provider.kind == Kind::Anthropic {
-            headers.insert("anthropic-version", ANTHROPIC_VERSION);
+        for (name, value) in row.headers {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let signer = provider.aws.as_ref().and_then(Signer::of);
         Ok(Self { headers, signer, refused: AtomicBool::new(false) })
@@ -405,55 +451,4 @@ impl Key {
         }
         headers
     }
-}
-
-/// An address, and the `Host` of its calls.
-fn addressed(text: &str) -> Result<(Uri, HeaderValue), String> {
-    let url: Uri = text.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
-    let host = host_of(&url).ok_or("it must begin with http:// or https:// and a host")?;
-    Ok((url, host))
-}
-
-/// The `Host` of calls of `url`: with its port only where that is not the usual one. `None` where it is no address of HTTP.
-fn host_of(url: &Uri) -> Option<HeaderValue> {
-    let usual = match url.scheme_str()? {
-        "http" => 80,
-        "https" => 443,
-        _ => return None,
-    };
-    let host = url.host()?;
-    match url.port_u16().filter(|port| *port != usual) {
-        Some(port) => format!("{host}:{port}").parse().ok(),
-        None => host.parse().ok(),
-    }
-}
-
-impl Answer {
-    /// Notes what its head tells of its body.
-    fn told(&mut self, headers: &HeaderMap) {
-        let kinds: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
-        self.kind = headers.get(CONTENT_TYPE).cloned();
-        self.is_stream =
-            self.kind.as_ref().is_some_and(|told| kinds.iter().any(|kind| told.as_bytes().starts_with(kind)));
-    }
-}
-
-fn transport_failure(broken: &Broken) -> Failure {
-    match broken {
-        Broken::Connect(error) if is_timeout(&**error) => Failure::TimedOut(Phase::Connect),
-        Broken::Connect(error) => Failure::Connect(reason(&**error)),
-        Broken::Cut(error) => Failure::Protocol(reason(&**error)),
-    }
-}
-
-/// Whether a connector's own limit passed.
-fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 /// TLS that trusts what the system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured), read once.
-pub(super) fn config() -> ClientConfig {
+fn config() -> ClientConfig {
     static SYSTEM: OnceLock<ClientConfig> = OnceLock::new();
     SYSTEM
         .get_or_init(|| {
@@ -21,11 +21,27 @@ pub(super) fn config() -> ClientConfig {
         .clone()
 }
 
+/// TLS for calls of `base`, which trusts the certificates of `file` too.
+///
+/// # Errors
+/// Why the file names nobody to trust.
+pub(super) fn of(base: &str, file: Option<&Path>) -> Result<ClientConfig, String> {
+    match file {
+        Some(file) => trusting(file),
+        None => Ok(for_base(base)),
+    }
+}
+
+/// TLS for calls of `base`.
+pub(super) fn for_base(base: &str) -> ClientConfig {
+    if base.starts_with("https:") { config() } else { unused() }
+}
+
 /// TLS that trusts the certificates of a PEM file beside what the system trusts.
 ///
 /// # Errors
 /// Why the file names nobody to trust.
-pub(super) fn trusting(file: &Path) -> Result<ClientConfig, String> {
+fn trusting(file: &Path) -> Result<ClientConfig, String> {
     let certificates = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
     let mut roots = system_roots().clone();
     let mut added = 0;
@@ -38,7 +54,7 @@ pub(super) fn trusting(file: &Path) -> Result<ClientConfig, String> {
 }
 
 /// TLS that trusts nobody, for providers that are called without it: reading certificates takes milliseconds.
-pub(super) fn unused() -> ClientConfig {
+fn unused() -> ClientConfig {
     with_roots(RootCertStore::empty())
 }
 

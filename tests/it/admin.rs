@@ -280,6 +280,20 @@ async fn what_a_header_says_stays_a_value() {
 }
 
 #[tokio::test]
+async fn each_provider_is_listed_with_its_own_kind() {
+    let app = TestApp::with(crate::dialects::PROVIDERS).await;
+    let listed = app.admin(Call::get("/api/v1/providers")).await.json();
+    let told = |name: &str| {
+        let row = listed["rows"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
+        (row["kind"].as_str().unwrap().to_owned(), row["simulated"].as_bool().unwrap())
+    };
+    for (name, kind) in [("claude", "anthropic"), ("gem", "gemini"), ("plain", "openai"), ("bed", "bedrock")] {
+        assert_eq!(told(name), (kind.to_owned(), false), "{name}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn usage_adds_up() {
     let app = TestApp::start().await;
     for n in 0..12 {

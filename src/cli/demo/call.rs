@@ -1,6 +1,6 @@
 //! One call of the demo, sent over HTTP like any client's, and its outcome.
 
-use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
 use crate::upstream::Client;
@@ -123,12 +123,12 @@ impl Call {
             Caller::Trial => &line.trial,
             Caller::Stranger => "fk-nobody",
         };
-        let mut request = line.client.post(format!("{}{}", line.base, self.path)).bearer_auth(key);
-        for (name, value) in &self.headers {
-            request = request.header(*name, value);
-        }
-        let request = request.header(CONTENT_TYPE, "application/json").body(self.body.to_string());
-        let mut response = match request.send().await {
+        let value = |value: &str| HeaderValue::from_str(value).ok();
+        let headers =
+            self.headers.iter().filter_map(|(name, text)| Some((HeaderName::from_static(name), value(text)?)));
+        let url = format!("{}{}", line.base, self.path);
+        let asked = line.client.ask((Method::POST, &url), Some(key), headers.collect(), Some(self.body.to_string()));
+        let mut response = match asked.await {
             Ok(response) => response,
             Err(error) => return Outcome::Lost(error.to_string()),
         };
@@ -136,7 +136,7 @@ impl Call {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (cache, attempts) = (header("x-fulcrum-cache"), header("x-fulcrum-attempts"));
         if self.reading == Reading::HangUp {
-            return response.chunk().await.map_or_else(|error| Outcome::Lost(error.to_string()), |_| Outcome::HungUp);
+            return response.piece().await.map_or_else(|error| Outcome::Lost(error.to_string()), |_| Outcome::HungUp);
         }
         match response.text().await {
             Ok(text) if status < 300 => answered(self, &text, cache.as_deref(), attempts.as_deref()),

@@ -121,7 +121,7 @@ async fn line(sandbox: &Sandbox, admin: &Client) -> Result<Line, Failure> {
         Ok(made["key"].as_str().unwrap_or_default().to_owned())
     };
     let office = ["fast", "prompt/code-documenter", "prompt/contract-clauses"];
-    let client = upstream::client(&sandbox.base, Duration::from_secs(3));
+    let client = upstream::Client::new(&sandbox.base, Duration::from_secs(3));
     Ok(Line {
         client: client.map_err(|error| Failure::Unreachable(error.to_string()))?,
         base: sandbox.base.clone(),

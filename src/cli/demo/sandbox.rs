@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn the_configuration_is_right_and_calls_nobody() {
         let config = configuration(Path::new("/nowhere")).unwrap_or_else(|_| panic!("the configuration has problems"));
-        assert!(config.providers.iter().all(|provider| provider.kind == crate::upstream::Kind::Simulated));
+        assert!(config.providers.iter().all(|provider| provider.kind.row().simulated));
         assert!(config.providers.iter().all(|provider| provider.name.starts_with("simulated")));
         assert_eq!(config.database.url, "sqlite:///nowhere/demo.db");
     }

@@ -8,7 +8,6 @@ use crate::app::App;
 use crate::gateway::models as cards;
 use crate::http::auth::Viewer;
 use crate::types::now;
-use crate::upstream::Kind;
 
 /// `GET /providers`.
 pub async fn providers(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
@@ -19,9 +18,9 @@ pub async fn providers(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
         .into_iter()
         .map(|client| {
             let provider = client.provider();
-            let simulated = provider.kind == Kind::Simulated;
+            let row = provider.kind.row();
             json!({
-                "name": provider.name, "kind": if simulated { "simulated" } else { "openai" }, "simulated": simulated,
+                "name": provider.name, "kind": row.name, "simulated": row.simulated,
                 "base_url": provider.base_url, "local": provider.local, "keys": provider.api_keys.len(),
                 "in_flight": client.in_flight(), "max_in_flight": provider.max_in_flight,
             })

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::answer::{Simulated, headers};
 use super::body::{Body, Piece};
 use super::dice::Dice;
 use super::refusal::Refusal;
 use super::traits::Fault;
-use super::{Simulated, headers};
 
 /// A broken stream still gives the role and this many chunks.
 const CHUNKS: usize = 3;

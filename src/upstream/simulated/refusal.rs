@@ -7,7 +7,7 @@ use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use serde_json::json;
 
-use super::Simulated;
+use super::answer::Simulated;
 use super::dice::Dice;
 use super::traits::Fault;
 use crate::types::now;

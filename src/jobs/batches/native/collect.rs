@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::super::call::Called;
-use super::{FETCHING, Follow, Outcome, anthropic, line_number, openai};
+use super::{FETCHING, Follow, line_number};
 use crate::batches::{Awaited, Error, Handover, Lines, Piece, TooLong, Verdict};
 use crate::chat::Usage;
 use crate::gateway::{Body, Endpoint, HandedOver, Owner, Said};
 use crate::types::RequestId;
-use crate::upstream::{Errand, Load};
+use crate::upstream::{BatchApiCall, LineOutcome, Payload};
 
 /// The longest line of results.
 const LONGEST: usize = 96 << 20;
@@ -23,11 +23,11 @@ enum Taken {
 impl Follow<'_> {
     /// Takes the results of a batch that has ended. What breaks off is fetched again; lines that have theirs stay as they are.
     pub(super) async fn collect(&self, one: &mut Handover, id: &str, files: &[String]) -> Result<(), Error> {
-        let results = [Errand::Results(id)];
-        let files_of: Vec<_> = files.iter().map(|file| Errand::ReadFile(file)).collect();
-        let errands: &[Errand<'_>] = if self.is_anthropic() { &results } else { &files_of };
-        for errand in errands {
-            if self.fetch(one, *errand).await? == Taken::Later {
+        let results = [BatchApiCall::Results(id)];
+        let files_of: Vec<_> = files.iter().map(|file| BatchApiCall::ReadFile(file)).collect();
+        let calls: &[BatchApiCall<'_>] = if self.api.file.is_some() { &files_of } else { &results };
+        for call in calls {
+            if self.fetch(one, *call).await? == Taken::Later {
                 return Ok(());
             }
         }
@@ -38,8 +38,8 @@ impl Follow<'_> {
         self.end(one).await
     }
 
-    async fn fetch(&self, one: &Handover, errand: Errand<'_>) -> Result<Taken, Error> {
-        let mut answer = match self.client.run(errand, Load::none(FETCHING)).await {
+    async fn fetch(&self, one: &Handover, call: BatchApiCall<'_>) -> Result<Taken, Error> {
+        let mut answer = match self.client.call_batch_api(call, Payload::none(FETCHING)).await {
             Ok(answer) => answer,
             Err(failure) => {
                 tracing::info!(batch = %self.batch.id, ?failure, "the results of a batch cannot be fetched yet");
@@ -77,7 +77,7 @@ impl Follow<'_> {
         if line.text.trim_ascii().is_empty() {
             return Ok(Taken::Yes);
         }
-        let read = if self.is_anthropic() { anthropic::result(&line.text) } else { openai::result(&line.text) };
+        let read = (self.api.result)(&line.text);
         let named = read.and_then(|(id, outcome)| Some((line_number(&self.batch.id, &id)?, outcome)));
         let Some((n, outcome)) = named else {
             tracing::warn!(batch = %self.batch.id, "a line of a batch's results is of no line of the batch");
@@ -86,13 +86,13 @@ impl Follow<'_> {
         let batches = self.shared.batches();
         let Some(awaited) = batches.awaited(&self.batch.id, one.n, n).await? else { return Ok(Taken::Yes) };
         let called = match outcome {
-            Outcome::Said(said) => match self.settle(&awaited, &said).await? {
+            LineOutcome::Answered { status, body } => match self.settle(&awaited, &Said { status, body }).await? {
                 Some(called) => called,
                 None => return Ok(Taken::Later),
             },
             // The batch's own end tells why.
-            Outcome::NotRun { .. } if self.ending => return Ok(Taken::Yes),
-            Outcome::NotRun { expired, message } => {
+            LineOutcome::NotRun { .. } if self.ending => return Ok(Taken::Yes),
+            LineOutcome::NotRun { expired, message } => {
                 let code = if expired { "batch_expired" } else { "batch_cancelled" };
                 not_run(code, &message)
             }

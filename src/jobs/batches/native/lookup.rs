@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{FETCHING, Follow, Listed, QUESTION, Seen, anthropic, line_number, openai};
+use super::{FETCHING, Follow, QUESTION, line_number};
 use crate::batches::{Error, Handover, Stage};
 use crate::types::{Timestamp, now};
-use crate::upstream::{Errand, Load};
+use crate::upstream::{BatchApiCall, ListedBatch, ListedBatches, Payload};
 
 /// How many parts of the provider's list are read.
 const PARTS: usize = 10;
@@ -43,22 +43,21 @@ impl Follow<'_> {
     async fn find(&self, one: &Handover, since: Timestamp) -> Result<Found, Error> {
         let mut after: Option<String> = None;
         for _ in 0..PARTS {
-            let list = self.ask(Errand::Batches(after.as_deref()), Load::none(QUESTION)).await;
+            let list = self.ask(BatchApiCall::Batches(after.as_deref()), Payload::none(QUESTION)).await;
             let listed = match list {
-                Ok(body) if self.is_anthropic() => anthropic::listed(&body),
-                Ok(body) => openai::listed(&body),
+                Ok(body) => (self.api.list)(&body),
                 // Who cannot look does not send again: it could be there.
                 Err(_) => None,
             };
-            let Some(Listed { seen, more }) = listed else { return Ok(Found::Unknown) };
-            for seen in &seen {
+            let Some(ListedBatches { batches, more }) = listed else { return Ok(Found::Unknown) };
+            for seen in &batches {
                 match self.is_ours(one, seen, since).await? {
                     Some(true) => return Ok(Found::There(seen.id.clone())),
                     Some(false) => {}
                     None => return Ok(Found::Unknown),
                 }
             }
-            after = seen.last().map(|seen| seen.id.clone());
+            after = batches.last().map(|seen| seen.id.clone());
             if !more || after.is_none() {
                 break;
             }
@@ -67,7 +66,7 @@ impl Follow<'_> {
     }
 
     /// Whether a batch of the provider's is the one that was sent; `None` where that cannot be told yet.
-    async fn is_ours(&self, one: &Handover, seen: &Seen, since: Timestamp) -> Result<Option<bool>, Error> {
+    async fn is_ours(&self, one: &Handover, seen: &ListedBatch, since: Timestamp) -> Result<Option<bool>, Error> {
         if let Some((batch, n)) = &seen.mark {
             return Ok(Some(**batch == *self.batch.id && *n == one.n));
         }
@@ -84,7 +83,7 @@ impl Follow<'_> {
     }
 
     async fn first_result(&self, id: &str) -> Option<bool> {
-        let mut answer = self.client.run(Errand::Results(id), Load::none(FETCHING)).await.ok()?;
+        let mut answer = self.client.call_batch_api(BatchApiCall::Results(id), Payload::none(FETCHING)).await.ok()?;
         let mut read = Vec::new();
         while !read.contains(&b'\n')
             && let Some(piece) = answer.piece().await.ok()?
@@ -92,7 +91,7 @@ impl Follow<'_> {
             read.extend_from_slice(&piece);
         }
         let line = read.split(|byte| *byte == b'\n').next()?;
-        let (custom_id, _) = anthropic::result(line)?;
+        let (custom_id, _) = (self.api.result)(line)?;
         Some(line_number(&self.batch.id, &custom_id).is_some())
     }
 }

@@ -1,21 +1,21 @@
 //! Batches in the hands of providers' own batch APIs: submitted once, followed, cancelled where the batch must end.
 
-mod anthropic;
 mod collect;
 mod lookup;
-mod openai;
 mod plan;
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 use tokio::time::sleep;
 
 use super::Shared;
 use crate::batches::{Batch, Error, Handover, Stage};
-use crate::gateway::Said;
-use crate::types::{Timestamp, now};
-use crate::upstream::{Errand, Failure, Kind, Load, ProviderClient};
+use crate::types::now;
+use crate::upstream::{
+    BatchApi, BatchApiCall, Failure, Order, Payload, ProviderClient, RemoteBatch, RemoteState, id_of,
+};
 
 pub(super) use plan::hand_over;
 
@@ -29,40 +29,6 @@ const ANSWER: usize = 4 << 20;
 
 /// How long after a batch's own window its provider may take to end what it has.
 const OVERTIME: Duration = Duration::from_secs(86_400);
-
-/// How a provider's batch stands, and the files of its results.
-struct Remote {
-    stands: Stands,
-    files: Vec<String>,
-}
-
-enum Stands {
-    Running,
-    Ended,
-    /// None of its lines ran.
-    Failed(String),
-}
-
-/// A part of a provider's list of batches.
-struct Listed {
-    seen: Vec<Seen>,
-    more: bool,
-}
-
-/// One of them.
-struct Seen {
-    id: String,
-    /// The batch and the part that it says it is.
-    mark: Option<(String, u64)>,
-    made_at: Option<Timestamp>,
-    lines: Option<u64>,
-}
-
-/// What became of a line.
-enum Outcome {
-    Said(Said),
-    NotRun { expired: bool, message: String },
-}
 
 /// The name of a line at the provider: no other batch has it.
 fn line_id(batch: &str, n: u64) -> String {
@@ -93,11 +59,12 @@ pub(super) async fn follow(shared: &Shared, batch: &Batch, ending: bool) -> Resu
 async fn advance(shared: &Shared, batch: &Batch, ending: bool, one: &mut Handover) -> Result<(), Error> {
     let live = shared.work.gateway.live();
     let client = live.clients.get(&one.provider).cloned();
-    let Some(client) = client.filter(|client| matches!(client.provider().kind, Kind::OpenAi | Kind::Anthropic)) else {
+    let api = client.as_ref().and_then(|client| client.provider().kind.row().batch_api);
+    let Some((client, api)) = client.as_ref().zip(api) else {
         tracing::warn!(batch = %batch.id, provider = %one.provider, "the provider of a batch is not configured any more");
         return Follow::without(shared, batch, one).await;
     };
-    let follow = Follow { shared, batch, client: &client, ending };
+    let follow = Follow { shared, batch, client, api, ending };
     match one.stage {
         _ if batch.expires_at.plus(OVERTIME) <= now() => follow.end(one).await,
         Stage::Planned if ending => follow.end(one).await,
@@ -113,6 +80,7 @@ struct Follow<'a> {
     shared: &'a Shared,
     batch: &'a Batch,
     client: &'a ProviderClient,
+    api: &'static BatchApi,
     ending: bool,
 }
 
@@ -130,10 +98,6 @@ impl Follow<'_> {
         shared.batches().keep_handovers(&batch.id, std::slice::from_ref(one)).await
     }
 
-    fn is_anthropic(&self) -> bool {
-        self.client.provider().kind == Kind::Anthropic
-    }
-
     async fn save(&self, one: &Handover) -> Result<(), Error> {
         self.shared.batches().keep_handovers(&self.batch.id, std::slice::from_ref(one)).await
     }
@@ -143,25 +107,28 @@ impl Follow<'_> {
         self.save(one).await
     }
 
-    /// Runs an errand and reads its answer.
-    async fn ask(&self, errand: Errand<'_>, load: Load) -> Result<Bytes, Failure> {
-        self.client.run(errand, load).await?.whole(ANSWER).await
+    /// Calls the batch API and reads its answer.
+    async fn ask(&self, call: BatchApiCall<'_>, payload: Payload) -> Result<Bytes, Failure> {
+        self.client.call_batch_api(call, payload).await?.whole(ANSWER).await
     }
 
     /// Submits a batch. What is sent is written down first, so that it is never sent twice.
     async fn submit(&self, one: &mut Handover) -> Result<(), Error> {
         let content = self.content(one).await?;
-        let order = if self.is_anthropic() {
-            anthropic::order(&content)
-        } else {
-            let Some(file) = self.leave_file(one, &content).await? else { return Ok(()) };
-            openai::order(&file, &one.path, &self.batch.id, one.n)
+        let file = match self.api.file {
+            Some(form) => {
+                let Some(file) = self.leave_file(one, form(&content)).await? else { return Ok(()) };
+                Some(file)
+            }
+            None => None,
         };
+        let (file, path, batch, part) = (file.as_deref(), &*one.path, &*self.batch.id, one.n);
+        let order = (self.api.order)(&Order { content: &content, file, path, batch, part });
         drop(content);
         (one.stage, one.submitted_at) = (Stage::Submitting, Some(now()));
         self.save(one).await?;
-        match self.ask(Errand::AddBatch, Load::json(order, SENDING)).await {
-            Ok(made) => self.submitted(one, openai::id(&made)).await,
+        match self.ask(BatchApiCall::AddBatch, Payload::json(order, SENDING)).await {
+            Ok(made) => self.submitted(one, id_of(&made)).await,
             Err(failure) => self.refused(one, failure).await,
         }
     }
@@ -175,14 +142,17 @@ impl Follow<'_> {
     }
 
     /// The provider's id of the file of the lines; `None` where it could not be left now, or never.
-    async fn leave_file(&self, one: &mut Handover, content: &[u8]) -> Result<Option<String>, Error> {
+    async fn leave_file(
+        &self,
+        one: &mut Handover,
+        (kind, body): (HeaderValue, Bytes),
+    ) -> Result<Option<String>, Error> {
         if let Some(known) = &one.remote_file_id {
             return Ok(Some(known.clone()));
         }
-        let (kind, body) = openai::form(content);
-        match self.ask(Errand::AddFile, Load { kind, body, limit: SENDING }).await {
+        match self.ask(BatchApiCall::AddFile, Payload { kind, body, limit: SENDING }).await {
             Ok(made) => {
-                one.remote_file_id = openai::id(&made);
+                one.remote_file_id = id_of(&made);
                 self.save(one).await?;
                 Ok(one.remote_file_id.clone())
             }
@@ -238,14 +208,14 @@ impl Follow<'_> {
         };
         if self.ending {
             // What it answered until then is fetched. A refusal tells that it has ended already.
-            drop(self.ask(Errand::Cancel(&id), Load::none(QUESTION)).await);
+            drop(self.ask(BatchApiCall::Cancel(&id), Payload::none(QUESTION)).await);
         }
-        let seen = self.ask(Errand::Batch(&id), Load::none(QUESTION)).await;
+        let seen = self.ask(BatchApiCall::Batch(&id), Payload::none(QUESTION)).await;
         let remote = match seen {
-            Ok(body) if self.is_anthropic() => anthropic::remote(&body),
-            Ok(body) => openai::remote(&body),
+            Ok(body) => (self.api.state)(&body),
             Err(Failure::Refused { status: 404, .. }) => {
-                Some(Remote { stands: Stands::Failed("the provider has it no longer".to_owned()), files: Vec::new() })
+                let state = RemoteState::Failed("the provider has it no longer".to_owned());
+                Some(RemoteBatch { state, files: Vec::new() })
             }
             Err(failure) => {
                 tracing::debug!(batch = %self.batch.id, ?failure, "a provider does not tell how a batch stands");
@@ -253,10 +223,10 @@ impl Follow<'_> {
             }
         };
         let Some(remote) = remote else { return Ok(()) };
-        match remote.stands {
-            Stands::Running => Ok(()),
-            Stands::Ended => self.collect(one, &id, &remote.files).await,
-            Stands::Failed(reason) => {
+        match remote.state {
+            RemoteState::Running => Ok(()),
+            RemoteState::Ended => self.collect(one, &id, &remote.files).await,
+            RemoteState::Failed(reason) => {
                 let reason = self.client.refused(400, reason.as_bytes()).message;
                 tracing::warn!(batch = %self.batch.id, provider = %one.provider, "a provider failed a batch: {reason}");
                 self.fail_rest(one, "batch_failed", &format!("The provider failed the batch: {reason}")).await?;
@@ -269,7 +239,7 @@ impl Follow<'_> {
     /// Deletes the copies at the provider, where they are files. They expire by themselves where that fails.
     async fn clean_up(&self, one: &Handover, files: &[String]) {
         for id in one.remote_file_id.iter().chain(files) {
-            drop(self.ask(Errand::DropFile(id), Load::none(QUESTION)).await);
+            drop(self.ask(BatchApiCall::DropFile(id), Payload::none(QUESTION)).await);
         }
     }
 }

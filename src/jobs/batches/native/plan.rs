@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 use super::super::Shared;
 use super::super::call::{ask, wants_stream};
 use super::super::run::Ahead;
-use super::{anthropic, line_id, openai};
+use super::line_id;
 use crate::batches::{Batch, Error, HandedLine, Handover, Stage, Upload, read_line};
 use crate::gateway::{Endpoint, HandedOver, PreparedLine};
 use crate::keys::VirtualKey;
 use crate::types::now;
-use crate::upstream::Kind;
+use crate::upstream::BatchApi;
 
 /// The most bytes and lines of one batch of the provider's: it is held in memory while it is sent.
 const MOST_BYTES: u64 = 32 << 20;
@@ -40,7 +40,7 @@ struct Planning<'a> {
     endpoint: Endpoint,
     key: Arc<VirtualKey>,
     provider: Option<Arc<str>>,
-    kind: Kind,
+    api: Option<&'static BatchApi>,
     /// Those that still grow, by what they have in common.
     open: BTreeMap<String, Part>,
     full: Vec<Part>,
@@ -69,7 +69,7 @@ pub(in crate::jobs::batches) async fn hand_over(shared: &Shared, batch: &Batch) 
         endpoint,
         key,
         provider: None,
-        kind: Kind::OpenAi,
+        api: None,
         open: BTreeMap::new(),
         full: Vec::new(),
         handed: Vec::new(),
@@ -111,20 +111,18 @@ impl Planning<'_> {
         }
         let live = self.shared.work.gateway.live();
         let Some(client) = live.clients.get(&handed.provider) else { return false };
-        self.kind = client.provider().kind;
-        (self.kind == Kind::Anthropic) == (handed.path == "/messages")
+        self.api = client.provider().kind.row().batch_api;
+        self.api.is_some_and(|api| api.paths.contains(&&*handed.path))
     }
 
     /// Adds a line to its part; tells whether there is room for its model.
     async fn add(&mut self, n: u64, prepared: &PreparedLine) -> Result<bool, Error> {
         let PreparedLine { body, handed } = prepared;
-        let Ok(body) = serde_json::from_slice::<&RawValue>(body) else { return Ok(false) };
+        let (Some(api), Ok(body)) = (self.api, serde_json::from_slice::<&RawValue>(body)) else { return Ok(false) };
         let flat = flat(body);
         let id = line_id(&self.batch.id, n);
-        let (group, text) = match self.kind {
-            Kind::Anthropic => (String::new(), anthropic::line(&id, &flat)),
-            _ => (handed.model.to_string(), openai::line(&id, &handed.path, &flat)),
-        };
+        let group = if api.one_model { handed.model.to_string() } else { String::new() };
+        let text = (api.line)(&id, &handed.path, &flat);
         let length = text.len() as u64;
         let is_full = |part: &Part| part.lines >= MOST_LINES || part.bytes + length > MOST_BYTES;
         if self.open.get(&group).is_some_and(is_full)

@@ -6,14 +6,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::{Listed, Outcome, Remote, Seen, Stands};
-use crate::gateway::Said;
+use super::api::{BatchApi, LineOutcome, ListedBatch, ListedBatches, Order, RemoteBatch, RemoteState};
+
+/// OpenAI's.
+pub(in crate::upstream) const OPENAI: BatchApi = BatchApi {
+    base: "",
+    batches: "/batches",
+    after: "after",
+    paths: &["/chat/completions", "/responses", "/embeddings"],
+    one_model: true,
+    file: Some(form),
+    line,
+    order,
+    state,
+    list,
+    result,
+};
 
 /// What separates the parts of a form: no line of JSON can hold it at its beginning.
 const BOUNDARY: &str = "fulcrum-batch-boundary";
 
 /// A line of the file.
-pub(super) fn line(custom_id: &str, path: &str, body: &RawValue) -> Vec<u8> {
+fn line(custom_id: &str, path: &str, body: &RawValue) -> Vec<u8> {
     #[derive(Serialize)]
     struct Line<'a> {
         custom_id: &'a str,
@@ -28,7 +42,7 @@ pub(super) fn line(custom_id: &str, path: &str, body: &RawValue) -> Vec<u8> {
 }
 
 /// The form that brings the file, and its type.
-pub(super) fn form(content: &[u8]) -> (HeaderValue, Bytes) {
+fn form(content: &[u8]) -> (HeaderValue, Bytes) {
     let mut form = format!(
         "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--{BOUNDARY}\r\n\
          content-disposition: form-data; name=\"file\"; filename=\"batch.jsonl\"\r\n\
@@ -41,51 +55,47 @@ pub(super) fn form(content: &[u8]) -> (HeaderValue, Bytes) {
 }
 
 /// The body that makes a batch, marked so that it can be found again.
-pub(super) fn order(file: &str, path: &str, batch: &str, n: u64) -> Bytes {
-    let order = json!({
+fn order(order: &Order<'_>) -> Bytes {
+    let Order { file, path, batch, part, .. } = order;
+    let body = json!({
         "input_file_id": file,
         "endpoint": format!("/v1{path}"),
         "completion_window": "24h",
-        "metadata": {"fulcrum_batch": batch, "fulcrum_part": n.to_string()},
+        "metadata": {"fulcrum_batch": batch, "fulcrum_part": part.to_string()},
     });
-    order.to_string().into()
-}
-
-/// The id of what was made.
-pub(super) fn id(body: &[u8]) -> Option<String> {
-    serde_json::from_slice::<Value>(body).ok()?["id"].as_str().map(str::to_owned)
+    body.to_string().into()
 }
 
 /// How a batch stands.
-pub(super) fn remote(body: &[u8]) -> Option<Remote> {
+fn state(body: &[u8]) -> Option<RemoteBatch> {
     let batch: Value = serde_json::from_slice(body).ok()?;
     let file = |name: &str| batch[name].as_str().map(str::to_owned);
-    let stands = match batch["status"].as_str()? {
-        "completed" | "expired" | "cancelled" => Stands::Ended,
+    let state = match batch["status"].as_str()? {
+        "completed" | "expired" | "cancelled" => RemoteState::Ended,
         "failed" => {
             let told = batch["errors"]["data"][0]["message"].as_str().unwrap_or("the provider says no reason");
-            Stands::Failed(told.chars().take(500).collect())
+            RemoteState::Failed(told.chars().take(500).collect())
         }
-        _ => Stands::Running,
+        _ => RemoteState::Running,
     };
     let files = ["output_file_id", "error_file_id"].into_iter().filter_map(file).collect();
-    Some(Remote { stands, files })
+    Some(RemoteBatch { state, files })
 }
 
 /// A part of the list of batches.
-pub(super) fn listed(body: &[u8]) -> Option<Listed> {
+fn list(body: &[u8]) -> Option<ListedBatches> {
     let list: Value = serde_json::from_slice(body).ok()?;
     let seen = |batch: &Value| {
         let part = batch["metadata"]["fulcrum_part"].as_str().and_then(|part| part.parse().ok());
         let named = batch["metadata"]["fulcrum_batch"].as_str().map(str::to_owned);
-        Some(Seen { id: batch["id"].as_str()?.to_owned(), mark: named.zip(part), made_at: None, lines: None })
+        Some(ListedBatch { id: batch["id"].as_str()?.to_owned(), mark: named.zip(part), made_at: None, lines: None })
     };
-    let seen = list["data"].as_array()?.iter().filter_map(seen).collect();
-    Some(Listed { seen, more: list["has_more"].as_bool().unwrap_or(false) })
+    let batches = list["data"].as_array()?.iter().filter_map(seen).collect();
+    Some(ListedBatches { batches, more: list["has_more"].as_bool().unwrap_or(false) })
 }
 
 /// A line of its results.
-pub(super) fn result(line: &[u8]) -> Option<(String, Outcome)> {
+fn result(line: &[u8]) -> Option<(String, LineOutcome)> {
     #[derive(Deserialize)]
     struct Line<'a> {
         custom_id: String,
@@ -102,11 +112,11 @@ pub(super) fn result(line: &[u8]) -> Option<(String, Outcome)> {
     let Line { custom_id, response, error } = serde_json::from_slice(line).ok()?;
     if let Some(Response { status_code: status, body }) = response {
         let body = body.map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body.get().as_bytes()));
-        return Some((custom_id, Outcome::Said(Said { status, body })));
+        return Some((custom_id, LineOutcome::Answered { status, body }));
     }
     let error = error.unwrap_or_default();
     let text = |name: &str| error[name].as_str().unwrap_or("not_run").chars().take(500).collect::<String>();
-    Some((custom_id, Outcome::NotRun { expired: error["code"] == "batch_expired", message: text("message") }))
+    Some((custom_id, LineOutcome::NotRun { expired: error["code"] == "batch_expired", message: text("message") }))
 }
 
 #[cfg(test)]
@@ -124,16 +134,16 @@ mod tests {
             (r#"{"status":"failed","errors":{"data":[{"message":"no quota"}]}}"#, "failed: no quota", 0),
             (r#"{"status":"failed"}"#, "failed: the provider says no reason", 0),
         ] {
-            let remote = remote(body.as_bytes()).unwrap();
-            let told = match remote.stands {
-                Stands::Running => "running".to_owned(),
-                Stands::Ended => "ended".to_owned(),
-                Stands::Failed(reason) => format!("failed: {reason}"),
+            let remote = state(body.as_bytes()).unwrap();
+            let told = match remote.state {
+                RemoteState::Running => "running".to_owned(),
+                RemoteState::Ended => "ended".to_owned(),
+                RemoteState::Failed(reason) => format!("failed: {reason}"),
             };
             assert_eq!((told.as_str(), remote.files.len()), (stands, files), "{body}");
         }
         for body in ["", "{}", "[]", "<html>", r#"{"status":7}"#] {
-            assert!(remote(body.as_bytes()).is_none(), "{body}");
+            assert!(state(body.as_bytes()).is_none(), "{body}");
         }
     }
 
@@ -142,11 +152,11 @@ mod tests {
         let (id, said) =
             result(br#"{"custom_id":"x-1","response":{"status_code":200,"body":{"a": 1}},"error":null}"#).unwrap();
         assert_eq!(id, "x-1");
-        assert!(matches!(said, Outcome::Said(Said { status: 200, body }) if &*body == br#"{"a": 1}"#));
+        assert!(matches!(said, LineOutcome::Answered { status: 200, body } if &*body == br#"{"a": 1}"#));
         let (_, late) =
             result(br#"{"custom_id":"x-1","response":null,"error":{"code":"batch_expired","message":"late"}}"#)
                 .unwrap();
-        assert!(matches!(late, Outcome::NotRun { expired: true, .. }));
+        assert!(matches!(late, LineOutcome::NotRun { expired: true, .. }));
         for line in ["", "{}", r#"{"custom_id":7}"#, r#"{"custom_id":"a","response":{}}"#] {
             assert!(result(line.as_bytes()).is_none(), "{line}");
         }

@@ -1,16 +1,16 @@
-//! What is asked of a provider beside calls of its models: the files and batches of its own batch API.
+//! Calls of a provider's batch API: its files and its batches.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
 
-use super::address::escaped;
-use super::{Kind, Provider};
+use super::api::BatchApi;
+use crate::upstream::address::escaped;
 
-/// One errand. Its ids are the provider's own; none of them leads to another place.
+/// One call of a batch API. Its ids are the provider's own; none of them leads to another place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Errand<'a> {
+pub enum BatchApiCall<'a> {
     /// Leaves a file there.
     AddFile,
     /// Reads a file.
@@ -29,9 +29,9 @@ pub enum Errand<'a> {
     Results(&'a str),
 }
 
-/// What goes with an errand, and how long it may take.
+/// The body of such a call, and how long the call may take.
 #[derive(Clone, Debug)]
-pub struct Load {
+pub struct Payload {
     /// The body's type.
     pub kind: HeaderValue,
     /// The body.
@@ -40,7 +40,7 @@ pub struct Load {
     pub limit: Duration,
 }
 
-impl Load {
+impl Payload {
     /// Nothing, answered within `limit`.
     #[must_use]
     pub fn none(limit: Duration) -> Self {
@@ -54,8 +54,8 @@ impl Load {
     }
 }
 
-impl Errand<'_> {
-    pub(super) fn method(self) -> Method {
+impl BatchApiCall<'_> {
+    pub(in crate::upstream) fn method(self) -> Method {
         match self {
             Self::AddFile | Self::AddBatch | Self::Cancel(_) => Method::POST,
             Self::DropFile(_) => Method::DELETE,
@@ -63,64 +63,58 @@ impl Errand<'_> {
         }
     }
 
-    /// Where it goes; `None` where the provider has nothing of the kind.
-    pub(super) fn address(self, provider: &Provider) -> Option<String> {
-        let base = &provider.base_url;
-        let (base, batches, after) = match provider.kind {
-            Kind::OpenAi => (base.clone(), "/batches", "after"),
-            Kind::Anthropic if base.ends_with("/v1") => (base.clone(), "/messages/batches", "after_id"),
-            Kind::Anthropic => (format!("{base}/v1"), "/messages/batches", "after_id"),
-            _ => return None,
-        };
+    /// Where it goes at a provider with this base URL.
+    pub(in crate::upstream) fn address(self, api: &BatchApi, base_url: &str) -> String {
+        let base = if base_url.ends_with(api.base) { "" } else { api.base };
+        let BatchApi { batches, after, .. } = api;
         let path = match self {
             Self::AddFile => "/files".to_owned(),
             Self::ReadFile(id) => format!("/files/{}/content", escaped(id)),
             Self::DropFile(id) => format!("/files/{}", escaped(id)),
-            Self::AddBatch => batches.to_owned(),
+            Self::AddBatch => (*batches).to_owned(),
             Self::Batch(id) => format!("{batches}/{}", escaped(id)),
             Self::Batches(None) => format!("{batches}?limit=100"),
             Self::Batches(Some(id)) => format!("{batches}?limit=100&{after}={}", escaped(id)),
             Self::Cancel(id) => format!("{batches}/{}/cancel", escaped(id)),
             Self::Results(id) => format!("{batches}/{}/results", escaped(id)),
         };
-        Some(base + &path)
+        format!("{base_url}{base}{path}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::address::tests::at;
+    use crate::upstream::batch_api::{ANTHROPIC, OPENAI};
 
     #[test]
-    fn an_errand_stays_below_the_base_url() {
-        let (openai, anthropic) = (at(Kind::OpenAi, "http://h/v1"), at(Kind::Anthropic, "http://h"));
-        for (errand, method, there, elsewhere) in [
-            (Errand::AddBatch, "POST", "http://h/v1/batches", "http://h/v1/messages/batches"),
+    fn a_call_stays_below_the_base_url() {
+        for (call, method, there, elsewhere) in [
+            (BatchApiCall::AddBatch, "POST", "http://h/v1/batches", "http://h/v1/messages/batches"),
             (
-                Errand::Batch("b/../x"),
+                BatchApiCall::Batch("b/../x"),
                 "GET",
                 "http://h/v1/batches/b%2F..%2Fx",
                 "http://h/v1/messages/batches/b%2F..%2Fx",
             ),
             (
-                Errand::Cancel(".."),
+                BatchApiCall::Cancel(".."),
                 "POST",
                 "http://h/v1/batches/%2E%2E/cancel",
                 "http://h/v1/messages/batches/%2E%2E/cancel",
             ),
             (
-                Errand::Batches(Some("a&b")),
+                BatchApiCall::Batches(Some("a&b")),
                 "GET",
                 "http://h/v1/batches?limit=100&after=a%26b",
                 "http://h/v1/messages/batches?limit=100&after_id=a%26b",
             ),
         ] {
-            assert_eq!(errand.method(), method);
-            assert_eq!(errand.address(&openai).as_deref(), Some(there));
-            assert_eq!(errand.address(&anthropic).as_deref(), Some(elsewhere));
-            assert_eq!(errand.address(&at(Kind::Gemini, "http://h")), None);
+            assert_eq!(call.method(), method);
+            assert_eq!(call.address(&OPENAI, "http://h/v1"), there);
+            assert_eq!(call.address(&ANTHROPIC, "http://h"), elsewhere);
+            assert_eq!(call.address(&ANTHROPIC, "http://h/v1"), elsewhere);
         }
-        assert_eq!(Errand::ReadFile("f").address(&openai).as_deref(), Some("http://h/v1/files/f/content"));
+        assert_eq!(BatchApiCall::ReadFile("f").address(&OPENAI, "http://h/v1"), "http://h/v1/files/f/content");
     }
 }

@@ -5,12 +5,26 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Listed, Outcome, Remote, Seen, Stands};
-use crate::gateway::Said;
+use super::api::{BatchApi, LineOutcome, ListedBatch, ListedBatches, Order, RemoteBatch, RemoteState};
 use crate::types::Timestamp;
 
+/// Anthropic's.
+pub(in crate::upstream) const ANTHROPIC: BatchApi = BatchApi {
+    base: "/v1",
+    batches: "/messages/batches",
+    after: "after_id",
+    paths: &["/messages"],
+    one_model: false,
+    file: None,
+    line,
+    order,
+    state,
+    list,
+    result,
+};
+
 /// One of the requests, with an end.
-pub(super) fn line(custom_id: &str, body: &RawValue) -> Vec<u8> {
+fn line(custom_id: &str, _path: &str, body: &RawValue) -> Vec<u8> {
     #[derive(Serialize)]
     struct Line<'a> {
         custom_id: &'a str,
@@ -22,41 +36,42 @@ pub(super) fn line(custom_id: &str, body: &RawValue) -> Vec<u8> {
 }
 
 /// The body that makes a batch of such requests.
-pub(super) fn order(content: &[u8]) -> Bytes {
-    let mut order = BytesMut::with_capacity(content.len() + 20);
-    order.put_slice(b"{\"requests\":[");
+fn order(order: &Order<'_>) -> Bytes {
+    let content = order.content;
+    let mut body = BytesMut::with_capacity(content.len() + 20);
+    body.put_slice(b"{\"requests\":[");
     // An end of a line stands between requests and nowhere else.
     let requests = content.strip_suffix(b"\n").unwrap_or(content);
-    order.extend(requests.iter().map(|byte| if *byte == b'\n' { b',' } else { *byte }));
-    order.put_slice(b"]}");
-    order.freeze()
+    body.extend(requests.iter().map(|byte| if *byte == b'\n' { b',' } else { *byte }));
+    body.put_slice(b"]}");
+    body.freeze()
 }
 
 /// How a batch stands. Where its results are is not read: they are below the provider's own address.
-pub(super) fn remote(body: &[u8]) -> Option<Remote> {
+fn state(body: &[u8]) -> Option<RemoteBatch> {
     let batch: Value = serde_json::from_slice(body).ok()?;
     let ended = batch["processing_status"].as_str()? == "ended";
-    Some(Remote { stands: if ended { Stands::Ended } else { Stands::Running }, files: Vec::new() })
+    Some(RemoteBatch { state: if ended { RemoteState::Ended } else { RemoteState::Running }, files: Vec::new() })
 }
 
 /// A part of the list of batches. They carry no mark, so when each was made and how many requests it has must do.
-pub(super) fn listed(body: &[u8]) -> Option<Listed> {
+fn list(body: &[u8]) -> Option<ListedBatches> {
     let list: Value = serde_json::from_slice(body).ok()?;
     let seen = |batch: &Value| {
         let counts = batch["request_counts"].as_object()?;
-        Some(Seen {
+        Some(ListedBatch {
             id: batch["id"].as_str()?.to_owned(),
             mark: None,
             made_at: batch["created_at"].as_str().and_then(|text| text.parse::<Timestamp>().ok()),
             lines: Some(counts.values().filter_map(Value::as_u64).sum()),
         })
     };
-    let seen = list["data"].as_array()?.iter().filter_map(seen).collect();
-    Some(Listed { seen, more: list["has_more"].as_bool().unwrap_or(false) })
+    let batches = list["data"].as_array()?.iter().filter_map(seen).collect();
+    Some(ListedBatches { batches, more: list["has_more"].as_bool().unwrap_or(false) })
 }
 
 /// A line of its results.
-pub(super) fn result(line: &[u8]) -> Option<(String, Outcome)> {
+fn result(line: &[u8]) -> Option<(String, LineOutcome)> {
     #[derive(Deserialize)]
     struct Line<'a> {
         custom_id: String,
@@ -75,13 +90,13 @@ pub(super) fn result(line: &[u8]) -> Option<(String, Outcome)> {
     let bytes =
         |raw: Option<&RawValue>| raw.map_or_else(Bytes::new, |raw| Bytes::copy_from_slice(raw.get().as_bytes()));
     let outcome = match result.r#type.as_str() {
-        "succeeded" => Outcome::Said(Said { status: 200, body: bytes(result.message) }),
+        "succeeded" => LineOutcome::Answered { status: 200, body: bytes(result.message) },
         "errored" => {
             let body = bytes(result.error);
-            Outcome::Said(Said { status: status(&body), body })
+            LineOutcome::Answered { status: status(&body), body }
         }
-        "expired" => Outcome::NotRun { expired: true, message: "it expired at the provider".to_owned() },
-        other => Outcome::NotRun { expired: false, message: other.chars().take(100).collect() },
+        "expired" => LineOutcome::NotRun { expired: true, message: "it expired at the provider".to_owned() },
+        other => LineOutcome::NotRun { expired: false, message: other.chars().take(100).collect() },
     };
     Some((custom_id, outcome))
 }
@@ -111,8 +126,9 @@ mod tests {
     #[test]
     fn an_order_is_one_json_of_all_lines() {
         let body = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-        let lines = [line("a-1", &body(r#"{"x":1}"#)), line("a-2", &body(r#"{"x":"\\n,"}"#))].concat();
-        let order: Value = serde_json::from_slice(&order(&lines)).unwrap();
+        let lines = [line("a-1", "", &body(r#"{"x":1}"#)), line("a-2", "", &body(r#"{"x":"\\n,"}"#))].concat();
+        let order = order(&Order { content: &lines, file: None, path: "", batch: "", part: 1 });
+        let order: Value = serde_json::from_slice(&order).unwrap();
         assert_eq!(order["requests"][1]["custom_id"], "a-2");
         assert_eq!(
             (&order["requests"][0]["params"]["x"], order["requests"].as_array().unwrap().len()),
@@ -132,9 +148,13 @@ mod tests {
         ] {
             let line = format!(r#"{{"custom_id":"a-1","result":{text}}}"#);
             let (id, outcome) = result(line.as_bytes()).unwrap();
-            let found = if let Outcome::Said(said) = &outcome { Some(said.status) } else { None };
+            let found = if let LineOutcome::Answered { status, .. } = &outcome { Some(*status) } else { None };
             assert_eq!((id.as_str(), found), ("a-1", status), "{text}");
-            assert_eq!(matches!(outcome, Outcome::NotRun { expired: true, .. }), text.contains("expired"), "{text}");
+            assert_eq!(
+                matches!(outcome, LineOutcome::NotRun { expired: true, .. }),
+                text.contains("expired"),
+                "{text}"
+            );
         }
         for line in ["", "{}", r#"{"custom_id":"a"}"#, r#"{"custom_id":"a","result":{}}"#] {
             assert!(result(line.as_bytes()).is_none(), "{line}");
@@ -144,11 +164,11 @@ mod tests {
     #[test]
     fn a_batch_in_the_list_has_its_time_and_its_size() {
         let list = br#"{"data":[{"id":"b","created_at":"2026-11-25T10:00:00Z","request_counts":{"processing":2,"errored":1}}],"has_more":true}"#;
-        let listed = listed(list).unwrap();
-        assert_eq!((listed.seen[0].lines, listed.more), (Some(3), true));
-        assert_eq!(listed.seen[0].made_at, "2026-11-25T10:00:00Z".parse().ok());
+        let listed = super::list(list).unwrap();
+        assert_eq!((listed.batches[0].lines, listed.more), (Some(3), true));
+        assert_eq!(listed.batches[0].made_at, "2026-11-25T10:00:00Z".parse().ok());
         assert!(
-            remote(br#"{"processing_status":"ended"}"#).is_some_and(|remote| matches!(remote.stands, Stands::Ended))
+            state(br#"{"processing_status":"ended"}"#).is_some_and(|remote| matches!(remote.state, RemoteState::Ended))
         );
     }
 }

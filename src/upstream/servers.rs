@@ -1,0 +1,55 @@
+//! The software of local servers: a row each, which holds what differs between them.
+
+use super::provider::Server;
+
+/// What a local server's software does in its own way.
+pub struct ServerRow {
+    server: Server,
+    /// Its name in the configuration.
+    pub name: &'static str,
+    /// Whether it stands where its owner put it, so that no vendor's address can be meant.
+    pub has_own_address: bool,
+    /// Whether a body names the adapters to put on the model, in a field `lora`.
+    pub lora_field: bool,
+    /// Whether each of several answers tells its own usage, so that the sum is not what one says.
+    pub counts_by_choice: bool,
+}
+
+/// All of them, in the order of [`Server`].
+static SERVERS: [ServerRow; 5] = [
+    ServerRow { server: Server::Generic, name: "generic", has_own_address: false, ..PLAIN },
+    ServerRow { server: Server::Vllm, name: "vllm", ..PLAIN },
+    ServerRow { server: Server::LlamaCpp, name: "llamacpp", lora_field: true, counts_by_choice: true, ..PLAIN },
+    ServerRow { server: Server::Ollama, name: "ollama", ..PLAIN },
+    ServerRow { server: Server::Lorax, name: "lorax", ..PLAIN },
+];
+
+/// A local server that does all as OpenAI does.
+const PLAIN: ServerRow =
+    ServerRow { server: Server::Generic, name: "", has_own_address: true, lora_field: false, counts_by_choice: false };
+
+impl Server {
+    /// What it does in its own way.
+    #[must_use]
+    pub fn row(self) -> &'static ServerRow {
+        &SERVERS[self as usize]
+    }
+
+    /// Every software by its name.
+    #[must_use]
+    pub fn names() -> Vec<(&'static str, Self)> {
+        SERVERS.iter().map(|row| (row.name, row.server)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_finds_its_own_row() {
+        for (n, row) in SERVERS.iter().enumerate() {
+            assert_eq!((row.server as usize, row.server.row().name), (n, row.name));
+        }
+    }
+}
