@@ -37,6 +37,19 @@ const HOMES: [(&str, &[&str]); 5] = [
 /// The dialects: folders of `src/wire/`, none of which knows another. What two of them need stands beside them.
 const DIALECTS: [&str; 5] = ["anthropic", "bedrock", "gemini", "openai_chat", "openai_responses"];
 
+/// Enums whose values differ in what a table says of them: where their values may be named, tests apart. Elsewhere the row is
+/// asked, so that a new value is a new row and nothing else.
+const TABLES: [(&str, &str, &[&str]); 3] = [
+    ("Kind", "OpenAi Anthropic Gemini Azure Bedrock Simulated", &["upstream/", "config/providers.rs"]),
+    ("Server", "Generic Vllm LlamaCpp Ollama Lorax", &["upstream/", "config/providers.rs"]),
+    (
+        "Endpoint",
+        "Chat Responses Embeddings Messages CountTokens Generate GeminiCount EmbedContent EmbedContents Completions \
+         Moderations ImageGenerations ImageEdits ImageVariations Speech Transcriptions Translations Rerank",
+        &["wire/endpoint.rs"],
+    ),
+];
+
 /// The longest file, tests apart.
 const LONGEST: usize = 600;
 
@@ -185,8 +198,8 @@ fn a_dialect_knows_no_other() {
         let place = place(&path);
         let mut parts = place.trim_start_matches("wire/").split('/');
         let module = parts.next().unwrap().trim_end_matches(".rs").to_owned();
-        // The index has the table of them all.
-        if module == "mod" {
+        // The index has the table of them all, and the endpoints' table names the dialect of each.
+        if ["mod", "endpoint"].contains(&module.as_str()) {
             continue;
         }
         for other in dialects_named(&code(&text)).into_iter().filter(|other| *other != module) {
@@ -255,6 +268,44 @@ fn a_library_has_no_other_name() {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
     for (library, _) in HOMES {
         assert!(!manifest.contains(&format!("package = \"{library}\"")), "Cargo.toml gives {library} another name");
+    }
+}
+
+/// The values of `name` that a file's code names, tests apart.
+fn values_named<'a>(text: &str, name: &str, values: &'a str) -> Vec<&'a str> {
+    let code = code(text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default());
+    let after: Vec<String> = code.split(&format!("{name}::")).skip(1).filter_map(word).collect();
+    values.split_whitespace().filter(|value| after.iter().any(|word| word == value)).collect()
+}
+
+#[test]
+fn what_a_table_says_is_asked_of_its_rows() {
+    let mut wrong = Vec::new();
+    for (path, text) in files("src", ".rs") {
+        let place = place(&path);
+        if place.ends_with("tests.rs") || place.contains("/tests/") {
+            continue;
+        }
+        for (name, values, homes) in TABLES {
+            let at_home = homes.iter().any(|home| place == *home || (home.ends_with('/') && place.starts_with(home)));
+            let named = if at_home { Vec::new() } else { values_named(&text, name, values) };
+            wrong.extend(named.iter().map(|value| format!("{place} names {name}::{value}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_value_that_is_named_is_seen_wherever_it_stands() {
+    let text = "match kind {\n  Kind::OpenAi | upstream::Kind::Azure => 1,\n  Kind::Text => 2 }\n// Kind::Gemini\n";
+    assert_eq!(values_named(text, "Kind", "OpenAi Gemini Azure"), ["OpenAi", "Azure"]);
+}
+
+#[test]
+fn a_provider_is_read_by_its_name_without_a_match() {
+    let text = std::fs::read_to_string(root().join("src/config/providers.rs")).unwrap();
+    for wrong in ["match provider.kind", "== Kind::", "!= Kind::", "== Server::", "!= Server::", "| Kind::"] {
+        assert!(!text.contains(wrong), "src/config/providers.rs has `{wrong}`");
     }
 }
 

@@ -11,10 +11,7 @@ use super::id::new_id;
 use super::status::Status;
 use crate::chat::Usage;
 use crate::types::Timestamp;
-
-/// The routes that the lines of a batch may call.
-pub const ENDPOINTS: [&str; 6] =
-    ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages", "/v1/completions", "/v1/moderations"];
+use crate::wire::endpoint::{ENDPOINTS, Endpoint};
 
 /// How long a batch may take: the one window there is.
 pub const WINDOW: Duration = Duration::from_secs(86_400);
@@ -139,8 +136,9 @@ pub struct NewBatch {
 impl NewBatch {
     pub(super) fn build(self, now: Timestamp) -> Result<Batch, Error> {
         let invalid = |field, problem: String| Err(Error::Invalid { field, problem });
-        if !ENDPOINTS.contains(&self.endpoint.as_str()) {
-            return invalid("endpoint", format!("must be one of {}", ENDPOINTS.join(", ")));
+        if !Endpoint::at(&self.endpoint).is_some_and(|endpoint| endpoint.row().in_batches) {
+            let names: Vec<_> = ENDPOINTS.iter().filter(|row| row.in_batches).map(|row| row.name).collect();
+            return invalid("endpoint", format!("must be one of {}", names.join(", ")));
         }
         if self.completion_window != "24h" {
             return invalid("completion_window", "must be `24h`".to_owned());

@@ -9,6 +9,7 @@ use super::*;
 use crate::chat::Usage;
 use crate::db::scratch::{Scratch, on_each};
 use crate::types::Timestamp;
+use crate::wire::endpoint::Endpoint;
 
 fn opened(scratch: &Scratch) -> Batches {
     let settings = Settings { max_size: 1 << 20, max_total: 3 << 20, ..Settings::default() };
@@ -29,7 +30,7 @@ fn new_batch(input_file_id: &str) -> NewBatch {
         project: "mine".into(),
         key_id: "key".into(),
         input_file_id: input_file_id.to_owned(),
-        endpoint: ENDPOINTS[0].to_owned(),
+        endpoint: Endpoint::default().name().to_owned(),
         completion_window: "24h".to_owned(),
         metadata: None,
         output_expires_after: None,

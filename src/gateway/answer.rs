@@ -8,7 +8,7 @@ use http::HeaderValue;
 use tokio::time::{Instant, timeout_at};
 
 use super::feed::message_of;
-use super::incoming::{Endpoint, Incoming};
+use super::incoming::Incoming;
 use super::reply::Repair;
 use super::request::Request;
 use super::reserve::Attempt;
@@ -16,11 +16,12 @@ use super::upstream_request::UpstreamRequest;
 use crate::chat::{self, AnswerTool, Code, Emulated, Error, Stop, Usage, Used};
 use crate::routing::Target;
 use crate::upstream::{Answer, Failure, ProviderClient};
+use crate::wire::ProviderDialect;
 use crate::wire::decoder::Decoder;
 use crate::wire::dialect::{BadAnswer, Observed};
+use crate::wire::endpoint::Task;
 use crate::wire::passing::{Given, Passing};
 use crate::wire::sse::Event;
-use crate::wire::{ProviderDialect, anthropic, gemini};
 
 /// The longest whole answer.
 pub const MAX_WHOLE: usize = 64 << 20;
@@ -86,7 +87,7 @@ pub async fn read(
     if answer.is_stream() {
         return read_first(answer, request, upstream_request).await;
     }
-    if let Endpoint::Pass(passing) = request.endpoint {
+    if let Some(passing) = request.endpoint.passing() {
         return read_passing(passing, request, answer, client).await;
     }
     let body = answer.whole(MAX_WHOLE).await?;
@@ -111,22 +112,19 @@ fn observe(
 ) -> Result<(Bytes, Observed), BadAnswer> {
     let UpstreamRequest { dialect, answer_tool, .. } = upstream_request;
     let dialect = *dialect;
-    match request.endpoint {
-        Endpoint::Embeddings | Endpoint::EmbedContent | Endpoint::EmbedContents => {
+    match request.endpoint.task() {
+        Task::Embed { .. } => {
             let (body, usage) = request.vectors(body, dialect)?;
             return Ok((body, Observed { usage, choice_bytes: 0, ended_well: true }));
         }
-        Endpoint::GeminiCount if !gemini::counts(&body) => return Err(BadAnswer("it counts no tokens".to_owned())),
-        Endpoint::GeminiCount => {
+        Task::Count(counting) if !(counting.is_answer)(&body) => {
+            return Err(BadAnswer("it counts no tokens".to_owned()));
+        }
+        Task::Count(_) => {
             let none = Observed { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
             return Ok((body, none));
         }
-        Endpoint::CountTokens => {
-            let counted = anthropic::read_count(&body).is_some();
-            let none = Observed { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
-            return if counted { Ok((body, none)) } else { Err(BadAnswer("it counts no tokens".to_owned())) };
-        }
-        _ => {}
+        Task::Converse | Task::Pass(_) => {}
     }
     let own = request.endpoint.dialect();
     let counted = |usage: Option<Usage>| usage.map(|usage| request.usage_of(client, &body, usage));

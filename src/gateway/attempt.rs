@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::answer::{Answered, Served, read};
-use super::incoming::{Endpoint, Incoming};
+use super::incoming::Incoming;
 use super::meter::{Ended, Meter};
 use super::repair::{Misfit, Wanted};
 use super::reply::Repair;
@@ -19,6 +19,8 @@ use crate::routing::{At, Failing, Fault, InTurn, Outcome, Plan, Repaired, Step, 
 use crate::types::now;
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
 use crate::usage::Status;
+use crate::wire::DialectId;
+use crate::wire::endpoint::Task;
 use crate::wire::openai_embeddings::{self, Encoding};
 
 /// When to ask again where every target is cooling.
@@ -228,7 +230,8 @@ impl<'a> Attempts<'a> {
     fn refuses_base64(&self, failure: &Failure) -> bool {
         let Failure::Refused { status: 400 | 422, error } = failure else { return false };
         let names = |text: &str| text.contains("encoding_format") || text.contains("base64");
-        self.request.endpoint == Endpoint::Embeddings
+        matches!(self.request.endpoint.task(), Task::Embed { .. })
+            && self.request.endpoint.dialect() == DialectId::OpenAiChat
             && openai_embeddings::encoding(self.request.object()) == Encoding::Base64
             && (names(&error.message) || error.param.as_deref().is_some_and(names))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::incoming::{Endpoint, Incoming};
+use super::incoming::Incoming;
 use super::plan::Moment;
 use super::prepared::{Known, Prepared};
 use super::reply::{Body, Head, Reply, error_reply};
@@ -15,8 +15,9 @@ use crate::chat::{Code, Error, Usage};
 use crate::routing::Target;
 use crate::types::{Nanos, RequestId, Timestamp, now};
 use crate::usage::{AttemptRow, RequestRow, SegmentRefs, Settlement, Status};
+use crate::wire::DialectId;
 use crate::wire::dialect::AnswerContext;
-use crate::wire::{DialectId, openai_embeddings};
+use crate::wire::endpoint::{Endpoint, Task};
 
 /// A line as its provider gets it.
 pub struct PreparedLine {
@@ -230,8 +231,8 @@ impl Gateway {
             ..Usage::default()
         };
         let own = owner.endpoint.dialect();
-        if owner.endpoint == Endpoint::Embeddings {
-            let usage = openai_embeddings::observe(body).map_err(|bad| bad.0)?;
+        if matches!(owner.endpoint.task(), Task::Embed { .. }) {
+            let usage = owner.endpoint.usage(body).map_err(|bad| bad.0)?;
             return Ok((body.clone(), usage.unwrap_or_else(estimate)));
         }
         let theirs = spoken_at(&handed.path).unwrap_or(own);

@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use super::answer::{Answered, Served};
 use super::binary_relay::BinaryRelay;
-use super::incoming::Endpoint;
 use super::meter::{Ended, Meter};
 use super::planned::{Planned, refuse};
 use super::reply::{Body, Reply, error_reply};
 use super::stream::{Begun, Relay};
 use crate::chat::Used;
 use crate::routing::Target;
-use crate::upstream::Operation;
 use crate::usage::Status;
-use crate::wire::{anthropic, gemini};
+use crate::wire::endpoint::{Counting, Task};
 
 impl Planned {
     /// Makes the call of its own, shared with nobody.
     pub async fn direct(mut self: Box<Self>, meter: Meter) -> Reply {
-        if self.counts_here() {
-            return self.count(meter).await;
+        if let Task::Count(counting) = self.request.endpoint.task()
+            && !self.provider_counts()
+        {
+            return self.count(counting, meter).await;
         }
         let attempts = self.attempts();
         let served = attempts.run(&meter).await;
@@ -30,28 +30,20 @@ impl Planned {
         }
     }
 
-    /// Whether tokens are to be counted for a target whose provider cannot.
-    fn counts_here(&self) -> bool {
+    /// Whether the provider of the first target counts tokens as the caller asks for them.
+    fn provider_counts(&self) -> bool {
         let kind = |target: &Arc<Target>| Some(self.live.clients.get(&target.provider)?.provider().kind);
-        let count = match self.request.endpoint {
-            Endpoint::CountTokens => Operation::CountTokens,
-            Endpoint::GeminiCount => Operation::GeminiCount,
-            _ => return false,
-        };
-        !self.plan.targets.first().and_then(kind).is_some_and(|kind| kind.row().has(count))
+        let Some(count) = self.request.counts() else { return false };
+        self.plan.targets.first().and_then(kind).is_some_and(|kind| kind.row().has(count))
     }
 
     /// Counts the request's tokens by estimate, and says so.
-    async fn count(mut self: Box<Self>, meter: Meter) -> Reply {
+    async fn count(mut self: Box<Self>, counting: &Counting, meter: Meter) -> Reply {
         self.head.emulated.note("count_tokens");
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
         }
-        let tokens = self.request.input_tokens();
-        let body = match self.request.endpoint {
-            Endpoint::GeminiCount => gemini::count_answer(tokens),
-            _ => anthropic::count_answer(tokens),
-        };
+        let body = (counting.answer)(self.request.input_tokens());
         Reply { head: self.head, body: Body::Whole(body) }
     }
 

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::incoming::Endpoint;
 use super::request::Request;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{Code, Emulated, Error, Usage};
 use crate::routing::Target;
 use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::BadAnswer;
+use crate::wire::endpoint::Task;
 use crate::wire::json::{Edits, quoted};
 use crate::wire::{DialectId, ProviderDialect, gemini, openai_embeddings};
 
@@ -19,7 +19,7 @@ impl Request {
     /// # Errors
     /// `unsupported_feature` that names what it cannot say.
     pub fn for_embeddings(&self, client: &ProviderClient, target: &Target) -> Result<UpstreamRequest, Error> {
-        let (own, is_batch) = (self.endpoint.dialect(), self.endpoint == Endpoint::EmbedContents);
+        let (own, is_batch) = (self.endpoint.dialect(), self.embeds_many());
         let Some(dialect) = client.provider().kind.row().embeddings() else {
             let message = format!("the provider {} has no embeddings; use another model", client.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
@@ -51,6 +51,10 @@ impl Request {
         Ok(UpstreamRequest { operation, dialect, body, headers, emulated, answer_tool: None })
     }
 
+    fn embeds_many(&self) -> bool {
+        matches!(self.endpoint.task(), Task::Embed { many: true })
+    }
+
     /// The vectors of a whole answer in the caller's dialect, and their tokens where it tells them.
     pub fn vectors(&self, body: Bytes, from: ProviderDialect) -> Result<(Bytes, Option<Usage>), BadAnswer> {
         let wanted = openai_embeddings::encoding(self.object());
@@ -62,7 +66,7 @@ impl Request {
             }
             (DialectId::Gemini, false) => {
                 let vectors = openai_embeddings::read_vectors(&body)?;
-                Ok((gemini::write_vectors(&vectors, self.endpoint == Endpoint::EmbedContents), vectors.usage))
+                Ok((gemini::write_vectors(&vectors, self.embeds_many()), vectors.usage))
             }
             (_, true) => {
                 let vectors = gemini::read_vectors(&body)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::incoming::{Endpoint, Incoming};
+use super::incoming::Incoming;
 use super::plan::{Moment, with_facts};
 use super::planned::Planned;
 use super::prepared::{Known, Prepared};
@@ -19,6 +19,7 @@ use crate::prompts::model_name;
 use crate::routing::{CacheMode, CachePolicy, Target, Trace};
 use crate::types::{Nanos, now};
 use crate::wire::dialect::Addressed;
+use crate::wire::endpoint::Endpoint;
 use crate::wire::json::{Edits, Object};
 
 /// What a request would get.

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 
-use super::incoming::{Endpoint, Incoming};
+use super::incoming::Incoming;
 use super::request::Request;
 use crate::types::QuickMap;
+use crate::wire::endpoint::Task;
 
 /// The longest request that is remembered: reading a longer one costs more, but so does keeping it.
 const LONGEST: usize = 32 << 10;
@@ -77,16 +78,13 @@ fn is_of(request: &Request, incoming: &Incoming) -> bool {
 
 /// Where a request is found; `None` of a route whose requests are not remembered.
 fn place_of(incoming: &Incoming) -> Option<u64> {
-    let route = match incoming.endpoint {
-        Endpoint::Chat => 1,
-        Endpoint::Embeddings => 2,
-        Endpoint::Responses => 3,
-        Endpoint::Messages => 4,
-        _ => return None,
-    };
+    let row = incoming.endpoint.row();
+    if !row.methods.is_empty() || !matches!(row.task, Task::Converse | Task::Embed { .. }) {
+        return None;
+    }
     let body = &incoming.body[..];
     let (first, last) = (&body[..body.len().min(ENDS)], &body[body.len().saturating_sub(ENDS)..]);
-    Some(FixedState::with_seed(route).hash_one((first, last, body.len())))
+    Some(FixedState::with_seed(incoming.endpoint as u64).hash_one((first, last, body.len())))
 }
 
 #[cfg(test)]
@@ -100,6 +98,7 @@ mod tests {
     use crate::types::{RequestId, now};
     use crate::wire::DialectId;
     use crate::wire::dialect::Addressed;
+    use crate::wire::endpoint::Endpoint;
 
     fn ask(endpoint: Endpoint, body: &str) -> Incoming {
         Incoming {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::incoming::{Endpoint, Incoming};
+use super::incoming::Incoming;
 use super::prepared::Known;
 use super::price::Pricing;
 use super::state::Parts;
@@ -16,6 +16,7 @@ use crate::routing::Plan;
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
 use crate::types::Nanos;
 use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, SegmentRefs, Settlement, Status};
+use crate::wire::endpoint::Endpoint;
 
 /// How long an answer waits for its row before it is withheld.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);

@@ -36,7 +36,7 @@ mod upstream_request;
 
 pub use batch_line::{HandedOver, Owner, PreparedLine, Said};
 pub use explain::{Explanation, ModelCard, models};
-pub use incoming::{Endpoint, Incoming};
+pub use incoming::Incoming;
 pub use price::KnownPrices;
 pub use reply::{Body, Cut, Departure, Head, Repair, Reply, refusal};
 pub use state::{Gateway, Live, Parts};

@@ -6,15 +6,16 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
-use super::incoming::{Endpoint, Incoming};
+use super::incoming::Incoming;
 use super::memo;
 use super::request::Request;
 use super::resolve::named;
 use crate::chat::Error;
 use crate::prompts::Reference;
 use crate::wire::dialect::Asked;
+use crate::wire::endpoint::Task;
+use crate::wire::gemini;
 use crate::wire::openai_embeddings::EmbeddingsRequest;
-use crate::wire::{anthropic, gemini};
 
 /// A request that was read.
 pub enum Read {
@@ -46,21 +47,26 @@ pub fn remember(incoming: &Incoming, request: &Request) {
 fn read_body(incoming: &Incoming, body: Bytes) -> Result<Read, Error> {
     let Incoming { endpoint, addressed, .. } = incoming;
     let endpoint = *endpoint;
-    let request = match endpoint {
-        Endpoint::Embeddings => Request::embeddings(EmbeddingsRequest::read(body)?),
-        Endpoint::Pass(passing) => {
+    let request = match endpoint.task() {
+        Task::Pass(passing) => {
             let kind = incoming.headers.get(CONTENT_TYPE).map_or(&b"application/json"[..], HeaderValue::as_bytes);
             let (asked, form) = passing.read(body, kind)?;
-            Request::passing(passing, asked, form)
+            let mut request = Request::of(endpoint, asked, None);
+            request.form = form;
+            request
         }
-        Endpoint::EmbedContent | Endpoint::EmbedContents => {
-            let model = addressed.model.as_deref().unwrap_or_default();
-            let asked = gemini::read_embed(body, model, endpoint == Endpoint::EmbedContents)?;
+        Task::Embed { .. } if !endpoint.is_addressed() => {
+            let asked = EmbeddingsRequest::read(body)?.into_asked();
             Request::of(endpoint, asked, None)
         }
-        _ => {
-            let asked = match endpoint {
-                Endpoint::CountTokens => anthropic::read_count_request(body)?,
+        Task::Embed { many } => {
+            let model = addressed.model.as_deref().unwrap_or_default();
+            let asked = gemini::read_embed(body, model, many)?;
+            Request::of(endpoint, asked, None)
+        }
+        task => {
+            let asked = match task {
+                Task::Count(counting) => (counting.read)(body, addressed)?,
                 _ => endpoint.dialect().codec().read(body, addressed)?,
             };
             if let Some(reference) = named(&asked)? {

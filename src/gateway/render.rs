@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::incoming::Endpoint;
 use super::resolve::Resolved;
 use crate::chat::{Emulated, Error, PromptMessage};
 use crate::wire::DialectId;
 use crate::wire::dialect::{Addressed, Asked, ClientCodec};
+use crate::wire::endpoint::Endpoint;
 use crate::wire::json::{Edits, Object, quoted};
 
 /// The request as its prompt makes it: the prompt's messages first, then its own; its own fields win over the settings.
@@ -20,7 +20,7 @@ pub fn render(resolved: &Resolved, asked: &Asked, endpoint: Endpoint) -> Result<
     let messages = version.render(variables)?;
     let prompt = as_chat(&messages, version.settings(), model)?;
     let codec = endpoint.dialect().codec();
-    let prompt = if endpoint == Endpoint::Chat { prompt } else { translated(&prompt, codec)? };
+    let prompt = if endpoint.dialect() == DialectId::OpenAiChat { prompt } else { translated(&prompt, codec)? };
     let mut body = codec.prompted(asked, &prompt)?;
     if !endpoint.is_addressed() {
         let mut edits = Edits::default();

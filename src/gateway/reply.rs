@@ -9,11 +9,11 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::HeaderValue;
 
-use super::incoming::Endpoint;
 use crate::chat::{Code, Emulated, Error};
 use crate::routing::Target;
 use crate::types::{Nanos, PromptName, RequestId};
 use crate::wire::DialectId;
+use crate::wire::endpoint::Endpoint;
 
 /// What the call that goes out reports to the calls that follow it, before its first byte.
 #[derive(Clone)]

@@ -6,19 +6,20 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::feed::Feed;
-use super::incoming::{Endpoint, Incoming};
+use super::incoming::Incoming;
 use super::resolve::Resolved;
 use crate::cache::Keys;
 use crate::chat::{self, AnswerTool, Emulated, Error, Format, Usage, Used};
 use crate::routing::CacheScope;
-use crate::upstream::ProviderClient;
+use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::{AnswerContext, Asked, ClientCodec};
+use crate::wire::endpoint::{Endpoint, Task};
 use crate::wire::form::Form;
 use crate::wire::json::Object;
-use crate::wire::openai_embeddings::EmbeddingsRequest;
-use crate::wire::passing::Passing;
 use crate::wire::token_estimate::estimate_tokens;
 use crate::wire::{DialectId, ProviderDialect, openai};
+
+const OPENAI: DialectId = DialectId::OpenAiChat;
 
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;
@@ -63,19 +64,6 @@ impl Request {
         Self { endpoint, asked, max_tokens, prompt, form: None, meant, tokens, keyed }
     }
 
-    /// A request that passes.
-    pub fn passing(passing: Passing, asked: Asked, form: Option<Form>) -> Self {
-        Self { form, ..Self::of(Endpoint::Pass(passing), asked, None) }
-    }
-
-    /// A request for embeddings.
-    pub fn embeddings(request: EmbeddingsRequest) -> Self {
-        let EmbeddingsRequest { object, model } = request;
-        let asked =
-            Asked { object, model, stream: false, include_usage: false, max_tokens: Some(0), choices: 1, prompt: None };
-        Self::of(Endpoint::Embeddings, asked, None)
-    }
-
     /// The name that the caller asked for: a model, a route or a prompt.
     pub fn requested(&self) -> &str {
         self.prompt.as_ref().map_or(&self.asked.model, |resolved| &resolved.requested)
@@ -101,18 +89,14 @@ impl Request {
 
     /// The field that holds what the model reads.
     pub fn conversation(&self) -> &'static str {
-        match self.endpoint {
-            Endpoint::Embeddings => "input",
-            Endpoint::EmbedContent => "content",
-            Endpoint::EmbedContents => "requests",
-            Endpoint::Pass(passing) => passing.input(),
-            _ => self.codec().conversation(),
-        }
+        self.endpoint.input()
     }
 
     /// The text that rules see: the user's last words.
     pub fn text(&self) -> String {
-        let Endpoint::Pass(_) = self.endpoint else { return self.codec().last_user_text(self.object()) };
+        if !self.passes() {
+            return self.codec().last_user_text(self.object());
+        }
         let named = |name: &str| self.object().get(name).and_then(|json| serde_json::from_str(json).ok());
         // A reranker's documents are no words of the user's.
         named("query").or_else(|| named(self.conversation())).unwrap_or_default()
@@ -120,15 +104,12 @@ impl Request {
 
     /// Whether an answer may be shared with an equal request.
     pub fn may_be_cached(&self) -> bool {
-        match self.endpoint {
-            Endpoint::Pass(passing) => passing.may_be_cached(&self.asked),
-            _ => true,
-        }
+        self.endpoint.passing().is_none_or(|passing| passing.may_be_cached(&self.asked))
     }
 
     /// Whether it passes, so that its answers go down as they are.
     pub fn passes(&self) -> bool {
-        matches!(self.endpoint, Endpoint::Pass(_))
+        self.endpoint.passing().is_some()
     }
 
     /// A feed for a stream of answers to this in a provider's dialect.
@@ -139,12 +120,13 @@ impl Request {
         context: &AnswerContext,
         by_choice: bool,
     ) -> Feed {
-        match self.endpoint {
-            Endpoint::Pass(passing) => Feed::Same(passing.tap(keep_usage, by_choice)),
-            Endpoint::Chat if by_choice && tool.is_none() && from == DialectId::OpenAiChat.into() => {
+        let own = self.endpoint.dialect();
+        match self.endpoint.task() {
+            Task::Pass(passing) => Feed::Same(passing.tap(keep_usage, by_choice)),
+            Task::Converse if by_choice && tool.is_none() && own == OPENAI && from == OPENAI.into() => {
                 Feed::Same(Box::new(openai::StreamTap::new(keep_usage).by_choice(true)))
             }
-            _ => Feed::new((from, self.endpoint.dialect()), tool, keep_usage, context),
+            _ => Feed::new((from, own), tool, keep_usage, context),
         }
     }
 
@@ -166,7 +148,7 @@ impl Request {
 
     /// What an answer used, by what it reports and by what is known without it.
     pub fn used(&self, reported: Used, estimated_output: u64) -> Used {
-        let Endpoint::Pass(passing) = self.endpoint else { return reported };
+        let Some(passing) = self.endpoint.passing() else { return reported };
         let estimated = || {
             let (input, output) = (self.input_tokens(), estimated_output);
             passing.has_tokens().then(|| Usage { input, output, estimated: true, ..Usage::default() })
@@ -187,9 +169,9 @@ impl Request {
     pub fn reserve(&self) -> Used {
         let output = self.max_tokens.unwrap_or(UNLIMITED_OUTPUT);
         let usage = Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() };
-        match self.endpoint {
-            Endpoint::Pass(passing) => Used { usage: Some(usage), units: passing.asked_units(&self.asked) },
-            _ => usage.into(),
+        match self.endpoint.passing() {
+            Some(passing) => Used { usage: Some(usage), units: passing.asked_units(&self.asked) },
+            None => usage.into(),
         }
     }
 
@@ -201,18 +183,18 @@ impl Request {
             input_tokens: self.input_tokens(),
             created: incoming.started_at.0 / 1_000_000,
             id: incoming.id.text().as_str().to_owned(),
-            request: (self.endpoint == Endpoint::Responses).then(|| self.object().clone()),
+            request: self.endpoint.row().repeats_request.then(|| self.object().clone()),
         }
     }
 
     /// The form that the answer is to have.
     pub fn format(&self) -> Option<Format> {
-        match self.endpoint {
-            Endpoint::Chat | Endpoint::Responses | Endpoint::Messages | Endpoint::Generate => {
-                self.codec().format(self.object())
-            }
-            _ => None,
-        }
+        if let Task::Converse = self.endpoint.task() { self.codec().format(self.object()) } else { None }
+    }
+
+    /// What asks a provider to count the request's tokens as its caller does, where that is what it wants.
+    pub fn counts(&self) -> Option<Operation> {
+        if let Task::Count(_) = self.endpoint.task() { Operation::count_in(self.endpoint.dialect()) } else { None }
     }
 }
 

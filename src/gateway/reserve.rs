@@ -108,7 +108,7 @@ mod tests {
     use crate::cache::{Cache, Directive};
     use crate::chat::Usage;
     use crate::db::Db;
-    use crate::gateway::incoming::{Endpoint, Incoming};
+    use crate::gateway::incoming::Incoming;
     use crate::gateway::state::Parts;
     use crate::idempotency::{Bounds, Idempotency};
     use crate::keys::VirtualKey;
@@ -117,6 +117,7 @@ mod tests {
     use crate::types::{Nanos, RequestId};
     use crate::usage::{Ledger, Options, request};
     use crate::wire::dialect::Addressed;
+    use crate::wire::endpoint::Endpoint;
 
     async fn parts(db: &Db) -> Arc<Parts> {
         let bounds = Bounds { ttl: Duration::from_secs(1), max_size: 1 << 20 };

@@ -4,12 +4,13 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::incoming::{Endpoint, Incoming};
+use super::incoming::Incoming;
 use super::request::Request;
 use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, SEEN, Structured, sort_proofs};
 use crate::routing::Target;
 use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::{ClientCodec, ProviderCodec};
+use crate::wire::endpoint::Task;
 use crate::wire::json::{Edits, Object};
 use crate::wire::passing::{self, Passing};
 use crate::wire::{DialectId, ProviderDialect};
@@ -41,16 +42,15 @@ impl Request {
         client: &ProviderClient,
         target: &Target,
     ) -> Result<UpstreamRequest, Error> {
-        match self.endpoint {
-            Endpoint::Embeddings | Endpoint::EmbedContent | Endpoint::EmbedContents => {
-                return self.for_embeddings(client, target);
-            }
-            Endpoint::Pass(passing) => return self.for_passing(passing, incoming, client, target),
-            _ => {}
+        match self.endpoint.task() {
+            Task::Embed { .. } => return self.for_embeddings(client, target),
+            Task::Pass(passing) => return self.for_passing(passing, incoming, client, target),
+            Task::Converse | Task::Count(_) => {}
         }
+        let counts = self.counts();
         let own = ProviderDialect::from(self.endpoint.dialect());
         let dialect = client.dialect_for(self.endpoint.dialect());
-        if matches!(self.endpoint, Endpoint::CountTokens | Endpoint::GeminiCount) && dialect != own {
+        if counts.is_some() && dialect != own {
             let message = format!("{} cannot count tokens", client.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
         }
@@ -58,8 +58,7 @@ impl Request {
         let stands_in = |how: Structured| how != Structured::Native && wants_form(self.format().as_ref());
         // And a proof of reasoning that the caller has from another provider, which this one would refuse.
         let marked = || memchr::memmem::find(self.object().bytes(), SEEN).is_some();
-        let counts = matches!(self.endpoint, Endpoint::CountTokens | Endpoint::GeminiCount);
-        let passes = counts || !(target.structured.is_some_and(stands_in) || marked());
+        let passes = counts.is_some() || !(target.structured.is_some_and(stands_in) || marked());
         if dialect == own && passes {
             let codec = self.codec();
             let mut headers = own_headers(codec, incoming);
@@ -69,11 +68,7 @@ impl Request {
                 headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
             }
             let body = adapted(codec.pass(&self.asked, &target.model), client, target);
-            let operation = match self.endpoint {
-                Endpoint::CountTokens => Operation::CountTokens,
-                Endpoint::GeminiCount => Operation::GeminiCount,
-                _ => Operation::in_dialect(dialect),
-            };
+            let operation = counts.unwrap_or_else(|| Operation::in_dialect(dialect));
             return Ok(UpstreamRequest {
                 operation,
                 dialect,

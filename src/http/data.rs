@@ -20,11 +20,12 @@ use super::write_timeout::attended;
 use crate::app::App;
 use crate::cache::Directive;
 use crate::chat::{Code, Error};
-use crate::gateway::{self, Endpoint, Head, Incoming, Reply};
+use crate::gateway::{self, Head, Incoming, Reply};
 use crate::keys::Window;
 use crate::types::{RequestId, now, parse_duration};
 use crate::wire::DialectId;
 use crate::wire::dialect::Addressed;
+use crate::wire::endpoint::Endpoint;
 use crate::wire::form::is_form;
 
 /// Headers of our own. Made once: to make a name is to check each of its letters.
@@ -70,14 +71,7 @@ impl EndpointCall {
         }
         let named = ["/v1beta/models/", "/v1/models/"].iter().find_map(|prefix| uri.path().strip_prefix(prefix))?;
         let (model, method) = named.rsplit_once(':')?;
-        let (endpoint, stream) = match method {
-            "generateContent" => (Endpoint::Generate, false),
-            "streamGenerateContent" => (Endpoint::Generate, true),
-            "countTokens" => (Endpoint::GeminiCount, false),
-            "embedContent" => (Endpoint::EmbedContent, false),
-            "batchEmbedContents" => (Endpoint::EmbedContents, false),
-            _ => return None,
-        };
+        let (endpoint, stream) = Endpoint::of_method(method)?;
         let model = percent_decode_str(model).decode_utf8().ok()?.into_owned();
         Some(Self { endpoint, addressed: Addressed { model: Some(model), stream } })
     }

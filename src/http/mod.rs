@@ -19,21 +19,16 @@ use axum::middleware::{from_fn, map_response};
 use axum::routing::{get, post};
 
 use crate::app::App;
-use crate::wire::passing::Passing;
+use crate::wire::endpoint::ENDPOINTS;
 
 pub use auth::Operator;
 pub use server::{Listening, serve, worker_count};
 
 /// The router of everything that Fulcrum serves.
 pub fn router(app: App) -> Router {
-    let passing =
-        Passing::ALL.iter().fold(Router::new(), |routes, passing| routes.route(passing.route(), post(data::called)));
-    let data = passing
-        .route("/v1/chat/completions", post(data::called))
-        .route("/v1/embeddings", post(data::called))
-        .route("/v1/responses", post(data::called))
-        .route("/v1/messages", post(data::called))
-        .route("/v1/messages/count_tokens", post(data::called))
+    let named_by_path = ENDPOINTS.iter().filter(|row| row.methods.is_empty());
+    let data = named_by_path
+        .fold(Router::new(), |routes, row| routes.route(row.name, post(data::called)))
         .route("/v1beta/models/{*called}", post(data::called));
     let rest = Router::new()
         .route("/v1/models", get(models::list))

@@ -48,6 +48,16 @@ impl Operation {
         }
     }
 
+    /// What asks for a count of tokens in this dialect; `None` where it has none.
+    #[must_use]
+    pub fn count_in(dialect: DialectId) -> Option<Self> {
+        match dialect {
+            DialectId::Anthropic => Some(Self::CountTokens),
+            DialectId::Gemini => Some(Self::GeminiCount),
+            DialectId::OpenAiChat | DialectId::OpenAiResponses => None,
+        }
+    }
+
     /// Whether it is one of OpenAI's other routes, which pass.
     pub(super) fn passes(self) -> bool {
         matches!(self, Self::Pass(_))

@@ -8,6 +8,7 @@ mod claude_schema;
 mod claude_thinking;
 pub mod decoder;
 pub mod dialect;
+pub mod endpoint;
 pub mod exact_numbers;
 pub mod fields;
 pub mod form;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::dialect::BadAnswer;
+use super::dialect::{Asked, BadAnswer};
 use super::fields::{Check, Field, check_fields};
 use super::json::{Object, fields, items};
 use super::openai::read_usage;
@@ -30,6 +30,13 @@ pub struct EmbeddingsRequest {
 }
 
 impl EmbeddingsRequest {
+    /// The request as the gateway reads any other.
+    #[must_use]
+    pub fn into_asked(self) -> Asked {
+        let Self { object, model } = self;
+        Asked { object, model, stream: false, include_usage: false, max_tokens: Some(0), choices: 1, prompt: None }
+    }
+
     /// Reads and checks a body.
     ///
     /// # Errors

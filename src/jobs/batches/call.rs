@@ -15,11 +15,12 @@ use super::Shared;
 use crate::batches::{Batch, Stored, Verdict, result};
 use crate::cache::Directive;
 use crate::chat::{Code, Error, Usage};
-use crate::gateway::{Body, Endpoint, Incoming, Reply};
+use crate::gateway::{Body, Incoming, Reply};
 use crate::keys::VirtualKey;
 use crate::types::{RequestId, now};
 use crate::wire::dialect::Addressed;
-use crate::wire::{json::Object, openai_embeddings};
+use crate::wire::endpoint::Endpoint;
+use crate::wire::json::Object;
 
 /// The first and the longest pause of a line whose provider wants quiet.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -158,8 +159,5 @@ impl Called {
 }
 
 fn usage(endpoint: Endpoint, body: &Bytes) -> Option<Usage> {
-    match endpoint {
-        Endpoint::Embeddings => openai_embeddings::observe(body).ok()?,
-        _ => endpoint.dialect().codec().observe(body).ok()?.usage,
-    }
+    endpoint.usage(body).ok()?
 }

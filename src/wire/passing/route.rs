@@ -56,7 +56,7 @@ pub(super) enum Gives {
 }
 
 /// All of them, in the order of [`Passing`].
-const SHAPES: [Shape; 9] = [
+static SHAPES: [Shape; 9] = [
     Shape {
         route: "/v1/completions",
         input: "prompt",
@@ -211,7 +211,7 @@ impl Passing {
         Self::Rerank,
     ];
 
-    fn shape(self) -> &'static Shape {
+    const fn shape(self) -> &'static Shape {
         &SHAPES[self as usize]
     }
 
@@ -222,7 +222,7 @@ impl Passing {
 
     /// Its route, here and, below the base URL, at providers.
     #[must_use]
-    pub fn route(self) -> &'static str {
+    pub const fn route(self) -> &'static str {
         self.shape().route
     }
 
@@ -234,7 +234,7 @@ impl Passing {
 
     /// The field that the model reads.
     #[must_use]
-    pub fn input(self) -> &'static str {
+    pub const fn input(self) -> &'static str {
         self.shape().input
     }
 

@@ -6,9 +6,10 @@ use super::super::call::Called;
 use super::{FETCHING, Follow, line_number};
 use crate::batches::{Awaited, Error, Handover, Lines, Piece, TooLong, Verdict};
 use crate::chat::Usage;
-use crate::gateway::{Body, Endpoint, HandedOver, Owner, Said};
+use crate::gateway::{Body, HandedOver, Owner, Said};
 use crate::types::RequestId;
 use crate::upstream::{BatchApiCall, LineOutcome, Payload};
+use crate::wire::endpoint::Endpoint;
 
 /// The longest line of results.
 const LONGEST: usize = 96 << 20;
@@ -130,7 +131,7 @@ impl Follow<'_> {
             let own = key.tags.iter().filter(|(name, _)| *name != "batch");
             tags.extend(own.map(|(name, value)| (name.as_str().into(), value.as_str().into())));
         }
-        let endpoint = Endpoint::at(&self.batch.endpoint).unwrap_or(Endpoint::Chat);
+        let endpoint = Endpoint::at(&self.batch.endpoint).unwrap_or_default();
         Owner { endpoint, project: self.batch.project.clone(), key_id: self.batch.key_id.clone(), tags }
     }
 

@@ -10,10 +10,11 @@ use super::super::call::{ask, wants_stream};
 use super::super::run::Ahead;
 use super::line_id;
 use crate::batches::{Batch, Error, HandedLine, Handover, Stage, Upload, read_line};
-use crate::gateway::{Endpoint, HandedOver, PreparedLine};
+use crate::gateway::{HandedOver, PreparedLine};
 use crate::keys::VirtualKey;
 use crate::types::now;
 use crate::upstream::BatchApi;
+use crate::wire::endpoint::Endpoint;
 
 /// The most bytes and lines of one batch of the provider's: it is held in memory while it is sent.
 const MOST_BYTES: u64 = 32 << 20;
@@ -57,7 +58,7 @@ pub(in crate::jobs::batches) async fn hand_over(shared: &Shared, batch: &Batch) 
         return Ok(());
     }
     // What only passes is not read when it comes back, so it is run here.
-    let Some(endpoint) = Endpoint::at(&batch.endpoint).filter(|endpoint| !matches!(endpoint, Endpoint::Pass(_))) else {
+    let Some(endpoint) = Endpoint::at(&batch.endpoint).filter(|endpoint| endpoint.passing().is_none()) else {
         return Ok(());
     };
     let Ok(key) = shared.work.keys.holder(&batch.key_id, now()) else { return Ok(()) };
