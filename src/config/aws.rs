@@ -1,6 +1,6 @@
 //! What `kind = "bedrock"` has of its own: where it is called, and the keys that its calls are signed with.
 
-use super::providers::option;
+use super::option::option;
 use super::read::{Field, Section};
 use super::secret;
 use crate::upstream::{Aws, AwsCredentials, Provider};

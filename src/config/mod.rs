@@ -3,6 +3,7 @@
 mod aws;
 mod diagnostic;
 mod models;
+mod option;
 mod providers;
 mod read;
 mod secret;

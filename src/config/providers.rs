@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use http::Uri;
 
 use super::aws;
+use super::option::option;
 use super::read::{Field, Section};
 use super::secret;
 use super::sections::set;
@@ -106,19 +107,6 @@ fn timeouts(section: Section<'_>) -> Timeouts {
     set(&mut timeouts.total, read("total"));
     section.done();
     timeouts
-}
-
-/// Reads a key that not every kind of provider has, and refuses it where the kind has it not.
-pub(super) fn option<'a>(provider: &Provider, section: &Section<'a>, name: &'static str) -> Option<Field<'a>> {
-    let field = section.get(name)?;
-    if !provider.kind.row().takes(name) {
-        let problem = match &Kind::names_of(|row| row.takes(name))[..] {
-            [only] => format!("only kind = \"{only}\" has this"),
-            kinds => format!("only kinds {} have this", kinds.join(" and ")),
-        };
-        field.problem(problem, "take it out");
-    }
-    Some(field)
 }
 
 /// What only some kinds have: Azure's version and tokens, and whether OpenAI's Responses are spoken.

@@ -14,8 +14,8 @@ use hyper::service::Service;
 use tower::ServiceExt;
 
 use super::auth::Peer;
-use super::data::EndpointCall;
-use super::{data, router};
+use super::data::{self, EndpointCall};
+use super::router::router;
 use crate::app::App;
 
 /// The service of a worker's connections, or of one of them.

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::read;
+use super::body::read;
 use crate::app::App;
 use crate::cache::Purge;
 use crate::chat::Error;

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::read;
+use super::body::read;
 use crate::app::App;
 use crate::chat::Error;
 use crate::http::auth::Admin;

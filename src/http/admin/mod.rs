@@ -1,5 +1,6 @@
 //! The admin API, `/api/v1`: a file a noun.
 
+mod body;
 mod cache;
 mod keys;
 mod prompts;
@@ -7,22 +8,14 @@ mod targets;
 mod usage;
 
 use axum::Router;
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use bytes::Bytes;
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use serde::de::DeserializeOwned;
 
 use super::auth::Anyone;
-use super::data::read_body;
-use super::error::Refusal;
 use crate::app::App;
-use crate::chat::{Code, Error};
 
-/// The largest body that an admin route reads.
-const MAX_BODY: usize = 1 << 20;
+pub(super) use body::read;
 
 /// The admin API's routes.
 pub fn routes() -> Router<App> {
@@ -53,32 +46,4 @@ pub fn routes() -> Router<App> {
 /// `GET /api/openapi.json`: these routes as OpenAPI 3.1 describes them.
 pub async fn openapi(_anyone: Anyone) -> Response {
     ([(CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
-}
-
-/// Reads a JSON body whose unknown fields are refused by its type.
-pub(super) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
-    let bytes: Bytes = read_body(headers, body, MAX_BODY).await?;
-    let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(Error::new(Code::InvalidRequest, "the body must be a JSON object").into());
-    }
-    let mut reader = serde_json::Deserializer::from_slice(&bytes);
-    let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let (path, message) = (error.path().to_string(), error.inner().to_string());
-        unreadable(&path, &message)
-    })?;
-    reader.end().map_err(|error| unreadable(".", &error.to_string()))?;
-    Ok(read)
-}
-
-/// Names the field at fault: the one that the message names, or else the one that was read.
-fn unreadable(path: &str, message: &str) -> Refusal {
-    let named = message.split('`').nth(1).filter(|_| message.contains("field"));
-    let field = named.or(Some(path).filter(|path| *path != "."));
-    let error = |message: String| Error::new(Code::InvalidRequest, message);
-    Refusal(match field {
-        Some(field) if named.is_none() => error(format!("`{field}` cannot be read: {message}")).at(field),
-        Some(field) => error(format!("the body cannot be read: {message}")).at(field),
-        None => error(format!("the body cannot be read: {message}")),
-    })
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::read;
+use super::body::read;
 use crate::app::App;
 use crate::chat::{Error, PromptMessage};
 use crate::http::auth::{Editor, Viewer};

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use super::shared::Shared;
 use crate::batches::{Batch, Stored, Verdict, result};
 use crate::cache::Directive;
 use crate::chat::{Code, Error, Usage};

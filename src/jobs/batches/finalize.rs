@@ -1,6 +1,7 @@
 //! Writes the files of a batch that runs no more lines, and ends it.
 
-use super::{Shared, native};
+use super::native;
+use super::shared::Shared;
 use crate::batches::{Batch, Closed, Error, Status, Upload, Verdict, result};
 use crate::types::now;
 

@@ -1,6 +1,6 @@
 //! Reads the file of a batch line by line, before any line runs.
 
-use super::Shared;
+use super::shared::Shared;
 use crate::batches::{Batch, Error, Flaw, Lines, NewLine, Piece, read_line};
 use crate::types::now;
 

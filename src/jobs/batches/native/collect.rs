@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::call::Called;
-use super::{FETCHING, Follow, line_number};
+use super::follow::{FETCHING, Follow, line_number};
 use crate::batches::{Awaited, Error, Handover, Lines, Piece, TooLong, Verdict};
 use crate::chat::Usage;
 use crate::gateway::{Body, HandedOver, Owner, Said};

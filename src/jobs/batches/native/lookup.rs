@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FETCHING, Follow, QUESTION, line_number};
+use super::follow::{FETCHING, Follow, QUESTION, line_number};
 use crate::batches::{Error, Handover, Stage};
 use crate::types::{Timestamp, now};
 use crate::upstream::{BatchApiCall, ListedBatch, ListedBatches, Payload};

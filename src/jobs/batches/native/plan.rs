@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::super::Shared;
+use super::super::ahead::Ahead;
 use super::super::call::{ask, wants_stream};
-use super::super::run::Ahead;
-use super::line_id;
+use super::super::shared::Shared;
+use super::follow::line_id;
 use crate::batches::{Batch, Error, HandedLine, Handover, Stage, Upload, read_line};
 use crate::gateway::{HandedOver, PreparedLine};
 use crate::keys::VirtualKey;
