@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::{file, listed};
+use super::outcome::{Failure, Outcome};
 use super::output::{Form, json as print_json, say};
-use super::{Failure, Outcome};
 use crate::app;
 use crate::config::{self, Diagnostic};
 

@@ -10,8 +10,8 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::outcome::{Failure, Where};
 use super::output::note;
-use super::{Failure, Where};
 use crate::app::App;
 use crate::config::{self, Config, Diagnostic};
 use crate::http::{Operator, router};

@@ -5,8 +5,8 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::Client;
+use super::outcome::{Failure, Outcome, Where};
 use super::output::{Form, cell, json as print_json, say, table};
-use super::{Failure, Outcome, Where};
 use crate::prompts::names_prompt;
 
 /// Shows the rule, target, prompt, cache key and cost that a request would get; calls nobody.

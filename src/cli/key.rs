@@ -5,8 +5,8 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, encoded};
+use super::outcome::{Failure, Outcome, Where};
 use super::output::{Form, Format, cell, json as print_json, list, note, say};
-use super::{Failure, Outcome, Where};
 
 /// Virtual keys.
 #[derive(Subcommand)]

@@ -5,15 +5,17 @@ mod client;
 mod demo;
 mod explain;
 mod key;
+mod outcome;
 mod output;
 mod prompt;
 mod serve;
 mod usage;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+
+use outcome::{Failure, Outcome};
 
 pub use output::Format;
 
@@ -47,33 +49,6 @@ enum Command {
     /// Explain what a request would get; calls nobody
     Explain(explain::Explain),
 }
-
-/// Which gateway, or which database, a command works on.
-#[derive(Args, Clone)]
-struct Where {
-    /// A running gateway; without it the command works on the configured database itself
-    #[arg(long, env = "FULCRUM_URL", global = true)]
-    url: Option<String>,
-    /// A key of that gateway
-    #[arg(long, env = "FULCRUM_KEY", hide_env_values = true, global = true)]
-    key: Option<String>,
-    /// The configuration [default: $FULCRUM_CONFIG, then config/fulcrum.toml]
-    #[arg(long, env = "FULCRUM_CONFIG", global = true)]
-    config: Option<PathBuf>,
-}
-
-/// Why a command did not do what it was asked.
-#[derive(Debug)]
-enum Failure {
-    /// A negative answer: exit code 1.
-    Negative(String),
-    /// Bad input or configuration: exit code 2.
-    Input(String),
-    /// The gateway or the database could not be reached: exit code 3.
-    Unreachable(String),
-}
-
-type Outcome = Result<(), Failure>;
 
 /// Runs the command that the arguments name.
 #[must_use]

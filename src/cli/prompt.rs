@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::client::{Client, encoded};
 use super::explain::pairs;
+use super::outcome::{Failure, Outcome, Where};
 use super::output::{Form, Format, cell, json as print_json, list, note, say};
-use super::{Failure, Outcome, Where};
 use crate::prompts::{Draft, check_dir, halves, parse_file, write_file};
 use crate::types::{BadName, PromptName};
 

@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{configuration, file};
+use super::outcome::{Failure, Outcome};
 use super::output::note;
-use super::{Failure, Outcome};
 use crate::app::{self, App, Built};
 use crate::config::parse_listen;
 use crate::http::{Listening, serve};

@@ -4,8 +4,8 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client::{Client, encoded};
+use super::outcome::{Failure, Outcome, Where};
 use super::output::{Format, cell, json as print_json, say, table};
-use super::{Failure, Outcome, Where};
 
 /// Reports what was used and spent.
 #[derive(Args)]

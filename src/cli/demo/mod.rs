@@ -19,8 +19,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::client::Client;
+use super::outcome::{Failure, Outcome, Where};
 use super::output::{note, say};
-use super::{Failure, Outcome, Where, explain, usage};
+use super::{explain, usage};
 use crate::config::parse_listen;
 use crate::telemetry::{LogFormat, start_logs};
 use crate::upstream;

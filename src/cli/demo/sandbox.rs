@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::super::Failure;
 use super::super::client::listed;
+use super::super::outcome::Failure;
 use crate::app::{App, Built};
 use crate::config::{self, Config};
 use crate::http::{Listening, serve};

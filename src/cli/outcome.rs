@@ -1,0 +1,33 @@
+//! What commands share: which gateway they work on, and how they end.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Which gateway, or which database, a command works on.
+#[derive(Args, Clone)]
+pub struct Where {
+    /// A running gateway; without it the command works on the configured database itself
+    #[arg(long, env = "FULCRUM_URL", global = true)]
+    pub url: Option<String>,
+    /// A key of that gateway
+    #[arg(long, env = "FULCRUM_KEY", hide_env_values = true, global = true)]
+    pub key: Option<String>,
+    /// The configuration [default: $FULCRUM_CONFIG, then config/fulcrum.toml]
+    #[arg(long, env = "FULCRUM_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// A negative answer: exit code 1.
+    Negative(String),
+    /// Bad input or configuration: exit code 2.
+    Input(String),
+    /// The gateway or the database could not be reached: exit code 3.
+    Unreachable(String),
+}
+
+/// How a command ends.
+pub type Outcome = Result<(), Failure>;
