@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Asked, Kept, Name};
+use super::asked::{Asked, Name};
+use super::kept::Kept;
 use crate::db::{self, Db, Error, Tx, query};
 use crate::types::{RequestId, Timestamp};
 

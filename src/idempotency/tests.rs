@@ -1,9 +1,11 @@
 //! Keys on a real database.
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::*;
 use crate::db::scratch::{Scratch, on_each};
+use crate::types::RequestId;
 
 const HOUR: i64 = 3_600_000_000;
 const START: Timestamp = Timestamp(1_700_000_000_000_000);

@@ -4,37 +4,13 @@ use std::collections::HashSet;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::asked::{Asked, Name};
+use super::claim::{Begun, Claim, Job, State};
 use super::store::{self, Change, Row};
-use super::{Asked, Claim, Kept, Name, State};
 use crate::db::{self, Db};
-use crate::types::Timestamp;
 
 /// The most jobs of one transaction.
 const AT_ONCE: usize = 256;
-
-/// What is to be written, and who waits for it.
-#[derive(Debug)]
-pub(super) enum Job {
-    /// Notes a call, unless its key has a record.
-    Begin { claim: Claim, oldest: Timestamp, done: oneshot::Sender<Begun> },
-    /// Keeps an answer; none where it is too large.
-    Keep { asked: Asked, kept: Option<Kept>, max_size: u64, done: oneshot::Sender<()> },
-    /// Forgets a call that failed.
-    Release(Asked),
-    /// Forgets what is old, or too much.
-    Prune { oldest: Timestamp, max_size: u64 },
-    /// Ends.
-    Close(oneshot::Sender<()>),
-}
-
-/// What stood at a key.
-#[derive(Debug)]
-pub(super) enum Begun {
-    /// Nothing: the claim is granted. Where nobody waits for it any more, it is let go of as it is dropped.
-    First(Claim),
-    /// An earlier call's record, and whether that call runs now.
-    Before { row: Row, runs: bool },
-}
 
 /// What is told once it is committed, in order.
 enum Told {
