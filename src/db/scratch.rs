@@ -42,17 +42,24 @@ impl Scratch {
     }
 }
 
-/// Runs a test on SQLite, then on PostgreSQL in a schema of its own.
+/// Runs a test on SQLite, then on PostgreSQL in a schema of its own, and says on which it failed.
 pub(crate) async fn on_each(test: impl AsyncFn(Scratch)) {
-    test(Scratch::sqlite().await).await;
-    let Some(server) = server() else { return };
-    let schema = Schema::make(server).await;
-    let ended = AssertUnwindSafe(schema.run(&test)).catch_unwind().await;
-    schema.remove().await;
-    if let Err(panic) = ended {
-        report("this test failed on PostgreSQL; SQLite's half passed\n");
-        resume_unwind(panic);
+    let on_sqlite = AssertUnwindSafe(async { test(Scratch::sqlite().await).await }).catch_unwind().await;
+    let on_postgres = match server() {
+        Some(server) => {
+            let schema = Schema::make(server).await;
+            let ended = AssertUnwindSafe(schema.run(&test)).catch_unwind().await;
+            schema.remove().await;
+            ended
+        }
+        None => Ok(()),
+    };
+    for (database, ended) in [("SQLite", &on_sqlite), ("PostgreSQL", &on_postgres)] {
+        if ended.is_err() {
+            eprintln!("the test failed on {database}");
+        }
     }
+    on_sqlite.and(on_postgres).unwrap_or_else(|panic| resume_unwind(panic));
 }
 
 struct Schema {
