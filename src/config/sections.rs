@@ -216,7 +216,10 @@ pub(super) fn database(root: &Section<'_>) -> Database {
         match url.split_once("://") {
             Some(("sqlite", path)) if !path.is_empty() => url.clone_into(&mut database.url),
             Some(("postgres" | "postgresql", _)) => {
-                field.problem("PostgreSQL is not supported yet", "it arrives with a later release; use sqlite://PATH");
+                field.problem(
+                    "PostgreSQL is not supported yet",
+                    "keys, prompts and batches can be stored there, the ledger cannot until a later release; use sqlite://PATH",
+                );
             }
             _ => field.problem("this is no database address", "write \"sqlite://data/fulcrum.db\""),
         }
