@@ -21,7 +21,7 @@ const LONGEST: usize = 32 << 10;
 /// When so many bytes are remembered, all are forgotten.
 const MOST: usize = 1 << 20;
 
-/// Besides its bytes, what a request that was read takes, about.
+/// The estimated memory of a remembered request beside its body, in bytes.
 const OVERHEAD: usize = 2 << 10;
 
 /// Bytes from each end by which requests are found; then all are compared.

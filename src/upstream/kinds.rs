@@ -1,4 +1,5 @@
-//! The kinds of providers: a row each, which holds all that differs between them. A new kind is a new row.
+//! The kinds of providers: a row each, which holds all that differs between them. A new kind is a row here, its
+//! name in `provider::Kind`, and a function for each address or header that no other kind has.
 
 use http::{HeaderMap, HeaderName};
 

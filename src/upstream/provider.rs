@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::types::{Nanos, Secret};
 
-/// The wire format a provider speaks.
+/// What kind of provider it is: its wire format, its addresses, and where its key goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// OpenAI's own, spoken by many servers.

@@ -91,10 +91,10 @@ fn measure(value: &Value) -> (u64, usize) {
     }
 }
 
-/// Goes through a schema to see how often a value may be looked at.
+/// A walk over a schema that bounds how often a validator may look at one value.
 struct Survey<'a> {
     root: &'a Value,
-    /// The schemas that were landed on, by address.
+    /// The schemas that the walk has reached, by address.
     seen: HashSet<*const Value>,
     steps: usize,
     growth: u64,

@@ -49,7 +49,7 @@ struct Shape {
 pub(super) enum Gives {
     /// JSON with one of these fields.
     Json(&'static [&'static str]),
-    /// The same, or text.
+    /// JSON with one of these fields, or plain text.
     Text(&'static [&'static str]),
     /// Audio.
     Audio,
