@@ -18,6 +18,7 @@ use crate::gateway::{Gateway, KnownPrices, Live, Parts};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
+use crate::pool::Pool;
 use crate::prompts::{self, Registry};
 use crate::routing::Health;
 use crate::telemetry::Metrics;
@@ -41,6 +42,8 @@ struct Inner {
     keys: Arc<Keys>,
     gateway: Gateway,
     batches: Batches,
+    /// Runs what takes the processor long.
+    pool: Arc<Pool>,
     /// What runs batches; none where no call can be made.
     runner: OnceLock<Runner>,
     ready: AtomicBool,
@@ -63,6 +66,9 @@ pub enum Error {
     /// The ledger.
     #[error(transparent)]
     Usage(#[from] usage::Error),
+    /// The pool.
+    #[error("no thread can be started: {0}")]
+    Pool(std::io::Error),
     /// A provider.
     #[error("provider `{0}`: {1}")]
     Provider(Arc<str>, BadAddress),
@@ -131,6 +137,7 @@ impl App {
             keys: Arc::new(keys),
             gateway,
             batches,
+            pool: Arc::new(Pool::start().map_err(Error::Pool)?),
             runner: OnceLock::new(),
             ready: AtomicBool::new(true),
             stopping: OnceLock::new(),
@@ -140,10 +147,10 @@ impl App {
 
     /// Goes on with the batches that have not ended.
     fn run_batches(&self) {
-        let Inner { batches, gateway, keys, ledger_db, .. } = &*self.0;
+        let Inner { batches, gateway, keys, ledger_db, pool, .. } = &*self.0;
         let (batches, gateway, keys, db) = (batches.clone(), gateway.clone(), keys.clone(), ledger_db.clone());
-        let longest_line = self.max_body();
-        self.0.runner.get_or_init(|| Runner::start(Work { batches, gateway, db, keys, longest_line }));
+        let (pool, longest_line) = (pool.clone(), self.max_body());
+        self.0.runner.get_or_init(|| Runner::start(Work { batches, gateway, db, keys, pool, longest_line }));
     }
 
     /// The configuration now.
@@ -290,6 +297,9 @@ impl App {
         self.end_batches().await;
         parts.tasks.close();
         parts.tasks.wait().await;
+        if !self.0.pool.close().await {
+            tracing::warn!("some work of the pool did not end");
+        }
         parts.idempotency.close().await;
         if let Err(error) = self.prompts().save_use().await {
             tracing::warn!(%error, "cannot write down when prompts were used last");

@@ -8,6 +8,7 @@ pub mod types;
 pub mod chat;
 
 pub mod db;
+mod pool;
 mod telemetry;
 pub mod template;
 pub mod wire;

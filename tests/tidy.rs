@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const ROWS: [&[&str]; 13] = [
     &["types"],
     &["chat"],
-    &["db", "telemetry", "template", "wire"],
+    &["db", "pool", "telemetry", "template", "wire"],
     &["upstream"],
     &["batches", "cache", "idempotency", "keys", "prompts", "routing", "usage"],
     &["gateway"],

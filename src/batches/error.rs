@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::status::Status;
 use crate::chat::{self, Code};
-use crate::db;
+use crate::{db, pool};
 
 /// Why something cannot be done with a file or a batch.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,9 @@ pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] db::Error),
+    /// The file could not be read just now.
+    #[error(transparent)]
+    Pool(#[from] pool::Error),
 }
 
 impl From<Error> for chat::Error {
@@ -61,6 +64,7 @@ impl From<Error> for chat::Error {
             Error::NoSuchInput(_) => told(Code::NotFound).at("input_file_id"),
             Error::Invalid { field, .. } => told(Code::InvalidRequest).at(*field),
             Error::TooLarge(_) | Error::Full(_) => told(Code::RequestTooLarge).at("file"),
+            Error::Pool(_) => told(Code::Overloaded),
             Error::InUse { .. } | Error::Ended { .. } => told(Code::Conflict),
             Error::Database(cause) => {
                 tracing::error!(error = %cause, "files or batches could not be read or written: {cause}");

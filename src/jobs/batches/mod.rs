@@ -4,6 +4,7 @@ mod ahead;
 mod call;
 mod finalize;
 mod native;
+mod reader;
 mod run;
 mod runner;
 mod shared;

@@ -10,6 +10,7 @@ use crate::batches::Batches;
 use crate::db::Sqlite;
 use crate::gateway::Gateway;
 use crate::keys::Keys;
+use crate::pool::Pool;
 
 /// What the runner works with.
 pub struct Work {
@@ -21,6 +22,8 @@ pub struct Work {
     pub db: Sqlite,
     /// Whose keys they call with.
     pub keys: Arc<Keys>,
+    /// Where lines are read.
+    pub pool: Arc<Pool>,
     /// The longest line, in bytes.
     pub longest_line: usize,
 }
