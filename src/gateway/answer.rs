@@ -48,7 +48,7 @@ pub enum Answered {
         body: Bytes,
         /// What it used.
         used: Used,
-        /// Whether it ended well, so that it may be kept.
+        /// Whether it ended well, so that it may be stored.
         ended_well: bool,
         /// Its `content-type`, where it is not JSON.
         kind: Option<HeaderValue>,
@@ -216,9 +216,9 @@ fn early_error(event: &Event, answer: &Answer, dialect: ProviderDialect) -> Opti
     let data = event.data()?;
     memchr::memmem::find(&data, b"\"error\"")?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
-    let told = fields.get("error").is_some_and(|error| !error.is_null());
+    let reported = fields.get("error").is_some_and(|error| !error.is_null());
     let named = fields.get("type").is_some_and(|kind| kind == "error");
-    if !told && !named {
+    if !reported && !named {
         return None;
     }
     let message = answer.scrubbed(&message_of(&data));

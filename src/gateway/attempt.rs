@@ -101,7 +101,7 @@ impl<'a> Attempts<'a> {
             progress.turn = None;
             match self.turn(place) {
                 Ok(turn) => progress.turn = turn,
-                // What cannot be said to one target may be said to the next.
+                // A request that one target has no words for may suit the next.
                 Err(error) => progress.failure = Some(error),
             }
         }

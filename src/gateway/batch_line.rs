@@ -50,7 +50,7 @@ pub struct HandedOver {
     pub version: Option<u32>,
     /// The caller's own user.
     pub user: Option<Arc<str>>,
-    /// The provider's route that it calls, which tells what its answer speaks.
+    /// The route of the provider that the line calls: it decides the dialect of the answer.
     pub path: String,
     /// Estimated tokens of the request.
     pub input_tokens: u64,
@@ -58,9 +58,9 @@ pub struct HandedOver {
     pub trace: Option<Arc<str>>,
 }
 
-/// What a provider's batch API said of a line.
+/// The answer of a provider's batch API to a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct LineAnswer {
     /// The HTTP status that a call would have had.
     pub status: u16,
     /// The body that a call would have had.
@@ -130,20 +130,20 @@ impl Gateway {
     }
 
     /// The answer of a line as its caller reads it, with its tokens; its row stands in the ledger then, at the batch's price.
-    /// `settled` tells that it does already, from before a crash.
+    /// `settled`: the row stands there already, from before a crash.
     ///
     /// # Errors
-    /// Where the ledger cannot take the row: then the answer may not be kept.
+    /// Where the ledger cannot take the row: then the answer may not be stored.
     pub async fn settle_line(
         &self,
         owner: &Owner,
         handed: &HandedOver,
-        said: &Said,
+        answer: &LineAnswer,
         settled: bool,
     ) -> Result<(Reply, Usage), Error> {
         let id: RequestId = handed.id.parse().unwrap_or_default();
-        let status = said.status;
-        let Observed { mut reply, usage, error } = self.observe(owner, handed, said);
+        let status = answer.status;
+        let Observed { mut reply, usage, error } = self.observe(owner, handed, answer);
         let (cost, rate) = self.batch_cost(handed, usage.as_ref());
         reply.head.cost = cost;
         if settled {
@@ -195,23 +195,23 @@ impl Gateway {
         Ok((reply, usage.unwrap_or_default()))
     }
 
-    /// Reads what a provider said in its own dialect.
-    fn observe(&self, owner: &Owner, handed: &HandedOver, said: &Said) -> Observed {
+    /// Reads the answer of a provider, which is in its own dialect.
+    fn observe(&self, owner: &Owner, handed: &HandedOver, answer: &LineAnswer) -> Observed {
         let own = owner.endpoint.dialect();
-        let mut head = Head::new(handed.id.parse().unwrap_or_default(), said.status, own);
+        let mut head = Head::new(handed.id.parse().unwrap_or_default(), answer.status, own);
         head.model = Some(format!("{}/{}", handed.provider, handed.model).into());
         head.route.clone_from(&handed.route);
         head.attempts = 1;
-        if !(200..300).contains(&said.status) {
+        if !(200..300).contains(&answer.status) {
             let live = self.live();
             let error = match live.clients.get(&handed.provider) {
-                Some(client) => client.refused(said.status, &said.body),
-                None => Error::new(Code::UpstreamError, format!("status {}", said.status)),
+                Some(client) => client.refused(answer.status, &answer.body),
+                None => Error::new(Code::UpstreamError, format!("status {}", answer.status)),
             };
             let code = error.code;
             return Observed { reply: error_reply(head, &error), usage: None, error: Some(code) };
         }
-        match Self::translate(owner, handed, &said.body) {
+        match Self::translate(owner, handed, &answer.body) {
             Ok((body, usage)) => {
                 Observed { reply: Reply { head, body: Body::Whole(body) }, usage: Some(usage), error: None }
             }
@@ -241,16 +241,16 @@ impl Gateway {
             return Ok((body.clone(), observed.usage.unwrap_or_else(estimate)));
         }
         let response = theirs.codec().read_response(body).map_err(|bad| bad.0)?;
-        let told = AnswerContext {
+        let context = AnswerContext {
             model: handed.told_model.clone(),
             include_usage: true,
             input_tokens: handed.input_tokens,
             created: handed.at / 1_000_000,
             id: handed.id.clone(),
-            // A line's request is not kept until its answer comes.
+            // A line's request is not stored until its answer comes.
             request: None,
         };
-        Ok((own.codec().write_response(&response, &told), response.usage.unwrap_or_else(estimate)))
+        Ok((own.codec().write_response(&response, &context), response.usage.unwrap_or_else(estimate)))
     }
 
     /// What a line costs at its provider's batch price, and the rate.

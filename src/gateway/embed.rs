@@ -1,4 +1,4 @@
-//! Embeddings: asked of a provider in its own shape, and told in the caller's.
+//! Embeddings: asked of a provider in its own shape, and written in the caller's.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -55,7 +55,7 @@ impl Request {
         matches!(self.endpoint.task(), Task::Embed { many: true })
     }
 
-    /// The vectors of a whole answer in the caller's dialect, and their tokens where it tells them.
+    /// The vectors of a whole answer in the caller's dialect, and their tokens where it reports them.
     pub fn vectors(&self, body: Bytes, from: ProviderDialect) -> Result<(Bytes, Option<Usage>), BadAnswer> {
         let wanted = openai_embeddings::encoding(self.object());
         let from_gemini = from == DialectId::Gemini.into();

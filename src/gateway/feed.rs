@@ -46,15 +46,15 @@ impl Feed {
         (from, into): (ProviderDialect, DialectId),
         tool: Option<AnswerTool>,
         keep_usage: bool,
-        told: &AnswerContext,
+        context: &AnswerContext,
     ) -> Self {
         if from == into.into() && tool.is_none() {
             return Self::Same(into.codec().tap(keep_usage));
         }
-        let told = AnswerContext { include_usage: keep_usage, ..told.clone() };
+        let context = AnswerContext { include_usage: keep_usage, ..context.clone() };
         Self::Translated(Box::new(Translation {
             reader: from.codec().stream_reader(),
-            writer: into.codec().stream_writer(&told),
+            writer: into.codec().stream_writer(&context),
             unwrapping: tool.map(Unwrapping::new),
             marking: (from != into.into()).then(|| Marking::new(from.codec().maker())),
             meant: Vec::new(),
@@ -79,14 +79,14 @@ impl Feed {
         }
     }
 
-    /// Hears that the bytes ended: the last bytes where that is a good end.
+    /// Notes that the bytes ended: the last bytes where that is a good end.
     pub fn end(&mut self) -> Option<Fed> {
         match self {
             Self::Same(tap) => tap.may_end_here().then(|| Fed::Done(Bytes::new())),
             Self::Translated(translation) => {
                 translation.reader.end(&mut translation.meant);
                 translation.meant.last()?;
-                Some(translation.told())
+                Some(translation.write())
             }
         }
     }
@@ -108,19 +108,19 @@ impl Feed {
         }
     }
 
-    /// The usage that the stream told.
+    /// The usage that the stream has reported.
     pub fn usage(&self) -> Option<Usage> {
         match self {
             Self::Same(tap) => tap.usage(),
             // A beginning is no count: what came since may be more.
-            Self::Translated(translation) => translation.usage.map(|told| match told.estimated {
-                true => Usage { output: told.output.max(self.estimated_output()), ..told },
-                false => told,
+            Self::Translated(translation) => translation.usage.map(|reported| match reported.estimated {
+                true => Usage { output: reported.output.max(self.estimated_output()), ..reported },
+                false => reported,
             }),
         }
     }
 
-    /// What else the stream told that it is charged by.
+    /// What else the stream has reported that it is charged by.
     pub fn units(&self) -> Units {
         match self {
             Self::Same(tap) => tap.units(),
@@ -151,22 +151,22 @@ impl Feed {
 impl Translation {
     fn take(&mut self, event: &Event) -> Fed {
         match self.reader.read(event, &mut self.meant) {
-            Ok(()) => self.told(),
+            Ok(()) => self.write(),
             Err(BadAnswer(reason)) => Fed::Broken(reason),
         }
     }
 
-    /// What the events that were read are in the caller's dialect.
-    fn told(&mut self) -> Fed {
+    /// Writes the events that were read in the caller's dialect.
+    fn write(&mut self) -> Fed {
         let mut out = Vec::new();
         let mut meant = std::mem::take(&mut self.meant);
         if let Some(unwrapping) = &mut self.unwrapping {
-            let told = std::mem::take(&mut meant);
-            told.into_iter().for_each(|event| unwrapping.take(event, &mut meant));
+            let events = std::mem::take(&mut meant);
+            events.into_iter().for_each(|event| unwrapping.take(event, &mut meant));
         }
         if let Some(marking) = &mut self.marking {
-            let told = std::mem::take(&mut meant);
-            told.into_iter().for_each(|event| marking.take(event, &mut meant));
+            let events = std::mem::take(&mut meant);
+            events.into_iter().for_each(|event| marking.take(event, &mut meant));
         }
         for event in meant {
             match &event {

@@ -108,7 +108,7 @@ impl Recorder {
 
     /// Records a piece of the body.
     pub fn take(&mut self, piece: &Bytes) {
-        // One byte too many tells that it is too large.
+        // One byte too many shows that it is too large.
         let room = (LARGEST + 1).saturating_sub(self.body.len());
         self.body.extend_from_slice(&piece[..piece.len().min(room)]);
     }

@@ -34,7 +34,7 @@ mod state;
 mod stream;
 mod upstream_request;
 
-pub use batch_line::{HandedOver, Owner, PreparedLine, Said};
+pub use batch_line::{HandedOver, LineAnswer, Owner, PreparedLine};
 pub use explain::{Explanation, ModelCard, models};
 pub use incoming::Incoming;
 pub use price::KnownPrices;

@@ -12,7 +12,7 @@ use crate::wire::json::Object;
 use crate::wire::schema::Schema;
 
 /// The most text of a bad answer that is sent back with the request for a better one.
-const MOST_SAID: usize = 256 << 10;
+const MOST_TEXT: usize = 256 << 10;
 
 /// The form that an answer must have.
 pub struct Wanted {
@@ -24,7 +24,7 @@ pub struct Wanted {
 /// What is wrong with an answer.
 pub struct Misfit {
     /// The text of the answer.
-    said: String,
+    text: String,
     /// What is wrong, for the model to read.
     wrong: String,
     /// Whether asking once more can do better.
@@ -44,14 +44,14 @@ impl Wanted {
         let response = self.dialect.codec().read_response(body).ok()?;
         let alone = response.choices.len() == 1;
         let texts = texts(response);
-        let found = texts.into_iter().find_map(|said| Some((self.wrong(&said)?, said)));
-        found.map(|(wrong, said)| Misfit { may_improve: alone && said.len() <= MOST_SAID, said, wrong })
+        let found = texts.into_iter().find_map(|text| Some((self.wrong(&text)?, text)));
+        found.map(|(wrong, text)| Misfit { may_improve: alone && text.len() <= MOST_TEXT, text, wrong })
     }
 
-    fn wrong(&self, said: &str) -> Option<String> {
-        let value: Value = match serde_json::from_str(said) {
+    fn wrong(&self, text: &str) -> Option<String> {
+        let value: Value = match serde_json::from_str(text) {
             Ok(value) => value,
-            Err(_) if said.trim().is_empty() => return Some("it is empty".to_owned()),
+            Err(_) if text.trim().is_empty() => return Some("it is empty".to_owned()),
             Err(error) => return Some(format!("it is not valid JSON: {error}")),
         };
         match &self.format {
@@ -71,8 +71,8 @@ fn texts(response: Response) -> Vec<String> {
     let mut texts = Vec::new();
     for choice in response.choices {
         let ended = matches!(choice.stop, None | Some(Stop::End | Stop::Sequence(_) | Stop::Other(_)));
-        let said = |content: &Content| !matches!(content, Content::ToolCall { .. } | Content::Refusal(_));
-        if ended && choice.parts.iter().all(|part| said(&part.content)) {
+        let is_text = |content: &Content| !matches!(content, Content::ToolCall { .. } | Content::Refusal(_));
+        if ended && choice.parts.iter().all(|part| is_text(&part.content)) {
             texts.push(choice.parts.iter().filter_map(|part| part.as_text()).collect());
         }
     }
@@ -90,8 +90,8 @@ impl Request {
             misfit.wrong
         );
         // Some providers refuse a message that says nothing.
-        let said = (!misfit.said.trim().is_empty()).then_some((Role::Assistant, misfit.said.as_str()));
-        let turns: Vec<(Role, &str)> = said.into_iter().chain([(Role::User, demand.as_str())]).collect();
+        let before = (!misfit.text.trim().is_empty()).then_some((Role::Assistant, misfit.text.as_str()));
+        let turns: Vec<(Role, &str)> = before.into_iter().chain([(Role::User, demand.as_str())]).collect();
         let body = self.codec().followed(self.object(), &turns);
         let asked = Asked { object: Object::read(body)?, ..self.asked.clone() };
         Ok(Self::of(self.endpoint, asked, None))

@@ -42,7 +42,7 @@ pub enum Repair {
 }
 
 impl Repair {
-    /// As `x-fulcrum-repair` tells it.
+    /// As `x-fulcrum-repair` has it.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ impl Repair {
 
 /// An answer, or an error in the shape of one.
 pub struct Reply {
-    /// What the headers tell.
+    /// What the headers report.
     pub head: Head,
     /// The body.
     pub body: Body,
@@ -77,7 +77,7 @@ pub enum Body {
 #[error("the provider's answer broke off")]
 pub struct Cut;
 
-/// What an answer's headers tell.
+/// What an answer's headers report.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// The request's id.
@@ -119,7 +119,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// A head that tells nothing yet.
+    /// A head that reports nothing yet.
     #[must_use]
     pub fn new(id: RequestId, status: u16, dialect: DialectId) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A request as the gateway works on it, whoever will answer: what it asks, and what it is reckoned to use.
+//! A request as the gateway works on it, before a target is chosen: what it asks, and what it is reckoned to use.
 
 use std::sync::{Arc, OnceLock};
 

@@ -23,7 +23,7 @@ use crate::wire::decoder::Decoder;
 use crate::wire::dialect::AnswerContext;
 use crate::wire::sse::Event;
 
-/// The most bytes of a stream that are kept to be cached.
+/// The most bytes of a stream that are stored to be cached.
 const MOST_KEPT: usize = 4 << 20;
 
 /// A stream under way.
@@ -62,7 +62,7 @@ pub struct Begun {
     pub first: Event,
     /// Brings the events into the caller's dialect.
     pub feed: Feed,
-    /// Whether the events are kept, for the cache.
+    /// Whether the events are recorded, for the cache.
     pub keep_events: bool,
     /// The caller's.
     pub into: DialectId,
@@ -125,7 +125,7 @@ impl Relay {
         }
     }
 
-    /// The events of a stream that ended well, where they were kept.
+    /// The events of a stream that ended well, where they were recorded.
     pub fn events(&mut self) -> Option<Vec<Event>> {
         self.kept.take().filter(|_| self.ended_well)
     }
@@ -191,7 +191,7 @@ impl Relay {
         }
     }
 
-    /// Takes one event in; tells if it is the end.
+    /// Takes one event in; returns the end where that is one.
     fn take(&mut self, event: &Event) -> Option<Ending> {
         let bytes = match self.feed.take(event) {
             Fed::Pass(bytes) => bytes,
@@ -280,7 +280,7 @@ impl Relay {
         }
     }
 
-    /// The answer as it is kept with its row: a whole one, or the events as they are where nobody puts them together.
+    /// The answer as it is stored with its row: a whole one, or the events as they are where they are not put together.
     fn whole(&self, events: &[Event]) -> Option<Bytes> {
         if self.passing.is_some() {
             return Some(events.iter().flat_map(|event| event.raw().iter().copied()).collect());

@@ -1,9 +1,9 @@
-//! The breaker of one target: closed, cooling, or letting a single probe through. Pure: told outcomes and the time.
+//! The breaker of one target: closed, cooling, or letting a single probe through. Pure: outcomes and the time are its arguments.
 //!
 //! What it protects is a target that is down or asked for quiet, so only the target's own faults count. Five
 //! faults in a row cool it, unless they trickle in more than a minute apart: so little traffic needs no protection
 //! and deserves its chance. The cooling doubles with every failed probe. A 429 that names a time cools at once for
-//! that time and then reopens without a probe, since the provider itself said when.
+//! that time and then reopens without a probe, since the provider itself named the time.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const FAULTS_IN_A_ROW: u32 = 5;
 const MEMORY: Duration = Duration::from_secs(60);
 const FIRST_COOLING: Duration = Duration::from_secs(1);
 const LONGEST_COOLING: Duration = Duration::from_secs(60);
-/// A probe that tells no outcome for so long is taken for lost, and another may go.
+/// A probe without an outcome for so long counts as lost, and another may go.
 const PROBE_LEASE: Duration = Duration::from_secs(60);
 
 /// A fault of the target's own. A caller's mistakes (4xx) and hang-ups are none.
@@ -126,7 +126,7 @@ impl Breaker {
                 let round = round.saturating_add(1);
                 State::Cooling { until: now.plus(cooling(round, chance)), round }
             }
-            // A call that began before the cooling tells nothing new.
+            // A call that began before the cooling is no news.
             State::Throttled { .. } | State::Cooling { .. } => return,
         };
     }

@@ -44,7 +44,7 @@ impl Health {
     }
 
     /// Whether an attempt may start; takes the probe where one is due, so call it right before the attempt and
-    /// then tell the outcome: [`Self::succeeded`], [`Self::failed`] or [`Self::abandoned`].
+    /// then report the outcome: [`Self::succeeded`], [`Self::failed`] or [`Self::abandoned`].
     #[must_use]
     pub fn enter(&self, target: &Target, now: Timestamp) -> bool {
         if self.troubled.load(Ordering::Acquire) == 0 {
@@ -53,7 +53,7 @@ impl Health {
         lock(&self.breakers).get_mut(&target.id).is_none_or(|breaker| breaker.enter(now))
     }
 
-    /// The target answered well. Tell it at the answer's head: a probe holds other calls back until then.
+    /// The target answered well. Report it at the answer's head: a probe holds other calls back until then.
     pub fn succeeded(&self, target: &Target, now: Timestamp) {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return;
@@ -77,7 +77,7 @@ impl Health {
         self.troubled.store(breakers.len(), Ordering::Release);
     }
 
-    /// The attempt ended without telling anything of the target: the caller hung up, or made a mistake.
+    /// The attempt ended without news of the target: the caller hung up, or made a mistake.
     pub fn abandoned(&self, target: &Target, now: Timestamp) {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return;

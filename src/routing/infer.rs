@@ -2,7 +2,7 @@
 
 use cel::common::ast::LiteralValue;
 
-/// What an expression gives, as far as can be told before it runs.
+/// What an expression results in, as far as is known before it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ty {
     Bool,

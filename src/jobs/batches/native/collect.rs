@@ -6,7 +6,7 @@ use super::super::call::Called;
 use super::follow::{FETCHING, Follow, line_number};
 use crate::batches::{Awaited, Error, Handover, Lines, Piece, TooLong, Verdict};
 use crate::chat::Usage;
-use crate::gateway::{Body, HandedOver, Owner, Said};
+use crate::gateway::{Body, HandedOver, LineAnswer, Owner};
 use crate::types::RequestId;
 use crate::upstream::{BatchApiCall, LineOutcome, Payload};
 use crate::wire::endpoint::Endpoint;
@@ -87,10 +87,12 @@ impl Follow<'_> {
         let batches = self.shared.batches();
         let Some(awaited) = batches.awaited(&self.batch.id, one.n, n).await? else { return Ok(Taken::Yes) };
         let called = match outcome {
-            LineOutcome::Answered { status, body } => match self.settle(&awaited, &Said { status, body }).await? {
-                Some(called) => called,
-                None => return Ok(Taken::Later),
-            },
+            LineOutcome::Answered { status, body } => {
+                match self.settle(&awaited, &LineAnswer { status, body }).await? {
+                    Some(called) => called,
+                    None => return Ok(Taken::Later),
+                }
+            }
             // The batch's own end tells why.
             LineOutcome::NotRun { .. } if self.ending => return Ok(Taken::Yes),
             LineOutcome::NotRun { expired, message } => {
@@ -103,14 +105,14 @@ impl Follow<'_> {
     }
 
     /// Writes the row of a line; `None` where the ledger takes none now.
-    async fn settle(&self, line: &Awaited, said: &Said) -> Result<Option<Called>, Error> {
+    async fn settle(&self, line: &Awaited, answer: &LineAnswer) -> Result<Option<Called>, Error> {
         let Ok(handed) = serde_json::from_str::<HandedOver>(&line.handed) else {
             return Ok(Some(not_run("internal_error", "what was kept of this line cannot be read")));
         };
         let id: RequestId = handed.id.parse().unwrap_or_default();
         let known = crate::usage::request(&self.shared.work.db, id).await;
         let Ok(known) = known else { return Ok(None) };
-        let settled = self.shared.work.gateway.settle_line(&self.owner(), &handed, said, known.is_some()).await;
+        let settled = self.shared.work.gateway.settle_line(&self.owner(), &handed, answer, known.is_some()).await;
         let (reply, usage) = match settled {
             Ok(settled) => settled,
             Err(error) => {
