@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::batches::Batches;
 use crate::cache::Cache;
-use crate::config::{self, Config, Diagnostic, Durability, OnDisconnect};
+use crate::config::{self, Config, Durability, OnDisconnect};
 use crate::db::{self, Db, Sqlite};
 use crate::gateway::{Gateway, KnownPrices, Live, Parts};
 use crate::idempotency::{self, Idempotency};
@@ -22,13 +22,16 @@ use crate::pool::Pool;
 use crate::prompts::{self, Registry};
 use crate::routing::Health;
 use crate::telemetry::Metrics;
-use crate::types::{QuickMap, Secret, Timestamp, now};
+use crate::types::{Diagnostic, QuickMap, Secret, Timestamp, now};
 use crate::upstream::simulated::SimulatedProvider;
 use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
 
 /// How long lines of batches that were told to end may take for it.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// What to do about a mistake that says no more than what is wrong.
+const CORRECT: &str = "correct it";
 
 /// The whole gateway. Cheap to clone.
 #[derive(Clone)]
@@ -369,7 +372,7 @@ fn bounds(config: &Config) -> idempotency::Bounds {
     idempotency::Bounds { ttl, max_size }
 }
 
-/// What only building would tell of a configuration that can be read: its providers' addresses and its prompts.
+/// The mistakes of a readable configuration that show only when it is built: addresses of providers, and prompts.
 #[must_use]
 pub fn check(config: &Config) -> Vec<Diagnostic> {
     let (models, mut problems) = (in_process(), Vec::new());
@@ -382,7 +385,7 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     if let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) {
         match prompts::check_dir(folder) {
             Ok(_drafts) => {}
-            Err(prompts::Error::Files(found)) => problems.extend(found.into_iter().map(in_prompt)),
+            Err(prompts::Error::Files(found)) => problems.extend(found.into_iter().map(|found| found.fix(CORRECT))),
             Err(error) => {
                 problems.push(problem(&folder.display().to_string(), "prompts.import".to_owned(), error.to_string()));
             }
@@ -392,11 +395,5 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
 }
 
 fn problem(file: &str, key: String, problem: String) -> Diagnostic {
-    Diagnostic { file: file.into(), line: 0, col: 0, key, problem, fix: "correct it".to_owned() }
-}
-
-fn in_prompt(found: prompts::Diagnostic) -> Diagnostic {
-    let prompts::Diagnostic { file, key, message, line, column, .. } = found;
-    let (line, col) = (line.unwrap_or(0), column.unwrap_or(0));
-    Diagnostic { line, col, ..problem(&file.unwrap_or_default(), key, message) }
+    Diagnostic::new(key, problem).of_file(file).fix(CORRECT)
 }

@@ -10,7 +10,8 @@ use super::client::{file, listed};
 use super::outcome::{Failure, Outcome};
 use super::output::{Form, json as print_json, say};
 use crate::app;
-use crate::config::{self, Diagnostic};
+use crate::config;
+use crate::types::Diagnostic;
 
 /// Reads configuration, prompts and rules as `serve` would.
 #[derive(Args)]
@@ -39,9 +40,10 @@ impl Check {
     }
 }
 
-/// A problem as a program reads it; line and column are null where it stands in no line.
+/// A mistake as a program reads it; `line` and `col` are null where they are not known.
 fn row(problem: &Diagnostic) -> Value {
-    let Diagnostic { file, line, col, key, problem, fix } = problem;
-    let place = |n: &usize| (*n > 0).then_some(*n);
-    json!({"file": **file, "line": place(line), "col": place(col), "key": key, "problem": problem, "fix": fix})
+    let (line, col) = problem.position().map(|at| (at.line, at.column)).unzip();
+    let Diagnostic { file, key, problem, fix, .. } = problem;
+    let file = file.as_deref().unwrap_or_default();
+    json!({"file": file, "line": line, "col": col, "key": key, "problem": problem, "fix": fix})
 }

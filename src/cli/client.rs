@@ -13,8 +13,9 @@ use tower::ServiceExt;
 use super::outcome::{Failure, Where};
 use super::output::note;
 use crate::app::App;
-use crate::config::{self, Config, Diagnostic};
+use crate::config::{self, Config};
 use crate::http::{Operator, router};
+use crate::types::Diagnostic;
 use crate::upstream;
 
 /// The admin API, wherever it is.

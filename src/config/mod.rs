@@ -1,7 +1,6 @@
 //! Reads the configuration, TOML and environment, and tells all its mistakes at once.
 
 mod aws;
-mod diagnostic;
 mod models;
 mod option;
 mod providers;
@@ -17,7 +16,6 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-pub use diagnostic::Diagnostic;
 pub use models::PriceOverride;
 pub use sections::{
     CacheSettings, Client, Database, Durability, Idempotency, Ledger, Limits, OnDisconnect, Prompts, Server, Telemetry,
@@ -25,8 +23,8 @@ pub use sections::{
 };
 
 use crate::batches;
-use crate::routing::{Defaults, ModelSpec, Routes, Said, Spec};
-use crate::types::Secret;
+use crate::routing::{Defaults, ModelSpec, Routes, Spanned, Spec};
+use crate::types::{Diagnostic, Secret};
 use crate::upstream::Provider;
 use read::Reader;
 
@@ -87,14 +85,10 @@ pub fn load(path: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result
     let shown = file.display().to_string();
     match text_of(file) {
         Ok(text) => parse(&text, &shown, env),
-        Err(error) => Err(vec![Diagnostic {
-            file: shown.into(),
-            line: 0,
-            col: 0,
-            key: "file".to_owned(),
-            problem: format!("cannot be read: {error}"),
-            fix: "check its path and rights".to_owned(),
-        }]),
+        Err(error) => {
+            let unread = Diagnostic::new("file", format!("cannot be read: {error}"));
+            Err(vec![unread.fix("check its path and rights").of_file(shown)])
+        }
     }
 }
 
@@ -135,10 +129,11 @@ fn beside_syntax(problems: Vec<Diagnostic>, broken: bool) -> Vec<Diagnostic> {
     if !broken {
         return problems;
     }
-    let lines: Vec<usize> = problems.iter().filter(|found| found.key == "toml").map(|found| found.line).collect();
-    let told =
-        |found: &Diagnostic| found.key == "toml" || !(lines.contains(&found.line) || found.problem == read::UNKNOWN);
-    problems.into_iter().filter(told).collect()
+    let line = |found: &Diagnostic| found.position().map(|position| position.line);
+    let broken: Vec<Option<usize>> = problems.iter().filter(|found| found.key == "toml").map(line).collect();
+    let stands =
+        |found: &Diagnostic| found.key == "toml" || !(broken.contains(&line(found)) || found.problem == read::UNKNOWN);
+    problems.into_iter().filter(stands).collect()
 }
 
 fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> {
@@ -152,9 +147,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     let routes = match Routes::compile(&spec) {
         Ok(routes) => Some(Arc::new(routes)),
         Err(problems) => {
-            for problem in problems {
-                reader.problem(problem.at, &problem.key, problem.problem, problem.fix);
-            }
+            problems.into_iter().for_each(|problem| reader.add(problem));
             None
         }
     };
@@ -179,7 +172,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
 
 /// The model of a gateway without any configuration.
 fn simulated_model() -> ModelSpec {
-    let provider = Said { text: "simulated".to_owned(), at: 0 };
+    let provider = Spanned { text: "simulated".to_owned(), at: 0 };
     let (name, model, key) = ("auto".into(), "auto".into(), "models.auto".to_owned());
     ModelSpec { name, provider, model, adapter: None, structured: None, key }
 }
@@ -197,13 +190,7 @@ fn admin_key(reader: &Reader<'_>) -> Option<Secret> {
     } else {
         return Some(Secret::new(&key));
     };
-    reader.add(Diagnostic {
-        file: "environment".into(),
-        line: 0,
-        col: 0,
-        key: "FULCRUM_ADMIN_KEY".to_owned(),
-        problem: problem.to_owned(),
-        fix: "use 24 or more characters by chance, such as from `openssl rand -hex 24`".to_owned(),
-    });
+    let weak = Diagnostic::new("FULCRUM_ADMIN_KEY", problem).of_file("environment");
+    reader.add(weak.fix("use 24 or more characters by chance, such as from `openssl rand -hex 24`"));
     None
 }

@@ -6,7 +6,7 @@ use super::read::{Field, Section};
 use super::sections::{cache_policy, retries, set, store_bodies};
 use crate::chat::Structured;
 use crate::prompts::names_prompt;
-use crate::routing::{ModelSpec, Order, RouteSpec, Said, StickyBy, TargetSpec};
+use crate::routing::{ModelSpec, Order, RouteSpec, Spanned, StickyBy, TargetSpec};
 use crate::types::{ModelName, Rate};
 use crate::usage::{Rates, UnitPrices};
 
@@ -47,7 +47,7 @@ fn model<'a>(name: &str, section: Section<'a>) -> (Option<ModelSpec>, Priced<'a>
     if provider.is_none() {
         section.problem("`provider` is missing", "write provider = \"NAME\", a name under [providers]");
     }
-    let provider = provider.and_then(|field| field.said("\"openai\""));
+    let provider = provider.and_then(|field| field.spanned("\"openai\""));
     let named = section.get("model").and_then(|field| {
         let text = field.text("\"gpt-4o-mini\"")?;
         if text.parse::<ModelName>().is_err() {
@@ -127,12 +127,12 @@ pub(super) fn routes(root: &Section<'_>) -> Vec<RouteSpec> {
 fn route(index: usize, section: Section<'_>) -> RouteSpec {
     let name = section.get("name").and_then(|field| route_name(&field));
     let mut route = RouteSpec {
-        name: name.unwrap_or_else(|| Said { text: format!("route-{}", index + 1), at: section.at }),
+        name: name.unwrap_or_else(|| Spanned { text: format!("route-{}", index + 1), at: section.at }),
         key: section.key.clone(),
-        when: section.get("when").and_then(|field| field.said("a rule in quotes")),
-        models: said_list(&section, "models", "[\"auto\"]"),
+        when: section.get("when").and_then(|field| field.spanned("a rule in quotes")),
+        models: spanned_list(&section, "models", "[\"auto\"]"),
         targets: targets(&section),
-        fallbacks: said_list(&section, "fallbacks", "[\"fast\"]"),
+        fallbacks: spanned_list(&section, "fallbacks", "[\"fast\"]"),
         strategy: strategy(&section),
         sticky_by: StickyBy::None,
         retries: retries(&section),
@@ -149,8 +149,8 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
 }
 
 /// It goes into a response header.
-fn route_name(field: &Field<'_>) -> Option<Said> {
-    let name = field.said("\"support\"")?;
+fn route_name(field: &Field<'_>) -> Option<Spanned> {
+    let name = field.spanned("\"support\"")?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     if name.text.is_empty() || name.text.len() > 64 || !name.text.bytes().all(fits) {
         field.problem("this is no name for a route", "use 1 to 64 of a-z, A-Z, 0-9, _, . and -");
@@ -167,13 +167,13 @@ fn strategy(section: &Section<'_>) -> Order {
     field.choice(&known).unwrap_or_default()
 }
 
-fn said_list(section: &Section<'_>, name: &'static str, example: &str) -> Vec<Said> {
+fn spanned_list(section: &Section<'_>, name: &'static str, example: &str) -> Vec<Spanned> {
     let Some(field) = section.get(name) else { return Vec::new() };
     let items = field.list(example);
     if items.is_empty() {
         field.problem("the list is empty", "name one, or take the key out");
     }
-    items.iter().filter_map(|item| item.said(example)).collect()
+    items.iter().filter_map(|item| item.spanned(example)).collect()
 }
 
 fn targets(section: &Section<'_>) -> Vec<TargetSpec> {
@@ -203,7 +203,7 @@ fn target(field: Field<'_>) -> Option<TargetSpec> {
     if let Some(field) = section.get("accept") {
         field.problem("`accept` is not supported yet", "it arrives with a later release, with the strategy `cascade`");
     }
-    let model = model.and_then(|field| field.said("\"fast\""));
+    let model = model.and_then(|field| field.spanned("\"fast\""));
     section.done();
     Some(TargetSpec { model: model?, weight: weight? })
 }

@@ -10,9 +10,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, place};
-use crate::routing::Said;
-use crate::types::{parse_duration, parse_size};
+use crate::routing;
+use crate::types::{Diagnostic, Place, Position, parse_duration, parse_size};
 
 /// What is said of a key that a table does not have.
 pub(super) const UNKNOWN: &str = "unknown key";
@@ -50,18 +49,16 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn problem(&self, at: usize, key: &str, problem: impl Into<String>, fix: impl Into<String>) {
-        let (line, col) = place(self.text, at);
-        self.add(Diagnostic {
-            file: self.file.clone(),
-            line,
-            col,
-            key: key.to_owned(),
-            problem: problem.into(),
-            fix: fix.into(),
-        });
+        self.add(Diagnostic::new(key, problem).fix(fix).at(Place::Offset(at)));
     }
 
+    /// Notes a mistake; one without a file is of the file that is read.
     pub(super) fn add(&self, problem: Diagnostic) {
+        let problem = match problem.place {
+            Place::Offset(at) => problem.at(Place::InText(Position::of(self.text, at))),
+            Place::Unknown | Place::InValue(_) | Place::InText(_) => problem,
+        };
+        let problem = if problem.file.is_none() { problem.of_file(self.file.clone()) } else { problem };
         self.problems.borrow_mut().push(problem);
     }
 
@@ -187,14 +184,14 @@ impl<'a> Field<'a> {
     }
 
     /// A text, with the place of its first character rather than of its quote.
-    pub(super) fn said(&self, example: &str) -> Option<Said> {
+    pub(super) fn spanned(&self, example: &str) -> Option<routing::Spanned> {
         let text = self.text(example)?;
         let raw = self.reader.text.get(self.value.span()).unwrap_or_default();
         let quotes = if raw.starts_with("'''") || raw.starts_with("\"\"\"") { 3 } else { 1 };
         let rest = raw.get(quotes..).unwrap_or_default();
         let newline = if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with('\n')) };
         let skip = if quotes == 3 { quotes + newline } else { quotes };
-        Some(Said { text: text.to_owned(), at: self.at + skip })
+        Some(routing::Spanned { text: text.to_owned(), at: self.at + skip })
     }
 
     pub(super) fn bool(&self) -> Option<bool> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::author::Author;
-use super::diagnostic::Diagnostic;
 use super::draft::Submission;
 use super::error::Error;
 use super::registry::{Registry, TOPIC};
@@ -14,7 +13,7 @@ use super::store::{self, Move, NewVersion, Target};
 use super::variables::unknown;
 use super::version::Version;
 use crate::db::Tx;
-use crate::types::{Label, PromptName, Timestamp};
+use crate::types::{Diagnostic, Label, PromptName, Timestamp};
 
 const ROLLOUT: Error = Error::NotYet("a label on several versions (a rollout) is");
 

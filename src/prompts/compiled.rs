@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::diagnostic::Diagnostic;
 use super::draft::{Draft, Entry, TestCase};
 use super::variables::{Variable, is_messages, unknown};
 use crate::chat::{PromptMessage, Role};
 use crate::template::{self, Template};
+use crate::types::{Diagnostic, Place, Position};
 
 /// The most that all templates of a prompt may have together, in bytes.
 const MAX_SOURCES: usize = 256 << 10;
@@ -158,8 +158,8 @@ fn part(key: &str, entry: &Entry, draft: &Draft) -> Result<Part, Vec<Diagnostic>
         Entry::Text { role, content } => {
             let key = format!("{key}.content");
             let template = Template::parse(content).map_err(|error| {
-                let within = Some((error.line, error.column));
-                vec![Diagnostic { within, ..Diagnostic::new(key.clone(), error.message) }]
+                let at = Position { line: error.line, column: error.column };
+                vec![Diagnostic::new(key.clone(), error.message).at(Place::InValue(at))]
             })?;
             let missing = template.variables().iter().filter(|name| !draft.variables.contains_key(*name));
             let missing: Vec<Diagnostic> = missing.map(|name| undeclared(&key, name, draft)).collect();

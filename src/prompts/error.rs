@@ -1,9 +1,8 @@
 //! What can be wrong with a prompt, its use or its change.
 
-use super::diagnostic::Diagnostic;
 use crate::chat::{self, Code};
 use crate::db;
-use crate::types::{Label, PromptName};
+use crate::types::{Diagnostic, Label, PromptName};
 
 /// Why a prompt cannot be found, used or changed.
 #[derive(Debug, thiserror::Error)]

@@ -4,11 +4,10 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::Diagnostic;
 use super::draft::Draft;
 use super::error::Error;
 use super::toml_text::parse_file;
-use crate::types::PromptName;
+use crate::types::{Diagnostic, PromptName};
 
 /// The longest file that is read, in bytes.
 pub const MAX_FILE: u64 = 256 << 10;
@@ -55,7 +54,7 @@ pub(super) fn read_dir(path: &Path) -> Result<(Vec<PromptFile>, Vec<Diagnostic>)
             Ok(Some(read)) => files.push(read),
             Ok(None) => {}
             Err(message) => {
-                problems.push(Diagnostic::new("", message).of_file(&file.to_string_lossy()));
+                problems.push(Diagnostic::new("", message).of_file(file.to_string_lossy()));
             }
         }
     }

@@ -3,7 +3,6 @@
 mod author;
 mod change;
 mod compiled;
-mod diagnostic;
 mod diff;
 mod draft;
 mod error;
@@ -20,7 +19,6 @@ mod version;
 
 pub use author::Author;
 pub use change::{LabelChange, Saved};
-pub use diagnostic::Diagnostic;
 pub use diff::{Change, Diff};
 pub use draft::{Draft, Entry, Submission, TestCase};
 pub use error::Error;

@@ -6,13 +6,12 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::compiled::Compiled;
-use super::diagnostic::Diagnostic;
 use super::draft::{Draft, Entry, Submission, TestCase};
 use super::error::Error;
 use super::selector::names_prompt;
 use super::variables::unknown;
 use crate::chat::Role;
-use crate::types::{Label, PromptName};
+use crate::types::{Diagnostic, Label, PromptName};
 
 const MAX_ENTRIES: usize = 200;
 const MAX_VARIABLES: usize = 100;

@@ -7,9 +7,8 @@ use std::ops::Range;
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::Diagnostic;
 use super::draft::{Draft, Entry};
-use crate::template::position;
+use crate::types::{Diagnostic, Place, Position};
 
 /// Reads one file of prompts; `file` is its name for reports.
 ///
@@ -37,8 +36,8 @@ impl Draft {
             read => {
                 let mut diagnostics = std::mem::take(&mut places.diagnostics);
                 diagnostics.extend(read.err().unwrap_or_default());
-                let mut diagnostics: Vec<_> = diagnostics.into_iter().map(|mistake| places.locate(mistake)).collect();
-                diagnostics.sort_by_key(|mistake| (mistake.line, mistake.column));
+                let mut diagnostics: Vec<_> = diagnostics.into_iter().map(|found| places.locate(found)).collect();
+                diagnostics.sort_by_key(|found| found.place);
                 Err(diagnostics)
             }
         }
@@ -73,19 +72,19 @@ impl Draft {
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> Diagnostic {
-    let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+    let at = Position::of(text, error.span().map_or(0, |span| span.start));
     let message = error.message().lines().collect::<Vec<_>>().join("; ");
-    Diagnostic { line: Some(line), column: Some(column), ..Diagnostic::new("", message) }
+    Diagnostic::new("", message).at(Place::InText(at))
 }
 
-/// Where each key and value stands in the file.
+/// Where each key and value stands in the text.
 struct Places<'t> {
     text: &'t str,
-    spans: HashMap<String, Place>,
+    spans: HashMap<String, Span>,
     diagnostics: Vec<Diagnostic>,
 }
 
-struct Place {
+struct Span {
     key: usize,
     value: Range<usize>,
 }
@@ -96,7 +95,7 @@ impl Places<'_> {
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             let path = if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
-            self.spans.insert(path.clone(), Place { key: key.span().start, value: value.span() });
+            self.spans.insert(path.clone(), Span { key: key.span().start, value: value.span() });
             fields.insert(name.to_owned(), self.value(&path, value.get_ref()));
         }
         Value::Object(fields)
@@ -120,7 +119,7 @@ impl Places<'_> {
                 let mut values = Vec::with_capacity(items.len());
                 for (i, item) in items.iter().enumerate() {
                     let path = format!("{path}[{i}]");
-                    self.spans.insert(path.clone(), Place { key: item.span().start, value: item.span() });
+                    self.spans.insert(path.clone(), Span { key: item.span().start, value: item.span() });
                     values.push(self.value(&path, item.get_ref()));
                 }
                 Value::Array(values)
@@ -133,38 +132,39 @@ impl Places<'_> {
         Value::Bool(false)
     }
 
-    /// Gives a mistake its line and column: of its key, or of the nearest table around it.
+    /// The same mistake with the line and column of its key, or of the nearest table around it.
     fn locate(&self, diagnostic: Diagnostic) -> Diagnostic {
         let mut key = diagnostic.key.as_str();
-        let place = loop {
+        let found = loop {
             match self.spans.get(key) {
-                Some(place) => break Some(place),
+                Some(span) => break Some(span),
                 None if key.is_empty() => break None,
                 None => key = &key[..key.rfind(['.', '[']).unwrap_or(0)],
             }
         };
-        let (line, column) = match (place, diagnostic.within) {
-            (Some(place), Some(within)) => self.inside(&place.value, within),
-            (Some(place), None) => position(self.text, place.key),
-            (None, _) => (1, 1),
+        let at = match (found, diagnostic.place) {
+            (Some(span), Place::InValue(within)) => self.inside(&span.value, within),
+            (Some(span), _) => Position::of(self.text, span.key),
+            (None, _) => Position { line: 1, column: 1 },
         };
-        Diagnostic { line: Some(line), column: Some(column), within: None, ..diagnostic }
+        diagnostic.at(Place::InText(at))
     }
 
     /// The file's line and column of a place inside a string; exact but for escapes on the same line.
-    fn inside(&self, literal: &Range<usize>, (line, column): (usize, usize)) -> (usize, usize) {
-        let (first_line, first_column) = position(self.text, literal.start);
+    fn inside(&self, literal: &Range<usize>, within: Position) -> Position {
+        let Position { line, column } = within;
+        let first = Position::of(self.text, literal.start);
         let text = self.text.get(literal.clone()).unwrap_or_default();
         let long = text.starts_with("\"\"\"") || text.starts_with("'''");
         let quotes = if long { 3 } else { 1 };
         let rest = text.get(quotes..).unwrap_or_default();
         if long && (rest.starts_with('\n') || rest.starts_with("\r\n")) {
-            return (first_line + line, column);
+            return Position { line: first.line + line, column };
         }
         match line {
-            1 => (first_line, first_column + quotes + column - 1),
-            _ if long => (first_line + line - 1, column),
-            _ => (first_line, first_column),
+            1 => Position { column: first.column + quotes + column - 1, ..first },
+            _ if long => Position { line: first.line + line - 1, column },
+            _ => first,
         }
     }
 }

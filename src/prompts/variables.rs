@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::diagnostic::Diagnostic;
+use crate::types::Diagnostic;
 
 /// A variable's schema, ready to check values.
 #[derive(Debug)]

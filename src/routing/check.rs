@@ -6,19 +6,21 @@ use regex::Regex;
 
 use super::infer::{FUNCTIONS, NAMES, Ty, nearest};
 use super::slots::Fact;
+use crate::types::Diagnostic;
 
 const DEEPEST: usize = 64;
 const LOOPS: usize = 2;
 const REGEX_LIMIT: usize = 1 << 20;
 
-/// A mistake in a rule, by the node where it is.
-pub(super) struct Mistake {
+/// A node of a rule that cannot be right. A node has no place of its own: [`Rule::compile`](super::rule::Rule::compile)
+/// finds the byte where it begins.
+pub(super) struct BadNode {
     pub(super) node: u64,
-    pub(super) problem: String,
-    pub(super) fix: String,
+    /// What is wrong and what to do, without a key and a place.
+    pub(super) diagnostic: Diagnostic,
 }
 
-type Checked = Result<(IdedExpr, Ty), Mistake>;
+type Checked = Result<(IdedExpr, Ty), BadNode>;
 
 /// The walk over one rule.
 #[derive(Default)]
@@ -30,8 +32,8 @@ pub(super) struct Check {
     loops: usize,
 }
 
-fn mistake<T>(node: u64, problem: impl Into<String>, fix: impl Into<String>) -> Result<T, Mistake> {
-    Err(Mistake { node, problem: problem.into(), fix: fix.into() })
+fn refuse<T>(node: u64, problem: impl Into<String>, fix: impl Into<String>) -> Result<T, BadNode> {
+    Err(BadNode { node, diagnostic: Diagnostic::new("", problem).fix(fix) })
 }
 
 fn node(id: u64, expr: Expr) -> IdedExpr {
@@ -51,7 +53,7 @@ fn literal_text(expr: &IdedExpr) -> Option<&str> {
 
 impl Check {
     /// Checks the whole rule, which must give true or false.
-    pub(super) fn rule(&mut self, expr: IdedExpr) -> Result<IdedExpr, Mistake> {
+    pub(super) fn rule(&mut self, expr: IdedExpr) -> Result<IdedExpr, BadNode> {
         let id = expr.id;
         let (expr, ty) = self.walk(expr)?;
         self.condition(id, ty)?;
@@ -61,7 +63,7 @@ impl Check {
     fn walk(&mut self, expr: IdedExpr) -> Checked {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return mistake(expr.id, "the rule is nested too deeply", "split it over several routes");
+            return refuse(expr.id, "the rule is nested too deeply", "split it over several routes");
         }
         let checked = self.walk_one(expr);
         self.depth -= 1;
@@ -97,7 +99,7 @@ impl Check {
                 Ok((node(id, Expr::Map(map)), Ty::Map))
             }
             Expr::Struct(_) | Expr::Unspecified => {
-                mistake(id, "rules cannot build objects", "compare values instead, as in prompt.name == \"support\"")
+                refuse(id, "rules cannot build objects", "compare values instead, as in prompt.name == \"support\"")
             }
         }
     }
@@ -141,10 +143,10 @@ impl Check {
             ["budget_used"] => (Fact::BudgetUsed, Ty::Double),
             [root @ ("request" | "prompt" | "key" | "now"), rest @ ..] => field(id, root, rest)?,
             ["int" | "uint" | "double" | "string" | "bool" | "bytes" | "list" | "map" | "null_type" | "type"] => {
-                return mistake(id, format!("`{}` is a type, not a value", names[0]), "compare values instead");
+                return refuse(id, format!("`{}` is a type, not a value", names[0]), "compare values instead");
             }
-            [unknown, ..] => return mistake(id, format!("unknown variable `{unknown}`"), known_variables(unknown)),
-            [] => return mistake(id, "a variable has no name", "name one"),
+            [unknown, ..] => return refuse(id, format!("unknown variable `{unknown}`"), known_variables(unknown)),
+            [] => return refuse(id, "a variable has no name", "name one"),
         };
         Ok(self.slot(id, fact, ty))
     }
@@ -162,7 +164,7 @@ impl Check {
         let (operand, ty) = self.walk(*select.operand)?;
         if !matches!(ty, Ty::Any | Ty::Map) {
             let problem = format!("{} has no field `{}`", ty.name(), select.field);
-            return mistake(id, problem, "only maps have fields");
+            return refuse(id, problem, "only maps have fields");
         }
         let test = SelectExpr { operand: Box::new(operand.clone()), field: select.field.clone(), test: true };
         let get = SelectExpr { operand: Box::new(operand), field: select.field, test: false };
@@ -184,7 +186,7 @@ impl Check {
             _ => {
                 path.push(select.field);
                 self.variable(id, &path)?;
-                return mistake(id, format!("{} is always there", path.join(".")), "compare it with a value instead");
+                return refuse(id, format!("{} is always there", path.join(".")), "compare it with a value instead");
             }
         };
         Ok(self.slot(id, fact, Ty::Bool))
@@ -209,7 +211,7 @@ impl Check {
             Some(name) if http::HeaderName::from_bytes(name.as_bytes()).is_ok() => {
                 Ok(self.slot(id, Fact::Header(name), Ty::Text))
             }
-            _ => mistake(id, "header() takes one header's name", "write it in quotes, as in header(\"x-team\")"),
+            _ => refuse(id, "header() takes one header's name", "write it in quotes, as in header(\"x-team\")"),
         }
     }
 
@@ -217,10 +219,10 @@ impl Check {
     fn matches(&mut self, id: u64, call: CallExpr) -> Checked {
         let operands: Vec<IdedExpr> = call.target.map(|target| *target).into_iter().chain(call.args).collect();
         let Ok([value, pattern]) = <[IdedExpr; 2]>::try_from(operands) else {
-            return mistake(id, "matches() takes one pattern", "write request.text.matches(\"(?i)refund\")");
+            return refuse(id, "matches() takes one pattern", "write request.text.matches(\"(?i)refund\")");
         };
         let Some(pattern) = literal_text(&pattern) else {
-            return mistake(id, "a pattern must be a text in quotes", "write request.text.matches(\"(?i)refund\")");
+            return refuse(id, "a pattern must be a text in quotes", "write request.text.matches(\"(?i)refund\")");
         };
         let built = regex::RegexBuilder::new(pattern).size_limit(REGEX_LIMIT).build();
         let pattern: Regex = match built {
@@ -228,7 +230,7 @@ impl Check {
             Err(error) => {
                 let reason = error.to_string();
                 let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                return mistake(id, format!("the pattern is no regular expression: {reason}"), "correct the pattern");
+                return refuse(id, format!("the pattern is no regular expression: {reason}"), "correct the pattern");
             }
         };
         let before = self.facts.len();
@@ -236,9 +238,9 @@ impl Check {
         let is_slot = matches!(&value.expr, Expr::Ident(name) if name.starts_with('@'));
         if !ty.fits(Ty::Text) || !is_slot || self.facts.len() != before + 1 {
             let fix = "write request.text.matches(\"(?i)refund\")";
-            return mistake(id, "matches() works on a text variable only", fix);
+            return refuse(id, "matches() works on a text variable only", fix);
         }
-        let Some(fact) = self.facts.pop() else { return mistake(id, "matches() needs a variable", "name one") };
+        let Some(fact) = self.facts.pop() else { return refuse(id, "matches() needs a variable", "name one") };
         Ok(self.slot(id, Fact::Matches(Box::new(fact), pattern), Ty::Bool))
     }
 
@@ -262,8 +264,8 @@ impl Check {
         }
         match types.get(1) {
             Some(Ty::List | Ty::Map | Ty::Any) => Ok((node(id, Expr::Call(call)), Ty::Bool)),
-            Some(Ty::Text) => mistake(id, "`in` looks into lists and maps, not text", "use .contains(…) for text"),
-            _ => mistake(id, "`in` looks into lists and maps", "put a list or a map on its right"),
+            Some(Ty::Text) => refuse(id, "`in` looks into lists and maps, not text", "use .contains(…) for text"),
+            _ => refuse(id, "`in` looks into lists and maps", "put a list or a map on its right"),
         }
     }
 
@@ -287,12 +289,12 @@ impl Check {
         if known.takes.len() != types.len() {
             let wanted = known.takes.len() - usize::from(method);
             let fix = if wanted == 1 { "give it one".to_owned() } else { format!("give it {wanted}") };
-            return mistake(id, format!("{name}() has a wrong number of arguments"), fix);
+            return refuse(id, format!("{name}() has a wrong number of arguments"), fix);
         }
         for (wanted, ty) in known.takes.iter().zip(&types) {
             if !wanted.iter().any(|wanted| ty.fits(*wanted)) {
                 let fix = format!("it works with {}", wanted.first().map_or("nothing", |ty| ty.name()));
-                return mistake(id, format!("{name}() does not work with {}", ty.name()), fix);
+                return refuse(id, format!("{name}() does not work with {}", ty.name()), fix);
             }
         }
         Ok((node(id, Expr::Call(call)), known.gives))
@@ -327,7 +329,7 @@ impl Check {
             (name, [left, right]) => binary(id, name, (*left, *right), &mut call.args)?,
             (_, types) => {
                 let problem = format!("`-` does not work with {}", types.first().map_or("nothing", |ty| ty.name()));
-                return mistake(id, problem, "it works with numbers");
+                return refuse(id, problem, "it works with numbers");
             }
         };
         Ok((node(id, Expr::Call(call)), ty))
@@ -336,11 +338,11 @@ impl Check {
     fn comprehension(&mut self, id: u64, mut looped: ComprehensionExpr) -> Checked {
         self.loops += 1;
         if self.loops > LOOPS {
-            return mistake(id, "a rule loops inside a loop inside a loop", "test fewer lists at once");
+            return refuse(id, "a rule loops inside a loop inside a loop", "test fewer lists at once");
         }
         let (range, ty) = self.walk(looped.iter_range)?;
         if !matches!(ty, Ty::List | Ty::Map | Ty::Any) {
-            return mistake(range.id, format!("{} cannot be looped over", ty.name()), "loop over a list or a map");
+            return refuse(range.id, format!("{} cannot be looped over", ty.name()), "loop over a list or a map");
         }
         looped.iter_range = range;
         let (init, accumulated) = self.walk(looped.accu_init)?;
@@ -361,15 +363,13 @@ impl Check {
     }
 
     #[expect(clippy::unused_self, reason = "reads as the other steps of the walk")]
-    fn condition(&self, id: u64, ty: Ty) -> Result<(), Mistake> {
+    fn condition(&self, id: u64, ty: Ty) -> Result<(), BadNode> {
         match ty {
             Ty::Bool => Ok(()),
             Ty::Any => {
-                mistake(id, "this may be something else than true or false", "compare it, as in metadata.beta == true")
+                refuse(id, "this may be something else than true or false", "compare it, as in metadata.beta == true")
             }
-            ty => {
-                mistake(id, format!("a rule must be true or false, this is {}", ty.name()), "compare it with a value")
-            }
+            ty => refuse(id, format!("a rule must be true or false, this is {}", ty.name()), "compare it with a value"),
         }
     }
 }
@@ -385,7 +385,7 @@ fn is_operator(name: &str) -> bool {
 /// `m[k]`, with `""` for a missing text key.
 fn index(id: u64, args: Vec<IdedExpr>, within: Ty, key: Ty) -> Checked {
     if !matches!(within, Ty::List | Ty::Map | Ty::Any) {
-        return mistake(id, format!("{} cannot be indexed", within.name()), "index a list or a map");
+        return refuse(id, format!("{} cannot be indexed", within.name()), "index a list or a map");
     }
     let get = call(id, operators::INDEX, args.clone());
     if key != Ty::Text {
@@ -397,7 +397,7 @@ fn index(id: u64, args: Vec<IdedExpr>, within: Ty, key: Ty) -> Checked {
     Ok((call(id, operators::CONDITIONAL, args), Ty::Any))
 }
 
-fn binary(id: u64, name: &str, (left, right): (Ty, Ty), args: &mut [IdedExpr]) -> Result<Ty, Mistake> {
+fn binary(id: u64, name: &str, (left, right): (Ty, Ty), args: &mut [IdedExpr]) -> Result<Ty, BadNode> {
     let shown = name.trim_matches('_');
     match name {
         operators::EQUALS | operators::NOT_EQUALS if left.may_equal(right) => Ok(Ty::Bool),
@@ -413,14 +413,14 @@ fn binary(id: u64, name: &str, (left, right): (Ty, Ty), args: &mut [IdedExpr]) -
         | operators::GREATER
         | operators::GREATER_EQUALS => {
             let problem = format!("`{shown}` cannot compare {} with {}", left.name(), right.name());
-            mistake(id, problem, "compare values of one type")
+            refuse(id, problem, "compare values of one type")
         }
         _ => arithmetic(id, shown, (left, right), args),
     }
 }
 
 /// CEL adds no int to a double: a whole literal beside a double becomes one, anything else is refused here.
-fn arithmetic(id: u64, name: &str, (left, right): (Ty, Ty), args: &mut [IdedExpr]) -> Result<Ty, Mistake> {
+fn arithmetic(id: u64, name: &str, (left, right): (Ty, Ty), args: &mut [IdedExpr]) -> Result<Ty, BadNode> {
     let works = |ty: Ty| ty.is_number() || ty == Ty::Any || (name == "+" && matches!(ty, Ty::Text | Ty::List));
     match (left, right) {
         (left, right) if left == right && works(left) => Ok(left),
@@ -428,11 +428,11 @@ fn arithmetic(id: u64, name: &str, (left, right): (Ty, Ty), args: &mut [IdedExpr
         (Ty::Double, Ty::Int) if args.get_mut(1).is_some_and(widen) => Ok(Ty::Double),
         (Ty::Int, Ty::Double) if args.get_mut(0).is_some_and(widen) => Ok(Ty::Double),
         (left, right) if left.is_number() && right.is_number() => {
-            mistake(id, format!("`{name}` mixes kinds of numbers"), "wrap the whole number in double(…)")
+            refuse(id, format!("`{name}` mixes kinds of numbers"), "wrap the whole number in double(…)")
         }
         (left, right) => {
             let problem = format!("`{name}` does not work with {} and {}", left.name(), right.name());
-            mistake(id, problem, "it works with two numbers")
+            refuse(id, problem, "it works with two numbers")
         }
     }
 }
@@ -448,11 +448,11 @@ fn unknown_function(id: u64, name: &str, method: bool) -> Checked {
     let other = FUNCTIONS.iter().any(|known| known.name == name);
     if other || name == "header" {
         let fix = if method { format!("write {name}(…)") } else { format!("write value.{name}(…)") };
-        return mistake(id, format!("{name}() is called the wrong way"), fix);
+        return refuse(id, format!("{name}() is called the wrong way"), fix);
     }
     let fix = nearest(name, NAMES.iter().copied())
         .map_or_else(|| format!("there are {}", NAMES.join(", ")), |near| format!("did you mean `{near}`?"));
-    mistake(id, format!("unknown function `{name}`"), fix)
+    refuse(id, format!("unknown function `{name}`"), fix)
 }
 
 const REQUEST: &[&str] = &["model", "stream", "input_tokens", "max_tokens", "has_tools", "has_images", "text"];
@@ -466,10 +466,10 @@ fn fields(root: &str) -> &'static [&'static str] {
     }
 }
 
-fn field(id: u64, root: &str, rest: &[&str]) -> Result<(Fact, Ty), Mistake> {
+fn field(id: u64, root: &str, rest: &[&str]) -> Result<(Fact, Ty), BadNode> {
     let known = fields(root);
     let Some((name, deeper)) = rest.split_first() else {
-        return mistake(id, format!("`{root}` is no value by itself"), format!("name a field: {}", known.join(", ")));
+        return refuse(id, format!("`{root}` is no value by itself"), format!("name a field: {}", known.join(", ")));
     };
     let found = match (root, *name) {
         ("request", "model") => (Fact::Model, Ty::Text),
@@ -493,13 +493,13 @@ fn field(id: u64, root: &str, rest: &[&str]) -> Result<(Fact, Ty), Mistake> {
                 || format!("its fields are {}", known.join(", ")),
                 |near| format!("did you mean `{root}.{near}`?"),
             );
-            return mistake(id, format!("`{root}` has no field `{name}`"), fix);
+            return refuse(id, format!("`{root}` has no field `{name}`"), fix);
         }
     };
     if deeper.is_empty() {
         return Ok(found);
     }
-    mistake(id, format!("`{root}.{name}` has no fields"), "compare it with a value")
+    refuse(id, format!("`{root}.{name}` has no fields"), "compare it with a value")
 }
 
 fn known_variables(unknown: &str) -> String {

@@ -9,17 +9,17 @@ use super::infer::nearest;
 use super::pick::Weighted;
 use super::plan::{Route, Routes};
 use super::rule::{Rule, environment};
-use super::spec::{Problem, RouteSpec, Said, Spec, StickyBy};
+use super::spec::{RouteSpec, Spanned, Spec, StickyBy};
 use super::target::Target;
-use crate::types::{QuickMap, QuickSet};
+use crate::types::{Diagnostic, Place, QuickMap, QuickSet};
 
 impl Routes {
     /// Compiles routes and models.
     ///
     /// # Errors
-    /// Every mistake: unknown models and providers, rules that cannot be right, private routes that would leave the
+    /// Every mistake, with its byte offset in the file: unknown models and providers, rules that cannot be right, private routes that would leave the
     /// house.
-    pub fn compile(spec: &Spec<'_>) -> Result<Self, Vec<Problem>> {
+    pub fn compile(spec: &Spec<'_>) -> Result<Self, Vec<Diagnostic>> {
         let mut compile = Compile { routes: empty(spec), problems: Vec::new() };
         compile.models(spec);
         for route in spec.routes {
@@ -47,12 +47,12 @@ fn empty(spec: &Spec<'_>) -> Routes {
 
 struct Compile {
     routes: Routes,
-    problems: Vec<Problem>,
+    problems: Vec<Diagnostic>,
 }
 
 impl Compile {
     fn problem(&mut self, at: usize, key: String, problem: String, fix: String) {
-        self.problems.push(Problem { at, key, problem, fix });
+        self.problems.push(Diagnostic::new(key, problem).fix(fix).at(Place::Offset(at)));
     }
 
     fn models(&mut self, spec: &Spec<'_>) {
@@ -131,20 +131,21 @@ impl Compile {
         }
     }
 
-    fn rule(&mut self, when: &Said, key: &str, env: &Env) -> Option<Rule> {
+    fn rule(&mut self, when: &Spanned, key: &str, env: &Env) -> Option<Rule> {
         match Rule::compile(&when.text, env) {
             Ok(rule) => {
                 rule.note(&mut self.routes.needs);
                 Some(rule)
             }
-            Err(bad) => {
-                self.problem(when.at + bad.at, key.to_owned(), bad.problem, bad.fix);
+            Err((at, bad)) => {
+                let place = Place::Offset(when.at + at);
+                self.problems.push(Diagnostic { key: key.to_owned(), ..bad }.at(place));
                 None
             }
         }
     }
 
-    fn target(&mut self, route: &RouteSpec, model: &Said, key: String) -> Option<Arc<Target>> {
+    fn target(&mut self, route: &RouteSpec, model: &Spanned, key: String) -> Option<Arc<Target>> {
         let Some(target) = self.routes.target(&model.text) else {
             let fix = self.known_model(&model.text);
             self.problem(model.at, key, format!("there is no model `{}`", model.text), fix);

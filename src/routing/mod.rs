@@ -25,8 +25,8 @@ pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
 pub use health::{Health, TargetHealth};
 pub use plan::{NoPlan, Plan, Routes};
 pub use spec::{
-    CacheMode, CachePolicy, CacheScope, Defaults, ModelSpec, Order, Problem, RouteSpec, Said, Spec, StickyBy,
-    StoreBodies, TargetSpec,
+    CacheMode, CachePolicy, CacheScope, Defaults, ModelSpec, Order, RouteSpec, Spanned, Spec, StickyBy, StoreBodies,
+    TargetSpec,
 };
 pub use strategy::{At, Failing, InTurn, Outcome, Repaired, Step, Strategy};
 pub use target::Target;

@@ -6,9 +6,10 @@ use cel::common::ast::{CallExpr, Expr};
 use cel::common::types::CelBool;
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
-use super::check::Check;
+use super::check::{BadNode, Check};
 use super::facts::{Facts, Needs};
 use super::slots::{Fact, Slots};
+use crate::types::Diagnostic;
 
 const LONGEST: usize = 4_096;
 /// The parser recurses along chains such as `a.b.c`; so many of these characters need a small part of a stack.
@@ -23,14 +24,8 @@ pub(super) struct Rule {
     slots: Vec<Fact>,
 }
 
-/// Why a text is no rule.
-#[derive(Debug)]
-pub(super) struct BadRule {
-    /// Byte offset of the mistake inside the rule.
-    pub(super) at: usize,
-    pub(super) problem: String,
-    pub(super) fix: String,
-}
+/// Why a text is no rule, after the byte offset of the mistake inside the rule.
+type BadRule = (usize, Diagnostic);
 
 /// The environment that rules run in: CEL's standard library without optional values.
 pub(super) fn environment() -> Arc<Env> {
@@ -40,20 +35,17 @@ pub(super) fn environment() -> Arc<Env> {
 impl Rule {
     pub(super) fn compile(text: &str, env: &Env) -> Result<Self, BadRule> {
         if text.len() > LONGEST || text.trim().is_empty() {
-            let problem = "a rule has 1 to 4096 characters".to_owned();
-            return Err(BadRule { at: 0, problem, fix: "write a CEL expression, or leave `when` out".to_owned() });
+            return Err((0, bad("a rule has 1 to 4096 characters", "write a CEL expression, or leave `when` out")));
         }
         if text.bytes().filter(|byte| b".[({?!+-".contains(byte)).count() > MOST_STEPS {
-            let problem = "the rule has too many steps".to_owned();
-            return Err(BadRule { at: 0, problem, fix: "split it over several routes".to_owned() });
+            return Err((0, bad("the rule has too many steps", "split it over several routes")));
         }
         let program = env.compile(text).map_err(|errors| syntax(text, &errors))?;
         let mut check = Check::default();
-        let expr = check.rule(program.expression().clone()).map_err(|mistake| {
-            let begin = begin(program.expression(), mistake.node).unwrap_or(mistake.node);
+        let expr = check.rule(program.expression().clone()).map_err(|BadNode { node, diagnostic }| {
+            let begin = begin(program.expression(), node).unwrap_or(node);
             let start = program.source_info().offset_for(begin).map_or(0, |(start, _)| start);
-            let at = usize::try_from(start).unwrap_or(0);
-            BadRule { at, problem: mistake.problem, fix: mistake.fix }
+            (usize::try_from(start).unwrap_or(0), diagnostic)
         })?;
         Ok(Self { text: text.into(), expr, slots: check.facts })
     }
@@ -106,8 +98,13 @@ fn syntax(text: &str, errors: &cel::ParseErrors) -> BadRule {
     };
     let message = message.split(" expecting").next().unwrap_or(message);
     let message: String = message.trim_start_matches("Syntax error: ").chars().take(160).collect();
-    let fix = "write a CEL expression such as prompt.name == \"support\"".to_owned();
-    BadRule { at, problem: format!("the rule cannot be read: {message}"), fix }
+    let fix = "write a CEL expression such as prompt.name == \"support\"";
+    (at, bad(&format!("the rule cannot be read: {message}"), fix))
+}
+
+/// A diagnostic without a key: the rule's key is its caller's to add.
+fn bad(problem: &str, fix: &str) -> Diagnostic {
+    Diagnostic::new("", problem).fix(fix)
 }
 
 /// The byte offset of a line (from 1) and column (from 1) that the parser gives.

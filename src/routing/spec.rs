@@ -8,26 +8,13 @@ use serde::Serialize;
 use crate::chat::Structured;
 use crate::upstream::Provider;
 
-/// A text with the place in the file where it stands.
+/// A text of the configuration, with its place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
-    /// The text.
+pub struct Spanned {
+    /// The text, without its quotes.
     pub text: String,
-    /// Byte offset of its first character.
+    /// Byte offset of the text's first character.
     pub at: usize,
-}
-
-/// A mistake, by the place in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Byte offset of what is wrong.
-    pub at: usize,
-    /// The key, such as `routes[0].when`.
-    pub key: String,
-    /// What is wrong.
-    pub problem: String,
-    /// What to do.
-    pub fix: String,
 }
 
 /// A name that requests may use for one model of one provider.
@@ -36,7 +23,7 @@ pub struct ModelSpec {
     /// The name.
     pub name: Arc<str>,
     /// The provider's name in the configuration.
-    pub provider: Said,
+    pub provider: Spanned,
     /// What the provider calls the model.
     pub model: Arc<str>,
     /// The adapter to put on it, by its number at a llama.cpp server.
@@ -51,7 +38,7 @@ pub struct ModelSpec {
 #[derive(Clone, Debug)]
 pub struct TargetSpec {
     /// A name under `[models]`, or `provider/model`.
-    pub model: Said,
+    pub model: Spanned,
     /// Its share of the route's calls; 0 takes it out.
     pub weight: u32,
 }
@@ -60,17 +47,17 @@ pub struct TargetSpec {
 #[derive(Clone, Debug)]
 pub struct RouteSpec {
     /// Its name; it shows in a response header.
-    pub name: Said,
+    pub name: Spanned,
     /// The key of its table, such as `routes[0]`.
     pub key: String,
     /// The CEL rule that must hold.
-    pub when: Option<Said>,
+    pub when: Option<Spanned>,
     /// Names of requests' models that it takes.
-    pub models: Vec<Said>,
+    pub models: Vec<Spanned>,
     /// Where calls go.
     pub targets: Vec<TargetSpec>,
     /// Where they go when the targets fail.
-    pub fallbacks: Vec<Said>,
+    pub fallbacks: Vec<Spanned>,
     /// How a target is chosen.
     pub strategy: Order,
     /// What keeps a caller on one target.

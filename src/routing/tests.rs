@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::types::Timestamp;
+use crate::types::{Diagnostic, Place, Timestamp};
 use crate::upstream::{Kind, Provider, Server, Timeouts};
 
 const NOW: Timestamp = Timestamp(1_795_427_193_000_000); // Monday, 2026-11-23 09:46:33
@@ -35,14 +35,14 @@ fn provider(name: &str, local: bool) -> Provider {
     }
 }
 
-fn said(text: &str) -> Said {
-    Said { text: text.to_owned(), at: 0 }
+fn spanned(text: &str) -> Spanned {
+    Spanned { text: text.to_owned(), at: 0 }
 }
 
 fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
-    let targets = targets.iter().map(|(model, weight)| TargetSpec { model: said(model), weight: *weight });
+    let targets = targets.iter().map(|(model, weight)| TargetSpec { model: spanned(model), weight: *weight });
     RouteSpec {
-        name: said(name),
+        name: spanned(name),
         key: "routes[0]".to_owned(),
         when: None,
         models: Vec::new(),
@@ -58,13 +58,13 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
     }
 }
 
-fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Problem>> {
+fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Diagnostic>> {
     let providers = [provider("openai", false), provider("house", true)];
     let models: Vec<ModelSpec> =
         [("fast", "openai", "gpt-4o-mini"), ("smart", "openai", "gpt-4o"), ("lora", "house", "v3")]
             .map(|(name, provider, model)| ModelSpec {
                 name: name.into(),
-                provider: said(provider),
+                provider: spanned(provider),
                 model: model.into(),
                 adapter: None,
                 structured: None,
@@ -112,8 +112,8 @@ impl Call {
     }
 }
 
-fn with_rule(rule: &str) -> Result<Routes, Vec<Problem>> {
-    compile(&[RouteSpec { when: Some(said(rule)), ..route("r", &[("fast", 1)]) }])
+fn with_rule(rule: &str) -> Result<Routes, Vec<Diagnostic>> {
+    compile(&[RouteSpec { when: Some(spanned(rule)), ..route("r", &[("fast", 1)]) }])
 }
 
 /// `true`, `false`, or the error of the rule.
@@ -211,7 +211,7 @@ fn a_value_of_the_wrong_type_is_told_and_does_not_hold() {
 fn a_rule_that_cannot_tell_keeps_a_call_in_the_house() {
     let call = Call::new();
     let private =
-        RouteSpec { when: Some(said("metadata.nothing > 3")), local_only: true, ..route("private", &[("lora", 1)]) };
+        RouteSpec { when: Some(spanned("metadata.nothing > 3")), local_only: true, ..route("private", &[("lora", 1)]) };
     let plan = compile(&[private]).unwrap().plan(&call.facts("fast"), &Health::default(), 0.5).unwrap();
     assert_eq!(plan.route.as_deref(), Some("private"));
     assert!(plan.local_only);
@@ -261,7 +261,7 @@ fn mistakes_in_rules_are_told_with_their_place() {
         let problems = with_rule(rule).err().unwrap_or_else(|| panic!("{rule} is taken"));
         assert_eq!(problems.len(), 1, "{rule}: {problems:?}");
         assert!(problems[0].problem.contains(told), "{rule}: {problems:?}");
-        assert_eq!(problems[0].at, at, "{rule}: {problems:?}");
+        assert_eq!(problems[0].place, Place::Offset(at), "{rule}: {problems:?}");
         assert!(!problems[0].fix.is_empty() && problems[0].key == "routes[0].when", "{problems:?}");
     }
 }
@@ -302,13 +302,13 @@ fn ids(plan: &Plan) -> Vec<&str> {
 fn a_model_is_found_by_route_then_name_then_provider() {
     let call = Call::new();
     let routes = compile(&[
-        RouteSpec { models: vec![said("auto"), said("fast")], ..route("listed", &[("smart", 1)]) },
+        RouteSpec { models: vec![spanned("auto"), spanned("fast")], ..route("listed", &[("smart", 1)]) },
         RouteSpec {
-            models: vec![said("chat")],
-            when: Some(said("request.input_tokens > 9000")),
+            models: vec![spanned("chat")],
+            when: Some(spanned("request.input_tokens > 9000")),
             ..route("both", &[("smart", 1)])
         },
-        RouteSpec { when: Some(said("request.model == \"odd\"")), ..route("ruled", &[("lora", 1)]) },
+        RouteSpec { when: Some(spanned("request.model == \"odd\"")), ..route("ruled", &[("lora", 1)]) },
     ])
     .unwrap();
     let health = Health::default();
@@ -360,7 +360,7 @@ fn an_unknown_model_is_a_404_that_names_it() {
 fn fallbacks_come_after_the_drawn_target_and_before_the_others() {
     let call = Call::new();
     let spec = RouteSpec {
-        fallbacks: vec![said("openai/backup"), said("fast")],
+        fallbacks: vec![spanned("openai/backup"), spanned("fast")],
         ..route("r", &[("lora", 90), ("fast", 10), ("smart", 0)])
     };
     let routes = compile(std::slice::from_ref(&spec)).unwrap();
@@ -392,7 +392,7 @@ fn weights_are_kept_over_many_throws() {
 #[test]
 fn a_cooling_target_is_tried_last_and_when_all_cool_there_is_no_plan() {
     let call = Call::new();
-    let routes = compile(&[RouteSpec { fallbacks: vec![said("fast")], ..route("r", &[("lora", 1)]) }]).unwrap();
+    let routes = compile(&[RouteSpec { fallbacks: vec![spanned("fast")], ..route("r", &[("lora", 1)]) }]).unwrap();
     let health = Health::default();
     let plan = |now| routes.plan(&Facts { now, ..call.facts("x") }, &health, 0.5);
     let (lora, fast) = (routes.target("lora").unwrap(), routes.target("fast").unwrap());
@@ -442,7 +442,7 @@ fn retry_budgets_are_per_provider() {
 fn unknown_targets_and_private_routes_that_leave_the_house_are_refused() {
     let private = RouteSpec {
         local_only: true,
-        fallbacks: vec![said("openai/gpt-4o")],
+        fallbacks: vec![spanned("openai/gpt-4o")],
         ..route("private", &[("lora", 1), ("fast", 1)])
     };
     let problems = compile(&[private, route("b", &[("fats", 1)]), route("c", &[("lora", 0)])]).unwrap_err();
@@ -471,12 +471,12 @@ fn needs_name_only_what_rules_read() {
 fn a_trace_tells_every_rule_and_candidate() {
     let call = Call::new();
     let routes = compile(&[
-        RouteSpec { models: vec![said("auto")], ..route("listed", &[("smart", 1)]) },
-        RouteSpec { when: Some(said("request.has_tools")), ..route("tools", &[("smart", 1)]) },
-        RouteSpec { when: Some(said("metadata.privacy > 2")), ..route("broken", &[("smart", 1)]) },
+        RouteSpec { models: vec![spanned("auto")], ..route("listed", &[("smart", 1)]) },
+        RouteSpec { when: Some(spanned("request.has_tools")), ..route("tools", &[("smart", 1)]) },
+        RouteSpec { when: Some(spanned("metadata.privacy > 2")), ..route("broken", &[("smart", 1)]) },
         RouteSpec {
-            when: Some(said("request.stream")),
-            fallbacks: vec![said("fast")],
+            when: Some(spanned("request.stream")),
+            fallbacks: vec![spanned("fast")],
             ..route("taken", &[("lora", 9), ("smart", 1)])
         },
         route("rest", &[("smart", 1)]),

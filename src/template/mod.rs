@@ -12,6 +12,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 use tera::{Context, ErrorKind, Tera};
 
+use crate::types::Position;
+
 pub use meter::MAX_OUTPUT;
 pub use rules::MAX_SOURCE;
 
@@ -186,19 +188,8 @@ fn translate(error: &tera::Error, source: &str, inserted: &rules::Insertions) ->
 }
 
 fn error_at(source: &str, at: usize, message: String) -> Error {
-    let (line, column) = position(source, at);
+    let Position { line, column } = Position::of(source, at);
     Error { line, column, message }
-}
-
-/// The line and the column, in characters, of the byte `at`; both from 1.
-pub(crate) fn position(source: &str, at: usize) -> (usize, usize) {
-    let mut at = at.min(source.len());
-    while !source.is_char_boundary(at) {
-        at -= 1;
-    }
-    let before = &source[..at];
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
 }
 
 #[cfg(test)]

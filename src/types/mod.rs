@@ -1,5 +1,6 @@
 //! The words everything else is said in: parsed once, then trusted.
 
+mod diagnostic;
 mod duration;
 mod id;
 mod map;
@@ -8,6 +9,7 @@ mod name;
 mod secret;
 mod time;
 
+pub use diagnostic::{Diagnostic, Place, Position};
 pub use duration::{parse_duration, parse_size};
 pub use id::RequestId;
 pub use map::{QuickMap, QuickSet};
