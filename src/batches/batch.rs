@@ -24,12 +24,13 @@ const MAX_VALUE: usize = 512;
 /// How long the files that a batch writes may be stored at least and at most, where its maker sets it.
 const OUTPUT_LIFE: std::ops::RangeInclusive<u64> = 3_600..=2_592_000;
 
-/// What is wrong with a batch or a line of its file.
+/// What is wrong with a batch or with a line of its file: an item of the batch's `errors`, as OpenAI's API shows and names
+/// it. A type of its own, since a client's library reads these fields, and the database stores them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Flaw {
-    /// A word for it.
+pub struct BatchError {
+    /// A word that programs read.
     pub code: String,
-    /// The line, from 1; `None` where it is no single line's.
+    /// The line, from 1; `None` where the mistake is of no single line.
     pub line: Option<u64>,
     /// What is wrong and what would be right.
     pub message: String,
@@ -37,14 +38,14 @@ pub struct Flaw {
     pub param: Option<String>,
 }
 
-impl Flaw {
-    /// A flaw of no line and no field.
+impl BatchError {
+    /// A mistake of no line and no field.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), line: None, message: message.into(), param: None }
     }
 
-    /// The same flaw, of this field.
+    /// The same mistake, of this field.
     #[must_use]
     pub fn at(self, param: &str) -> Self {
         Self { param: Some(param.to_owned()), ..self }
@@ -101,7 +102,7 @@ pub struct Batch {
     /// What it will end as, where it is finalizing.
     pub outcome: Option<Status>,
     /// Why it failed.
-    pub errors: Vec<Flaw>,
+    pub errors: Vec<BatchError>,
     /// Its lines.
     pub counts: Counts,
     /// The tokens of its answers.

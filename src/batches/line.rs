@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::batch::Flaw;
+use super::batch::BatchError;
 
 /// The longest `custom_id`, in characters.
 const LONGEST_ID: usize = 512;
@@ -34,39 +34,39 @@ struct Fields<'a> {
 ///
 /// # Errors
 /// What is wrong with it, without its number.
-pub fn read_line(text: &Bytes, endpoint: &str) -> Result<Line, Flaw> {
-    let bad_json = |_| Flaw::new("invalid_json_line", "This line is not parseable as a JSON object.");
+pub fn read_line(text: &Bytes, endpoint: &str) -> Result<Line, BatchError> {
+    let bad_json = |_| BatchError::new("invalid_json_line", "This line is not parseable as a JSON object.");
     if !text.trim_ascii_start().starts_with(b"{") {
-        return Err(Flaw::new("invalid_json_line", "This line is not parseable as a JSON object."));
+        return Err(BatchError::new("invalid_json_line", "This line is not parseable as a JSON object."));
     }
     let fields: Fields<'_> = serde_json::from_slice(text).map_err(bad_json)?;
     let custom_id = text_of("custom_id", fields.custom_id)?;
     if custom_id.is_empty() || custom_id.chars().count() > LONGEST_ID {
-        return Err(Flaw::new("invalid_custom_id", "`custom_id` must have 1 to 512 characters.").at("custom_id"));
+        return Err(BatchError::new("invalid_custom_id", "`custom_id` must have 1 to 512 characters.").at("custom_id"));
     }
     let method = text_of("method", fields.method)?;
     if method != "POST" {
-        return Err(Flaw::new("invalid_method", "`method` must be `POST`.").at("method"));
+        return Err(BatchError::new("invalid_method", "`method` must be `POST`.").at("method"));
     }
     let url = text_of("url", fields.url)?;
     if url != endpoint {
         let message = format!("`url` must be `{endpoint}`, the endpoint of the batch.");
-        return Err(Flaw::new("invalid_url", message).at("url"));
+        return Err(BatchError::new("invalid_url", message).at("url"));
     }
     let body = fields.body.ok_or_else(|| missing("body"))?.get();
     if !body.starts_with('{') {
-        return Err(Flaw::new("invalid_body", "`body` must be an object: the body of the call.").at("body"));
+        return Err(BatchError::new("invalid_body", "`body` must be an object: the body of the call.").at("body"));
     }
     Ok(Line { custom_id, body: text.slice_ref(body.as_bytes()) })
 }
 
-fn missing(field: &str) -> Flaw {
-    Flaw::new("missing_required_parameter", format!("`{field}` is missing.")).at(field)
+fn missing(field: &str) -> BatchError {
+    BatchError::new("missing_required_parameter", format!("`{field}` is missing.")).at(field)
 }
 
-fn text_of(field: &str, value: Option<&RawValue>) -> Result<String, Flaw> {
+fn text_of(field: &str, value: Option<&RawValue>) -> Result<String, BatchError> {
     let value = value.filter(|value| value.get() != "null").ok_or_else(|| missing(field))?;
-    let wrong = |_| Flaw::new(&format!("invalid_{field}"), format!("`{field}` must be a text.")).at(field);
+    let wrong = |_| BatchError::new(&format!("invalid_{field}"), format!("`{field}` must be a text.")).at(field);
     serde_json::from_str(value.get()).map_err(wrong)
 }
 
@@ -147,7 +147,7 @@ mod tests {
 
     const CHAT: &str = "/v1/chat/completions";
 
-    fn read(text: &str) -> Result<Line, Flaw> {
+    fn read(text: &str) -> Result<Line, BatchError> {
         read_line(&Bytes::from(text.to_owned()), CHAT)
     }
 
@@ -178,8 +178,8 @@ mod tests {
             ("{}", "[]", "invalid_body", Some("body")),
             ("\"body\"", "\"bod\"", "missing_required_parameter", Some("body")),
         ] {
-            let flaw = read(&good.replace(was, now)).expect_err(now);
-            assert_eq!((flaw.code.as_str(), flaw.param.as_deref()), (code, param), "{now}");
+            let error = read(&good.replace(was, now)).expect_err(now);
+            assert_eq!((error.code.as_str(), error.param.as_deref()), (code, param), "{now}");
         }
     }
 

@@ -19,7 +19,7 @@ mod store;
 mod tests;
 mod upload;
 
-pub use batch::{Batch, Counts, Flaw, NewBatch, Times, WINDOW};
+pub use batch::{Batch, BatchError, Counts, NewBatch, Times, WINDOW};
 pub use closed::Closed;
 pub use error::Error;
 pub use file::{CHUNK, File, Purpose};

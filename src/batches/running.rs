@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, Flaw};
+use super::batch::{Batch, BatchError};
 use super::closed::Closed;
 use super::error::Error;
 use super::handover::{Awaited, HandedLine, Handover};
@@ -137,7 +137,7 @@ impl Batches {
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn fail(&self, batch: &str, errors: &[Flaw], now: Timestamp) -> Result<(), Error> {
+    pub async fn fail(&self, batch: &str, errors: &[BatchError], now: Timestamp) -> Result<(), Error> {
         store::fail(&self.0.db, batch, errors, now).await?;
         Ok(self.forget_lines(batch).await?)
     }
@@ -146,7 +146,13 @@ impl Batches {
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn finalize(&self, batch: &str, outcome: Status, errors: &[Flaw], now: Timestamp) -> Result<(), Error> {
+    pub async fn finalize(
+        &self,
+        batch: &str,
+        outcome: Status,
+        errors: &[BatchError],
+        now: Timestamp,
+    ) -> Result<(), Error> {
         Ok(store::finalize(&self.0.db, batch, outcome, errors, now).await?)
     }
 

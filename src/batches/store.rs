@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, Counts, Flaw, Times};
+use super::batch::{Batch, BatchError, Counts, Times};
 use super::closed::Closed;
 use super::file::{File, Purpose};
 use super::handover::{Awaited, HandedLine, Handover, Stage};
@@ -463,21 +463,27 @@ pub(super) async fn begin(db: &Db, id: &str, total: u64, now: Timestamp) -> Resu
     Ok(())
 }
 
-fn errors_text(errors: &[Flaw]) -> Result<Option<String>, Error> {
+fn errors_text(errors: &[BatchError]) -> Result<Option<String>, Error> {
     if errors.is_empty() {
         return Ok(None);
     }
     Ok(Some(serde_json::to_string(errors)?))
 }
 
-pub(super) async fn fail(db: &Db, id: &str, errors: &[Flaw], now: Timestamp) -> Result<(), Error> {
+pub(super) async fn fail(db: &Db, id: &str, errors: &[BatchError], now: Timestamp) -> Result<(), Error> {
     let update = "update batches set status = 'failed', failed_at = $2, errors = $3 \
                   where id = $1 and status = 'validating'";
     query(update).bind(id).bind(now.0).bind(errors_text(errors)?).execute(db).await?;
     Ok(())
 }
 
-pub(super) async fn finalize(db: &Db, id: &str, outcome: Status, errors: &[Flaw], now: Timestamp) -> Result<(), Error> {
+pub(super) async fn finalize(
+    db: &Db,
+    id: &str,
+    outcome: Status,
+    errors: &[BatchError],
+    now: Timestamp,
+) -> Result<(), Error> {
     let update = "update batches set status = 'finalizing', finalizing_at = $2, outcome = $3, errors = $4 \
                   where id = $1 and status in ('validating', 'in_progress')";
     let statement = query(update).bind(id).bind(now.0).bind(outcome.text()).bind(errors_text(errors)?);

@@ -203,9 +203,9 @@ async fn a_file_that_is_not_good_fails_with_its_lines_told() {
     ] {
         let id = app.begin(&text, CHAT).await;
         let batch = app.ended(&id, "failed").await;
-        let flaw = &batch["errors"]["data"][0];
-        assert_eq!((&flaw["code"], &flaw["line"], &flaw["param"]), (&json!(code), &number, &param), "{batch:#}");
-        assert!(!flaw["message"].as_str().unwrap().is_empty() && batch["failed_at"].is_i64());
+        let error = &batch["errors"]["data"][0];
+        assert_eq!((&error["code"], &error["line"], &error["param"]), (&json!(code), &number, &param), "{batch:#}");
+        assert!(!error["message"].as_str().unwrap().is_empty() && batch["failed_at"].is_i64());
         assert_eq!((&batch["output_file_id"], &batch["error_file_id"]), (&json!(null), &json!(null)));
     }
     let id = app.begin("x\ny\nz\n", CHAT).await;

@@ -85,7 +85,7 @@ fn unrun(batch: &Batch, outcome: Status) -> Verdict {
         }
         Status::Cancelled => ("batch_cancelled", "This request was not executed: the batch was cancelled.".to_owned()),
         _ => {
-            let reason = batch.errors.first().map_or("", |flaw| &flaw.message);
+            let reason = batch.errors.first().map_or("", |error| &error.message);
             ("batch_failed", format!("This request was not executed: the batch failed. {reason}").trim().to_owned())
         }
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::batches::{Flaw, Lines, NewLine, Piece, read_line};
+use crate::batches::{BatchError, Lines, NewLine, Piece, read_line};
 
 /// The lines of one file, as its pieces come.
 pub(super) struct Reader {
@@ -20,7 +20,7 @@ pub(super) struct Reader {
 }
 
 /// Lines that may run, and what is wrong with others, in the order of the file.
-pub(super) type Found = Vec<Result<NewLine, Flaw>>;
+pub(super) type Found = Vec<Result<NewLine, BatchError>>;
 
 impl Reader {
     /// A reader of at most `most` lines of at most `longest` bytes, each of which calls `endpoint`.
@@ -43,21 +43,21 @@ impl Reader {
     }
 
     /// The last line, where the file does not end with the end of one.
-    pub(super) fn rest(&mut self) -> Option<Result<NewLine, Flaw>> {
+    pub(super) fn rest(&mut self) -> Option<Result<NewLine, BatchError>> {
         match self.lines.rest() {
             Ok(line) => line.and_then(|line| self.take(&line)),
             Err(_) => Some(Err(self.too_long())),
         }
     }
 
-    fn too_long(&mut self) -> Flaw {
+    fn too_long(&mut self) -> BatchError {
         self.is_over = true;
         let message = format!("This line has more than {} bytes, the largest request that is taken.", self.longest);
-        Flaw { line: Some(self.line + 1), ..Flaw::new("line_too_long", message) }
+        BatchError { line: Some(self.line + 1), ..BatchError::new("line_too_long", message) }
     }
 
     /// One line; `None` where it is empty.
-    fn take(&mut self, piece: &Piece) -> Option<Result<NewLine, Flaw>> {
+    fn take(&mut self, piece: &Piece) -> Option<Result<NewLine, BatchError>> {
         self.line += 1;
         let text = if self.line == 1 { without_mark(piece) } else { piece.clone() };
         if text.text.trim_ascii().is_empty() {
@@ -68,13 +68,13 @@ impl Reader {
         if self.total > self.most {
             self.is_over = true;
             let message = format!("The input file has more than {} lines, the most of a batch.", self.most);
-            return Some(Err(Flaw { line: Some(n), ..Flaw::new("too_many_lines", message) }));
+            return Some(Err(BatchError { line: Some(n), ..BatchError::new("too_many_lines", message) }));
         }
         let length = text.text.len() as u64;
         let read = read_line(&text.text, &self.endpoint);
         Some(match read {
             Ok(line) => Ok(NewLine { n, custom_id: line.custom_id, start: text.start, length }),
-            Err(flaw) => Err(Flaw { line: Some(n), ..flaw }),
+            Err(error) => Err(BatchError { line: Some(n), ..error }),
         })
     }
 }

@@ -13,7 +13,7 @@ use super::ahead::Ahead;
 use super::call::{Called, call};
 use super::native;
 use super::shared::Shared;
-use crate::batches::{Batch, Error, Flaw, Pending, Scope, Status, read_line};
+use crate::batches::{Batch, BatchError, Error, Pending, Scope, Status, read_line};
 use crate::keys::Role;
 use crate::types::now;
 
@@ -66,8 +66,8 @@ pub(super) async fn run(shared: &Arc<Shared>, batch: &Arc<Batch>) -> Result<(), 
         Why::Done | Why::Stop | Why::Cancelled => Ok(()),
         Why::Expired => batches.finalize(&batch.id, Status::Expired, &[], now()).await,
         Why::Unwelcome(reason) => {
-            let flaw = Flaw::new("invalid_api_key", reason);
-            batches.finalize(&batch.id, Status::Failed, &[flaw], now()).await
+            let error = BatchError::new("invalid_api_key", reason);
+            batches.finalize(&batch.id, Status::Failed, &[error], now()).await
         }
     }
 }
@@ -156,7 +156,7 @@ impl One {
         let called = match read_line(&text, &batch.endpoint) {
             Ok(read) => call(&shared, &batch, read.body, &halt).await,
             // It was good when the batch began.
-            Err(flaw) => Called::failed("invalid_request", flaw.message),
+            Err(error) => Called::failed("invalid_request", error.message),
         };
         if let Some(called) = called {
             called.keep(&shared, &batch.id, line.n, &line.custom_id).await;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::reader::{Found, Reader};
 use super::shared::Shared;
-use crate::batches::{Batch, Error, Flaw, NewLine, Scope};
+use crate::batches::{Batch, BatchError, Error, NewLine, Scope};
 use crate::types::now;
 
 /// The most mistakes that are reported.
-const MOST_FLAWS: usize = 100;
+const MOST_ERRORS: usize = 100;
 
 /// How many lines are written in one transaction.
 const AT_ONCE: usize = 500;
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Reading<'a> {
     shared: &'a Shared,
     batch: &'a Batch,
-    flaws: Vec<Flaw>,
+    errors: Vec<BatchError>,
     waiting: Vec<NewLine>,
     /// Lines that ask something.
     total: u64,
@@ -33,15 +33,15 @@ pub(super) async fn validate(shared: &Shared, batch: &Batch) -> Result<(), Error
     let batches = shared.batches();
     // What an earlier try left.
     batches.forget_lines(&batch.id).await?;
-    let mut reading = Reading { shared, batch, flaws: Vec::new(), waiting: Vec::new(), total: 0 };
+    let mut reading = Reading { shared, batch, errors: Vec::new(), waiting: Vec::new(), total: 0 };
     if !reading.read().await? {
         return Ok(());
     }
-    let Reading { flaws, total, .. } = reading;
-    if flaws.is_empty() {
+    let Reading { errors, total, .. } = reading;
+    if errors.is_empty() {
         batches.begin(&batch.id, total, now()).await
     } else {
-        batches.fail(&batch.id, &flaws, now()).await
+        batches.fail(&batch.id, &errors, now()).await
     }
 }
 
@@ -77,16 +77,16 @@ impl Reading<'_> {
         let last = reader.rest();
         self.total = reader.total;
         match last {
-            Some(Err(flaw)) if flaw.code == "line_too_long" => {
-                self.flaws.push(flaw);
+            Some(Err(error)) if error.code == "line_too_long" => {
+                self.errors.push(error);
                 return Ok(true);
             }
             Some(found) => self.take(found).await?,
             None => {}
         }
         self.write().await?;
-        if self.total == 0 && self.flaws.is_empty() {
-            self.flaws.push(Flaw::new("empty_file", "The input file is empty: it needs one line or more."));
+        if self.total == 0 && self.errors.is_empty() {
+            self.errors.push(BatchError::new("empty_file", "The input file is empty: it needs one line or more."));
         }
         Ok(true)
     }
@@ -95,18 +95,18 @@ impl Reading<'_> {
     async fn take_all(&mut self, found: Found) -> Result<bool, Error> {
         for found in found {
             self.take(found).await?;
-            let is_last = |flaw: &Flaw| ["too_many_lines", "line_too_long"].contains(&flaw.code.as_str());
-            if self.flaws.len() >= MOST_FLAWS || self.flaws.last().is_some_and(is_last) {
+            let is_last = |error: &BatchError| ["too_many_lines", "line_too_long"].contains(&error.code.as_str());
+            if self.errors.len() >= MOST_ERRORS || self.errors.last().is_some_and(is_last) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    async fn take(&mut self, found: Result<NewLine, Flaw>) -> Result<(), Error> {
+    async fn take(&mut self, found: Result<NewLine, BatchError>) -> Result<(), Error> {
         match found {
             Ok(line) => self.waiting.push(line),
-            Err(flaw) => self.flaws.push(flaw),
+            Err(error) => self.errors.push(error),
         }
         if self.waiting.len() >= AT_ONCE { self.write().await } else { Ok(()) }
     }
@@ -117,11 +117,11 @@ impl Reading<'_> {
             let custom_id = lines.iter().find(|line| line.n == n).map_or("", |line| &line.custom_id);
             let shown: String = custom_id.chars().take(80).collect();
             let message = format!("The custom_id `{shown}` stands in an earlier line already; each must be unique.");
-            let flaw = Flaw::new("duplicate_custom_id", message).at("custom_id");
-            self.flaws.push(Flaw { line: Some(n), ..flaw });
+            let error = BatchError::new("duplicate_custom_id", message).at("custom_id");
+            self.errors.push(BatchError { line: Some(n), ..error });
         }
-        self.flaws.sort_by_key(|flaw| flaw.line);
-        self.flaws.truncate(MOST_FLAWS);
+        self.errors.sort_by_key(|error| error.line);
+        self.errors.truncate(MOST_ERRORS);
         Ok(())
     }
 }
