@@ -5,20 +5,20 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::wire::exact_numbers;
-use crate::wire::json::{Edits, Flaw, MAX_DEPTH, MAX_FIELDS, Object, fields, items, text, unescaped};
+use crate::wire::json::{Edits, MAX_DEPTH, MAX_FIELDS, Object, ObjectError, fields, items, text, unescaped};
 
 /// What we refuse although serde_json takes it, each with its reason.
-fn is_stricter(text: &str, flaw: &Flaw) -> bool {
-    match flaw {
+fn is_stricter(text: &str, error: &ObjectError) -> bool {
+    match error {
         // Readers behind us choose the first or the last.
-        Flaw::Twice(_) => true,
+        ObjectError::Twice(_) => true,
         // Readers behind us recurse.
-        Flaw::Depth => text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() > MAX_DEPTH,
+        ObjectError::Depth => text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() > MAX_DEPTH,
         // It stands for no text.
-        Flaw::Surrogate(at) => text[*at..].starts_with("\\u"),
+        ObjectError::Surrogate(at) => text[*at..].starts_with("\\u"),
         // Names are compared as they stand, and kept in a list.
-        Flaw::Syntax(_) => text.contains('\\') || text.matches(':').count() > MAX_FIELDS,
-        Flaw::Utf8(_) => false,
+        ObjectError::Syntax(_) => text.contains('\\') || text.matches(':').count() > MAX_FIELDS,
+        ObjectError::Utf8(_) => false,
     }
 }
 
@@ -28,13 +28,13 @@ pub(super) fn object(data: &[u8]) {
     let read = Object::read(bytes.clone());
     let answer = Object::read_answer(bytes.clone());
     let Ok(text) = std::str::from_utf8(data) else {
-        assert!(matches!(read, Err(Flaw::Utf8(_))) && matches!(answer, Err(Flaw::Utf8(_))));
+        assert!(matches!(read, Err(ObjectError::Utf8(_))) && matches!(answer, Err(ObjectError::Utf8(_))));
         return;
     };
     let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
     match &read {
         Ok(_) => assert!(is_object && answer.is_ok(), "serde_json refuses {text:?}"),
-        Err(flaw) => assert!(!is_object || is_stricter(text, flaw), "we refuse {text:?}: {flaw}"),
+        Err(error) => assert!(!is_object || is_stricter(text, error), "we refuse {text:?}: {error}"),
     }
     if let Ok(object) = answer {
         assert!(is_object && *object.bytes() == bytes);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::fields::{Diagnostic, Path};
+use super::fields::{FieldError, Path};
 use super::json::{Edits, Object, quoted};
 use crate::chat::Code;
 
@@ -81,13 +81,13 @@ impl Named {
     ///
     /// # Errors
     /// A 400 that names the field.
-    pub fn read(object: &Object) -> Result<Self, Diagnostic> {
+    pub fn read(object: &Object) -> Result<Self, FieldError> {
         let prompt = read_prompt(object)?;
         let model = match object.get("model") {
             Some(json) => serde_json::from_str(json)
-                .map_err(|error| Diagnostic::wrong("model", format_args!("cannot be read: {error}")))?,
+                .map_err(|error| FieldError::wrong("model", format_args!("cannot be read: {error}")))?,
             None if prompt.as_ref().is_some_and(|prompt| prompt.id.is_some()) => String::new(),
-            None => return Err(Diagnostic::wrong("model", "is missing")),
+            None => return Err(FieldError::wrong("model", "is missing")),
         };
         Ok(Self { model, prompt })
     }
@@ -103,14 +103,14 @@ impl Named {
 ///
 /// # Errors
 /// A 400 that names it.
-pub fn read_prompt(object: &Object) -> Result<Option<PromptRef>, Diagnostic> {
+pub fn read_prompt(object: &Object) -> Result<Option<PromptRef>, FieldError> {
     let Some(json) = object.get("prompt").filter(|json| *json != "null") else { return Ok(None) };
     let prompt: PromptRef = serde_json::from_str(json).map_err(|error| {
         let text = format_args!("must be {{\"id\", \"version\" or \"label\", \"variables\"}}: {error}");
-        Diagnostic::wrong("prompt", text)
+        FieldError::wrong("prompt", text)
     })?;
     if prompt.version.is_some() && prompt.label.is_some() {
-        return Err(Diagnostic::wrong("prompt", "names a `version` or a `label`, not both"));
+        return Err(FieldError::wrong("prompt", "names a `version` or a `label`, not both"));
     }
     Ok(Some(prompt))
 }
@@ -119,26 +119,26 @@ pub fn read_prompt(object: &Object) -> Result<Option<PromptRef>, Diagnostic> {
 ///
 /// # Errors
 /// A 400 that names the field.
-pub fn check_count(count: usize, name: &str) -> Result<(), Diagnostic> {
+pub fn check_count(count: usize, name: &str) -> Result<(), FieldError> {
     if count <= MAX_TURNS {
         return Ok(());
     }
     let text = format!("{count} {name} are more than the {MAX_TURNS} allowed");
-    Err(Diagnostic::new(Code::InvalidRequest, name, text))
+    Err(FieldError::new(Code::InvalidRequest, name, text))
 }
 
 /// Refuses a tool that is no object. An absent list of tools is as good as an empty one.
 ///
 /// # Errors
 /// A 400 that names the tool by its place.
-pub fn check_tools(object: &Object) -> Result<(), Diagnostic> {
+pub fn check_tools(object: &Object) -> Result<(), FieldError> {
     let Some(json) = object.get("tools").filter(|json| *json != "null") else { return Ok(()) };
     let tools: Vec<&RawValue> = serde_json::from_str(json)
-        .map_err(|error| Diagnostic::new(Code::InvalidRequest, "tools", error.to_string()))?;
+        .map_err(|error| FieldError::new(Code::InvalidRequest, "tools", error.to_string()))?;
     match tools.iter().position(|tool| !tool.get().starts_with('{')) {
         Some(n) => {
             let path = Path::of_item("tools", n);
-            Err(Diagnostic::new(Code::InvalidRequest, path, "a tool must be an object"))
+            Err(FieldError::new(Code::InvalidRequest, path, "a tool must be an object"))
         }
         None => Ok(()),
     }

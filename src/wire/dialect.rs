@@ -5,8 +5,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::decoder::Decoder;
-use super::fields::Diagnostic;
-use super::json::{Flaw, Object};
+use super::fields::FieldError;
+use super::json::{Object, ObjectError};
 use crate::chat::{self, Emulated, Error, Format, Maker, Request, Response, Role, Structured, Units, Usage};
 
 pub use super::asked::{Addressed, Asked, PromptRef};
@@ -303,14 +303,14 @@ pub trait ClientCodec: ProviderCodec {
     }
 }
 
-impl From<Flaw> for BadAnswer {
-    fn from(flaw: Flaw) -> Self {
-        Self(flaw.to_string())
+impl From<ObjectError> for BadAnswer {
+    fn from(error: ObjectError) -> Self {
+        Self(error.to_string())
     }
 }
 
-impl From<Diagnostic> for BadAnswer {
-    fn from(diagnostic: Diagnostic) -> Self {
-        Self(Error::from(diagnostic).message)
+impl From<FieldError> for BadAnswer {
+    fn from(error: FieldError) -> Self {
+        Self(Error::from(error).message)
     }
 }

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
-use self::scan::{Fault, Minds};
+use self::scan::{Checks, ScanError};
 use crate::chat::{Code, Error};
 
 pub use self::scan::{fields, items, string_end, text, unescaped};
@@ -19,9 +19,9 @@ pub const MAX_DEPTH: usize = 128;
 /// The most top-level fields that are read.
 pub const MAX_FIELDS: usize = 256;
 
-/// Why bytes are not such an object.
+/// Why bytes are no object that is read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub enum ObjectError {
     /// Not UTF-8.
     #[error("the body is not valid UTF-8 (at byte {0})")]
     Utf8(usize),
@@ -39,11 +39,11 @@ pub enum Flaw {
     Twice(String),
 }
 
-impl From<Flaw> for Error {
-    fn from(flaw: Flaw) -> Self {
-        let message = flaw.to_string();
-        match flaw {
-            Flaw::Twice(name) => Self::field(name, message),
+impl From<ObjectError> for Error {
+    fn from(error: ObjectError) -> Self {
+        let message = error.to_string();
+        match error {
+            ObjectError::Twice(name) => Self::field(name, message),
             _ => Self::new(Code::InvalidRequest, message),
         }
     }
@@ -66,13 +66,13 @@ impl Object {
     /// Reads the top level of `bytes`; what is below is checked for its grammar only.
     ///
     /// # Errors
-    /// As the variants of [`Flaw`] tell.
-    pub fn read(bytes: Bytes) -> Result<Self, Flaw> {
-        let object = Self::scan(bytes, Minds { depth: MAX_DEPTH, surrogates: true })?;
+    /// As [`ObjectError`] lists.
+    pub fn read(bytes: Bytes) -> Result<Self, ObjectError> {
+        let object = Self::scan(bytes, Checks { depth: MAX_DEPTH, surrogates: true })?;
         for (n, field) in object.fields.iter().enumerate() {
             let name = object.part(&field.name);
             if object.fields[..n].iter().any(|earlier| object.part(&earlier.name) == name) {
-                return Err(Flaw::Twice(name.chars().take(80).collect()));
+                return Err(ObjectError::Twice(name.chars().take(80).collect()));
             }
         }
         Ok(object)
@@ -83,23 +83,23 @@ impl Object {
     ///
     /// # Errors
     /// Where it is no JSON object.
-    pub fn read_answer(bytes: Bytes) -> Result<Self, Flaw> {
-        Self::scan(bytes, Minds { depth: usize::MAX, surrogates: false })
+    pub fn read_answer(bytes: Bytes) -> Result<Self, ObjectError> {
+        Self::scan(bytes, Checks { depth: usize::MAX, surrogates: false })
     }
 
-    fn scan(bytes: Bytes, minds: Minds) -> Result<Self, Flaw> {
-        let text = ByteString::try_from(bytes).map_err(|error| Flaw::Utf8(error.valid_up_to()))?;
+    fn scan(bytes: Bytes, checks: Checks) -> Result<Self, ObjectError> {
+        let text = ByteString::try_from(bytes).map_err(|error| ObjectError::Utf8(error.valid_up_to()))?;
         let mut fields = Vec::with_capacity(12);
         let mut too_many = false;
-        let read = scan::object(&text, minds, |name, value| {
+        let read = scan::object(&text, checks, |name, value| {
             too_many = fields.len() == MAX_FIELDS;
             fields.push(Field { name, value });
-            if too_many { Err(Fault::Syntax) } else { Ok(()) }
+            if too_many { Err(ScanError::Syntax) } else { Ok(()) }
         });
         match read {
             Ok(()) => Ok(Self { text, fields }),
-            Err(_) if too_many => Err(Flaw::Syntax(format!("more than {MAX_FIELDS} fields"))),
-            Err(fault) => Err(flaw(fault, &text)),
+            Err(_) if too_many => Err(ObjectError::Syntax(format!("more than {MAX_FIELDS} fields"))),
+            Err(error) => Err(object_error(error, &text)),
         }
     }
 
@@ -233,12 +233,12 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// What is wrong with a text; serde_json says where its syntax is.
-fn flaw(fault: Fault, text: &str) -> Flaw {
-    match fault {
-        Fault::Depth => Flaw::Depth,
-        Fault::Surrogate(at) => Flaw::Surrogate(at),
-        Fault::EscapedName => Flaw::Syntax("field names are written without escapes here".to_owned()),
-        Fault::Syntax => Flaw::Syntax(match serde_json::from_str::<&RawValue>(text) {
+fn object_error(error: ScanError, text: &str) -> ObjectError {
+    match error {
+        ScanError::Depth => ObjectError::Depth,
+        ScanError::Surrogate(at) => ObjectError::Surrogate(at),
+        ScanError::EscapedName => ObjectError::Syntax("field names are written without escapes here".to_owned()),
+        ScanError::Syntax => ObjectError::Syntax(match serde_json::from_str::<&RawValue>(text) {
             Err(error) => error.to_string(),
             Ok(_) => "expected an object".to_owned(),
         }),
@@ -254,23 +254,23 @@ mod tests {
         Object::read(Bytes::copy_from_slice(text.as_bytes())).unwrap()
     }
 
-    fn flaw(text: &[u8]) -> Flaw {
+    fn refused(text: &[u8]) -> ObjectError {
         Object::read(Bytes::copy_from_slice(text)).unwrap_err()
     }
 
     #[test]
-    fn every_flaw_is_told() {
-        assert_eq!(flaw(b"{\"a\":\"\xff\"}"), Flaw::Utf8(6));
-        assert_eq!(flaw(br#"{"a":"\ud800"}"#), Flaw::Surrogate(6));
-        assert_eq!(flaw(br#"{"a":"\udc00\ud800"}"#), Flaw::Surrogate(6));
-        assert_eq!(flaw(br#"{"a":1,"a":2}"#), Flaw::Twice("a".to_owned()));
+    fn bytes_that_are_no_object_are_refused_with_the_reason() {
+        assert_eq!(refused(b"{\"a\":\"\xff\"}"), ObjectError::Utf8(6));
+        assert_eq!(refused(br#"{"a":"\ud800"}"#), ObjectError::Surrogate(6));
+        assert_eq!(refused(br#"{"a":"\udc00\ud800"}"#), ObjectError::Surrogate(6));
+        assert_eq!(refused(br#"{"a":1,"a":2}"#), ObjectError::Twice("a".to_owned()));
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
-        assert_eq!(flaw(deep.as_bytes()), Flaw::Depth);
+        assert_eq!(refused(deep.as_bytes()), ObjectError::Depth);
         for text in ["", "[]", "null", "{", "{}x", "{\"a\":01}", "{\"a\":\"\u{0}\"}", r#"{"mod\u0065l":1}"#] {
-            assert!(matches!(flaw(text.as_bytes()), Flaw::Syntax(_)), "{text}");
+            assert!(matches!(refused(text.as_bytes()), ObjectError::Syntax(_)), "{text}");
         }
         let wide: Vec<String> = (0..=MAX_FIELDS).map(|n| format!("\"f{n}\":0")).collect();
-        assert!(matches!(flaw(format!("{{{}}}", wide.join(",")).as_bytes()), Flaw::Syntax(_)));
+        assert!(matches!(refused(format!("{{{}}}", wide.join(",")).as_bytes()), ObjectError::Syntax(_)));
     }
 
     #[test]

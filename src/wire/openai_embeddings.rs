@@ -80,7 +80,7 @@ pub fn encoding(object: &Object) -> Encoding {
 /// # Errors
 /// Where it is no answer.
 pub fn observe(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
-    let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
+    let object = Object::read_answer(body.clone()).map_err(|error| BadAnswer(error.to_string()))?;
     match object.get("data").is_some_and(|data| data.starts_with('[')) {
         true => Ok(object.get("usage").and_then(read_usage)),
         false => Err(BadAnswer("it has no `data`".to_owned())),
@@ -93,7 +93,7 @@ pub fn observe(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
 /// # Errors
 /// Where the body is no list of embeddings.
 pub fn recode(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), BadAnswer> {
-    let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
+    let object = Object::read_answer(body.clone()).map_err(|error| BadAnswer(error.to_string()))?;
     let Some(data) = object.get("data").filter(|data| data.starts_with('[')) else {
         return Err(BadAnswer("it has no `data`".to_owned()));
     };

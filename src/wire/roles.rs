@@ -1,6 +1,6 @@
 //! Roles in APIs that have only users, assistants and text of the system, and which parts a message of each may have.
 
-use super::fields::Diagnostic;
+use super::fields::FieldError;
 use crate::chat::{Content, Role};
 
 /// The role that stands for another in such an API: developers are the system, and tools are users.
@@ -26,6 +26,6 @@ pub(super) fn may_have(role: Role, content: &Content) -> bool {
 }
 
 /// The mistake of a conversation that has only text of the system.
-pub(super) fn no_message() -> Diagnostic {
-    Diagnostic::wrong("messages", "must hold a message that is not empty, besides those of the system")
+pub(super) fn no_message() -> FieldError {
+    FieldError::wrong("messages", "must hold a message that is not empty, besides those of the system")
 }

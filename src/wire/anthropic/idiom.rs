@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::wire::fields::{Diagnostic, Idiom};
+use crate::wire::fields::{FieldError, Idiom};
 
 /// The API's name in messages.
 pub(super) const NAME: &str = "Anthropic Messages";
@@ -16,6 +16,6 @@ pub(super) static IDIOM: Idiom = Idiom {
 };
 
 /// A field of a request that this dialect has no form for.
-pub(super) fn not_here(path: impl Display, why: &str) -> Diagnostic {
-    Diagnostic::unsupported(path, format_args!("cannot be sent to {NAME}: {why}"))
+pub(super) fn not_here(path: impl Display, why: &str) -> FieldError {
+    FieldError::unsupported(path, format_args!("cannot be sent to {NAME}: {why}"))
 }

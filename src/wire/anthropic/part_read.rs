@@ -6,15 +6,15 @@ use super::citation;
 use super::idiom::IDIOM;
 use crate::chat::{CacheTtl, Content, Emulated, Part, Source};
 use crate::wire::exact_numbers;
-use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::fields::{FieldError, Path, Place};
 
 /// Reads a `content`: a text or a list of blocks. Empty texts are left out.
-pub(super) fn read_content(value: Value, path: &Path<'_>, emulated: &mut Emulated) -> Result<Vec<Part>, Diagnostic> {
+pub(super) fn read_content(value: Value, path: &Path<'_>, emulated: &mut Emulated) -> Result<Vec<Part>, FieldError> {
     let blocks = match value {
         Value::String(text) if text.is_empty() => return Ok(Vec::new()),
         Value::String(text) => return Ok(vec![Part::text(text)]),
         Value::Array(blocks) => blocks,
-        _ => return Err(Diagnostic::wrong(path, "must be a text or a list of blocks")),
+        _ => return Err(FieldError::wrong(path, "must be a text or a list of blocks")),
     };
     let mut parts = Vec::with_capacity(blocks.len());
     for (n, block) in blocks.into_iter().enumerate() {
@@ -25,7 +25,7 @@ pub(super) fn read_content(value: Value, path: &Path<'_>, emulated: &mut Emulate
     Ok(parts)
 }
 
-fn read_block(mut block: Place<'_>, emulated: &mut Emulated) -> Result<Part, Diagnostic> {
+fn read_block(mut block: Place<'_>, emulated: &mut Emulated) -> Result<Part, FieldError> {
     let mut signature = None;
     let content = match block.text("type")?.as_str() {
         "text" => {
@@ -54,7 +54,7 @@ fn read_block(mut block: Place<'_>, emulated: &mut Emulated) -> Result<Part, Dia
     Ok(Part { content, cache: read_cache(&mut block)?, signature })
 }
 
-fn read_call(block: &mut Place<'_>) -> Result<Content, Diagnostic> {
+fn read_call(block: &mut Place<'_>) -> Result<Content, FieldError> {
     block.only(&["id", "name", "input", "cache_control", "caller"])?;
     // A call by another tool's code, rather than by the model, exists only with Anthropic's own tools.
     if block.object("caller")?.is_some_and(|mut caller| caller.text("type").ok().as_deref() != Some("direct")) {
@@ -67,7 +67,7 @@ fn read_call(block: &mut Place<'_>) -> Result<Content, Diagnostic> {
     Ok(Content::ToolCall { id: block.text("id")?, name: block.text("name")?, arguments: exact_numbers::write(&input) })
 }
 
-fn read_result(block: &mut Place<'_>, emulated: &mut Emulated) -> Result<Content, Diagnostic> {
+fn read_result(block: &mut Place<'_>, emulated: &mut Emulated) -> Result<Content, FieldError> {
     block.only(&["tool_use_id", "content", "is_error", "cache_control"])?;
     let parts = match block.take("content") {
         Some(content) => read_content(content, &block.at("content"), emulated)?,
@@ -82,7 +82,7 @@ fn read_result(block: &mut Place<'_>, emulated: &mut Emulated) -> Result<Content
     Ok(Content::ToolResult { id: block.text("tool_use_id")?, name: None, parts, is_error })
 }
 
-fn read_document(block: &mut Place<'_>) -> Result<Content, Diagnostic> {
+fn read_document(block: &mut Place<'_>) -> Result<Content, FieldError> {
     block.only(&["source", "cache_control", "title", "citations"])?;
     let cite = match block.object("citations")? {
         Some(mut citations) => citations.flag("enabled")?.unwrap_or(false),
@@ -92,7 +92,7 @@ fn read_document(block: &mut Place<'_>) -> Result<Content, Diagnostic> {
     Ok(Content::Document { source: read_source(block)?, name, cite })
 }
 
-fn read_source(block: &mut Place<'_>) -> Result<Source, Diagnostic> {
+fn read_source(block: &mut Place<'_>) -> Result<Source, FieldError> {
     let source = block.need("source")?;
     let mut source = block.inner(source, block.at("source"))?;
     Ok(match source.text("type")?.as_str() {
@@ -105,7 +105,7 @@ fn read_source(block: &mut Place<'_>) -> Result<Source, Diagnostic> {
 }
 
 /// Reads an object's `cache_control`.
-pub(super) fn read_cache(of: &mut Place<'_>) -> Result<Option<CacheTtl>, Diagnostic> {
+pub(super) fn read_cache(of: &mut Place<'_>) -> Result<Option<CacheTtl>, FieldError> {
     let Some(mut mark) = of.object("cache_control")? else { return Ok(None) };
     match mark.maybe_text("ttl")?.as_deref() {
         None | Some("5m") => Ok(Some(CacheTtl::FiveMinutes)),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::citation;
 use super::idiom::not_here;
 use crate::chat::{CacheTtl, Citation, Content, Emulated, Message, Part, Role, Source};
-use crate::wire::fields::{Diagnostic, Path, arguments};
+use crate::wire::fields::{FieldError, Path, arguments};
 use crate::wire::roles;
 use crate::wire::tool_ids::{Ids, Rule, fitting};
 
@@ -38,7 +38,7 @@ impl<'a> Blocks<'a> {
         Self { ids: Ids::of(messages, ID, emulated), emulated, files: false }
     }
 
-    pub(super) fn message(&mut self, message: &Message, role: Role, n: usize) -> Result<Vec<Value>, Diagnostic> {
+    pub(super) fn message(&mut self, message: &Message, role: Role, n: usize) -> Result<Vec<Value>, FieldError> {
         let outer = Path::of_item("messages", n);
         let mut blocks = Vec::with_capacity(message.parts.len());
         for (place, part) in message.parts.iter().enumerate() {
@@ -52,7 +52,7 @@ impl<'a> Blocks<'a> {
     }
 
     /// Writes a part; `None` where the part is empty or has no form here.
-    fn part(&mut self, part: &Part, path: &Path<'_>) -> Result<Option<Value>, Diagnostic> {
+    fn part(&mut self, part: &Part, path: &Path<'_>) -> Result<Option<Value>, FieldError> {
         let block = match &part.content {
             Content::Text { text, .. } | Content::Refusal(text) if text.trim().is_empty() => return Ok(None),
             Content::Text { text, citations } => self.text(text, citations),
@@ -81,7 +81,7 @@ impl<'a> Blocks<'a> {
             Content::RedactedThinking(data) => return Ok(Some(json!({"type": "redacted_thinking", "data": data}))),
             Content::ToolCall { id, name, arguments: text } => {
                 let input = arguments(text)
-                    .ok_or_else(|| Diagnostic::wrong(path.field("arguments"), "must be a JSON object"))?;
+                    .ok_or_else(|| FieldError::wrong(path.field("arguments"), "must be a JSON object"))?;
                 json!({"type": "tool_use", "id": self.ids.of_id(id), "name": name, "input": input})
             }
             Content::ToolResult { id, parts, is_error, .. } => self.result(id, parts, *is_error, path)?,
@@ -105,7 +105,7 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    fn image(&mut self, source: &Source, path: &Path<'_>) -> Result<Value, Diagnostic> {
+    fn image(&mut self, source: &Source, path: &Path<'_>) -> Result<Value, FieldError> {
         match source {
             Source::Base64 { media_type, .. } if !IMAGES.contains(&media_type.as_str()) => {
                 Err(not_here(path, "it reads images of the types JPEG, PNG, GIF and WebP"))
@@ -121,10 +121,10 @@ impl<'a> Blocks<'a> {
         name: Option<&str>,
         cite: bool,
         path: &Path<'_>,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, FieldError> {
         let source = match source {
             Source::Base64 { media_type, data } if media_type.starts_with("text/") => {
-                let text = plain_text(data).ok_or_else(|| Diagnostic::wrong(path, "must be UTF-8 text in base64"))?;
+                let text = plain_text(data).ok_or_else(|| FieldError::wrong(path, "must be UTF-8 text in base64"))?;
                 self.source(&Source::Text(text), path)?
             }
             Source::Base64 { media_type, .. } if media_type != "application/pdf" => {
@@ -142,7 +142,7 @@ impl<'a> Blocks<'a> {
         Ok(block)
     }
 
-    fn source(&mut self, source: &Source, path: &Path<'_>) -> Result<Value, Diagnostic> {
+    fn source(&mut self, source: &Source, path: &Path<'_>) -> Result<Value, FieldError> {
         Ok(match source {
             Source::Base64 { media_type, data } => json!({"type": "base64", "media_type": media_type, "data": data}),
             Source::Url(url) => json!({"type": "url", "url": url}),
@@ -157,7 +157,7 @@ impl<'a> Blocks<'a> {
         })
     }
 
-    fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &Path<'_>) -> Result<Value, Diagnostic> {
+    fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &Path<'_>) -> Result<Value, FieldError> {
         let mut blocks = Vec::with_capacity(parts.len());
         for (n, part) in parts.iter().enumerate() {
             let inner = path.item("content", n);

@@ -9,7 +9,7 @@ use crate::chat::{
 };
 use crate::wire::dialect::Asked;
 use crate::wire::exact_numbers;
-use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::fields::{FieldError, Path, Place};
 use crate::wire::json::Object;
 
 /// The fields that are read. No other dialect has a form for any other field.
@@ -75,13 +75,13 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     })
 }
 
-fn read_user(top: &mut Place<'_>) -> Result<Option<String>, Diagnostic> {
+fn read_user(top: &mut Place<'_>) -> Result<Option<String>, FieldError> {
     let Some(mut metadata) = top.object("metadata")? else { return Ok(None) };
     metadata.only(&["user_id"])?;
     metadata.maybe_text("user_id")
 }
 
-fn read_messages(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Message>, Diagnostic> {
+fn read_messages(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Message>, FieldError> {
     let mut messages = Vec::new();
     if let Some(system) = top.take("system") {
         let path = Path::of("system");
@@ -109,7 +109,7 @@ fn read_messages(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Mes
 }
 
 /// Refuses parts that a role cannot have.
-fn check_kinds(parts: &[Part], role: Role, path: &Path<'_>) -> Result<(), Diagnostic> {
+fn check_kinds(parts: &[Part], role: Role, path: &Path<'_>) -> Result<(), FieldError> {
     let fits = |part: &Part| match part.content {
         Content::Text { .. } => true,
         Content::Image { .. } | Content::Document { .. } | Content::ToolResult { .. } => role == Role::User,
@@ -119,10 +119,10 @@ fn check_kinds(parts: &[Part], role: Role, path: &Path<'_>) -> Result<(), Diagno
     if parts.iter().all(fits) {
         return Ok(());
     }
-    Err(Diagnostic::wrong(path, "has a block that its role cannot say"))
+    Err(FieldError::wrong(path, "has a block that its role cannot say"))
 }
 
-fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>, Diagnostic> {
+fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>, FieldError> {
     const KNOWN: [&str; 8] = [
         "type",
         "name",
@@ -157,7 +157,7 @@ fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>,
     Ok(tools)
 }
 
-fn read_choice(top: &mut Place<'_>) -> Result<(Option<ToolChoice>, Option<bool>), Diagnostic> {
+fn read_choice(top: &mut Place<'_>) -> Result<(Option<ToolChoice>, Option<bool>), FieldError> {
     let Some(mut choice) = top.object("tool_choice")? else { return Ok((None, None)) };
     choice.only(&["type", "name", "disable_parallel_tool_use"])?;
     let chosen = match choice.text("type")?.as_str() {
@@ -171,7 +171,7 @@ fn read_choice(top: &mut Place<'_>) -> Result<(Option<ToolChoice>, Option<bool>)
 }
 
 /// Reads `output_config`: how hard to think, and the format of the answer.
-fn read_output(top: &mut Place<'_>) -> Result<(Option<Effort>, Option<Format>), Diagnostic> {
+fn read_output(top: &mut Place<'_>) -> Result<(Option<Effort>, Option<Format>), FieldError> {
     let Some(mut config) = top.object("output_config")? else { return Ok((None, None)) };
     config.only(&["effort", "format"])?;
     let effort = match config.maybe_text("effort")? {
@@ -189,7 +189,7 @@ fn read_thinking(
     top: &mut Place<'_>,
     effort: Option<Effort>,
     emulated: &mut Emulated,
-) -> Result<Option<Reasoning>, Diagnostic> {
+) -> Result<Option<Reasoning>, FieldError> {
     let Some(mut thinking) = top.object("thinking")? else {
         return Ok(effort.map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }));
     };
@@ -226,7 +226,7 @@ pub(super) fn format(object: &Object) -> Option<Format> {
     read_format(Place::of(format, Path::ROOT, &IDIOM).ok()?).ok()
 }
 
-fn read_format(mut format: Place<'_>) -> Result<Format, Diagnostic> {
+fn read_format(mut format: Place<'_>) -> Result<Format, FieldError> {
     format.only(&["type", "schema"])?;
     if format.text("type")? != "json_schema" {
         return Err(format.wrong("type", "must be `json_schema`"));

@@ -10,7 +10,7 @@ use crate::wire::dialect::Written;
 
 use crate::wire::claude_thinking;
 use crate::wire::exact_numbers;
-use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::fields::{FieldError, Path};
 use crate::wire::settings;
 use crate::wire::tool_ids::fitting;
 
@@ -61,7 +61,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
 }
 
 /// Refuses settings that Anthropic has no field for.
-fn check_sayable(request: &Request) -> Result<(), Diagnostic> {
+fn check_sayable(request: &Request) -> Result<(), FieldError> {
     if let Some(field) = settings::unavailable(request) {
         return Err(not_here(field, "it has no such setting"));
     }
@@ -79,7 +79,7 @@ fn limit(request: &Request, emulated: &mut Emulated) -> u64 {
     })
 }
 
-fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, Diagnostic> {
+fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, FieldError> {
     if tool.name.is_empty() || tool.name.len() > 128 || !tool.name.chars().all(fitting) {
         let why = "a tool's name there has 1 to 128 letters, digits, `_` and `-`";
         return Err(not_here(Path::of_item("tools", n).field("name"), why));
@@ -93,7 +93,7 @@ fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, Diagnostic> {
     Ok(out.into())
 }
 
-fn write_choice(request: &Request) -> Result<Option<Value>, Diagnostic> {
+fn write_choice(request: &Request) -> Result<Option<Value>, FieldError> {
     if claude_thinking::forces_call(request) {
         return Err(not_here("tool_choice", claude_thinking::NO_FORCED_CALL));
     }
@@ -121,7 +121,7 @@ fn write_reasoning(
     request: &Request,
     emulated: &mut Emulated,
     put: &mut impl FnMut(&str, Value),
-) -> Result<(), Diagnostic> {
+) -> Result<(), FieldError> {
     let mut config = Map::new();
     if let Some(reasoning) = &request.reasoning {
         put("thinking", write_thinking(request, reasoning)?);
@@ -149,7 +149,7 @@ fn write_reasoning(
     Ok(())
 }
 
-fn write_thinking(request: &Request, reasoning: &Reasoning) -> Result<Value, Diagnostic> {
+fn write_thinking(request: &Request, reasoning: &Reasoning) -> Result<Value, FieldError> {
     if reasoning.is_off() {
         return Ok(json!({"type": "disabled"}));
     }
@@ -165,7 +165,7 @@ fn write_thinking(request: &Request, reasoning: &Reasoning) -> Result<Value, Dia
 }
 
 /// Writes the sampling parameters; whether there are any.
-fn write_sampling(request: &Request, put: &mut impl FnMut(&str, Value)) -> Result<bool, Diagnostic> {
+fn write_sampling(request: &Request, put: &mut impl FnMut(&str, Value)) -> Result<bool, FieldError> {
     let sampling = request.sampling;
     if sampling.temperature.is_some_and(|temperature| !(0.0..=1.0).contains(&temperature)) {
         return Err(not_here("temperature", "a temperature there is 0 to 1"));
@@ -186,7 +186,7 @@ fn write_sampling(request: &Request, put: &mut impl FnMut(&str, Value)) -> Resul
 }
 
 /// Writes the tier, and notes the hints that Anthropic has no place for.
-fn write_tier(request: &Request, emulated: &mut Emulated, put: &mut impl FnMut(&str, Value)) -> Result<(), Diagnostic> {
+fn write_tier(request: &Request, emulated: &mut Emulated, put: &mut impl FnMut(&str, Value)) -> Result<(), FieldError> {
     match request.service_tier.as_deref() {
         None => {}
         Some(tier @ ("auto" | "standard_only")) => put("service_tier", tier.into()),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::part_write::{Blocks, content};
 use crate::chat::{Emulated, Message, Role};
-use crate::wire::fields::Diagnostic;
+use crate::wire::fields::FieldError;
 use crate::wire::roles;
 
 /// One turn: its speaker and blocks.
@@ -15,7 +15,7 @@ type Turn = (Role, Vec<Value>);
 pub(super) fn write_conversation(
     messages: &[Message],
     emulated: &mut Emulated,
-) -> Result<(Option<Value>, Vec<Value>, bool), Diagnostic> {
+) -> Result<(Option<Value>, Vec<Value>, bool), FieldError> {
     let mut blocks = Blocks::new(messages, emulated);
     let mut system = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();

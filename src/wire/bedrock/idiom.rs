@@ -2,12 +2,12 @@
 
 use std::fmt::Display;
 
-use crate::wire::fields::Diagnostic;
+use crate::wire::fields::FieldError;
 
 /// The API's name in messages.
 pub(super) const NAME: &str = "Amazon Bedrock";
 
 /// A field of a request that Bedrock has no form for.
-pub(super) fn not_here(path: impl Display, why: &str) -> Diagnostic {
-    Diagnostic::unsupported(path, format_args!("cannot be sent to {NAME}: {why}"))
+pub(super) fn not_here(path: impl Display, why: &str) -> FieldError {
+    FieldError::unsupported(path, format_args!("cannot be sent to {NAME}: {why}"))
 }

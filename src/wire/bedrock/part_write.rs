@@ -10,7 +10,7 @@ use super::citation;
 use super::family::Family;
 use super::idiom::not_here;
 use crate::chat::{CacheTtl, Citation, Content, Emulated, Message, Part, Source};
-use crate::wire::fields::{Diagnostic, Path, arguments};
+use crate::wire::fields::{FieldError, Path, arguments};
 use crate::wire::tool_ids::{Ids, Rule};
 
 /// What Converse takes as a tool call's id.
@@ -77,7 +77,7 @@ impl<'a> Blocks<'a> {
     }
 
     /// Writes a part, and the cache mark behind it; nothing where the part is empty or has no form here.
-    pub(super) fn part(&mut self, part: &Part, path: &Path<'_>) -> Result<Vec<Value>, Diagnostic> {
+    pub(super) fn part(&mut self, part: &Part, path: &Path<'_>) -> Result<Vec<Value>, FieldError> {
         let Some(block) = self.block(part, path)? else { return Ok(Vec::new()) };
         let is_thought = matches!(part.content, Content::Thinking(_) | Content::RedactedThinking(_));
         if part.signature.is_some() && !is_thought {
@@ -87,7 +87,7 @@ impl<'a> Blocks<'a> {
         Ok([Some(block), mark].into_iter().flatten().collect())
     }
 
-    fn block(&mut self, part: &Part, path: &Path<'_>) -> Result<Option<Value>, Diagnostic> {
+    fn block(&mut self, part: &Part, path: &Path<'_>) -> Result<Option<Value>, FieldError> {
         Ok(Some(match &part.content {
             Content::Text { text, .. } | Content::Refusal(text) if text.trim().is_empty() => return Ok(None),
             Content::Text { text, citations } => self.text(text, citations),
@@ -121,7 +121,7 @@ impl<'a> Blocks<'a> {
             Content::RedactedThinking(data) => json!({"reasoningContent": {"redactedContent": data}}),
             Content::ToolCall { id, name, arguments: text } => {
                 let input = arguments(text)
-                    .ok_or_else(|| Diagnostic::wrong(path.field("arguments"), "must be a JSON object"))?;
+                    .ok_or_else(|| FieldError::wrong(path.field("arguments"), "must be a JSON object"))?;
                 json!({"toolUse": {"toolUseId": self.ids.of_id(id), "name": name, "input": input}})
             }
             Content::ToolResult { id, parts, is_error, .. } => self.result(id, parts, *is_error, path)?,
@@ -146,7 +146,7 @@ impl<'a> Blocks<'a> {
         name: Option<&str>,
         cite: bool,
         path: &Path<'_>,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, FieldError> {
         let (format, source) = match source {
             Source::Text(text) => ("txt", json!({"bytes": STANDARD.encode(text)})),
             Source::Base64 { media_type, data } => {
@@ -202,7 +202,7 @@ impl<'a> Blocks<'a> {
         fresh
     }
 
-    fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &Path<'_>) -> Result<Value, Diagnostic> {
+    fn result(&mut self, id: &str, parts: &[Part], is_error: bool, path: &Path<'_>) -> Result<Value, FieldError> {
         let mut content = Vec::with_capacity(parts.len());
         for (n, part) in parts.iter().enumerate() {
             let inner = path.item("content", n);
@@ -229,7 +229,7 @@ impl<'a> Blocks<'a> {
     }
 }
 
-fn image(source: &Source, path: &Path<'_>) -> Result<Value, Diagnostic> {
+fn image(source: &Source, path: &Path<'_>) -> Result<Value, FieldError> {
     let named = |found: Option<&(&str, &'static str)>| {
         found
             .map(|(_, format)| *format)

@@ -9,7 +9,7 @@ use crate::chat::{Emulated, Error, Format, Request, Structured};
 use crate::wire::claude_schema;
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
-use crate::wire::fields::Diagnostic;
+use crate::wire::fields::FieldError;
 use crate::wire::settings;
 
 /// The most texts at which an answer ends.
@@ -57,7 +57,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
 }
 
 /// Refuses settings that Converse has no field for, and notes the hints that it ignores.
-fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), Diagnostic> {
+fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), FieldError> {
     if let Some(field) = settings::unavailable(request) {
         return Err(not_here(field, "it has no such setting"));
     }
@@ -71,7 +71,7 @@ fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), Diagn
     Ok(())
 }
 
-fn write_inference(request: &Request) -> Result<Map<String, Value>, Diagnostic> {
+fn write_inference(request: &Request) -> Result<Map<String, Value>, FieldError> {
     let mut config = Map::new();
     let mut put = |name: &str, value: Option<Value>| config.extend(value.map(|value| (name.to_owned(), value)));
     put("maxTokens", request.max_tokens.map(Value::from));
@@ -84,7 +84,7 @@ fn write_inference(request: &Request) -> Result<Map<String, Value>, Diagnostic> 
     Ok(config)
 }
 
-fn unit(name: &str, number: Option<f64>) -> Result<Option<Value>, Diagnostic> {
+fn unit(name: &str, number: Option<f64>) -> Result<Option<Value>, FieldError> {
     match number {
         Some(number) if !(0.0..=1.0).contains(&number) => Err(not_here(name, "it is from 0 to 1 there")),
         number => Ok(number.map(Value::from)),
@@ -92,7 +92,7 @@ fn unit(name: &str, number: Option<f64>) -> Result<Option<Value>, Diagnostic> {
 }
 
 /// Where each family takes `top_k`.
-fn write_top_k(top_k: u64, family: Family, own: &mut Map<String, Value>) -> Result<(), Diagnostic> {
+fn write_top_k(top_k: u64, family: Family, own: &mut Map<String, Value>) -> Result<(), FieldError> {
     let (name, value) = match family {
         Family::Nova | Family::Nova2 => ("inferenceConfig", json!({"topK": top_k})),
         Family::Mistral => ("top_k", top_k.into()),
@@ -116,7 +116,7 @@ pub(super) fn structured(request: &mut Request) -> Structured {
     }
 }
 
-fn write_format(format: Option<&Format>, family: Family, output: &mut Map<String, Value>) -> Result<(), Diagnostic> {
+fn write_format(format: Option<&Format>, family: Family, output: &mut Map<String, Value>) -> Result<(), FieldError> {
     let (name, description, schema) = match format {
         None | Some(Format::Text) => return Ok(()),
         Some(Format::JsonObject) => {
@@ -136,7 +136,7 @@ fn write_format(format: Option<&Format>, family: Family, output: &mut Map<String
     Ok(())
 }
 
-fn write_tier(request: &Request, emulated: &mut Emulated) -> Result<Option<&'static str>, Diagnostic> {
+fn write_tier(request: &Request, emulated: &mut Emulated) -> Result<Option<&'static str>, FieldError> {
     Ok(Some(match request.service_tier.as_deref() {
         None => return Ok(None),
         Some("auto") => {

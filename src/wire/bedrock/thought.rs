@@ -6,7 +6,7 @@ use super::family::Family;
 use super::idiom::not_here;
 use crate::chat::{Effort, Emulated, Reasoning, Request};
 use crate::wire::claude_thinking::{self, LEAST_BUDGET};
-use crate::wire::fields::Diagnostic;
+use crate::wire::fields::FieldError;
 
 /// Writes how much to think: into the model's own fields, or beside the format of the output.
 pub(super) fn write(
@@ -15,7 +15,7 @@ pub(super) fn write(
     emulated: &mut Emulated,
     own: &mut Map<String, Value>,
     output: &mut Map<String, Value>,
-) -> Result<(), Diagnostic> {
+) -> Result<(), FieldError> {
     let Some(reasoning) = &request.reasoning else { return Ok(()) };
     let off = reasoning.is_off();
     match family {
@@ -64,7 +64,7 @@ fn claude(
     reasoning: &Reasoning,
     family: Family,
     emulated: &mut Emulated,
-) -> Result<Value, Diagnostic> {
+) -> Result<Value, FieldError> {
     let budget = match reasoning.budget {
         None if family == Family::Claude => None,
         None => {
@@ -89,7 +89,7 @@ fn claude(
 }
 
 /// A budget that stands for an effort, within the answer's own limit.
-fn budget_of(effort: Option<Effort>, most: Option<u64>) -> Result<u64, Diagnostic> {
+fn budget_of(effort: Option<Effort>, most: Option<u64>) -> Result<u64, FieldError> {
     let wanted = match effort {
         Some(Effort::None | Effort::Minimal | Effort::Low) => LEAST_BUDGET,
         None | Some(Effort::Medium) => 8_192,

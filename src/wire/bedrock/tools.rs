@@ -7,7 +7,7 @@ use super::idiom::not_here;
 use super::part_write::cache_point;
 use crate::chat::{Emulated, Request, Tool, ToolChoice};
 use crate::wire::claude_thinking;
-use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::fields::{FieldError, Path};
 use crate::wire::tool_ids::fitting;
 
 /// The longest name of a tool.
@@ -20,7 +20,7 @@ pub(super) fn write(
     family: Family,
     has_calls: bool,
     emulated: &mut Emulated,
-) -> Result<Option<Value>, Diagnostic> {
+) -> Result<Option<Value>, FieldError> {
     if request.tools.is_empty() {
         return Ok(None);
     }
@@ -62,7 +62,7 @@ pub(super) fn write(
     Ok(Some(config))
 }
 
-fn write_tool(n: usize, tool: &Tool, family: Family, emulated: &mut Emulated) -> Result<Value, Diagnostic> {
+fn write_tool(n: usize, tool: &Tool, family: Family, emulated: &mut Emulated) -> Result<Value, FieldError> {
     if tool.name.is_empty() || tool.name.len() > LONGEST_NAME || !tool.name.chars().all(fitting) {
         let why = "a tool's name there has 1 to 64 letters, digits, `_` and `-`";
         return Err(not_here(Path::of_item("tools", n).field("name"), why));

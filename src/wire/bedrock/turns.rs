@@ -7,7 +7,7 @@ use super::family::Family;
 use super::idiom::not_here;
 use super::part_write::{Blocks, cache_point};
 use crate::chat::{Content, Emulated, Message, Request, Role};
-use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::fields::{FieldError, Path};
 use crate::wire::roles;
 
 /// A conversation, written.
@@ -28,7 +28,7 @@ struct Turn {
 }
 
 /// Writes a conversation.
-pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) -> Result<Conversation, Diagnostic> {
+pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) -> Result<Conversation, FieldError> {
     let mut blocks = Blocks::new(&request.messages, family, emulated);
     let mut system = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();
@@ -71,7 +71,7 @@ fn parts(
     message: &Message,
     role: Role,
     n: usize,
-) -> Result<Vec<(bool, Vec<Value>)>, Diagnostic> {
+) -> Result<Vec<(bool, Vec<Value>)>, FieldError> {
     let outer = Path::of_item("messages", n);
     let mut written_parts = Vec::with_capacity(message.parts.len());
     for (place, part) in message.parts.iter().enumerate() {

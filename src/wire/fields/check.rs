@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::diagnostic::Diagnostic;
+use super::error::FieldError;
 use crate::wire::json::Object;
 
 /// What a value must be.
@@ -35,14 +35,14 @@ pub type Field = (&'static str, Check, bool);
 ///
 /// # Errors
 /// The first field that holds what it may not.
-pub fn check_fields(object: &Object, table: &[Field]) -> Result<(), Diagnostic> {
+pub fn check_fields(object: &Object, table: &[Field]) -> Result<(), FieldError> {
     for (name, json) in object.iter() {
         let Some((_, check, nullable)) = table.iter().find(|(known, ..)| *known == name) else { continue };
         if json == "null" && *nullable {
             continue;
         }
         if !check.holds(json) {
-            return Err(Diagnostic::wrong(name, format_args!("must be {}; it is {}", check.text(), shown(json))));
+            return Err(FieldError::wrong(name, format_args!("must be {}; it is {}", check.text(), shown(json))));
         }
     }
     Ok(())

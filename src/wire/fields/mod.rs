@@ -1,13 +1,13 @@
 //! What the fields of a request and of an answer may hold, read one by one, each mistake with its place.
 
 mod check;
-mod diagnostic;
+mod error;
 mod path;
 mod place;
 mod value;
 
 pub use check::{Check, Field, check_fields};
-pub use diagnostic::Diagnostic;
+pub use error::FieldError;
 pub use path::Path;
 pub use place::{Idiom, Place, snake};
 pub use value::{arguments, tokens, tokens_in};

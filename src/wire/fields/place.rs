@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::diagnostic::Diagnostic;
+use super::error::FieldError;
 use super::path::Path;
 use crate::wire::exact_numbers;
 
@@ -25,8 +25,8 @@ pub struct Idiom {
 
 impl Idiom {
     /// The mistake of using, towards a target of another dialect, a field that only this dialect has.
-    pub fn only_here(&self, path: impl std::fmt::Display) -> Diagnostic {
-        Diagnostic::unsupported(path, self.only_here).led_by(self.lead)
+    pub fn only_here(&self, path: impl std::fmt::Display) -> FieldError {
+        FieldError::unsupported(path, self.only_here).led_by(self.lead)
     }
 }
 
@@ -41,10 +41,10 @@ pub struct Place<'p> {
 
 impl<'p> Place<'p> {
     /// The fields of `value`, which stands at `path`.
-    pub fn of(value: Value, path: Path<'p>, idiom: &'static Idiom) -> Result<Self, Diagnostic> {
+    pub fn of(value: Value, path: Path<'p>, idiom: &'static Idiom) -> Result<Self, FieldError> {
         match value {
             Value::Object(map) => Ok(Self { map, path, idiom }),
-            _ => Err(Diagnostic::wrong(path, "must be an object")),
+            _ => Err(FieldError::wrong(path, "must be an object")),
         }
     }
 
@@ -59,7 +59,7 @@ impl<'p> Place<'p> {
     }
 
     /// The fields of a value within this object, which stands at `path`.
-    pub fn inner<'q>(&self, value: Value, path: Path<'q>) -> Result<Place<'q>, Diagnostic> {
+    pub fn inner<'q>(&self, value: Value, path: Path<'q>) -> Result<Place<'q>, FieldError> {
         Place::of(value, path, self.idiom)
     }
 
@@ -79,12 +79,12 @@ impl<'p> Place<'p> {
     }
 
     /// The mistake of a field that is not what it must be.
-    pub fn wrong(&self, name: &str, text: &str) -> Diagnostic {
-        Diagnostic::wrong(self.at(name), text)
+    pub fn wrong(&self, name: &str, text: &str) -> FieldError {
+        FieldError::wrong(self.at(name), text)
     }
 
     /// The mistake of a field, or of what it holds, that only this dialect has.
-    pub fn only_here(&self, name: &str) -> Diagnostic {
+    pub fn only_here(&self, name: &str) -> FieldError {
         self.idiom.only_here(self.at(name))
     }
 
@@ -111,17 +111,17 @@ impl<'p> Place<'p> {
     }
 
     /// Takes a field that must be there.
-    pub fn need(&mut self, name: &str) -> Result<Value, Diagnostic> {
+    pub fn need(&mut self, name: &str) -> Result<Value, FieldError> {
         self.take(name).ok_or_else(|| self.wrong(name, self.idiom.missing))
     }
 
     /// Takes a text that must be there.
-    pub fn text(&mut self, name: &str) -> Result<String, Diagnostic> {
+    pub fn text(&mut self, name: &str) -> Result<String, FieldError> {
         self.maybe_text(name)?.ok_or_else(|| self.wrong(name, self.idiom.missing))
     }
 
     /// Takes a text.
-    pub fn maybe_text(&mut self, name: &str) -> Result<Option<String>, Diagnostic> {
+    pub fn maybe_text(&mut self, name: &str) -> Result<Option<String>, FieldError> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -130,7 +130,7 @@ impl<'p> Place<'p> {
     }
 
     /// Takes `true` or `false`.
-    pub fn flag(&mut self, name: &str) -> Result<Option<bool>, Diagnostic> {
+    pub fn flag(&mut self, name: &str) -> Result<Option<bool>, FieldError> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
@@ -139,19 +139,19 @@ impl<'p> Place<'p> {
     }
 
     /// Takes a number.
-    pub fn number(&mut self, name: &str) -> Result<Option<f64>, Diagnostic> {
+    pub fn number(&mut self, name: &str) -> Result<Option<f64>, FieldError> {
         let Some(value) = self.take(name) else { return Ok(None) };
         exact_numbers::as_f64(&value).map(Some).ok_or_else(|| self.wrong(name, "must be a number"))
     }
 
     /// Takes a whole number of 0 or more.
-    pub fn whole(&mut self, name: &str) -> Result<Option<u64>, Diagnostic> {
+    pub fn whole(&mut self, name: &str) -> Result<Option<u64>, FieldError> {
         let Some(value) = self.take(name) else { return Ok(None) };
         value.as_u64().map(Some).ok_or_else(|| self.wrong(name, "must be a whole number"))
     }
 
     /// Takes a list; an absent one is empty.
-    pub fn list(&mut self, name: &str) -> Result<Vec<Value>, Diagnostic> {
+    pub fn list(&mut self, name: &str) -> Result<Vec<Value>, FieldError> {
         match self.take(name) {
             None => Ok(Vec::new()),
             Some(Value::Array(list)) => Ok(list),
@@ -161,34 +161,34 @@ impl<'p> Place<'p> {
     }
 
     /// Takes a list of texts; an absent one is empty.
-    pub fn texts(&mut self, name: &str) -> Result<Vec<String>, Diagnostic> {
+    pub fn texts(&mut self, name: &str) -> Result<Vec<String>, FieldError> {
         let Some(value) = self.take(name) else { return Ok(Vec::new()) };
         serde_json::from_value(value).map_err(|_| self.wrong(name, "must be a list of texts"))
     }
 
     /// Takes an object, to read its fields. This object waits until the inner one is read.
-    pub fn object<'q>(&'q mut self, name: &'q str) -> Result<Option<Place<'q>>, Diagnostic> {
+    pub fn object<'q>(&'q mut self, name: &'q str) -> Result<Option<Place<'q>>, FieldError> {
         let Some(value) = self.take(name) else { return Ok(None) };
         Place::of(value, self.path.field(name), self.idiom).map(Some)
     }
 
     /// Takes an object that must be there, to read its fields.
-    pub fn need_object<'q>(&'q mut self, name: &'q str) -> Result<Place<'q>, Diagnostic> {
+    pub fn need_object<'q>(&'q mut self, name: &'q str) -> Result<Place<'q>, FieldError> {
         let value = self.need(name)?;
         Place::of(value, self.path.field(name), self.idiom)
     }
 
     /// Refuses every field but these, since what is not read would be lost.
-    pub fn only(&self, known: &[&str]) -> Result<(), Diagnostic> {
+    pub fn only(&self, known: &[&str]) -> Result<(), FieldError> {
         self.refuse(|name| !known.contains(&name))
     }
 
     /// Refuses what was not taken, since it would be lost.
-    pub fn done(self) -> Result<(), Diagnostic> {
+    pub fn done(self) -> Result<(), FieldError> {
         self.refuse(|_| true)
     }
 
-    fn refuse(&self, unknown: impl Fn(&str) -> bool) -> Result<(), Diagnostic> {
+    fn refuse(&self, unknown: impl Fn(&str) -> bool) -> Result<(), FieldError> {
         match self.map.iter().find(|(name, value)| !value.is_null() && unknown(name)) {
             None => Ok(()),
             Some((name, _)) => {
@@ -224,8 +224,8 @@ mod tests {
         Place::of(value, Path::of_item("messages", 1), idiom).unwrap()
     }
 
-    fn message(diagnostic: Diagnostic) -> (String, Option<String>, Code) {
-        let error = Error::from(diagnostic);
+    fn message(error: FieldError) -> (String, Option<String>, Code) {
+        let error = Error::from(error);
         (error.message.to_string(), error.param.map(|param| param.to_string()), error.code)
     }
 
@@ -245,14 +245,14 @@ mod tests {
     fn a_mistake_names_its_path() {
         let mut outer = place(json!({"a": 1, "inner": {"b": [], "odd": 1}}), &PLAIN);
         let wrong = |text: &str| (text.to_owned(), Code::InvalidRequest);
-        let said = |diagnostic| {
-            let (message, _, code) = message(diagnostic);
+        let shown = |error| {
+            let (message, _, code) = message(error);
             (message, code)
         };
-        assert_eq!(said(outer.text("none").unwrap_err()), wrong("`messages[1].none` is missing"));
-        assert_eq!(said(outer.text("a").unwrap_err()), wrong("`messages[1].a` must be a text"));
+        assert_eq!(shown(outer.text("none").unwrap_err()), wrong("`messages[1].none` is missing"));
+        assert_eq!(shown(outer.text("a").unwrap_err()), wrong("`messages[1].a` must be a text"));
         let mut inner = outer.object("inner").unwrap().unwrap();
-        assert_eq!(said(inner.whole("b").unwrap_err()), wrong("`messages[1].inner.b` must be a whole number"));
+        assert_eq!(shown(inner.whole("b").unwrap_err()), wrong("`messages[1].inner.b` must be a whole number"));
         assert_eq!(
             message(inner.done().unwrap_err()),
             (
@@ -261,7 +261,7 @@ mod tests {
                 Code::UnsupportedFeature
             )
         );
-        assert_eq!(said(Place::of(json!(1), Path::of("x"), &PLAIN).unwrap_err()), wrong("`x` must be an object"));
+        assert_eq!(shown(Place::of(json!(1), Path::of("x"), &PLAIN).unwrap_err()), wrong("`x` must be an object"));
     }
 
     #[test]

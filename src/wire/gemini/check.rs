@@ -115,8 +115,8 @@ fn config(object: &Object) -> Result<Option<Object>, Error> {
         let param = error.param.as_deref().map(|name| format!("generationConfig.{name}"));
         Error { param: Some(param.unwrap_or_else(|| "generationConfig".to_owned())), ..error }
     };
-    let config = Object::read(Bytes::copy_from_slice(json.as_bytes())).map_err(|flaw| within(flaw.into()))?;
-    check_fields(&config, CONFIG).map_err(|diagnostic| within(diagnostic.into()))?;
+    let config = Object::read(Bytes::copy_from_slice(json.as_bytes())).map_err(|error| within(error.into()))?;
+    check_fields(&config, CONFIG).map_err(|error| within(error.into()))?;
     for (name, check, _) in CONFIG {
         let other = snake(name);
         let Some(value) = config.get(&other).filter(|value| other != *name && *value != "null") else { continue };

@@ -52,7 +52,7 @@ fn requests(object: &Object, is_batch: bool) -> Result<Vec<Object>, Error> {
     let read = |(n, json): (usize, &str)| {
         let within = |name: &str| format!("requests[{n}]{name}");
         let object = Object::read(Bytes::copy_from_slice(json.as_bytes()));
-        let object = object.map_err(|flaw| Error::field(within(""), flaw.to_string()))?;
+        let object = object.map_err(|error| Error::field(within(""), error.to_string()))?;
         match field(&object, "content") {
             Some(content) if content.starts_with('{') => Ok(object),
             _ => Err(Error::field(within(".content"), "`content` must be an object with `parts`")),

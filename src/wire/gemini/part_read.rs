@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::idiom::unsupported;
 use crate::chat::{Code, Content, Emulated, Part, Source};
 use crate::wire::exact_numbers;
-use crate::wire::fields::{Diagnostic, Place};
+use crate::wire::fields::{FieldError, Place};
 
 /// A part, as far as it can be read without the parts before it.
 pub(super) enum Read {
@@ -41,12 +41,12 @@ pub(super) enum Read {
 const KINDS: [&str; 5] = ["text", "inlineData", "fileData", "functionCall", "functionResponse"];
 
 /// Reads one part.
-pub(super) fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<Read, Diagnostic> {
+pub(super) fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<Read, FieldError> {
     let signature = part.maybe_text("thoughtSignature")?;
     let is_thought = part.flag("thought")?.unwrap_or(false);
     let detail = read_detail(&mut part, emulated)?;
     if KINDS.iter().filter(|kind| part.has(kind)).count() > 1 {
-        return Err(Diagnostic::new(
+        return Err(FieldError::new(
             Code::InvalidRequest,
             part.at("text"),
             "a part must be one thing; this one is several",
@@ -67,7 +67,7 @@ pub(super) fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<
         if text.is_none() && signature.is_none() && !is_thought {
             part.done()?;
             let message = "a part has nothing in it: no text, data, file, call or response";
-            return Err(Diagnostic::new(Code::InvalidRequest, "contents", message));
+            return Err(FieldError::new(Code::InvalidRequest, "contents", message));
         }
         let text = text.unwrap_or_default();
         whole(if is_thought { Content::Thinking(text) } else { Content::Text { text, citations: Vec::new() } })
@@ -77,7 +77,7 @@ pub(super) fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<
 }
 
 /// How closely to look at an image.
-fn read_detail(part: &mut Place<'_>, emulated: &mut Emulated) -> Result<Option<String>, Diagnostic> {
+fn read_detail(part: &mut Place<'_>, emulated: &mut Emulated) -> Result<Option<String>, FieldError> {
     let Some(mut resolution) = part.object("mediaResolution")? else { return Ok(None) };
     let level = resolution.maybe_text("level")?.unwrap_or_default();
     resolution.done()?;
@@ -91,7 +91,7 @@ fn read_detail(part: &mut Place<'_>, emulated: &mut Emulated) -> Result<Option<S
     }
 }
 
-fn read_call(mut call: Place<'_>) -> Result<(Option<String>, String, String), Diagnostic> {
+fn read_call(mut call: Place<'_>) -> Result<(Option<String>, String, String), FieldError> {
     let (id, name) = (read_id(&mut call)?, call.text("name")?);
     let arguments = match call.take("args") {
         None => "{}".to_owned(),
@@ -102,11 +102,11 @@ fn read_call(mut call: Place<'_>) -> Result<(Option<String>, String, String), Di
     Ok((id, name, arguments))
 }
 
-fn read_id(place: &mut Place<'_>) -> Result<Option<String>, Diagnostic> {
+fn read_id(place: &mut Place<'_>) -> Result<Option<String>, FieldError> {
     Ok(place.maybe_text("id")?.filter(|id| !id.is_empty()))
 }
 
-fn read_result(mut result: Place<'_>, emulated: &mut Emulated) -> Result<Read, Diagnostic> {
+fn read_result(mut result: Place<'_>, emulated: &mut Emulated) -> Result<Read, FieldError> {
     let (id, name) = (read_id(&mut result)?, result.text("name")?);
     let (text, is_error) = match result.take("response") {
         None => (String::new(), false),
@@ -119,7 +119,7 @@ fn read_result(mut result: Place<'_>, emulated: &mut Emulated) -> Result<Read, D
         let path = *part.path();
         match read_part(part, emulated)? {
             Read::Whole(part) => parts.push(part),
-            _ => return Err(Diagnostic::new(Code::InvalidRequest, path, "a result's part must be data or a file")),
+            _ => return Err(FieldError::new(Code::InvalidRequest, path, "a result's part must be data or a file")),
         }
     }
     result.done()?;
@@ -137,7 +137,7 @@ fn result_text(response: Map<String, Value>) -> (String, bool) {
     }
 }
 
-fn read_blob(mut blob: Place<'_>, detail: Option<String>) -> Result<Content, Diagnostic> {
+fn read_blob(mut blob: Place<'_>, detail: Option<String>) -> Result<Content, FieldError> {
     let (media_type, data) = (blob.text("mimeType")?, blob.text("data")?);
     let name = blob.maybe_text("displayName")?;
     blob.only(&[])?;
@@ -159,7 +159,7 @@ fn read_blob(mut blob: Place<'_>, detail: Option<String>) -> Result<Content, Dia
     Err(other_kind(&blob, &media_type))
 }
 
-fn read_file(mut file: Place<'_>, detail: Option<String>) -> Result<Content, Diagnostic> {
+fn read_file(mut file: Place<'_>, detail: Option<String>) -> Result<Content, FieldError> {
     let (uri, kind) = (file.text("fileUri")?, file.maybe_text("mimeType")?.unwrap_or_default());
     let name = file.maybe_text("displayName")?;
     file.only(&[])?;
@@ -173,7 +173,7 @@ fn read_file(mut file: Place<'_>, detail: Option<String>) -> Result<Content, Dia
     Ok(Content::Document { source, name, cite: false })
 }
 
-fn other_kind(place: &Place<'_>, media_type: &str) -> Diagnostic {
+fn other_kind(place: &Place<'_>, media_type: &str) -> FieldError {
     unsupported(place.at("mimeType"), format_args!("of `{media_type}` cannot be said to a target of another kind"))
 }
 

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::idiom::unsupported;
 use super::part_read::is_file;
 use crate::chat::{Code, Content, Emulated, Part, Source};
-use crate::wire::fields::{self, Diagnostic, Path};
+use crate::wire::fields::{self, FieldError, Path};
 
 /// Writes a part; `None` where the part is empty or has no form here.
-pub(super) fn write_part(path: Path<'_>, part: &Part, emulated: &mut Emulated) -> Result<Option<Value>, Diagnostic> {
+pub(super) fn write_part(path: Path<'_>, part: &Part, emulated: &mut Emulated) -> Result<Option<Value>, FieldError> {
     if part.cache.is_some() {
         emulated.note("cache_control");
     }
@@ -27,7 +27,7 @@ pub(super) fn write_part(path: Path<'_>, part: &Part, emulated: &mut Emulated) -
     Ok(Some(out))
 }
 
-fn write_content(path: Path<'_>, content: &Content, emulated: &mut Emulated) -> Result<Option<Value>, Diagnostic> {
+fn write_content(path: Path<'_>, content: &Content, emulated: &mut Emulated) -> Result<Option<Value>, FieldError> {
     Ok(Some(match content {
         Content::Text { text, citations } => {
             if !citations.is_empty() {
@@ -60,7 +60,7 @@ fn write_content(path: Path<'_>, content: &Content, emulated: &mut Emulated) -> 
         Content::ToolCall { id, name, arguments } => {
             let args = fields::arguments(arguments).ok_or_else(|| {
                 let message = format!("the arguments of `{name}` are not a JSON object");
-                Diagnostic::new(Code::InvalidRequest, path.field("arguments"), message)
+                FieldError::new(Code::InvalidRequest, path.field("arguments"), message)
             })?;
             json!({"functionCall": {"id": id, "name": name, "args": args}})
         }
@@ -77,7 +77,7 @@ fn write_content(path: Path<'_>, content: &Content, emulated: &mut Emulated) -> 
     }))
 }
 
-fn write_source(path: Path<'_>, source: &Source, name: Option<&str>) -> Result<Value, Diagnostic> {
+fn write_source(path: Path<'_>, source: &Source, name: Option<&str>) -> Result<Value, FieldError> {
     let inline = |media_type: &str, data: &str| json!({"inlineData": {"mimeType": media_type, "data": data}});
     let mut out = match source {
         Source::Base64 { media_type, data } => inline(media_type, data),
@@ -97,7 +97,7 @@ fn write_source(path: Path<'_>, source: &Source, name: Option<&str>) -> Result<V
 }
 
 /// The text of a tool's result, and its files.
-fn write_result(path: Path<'_>, parts: &[Part], emulated: &mut Emulated) -> Result<(String, Vec<Value>), Diagnostic> {
+fn write_result(path: Path<'_>, parts: &[Part], emulated: &mut Emulated) -> Result<(String, Vec<Value>), FieldError> {
     let mut text = String::new();
     let mut data = Vec::new();
     for (n, part) in parts.iter().enumerate() {

@@ -9,7 +9,7 @@ use crate::chat::{
 };
 use crate::wire::dialect::Asked;
 use crate::wire::exact_numbers;
-use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::fields::{FieldError, Path, Place};
 use crate::wire::json::Object;
 
 /// Reads a request.
@@ -37,7 +37,7 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     Ok(request)
 }
 
-fn read_system(top: &mut Place<'_>) -> Result<Option<Message>, Diagnostic> {
+fn read_system(top: &mut Place<'_>) -> Result<Option<Message>, FieldError> {
     let Some(mut system) = top.object("systemInstruction")? else { return Ok(None) };
     // Its role has no meaning, whatever it is.
     system.maybe_text("role")?;
@@ -74,7 +74,7 @@ impl Pending {
     }
 }
 
-fn read_contents(top: &mut Place<'_>, messages: &mut Vec<Message>, emulated: &mut Emulated) -> Result<(), Diagnostic> {
+fn read_contents(top: &mut Place<'_>, messages: &mut Vec<Message>, emulated: &mut Emulated) -> Result<(), FieldError> {
     let mut pending = Pending::default();
     for (turn, content) in top.list("contents")?.into_iter().enumerate() {
         let mut content = top.inner(content, Path::of_item("contents", turn))?;
@@ -96,7 +96,7 @@ fn read_contents(top: &mut Place<'_>, messages: &mut Vec<Message>, emulated: &mu
 }
 
 /// A part whose call or result has its id.
-fn tied(read: Read, pending: &mut Pending, (turn, place): (usize, usize), path: Path<'_>) -> Result<Part, Diagnostic> {
+fn tied(read: Read, pending: &mut Pending, (turn, place): (usize, usize), path: Path<'_>) -> Result<Part, FieldError> {
     Ok(match read {
         Read::Whole(part) => part,
         Read::Call { id, name, arguments, signature } => {
@@ -108,7 +108,7 @@ fn tied(read: Read, pending: &mut Pending, (turn, place): (usize, usize), path: 
         Read::Result { id, name, parts, is_error } => {
             let id = pending.answered(id, &name).ok_or_else(|| {
                 let message = format!("the response of `{name}` answers no functionCall before it");
-                Diagnostic::new(Code::InvalidRequest, path.field("functionResponse"), message)
+                FieldError::new(Code::InvalidRequest, path.field("functionResponse"), message)
             })?;
             Part::new(Content::ToolResult { id, name: Some(name), parts, is_error })
         }
@@ -129,7 +129,7 @@ fn add_message(messages: &mut Vec<Message>, role: Role, mut parts: Vec<Part>) {
     messages.push(Message { role, parts, name: None });
 }
 
-fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>, Diagnostic> {
+fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>, FieldError> {
     let mut tools = Vec::new();
     for (n, tool) in top.list("tools")?.into_iter().enumerate() {
         let mut tool = top.inner(tool, Path::of_item("tools", n))?;
@@ -142,7 +142,7 @@ fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>,
     Ok(tools)
 }
 
-fn read_tool(mut function: Place<'_>, emulated: &mut Emulated) -> Result<Tool, Diagnostic> {
+fn read_tool(mut function: Place<'_>, emulated: &mut Emulated) -> Result<Tool, FieldError> {
     let schema = match (function.take("parametersJsonSchema"), function.take("parameters")) {
         (Some(_), Some(_)) => {
             return Err(function.wrong("parameters", "must be left out where `parametersJsonSchema` is given"));
@@ -160,7 +160,7 @@ fn read_tool(mut function: Place<'_>, emulated: &mut Emulated) -> Result<Tool, D
     Ok(Tool { name, description, schema, strict: None, cache: None })
 }
 
-fn read_tool_config(mut config: Place<'_>) -> Result<Option<ToolChoice>, Diagnostic> {
+fn read_tool_config(mut config: Place<'_>) -> Result<Option<ToolChoice>, FieldError> {
     let Some(mut calling) = config.object("functionCallingConfig")? else {
         config.done()?;
         return Ok(None);
@@ -183,7 +183,7 @@ fn read_tool_config(mut config: Place<'_>) -> Result<Option<ToolChoice>, Diagnos
     Ok(choice)
 }
 
-fn read_config(mut config: Place<'_>, request: &mut Request, emulated: &mut Emulated) -> Result<(), Diagnostic> {
+fn read_config(mut config: Place<'_>, request: &mut Request, emulated: &mut Emulated) -> Result<(), FieldError> {
     let sampling = &mut request.sampling;
     sampling.temperature = config.number("temperature")?;
     sampling.top_p = config.number("topP")?;
@@ -220,7 +220,7 @@ pub(super) fn format(object: &Object) -> Option<Format> {
     read_format(&mut Place::of(config, Path::of("generationConfig"), &IDIOM).ok()?).ok()?
 }
 
-fn read_format(config: &mut Place<'_>) -> Result<Option<Format>, Diagnostic> {
+fn read_format(config: &mut Place<'_>) -> Result<Option<Format>, FieldError> {
     let kind = config.maybe_text("responseMimeType")?;
     let schema = match (config.take("responseJsonSchema"), config.take("responseSchema")) {
         (Some(_), Some(_)) => {
@@ -245,7 +245,7 @@ fn read_format(config: &mut Place<'_>) -> Result<Option<Format>, Diagnostic> {
     }
 }
 
-fn read_thinking(mut thinking: Place<'_>, emulated: &mut Emulated) -> Result<Reasoning, Diagnostic> {
+fn read_thinking(mut thinking: Place<'_>, emulated: &mut Emulated) -> Result<Reasoning, FieldError> {
     let mut reasoning = Reasoning { tell: thinking.flag("includeThoughts")?, ..Reasoning::default() };
     if let Some(level) = thinking.maybe_text("thinkingLevel")? {
         reasoning.effort = match level.to_ascii_uppercase().as_str() {

@@ -13,7 +13,7 @@ use crate::chat::{
 };
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
-use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::fields::{FieldError, Path};
 
 /// The most texts at which an answer ends.
 const MAX_STOP: usize = 5;
@@ -52,7 +52,7 @@ pub(super) fn structured(request: &Request) -> Structured {
 }
 
 /// What is not about the answer's words: refused where it matters, noted where it does not.
-fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Diagnostic> {
+fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), FieldError> {
     match request.verbosity.as_deref() {
         None | Some("medium") => {}
         Some(_) => return Err(unsupported("verbosity", "cannot be said")),
@@ -79,7 +79,7 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Diagn
 }
 
 /// The system text's parts and the contents.
-fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<Value>, Vec<Value>), Diagnostic> {
+fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<Value>, Vec<Value>), FieldError> {
     let (mut system, mut contents) = (Vec::new(), Vec::new());
     let mut calls = HashMap::new();
     for (n, message) in messages.iter().enumerate() {
@@ -115,11 +115,11 @@ fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<
 }
 
 /// A result with its tool's name, which Google requires and most dialects leave out: that of the call it answers.
-fn named<'a>(path: Path<'_>, part: &'a Part, calls: &HashMap<&str, &str>) -> Result<Cow<'a, Part>, Diagnostic> {
+fn named<'a>(path: Path<'_>, part: &'a Part, calls: &HashMap<&str, &str>) -> Result<Cow<'a, Part>, FieldError> {
     let Content::ToolResult { id, name: None, .. } = &part.content else { return Ok(Cow::Borrowed(part)) };
     let Some(tool) = calls.get(id.as_str()) else {
         let message = format!("the result of the tool call `{id}` answers no call before it");
-        return Err(Diagnostic::new(Code::InvalidRequest, path, message));
+        return Err(FieldError::new(Code::InvalidRequest, path, message));
     };
     let mut part = part.clone();
     if let Content::ToolResult { name, .. } = &mut part.content {
@@ -154,7 +154,7 @@ fn write_choice(choice: &ToolChoice) -> Value {
     }
 }
 
-fn write_config(request: &Request, emulated: &mut Emulated) -> Result<Map<String, Value>, Diagnostic> {
+fn write_config(request: &Request, emulated: &mut Emulated) -> Result<Map<String, Value>, FieldError> {
     let sampling = &request.sampling;
     let mut config = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -186,7 +186,7 @@ fn write_config(request: &Request, emulated: &mut Emulated) -> Result<Map<String
     Ok(config)
 }
 
-fn within(name: &str, number: Option<f64>, (least, most): (f64, f64)) -> Result<Option<Value>, Diagnostic> {
+fn within(name: &str, number: Option<f64>, (least, most): (f64, f64)) -> Result<Option<Value>, FieldError> {
     match number {
         Some(number) if number < least || number > most => {
             Err(unsupported(name, format_args!("must be from {least} to {most}")))
@@ -195,7 +195,7 @@ fn within(name: &str, number: Option<f64>, (least, most): (f64, f64)) -> Result<
     }
 }
 
-fn at_most(name: &str, number: Option<u64>, most: u64) -> Result<Option<Value>, Diagnostic> {
+fn at_most(name: &str, number: Option<u64>, most: u64) -> Result<Option<Value>, FieldError> {
     match number {
         Some(number) if number > most => Err(unsupported(name, format_args!("must be {most} or less"))),
         number => Ok(number.map(Value::from)),
@@ -220,7 +220,7 @@ fn write_format(format: Option<&Format>, put: &mut impl FnMut(&str, Option<Value
 }
 
 /// How much to think. Models before Gemini 3 know budgets only.
-fn write_thinking(reasoning: &Reasoning, model: &str, emulated: &mut Emulated) -> Result<Option<Value>, Diagnostic> {
+fn write_thinking(reasoning: &Reasoning, model: &str, emulated: &mut Emulated) -> Result<Option<Value>, FieldError> {
     let mut out = Map::new();
     if let Some(tell) = reasoning.tell {
         out.insert("includeThoughts".to_owned(), tell.into());

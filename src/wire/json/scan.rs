@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What a pass minds beside the grammar.
+/// What a pass checks besides the grammar.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Minds {
+pub(super) struct Checks {
     /// The deepest nesting; the outermost object is one level.
     pub(super) depth: usize,
     /// Whether an escaped surrogate needs its other half.
@@ -14,7 +14,7 @@ pub(super) struct Minds {
 
 /// Why a text is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum ScanError {
     /// It is no JSON object.
     Syntax,
     /// A name at the top level has an escape.
@@ -25,13 +25,13 @@ pub(super) enum Fault {
     Surrogate(usize),
 }
 
-/// Reads an object and tells where each of its top-level fields stands: the name without its quotes, and the value.
+/// Reads an object, and passes `field` the place of each top-level field: of the name without its quotes, and of the value.
 pub(super) fn object(
     text: &str,
-    minds: Minds,
-    mut field: impl FnMut(Range<usize>, Range<usize>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    let mut scan = Scan { bytes: text.as_bytes(), at: 0, minds, open: Vec::new() };
+    checks: Checks,
+    mut field: impl FnMut(Range<usize>, Range<usize>) -> Result<(), ScanError>,
+) -> Result<(), ScanError> {
+    let mut scan = Scan { bytes: text.as_bytes(), at: 0, checks, open: Vec::new() };
     scan.expect(b'{')?;
     if scan.next()? == b'}' {
         scan.at += 1;
@@ -43,7 +43,7 @@ pub(super) fn object(
         scan.string()?;
         let name = start..scan.at - 1;
         if memchr::memchr(b'\\', &scan.bytes[name.clone()]).is_some() {
-            return Err(Fault::EscapedName);
+            return Err(ScanError::EscapedName);
         }
         scan.expect(b':')?;
         scan.next()?;
@@ -56,7 +56,7 @@ pub(super) fn object(
                 scan.at += 1;
                 return scan.end();
             }
-            _ => return Err(Fault::Syntax),
+            _ => return Err(ScanError::Syntax),
         }
     }
 }
@@ -64,37 +64,37 @@ pub(super) fn object(
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
-    minds: Minds,
+    checks: Checks,
     /// What is open inside a top-level field: `{` or `[`.
     open: Vec<u8>,
 }
 
 impl Scan<'_> {
     /// The next byte that is no white space.
-    fn next(&mut self) -> Result<u8, Fault> {
+    fn next(&mut self) -> Result<u8, ScanError> {
         while let Some(byte) = self.bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
                 return Ok(*byte);
             }
             self.at += 1;
         }
-        Err(Fault::Syntax)
+        Err(ScanError::Syntax)
     }
 
-    fn expect(&mut self, wanted: u8) -> Result<(), Fault> {
+    fn expect(&mut self, wanted: u8) -> Result<(), ScanError> {
         if self.next()? != wanted {
-            return Err(Fault::Syntax);
+            return Err(ScanError::Syntax);
         }
         self.at += 1;
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Fault> {
-        if self.next().is_ok() { Err(Fault::Syntax) } else { Ok(()) }
+    fn end(&mut self) -> Result<(), ScanError> {
+        if self.next().is_ok() { Err(ScanError::Syntax) } else { Ok(()) }
     }
 
     /// Passes one value.
-    fn value(&mut self) -> Result<(), Fault> {
+    fn value(&mut self) -> Result<(), ScanError> {
         loop {
             let began = match self.next()? {
                 b'"' => {
@@ -110,7 +110,7 @@ impl Scan<'_> {
                 b't' => self.word(b"true")?,
                 b'f' => self.word(b"false")?,
                 b'n' => self.word(b"null")?,
-                _ => return Err(Fault::Syntax),
+                _ => return Err(ScanError::Syntax),
             };
             if !began && !self.leave()? {
                 return Ok(());
@@ -119,10 +119,10 @@ impl Scan<'_> {
     }
 
     /// Opens an object or a list; whether a value in it comes next.
-    fn enter(&mut self, open: u8) -> Result<bool, Fault> {
+    fn enter(&mut self, open: u8) -> Result<bool, ScanError> {
         self.at += 1;
-        if self.open.len() + 2 > self.minds.depth {
-            return Err(Fault::Depth);
+        if self.open.len() + 2 > self.checks.depth {
+            return Err(ScanError::Depth);
         }
         let is_object = open == b'{';
         if self.next()? == if is_object { b'}' } else { b']' } {
@@ -137,7 +137,7 @@ impl Scan<'_> {
     }
 
     /// After a value: whether another follows in what is open.
-    fn leave(&mut self) -> Result<bool, Fault> {
+    fn leave(&mut self) -> Result<bool, ScanError> {
         while let Some(open) = self.open.last().copied() {
             match (self.next()?, open) {
                 (b',', b'{') => {
@@ -153,27 +153,27 @@ impl Scan<'_> {
                     self.at += 1;
                     self.open.pop();
                 }
-                _ => return Err(Fault::Syntax),
+                _ => return Err(ScanError::Syntax),
             }
         }
         Ok(false)
     }
 
-    fn name(&mut self) -> Result<(), Fault> {
+    fn name(&mut self) -> Result<(), ScanError> {
         self.expect(b'"')?;
         self.string()?;
         self.expect(b':')
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<bool, Fault> {
+    fn word(&mut self, word: &[u8]) -> Result<bool, ScanError> {
         if !self.bytes[self.at..].starts_with(word) {
-            return Err(Fault::Syntax);
+            return Err(ScanError::Syntax);
         }
         self.at += word.len();
         Ok(false)
     }
 
-    fn number(&mut self) -> Result<(), Fault> {
+    fn number(&mut self) -> Result<(), ScanError> {
         self.skip(b"-");
         if !self.skip(b"0") {
             self.digits()?;
@@ -194,15 +194,15 @@ impl Scan<'_> {
         found
     }
 
-    fn digits(&mut self) -> Result<(), Fault> {
+    fn digits(&mut self) -> Result<(), ScanError> {
         let rest = &self.bytes[self.at..];
         let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
         self.at += count;
-        if count == 0 { Err(Fault::Syntax) } else { Ok(()) }
+        if count == 0 { Err(ScanError::Syntax) } else { Ok(()) }
     }
 
     /// Passes the rest of a string, after its first quote.
-    fn string(&mut self) -> Result<(), Fault> {
+    fn string(&mut self) -> Result<(), ScanError> {
         loop {
             self.at += plain(&self.bytes[self.at..]);
             match self.bytes.get(self.at) {
@@ -211,36 +211,36 @@ impl Scan<'_> {
                     return Ok(());
                 }
                 Some(b'\\') => self.escape()?,
-                _ => return Err(Fault::Syntax),
+                _ => return Err(ScanError::Syntax),
             }
         }
     }
 
-    fn escape(&mut self) -> Result<(), Fault> {
+    fn escape(&mut self) -> Result<(), ScanError> {
         match self.bytes.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             Some(b'u') => {
                 let start = self.at;
                 let unit = self.unit()?;
-                if self.minds.surrogates && (0xD800..0xE000).contains(&unit) {
+                if self.checks.surrogates && (0xD800..0xE000).contains(&unit) {
                     let is_low = |unit: u32| (0xDC00..0xE000).contains(&unit);
                     let followed = !is_low(unit) && self.bytes[self.at..].starts_with(b"\\u");
                     if !followed || !is_low(self.unit()?) {
-                        return Err(Fault::Surrogate(start));
+                        return Err(ScanError::Surrogate(start));
                     }
                 }
             }
-            _ => return Err(Fault::Syntax),
+            _ => return Err(ScanError::Syntax),
         }
         Ok(())
     }
 
     /// The unit that `\uXXXX` stands for.
-    fn unit(&mut self) -> Result<u32, Fault> {
-        let digits = self.bytes.get(self.at + 2..self.at + 6).ok_or(Fault::Syntax)?;
+    fn unit(&mut self) -> Result<u32, ScanError> {
+        let digits = self.bytes.get(self.at + 2..self.at + 6).ok_or(ScanError::Syntax)?;
         self.at += 6;
         digits.iter().try_fold(0, |unit, digit| {
-            let digit = char::from(*digit).to_digit(16).ok_or(Fault::Syntax)?;
+            let digit = char::from(*digit).to_digit(16).ok_or(ScanError::Syntax)?;
             Ok(unit << 4 | digit)
         })
     }
@@ -385,7 +385,7 @@ mod tests {
     use serde_json::Value;
     use serde_json::value::RawValue;
 
-    const LENIENT: Minds = Minds { depth: usize::MAX, surrogates: false };
+    const LENIENT: Checks = Checks { depth: usize::MAX, surrogates: false };
 
     /// Text that is JSON, or nearly: pieces of it in any order.
     fn nearly() -> impl Strategy<Value = String> {
@@ -460,7 +460,7 @@ mod tests {
         let ours = object(text, LENIENT, |_, _| Ok(()));
         // What serde_json takes for a name with an escape is the only thing that is refused beyond it.
         prop_assert_eq!(
-            ours.is_ok() || (is_object && ours == Err(Fault::EscapedName)),
+            ours.is_ok() || (is_object && ours == Err(ScanError::EscapedName)),
             is_object,
             "{}: {:?}",
             text,

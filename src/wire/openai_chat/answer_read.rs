@@ -9,7 +9,7 @@ use super::part_read::{made_up_id, read_citation, read_shown, read_thoughts, tho
 use super::stop::read_stop;
 use crate::chat::{Choice, Content, Part, Response};
 use crate::wire::dialect::BadAnswer;
-use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::fields::{FieldError, Path, Place};
 use crate::wire::openai::read_usage;
 
 #[derive(Deserialize)]
@@ -57,7 +57,7 @@ fn read_choice(n: usize, mut choice: Map<String, Value>) -> Result<Choice, BadAn
     Ok(Choice { parts, stop, logprobs })
 }
 
-fn read_parts(choice: usize, mut message: Place<'_>) -> Result<Vec<Part>, Diagnostic> {
+fn read_parts(choice: usize, mut message: Place<'_>) -> Result<Vec<Part>, FieldError> {
     let mut parts = read_thoughts(&mut message)?;
     match message.take("content") {
         None => {}
@@ -90,19 +90,19 @@ fn read_parts(choice: usize, mut message: Place<'_>) -> Result<Vec<Part>, Diagno
 }
 
 /// One part of a content that is a list, as Mistral's reasoning models answer.
-fn read_part(part: &Value, path: Path<'_>) -> Result<Part, Diagnostic> {
+fn read_part(part: &Value, path: Path<'_>) -> Result<Part, FieldError> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let texts = |list: &Value| list.as_array().map(|list| list.iter().filter_map(|one| text(&one["text"])).collect());
     let content = match part["type"].as_str() {
         Some("text") => text(&part["text"]).map(|text| Content::Text { text, citations: Vec::new() }),
         Some("refusal") => text(&part["refusal"]).map(Content::Refusal),
         Some("thinking") => text(&part["thinking"]).or_else(|| texts(&part["thinking"])).map(Content::Thinking),
-        _ => return Err(Diagnostic::wrong(path.field("type"), "is not known")),
+        _ => return Err(FieldError::wrong(path.field("type"), "is not known")),
     };
-    content.map(Part::new).ok_or_else(|| Diagnostic::wrong(path, "has no text"))
+    content.map(Part::new).ok_or_else(|| FieldError::wrong(path, "has no text"))
 }
 
-fn read_call(mut call: Place<'_>, place: (usize, usize)) -> Result<Part, Diagnostic> {
+fn read_call(mut call: Place<'_>, place: (usize, usize)) -> Result<Part, FieldError> {
     let signature = thought_signature(call.rest());
     let id = call.maybe_text("id");
     let Some(function @ Value::Object(_)) = call.take("function") else {

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::wire::fields::{Diagnostic, Idiom};
+use crate::wire::fields::{FieldError, Idiom};
 
 /// The dialect's name in messages.
 pub(super) const NAME: &str = "OpenAI Chat Completions";
@@ -16,6 +16,6 @@ pub(super) static IDIOM: Idiom = Idiom {
 };
 
 /// A field of a request that this dialect cannot say.
-pub(super) fn unsaid(path: impl Display, text: impl Display) -> Diagnostic {
-    Diagnostic::unsupported(path, format_args!("cannot be said in {NAME}: {text}"))
+pub(super) fn unsaid(path: impl Display, text: impl Display) -> FieldError {
+    FieldError::unsupported(path, format_args!("cannot be said in {NAME}: {text}"))
 }

@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use super::idiom::IDIOM;
 use super::part_read::{data_url, read_shown, read_thoughts, thought_signature};
 use crate::chat::{CacheTtl, Content, Emulated, Message, Part, Role, Source, Tool};
-use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::fields::{FieldError, Path, Place};
 
 /// Reads the conversation. Tool messages that follow one another become one message of the user.
-pub(super) fn read_messages(messages: Vec<Value>, emulated: &mut Emulated) -> Result<Vec<Message>, Diagnostic> {
+pub(super) fn read_messages(messages: Vec<Value>, emulated: &mut Emulated) -> Result<Vec<Message>, FieldError> {
     let mut read: Vec<Message> = Vec::with_capacity(messages.len());
     let mut in_results = false;
     for (n, message) in messages.into_iter().enumerate() {
@@ -23,7 +23,7 @@ pub(super) fn read_messages(messages: Vec<Value>, emulated: &mut Emulated) -> Re
     Ok(read)
 }
 
-fn read_message(mut message: Place<'_>, emulated: &mut Emulated) -> Result<Message, Diagnostic> {
+fn read_message(mut message: Place<'_>, emulated: &mut Emulated) -> Result<Message, FieldError> {
     let name = message.maybe_text("name")?;
     let (role, parts) = match message.text("role")?.as_str() {
         "system" => (Role::System, read_plain(message)?),
@@ -37,12 +37,12 @@ fn read_message(mut message: Place<'_>, emulated: &mut Emulated) -> Result<Messa
 }
 
 /// The parts of a message that has nothing but content.
-fn read_plain(mut message: Place<'_>) -> Result<Vec<Part>, Diagnostic> {
+fn read_plain(mut message: Place<'_>) -> Result<Vec<Part>, FieldError> {
     message.only(&["content"])?;
     read_content(&mut message)
 }
 
-fn read_result(mut message: Place<'_>, name: Option<String>) -> Result<Message, Diagnostic> {
+fn read_result(mut message: Place<'_>, name: Option<String>) -> Result<Message, FieldError> {
     message.only(&["content", "tool_call_id"])?;
     let id = message.text("tool_call_id")?;
     let result = Content::ToolResult { id, name, parts: read_content(&mut message)?, is_error: false };
@@ -62,7 +62,7 @@ const OF_ASSISTANT: &[&str] = &[
     LITELLM,
 ];
 
-fn read_assistant(mut message: Place<'_>, emulated: &mut Emulated) -> Result<Vec<Part>, Diagnostic> {
+fn read_assistant(mut message: Place<'_>, emulated: &mut Emulated) -> Result<Vec<Part>, FieldError> {
     message.only(OF_ASSISTANT)?;
     note_litellm(message.rest(), emulated);
     if !message.list("annotations")?.is_empty() {
@@ -93,7 +93,7 @@ fn note_litellm(fields: &Map<String, Value>, emulated: &mut Emulated) {
     }
 }
 
-fn read_call(mut call: Place<'_>) -> Result<Part, Diagnostic> {
+fn read_call(mut call: Place<'_>) -> Result<Part, FieldError> {
     if call.maybe_text("type")?.is_some_and(|kind| kind != "function") {
         return Err(call.only_here("type"));
     }
@@ -107,7 +107,7 @@ fn read_call(mut call: Place<'_>) -> Result<Part, Diagnostic> {
     Ok(Part { signature, ..Part::new(content) })
 }
 
-fn read_content(message: &mut Place<'_>) -> Result<Vec<Part>, Diagnostic> {
+fn read_content(message: &mut Place<'_>) -> Result<Vec<Part>, FieldError> {
     match message.take("content") {
         None => Ok(Vec::new()),
         Some(Value::String(text)) if text.is_empty() => Ok(Vec::new()),
@@ -120,7 +120,7 @@ fn read_content(message: &mut Place<'_>) -> Result<Vec<Part>, Diagnostic> {
     }
 }
 
-fn read_part(mut part: Place<'_>) -> Result<Part, Diagnostic> {
+fn read_part(mut part: Place<'_>) -> Result<Part, FieldError> {
     let kind = part.text("type")?;
     part.only(&[&kind, "cache_control"])?;
     let content = match kind.as_str() {
@@ -135,29 +135,29 @@ fn read_part(mut part: Place<'_>) -> Result<Part, Diagnostic> {
 }
 
 /// The mark of Anthropic's that callers set on parts and tools for providers which ask for it.
-fn read_cache(of: &mut Place<'_>) -> Result<Option<CacheTtl>, Diagnostic> {
+fn read_cache(of: &mut Place<'_>) -> Result<Option<CacheTtl>, FieldError> {
     let Some(mark) = of.object("cache_control")? else { return Ok(None) };
     let text = |name: &str| mark.get(name).and_then(Value::as_str);
     match (text("type"), text("ttl")) {
         (Some("ephemeral"), None | Some("5m")) => Ok(Some(CacheTtl::FiveMinutes)),
         (Some("ephemeral"), Some("1h")) => Ok(Some(CacheTtl::Hour)),
-        _ => Err(Diagnostic::wrong(mark.path(), "must be {\"type\": \"ephemeral\"}, with a `ttl` of 5m or 1h")),
+        _ => Err(FieldError::wrong(mark.path(), "must be {\"type\": \"ephemeral\"}, with a `ttl` of 5m or 1h")),
     }
 }
 
-fn read_image(mut image: Place<'_>) -> Result<Content, Diagnostic> {
+fn read_image(mut image: Place<'_>) -> Result<Content, FieldError> {
     image.only(&["url", "detail"])?;
     let url = image.text("url")?;
     let source = data_url(&url, image.at("url"))?.unwrap_or(Source::Url(url));
     Ok(Content::Image { source, detail: image.maybe_text("detail")? })
 }
 
-fn read_audio(mut audio: Place<'_>) -> Result<Content, Diagnostic> {
+fn read_audio(mut audio: Place<'_>) -> Result<Content, FieldError> {
     audio.only(&["data", "format"])?;
     Ok(Content::Audio { data: audio.text("data")?, format: audio.text("format")? })
 }
 
-fn read_file(mut file: Place<'_>) -> Result<Content, Diagnostic> {
+fn read_file(mut file: Place<'_>) -> Result<Content, FieldError> {
     file.only(&["file_data", "file_id", "filename"])?;
     let source = match (file.maybe_text("file_data")?, file.maybe_text("file_id")?) {
         (Some(data), None) => {
@@ -166,13 +166,13 @@ fn read_file(mut file: Place<'_>) -> Result<Content, Diagnostic> {
             data_url(&data, file.at("file_data"))?.unwrap_or_else(|| bare(data))
         }
         (None, Some(id)) => Source::File(id),
-        _ => return Err(Diagnostic::wrong(file.path(), "needs one of `file_data` and `file_id`")),
+        _ => return Err(FieldError::wrong(file.path(), "needs one of `file_data` and `file_id`")),
     };
     Ok(Content::Document { source, name: file.maybe_text("filename")?, cite: false })
 }
 
 /// Reads one tool of a request.
-pub(super) fn read_tool(mut tool: Place<'_>) -> Result<Tool, Diagnostic> {
+pub(super) fn read_tool(mut tool: Place<'_>) -> Result<Tool, FieldError> {
     if tool.text("type")? != "function" {
         return Err(tool.only_here("type"));
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::idiom::unsaid;
 use crate::chat::{Content, Emulated, Message, Part, Role, Source};
-use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::fields::{FieldError, Path};
 use crate::wire::openai::is_foreign;
 
 /// The messages written so far. One of the internal form may be several of this dialect: each tool result is a message
@@ -23,7 +23,7 @@ impl Messages {
         message: &Message,
         path: &Path<'_>,
         emulated: &mut Emulated,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<(), FieldError> {
         note_lost(&message.parts, emulated);
         let written = match message.role {
             Role::Assistant => write_assistant(message, path, emulated)?,
@@ -50,7 +50,7 @@ impl Messages {
         }
     }
 
-    fn add_user(&mut self, message: &Message, path: &Path<'_>, emulated: &mut Emulated) -> Result<(), Diagnostic> {
+    fn add_user(&mut self, message: &Message, path: &Path<'_>, emulated: &mut Emulated) -> Result<(), FieldError> {
         for (n, part) in message.parts.iter().enumerate() {
             let Content::ToolResult { id, parts, .. } = &part.content else { continue };
             self.add_result(id, parts, (&path.item("content", n), emulated))?;
@@ -71,7 +71,7 @@ impl Messages {
         id: &str,
         parts: &[Part],
         (path, emulated): (&Path<'_>, &mut Emulated),
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<(), FieldError> {
         let is_shown = |part: &&Part| match &part.content {
             Content::Document { source, .. } => !matches!(source, Source::Text(_)),
             content => matches!(content, Content::Image { .. } | Content::Audio { .. }),
@@ -119,7 +119,7 @@ fn plain(
     role: &str,
     (message, path): (&Message, &Path<'_>),
     emulated: &mut Emulated,
-) -> Result<Map<String, Value>, Diagnostic> {
+) -> Result<Map<String, Value>, FieldError> {
     let content = write_parts(&message.parts, Allowed::Text, path, emulated)?;
     Ok(Map::from_iter([("role".to_owned(), role.into()), ("content".to_owned(), content)]))
 }
@@ -135,7 +135,7 @@ fn write_assistant(
     message: &Message,
     path: &Path<'_>,
     emulated: &mut Emulated,
-) -> Result<Map<String, Value>, Diagnostic> {
+) -> Result<Map<String, Value>, FieldError> {
     let mut refusal = String::new();
     let mut calls = Vec::new();
     for part in &message.parts {
@@ -183,7 +183,7 @@ fn write_parts<'a>(
     allowed: Allowed,
     path: &Path<'_>,
     emulated: &mut Emulated,
-) -> Result<Value, Diagnostic> {
+) -> Result<Value, FieldError> {
     let mut written = Vec::new();
     for (n, part) in parts.into_iter().enumerate() {
         written.extend(write_part(&part.content, allowed, &path.item("content", n), emulated)?);
@@ -200,7 +200,7 @@ fn write_part(
     allowed: Allowed,
     path: &Path<'_>,
     emulated: &mut Emulated,
-) -> Result<Option<Value>, Diagnostic> {
+) -> Result<Option<Value>, FieldError> {
     let written = match (content, allowed) {
         (Content::Text { text, .. }, _) => json!({"type": "text", "text": text}),
         (Content::Document { cite: true, .. }, _) => {
@@ -244,7 +244,7 @@ fn kind(content: &Content) -> &'static str {
 }
 
 /// An image's part, in a request or an answer.
-pub(super) fn write_image(source: &Source, detail: Option<&str>, path: &Path<'_>) -> Result<Value, Diagnostic> {
+pub(super) fn write_image(source: &Source, detail: Option<&str>, path: &Path<'_>) -> Result<Value, FieldError> {
     let url = match source {
         Source::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),
         Source::Url(url) => url.clone(),
@@ -258,7 +258,7 @@ pub(super) fn write_image(source: &Source, detail: Option<&str>, path: &Path<'_>
     Ok(json!({"type": "image_url", "image_url": image}))
 }
 
-fn write_file(source: &Source, name: Option<&str>, path: &Path<'_>) -> Result<Value, Diagnostic> {
+fn write_file(source: &Source, name: Option<&str>, path: &Path<'_>) -> Result<Value, FieldError> {
     let mut file = Map::new();
     match source {
         Source::Base64 { media_type, data } => {

@@ -11,7 +11,7 @@ use crate::wire::openai::read_usage;
 /// # Errors
 /// Where the body is no chat completion.
 pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
-    let object = Object::read_answer(body.clone()).map_err(|flaw| BadAnswer(flaw.to_string()))?;
+    let object = Object::read_answer(body.clone()).map_err(|error| BadAnswer(error.to_string()))?;
     let Some(choices) = object.get("choices") else {
         return Err(BadAnswer("it has no `choices`".to_owned()));
     };

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use crate::chat::{Citation, Content, Part, Source, Unit};
-use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::fields::{FieldError, Path, Place};
 
 /// What the model thought: OpenRouter's list of it, which has the proofs, or else the text alone.
-pub(super) fn read_thoughts(message: &mut Place<'_>) -> Result<Vec<Part>, Diagnostic> {
+pub(super) fn read_thoughts(message: &mut Place<'_>) -> Result<Vec<Part>, FieldError> {
     let details = message.list("reasoning_details")?;
     let mut parts = Vec::with_capacity(details.len());
     for (n, detail) in details.into_iter().enumerate() {
@@ -23,7 +23,7 @@ pub(super) fn read_thoughts(message: &mut Place<'_>) -> Result<Vec<Part>, Diagno
     Ok(thought.map(|thought| Part::new(Content::Thinking(thought))).into_iter().collect())
 }
 
-fn read_detail(mut detail: Place<'_>) -> Result<Part, Diagnostic> {
+fn read_detail(mut detail: Place<'_>) -> Result<Part, FieldError> {
     let content = match detail.text("type")?.as_str() {
         "reasoning.text" => Content::Thinking(detail.maybe_text("text")?.unwrap_or_default()),
         "reasoning.summary" => Content::Thinking(detail.maybe_text("summary")?.unwrap_or_default()),
@@ -40,9 +40,9 @@ pub(super) fn thought_signature(call: &Map<String, Value>) -> Option<String> {
 }
 
 /// An image of an answer, in OpenRouter's form, from the list at `path`.
-pub(super) fn read_shown(image: &Value, path: Path<'_>) -> Result<Part, Diagnostic> {
+pub(super) fn read_shown(image: &Value, path: Path<'_>) -> Result<Part, FieldError> {
     let url = image.pointer("/image_url/url").and_then(Value::as_str);
-    let url = url.ok_or_else(|| Diagnostic::wrong(path, "must have addresses"))?;
+    let url = url.ok_or_else(|| FieldError::wrong(path, "must have addresses"))?;
     let source = data_url(url, path)?.unwrap_or_else(|| Source::Url(url.to_owned()));
     Ok(Part::new(Content::Image { source, detail: None }))
 }
@@ -63,9 +63,9 @@ pub(super) fn made_up_id((choice, n): (usize, usize)) -> String {
 }
 
 /// What a `data:` address holds; `None` where it is another address.
-pub(super) fn data_url(url: &str, path: Path<'_>) -> Result<Option<Source>, Diagnostic> {
+pub(super) fn data_url(url: &str, path: Path<'_>) -> Result<Option<Source>, FieldError> {
     let Some(rest) = url.strip_prefix("data:") else { return Ok(None) };
-    let wrong = || Diagnostic::wrong(path, "must be a data URL such as `data:image/png;base64,…`");
+    let wrong = || FieldError::wrong(path, "must be a data URL such as `data:image/png;base64,…`");
     let (head, data) = rest.split_once(',').ok_or_else(wrong)?;
     let media_type = head.strip_suffix(";base64").ok_or_else(wrong)?;
     let media_type = media_type.split(';').next().filter(|kind| kind.contains('/')).ok_or_else(wrong)?;

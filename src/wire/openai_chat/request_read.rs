@@ -8,7 +8,7 @@ use super::messages_read::{read_messages, read_tool};
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, ToolChoice};
 use crate::wire::dialect::Asked;
 use crate::wire::exact_numbers;
-use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::fields::{FieldError, Path, Place};
 use crate::wire::json::Object;
 
 /// Reads the request. What only this dialect can say is refused.
@@ -36,7 +36,7 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
 }
 
 /// Takes one field. Fields that depend on other fields are taken in [`read_request`].
-fn take(request: &mut Request, (name, json): (&str, &str), emulated: &mut Emulated) -> Result<(), Diagnostic> {
+fn take(request: &mut Request, (name, json): (&str, &str), emulated: &mut Emulated) -> Result<(), FieldError> {
     match name {
         "model" | "stream" | "max_tokens" | "max_completion_tokens" | "prompt" | "top_logprobs" => {}
         "safety_identifier" => emulated.note("safety_identifier"),
@@ -69,7 +69,7 @@ fn take(request: &mut Request, (name, json): (&str, &str), emulated: &mut Emulat
     Ok(())
 }
 
-fn take_sampling(request: &mut Request, name: &str, json: &str) -> Result<(), Diagnostic> {
+fn take_sampling(request: &mut Request, name: &str, json: &str) -> Result<(), FieldError> {
     let sampling = &mut request.sampling;
     match name {
         "temperature" => sampling.temperature = Some(read(name, json)?),
@@ -83,13 +83,13 @@ fn take_sampling(request: &mut Request, name: &str, json: &str) -> Result<(), Di
     Ok(())
 }
 
-fn read<T: DeserializeOwned>(name: &str, json: &str) -> Result<T, Diagnostic> {
+fn read<T: DeserializeOwned>(name: &str, json: &str) -> Result<T, FieldError> {
     // A number that is to be one may have more digits than count.
     let read = exact_numbers::read(json.as_bytes()).or_else(|_| serde_json::from_str(json));
-    read.map_err(|error| Diagnostic::wrong(name, format_args!("cannot be read: {error}")))
+    read.map_err(|error| FieldError::wrong(name, format_args!("cannot be read: {error}")))
 }
 
-fn check_stream_options(options: Map<String, Value>, emulated: &mut Emulated) -> Result<(), Diagnostic> {
+fn check_stream_options(options: Map<String, Value>, emulated: &mut Emulated) -> Result<(), FieldError> {
     let options = Place::of_map(options, Path::of("stream_options"), &IDIOM);
     // It only pads the events.
     if options.get("include_obfuscation").is_some_and(|value| *value == true) {
@@ -98,7 +98,7 @@ fn check_stream_options(options: Map<String, Value>, emulated: &mut Emulated) ->
     options.only(&["include_usage", "include_obfuscation"])
 }
 
-fn read_choice(choice: Value) -> Result<ToolChoice, Diagnostic> {
+fn read_choice(choice: Value) -> Result<ToolChoice, FieldError> {
     let path = Path::of("tool_choice");
     match choice.as_str() {
         Some("auto") => return Ok(ToolChoice::Auto),
@@ -106,7 +106,7 @@ fn read_choice(choice: Value) -> Result<ToolChoice, Diagnostic> {
         Some("required") => return Ok(ToolChoice::Any),
         Some(_) => {
             let text = "must be auto, none, required or an object that names a function";
-            return Err(Diagnostic::wrong(path, text));
+            return Err(FieldError::wrong(path, text));
         }
         None => {}
     }
@@ -124,7 +124,7 @@ pub(super) fn format(object: &Object) -> Option<Format> {
     read_format(serde_json::from_str(object.get("response_format")?).ok()?).ok()
 }
 
-fn read_format(format: Value) -> Result<Format, Diagnostic> {
+fn read_format(format: Value) -> Result<Format, FieldError> {
     let mut format = Place::of(format, Path::of("response_format"), &IDIOM)?;
     match format.text("type")?.as_str() {
         "text" => Ok(Format::Text),
@@ -134,7 +134,7 @@ fn read_format(format: Value) -> Result<Format, Diagnostic> {
     }
 }
 
-fn read_schema(mut named: Place<'_>) -> Result<Format, Diagnostic> {
+fn read_schema(mut named: Place<'_>) -> Result<Format, FieldError> {
     named.only(&["name", "description", "schema", "strict"])?;
     let schema = named.take("schema").unwrap_or_else(|| Map::new().into());
     if !schema.is_object() {
@@ -148,28 +148,28 @@ fn read_schema(mut named: Place<'_>) -> Result<Format, Diagnostic> {
     })
 }
 
-fn read_stop(stop: Value) -> Result<Vec<String>, Diagnostic> {
+fn read_stop(stop: Value) -> Result<Vec<String>, FieldError> {
     let texts = match stop {
         Value::String(text) => return Ok(vec![text]),
         Value::Array(texts) => texts,
-        _ => return Err(Diagnostic::wrong("stop", "must be a text or a list of texts")),
+        _ => return Err(FieldError::wrong("stop", "must be a text or a list of texts")),
     };
     let text = |(n, text)| match text {
         Value::String(text) => Ok(text),
-        _ => Err(Diagnostic::wrong(Path::of_item("stop", n), "must be a text")),
+        _ => Err(FieldError::wrong(Path::of_item("stop", n), "must be a text")),
     };
     texts.into_iter().enumerate().map(text).collect()
 }
 
-fn read_effort(effort: &str) -> Result<Reasoning, Diagnostic> {
+fn read_effort(effort: &str) -> Result<Reasoning, FieldError> {
     let text = "must be one of none, minimal, low, medium, high, xhigh and max";
-    let effort = Effort::named(effort).ok_or_else(|| Diagnostic::wrong("reasoning_effort", text))?;
+    let effort = Effort::named(effort).ok_or_else(|| FieldError::wrong("reasoning_effort", text))?;
     Ok(Reasoning { effort: Some(effort), ..Reasoning::default() })
 }
 
-fn read_verbosity(verbosity: String) -> Result<String, Diagnostic> {
+fn read_verbosity(verbosity: String) -> Result<String, FieldError> {
     if ["low", "medium", "high"].contains(&verbosity.as_str()) {
         return Ok(verbosity);
     }
-    Err(Diagnostic::wrong("verbosity", "must be low, medium or high"))
+    Err(FieldError::wrong("verbosity", "must be low, medium or high"))
 }

@@ -7,7 +7,7 @@ use super::messages_write::Messages;
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Sampling, Tool, ToolChoice};
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
-use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::fields::{FieldError, Path};
 use crate::wire::openai::{keep_strict, write_tier};
 
 /// Writes the request.
@@ -54,7 +54,7 @@ fn limit_name(model: &str) -> &'static str {
     if NEW.iter().any(|family| name.starts_with(family)) { "max_completion_tokens" } else { "max_tokens" }
 }
 
-fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, Diagnostic> {
+fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, FieldError> {
     if sampling.top_k.is_some() {
         return Err(unsaid("top_k", "it has no such field"));
     }

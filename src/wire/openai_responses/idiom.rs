@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::chat::Code;
-use crate::wire::fields::{Diagnostic, Idiom};
+use crate::wire::fields::{FieldError, Idiom};
 
 /// The dialect's name in messages.
 pub(super) const NAME: &str = "OpenAI Responses";
@@ -17,6 +17,6 @@ pub(super) static IDIOM: Idiom = Idiom {
 };
 
 /// A field that asks for what cannot be had here, or nowhere but here.
-pub(super) fn unsupported(path: impl Display, what: impl Display) -> Diagnostic {
-    Diagnostic::new(Code::UnsupportedFeature, path, format!("{NAME}: {what}"))
+pub(super) fn unsupported(path: impl Display, what: impl Display) -> FieldError {
+    FieldError::new(Code::UnsupportedFeature, path, format!("{NAME}: {what}"))
 }

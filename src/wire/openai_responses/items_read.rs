@@ -5,15 +5,15 @@ use serde_json::{Map, Value};
 use super::idiom::{IDIOM, unsupported};
 use super::part_read::read_content;
 use crate::chat::{Content, Emulated, Message, Part, Role};
-use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::fields::{FieldError, Path, Place};
 
 /// Reads `input`. Items of the model in a row are one message of the assistant; results of tools in a row, with what the
 /// user says right after them, are one message of the user.
-pub(super) fn read_input(input: Value, emulated: &mut Emulated) -> Result<Vec<Message>, Diagnostic> {
+pub(super) fn read_input(input: Value, emulated: &mut Emulated) -> Result<Vec<Message>, FieldError> {
     let items = match input {
         Value::String(text) => return Ok(vec![Message::text(Role::User, text)]),
         Value::Array(items) => items,
-        _ => return Err(Diagnostic::wrong("input", "must be a text or a list of items")),
+        _ => return Err(FieldError::wrong("input", "must be a text or a list of items")),
     };
     let mut messages: Vec<Message> = Vec::new();
     for (n, item) in items.into_iter().enumerate() {
@@ -44,7 +44,7 @@ fn read_item(
     mut item: Place<'_>,
     before: &[Message],
     emulated: &mut Emulated,
-) -> Result<(Role, Vec<Part>), Diagnostic> {
+) -> Result<(Role, Vec<Part>), FieldError> {
     let kind = item.maybe_text("type")?;
     match kind.as_deref() {
         None | Some("message") => read_message(item, emulated),
@@ -82,7 +82,7 @@ fn read_item(
     }
 }
 
-fn read_message(mut item: Place<'_>, emulated: &mut Emulated) -> Result<(Role, Vec<Part>), Diagnostic> {
+fn read_message(mut item: Place<'_>, emulated: &mut Emulated) -> Result<(Role, Vec<Part>), FieldError> {
     let role = match item.text("role")?.as_str() {
         "user" => Role::User,
         "assistant" => Role::Assistant,

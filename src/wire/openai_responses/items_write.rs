@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::idiom::unsupported;
 use super::part_write::{output_text, write_annotation, write_part};
 use crate::chat::{Content, Emulated, Message, Part, Role};
-use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::fields::{FieldError, Path};
 
 /// Appends the items of one message to `items`.
 pub(super) fn write_message(
@@ -13,7 +13,7 @@ pub(super) fn write_message(
     path: &Path<'_>,
     items: &mut Vec<Value>,
     emulated: &mut Emulated,
-) -> Result<(), Diagnostic> {
+) -> Result<(), FieldError> {
     if message.name.is_some() {
         emulated.note("name");
     }
@@ -29,7 +29,7 @@ fn write_other(
     path: &Path<'_>,
     items: &mut Vec<Value>,
     emulated: &mut Emulated,
-) -> Result<(), Diagnostic> {
+) -> Result<(), FieldError> {
     let role = match role {
         Role::System => "system",
         Role::Developer => "developer",
@@ -59,7 +59,7 @@ fn flush(role: &str, content: &mut Vec<Value>, items: &mut Vec<Value>) {
     }
 }
 
-fn write_result(part: &Part, path: Path<'_>, emulated: &mut Emulated) -> Result<Value, Diagnostic> {
+fn write_result(part: &Part, path: Path<'_>, emulated: &mut Emulated) -> Result<Value, FieldError> {
     let Content::ToolResult { id, parts, is_error, .. } = &part.content else {
         return Err(unsupported(path, "this part is no result of a tool"));
     };
@@ -75,7 +75,7 @@ fn write_result(part: &Part, path: Path<'_>, emulated: &mut Emulated) -> Result<
         [part] if part.as_text().is_some() => json!(part.as_text()),
         parts => {
             let each = |(n, part)| write_part(part, path.item("content", n), emulated);
-            parts.iter().enumerate().map(each).collect::<Result<Value, Diagnostic>>()?
+            parts.iter().enumerate().map(each).collect::<Result<Value, FieldError>>()?
         }
     };
     Ok(json!({"type": "function_call_output", "call_id": id, "output": output}))
@@ -86,7 +86,7 @@ fn write_assistant(
     path: &Path<'_>,
     items: &mut Vec<Value>,
     emulated: &mut Emulated,
-) -> Result<(), Diagnostic> {
+) -> Result<(), FieldError> {
     let mut content = Vec::new();
     for (n, part) in message.parts.iter().enumerate() {
         if part.cache.is_some() {

@@ -6,21 +6,21 @@ use serde_json::Value;
 
 use super::idiom::{IDIOM, unsupported};
 use crate::chat::{Citation, Content, Emulated, Part, Source, Unit};
-use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::fields::{FieldError, Path, Place};
 
 /// Reads a message's `content`, or a tool's `output`.
-pub(super) fn read_content(content: Value, path: Path<'_>, emulated: &mut Emulated) -> Result<Vec<Part>, Diagnostic> {
+pub(super) fn read_content(content: Value, path: Path<'_>, emulated: &mut Emulated) -> Result<Vec<Part>, FieldError> {
     match content {
         Value::String(text) => Ok(vec![Part::text(text)]),
         Value::Array(parts) => {
             let each = |(n, part)| read_part(Place::of(part, path.nth(n), &IDIOM)?, emulated);
             parts.into_iter().enumerate().map(each).collect()
         }
-        _ => Err(Diagnostic::wrong(path, "must be a text or a list of parts")),
+        _ => Err(FieldError::wrong(path, "must be a text or a list of parts")),
     }
 }
 
-fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<Part, Diagnostic> {
+fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<Part, FieldError> {
     if part.has("prompt_cache_breakpoint") {
         emulated.note("prompt_cache_breakpoint");
     }
@@ -45,7 +45,7 @@ fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<Part, Diagn
     Ok(Part::new(content))
 }
 
-fn read_image(mut part: Place<'_>) -> Result<Content, Diagnostic> {
+fn read_image(mut part: Place<'_>) -> Result<Content, FieldError> {
     let detail = part.maybe_text("detail")?;
     let source = match (part.maybe_text("image_url")?, part.maybe_text("file_id")?) {
         (Some(url), _) => match read_data_url(&url) {
@@ -58,7 +58,7 @@ fn read_image(mut part: Place<'_>) -> Result<Content, Diagnostic> {
     Ok(Content::Image { source, detail })
 }
 
-fn read_file(mut part: Place<'_>) -> Result<Content, Diagnostic> {
+fn read_file(mut part: Place<'_>) -> Result<Content, FieldError> {
     let name = part.maybe_text("filename")?;
     let source = if let Some(data) = part.maybe_text("file_data")? {
         match read_data_url(&data) {

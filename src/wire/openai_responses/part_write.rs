@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::idiom::unsupported;
 use crate::chat::{Citation, Content, Emulated, Part, Source, Unit};
-use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::fields::{FieldError, Path};
 use crate::wire::openai;
 
 /// Writes a part that somebody other than the model says.
-pub(super) fn write_part(part: &Part, path: Path<'_>, emulated: &mut Emulated) -> Result<Value, Diagnostic> {
+pub(super) fn write_part(part: &Part, path: Path<'_>, emulated: &mut Emulated) -> Result<Value, FieldError> {
     if part.cache.is_some() {
         emulated.note("cache_control");
     }
@@ -28,7 +28,7 @@ pub(super) fn write_part(part: &Part, path: Path<'_>, emulated: &mut Emulated) -
     }
 }
 
-fn write_image(source: &Source, detail: Option<&str>, path: Path<'_>) -> Result<Value, Diagnostic> {
+fn write_image(source: &Source, detail: Option<&str>, path: Path<'_>) -> Result<Value, FieldError> {
     let (field, value) = match source {
         Source::Base64 { media_type, data } => ("image_url", format!("data:{media_type};base64,{data}")),
         Source::Url(url) => ("image_url", url.clone()),
@@ -44,14 +44,14 @@ fn write_image(source: &Source, detail: Option<&str>, path: Path<'_>) -> Result<
 }
 
 /// An uploaded file's id, unless it is one of Anthropic's or of Google's.
-fn own_file(id: &str, path: Path<'_>) -> Result<String, Diagnostic> {
+fn own_file(id: &str, path: Path<'_>) -> Result<String, FieldError> {
     if openai::is_foreign(id) {
         return Err(unsupported(path, "it is a file of another provider; send it as data"));
     }
     Ok(id.to_owned())
 }
 
-fn write_file(source: &Source, name: Option<&str>, path: Path<'_>) -> Result<Value, Diagnostic> {
+fn write_file(source: &Source, name: Option<&str>, path: Path<'_>) -> Result<Value, FieldError> {
     let (field, value, unnamed) = match source {
         Source::Base64 { media_type, data } => {
             ("file_data", format!("data:{media_type};base64,{data}"), Some("document.pdf"))

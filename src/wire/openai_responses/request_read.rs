@@ -7,7 +7,7 @@ use super::items_read::read_input;
 use crate::chat::{Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::wire::dialect::Asked;
 use crate::wire::exact_numbers;
-use crate::wire::fields::{Diagnostic, Path, Place};
+use crate::wire::fields::{FieldError, Path, Place};
 use crate::wire::json::Object;
 
 /// Reads a request.
@@ -19,7 +19,7 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     let mut messages = Vec::new();
     for (name, json) in asked.object.iter().filter(|(_, json)| *json != "null") {
         let value: Value = exact_numbers::read(json.as_bytes())
-            .map_err(|error| Diagnostic::wrong(name, format_args!("cannot be read: {error}")))?;
+            .map_err(|error| FieldError::wrong(name, format_args!("cannot be read: {error}")))?;
         match name {
             // Digits beyond those of a machine number mean nothing here.
             "temperature" => request.sampling.temperature = json.parse().ok(),
@@ -43,7 +43,7 @@ pub(super) fn reads_all(object: &Object, request: &Request) -> bool {
     !proofs && request.tools.iter().all(|tool| tool.strict.is_some())
 }
 
-fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Emulated) -> Result<(), Diagnostic> {
+fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Emulated) -> Result<(), FieldError> {
     match name {
         "model" => {}
         "stream" => request.stream = value == true,
@@ -84,19 +84,19 @@ fn text(value: Value) -> Option<String> {
     }
 }
 
-fn place<'p>(value: Value, name: &'p str) -> Result<Place<'p>, Diagnostic> {
+fn place<'p>(value: Value, name: &'p str) -> Result<Place<'p>, FieldError> {
     Place::of(value, Path::of(name), &IDIOM)
 }
 
-fn object(name: &str, value: Value) -> Result<Map<String, Value>, Diagnostic> {
+fn object(name: &str, value: Value) -> Result<Map<String, Value>, FieldError> {
     match value {
         Value::Object(map) => Ok(map),
-        _ => Err(Diagnostic::wrong(name, "must be an object")),
+        _ => Err(FieldError::wrong(name, "must be an object")),
     }
 }
 
-fn read_include(value: &Value, request: &mut Request) -> Result<(), Diagnostic> {
-    let Value::Array(list) = value else { return Err(Diagnostic::wrong("include", "must be a list")) };
+fn read_include(value: &Value, request: &mut Request) -> Result<(), FieldError> {
+    let Value::Array(list) = value else { return Err(FieldError::wrong("include", "must be a list")) };
     for (n, wanted) in list.iter().enumerate() {
         match wanted.as_str() {
             // It comes wherever a provider gives it.
@@ -111,7 +111,7 @@ fn read_include(value: &Value, request: &mut Request) -> Result<(), Diagnostic> 
     Ok(())
 }
 
-fn read_reasoning(mut reasoning: Place<'_>) -> Result<Reasoning, Diagnostic> {
+fn read_reasoning(mut reasoning: Place<'_>) -> Result<Reasoning, FieldError> {
     let effort = match reasoning.maybe_text("effort")? {
         None => None,
         Some(name) => Some(
@@ -129,7 +129,7 @@ fn read_reasoning(mut reasoning: Place<'_>) -> Result<Reasoning, Diagnostic> {
     Ok(Reasoning { effort, budget: None, tell: summary.or(older).map(|summary| summary != "none") })
 }
 
-fn read_text(mut text: Place<'_>, request: &mut Request) -> Result<(), Diagnostic> {
+fn read_text(mut text: Place<'_>, request: &mut Request) -> Result<(), FieldError> {
     text.only(&["format", "verbosity"])?;
     request.verbosity = text.maybe_text("verbosity")?;
     if let Some(format) = text.take("format") {
@@ -144,7 +144,7 @@ pub(super) fn format(asked: &Object) -> Option<Format> {
     read_format(text.get_mut("format")?.take()).ok()
 }
 
-fn read_format(format: Value) -> Result<Format, Diagnostic> {
+fn read_format(format: Value) -> Result<Format, FieldError> {
     let mut format = place(format, "text.format")?;
     Ok(match format.text("type")?.as_str() {
         "text" => Format::Text,
@@ -166,13 +166,13 @@ fn read_format(format: Value) -> Result<Format, Diagnostic> {
     })
 }
 
-fn read_tools(value: Value) -> Result<Vec<Tool>, Diagnostic> {
-    let Value::Array(tools) = value else { return Err(Diagnostic::wrong("tools", "must be a list")) };
+fn read_tools(value: Value) -> Result<Vec<Tool>, FieldError> {
+    let Value::Array(tools) = value else { return Err(FieldError::wrong("tools", "must be a list")) };
     let read = |(n, tool)| read_tool(Place::of(tool, Path::of_item("tools", n), &IDIOM)?);
     tools.into_iter().enumerate().map(read).collect()
 }
 
-fn read_tool(mut tool: Place<'_>) -> Result<Tool, Diagnostic> {
+fn read_tool(mut tool: Place<'_>) -> Result<Tool, FieldError> {
     let kind = tool.text("type")?;
     if kind != "function" {
         let what = format_args!("the tool `{kind}` runs at OpenAI only; other providers have functions");
@@ -192,7 +192,7 @@ fn read_tool(mut tool: Place<'_>) -> Result<Tool, Diagnostic> {
     })
 }
 
-fn read_choice(value: Value) -> Result<ToolChoice, Diagnostic> {
+fn read_choice(value: Value) -> Result<ToolChoice, FieldError> {
     match value.as_str() {
         Some("auto") => return Ok(ToolChoice::Auto),
         Some("none") => return Ok(ToolChoice::None),
@@ -207,5 +207,5 @@ fn read_choice(value: Value) -> Result<ToolChoice, Diagnostic> {
         }
         return Err(unsupported(choice.at("type"), format_args!("no other dialect has the choice `{kind}`")));
     }
-    Err(Diagnostic::wrong("tool_choice", "must be auto, none, required or an object"))
+    Err(FieldError::wrong("tool_choice", "must be auto, none, required or an object"))
 }

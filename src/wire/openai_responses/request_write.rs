@@ -7,7 +7,7 @@ use super::items_write::write_message;
 use crate::chat::{Content, Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
-use crate::wire::fields::{Diagnostic, Path};
+use crate::wire::fields::{FieldError, Path};
 use crate::wire::openai::{is_tier, keep_strict, write_tier};
 
 /// Writes a request. `store` is always false, since nothing would ever ask for what was kept.
@@ -58,7 +58,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
 }
 
 /// Refuses what Responses cannot say.
-fn refuse(request: &Request) -> Result<(), Diagnostic> {
+fn refuse(request: &Request) -> Result<(), FieldError> {
     let sampling = &request.sampling;
     let set = |value: Option<f64>| value.is_some_and(|value| value != 0.0);
     let outside = |value: Option<f64>, most: f64| value.is_some_and(|value| !(0.0..=most).contains(&value));

@@ -1,19 +1,22 @@
-//! A mistake with its place.
+//! A mistake in a field of a request or an answer.
 
 use std::fmt::Display;
 
 use crate::chat::{Code, Error};
 
-/// A mistake in a request, and the path of the field that it is in.
+/// A mistake in a field, with the path of the field and an error code.
+///
+/// A type of its own beside `types::Diagnostic`: a caller reads a code and a path (`param`) as a [`chat::Error`](Error),
+/// where a person who wrote a file reads its line and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnostic {
+pub struct FieldError {
     code: Code,
     path: String,
     message: String,
 }
 
-impl Diagnostic {
-    /// A mistake with a message of its own.
+impl FieldError {
+    /// A mistake whose message names the field itself.
     pub fn new(code: Code, path: impl Display, message: impl Into<String>) -> Self {
         Self { code, path: path.to_string(), message: message.into() }
     }
@@ -37,8 +40,8 @@ impl Diagnostic {
     }
 }
 
-impl From<Diagnostic> for Error {
-    fn from(diagnostic: Diagnostic) -> Self {
-        Self::new(diagnostic.code, diagnostic.message).at(diagnostic.path)
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Self {
+        Self::new(error.code, error.message).at(error.path)
     }
 }
