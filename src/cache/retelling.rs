@@ -14,7 +14,7 @@ impl Entry {
     pub fn retold(&self, dialect: DialectId, context: &AnswerContext) -> Option<Bytes> {
         let response = self.dialect.codec().read_response(&self.body).ok()?;
         let codec = dialect.codec();
-        let can_be_told = is_common(&response) && codec.can_tell(&response).is_ok();
+        let can_be_told = is_common(&response) && codec.can_express(&response).is_ok();
         can_be_told.then(|| codec.write_response(&response, context))
     }
 }

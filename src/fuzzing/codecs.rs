@@ -97,7 +97,7 @@ pub(super) fn answer(data: &[u8]) {
 
 /// Writes an answer, whole and as a stream, and reads both.
 fn answered(response: &Response, to: &'static dyn ClientCodec) {
-    if to.can_tell(response).is_err() {
+    if to.can_express(response).is_err() {
         return;
     }
     let whole = to.read_response(&to.write_response(response, &context()));

@@ -20,7 +20,7 @@ use crate::wire::ProviderDialect;
 use crate::wire::decoder::Decoder;
 use crate::wire::dialect::{BadAnswer, Observed};
 use crate::wire::endpoint::Task;
-use crate::wire::passing::{Given, Passing};
+use crate::wire::passing::{Medium, Passing};
 use crate::wire::sse::Event;
 
 /// The longest whole answer.
@@ -142,7 +142,7 @@ fn observe(
         dialect.codec().maker().mark_answer(&mut response);
     }
     let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
-    own.codec().can_tell(&response)?;
+    own.codec().can_express(&response)?;
     let observed = Observed { usage: counted(response.usage), choice_bytes: body.len(), ended_well };
     Ok((own.codec().write_response(&response, &request.answer_context(incoming)), observed))
 }
@@ -189,15 +189,15 @@ async fn read_passing(
     client: &ProviderClient,
 ) -> Result<Answered, Failure> {
     let bad = |BadAnswer(reason): BadAnswer| Failure::Protocol(reason);
-    let given = passing.given(answer.kind().map(HeaderValue::as_bytes)).map_err(bad)?;
+    let medium = passing.medium(answer.kind().map(HeaderValue::as_bytes)).map_err(bad)?;
     let kind = answer.kind().cloned().unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    if given == Given::Audio {
+    if medium == Medium::Audio {
         let first = answer.piece().await?.filter(|first| !first.is_empty());
         let first = first.ok_or_else(|| Failure::Protocol("it is empty".to_owned()))?;
         return Ok(Answered::Bytes { kind, answer: Box::new(answer), first });
     }
     let body = answer.whole(MAX_WHOLE).await?;
-    if given == Given::Text {
+    if medium == Medium::Text {
         return Ok(Answered::Whole {
             body,
             used: request.used(Used::default(), 0),

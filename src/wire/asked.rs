@@ -12,7 +12,7 @@ use crate::chat::Code;
 /// The most turns, whatever a dialect calls them, that a conversation may have.
 pub const MAX_TURNS: usize = 10_000;
 
-/// A request as a caller sent it: checked at its top level, its bytes kept, and what of it every call needs to know.
+/// A request as a caller sent it: its bytes, checked at the top level, and the fields that every call reads.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// The bytes and their fields.
@@ -21,17 +21,17 @@ pub struct Asked {
     pub model: String,
     /// Whether the answer is to be a stream.
     pub stream: bool,
-    /// Whether the caller asked for usage in the stream; true in dialects whose streams always tell it.
+    /// Whether the caller asked for usage in the stream; true in dialects whose streams always report it.
     pub include_usage: bool,
     /// The most tokens to write.
     pub max_tokens: Option<u64>,
-    /// How many answers.
+    /// How many answers the caller asked for.
     pub choices: u64,
     /// The prompt that the body names.
     pub prompt: Option<PromptRef>,
 }
 
-/// What an address says of a request, in a dialect that puts it there.
+/// What the address of a call says of the request, in a dialect whose bodies do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addressed {
     /// The model.
@@ -53,7 +53,7 @@ pub struct PromptRef {
     /// A label.
     #[serde(default)]
     pub label: Option<String>,
-    /// Values of its variables.
+    /// Values of the prompt's variables.
     #[serde(default)]
     pub variables: Map<String, Value>,
 }
@@ -144,7 +144,7 @@ pub fn check_tools(object: &Object) -> Result<(), FieldError> {
     }
 }
 
-/// A turn of a conversation, as far as it is read before a translation.
+/// The fields of a conversation's turn that are read before a translation.
 #[derive(Deserialize)]
 struct Turn<'a> {
     #[serde(default)]
@@ -169,7 +169,7 @@ pub fn last_user_text(turns: &str) -> String {
 }
 
 impl Asked {
-    /// The body as it came but for the model.
+    /// The body with another model; every other byte stays.
     #[must_use]
     pub fn with_model(&self, model: &str) -> Bytes {
         let mut edits = Edits::default();

@@ -1,4 +1,4 @@
-//! What Claude models can, wherever they are served: which of them keep to a schema by themselves, and to what schemas.
+//! Structured outputs of Claude models, wherever they are served: which models have them, and for which schemas.
 
 use serde_json::{Map, Value};
 
@@ -54,7 +54,7 @@ const REFUSED: [&str; 24] = [
 /// The deepest schema that is looked into; a request is not read deeper.
 const MAX_DEPTH: usize = 128;
 
-/// How the model of a request keeps to its format; the schema is closed where it does so by itself.
+/// How the model of a request keeps to its format. For a model that enforces the schema itself, the schema is closed.
 pub(super) fn structured(request: &mut Request) -> Structured {
     let model = request.model.as_str();
     let name = model.find("claude").map_or(model, |at| &model[at..]);
@@ -75,8 +75,8 @@ pub(super) fn structured(request: &mut Request) -> Structured {
     }
 }
 
-/// The schema as it can be enforced natively, where it can: every object in it must say that it has no other fields,
-/// which holds of any answer that has none. `None` where it says what the native enforcement refuses.
+/// The schema with every object closed, as native enforcement requires. An answer that keeps to the closed schema also keeps
+/// to the schema of the request. `None` where the schema has something that native enforcement refuses.
 fn closed(schema: &Value) -> Option<Value> {
     let mut path = Vec::new();
     if !schema.is_object() || refers_to_itself(schema, schema, &mut path) {

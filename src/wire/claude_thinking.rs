@@ -35,7 +35,7 @@ pub(super) fn thinking(budget: Option<u64>) -> Value {
     }
 }
 
-/// An effort by the five names that Claude's APIs have; that Claude has no least one is noted.
+/// An effort by the five names that Claude's APIs have. Claude lacks the smallest effort, which is noted as emulated.
 pub(super) fn effort(effort: Effort, emulated: &mut Emulated) -> &'static str {
     if effort == Effort::Minimal {
         emulated.note("reasoning_effort");

@@ -11,7 +11,7 @@ use super::sse::{self, Event};
 pub enum Decoder {
     /// Server-sent events.
     Sse(sse::Decoder),
-    /// Amazon's binary frames, each told as the server-sent event that says the same.
+    /// Amazon's binary frames, each converted to the server-sent event that means the same.
     Frames(frames::Decoder),
 }
 
@@ -41,7 +41,7 @@ impl Decoder {
         })
     }
 
-    /// What is left where the bytes end and is still an event; a frame that is not whole is none.
+    /// The last event, where the bytes ended without the blank line after it; a frame that is not whole is no event.
     #[must_use]
     pub fn rest(&mut self) -> Option<Event> {
         match self {

@@ -20,14 +20,14 @@ pub struct Written {
     pub headers: Vec<(&'static str, &'static str)>,
 }
 
-/// What a whole answer of the caller's own dialect told, as it passed.
+/// What a tap observed of a whole answer that passed in the caller's own dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Its usage, if it gave a believable one.
+    /// The usage that the answer reports, where it is believable.
     pub usage: Option<Usage>,
     /// How many bytes the answer is, for an estimate where usage is missing.
     pub choice_bytes: usize,
-    /// Whether it ended of itself or by its limit, so that the answer may be kept.
+    /// Whether the model ended the answer itself or by its limit, so that the answer may be stored.
     pub ended_well: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct Observed {
 pub struct BadAnswer(pub String);
 
 impl BadAnswer {
-    /// A thing of the answer, such as `a block`, has a type that nothing is known of.
+    /// A part of the answer, such as `a block`, has an unknown type.
     pub(super) fn of_type(thing: &str, kind: &str) -> Self {
         Self(format!("{thing} is of the type `{}`", kind.chars().take(40).collect::<String>()))
     }
@@ -58,15 +58,15 @@ pub enum Chunk {
     Broken,
 }
 
-/// Listens to a stream that passes in its own dialect.
+/// Observes a stream that passes in its own dialect.
 pub trait Tap: Send {
-    /// Hears one event.
+    /// Observes one event, and decides what becomes of it.
     fn observe(&mut self, event: &super::sse::Event) -> Chunk;
 
-    /// The usage that the stream told.
+    /// The usage that the stream reported.
     fn usage(&self) -> Option<Usage>;
 
-    /// What else the stream told that it is charged by.
+    /// What else the stream reported that is charged, such as images.
     fn units(&self) -> Units {
         Units::default()
     }
@@ -83,7 +83,7 @@ pub trait Tap: Send {
         None
     }
 
-    /// Whether the end of the bytes is the end that the dialect asks for, given what was heard.
+    /// Whether the dialect allows the stream to end after the events that were observed.
     fn may_end_here(&self) -> bool {
         false
     }
@@ -97,7 +97,7 @@ pub trait ReadStream: Send {
     /// Where it is no event of the dialect.
     fn read(&mut self, event: &super::sse::Event, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer>;
 
-    /// Hears that the bytes ended; appends `End` where that is how the dialect ends a stream.
+    /// Takes note that the bytes ended; appends `End` where the dialect ends a stream so.
     fn end(&mut self, out: &mut Vec<chat::Event>);
 }
 
@@ -107,18 +107,18 @@ pub trait WriteStream: Send {
     fn write(&mut self, event: chat::Event, out: &mut Vec<u8>);
 }
 
-/// What a stream's writer needs to know of the call.
+/// What the writer of an answer must know of its request.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerContext {
-    /// The model's name as the caller is told it.
+    /// The model's name as the answer shows it.
     pub model: String,
-    /// Whether usage is told, in a dialect that tells it only to who asks.
+    /// Whether a stream reports usage, in a dialect where a caller has to ask for it.
     pub include_usage: bool,
-    /// Estimated tokens of the request, for a dialect that tells them first.
+    /// Estimated tokens of the request, for a dialect whose streams begin with them.
     pub input_tokens: u64,
-    /// When the call began, in Unix seconds, where the provider does not say.
+    /// When the call began, in Unix seconds; stands in where the provider reports no time.
     pub created: i64,
-    /// The request's id, where the provider gives none.
+    /// The request's id; stands in where the provider's answer has none.
     pub id: String,
     /// The request, for a dialect whose answers repeat it.
     pub request: Option<Object>,
@@ -132,7 +132,7 @@ pub trait ProviderCodec: Send + Sync {
     /// A request as a target of this API gets it.
     ///
     /// # Errors
-    /// `unsupported_feature` that names the field which this API cannot say.
+    /// `unsupported_feature` with the field that this API cannot express.
     fn write_request(&self, request: &Request, emulated: &mut Emulated) -> Result<Written, Error>;
 
     /// A whole answer in the internal form.
@@ -151,8 +151,8 @@ pub trait ProviderCodec: Send + Sync {
         Maker::Unknown
     }
 
-    /// How a target of this API keeps to the request's format, by its model and what else is asked. Where it does so
-    /// by itself, the schema is put as it takes it.
+    /// How a target of this API keeps to the request's format; that depends on the model and the other fields. For an API
+    /// with schemas of its own, the request's schema is rewritten in the form that the API accepts.
     fn structured(&self, request: &mut Request) -> Structured {
         let _unused = request;
         Structured::Native
@@ -169,14 +169,14 @@ pub trait ClientCodec: ProviderCodec {
         &[]
     }
 
-    /// Whether such a header changes an answer; not where it says what holds without it.
+    /// Whether such a header changes an answer. A header with the default value does not.
     fn header_counts(&self, name: &str, value: &[u8]) -> bool {
         let _unused = (name, value);
         true
     }
 
-    /// Whether `request`, which was read of `asked`, has all that decides the answer, so that an equal request of another
-    /// dialect asks the same. What [`ClientCodec::read_request`] refuses or notes as emulated is not meant here.
+    /// Whether `request`, which was read of `asked`, has every field that decides the answer. Then an equal request of
+    /// another dialect asks the same. Fields that [`ClientCodec::read_request`] refuses or notes as emulated do not count.
     fn reads_all(&self, asked: &Asked, request: &Request) -> bool {
         let _unused = (asked, request);
         true
@@ -188,7 +188,7 @@ pub trait ClientCodec: ProviderCodec {
     /// A 400 that names the field at fault.
     fn read(&self, body: Bytes, addressed: &Addressed) -> Result<Asked, Error>;
 
-    /// The body for a target of this dialect: as it came but for the model, and for the usage that is always asked for.
+    /// The body for a target of this dialect: the caller's, with the target's model, and with usage asked for in streams.
     fn pass(&self, asked: &Asked, model: &str) -> Bytes;
 
     /// The caller's object with a prompt's in front: `prompt` is the prompt with its settings, written in this dialect.
@@ -229,41 +229,41 @@ pub trait ClientCodec: ProviderCodec {
         object.edited(&edits)
     }
 
-    /// The form that the answer is to have, where a caller's request says so and it can be read.
+    /// The format that the request asks for, where it names one that can be read.
     fn format(&self, object: &Object) -> Option<Format> {
         let _unused = object;
         None
     }
 
-    /// The whole request in the internal form. What only this dialect can say is refused.
+    /// The whole request in the internal form. Fields that only this dialect has are refused.
     ///
     /// # Errors
     /// A 400 that names the field: `invalid_request` where it is wrong, `unsupported_feature` where no other dialect has it.
     fn read_request(&self, asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error>;
 
-    /// Listens to a whole answer that passes in this dialect.
+    /// Observes a whole answer that passes in this dialect.
     ///
     /// # Errors
     /// Where the body is no answer.
     fn observe(&self, body: &Bytes) -> Result<Observed, BadAnswer>;
 
-    /// A tap for a stream that passes in this dialect; leaves usage in it where `keep_usage` says so.
+    /// A tap for a stream that passes in this dialect. Without `keep_usage` the tap removes usage that only we asked for.
     fn tap(&self, keep_usage: bool) -> Box<dyn Tap>;
 
-    /// Whether a caller of this dialect can be told such an answer.
+    /// Whether this dialect can express such an answer.
     ///
     /// # Errors
-    /// Where the provider's answer holds what this dialect has no form for, as its streams end in an error then.
-    fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
+    /// Where the answer has a part for which this dialect has no form; its streams end in an error then.
+    fn can_express(&self, response: &Response) -> Result<(), BadAnswer> {
         let _unused = response;
         Ok(())
     }
 
     /// A whole answer for a caller of this dialect.
-    fn write_response(&self, response: &Response, told: &AnswerContext) -> Bytes;
+    fn write_response(&self, response: &Response, context: &AnswerContext) -> Bytes;
 
     /// A writer of this dialect's streams.
-    fn stream_writer(&self, told: &AnswerContext) -> Box<dyn WriteStream>;
+    fn stream_writer(&self, context: &AnswerContext) -> Box<dyn WriteStream>;
 
     /// The body of an error's answer.
     fn error_body(&self, error: &Error, request_id: &str) -> Bytes;
@@ -271,12 +271,12 @@ pub trait ClientCodec: ProviderCodec {
     /// The event that ends a stream which failed after it began.
     fn error_event(&self, error: &Error) -> Bytes;
 
-    /// Tells a whole answer of this dialect as a stream of it.
+    /// Rewrites a whole answer of this dialect as a stream.
     ///
     /// # Errors
     /// Where `body` is no answer.
-    fn as_stream(&self, body: &[u8], told: &AnswerContext) -> Result<Bytes, BadAnswer> {
-        let mut writer = self.stream_writer(told);
+    fn as_stream(&self, body: &[u8], context: &AnswerContext) -> Result<Bytes, BadAnswer> {
+        let mut writer = self.stream_writer(context);
         let mut out = Vec::with_capacity(body.len() * 2);
         for event in self.read_response(body)?.into_events() {
             writer.write(event, &mut out);
@@ -288,7 +288,7 @@ pub trait ClientCodec: ProviderCodec {
     ///
     /// # Errors
     /// Where an event is none of this dialect, or the stream did not end well.
-    fn as_whole(&self, events: &[super::sse::Event], told: &AnswerContext) -> Result<Bytes, BadAnswer> {
+    fn as_whole(&self, events: &[super::sse::Event], context: &AnswerContext) -> Result<Bytes, BadAnswer> {
         let mut reader = self.stream_reader();
         let mut collector = chat::Collector::default();
         let mut meant = Vec::new();
@@ -299,7 +299,7 @@ pub trait ClientCodec: ProviderCodec {
         reader.end(&mut meant);
         meant.drain(..).for_each(|event| collector.take(event));
         let whole = collector.finish().ok_or_else(|| BadAnswer("the stream did not end well".to_owned()))?;
-        Ok(self.write_response(&whole, told))
+        Ok(self.write_response(&whole, context))
     }
 }
 

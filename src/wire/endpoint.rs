@@ -43,10 +43,10 @@ pub enum Task {
     Count(&'static Counting),
     /// Vectors of texts: of several where `many` says so, in a dialect that has an endpoint of its own for one.
     Embed {
-        /// Whether of several.
+        /// Whether one request may have several texts.
         many: bool,
     },
-    /// Another thing of OpenAI's, which passes to a provider that has it.
+    /// Another route of OpenAI's, which passes to a provider that has it.
     Pass(Passing),
 }
 
@@ -79,7 +79,7 @@ pub struct EndpointRow {
     pub repeats_request: bool,
 }
 
-/// All of them, in the order of [`Endpoint`].
+/// All endpoints, in the order of [`Endpoint`].
 pub static ENDPOINTS: [EndpointRow; 18] = [
     EndpointRow { name: "/v1/chat/completions", in_batches: true, ..CHAT },
     EndpointRow {

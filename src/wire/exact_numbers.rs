@@ -1,5 +1,5 @@
-//! Numbers that no machine number holds to the digit (long integers, long decimals), kept as they stand through a tree of
-//! values: while they are in it they are marked texts.
+//! Numbers that no machine number holds to the digit (long integers, long decimals). In a tree of values they are marked
+//! texts, so that they are written with the digits that were read.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use super::json::string_end;
 
-/// What marks such a number. Nobody can guess it, so no text of a caller's can pass for one.
+/// The mark of such a number. The mark is random, so that no caller's text is taken for a number.
 static MARK: LazyLock<String> = LazyLock::new(|| format!("{:032x}#", rand::random::<u128>()));
 
-/// Whether there ever was one in this process.
+/// Whether this process has ever read such a number.
 static USED: AtomicBool = AtomicBool::new(false);
 
-/// As many digits are always kept.
+/// A machine number holds as many digits exactly.
 const SAFE: usize = 15;
 
 /// Reads JSON. A number that would lose digits becomes a marked text.
@@ -41,7 +41,7 @@ pub fn write(value: &impl Serialize) -> String {
     if USED.load(Ordering::Relaxed) { unmarked(json) } else { json }
 }
 
-/// The number that a value is, marked or not.
+/// A value as a number, marked or not.
 #[must_use]
 pub fn as_f64(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.strip_prefix(MARK.as_str())?.parse().ok())
@@ -82,8 +82,7 @@ fn is_of_number(byte: u8) -> bool {
     byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
 }
 
-/// Whether a number comes out of a machine number with the digits that it has. What is no number counts as kept: the
-/// parser tells of it.
+/// Whether a machine number holds every digit of this number. Text that is no number counts as held: the parser refuses it.
 fn is_kept(number: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(number) else { return true };
     if text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok() {

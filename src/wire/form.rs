@@ -1,5 +1,5 @@
-//! A form of parts (`multipart/form-data`, RFC 7578), read once: where its parts stand in the bytes it came as, so that what
-//! nobody changes is passed on as it is.
+//! A form of parts (`multipart/form-data`, RFC 7578), read once: the caller's bytes and the place of each part in them, so
+//! that unchanged parts are passed on byte by byte.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ pub struct Part {
     pub name: String,
     /// The name of its file, where it is one.
     pub file_name: Option<String>,
-    /// Its `content-type`, where it tells one.
+    /// Its `content-type`, where the part has one.
     pub kind: Option<String>,
     value: Range<usize>,
 }
@@ -49,7 +49,7 @@ pub fn is_form(content_type: &[u8]) -> bool {
 
 impl Form {
     /// Reads a body that came with this `content-type`. Nothing may stand before its first boundary or after its last, and no
-    /// boundary in another form: whoever reads the form after us must find the same parts.
+    /// boundary in another form: the provider, which reads the form after us, must find the same parts.
     ///
     /// # Errors
     /// A 400 that says what is wrong.
@@ -118,7 +118,7 @@ impl Form {
         Ok(fields)
     }
 
-    /// All that the form says, in order: of each part its name, its file's name, its kind and its value.
+    /// Everything that a form's meaning depends on, in order: of each part its name, its file's name, its kind and its value.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         self.parts.iter().flat_map(|part| {
             let [file_name, kind] = [&part.file_name, &part.kind].map(|text| text.as_deref().unwrap_or_default());
@@ -189,7 +189,7 @@ fn disposed(text: &str) -> Option<(String, Option<String>)> {
         let place = match &*parameter {
             "name" => &mut name,
             "filename" => &mut file_name,
-            // The same in another coding, for readers that know it.
+            // The file's name in another coding, for readers that know it.
             "filename*" => &mut coded,
             "name*" => return None,
             _ => continue,

@@ -14,8 +14,8 @@ const LEAST_FRAME: usize = 16;
 /// The longest name of an event or an error.
 const LONGEST_NAME: usize = 128;
 
-/// Cuts bytes into frames, and tells each as the server-sent event that says the same: its `:event-type` is the name,
-/// its payload the data. Exceptions and errors become `{"type": "error", "error": {"type": …, "message": …}}`.
+/// Cuts bytes into frames, and converts each to the server-sent event that means the same: the frame's `:event-type` is
+/// the name, its payload the data. Exceptions and errors become `{"type": "error", "error": {"type": …, "message": …}}`.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: BytesMut,
@@ -45,12 +45,12 @@ impl Decoder {
         }
         let frame = self.buffer.split_to(length).freeze();
         let message = read_message_from(frame).map_err(|error| BadFrame(error.to_string()))?;
-        Ok(Some(told(&message)?))
+        Ok(Some(converted(&message)?))
     }
 }
 
 /// A frame as a server-sent event.
-fn told(message: &Message) -> Result<Event, BadFrame> {
+fn converted(message: &Message) -> Result<Event, BadFrame> {
     let named = |header| {
         let name = text(message, header).unwrap_or_default();
         let fits = !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(|byte| byte.is_ascii_graphic());
@@ -78,8 +78,8 @@ fn text<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
 fn reason(payload: &Bytes) -> String {
     let fields: Value = serde_json::from_slice(payload).unwrap_or_default();
     let places = ["message", "Message", "originalMessage"];
-    let told = places.iter().find_map(|name| fields.get(name)?.as_str().filter(|text| !text.is_empty()));
-    told.unwrap_or("it gave no reason").to_owned()
+    let message = places.iter().find_map(|name| fields.get(name)?.as_str().filter(|text| !text.is_empty()));
+    message.unwrap_or("it gave no reason").to_owned()
 }
 
 fn failed(kind: &str, message: &str) -> Event {
@@ -155,7 +155,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn exceptions_and_errors_are_told_alike() {
+    fn exceptions_and_errors_become_the_same_event() {
         let thrown = exception("throttlingException", r#"{"message":"Too many requests"}"#);
         let model = exception("modelStreamErrorException", r#"{"originalStatusCode":500,"originalMessage":"Broken"}"#);
         let raw =

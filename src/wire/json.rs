@@ -1,4 +1,4 @@
-//! A JSON object read once: where its fields stand in the bytes it came as, so that what nobody changes is passed on as it is.
+//! A JSON object read once: its bytes and the place of each field in them, so that unchanged fields are passed on byte by byte.
 
 mod scan;
 
@@ -63,7 +63,7 @@ struct Field {
 }
 
 impl Object {
-    /// Reads the top level of `bytes`; what is below is checked for its grammar only.
+    /// Reads the top level of `bytes`; values below are checked for their grammar only.
     ///
     /// # Errors
     /// As [`ObjectError`] lists.
@@ -78,8 +78,8 @@ impl Object {
         Ok(object)
     }
 
-    /// Reads the top level of an answer: its grammar is checked, but neither how deep it is nor whether a field stands
-    /// twice, since nothing of it is written anew and nobody reads it by descending into it.
+    /// Reads the top level of an answer. Its grammar is checked, but neither its depth nor whether a field stands twice: an
+    /// answer is not written anew, and no reader descends into it.
     ///
     /// # Errors
     /// Where it is no JSON object.
@@ -203,7 +203,7 @@ pub struct Edits {
 }
 
 impl Edits {
-    /// Gives `name` this JSON text as its value, at its place or at the end.
+    /// Sets the value of `name` to this JSON text: at the field's place, or at the end where the object has no such field.
     pub fn set(&mut self, name: &str, json: String) {
         self.changes.push((name.to_owned(), Some(json)));
     }

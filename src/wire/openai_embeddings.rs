@@ -1,4 +1,5 @@
-//! OpenAI's embeddings: the request checked and kept as it came; the answer listened to, its vectors in the form asked for.
+//! OpenAI's embeddings: checks a request and passes its bytes; observes an answer, and writes its vectors in the encoding
+//! that the caller asked for.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -65,7 +66,7 @@ impl EmbeddingsRequest {
 pub enum Encoding {
     /// A list of numbers.
     Float,
-    /// Base64 of 32-bit floats, the lowest byte first. SDKs ask for it unless they are told otherwise.
+    /// Base64 of 32-bit floats, the lowest byte first. SDKs ask for it unless their user sets another.
     Base64,
 }
 
@@ -75,10 +76,10 @@ pub fn encoding(object: &Object) -> Encoding {
     if object.get("encoding_format") == Some("\"base64\"") { Encoding::Base64 } else { Encoding::Float }
 }
 
-/// Listens to an answer that stays as it is: its usage, where it gave one.
+/// Observes an answer that passes unchanged: the usage that it reports.
 ///
 /// # Errors
-/// Where it is no answer.
+/// Where the body is no answer.
 pub fn observe(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
     let object = Object::read_answer(body.clone()).map_err(|error| BadAnswer(error.to_string()))?;
     match object.get("data").is_some_and(|data| data.starts_with('[')) {
@@ -87,8 +88,8 @@ pub fn observe(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
     }
 }
 
-/// Listens to an answer: its usage, where it gave one. The vectors come back as `wanted`, since some servers know only one
-/// form and answer in it whatever is asked.
+/// Observes an answer: the usage that it reports. The vectors are returned in the encoding `wanted`, since some servers have
+/// only one encoding and ignore what a request asks for.
 ///
 /// # Errors
 /// Where the body is no list of embeddings.
@@ -112,10 +113,10 @@ pub fn recode(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), 
 /// The request in the internal form.
 ///
 /// # Errors
-/// `unsupported_feature` that names what is no text, or no other dialect has.
+/// `unsupported_feature` that names an input which is no text, or a field that no other dialect has.
 pub fn embed_of(object: &Object) -> Result<Embed, Error> {
     let unsupported = |name: &str| {
-        let message = format!("`{name}` cannot be said to a provider that speaks Gemini's embeddings");
+        let message = format!("`{name}` cannot be sent to a provider that speaks Gemini's embeddings");
         Error::new(Code::UnsupportedFeature, message).at(name)
     };
     if let Some((name, _)) = object.iter().find(|(name, _)| !FIELDS.iter().any(|(known, ..)| known == name)) {
@@ -144,7 +145,7 @@ pub fn write_embed(embed: &Embed, model: &str) -> Bytes {
 /// The answer in the internal form.
 ///
 /// # Errors
-/// Where it is none.
+/// Where the body is no answer.
 pub fn read_vectors(body: &Bytes) -> Result<Vectors, BadAnswer> {
     #[derive(Deserialize)]
     struct Answer {
@@ -159,7 +160,7 @@ pub fn read_vectors(body: &Bytes) -> Result<Vectors, BadAnswer> {
     Ok(Vectors { vectors: data.into_iter().map(|item| item.embedding).collect(), usage })
 }
 
-/// The answer for a caller who asked `model`; `tokens` stand in where the provider told none.
+/// The answer for a caller that asked for `model`; `tokens` stand in where the provider reported none.
 #[must_use]
 pub fn write_vectors(vectors: &Vectors, wanted: Encoding, model: &str, tokens: u64) -> Bytes {
     let tokens = vectors.usage.map_or(tokens, |usage| usage.input);
@@ -186,7 +187,7 @@ fn recoded(text: &str, data: &str, wanted: Encoding) -> Result<String, BadAnswer
     let mut out = String::with_capacity(text.len());
     let mut copied = 0;
     for vector in items(data).filter_map(vector_of) {
-        // It is a part of the text, so that the difference is its place there.
+        // The vector is a slice of the text, so the difference of the addresses is its place.
         let start = vector.as_ptr() as usize - text.as_ptr() as usize;
         out.push_str(&text[copied..start]);
         match (wanted, vector.as_bytes().first()) {

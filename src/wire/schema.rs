@@ -1,4 +1,4 @@
-//! JSON Schema that a caller sent with a request, to check an answer against it: in bounded time, whatever it says.
+//! JSON Schema that a caller sent with a request, to check an answer against: in bounded time for any schema.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 128;
 /// Keywords whose schemas hold for the same value.
 const HERE: [&str; 9] = ["anyOf", "allOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "$ref"];
 
-/// Keywords whose schemas hold for a value within it.
+/// Keywords whose schemas hold for a value within the value.
 const WITHIN: [&str; 10] = [
     "properties",
     "patternProperties",
@@ -30,21 +30,21 @@ const WITHIN: [&str; 10] = [
 /// Other ways to name schemas than `$ref`.
 const ELSEWHERE: [&str; 5] = ["$dynamicRef", "$recursiveRef", "$id", "$anchor", "$dynamicAnchor"];
 
-/// The most mistakes that are told.
-const MOST_TOLD: usize = 5;
+/// The most mistakes that are reported.
+const MOST_REPORTED: usize = 5;
 
 /// A schema that can be checked.
 pub struct Schema {
     validator: jsonschema::Validator,
-    /// How many times over a value may be looked at for each level of it.
+    /// How many times a value may be looked at for each level of nesting.
     growth: u64,
     /// How many schemas hold for one value at most.
     width: u64,
 }
 
 impl Schema {
-    /// Reads a schema. `None` where it is none, or where checking it could take too long: then nothing can be said of an
-    /// answer but whether it is JSON.
+    /// Reads a schema. `None` where it is no schema, or where checking could take too long: then an answer can only be
+    /// checked for being JSON.
     #[must_use]
     pub fn read(schema: &Value) -> Option<Self> {
         let mut survey = Survey { root: schema, seen: HashSet::new(), steps: 0, growth: 1, width: 1 };
@@ -68,12 +68,12 @@ impl Schema {
             return Ok(());
         }
         let mistakes: Vec<String> =
-            self.validator.iter_errors(value).take(MOST_TOLD).map(|error| told(&error)).collect();
+            self.validator.iter_errors(value).take(MOST_REPORTED).map(|error| shown(&error)).collect();
         if mistakes.is_empty() { Ok(()) } else { Err(format!("it breaks the schema: {}", mistakes.join("; "))) }
     }
 }
 
-fn told(error: &jsonschema::ValidationError<'_>) -> String {
+fn shown(error: &jsonschema::ValidationError<'_>) -> String {
     let path = error.instance_path().to_string();
     let place = if path.is_empty() { String::new() } else { format!("at {path:.200}: ") };
     format!("{place}{:.300}", error.to_string())
@@ -151,7 +151,7 @@ impl<'a> Survey<'a> {
                     let target = place.strip_prefix('#').and_then(|place| self.root.pointer(place))?;
                     self.gather(target, depth + 1, here, within)?;
                 }
-                // References by other means are not followed here, so nothing can be said of them.
+                // Other references are not followed here, so the time of a check is not known.
                 Value::String(_) if ELSEWHERE.contains(&key) => return None,
                 Value::Object(members) if matches!(key, "properties" | "patternProperties") => {
                     let is_named = key == "properties";
@@ -191,8 +191,8 @@ mod tests {
             (json!({"n": 1, "x": 2}), "Additional properties"),
             (json!([]), "object"),
         ] {
-            let told = schema.check(&value).unwrap_err();
-            assert!(told.contains(word), "{value}: {told}");
+            let mistakes = schema.check(&value).unwrap_err();
+            assert!(mistakes.contains(word), "{value}: {mistakes}");
         }
     }
 

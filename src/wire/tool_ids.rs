@@ -1,10 +1,10 @@
-//! Ids of tool calls for an API that does not take every text as one: others are rewritten, each the same way throughout.
+//! Ids of tool calls for an API that does not accept every text: an id that does not fit is replaced, everywhere by the same one.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::chat::{Content, Emulated, Message};
 
-/// What an API takes as an id.
+/// Which ids an API accepts.
 #[derive(Clone, Copy)]
 pub(super) struct Rule {
     /// Whether a letter may stand in it.
@@ -26,7 +26,7 @@ impl Rule {
     }
 }
 
-/// The ids of one conversation and what they become.
+/// The ids of one conversation, each with its replacement.
 #[derive(Default)]
 pub(super) struct Ids(HashMap<String, String>);
 
@@ -88,10 +88,10 @@ mod tests {
         let rule = Rule { fits: fitting, most: 64 };
         let mut emulated = Emulated::default();
         let fresh = Ids::of(&messages, rule, &mut emulated);
-        let told: Vec<&str> = ids.iter().map(|id| fresh.of_id(id)).collect();
-        assert_eq!(told[..3], ["a_b_2", "a_b", "a_b_3"]);
-        assert!(told.iter().all(|id| rule.takes(id)), "{told:?}");
-        assert_eq!(told.iter().collect::<HashSet<_>>().len(), ids.len(), "{told:?}");
+        let written: Vec<&str> = ids.iter().map(|id| fresh.of_id(id)).collect();
+        assert_eq!(written[..3], ["a_b_2", "a_b", "a_b_3"]);
+        assert!(written.iter().all(|id| rule.takes(id)), "{written:?}");
+        assert_eq!(written.iter().collect::<HashSet<_>>().len(), ids.len(), "{written:?}");
         assert_eq!(emulated.names(), ["tool_call_id"]);
     }
 }

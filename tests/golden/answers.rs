@@ -77,7 +77,7 @@ fn counted(usage: Option<Usage>) -> String {
 
 fn whole(body: &Bytes, from: Provider, to: Tongue, case: &Case) -> String {
     match from.codec().read_response(body) {
-        Ok(response) if to.codec().can_tell(&response).is_err() => "whole: 502\n".to_owned(),
+        Ok(response) if to.codec().can_express(&response).is_err() => "whole: 502\n".to_owned(),
         Ok(response) => {
             let written = to.codec().write_response(&response, &told());
             dump(&written, case, from.name, to, "json");

@@ -46,7 +46,7 @@ pub(super) fn write_response(response: &Response, context: &AnswerContext) -> By
 }
 
 /// Checks that an answer can be written here: a call's arguments must be an object, unless the limit cut them off.
-pub(super) fn can_tell(response: &Response) -> Result<(), BadAnswer> {
+pub(super) fn can_express(response: &Response) -> Result<(), BadAnswer> {
     let Some(choice) = response.choices.first() else { return Ok(()) };
     let cut = matches!(choice.stop, Some(Stop::Length | Stop::Context));
     let bad = |part: &Part| match &part.content {
@@ -99,7 +99,7 @@ fn write_block((n, part): (usize, &Part)) -> Option<Value> {
         }
         Content::RedactedThinking(data) => json!({"type": "redacted_thinking", "data": data}),
         Content::ToolCall { id, name, arguments } => {
-            // What was cut off at the limit is no call yet; see `can_tell` for what else is no object.
+            // What was cut off at the limit is no call yet; see `can_express` for what else is no object.
             let input = fields::arguments(arguments).unwrap_or_else(|| json!({}));
             json!({"type": "tool_use", "id": call_id(id, n), "name": name, "input": input})
         }

@@ -114,8 +114,8 @@ impl ClientCodec for Anthropic {
         Box::new(observe::StreamTap::default())
     }
 
-    fn can_tell(&self, response: &Response) -> Result<(), BadAnswer> {
-        answer_write::can_tell(response)
+    fn can_express(&self, response: &Response) -> Result<(), BadAnswer> {
+        answer_write::can_express(response)
     }
     fn write_response(&self, response: &Response, context: &AnswerContext) -> Bytes {
         answer_write::write_response(response, context)

@@ -12,11 +12,11 @@ const LONGEST_NAME: usize = 80;
 /// How a dialect spells its fields, and what it says of those that are missing or that no other dialect has.
 #[derive(Debug)]
 pub struct Idiom {
-    /// What is said of a field that must be there and is not.
+    /// The text for a required field that is missing.
     pub missing: &'static str,
-    /// What is said before the name of a field that no other dialect has.
+    /// The text before the name of a field that no other dialect has.
     pub lead: &'static str,
-    /// What is said after the name of a field that no other dialect has.
+    /// The text after the name of a field that no other dialect has.
     pub only_here: &'static str,
     /// Whether fields are read as Google's own parser reads them: `topP` may be written `top_p` too, and a single object
     /// stands for a list of it.

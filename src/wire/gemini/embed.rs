@@ -111,7 +111,7 @@ pub fn embed_of(asked: &Asked, is_batch: bool, emulated: &mut Emulated) -> Resul
 }
 
 fn unsupported(param: &str) -> Error {
-    let message = format!("`{param}` cannot be said to a provider that speaks OpenAI's embeddings");
+    let message = format!("`{param}` cannot be sent to a provider that speaks OpenAI's embeddings");
     Error::new(Code::UnsupportedFeature, message).at(param)
 }
 

@@ -14,7 +14,7 @@ const LEAD: &str = "Gemini generateContent: ";
 pub(super) static IDIOM: Idiom = Idiom {
     missing: "must be there",
     lead: LEAD,
-    only_here: "cannot be said to a target of another kind; leave it out",
+    only_here: "cannot be sent to a target of another kind; leave it out",
     lenient: true,
 };
 

@@ -174,7 +174,7 @@ fn read_file(mut file: Place<'_>, detail: Option<String>) -> Result<Content, Fie
 }
 
 fn other_kind(place: &Place<'_>, media_type: &str) -> FieldError {
-    unsupported(place.at("mimeType"), format_args!("of `{media_type}` cannot be said to a target of another kind"))
+    unsupported(place.at("mimeType"), format_args!("of `{media_type}` cannot be sent to a target of another kind"))
 }
 
 /// Whether an address is one of Google's own files.

@@ -15,7 +15,7 @@ const MAX_CANDIDATES: usize = 128;
 /// Fields of a candidate whose lists go on from chunk to chunk; of every other the last one counts.
 const GOING_ON: [&str; 2] = ["citationMetadata", "logprobsResult"];
 
-/// Tells a whole answer as a stream.
+/// Writes a whole answer as a stream.
 ///
 /// # Errors
 /// Where `body` is no answer.

@@ -145,7 +145,7 @@ fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>,
 fn read_tool(mut function: Place<'_>, emulated: &mut Emulated) -> Result<Tool, FieldError> {
     let schema = match (function.take("parametersJsonSchema"), function.take("parameters")) {
         (Some(_), Some(_)) => {
-            return Err(function.wrong("parameters", "must be left out where `parametersJsonSchema` is given"));
+            return Err(function.wrong("parameters", "must be left out where `parametersJsonSchema` is set"));
         }
         (schema, parameters) => schema.or(parameters.map(to_json_schema)),
     };
@@ -224,7 +224,7 @@ fn read_format(config: &mut Place<'_>) -> Result<Option<Format>, FieldError> {
     let kind = config.maybe_text("responseMimeType")?;
     let schema = match (config.take("responseJsonSchema"), config.take("responseSchema")) {
         (Some(_), Some(_)) => {
-            return Err(config.wrong("responseSchema", "must be left out where `responseJsonSchema` is given"));
+            return Err(config.wrong("responseSchema", "must be left out where `responseJsonSchema` is set"));
         }
         (schema, other) => schema.or(other.map(to_json_schema)),
     };
@@ -236,7 +236,7 @@ fn read_format(config: &mut Place<'_>) -> Result<Option<Format>, FieldError> {
             Ok(Some(Format::JsonSchema { name: "response".to_owned(), description: None, schema, strict: None }))
         }
         (None | Some("text/plain"), Some(_)) => {
-            Err(config.wrong("responseMimeType", "must be application/json where a schema is given"))
+            Err(config.wrong("responseMimeType", "must be application/json where a schema is set"))
         }
         (Some(_), _) => Err(unsupported(
             config.at("responseMimeType"),

@@ -55,7 +55,7 @@ pub(super) fn structured(request: &Request) -> Structured {
 fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), FieldError> {
     match request.verbosity.as_deref() {
         None | Some("medium") => {}
-        Some(_) => return Err(unsupported("verbosity", "cannot be said")),
+        Some(_) => return Err(unsupported("verbosity", "cannot be expressed")),
     }
     match request.service_tier.as_deref() {
         None => {}

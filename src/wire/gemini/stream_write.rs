@@ -24,12 +24,12 @@ struct Chunk<'a> {
 
 #[derive(Serialize)]
 struct Candidate<'a> {
-    content: Said<'a>,
+    content: Turn<'a>,
     index: u32,
 }
 
 #[derive(Serialize)]
-struct Said<'a> {
+struct Turn<'a> {
     parts: [Text<'a>; 1],
     role: &'a str,
 }
@@ -76,7 +76,7 @@ impl Writer {
 
     fn send_text(&self, choice: u32, text: &str, out: &mut Vec<u8>) {
         let chunk = Chunk {
-            candidates: [Candidate { content: Said { parts: [Text { text }], role: "model" }, index: choice }],
+            candidates: [Candidate { content: Turn { parts: [Text { text }], role: "model" }, index: choice }],
             usage: self.head.usage.as_ref().map(write_usage),
             model: &self.head.model,
             id: &self.head.id,

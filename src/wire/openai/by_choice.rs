@@ -3,8 +3,8 @@
 use crate::chat::Usage;
 use crate::wire::json::{Object, fields, items};
 
-/// The usage of all choices, given the first one's. What a choice has in its log-probabilities is counted, and one that
-/// reached the limit has as many tokens as that; others are estimated by the length of the first, and the usage says so.
+/// The usage of all choices, from the usage of the first. The tokens of a choice are those of its log-probabilities, or the
+/// limit where the choice reached it, or else an estimate from the length of the first; the usage says where it is estimated.
 #[must_use]
 pub fn of_all_choices(answer: &Object, first: Usage, limit: Option<u64>) -> Usage {
     let mut choices = items(answer.get("choices").unwrap_or("[]")).map(Choice::read);
@@ -23,9 +23,9 @@ pub fn of_all_choices(answer: &Object, first: Usage, limit: Option<u64>) -> Usag
 }
 
 struct Choice {
-    /// How long its text is.
+    /// The length of the choice's text, in bytes.
     bytes: u64,
-    /// How many tokens its log-probabilities are of.
+    /// How many tokens have log-probabilities.
     logprobs: Option<u64>,
     hit_limit: bool,
 }
@@ -38,7 +38,7 @@ impl Choice {
             field(value, inner)
         };
         let length = |list: &str| u64::try_from(items(list).count()).ok();
-        // A message with calls is as long as all of it is.
+        // A message with calls counts whole: arguments are tokens too.
         let text = inner("message", "content").filter(|text| text.starts_with('"'));
         let text = text.or_else(|| field(json, "message")).or_else(|| field(json, "text")).unwrap_or_default();
         Self {
@@ -65,12 +65,12 @@ mod tests {
     fn what_is_known_is_counted_and_the_rest_is_estimated() {
         let stop = r#"{"message":{"content":"12345678"},"finish_reason":"stop"}"#;
         let long = r#"{"message":{"content":"1234"},"finish_reason":"length"}"#;
-        let told = r#"{"message":{"content":"1"},"logprobs":{"content":[{},{},{}]},"finish_reason":"stop"}"#;
+        let logged = r#"{"message":{"content":"1"},"logprobs":{"content":[{},{},{}]},"finish_reason":"stop"}"#;
         let text = r#"{"text":"1234567890","finish_reason":"stop"}"#;
         assert_eq!(counted(stop, None), (8, false));
         assert_eq!(counted("", None), (8, false));
         assert_eq!(counted(&[stop, long].join(","), Some(8)), (16, false));
-        assert_eq!(counted(&[stop, told].join(","), None), (11, false));
+        assert_eq!(counted(&[stop, logged].join(","), None), (11, false));
         assert_eq!(counted(&[stop, stop].join(","), Some(50)), (16, true));
         assert_eq!(counted(&[stop, long].join(","), None), (8 + 5, true));
         assert_eq!(counted(&[text, text].join(","), None), (16, true));

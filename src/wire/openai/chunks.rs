@@ -1,4 +1,4 @@
-//! A stream of chunks: passed on as it comes, its usage read, and left out where only Fulcrum asked for it.
+//! A stream of chunks that passes: its usage is read, and removed where only Fulcrum asked for it.
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -21,7 +21,7 @@ pub fn put_event(data: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n\n");
 }
 
-/// The body for a target: as it came but for the model, and for the usage of a stream, which is always asked for.
+/// The body for a target: the caller's, with the target's model, and with usage asked for in streams.
 #[must_use]
 pub fn pass(asked: &Asked, model: &str) -> Bytes {
     let mut edits = Edits::default();
@@ -39,9 +39,9 @@ pub fn pass(asked: &Asked, model: &str) -> Bytes {
 #[derive(Debug)]
 pub struct StreamTap {
     keep_usage: bool,
-    /// The field that holds what a chunk brings.
+    /// The field of a chunk with its text.
     content: &'static str,
-    /// Whether each choice tells a usage of its own.
+    /// Whether each choice reports a usage of its own.
     by_choice: bool,
     usage: Option<Usage>,
     chunks: u64,
@@ -50,7 +50,7 @@ pub struct StreamTap {
 }
 
 impl StreamTap {
-    /// A tap that leaves usage in the stream where `keep_usage` says that the caller asked for it.
+    /// A tap for chat; `keep_usage` says that the caller asked for usage, which else is removed from the stream.
     #[must_use]
     pub fn new(keep_usage: bool) -> Self {
         Self {
@@ -64,14 +64,14 @@ impl StreamTap {
         }
     }
 
-    /// The same for streams of text completions.
+    /// A tap for streams of text completions.
     #[must_use]
     pub fn of_text(keep_usage: bool) -> Self {
         Self { content: "text", ..Self::new(keep_usage) }
     }
 
-    /// The same tap for a server that tells the usage of each choice by itself, as llama.cpp does: all of them read the
-    /// same, and each writes its own.
+    /// The same tap for a server that reports the usage of each choice separately, as llama.cpp does: all choices read the
+    /// same input, and each has its own output.
     #[must_use]
     pub fn by_choice(self, by_choice: bool) -> Self {
         Self { by_choice, ..self }
@@ -145,7 +145,7 @@ impl StreamTap {
     }
 }
 
-/// Whether a chunk can be an object by its first and last byte. No more is asked: chunks pass without being parsed.
+/// Whether the first and the last byte of a chunk are those of an object. Chunks pass without being parsed.
 fn looks_whole(data: &[u8]) -> bool {
     let data = data.trim_ascii();
     data.is_empty() || (data.starts_with(b"{") && data.ends_with(b"}"))
@@ -157,8 +157,8 @@ fn content_bytes(data: &[u8], name: &str) -> usize {
     memchr::memchr(b'"', &data[start..]).unwrap_or(0)
 }
 
-/// Where the text of the first field of this name begins that holds a text, whatever space stands around its colon. Only
-/// looks: within a text a quote is escaped, so that a name in quotes is a name.
+/// Where the text of the first field of this name begins that holds a text, whatever space stands around its colon. The
+/// bytes are searched, not parsed: within a text quotes are escaped, so a name in quotes is a field's name.
 fn text_of(json: &[u8], name: &str) -> Option<usize> {
     memmem::find_iter(json, name.as_bytes()).find_map(|at| {
         let quoted = at > 0 && json[at - 1] == b'"';

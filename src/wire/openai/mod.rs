@@ -1,4 +1,4 @@
-//! What OpenAI's APIs have in common: errors, usage, strict schemas, tiers, chunks of a stream.
+//! Shared by OpenAI's APIs: errors, usage, strict schemas, tiers, chunks of a stream.
 
 mod by_choice;
 mod chunks;

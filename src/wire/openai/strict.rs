@@ -1,10 +1,10 @@
-//! What OpenAI asks of a schema that it is to keep to strictly: it answers 400 to any other.
+//! What OpenAI requires of a strict schema; it answers 400 to any other.
 
 use serde_json::Value;
 
 use crate::chat::Emulated;
 
-/// Keywords that it does not know in such a schema.
+/// Keywords that OpenAI refuses in a strict schema.
 const UNKNOWN: [&str; 8] = ["allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"];
 
 /// Whether a schema may be marked as strict: each of its objects is closed, and has no field that may be left out.
@@ -36,7 +36,7 @@ fn is_kept(schema: &Value) -> bool {
         && listed.is_none_or(|schemas| schemas.iter().all(is_kept))
 }
 
-/// `strict` as it can be asked for with this schema. Where that is not what was wanted, it is noted.
+/// Whether to ask for `strict` with this schema; where the schema does not allow what was asked for, `emulated` notes that.
 pub fn keep_strict(wanted: Option<bool>, schema: Option<&Value>, emulated: &mut Emulated) -> Option<bool> {
     if wanted != Some(true) || schema.is_none_or(may_be_strict) {
         return wanted;
@@ -57,7 +57,7 @@ mod tests {
         let leaf = json!({"type": "string"});
         let inner = closed(json!({"b": leaf}), json!(["b"]));
         let open = json!({"type": "object", "properties": {"b": leaf}, "required": ["b"]});
-        for (schema, kept) in [
+        for (schema, allowed) in [
             (closed(json!({}), json!([])), true),
             (json!({"type": "object", "additionalProperties": false}), true),
             (closed(json!({"a": leaf, "b": {"anyOf": [inner, {"type": "null"}]}}), json!(["b", "a"])), true),
@@ -73,13 +73,13 @@ mod tests {
             (json!({"$ref": "#/$defs/a", "$defs": {"a": inner}}), false),
             (json!(true), false),
         ] {
-            assert_eq!(may_be_strict(&schema), kept, "{schema}");
+            assert_eq!(may_be_strict(&schema), allowed, "{schema}");
             let strict = |wanted| {
                 let mut emulated = Emulated::default();
                 let strict = keep_strict(wanted, Some(&schema), &mut emulated);
                 (strict, emulated.is_empty())
             };
-            assert_eq!(strict(Some(true)), (Some(kept), kept), "{schema}");
+            assert_eq!(strict(Some(true)), (Some(allowed), allowed), "{schema}");
             assert_eq!(strict(None), (None, true));
             assert_eq!(strict(Some(false)), (Some(false), true));
         }

@@ -2,7 +2,7 @@
 
 use crate::chat::Emulated;
 
-/// The tiers that OpenAI's SDKs know; other providers' own have no place in their types.
+/// The tiers that the types of OpenAI's SDKs have; other providers have more.
 const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
 
 /// Whether OpenAI's SDKs know a tier of this name.
@@ -11,7 +11,7 @@ pub fn is_tier(tier: &str) -> bool {
     TIERS.contains(&tier)
 }
 
-/// The tier of a request. Anthropic's name for the common one is written as what it means.
+/// The tier of a request. Anthropic's name for the common tier becomes OpenAI's.
 pub fn write_tier<'a>(tier: Option<&'a str>, emulated: &mut Emulated) -> Option<&'a str> {
     if tier != Some("standard_only") {
         return tier;

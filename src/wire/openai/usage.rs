@@ -5,7 +5,7 @@ use crate::wire::fields::tokens_in;
 use crate::wire::json::fields;
 
 /// Reads a `usage` value. `None` where it is no object or its counts cannot be true, so that the caller estimates. Details
-/// that cannot be true are left out, and what is left counts as an estimate.
+/// that cannot be true are left out, and the rest counts as an estimate.
 ///
 /// `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning, as OpenAI defines them.
 #[must_use]
@@ -38,7 +38,7 @@ pub fn usage_at_groq(json: &str) -> Option<Usage> {
     read_usage(usage?)
 }
 
-/// The values of these fields as they stand, since some servers send nonsense.
+/// The values of these fields, unchecked: some servers send counts that cannot be true.
 fn find<'a, const N: usize>(json: Option<&'a str>, names: [&str; N]) -> [Option<&'a str>; N] {
     let mut found = [None; N];
     let Some(json) = json.filter(|json| json.starts_with('{')) else { return found };

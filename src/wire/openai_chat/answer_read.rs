@@ -89,7 +89,7 @@ fn read_parts(choice: usize, mut message: Place<'_>) -> Result<Vec<Part>, FieldE
     Ok(parts)
 }
 
-/// One part of a content that is a list, as Mistral's reasoning models answer.
+/// One part of a content that is a list; Mistral's reasoning models answer with lists.
 fn read_part(part: &Value, path: Path<'_>) -> Result<Part, FieldError> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let texts = |list: &Value| list.as_array().map(|list| list.iter().filter_map(|one| text(&one["text"])).collect());
@@ -114,7 +114,7 @@ fn read_call(mut call: Place<'_>, place: (usize, usize)) -> Result<Part, FieldEr
     let arguments = match function.take("arguments") {
         None => String::new(),
         Some(Value::String(arguments)) => arguments,
-        // Some servers give the object itself.
+        // Some servers send arguments as an object, not as text.
         Some(arguments @ Value::Object(_)) => arguments.to_string(),
         Some(_) => return Err(function.wrong("arguments", "must be a text")),
     };

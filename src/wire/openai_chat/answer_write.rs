@@ -106,7 +106,7 @@ impl Message {
         if !self.thought.is_empty() {
             message.insert("reasoning_content".to_owned(), self.thought.into());
         }
-        // Without a proof the list would say nothing that the text does not.
+        // Without a proof the list would only repeat the text.
         let details = if self.is_proven { self.details } else { Vec::new() };
         for (name, list) in [
             ("reasoning_details", details),
@@ -140,17 +140,17 @@ pub(super) fn write_redacted(data: &str, signature: Option<&str>, index: usize) 
     detail
 }
 
-/// A call's proof, where Google's own chat completions keep it.
+/// A call's proof, in the field where Google's chat completions have it.
 pub(super) fn write_signature(signature: &str) -> Value {
     json!({"google": {"thought_signature": signature}})
 }
 
-/// A citation of a page; `place` is where the text that cites it stands in the content. Others have no form here.
+/// A citation of a page; `place` is the part of the content that the citing text is. Other citations have no form here.
 pub(super) fn write_citation(citation: &Citation, (start, end): (u64, u64)) -> Option<Value> {
     let url = citation.url.as_ref()?;
-    let told = |place: Option<u64>| place.filter(|_| citation.unit == Some(Unit::Answer));
-    let from = told(citation.start).map_or(start, |place| start.saturating_add(place));
-    let to = told(citation.end).map_or(end, |place| start.saturating_add(place));
+    let within = |place: Option<u64>| place.filter(|_| citation.unit == Some(Unit::Answer));
+    let from = within(citation.start).map_or(start, |place| start.saturating_add(place));
+    let to = within(citation.end).map_or(end, |place| start.saturating_add(place));
     let title = citation.title.as_deref().unwrap_or_default();
     let cited = json!({"url": url, "title": title, "start_index": from, "end_index": to});
     Some(json!({"type": "url_citation", "url_citation": cited}))

@@ -1,4 +1,4 @@
-//! A chat request: checked, but kept as the bytes it came as.
+//! Checks a chat request, whose bytes stay as they came.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use crate::wire::json::{Edits, Object, fields, items, unescaped};
 /// What a message's `role` may be.
 const ROLES: [&str; 6] = ["developer", "system", "user", "assistant", "tool", "function"];
 
-/// What OpenAI's own reference says of each known field. Unknown fields pass as they are.
+/// The known fields, from OpenAI's reference. Unknown fields pass.
 const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
     ("messages", Check::AnyList, false),
@@ -50,7 +50,7 @@ const FIELDS: &[Field] = &[
     ("web_search_options", Check::Object, false),
 ];
 
-/// The two names of one field: a request that sets either has set both.
+/// The two names of one field. A caller that sets either replaces the prompt's setting under both.
 const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
 /// The prefix of `model` that names a prompt.
@@ -154,7 +154,7 @@ fn check_message(json: &str) -> Result<(), (&'static str, String)> {
     Err((".content", "`content` must be a text or a list of parts that is not empty".to_owned()))
 }
 
-/// The caller's object with the prompt's messages before its own, and the prompt's settings where it has none.
+/// The caller's object with the prompt's messages first, and with the prompt's settings where the caller has none.
 ///
 /// # Errors
 /// Where neither names a model.

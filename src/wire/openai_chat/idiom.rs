@@ -1,4 +1,4 @@
-//! What the dialect is called, and how it speaks of fields.
+//! The dialect's name, and how its messages speak of fields.
 
 use std::fmt::Display;
 
@@ -15,7 +15,7 @@ pub(super) static IDIOM: Idiom = Idiom {
     lenient: false,
 };
 
-/// A field of a request that this dialect cannot say.
-pub(super) fn unsaid(path: impl Display, text: impl Display) -> FieldError {
-    FieldError::unsupported(path, format_args!("cannot be said in {NAME}: {text}"))
+/// A field of a request that this dialect cannot express.
+pub(super) fn inexpressible(path: impl Display, text: impl Display) -> FieldError {
+    FieldError::unsupported(path, format_args!("cannot be expressed in {NAME}: {text}"))
 }

@@ -36,7 +36,7 @@ fn read_message(mut message: Place<'_>, emulated: &mut Emulated) -> Result<Messa
     Ok(Message { role, parts, name })
 }
 
-/// The parts of a message that has nothing but content.
+/// The parts of a message whose only field is its content.
 fn read_plain(mut message: Place<'_>) -> Result<Vec<Part>, FieldError> {
     message.only(&["content"])?;
     read_content(&mut message)
@@ -83,7 +83,7 @@ fn read_assistant(mut message: Place<'_>, emulated: &mut Emulated) -> Result<Vec
     Ok(parts)
 }
 
-/// What litellm keeps of an answer beside OpenAI's own fields, and sends back with it. Most often it is empty.
+/// Fields of an answer that litellm stores beside OpenAI's, and sends back with the answer. Most often there are none.
 const LITELLM: &str = "provider_specific_fields";
 
 fn note_litellm(fields: &Map<String, Value>, emulated: &mut Emulated) {
@@ -134,7 +134,7 @@ fn read_part(mut part: Place<'_>) -> Result<Part, FieldError> {
     Ok(Part { cache: read_cache(&mut part)?, ..Part::new(content) })
 }
 
-/// The mark of Anthropic's that callers set on parts and tools for providers which ask for it.
+/// Anthropic's mark of a cached prefix, which callers set on parts and tools.
 fn read_cache(of: &mut Place<'_>) -> Result<Option<CacheTtl>, FieldError> {
     let Some(mark) = of.object("cache_control")? else { return Ok(None) };
     let text = |name: &str| mark.get(name).and_then(Value::as_str);
@@ -161,7 +161,7 @@ fn read_file(mut file: Place<'_>) -> Result<Content, FieldError> {
     file.only(&["file_data", "file_id", "filename"])?;
     let source = match (file.maybe_text("file_data")?, file.maybe_text("file_id")?) {
         (Some(data), None) => {
-            // OpenAI takes bare base64 for what it takes without a type: PDF.
+            // OpenAI reads base64 without a type as a PDF.
             let bare = |data| Source::Base64 { media_type: "application/pdf".to_owned(), data };
             data_url(&data, file.at("file_data"))?.unwrap_or_else(|| bare(data))
         }

@@ -2,13 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::idiom::unsaid;
+use super::idiom::inexpressible;
 use crate::chat::{Content, Emulated, Message, Part, Role, Source};
 use crate::wire::fields::{FieldError, Path};
 use crate::wire::openai::is_foreign;
 
-/// The messages written so far. One of the internal form may be several of this dialect: each tool result is a message
-/// of its own.
+/// The messages written so far. One message of the internal form may become several: each tool result is a message of its own.
 #[derive(Default)]
 pub(super) struct Messages {
     written: Vec<Value>,
@@ -36,13 +35,13 @@ impl Messages {
         Ok(())
     }
 
-    /// All of them.
+    /// All messages, when the last was written.
     pub(super) fn finish(mut self) -> Vec<Value> {
         self.show();
         self.written
     }
 
-    /// What tool results showed, told as the user's own message.
+    /// Images and files of tool results, as a message of the user.
     fn show(&mut self) {
         if !self.shown.is_empty() {
             let content = std::mem::take(&mut self.shown);
@@ -65,7 +64,7 @@ impl Messages {
         Ok(())
     }
 
-    /// One result: its text, with what else it holds put by for the next message of the user.
+    /// One result: its text. Its images and files wait for the next message of the user.
     fn add_result(
         &mut self,
         id: &str,
@@ -140,7 +139,7 @@ fn write_assistant(
     let mut calls = Vec::new();
     for part in &message.parts {
         match &part.content {
-            Content::Refusal(said) => refusal.push_str(said),
+            Content::Refusal(text) => refusal.push_str(text),
             Content::Thinking(_) | Content::RedactedThinking(_) => emulated.note("thinking"),
             Content::ToolCall { id, name, arguments } => calls.push(write_call(id, name, arguments)),
             _ => {}
@@ -171,13 +170,13 @@ pub(super) fn write_call(id: &str, name: &str, arguments: &str) -> Value {
 enum Allowed {
     /// Text.
     Text,
-    /// Text; what else an answer is made of stands in other fields.
+    /// Text; other parts of an answer stand in other fields.
     Answer,
     /// Text, images, documents and sound; tool results stand in messages of their own.
     Everything,
 }
 
-/// A message's content: a text where that says it all, as every server reads it, or else a list of parts.
+/// A message's content: one text where possible, which every server reads, or else a list of parts.
 fn write_parts<'a>(
     parts: impl IntoIterator<Item = &'a Part>,
     allowed: Allowed,
@@ -204,7 +203,7 @@ fn write_part(
     let written = match (content, allowed) {
         (Content::Text { text, .. }, _) => json!({"type": "text", "text": text}),
         (Content::Document { cite: true, .. }, _) => {
-            return Err(unsaid(path.field("citations"), "an answer cannot be asked to cite a document"));
+            return Err(inexpressible(path.field("citations"), "an answer cannot be asked to cite a document"));
         }
         (Content::Document { source: Source::Text(text), name, .. }, Allowed::Text | Allowed::Everything) => {
             if name.is_some() {
@@ -224,7 +223,7 @@ fn write_part(
         }
         (content, _) => {
             let text = format!("{} may not stand in a message of this role", kind(content));
-            return Err(unsaid(path, text));
+            return Err(inexpressible(path, text));
         }
     };
     Ok(Some(written))
@@ -248,8 +247,8 @@ pub(super) fn write_image(source: &Source, detail: Option<&str>, path: &Path<'_>
     let url = match source {
         Source::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),
         Source::Url(url) => url.clone(),
-        Source::File(_) => return Err(unsaid(path.field("source"), "an image must be here or at an address")),
-        Source::Text(_) => return Err(unsaid(path.field("source"), "an image is no text")),
+        Source::File(_) => return Err(inexpressible(path.field("source"), "an image must be here or at an address")),
+        Source::Text(_) => return Err(inexpressible(path.field("source"), "an image is no text")),
     };
     let mut image = json!({ "url": url });
     if let Some(detail) = detail {
@@ -262,21 +261,21 @@ fn write_file(source: &Source, name: Option<&str>, path: &Path<'_>) -> Result<Va
     let mut file = Map::new();
     match source {
         Source::Base64 { media_type, data } => {
-            // OpenAI wants a name for every file that is sent along.
+            // OpenAI refuses a file without a name.
             file.insert("filename".to_owned(), name.unwrap_or("document").into());
             file.insert("file_data".to_owned(), format!("data:{media_type};base64,{data}").into());
         }
         Source::File(id) if is_foreign(id) => {
-            return Err(unsaid(path.field("source"), "it is a file of another provider; send it as data"));
+            return Err(inexpressible(path.field("source"), "it is a file of another provider; send it as data"));
         }
         Source::File(id) => {
             file.insert("file_id".to_owned(), id.clone().into());
             name.and_then(|name| file.insert("filename".to_owned(), name.into()));
         }
         Source::Url(_) => {
-            return Err(unsaid(path.field("source"), "a document must be here or uploaded, not at an address"));
+            return Err(inexpressible(path.field("source"), "a document must be here or uploaded, not at an address"));
         }
-        Source::Text(_) => return Err(unsaid(path.field("source"), "a document here is no text")),
+        Source::Text(_) => return Err(inexpressible(path.field("source"), "a document here is no text")),
     }
     Ok(json!({"type": "file", "file": file}))
 }

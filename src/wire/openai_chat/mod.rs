@@ -113,7 +113,7 @@ impl ClientCodec for OpenAiChat {
         error::error_event(error)
     }
 
-    // Unlike the way through the internal form, these two keep fields that nobody knows.
+    // These two keep unknown fields, which the internal form does not have.
     fn as_stream(&self, body: &[u8], context: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_stream(body, context.include_usage)
     }

@@ -1,4 +1,4 @@
-//! A whole answer, passed on as it came, and what is read of it.
+//! Observes a whole answer that passes unchanged.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use crate::wire::dialect::{BadAnswer, Observed};
 use crate::wire::json::{Object, fields, items};
 use crate::wire::openai::read_usage;
 
-/// Reads of an answer what its call is charged by.
+/// Reads the counts of an answer that its call is charged by.
 ///
 /// # Errors
 /// Where the body is no chat completion.

@@ -1,11 +1,11 @@
-//! What a caller's messages and a provider's answers have in common: thoughts, images, proofs.
+//! Reads parts that callers' messages and providers' answers share: thoughts, images, proofs.
 
 use serde_json::{Map, Value};
 
 use crate::chat::{Citation, Content, Part, Source, Unit};
 use crate::wire::fields::{FieldError, Path, Place};
 
-/// What the model thought: OpenRouter's list of it, which has the proofs, or else the text alone.
+/// The thoughts of a message: OpenRouter's list, which has the proofs, or else the text alone.
 pub(super) fn read_thoughts(message: &mut Place<'_>) -> Result<Vec<Part>, FieldError> {
     let details = message.list("reasoning_details")?;
     let mut parts = Vec::with_capacity(details.len());
@@ -33,7 +33,7 @@ fn read_detail(mut detail: Place<'_>) -> Result<Part, FieldError> {
     Ok(Part { signature: detail.maybe_text("signature")?, ..Part::new(content) })
 }
 
-/// Google's proof of a thought, where its own chat completions keep it.
+/// Google's proof of a thought, in the field where its chat completions have it.
 pub(super) fn thought_signature(call: &Map<String, Value>) -> Option<String> {
     let signature = call.get("extra_content")?.pointer("/google/thought_signature")?;
     signature.as_str().map(str::to_owned)

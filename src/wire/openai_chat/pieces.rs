@@ -1,4 +1,4 @@
-//! The parts of one choice as its stream brings them: told one after the other, though providers may interleave them.
+//! Puts the parts of one choice in order: each part's events follow one another, though providers may interleave them.
 
 use std::collections::VecDeque;
 
@@ -17,11 +17,11 @@ pub(super) enum Kind {
     Refusal,
     Thinking,
     Call,
-    /// One that comes whole.
+    /// A part that comes whole.
     Whole,
 }
 
-/// The parts that are not told to their end. The first of them is open, the others wait for its close.
+/// The parts that have not ended. The first of them is open, the others wait until it closes.
 #[derive(Default)]
 pub(super) struct Pieces {
     choice: u32,
@@ -29,7 +29,7 @@ pub(super) struct Pieces {
     /// How many parts were begun, and of which kinds.
     begun: u32,
     kinds: Vec<Kind>,
-    /// The calls that are told to their end: their indices and ids.
+    /// The calls that have ended: their indices and ids.
     closed: Vec<(u64, String)>,
     calls: u64,
     buffered: usize,
@@ -38,15 +38,15 @@ pub(super) struct Pieces {
 struct Piece {
     kind: Kind,
     part: u32,
-    /// What opens it. A call's name may come late.
+    /// The content that opens the part. A call's name may come late.
     content: Content,
     /// A call's index at the provider.
     index: u64,
     is_open: bool,
-    /// Whether it is a thought that came as plain text, which a list may repeat.
+    /// Whether the part is a thought that came as plain text, which a list may repeat.
     is_plain: bool,
     is_signed: bool,
-    /// What came before it could open.
+    /// Deltas that came before the part could open.
     deltas: Vec<Delta>,
     arguments: Brackets,
 }
@@ -56,7 +56,7 @@ impl Pieces {
         Self { choice, ..Self::default() }
     }
 
-    /// Whether a part of this kind was told.
+    /// Whether a part of this kind has begun.
     pub(super) fn has(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
     }
@@ -66,7 +66,7 @@ impl Pieces {
         if more.is_empty() { Ok(()) } else { self.add_to(kind, Delta::Text(more.to_owned()), out) }
     }
 
-    /// More of a thought, from a list that may repeat what was told as plain text.
+    /// More of a thought, from a list that may repeat text which came as plain text.
     pub(super) fn think(&mut self, more: &str, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let repeats = |last: &Piece| last.kind == Kind::Thinking && last.is_plain && !last.is_signed;
         if self.waiting.back().is_some_and(repeats) {
@@ -117,7 +117,7 @@ impl Pieces {
         }
     }
 
-    /// The place of the call that a fragment with this index, id and name is of; `None` where that call is told to its end.
+    /// The place of the call that a fragment with this index, id and name is of; `None` where that call has ended.
     pub(super) fn call(
         &mut self,
         (index, id, name): (Option<u64>, &str, &str),
@@ -125,7 +125,7 @@ impl Pieces {
     ) -> Result<Option<usize>, BadAnswer> {
         self.advance(out);
         let is_it = |piece: &Piece| match (&piece.content, index) {
-            // Some servers give every call the index 0, and tell them apart by their ids.
+            // Some servers send the index 0 with every call; only the ids differ.
             (Content::ToolCall { id: known, .. }, Some(index)) => {
                 piece.index == index && (id.is_empty() || name.is_empty() || known.is_empty() || id == known)
             }
@@ -169,7 +169,7 @@ impl Pieces {
         Ok(())
     }
 
-    /// Tells all that waits, and closes it.
+    /// Emits every waiting part, and closes it.
     pub(super) fn close_all(&mut self, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         while !self.waiting.is_empty() {
             self.open_first(out);
@@ -181,7 +181,7 @@ impl Pieces {
         Ok(())
     }
 
-    /// Closes what is whole and stands before what waits.
+    /// Closes the whole parts that stand before a waiting part.
     fn advance(&mut self, out: &mut Vec<Event>) {
         while self.waiting.len() > 1 && self.waiting.front().is_some_and(Piece::may_close) {
             self.close_first(out);
@@ -250,7 +250,7 @@ impl Pieces {
 }
 
 impl Piece {
-    /// Whether all of it came, as far as can be told before the choice ends: a call is whole when its arguments are.
+    /// Whether the part is known to be whole before the choice ends: a call is whole when its arguments are.
     fn may_close(&self) -> bool {
         self.is_open && (self.kind != Kind::Call || self.arguments.is_whole())
     }

@@ -1,4 +1,4 @@
-//! The same answer in the other form: a whole one told as a stream, a stream's chunks put together as a whole.
+//! Rewrites an answer in its other form: a whole answer as a stream, and a stream's chunks as a whole answer.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use crate::wire::dialect::BadAnswer;
 use crate::wire::openai::{DONE, put_event};
 use crate::wire::sse::Event;
 
-/// Tells a whole answer as a stream, with a usage chunk where `include_usage` asks for one.
+/// Writes a whole answer as a stream, with a usage chunk where `include_usage` asks for one.
 ///
 /// # Errors
 /// Where `body` is no chat completion.
@@ -47,7 +47,7 @@ pub(super) fn as_stream(body: &[u8], include_usage: bool) -> Result<Bytes, BadAn
     Ok(out.into())
 }
 
-/// The first delta, with the role, and one with all the rest of a choice's message.
+/// Two deltas for a choice's message: the first has the role, the second all other fields.
 fn deltas(choice: &Value) -> Result<(Value, Map<String, Value>), BadAnswer> {
     let message = choice.get("message").and_then(Value::as_object).ok_or_else(|| bad("a choice has no message"))?;
     let mut rest = message.clone();
@@ -76,7 +76,7 @@ fn put_chunk(out: &mut Vec<u8>, frame: &mut Map<String, Value>, choice: Value) {
 /// Puts the events of a stream together as a whole answer.
 ///
 /// # Errors
-/// Where an event is no chunk, or there is none.
+/// Where an event is no chunk, or there is no event.
 pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
     let mut answer: Option<Map<String, Value>> = None;
     let mut choices: Vec<Map<String, Value>> = Vec::new();

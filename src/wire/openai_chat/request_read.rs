@@ -11,7 +11,7 @@ use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path, Place};
 use crate::wire::json::Object;
 
-/// Reads the request. What only this dialect can say is refused.
+/// Reads the request. Fields that only this dialect has are refused.
 pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
     let mut request = Request {
         model: asked.model.clone(),
@@ -84,14 +84,14 @@ fn take_sampling(request: &mut Request, name: &str, json: &str) -> Result<(), Fi
 }
 
 fn read<T: DeserializeOwned>(name: &str, json: &str) -> Result<T, FieldError> {
-    // A number that is to be one may have more digits than count.
+    // The digits of a number beyond those of a machine number mean nothing here.
     let read = exact_numbers::read(json.as_bytes()).or_else(|_| serde_json::from_str(json));
     read.map_err(|error| FieldError::wrong(name, format_args!("cannot be read: {error}")))
 }
 
 fn check_stream_options(options: Map<String, Value>, emulated: &mut Emulated) -> Result<(), FieldError> {
     let options = Place::of_map(options, Path::of("stream_options"), &IDIOM);
-    // It only pads the events.
+    // `include_obfuscation` only pads the events.
     if options.get("include_obfuscation").is_some_and(|value| *value == true) {
         emulated.note("stream_options.include_obfuscation");
     }
@@ -119,7 +119,7 @@ fn read_choice(choice: Value) -> Result<ToolChoice, FieldError> {
     Ok(ToolChoice::Tool(function.text("name")?))
 }
 
-/// The form that the answer is to have.
+/// The format that the request asks for.
 pub(super) fn format(object: &Object) -> Option<Format> {
     read_format(serde_json::from_str(object.get("response_format")?).ok()?).ok()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::idiom::unsaid;
+use super::idiom::inexpressible;
 use super::messages_write::Messages;
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Sampling, Tool, ToolChoice};
 use crate::wire::dialect::Written;
@@ -56,7 +56,7 @@ fn limit_name(model: &str) -> &'static str {
 
 fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, FieldError> {
     if sampling.top_k.is_some() {
-        return Err(unsaid("top_k", "it has no such field"));
+        return Err(inexpressible("top_k", "it has no such field"));
     }
     let mut written = Vec::new();
     for (name, value, range) in [
@@ -68,7 +68,7 @@ fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, Fie
         let Some(value) = value else { continue };
         if !range.contains(&value) {
             let text = format!("it must be from {} to {}, and is {value}", range.start(), range.end());
-            return Err(unsaid(name, text));
+            return Err(inexpressible(name, text));
         }
         written.push((name, value.into()));
     }
@@ -129,7 +129,7 @@ fn write_effort(reasoning: Option<&Reasoning>, emulated: &mut Emulated) -> Optio
         emulated.note("thinking.budget_tokens");
     }
     if reasoning.tell.is_some() {
-        // Servers of this dialect tell what was thought, or do not, as they like.
+        // The dialect has no field that asks for thoughts; a server shows them or not.
         emulated.note("reasoning.summary");
     }
     let by_budget = |budget| match budget {

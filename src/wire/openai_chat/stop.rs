@@ -2,8 +2,8 @@
 
 use crate::chat::Stop;
 
-/// What a `finish_reason` means, given what was said before it: some servers say `stop` after a tool call, and OpenAI
-/// says it after a refusal.
+/// What a `finish_reason` means after the parts that came before: some servers send `stop` after a tool call, and OpenAI
+/// sends it after a refusal.
 pub(super) fn read_stop(reason: &str, refused: bool, called: bool) -> Stop {
     match reason {
         "stop" if refused => Stop::Refused,
@@ -16,7 +16,7 @@ pub(super) fn read_stop(reason: &str, refused: bool, called: bool) -> Stop {
     }
 }
 
-/// The `finish_reason`; `refused` says that the refusal was told in words.
+/// The `finish_reason`; `refused` says that the answer has the text of a refusal.
 pub(super) fn write_stop(stop: &Stop, refused: bool) -> &'static str {
     match stop {
         Stop::Length | Stop::Context => "length",

@@ -95,7 +95,7 @@ impl ReadStream for Reader {
         Ok(())
     }
 
-    /// The bytes' end is no end here: only `[DONE]` is.
+    /// The end of the bytes does not end a stream of this dialect; only `[DONE]` does.
     fn end(&mut self, _out: &mut Vec<Event>) {}
 }
 
@@ -135,7 +135,7 @@ impl Reader {
     }
 }
 
-/// What a chunk adds to the text of a choice, where it says nothing else: most chunks are so, and need no tree.
+/// The text that a chunk adds to a choice, where it has nothing else. Most chunks are such, and are read without a tree.
 fn only_text(chunk: &Object) -> Option<(u32, Cow<'_, str>)> {
     let has = |name: &str| chunk.get(name).is_some_and(|value| value != "null");
     if has("error") || has("usage") || has("x_groq") {
@@ -210,7 +210,7 @@ impl Reading {
         Ok(())
     }
 
-    /// One entry of OpenRouter's list: text that did not come otherwise, a proof, or redacted data.
+    /// One entry of OpenRouter's list: text that did not come as plain text, a proof, or redacted data.
     fn take_detail(&mut self, detail: &Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let text = |name: &str| detail.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         if detail["type"] == "reasoning.encrypted" {

@@ -43,9 +43,9 @@ struct Choice<'a, D> {
     finish_reason: (),
 }
 
-/// The delta of which most of a stream is.
+/// The delta of most chunks.
 #[derive(Serialize)]
-struct Said<'a> {
+struct TextDelta<'a> {
     content: &'a str,
 }
 
@@ -64,13 +64,13 @@ struct Writing {
 enum Open {
     #[default]
     None,
-    /// Text that began at this character, and what it cites, which is told with the place of the text.
+    /// Text that began at this character, and its citations, which are written when the text ends.
     Text {
         start: u64,
         citations: Vec<Citation>,
     },
     Refusal,
-    /// A thought, kept since its proof is told with it.
+    /// A thought, whose text is written again with its proof when the thought ends.
     Thinking {
         text: String,
         signature: Option<String>,
@@ -110,7 +110,7 @@ impl Writer {
         put_event(exact_numbers::write(&chunk).as_bytes(), out);
     }
 
-    /// The choice, after its first chunk, which tells the role.
+    /// The choice, after its first chunk, which has the role.
     fn begun(&mut self, choice: u32, is_call: bool, out: &mut Vec<u8>) -> &mut Writing {
         if !self.choices.contains_key(&choice) {
             let content = if is_call { Value::Null } else { "".into() };
@@ -163,10 +163,10 @@ impl Writer {
 
     fn grow(&mut self, choice: u32, delta: Delta, out: &mut Vec<u8>) {
         let Some(writing) = self.choices.get_mut(&choice) else { return };
-        let told = match (&mut writing.open, delta) {
+        let delta = match (&mut writing.open, delta) {
             (Open::Text { .. }, Delta::Text(more)) => {
                 writing.chars += chars(&more);
-                return self.put_delta(choice, &Said { content: &more }, out);
+                return self.put_delta(choice, &TextDelta { content: &more }, out);
             }
             (Open::Text { citations, .. }, Delta::Citation(citation)) => return citations.push(citation),
             (Open::Refusal, Delta::Text(more)) => json!({ "refusal": more }),
@@ -184,16 +184,16 @@ impl Writer {
             ) => return signature.get_or_insert_default().push_str(&more),
             _ => return,
         };
-        self.put_delta(choice, &told, out);
+        self.put_delta(choice, &delta, out);
     }
 
     fn close(&mut self, choice: u32, out: &mut Vec<u8>) {
         let Some(writing) = self.choices.get_mut(&choice) else { return };
-        let told = match std::mem::take(&mut writing.open) {
+        let last = match std::mem::take(&mut writing.open) {
             Open::Text { start, citations } => {
                 let place = (start, writing.chars);
-                let told: Vec<Value> = citations.iter().filter_map(|cited| write_citation(cited, place)).collect();
-                (!told.is_empty()).then(|| json!({ "annotations": told }))
+                let cited: Vec<Value> = citations.iter().filter_map(|cited| write_citation(cited, place)).collect();
+                (!cited.is_empty()).then(|| json!({ "annotations": cited }))
             }
             Open::Thinking { text, signature } => signature.map(|signature| {
                 writing.details += 1;
@@ -206,8 +206,8 @@ impl Writer {
             Open::Call { index, has_arguments, signature } => close_call(index, has_arguments, signature.as_deref()),
             Open::None | Open::Refusal => None,
         };
-        if let Some(told) = told {
-            self.put_delta(choice, &told, out);
+        if let Some(last) = last {
+            self.put_delta(choice, &last, out);
         }
     }
 
@@ -242,8 +242,8 @@ impl WriteStream for Writer {
             Event::Close { choice, .. } => self.close(choice, out),
             Event::Logprobs { choice, value } => {
                 self.begun(choice, false, out);
-                let told = json!([{"index": choice, "delta": {}, "logprobs": value, "finish_reason": null}]);
-                self.put_chunk(&told, None, out);
+                let logged = json!([{"index": choice, "delta": {}, "logprobs": value, "finish_reason": null}]);
+                self.put_chunk(&logged, None, out);
             }
             Event::Finish { choice, stop } => self.finish(choice, &stop, out),
             Event::Usage(usage) => self.usage = Some(usage),
@@ -259,7 +259,7 @@ impl WriteStream for Writer {
     }
 }
 
-/// The last fragment of a call, if there is more to say: arguments that never came are an empty object.
+/// The last fragment of a call, where one is needed: an empty object for arguments that never came, and the proof.
 fn close_call(index: usize, has_arguments: bool, signature: Option<&str>) -> Option<Value> {
     let mut call = json!({ "index": index });
     if !has_arguments {

@@ -35,9 +35,9 @@ fn with_messages(messages: Value) -> Value {
     body
 }
 
-fn told() -> AnswerContext {
+fn context() -> AnswerContext {
     AnswerContext {
-        model: "told".to_owned(),
+        model: "asked-for".to_owned(),
         include_usage: true,
         id: "own".to_owned(),
         created: 7,
@@ -76,8 +76,8 @@ fn stream(chunks: &[Value]) -> String {
 }
 
 /// The stream that these events are written as.
-fn written(events: Vec<Event>, told: &AnswerContext) -> String {
-    let mut writer = OpenAiChat.stream_writer(told);
+fn written(events: Vec<Event>, context: &AnswerContext) -> String {
+    let mut writer = OpenAiChat.stream_writer(context);
     let mut out = Vec::new();
     for event in events {
         writer.write(event, &mut out);

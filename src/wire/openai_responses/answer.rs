@@ -1,4 +1,4 @@
-//! The object that an answer is, which repeats fields of its request: clients look there for the format and the tools.
+//! The object of an answer. It repeats fields of its request: clients read the format and the tools there.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -82,20 +82,20 @@ impl<'a> Answer<'a> {
 /// An answer's status, and why it is incomplete where it is.
 pub(super) type Status = (&'static str, Option<&'static str>);
 
-/// What an answer says beside its output.
+/// The fields of an answer beside its output.
 #[derive(Debug)]
 pub(super) struct Head {
     /// The answer's id.
     pub(super) id: String,
     /// The model that answers.
     pub(super) model: String,
-    /// When, in Unix seconds.
+    /// When the answer was made, in Unix seconds.
     pub(super) created: i64,
     repeated: Repeated,
 }
 
 impl Head {
-    /// What is known before the provider answers.
+    /// The fields that are known before the provider answers.
     pub(super) fn of(context: &AnswerContext) -> Self {
         Self {
             id: context.id.clone(),
@@ -147,7 +147,7 @@ impl Head {
     }
 }
 
-/// The fields that are repeated. The others an answer says of itself.
+/// The request's fields that an answer repeats.
 const FIELDS: [&str; 16] = [
     "instructions",
     "max_output_tokens",
@@ -167,11 +167,11 @@ const FIELDS: [&str; 16] = [
     "user",
 ];
 
-/// What a request says of the fields that its answer repeats.
+/// A request's values of the fields that its answer repeats.
 #[derive(Debug, Default)]
 struct Repeated(Map<String, Value>);
 
-/// A field as the request has it, or its default: the SDKs ask for it to be there.
+/// A field as the request has it, or its default: the SDKs require the field.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Field<'a, T> {
@@ -180,7 +180,7 @@ enum Field<'a, T> {
 }
 
 impl Repeated {
-    /// What `request` says.
+    /// The values of `request`.
     fn of(request: &Object) -> Self {
         let field = |name: &str| {
             exact_numbers::read(request.get(name)?.as_bytes()).ok().filter(|value: &Value| !value.is_null())

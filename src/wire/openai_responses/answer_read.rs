@@ -53,7 +53,7 @@ pub(super) fn read_time(value: &Value) -> Option<i64> {
 /// Why an answer ended, by its `status`.
 pub(super) fn read_stop(answer: &Map<String, Value>, called: bool, refused: bool) -> Result<Stop, BadAnswer> {
     match answer.get("status").and_then(Value::as_str) {
-        // A server that tells no status ended.
+        // Some servers send no status with an answer that ended.
         None | Some("completed") if called => Ok(Stop::Tools),
         None | Some("completed") if refused => Ok(Stop::Refused),
         None | Some("completed") => Ok(Stop::End),
@@ -79,7 +79,7 @@ fn read_item(item: &Map<String, Value>, parts: &mut Vec<Part>, logprobs: &mut Ve
         }
         Some("function_call") => parts.push(Part::new(read_call(item))),
         Some("reasoning") => parts.extend(read_reasoning(item)),
-        // Traces of hosted tools, which no translated request asks for.
+        // Traces of hosted tools; no translated request asks for such tools.
         _ => {}
     }
 }

@@ -1,4 +1,4 @@
-//! Writes a whole answer, which is what a stream's last event repeats.
+//! Writes a whole answer, which a stream's last event repeats.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! A Responses request: checked, but kept as the bytes it came as.
+//! Checks a Responses request, whose bytes stay as they came.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use crate::wire::asked::{self, Asked, MAX_TURNS, Named, check_tools};
 use crate::wire::fields::{Check, Field, check_fields};
 use crate::wire::json::{Edits, Object, quoted};
 
-/// What OpenAI's own reference says of each known field. Unknown fields pass as they are.
+/// The known fields, from OpenAI's reference. Unknown fields pass.
 pub(super) const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
     ("background", Check::Bool, true),
@@ -35,7 +35,7 @@ pub(super) const FIELDS: &[Field] = &[
     ("user", Check::Text, true),
 ];
 
-/// Fields that point at state which OpenAI keeps and Fulcrum does not.
+/// Fields that refer to state which OpenAI stores and Fulcrum does not.
 const STATE: [&str; 2] = ["previous_response_id", "conversation"];
 
 /// Reads and checks a body.
@@ -63,7 +63,7 @@ pub(super) fn read(body: Bytes) -> Result<Asked, Error> {
     Ok(Asked { model, stream, include_usage: true, max_tokens, choices: 1, prompt, object })
 }
 
-/// Refuses what needs an answer or a conversation to be kept between requests.
+/// Refuses fields that need an answer or a conversation to be stored between requests.
 fn refuse_state(object: &Object) -> Result<(), Error> {
     for name in STATE {
         if object.get(name).is_some_and(|json| json != "null") {
@@ -103,7 +103,7 @@ fn check_input(json: &str, may_be_empty: bool) -> Result<(), Error> {
     }
 }
 
-/// The caller's object with a prompt's in front.
+/// The caller's object with a prompt's before it.
 ///
 /// # Errors
 /// Where one of the two cannot be read.
@@ -112,7 +112,7 @@ pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
     let mut edits = Edits::default();
     edits.remove("prompt");
     for (name, json) in prompt.iter() {
-        // Whether an answer is kept, and how it comes, is the caller's own.
+        // Whether an answer is stored or streamed is for the caller alone to decide.
         let own = matches!(name, "input" | "instructions" | "prompt" | "store" | "stream" | "include");
         let is_empty = json == "null" || (name == "model" && json == "\"\"");
         if !own && !is_empty && set(&asked.object, name).is_none() {
@@ -129,7 +129,7 @@ pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
     Ok(asked.object.edited(&edits))
 }
 
-/// The items of both, the first's first. Items stay as they came.
+/// The items of both lists, in order. The items' bytes stay as they came.
 fn joined_input(first: Option<String>, second: Option<String>) -> Result<Option<String>, Error> {
     let Some(first) = first else { return Ok(second) };
     let mut items = Vec::new();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::chat::{Code, Error};
 
 /// The event of an error, as the `sequence_number`th of its stream. OpenAI's reference has its fields at the top; its SDKs
-/// raise only where they find an `error` too.
+/// raise only where there is an `error` too.
 pub(super) fn error_event(error: &Error, sequence_number: u64) -> Vec<u8> {
     let code = error.upstream_code.as_deref().unwrap_or(error.code.text());
     let data = json!({
@@ -17,9 +17,9 @@ pub(super) fn error_event(error: &Error, sequence_number: u64) -> Vec<u8> {
 }
 
 /// The error that a provider reports: `{"code", "message", "param"}`, or with these within `error`.
-pub(super) fn read_error(told: &Value) -> Error {
-    let told = told.get("error").filter(|error| error.is_object()).unwrap_or(told);
-    let text = |name: &str| told.get(name).and_then(Value::as_str).map(str::to_owned);
+pub(super) fn read_error(reported: &Value) -> Error {
+    let reported = reported.get("error").filter(|error| error.is_object()).unwrap_or(reported);
+    let text = |name: &str| reported.get(name).and_then(Value::as_str).map(str::to_owned);
     let code = match text("code").as_deref() {
         Some("rate_limit_exceeded" | "insufficient_quota") => Code::UpstreamRateLimited,
         Some("context_length_exceeded") => Code::ContextLengthExceeded,

@@ -1,4 +1,4 @@
-//! What the dialect is called, and how it speaks of fields.
+//! The dialect's name, and how its messages speak of fields.
 
 use std::fmt::Display;
 
@@ -12,11 +12,11 @@ pub(super) const NAME: &str = "OpenAI Responses";
 pub(super) static IDIOM: Idiom = Idiom {
     missing: "must be a text",
     lead: "OpenAI Responses: ",
-    only_here: "cannot be said in any other dialect",
+    only_here: "cannot be expressed in any other dialect",
     lenient: false,
 };
 
-/// A field that asks for what cannot be had here, or nowhere but here.
+/// A field that only this dialect has, or that this dialect lacks.
 pub(super) fn unsupported(path: impl Display, what: impl Display) -> FieldError {
     FieldError::new(Code::UnsupportedFeature, path, format!("{NAME}: {what}"))
 }

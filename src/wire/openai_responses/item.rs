@@ -37,12 +37,12 @@ pub(super) struct OpenPart {
     pub(super) text: String,
     pub(super) annotations: Vec<Value>,
     pub(super) logprobs: Vec<Value>,
-    /// How many of the log-probabilities went out with a delta.
+    /// How many of the log-probabilities were sent with a delta.
     sent: usize,
 }
 
 impl Item {
-    /// The item; without what came in it so far where it is `fresh`.
+    /// The item; without its content where it is `fresh`.
     pub(super) fn written(&self, status: &str, fresh: bool) -> Value {
         match &self.kind {
             Kind::Message { content, .. } => {
@@ -70,7 +70,7 @@ impl Item {
 }
 
 impl OpenPart {
-    /// A part with nothing in it yet.
+    /// An empty part.
     pub(super) fn new(refusal: bool) -> Self {
         Self { refusal, ..Self::default() }
     }
@@ -84,7 +84,7 @@ impl OpenPart {
         part
     }
 
-    /// The log-probabilities that did not go out yet.
+    /// The log-probabilities that were not sent yet.
     pub(super) fn unsent(&mut self) -> Vec<Value> {
         let unsent = self.logprobs.get(self.sent..).unwrap_or_default().to_vec();
         self.sent = self.logprobs.len();
@@ -92,12 +92,12 @@ impl OpenPart {
     }
 }
 
-/// A call's arguments are an object, if an empty one.
+/// A call's arguments; an empty object for a call without any.
 pub(super) fn or_empty(arguments: &str) -> &str {
     if arguments.is_empty() { "{}" } else { arguments }
 }
 
-/// A token's log-probability with the fields that the SDKs' types ask for.
+/// A token's log-probability with the fields that the SDKs' types require.
 pub(super) fn complete_logprob(logprob: &Value) -> Value {
     let mut logprob = logprob.clone();
     if let Value::Object(fields) = &mut logprob {

@@ -30,7 +30,7 @@ pub(super) fn read_input(input: Value, emulated: &mut Emulated) -> Result<Vec<Me
     Ok(messages)
 }
 
-/// Whether what comes belongs to the last message.
+/// Whether the next item belongs to the last message.
 fn joins(last: &Message, role: Role) -> bool {
     let is_result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
     match role {
@@ -50,7 +50,7 @@ fn read_item(
         None | Some("message") => read_message(item, emulated),
         Some("function_call") => {
             if item.has("namespace") {
-                return Err(unsupported(item.at("namespace"), "`namespace` cannot be said in any other dialect"));
+                return Err(unsupported(item.at("namespace"), "`namespace` cannot be expressed in any other dialect"));
             }
             let call = Content::ToolCall {
                 id: item.text("call_id")?,
@@ -70,13 +70,13 @@ fn read_item(
         Some("reasoning") => {
             let thought = read_reasoning(item.rest());
             if thought.is_none() {
-                // An item with nothing in it points at what OpenAI kept.
+                // An empty item refers to one that OpenAI stored.
                 emulated.note("reasoning");
             }
             Ok((Role::Assistant, thought.into_iter().collect()))
         }
         Some(other) => {
-            let what = format_args!("an item of type `{other}` cannot be said in any other dialect");
+            let what = format_args!("an item of type `{other}` cannot be expressed in any other dialect");
             Err(unsupported(item.at("type"), what))
         }
     }
@@ -105,20 +105,20 @@ fn name_of(before: &[Message], id: &str) -> Option<String> {
     })
 }
 
-/// A reasoning item as a part: its summary, or its own words where it has no summary, with `encrypted_content` as its
-/// proof; only `encrypted_content` is a thought that only OpenAI reads. `None` for an item with nothing in it.
+/// A reasoning item as a part: its summary, or its text where it has no summary, with `encrypted_content` as the proof. An
+/// item of `encrypted_content` alone is a redacted thought. `None` for an empty item.
 pub(super) fn read_reasoning(item: &Map<String, Value>) -> Option<Part> {
     let texts = |name: &str| -> Vec<&str> {
         let list = item.get(name).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(|part| part.get("text")?.as_str()).collect()
     };
     let encrypted = item.get("encrypted_content").and_then(Value::as_str).map(str::to_owned);
-    let mut said = texts("summary");
-    if said.is_empty() {
-        said = texts("content");
+    let mut paragraphs = texts("summary");
+    if paragraphs.is_empty() {
+        paragraphs = texts("content");
     }
-    if said.is_empty() {
+    if paragraphs.is_empty() {
         return encrypted.map(|data| Part::new(Content::RedactedThinking(data)));
     }
-    Some(Part { signature: encrypted, ..Part::new(Content::Thinking(said.join("\n\n"))) })
+    Some(Part { signature: encrypted, ..Part::new(Content::Thinking(paragraphs.join("\n\n"))) })
 }

@@ -67,7 +67,7 @@ fn write_result(part: &Part, path: Path<'_>, emulated: &mut Emulated) -> Result<
         emulated.note("cache_control");
     }
     if *is_error {
-        // There is no place for it; the result's own text tells.
+        // The dialect has no field for a failed result; the model reads of it in the result's text.
         emulated.note("is_error");
     }
     let output = match &parts[..] {
@@ -127,7 +127,7 @@ fn flush_assistant(content: &mut Vec<Value>, items: &mut Vec<Value>) {
     }
 }
 
-/// A reasoning item; without an id, since nothing is kept under one.
+/// A reasoning item; without an id, since no item is stored.
 fn reasoning(text: Option<&str>, proof: Option<&str>) -> Value {
     let summary: Vec<Value> = text.map(|text| json!({"type": "summary_text", "text": text})).into_iter().collect();
     let mut item = json!({"type": "reasoning", "summary": summary});

@@ -34,7 +34,7 @@ use crate::wire::json::Object;
 use crate::wire::openai;
 use crate::wire::sse::Event;
 
-/// OpenAI Responses. Fulcrum keeps no state for it: a conversation is sent whole with each request.
+/// OpenAI Responses. Fulcrum stores no conversations: each request brings the whole conversation.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenAiResponses;
 
@@ -121,7 +121,7 @@ impl ClientCodec for OpenAiResponses {
         error::error_event(error, 0).into()
     }
 
-    // Unlike the way through the internal form, these two keep what nobody knows.
+    // These two keep unknown fields and items, which the internal form does not have.
     fn as_stream(&self, body: &[u8], _: &AnswerContext) -> Result<Bytes, BadAnswer> {
         replay::as_stream(body)
     }

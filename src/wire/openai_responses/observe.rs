@@ -1,4 +1,4 @@
-//! Answers and streams that pass on as they come, and are listened to.
+//! Observes answers and streams that pass unchanged.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
 use crate::wire::json::Object;
 use crate::wire::sse::Event;
 
-/// Listens to an answer.
+/// Observes a whole answer.
 ///
 /// # Errors
 /// Where the body is no answer.
@@ -34,7 +34,7 @@ fn usage_of(json: &str) -> Option<Usage> {
     read_usage(&serde_json::from_str(json).ok()?)
 }
 
-/// Listens to a stream.
+/// Observes a stream.
 #[derive(Debug, Default)]
 pub(super) struct StreamTap {
     usage: Option<Usage>,
@@ -44,7 +44,7 @@ pub(super) struct StreamTap {
     finished: bool,
 }
 
-/// What an event says, as far as a tap reads.
+/// The fields of an event that a tap reads.
 #[derive(Deserialize)]
 struct EventFields<'a> {
     #[serde(rename = "type", borrow)]

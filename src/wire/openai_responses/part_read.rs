@@ -1,4 +1,4 @@
-//! Reads parts of messages: texts, images, files, refusals and what texts cite.
+//! Reads parts of messages: texts, images, files, refusals and citations.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -38,7 +38,7 @@ fn read_part(mut part: Place<'_>, emulated: &mut Emulated) -> Result<Part, Field
             Content::Audio { data: audio.text("data")?, format: audio.text("format")? }
         }
         other => {
-            let what = format_args!("a part of type `{other}` cannot be said in any other dialect");
+            let what = format_args!("a part of type `{other}` cannot be expressed in any other dialect");
             return Err(unsupported(part.at("type"), what));
         }
     };
@@ -53,7 +53,7 @@ fn read_image(mut part: Place<'_>) -> Result<Content, FieldError> {
             None => Source::Url(url),
         },
         (None, Some(id)) => Source::File(id),
-        (None, None) => return Err(part.wrong("image_url", "or `file_id` must be given")),
+        (None, None) => return Err(part.wrong("image_url", "or `file_id` must be set")),
     };
     Ok(Content::Image { source, detail })
 }
@@ -70,12 +70,12 @@ fn read_file(mut part: Place<'_>) -> Result<Content, FieldError> {
     } else if let Some(id) = part.maybe_text("file_id")? {
         Source::File(id)
     } else {
-        return Err(part.wrong("file_data", "or `file_url` or `file_id` must be given"));
+        return Err(part.wrong("file_data", "or `file_url` or `file_id` must be set"));
     };
     Ok(Content::Document { source, name, cite: false })
 }
 
-/// What a `data:` address holds; `None` where it is none.
+/// The content of a `data:` address; `None` for another address.
 fn read_data_url(url: &str) -> Option<Result<Source, &'static str>> {
     let rest = url.strip_prefix("data:")?;
     let read = rest.split_once(";base64,").map(|(media_type, data)| Source::Base64 {
@@ -85,7 +85,7 @@ fn read_data_url(url: &str) -> Option<Result<Source, &'static str>> {
     Some(read.ok_or("must be `data:TYPE;base64,DATA`"))
 }
 
-/// Plain text as such, which every dialect can say; anything else stays.
+/// A document of plain text as a text, which every dialect has; any other document stays.
 fn plain_text(source: Source) -> Source {
     let Source::Base64 { media_type, data } = &source else { return source };
     if media_type != "text/plain" {
@@ -100,7 +100,7 @@ pub(super) fn read_annotations(annotations: Option<&Value>) -> Vec<Citation> {
     annotations.and_then(Value::as_array).into_iter().flatten().filter_map(read_annotation).collect()
 }
 
-/// Reads one annotation; `None` for those which only hosted tools write.
+/// Reads one annotation; `None` for a type that only hosted tools write.
 pub(super) fn read_annotation(annotation: &Value) -> Option<Citation> {
     let text = |name: &str| annotation.get(name).and_then(Value::as_str).map(str::to_owned);
     let number = |name: &str| annotation.get(name).and_then(Value::as_u64);

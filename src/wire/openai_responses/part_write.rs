@@ -1,4 +1,4 @@
-//! Writes parts of messages: texts, images, files, and what texts cite.
+//! Writes parts of messages: texts, images, files and citations.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use crate::chat::{Citation, Content, Emulated, Part, Source, Unit};
 use crate::wire::fields::{FieldError, Path};
 use crate::wire::openai;
 
-/// Writes a part that somebody other than the model says.
+/// Writes a part of a message that is not the model's.
 pub(super) fn write_part(part: &Part, path: Path<'_>, emulated: &mut Emulated) -> Result<Value, FieldError> {
     if part.cache.is_some() {
         emulated.note("cache_control");
@@ -33,7 +33,7 @@ fn write_image(source: &Source, detail: Option<&str>, path: Path<'_>) -> Result<
         Source::Base64 { media_type, data } => ("image_url", format!("data:{media_type};base64,{data}")),
         Source::Url(url) => ("image_url", url.clone()),
         Source::File(id) => ("file_id", own_file(id, path)?),
-        Source::Text(_) => return Err(unsupported(path, "an image cannot be given as text")),
+        Source::Text(_) => return Err(unsupported(path, "an image cannot be sent as text")),
     };
     let mut part = json!({"type": "input_image"});
     part[field] = value.into();
@@ -64,7 +64,7 @@ fn write_file(source: &Source, name: Option<&str>, path: Path<'_>) -> Result<Val
     };
     let mut part = json!({"type": "input_file"});
     part[field] = value.into();
-    // OpenAI wants a file name with data.
+    // OpenAI refuses data without a file name.
     if let Some(name) = name.or(unnamed) {
         part["filename"] = name.into();
     }
@@ -76,8 +76,8 @@ pub(super) fn output_text(text: &str, annotations: &[Value]) -> Value {
     json!({"type": "output_text", "text": text, "annotations": annotations})
 }
 
-/// Writes what a text cites. `said` is the text so far: a citation without a place in it cites all of it.
-pub(super) fn write_annotation(citation: &Citation, said: &str) -> Value {
+/// Writes a citation. `text` is the text so far: a citation without a place is of the whole text.
+pub(super) fn write_annotation(citation: &Citation, text: &str) -> Value {
     let title = citation.title.as_deref().unwrap_or_default();
     let Some(url) = &citation.url else {
         let index = citation.document.unwrap_or(0);
@@ -85,7 +85,7 @@ pub(super) fn write_annotation(citation: &Citation, said: &str) -> Value {
     };
     let placed = citation.unit == Some(Unit::Answer);
     let start = citation.start.filter(|_| placed).unwrap_or(0);
-    let whole = || u64::try_from(said.chars().count()).unwrap_or(u64::MAX);
+    let whole = || u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
     let end = citation.end.filter(|_| placed).unwrap_or_else(whole);
     json!({"type": "url_citation", "start_index": start, "end_index": end, "title": title, "url": url})
 }

@@ -1,4 +1,4 @@
-//! A whole answer told as a stream. Items that nobody knows, such as the traces of OpenAI's own tools, are kept.
+//! Writes a whole answer as a stream. Unknown items, such as the traces of OpenAI's own tools, are written too.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use crate::wire::dialect::BadAnswer;
 use crate::wire::exact_numbers;
 
-/// Tells a whole answer as a stream.
+/// Writes a whole answer as a stream.
 ///
 /// # Errors
-/// Where it is no answer, or one that did not end well.
+/// Where the body is no answer, or the answer did not end well.
 pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
     let answer: Map<String, Value> = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
     let Some(Value::Array(items)) = answer.get("output") else {
@@ -52,7 +52,7 @@ impl Stream {
         self.out.extend_from_slice(format!("event: {kind}\ndata: {}\n\n", exact_numbers::write(&event)).as_bytes());
     }
 
-    /// Tells an item: what comes in pieces as one piece, the rest with its beginning.
+    /// Writes the events of an item: fields that streams build in pieces as one piece, all others with the item's first event.
     fn item(&mut self, index: usize, item: &Value) -> Result<(), BadAnswer> {
         let Value::Object(whole) = item else { return Err(BadAnswer("an item is no object".to_owned())) };
         let mut begun = whole.clone();
@@ -84,7 +84,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Tells a part of a message, or of a summary.
+    /// Writes the events of a part of a message or of a summary.
     fn part(&mut self, kind: &str, (id, index, n): Place<'_>, part: &Value) {
         let (name, number) = match kind {
             "message" => ("response.content_part", "content_index"),
@@ -109,8 +109,8 @@ impl Stream {
                 _ => "response.output_text",
             };
             let logprobs = part.get("logprobs").filter(|logprobs| logprobs.is_array());
-            let told = logprobs.map_or_else(|| place.clone(), |list| with(&place, "logprobs", list.clone()));
-            self.piece(pieces, &told, text);
+            let logged = logprobs.map_or_else(|| place.clone(), |list| with(&place, "logprobs", list.clone()));
+            self.piece(pieces, &logged, text);
             for (n, annotation) in part["annotations"].as_array().into_iter().flatten().enumerate() {
                 let numbered = with(&place, "annotation_index", n.into());
                 self.put("response.output_text.annotation.added", with(&numbered, "annotation", annotation.clone()));
@@ -119,7 +119,7 @@ impl Stream {
         self.put(&format!("{name}.done"), with(&place, "part", part.clone()));
     }
 
-    /// Tells a text as one piece.
+    /// Writes a text as one piece.
     fn piece(&mut self, kind: &str, place: &Value, (field, text): (&str, &str)) {
         if !text.is_empty() {
             self.put(&format!("{kind}.delta"), with(place, "delta", text.into()));
@@ -163,12 +163,12 @@ mod tests {
         for (n, event) in data.iter().enumerate() {
             assert_eq!(event["sequence_number"], n, "{event}");
         }
-        let told = |kind: &str| data.iter().find(|event| event["type"] == kind).cloned().unwrap_or_default();
-        assert_eq!(told("response.output_text.delta")["delta"], "It rains.");
-        assert_eq!(told("response.reasoning_summary_text.delta")["delta"], "Hm.");
-        assert_eq!(told("response.function_call_arguments.done")["arguments"], "{\"n\":1}");
-        assert_eq!(told("response.refusal.done")["refusal"], "No.");
-        assert_eq!(told("response.created")["response"]["output"], json!([]));
+        let event = |kind: &str| data.iter().find(|event| event["type"] == kind).cloned().unwrap_or_default();
+        assert_eq!(event("response.output_text.delta")["delta"], "It rains.");
+        assert_eq!(event("response.reasoning_summary_text.delta")["delta"], "Hm.");
+        assert_eq!(event("response.function_call_arguments.done")["arguments"], "{\"n\":1}");
+        assert_eq!(event("response.refusal.done")["refusal"], "No.");
+        assert_eq!(event("response.created")["response"]["output"], json!([]));
         let done = data.iter().filter(|event| event["type"] == "response.output_item.done").map(|event| &event["item"]);
         assert!(done.eq(answer["output"].as_array().unwrap()));
         assert_eq!(serde_json::from_slice::<Value>(&as_whole(&events).unwrap()).unwrap(), answer);

@@ -13,7 +13,7 @@ use crate::wire::json::Object;
 /// Reads a request.
 ///
 /// # Errors
-/// A 400 that names the field which is wrong, or which no other dialect can say.
+/// A 400 that names the field which is wrong, or which no other dialect has.
 pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Request, Error> {
     let mut request = Request { model: asked.model.clone(), include_usage: true, ..Request::default() };
     let mut messages = Vec::new();
@@ -36,8 +36,9 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     Ok(request)
 }
 
-/// Whether the request, read of this object, is all that it asks: not where it asks for proofs of reasoning, which come
-/// unasked elsewhere, nor where a tool leaves open whether it is strict, since it is so here and nowhere else.
+/// Whether the request that was read of this object has all that the object asks for. Two things it lacks: a wish for
+/// proofs of reasoning, which other dialects send unasked, and `strict` of a tool without that field, whose default is true
+/// in this dialect only.
 pub(super) fn reads_all(object: &Object, request: &Request) -> bool {
     let proofs = object.get("include").is_some_and(|include| include.contains("encrypted_content"));
     !proofs && request.tools.iter().all(|tool| tool.strict.is_some())
@@ -64,14 +65,16 @@ fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Em
         "tools" => request.tools = read_tools(value)?,
         "tool_choice" => request.tool_choice = Some(read_choice(value)?),
         "metadata" => request.metadata = object(name, value)?,
-        // Padding against eavesdroppers; a bound for hosted tools, which are refused; hints to a cache.
+        // Padding of events, a bound for hosted tools (which are refused), hints to a cache: none changes an answer.
         "stream_options" => emulated.note("stream_options"),
         "max_tool_calls" => emulated.note("max_tool_calls"),
         "prompt_cache_options" => emulated.note("prompt_cache_options"),
         "prompt_cache_retention" => emulated.note("prompt_cache_retention"),
         "background" if value == false => {}
         "truncation" if value == "disabled" => {}
-        "truncation" => return Err(unsupported(name, "only `truncation: \"disabled\"` can be said in other dialects")),
+        "truncation" => {
+            return Err(unsupported(name, "only `truncation: \"disabled\"` can be expressed in other dialects"));
+        }
         _ => return Err(IDIOM.only_here(name)),
     }
     Ok(())
@@ -99,7 +102,7 @@ fn read_include(value: &Value, request: &mut Request) -> Result<(), FieldError> 
     let Value::Array(list) = value else { return Err(FieldError::wrong("include", "must be a list")) };
     for (n, wanted) in list.iter().enumerate() {
         match wanted.as_str() {
-            // It comes wherever a provider gives it.
+            // Translated answers have the proof wherever the provider sends one.
             Some("reasoning.encrypted_content") => {}
             Some("message.output_text.logprobs") => request.logprobs = request.logprobs.or(Some(0)),
             _ => {
@@ -138,7 +141,7 @@ fn read_text(mut text: Place<'_>, request: &mut Request) -> Result<(), FieldErro
     Ok(())
 }
 
-/// The form that the answer is to have.
+/// The format that the request asks for.
 pub(super) fn format(asked: &Object) -> Option<Format> {
     let mut text: Map<String, Value> = serde_json::from_str(asked.get("text")?).ok()?;
     read_format(text.get_mut("format")?.take()).ok()

@@ -10,10 +10,10 @@ use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path};
 use crate::wire::openai::{is_tier, keep_strict, write_tier};
 
-/// Writes a request. `store` is always false, since nothing would ever ask for what was kept.
+/// Writes a request. `store` is always false: no later request could ask for the stored answer.
 ///
 /// # Errors
-/// `unsupported_feature` that names the field which Responses cannot say.
+/// `unsupported_feature` that names the field which Responses cannot express.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
     refuse(request)?;
     let mut body = Map::new();
@@ -57,7 +57,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers: Vec::new() })
 }
 
-/// Refuses what Responses cannot say.
+/// Refuses settings that Responses lacks.
 fn refuse(request: &Request) -> Result<(), FieldError> {
     let sampling = &request.sampling;
     let set = |value: Option<f64>| value.is_some_and(|value| value != 0.0);
@@ -104,7 +104,7 @@ fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {
         written["description"] = description.as_str().into();
     }
     written["parameters"] = tool.schema.clone().unwrap_or_default();
-    // Here a function is strict unless it is said not to be; everywhere else it is the other way round.
+    // The default of `strict` is true in this dialect, and false in every other.
     written["strict"] = keep_strict(tool.strict, tool.schema.as_ref(), emulated).unwrap_or(false).into();
     written
 }

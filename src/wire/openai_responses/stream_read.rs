@@ -18,7 +18,7 @@ use crate::wire::sse;
 /// The most parts that wait for their turn, in a stream that interleaves them.
 const MAX_WAITING: usize = 1024;
 
-/// Reads a stream. Items may come interleaved; they are told one after the other, in the order in which they began.
+/// Reads a stream. Items may come interleaved; their events are emitted one item after the other, in the order in which the items began.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     begun: bool,
@@ -33,16 +33,16 @@ pub(super) struct Reader {
 /// A part's place: the item's `output_index` and the `content_index` in it.
 type Key = (u64, u64);
 
-/// A part that has begun and is not told whole yet.
+/// A part that has begun, and whose end is not emitted yet.
 #[derive(Debug)]
 struct Lane {
     key: Key,
     content: Content,
-    /// What waits, while another part is open.
+    /// Deltas that wait while another part is open.
     waiting: Vec<Delta>,
     closed: bool,
-    /// Whether any text, argument, citation or log-probability of it came as a delta, so that the whole is no news.
-    told: bool,
+    /// Whether a text or arguments came as deltas, so that the whole part repeats them.
+    has_deltas: bool,
     cited: usize,
     logged: bool,
     summary: u64,
@@ -65,14 +65,14 @@ impl ReadStream for Reader {
             }
             return Ok(());
         }
-        let told: Map<String, Value> = serde_json::from_slice(data).map_err(|error| BadAnswer(error.to_string()))?;
-        self.take(&told, out)
+        let event: Map<String, Value> = serde_json::from_slice(data).map_err(|error| BadAnswer(error.to_string()))?;
+        self.take(&event, out)
     }
 
     fn end(&mut self, _out: &mut Vec<Event>) {}
 }
 
-/// What an event adds to a text: most events do nothing else, and need no tree.
+/// The text that an event adds to a part. Most events are such, and are read without a tree.
 fn only_text(event: &Object) -> Option<(Key, Cow<'_, str>)> {
     let logged = event.get("logprobs").is_some_and(|list| !matches!(list, "[]" | "null"));
     if event.get("type") != Some("\"response.output_text.delta\"") || logged {
@@ -83,29 +83,29 @@ fn only_text(event: &Object) -> Option<(Key, Cow<'_, str>)> {
 }
 
 impl Reader {
-    fn take(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let kind = told.get("type").and_then(Value::as_str).unwrap_or_default();
-        let response = told.get("response").and_then(Value::as_object);
-        if kind == "error" || kind == "response.failed" || (kind.is_empty() && told.contains_key("error")) {
+    fn take(&mut self, event: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
+        let response = event.get("response").and_then(Value::as_object);
+        if kind == "error" || kind == "response.failed" || (kind.is_empty() && event.contains_key("error")) {
             let error = response.and_then(|response| response.get("error"));
             self.ended = true;
             out.extend(response.and_then(|response| read_usage(response.get("usage")?)).map(Event::Usage));
-            out.push(Event::Failed(read_error(error.unwrap_or(&Value::Object(told.clone())))));
+            out.push(Event::Failed(read_error(error.unwrap_or(&Value::Object(event.clone())))));
             return Ok(());
         }
         if !self.begun {
             self.begin(response, out);
         }
         match kind {
-            "response.output_item.added" => self.item_added(told, out)?,
-            "response.output_item.done" => self.item_done(told, out)?,
-            "response.content_part.added" => self.part_added(told, out)?,
-            "response.content_part.done" => self.part_done(told, out)?,
-            "response.output_text.delta" => self.text_delta(told, out)?,
-            "response.refusal.delta" => self.grow(told, || Content::Refusal(String::new()), out)?,
-            "response.function_call_arguments.delta" => self.arguments_delta(told, out),
-            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => self.thought(told, out)?,
-            "response.output_text.annotation.added" => self.annotation(told, out)?,
+            "response.output_item.added" => self.item_added(event, out)?,
+            "response.output_item.done" => self.item_done(event, out)?,
+            "response.content_part.added" => self.part_added(event, out)?,
+            "response.content_part.done" => self.part_done(event, out)?,
+            "response.output_text.delta" => self.text_delta(event, out)?,
+            "response.refusal.delta" => self.grow(event, || Content::Refusal(String::new()), out)?,
+            "response.function_call_arguments.delta" => self.arguments_delta(event, out),
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => self.thought(event, out)?,
+            "response.output_text.annotation.added" => self.annotation(event, out)?,
             "response.completed" | "response.incomplete" => {
                 self.finish(response.ok_or_else(|| BadAnswer("its last event has no `response`".to_owned()))?, out)?;
             }
@@ -125,7 +125,7 @@ impl Reader {
         });
     }
 
-    /// The lane of `key`, begun with `content` where there is none yet; `None` for a part that was told before.
+    /// The lane of `key`, begun with `content` where there is none yet; `None` for a part that has ended.
     fn lane(
         &mut self,
         key: Key,
@@ -153,7 +153,7 @@ impl Reader {
             content,
             waiting: Vec::new(),
             closed: false,
-            told: false,
+            has_deltas: false,
             cited: 0,
             logged: false,
             summary: 0,
@@ -165,7 +165,7 @@ impl Reader {
         let Some(lane) = self.lanes.get_mut(place) else { return };
         match &delta {
             Delta::Citation(_) => lane.cited += 1,
-            Delta::Text(_) | Delta::Arguments(_) => lane.told = true,
+            Delta::Text(_) | Delta::Arguments(_) => lane.has_deltas = true,
             Delta::Signature(_) => {}
         }
         if place == 0 {
@@ -175,7 +175,7 @@ impl Reader {
         }
     }
 
-    /// Closes a lane, and tells those which waited for it.
+    /// Closes a lane, and emits the lanes that waited for it.
     fn close(&mut self, place: usize, out: &mut Vec<Event>) {
         if let Some(lane) = self.lanes.get_mut(place) {
             lane.closed = true;
@@ -193,21 +193,21 @@ impl Reader {
         }
     }
 
-    fn item_added(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let Some(Value::Object(item)) = told.get("item") else { return Ok(()) };
+    fn item_added(&mut self, event: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let Some(Value::Object(item)) = event.get("item") else { return Ok(()) };
         if item.get("type").is_some_and(|kind| kind == "function_call") {
-            let key = (index(told, "output_index"), 0);
+            let key = (index(event, "output_index"), 0);
             self.lane(key, || without_arguments(item), out)?;
         }
         Ok(())
     }
 
-    fn item_done(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let Some(Value::Object(item)) = told.get("item") else { return Ok(()) };
-        self.whole_item(index(told, "output_index"), item, out)
+    fn item_done(&mut self, event: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let Some(Value::Object(item)) = event.get("item") else { return Ok(()) };
+        self.whole_item(index(event, "output_index"), item, out)
     }
 
-    /// Tells what of a whole item was not told before, and closes it.
+    /// Emits what of a whole item did not come as deltas, and closes the item.
     fn whole_item(
         &mut self,
         item_index: u64,
@@ -218,7 +218,7 @@ impl Reader {
             Some("function_call") => {
                 let Some(place) = self.lane((item_index, 0), || without_arguments(item), out)? else { return Ok(()) };
                 let arguments = item.get("arguments").and_then(Value::as_str).unwrap_or_default();
-                if !self.lanes[place].told && !arguments.is_empty() {
+                if !self.lanes[place].has_deltas && !arguments.is_empty() {
                     self.add(place, Delta::Arguments(arguments.to_owned()), out);
                 }
                 self.close(place, out);
@@ -261,7 +261,7 @@ impl Reader {
             _ => return Ok(()),
         };
         let Some(place) = self.lane(key, thinking, out)? else { return Ok(()) };
-        if !self.lanes[place].told && !text.is_empty() {
+        if !self.lanes[place].has_deltas && !text.is_empty() {
             self.add(place, Delta::Text(text), out);
         }
         if let Some(proof) = proof {
@@ -271,20 +271,20 @@ impl Reader {
         Ok(())
     }
 
-    fn part_added(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let kind = told.get("part").and_then(|part| part.get("type")?.as_str());
+    fn part_added(&mut self, event: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let kind = event.get("part").and_then(|part| part.get("type")?.as_str());
         let content = match kind {
             Some("output_text") => empty_text(),
             Some("refusal") => Content::Refusal(String::new()),
             _ => return Ok(()),
         };
-        self.lane(key(told), || content, out)?;
+        self.lane(key(event), || content, out)?;
         Ok(())
     }
 
-    fn part_done(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        match told.get("part") {
-            Some(part) => self.whole_part(key(told), part, out),
+    fn part_done(&mut self, event: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        match event.get("part") {
+            Some(part) => self.whole_part(key(event), part, out),
             None => Ok(()),
         }
     }
@@ -297,7 +297,7 @@ impl Reader {
             _ => return Ok(()),
         };
         let Some(place) = self.lane(key, || empty, out)? else { return Ok(()) };
-        if !self.lanes[place].told && !whole.is_empty() {
+        if !self.lanes[place].has_deltas && !whole.is_empty() {
             self.add(place, Delta::Text(whole), out);
         }
         let annotations = part.get("annotations").and_then(Value::as_array).into_iter().flatten();
@@ -310,15 +310,15 @@ impl Reader {
         Ok(())
     }
 
-    fn text_delta(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        self.grow(told, empty_text, out)?;
-        if let Some(place) = self.lanes.iter().position(|lane| lane.key == key(told)) {
-            self.log(place, told.get("logprobs"), false, out);
+    fn text_delta(&mut self, event: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        self.grow(event, empty_text, out)?;
+        if let Some(place) = self.lanes.iter().position(|lane| lane.key == key(event)) {
+            self.log(place, event.get("logprobs"), false, out);
         }
         Ok(())
     }
 
-    /// Tells log-probabilities; a whole list only where none came before.
+    /// Emits log-probabilities; a whole list only where none came before.
     fn log(&mut self, place: usize, list: Option<&Value>, whole: bool, out: &mut Vec<Event>) {
         let Some(Value::Array(list)) = list.filter(|list| list.as_array().is_some_and(|list| !list.is_empty())) else {
             return;
@@ -332,46 +332,46 @@ impl Reader {
 
     fn grow(
         &mut self,
-        told: &Map<String, Value>,
+        event: &Map<String, Value>,
         empty: impl FnOnce() -> Content,
         out: &mut Vec<Event>,
     ) -> Result<(), BadAnswer> {
-        let Some(place) = self.lane(key(told), empty, out)? else { return Ok(()) };
-        if let Some(text) = delta_of(told) {
+        let Some(place) = self.lane(key(event), empty, out)? else { return Ok(()) };
+        if let Some(text) = delta_of(event) {
             self.add(place, Delta::Text(text), out);
         }
         Ok(())
     }
 
-    fn arguments_delta(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) {
-        let key = (index(told, "output_index"), 0);
+    fn arguments_delta(&mut self, event: &Map<String, Value>, out: &mut Vec<Event>) {
+        let key = (index(event, "output_index"), 0);
         let place = self.lanes.iter().position(|lane| lane.key == key && !lane.closed);
-        // Without its item, a fragment has no name to go under; the whole item brings it again.
-        if let (Some(place), Some(more)) = (place, delta_of(told)) {
+        // Before its item came, a fragment has no name; the whole item repeats its text.
+        if let (Some(place), Some(more)) = (place, delta_of(event)) {
             self.add(place, Delta::Arguments(more), out);
         }
     }
 
-    /// A piece of a reasoning item's summary or of its own words. Its paragraphs are one thought.
-    fn thought(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let key = (index(told, "output_index"), 0);
+    /// A piece of a reasoning item's summary or text. The item's paragraphs are one thought.
+    fn thought(&mut self, event: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let key = (index(event, "output_index"), 0);
         let Some(place) = self.lane(key, || Content::Thinking(String::new()), out)? else { return Ok(()) };
-        let paragraph = index(told, "summary_index").max(index(told, "content_index"));
+        let paragraph = index(event, "summary_index").max(index(event, "content_index"));
         let lane = &mut self.lanes[place];
-        let next = lane.told && paragraph > lane.summary;
+        let next = lane.has_deltas && paragraph > lane.summary;
         lane.summary = lane.summary.max(paragraph);
         if next {
             self.add(place, Delta::Text("\n\n".to_owned()), out);
         }
-        if let Some(text) = delta_of(told) {
+        if let Some(text) = delta_of(event) {
             self.add(place, Delta::Text(text), out);
         }
         Ok(())
     }
 
-    fn annotation(&mut self, told: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let Some(place) = self.lane(key(told), empty_text, out)? else { return Ok(()) };
-        if let Some(citation) = told.get("annotation").and_then(read_annotation) {
+    fn annotation(&mut self, event: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let Some(place) = self.lane(key(event), empty_text, out)? else { return Ok(()) };
+        if let Some(citation) = event.get("annotation").and_then(read_annotation) {
             self.add(place, Delta::Citation(citation), out);
         }
         Ok(())
@@ -395,16 +395,16 @@ impl Reader {
     }
 }
 
-fn index(told: &Map<String, Value>, name: &str) -> u64 {
-    told.get(name).and_then(Value::as_u64).unwrap_or(0)
+fn index(event: &Map<String, Value>, name: &str) -> u64 {
+    event.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
-fn key(told: &Map<String, Value>) -> Key {
-    (index(told, "output_index"), index(told, "content_index"))
+fn key(event: &Map<String, Value>) -> Key {
+    (index(event, "output_index"), index(event, "content_index"))
 }
 
-fn delta_of(told: &Map<String, Value>) -> Option<String> {
-    told.get("delta").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+fn delta_of(event: &Map<String, Value>) -> Option<String> {
+    event.get("delta").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn empty_text() -> Content {

@@ -11,7 +11,7 @@ use crate::chat::{Content, Delta, Event, Stop, Usage};
 use crate::wire::dialect::{AnswerContext, WriteStream};
 use crate::wire::exact_numbers;
 
-/// An event with the answer as it stands.
+/// An event with the answer so far.
 #[derive(Serialize)]
 struct Stands<'a> {
     r#type: &'a str,
@@ -19,7 +19,7 @@ struct Stands<'a> {
     sequence_number: u64,
 }
 
-/// The event of which most of a stream is.
+/// The most frequent event.
 #[derive(Serialize)]
 struct TextDelta<'a> {
     r#type: &'a str,
@@ -38,8 +38,8 @@ fn put(kind: &str, data: &impl Serialize, out: &mut Vec<u8>) {
 
 /// Writes a stream: one answer, as items one after the other.
 ///
-/// An item ends only when the next begins or the answer does: by then it is known whether it was cut, and what texts
-/// brought late, such as log-probabilities, has come.
+/// An item ends only when the next item begins or the answer ends: by then it is known whether the item was cut off, and
+/// late log-probabilities have come.
 #[derive(Debug)]
 pub(super) struct Writer {
     head: Head,
@@ -52,7 +52,7 @@ pub(super) struct Writer {
     usage: Option<Usage>,
     refused: bool,
     ended: bool,
-    /// Whether nobody reads the events, but only what they add up to.
+    /// Whether only the whole answer is wanted, not the events.
     whole: bool,
 }
 
@@ -86,7 +86,7 @@ impl Writer {
         put(kind, &data, out);
     }
 
-    /// Appends an event with the answer as it stands.
+    /// Appends an event with the answer so far.
     fn put_answer(&mut self, kind: &str, status: Status, out: &mut Vec<u8>) {
         if !self.whole {
             let response = &self.head.answer(&self.output, self.usage.as_ref(), status);
@@ -147,7 +147,7 @@ impl Writer {
                 self.open_item("fc", Kind::Call { call_id: id, name, arguments: String::new() }, out);
                 self.grow(Delta::Arguments(arguments), out);
             }
-            // Models say nothing else.
+            // Models write no other parts.
             _ => {}
         }
     }
@@ -155,7 +155,7 @@ impl Writer {
     fn open_item(&mut self, prefix: &str, kind: Kind, out: &mut Vec<u8>) {
         self.close_item("completed", out);
         let answer = self.head.id.strip_prefix("resp_").unwrap_or(&self.head.id);
-        // OpenAI takes ids of at most 64 characters back.
+        // OpenAI accepts ids of at most 64 characters in later requests.
         let skipped = answer.chars().count().saturating_sub(48);
         let answer: String = answer.chars().skip(skipped).collect();
         let item = Item { id: format!("{prefix}_{answer}_{}", self.output.len()), kind };
@@ -272,7 +272,7 @@ impl Writer {
         }
     }
 
-    /// Keeps log-probabilities for the text that is open, or was last.
+    /// Adds log-probabilities to the open text, or to the last.
     fn log(&mut self, value: &Value) {
         let Some(list) = value.get("content").and_then(Value::as_array) else { return };
         let list = list.iter().map(complete_logprob);
@@ -291,12 +291,12 @@ impl Writer {
 }
 
 impl Writer {
-    /// A writer of which nobody reads the events, but only what they add up to.
+    /// A writer for the whole answer only, without the events.
     pub(super) fn of_whole(context: &AnswerContext) -> Self {
         Self { whole: true, ..Self::new(context) }
     }
 
-    /// The answer as it stands.
+    /// The answer so far.
     pub(super) fn answer(&self) -> Answer<'_> {
         self.head.answer(&self.output, self.usage.as_ref(), self.status())
     }

@@ -1,4 +1,4 @@
-//! What a whole answer of these routes is, and what it counts: tokens, images, seconds, searches.
+//! Whole answers of these routes: their media type, and what is charged for them: tokens, images, seconds, searches.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use crate::wire::dialect::{Asked, BadAnswer};
 use crate::wire::json::{Object, items};
 use crate::wire::openai::read_usage;
 
-/// The kinds of audio that go down with their own name.
+/// Media types of audio that callers get as the provider names them.
 const AUDIO: [&str; 16] = [
     "application/octet-stream",
     "audio/aac",
@@ -29,36 +29,36 @@ const AUDIO: [&str; 16] = [
     "audio/x-wav",
 ];
 
-/// The kinds of text.
+/// Media types of text.
 const TEXT: [&str; 5] = ["text/plain", "text/vtt", "text/srt", "application/x-subrip", "application/srt"];
 
-/// The longest name of a kind that goes down.
+/// The longest media type that callers get.
 const LONGEST_KIND: usize = 120;
 
-/// No answer counts more; what is above is no count.
+/// A number above this one is no count.
 const MOST: f64 = 1e12;
 
-/// What an answer is by its `content-type`.
+/// What an answer is, by its `content-type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Given {
+pub enum Medium {
     /// JSON.
     Json,
-    /// Text, which goes down with its own `content-type`.
+    /// Text, which callers get with the provider's `content-type`.
     Text,
-    /// Audio, the same.
+    /// Audio, which callers get with the provider's `content-type`.
     Audio,
 }
 
-/// What a whole answer told.
+/// What was observed of a whole answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// What it counts.
+    /// What is charged.
     pub used: Used,
-    /// How many bytes hold its text, for an estimate.
+    /// How many bytes the answer's text has, for an estimate.
     pub text_bytes: usize,
 }
 
-/// What an object counts.
+/// The charged counts of one answer or event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) usage: Option<Usage>,
@@ -89,30 +89,30 @@ struct Billed {
 }
 
 impl Passing {
-    /// What an answer of this `content-type` is.
+    /// The medium of an answer of this `content-type`.
     ///
     /// # Errors
-    /// Where this route gives nothing of the kind.
-    pub fn given(self, content_type: Option<&[u8]>) -> Result<Given, BadAnswer> {
+    /// Where this route has no such answers.
+    pub fn medium(self, content_type: Option<&[u8]>) -> Result<Medium, BadAnswer> {
         let gives = self.gives();
         let Some(content_type) = content_type else {
-            return Ok(if gives == Gives::Audio { Given::Audio } else { Given::Json });
+            return Ok(if gives == Gives::Audio { Medium::Audio } else { Medium::Json });
         };
         let text = String::from_utf8_lossy(content_type);
         let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let is = |kinds: &[&str]| content_type.len() <= LONGEST_KIND && kinds.contains(&&*essence);
         match gives {
-            Gives::Json(_) | Gives::Text(_) if essence == "application/json" => Ok(Given::Json),
-            Gives::Text(_) if is(&TEXT) => Ok(Given::Text),
-            Gives::Audio if is(&AUDIO) => Ok(Given::Audio),
+            Gives::Json(_) | Gives::Text(_) if essence == "application/json" => Ok(Medium::Json),
+            Gives::Text(_) if is(&TEXT) => Ok(Medium::Text),
+            Gives::Audio if is(&AUDIO) => Ok(Medium::Audio),
             _ => Err(BadAnswer(no_answer(&text))),
         }
     }
 
-    /// Listens to a whole JSON answer of this route.
+    /// Observes a whole JSON answer of this route.
     ///
     /// # Errors
-    /// Where the body is none.
+    /// Where the body is no answer of this route.
     pub fn observe(self, body: &Bytes, asked: &Asked) -> Result<Observed, BadAnswer> {
         let object = Object::read_answer(body.clone())?;
         let fields = match self.gives() {
@@ -131,20 +131,20 @@ impl Passing {
     }
 }
 
-/// What an answer, or an event, counts, in whichever of these routes' shapes.
+/// The counts of an answer or an event, in the shape of any of these routes.
 pub(super) fn counted(object: &Object) -> Counted {
     fn read<'a, T: Deserialize<'a> + Default>(json: Option<&'a str>) -> T {
         json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
     }
-    let told = object.get("usage");
-    let counts: Counts = read(told);
+    let reported = object.get("usage");
+    let counts: Counts = read(reported);
     let Meta { billed_units, tokens } = read(object.get("meta"));
     let by_meta = Counts {
         input_tokens: whole(billed_units.input_tokens),
         output_tokens: whole(billed_units.output_tokens),
         ..Counts::default()
     };
-    let usage = told.and_then(read_usage).or_else(|| tokens_of(&counts)).or_else(|| tokens_of(&by_meta));
+    let usage = reported.and_then(read_usage).or_else(|| tokens_of(&counts)).or_else(|| tokens_of(&by_meta));
     let usage = usage.or_else(|| tokens.as_ref().and_then(tokens_of));
     let duration = object.get("duration").map(|json| json.trim_matches('"')).and_then(|text| text.parse().ok());
     let seconds: Option<f64> = counts.seconds.or(duration);
@@ -159,7 +159,7 @@ pub(super) fn counted(object: &Object) -> Counted {
 fn tokens_of(counts: &Counts) -> Option<Usage> {
     let believed = |tokens: Option<u64>| tokens.filter(|tokens| *tokens <= 1_000_000_000_000);
     let output = believed(counts.output_tokens).unwrap_or(0);
-    // Rerankers tell a total of what they read, and write nothing.
+    // Rerankers report the total that they read, and write nothing.
     let total = || believed(counts.total_tokens)?.checked_sub(output);
     let input = believed(counts.input_tokens).or_else(total)?;
     Some(Usage { input, output, ..Usage::default() })
@@ -244,8 +244,8 @@ mod tests {
             ),
         ] {
             let observed = observe(passing, request, answer).unwrap();
-            let told = observed.used.usage.map(|usage| (usage.input, usage.output));
-            assert_eq!((told, observed.used.units), (usage, units), "{answer}");
+            let tokens = observed.used.usage.map(|usage| (usage.input, usage.output));
+            assert_eq!((tokens, observed.used.units), (usage, units), "{answer}");
         }
     }
 
@@ -268,22 +268,22 @@ mod tests {
 
     #[test]
     fn only_kinds_of_the_route_go_down() {
-        for (passing, kind, given) in [
-            (Passing::Speech, Some("audio/mpeg"), Some(Given::Audio)),
-            (Passing::Speech, Some("Audio/PCM; rate=24000"), Some(Given::Audio)),
-            (Passing::Speech, None, Some(Given::Audio)),
+        for (passing, kind, medium) in [
+            (Passing::Speech, Some("audio/mpeg"), Some(Medium::Audio)),
+            (Passing::Speech, Some("Audio/PCM; rate=24000"), Some(Medium::Audio)),
+            (Passing::Speech, None, Some(Medium::Audio)),
             (Passing::Speech, Some("text/html"), None),
             (Passing::Speech, Some("application/json"), None),
-            (Passing::Transcriptions, Some("text/plain; charset=utf-8"), Some(Given::Text)),
-            (Passing::Transcriptions, Some("application/json; charset=utf-8"), Some(Given::Json)),
+            (Passing::Transcriptions, Some("text/plain; charset=utf-8"), Some(Medium::Text)),
+            (Passing::Transcriptions, Some("application/json; charset=utf-8"), Some(Medium::Json)),
             (Passing::Transcriptions, Some("text/html"), None),
-            (Passing::Completions, None, Some(Given::Json)),
+            (Passing::Completions, None, Some(Medium::Json)),
             (Passing::Completions, Some("text/plain"), None),
             (Passing::ImageEdits, Some("image/svg+xml"), None),
         ] {
-            assert_eq!(passing.given(kind.map(str::as_bytes)).ok(), given, "{kind:?}");
+            assert_eq!(passing.medium(kind.map(str::as_bytes)).ok(), medium, "{kind:?}");
         }
         let long = format!("audio/mpeg; x={}", "y".repeat(200));
-        assert!(Passing::Speech.given(Some(long.as_bytes())).is_err());
+        assert!(Passing::Speech.medium(Some(long.as_bytes())).is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! OpenAI's other routes, which pass to a provider that has them: a table of what each takes and gives. Nothing is translated.
+//! OpenAI's other routes, which pass to a provider that has them: a table of their requests and answers. Nothing is translated.
 
 mod answer;
 mod route;
 mod stream;
 
-pub use answer::{Given, Observed};
+pub use answer::{Medium, Observed};
 pub use route::{Passing, unsupported};

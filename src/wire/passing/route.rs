@@ -1,4 +1,4 @@
-//! The routes: what each takes and gives.
+//! The routes: the fields of their requests, and the form of their answers.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -25,7 +25,7 @@ pub enum Passing {
     Rerank,
 }
 
-/// What a route takes and gives.
+/// One row: a route's requests and answers.
 struct Shape {
     route: &'static str,
     /// The field that the model reads.
@@ -37,14 +37,14 @@ struct Shape {
     /// The file that a form must have; `None` where the body is never a form.
     file: Option<&'static str>,
     fields: &'static [Field],
-    /// The field that asks for a stream, and what it is then.
+    /// The field that asks for a stream, and the value that does.
     stream: (&'static str, &'static str),
     gives: Gives,
-    /// Whether equal requests may share an answer. What is made to be different each time, or is long, may not.
+    /// Whether equal requests may share an answer; not where answers differ on purpose, or are long.
     may_be_cached: bool,
 }
 
-/// What a good answer is, beside a stream.
+/// What a good answer is, where it is no stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gives {
     /// JSON with one of these fields.
@@ -55,7 +55,7 @@ pub(super) enum Gives {
     Audio,
 }
 
-/// All of them, in the order of [`Passing`].
+/// All routes, in the order of [`Passing`].
 static SHAPES: [Shape; 9] = [
     Shape {
         route: "/v1/completions",
@@ -71,7 +71,7 @@ static SHAPES: [Shape; 9] = [
     Shape {
         route: "/v1/moderations",
         input: "input",
-        // OpenAI's own default, which its SDKs leave to it.
+        // OpenAI's own default, which its SDKs do not send.
         model: Some("omni-moderation-latest"),
         required: &["input"],
         file: None,
@@ -198,7 +198,7 @@ const RERANK: &[Field] = &[
 ];
 
 impl Passing {
-    /// All of them, in the table's order.
+    /// All routes, in the table's order.
     pub const ALL: [Self; 9] = [
         Self::Completions,
         Self::Moderations,
@@ -220,7 +220,7 @@ impl Passing {
         self.shape().gives
     }
 
-    /// Its route, here and, below the base URL, at providers.
+    /// The route's path: at the gateway, and below a provider's base URL.
     #[must_use]
     pub const fn route(self) -> &'static str {
         self.shape().route
@@ -244,7 +244,7 @@ impl Passing {
         self.shape().may_be_cached && !asked.stream
     }
 
-    /// Whether its tokens are estimated where a provider does not tell them: where there always are some.
+    /// Whether tokens are estimated where a provider reports none; only for routes whose answers always have some.
     #[must_use]
     pub fn has_tokens(self) -> bool {
         self == Self::Completions
@@ -296,7 +296,7 @@ impl Passing {
         Ok(Asked { model, stream, include_usage, max_tokens, choices: number("n").unwrap_or(1), prompt: None, object })
     }
 
-    /// The body for a provider: as it came but for the model, and for the usage of a stream, which is always asked for.
+    /// The body for a provider: the caller's, with the target's model, and with usage asked for in streams.
     #[must_use]
     pub fn pass(self, asked: &Asked, form: Option<&Form>, model: &str) -> Bytes {
         match form {
@@ -306,7 +306,7 @@ impl Passing {
         }
     }
 
-    /// What a request alone tells of what it is charged by.
+    /// The charged counts that the request alone decides, such as the number of images.
     #[must_use]
     pub fn asked_units(self, asked: &Asked) -> Units {
         let units = Units::default();
@@ -325,7 +325,7 @@ fn characters(json: Option<&str>) -> Option<u64> {
     u64::try_from(text.chars().count()).ok()
 }
 
-/// A form's fields, those that the table knows as numbers and switches as such.
+/// A form's fields, with numbers and booleans where the table has them.
 fn typed(fields: Map<String, Value>, table: &[Field]) -> Map<String, Value> {
     let is_literal = |name: &str| {
         let known = table.iter().find(|(known, ..)| *known == name);
@@ -343,7 +343,7 @@ fn typed(fields: Map<String, Value>, table: &[Field]) -> Map<String, Value> {
     fields.into_iter().map(typed).collect()
 }
 
-/// Why an answer is none.
+/// Why an answer of this `content-type` is refused.
 pub(super) fn no_answer(content_type: &str) -> String {
     format!("it came as `{}`, which is no answer of this route", content_type.chars().take(80).collect::<String>())
 }

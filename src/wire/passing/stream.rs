@@ -1,4 +1,4 @@
-//! Streams of images, speech and transcripts: events that pass as they come, and are listened to.
+//! Observes streams of images, speech and transcripts, whose events pass unchanged.
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -11,7 +11,7 @@ use crate::wire::json::Object;
 use crate::wire::openai::{self, DONE};
 use crate::wire::sse::Event;
 
-/// Listens to a stream whose events are named by their `type`.
+/// Observes a stream whose events are named by their `type`.
 #[derive(Debug, Default)]
 struct StreamTap {
     counted: Counted,
@@ -24,9 +24,9 @@ impl Tap for StreamTap {
         if data.as_ref().trim_ascii() == DONE {
             return Chunk::Done(event.raw().clone());
         }
-        // Audio and images make long events, of which nothing but the last says anything here.
-        let says = ["\"error\"", "\"usage\"", ".done\"", ".completed\""];
-        if !says.iter().any(|word| memmem::find(&data, word.as_bytes()).is_some()) {
+        // Events of audio and images are long, and only the last has counts.
+        let words = ["\"error\"", "\"usage\"", ".done\"", ".completed\""];
+        if !words.iter().any(|word| memmem::find(&data, word.as_bytes()).is_some()) {
             let looks_whole = data.starts_with(b"{") && data.trim_ascii_end().ends_with(b"}");
             return if looks_whole { Chunk::Pass(event.raw().clone()) } else { Chunk::Broken };
         }
@@ -70,7 +70,7 @@ impl StreamTap {
 }
 
 impl Passing {
-    /// A tap for a stream of this route's answers, of which each choice may tell its usage by itself.
+    /// A tap for a stream of this route; `by_choice` says that each choice reports a usage of its own.
     #[must_use]
     pub fn tap(self, keep_usage: bool, by_choice: bool) -> Box<dyn Tap> {
         match self {

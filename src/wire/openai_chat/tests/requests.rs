@@ -170,10 +170,10 @@ fn a_fault_is_named_by_its_path() {
 #[test]
 fn what_litellm_keeps_of_an_answer_may_come_back_with_it() {
     let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
-    let with = |kept: Value, of_call: Value| {
+    let with = |stored: Value, of_call: Value| {
         let mut call = call.clone();
         call["provider_specific_fields"] = of_call;
-        let answer = json!({"role": "assistant", "tool_calls": [call], "provider_specific_fields": kept});
+        let answer = json!({"role": "assistant", "tool_calls": [call], "provider_specific_fields": stored});
         let asked = with_messages(
             json!([{"role": "user", "content": "Hi"}, answer, {"role": "tool", "tool_call_id": "1", "content": "x"}]),
         );
@@ -188,7 +188,8 @@ fn what_litellm_keeps_of_an_answer_may_come_back_with_it() {
 fn results_that_follow_one_another_are_one_message() {
     let messages = conversations().pop().unwrap();
     let (request, _) = read(&with_messages(messages)).unwrap();
-    let roles: Vec<(Role, usize)> = request.messages.iter().map(|said| (said.role, said.parts.len())).collect();
+    let roles: Vec<(Role, usize)> =
+        request.messages.iter().map(|message| (message.role, message.parts.len())).collect();
     assert_eq!(roles[1..5], [(Role::Assistant, 2), (Role::User, 2), (Role::Assistant, 2), (Role::User, 1)]);
     assert_eq!(roles[5], (Role::User, 1), "a result is merged with nothing else");
 }

@@ -18,8 +18,8 @@ fn read(answer: &Value) -> Response {
 }
 
 fn back(response: &Response) -> Value {
-    let told = AnswerContext { model: "m".to_owned(), ..told() };
-    serde_json::from_slice(&OpenAiChat.write_response(response, &told)).unwrap()
+    let context = AnswerContext { model: "m".to_owned(), ..context() };
+    serde_json::from_slice(&OpenAiChat.write_response(response, &context)).unwrap()
 }
 
 #[test]

@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::chat::{Choice, Collector, Content, Message, Part, Response, Role, Source, Stop, Usage};
 
-fn said() -> impl Strategy<Value = String> {
+fn any_text() -> impl Strategy<Value = String> {
     "[a-zé\"\\\\{}\n]{1,6}"
 }
 
 fn call() -> impl Strategy<Value = Part> {
-    (said(), said(), said()).prop_map(|(id, name, value)| {
+    (any_text(), any_text(), any_text()).prop_map(|(id, name, value)| {
         let arguments = json!({ "x": value }).to_string();
         Part::new(Content::ToolCall { id, name, arguments })
     })
@@ -19,22 +19,22 @@ fn call() -> impl Strategy<Value = Part> {
 fn user_part() -> impl Strategy<Value = Part> {
     let inline = |data: String| Source::Base64 { media_type: "image/png".to_owned(), data };
     prop_oneof![
-        said().prop_map(Part::text),
+        any_text().prop_map(Part::text),
         "[A-Z]{4}".prop_map(move |data| Part::new(Content::Image { source: inline(data), detail: None })),
-        said().prop_map(|url| {
+        any_text().prop_map(|url| {
             Part::new(Content::Image { source: Source::Url(url), detail: Some("high".to_owned()) })
         }),
-        ("file-[a-z]{3}", said()).prop_map(|(id, name)| Part::new(Content::Document {
+        ("file-[a-z]{3}", any_text()).prop_map(|(id, name)| Part::new(Content::Document {
             source: Source::File(id),
             name: Some(name),
             cite: false
         })),
-        said().prop_map(|data| Part::new(Content::Audio { data, format: "wav".to_owned() })),
+        any_text().prop_map(|data| Part::new(Content::Audio { data, format: "wav".to_owned() })),
     ]
 }
 
 fn result() -> impl Strategy<Value = Part> {
-    (said(), proptest::collection::vec(said().prop_map(Part::text), 0..3))
+    (any_text(), proptest::collection::vec(any_text().prop_map(Part::text), 0..3))
         .prop_map(|(id, parts)| Part::new(Content::ToolResult { id, name: None, parts, is_error: false }))
 }
 
@@ -44,7 +44,7 @@ fn message(role: Role, parts: Vec<Part>) -> Message {
 
 /// A few messages; results never follow results, since those are one message.
 fn turn() -> impl Strategy<Value = Vec<Message>> {
-    let texts = || proptest::collection::vec(said().prop_map(Part::text), 1..3);
+    let texts = || proptest::collection::vec(any_text().prop_map(Part::text), 1..3);
     let calls = proptest::collection::vec(call(), 1..3);
     let results = proptest::collection::vec(result(), 1..3);
     let user = proptest::collection::vec(user_part(), 1..4);
@@ -60,10 +60,10 @@ fn turn() -> impl Strategy<Value = Vec<Message>> {
 }
 
 fn choice() -> impl Strategy<Value = Choice> {
-    let thought = (said(), said())
+    let thought = (any_text(), any_text())
         .prop_map(|(text, proof)| Part { signature: Some(proof), ..Part::new(Content::Thinking(text)) });
     let thoughts = proptest::collection::vec(thought, 0..3);
-    (thoughts, proptest::option::of(said()), proptest::collection::vec(call(), 0..3)).prop_map(
+    (thoughts, proptest::option::of(any_text()), proptest::collection::vec(call(), 0..3)).prop_map(
         |(mut parts, text, calls)| {
             let stop = if calls.is_empty() { Stop::Length } else { Stop::Tools };
             parts.extend(text.map(Part::text));
@@ -77,7 +77,7 @@ fn response() -> impl Strategy<Value = Response> {
     (proptest::collection::vec(choice(), 1..3), 0u64..1_000, 0u64..1_000).prop_map(|(choices, input, output)| {
         Response {
             id: "r".to_owned(),
-            model: "told".to_owned(),
+            model: "asked-for".to_owned(),
             created: Some(3),
             choices,
             usage: Some(Usage { input, cached_input: input / 3, cache_write: input / 4, output, ..Usage::default() }),
@@ -98,23 +98,23 @@ proptest! {
 
     #[test]
     fn an_answer_comes_back(response in response()) {
-        let body = OpenAiChat.write_response(&response, &told());
+        let body = OpenAiChat.write_response(&response, &context());
         prop_assert_eq!(OpenAiChat.read_response(&body).unwrap(), response);
     }
 
     #[test]
     fn a_stream_comes_back(response in response()) {
-        let stream = written(response.clone().into_events(), &told());
+        let stream = written(response.clone().into_events(), &context());
         let mut collector = Collector::default();
         meant(&[stream.as_bytes()]).unwrap().into_iter().for_each(|event| collector.take(event));
         prop_assert_eq!(collector.finish(), Some(response.clone()));
-        let whole = OpenAiChat.as_whole(&decoded(&[stream.as_bytes()]), &told()).unwrap();
+        let whole = OpenAiChat.as_whole(&decoded(&[stream.as_bytes()]), &context()).unwrap();
         prop_assert_eq!(OpenAiChat.read_response(&whole).unwrap(), response);
     }
 
     #[test]
     fn fragments_in_any_order_make_the_same_calls(
-        texts in proptest::collection::vec(said(), 1..4),
+        texts in proptest::collection::vec(any_text(), 1..4),
         order in proptest::collection::vec((0usize..4, 1usize..5), 0..40),
     ) {
         let whole: Vec<String> = texts.iter().map(|text| json!({ "x": text, "y": [1, {}] }).to_string()).collect();

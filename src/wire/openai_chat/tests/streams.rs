@@ -226,10 +226,10 @@ fn a_written_stream_has_openais_chunks() {
         Event::Usage(Usage { input: 3, output: 2, ..Usage::default() }),
         Event::End,
     ];
-    let stream = written(events.clone(), &told());
+    let stream = written(events.clone(), &context());
     let chunks: Vec<Value> =
         stream.split("\n\n").filter_map(|event| serde_json::from_str(event.strip_prefix("data: ")?).ok()).collect();
-    assert!(chunks.iter().all(|chunk| chunk["id"] == "r" && chunk["created"] == 7 && chunk["model"] == "told"));
+    assert!(chunks.iter().all(|chunk| chunk["id"] == "r" && chunk["created"] == 7 && chunk["model"] == "asked-for"));
     let deltas: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
     assert_eq!(
         deltas,
@@ -248,7 +248,7 @@ fn a_written_stream_has_openais_chunks() {
     assert_eq!(chunks[7]["usage"]["total_tokens"], 5);
     assert!(chunks[..7].iter().all(|chunk| chunk["usage"].is_null() && chunk.get("usage").is_some()));
     assert!(stream.ends_with("data: [DONE]\n\n"));
-    let without = written(events, &AnswerContext { include_usage: false, ..told() });
+    let without = written(events, &AnswerContext { include_usage: false, ..context() });
     assert!(!without.contains("usage") && without.ends_with("data: [DONE]\n\n"));
 }
 
@@ -256,6 +256,6 @@ fn a_written_stream_has_openais_chunks() {
 fn a_written_failure_has_no_done() {
     let begin = Event::Begin { id: "r".to_owned(), model: "m".to_owned(), created: None };
     let error = Error::new(Code::UpstreamError, "boom");
-    let stream = written(vec![begin, Event::Failed(error.clone()), Event::End], &told());
+    let stream = written(vec![begin, Event::Failed(error.clone()), Event::End], &context());
     assert_eq!(stream.as_bytes(), OpenAiChat.error_event(&error));
 }

@@ -61,16 +61,16 @@ fn every_stop_is_read_and_written() {
         (&text, "incomplete", Some("content_filter"), Stop::Filtered),
         (&refusal, "completed", None, Stop::Refused),
     ] {
-        let mut told = answer(output);
-        told["status"] = status.into();
-        told["incomplete_details"] = reason.map(|reason| json!({"reason": reason})).into();
-        let response = read(&told);
+        let mut body = answer(output);
+        body["status"] = status.into();
+        body["incomplete_details"] = reason.map(|reason| json!({"reason": reason})).into();
+        let response = read(&body);
         assert_eq!(response.choices[0].stop.as_ref(), Some(&stop));
         let written: Value =
             serde_json::from_slice(&OpenAiResponses.write_response(&response, &AnswerContext::default())).unwrap();
         assert_eq!(
             (&written["status"], &written["incomplete_details"]),
-            (&told["status"], &told["incomplete_details"])
+            (&body["status"], &body["incomplete_details"])
         );
         assert_eq!(written["output"][0]["status"], status);
     }
@@ -134,8 +134,8 @@ fn an_answer_repeats_what_its_request_asked_for() {
     let request = super::asked(&json!({"model": "m", "input": "Hi", "instructions": "Be brief.", "tools": tools,
         "tool_choice": "required", "text": {"format": format}, "reasoning": {"effort": "low"}, "temperature": null,
         "metadata": {"a": "b"}, "safety_identifier": "s", "unheard_of": 1}));
-    let told = AnswerContext { request: Some(request.unwrap().object), ..AnswerContext::default() };
-    let answer: Value = serde_json::from_slice(&OpenAiResponses.write_response(&streams::answer(), &told)).unwrap();
+    let context = AnswerContext { request: Some(request.unwrap().object), ..AnswerContext::default() };
+    let answer: Value = serde_json::from_slice(&OpenAiResponses.write_response(&streams::answer(), &context)).unwrap();
     for (name, value) in [
         ("instructions", json!("Be brief.")),
         ("tools", tools),
@@ -153,15 +153,16 @@ fn an_answer_repeats_what_its_request_asked_for() {
     assert_eq!(answer.get("unheard_of"), None);
     let text = json!({"format": {"type": "text"}, "verbosity": "low"});
     let request = super::asked(&json!({"model": "m", "input": "Hi", "text": {"verbosity": "low"}}));
-    let told = AnswerContext { request: Some(request.unwrap().object), ..AnswerContext::default() };
-    let events = OpenAiResponses.as_stream(&OpenAiResponses.write_response(&streams::answer(), &told), &told).unwrap();
-    let mut told = 0;
+    let context = AnswerContext { request: Some(request.unwrap().object), ..AnswerContext::default() };
+    let events =
+        OpenAiResponses.as_stream(&OpenAiResponses.write_response(&streams::answer(), &context), &context).unwrap();
+    let mut answers = 0;
     for data in super::decoded(&events, 0).iter().filter_map(crate::wire::sse::Event::data) {
         let event: Value = serde_json::from_slice(&data).unwrap();
         if let Some(response) = event.get("response") {
             assert_eq!(response["text"], text);
-            told += 1;
+            answers += 1;
         }
     }
-    assert_eq!(told, 3);
+    assert_eq!(answers, 3);
 }

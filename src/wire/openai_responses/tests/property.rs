@@ -25,7 +25,7 @@ fn source() -> impl Strategy<Value = Source> {
     ]
 }
 
-fn said() -> impl Strategy<Value = Part> {
+fn spoken() -> impl Strategy<Value = Part> {
     let image = (source(), of(Just("low".to_owned())));
     prop_oneof![
         text().prop_map(Part::text),
@@ -52,7 +52,7 @@ fn answered() -> impl Strategy<Value = Part> {
 }
 
 fn result() -> impl Strategy<Value = Part> {
-    ("[A-Z]{3}", vec(said(), 0..3))
+    ("[A-Z]{3}", vec(spoken(), 0..3))
         .prop_map(|(id, parts)| Part::new(Content::ToolResult { id, name: None, parts, is_error: false }))
 }
 
@@ -62,8 +62,8 @@ fn message(role: Role, parts: Vec<Part>) -> Message {
 
 /// A user's turn, with results first, and the assistant's after it.
 fn turn() -> impl Strategy<Value = [Message; 2]> {
-    (vec(result(), 0..3), vec(said(), 1..3), vec(answered(), 1..5)).prop_map(|(mut results, said, answered)| {
-        results.extend(said);
+    (vec(result(), 0..3), vec(spoken(), 1..3), vec(answered(), 1..5)).prop_map(|(mut results, asked, answered)| {
+        results.extend(asked);
         [message(Role::User, results), message(Role::Assistant, answered)]
     })
 }

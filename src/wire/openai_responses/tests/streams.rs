@@ -68,7 +68,7 @@ fn text_answer(stop: Stop) -> Vec<Event> {
     }
     .into_events();
     let end = events.len() - 1;
-    // Usage may be told early.
+    // Usage may come early.
     let usage = events.remove(end - 1);
     events.insert(1, usage);
     events
@@ -146,9 +146,9 @@ fn a_failure_is_an_error_event_and_nothing_follows() {
     events.truncate(4);
     events.push(Event::Failed(Error::new(Code::UpstreamTimeout, "late")));
     events.push(Event::End);
-    let told = data(&written(events));
-    let last = told.last().unwrap();
-    assert_eq!((&last["type"], &last["sequence_number"]), (&json!("error"), &json!(told.len() - 1)));
+    let data = data(&written(events));
+    let last = data.last().unwrap();
+    assert_eq!((&last["type"], &last["sequence_number"]), (&json!("error"), &json!(data.len() - 1)));
     assert_eq!((&last["code"], &last["message"]), (&json!("upstream_timeout"), &json!("late")));
 }
 
