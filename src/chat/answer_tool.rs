@@ -1,22 +1,22 @@
-//! An answer of a wanted form where the target cannot be asked for the form: the model is made to give it to a tool.
+//! An answer in a requested format, from a target that has no such field: the model must call a tool whose input has the format.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::{Code, Collector, Content, Delta, Error, Event, Format, Request, Response, Stop, Tool, ToolChoice};
 
-/// How a target keeps to a wanted form.
+/// How a target keeps to the requested format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Structured {
-    /// It takes the form as the request states it.
+    /// The target has a field for the format.
     Native,
-    /// It is made to call a tool whose input has the form.
+    /// The model must call a tool whose input has the format.
     Tool,
-    /// Not at all: such requests are refused.
+    /// The target has no way: such requests are refused.
     None,
 }
 
-/// Where a schema of no object stands in the tool's input, which must be one.
+/// The field of the tool's input that holds an answer which is no object; the input itself must be one.
 const VALUE: &str = "value";
 
 /// The most text that is held back until it is known whether the tool is called.
@@ -31,9 +31,9 @@ pub struct AnswerTool {
 }
 
 impl AnswerTool {
-    /// Puts the tool into a request in place of its format, so that the model must call it, or one of the caller's own
-    /// tools where it may. `None` where the form asks for nothing: without one, and where one of the caller's own tools
-    /// must be called, so that no text is to come.
+    /// Puts the tool into a request in place of its format. The model must call that tool, or one of the caller's tools where
+    /// the request allows it. `None` where no tool is needed: without a format, and where one of the caller's tools must be
+    /// called, so that no text comes.
     ///
     /// # Errors
     /// `unsupported_feature` where the schema cannot be a tool's.
@@ -68,21 +68,21 @@ impl AnswerTool {
         Ok(Some(Self { name, wrapped }))
     }
 
-    /// The answer as a caller reads it who knows nothing of the tool: what the tool was given is the text.
+    /// The answer as the caller reads it: the tool's input becomes the text.
     #[must_use]
     pub fn unwrap(&self, response: Response) -> Response {
         let service_tier = response.service_tier.clone();
         let mut unwrapping = Unwrapping::new(self.clone());
         let mut collector = Collector::default();
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         for event in response.into_events() {
-            unwrapping.take(event, &mut told);
-            told.drain(..).for_each(|event| collector.take(event));
+            unwrapping.take(event, &mut events);
+            events.drain(..).for_each(|event| collector.take(event));
         }
         Response { service_tier, ..collector.finish().unwrap_or_default() }
     }
 
-    /// The text that an input is.
+    /// The answer's text, from the tool's input.
     fn text(&self, arguments: String) -> String {
         let inner = || {
             let mut fields: std::collections::HashMap<String, Box<RawValue>> = serde_json::from_str(&arguments).ok()?;
@@ -96,7 +96,7 @@ impl AnswerTool {
     }
 }
 
-/// A schema as that of a tool's input, and whether it had to be put into a field of one.
+/// The schema of the tool's input, and whether the requested schema stands in a field of the input.
 fn input(schema: Value) -> Result<(Value, bool), Error> {
     let Value::Object(mut fields) = schema else {
         return Err(Error::field("response_format", "the schema of `response_format` must be an object"));
@@ -113,7 +113,7 @@ fn input(schema: Value) -> Result<(Value, bool), Error> {
         }
         return Ok((fields.into(), false));
     }
-    // What the schema defines stands at the root, where it is pointed to.
+    // Definitions stay at the root, where references look for them.
     let mut root = Map::from_iter([("type".to_owned(), Value::from("object"))]);
     for name in ["$defs", "definitions"] {
         root.extend(fields.shift_remove(name).map(|definitions| (name.to_owned(), definitions)));
@@ -151,23 +151,23 @@ pub struct Unwrapping {
     choices: Vec<Choice>,
 }
 
-/// How far one of the answers is.
+/// The state of one choice.
 #[derive(Debug, Default)]
 struct Choice {
-    /// What was said before any tool is called: idle words where the answer's tool is what is called next.
+    /// Text before the first call. The text is dropped where that call is of the answer's tool.
     held: Vec<Event>,
     held_bytes: usize,
-    /// The part that is being held.
+    /// The part whose events are held back.
     holds: Option<u32>,
-    /// Whether it is known that what is held will go down.
+    /// Whether the held events are known to be sent.
     settled: bool,
     /// The provider's number for the answer's call while it is open, and what came of its input.
     open: Option<(u32, String)>,
-    /// The part that goes nowhere: a second call of the tool.
+    /// The part that is dropped: a second call of the tool.
     muted: Option<u32>,
     answered: bool,
     own_calls: bool,
-    /// How many parts were left out, so that those after have lower numbers.
+    /// How many parts were dropped; the numbers of later parts are lower by as many.
     gone: u32,
 }
 
@@ -178,7 +178,7 @@ impl Unwrapping {
         Self { tool, choices: Vec::new() }
     }
 
-    /// Takes an event; appends what the caller is to be told of it.
+    /// Takes an event; appends the events that the caller gets.
     pub fn take(&mut self, event: Event, out: &mut Vec<Event>) {
         let Some(choice) = choice_of(&event) else {
             out.push(event);
@@ -246,7 +246,7 @@ impl Choice {
     /// The tool is called: its input is the text of the answer.
     fn answer(&mut self, tool: &AnswerTool, (choice, part): (u32, u32), arguments: String, out: &mut Vec<Event>) {
         if self.answered {
-            // A model that answers twice is heard once: two answers in one text would be none.
+            // Of two answers only the first counts: both in one text would not have the format.
             self.muted = Some(part);
             self.gone += 1;
             return;
@@ -268,7 +268,7 @@ impl Choice {
         if tool.wrapped {
             arguments.push_str(&more);
         } else if !more.is_empty() {
-            // Only whether anything came matters.
+            // Only whether any input came matters.
             if arguments.is_empty() {
                 arguments.push('{');
             }
@@ -276,7 +276,7 @@ impl Choice {
         }
     }
 
-    /// What was held goes down.
+    /// Sends the held events.
     fn settle(&mut self, out: &mut Vec<Event>) {
         self.settled = true;
         self.holds = None;
@@ -285,7 +285,7 @@ impl Choice {
         }
     }
 
-    /// Tells an event, or holds it back while it may be of idle words.
+    /// Sends an event, or holds the event back while its text may be dropped.
     fn pass(&mut self, event: Event, out: &mut Vec<Event>) {
         let held = match &event {
             Event::Open { part, content: Content::Text { .. }, .. } if !self.settled => {
@@ -314,7 +314,7 @@ impl Choice {
         }
     }
 
-    /// Tells an event with its part's number among those that are told.
+    /// Sends an event with its part's number among the sent parts.
     fn tell(&mut self, event: Option<Event>, out: &mut Vec<Event>) {
         let Some(mut event) = event else { return };
         if let Event::Open { part, .. } | Event::Delta { part, .. } | Event::Close { part, .. } = &mut event {
@@ -350,7 +350,7 @@ mod tests {
         Part::new(Content::ToolCall { id, name, arguments: arguments.to_owned() })
     }
 
-    fn heard(tool: &AnswerTool, parts: Vec<Part>, stop: Stop) -> (Vec<Part>, Option<Stop>) {
+    fn unwrapped(tool: &AnswerTool, parts: Vec<Part>, stop: Stop) -> (Vec<Part>, Option<Stop>) {
         let choice = super::super::Choice { parts, stop: Some(stop), logprobs: None };
         let mut response = tool.unwrap(Response { choices: vec![choice], ..Response::default() });
         let choice = response.choices.remove(0);
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(request.format, None);
         assert_eq!(request.tool_choice, Some(ToolChoice::Tool("answer".to_owned())));
         assert_eq!(request.tools[0].schema, Some(json!({"type": "object", "properties": {"a": {"type": "string"}}})));
-        let text = heard(&tool, vec![call("answer", r#"{"a":"b"}"#)], Stop::Tools);
+        let text = unwrapped(&tool, vec![call("answer", r#"{"a":"b"}"#)], Stop::Tools);
         assert_eq!(text, (vec![Part::text(r#"{"a":"b"}"#)], Some(Stop::End)));
     }
 
@@ -412,9 +412,9 @@ mod tests {
             ),
             (vec![call("answer", ""), call("answer", r#"{"a":1}"#)], vec![Part::text("{}")], Stop::End),
         ] {
-            assert_eq!(heard(&tool, parts, Stop::Tools), (expected, Some(stop)));
+            assert_eq!(unwrapped(&tool, parts, Stop::Tools), (expected, Some(stop)));
         }
-        assert_eq!(heard(&tool, vec![call("answer", "{\"a")], Stop::Length).1, Some(Stop::Length));
+        assert_eq!(unwrapped(&tool, vec![call("answer", "{\"a")], Stop::Length).1, Some(Stop::Length));
     }
 
     #[test]
@@ -426,9 +426,9 @@ mod tests {
         assert_eq!(put["type"], "object");
         assert_eq!(put["properties"]["value"], json!({"type": "array", "items": {"$ref": "#/$defs/n"}}));
         assert_eq!(put["$defs"]["n"], json!({"type": "number"}));
-        let text = heard(&tool, vec![call("answer", r#"{"value": [1.50, 2]}"#)], Stop::Tools);
+        let text = unwrapped(&tool, vec![call("answer", r#"{"value": [1.50, 2]}"#)], Stop::Tools);
         assert_eq!(text.0, vec![Part::text("[1.50, 2]")]);
-        let cut = heard(&tool, vec![call("answer", r#"{"value": [1"#)], Stop::Length);
+        let cut = unwrapped(&tool, vec![call("answer", r#"{"value": [1"#)], Stop::Length);
         assert_eq!(cut.0, vec![Part::text(r#"{"value": [1"#)]);
         let error = AnswerTool::put(&mut asking(schema(json!({"type": "array", "items": {"$ref": "#"}})))).unwrap_err();
         assert_eq!((error.code, error.param.as_deref()), (Code::UnsupportedFeature, Some("response_format")));

@@ -1,4 +1,4 @@
-//! A request for embeddings and its answer, in nobody's API.
+//! A request for embeddings and its answer, in the internal form.
 
 use super::Usage;
 
@@ -16,6 +16,6 @@ pub struct Embed {
 pub struct Vectors {
     /// The vectors.
     pub vectors: Vec<Vec<f32>>,
-    /// Their tokens, where the provider tells them.
+    /// The tokens of the texts, where the provider reports them.
     pub usage: Option<Usage>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What went wrong, by its public code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the public codes, told in the manual")]
+#[expect(missing_docs, reason = "the names are the public codes, which the manual explains")]
 pub enum Code {
     InvalidRequest,
     UnsupportedFeature,
@@ -87,7 +87,7 @@ impl Code {
         self.row().1
     }
 
-    /// The code that this text is.
+    /// The code of this text.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.text() == text)
@@ -130,7 +130,7 @@ impl Code {
     }
 }
 
-/// An error as a caller will read it, in whatever dialect.
+/// An error, before it is written in the caller's dialect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
     /// What went wrong.
@@ -141,9 +141,9 @@ pub struct Error {
     pub param: Option<String>,
     /// When it is worth asking again.
     pub retry_after: Option<Duration>,
-    /// A provider's own status, kept instead of the code's.
+    /// The provider's status, which the caller gets instead of the code's.
     pub status: Option<u16>,
-    /// A provider's own code, kept instead of ours.
+    /// The provider's code, which the caller gets instead of ours.
     pub upstream_code: Option<String>,
     /// Whether we retried already, so that the caller's SDK should not.
     pub retried: bool,

@@ -1,4 +1,4 @@
-//! Messages: who said what, in which parts.
+//! Messages: a speaker and the parts of a turn.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,10 +22,10 @@ pub enum PromptMessage {
     Text {
         /// Who speaks.
         role: Role,
-        /// What is said.
+        /// The text.
         content: String,
     },
-    /// A caller's message, kept as the JSON it came as: its parts may be images, tool calls or tool results.
+    /// A caller's message in the JSON of its dialect, which may have images, tool calls and tool results.
     Raw(Value),
 }
 
@@ -34,9 +34,9 @@ pub enum PromptMessage {
 pub struct Message {
     /// Who speaks: `System`, `Developer`, `User` or `Assistant`.
     pub role: Role,
-    /// What is said, in order. All results of a turn's tool calls stand in one user message, first in it.
+    /// The parts, in order. All results of a turn's tool calls stand in one user message, first in it.
     pub parts: Vec<Part>,
-    /// The speaker's own name, where one is given.
+    /// The speaker's name, where the message has one.
     pub name: Option<String>,
 }
 
@@ -57,17 +57,17 @@ impl Message {
 /// One part of a message or of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
-    /// What it is.
+    /// The part's content.
     pub content: Content,
-    /// Whether the provider is asked to cache all up to here.
+    /// Whether the provider is asked to cache the prompt up to this part.
     pub cache: Option<CacheTtl>,
-    /// A provider's proof of its own reasoning, which it wants back with the part: Anthropic's `signature`, Gemini's
+    /// A provider's proof of its own reasoning, which the provider expects back with the part: Anthropic's `signature`, Gemini's
     /// `thoughtSignature`, OpenAI's `encrypted_content`. Opaque.
     pub signature: Option<String>,
 }
 
 impl Part {
-    /// A part that is only this.
+    /// A part of this content alone.
     #[must_use]
     pub fn new(content: Content) -> Self {
         Self { content, cache: None, signature: None }
@@ -79,7 +79,7 @@ impl Part {
         Self::new(Content::Text { text: text.into(), citations: Vec::new() })
     }
 
-    /// Its text, where it is a text.
+    /// The part's text, where its content is text.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match &self.content {
@@ -92,11 +92,11 @@ impl Part {
 /// What a part is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// Text, with what it cites, in an answer.
+    /// Text; in an answer with its citations.
     Text {
         /// The text.
         text: String,
-        /// What it cites, in order.
+        /// The citations, in order.
         citations: Vec<Citation>,
     },
     /// The model's own words for not answering.
@@ -153,7 +153,7 @@ pub enum Content {
 /// Where the bytes of an image or a document are. Fulcrum never fetches any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Here.
+    /// In the message.
     Base64 {
         /// Such as `image/png` or `application/pdf`.
         media_type: String,
@@ -164,14 +164,14 @@ pub enum Source {
     Url(String),
     /// Uploaded to the provider before, under this id.
     File(String),
-    /// Plain text, here.
+    /// Plain text in the message.
     Text(String),
 }
 
-/// What a piece of text cites.
+/// A source that a text cites.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Citation {
-    /// A page's address, for what was found on the web.
+    /// A page's address, for a source on the web.
     pub url: Option<String>,
     /// A page's or document's title.
     pub title: Option<String>,
@@ -179,9 +179,9 @@ pub struct Citation {
     pub quoted: Option<String>,
     /// Which document of the request, from 0.
     pub document: Option<u64>,
-    /// From where in it: a character, a page or a block, by `unit`.
+    /// Where the cited words begin in the document: a character, a page or a block, by `unit`.
     pub start: Option<u64>,
-    /// To where in it, exclusive.
+    /// Where they end, exclusive.
     pub end: Option<u64>,
     /// What `start` and `end` count.
     pub unit: Option<Unit>,
@@ -200,7 +200,7 @@ pub enum Unit {
     Answer,
 }
 
-/// How long a provider keeps a prompt prefix.
+/// How long a provider caches a prefix of the prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheTtl {
     /// Five minutes, renewed at each use.

@@ -1,4 +1,4 @@
-//! The internal form: requests, answers, streams, usage and errors, in nobody's API.
+//! The internal form: requests, answers, streams, usage and errors, in no provider's API.
 
 mod answer_tool;
 mod embed;

@@ -1,4 +1,4 @@
-//! Proofs of reasoning, and whose they are: a provider refuses another's, so a caller who cannot know is told them marked.
+//! Proofs of reasoning. A provider refuses another's proofs, so a caller of another dialect gets each with its maker's mark.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
@@ -10,7 +10,7 @@ use super::{Content, Delta, Emulated, Event, Message, Part, Response};
 /// Who made a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Maker {
-    /// Whoever it may be.
+    /// The maker is not known.
     Unknown,
     /// Anthropic: `signature`, and the data of `redacted_thinking`.
     Anthropic,
@@ -23,7 +23,7 @@ pub enum Maker {
 /// What stands before a marked proof, within its base64.
 const MARK: &[u8; 9] = b"fulcrum/1";
 
-/// The same, as it is seen from outside: what a body with a marked proof has in it.
+/// The same as base64: a body with a marked proof contains this text.
 pub const SEEN: &[u8; 12] = b"ZnVsY3J1bS8x";
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -35,14 +35,14 @@ impl Maker {
     const LETTERS: [(Self, u8); 4] =
         [(Self::Unknown, b'u'), (Self::Anthropic, b'a'), (Self::Google, b'g'), (Self::OpenAi, b'o')];
 
-    /// A proof of this maker's, marked as such. Base64, since Google's clients take nothing else for one.
+    /// A proof of this maker's, with the mark. The result is base64, since Google's clients accept no other proof.
     #[must_use]
     pub fn mark(self, proof: &str) -> String {
         let letter = Self::LETTERS.iter().find(|(maker, _)| *maker == self).map_or(b'u', |(_, letter)| *letter);
         BASE64.encode([&MARK[..], &[letter], proof.as_bytes()].concat())
     }
 
-    /// Whose a proof is and how its maker wrote it; `None` where it is not marked.
+    /// The maker of a proof, and the proof without the mark; `None` where there is no mark.
     #[must_use]
     pub fn of(proof: &str) -> Option<(Self, String)> {
         if !proof.as_bytes().starts_with(SEEN) {
@@ -66,21 +66,21 @@ impl Maker {
     }
 }
 
-/// Gives a target the proofs that it made, as it made them, and leaves the others out: it would refuse them. What is not
-/// marked was made by who speaks as the caller does, if that is known.
+/// Leaves a target the proofs that the target made, without marks, and drops all others, which the target would refuse. A
+/// proof without a mark is from the maker of the caller's dialect, where that is known.
 pub fn sort_proofs(messages: &mut Vec<Message>, (caller, target): (Maker, Maker), emulated: &mut Emulated) {
     let own = |proof: &str| match Maker::of(proof) {
         Some((maker, proof)) => (maker == target).then_some(proof),
         None => (caller == Maker::Unknown || caller == target).then(|| proof.to_owned()),
     };
     for message in &mut *messages {
-        message.parts.retain_mut(|part| keep(part, &own, emulated));
+        message.parts.retain_mut(|part| mend(part, &own, emulated));
     }
     messages.retain(|message| !message.parts.is_empty() || message.role != super::Role::Assistant);
 }
 
-/// Sorts one part; whether it stays.
-fn keep(part: &mut Part, own: &impl Fn(&str) -> Option<String>, emulated: &mut Emulated) -> bool {
+/// Mends the proof of one part; `false` where the part has to go.
+fn mend(part: &mut Part, own: &impl Fn(&str) -> Option<String>, emulated: &mut Emulated) -> bool {
     if let Some(proof) = part.signature.take() {
         part.signature = own(&proof);
         if part.signature.is_none() && !proof.is_empty() {
@@ -96,7 +96,7 @@ fn keep(part: &mut Part, own: &impl Fn(&str) -> Option<String>, emulated: &mut E
     true
 }
 
-/// Marks the proofs of a stream: they come in pieces, and go when their part ends.
+/// Marks the proofs of a stream. Proofs come in pieces, and are sent when their part ends.
 #[derive(Debug)]
 pub struct Marking {
     maker: Maker,
@@ -111,7 +111,7 @@ impl Marking {
         Self { maker, open: Vec::new() }
     }
 
-    /// Takes an event; appends it, or what becomes of it.
+    /// Takes an event; appends the events that replace it.
     pub fn take(&mut self, event: Event, out: &mut Vec<Event>) {
         match event {
             Event::Delta { choice, delta: Delta::Signature(more), .. } => {
@@ -170,13 +170,13 @@ mod tests {
     fn a_target_gets_its_own_proofs_back_and_no_others() {
         let mut marked = answer();
         Maker::Anthropic.mark_answer(&mut marked);
-        let told = || vec![Message { role: Role::Assistant, parts: marked.choices[0].parts.clone(), name: None }];
+        let answered = || vec![Message { role: Role::Assistant, parts: marked.choices[0].parts.clone(), name: None }];
         for caller in [Maker::Unknown, Maker::Google, Maker::OpenAi, Maker::Anthropic] {
-            let (mut messages, mut emulated) = (told(), Emulated::default());
+            let (mut messages, mut emulated) = (answered(), Emulated::default());
             sort_proofs(&mut messages, (caller, Maker::Anthropic), &mut emulated);
             assert_eq!(messages[0].parts, answer().choices[0].parts);
             assert!(emulated.is_empty());
-            let mut messages = told();
+            let mut messages = answered();
             sort_proofs(&mut messages, (caller, Maker::Google), &mut emulated);
             assert_eq!(messages[0].parts, vec![Part::new(Content::Thinking("Hm.".to_owned())), Part::text("Hi")]);
             assert_eq!(emulated.names(), ["signature", "redacted_thinking"]);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_proof_without_a_mark_is_of_who_speaks_as_its_caller_does() {
-        for (caller, target, kept) in [
+        for (caller, target, stays) in [
             (Maker::Anthropic, Maker::Anthropic, true),
             (Maker::Anthropic, Maker::Google, false),
             (Maker::Google, Maker::Anthropic, false),
@@ -195,8 +195,8 @@ mod tests {
             let mut messages = vec![Message { role: Role::Assistant, parts: vec![thought("s")], name: None }];
             let mut emulated = Emulated::default();
             sort_proofs(&mut messages, (caller, target), &mut emulated);
-            assert_eq!(messages[0].parts[0].signature.is_some(), kept, "{caller:?} {target:?}");
-            assert_eq!(emulated.is_empty(), kept);
+            assert_eq!(messages[0].parts[0].signature.is_some(), stays, "{caller:?} {target:?}");
+            assert_eq!(emulated.is_empty(), stays);
         }
     }
 

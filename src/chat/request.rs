@@ -4,20 +4,20 @@ use serde_json::{Map, Value, json};
 
 use super::{CacheTtl, Message};
 
-/// A request, in nobody's API. `None` and empty mean that the caller said nothing.
+/// A request. `None` and empty mean that the caller did not set the field.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request {
     /// The model's name at its provider.
     pub model: String,
-    /// The conversation. System and developer messages stand where they were said.
+    /// The conversation. System and developer messages stand at their places in it.
     pub messages: Vec<Message>,
-    /// What the model may call.
+    /// The tools that the model may call.
     pub tools: Vec<Tool>,
-    /// Whether it must.
+    /// Whether the model must call a tool.
     pub tool_choice: Option<ToolChoice>,
-    /// Whether it may call several at once.
+    /// Whether the model may call several tools at once.
     pub parallel_tools: Option<bool>,
-    /// The form of the answer.
+    /// The format of the answer.
     pub format: Option<Format>,
     /// The most tokens to write.
     pub max_tokens: Option<u64>,
@@ -25,7 +25,7 @@ pub struct Request {
     pub sampling: Sampling,
     /// Texts at which the answer ends.
     pub stop: Vec<String>,
-    /// How many answers.
+    /// How many answers are asked for.
     pub choices: Option<u64>,
     /// Log-probabilities wanted: of how many alternatives, 0 for the chosen tokens only.
     pub logprobs: Option<u64>,
@@ -35,7 +35,7 @@ pub struct Request {
     pub verbosity: Option<String>,
     /// Whether the answer is to be a stream.
     pub stream: bool,
-    /// Whether a stream is to tell its usage.
+    /// Whether a stream is to report its usage.
     pub include_usage: bool,
     /// The caller's own user.
     pub user: Option<String>,
@@ -47,7 +47,7 @@ pub struct Request {
     pub prompt_cache_key: Option<String>,
     /// Caches the prefix without a mark in a message (Anthropic's top-level `cache_control`).
     pub cache: Option<CacheTtl>,
-    /// Whether the provider may keep the answer for later reference.
+    /// Whether the provider may store the answer for later requests.
     pub store: Option<bool>,
 }
 
@@ -68,31 +68,31 @@ pub struct Sampling {
     pub seed: Option<i64>,
 }
 
-/// What the model may call.
+/// A tool that the model may call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tool {
     /// Its name.
     pub name: String,
-    /// What it does.
+    /// What the tool does, for the model.
     pub description: Option<String>,
-    /// JSON Schema of its arguments, its order kept. `None` where the caller gave none.
+    /// JSON Schema of the arguments, with its fields in the caller's order. `None` where the request has none.
     pub schema: Option<Value>,
     /// Whether arguments must match the schema.
     pub strict: Option<bool>,
-    /// Whether the provider is asked to cache all up to here.
+    /// Whether the provider is asked to cache the prompt up to this tool.
     pub cache: Option<CacheTtl>,
 }
 
 impl Tool {
-    /// The schema of its arguments, for APIs that want it to say that it is of an object.
+    /// The schema of the arguments, with `"type": "object"`, which some APIs require.
     #[must_use]
     pub fn object_schema(&self) -> Value {
         match &self.schema {
             Some(Value::Object(schema)) if schema.contains_key("type") => schema.clone().into(),
             Some(Value::Object(schema)) => {
-                let mut told = Map::from_iter([("type".to_owned(), "object".into())]);
-                told.extend(schema.clone());
-                told.into()
+                let mut typed = Map::from_iter([("type".to_owned(), "object".into())]);
+                typed.extend(schema.clone());
+                typed.into()
             }
             _ => json!({"type": "object", "properties": {}}),
         }
@@ -102,17 +102,17 @@ impl Tool {
 /// Whether the model must call a tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToolChoice {
-    /// As it likes.
+    /// The model may call a tool.
     Auto,
-    /// It must not.
+    /// The model must not call a tool.
     None,
-    /// It must call one.
+    /// The model must call a tool.
     Any,
-    /// It must call this one.
+    /// The model must call this tool.
     Tool(String),
 }
 
-/// The form of the answer.
+/// The format of the answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
     /// Words.
@@ -123,9 +123,9 @@ pub enum Format {
     JsonSchema {
         /// The schema's name.
         name: String,
-        /// What it is for.
+        /// What the answer is for, for the model.
         description: Option<String>,
-        /// The schema, its order kept.
+        /// The schema, with its fields in the caller's order.
         schema: Value,
         /// Whether the answer must match, as opposed to should.
         strict: Option<bool>,
@@ -135,11 +135,11 @@ pub enum Format {
 /// How much to think.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reasoning {
-    /// How hard.
+    /// As hard as this.
     pub effort: Option<Effort>,
     /// At most this many tokens.
     pub budget: Option<u64>,
-    /// Whether thoughts, or a summary of them, are to be told.
+    /// Whether the answer is to show the thoughts, or a summary of them.
     pub tell: Option<bool>,
 }
 

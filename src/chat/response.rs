@@ -7,15 +7,15 @@ use super::{Citation, Content, Error, Part, Usage};
 /// A whole answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Response {
-    /// Its provider's id.
+    /// The provider's id of the answer.
     pub id: String,
     /// The model that answered, as its provider names it.
     pub model: String,
-    /// When, in Unix seconds, where the provider says.
+    /// When the answer was made, in Unix seconds, where the provider reports it.
     pub created: Option<i64>,
     /// The answers, one for each choice asked for.
     pub choices: Vec<Choice>,
-    /// Its tokens, where the provider counted them.
+    /// The tokens, where the provider counted them.
     pub usage: Option<Usage>,
     /// The tier that served it, by OpenAI's names: `default`, `flex`, `priority`, ….
     pub service_tier: Option<String>,
@@ -24,9 +24,9 @@ pub struct Response {
 /// One of the answers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choice {
-    /// What was said, thought and called, in order.
+    /// Texts, thoughts and calls, in order.
     pub parts: Vec<Part>,
-    /// Why it ended; `None` where the provider does not say.
+    /// Why the answer ended; `None` where the provider reports no reason.
     pub stop: Option<Stop>,
     /// Log-probabilities in OpenAI's shape: `{"content": [...]}`.
     pub logprobs: Option<Value>,
@@ -35,9 +35,9 @@ pub struct Choice {
 /// Why an answer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Of itself.
+    /// The model ended it.
     End,
-    /// At one of the request's stop texts, which is told where it is known.
+    /// At one of the request's stop texts; the text, where the provider reports which.
     Sequence(Option<String>),
     /// At the request's limit of tokens.
     Length,
@@ -45,13 +45,13 @@ pub enum Stop {
     Context,
     /// To have tools called.
     Tools,
-    /// It was filtered, by the provider.
+    /// The provider filtered it.
     Filtered,
     /// The model refused.
     Refused,
     /// The provider wants the conversation sent again to go on.
     Paused,
-    /// For a reason with no name here; the provider's own.
+    /// For another reason, by the provider's own name.
     Other(String),
 }
 
@@ -59,7 +59,7 @@ pub enum Stop {
 ///
 /// A reader gives `Begin` first and once, before any other; then for each choice its parts one after the other, each
 /// `Open`, its deltas, `Close`, with at most one part of a choice open at a time (a reader buffers what a provider
-/// interleaves); then `Finish` for each choice; `Usage` whenever it is told, cumulative, so that the last one counts; and
+/// interleaves); then `Finish` for each choice; `Usage` whenever the provider reports it, cumulative, so that the last one counts; and
 /// `End` last, where the provider ended the stream as its dialect asks. `Failed` ends the stream too.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -133,7 +133,7 @@ pub enum Delta {
 }
 
 impl Response {
-    /// The answer as a stream tells it.
+    /// The answer as the events of a stream.
     #[must_use]
     pub fn into_events(self) -> Vec<Event> {
         let Self { id, model, created, choices, usage, .. } = self;
@@ -141,7 +141,7 @@ impl Response {
         let mut stops = Vec::new();
         for (choice, answer) in (0..).zip(choices) {
             for (n, part) in (0..).zip(answer.parts) {
-                tell(&mut events, choice, n, part);
+                push_part(&mut events, choice, n, part);
             }
             if let Some(value) = answer.logprobs {
                 events.push(Event::Logprobs { choice, value });
@@ -155,18 +155,18 @@ impl Response {
     }
 }
 
-/// Tells one part as events.
-fn tell(events: &mut Vec<Event>, choice: u32, part: u32, told: Part) {
+/// Appends the events of one part.
+fn push_part(events: &mut Vec<Event>, choice: u32, number: u32, part: Part) {
     let mut deltas = Vec::new();
     let text = |text: String| (!text.is_empty()).then_some(Delta::Text(text));
-    let content = match told.content {
-        Content::Text { text: said, citations } => {
-            deltas.extend(text(said));
+    let content = match part.content {
+        Content::Text { text: whole, citations } => {
+            deltas.extend(text(whole));
             deltas.extend(citations.into_iter().map(Delta::Citation));
             Content::Text { text: String::new(), citations: Vec::new() }
         }
-        Content::Refusal(said) => {
-            deltas.extend(text(said));
+        Content::Refusal(whole) => {
+            deltas.extend(text(whole));
             Content::Refusal(String::new())
         }
         Content::Thinking(thought) => {
@@ -179,10 +179,10 @@ fn tell(events: &mut Vec<Event>, choice: u32, part: u32, told: Part) {
         }
         whole => whole,
     };
-    deltas.extend(told.signature.map(Delta::Signature));
-    events.push(Event::Open { choice, part, content });
-    events.extend(deltas.into_iter().map(|delta| Event::Delta { choice, part, delta }));
-    events.push(Event::Close { choice, part });
+    deltas.extend(part.signature.map(Delta::Signature));
+    events.push(Event::Open { choice, part: number, content });
+    events.extend(deltas.into_iter().map(|delta| Event::Delta { choice, part: number, delta }));
+    events.push(Event::Close { choice, part: number });
 }
 
 /// Puts the events of a stream together as a whole answer.

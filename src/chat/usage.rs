@@ -14,13 +14,13 @@ pub struct Usage {
     pub cached_input: u64,
     /// Of these, written to the provider's prompt cache.
     pub cache_write: u64,
-    /// Of the written ones, those kept for an hour.
+    /// Of the written ones, those cached for an hour.
     pub cache_write_1h: u64,
     /// All tokens written.
     pub output: u64,
     /// Of these, spent on reasoning.
     pub reasoning: u64,
-    /// Whether we guessed because the provider did not say.
+    /// Whether the counts are estimates, because the provider reported none.
     pub estimated: bool,
 }
 
@@ -49,14 +49,14 @@ pub struct Used {
     pub units: Units,
 }
 
-/// What some providers charge by instead of tokens; `None` where a call has nothing of the kind, or nobody counted.
+/// What some providers charge by instead of tokens; `None` where a call has no such thing, or no count is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Units {
     /// Images made.
     pub images: Option<u64>,
     /// Characters read aloud.
     pub characters: Option<u64>,
-    /// Thousandths of a second of audio heard.
+    /// Audio that was transcribed, in milliseconds.
     pub milliseconds: Option<u64>,
     /// Searches, as rerankers count them.
     pub searches: Option<u64>,
@@ -69,7 +69,7 @@ impl From<Usage> for Used {
 }
 
 impl Units {
-    /// These, and those of `other` where these say nothing.
+    /// These counts; a count that is `None` here is taken from `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
