@@ -1,9 +1,9 @@
 //! The breaker of one target: closed, cooling, or letting a single probe through. Pure: outcomes and the time are its arguments.
 //!
-//! What it protects is a target that is down or asked for quiet, so only the target's own faults count. Five
-//! faults in a row cool it, unless they trickle in more than a minute apart: so little traffic needs no protection
-//! and deserves its chance. The cooling doubles with every failed probe. A 429 that names a time cools at once for
-//! that time and then reopens without a probe, since the provider itself named the time.
+//! The breaker protects a target that is down or asked for a pause, so only the target's own faults count. Five faults in a
+//! row cool the target, unless they are more than a minute apart: a target with so few calls needs no protection. The
+//! cooling doubles with every failed probe. A 429 that names a time cools at once for that time; then the breaker reopens
+//! without a probe, since the provider named the time.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ const FAULTS_IN_A_ROW: u32 = 5;
 const MEMORY: Duration = Duration::from_secs(60);
 const FIRST_COOLING: Duration = Duration::from_secs(1);
 const LONGEST_COOLING: Duration = Duration::from_secs(60);
-/// A probe without an outcome for so long counts as lost, and another may go.
+/// A probe without an outcome for so long counts as lost, and another may start.
 const PROBE_LEASE: Duration = Duration::from_secs(60);
 
-/// A fault of the target's own. A caller's mistakes (4xx) and hang-ups are none.
+/// A fault of the target. A caller's mistakes (4xx) and hang-ups are not faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// 5xx, a transport failure, a timeout, an unreadable answer, or keys that the provider refuses.
@@ -28,18 +28,18 @@ pub enum Fault {
     },
 }
 
-/// How a target stands.
+/// Whether a target takes calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Calls may go.
+    /// The target takes calls.
     Healthy,
-    /// It has cooled: the next call is its probe.
+    /// The target has cooled: the next call is the probe.
     Ripe,
     /// A probe is under way, others wait.
     Probing,
     /// No calls until then.
     Cooling {
-        /// When it may be tried again.
+        /// When the target may be tried again.
         until: Timestamp,
     },
 }
@@ -87,7 +87,7 @@ impl Breaker {
         standing.is_open()
     }
 
-    /// Whether what it remembers still matters.
+    /// Whether the breaker still holds a fault that counts.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
         match self.0 {
             State::Closed { last, .. } => now - last >= MEMORY,
@@ -96,7 +96,7 @@ impl Breaker {
         }
     }
 
-    /// A probe ended without telling anything of the target, such as by a caller's hang-up.
+    /// A probe ended without an outcome for the target, such as by a caller's hang-up.
     pub(super) fn abandoned(&mut self, now: Timestamp) {
         if let State::Probing { round, .. } = self.0 {
             self.0 = State::Cooling { until: now, round };
@@ -126,7 +126,7 @@ impl Breaker {
                 let round = round.saturating_add(1);
                 State::Cooling { until: now.plus(cooling(round, chance)), round }
             }
-            // A call that began before the cooling is no news.
+            // The failure of a call that began before the cooling changes nothing.
             State::Throttled { .. } | State::Cooling { .. } => return,
         };
     }
@@ -141,7 +141,7 @@ impl Breaker {
     }
 }
 
-/// From 1 s doubling to 60 s, the upper half of it by chance.
+/// From 1 s doubling to 60 s; the upper half of each is drawn by chance.
 fn cooling(round: u32, chance: f64) -> Duration {
     let whole = FIRST_COOLING.saturating_mul(1 << round.min(10)).min(LONGEST_COOLING);
     whole.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)

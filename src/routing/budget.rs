@@ -1,8 +1,8 @@
 //! The retry budget of one provider: a fifth of its calls, and three in reserve.
 //!
-//! Every call puts a fifth of a retry in, every retry takes a whole one out, and three stand there at the start. So
-//! over any span retries are at most 20 % of the calls and 3 more. What is unspent does not pile up: the balance is
-//! held to three and a fifth of the calls of the last 10 to 20 s, or an hour of health would pay for a storm.
+//! Every call adds a fifth of a retry, every retry takes a whole one, and the budget starts with three. So over any span
+//! retries are at most 20 % of the calls and 3 more. The balance is at most three and a fifth of the calls of the last 10
+//! to 20 s; without that bound, an hour without failures would allow thousands of retries at once.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Budget {
         self.fifths = (self.fifths + 1).min(RESERVE + self.calls + self.calls_before);
     }
 
-    /// Whether a retry may go; takes it out of the budget.
+    /// Whether a retry may start; takes one out of the budget.
     pub(super) fn take(&mut self, now: Timestamp) -> bool {
         self.turn(now);
         if self.fifths < FIFTHS {

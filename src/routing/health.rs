@@ -1,4 +1,4 @@
-//! How all targets stand, shared by every call. It outlives a reload of the configuration.
+//! The breakers of all targets, shared by every call. They outlive a reload of the configuration.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::target::Target;
 use crate::types::{QuickMap, Timestamp};
 
-/// The most targets with faults that are remembered: callers may name any model of a provider.
+/// The most breakers at once: callers may name any model of a provider.
 const MOST: usize = 4_096;
 
 /// The breakers of targets that have shown faults, and the retry budgets of providers.
@@ -22,19 +22,19 @@ pub struct Health {
     budgets: Mutex<QuickMap<Arc<str>, Budget>>,
 }
 
-/// How one target that has shown faults stands.
+/// The state of a target that has shown faults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TargetHealth {
     /// `provider/model`.
     pub target: Arc<str>,
     /// `healthy`, `cooling` or `probing`.
     pub state: &'static str,
-    /// When it may be tried again.
+    /// When the target may be tried again.
     pub until: Option<Timestamp>,
 }
 
 impl Health {
-    /// How `target` stands. Changes nothing.
+    /// Whether `target` takes calls. Changes nothing.
     #[must_use]
     pub fn state(&self, target: &Target, now: Timestamp) -> Standing {
         if self.troubled.load(Ordering::Acquire) == 0 {
@@ -77,7 +77,7 @@ impl Health {
         self.troubled.store(breakers.len(), Ordering::Release);
     }
 
-    /// The attempt ended without news of the target: the caller hung up, or made a mistake.
+    /// The attempt ended without an outcome for the target: the caller hung up, or made a mistake.
     pub fn abandoned(&self, target: &Target, now: Timestamp) {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return;
@@ -87,7 +87,7 @@ impl Health {
         }
     }
 
-    /// A call (not a retry) goes to `provider`: it pays a fifth of a retry into its budget.
+    /// A call (not a retry) goes to `provider`, which adds a fifth of a retry to the provider's budget.
     pub fn called(&self, provider: &Arc<str>, now: Timestamp) {
         let mut budgets = lock(&self.budgets);
         match budgets.get_mut(provider) {
@@ -96,7 +96,7 @@ impl Health {
         }
     }
 
-    /// Whether a retry may go to `provider`; takes it out of its budget.
+    /// Whether a retry may go to `provider`; takes one out of the provider's budget.
     #[must_use]
     pub fn may_retry(&self, provider: &Arc<str>, now: Timestamp) -> bool {
         lock(&self.budgets).entry(provider.clone()).or_insert_with(|| Budget::new(now)).take(now)
@@ -121,7 +121,7 @@ fn row(id: &Arc<str>, standing: Standing) -> TargetHealth {
     TargetHealth { target: id.clone(), state, until }
 }
 
-/// A panic elsewhere leaves counters at worst, so the lock is used on.
+/// A panic that held the lock leaves at worst wrong counters, so the lock stays in use.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,7 +14,7 @@ pub(super) enum Ty {
     Null,
     List,
     Map,
-    /// Whatever the request brought.
+    /// A value of the request, of any type.
     Any,
 }
 
@@ -69,7 +69,7 @@ impl Ty {
     }
 }
 
-/// A function's arguments (a method's target first) and what it gives.
+/// A function's arguments (a method's target first) and its result.
 pub(super) struct Signature {
     pub(super) name: &'static str,
     pub(super) method: bool,

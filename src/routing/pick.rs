@@ -11,9 +11,9 @@ pub(super) struct Weighted {
     pub(super) weight: u32,
 }
 
-/// Draws targets one after the other without putting them back, each by its weight among those left, from a single
-/// throw of the dice: what is left of the throw inside the drawn target's share is as even as a new one. Targets of
-/// weight 0 are left out.
+/// Draws targets one after the other, each by its weight among the remaining ones, from a single random number: the place
+/// of the number inside the drawn target's share, scaled to 0..1, is as evenly spread as a new number. Targets of weight 0
+/// are left out.
 pub(super) fn draw(targets: &[Weighted], dice: f64, take: &mut impl FnMut(&Arc<Target>)) {
     if let [only] = targets {
         return take(&only.target);

@@ -23,7 +23,7 @@ pub struct Routes {
     pub(super) routes: Vec<Route>,
     pub(super) models: QuickMap<Arc<str>, Arc<Target>>,
     pub(super) names: Vec<Arc<str>>,
-    /// The names again, to be found.
+    /// The same names, for look-ups.
     pub(super) known: QuickSet<Arc<str>>,
     /// Each provider, and whether it is local.
     pub(super) providers: QuickMap<Arc<str>, bool>,
@@ -50,34 +50,34 @@ pub(super) struct Route {
     pub(super) usual: OnceLock<Arc<str>>,
 }
 
-/// What a call gets.
+/// What is decided of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The route that took it; `None` for a direct call.
+    /// The route that took the call; `None` for a direct call.
     pub route: Option<Arc<str>>,
-    /// Where it goes, in order: those that take calls first, cooling ones last.
+    /// The targets, in order: those that take calls first, cooling ones last.
     pub targets: Vec<Arc<Target>>,
     /// Attempts beyond the first.
     pub retries: u32,
-    /// Whether and how its answer is cached.
+    /// Whether and how the answer is cached.
     pub cache: CachePolicy,
     /// Whether an answer that was to be JSON and is not is asked for once more.
     pub repair: bool,
-    /// Whether it must stay with local providers, to be checked again at the socket.
+    /// Whether the call must stay with local providers, which is checked again at the socket.
     pub local_only: bool,
-    /// Which bodies the ledger keeps, where the route says so.
+    /// Which bodies the ledger stores, where the route sets that.
     pub store_bodies: Option<StoreBodies>,
-    /// Its trace, where that is known already.
+    /// The plan's trace, where that is known already.
     usual: Option<Arc<str>>,
 }
 
-/// Why a call can go nowhere.
+/// Why a call has no target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPlan {
-    /// No route takes it and no model has that name.
+    /// No route takes the call, and no model has that name.
     #[error("no route takes the model `{0}`, and no model has that name")]
     ModelNotFound(String),
-    /// The request names no model, and no route takes it without.
+    /// The request names no model, and no route takes such a call.
     #[error("the request names no model, and no route takes it without one")]
     NoModel,
     /// Every target is cooling after faults.
@@ -123,7 +123,7 @@ impl Routes {
         &self.names
     }
 
-    /// A name of [`Self::models`] as it is shared.
+    /// A name of [`Self::models`], shared.
     #[must_use]
     pub fn known(&self, name: &str) -> Option<Arc<str>> {
         self.known.get(name).cloned()
@@ -152,14 +152,14 @@ impl Routes {
         })
     }
 
-    /// The ordered targets of a call. `dice`, in 0..1, is drawn anew for every call. Changes nothing: whoever then
-    /// starts an attempt asks [`Health::enter`].
+    /// The ordered targets of a call. `dice`, in 0..1, is drawn anew for every call. Planning changes nothing: an attempt
+    /// asks [`Health::enter`] before it starts.
     ///
-    /// A rule that meets a value of a wrong type does not hold, except on a `local_only` route, where it does: what
-    /// cannot be told private or not stays in the house.
+    /// A rule that meets a value of a wrong type does not hold; on a `local_only` route it holds, so that a call which may be
+    /// private stays with local providers.
     ///
     /// # Errors
-    /// Where no route and no model takes the call, or every target of it is cooling.
+    /// Where no route and no model takes the call, or every target is cooling.
     pub fn plan(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Result<Plan, NoPlan> {
         let taken = self.routes.iter().find(|route| route.wins(&self.takes(route, facts)));
         let plan = match taken {
@@ -223,7 +223,7 @@ impl Route {
         }
     }
 
-    /// The plan, before anyone looks at how the targets stand.
+    /// The plan, before the breakers order its targets.
     pub(super) fn plan(&self, facts: &Facts<'_>, dice: f64) -> Plan {
         let mut plan = Plan {
             route: Some(self.name.clone()),
@@ -241,7 +241,7 @@ impl Route {
         plan
     }
 
-    /// The drawn target, then the fallbacks, then the other targets: a route whose fallbacks all fail still has them.
+    /// The drawn target, then the fallbacks, then the other targets, which are left where all fallbacks fail.
     fn order(&self, facts: &Facts<'_>, dice: f64) -> Vec<Arc<Target>> {
         let mut drawn = Vec::with_capacity(self.targets.len() + self.fallbacks.len());
         match self.strategy {
@@ -261,7 +261,7 @@ impl Route {
         drawn
     }
 
-    /// The caller's own throw; `None` where the route is not sticky or the call names no such thing.
+    /// The caller's own number in place of `dice`; `None` where the route is not sticky, or the call has no user or session.
     fn sticky(&self, facts: &Facts<'_>) -> Option<f64> {
         let who = match self.sticky_by {
             StickyBy::None => return None,

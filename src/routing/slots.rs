@@ -44,7 +44,7 @@ pub(super) enum Fact {
 }
 
 impl Fact {
-    /// Marks what must be known of a call for this fact.
+    /// Marks the parts of a call that this fact is read from.
     pub(super) fn note(&self, needs: &mut Needs) {
         match self {
             Self::Text => needs.text = true,
@@ -60,7 +60,7 @@ impl Fact {
         }
     }
 
-    /// The value, borrowed from the call where it is text. What is missing is `""`, or 0 for a number.
+    /// The value, borrowed from the call where it is text. A missing value is `""`, or 0 for a number.
     fn read<'a>(&self, facts: &'a Facts<'a>) -> CowVal<'a, 'a> {
         match self {
             Self::Model => text(facts.model),

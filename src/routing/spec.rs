@@ -26,9 +26,9 @@ pub struct ModelSpec {
     pub provider: Spanned,
     /// What the provider calls the model.
     pub model: Arc<str>,
-    /// The adapter to put on it, by its number at a llama.cpp server.
+    /// The adapter to put on the model, by its number at a llama.cpp server.
     pub adapter: Option<u32>,
-    /// How it keeps to a wanted form, where the configuration says so.
+    /// How the model keeps to a requested format, where the configuration sets that.
     pub structured: Option<Structured>,
     /// The key of its table, such as `models.fast`.
     pub key: String,
@@ -39,42 +39,42 @@ pub struct ModelSpec {
 pub struct TargetSpec {
     /// A name under `[models]`, or `provider/model`.
     pub model: Spanned,
-    /// Its share of the route's calls; 0 takes it out.
+    /// The target's share of the route's calls; 0 for none.
     pub weight: u32,
 }
 
 /// One `[[routes]]` table.
 #[derive(Clone, Debug)]
 pub struct RouteSpec {
-    /// Its name; it shows in a response header.
+    /// The route's name, which a response header shows.
     pub name: Spanned,
     /// The key of its table, such as `routes[0]`.
     pub key: String,
     /// The CEL rule that must hold.
     pub when: Option<Spanned>,
-    /// Names of requests' models that it takes.
+    /// The model names that the route takes.
     pub models: Vec<Spanned>,
-    /// Where calls go.
+    /// The targets of calls.
     pub targets: Vec<TargetSpec>,
-    /// Where they go when the targets fail.
+    /// The targets where those fail.
     pub fallbacks: Vec<Spanned>,
     /// How a target is chosen.
     pub strategy: Order,
     /// What keeps a caller on one target.
     pub sticky_by: StickyBy,
-    /// Its own number of retries.
+    /// The number of retries, where the route sets one.
     pub retries: Option<u32>,
-    /// Its own cache policy.
+    /// The cache policy, where the route sets one.
     pub cache: Option<CachePolicy>,
-    /// Whether an answer that was to be JSON and is not is asked for once more, where the route says so.
+    /// Whether an answer that was to be JSON and is not is asked for once more, where the route sets that.
     pub repair: Option<bool>,
     /// Whether calls must stay with local providers.
     pub local_only: bool,
-    /// Its own rule of which bodies the ledger keeps.
+    /// Which bodies the ledger stores, where the route sets that.
     pub store_bodies: Option<StoreBodies>,
 }
 
-/// What holds where a route says nothing, and for direct calls.
+/// The settings of direct calls, and of routes that set none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// Retries of one call, beyond its first attempt.
@@ -91,16 +91,16 @@ impl Default for Defaults {
     }
 }
 
-/// All that routes are compiled from.
+/// The configuration that routes are compiled from.
 #[derive(Clone, Debug)]
 pub struct Spec<'a> {
-    /// The providers there are.
+    /// The providers.
     pub providers: &'a [Provider],
     /// The names under `[models]`.
     pub models: &'a [ModelSpec],
     /// The routes, in the file's order.
     pub routes: &'a [RouteSpec],
-    /// What holds where a route says nothing.
+    /// The settings where a route has none.
     pub defaults: Defaults,
 }
 
@@ -114,7 +114,7 @@ pub enum Order {
     Priority,
 }
 
-/// What keeps a caller on the same target while the weights stand.
+/// What keeps a caller on the same target while the weights do not change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StickyBy {
     /// Nothing: every call draws anew.
@@ -133,9 +133,9 @@ pub enum StickyBy {
 pub struct CachePolicy {
     /// How a stored answer is found.
     pub mode: CacheMode,
-    /// How long it may be used.
+    /// How long a stored answer may be used.
     pub ttl: Duration,
-    /// Who may use it.
+    /// Who may use a stored answer.
     pub scope: CacheScope,
 }
 
@@ -167,15 +167,15 @@ pub enum CacheScope {
     Project,
 }
 
-/// Which bodies the ledger keeps.
+/// Which bodies the ledger stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreBodies {
     /// None.
     #[default]
     None,
-    /// What callers sent, with its prompt rendered.
+    /// Requests, with their prompts rendered.
     Prompts,
-    /// What callers sent, and what they got.
+    /// Requests and answers.
     Full,
 }

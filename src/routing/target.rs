@@ -11,7 +11,7 @@ pub struct Target {
     pub provider: Arc<str>,
     /// What the provider calls the model.
     pub model: Arc<str>,
-    /// Its name under `[models]`, else `provider/model`.
+    /// The target's name under `[models]`, else `provider/model`.
     pub name: Arc<str>,
     /// `provider/model`: what is cooled, logged and shown.
     pub id: Arc<str>,
@@ -19,6 +19,6 @@ pub struct Target {
     pub local: bool,
     /// The adapter to put on the model, by its number at a llama.cpp server.
     pub adapter: Option<u32>,
-    /// How the model keeps to a wanted form, where the configuration says so.
+    /// How the model keeps to a requested format, where the configuration sets that.
     pub structured: Option<Structured>,
 }

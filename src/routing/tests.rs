@@ -200,8 +200,8 @@ fn a_rule_without_metadata_or_with_a_prompt() {
 fn a_value_of_the_wrong_type_is_told_and_does_not_hold() {
     let call = Call::new();
     for rule in ["metadata.privacy > 3", "metadata.nothing > 3", r#"metadata.level.contains("3")"#] {
-        let told = result(rule, &call.facts("fast"));
-        assert!(told.contains("no matching overload"), "{rule}: {told}");
+        let found = result(rule, &call.facts("fast"));
+        assert!(found.contains("no matching overload"), "{rule}: {found}");
         let plan = with_rule(rule).unwrap().plan(&call.facts("smart"), &Health::default(), 0.5).unwrap();
         assert_eq!(plan.route, None);
     }
@@ -218,7 +218,7 @@ fn a_rule_that_cannot_tell_keeps_a_call_in_the_house() {
 }
 
 #[test]
-fn mistakes_in_rules_are_told_with_their_place() {
+fn mistakes_in_rules_are_reported_with_their_place() {
     let table = [
         ("", 0, "a rule has 1 to 4096 characters"),
         ("request.model ==", 16, "cannot be read"),
@@ -257,10 +257,10 @@ fn mistakes_in_rules_are_told_with_their_place() {
         ("metadata.?a == 1", 8, "cannot be read"),
         ("[1].all(a, [1].all(b, [1].all(c, a == b && b == c)))", 29, "loops inside a loop"),
     ];
-    for (rule, at, told) in table {
+    for (rule, at, problem) in table {
         let problems = with_rule(rule).err().unwrap_or_else(|| panic!("{rule} is taken"));
         assert_eq!(problems.len(), 1, "{rule}: {problems:?}");
-        assert!(problems[0].problem.contains(told), "{rule}: {problems:?}");
+        assert!(problems[0].problem.contains(problem), "{rule}: {problems:?}");
         assert_eq!(problems[0].place, Place::Offset(at), "{rule}: {problems:?}");
         assert!(!problems[0].fix.is_empty() && problems[0].key == "routes[0].when", "{problems:?}");
     }
@@ -446,8 +446,8 @@ fn unknown_targets_and_private_routes_that_leave_the_house_are_refused() {
         ..route("private", &[("lora", 1), ("fast", 1)])
     };
     let problems = compile(&[private, route("b", &[("fats", 1)]), route("c", &[("lora", 0)])]).unwrap_err();
-    let told: Vec<String> = problems.iter().map(|p| format!("{}: {}; {}", p.key, p.problem, p.fix)).collect();
-    insta::assert_snapshot!(told.join("\n"), @r"
+    let shown: Vec<String> = problems.iter().map(|p| format!("{}: {}; {}", p.key, p.problem, p.fix)).collect();
+    insta::assert_snapshot!(shown.join("\n"), @r"
     routes[0].targets[1].model: `openai/gpt-4o-mini` would leave the house on a route with local_only = true; use models of providers with local = true only
     routes[0].fallbacks[0]: `openai/gpt-4o` would leave the house on a route with local_only = true; use models of providers with local = true only
     routes[0].targets[0].model: there is no model `fats`; did you mean `fast`?

@@ -1,4 +1,4 @@
-//! Why a call would go where it goes: every rule with its result, every candidate with how it stands.
+//! Explains a routing decision: every rule with its result, every candidate with its health.
 
 use std::sync::Arc;
 

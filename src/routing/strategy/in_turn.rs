@@ -17,9 +17,9 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 /// Asks the targets of a plan in turn.
 pub struct InTurn<'a> {
     targets: &'a [Arc<Target>],
-    /// Retries that each target may have.
+    /// The most retries of each target.
     most: u32,
-    /// Has the retry budgets of the providers.
+    /// The retry budgets of the providers.
     health: &'a Health,
     place: usize,
     /// Retries of the target whose turn it is.

@@ -1,4 +1,4 @@
-//! What a call does next: state machines that learn how its attempts ended, and decide. No I/O, no clock, no chance.
+//! Decides what a call does next: state machines over the outcomes of its attempts. No I/O, no clock, no chance.
 
 mod in_turn;
 mod repaired;
@@ -10,7 +10,7 @@ use crate::types::Timestamp;
 pub use in_turn::InTurn;
 pub use repaired::Repaired;
 
-/// Decides what a call does next. A strategy may stand around another and change some of its decisions.
+/// Decides what a call does next. A strategy may wrap another and change some of its decisions.
 pub trait Strategy {
     /// What the call does first.
     fn first(&self) -> Step;
@@ -22,25 +22,25 @@ pub trait Strategy {
 /// What a call does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It asks a target.
+    /// Ask a target.
     Try {
         /// The target's place in the plan.
         place: usize,
-        /// The wait before that.
+        /// How long to wait first.
         after: Duration,
     },
-    /// It asks the target that answered once more, and says what is wrong with the answer.
+    /// Ask the target that answered once more, with a message that says what is wrong with the answer.
     AskAgain,
-    /// The last answer goes down.
+    /// Return the last answer to the caller.
     Accept,
-    /// The last failure goes down.
+    /// Return the last failure to the caller.
     GiveUp,
 }
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing was sent: the target cools, or has no words for the request.
+    /// Nothing was sent: the target cools, or its dialect cannot express the request.
     Unsent,
     /// The target failed.
     Failed(Failing),
@@ -56,13 +56,13 @@ pub enum Outcome {
 /// How a target failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failing {
-    /// It lacks the form in which it was asked, and has another.
+    /// The target lacks the API that was called, and has another.
     Form,
-    /// It refused the key, and its provider has another.
+    /// The provider refused the key, and has another.
     Key,
-    /// It takes calls again after this time.
+    /// The target takes calls again after this time.
     Throttled(Duration),
-    /// It may do better soon.
+    /// The same target may do better soon.
     Briefly,
     /// Another target may do better.
     Longer,
@@ -77,7 +77,7 @@ pub struct At {
     pub now: Timestamp,
     /// The time until the caller's own limit, where there is one.
     pub left: Option<Duration>,
-    /// Chance, from 0 to 1: spreads what waits.
+    /// A random number from 0 to 1, which spreads waits.
     pub dice: f64,
 }
 

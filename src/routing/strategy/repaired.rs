@@ -1,18 +1,17 @@
-//! Another strategy, whose answer is asked for once more where it has not the form that was asked for.
+//! Wraps a strategy: an answer that has not the requested format is asked for once more.
 
 use std::time::Duration;
 
 use super::{At, Outcome, Step, Strategy};
 
-/// Repairs the answers that another strategy brings. A second answer goes down whatever its form; where none comes, the first
-/// does.
+/// Wraps a strategy, and repairs its answers. A second answer is returned in any format; where none comes, the first is.
 pub struct Repaired<S> {
     inner: S,
     asked_again: bool,
 }
 
 impl<S: Strategy> Repaired<S> {
-    /// Repairs the answers that `inner` brings.
+    /// Wraps `inner`.
     #[must_use]
     pub fn new(inner: S) -> Self {
         Self { inner, asked_again: false }

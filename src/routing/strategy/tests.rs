@@ -89,7 +89,7 @@ fn another_form_and_another_key_take_no_retry_out_of_the_budget() {
             assert_eq!(strategy.next(failed(failing), at(None)), ask(0, 0));
         }
     }
-    // The three that a provider has in reserve.
+    // The three retries that a budget starts with.
     for _ in 0..3 {
         assert!(matches!(strategy.next(failed(Failing::Briefly), at(None)), Step::Try { .. }));
     }
