@@ -1,4 +1,4 @@
-//! What `kind = "bedrock"` has of its own: where it is called, and the keys that its calls are signed with.
+//! The keys of `kind = "bedrock"`: its region, and the keys that sign its calls.
 
 use super::option::option;
 use super::read::{Field, Section};
@@ -7,7 +7,7 @@ use crate::upstream::{Aws, AwsCredentials, Provider};
 
 const KEYS: &str = "access_key_id = \"env:AWS_ACCESS_KEY_ID\" and secret_access_key = \"env:AWS_SECRET_ACCESS_KEY\"";
 
-/// Reads the keys that only Bedrock has, and refuses them elsewhere. `has_key` tells whether a key of Bedrock's own is given.
+/// Reads the keys that only Bedrock has, and refuses them elsewhere. `has_key` says that `api_key` or `api_keys` is set.
 pub(super) fn read(provider: &mut Provider, section: &Section<'_>, has_key: bool) {
     let region = option(provider, section, "region");
     let names = ["access_key_id", "secret_access_key", "session_token"];
@@ -25,7 +25,7 @@ pub(super) fn read(provider: &mut Provider, section: &Section<'_>, has_key: bool
     provider.aws = Some(Aws { region: region.into(), credentials });
 }
 
-/// A region's name. It becomes part of a host, so it holds nothing but words and numbers.
+/// A region's name. The name becomes part of a host, so only letters, digits and hyphens may stand in it.
 fn named<'a>(field: &Field<'a>) -> Option<&'a str> {
     let text = field.text("\"us-east-1\"")?;
     let word =

@@ -1,4 +1,4 @@
-//! Reads the configuration, TOML and environment, and tells all its mistakes at once.
+//! Reads the configuration, TOML and environment, and reports all mistakes at once.
 
 mod aws;
 mod models;
@@ -28,11 +28,11 @@ use crate::types::{Diagnostic, Secret};
 use crate::upstream::Provider;
 use read::Reader;
 
-/// Where the configuration is looked for when none is named.
+/// The file that is read where a command names none.
 pub const DEFAULT_FILE: &str = "config/fulcrum.toml";
 const LARGEST: u64 = 1 << 20;
 
-/// All that is configured.
+/// The whole configuration.
 #[derive(Debug)]
 pub struct Config {
     /// `[server]`.
@@ -69,7 +69,7 @@ pub struct Config {
     pub admin_key: Option<Secret>,
 }
 
-/// Reads `path`, else `$FULCRUM_CONFIG`, else [`DEFAULT_FILE`]; without any of them the defaults hold.
+/// Reads `path`, else `$FULCRUM_CONFIG`, else [`DEFAULT_FILE`]; the defaults where there is no file.
 ///
 /// # Errors
 /// Every mistake, by place.
@@ -124,7 +124,7 @@ fn syntax(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join(", ")
 }
 
-/// A line that cannot be read makes no other mistakes, and what stands below a broken heading is no unknown key.
+/// Where the TOML is broken, drops mistakes that may only follow from that: others of a broken line, and unknown keys.
 fn beside_syntax(problems: Vec<Diagnostic>, broken: bool) -> Vec<Diagnostic> {
     if !broken {
         return problems;

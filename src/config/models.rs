@@ -17,9 +17,9 @@ pub struct PriceOverride {
     pub provider: Arc<str>,
     /// What the provider calls the model.
     pub model: Arc<str>,
-    /// Dollars per million tokens, where it is charged by tokens.
+    /// Dollars per million tokens, where the model is charged by tokens.
     pub tokens: Option<Rates>,
-    /// Dollars for one call, image, character, second of audio or search, where it is charged by these.
+    /// Dollars for one call, image, character, second of audio or search, where the model is charged by these.
     pub units: UnitPrices,
 }
 
@@ -92,7 +92,7 @@ fn price<'a>(section: Section<'a>, provider: Arc<str>, model: Arc<str>) -> Price
     };
     let [request, image, character, second, search] = each.map(Option::flatten);
     let units = UnitPrices { request, image, character, second, search };
-    // Kept until it is known that no other name prices the same model otherwise; its unknown keys are told then.
+    // Stays open until no other name is known to set another price for the same model; then unknown keys are reported.
     Some((section, PriceOverride { provider, model, tokens, units }))
 }
 
@@ -148,7 +148,7 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
     route
 }
 
-/// It goes into a response header.
+/// A route's name, which must fit into a response header.
 fn route_name(field: &Field<'_>) -> Option<Spanned> {
     let name = field.spanned("\"support\"")?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);

@@ -3,7 +3,7 @@
 use super::read::{Field, Section};
 use crate::upstream::{Kind, Provider};
 
-/// Reads a key that not every kind of provider has, and refuses it where the kind has it not.
+/// Reads a key that only some kinds of providers have; for other kinds the key is a mistake.
 pub(super) fn option<'a>(provider: &Provider, section: &Section<'a>, name: &'static str) -> Option<Field<'a>> {
     let field = section.get(name)?;
     if !provider.kind.row().takes(name) {

@@ -49,7 +49,7 @@ pub(super) fn providers(root: &Section<'_>) -> Vec<Provider> {
     providers
 }
 
-/// A provider whose kind is known is returned whatever else is wrong with it, so that what refers to it is checked.
+/// A provider of a known kind is returned in spite of other mistakes, so that models that name the provider are checked.
 fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
     let kind = kind(&section);
     let mut provider = Provider { name: name.into(), kind: kind.unwrap_or(Kind::OpenAi), ..simulated() };
@@ -109,7 +109,7 @@ fn timeouts(section: Section<'_>) -> Timeouts {
     timeouts
 }
 
-/// What only some kinds have: Azure's version and tokens, and whether OpenAI's Responses are spoken.
+/// Keys that only some kinds have: Azure's version and tokens, and whether the server speaks OpenAI's Responses.
 fn speak_as(provider: &mut Provider, section: &Section<'_>) {
     let (version, entra) = (option(provider, section, "api_version"), option(provider, section, "entra"));
     provider.api_version = version.and_then(|field| field.text("\"2024-10-21\"")).map(Into::into);
@@ -130,7 +130,7 @@ fn speak_as(provider: &mut Provider, section: &Section<'_>) {
     }
 }
 
-/// The vendor that the section names, or whose kind it is.
+/// The vendor that the section names, or that the kind has.
 fn vendor(provider: &Provider, section: &Section<'_>) -> Option<&'static Vendor> {
     let row = provider.kind.row();
     let Some(field) = section.get("vendor") else { return row.vendor.and_then(vendor_named) };
@@ -150,7 +150,7 @@ fn call_where(provider: &mut Provider, section: &Section<'_>, base_url: Option<&
             return;
         }
         match vendor {
-            // It follows from the region.
+            // Bedrock's address follows from the region.
             _ if provider.kind.row().takes("region") => {}
             Some(vendor) => vendor.base_url.clone_into(&mut provider.base_url),
             None => section.problem("`base_url` is missing", "write base_url = \"https://NAME.openai.azure.com\""),
@@ -175,7 +175,7 @@ fn trust(provider: &mut Provider, ca_file: Option<&Field<'_>>) {
     }
 }
 
-/// Never shows the address: it may hold a password.
+/// Checks an address. The messages never show the address, since it may hold a password.
 fn checked(url: &str) -> Result<String, (&'static str, &'static str)> {
     let fix = "write an address such as \"https://api.openai.com/v1\"";
     let parsed: Uri = url.parse().map_err(|_| ("this is no address", fix))?;

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use crate::routing;
 use crate::types::{Diagnostic, Place, Position, parse_duration, parse_size};
 
-/// What is said of a key that a table does not have.
+/// The problem of a key that a table does not have.
 pub(super) const UNKNOWN: &str = "unknown key";
 
 /// The file that is read, and the mistakes found so far.
@@ -27,9 +27,9 @@ pub(super) struct Reader<'a> {
 /// One table.
 pub(super) struct Section<'a> {
     pub(super) reader: &'a Reader<'a>,
-    /// Its key, such as `providers.openai`; empty for the whole file.
+    /// The table's key, such as `providers.openai`; empty for the whole file.
     pub(super) key: String,
-    /// Byte offset of its beginning.
+    /// Byte offset of the table's beginning.
     pub(super) at: usize,
     table: &'a DeTable<'a>,
     asked: RefCell<Vec<&'static str>>,
@@ -107,7 +107,7 @@ impl<'a> Section<'a> {
         self.reader.problem(self.at, &self.key, problem, fix);
     }
 
-    /// Refuses the keys that nobody asked for.
+    /// Refuses the keys that no reader asked for.
     pub(super) fn done(self) {
         let asked = self.asked.into_inner();
         for (key, _) in self.table {
@@ -303,7 +303,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// What may be shown of a value that is wrong.
+/// A wrong value, cut short and on one line, for a message.
 fn short(text: &str) -> String {
     text.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

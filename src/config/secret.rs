@@ -6,7 +6,7 @@ use crate::types::Secret;
 const LONGEST: u64 = 16 << 10;
 const FIX: &str = "write \"env:NAME\" or \"file:PATH\"";
 
-/// Resolves `env:NAME` or `file:PATH`. What goes wrong is told without showing the value.
+/// Resolves `env:NAME` or `file:PATH`. Mistakes are reported without the value.
 pub(super) fn resolve(field: &Field<'_>) -> Option<Secret> {
     let reference = field.text("\"env:NAME\" or \"file:PATH\"")?;
     let found = match reference.split_once(':') {
@@ -27,7 +27,7 @@ pub(super) fn resolve(field: &Field<'_>) -> Option<Secret> {
 type Found = Result<String, (String, String)>;
 
 fn from_env(field: &Field<'_>, name: &str) -> Found {
-    // Whoever puts a key after `env:` by mistake must not read it in a log: only what looks like a name is shown.
+    // A key that stands after `env:` by mistake must not reach a log: only text that looks like a name is shown.
     let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if name.is_empty() || name.len() > 128 || !name.bytes().all(is_name) || name.as_bytes()[0].is_ascii_digit() {

@@ -1,4 +1,4 @@
-//! The sections that are a few keys each: server, database, ledger, prompts, limits, cache, client, telemetry.
+//! The sections of a few keys: server, database, ledger, prompts, limits, cache, client, telemetry.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,9 +13,9 @@ use crate::types::Label;
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Where it listens.
+    /// The address that the gateway listens on.
     pub listen: SocketAddr,
-    /// Whether it may listen beyond this machine.
+    /// Whether the gateway may listen beyond this machine.
     pub allow_public_bind: bool,
     /// The largest request body, in bytes.
     pub max_body: u64,
@@ -69,11 +69,11 @@ pub enum Durability {
 /// `[ledger]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ledger {
-    /// What it survives.
+    /// What a settled row survives.
     pub durability: Durability,
-    /// Which bodies it keeps.
+    /// Which bodies the ledger stores.
     pub store_bodies: StoreBodies,
-    /// How long it keeps rows.
+    /// How long the ledger stores rows.
     pub retention: Duration,
 }
 
@@ -93,7 +93,7 @@ pub struct Prompts {
     pub label_on_import: Option<Label>,
 }
 
-/// `[limits]`: for keys that set none, and for what is no key.
+/// `[limits]`: for virtual keys that set none, and for wrong keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Requests a minute.

@@ -10,7 +10,7 @@ use crate::telemetry::LogFormat;
 use crate::types::Timestamp;
 use crate::upstream::{AwsCredentials, Kind};
 
-/// Wrong configurations, each followed by what must be said of it.
+/// Wrong configurations, each followed by the diagnostics that must come.
 const BAD: &str = include_str!("../../tests/fixtures/config/bad.txt");
 
 fn env(name: &str) -> Option<String> {
@@ -26,18 +26,18 @@ fn nothing(_: &str) -> Option<String> {
     None
 }
 
-fn told(text: &str) -> Vec<String> {
+fn mistakes(text: &str) -> Vec<String> {
     let problems = parse(text, "f", &env).expect_err(text);
     problems.iter().map(Diagnostic::to_string).collect()
 }
 
 #[test]
-fn every_mistake_is_told_with_its_line_column_and_fix() {
+fn every_mistake_is_reported_with_its_line_column_and_fix() {
     let mut cases = 0;
     for case in BAD.split("%%\n") {
         let (expected, text): (Vec<&str>, Vec<&str>) = case.lines().partition(|line| line.starts_with("    f:"));
         let expected: Vec<&str> = expected.iter().map(|line| line.trim_start()).collect();
-        assert_eq!(told(&text.join("\n")), expected, "{case}");
+        assert_eq!(mistakes(&text.join("\n")), expected, "{case}");
         cases += 1;
     }
     assert!(cases >= 80, "{cases}");
@@ -47,7 +47,7 @@ fn every_mistake_is_told_with_its_line_column_and_fix() {
 fn no_secret_is_ever_shown() {
     for case in BAD.split("%%\n") {
         let text: Vec<&str> = case.lines().filter(|line| !line.starts_with("    f:")).collect();
-        let shown = told(&text.join("\n")).join("\n");
+        let shown = mistakes(&text.join("\n")).join("\n");
         assert!(!shown.contains("hunter2") && !shown.contains("sk-"), "{shown}");
     }
     let config = parse("[providers.a]\nkind = \"openai\"\napi_key = \"env:GOOD\"", "f", &env).unwrap();
@@ -84,7 +84,7 @@ name = "two"
 targets = [{ model = "smart", weigth = 3 }]
 retries = -2
 "#;
-    insta::assert_snapshot!(told(text).join("\n"), @r#"
+    insta::assert_snapshot!(mistakes(text).join("\n"), @r#"
     f:3:1: server.listn: unknown key; did you mean `listen`?
     f:4:12: server.max_body: `32MB` is no size; write "512B", "64KiB", "32MiB" or "1GiB"
     f:8:11: providers.openai.api_key: a secret must not stand in the configuration itself; write "env:NAME" or "file:PATH"
@@ -194,7 +194,7 @@ fn a_secret_may_stand_in_a_file() {
     let config = parse(&text, "f", &nothing).unwrap();
     assert_eq!(config.providers[0].api_keys[0].expose(), "sk-from-file");
     std::fs::write(&file, "x".repeat(20_000)).unwrap();
-    assert!(told(&text)[0].contains("more than 16 KiB"));
+    assert!(mistakes(&text)[0].contains("more than 16 KiB"));
 }
 
 #[test]
