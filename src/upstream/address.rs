@@ -1,4 +1,4 @@
-//! Where a call goes below a provider's base URL, by what its server speaks.
+//! The path of a call below a provider's base URL, by the dialect of its server.
 
 use std::fmt::Write as _;
 
@@ -48,7 +48,7 @@ impl Operation {
         }
     }
 
-    /// What asks for a count of tokens in this dialect; `None` where it has none.
+    /// The operation that counts tokens in this dialect; `None` where there is none.
     #[must_use]
     pub fn count_in(dialect: DialectId) -> Option<Self> {
         match dialect {
@@ -58,7 +58,7 @@ impl Operation {
         }
     }
 
-    /// Whether it is one of OpenAI's other routes, which pass.
+    /// Whether the operation is one of OpenAI's other routes, which pass.
     pub(super) fn passes(self) -> bool {
         matches!(self, Self::Pass(_))
     }
@@ -82,13 +82,13 @@ impl Operation {
 /// Azure's version of its API, where the configuration names none.
 const AZURE_VERSION: &str = "2024-10-21";
 
-/// Where Cohere speaks as OpenAI does.
+/// Cohere's prefix of its routes like OpenAI's.
 const COHERE: &str = "/compatibility/v1";
 
-/// Below the base URL, for OpenAI and most who speak as it does.
+/// The path below the base URL, for OpenAI and most servers with OpenAI's API.
 pub(super) fn openai(provider: &Provider, operation: Operation, _: &str, _: bool) -> String {
     let (base, path) = (&provider.base_url, operation.path());
-    // Cohere has it beside what it has of OpenAI's, not below.
+    // Cohere's own route stands beside its routes like OpenAI's, not below them.
     if operation == Operation::Pass(Passing::Rerank) && base.ends_with(COHERE) {
         return format!("{}/v2{path}", base.trim_end_matches(COHERE));
     }
@@ -132,7 +132,7 @@ pub(super) fn bedrock(provider: &Provider, operation: Operation, model: &str, st
     format!("{}{}/{}/{method}", provider.base_url, operation.path(), escaped(model))
 }
 
-/// A model's name as one segment of a path: it can name no other place.
+/// A model's name as one segment of a path, escaped so that it cannot lead to another path.
 pub(super) fn escaped(model: &str) -> String {
     let mut out = String::with_capacity(model.len());
     for byte in model.bytes() {
@@ -153,7 +153,7 @@ pub(super) fn parsed(text: &str) -> Result<(Uri, HeaderValue), String> {
     Ok((url, host))
 }
 
-/// The `Host` of calls of `url`: with its port only where that is not the usual one. `None` where it is no address of HTTP.
+/// The `Host` of calls of `url`: with its port only where that is not the usual one. `None` where the address has no host.
 fn host_of(url: &Uri) -> Option<HeaderValue> {
     let usual = match url.scheme_str()? {
         "http" => 80,

@@ -28,7 +28,7 @@ pub struct Answer {
     pub(super) deadline: Instant,
     pub(super) phase: Phase,
     pub(super) read: usize,
-    /// The most bytes that it may have; an endless one is cut there.
+    /// The most bytes of the body, where an endless one is cut.
     pub(super) longest: usize,
     pub(super) is_stream: bool,
     pub(super) kind: Option<HeaderValue>,
@@ -40,24 +40,24 @@ pub(super) enum Body {
     Http(connections::Body),
     /// Of a call that is on no caller's path.
     Side(Reply),
-    /// Of a model in this process, with the CPU time that it takes.
+    /// The body of a model in this process, with the CPU time that the model takes.
     InProcess(BoxStream<'static, Result<Bytes, Failure>>, CpuTime),
 }
 
 impl Answer {
-    /// Whether it came as `text/event-stream`.
+    /// Whether the answer's type is `text/event-stream`.
     #[must_use]
     pub fn is_stream(&self) -> bool {
         self.is_stream
     }
 
-    /// Its `content-type`.
+    /// The answer's `content-type`.
     #[must_use]
     pub fn kind(&self) -> Option<&HeaderValue> {
         self.kind.as_ref()
     }
 
-    /// The CPU time that it took so far, where a model in this process answers.
+    /// The CPU time of the answer so far, where a model in this process answers.
     #[must_use]
     pub fn cpu_time(&self) -> Option<Duration> {
         match &self.body {
@@ -104,10 +104,10 @@ impl Answer {
         Ok(piece)
     }
 
-    /// All of it, at most `limit` bytes.
+    /// The whole body, at most `limit` bytes.
     ///
     /// # Errors
-    /// As [`Answer::piece`], and where it is longer than `limit`.
+    /// As [`Answer::piece`], and where the body is longer than `limit`.
     pub async fn whole(&mut self, limit: usize) -> Result<Bytes, Failure> {
         let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
         let Some(second) = self.piece().await? else { return Ok(first) };

@@ -1,4 +1,4 @@
-//! What an error of Amazon's means: its name tells more than its status.
+//! What an error of Amazon's means: the error's name says more than the status.
 
 use http::HeaderMap;
 use serde_json::Value;
@@ -27,7 +27,7 @@ const NAMES: [(&str, u16); 17] = [
     ("ServiceUnavailableException", 503),
 ];
 
-/// Beginnings or parts of what its models say of a request that is longer than their context.
+/// Parts of the messages that Amazon's models send for a request longer than their context.
 const TOO_LONG: [&str; 6] = [
     "input is too long",
     "prompt is too long",
@@ -45,10 +45,10 @@ pub(super) fn correct(status: u16, headers: &HeaderMap, body: &[u8], error: &mut
     meant(headers, body).unwrap_or(status)
 }
 
-/// The status that says what an error means, where its name tells.
+/// The status for an error by its name; `None` for an unknown name.
 fn meant(headers: &HeaderMap, body: &[u8]) -> Option<u16> {
-    let told = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let name = told.or_else(|| {
+    let named = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let name = named.or_else(|| {
         let fields: Value = serde_json::from_slice(body).ok()?;
         ["__type", "code"].iter().find_map(|field| fields.get(field)?.as_str().map(str::to_owned))
     })?;

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LONGEST: usize = 256 << 20;
 
 /// A client. It follows no redirect, which would carry a key elsewhere, asks no proxy, decompresses nothing, and sends nothing
-/// twice. Its users set the limits of an answer; the connection has one of its own.
+/// twice. Callers set the limits of an answer; making the connection has its own.
 #[derive(Clone, Debug)]
 pub struct Client(reqwest::Client);
 
@@ -86,7 +86,7 @@ impl Client {
     /// Asks another gateway with a key of its own, and waits for the answer's head.
     ///
     /// # Errors
-    /// Where it cannot be reached.
+    /// Where the server cannot be reached.
     pub async fn ask(
         &self,
         (method, url): (Method, &str),

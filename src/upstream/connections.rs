@@ -1,4 +1,4 @@
-//! The connections from one worker to one provider, kept while they are idle.
+//! The connections from one worker to one provider, with those that are idle.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -22,8 +22,8 @@ use super::failure::{Failure, Phase, reason};
 use super::http1::{self, BodyReader, Head, write_head};
 use super::provider::Provider;
 
-/// How long an idle connection is kept.
-const KEPT: Duration = Duration::from_secs(90);
+/// How long an idle connection stays open.
+const MAX_IDLE: Duration = Duration::from_secs(90);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 /// In a box, since it is a kilobyte that each call would move several times.
@@ -32,22 +32,22 @@ type Stream = Box<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>;
 /// The connections from one worker to one provider.
 pub(super) struct Connections {
     connector: HttpsConnector<HttpConnector>,
-    /// How long one may take to be made, with its TLS.
+    /// How long a connection may take to be made, with its TLS.
     patience: Duration,
-    kept: Arc<Kept>,
+    pool: Arc<Pool>,
 }
 
-/// Those that no call has now.
-pub(super) struct Kept {
-    /// The most that are kept idle.
+/// The connections that calls take and put back.
+pub(super) struct Pool {
+    /// The most idle connections.
     most: usize,
-    /// The idle ones, the last used last.
+    /// The idle connections, the last used last.
     idle: Mutex<VecDeque<(Instant, http1::Connection<Stream>)>>,
-    /// The one that calls share, where the provider speaks HTTP/2.
+    /// The connection that calls share, where the provider speaks HTTP/2.
     shared: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
 }
 
-/// What is sent.
+/// A request to send.
 #[derive(Clone, Copy)]
 pub(super) struct Sent<'a> {
     pub(super) method: &'a Method,
@@ -68,15 +68,15 @@ pub(super) struct Answered {
 pub(super) enum Broken {
     /// No connection could be made.
     Connect(Error),
-    /// It broke.
+    /// The connection broke.
     Cut(Error),
 }
 
-/// An answer's body, with the connection that brings it. Dropped before its end, it closes the connection.
+/// An answer's body with its connection, which closes where the body is dropped before its end.
 pub(super) enum Body {
-    /// On a connection of its own. None at the end, when the connection is kept for the next.
-    Own(Option<BodyReader<Stream>>, Arc<Kept>),
-    /// On one that calls share.
+    /// On a connection of its own; `None` at the end, when the connection is back in the pool.
+    Own(Option<BodyReader<Stream>>, Arc<Pool>),
+    /// On the connection that calls share.
     Shared(Incoming),
 }
 
@@ -90,14 +90,14 @@ impl Connections {
         tcp.set_connect_timeout(Some(provider.timeouts.connect));
         let connector =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions();
-        let kept = Kept { most: provider.max_in_flight, idle: Mutex::default(), shared: Mutex::default() };
+        let pool = Pool { most: provider.max_in_flight, idle: Mutex::default(), shared: Mutex::default() };
         let patience = provider.timeouts.connect;
-        Self { connector: connector.wrap_connector(tcp), patience, kept: Arc::new(kept) }
+        Self { connector: connector.wrap_connector(tcp), patience, pool: Arc::new(pool) }
     }
 
     /// Sends a request and waits for the answer's head.
     pub(super) async fn send(&self, sent: Sent<'_>) -> Result<Answered, Broken> {
-        while let Some(mut connection) = self.kept.take() {
+        while let Some(mut connection) = self.pool.take() {
             if connection.is_quiet() {
                 return self.send_on(connection, sent).await;
             }
@@ -108,7 +108,7 @@ impl Connections {
 
     /// Sends on the connection that calls share, or on one that is made for this call.
     async fn send_anew(&self, sent: Sent<'_>) -> Result<Answered, Broken> {
-        let shared = lock(&self.kept.shared).clone();
+        let shared = lock(&self.pool.shared).clone();
         if let Some(mut shared) = shared
             && shared.ready().await.is_ok()
         {
@@ -130,13 +130,13 @@ impl Connections {
                 tracing::debug!(%error, "a connection to a provider ended badly");
             }
         });
-        *lock(&self.kept.shared) = Some(shared.clone());
+        *lock(&self.pool.shared) = Some(shared.clone());
         send_shared(&mut shared, sent).await
     }
 
-    /// Closes what has been idle for long.
+    /// Closes connections that have been idle for long.
     pub(super) fn tidy_up(&self) {
-        forget_old(&mut lock(&self.kept.idle), Instant::now());
+        forget_old(&mut lock(&self.pool.idle), Instant::now());
     }
 
     async fn connect(&self, url: Uri) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, Error> {
@@ -153,7 +153,7 @@ impl Connections {
         write_head(&mut head, (sent.method, path), sent.host, sent.headers, sent.body.len());
         let answered = connection.call(&head, sent.body).await.map_err(|error| Broken::Cut(error.into()))?;
         let (Head { status, headers, .. }, reading) = answered;
-        Ok(Answered { status, headers, body: Body::Own(Some(reading), self.kept.clone()) })
+        Ok(Answered { status, headers, body: Body::Own(Some(reading), self.pool.clone()) })
     }
 }
 
@@ -168,7 +168,7 @@ async fn send_shared(shared: &mut http2::SendRequest<Full<Bytes>>, sent: Sent<'_
 }
 
 impl Broken {
-    /// What it means for the call.
+    /// What the error means for the call.
     pub(super) fn failure(&self) -> Failure {
         match self {
             Self::Connect(error) if is_timeout(&**error) => Failure::TimedOut(Phase::Connect),
@@ -179,14 +179,14 @@ impl Broken {
 }
 
 impl Body {
-    /// The next data; `None` at a clean end. Trailers tell nothing here.
+    /// The next data; `None` at a clean end. Trailers are ignored.
     pub(super) async fn data(&mut self) -> Result<Option<Bytes>, Error> {
         match self {
-            Self::Own(reading, kept) => {
+            Self::Own(reading, pool) => {
                 let Some(open) = reading else { return Ok(None) };
                 let data = open.data().await?;
                 if data.is_none() {
-                    kept.keep(reading.take().and_then(BodyReader::into_connection));
+                    pool.put_back(reading.take().and_then(BodyReader::into_connection));
                 }
                 Ok(data)
             }
@@ -202,13 +202,13 @@ impl Body {
     }
 }
 
-impl Kept {
+impl Pool {
     fn take(&self) -> Option<http1::Connection<Stream>> {
         let last = lock(&self.idle).pop_back();
-        last.filter(|(since, _)| since.elapsed() < KEPT).map(|(_, connection)| connection)
+        last.filter(|(since, _)| since.elapsed() < MAX_IDLE).map(|(_, connection)| connection)
     }
 
-    fn keep(&self, connection: Option<http1::Connection<Stream>>) {
+    fn put_back(&self, connection: Option<http1::Connection<Stream>>) {
         let Some(connection) = connection else { return };
         let mut idle = lock(&self.idle);
         let now = Instant::now();
@@ -220,14 +220,14 @@ impl Kept {
 }
 
 fn forget_old(idle: &mut VecDeque<(Instant, http1::Connection<Stream>)>, now: Instant) {
-    while idle.front().is_some_and(|(since, _)| now.duration_since(*since) >= KEPT) {
+    while idle.front().is_some_and(|(since, _)| now.duration_since(*since) >= MAX_IDLE) {
         idle.pop_front();
     }
 }
 
-/// A panic elsewhere leaves idle connections at worst, so the lock is used on.
-fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
+/// A panic that held the lock leaves at worst idle connections, so the lock stays in use.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a connector's own limit passed.

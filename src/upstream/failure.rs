@@ -13,7 +13,7 @@ pub enum Phase {
     FirstToken,
     /// Between two pieces.
     Idle,
-    /// All of it.
+    /// The whole call.
     Total,
     /// The caller's own limit.
     Caller,
@@ -30,30 +30,30 @@ pub enum Failure {
     Protocol(String),
     /// The provider's own 429.
     Throttled {
-        /// When to ask again, if it said.
+        /// When to ask again, where the provider named a time.
         retry_after: Option<Duration>,
-        /// Its message.
+        /// The provider's message.
         message: String,
     },
     /// The provider refused this key.
     Auth {
-        /// Its status.
+        /// The provider's status.
         status: u16,
-        /// Whether another key of it may still do.
+        /// Whether the provider has another key that may work.
         another_key: bool,
     },
     /// The provider's own fault: 5xx, or 408 and 409, which ask for another try.
     Server {
-        /// Its status.
+        /// The provider's status.
         status: u16,
-        /// Its message.
+        /// The provider's message.
         message: String,
     },
     /// The provider refused the request: any other 4xx.
     Refused {
-        /// Its status.
+        /// The provider's status.
         status: u16,
-        /// The error as it goes on to the caller.
+        /// The error for the caller.
         error: Box<Error>,
     },
     /// As many calls as the configuration allows are under way.
@@ -73,7 +73,7 @@ impl Failure {
         }
     }
 
-    /// Whether it tells that the target is unwell, as opposed to the request.
+    /// Whether the failure is a fault of the target, and not of the request.
     #[must_use]
     pub fn is_targets_fault(&self) -> bool {
         !matches!(self, Self::Refused { .. } | Self::TimedOut(Phase::Caller) | Self::Busy | Self::Closing)

@@ -26,7 +26,7 @@ const MAX_HEAD: usize = 64 << 10;
 /// How much is read at once.
 const READ: usize = 8 << 10;
 
-/// A connection, and what was read of it too early.
+/// A connection, with bytes that were read beyond the last answer.
 pub(super) struct Connection<S> {
     stream: S,
     read: BytesMut,
@@ -51,14 +51,14 @@ enum Framing {
     Size,
     /// So many bytes of a chunk, and the end of its line.
     Chunk(u64),
-    /// What stands after the last chunk; so many bytes of it came.
+    /// The trailers after the last chunk, of which so many bytes came.
     Trailers(usize),
     /// All until the connection closes.
     Rest,
     Nothing,
 }
 
-/// A body as it is read.
+/// Reads a body.
 pub(super) struct BodyReader<S> {
     connection: Connection<S>,
     framing: Framing,
@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self { stream, read: BytesMut::new() }
     }
 
-    /// Whether the other side left the connection alone: closed, or with bytes that nobody asked for, it takes no request.
+    /// Whether the connection takes a request: not where the other side closed it, or sent bytes without being asked.
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let mut context = Context::from_waker(std::task::Waker::noop());
@@ -78,14 +78,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
     }
 
-    /// Sends a request, whose head tells its length, and reads the answer's head.
+    /// Sends a request, whose head has its length, and reads the answer's head.
     ///
     /// # Errors
     /// Where the connection breaks, or what comes is no HTTP.
     pub(super) async fn call(mut self, head: &[u8], body: &[u8]) -> io::Result<(Head, BodyReader<S>)> {
         let mut out = Buf::chain(head, body);
         let sent = poll_fn(|context| self.poll_send(context, &mut out)).await;
-        // Who refuses a request may answer and close before all of it is sent.
+        // A server that refuses a request may answer and close before the whole request was sent.
         let answer = self.head().await;
         let head = match (sent, answer) {
             (Err(error), Err(_)) => return Err(error),
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// Reads more; how much it was, 0 at the end.
+    /// Reads more; returns how many bytes, 0 at the end.
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.read.reserve(READ);
         let before = self.read.len();
@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut passed = 0;
         loop {
             if let Some((head, length)) = parse(&mut self.read)? {
-                // Nobody asked for another, so what follows would be read as what it is not.
+                // Only one answer was asked for, so bytes after it must not be read as another.
                 if head.status == StatusCode::SWITCHING_PROTOCOLS {
                     return Err(no_http("it switches to another protocol"));
                 }
@@ -171,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BodyReader<S> {
         }
     }
 
-    /// The connection, where it can take another request: all is read, and nothing came beyond.
+    /// The connection, where it can take another request: the answer is read, and no byte came beyond.
     pub(super) fn into_connection(self) -> Option<Connection<S>> {
         let is_done = matches!(self.framing, Framing::Nothing | Framing::Length(0));
         let is_free = is_done && self.reusable && self.connection.read.is_empty();
@@ -190,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BodyReader<S> {
         Some(read.split_to(length).freeze())
     }
 
-    /// Passes what stands between chunks, as far as it is there; whether it was.
+    /// Skips the bytes between chunks, where they are read already; returns whether they were.
     fn step(&mut self) -> io::Result<bool> {
         let read = &mut self.connection.read;
         match self.framing {
@@ -260,7 +260,7 @@ pub(super) fn write_head(
     out.put_slice(b"\r\n\r\n");
 }
 
-/// Takes an answer's head out of what was read; its length, too. `None` while it is not all there.
+/// Takes an answer's head, with its length, from the bytes that were read. `None` while the head is not whole.
 fn parse(read: &mut BytesMut) -> io::Result<Option<(Head, usize)>> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut answer = httparse::Response::new(&mut []);
@@ -276,7 +276,7 @@ fn parse(read: &mut BytesMut) -> io::Result<Option<(Head, usize)>> {
         Ok((name, at..at + field.value.len()))
     });
     let named = named.collect::<io::Result<Vec<_>>>()?;
-    // The values are parts of the head as it was read: none is copied.
+    // The values are slices of the head: none is copied.
     let whole = read.split_to(length).freeze();
     let mut headers = HeaderMap::with_capacity(named.len());
     for (name, at) in named {
@@ -288,7 +288,7 @@ fn parse(read: &mut BytesMut) -> io::Result<Option<(Head, usize)>> {
     Ok(Some((Head { status, headers, framing, reusable: is_kept && framing != Framing::Rest }, length)))
 }
 
-/// How an answer's body is told to end (RFC 9112, 6.3).
+/// How an answer's head says that its body ends (RFC 9112, 6.3).
 fn body_of(status: StatusCode, headers: &HeaderMap) -> io::Result<Framing> {
     if status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Ok(Framing::Nothing);

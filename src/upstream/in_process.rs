@@ -38,9 +38,9 @@ pub struct InProcessCall<'a> {
     pub stream: bool,
     /// The body, in the dialect of the operation.
     pub body: &'a Bytes,
-    /// The body's type, where it is a form.
+    /// The body's type, where the body is a form.
     pub form: Option<&'a HeaderValue>,
-    /// The provider's own profile, if it has one.
+    /// The provider's profile, if there is one.
     pub profile: Option<&'a str>,
     /// When the answer must be complete.
     pub deadline: Instant,
@@ -52,9 +52,9 @@ pub struct InProcessAnswer {
     pub status: StatusCode,
     /// The headers; their `content-type` says whether the body is a stream of events.
     pub headers: HeaderMap,
-    /// The body, as it comes.
+    /// The body, in pieces.
     pub body: BoxStream<'static, Result<Bytes, Failure>>,
-    /// The CPU time that it takes.
+    /// The CPU time that the answer takes.
     pub cpu: CpuTime,
 }
 
@@ -63,12 +63,12 @@ pub struct InProcessAnswer {
 pub struct CpuTime(Arc<AtomicU64>);
 
 impl CpuTime {
-    /// Adds to it.
+    /// Adds CPU time.
     pub fn add(&self, more: Duration) {
         self.0.fetch_add(u64::try_from(more.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// All of it until now.
+    /// The CPU time so far.
     #[must_use]
     pub fn total(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))

@@ -16,9 +16,9 @@ pub struct KindRow {
     kind: Kind,
     /// Its name in the configuration and in the admin API.
     pub name: &'static str,
-    /// What it speaks, where its configuration and the caller's own dialect leave it open.
+    /// The dialect that is spoken where neither the configuration nor the caller's dialect decides it.
     pub dialect: ProviderDialect,
-    /// What may be asked of it.
+    /// The operations that providers of the kind have.
     pub operations: &'static [Operation],
     /// Whether OpenAI's other routes pass to it.
     pub passes: bool,
@@ -28,21 +28,21 @@ pub struct KindRow {
     pub(super) names_model: bool,
     /// The header that brings a key.
     pub(super) auth: fn(&Provider, &str) -> (HeaderName, String),
-    /// What it is asked to answer in.
+    /// The content types that providers of the kind are asked for.
     pub(super) accept: &'static str,
     /// Headers of every call.
     pub(super) headers: &'static [(&'static str, &'static str)],
     /// Corrects an error that was read of an answer; returns the status that says what the answer means.
     pub(super) correct: fn(u16, &HeaderMap, &[u8], &mut Error) -> u16,
-    /// Its own batch API, if it has one.
+    /// The kind's batch API, if there is one.
     pub batch_api: Option<&'static BatchApi>,
-    /// Whether its models answer in this process, so that nothing is called and it has neither address nor keys.
+    /// Whether the models answer in this process, so that no address and no keys are needed.
     pub in_process: bool,
     /// Whether its answers are made up.
     pub simulated: bool,
-    /// The vendor whose address it has where the configuration says none.
+    /// The vendor whose address is used where the configuration has none.
     pub vendor: Option<&'static str>,
-    /// Who sells what it answers, wherever it stands; `None` where its address says that.
+    /// Who sells the models, at any address; `None` where the address decides that.
     seller: Option<&'static str>,
     /// Keys of the configuration that not every kind has.
     options: &'static [&'static str],
@@ -118,7 +118,7 @@ static KINDS: [KindRow; 6] = [
     },
 ];
 
-/// What most kinds have: OpenAI's API, with nothing beside it.
+/// The row of most kinds: OpenAI's API alone.
 const OPENAI: KindRow = KindRow {
     kind: Kind::OpenAi,
     name: "",
@@ -140,7 +140,7 @@ const OPENAI: KindRow = KindRow {
 };
 
 impl Kind {
-    /// What it has.
+    /// The kind's row.
     #[must_use]
     pub fn row(self) -> &'static KindRow {
         &KINDS[self as usize]
@@ -160,13 +160,13 @@ impl Kind {
 }
 
 impl KindRow {
-    /// Whether this may be asked of it.
+    /// Whether providers of the kind have this operation.
     #[must_use]
     pub fn has(&self, operation: Operation) -> bool {
         if operation.passes() { self.passes } else { self.operations.contains(&operation) }
     }
 
-    /// What embeddings are asked of it in; `None` where it has none.
+    /// The API for embeddings; `None` where there is none.
     #[must_use]
     pub fn embeddings(&self) -> Option<DialectId> {
         if self.has(Operation::Embeddings) {

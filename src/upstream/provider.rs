@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::types::{Nanos, Secret};
 
-/// What kind of provider it is: its wire format, its addresses, and where its key goes.
+/// The kind of a provider: its wire format, its addresses, and where its key goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// OpenAI's own, spoken by many servers.
@@ -44,7 +44,7 @@ pub struct Timeouts {
     pub first_token: Duration,
     /// Between two pieces of the answer.
     pub idle: Duration,
-    /// For all of it.
+    /// For the whole call.
     pub total: Duration,
 }
 
@@ -64,7 +64,7 @@ impl Default for Timeouts {
 pub struct Aws {
     /// The region that is called, such as `eu-central-1`.
     pub region: Arc<str>,
-    /// The keys that calls are signed with. None where they go with a key of Bedrock's own, which is sent as it is.
+    /// The keys that calls are signed with. `None` where calls carry a Bedrock API key instead.
     pub credentials: Option<AwsCredentials>,
 }
 
@@ -78,7 +78,7 @@ pub struct AwsCredentials {
 }
 
 impl AwsCredentials {
-    /// All of it that must not be shown.
+    /// The secrets, which must not be shown.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         [&self.access_key_id, &self.secret_access_key].into_iter().chain(&self.session_token)
     }
@@ -89,27 +89,27 @@ impl AwsCredentials {
 pub struct Provider {
     /// Its name in the configuration.
     pub name: Arc<str>,
-    /// What it speaks.
+    /// The provider's kind.
     pub kind: Kind,
-    /// The software behind it.
+    /// The software of a local server.
     pub server: Server,
-    /// Where it is, without a slash at the end. Empty where its models answer in this process.
+    /// The base URL, without a slash at the end. Empty where the models answer in this process.
     pub base_url: String,
     /// Certificates in PEM that are trusted beside the system's.
     pub ca_file: Option<PathBuf>,
     /// Azure's version of its API.
     pub api_version: Option<Arc<str>>,
-    /// Its keys, used in turn. May be empty for a local server.
+    /// The keys, used in turn. May be empty for a local server.
     pub api_keys: Vec<Secret>,
     /// Whether the keys are tokens of Entra's, for Azure.
     pub entra_tokens: bool,
     /// For Bedrock: where, and what calls are signed with.
     pub aws: Option<Aws>,
-    /// Whether it speaks OpenAI's Chat Completions.
+    /// Whether the provider speaks OpenAI's Chat Completions.
     pub chat: bool,
-    /// Whether it speaks OpenAI's Responses.
+    /// Whether the provider speaks OpenAI's Responses.
     pub responses: bool,
-    /// Whether it stands inside the house, so that private traffic may go there.
+    /// Whether the provider runs inside the organisation, so that private traffic may go there.
     pub local: bool,
     /// Price of an hour of its machine, for local servers.
     pub gpu_hour: Option<Nanos>,

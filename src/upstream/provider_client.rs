@@ -45,9 +45,9 @@ pub struct Call<'a> {
     pub headers: HeaderMap,
     /// The body, in the provider's dialect.
     pub body: Bytes,
-    /// The caller's own limit, if it gave one.
+    /// The caller's time limit, if it set one.
     pub deadline: Option<Instant>,
-    /// Whether nobody waits for it: a quarter of the places is left to calls that somebody waits for.
+    /// Whether the call is of a batch, so that no caller waits: a quarter of the places is left to other calls.
     pub background: bool,
 }
 
@@ -56,7 +56,7 @@ thread_local! {
     static WORKER: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// Makes this thread worker `n`: it calls through connections of its own, so that no call wakes another thread.
+/// Makes this thread worker `n`, with connections of its own, so that no call wakes another thread.
 pub fn work_as(n: usize) {
     WORKER.set(n);
 }
@@ -65,19 +65,19 @@ pub fn work_as(n: usize) {
 pub struct ProviderClient {
     provider: Provider,
     transport: Transport,
-    /// What calls its batch API, once it is called.
+    /// The client of the batch API, made at its first call.
     side: OnceLock<Client>,
     keys: Vec<Key>,
     secrets: Arc<[Secret]>,
     turn: AtomicUsize,
-    /// Whether it answered that it has no Responses.
+    /// Whether the provider answered that it has no Responses.
     lacks_responses: AtomicBool,
-    /// Whether it refused to write embeddings as base64.
+    /// Whether the provider refused to write embeddings as base64.
     lacks_base64: AtomicBool,
     places: Arc<Semaphore>,
 }
 
-/// How calls reach it.
+/// How calls reach a provider.
 enum Transport {
     /// Over the network.
     Http {
@@ -100,16 +100,16 @@ struct Key {
 /// Why a provider cannot be called as it is configured.
 #[derive(Debug, thiserror::Error)]
 pub enum BadAddress {
-    /// Its URL is none.
+    /// The base URL is no address.
     #[error("base_url `{0}` is not a URL: {1}")]
     Url(String, String),
-    /// Its file of certificates is none.
+    /// The file of certificates cannot be read.
     #[error("ca_file `{0}` cannot be used: {1}")]
     Certificates(PathBuf, String),
     /// A key has characters that no header can carry.
     #[error("a key has characters that no header can carry, such as a line break")]
     Key,
-    /// Its models answer in this process, and this build has none of the kind.
+    /// The models of this kind answer in the process, and this build has none.
     #[error("this build has no models of kind `{0}`")]
     NoModels(&'static str),
 }
@@ -173,7 +173,7 @@ impl ProviderClient {
         &self.provider
     }
 
-    /// What it is asked in by a caller whose own dialect is `own`: in the same, where it speaks that.
+    /// The dialect of calls for a caller whose dialect is `own`: the same, where the provider speaks that.
     #[must_use]
     pub fn dialect_for(&self, own: DialectId) -> ProviderDialect {
         let (row, responses) = (self.provider.kind.row(), DialectId::OpenAiResponses);
@@ -184,24 +184,24 @@ impl ProviderClient {
         row.dialect
     }
 
-    /// Whether it speaks OpenAI's Responses, as far as is known.
+    /// Whether the provider speaks OpenAI's Responses, as far as is known.
     #[must_use]
     pub fn has_responses(&self) -> bool {
         self.provider.responses && !self.lacks_responses.load(Ordering::Relaxed)
     }
 
-    /// Notes that it has no such route: from now on it is asked in Chat Completions.
+    /// Notes that the provider has no Responses: later calls use Chat Completions.
     pub fn lacks_responses(&self) {
         self.lacks_responses.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it writes embeddings as base64, or at least does not refuse to, as far as is known.
+    /// Whether the provider may be asked for embeddings as base64, as far as is known.
     #[must_use]
     pub fn has_base64(&self) -> bool {
         !self.lacks_base64.load(Ordering::Relaxed)
     }
 
-    /// Notes that it refuses to: from now on it is asked for numbers.
+    /// Notes that the provider refuses base64: later calls ask for numbers.
     pub fn lacks_base64(&self) {
         self.lacks_base64.store(true, Ordering::Relaxed);
     }
@@ -288,7 +288,7 @@ impl ProviderClient {
         Err(self.refusal(status, &headers, &mut answer, n).await)
     }
 
-    /// The error that an answer with this status tells, without the provider's keys.
+    /// The error in an answer with this status, without the provider's keys.
     #[must_use]
     pub fn refused(&self, status: u16, body: &[u8]) -> crate::chat::Error {
         let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
@@ -298,7 +298,7 @@ impl ProviderClient {
     /// Calls its batch API, and waits for the answer's head.
     ///
     /// # Errors
-    /// Where no 2xx comes in time, or it has no batch API.
+    /// Where no 2xx comes in time, or the provider has no batch API.
     pub async fn call_batch_api(&self, call: BatchApiCall<'_>, payload: Payload) -> Result<Answer, Failure> {
         let none = || Failure::Protocol("it has no batch API that is known".to_owned());
         let api = self.provider.kind.row().batch_api.ok_or_else(none)?;

@@ -7,11 +7,11 @@ pub struct ServerRow {
     server: Server,
     /// Its name in the configuration.
     pub name: &'static str,
-    /// Whether it stands where its owner put it, so that no vendor's address can be meant.
+    /// Whether only its owner knows the address, so that no vendor's is the default.
     pub has_own_address: bool,
     /// Whether a body names the adapters to put on the model, in a field `lora`.
     pub lora_field: bool,
-    /// Whether each of several answers tells its own usage, so that the sum is not what one says.
+    /// Whether the usage is of one choice only, so that the usage of several must be summed.
     pub counts_by_choice: bool,
 }
 
@@ -29,7 +29,7 @@ const PLAIN: ServerRow =
     ServerRow { server: Server::Generic, name: "", has_own_address: true, lora_field: false, counts_by_choice: false };
 
 impl Server {
-    /// What it does in its own way.
+    /// The server's row.
     #[must_use]
     pub fn row(self) -> &'static ServerRow {
         &SERVERS[self as usize]

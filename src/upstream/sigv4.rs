@@ -41,9 +41,9 @@ impl Signer {
         let covered = [(HOST, sent.host)].into_iter().chain(kind);
         let covered = covered.filter_map(|(name, value)| Some((name, value.to_str().ok()?))).collect::<Vec<_>>();
         let headers = covered.iter().map(|(name, value)| (name.as_str(), *value));
-        let told = |error: &dyn std::error::Error| error.to_string();
+        let reason = |error: &dyn std::error::Error| error.to_string();
         let request = SignableRequest::new("POST", sent.url.to_string(), headers, SignableBody::Bytes(sent.body))
-            .map_err(|error| told(&error))?;
+            .map_err(|error| reason(&error))?;
         let params = SigningParams::builder()
             .identity(&self.identity)
             .region(&self.region)
@@ -51,14 +51,14 @@ impl Signer {
             .time(now)
             .settings(SigningSettings::default())
             .build()
-            .map_err(|error| told(&error))?
+            .map_err(|error| reason(&error))?
             .into();
-        // The library's own trace would tell the key's name, which is not for the log.
+        // The library's own trace would log the key's name.
         let signing = tracing::dispatcher::with_default(&tracing::Dispatch::none(), || sign(request, &params));
-        let (instructions, _signature) = signing.map_err(|error| told(&error))?.into_parts();
+        let (instructions, _signature) = signing.map_err(|error| reason(&error))?.into_parts();
         let mut signed = sent.headers.clone();
         for header in instructions.into_parts().0 {
-            let mut value = HeaderValue::from_str(header.value()).map_err(|error| told(&error))?;
+            let mut value = HeaderValue::from_str(header.value()).map_err(|error| reason(&error))?;
             value.set_sensitive(true);
             signed.insert(header.name(), value);
         }

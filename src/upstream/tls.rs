@@ -53,7 +53,7 @@ fn trusting(file: &Path) -> Result<ClientConfig, String> {
     if added == 0 { Err("it holds no certificate in PEM".to_owned()) } else { Ok(with_roots(roots)) }
 }
 
-/// TLS that trusts nobody, for providers that are called without it: reading certificates takes milliseconds.
+/// TLS without any trusted certificate, for providers that are called without TLS: reading certificates takes milliseconds.
 fn unused() -> ClientConfig {
     with_roots(RootCertStore::empty())
 }

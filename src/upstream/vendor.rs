@@ -3,13 +3,13 @@
 /// One vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vendor {
-    /// Its name, in the price book too.
+    /// The vendor's name, also in the price book.
     pub name: &'static str,
     /// The host of its addresses.
     pub host: &'static str,
-    /// Its base URL.
+    /// The base URL.
     pub base_url: &'static str,
-    /// Whether it speaks OpenAI's Responses beside Chat Completions.
+    /// Whether the vendor speaks OpenAI's Responses beside Chat Completions.
     pub responses: bool,
 }
 
@@ -35,7 +35,7 @@ pub const VENDORS: &[Vendor] = &[
     row("deepinfra", "api.deepinfra.com", "https://api.deepinfra.com/v1/openai", false),
 ];
 
-/// The vendor that `base_url` belongs to, told by its host: a name alone proves nothing.
+/// The vendor that `base_url` belongs to, by its host, since a provider may have any name.
 #[must_use]
 pub fn vendor_at(base_url: &str) -> Option<&'static Vendor> {
     let host = base_url.split("://").nth(1)?.split(['/', ':']).next()?;

@@ -54,7 +54,7 @@ fn state(body: &[u8]) -> Option<RemoteBatch> {
     Some(RemoteBatch { state: if ended { RemoteState::Ended } else { RemoteState::Running }, files: Vec::new() })
 }
 
-/// A part of the list of batches. They carry no mark, so when each was made and how many requests it has must do.
+/// A part of the list of batches. They carry no mark, so a batch is recognised by its time and its number of requests.
 fn list(body: &[u8]) -> Option<ListedBatches> {
     let list: Value = serde_json::from_slice(body).ok()?;
     let seen = |batch: &Value| {

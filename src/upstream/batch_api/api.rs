@@ -1,4 +1,4 @@
-//! What a batch API is: where it stands, what is sent to it and what comes back.
+//! What a batch API is: its address, its requests and its answers.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -8,13 +8,13 @@ use crate::types::Timestamp;
 
 /// One API of batches. Each kind of provider that has one has a row of these.
 pub struct BatchApi {
-    /// What the base URL must end with, and gets where it does not.
+    /// The end of the base URL, which is added where it is missing.
     pub(super) base: &'static str,
     /// The path of its batches.
     pub(super) batches: &'static str,
     /// The parameter of a list that names the batch before it.
     pub(super) after: &'static str,
-    /// The paths of calls that it runs.
+    /// The paths of calls that the API runs.
     pub paths: &'static [&'static str],
     /// Whether all lines of a batch must call one model.
     pub one_model: bool,
@@ -28,7 +28,7 @@ pub struct BatchApi {
     pub state: fn(&[u8]) -> Option<RemoteBatch>,
     /// A part of the list of batches.
     pub list: fn(&[u8]) -> Option<ListedBatches>,
-    /// A line of the results: its name, and what became of it.
+    /// Reads a line of the results: its id and its outcome.
     pub result: fn(&[u8]) -> Option<(String, LineOutcome)>,
 }
 
@@ -39,19 +39,19 @@ pub type FileForm = fn(&[u8]) -> (HeaderValue, Bytes);
 pub struct Order<'a> {
     /// The lines.
     pub content: &'a [u8],
-    /// The provider's id of the file that they were brought as, where it takes files.
+    /// The provider's id of the file with the lines, where the API takes files.
     pub file: Option<&'a str>,
     /// The path that they call.
     pub path: &'a str,
     /// The batch whose lines they are.
     pub batch: &'a str,
-    /// Which part of it they are.
+    /// Which part of the batch the lines are.
     pub part: u64,
 }
 
 /// How a provider's batch stands, and the files of its results.
 pub struct RemoteBatch {
-    /// How it stands.
+    /// The batch's state.
     pub state: RemoteState,
     /// The ids of the files of its results.
     pub files: Vec<String>,
@@ -81,9 +81,9 @@ pub struct ListedBatch {
     pub id: String,
     /// The batch and the part that it was marked with.
     pub mark: Option<(String, u64)>,
-    /// When it was made.
+    /// When the batch was made.
     pub made_at: Option<Timestamp>,
-    /// How many lines it has.
+    /// How many lines the batch has.
     pub lines: Option<u64>,
 }
 
@@ -101,7 +101,7 @@ pub enum LineOutcome {
     NotRun {
         /// Whether because its time was over.
         expired: bool,
-        /// What the provider says of it.
+        /// The provider's reason.
         message: String,
     },
 }

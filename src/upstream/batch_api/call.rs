@@ -8,7 +8,7 @@ use http::{HeaderValue, Method};
 use super::api::BatchApi;
 use crate::upstream::address::escaped;
 
-/// One call of a batch API. Its ids are the provider's own; none of them leads to another place.
+/// One call of a batch API. The ids are the provider's; none of them leads to another path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchApiCall<'a> {
     /// Leaves a file there.
@@ -36,7 +36,7 @@ pub struct Payload {
     pub kind: HeaderValue,
     /// The body.
     pub body: Bytes,
-    /// For all of it.
+    /// For the whole call.
     pub limit: Duration,
 }
 
@@ -63,7 +63,7 @@ impl BatchApiCall<'_> {
         }
     }
 
-    /// Where it goes at a provider with this base URL.
+    /// The call's address at a provider with this base URL.
     pub(in crate::upstream) fn address(self, api: &BatchApi, base_url: &str) -> String {
         let base = if base_url.ends_with(api.base) { "" } else { api.base };
         let BatchApi { batches, after, .. } = api;

@@ -73,8 +73,8 @@ fn state(body: &[u8]) -> Option<RemoteBatch> {
     let state = match batch["status"].as_str()? {
         "completed" | "expired" | "cancelled" => RemoteState::Ended,
         "failed" => {
-            let told = batch["errors"]["data"][0]["message"].as_str().unwrap_or("the provider says no reason");
-            RemoteState::Failed(told.chars().take(500).collect())
+            let reason = batch["errors"]["data"][0]["message"].as_str().unwrap_or("the provider says no reason");
+            RemoteState::Failed(reason.chars().take(500).collect())
         }
         _ => RemoteState::Running,
     };

@@ -25,7 +25,7 @@ enum End {
     Waits,
 }
 
-/// An answer as it was read, as far as it was.
+/// An answer, as far as it was read.
 #[derive(Clone, Debug, PartialEq)]
 struct Seen {
     head: Option<(StatusCode, HeaderMap)>,
@@ -33,7 +33,7 @@ struct Seen {
     end: End,
 }
 
-/// Somewhere to put what is read, so that it is there where reading never ends.
+/// Collects what is read, so that it is available where reading never ends.
 type Notes = RefCell<Seen>;
 
 fn seen(read: impl AsyncFnOnce(&Notes) -> Option<bool>) -> Seen {
@@ -46,7 +46,7 @@ fn seen(read: impl AsyncFnOnce(&Notes) -> Option<bool>) -> Seen {
     Seen { end, ..notes.into_inner() }
 }
 
-/// How we read it.
+/// Reads the script with our reader.
 fn ours(script: Script) -> Seen {
     seen(async |notes| {
         let (head, mut reading) = Connection::new(script).call(b"POST / HTTP/1.1\r\n\r\n", b"").await.ok()?;
@@ -58,7 +58,7 @@ fn ours(script: Script) -> Seen {
     })
 }
 
-/// How hyper reads it.
+/// Reads the script with hyper.
 fn theirs(script: Script) -> Seen {
     seen(async |notes| {
         let (mut sender, connection) =
@@ -73,14 +73,14 @@ fn theirs(script: Script) -> Seen {
                 }
             }
             let is_ready = sender.ready().await.is_ok();
-            // Its connection sees only on its next turns what came unasked.
+            // hyper's connection notices unasked bytes only when it is polled again.
             for _ in 0..4 {
                 tokio::task::yield_now().await;
             }
             Some(is_ready && !sender.is_closed())
         };
         match select(Box::pin(connection), std::pin::pin!(call)).await {
-            // It is dropped here, as in a task that ended: nobody waits for it any more.
+            // Dropped here, as in a task that ended.
             Either::Left((_, call)) => call.await,
             Either::Right((seen, _)) => seen,
         }
@@ -91,10 +91,10 @@ fn theirs(script: Script) -> Seen {
 struct Difference {
     #[cfg_attr(fuzzing, expect(dead_code, reason = "a name for readers and for the test"))]
     name: &'static str,
-    /// An answer that shows it.
+    /// An answer that shows the difference.
     #[cfg_attr(fuzzing, expect(dead_code, reason = "the test runs it"))]
     example: &'static str,
-    /// Whether it can be why these two differ on an answer: ours, and hyper's.
+    /// Whether the difference can explain these two readings: ours, and hyper's.
     explains: fn(&[u8], &Seen, &Seen) -> bool,
 }
 

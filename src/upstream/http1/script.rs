@@ -1,4 +1,4 @@
-//! A connection whose other side is a script, for what reads answers: it needs no runtime and waits for nobody.
+//! A connection whose other side is a script, for tests of readers; needs no runtime.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The other side: once something is sent to it, it sends these pieces, one a read.
 pub(super) struct Script {
     pieces: VecDeque<Bytes>,
-    /// Whether it closes the connection after the last piece, or leaves it open.
+    /// Whether the other side closes the connection after the last piece.
     closes: bool,
     is_asked: bool,
     reader: Option<Waker>,
@@ -75,7 +75,7 @@ impl Wake for Woken {
     }
 }
 
-/// Runs a future to its end; `None` where it waits for what no script brings.
+/// Runs a future to its end; `None` where it waits for bytes that the script does not have.
 pub(super) fn run<T>(future: impl Future<Output = T>) -> Option<T> {
     let woken = Arc::new(Woken(AtomicBool::new(false)));
     let waker = Waker::from(woken.clone());

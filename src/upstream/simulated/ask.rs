@@ -26,7 +26,7 @@ pub(super) struct Ask<'a> {
 pub(super) struct Turn<'a> {
     pub(super) role: &'a str,
     pub(super) text: String,
-    /// All tokens it counts for, with its images and its tool calls.
+    /// The tokens of the request, with its images and its tool calls.
     pub(super) tokens: usize,
 }
 
@@ -81,10 +81,10 @@ impl<'a> Ask<'a> {
         self.turns.iter().rev().find(|turn| turn.role == "user").map_or("", |turn| &turn.text)
     }
 
-    /// All that the system or developer said.
+    /// The text of all system and developer messages.
     pub(super) fn system(&self) -> String {
-        let said = self.turns.iter().filter(|turn| matches!(turn.role, "system" | "developer"));
-        said.map(|turn| turn.text.as_str()).collect::<Vec<_>>().join("\n")
+        let turns = self.turns.iter().filter(|turn| matches!(turn.role, "system" | "developer"));
+        turns.map(|turn| turn.text.as_str()).collect::<Vec<_>>().join("\n")
     }
 
     /// What a tool answered, where that was the last message.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The connection broke, as `cut` wants it.
+/// The connection broke, as the fault `cut` asks for.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the simulated connection broke in the middle of the answer")]
 pub struct Cut;
@@ -25,7 +25,7 @@ pub enum Piece {
     Stall,
 }
 
-/// A stream of pieces. Time runs from when it is first asked for one.
+/// A stream of pieces. Time runs from the first poll.
 pub struct Body {
     pieces: VecDeque<(Duration, Piece)>,
     began: Option<Instant>,
@@ -39,7 +39,7 @@ impl Body {
         Self { pieces: pieces.into_iter().collect(), began: None, sleep: None }
     }
 
-    /// All of it at once.
+    /// The whole body at once.
     #[must_use]
     pub fn whole(bytes: Bytes) -> Self {
         Self::new([(Duration::ZERO, Piece::Bytes(bytes))])
@@ -93,7 +93,7 @@ impl Stream for Body {
                 Poll::Ready(Some(Err(Cut)))
             }
             Some((after, Piece::Stall)) => {
-                // Asked again after a wake-up that something else caused, it is still there.
+                // The piece stays for a poll after a wake-up that something else caused.
                 self.pieces.push_front((after, Piece::Stall));
                 Poll::Pending
             }

@@ -1,4 +1,4 @@
-//! Makes up the answer to a chat completion: what it says, how it ends and what it counts for.
+//! Makes up the answer to a chat completion: its text, how it ends, and its tokens.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(super) struct Choice {
     pub(super) content: Option<String>,
     pub(super) calls: Vec<Call>,
     pub(super) finish: &'static str,
-    /// Its tokens, without hidden ones.
+    /// The tokens, without hidden ones.
     pub(super) tokens: usize,
 }
 
@@ -59,9 +59,9 @@ pub(super) fn compose(ask: &Ask<'_>, traits: Traits, dice: &Dice) -> (Vec<Choice
             choice
         })
         .collect();
-    let said: usize = choices.iter().map(|choice| choice.tokens).sum();
+    let shown: usize = choices.iter().map(|choice| choice.tokens).sum();
     let (prompt, cached) = prompt_tokens(ask);
-    (choices, Usage { prompt, cached, completion: said + hidden * ask.n, reasoning: hidden * ask.n })
+    (choices, Usage { prompt, cached, completion: shown + hidden * ask.n, reasoning: hidden * ask.n })
 }
 
 fn one(ask: &Ask<'_>, scene: &Scene<'_>, limit: usize, dice: &mut Dice) -> Choice {
@@ -93,15 +93,15 @@ impl Choice {
         }
         (self.finish, self.tokens) = (finish, limit);
         if let Some(content) = &mut self.content {
-            let kept = tokens::split(content).into_iter().take(limit).map(str::len).sum();
-            content.truncate(kept);
+            let length = tokens::split(content).into_iter().take(limit).map(str::len).sum();
+            content.truncate(length);
         }
         let mut left = limit;
         for call in &mut self.calls {
             left = left.saturating_sub(4 + tokens::count(&call.name));
-            let kept: Vec<&str> = tokens::split(&call.arguments).into_iter().take(left).collect();
-            left -= kept.len();
-            call.arguments = kept.concat();
+            let first: Vec<&str> = tokens::split(&call.arguments).into_iter().take(left).collect();
+            left -= first.len();
+            call.arguments = first.concat();
         }
     }
 }

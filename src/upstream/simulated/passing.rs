@@ -85,12 +85,13 @@ fn complete(body: &Map<String, Value>, model: &str, traits: Traits, dice: &Dice)
         request.entry("max_tokens").or_insert(USUAL_LIMIT.into());
         let ask = Ask::read(&request)?;
         (stream, include_usage) = (ask.stream, ask.include_usage);
-        let (said, usage) = chat::compose(&ask, traits, &dice.fork(&prompt));
+        let (made, usage) = chat::compose(&ask, traits, &dice.fork(&prompt));
         prompt_tokens += tokens::count(&prompt);
         tokens += usage.completion;
         let echo = if body.get("echo") == Some(&Value::Bool(true)) { prompt.as_str() } else { "" };
-        choices
-            .extend(said.into_iter().map(|said| (format!("{echo}{}", said.content.unwrap_or_default()), said.finish)));
+        choices.extend(
+            made.into_iter().map(|choice| (format!("{echo}{}", choice.content.unwrap_or_default()), choice.finish)),
+        );
     }
     let usage =
         json!({"prompt_tokens": prompt_tokens, "completion_tokens": tokens, "total_tokens": prompt_tokens + tokens});
@@ -185,7 +186,7 @@ fn speak(body: &Map<String, Value>, traits: Traits, dice: &Dice) -> Result<Made,
     let samples = media::samples(words(text).count(), &mut dice.fork("voice"));
     let sound = match body.get("response_format").and_then(Value::as_str) {
         Some("pcm") => Made::of_kind("audio/pcm", samples),
-        // No other format is made up: what comes says what it is.
+        // No other format is made up; the answer's type says which it is.
         _ => Made::of_kind("audio/wav", media::wav(&samples)),
     };
     if body.get("stream_format").is_none_or(|format| format != "sse") {
@@ -200,8 +201,8 @@ fn speak(body: &Map<String, Value>, traits: Traits, dice: &Dice) -> Result<Made,
 
 fn transcribe(body: &Map<String, Value>, traits: Traits, dice: &Dice) -> Result<Made, Refusal> {
     let file = body.get("file").ok_or_else(|| Refusal::missing("file"))?;
-    let heard = file.get("hash").and_then(Value::as_str).unwrap_or_default();
-    let mut dice_of_file = Dice::of_text(heard);
+    let hash = file.get("hash").and_then(Value::as_str).unwrap_or_default();
+    let mut dice_of_file = Dice::of_text(hash);
     let facts = Facts::of(body.get("prompt").and_then(Value::as_str).unwrap_or("the recording"));
     let text = [(); 2].map(|()| prose::sentence(&facts, &mut dice_of_file)).join(" ");
     // As long as 16 kHz of 16 bits would be.

@@ -71,9 +71,9 @@ fn plain(facts: &Facts, dice: &mut Dice) -> String {
 }
 
 fn summary(facts: &Facts) -> String {
-    let told: Vec<&str> =
+    let sentences: Vec<&str> =
         facts.sentences.iter().skip(usize::from(facts.sentences.len() > 1)).map(String::as_str).collect();
-    match told.as_slice() {
+    match sentences.as_slice() {
         [] => format!("In short, this is about {}.", facts.topic),
         [only] => format!("In short: {only}"),
         [first, .., last] => format!("In short: {first} {last}"),

@@ -176,10 +176,10 @@ impl Maker<'_> {
         let bounds = Bounds::of(schema, whole);
         let key = key.to_ascii_lowercase();
         let is_share = ["confidence", "score", "probability", "certainty"].iter().any(|word| key.contains(word));
-        let told = self.facts.numbers.iter().cycle().skip(self.turn).take(self.facts.numbers.len()).copied();
-        let told = told.filter(|_| !is_share).find(|&told| bounds.admit(told));
+        let numbers = self.facts.numbers.iter().cycle().skip(self.turn).take(self.facts.numbers.len()).copied();
+        let number = numbers.filter(|_| !is_share).find(|&number| bounds.admit(number));
         let spread = if is_share && !whole { bounds.share(self.dice.unit()) } else { bounds.spread(self.dice.unit()) };
-        let value = told.unwrap_or(spread);
+        let value = number.unwrap_or(spread);
         if whole { json!(to_integer(value)) } else { json!((value * 1e6).round() / 1e6) }
     }
 

@@ -44,7 +44,7 @@ pub fn answer(path: &str, body: &[u8], profile: Option<&str>) -> Simulated {
     answer_fields(path, &body, profile)
 }
 
-/// Answers one request that is a form of this `content-type`. Of a file it sees how long it is, and which.
+/// Answers one request that is a form of this `content-type`. Of a file only its length and its hash are read.
 #[must_use]
 pub fn answer_form(path: &str, body: &Bytes, content_type: &[u8], profile: Option<&str>) -> Simulated {
     match Form::read(body.clone(), content_type).and_then(|form| Ok((form.fields()?, form))) {

@@ -11,7 +11,7 @@ fn ask(body: &Value) -> Simulated {
     answer("/chat/completions", body.to_string().as_bytes(), None)
 }
 
-fn said(body: &Value) -> Value {
+fn body_of(body: &Value) -> Value {
     let answer = ask(body);
     assert_eq!(answer.status, 200, "{body}");
     serde_json::from_slice(answer.body.as_whole().unwrap()).unwrap()
@@ -67,7 +67,7 @@ fn every_answer_says_that_it_is_simulated() {
     let answer = ask(&hello(&json!({})));
     assert_eq!(answer.headers["x-simulated"], "true");
     assert!(answer.headers["x-request-id"].to_str().unwrap().starts_with("req_sim_"));
-    let body = said(&hello(&json!({})));
+    let body = body_of(&hello(&json!({})));
     assert!(body["id"].as_str().unwrap().starts_with("chatcmpl-sim-"));
     assert_eq!(body["system_fingerprint"], "fp_simulated");
     assert_eq!(ask(&hello(&json!({"model": "error-500"}))).headers["x-simulated"], "true");
@@ -75,7 +75,7 @@ fn every_answer_says_that_it_is_simulated() {
 
 #[test]
 fn a_whole_answer_has_openais_shape() {
-    let body = said(&hello(&json!({})));
+    let body = body_of(&hello(&json!({})));
     assert_eq!(body["object"], "chat.completion");
     assert_eq!(body["model"], "m-instant");
     let choice = &body["choices"][0];
@@ -91,7 +91,7 @@ fn a_whole_answer_has_openais_shape() {
 
 #[test]
 fn a_stream_says_what_the_whole_answer_says() {
-    let whole = said(&hello(&json!({})));
+    let whole = body_of(&hello(&json!({})));
     let events = events(&hello(&json!({"stream": true, "stream_options": {"include_usage": true}})));
     assert_eq!(events[0]["choices"][0]["delta"], json!({"role": "assistant", "content": "", "refusal": null}));
     let text: String = events.iter().filter_map(|e| e["choices"][0]["delta"]["content"].as_str()).collect();
@@ -114,13 +114,13 @@ fn a_stream_has_usage_only_where_asked() {
 #[test]
 fn limits_and_stops_end_an_answer() {
     for limit in ["max_tokens", "max_completion_tokens"] {
-        let body = said(&hello(&json!({limit: 5})));
+        let body = body_of(&hello(&json!({limit: 5})));
         assert_eq!(
             (&body["choices"][0]["finish_reason"], &body["usage"]["completion_tokens"]),
             (&json!("length"), &json!(5))
         );
     }
-    let body = said(&hello(
+    let body = body_of(&hello(
         &json!({"messages": [{"role": "user", "content": "Say one two three"}], "stop": ["nothing", " two"]}),
     ));
     assert_eq!(
@@ -131,7 +131,7 @@ fn limits_and_stops_end_an_answer() {
 
 #[test]
 fn n_answers_differ_and_are_all_counted() {
-    let body = said(&hello(&json!({"n": 3})));
+    let body = body_of(&hello(&json!({"n": 3})));
     let texts: Vec<&str> =
         body["choices"].as_array().unwrap().iter().map(|c| c["message"]["content"].as_str().unwrap()).collect();
     assert_eq!(texts.len(), 3);
@@ -151,7 +151,7 @@ fn n_answers_differ_and_are_all_counted() {
 
 #[test]
 fn log_probabilities_cover_the_text() {
-    let body = said(&hello(&json!({"logprobs": true, "top_logprobs": 3})));
+    let body = body_of(&hello(&json!({"logprobs": true, "top_logprobs": 3})));
     let entries = body["choices"][0]["logprobs"]["content"].as_array().unwrap();
     let text: String = entries.iter().map(|entry| entry["token"].as_str().unwrap()).collect();
     assert_eq!(text, body["choices"][0]["message"]["content"].as_str().unwrap());
@@ -171,26 +171,26 @@ fn log_probabilities_cover_the_text() {
 fn structured_output_satisfies_its_schema() {
     let schema = json!({"type": "object", "required": ["label"], "additionalProperties": false,
         "properties": {"label": {"type": "string", "enum": ["Garden", "Kitchen", "Tools", "Other"]}}});
-    let body = said(&hello(&json!({"messages": [{"role": "user", "content": "A cordless drill"}],
+    let body = body_of(&hello(&json!({"messages": [{"role": "user", "content": "A cordless drill"}],
         "response_format": {"type": "json_schema", "json_schema": {"name": "l", "schema": schema}}})));
     assert_eq!(body["choices"][0]["message"]["content"], r#"{"label":"Tools"}"#);
-    let body = said(&hello(&json!({"response_format": {"type": "json_object"}})));
+    let body = body_of(&hello(&json!({"response_format": {"type": "json_object"}})));
     let text = body["choices"][0]["message"]["content"].as_str().unwrap();
     assert!(serde_json::from_str::<Value>(text).unwrap().is_object());
 }
 
 #[test]
 fn a_tool_is_called_where_the_text_wants_it() {
-    let body = said(&weather("What is the weather in Paris?", &json!({})));
+    let body = body_of(&weather("What is the weather in Paris?", &json!({})));
     let choice = &body["choices"][0];
     assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("tool_calls"), &Value::Null));
     let calls = choice["message"]["tool_calls"].as_array().unwrap();
     assert_eq!((calls.len(), &calls[0]["function"]["name"]), (1, &json!("get_weather")));
     let arguments: Value = serde_json::from_str(calls[0]["function"]["arguments"].as_str().unwrap()).unwrap();
     assert_eq!(arguments["city"], "Paris");
-    assert!(said(&weather("Tell me a joke", &json!({})))["choices"][0]["message"]["content"].is_string());
+    assert!(body_of(&weather("Tell me a joke", &json!({})))["choices"][0]["message"]["content"].is_string());
     assert!(
-        said(&weather("The weather in Paris?", &json!({"tool_choice": "none"})))["choices"][0]["message"]
+        body_of(&weather("The weather in Paris?", &json!({"tool_choice": "none"})))["choices"][0]["message"]
             .get("tool_calls")
             .is_none()
     );
@@ -202,7 +202,7 @@ fn a_tool_is_called_where_the_choice_wants_it() {
         (json!("required"), "get_weather"),
         (json!({"type": "function", "function": {"name": "send_mail"}}), "send_mail"),
     ] {
-        let body = said(&weather("Tell me a joke", &json!({"tool_choice": choice})));
+        let body = body_of(&weather("Tell me a joke", &json!({"tool_choice": choice})));
         assert_eq!(body["choices"][0]["message"]["tool_calls"][0]["function"]["name"], name);
     }
 }
@@ -214,18 +214,18 @@ fn two_tools_or_two_names_are_parallel_calls() {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         calls.iter().map(|call| (text(&call["function"]["name"]), text(&call["function"]["arguments"]))).collect()
     };
-    let two = names(&said(&weather("Check the weather, then use send_mail", &json!({}))));
+    let two = names(&body_of(&weather("Check the weather, then use send_mail", &json!({}))));
     assert_eq!((two.len(), two[0].0.as_str(), two[1].0.as_str()), (2, "get_weather", "send_mail"));
-    let cities = names(&said(&weather("What is the weather in Paris and in London?", &json!({}))));
+    let cities = names(&body_of(&weather("What is the weather in Paris and in London?", &json!({}))));
     assert!(cities.len() == 2 && cities[0].1.contains("Paris") && cities[1].1.contains("London"), "{cities:?}");
-    let one = names(&said(&weather("The weather in Paris and in London?", &json!({"parallel_tool_calls": false}))));
+    let one = names(&body_of(&weather("The weather in Paris and in London?", &json!({"parallel_tool_calls": false}))));
     assert_eq!(one.len(), 1);
 }
 
 #[test]
 fn streamed_tool_calls_come_in_fragments() {
     let text = "What is the weather in Paris and in London?";
-    let whole = said(&weather(text, &json!({})));
+    let whole = body_of(&weather(text, &json!({})));
     let mut calls: Vec<Value> = Vec::new();
     for event in events(&weather(text, &json!({"stream": true}))) {
         let Some(fragment) = event["choices"][0]["delta"]["tool_calls"].get(0).cloned() else { continue };
@@ -249,22 +249,23 @@ fn after_a_tools_result_comes_text() {
     let messages = json!([{"role": "user", "content": "What is the weather in Paris?"},
         {"role": "assistant", "content": null, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}]},
         {"role": "tool", "tool_call_id": "c", "content": "21 degrees"}]);
-    let body = said(&weather("", &json!({"messages": messages})));
+    let body = body_of(&weather("", &json!({"messages": messages})));
     assert!(body["choices"][0]["message"]["content"].as_str().unwrap().contains("21 degrees"));
 }
 
 #[test]
 fn long_prefixes_count_as_cached_and_reasoning_is_counted() {
     let system = "many words ".repeat(1_000);
-    let body =
-        said(&hello(&json!({"messages": [{"role": "system", "content": system}, {"role": "user", "content": "hi"}]})));
+    let body = body_of(&hello(
+        &json!({"messages": [{"role": "system", "content": system}, {"role": "user", "content": "hi"}]}),
+    ));
     let cached = body["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap();
     let prompt = body["usage"]["prompt_tokens"].as_u64().unwrap();
     assert!(cached >= 1024 && cached.is_multiple_of(128) && cached < prompt, "{cached} of {prompt}");
-    let body = said(&hello(&json!({"model": "m-instant-reasoning"})));
+    let body = body_of(&hello(&json!({"model": "m-instant-reasoning"})));
     let reasoning = body["usage"]["completion_tokens_details"]["reasoning_tokens"].as_u64().unwrap();
     assert!((64..=512).contains(&reasoning) && body["usage"]["completion_tokens"].as_u64().unwrap() > reasoning);
-    let body = said(&hello(&json!({"model": "m-instant-reasoning", "max_completion_tokens": 40})));
+    let body = body_of(&hello(&json!({"model": "m-instant-reasoning", "max_completion_tokens": 40})));
     assert_eq!(body["usage"]["completion_tokens"], 40);
 }
 
@@ -348,7 +349,7 @@ fn broken_whole_answers_break_in_their_body() {
     let loris = ask(&hello(&json!({"model": "slow-loris"})));
     assert!(loris.body.pieces().count() > 10 && serde_json::from_str::<Value>(&bytes(&loris)).is_ok());
     assert!(loris.body.pieces().last().unwrap().0 > Duration::from_secs(2));
-    let filtered = said(&hello(&json!({"model": "filtered-instant"})));
+    let filtered = body_of(&hello(&json!({"model": "filtered-instant"})));
     assert_eq!(filtered["choices"][0]["finish_reason"], "content_filter");
 }
 

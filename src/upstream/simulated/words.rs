@@ -1,15 +1,15 @@
-//! What a text is about, by its words: enough to choose a label or to fill a field believably.
+//! What a text is about, by its words, to choose a label or to fill a field believably.
 
 use std::collections::BTreeSet;
 
-/// Only so much of a text is read for its words.
+/// Only so many bytes of a text are read.
 const READ: usize = 8_000;
 
-/// What the last message says, taken apart once.
+/// The words, names and numbers of the last message.
 pub(super) struct Facts {
-    /// Its text, cut to [`READ`].
+    /// The message's text, cut to [`READ`].
     pub(super) text: String,
-    /// A few words it is about.
+    /// A few words that the message is about.
     pub(super) topic: String,
     /// Names: capital letters within a sentence.
     pub(super) names: Vec<String>,
