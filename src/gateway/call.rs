@@ -79,7 +79,7 @@ async fn serve(mut planned: Box<Planned>, meter: Meter) -> Reply {
 async fn serve_once(mut planned: Box<Planned>, meter: Meter) -> Reply {
     match idempotent::claim(&mut planned, &meter).await {
         Ok(Claimed::First(recorder)) => detached::run(planned, meter, Some(recorder), serve).await,
-        Ok(Claimed::Again(kept)) => idempotent::again(planned, meter, kept).await,
+        Ok(Claimed::Again(stored)) => idempotent::again(planned, meter, stored).await,
         Err(error) => refuse(planned.head, meter, error).await,
     }
 }

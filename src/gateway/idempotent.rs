@@ -11,7 +11,7 @@ use super::meter::Meter;
 use super::planned::Planned;
 use super::reply::{Body, Head, Reply, error_reply};
 use crate::chat::Error;
-use crate::idempotency::{self, Asked, Claim, Kept, LARGEST};
+use crate::idempotency::{self, Asked, Claim, LARGEST, StoredAnswer};
 use crate::types::Nanos;
 use crate::usage::Status;
 
@@ -26,7 +26,7 @@ pub enum Claimed {
     /// By being made: it is the first with its key. Its answer is recorded.
     First(Recorder),
     /// From the first call.
-    Again(Kept),
+    Again(StoredAnswer),
 }
 
 /// Whether a request has an idempotency-key.
@@ -42,9 +42,9 @@ pub async fn claim(planned: &mut Planned, meter: &Meter) -> Result<Claimed, Erro
     match planned.parts.idempotency.claim(asked(planned)?).await {
         Ok(idempotency::Claimed::First(claim)) => {
             let well = meter.watched();
-            Ok(Claimed::First(Recorder { claim, well, kept: Kept::default(), body: BytesMut::new() }))
+            Ok(Claimed::First(Recorder { claim, well, answer: StoredAnswer::default(), body: BytesMut::new() }))
         }
-        Ok(idempotency::Claimed::Again(kept)) => Ok(Claimed::Again(kept)),
+        Ok(idempotency::Claimed::Again(answer)) => Ok(Claimed::Again(answer)),
         Err(error) => {
             planned.head.first = error.first();
             Err(error.into())
@@ -71,20 +71,20 @@ fn asked(planned: &Planned) -> Result<Asked, Error> {
 }
 
 /// Replies with the answer of the first call: with a row of its own, and no attempt.
-pub async fn again(mut planned: Box<Planned>, meter: Meter, kept: Kept) -> Reply {
-    planned.head.first = Some(kept.request);
+pub async fn again(mut planned: Box<Planned>, meter: Meter, stored: StoredAnswer) -> Reply {
+    planned.head.first = Some(stored.request);
     planned.head.replayed = true;
     planned.head.cost = Some(Nanos(0));
-    if let Some((provider, model)) = kept.model.as_deref().and_then(|model| model.split_once('/')) {
+    if let Some((provider, model)) = stored.model.as_deref().and_then(|model| model.split_once('/')) {
         meter.note_answer_of(provider.into(), model.into());
     }
-    planned.head.model = kept.model;
-    planned.head.kind = kept.kind.and_then(|kind| HeaderValue::from_str(&kind).ok());
-    meter.keep_answer(&kept.body);
+    planned.head.model = stored.model;
+    planned.head.kind = stored.kind.and_then(|kind| HeaderValue::from_str(&kind).ok());
+    meter.keep_answer(&stored.body);
     if let Err(error) = meter.finish(Status::Ok, 200, None).await {
         return error_reply(planned.head, &error);
     }
-    let body = if kept.is_stream { Body::Events(kept.body) } else { Body::Whole(kept.body) };
+    let body = if stored.is_stream { Body::Events(stored.body) } else { Body::Whole(stored.body) };
     Reply { head: planned.head, body }
 }
 
@@ -94,16 +94,16 @@ pub struct Recorder {
     /// Whether the call ended well.
     well: Arc<AtomicBool>,
     /// The answer, but for its body.
-    kept: Kept,
+    answer: StoredAnswer,
     body: BytesMut,
 }
 
 impl Recorder {
     /// Notes which model answers, and in what form.
     pub fn note(&mut self, head: &Head, is_stream: bool) {
-        self.kept.model.clone_from(&head.model);
-        self.kept.kind = head.kind.as_ref().and_then(|kind| kind.to_str().ok().map(Arc::from));
-        self.kept.is_stream = is_stream;
+        self.answer.model.clone_from(&head.model);
+        self.answer.kind = head.kind.as_ref().and_then(|kind| kind.to_str().ok().map(Arc::from));
+        self.answer.is_stream = is_stream;
     }
 
     /// Records a piece of the body.
@@ -116,7 +116,7 @@ impl Recorder {
     /// Stores what was recorded, if the call ended well; else the key is free again.
     pub async fn finish(self) {
         if self.well.load(Ordering::Acquire) {
-            self.claim.keep(Kept { body: self.body.freeze(), ..self.kept }).await;
+            self.claim.store(StoredAnswer { body: self.body.freeze(), ..self.answer }).await;
         }
     }
 

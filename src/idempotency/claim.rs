@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::asked::Asked;
-use super::kept::{Kept, LARGEST};
 use super::store::Row;
+use super::stored_answer::{LARGEST, StoredAnswer};
 use crate::types::Timestamp;
 
 /// How long a call waits for its record before it is refused.
@@ -37,31 +37,31 @@ impl Shared {
     }
 }
 
-/// What is to be written, and who waits for it.
+/// A change to write, with the sender for its outcome.
 #[derive(Debug)]
 pub(super) enum Job {
     /// Notes a call, unless its key has a record.
     Begin { claim: Claim, oldest: Timestamp, done: oneshot::Sender<Begun> },
-    /// Keeps an answer; none where it is too large.
-    Keep { asked: Asked, kept: Option<Kept>, max_size: u64, done: oneshot::Sender<()> },
-    /// Forgets a call that failed.
+    /// Stores an answer; `None` where the answer is too large.
+    Store { asked: Asked, answer: Option<StoredAnswer>, max_size: u64, done: oneshot::Sender<()> },
+    /// Deletes the record of a call that failed.
     Release(Asked),
-    /// Forgets what is old, or too much.
+    /// Deletes records that are old, or beyond the size bound.
     Prune { oldest: Timestamp, max_size: u64 },
     /// Ends.
     Close(oneshot::Sender<()>),
 }
 
-/// What stood at a key.
+/// What a key's record was.
 #[derive(Debug)]
 pub(super) enum Begun {
-    /// Nothing: the claim is granted. Where nobody waits for it any more, it is let go of as it is dropped.
+    /// No record: the claim is granted. A claim that no call waits for any more releases its key when it is dropped.
     First(Claim),
     /// An earlier call's record, and whether that call runs now.
     Before { row: Row, runs: bool },
 }
 
-/// The right to make a call. Dropped without an answer, it leaves the key free for another try.
+/// The right to make a call. A claim that is dropped without an answer releases the key for another try.
 #[derive(Debug)]
 pub struct Claim {
     pub(super) shared: Arc<Shared>,
@@ -69,28 +69,28 @@ pub struct Claim {
     pub(super) state: State,
 }
 
-/// How far a claim came.
+/// The state of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// It is not known whether another call had the key.
     Asking,
     /// The call may be made.
     Granted,
-    /// Its answer was handed over.
+    /// The answer was sent to the writer.
     Answered,
 }
 
 impl Claim {
-    /// Keeps the answer, before its end goes to the caller. Where it cannot be kept the call is still never made again.
-    pub async fn keep(mut self, kept: Kept) {
+    /// Stores the answer, before its end goes to the caller. A call whose answer cannot be stored is still not made again.
+    pub async fn store(mut self, answer: StoredAnswer) {
         self.state = State::Answered;
         let (asked, max_size) = (self.asked, self.shared.max_size());
-        let kept = Some(kept).filter(|kept| kept.body.len() <= LARGEST);
+        let answer = Some(answer).filter(|answer| answer.body.len() <= LARGEST);
         let (done, written) = oneshot::channel();
-        let sent = self.shared.jobs.send(Job::Keep { asked, kept, max_size, done }).is_ok();
+        let sent = self.shared.jobs.send(Job::Store { asked, answer, max_size, done }).is_ok();
         if !sent || !matches!(timeout(PATIENCE, written).await, Ok(Ok(()))) {
             let id = asked.request;
-            tracing::warn!(%id, "an answer to a call with an idempotency-key could not be kept; who asks again is told so");
+            tracing::warn!(%id, "an answer to a call with an idempotency-key could not be stored; later calls with the key get an error");
         }
     }
 }

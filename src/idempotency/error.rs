@@ -1,4 +1,4 @@
-//! Why a call with an idempotency-key is not made, and what its caller is told.
+//! Why a call with an idempotency-key is not made, and the error that its caller gets.
 
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ pub enum Error {
          known, so it is not made again. Take a new key to make it again."
     )]
     CutOff(RequestId),
-    /// The answer was given once and could not be kept.
-    #[error("The request {0} with this idempotency-key was answered, and its answer was too large to be kept.")]
-    NotKept(RequestId),
+    /// The answer was sent once and was too large to be stored.
+    #[error("The request {0} with this idempotency-key was answered, and its answer was too large to be stored.")]
+    NotStored(RequestId),
     /// The record cannot be written.
     #[error("The idempotency-key cannot be written down just now, so nothing is sent.")]
     Unavailable,
@@ -35,7 +35,7 @@ impl Error {
     #[must_use]
     pub fn first(self) -> Option<RequestId> {
         match self {
-            Self::InProgress(id) | Self::Mismatch(id) | Self::CutOff(id) | Self::NotKept(id) => Some(id),
+            Self::InProgress(id) | Self::Mismatch(id) | Self::CutOff(id) | Self::NotStored(id) => Some(id),
             Self::Unavailable => None,
         }
     }
@@ -46,13 +46,13 @@ impl From<Error> for chat::Error {
         let code = match error {
             Error::InProgress(_) => Code::IdempotencyInProgress,
             Error::Mismatch(_) => Code::IdempotencyMismatch,
-            Error::CutOff(_) | Error::NotKept(_) => Code::Conflict,
+            Error::CutOff(_) | Error::NotStored(_) => Code::Conflict,
             Error::Unavailable => Code::LedgerUnavailable,
         };
         Self {
             retry_after: matches!(error, Error::InProgress(_)).then_some(Duration::from_secs(1)),
-            // Another try with the same key can only be told the same.
-            retried: matches!(error, Error::CutOff(_) | Error::NotKept(_)),
+            // Another try with the same key gets the same error.
+            retried: matches!(error, Error::CutOff(_) | Error::NotStored(_)),
             ..Self::new(code, error.to_string()).at("idempotency-key")
         }
     }

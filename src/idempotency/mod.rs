@@ -1,10 +1,10 @@
-//! Idempotency keys: a call that came with one is made once, and its answer is given again to who asks again.
+//! Idempotency keys: a call with a key is made once, and later calls with the key get the stored answer.
 
 mod asked;
 mod claim;
 mod error;
-mod kept;
 mod store;
+mod stored_answer;
 mod writer;
 
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::types::Timestamp;
 pub use self::asked::Asked;
 pub use self::claim::Claim;
 pub use self::error::Error;
-pub use self::kept::{Kept, LARGEST};
+pub use self::stored_answer::{LARGEST, StoredAnswer};
 
-/// How long and how much is kept.
+/// How long and how much is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// How long a key is remembered.
@@ -35,10 +35,10 @@ pub struct Bounds {
 /// What a key means for a call.
 #[derive(Debug)]
 pub enum Claimed {
-    /// The call is the first with it.
+    /// The call is the first with the key.
     First(Claim),
-    /// It was made before, and this was the answer.
-    Again(Kept),
+    /// The call was made before, with this answer.
+    Again(StoredAnswer),
 }
 
 /// All keys in use.
@@ -55,23 +55,23 @@ impl Idempotency {
         this.set_bounds(bounds);
         #[expect(
             clippy::disallowed_methods,
-            reason = "kept answers have one writer, which ends when nobody can send to it"
+            reason = "stored answers have one writer, which ends when nobody can send to it"
         )]
         tokio::spawn(writer::run(db, waiting));
         this
     }
 
-    /// Keeps within other bounds from now on.
+    /// Sets other bounds, for later writes.
     pub fn set_bounds(&self, bounds: Bounds) {
         self.0.ttl.store(u64::try_from(bounds.ttl.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.0.max_size.store(bounds.max_size, Ordering::Relaxed);
     }
 
-    /// Makes `asked` the one call with its key, or gives what was answered before. Its record is in the database before this
-    /// returns, so that a crash does not let it be made again.
+    /// Makes `asked` the one call with its key, or returns the answer of an earlier call. The record is in the database before
+    /// this returns, so that the call is not made again after a crash.
     ///
     /// # Errors
-    /// As the variants of [`Error`] tell.
+    /// As [`Error`] lists.
     pub async fn claim(&self, asked: Asked) -> Result<Claimed, Error> {
         let claim = Claim { shared: self.0.clone(), asked, state: State::Asking };
         let oldest = self.0.oldest(asked.at);
@@ -90,18 +90,18 @@ impl Idempotency {
         match row.answer {
             store::Answer::Running if runs => Err(Error::InProgress(row.request)),
             store::Answer::Running => Err(Error::CutOff(row.request)),
-            store::Answer::Large => Err(Error::NotKept(row.request)),
-            store::Answer::Kept(kept) => Ok(Claimed::Again(kept)),
+            store::Answer::Large => Err(Error::NotStored(row.request)),
+            store::Answer::Stored(answer) => Ok(Claimed::Again(answer)),
         }
     }
 
-    /// Forgets what is too old.
+    /// Deletes old records.
     pub fn tidy_up(&self, now: Timestamp) {
         // A writer that is gone has nothing to tidy up.
         let _gone = self.0.jobs.send(Job::Prune { oldest: self.0.oldest(now), max_size: self.0.max_size() });
     }
 
-    /// Waits until all that was told before is in the database.
+    /// Waits until every earlier change is in the database.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
         if self.0.jobs.send(Job::Close(done)).is_ok() {

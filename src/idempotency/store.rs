@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::asked::{Asked, Name};
-use super::kept::Kept;
+use super::stored_answer::StoredAnswer;
 use crate::db::{self, Db, Error, Tx, query};
 use crate::types::{RequestId, Timestamp};
 
@@ -21,15 +21,15 @@ pub(super) struct Row {
     pub(super) answer: Answer,
 }
 
-/// What a record knows of its call's answer.
+/// The answer of a record's call.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// Nothing.
+    /// The call still runs.
     Running,
-    /// That it was too large.
+    /// The answer was too large.
     Large,
-    /// All of it.
-    Kept(Kept),
+    /// The answer.
+    Stored(StoredAnswer),
 }
 
 /// Several changes of records, undone unless committed.
@@ -63,19 +63,20 @@ impl Change {
         Ok(())
     }
 
-    /// Keeps an answer; `None` where it is too large.
-    pub(super) async fn keep(&mut self, asked: &Asked, kept: Option<&Kept>) -> Result<(), Error> {
+    /// Stores an answer; `None` where the answer is too large.
+    pub(super) async fn store(&mut self, asked: &Asked, answer: Option<&StoredAnswer>) -> Result<(), Error> {
         let update = "update idempotency set state = $1, model = $2, kind = $3, is_stream = $4, body = $5 \
                       where name = $6 and request_id = $7";
-        let update = query(update).bind(if kept.is_some() { "kept" } else { "large" });
-        let update = update.bind(kept.and_then(|kept| kept.model.as_deref()));
-        let update = update.bind(kept.and_then(|kept| kept.kind.as_deref()));
-        let update = update.bind(kept.is_some_and(|kept| kept.is_stream)).bind(kept.map(|kept| &kept.body[..]));
+        let update = query(update).bind(if answer.is_some() { "kept" } else { "large" });
+        let update = update.bind(answer.and_then(|answer| answer.model.as_deref()));
+        let update = update.bind(answer.and_then(|answer| answer.kind.as_deref()));
+        let update =
+            update.bind(answer.is_some_and(|answer| answer.is_stream)).bind(answer.map(|answer| &answer.body[..]));
         update.bind(&asked.name.0[..]).bind(asked.request.text().as_str()).execute(&mut self.0).await?;
         Ok(())
     }
 
-    /// Forgets a call that has no answer.
+    /// Deletes the record of a call that has no answer.
     pub(super) async fn release(&mut self, asked: &Asked) -> Result<(), Error> {
         let delete = "delete from idempotency where name = $1 and request_id = $2 and state = 'running'";
         let request = asked.request.text();
@@ -83,7 +84,7 @@ impl Change {
         Ok(())
     }
 
-    /// Forgets all that is older.
+    /// Deletes every older record.
     pub(super) async fn prune(&mut self, oldest: Timestamp) -> Result<(), Error> {
         query("delete from idempotency where at < $1").bind(oldest.0).execute(&mut self.0).await?;
         Ok(())
@@ -96,7 +97,7 @@ impl Change {
         Ok(u64::try_from(size).unwrap_or(0))
     }
 
-    /// Forgets some of the oldest that do not run; tells whether there were any.
+    /// Deletes some of the oldest records that do not run; returns whether there were any.
     pub(super) async fn shed(&mut self) -> Result<bool, Error> {
         let delete = "delete from idempotency where id in \
                       (select id from idempotency where state <> 'running' order by at limit $1)";
@@ -105,16 +106,16 @@ impl Change {
     }
 }
 
-/// What a record of this answer takes, about.
-pub(super) fn weight(kept: Option<&Kept>) -> u64 {
-    AROUND.unsigned_abs() + kept.map_or(0, |kept| kept.body.len() as u64)
+/// The bytes that a record of this answer takes, about.
+pub(super) fn weight(answer: Option<&StoredAnswer>) -> u64 {
+    AROUND.unsigned_abs() + answer.map_or(0, |answer| answer.body.len() as u64)
 }
 
 fn read(row: &db::Row) -> Result<Row, Error> {
     let request: RequestId = row.get::<String>("request_id")?.parse().unwrap_or_default();
     let answer = match row.get::<String>("state")?.as_str() {
         "running" => Answer::Running,
-        "kept" => Answer::Kept(Kept {
+        "kept" => Answer::Stored(StoredAnswer {
             request,
             model: row.get::<Option<String>>("model")?.map(Arc::from),
             kind: row.get::<Option<String>>("kind")?.map(Arc::from),

@@ -43,8 +43,8 @@ impl Fixture {
     }
 }
 
-fn answer(body: &[u8]) -> Kept {
-    Kept { body: Bytes::copy_from_slice(body), ..Kept::default() }
+fn answer(body: &[u8]) -> StoredAnswer {
+    StoredAnswer { body: Bytes::copy_from_slice(body), ..StoredAnswer::default() }
 }
 
 fn asked(key: &str, body: &str, hours: i64) -> Asked {
@@ -57,19 +57,19 @@ async fn the_first_call_is_made_and_its_answer_is_given_again_for_a_day() {
         let fixture = Fixture::new(scratch).await;
         let first = asked("a", "x", 0);
         let claim = fixture.first(first).await;
-        let kept = Kept {
+        let answer = StoredAnswer {
             request: first.request,
             model: Some("up/m".into()),
             kind: Some("audio/mpeg".into()),
             is_stream: true,
             body: Bytes::from_static(b"answer"),
         };
-        claim.keep(kept.clone()).await;
+        claim.store(answer.clone()).await;
         for fixture in [fixture.started_again().await] {
             let Ok(Claimed::Again(again)) = fixture.claim(asked("a", "x", 24)).await else {
-                panic!("it is given again")
+                panic!("the answer is sent again")
             };
-            assert_eq!(again, kept);
+            assert_eq!(again, answer);
             assert_eq!(fixture.claim(asked("a", "y", 1)).await.unwrap_err(), Error::Mismatch(first.request));
             assert!(matches!(fixture.claim(asked("a", "y", 25)).await, Ok(Claimed::First(_))), "it is forgotten");
         }
@@ -96,7 +96,7 @@ async fn only_one_of_two_at_once_is_made() {
 async fn many_who_ask_again_at_once_all_get_the_answer() {
     on_each(async |scratch| {
         let fixture = Fixture::new(scratch).await;
-        fixture.first(asked("a", "x", 0)).await.keep(answer(b"answer")).await;
+        fixture.first(asked("a", "x", 0)).await.store(answer(b"answer")).await;
         let again = futures_util::future::join_all((0..50).map(|_| fixture.claim(asked("a", "x", 0)))).await;
         assert!(again.iter().all(|claimed| matches!(claimed, Ok(Claimed::Again(_)))), "{again:?}");
     })
@@ -110,8 +110,8 @@ async fn of_many_at_once_one_is_made_and_the_key_is_free_when_that_one_failed() 
         for _ in 0..3 {
             let claims = futures_util::future::join_all((0..50).map(|_| fixture.claim(asked("a", "x", 0)))).await;
             let first = claims.iter().filter(|claimed| matches!(claimed, Ok(Claimed::First(_)))).count();
-            let told = claims.iter().filter(|claimed| matches!(claimed, Err(Error::InProgress(_)))).count();
-            assert_eq!((first, told), (1, 49));
+            let refused = claims.iter().filter(|claimed| matches!(claimed, Err(Error::InProgress(_)))).count();
+            assert_eq!((first, refused), (1, 49));
         }
     })
     .await;
@@ -150,8 +150,8 @@ async fn an_answer_too_large_is_not_kept_and_its_call_is_not_made_again() {
     on_each(async |scratch| {
         let fixture = Fixture::new(scratch).await;
         let first = asked("a", "x", 0);
-        fixture.first(first).await.keep(answer(&vec![b'x'; LARGEST + 1])).await;
-        assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::NotKept(first.request));
+        fixture.first(first).await.store(answer(&vec![b'x'; LARGEST + 1])).await;
+        assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::NotStored(first.request));
     })
     .await;
 }
@@ -162,13 +162,16 @@ async fn the_oldest_answers_go_where_all_take_too_much() {
         let fixture = Fixture::new(scratch).await;
         let running = fixture.first(asked("running", "x", -1)).await;
         for n in 0..200 {
-            fixture.first(asked(&n.to_string(), "x", 0)).await.keep(answer(&[b'x'; 16 << 10])).await;
+            fixture.first(asked(&n.to_string(), "x", 0)).await.store(answer(&[b'x'; 16 << 10])).await;
         }
         let again = |n: usize| fixture.claim(asked(&n.to_string(), "x", 0));
         assert!(matches!(again(0).await, Ok(Claimed::First(_))), "the oldest is gone");
         assert!(matches!(again(199).await, Ok(Claimed::Again(_))), "the youngest is there");
-        running.keep(answer(b"late")).await;
-        assert!(matches!(fixture.claim(asked("running", "x", 0)).await, Ok(Claimed::Again(_))), "what runs is kept");
+        running.store(answer(b"late")).await;
+        assert!(
+            matches!(fixture.claim(asked("running", "x", 0)).await, Ok(Claimed::Again(_))),
+            "the record of a running call stays"
+        );
     })
     .await;
 }

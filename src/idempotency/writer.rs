@@ -1,4 +1,4 @@
-//! The one task that writes records: what waits goes into one transaction, in the order in which it was told.
+//! The one task that writes records: waiting changes go into one transaction, in their order.
 
 use std::collections::HashSet;
 
@@ -12,21 +12,21 @@ use crate::db::{self, Db};
 /// The most jobs of one transaction.
 const AT_ONCE: usize = 256;
 
-/// What is told once it is committed, in order.
-enum Told {
+/// What follows once a transaction is committed, in order.
+enum Committed {
     Begun(Box<Asking>),
     Over(Name),
     Done(oneshot::Sender<()>),
 }
 
-/// A claim, who waits for it, and what stood at its key.
+/// A claim, the sender for its outcome, and the record at its key.
 struct Asking {
     claim: Claim,
     done: oneshot::Sender<Begun>,
     found: Option<Row>,
 }
 
-/// The writer, with what it knows of the records.
+/// The writer's state.
 struct Writer {
     db: Db,
     /// The calls that run now. A `running` record of no such call was cut off by the end of its process.
@@ -37,7 +37,7 @@ struct Writer {
     late: Vec<Asked>,
 }
 
-/// Writes until it is told to end.
+/// Writes until a job closes the writer.
 pub(super) async fn run(db: Db, mut waiting: mpsc::UnboundedReceiver<Job>) {
     let mut writer = Writer { db, running: HashSet::new(), size: None, late: Vec::new() };
     while let Some(first) = waiting.recv().await {
@@ -54,23 +54,23 @@ pub(super) async fn run(db: Db, mut waiting: mpsc::UnboundedReceiver<Job>) {
 }
 
 impl Writer {
-    /// Writes a batch, and tells who waits; whether that was the last.
+    /// Writes a batch, and reports to waiting callers; returns whether a job closed the writer.
     async fn batch(&mut self, jobs: Vec<Job>) -> bool {
         let released: Vec<_> =
             jobs.iter().filter_map(|job| if let Job::Release(asked) = job { Some(*asked) } else { None }).collect();
         let answered: Vec<_> = jobs
             .iter()
-            .filter_map(|job| if let Job::Keep { asked, .. } = job { Some(asked.name) } else { None })
+            .filter_map(|job| if let Job::Store { asked, .. } = job { Some(asked.name) } else { None })
             .collect();
         let closes = jobs.iter().any(|job| matches!(job, Job::Close(_)));
         match self.write(jobs).await {
-            Ok(told) => {
+            Ok(committed) => {
                 self.late.drain(..).for_each(|asked| {
                     self.running.remove(&asked.name);
                 });
-                told.into_iter().for_each(|told| self.tell(told));
+                committed.into_iter().for_each(|one| self.report(one));
             }
-            // Who waits for an answer learns of it as the senders go.
+            // Waiting callers notice the failure when their senders are dropped.
             Err(error) => {
                 tracing::warn!(%error, "records of idempotency keys cannot be written: {error}");
                 self.size = None;
@@ -83,12 +83,12 @@ impl Writer {
         closes
     }
 
-    async fn write(&mut self, jobs: Vec<Job>) -> Result<Vec<Told>, db::Error> {
+    async fn write(&mut self, jobs: Vec<Job>) -> Result<Vec<Committed>, db::Error> {
         let mut change = Change::begin(&self.db).await?;
         for asked in &self.late {
             change.release(asked).await?;
         }
-        let mut told = Vec::new();
+        let mut committed = Vec::new();
         let mut most = None;
         for job in jobs {
             match job {
@@ -97,34 +97,34 @@ impl Writer {
                     if found.is_none() {
                         change.insert(&claim.asked).await?;
                     }
-                    told.push(Told::Begun(Box::new(Asking { claim, done, found })));
+                    committed.push(Committed::Begun(Box::new(Asking { claim, done, found })));
                 }
-                Job::Keep { asked, kept, max_size, done } => {
-                    change.keep(&asked, kept.as_ref()).await?;
-                    self.size = self.size.map(|size| size + store::weight(kept.as_ref()));
+                Job::Store { asked, answer, max_size, done } => {
+                    change.store(&asked, answer.as_ref()).await?;
+                    self.size = self.size.map(|size| size + store::weight(answer.as_ref()));
                     most = Some(max_size);
-                    told.extend([Told::Over(asked.name), Told::Done(done)]);
+                    committed.extend([Committed::Over(asked.name), Committed::Done(done)]);
                 }
                 Job::Release(asked) => {
                     change.release(&asked).await?;
-                    told.push(Told::Over(asked.name));
+                    committed.push(Committed::Over(asked.name));
                 }
                 Job::Prune { oldest, max_size } => {
                     change.prune(oldest).await?;
                     self.size = None;
                     most = Some(max_size);
                 }
-                Job::Close(done) => told.push(Told::Done(done)),
+                Job::Close(done) => committed.push(Committed::Done(done)),
             }
         }
         if let Some(most) = most {
             self.bound(&mut change, most).await?;
         }
         change.commit().await?;
-        Ok(told)
+        Ok(committed)
     }
 
-    /// Forgets the oldest where all take more than `most` bytes.
+    /// Deletes the oldest records where all take more than `most` bytes.
     async fn bound(&mut self, change: &mut Change, most: u64) -> Result<(), db::Error> {
         let mut size = match self.size {
             Some(size) => size,
@@ -137,10 +137,10 @@ impl Writer {
         Ok(())
     }
 
-    fn tell(&mut self, told: Told) {
-        // Who waited may have left.
-        match told {
-            Told::Begun(asking) => {
+    fn report(&mut self, committed: Committed) {
+        // A waiting caller may have left.
+        match committed {
+            Committed::Begun(asking) => {
                 let Asking { mut claim, done, found } = *asking;
                 drop(done.send(match found {
                     Some(row) => Begun::Before { row, runs: self.running.contains(&claim.asked.name) },
@@ -151,10 +151,10 @@ impl Writer {
                     }
                 }));
             }
-            Told::Over(name) => {
+            Committed::Over(name) => {
                 self.running.remove(&name);
             }
-            Told::Done(done) => drop(done.send(())),
+            Committed::Done(done) => drop(done.send(())),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Answers that are stored, to be sent again.
+//! An answer that is stored, to be sent again.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use bytes::Bytes;
 
 use crate::types::RequestId;
 
-/// The largest answer that is kept.
+/// The largest answer that is stored, in bytes.
 pub const LARGEST: usize = 4 << 20;
 
-/// An answer as it was given first.
+/// The first answer to a call with an idempotency key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// The request that it answered.
+pub struct StoredAnswer {
+    /// The request that was answered.
     pub request: RequestId,
     /// `provider/model`.
     pub model: Option<Arc<str>>,
-    /// Its `content-type`, where it is neither JSON nor events.
+    /// The `content-type`, where the body is neither JSON nor events.
     pub kind: Option<Arc<str>>,
     /// Whether the body is a stream's events.
     pub is_stream: bool,
