@@ -1,4 +1,4 @@
-//! A batch: its way from validation to its end, and how OpenAI's API shows it.
+//! A batch: its states, and its form in OpenAI's API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const MAX_PAIRS: usize = 16;
 const MAX_NAME: usize = 64;
 const MAX_VALUE: usize = 512;
 
-/// How long the files that a batch writes may be stored at least and at most, where its maker sets it.
+/// The least and the most seconds that the files which a batch writes may be stored for.
 const OUTPUT_LIFE: std::ops::RangeInclusive<u64> = 3_600..=2_592_000;
 
 /// What is wrong with a batch or with a line of its file: an item of the batch's `errors`, as OpenAI's API shows and names
@@ -79,11 +79,11 @@ pub struct Times {
 /// A batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// Its id, which sorts by time.
+    /// The batch's id, which sorts by time.
     pub id: Arc<str>,
-    /// Whose it is.
+    /// The project of the batch.
     pub project: Arc<str>,
-    /// The key that its lines call with.
+    /// The virtual key that its lines call with.
     pub key_id: Arc<str>,
     /// What its lines call.
     pub endpoint: String,
@@ -93,44 +93,44 @@ pub struct Batch {
     pub output_file_id: Option<String>,
     /// The file of its errors.
     pub error_file_id: Option<String>,
-    /// How long the files that it writes are stored, where its maker set it.
+    /// How long the files that the batch writes are stored, where its maker set that.
     pub output_expires_after: Option<Duration>,
-    /// Its maker's own notes.
+    /// The maker's notes.
     pub metadata: Option<Map<String, Value>>,
-    /// Where it stands.
+    /// The batch's status.
     pub status: Status,
-    /// What it will end as, where it is finalizing.
+    /// The status that the batch will end with, while it is finalizing.
     pub outcome: Option<Status>,
-    /// Why it failed.
+    /// Why the batch failed.
     pub errors: Vec<BatchError>,
-    /// Its lines.
+    /// Counts of the lines.
     pub counts: Counts,
     /// The tokens of its answers.
     pub usage: Usage,
-    /// When it was made.
+    /// When the batch was made.
     pub created_at: Timestamp,
     /// Until when its lines may begin.
     pub expires_at: Timestamp,
-    /// When it came where it is.
+    /// When the batch reached each status.
     pub times: Times,
 }
 
 /// A batch to make.
 #[derive(Clone, Debug)]
 pub struct NewBatch {
-    /// Whose it is.
+    /// The project of the batch.
     pub project: Arc<str>,
-    /// The key that its lines call with.
+    /// The virtual key that its lines call with.
     pub key_id: Arc<str>,
     /// The file of its lines.
     pub input_file_id: String,
     /// What its lines call.
     pub endpoint: String,
-    /// How long it may take.
+    /// How long the batch may take.
     pub completion_window: String,
     /// Notes.
     pub metadata: Option<Map<String, Value>>,
-    /// How long the files that it writes are stored, in seconds.
+    /// How long the files that the batch writes are stored, in seconds.
     pub output_expires_after: Option<u64>,
 }
 

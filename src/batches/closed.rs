@@ -1,13 +1,14 @@
-//! A file that is all written and not yet seen, and what protects it from a purge.
+//! A whole file that no caller sees yet.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A file that is all written, and is seen when its batch ends. Until then this protects it from a purge of half-written files.
+/// A whole file, which callers see when its batch ends. Until then this value protects the file from the purge of half-written
+/// files.
 pub struct Closed {
-    /// Its id.
+    /// The file's id.
     pub id: Arc<str>,
-    /// Its size.
+    /// The file's size, in bytes.
     pub bytes: u64,
     _open: Open,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with files and batches, and what a caller reads of it.
+//! Errors of files and batches, and the errors that callers get.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub enum Error {
     Ended {
         /// The batch.
         id: Arc<str>,
-        /// Its status.
+        /// The batch's status.
         status: Status,
     },
     /// The database failed.
@@ -58,14 +58,14 @@ pub enum Error {
 
 impl From<Error> for chat::Error {
     fn from(error: Error) -> Self {
-        let told = |code| Self::new(code, error.to_string());
+        let shown = |code| Self::new(code, error.to_string());
         match &error {
-            Error::NoSuchFile(_) | Error::NoSuchBatch(_) => told(Code::NotFound),
-            Error::NoSuchInput(_) => told(Code::NotFound).at("input_file_id"),
-            Error::Invalid { field, .. } => told(Code::InvalidRequest).at(*field),
-            Error::TooLarge(_) | Error::Full(_) => told(Code::RequestTooLarge).at("file"),
-            Error::Pool(_) => told(Code::Overloaded),
-            Error::InUse { .. } | Error::Ended { .. } => told(Code::Conflict),
+            Error::NoSuchFile(_) | Error::NoSuchBatch(_) => shown(Code::NotFound),
+            Error::NoSuchInput(_) => shown(Code::NotFound).at("input_file_id"),
+            Error::Invalid { field, .. } => shown(Code::InvalidRequest).at(*field),
+            Error::TooLarge(_) | Error::Full(_) => shown(Code::RequestTooLarge).at("file"),
+            Error::Pool(_) => shown(Code::Overloaded),
+            Error::InUse { .. } | Error::Ended { .. } => shown(Code::Conflict),
             Error::Database(cause) => {
                 tracing::error!(error = %cause, "files or batches could not be read or written: {cause}");
                 Self::new(Code::Internal, "The files and batches could not be read or written; see the log.")

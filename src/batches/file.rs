@@ -1,4 +1,4 @@
-//! A file: what is known of it beside its bytes.
+//! A file: its fields beside its bytes.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ pub const CHUNK: usize = 256 << 10;
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A batch is to read it.
+    /// For a batch to read.
     Batch,
-    /// A batch wrote it.
+    /// Written by a batch.
     BatchOutput,
 }
 
@@ -36,21 +36,21 @@ impl Purpose {
 /// A file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Its id, which sorts by time.
+    /// The file's id, which sorts by time.
     pub id: Arc<str>,
-    /// Whose it is.
+    /// The project of the file.
     pub project: Arc<str>,
-    /// The key that brought it.
+    /// The virtual key that uploaded the file.
     pub key_id: Arc<str>,
-    /// What it is for.
+    /// What the file is for.
     pub purpose: Purpose,
-    /// What its owner calls it.
+    /// The owner's name for the file.
     pub filename: String,
-    /// Its size.
+    /// The file's size, in bytes.
     pub bytes: u64,
-    /// When it came.
+    /// When the file was made.
     pub created_at: Timestamp,
-    /// From when it is gone.
+    /// When the file expires.
     pub expires_at: Option<Timestamp>,
 }
 

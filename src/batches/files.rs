@@ -49,7 +49,7 @@ impl Batches {
         Ok(store::chunk(&self.0.db, file, n).await?)
     }
 
-    /// Some bytes of a file; fewer where it ends before.
+    /// Some bytes of a file; fewer where the file ends before.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -71,7 +71,7 @@ impl Batches {
     /// Deletes a file and its bytes.
     ///
     /// # Errors
-    /// [`Error::NoSuchFile`], [`Error::InUse`] where a batch still reads it, [`Error::Database`].
+    /// [`Error::NoSuchFile`], [`Error::InUse`] where a batch still reads the file, [`Error::Database`].
     pub async fn delete_file(&self, scope: Scope<'_>, id: &str, now: Timestamp) -> Result<(), Error> {
         let file = self.file(scope, id, now).await?;
         if let Some(batch) = store::reader_of(&self.0.db, &file.id).await? {
@@ -97,7 +97,7 @@ impl Batches {
         let mut purged = 0;
         for id in store::purgeable(&self.0.db, now).await? {
             let is_open = self.open_files().contains(&id);
-            // It may have been completed since it was listed, and is no rubbish then.
+            // The file may have been completed since it was listed, and must stay then.
             if is_open || !store::claim_purgeable(&self.0.db, &id, now).await? {
                 continue;
             }

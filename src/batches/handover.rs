@@ -7,13 +7,13 @@ use crate::types::Timestamp;
 /// How far a hand-over has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Its lines are written down; the provider knows of none.
+    /// The lines are stored; nothing was sent to the provider.
     Planned,
-    /// It was about to be sent, or was: only the provider knows.
+    /// The hand-over was about to be sent, and may have been: only the provider knows.
     Submitting,
-    /// The provider has it.
+    /// The provider has the hand-over.
     Running,
-    /// Its lines have their results.
+    /// Every line has its result.
     Ended,
 }
 
@@ -39,40 +39,40 @@ pub struct Handover {
     pub n: u64,
     /// The provider.
     pub provider: Arc<str>,
-    /// The provider's route that its lines call.
+    /// The provider's route that the lines call.
     pub path: String,
-    /// The file here that has its lines as the provider gets them.
+    /// The file of ours with the lines in the provider's form.
     pub content_id: String,
     /// How many lines.
     pub lines: u64,
-    /// The provider's id of the file of its lines.
+    /// The provider's id of the file of lines.
     pub remote_file_id: Option<String>,
     /// The provider's id of the batch.
     pub remote_id: Option<String>,
-    /// How far it has come.
+    /// The hand-over's stage.
     pub stage: Stage,
-    /// When it was about to be sent.
+    /// When the hand-over was about to be sent.
     pub submitted_at: Option<Timestamp>,
 }
 
 /// A line that is handed over.
 #[derive(Clone, Debug)]
 pub struct HandedLine {
-    /// Its number.
+    /// The line's number.
     pub n: u64,
-    /// The hand-over that it belongs to.
+    /// The hand-over that the line belongs to.
     pub handover: u64,
-    /// What must be known when its answer comes, JSON.
+    /// What is needed to read the provider's answer, JSON.
     pub handed: String,
 }
 
-/// A line without a result, and what must be known of it.
+/// A line without a result, with what is needed to read the provider's answer.
 #[derive(Clone, Debug)]
 pub struct Awaited {
-    /// Its number.
+    /// The line's number.
     pub n: u64,
-    /// Its owner's name for it.
+    /// The owner's name for the line.
     pub custom_id: String,
-    /// What was stored of it, JSON.
+    /// What was stored when the line was handed over, JSON.
     pub handed: String,
 }

@@ -1,4 +1,4 @@
-//! A line of a batch's file: what it asks, and the line that it becomes in the batch's own files.
+//! A line of a batch's input file, and the line of its result.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,9 @@ const LONGEST_ID: usize = 512;
 /// A good line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Its owner's name for it.
+    /// The owner's name for the line.
     pub custom_id: String,
-    /// The body of the call, as it came.
+    /// The body of the call.
     pub body: Bytes,
 }
 
@@ -33,7 +33,7 @@ struct Fields<'a> {
 /// Reads a line that is to call `endpoint`.
 ///
 /// # Errors
-/// What is wrong with it, without its number.
+/// What is wrong with the line, without the line's number.
 pub fn read_line(text: &Bytes, endpoint: &str) -> Result<Line, BatchError> {
     let bad_json = |_| BatchError::new("invalid_json_line", "This line is not parseable as a JSON object.");
     if !text.trim_ascii_start().starts_with(b"{") {
@@ -75,14 +75,14 @@ fn text_of(field: &str, value: Option<&RawValue>) -> Result<String, BatchError> 
 pub enum Verdict {
     /// An answer came, an error's too.
     Answered {
-        /// Its HTTP status.
+        /// The HTTP status.
         status: u16,
         /// The ledger's id of the call.
         request_id: String,
-        /// Its body.
+        /// The body.
         body: Bytes,
     },
-    /// It was never called, or nobody knows its answer.
+    /// The line was never called, or its answer is not known.
     NotRun {
         /// A word for why.
         code: &'static str,
@@ -92,7 +92,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether it is a good answer.
+    /// Whether the answer is a 2xx.
     #[must_use]
     pub fn is_good(&self) -> bool {
         matches!(self, Self::Answered { status: 200..=299, .. })

@@ -24,7 +24,7 @@ pub struct Batches(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) db: Db,
     settings: ArcSwap<Settings>,
-    /// Told when a batch is made or to be cancelled.
+    /// Changes when a batch is made or is to be cancelled.
     changes: watch::Sender<u64>,
     /// The files that are being written.
     pub(super) open: Arc<Mutex<HashSet<String>>>,
@@ -104,7 +104,7 @@ impl Batches {
         Ok((batches, has_more))
     }
 
-    /// Begins to cancel a batch; one that is being cancelled stays as it is.
+    /// Begins to cancel a batch; a batch that is being cancelled does not change.
     ///
     /// # Errors
     /// [`Error::NoSuchBatch`], [`Error::Ended`] where nothing is left to cancel, [`Error::Database`].

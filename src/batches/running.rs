@@ -57,7 +57,7 @@ impl Batches {
         Ok(store::awaited(&self.0.db, batch, handover, after).await?)
     }
 
-    /// The line `n` of a hand-over, where it has no result.
+    /// The line `n` of a hand-over, where the line has no result.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -109,12 +109,12 @@ impl Batches {
         Ok(self.purge(content_id).await?)
     }
 
-    /// Keeps the result of a line and counts it, once.
+    /// Stores the result of a line and counts the line, once.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn keep(&self, batch: &str, stored: &Stored) -> Result<(), Error> {
-        Ok(store::keep(&self.0.db, batch, stored).await?)
+    pub async fn store_result(&self, batch: &str, stored: &Stored) -> Result<(), Error> {
+        Ok(store::store_result(&self.0.db, batch, stored).await?)
     }
 
     /// The next results after line `n` of those that were answered, or of those that failed.

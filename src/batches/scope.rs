@@ -12,7 +12,7 @@ pub enum Scope<'a> {
 /// Which part of a list is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
-    /// The id that stands before it.
+    /// The id before the first of the part.
     pub after: Option<&'a str>,
     /// How many at most.
     pub limit: u32,

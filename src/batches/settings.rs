@@ -17,9 +17,9 @@ pub struct Settings {
     pub concurrency: usize,
     /// No line begins while more calls than this, other than batches' own, are under way.
     pub yield_above: u32,
-    /// How long a line waits for a provider that is rate limited, cooling or out of reach, before it fails.
+    /// How long a line waits for a provider that is rate limited, cooling or out of reach, before the line fails.
     pub patience: Duration,
-    /// How often a provider is asked how a batch that was handed to it stands.
+    /// How often a provider is asked for the state of a batch that was handed over.
     pub poll: Duration,
 }
 

@@ -2,12 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// A line and where it lies.
+/// A line, with its place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// The byte at which it begins.
+    /// The byte at which the line begins.
     pub start: u64,
-    /// It, without its end.
+    /// The line, without its end.
     pub text: Bytes,
 }
 
@@ -21,7 +21,7 @@ pub struct Lines {
     held: BytesMut,
     /// Where what is held begins.
     at: u64,
-    /// How much of it holds no end of a line.
+    /// How many of the bytes are known to hold no end of a line.
     looked: usize,
     longest: usize,
 }

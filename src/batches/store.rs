@@ -18,13 +18,13 @@ use crate::types::Timestamp;
 /// A line to remember.
 #[derive(Clone, Debug)]
 pub struct NewLine {
-    /// Its number, from 1.
+    /// The line's number, from 1.
     pub n: u64,
-    /// Its owner's name for it.
+    /// The owner's name for the line.
     pub custom_id: String,
-    /// Where it begins in its file.
+    /// Where the line begins in its file.
     pub start: u64,
-    /// Its length in bytes.
+    /// The line's length in bytes.
     pub length: u64,
 }
 
@@ -36,11 +36,11 @@ pub type Pending = NewLine;
 pub struct Stored {
     /// The line's number.
     pub n: u64,
-    /// Whether it was answered well.
+    /// Whether the answer is a 2xx.
     pub good: bool,
-    /// Its line in the batch's own files.
+    /// The line of the result file.
     pub content: Bytes,
-    /// Its tokens.
+    /// The tokens of the answer.
     pub usage: Usage,
 }
 
@@ -183,7 +183,7 @@ pub(super) async fn purgeable(db: &Db, now: Timestamp) -> Result<Vec<String>, Er
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Hides a file that is still half written or over; tells whether it was.
+/// Hides a file that is still half written or has expired; returns whether there was such a file.
 pub(super) async fn claim_purgeable(db: &Db, id: &str, now: Timestamp) -> Result<bool, Error> {
     let update = "update files set complete = 0 where id = $1 and (complete = 0 or expires_at <= $2)";
     let claimed = query(update).bind(id).bind(now.0).execute(db).await?;
@@ -413,7 +413,7 @@ pub(super) async fn delete_handovers(db: &Db, batch: &str) -> Result<(), Error> 
     Ok(())
 }
 
-pub(super) async fn keep(db: &Db, batch: &str, stored: &Stored) -> Result<(), Error> {
+pub(super) async fn store_result(db: &Db, batch: &str, stored: &Stored) -> Result<(), Error> {
     let mark = "update batch_lines set state = $3 where batch_id = $1 and n = $2 and state is null";
     let insert = "insert into batch_results (batch_id, n, content) values ($1, $2, $3) on conflict do nothing";
     let sum = "update batches set completed = completed + $2, failed = failed + $3, input_tokens = input_tokens + $4, \

@@ -168,7 +168,7 @@ async fn a_line_counts_once_however_often_its_result_comes() {
         assert_eq!(batches.add_lines(&batch.id, &lines).await.unwrap(), [3]);
         batches.begin(&batch.id, 3, NOW).await.unwrap();
         for (n, good) in [(2, true), (2, false), (4, false)] {
-            batches.keep(&batch.id, &stored(n, good)).await.unwrap();
+            batches.store_result(&batch.id, &stored(n, good)).await.unwrap();
         }
         let now = batches.batch(MINE, &batch.id).await.unwrap();
         assert_eq!((now.counts, now.status), (Counts { total: 3, completed: 1, failed: 1 }, Status::InProgress));
@@ -207,7 +207,7 @@ async fn a_batch_that_is_cancelled_is_told_so_once() {
         let again = batches.cancel(MINE, &batch.id, NOW.plus(Duration::from_secs(9))).await.unwrap();
         assert_eq!((first.status, first.times.cancelling), (Status::Cancelling, Some(NOW)));
         assert_eq!(again, first);
-        // What began before it was told does not bring it back.
+        // A change that began before the deletion does not restore the file.
         batches.begin(&batch.id, 1, NOW).await.unwrap();
         batches.finalize(&batch.id, Status::Completed, &[], NOW).await.unwrap();
         assert_eq!(batches.batch(MINE, &batch.id).await.unwrap().status, Status::Cancelling);

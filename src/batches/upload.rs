@@ -1,4 +1,4 @@
-//! A file as it is written: piece by piece, never whole in memory.
+//! Writes a file piece by piece, never whole in memory.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::types::Timestamp;
 /// The longest name of a file, in characters.
 const LONGEST_NAME: usize = 255;
 
-/// A file that is being written. Dropped before its end, it is purged later.
+/// A file that is being written. A file that is dropped before its end is purged later.
 pub struct Upload {
     batches: Batches,
     file: File,
     held: BytesMut,
     chunks: u64,
-    /// The most bytes it may have; `None` for what Fulcrum itself writes.
+    /// The most bytes of the file; `None` for files that Fulcrum writes.
     limit: Option<u64>,
     _open: Open,
 }
@@ -101,13 +101,13 @@ impl Upload {
         Ok(())
     }
 
-    /// Its id.
+    /// The file's id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.file.id
     }
 
-    /// Writes all that was taken so far; nothing may be pushed after it.
+    /// Writes the bytes that were pushed; no more may be pushed afterwards.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -128,7 +128,7 @@ impl Upload {
         if self.held.is_empty() { Ok(()) } else { self.flush(self.held.len()).await }
     }
 
-    /// Ends the file: from now on it is seen.
+    /// Ends the file, which callers see afterwards.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Database`].
@@ -150,12 +150,12 @@ impl Upload {
     /// Takes back what was written. What cannot be taken back now is purged later.
     pub async fn discard(self) {
         if let Err(error) = self.batches.purge(&self.file.id).await {
-            tracing::warn!(%error, "a file that was given up cannot be purged yet: {error}");
+            tracing::warn!(%error, "an unfinished file cannot be purged yet: {error}");
         }
     }
 }
 
-/// A file's name as it is shown: without folders and control characters, and not endless.
+/// A file's name as it is shown: without folders and control characters, and cut short.
 fn clean(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let clean: String = last.chars().filter(|letter| !letter.is_control()).take(LONGEST_NAME).collect();

@@ -59,7 +59,7 @@ pub(super) async fn call(shared: &Shared, batch: &Batch, body: Bytes, halt: &Can
             return None;
         }
         let settings = shared.batches().settings();
-        if !wants_quiet(&reply) || began.elapsed() >= settings.patience {
+        if !may_wait(&reply) || began.elapsed() >= settings.patience {
             return Some(Called::answered(endpoint, id, reply));
         }
         let wait = reply.head.retry_after.unwrap_or_default().clamp(pause, LONGEST_PAUSE);
@@ -105,7 +105,7 @@ async fn guarded(shared: &Shared, incoming: Incoming) -> Reply {
 }
 
 /// Whether the same call may do better later, and costs nothing until then.
-fn wants_quiet(reply: &Reply) -> bool {
+fn may_wait(reply: &Reply) -> bool {
     let Some(code) = reply.head.code else { return false };
     matches!(
         code,
@@ -142,19 +142,19 @@ impl Called {
         Self { verdict, usage: usage.unwrap_or_default() }
     }
 
-    /// Keeps the result. Where the database fails for long, the line is run again at the next start.
-    pub(super) async fn keep(self, shared: &Shared, batch: &str, n: u64, custom_id: &str) {
+    /// Stores the result. Where the database fails for long, the line is run again at the next start.
+    pub(super) async fn store(self, shared: &Shared, batch: &str, n: u64, custom_id: &str) {
         let good = self.verdict.is_good();
         let content = result(batch, n, custom_id, &self.verdict);
         let stored = Stored { n, good, content, usage: self.usage };
         for pause in [0, 1, 5, 20] {
             sleep(Duration::from_secs(pause)).await;
-            match shared.batches().keep(batch, &stored).await {
+            match shared.batches().store_result(batch, &stored).await {
                 Ok(()) => return shared.work.gateway.parts().metrics.saw_batch_line(good),
-                Err(error) => tracing::warn!(%error, batch, "a line's result cannot be kept yet: {error}"),
+                Err(error) => tracing::warn!(%error, batch, "a line's result cannot be stored yet: {error}"),
             }
         }
-        tracing::error!(batch, line = n, "a line's result could not be kept; it will be run again");
+        tracing::error!(batch, line = n, "a line's result could not be stored; it will be run again");
     }
 }
 

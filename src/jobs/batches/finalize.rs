@@ -10,7 +10,7 @@ const AT_ONCE: u32 = 500;
 
 /// Ends a batch: its answers and its errors become files, and every line that never ran stands among the errors.
 pub(super) async fn finalize(shared: &Shared, batch: &Batch) -> Result<(), Error> {
-    // What a provider still has of it is cancelled first, and what was answered until then is fetched.
+    // Lines that a provider still has are cancelled first, and answers until then are fetched.
     tokio::select! {
         ended = native::follow(shared, batch, true) => ended?,
         () = shared.stop.cancelled() => return Ok(()),
@@ -77,7 +77,7 @@ impl Out<'_> {
     }
 }
 
-/// What is told of a line that never ran.
+/// The error of a line that never ran.
 fn unrun(batch: &Batch, outcome: Status) -> Verdict {
     let (code, message) = match outcome {
         Status::Expired => {

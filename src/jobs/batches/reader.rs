@@ -56,7 +56,7 @@ impl Reader {
         BatchError { line: Some(self.line + 1), ..BatchError::new("line_too_long", message) }
     }
 
-    /// One line; `None` where it is empty.
+    /// Reads one line; `None` for an empty line.
     fn take(&mut self, piece: &Piece) -> Option<Result<NewLine, BatchError>> {
         self.line += 1;
         let text = if self.line == 1 { without_mark(piece) } else { piece.clone() };

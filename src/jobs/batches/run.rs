@@ -17,7 +17,7 @@ use crate::batches::{Batch, BatchError, Error, Pending, Scope, Status, read_line
 use crate::keys::Role;
 use crate::types::now;
 
-/// How often it is looked whether the batch may go on, though nobody told.
+/// How often the batch is checked for whether it may go on, without a reported change.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Why no more lines begin.
@@ -26,11 +26,11 @@ enum Why {
     Done,
     /// The process ends; the next start goes on.
     Stop,
-    /// The batch was cancelled, which its row tells.
+    /// The batch was cancelled, by its row.
     Cancelled,
-    /// Its window is over.
+    /// The batch's window is over.
     Expired,
-    /// Its key is no longer good.
+    /// The batch's key may call no more.
     Unwelcome(String),
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn run(shared: &Arc<Shared>, batch: &Arc<Batch>) -> Result<(), 
     all_ended(&mut lines).await;
     let batches = shared.batches();
     match ended? {
-        // A line whose result could not be kept is still without one: then the batch is taken up again.
+        // A line whose result could not be stored has none: then the batch is run again.
         Why::Done if batches.pending(&batch.id, 0, 1).await?.is_empty() => {
             batches.finalize(&batch.id, Status::Completed, &[], now()).await
         }
@@ -89,7 +89,7 @@ async fn begin_lines(
     Ok(())
 }
 
-/// Waits for a place among the lines, and until the calls that somebody waits for leave room.
+/// Waits for a place among the lines, and until calls of waiting callers leave room.
 async fn a_place(shared: &Shared) -> Option<OwnedSemaphorePermit> {
     let place = shared.places.clone().acquire_owned().await.ok();
     while shared.awaited_calls() > i64::from(shared.batches().settings().yield_above) {
@@ -105,12 +105,12 @@ async fn all_ended(lines: &mut JoinSet<()>) {
 /// Waits until the batch must end before its lines have.
 async fn must_end(shared: &Shared, batch: &Batch) -> Result<Why, Error> {
     let mut changes: watch::Receiver<u64> = shared.batches().changes();
-    let (mut told, mut expires_at) = (true, batch.expires_at);
+    let (mut changed, mut expires_at) = (true, batch.expires_at);
     loop {
         if shared.stop.is_cancelled() {
             return Ok(Why::Stop);
         }
-        if told {
+        if changed {
             let batch = shared.batches().batch(Scope::All, &batch.id).await?;
             if batch.status != Status::InProgress {
                 return Ok(Why::Cancelled);
@@ -123,8 +123,8 @@ async fn must_end(shared: &Shared, batch: &Batch) -> Result<Why, Error> {
         if let Some(reason) = unwelcome(shared, batch) {
             return Ok(Why::Unwelcome(reason));
         }
-        told = tokio::select! {
-            changed = changes.changed() => changed.is_ok(),
+        changed = tokio::select! {
+            change = changes.changed() => change.is_ok(),
             () = shared.stop.cancelled() => false,
             () = sleep(LOOK) => false,
         };
@@ -155,13 +155,13 @@ impl One {
         let _under = shared.work.gateway.parts().metrics.batch_line_begins();
         let called = match read_line(&text, &batch.endpoint) {
             Ok(read) => call(&shared, &batch, read.body, &halt).await,
-            // It was good when the batch began.
+            // Validation found the line good, so its file has changed since.
             Err(error) => Called::failed("invalid_request", error.message),
         };
         if let Some(called) = called {
-            called.keep(&shared, &batch.id, line.n, &line.custom_id).await;
+            called.store(&shared, &batch.id, line.n, &line.custom_id).await;
         }
-        // Not before its result is kept: a kill has no more lines run again than have a place.
+        // The place is released only when the result is stored: after a kill, at most as many lines run again as have a place.
         drop(place);
     }
 }

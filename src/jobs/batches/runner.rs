@@ -19,7 +19,7 @@ use crate::types::now;
 /// The most batches that are under way at once; the others wait their turn.
 const AT_ONCE: usize = 16;
 
-/// How often it is looked whether something is to be done, though nobody told.
+/// How often the runner looks for work without a reported change.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// How long a batch rests after its database failed.
@@ -48,7 +48,7 @@ impl Runner {
         self.stop.cancel();
     }
 
-    /// Waits until the lines under way have ended, at most until `limit`; tells whether they have.
+    /// Waits until the running lines have ended, at most until `limit`; returns whether they have.
     pub async fn ended(&self, limit: Instant) -> bool {
         timeout_at(limit, self.tasks.wait()).await.is_ok()
     }
@@ -95,7 +95,7 @@ async fn supervise(shared: Arc<Shared>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Brings one batch to its end, or as far as it comes before the process ends.
+/// Runs one batch until it or the process ends.
 async fn drive(shared: Arc<Shared>, id: Arc<str>) {
     let _under = shared.work.gateway.parts().metrics.batch_begins();
     while !shared.stop.is_cancelled() {
@@ -113,7 +113,7 @@ async fn drive(shared: Arc<Shared>, id: Arc<str>) {
     }
 }
 
-/// Does what is next for a batch; tells whether it has ended.
+/// Does the next step of a batch; returns whether the batch has ended.
 async fn step(shared: &Arc<Shared>, id: &str) -> Result<bool, Error> {
     let batch = match shared.batches().batch(Scope::All, id).await {
         Err(Error::NoSuchBatch(_)) => return Ok(true),

@@ -43,7 +43,7 @@ impl Shared {
         &self.work.batches
     }
 
-    /// How many calls are under way that somebody waits for.
+    /// How many calls of waiting callers are under way.
     pub(super) fn awaited_calls(&self) -> i64 {
         self.work.gateway.parts().metrics.in_flight() - self.calls.load(Ordering::Relaxed)
     }

@@ -13,7 +13,7 @@ const MOST_ERRORS: usize = 100;
 /// How many lines are written in one transaction.
 const AT_ONCE: usize = 500;
 
-/// How many pieces of the file are read before it is looked whether the batch was cancelled meanwhile.
+/// How many pieces of the file are read between two checks for whether the batch was cancelled.
 const LOOK: u64 = 64;
 
 /// How long a piece of the file may wait to be read.
@@ -24,7 +24,7 @@ struct Reading<'a> {
     batch: &'a Batch,
     errors: Vec<BatchError>,
     waiting: Vec<NewLine>,
-    /// Lines that ask something.
+    /// Lines that are not empty.
     total: u64,
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn validate(shared: &Shared, batch: &Batch) -> Result<(), Error
 }
 
 impl Reading<'_> {
-    /// Reads the whole file; tells whether the batch may go on.
+    /// Reads the whole file; returns whether the batch may go on.
     async fn read(&mut self) -> Result<bool, Error> {
         let (batches, pool) = (self.shared.batches(), &self.shared.work.pool);
         let most = batches.settings().max_lines;
@@ -91,7 +91,7 @@ impl Reading<'_> {
         Ok(true)
     }
 
-    /// Takes what a piece brought; tells whether so much is wrong that the rest need not be read.
+    /// Takes the lines of a piece; returns whether so much is wrong that the rest need not be read.
     async fn take_all(&mut self, found: Found) -> Result<bool, Error> {
         for found in found {
             self.take(found).await?;

@@ -1,4 +1,4 @@
-//! Fetches the results of a provider's batch: each line's is put into its caller's dialect, its row written, and kept.
+//! Fetches the results of a provider's batch: each is translated into its caller's dialect, settled and stored.
 
 use std::sync::Arc;
 
@@ -93,21 +93,21 @@ impl Follow<'_> {
                     None => return Ok(Taken::Later),
                 }
             }
-            // The batch's own end tells why.
+            // The end of the provider's batch has the reason.
             LineOutcome::NotRun { .. } if self.ending => return Ok(Taken::Yes),
             LineOutcome::NotRun { expired, message } => {
                 let code = if expired { "batch_expired" } else { "batch_cancelled" };
                 not_run(code, &message)
             }
         };
-        called.keep(self.shared, &self.batch.id, awaited.n, &awaited.custom_id).await;
+        called.store(self.shared, &self.batch.id, awaited.n, &awaited.custom_id).await;
         Ok(Taken::Yes)
     }
 
     /// Writes the row of a line; `None` where the ledger takes none now.
     async fn settle(&self, line: &Awaited, answer: &LineAnswer) -> Result<Option<Called>, Error> {
         let Ok(handed) = serde_json::from_str::<HandedOver>(&line.handed) else {
-            return Ok(Some(not_run("internal_error", "what was kept of this line cannot be read")));
+            return Ok(Some(not_run("internal_error", "what was stored of this line cannot be read")));
         };
         let id: RequestId = handed.id.parse().unwrap_or_default();
         let known = crate::usage::request(&self.shared.work.db, id).await;
@@ -144,7 +144,7 @@ impl Follow<'_> {
             let lines = self.shared.batches().pending_there(&self.batch.id, one.n, last).await?;
             let Some(end) = lines.last().map(|line| line.n) else { return Ok(()) };
             for line in lines {
-                not_run(code, message).keep(self.shared, &self.batch.id, line.n, &line.custom_id).await;
+                not_run(code, message).store(self.shared, &self.batch.id, line.n, &line.custom_id).await;
             }
             last = end;
         }

@@ -1,4 +1,4 @@
-//! Follows what was handed over: it is submitted once, looked at, and cancelled where the batch must end.
+//! Follows the hand-overs of a batch: each is submitted once, checked, and cancelled where the batch must end.
 
 use std::time::Duration;
 
@@ -21,21 +21,21 @@ pub(super) const FETCHING: Duration = Duration::from_secs(3_600);
 /// The longest answer to a question.
 const ANSWER: usize = 4 << 20;
 
-/// How long after a batch's own window its provider may take to end what it has.
+/// How long after a batch's window its provider may take to end its hand-overs.
 const OVERTIME: Duration = Duration::from_secs(86_400);
 
-/// The name of a line at the provider: no other batch has it.
+/// The name of a line at the provider, which no other batch uses.
 pub(super) fn line_id(batch: &str, n: u64) -> String {
     format!("{}-{n}", batch.trim_start_matches("batch_"))
 }
 
-/// The line that has this name, where it is one of the batch's.
+/// The line of this name, where the batch has such a line.
 pub(super) fn line_number(batch: &str, id: &str) -> Option<u64> {
     let (named, n) = id.rsplit_once('-')?;
     if named == batch.trim_start_matches("batch_") { n.parse().ok() } else { None }
 }
 
-/// Follows what was handed over until all of it has its results. `ending` cancels it: the batch must end.
+/// Follows the hand-overs until every line has its result. `ending` cancels them: the batch must end.
 pub(in crate::jobs::batches) async fn follow(shared: &Shared, batch: &Batch, ending: bool) -> Result<(), Error> {
     loop {
         let mut open = shared.batches().handovers(&batch.id).await?;
@@ -79,7 +79,7 @@ pub(super) struct Follow<'a> {
 }
 
 impl Follow<'_> {
-    /// What is done where the provider is gone from the configuration: what it does not have runs here, the rest waits.
+    /// Where the provider is gone from the configuration: lines that were not sent run here, the others wait.
     pub(super) async fn without(shared: &Shared, batch: &Batch, one: &mut Handover) -> Result<(), Error> {
         let over = batch.expires_at.plus(OVERTIME) <= now();
         if one.stage != Stage::Planned && !over {
@@ -106,7 +106,7 @@ impl Follow<'_> {
         self.client.call_batch_api(call, payload).await?.whole(ANSWER).await
     }
 
-    /// Submits a batch. What is sent is written down first, so that it is never sent twice.
+    /// Submits a batch. The stage is stored first, so that the batch is never sent twice.
     pub(super) async fn submit(&self, one: &mut Handover) -> Result<(), Error> {
         let content = self.content(one).await?;
         let file = match self.api.file {
@@ -128,7 +128,7 @@ impl Follow<'_> {
     }
 
     pub(super) async fn submitted(&self, one: &mut Handover, id: Option<String>) -> Result<(), Error> {
-        // An answer without an id is no answer: the provider's list tells.
+        // An answer without an id does not count; the provider's list shows whether the batch is there.
         let Some(id) = id else { return Ok(()) };
         tracing::info!(batch = %self.batch.id, provider = %one.provider, remote = %id, "a part of a batch was handed over");
         (one.stage, one.remote_id) = (Stage::Running, Some(id));
@@ -166,13 +166,13 @@ impl Follow<'_> {
     /// What a failed submission means: nothing is there, or only the provider knows.
     pub(super) async fn refused(&self, one: &mut Handover, failure: Failure) -> Result<(), Error> {
         let batch = &self.batch.id;
-        let told = failure.clone().into_error(&one.provider);
+        let error = failure.clone().into_error(&one.provider);
         match failure {
             Failure::Connect(_)
             | Failure::Throttled { .. }
             | Failure::Busy
             | Failure::Auth { another_key: true, .. } => {
-                tracing::info!(%batch, error = %told, "a batch cannot be handed over yet: {told}");
+                tracing::info!(%batch, %error, "a batch cannot be handed over yet: {error}");
                 one.stage = Stage::Planned;
                 self.save(one).await
             }
@@ -182,11 +182,11 @@ impl Follow<'_> {
                 self.end(one).await
             }
             Failure::Refused { .. } | Failure::Auth { .. } => {
-                tracing::warn!(%batch, error = %told, "the provider refused a batch: {told}");
-                self.fail_rest(one, told.code.text(), &told.message).await?;
+                tracing::warn!(%batch, %error, "the provider refused a batch: {error}");
+                self.fail_rest(one, error.code.text(), &error.message).await?;
                 self.end(one).await
             }
-            // It may have it all the same.
+            // The provider may have the batch all the same.
             failure => {
                 tracing::info!(%batch, ?failure, "it is not known whether a batch was handed over");
                 Ok(())
@@ -194,14 +194,14 @@ impl Follow<'_> {
         }
     }
 
-    /// Looks how a batch stands, and fetches its results when it has ended.
+    /// Asks for the state of a batch, and fetches its results when it has ended.
     pub(super) async fn look(&self, one: &mut Handover) -> Result<(), Error> {
         let Some(id) = one.remote_id.clone() else {
             one.stage = Stage::Submitting;
             return self.save(one).await;
         };
         if self.ending {
-            // What it answered until then is fetched. A refusal tells that it has ended already.
+            // Answers until then are fetched. A refusal means that the batch has ended already.
             drop(self.ask(BatchApiCall::Cancel(&id), Payload::none(QUESTION)).await);
         }
         let seen = self.ask(BatchApiCall::Batch(&id), Payload::none(QUESTION)).await;

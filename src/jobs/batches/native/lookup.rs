@@ -17,12 +17,12 @@ const SKEW: Duration = Duration::from_secs(120);
 enum Found {
     There(String),
     NotThere,
-    /// That cannot be told yet.
+    /// The answer is not known yet.
     Unknown,
 }
 
 impl Follow<'_> {
-    /// Looks for the batch at the provider: it runs there, or it is submitted again.
+    /// Looks for the batch at the provider. A batch that is not there is submitted again.
     pub(super) async fn look_up(&self, one: &mut Handover) -> Result<(), Error> {
         let since = one.submitted_at.unwrap_or(self.batch.created_at);
         match self.find(one, since).await? {
@@ -46,7 +46,7 @@ impl Follow<'_> {
             let list = self.ask(BatchApiCall::Batches(after.as_deref()), Payload::none(QUESTION)).await;
             let listed = match list {
                 Ok(body) => (self.api.list)(&body),
-                // Who cannot look does not send again: it could be there.
+                // Without an answer the batch is not sent again, since the provider may have it.
                 Err(_) => None,
             };
             let Some(ListedBatches { batches, more }) = listed else { return Ok(Found::Unknown) };
@@ -65,7 +65,7 @@ impl Follow<'_> {
         Ok(Found::NotThere)
     }
 
-    /// Whether a batch of the provider's is the one that was sent; `None` where that cannot be told yet.
+    /// Whether a batch of the provider's is the one that was sent; `None` where that is not known yet.
     async fn is_ours(&self, one: &Handover, seen: &ListedBatch, since: Timestamp) -> Result<Option<bool>, Error> {
         if let Some((batch, n)) = &seen.mark {
             return Ok(Some(**batch == *self.batch.id && *n == one.n));
@@ -78,7 +78,7 @@ impl Follow<'_> {
         if others.iter().any(|other| other.remote_id.as_deref() == Some(&seen.id)) {
             return Ok(Some(false));
         }
-        // It carries no mark, but its results do, once it has ended.
+        // The batch carries no mark, but its results do, once it has ended.
         Ok(self.first_result(&seen.id).await)
     }
 

@@ -16,7 +16,7 @@ use crate::types::now;
 use crate::upstream::BatchApi;
 use crate::wire::endpoint::Endpoint;
 
-/// The most bytes and lines of one batch of the provider's: it is held in memory while it is sent.
+/// The most bytes and lines of one batch of the provider's, which is held in memory while it is sent.
 const MOST_BYTES: u64 = 32 << 20;
 const MOST_LINES: u64 = 10_000;
 
@@ -26,7 +26,7 @@ const MOST_MODELS: usize = 32;
 /// How many lines are written down at once.
 const AT_ONCE: usize = 200;
 
-/// A batch of the provider's as it is put together.
+/// A batch for the provider that is being put together.
 struct Part {
     n: u64,
     path: String,
@@ -57,7 +57,7 @@ pub(in crate::jobs::batches) async fn hand_over(shared: &Shared, batch: &Batch) 
     if !possible || begun || !batches.handovers(&batch.id).await?.is_empty() {
         return Ok(());
     }
-    // What only passes is not read when it comes back, so it is run here.
+    // Answers of routes that only pass are not read, so such lines run here.
     let Some(endpoint) = Endpoint::at(&batch.endpoint).filter(|endpoint| endpoint.passing().is_none()) else {
         return Ok(());
     };
@@ -76,7 +76,7 @@ pub(in crate::jobs::batches) async fn hand_over(shared: &Shared, batch: &Batch) 
         handed: Vec::new(),
     };
     if planning.plan().await? {
-        return planning.keep().await;
+        return planning.store().await;
     }
     for part in planning.open.into_values().chain(planning.full) {
         part.upload.discard().await;
@@ -85,7 +85,7 @@ pub(in crate::jobs::batches) async fn hand_over(shared: &Shared, batch: &Batch) 
 }
 
 impl Planning<'_> {
-    /// Plans every line; tells whether all lead to one provider.
+    /// Plans every line; returns whether all lead to one provider.
     async fn plan(&mut self) -> Result<bool, Error> {
         let mut ahead = Ahead::new(self.shared, self.batch);
         while let Some((line, text)) = ahead.next().await? {
@@ -116,7 +116,7 @@ impl Planning<'_> {
         self.api.is_some_and(|api| api.paths.contains(&&*handed.path))
     }
 
-    /// Adds a line to its part; tells whether there is room for its model.
+    /// Adds a line to its part; returns whether there is room for its model.
     async fn add(&mut self, n: u64, prepared: &PreparedLine) -> Result<bool, Error> {
         let PreparedLine { body, handed } = prepared;
         let (Some(api), Ok(body)) = (self.api, serde_json::from_slice::<&RawValue>(body)) else { return Ok(false) };
@@ -159,8 +159,8 @@ impl Planning<'_> {
         self.shared.batches().hand(&self.batch.id, &handed).await
     }
 
-    /// Writes the hand-overs down. Their contents count as being written until then, so that nobody takes them for rubbish.
-    async fn keep(self) -> Result<(), Error> {
+    /// Stores the hand-overs. Until then their files count as being written, so that no purge deletes them.
+    async fn store(self) -> Result<(), Error> {
         let Some(provider) = self.provider else { return Ok(()) };
         let mut parts: Vec<Part> = self.open.into_values().chain(self.full).collect();
         parts.sort_by_key(|part| part.n);
