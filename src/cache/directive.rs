@@ -11,7 +11,7 @@ pub struct Directive {
     pub store: bool,
     /// A stored answer must not be older.
     pub max_age: Option<Duration>,
-    /// A stored answer or none: nobody is called.
+    /// Only a stored answer; no provider is called.
     pub only: bool,
 }
 
@@ -29,7 +29,7 @@ pub struct BadDirective;
 impl Directive {
     /// Reads both headers. What `cache-control` says beyond `no-cache`, `no-store`, `max-age` and `only-if-cached`
     /// is ignored, as the RFC has it; an unreadable `max-age` is 0. Of two that disagree the stricter holds, but
-    /// `x-fulcrum-cache: only` reads in spite of `no-cache`: it would otherwise mean nothing.
+    /// `x-fulcrum-cache: only` reads in spite of `no-cache`, since neither an answer nor a call would be left.
     ///
     /// # Errors
     /// [`BadDirective`] where `x-fulcrum-cache` is none of its three values.

@@ -9,28 +9,28 @@ use crate::chat::Usage;
 use crate::types::{Nanos, PromptName, Timestamp};
 use crate::wire::DialectId;
 
-/// A whole answer that ended well, in the one form it is stored in, with what a report needs to know of it.
+/// A whole answer that ended well, with the fields that the ledger's row of a hit needs.
 #[derive(Debug)]
 pub struct Entry {
     /// The answer, in the dialect of the caller whose call led to it.
     pub body: Bytes,
     /// That dialect.
     pub dialect: DialectId,
-    /// What it took.
+    /// The tokens of the call.
     pub usage: Option<Usage>,
-    /// What it cost, so what a hit saves.
+    /// The cost of the call, which a hit saves.
     pub cost: Option<Nanos>,
-    /// When it was stored.
+    /// When the answer was stored.
     pub stored_at: Timestamp,
-    /// How long it may serve.
+    /// How long the answer may be used.
     pub ttl: Duration,
-    /// The project that asked for it.
+    /// The project of the call.
     pub project: Arc<str>,
-    /// The provider that gave it.
+    /// The provider that answered.
     pub provider: Arc<str>,
     /// The provider's name of the model.
     pub model: Arc<str>,
-    /// The prompt it answers.
+    /// The prompt of the call, with its version.
     pub prompt: Option<(PromptName, u32)>,
     /// The answer as a stream; begin with the default, [`super::Cache::replay`] fills it.
     pub replay: Replay,
@@ -47,13 +47,13 @@ impl Entry {
         now - self.stored_at
     }
 
-    /// Whether it may serve a caller now that wants none older than `max_age`.
+    /// Whether the answer may be used now, for a caller that accepts none older than `max_age`.
     pub(super) fn is_fresh(&self, now: Timestamp, max_age: Option<Duration>) -> bool {
         let age = self.age(now);
         age < self.ttl && max_age.is_none_or(|most| age <= most && !most.is_zero())
     }
 
-    /// The bytes it holds: both forms, its own fields, and what the map around it needs.
+    /// The bytes of the entry: both forms of the answer, the other fields, and the share of the map.
     pub(super) fn weight(&self) -> u64 {
         /// Key, hash table slot, timers and queue nodes of moka, measured and rounded up.
         const AROUND: usize = 400;

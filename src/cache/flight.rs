@@ -12,7 +12,7 @@ use crate::types::Nanos;
 
 /// A flight holds this many bytes for followers that join late.
 ///
-/// Beyond it the oldest chunks go, nobody new may join, and a follower that still needed them is cut off as
+/// Beyond it the oldest chunks are dropped, no follower may join, and a follower that still needed them is cut off as
 /// [`Aborted::Behind`]; followers that read in time see everything. So a slow follower costs only itself, and a flight's
 /// memory is bounded.
 const MOST_BYTES: usize = 8 << 20;
@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 8 << 20;
 /// What a chunk takes beside its bytes.
 const CHUNK: usize = 64;
 
-/// What a call took, as its followers read it.
+/// What a call cost, for its followers' rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
     /// The lead's tokens.
@@ -133,17 +133,17 @@ impl<T> Flights<T> {
 
     fn remove(&self, key: &CacheKey) {
         let removed = self.lock().remove(key);
-        // Freed only after the lock was released: it may be megabytes.
+        // Freed only after the lock was released, since a buffer may have megabytes.
         drop(removed);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<CacheKey, watch::Receiver<State<T>>>> {
-        // The map is whole between any two of our statements, so a panic elsewhere has not broken it.
+        // The map is whole between any two of our statements, so a panic that held the lock has not broken it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The one call that goes out. Dropped before [`Lead::finish`], it cuts its followers off as [`Aborted::Lost`].
+/// The one call that is sent. A lead that is dropped before [`Lead::finish`] cuts its followers off as [`Aborted::Lost`].
 pub struct Lead<T> {
     key: CacheKey,
     state: watch::Sender<State<T>>,
@@ -153,7 +153,7 @@ pub struct Lead<T> {
 }
 
 impl<T> Lead<T> {
-    /// Tells status and headers, before any chunk.
+    /// Publishes status and headers, before any chunk.
     pub fn head(&self, head: T) {
         self.state.send_modify(|state| state.head = Some(head));
     }
@@ -209,7 +209,7 @@ impl<T> Drop for Lead<T> {
     }
 }
 
-/// A follower of a flight: it sees every chunk from the first, whenever it joined.
+/// A follower of a flight, which reads every chunk from the first, whenever it joined.
 pub struct Follower<T> {
     flight: watch::Receiver<State<T>>,
     at: usize,
@@ -220,7 +220,7 @@ impl<T: Clone> Follower<T> {
     /// Waits for status and headers.
     ///
     /// # Errors
-    /// [`Aborted`] where the flight ended before it had any.
+    /// [`Aborted`] where the flight ended before the head came.
     pub async fn head(&mut self) -> Result<T, Aborted> {
         let state = self.flight.wait_for(|state| state.head.is_some() || state.end.is_some()).await;
         let Ok(state) = state else {

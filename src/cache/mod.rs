@@ -5,7 +5,7 @@ mod entry;
 mod flight;
 mod key;
 mod question;
-mod retelling;
+mod translate;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,10 +23,10 @@ pub use self::flight::{Aborted, Follower, Lead, Outcome, Spent};
 pub use self::key::{CacheKey, Keyer, Scope};
 pub use self::question::question_key;
 
-/// One answer may take this part of the cache, so that it does not push out all others.
+/// One answer may take this part of the cache, so that it does not evict all others.
 const LARGEST: u64 = 8;
 
-/// After this part of the cache was written, moka is made to evict: it would otherwise do so late.
+/// After so many writes, as a part of the cache, moka is made to evict, which it would otherwise do late.
 const UNSETTLED: u64 = 16;
 
 /// No answer is stored longer, whatever its ttl.
@@ -35,9 +35,9 @@ const LONGEST: Duration = Duration::from_secs(400 * 86_400);
 /// The keys under which the answer to a request may lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keys {
-    /// Of the question, in nobody's dialect; `None` where only the caller's own dialect can ask it.
+    /// The key of the question, the same in every dialect; `None` where only the caller's dialect can ask it.
     pub question: Option<CacheKey>,
-    /// Of the request's own fields in its own dialect. Equal calls that run at once share a flight by it.
+    /// The key of the request's fields in its own dialect. Equal calls that run at once share a flight by it.
     pub own: CacheKey,
 }
 
@@ -62,7 +62,7 @@ pub enum Look<H> {
 pub enum Join<T> {
     /// An answer that arrived since the caller last looked.
     Hit(Arc<Entry>),
-    /// No equal call runs: this one goes out, and others may follow it.
+    /// No equal call runs: this call is sent, and others may follow it.
     Lead(Lead<T>),
     /// An equal call runs already.
     Follow(Follower<T>),
@@ -73,14 +73,14 @@ pub enum Join<T> {
 pub enum Purge {
     /// All.
     All,
-    /// Those to a prompt, or to one version of it.
+    /// Answers to a prompt, or to one version of it.
     Prompt {
         /// The prompt.
         name: PromptName,
-        /// Its version; `None` is all.
+        /// The version; `None` for all.
         version: Option<u32>,
     },
-    /// Those of a model: `provider/model`, or a provider's name for it whoever the provider.
+    /// Answers of a model: `provider/model`, or the model's name at any provider.
     Model(String),
     /// Those of a project.
     Project(String),
@@ -148,7 +148,7 @@ impl<T> Cache<T> {
         Self { max_bytes, stored, flights: Arc::default(), counts: Counts::default() }
     }
 
-    /// The answer stored under `key`, unless it is past its time or older than `max_age`.
+    /// The answer stored under `key`, unless it has expired or is older than `max_age`.
     #[must_use]
     pub fn get(&self, key: &CacheKey, now: Timestamp, max_age: Option<Duration>) -> Option<Arc<Entry>> {
         let found = self.find(key, now, max_age);
@@ -157,21 +157,21 @@ impl<T> Cache<T> {
         found
     }
 
-    /// Looks for an answer that `tell` can put into the caller's dialect. One that it cannot stays where it is,
+    /// Looks for an answer that `translate` can write in the caller's dialect. An answer that it cannot stays stored,
     /// and the call's own goes under the key of its own dialect.
     pub fn look<H>(
         &self,
         keys: &Keys,
         now: Timestamp,
         max_age: Option<Duration>,
-        tell: impl Fn(CacheKey, &Arc<Entry>) -> Option<H>,
+        translate: impl Fn(CacheKey, &Arc<Entry>) -> Option<H>,
     ) -> Look<H> {
         let mut place = keys.first();
         for key in keys.question.into_iter().chain([keys.own]) {
             let Some(entry) = self.find(&key, now, max_age) else { continue };
-            if let Some(told) = tell(key, &entry) {
+            if let Some(hit) = translate(key, &entry) {
                 self.counts.hits.fetch_add(1, Ordering::Relaxed);
-                return Look::Hit(told);
+                return Look::Hit(hit);
             }
             place = keys.own;
         }
@@ -179,10 +179,10 @@ impl<T> Cache<T> {
         Look::Miss(place)
     }
 
-    /// Stores an answer; only a whole one that ended well may be. `false` where it is too large to be kept, which
+    /// Stores an answer; only a whole one that ended well may be. `false` where it is too large to be stored, which
     /// is an eighth of the cache.
     pub fn put(&self, key: CacheKey, entry: Entry) -> bool {
-        // A slice would keep all of the buffer that it was read into.
+        // A slice would hold the whole buffer that it was read into.
         let entry = Entry { body: Bytes::copy_from_slice(&entry.body), ..entry };
         let weight = entry.weight();
         if weight > self.max_bytes / LARGEST || entry.ttl.is_zero() {
@@ -202,7 +202,7 @@ impl<T> Cache<T> {
             Bytes::copy_from_slice(&make())
         });
         if made {
-            // Put in again, since moka weighs on writing; unless it was purged or replaced in the meantime.
+            // Put in again, since moka weighs an entry when it is written; unless it was purged or replaced in the meantime.
             let _result = self.stored.entry(key).and_compute_with(|held| match held {
                 Some(held) if Arc::ptr_eq(held.value(), entry) => Op::Put(entry.clone()),
                 _ => Op::Nop,

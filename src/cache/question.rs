@@ -1,4 +1,4 @@
-//! The key of an answer over what was asked, in nobody's dialect: equal questions have one key in every dialect.
+//! The key of an answer by its question in the internal form: equal questions have one key in every dialect.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::chat::{
 
 /// The key of a target's answer to `request`, within a scope; the target is a provider's model with its adapter.
 ///
-/// What does not change the answer is left out: the model's name as the caller wrote it, whether the answer is a stream,
+/// Fields that do not change the answer are left out: the model's name as the caller wrote it, whether the answer is a stream,
 /// the user, and what a provider may cache or store. So is what equals an absent field, such as one choice.
 #[must_use]
 pub fn question_key(
@@ -110,7 +110,7 @@ impl Question {
             Content::RedactedThinking(data) => self.named(7, &[data]),
             Content::ToolCall { id, name, arguments } => self.named(8, &[id, name, arguments]),
             Content::ToolResult { id, name: _, parts, is_error } => {
-                // The tool's name stands with its call; some dialects repeat it and some do not.
+                // The call has the tool's name already; only some dialects repeat it in the result.
                 self.named(9, &[id]);
                 self.list(parts, Self::part);
                 self.flag(Some(*is_error));
@@ -190,7 +190,7 @@ impl Question {
         self.flag(tell);
     }
 
-    /// A schema, as it is written: the order of its fields reaches the model.
+    /// Hashes a schema in the order of its fields, which reaches the model.
     fn json(&mut self, json: Option<&Value>) {
         self.maybe_text(json.map(Value::to_string).as_deref());
     }

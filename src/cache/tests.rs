@@ -152,9 +152,9 @@ fn a_purge_takes_exactly_what_it_names() {
             cache.put(key(n), entry);
         }
         let gone = cache.purge(&purge);
-        let kept: String =
+        let rest: String =
             (0..5u32).filter(|n| cache.get(&key(*n), NOW, None).is_some()).map(|n| n.to_string()).collect();
-        assert_eq!(kept, left, "{purge:?}");
+        assert_eq!(rest, left, "{purge:?}");
         assert_eq!(gone, 5 - left.len() as u64, "{purge:?}");
         assert_eq!(cache.stats().entries, left.len() as u64);
     }
@@ -325,19 +325,19 @@ async fn memory_is_released_with_the_last_who_reads() {
     let cache = cache();
     let mut lead = lead(join(&cache));
     let mut follower = follow(join(&cache));
-    let kept = Arc::new(vec![7u8; 1_000]);
+    let chunk = Arc::new(vec![7u8; 1_000]);
     struct Shared(Arc<Vec<u8>>);
     impl AsRef<[u8]> for Shared {
         fn as_ref(&self) -> &[u8] {
             &self.0
         }
     }
-    lead.push(Bytes::from_owner(Shared(kept.clone())));
+    lead.push(Bytes::from_owner(Shared(chunk.clone())));
     lead.finish(Outcome::Complete(Spent::default()));
-    assert_eq!(Arc::strong_count(&kept), 2, "held for the follower");
+    assert_eq!(Arc::strong_count(&chunk), 2, "held for the follower");
     drop(follower.next().await);
     drop(follower);
-    assert_eq!(Arc::strong_count(&kept), 1);
+    assert_eq!(Arc::strong_count(&chunk), 1);
 }
 
 #[test]
@@ -345,12 +345,12 @@ fn a_question_is_looked_up_before_its_own_dialects_fields() {
     let cache = cache();
     let keys = Keys { question: Some(key(1)), own: key(2) };
     let alone = Keys { question: None, own: key(2) };
-    let look = |keys: &Keys, can_tell: fn(&str) -> bool| {
-        let told = |place: CacheKey, entry: &Arc<Entry>| {
+    let look = |keys: &Keys, can_express: fn(&str) -> bool| {
+        let translate = |place: CacheKey, entry: &Arc<Entry>| {
             let text = String::from_utf8(entry.body.to_vec()).unwrap();
-            can_tell(&text).then_some((place, text))
+            can_express(&text).then_some((place, text))
         };
-        match cache.look(keys, NOW, None, told) {
+        match cache.look(keys, NOW, None, translate) {
             Look::Hit(found) => found,
             Look::Miss(place) => (place, "miss".to_owned()),
         }
@@ -361,7 +361,7 @@ fn a_question_is_looked_up_before_its_own_dialects_fields() {
     cache.put(key(1), entry("shared"));
     assert_eq!(look(&keys, any), (key(1), "shared".to_owned()));
     assert_eq!(look(&alone, any), (key(2), "miss".to_owned()));
-    // An answer that the caller cannot be told stays where it is.
+    // An answer that the caller's dialect cannot express stays stored.
     assert_eq!(look(&keys, not_shared), (key(2), "miss".to_owned()));
     cache.put(key(2), entry("own"));
     assert_eq!(look(&keys, not_shared), (key(2), "own".to_owned()));

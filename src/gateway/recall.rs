@@ -22,7 +22,7 @@ pub struct Hit {
     key: CacheKey,
     entry: Arc<Entry>,
     /// The answer in the caller's dialect, where it is stored in another.
-    retold: Option<Bytes>,
+    translated: Option<Bytes>,
 }
 
 /// How a call gets its answer.
@@ -57,8 +57,8 @@ pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
     let cache = &planned.parts.cache;
     let mut place = keys.first();
     if directive.read && may_be_cached {
-        let told = |key, entry: &Arc<Entry>| planned.told(key, entry.clone());
-        match cache.look(&keys, now(), directive.max_age, told) {
+        let translate = |key, entry: &Arc<Entry>| planned.in_dialect(key, entry.clone());
+        match cache.look(&keys, now(), directive.max_age, translate) {
             Look::Hit(hit) => return Ok(Recalled::Hit(hit)),
             Look::Miss(key) => place = key,
         }
@@ -74,25 +74,25 @@ pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
     }
     let max_age = if directive.read { directive.max_age } else { Some(Duration::ZERO) };
     Ok(match cache.join(keys.own, place, now(), max_age) {
-        // An answer in another dialect may have arrived just now, and be one that this caller's cannot say.
-        Join::Hit(entry) => planned.told(place, entry).map_or(Recalled::Alone, Recalled::Hit),
+        // An answer that was stored just now may be one that this caller's dialect cannot express.
+        Join::Hit(entry) => planned.in_dialect(place, entry).map_or(Recalled::Alone, Recalled::Hit),
         Join::Follow(follower) => Recalled::Follow(follower),
         Join::Lead(lead) => Recalled::Lead(place, lead),
     })
 }
 
 impl Planned {
-    /// A stored answer as this call's caller gets it; `None` where its dialect cannot say all of it.
-    fn told(&self, key: CacheKey, entry: Arc<Entry>) -> Option<Hit> {
+    /// A stored answer in the caller's dialect; `None` where that cannot express every part.
+    fn in_dialect(&self, key: CacheKey, entry: Arc<Entry>) -> Option<Hit> {
         let dialect = self.head.dialect;
         if entry.dialect == dialect {
-            return Some(Hit { key, entry, retold: None });
+            return Some(Hit { key, entry, translated: None });
         }
-        let retold = entry.retold(dialect, &self.request.answer_context(&self.incoming))?;
-        Some(Hit { key, entry, retold: Some(retold) })
+        let translated = entry.translated(dialect, &self.request.answer_context(&self.incoming))?;
+        Some(Hit { key, entry, translated: Some(translated) })
     }
 
-    /// Whether an answer is not of the form asked for, on a route that minds.
+    /// Whether an answer has not the requested format, on a route that repairs answers.
     pub fn is_malformed(&self, body: &[u8]) -> bool {
         let wanted = self.plan.repair.then(|| Wanted::of(&self.request)).flatten();
         wanted.is_some_and(|wanted| wanted.misfit(body).is_some())
@@ -124,7 +124,7 @@ impl Planned {
 
     /// Answers from the cache.
     pub async fn hit(mut self: Box<Self>, hit: Hit, meter: Meter) -> Reply {
-        let Hit { key, entry, retold } = hit;
+        let Hit { key, entry, translated } = hit;
         self.head.cache = Some("hit");
         self.head.age = Some(entry.age(now()));
         self.head.cost = Some(Nanos(0));
@@ -132,14 +132,14 @@ impl Planned {
         let planned = self.plan.targets.first().filter(is_by).map(|target| target.id.clone());
         self.head.model = Some(planned.unwrap_or_else(|| format!("{}/{}", entry.provider, entry.model).into()));
         meter.cache(CacheState::Hit, entry.cost);
-        meter.keep_answer(retold.as_ref().unwrap_or(&entry.body));
+        meter.keep_answer(translated.as_ref().unwrap_or(&entry.body));
         meter.note_answer_of(entry.provider.clone(), entry.model.clone());
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
         }
         remember(&self.incoming, &self.request);
         let asked = &self.request.asked;
-        if let Some(body) = retold {
+        if let Some(body) = translated {
             return self.whole(body);
         }
         if !asked.stream || asked.include_usage {

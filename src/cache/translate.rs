@@ -1,4 +1,4 @@
-//! A stored answer for a caller of another dialect than the one it is stored in.
+//! Translates a stored answer for a caller of another dialect.
 
 use bytes::Bytes;
 
@@ -8,18 +8,18 @@ use crate::wire::DialectId;
 use crate::wire::dialect::AnswerContext;
 
 impl Entry {
-    /// The whole answer in another dialect; `None` where that dialect cannot say all of it, so that the caller's own
-    /// request has to go out.
+    /// The whole answer in another dialect; `None` where that dialect cannot express every part, so that the caller's request
+    /// has to be sent.
     #[must_use]
-    pub fn retold(&self, dialect: DialectId, context: &AnswerContext) -> Option<Bytes> {
+    pub fn translated(&self, dialect: DialectId, context: &AnswerContext) -> Option<Bytes> {
         let response = self.dialect.codec().read_response(&self.body).ok()?;
         let codec = dialect.codec();
-        let can_be_told = is_common(&response) && codec.can_express(&response).is_ok();
-        can_be_told.then(|| codec.write_response(&response, context))
+        let is_whole = is_common(&response) && codec.can_express(&response).is_ok();
+        is_whole.then(|| codec.write_response(&response, context))
     }
 }
 
-/// Whether every dialect can say the answer, with nothing lost: one choice of texts and calls of tools. Thoughts
+/// Whether every dialect can express the answer, with nothing lost: one choice of texts and calls of tools. Thoughts
 /// and their proofs, citations, log-probabilities and media have a form of their own in each.
 fn is_common(response: &Response) -> bool {
     let [choice] = &response.choices[..] else { return false };
@@ -87,8 +87,8 @@ mod tests {
         std::iter::from_fn(|| decoder.event().unwrap()).collect()
     }
 
-    /// What an answer says, but for what each dialect names in its own way.
-    fn said(dialect: DialectId, body: &[u8]) -> (Vec<Content>, Option<Stop>, Option<(u64, u64)>) {
+    /// The parts of an answer, without ids that each dialect makes up.
+    fn parts(dialect: DialectId, body: &[u8]) -> (Vec<Content>, Option<Stop>, Option<(u64, u64)>) {
         let response = dialect.codec().read_response(body).unwrap();
         let [choice] = &response.choices[..] else { panic!("{response:?}") };
         let content = choice.parts.iter().map(|part| match part.content.clone() {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn every_dialect_tells_every_others_answers_whole_and_as_streams() {
+    fn every_dialect_expresses_every_others_answers_whole_and_as_streams() {
         let answers = [
             answer(vec![Part::text("Hello!")], Stop::End),
             answer(vec![Part::text("Hel")], Stop::Length),
@@ -111,19 +111,19 @@ mod tests {
             for from in ALL {
                 let entry = entry(from, answer);
                 for into in ALL.into_iter().filter(|into| *into != from) {
-                    let told = entry.retold(into, &context());
-                    let told = told.unwrap_or_else(|| panic!("{from:?} into {into:?}: {answer:?}"));
-                    assert_eq!(said(into, &told), said(from, &entry.body), "{from:?} into {into:?}");
-                    let stream = into.codec().as_stream(&told, &context()).unwrap();
+                    let body = entry.translated(into, &context());
+                    let body = body.unwrap_or_else(|| panic!("{from:?} into {into:?}: {answer:?}"));
+                    assert_eq!(parts(into, &body), parts(from, &entry.body), "{from:?} into {into:?}");
+                    let stream = into.codec().as_stream(&body, &context()).unwrap();
                     let whole = into.codec().as_whole(&events(stream), &context()).unwrap();
-                    assert_eq!(said(into, &whole), said(from, &entry.body), "{from:?} as a stream into {into:?}");
+                    assert_eq!(parts(into, &whole), parts(from, &entry.body), "{from:?} as a stream into {into:?}");
                 }
             }
         }
     }
 
     #[test]
-    fn what_another_dialect_may_lose_is_not_told_in_it() {
+    fn what_another_dialect_may_lose_is_not_translated() {
         let citation = Citation { url: Some("https://example.com".to_owned()), ..Citation::default() };
         let cited = Content::Text { text: "Oslo".to_owned(), citations: vec![citation] };
         let signed = Part { signature: Some("proof".to_owned()), ..call() };
@@ -136,7 +136,7 @@ mod tests {
             response
         };
         let hello = || answer(vec![Part::text("Hello!")], Stop::End);
-        let kept = [
+        let lossy = [
             (
                 DialectId::Anthropic,
                 answer(vec![Part::new(Content::Thinking("Hm".to_owned())), Part::text("x")], Stop::End),
@@ -148,13 +148,13 @@ mod tests {
             (DialectId::OpenAiChat, logged(hello())),
             (DialectId::Anthropic, answer(vec![Part::text("x")], Stop::Sequence(Some("y".to_owned())))),
         ];
-        for (from, response) in kept {
+        for (from, response) in lossy {
             let entry = entry(from, &response);
             for into in ALL.into_iter().filter(|into| *into != from) {
-                assert_eq!(entry.retold(into, &context()), None, "{from:?} into {into:?}: {response:?}");
+                assert_eq!(entry.translated(into, &context()), None, "{from:?} into {into:?}: {response:?}");
             }
         }
         let torn = Entry { body: Bytes::from_static(b"{}"), ..entry(DialectId::OpenAiChat, &hello()) };
-        assert_eq!(torn.retold(DialectId::Anthropic, &context()), None);
+        assert_eq!(torn.translated(DialectId::Anthropic, &context()), None);
     }
 }
