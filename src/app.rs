@@ -27,7 +27,7 @@ use crate::upstream::simulated::SimulatedProvider;
 use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
 
-/// How long lines of batches that were told to end may take for it.
+/// How long running lines of batches may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// What to do about a mistake that says no more than what is wrong.
@@ -45,12 +45,12 @@ struct Inner {
     keys: Arc<Keys>,
     gateway: Gateway,
     batches: Batches,
-    /// Runs what takes the processor long.
+    /// Runs work that takes the processor long.
     pool: Arc<Pool>,
-    /// What runs batches; none where no call can be made.
+    /// Runs batches; none where no call can be made.
     runner: OnceLock<Runner>,
     ready: AtomicBool,
-    /// When new requests were last welcome.
+    /// When shutdown began.
     stopping: OnceLock<Instant>,
 }
 
@@ -80,7 +80,7 @@ pub enum Error {
     Config(Vec<Diagnostic>),
 }
 
-/// An app that was just built, and what its owner must be told once.
+/// An app that was just built, and the key that its owner sees only once.
 pub struct Built {
     /// The app.
     pub app: App,
@@ -253,7 +253,7 @@ impl App {
         Ok(())
     }
 
-    /// Reads again what another process changed in the database, and closes connections that nobody used lately.
+    /// Reads what another process changed in the database, and closes connections that were idle for long.
     pub async fn refresh(&self) {
         self.0.gateway.live().clients.values().for_each(|client| client.tidy_up());
         self.ledger().look();
@@ -289,7 +289,7 @@ impl App {
         self.0.runner.get().inspect(|runner| runner.stop());
     }
 
-    /// Tells every running call to end now.
+    /// Cancels every running call.
     pub fn end_calls(&self) {
         self.0.gateway.parts().closing.cancel();
     }

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_name_keeps_no_folder_and_no_control_character() {
-        for (given, kept) in [
+        for (name, shown) in [
             ("input.jsonl", "input.jsonl"),
             ("../../etc/passwd", "passwd"),
             ("C:\\x\\in.jsonl", "in.jsonl"),
@@ -176,7 +176,7 @@ mod tests {
             ("", "upload.jsonl"),
             ("/", "upload.jsonl"),
         ] {
-            assert_eq!(clean(given), kept);
+            assert_eq!(clean(name), shown);
         }
         assert_eq!(clean(&"ü".repeat(300)).chars().count(), 255);
     }

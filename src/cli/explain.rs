@@ -9,7 +9,7 @@ use super::outcome::{Failure, Outcome, Where};
 use super::output::{Form, cell, json as print_json, say, table};
 use crate::prompts::names_prompt;
 
-/// Shows the rule, target, prompt, cache key and cost that a request would get; calls nobody.
+/// Shows the rule, target, prompt, cache key and cost that a request would get; no provider is called.
 #[derive(Args)]
 #[command(
     after_help = "Example: fulcrum explain --model prompt/support-reply --var product=Acme --var ticket='Where is my order?'\n\

@@ -46,7 +46,7 @@ enum Command {
     Key(key::Key),
     /// Report what was used and spent
     Usage(usage::Usage),
-    /// Explain what a request would get; calls nobody
+    /// Explain what a request would get; no provider is called
     Explain(explain::Explain),
 }
 

@@ -353,7 +353,7 @@ impl Import {
 }
 
 impl Import {
-    /// The label to move with a prompt's new version: none where somebody has put it elsewhere.
+    /// The label to move with a prompt's new version; none where someone has moved the label elsewhere.
     async fn labels_for(&self, client: &Client, name: &str) -> Vec<String> {
         let Some(label) = &self.label else { return Vec::new() };
         let prompt = client.get(&format!("/api/v1/prompts/{}", encoded(name))).await.unwrap_or_default();
@@ -395,7 +395,7 @@ impl Export {
     }
 }
 
-/// Prints what was done, all of it as one list, where JSON is asked for.
+/// Prints what was done as one list, where JSON is asked for.
 fn print_rows(format: Form, rows: &[Value]) {
     if format == Form::Json {
         print_json(&json!({"rows": rows, "next_cursor": null}));

@@ -20,7 +20,7 @@ pub struct Usage {
     /// Up to, and without, this time or date [default: the end of this hour]
     #[arg(long)]
     to: Option<String>,
-    /// Only where a group has a value, as name=value; may be given several times
+    /// Only where a group has a value, as name=value; may be repeated
     #[arg(long = "filter")]
     filters: Vec<String>,
     #[arg(long, default_value = "table")]

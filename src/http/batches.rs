@@ -20,7 +20,7 @@ use crate::types::now;
 
 type Answer = Result<Json<Value>, Refusal>;
 
-/// The longest list, and how long it is where nobody says.
+/// The longest list, and the default length.
 const MOST: u32 = 100;
 const USUAL: u32 = 20;
 
@@ -37,7 +37,7 @@ pub fn admit(app: &App, key: &Arc<VirtualKey>) -> Result<(), Error> {
     app.keys().admit(key, now()).map(drop).map_err(Error::from)
 }
 
-/// How long files are kept, as a batch's maker says it.
+/// How long files are stored, as the maker of a batch writes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExpiresAfter {

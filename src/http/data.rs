@@ -45,7 +45,7 @@ static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests")
 static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
 static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 
-/// What a body is told to be.
+/// What a body is by its `content-type`.
 const JSON: &[u8] = b"application/json";
 
 /// How long a caller may take to send its body.
@@ -98,7 +98,7 @@ async fn respond_to(app: App, id: RequestId, called: EndpointCall, request: Requ
     let endpoint = called.endpoint;
     // Only Google's addresses say whether to stream, and then in which form.
     let as_list = called.addressed.stream && !listed::asks_events(request.uri());
-    // Over HTTP/1.1 the socket itself tells of a caller who reads nothing.
+    // Over HTTP/1.1 a write to the socket fails where the caller reads nothing.
     let patience = (request.version() == Version::HTTP_2).then(|| app.config().server.write_timeout);
     match admit(&app, id, called, request, peer).await {
         Ok((incoming, window)) => respond(app.gateway().call(incoming).await, window.as_ref(), (as_list, patience)),

@@ -17,7 +17,7 @@ use crate::wire::DialectId;
 /// The header that names the request.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-fulcrum-request-id");
 
-/// The header that tells an SDK not to retry.
+/// The header that makes an SDK not retry.
 pub static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// The most bytes of a refusal of axum's own.

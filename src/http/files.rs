@@ -27,7 +27,7 @@ type Answer = Result<Json<Value>, Refusal>;
 /// The longest list, which is the usual one.
 const MOST: u32 = 10_000;
 
-/// How long a caller may take between two pieces of a file, and for all of it.
+/// How long a caller may take between two pieces of a file, and for the whole file.
 const IDLE: Duration = Duration::from_secs(60);
 const TOTAL: Duration = Duration::from_secs(3_600);
 
@@ -35,7 +35,7 @@ const TOTAL: Duration = Duration::from_secs(3_600);
 const BESIDE: u64 = 64 << 10;
 const LONGEST_FIELD: u64 = 1 << 10;
 
-/// How long a file may be kept at least and at most, where its owner says so.
+/// The least and the most seconds that an owner may set for how long a file is stored.
 const LIFE: std::ops::RangeInclusive<u64> = 3_600..=2_592_000;
 
 /// `POST /v1/files`.
@@ -61,7 +61,7 @@ pub async fn create(State(app): State<App>, Caller(key): Caller, headers: Header
 struct Form<'a> {
     app: &'a App,
     key: &'a VirtualKey,
-    /// When all of it must have come.
+    /// When the whole file must have come.
     limit: Instant,
     upload: Option<Upload>,
     purpose: Option<String>,
@@ -161,7 +161,7 @@ fn check_purpose(purpose: &str) -> Result<(), Error> {
         return Ok(());
     }
     let shown: String = purpose.chars().take(40).collect();
-    Err(Error::field("purpose", format!("`purpose` must be `batch`, not `{shown}`: files are kept for batches only")))
+    Err(Error::field("purpose", format!("`purpose` must be `batch`, not `{shown}`: files are stored for batches only")))
 }
 
 fn life(text: &str) -> Result<Duration, Error> {
@@ -215,7 +215,7 @@ pub async fn content(State(app): State<App>, Caller(key): Caller, Path(id): Path
         match batches.chunk(&id, n).await {
             Ok(Some(piece)) => Some((Ok(piece), (batches, id, n + 1))),
             Ok(None) => None,
-            // The length was told, so the reader sees that the rest is missing.
+            // The head has the length, so the reader notices that the rest is missing.
             Err(error) => Some((Err(std::io::Error::other(error.to_string())), (batches, id, u64::MAX))),
         }
     });

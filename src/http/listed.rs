@@ -1,4 +1,5 @@
-//! A stream of events as one JSON list, as Google streams to who asks for no events: an element an event, the error too.
+//! A stream of events as one JSON list, as Google streams to callers that do not ask for events: one element an event, also
+//! for an error.
 
 use std::convert::Infallible;
 
@@ -79,8 +80,8 @@ mod tests {
         for cut in 1..EVENTS.len() {
             let (first, second) = EVENTS.split_at(cut);
             let pieces = [first, second].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
-            let told: Vec<_> = listed(stream::iter(pieces)).map(Result::unwrap_or_default).collect().await;
-            assert_eq!(told.concat(), whole, "cut at {cut}");
+            let passed: Vec<_> = listed(stream::iter(pieces)).map(Result::unwrap_or_default).collect().await;
+            assert_eq!(passed.concat(), whole, "cut at {cut}");
         }
     }
 }

@@ -45,7 +45,7 @@ struct AnthropicModel {
 impl AnthropicModel {
     fn of(card: &ModelCard) -> Self {
         let (id, display_name) = (card.id.clone(), card.id.clone());
-        // No provider says here since when it has a model; the epoch is what OpenAI's form tells too.
+        // When a provider got a model is not known; OpenAI's form has the epoch too.
         Self { r#type: "model", id, display_name, created_at: "1970-01-01T00:00:00Z", lifecycle: "active" }
     }
 }

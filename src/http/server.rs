@@ -63,8 +63,8 @@ struct Visitor {
     open: Under,
 }
 
-/// Serves until `stop` is told. From then on new requests are refused, running ones end within the configured grace,
-/// and the rest is ended.
+/// Serves until `stop` is cancelled. Then new requests are refused, and running ones that do not end within the configured
+/// grace are cut off.
 ///
 /// # Errors
 /// Where no worker can be started.
@@ -134,7 +134,7 @@ impl Worker {
         }
     }
 
-    /// Serves until it is told to stop and every worker's calls have ended: `done` is let go when its own have.
+    /// Serves until the gateway stops and every worker's calls have ended; drops `done` when this worker's have.
     async fn serve(&self, mut waiting: mpsc::Receiver<Visitor>, done: mpsc::Sender<()>) {
         let config = self.app.config();
         let server = Server {
@@ -165,7 +165,7 @@ impl Worker {
         }
     }
 
-    /// Lets running requests end; who still comes is told that the gateway is not ready.
+    /// Waits for running requests to end; new ones get the error that the gateway is not ready.
     async fn wind_down(&self, server: &Server, waiting: &mut mpsc::Receiver<Visitor>) {
         self.app.stop_welcoming();
         let grace = self.app.config().server.shutdown_grace;
@@ -211,7 +211,7 @@ struct Server {
     ending: Arc<Ending>,
 }
 
-/// Tells a worker's connections to take no more requests.
+/// The signal for a worker's connections to take no more requests.
 #[derive(Default)]
 struct Ending {
     begun: AtomicBool,
@@ -236,7 +236,7 @@ impl Server {
         let dispatch = self.dispatch.of(stream.peer_addr().ok());
         let stream = TokioIo::new(WriteTimeout::new(stream, self.write_timeout));
         let connection = self.builder.serve_connection(stream, dispatch).into_owned();
-        // Who comes while the gateway ends is told so, and nobody waits for him.
+        // A connection that comes while the gateway ends gets an error, and shutdown does not wait for it.
         let ending = (!self.ending.has_begun()).then(|| self.ending.clone());
         let waited_for = ending.as_ref().map(|_| self.open.token());
         #[expect(
@@ -263,15 +263,15 @@ async fn until_the_end(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = pin!(connection);
     let mut begins = pin!(ending.begins.notified());
-    let (mut listens, mut told) = (false, false);
+    let (mut listens, mut ends) = (false, false);
     poll_fn(|context| {
-        // Listened to once: a connection is polled several times a request, and each look at a `Notify` takes its lock.
+        // Registered once: a connection is polled several times a request, and each look at a `Notify` takes its lock.
         if !listens {
             listens = true;
             let _wakes_us = begins.as_mut().poll(context);
         }
-        if !told && ending.has_begun() {
-            told = true;
+        if !ends && ending.has_begun() {
+            ends = true;
             connection.as_mut().graceful_shutdown();
         }
         connection.as_mut().poll(context)

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep, timeout};
 
-/// A socket that fails where its caller takes no byte within the limit, so that a caller who reads nothing holds no stream,
+/// A socket that fails where its caller takes no byte within the limit, so that a caller which reads nothing holds no stream,
 /// and no provider's connection, for ever.
 pub struct WriteTimeout {
     stream: TcpStream,

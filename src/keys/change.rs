@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn what_is_out_of_bounds_is_refused_by_name() {
         let many: BTreeMap<String, &str> = (0..33).map(|n| (format!("t{n}"), "")).collect();
-        for (value, told) in [
+        for (value, reason) in [
             (json!({}), "name"),
             (json!({"name": " "}), "name"),
             (json!({"name": "a\nb"}), "name"),
@@ -244,7 +244,7 @@ mod tests {
             (json!({"name": "a", "tags": many}), "tags"),
         ] {
             let error = build(value.clone()).unwrap_err();
-            assert!(error.contains(told), "{value}: {error}");
+            assert!(error.contains(reason), "{value}: {error}");
         }
     }
 

@@ -55,7 +55,7 @@ mod tests {
         assert!(!guess("192.0.2.1") && !guess("::ffff:192.0.2.1"));
         assert!(!guess("2001:db8::2") && !guess("2001:db8::ffff:0:0:1"), "a /64 counts as one");
         // By chance a few of these share a count with the two above.
-        let heard = (0..200).filter(|n| guess(&format!("198.51.100.{n}"))).count();
-        assert!(heard > 190, "{heard}");
+        let counted = (0..200).filter(|n| guess(&format!("198.51.100.{n}"))).count();
+        assert!(counted > 190, "{counted}");
     }
 }

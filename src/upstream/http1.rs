@@ -335,7 +335,7 @@ mod tests {
         let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
         let sending = async move {
             for piece in pieces {
-                // Whoever has read all of the answer may be gone before what came beyond it.
+                // A reader of the whole answer may be gone before the bytes beyond it come.
                 if theirs.write_all(&piece).await.is_err() {
                     return;
                 }

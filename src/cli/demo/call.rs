@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::upstream::Client;
 
-/// Who calls.
+/// The caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The shop's backend: may call everything.
@@ -67,11 +67,11 @@ pub enum Outcome {
     Served { retried: bool },
     /// The cache answered.
     Hit,
-    /// It shared the answer of the same call under way.
+    /// The call shared the answer of an equal call that ran.
     Coalesced,
     /// The gateway refused it, or no provider answered.
     Refused { status: u16, code: String, message: String },
-    /// Its stream ended in an error.
+    /// The stream ended in an error.
     Broke { message: String },
     /// The caller hung up.
     HungUp,

@@ -1,6 +1,6 @@
 //! What the demo's calls are made of: tickets, products, code, clauses and questions.
 
-/// A product, what its maker knows of it, and a ticket about it.
+/// A product, its maker's knowledge, and a customer's ticket.
 pub const TICKETS: &[(&str, &str, &str)] = &[
     (
         "Alder Boots",

@@ -34,7 +34,7 @@ print(client.chat.completions.create(model="fast", messages=[{{"role": "user", "
     )
 }
 
-/// How to use a real provider, for those who have a key for it.
+/// How to use a real provider with a key.
 pub const REAL: &str = r#"OPENAI_API_KEY is set. The demo neither read it nor called anybody. To use it, put these lines into config/fulcrum.toml
 and run `fulcrum serve`; calls then name the model `mini`:
 

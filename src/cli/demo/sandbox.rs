@@ -33,7 +33,7 @@ const OWN_PROMPTS: &str = "prompts";
 pub struct Sandbox {
     /// The gateway's address.
     pub base: String,
-    /// Its admin key.
+    /// The admin key.
     pub admin: String,
     /// Where its prompts came from, for people.
     pub prompts: String,

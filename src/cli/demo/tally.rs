@@ -61,7 +61,7 @@ impl Tally {
             ),
             format!("  {hits:>4}  answered from the cache"),
             format!("  {coalesced:>4}  coalesced: they shared the answer to the same call under way"),
-            format!("  {hung_up:>4}  given up by the caller in the middle of a stream"),
+            format!("  {hung_up:>4}  cut off by the caller in the middle of a stream"),
         ];
         if let Some(message) = self.broke.first() {
             lines.push(format!(

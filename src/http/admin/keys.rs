@@ -84,7 +84,7 @@ fn read_grace(text: &str) -> Result<Duration, Error> {
     parse_duration(text).ok_or_else(|| Error::field("grace", "`grace` must be a duration such as 10m"))
 }
 
-/// The key's row with its secret, which is told this once.
+/// The key's row with its secret, which is shown only once.
 fn with_secret(key: &VirtualKey, secret: &Secret) -> Value {
     let mut row = json!(key);
     row["key"] = secret.expose().into();

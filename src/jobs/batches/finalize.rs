@@ -26,7 +26,7 @@ pub(super) async fn finalize(shared: &Shared, batch: &Batch) -> Result<(), Error
     shared.batches().end(batch, outcome, [output, errors], now()).await
 }
 
-/// The file of the answers, or, where an outcome is given, of the errors; `None` where it would be empty.
+/// Writes the file of answers, or with an `outcome` the file of errors; `None` where that would be empty.
 async fn write(shared: &Shared, batch: &Batch, errors: Option<Status>) -> Result<Option<Closed>, Error> {
     let mut file = Out { shared, batch, what: if errors.is_some() { "error" } else { "output" }, upload: None };
     let mut last = 0;

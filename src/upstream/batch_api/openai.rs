@@ -135,12 +135,12 @@ mod tests {
             (r#"{"status":"failed"}"#, "failed: the provider says no reason", 0),
         ] {
             let remote = state(body.as_bytes()).unwrap();
-            let told = match remote.state {
+            let state = match remote.state {
                 RemoteState::Running => "running".to_owned(),
                 RemoteState::Ended => "ended".to_owned(),
                 RemoteState::Failed(reason) => format!("failed: {reason}"),
             };
-            assert_eq!((told.as_str(), remote.files.len()), (stands, files), "{body}");
+            assert_eq!((state.as_str(), remote.files.len()), (stands, files), "{body}");
         }
         for body in ["", "{}", "[]", "<html>", r#"{"status":7}"#] {
             assert!(state(body.as_bytes()).is_none(), "{body}");
@@ -149,10 +149,10 @@ mod tests {
 
     #[test]
     fn a_result_is_an_answer_or_tells_that_the_line_did_not_run() {
-        let (id, said) =
+        let (id, outcome) =
             result(br#"{"custom_id":"x-1","response":{"status_code":200,"body":{"a": 1}},"error":null}"#).unwrap();
         assert_eq!(id, "x-1");
-        assert!(matches!(said, LineOutcome::Answered { status: 200, body } if &*body == br#"{"a": 1}"#));
+        assert!(matches!(outcome, LineOutcome::Answered { status: 200, body } if &*body == br#"{"a": 1}"#));
         let (_, late) =
             result(br#"{"custom_id":"x-1","response":null,"error":{"code":"batch_expired","message":"late"}}"#)
                 .unwrap();

@@ -228,7 +228,7 @@ fn stops(body: &Map<String, Value>) -> Result<Vec<&str>, Refusal> {
 fn logprobs(body: &Map<String, Value>) -> Result<Option<usize>, Refusal> {
     let top = whole(body, "top_logprobs", 0, 20)?;
     match (flag(body, "logprobs")?, top) {
-        (false, Some(_)) => Err(invalid("top_logprobs", "'logprobs' must be true where 'top_logprobs' is given")),
+        (false, Some(_)) => Err(invalid("top_logprobs", "'logprobs' must be true where 'top_logprobs' is set")),
         (false, None) => Ok(None),
         (true, top) => Ok(Some(top.unwrap_or(0))),
     }

@@ -156,8 +156,8 @@ mod tests {
         let text = ask(&json!({"input": "hello world", "dimensions": 8, "encoding_format": "base64"}));
         let bytes = STANDARD.decode(text["data"][0]["embedding"].as_str().unwrap()).unwrap();
         let read: Vec<f32> = bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
-        let told: Vec<f32> = serde_json::from_value(floats["data"][0]["embedding"].clone()).unwrap();
-        assert_eq!(read, told);
+        let expected: Vec<f32> = serde_json::from_value(floats["data"][0]["embedding"].clone()).unwrap();
+        assert_eq!(read, expected);
     }
 
     #[test]

@@ -296,7 +296,7 @@ mod tests {
         answer(passing, fields, "m-instant", (Traits::read("m-instant", None), &Dice::of(fields))).ok().unwrap()
     }
 
-    fn said(passing: Passing, body: &Value) -> Value {
+    fn answered(passing: Passing, body: &Value) -> Value {
         serde_json::from_slice(&made(passing, body).body).unwrap()
     }
 
@@ -316,19 +316,19 @@ mod tests {
 
     #[test]
     fn answers_fit_what_is_asked() {
-        let completion = said(Passing::Completions, &json!({"prompt": ["Say hello", "Say bye"], "n": 2, "echo": true}));
+        let completion = answered(Passing::Completions, &json!({"prompt": ["Say hello", "Say bye"], "n": 2, "echo": true}));
         let texts: Vec<&str> =
             completion["choices"].as_array().unwrap().iter().map(|c| c["text"].as_str().unwrap()).collect();
         assert_eq!(texts, ["Say hellohello", "Say hellohello", "Say byebye", "Say byebye"]);
-        let judged = said(Passing::Moderations, &json!({"input": ["hello", "I kill you"]}));
+        let judged = answered(Passing::Moderations, &json!({"input": ["hello", "I kill you"]}));
         assert_eq!((&judged["results"][0]["flagged"], &judged["results"][1]["flagged"]), (&json!(false), &json!(true)));
         let ranked =
-            said(Passing::Rerank, &json!({"query": "my parcel", "documents": ["a volcano", "where is my parcel?"]}));
+            answered(Passing::Rerank, &json!({"query": "my parcel", "documents": ["a volcano", "where is my parcel?"]}));
         assert_eq!(ranked["results"][0]["index"], 1);
-        let heard = said(Passing::Transcriptions, &json!({"file": {"bytes": 64_000, "hash": "ab"}}));
-        assert_eq!(heard["usage"]["seconds"], 2);
+        let transcribed = answered(Passing::Transcriptions, &json!({"file": {"bytes": 64_000, "hash": "ab"}}));
+        assert_eq!(transcribed["usage"]["seconds"], 2);
         assert_eq!(
-            said(Passing::ImageGenerations, &json!({"prompt": "x", "n": 2}))["data"].as_array().unwrap().len(),
+            answered(Passing::ImageGenerations, &json!({"prompt": "x", "n": 2}))["data"].as_array().unwrap().len(),
             2
         );
     }
@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn a_stream_of_a_completion_is_its_text_in_pieces() {
         let body = json!({"prompt": "How do tides work?", "max_tokens": 40});
-        let whole = said(Passing::Completions, &body);
+        let whole = answered(Passing::Completions, &body);
         let mut streamed = body.clone();
         streamed["stream"] = true.into();
         let events = made(Passing::Completions, &streamed).events.unwrap();

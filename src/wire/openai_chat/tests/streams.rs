@@ -29,7 +29,7 @@ fn usage() -> Value {
     json!({"id": "c1", "created": 1, "model": "m", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}})
 }
 
-/// The whole answer that a stream tells, after a check of the order of its events.
+/// The whole answer of a stream, after a check of the order of its events.
 fn collected(stream: &str) -> Response {
     let events = meant(&[stream.as_bytes()]).unwrap();
     check_order(&events);
