@@ -1,7 +1,7 @@
 //! Fulcrum: one binary between applications and language models.
 //!
 //! Modules stand in rows; a module uses only rows above it. `tests/tidy.rs` keeps that,
-//! and `ARCHITECTURE.md` tells why.
+//! and `ARCHITECTURE.md` says why.
 
 pub mod types;
 

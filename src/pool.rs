@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// The most threads: the processors are there for calls.
 const MOST_THREADS: usize = 4;
 
-/// Pieces of work that wait for a thread; who brings more waits for a place.
+/// How many pieces of work may wait for a thread; a task with more waits for a place.
 const QUEUE: usize = 64;
 
 /// How long [`Pool::close`] waits for the pieces that run.
@@ -22,10 +22,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Why a piece of work brought no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It was not done within its limit.
+    /// The work was not done within its limit.
     #[error("the work was not done within its limit")]
     Late,
-    /// It panicked.
+    /// The work panicked.
     #[error("the work panicked")]
     Panicked,
     /// The pool is closed.
@@ -91,7 +91,7 @@ impl Pool {
         timeout_at(deadline, result).await.map_err(|_| Error::Late)?.map_err(|_| Error::Closed)?
     }
 
-    /// Takes no more work, and waits for what was taken. Tells whether all of it ended in time.
+    /// Takes no more work, and waits for the work that was taken; returns whether that ended in time.
     pub async fn close(&self) -> bool {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         timeout(LAST_WORDS, async { self.threads.lock().await.recv().await }).await.is_ok()

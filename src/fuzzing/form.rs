@@ -1,4 +1,4 @@
-//! Forms: what we find is what the next reader finds, and what nobody edits stays as it came.
+//! Forms: our reader finds the parts that another reader finds, and unedited bytes stay as they came.
 
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};

@@ -1,4 +1,4 @@
-//! JSON: which texts are objects, as serde_json decides it too, and that what nobody edits stays as it came.
+//! JSON: our reader and serde_json agree on which texts are objects, and unedited bytes stay as they came.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -14,9 +14,9 @@ fn is_stricter(text: &str, error: &ObjectError) -> bool {
         ObjectError::Twice(_) => true,
         // Readers behind us recurse.
         ObjectError::Depth => text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() > MAX_DEPTH,
-        // It stands for no text.
+        // Half a surrogate pair stands for no character.
         ObjectError::Surrogate(at) => text[*at..].starts_with("\\u"),
-        // Names are compared as they stand, and kept in a list.
+        // Names are compared without unescaping, and their number is bounded.
         ObjectError::Syntax(_) => text.contains('\\') || text.matches(':').count() > MAX_FIELDS,
         ObjectError::Utf8(_) => false,
     }
@@ -93,7 +93,7 @@ fn edits(object: &Object) {
     }
 }
 
-/// Reads JSON whose numbers are kept to the digit, writes it, and finds the same numbers.
+/// Reads JSON with exact numbers, writes it, and finds the same numbers.
 pub(super) fn exact_numbers(data: &[u8]) {
     let Ok(value) = exact_numbers::read::<Value>(data) else {
         return;

@@ -28,7 +28,7 @@ pub struct NewKey {
     /// The models it may call; none named is all.
     #[serde(default)]
     pub models: Option<Vec<ModelName>>,
-    /// Its own limit.
+    /// The key's limit.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
     /// From when it is refused: RFC 3339 or a date, UTC.
@@ -184,7 +184,7 @@ fn default_project() -> String {
     "default".to_owned()
 }
 
-/// Tells a field that is `null` from one that is absent.
+/// Distinguishes a field that is `null` from an absent one.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with keys, and what a caller reads of it.
+//! Errors of keys, and the errors that callers get.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub enum Error {
     /// A change of a key that was revoked.
     #[error("The key `{0}` was revoked and cannot be changed; make a new one.")]
     AlreadyRevoked(String),
-    /// A change that would leave nobody in charge.
+    /// A change that would leave no admin key.
     #[error("This is the last admin key that never expires; make another before you revoke, demote or limit this one.")]
     LastAdmin,
     /// The operator's own admin key is too easy to guess.

@@ -13,7 +13,7 @@ const COUNTS: usize = 4_096;
 /// The counts of all addresses, in memory that never grows.
 pub(super) struct Guesses {
     counts: Box<[Limiter]>,
-    /// Keyed by chance, so that nobody can choose with whom he shares a count.
+    /// The hash has a random key, so that no attacker can choose the addresses that share its count.
     places: RandomState,
 }
 

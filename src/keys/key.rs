@@ -48,7 +48,7 @@ impl std::fmt::Display for Role {
     }
 }
 
-/// A key that stands for a provider's: it never goes up. Its JSON is a row of the admin API, without any secret.
+/// A key that callers use in place of a provider's; it is never sent to a provider. Its JSON is a row of the admin API, without any secret.
 #[derive(Clone, Debug, Serialize)]
 pub struct VirtualKey {
     /// The public part of the key; may be logged.
@@ -61,7 +61,7 @@ pub struct VirtualKey {
     pub role: Role,
     /// The models it may call; `None` is all. `provider/*` is all of a provider's.
     pub models: Option<Vec<ModelName>>,
-    /// Its own limit; `None` takes the configured default.
+    /// The key's limit; `None` for the configured default.
     pub requests_per_minute: Option<NonZeroU32>,
     /// When it was made.
     pub created_at: Timestamp,

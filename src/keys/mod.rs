@@ -1,4 +1,4 @@
-//! Virtual keys: who calls, for which project, what they may do and how often.
+//! Virtual keys: the caller, its project, its rights and its limit.
 
 mod change;
 mod error;
@@ -107,16 +107,15 @@ impl Keys {
     /// The key with this text: from memory, in about a microsecond.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Unknown`], and to who knows the secret [`Error::Expired`] and
-    /// [`Error::Revoked`].
+    /// [`Error::Malformed`], [`Error::Unknown`], and where the secret is right [`Error::Expired`] and [`Error::Revoked`].
     pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
         self.known.load().find(token, now).cloned()
     }
 
-    /// Counts a text that opened nothing. A key that was right once is no guess, and a good key is never held up: who is
-    /// behind the same address need not suffer for it.
+    /// Counts a wrong key of an address. A key that was right once does not count, and good keys of the same address are not
+    /// limited.
     ///
-    /// Gives the error to tell: [`Error::Guessing`] where too many came from this address.
+    /// Returns the error for the caller: [`Error::Guessing`] where too many came from this address.
     pub fn count_wrong(&self, error: Error, from: IpAddr, now: Timestamp) -> Error {
         let limit = NonZeroU32::new(self.wrong_per_minute.load(Ordering::Relaxed));
         let (Error::Malformed | Error::Unknown, Some(limit)) = (&error, limit) else { return error };
@@ -284,11 +283,11 @@ impl Keys {
 }
 
 /// Makes the admin key of the first start, or that of a new `FULCRUM_ADMIN_KEY`.
-async fn ensure_admin(db: &Db, given: Option<&Secret>, now: Timestamp) -> Result<Option<Secret>, Error> {
-    given.map_or(Ok(()), token::check_strength)?;
+async fn ensure_admin(db: &Db, chosen: Option<&Secret>, now: Timestamp) -> Result<Option<Secret>, Error> {
+    chosen.map_or(Ok(()), token::check_strength)?;
     let mut change = Change::begin(db).await?;
-    if let Some(given) = given {
-        let hash = Hash::of(given.expose());
+    if let Some(chosen) = chosen {
+        let hash = Hash::of(chosen.expose());
         if !change.was_seen(&hash).await? {
             change.revoke_chosen(now).await?;
             add_admin(change, &token::new_id(), hash, Some(hash), now).await?;

@@ -251,10 +251,10 @@ async fn a_limit_keeps_its_count_when_keys_change() {
         assert_eq!(admit().unwrap().unwrap().remaining, 0);
         let refused = admit().unwrap_err();
         assert_eq!(refused.retry_after, Duration::from_secs(30));
-        let told = chat::Error::from(refused);
-        assert_eq!((told.code, told.retry_after), (Code::RateLimitExceeded, Some(Duration::from_secs(30))));
+        let error = chat::Error::from(refused);
+        assert_eq!((error.code, error.retry_after), (Code::RateLimitExceeded, Some(Duration::from_secs(30))));
         insta::allow_duplicates! {
-            insta::assert_snapshot!(told, @"This key's limit of 2 requests a minute is reached; try again in 30.0 s.");
+            insta::assert_snapshot!(error, @"This key's limit of 2 requests a minute is reached; try again in 30.0 s.");
         }
         assert_eq!(fixture.keys.admit(&other, NOW), Ok(None));
         fixture.keys.set_defaults(Limits { requests_per_minute: NonZeroU32::new(1), ..Limits::default() });

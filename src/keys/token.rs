@@ -21,7 +21,7 @@ const CHECK: usize = 6;
 /// Longer texts are no keys; the bound keeps hashing cheap.
 const LONGEST: usize = 512;
 
-/// A BLAKE3 hash of a whole key, all that is stored of it.
+/// A BLAKE3 hash of a whole key; the key itself is not stored.
 #[derive(Clone, Copy)]
 pub(super) struct Hash([u8; 32]);
 
@@ -79,8 +79,8 @@ pub(super) fn is_possible(token: &str) -> bool {
 }
 
 /// Refuses an operator's own admin key that is guessable, or that no header can carry.
-pub(super) fn check_strength(given: &Secret) -> Result<(), Error> {
-    let text = given.expose();
+pub(super) fn check_strength(key: &Secret) -> Result<(), Error> {
+    let text = key.expose();
     if text.len() > LONGEST || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::WeakAdminKey("use at most 512 visible ASCII characters without spaces"));
     }

@@ -65,9 +65,9 @@ impl Compiled {
         if diagnostics.is_empty() { Ok(Self { parts, variables }) } else { Err(diagnostics) }
     }
 
-    pub(super) fn render(&self, given: &Map<String, Value>) -> Result<Vec<PromptMessage>, Failure> {
-        self.check(given)?;
-        let value = |name: &str| given.get(name).or_else(|| self.variables.get(name)?.default.as_ref());
+    pub(super) fn render(&self, values: &Map<String, Value>) -> Result<Vec<PromptMessage>, Failure> {
+        self.check(values)?;
+        let value = |name: &str| values.get(name).or_else(|| self.variables.get(name)?.default.as_ref());
         let mut messages = Vec::with_capacity(self.parts.len());
         let mut size = 0;
         for (i, part) in self.parts.iter().enumerate() {
@@ -115,22 +115,22 @@ impl Compiled {
         diagnostics
     }
 
-    fn check(&self, given: &Map<String, Value>) -> Result<(), Failure> {
+    fn check(&self, values: &Map<String, Value>) -> Result<(), Failure> {
         let refuse = |variable: &str, message: String| {
             Err(Failure::Variable { variable: variable.chars().take(64).collect(), message })
         };
-        for (name, value) in given {
+        for (name, value) in values {
             let Some(variable) = self.variables.get(name) else {
                 let known: Vec<&str> = self.variables.keys().map(String::as_str).collect();
-                let told =
+                let hint =
                     if known.is_empty() { "this prompt has no variables".to_owned() } else { unknown(name, &known) };
-                return refuse(name, format!("is not one of this prompt's: {told}"));
+                return refuse(name, format!("is not one of this prompt's: {hint}"));
             };
             if let Err(message) = variable.check(value) {
                 return refuse(name, message);
             }
         }
-        match self.variables.iter().find(|(name, variable)| variable.default.is_none() && !given.contains_key(*name)) {
+        match self.variables.iter().find(|(name, variable)| variable.default.is_none() && !values.contains_key(*name)) {
             Some((name, _)) => refuse(name, "is missing; it has no default".to_owned()),
             None => Ok(()),
         }

@@ -119,7 +119,7 @@ struct Following<'a> {
     last: Option<u32>,
 }
 
-/// Moves the label to the imported version where nobody else has moved it.
+/// Moves the label to the imported version, unless a person has moved the label since the last import.
 async fn follow(tx: &mut Tx, incoming: &Incoming, following: &Following<'_>, by: &By<'_>) -> Result<bool, Error> {
     let Following { label, version, last } = *following;
     let name = &incoming.file.name;

@@ -98,8 +98,8 @@ async fn a_prompt_renders_with_defaults_and_placeholders() {
         let saved = stand.registry.create(&name("s"), &submission(&example()), &editor(), NOW).await.unwrap();
         assert!(saved.created);
         let image = json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]});
-        let given = vars(json!({"product": "<A>", "ticket": "{{ product }}", "history": [image]}));
-        let messages = saved.version.render(&given).unwrap();
+        let values = vars(json!({"product": "<A>", "ticket": "{{ product }}", "history": [image]}));
+        let messages = saved.version.render(&values).unwrap();
         assert_eq!(
             messages,
             [
@@ -121,14 +121,14 @@ async fn wrong_variables_are_400_and_named() {
     on_each(async |scratch| {
         let stand = Stand::new(scratch).await;
         let version = stand.registry.create(&name("s"), &submission(&example()), &editor(), NOW).await.unwrap().version;
-        for (given, variable, word) in [
+        for (values, variable, word) in [
             (json!({"ticket": "x"}), "product", "missing"),
             (json!({"product": "a", "ticket": "x", "tnoe": "y"}), "tnoe", "`tone`"),
             (json!({"product": 3, "ticket": "x"}), "product", "string"),
             (json!({"product": "a", "ticket": "x".repeat(21)}), "ticket", "at most 20"),
             (json!({"product": "a", "ticket": "x", "history": "no"}), "history", "list of messages"),
         ] {
-            let error: crate::chat::Error = version.render(&vars(given)).unwrap_err().into();
+            let error: crate::chat::Error = version.render(&vars(values)).unwrap_err().into();
             assert_eq!(error.code, crate::chat::Code::InvalidVariables);
             assert_eq!(error.param, Some(format!("prompt.variables.{variable}")));
             assert!(error.message.contains(word) && error.message.contains(variable), "{error}");
@@ -200,8 +200,9 @@ async fn labels_move_with_a_history_and_may_be_protected() {
         assert_eq!(registry.get(&name("p")).unwrap().newest(), 2, "the refused version must not stay");
         assert_eq!(registry.resolve(&name("p"), &Selector::Default).unwrap().version, 2);
         let history = registry.label_history(&name("p"), &label("production")).await.unwrap();
-        let told: Vec<_> = history.iter().map(|m| (m.after[0].version, m.reason.as_str(), m.author.as_str())).collect();
-        assert_eq!(told, [(2, "better", "root"), (1, "first", "ed")]);
+        let moves: Vec<_> =
+            history.iter().map(|m| (m.after[0].version, m.reason.as_str(), m.author.as_str())).collect();
+        assert_eq!(moves, [(2, "better", "root"), (1, "first", "ed")]);
         assert!(registry.label_history(&name("p"), &label("nope")).await.is_err());
     })
     .await;
@@ -300,7 +301,7 @@ async fn a_bad_file_stops_the_whole_import_and_every_mistake_is_told() {
         std::fs::write(path.join(odd), "").unwrap();
         let Err(Error::Files(problems)) = stand.registry.import_dir(&path, None, NOW).await else { panic!() };
         let folder = format!("{}/", path.display());
-        let told: Vec<String> = problems.iter().map(|problem| problem.to_string().replace(&folder, "")).collect();
+        let shown: Vec<String> = problems.iter().map(|problem| problem.to_string().replace(&folder, "")).collect();
         for wanted in [
             "Bad.toml: the file names the prompt",
             "link.toml: is a link",
@@ -311,7 +312,7 @@ async fn a_bad_file_stops_the_whole_import_and_every_mistake_is_told() {
             "c.toml:7:2: sets: `sets` is unknown; did you mean `tests`?",
             "d.toml:1:5: ",
         ] {
-            assert!(told.iter().any(|line| line.contains(wanted)), "{wanted} is not among {told:#?}");
+            assert!(shown.iter().any(|line| line.contains(wanted)), "{wanted} is not among {shown:#?}");
         }
         assert!(matches!(check_dir(&path), Err(Error::Files(checked)) if checked.len() == problems.len()));
         assert!(stand.registry.list().is_empty());
@@ -394,7 +395,7 @@ fn a_label_change_is_read_strictly() {
 
 #[test]
 fn every_mistake_of_a_draft_is_told_with_its_key() {
-    let told = mistakes(&json!({
+    let shown = mistakes(&json!({
         "descripton": "x",
         "messages": [
             {"role": "robot", "content": "x"},
@@ -424,7 +425,7 @@ fn every_mistake_of_a_draft_is_told_with_its_key() {
         "variants: other messages by provider or model are not supported yet",
         "tests[0].contain: `contain` is unknown; did you mean `contains`?",
     ] {
-        assert!(told.iter().any(|line| line.starts_with(wanted)), "{wanted} is not among {told:#?}");
+        assert!(shown.iter().any(|line| line.starts_with(wanted)), "{wanted} is not among {shown:#?}");
     }
 }
 

@@ -152,10 +152,10 @@ fn rule(schema: &Value, fields: &Map<String, Value>) -> Result<Rule, String> {
     {
         return Err(format!("is not a JSON Schema: type {}", unknown(name, &TYPES)));
     }
-    let told = ["type", "default", "description", "title", "examples", "maxLength"];
+    let known = ["type", "default", "description", "title", "examples", "maxLength"];
     let longest = fields.get("maxLength").map(Value::as_u64);
     let plain = fields.get("type").and_then(Value::as_str) == Some("string");
-    if plain && longest != Some(None) && fields.keys().all(|key| told.contains(&key.as_str())) {
+    if plain && longest != Some(None) && fields.keys().all(|key| known.contains(&key.as_str())) {
         return Ok(Rule::Text { longest: longest.flatten() });
     }
     // The linear engine: a pattern written by one user must not stall on a text sent by another.

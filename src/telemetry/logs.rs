@@ -1,4 +1,4 @@
-//! Logs on stderr: JSON lines, or plain text on a terminal. A reader who stops reading them holds nobody up.
+//! Logs on stderr: JSON lines, or plain text on a terminal. A reader that stops reading them delays no call.
 
 use std::io::{IsTerminal, stderr};
 
@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 /// So many lines wait for a reader; beyond them lines are lost rather than calls held up.
 const LINES_WAITING: usize = 16_384;
 
-/// Writes the logs that wait when it goes, as far as somebody reads them.
+/// Writes the waiting logs when it is dropped, as far as they are read.
 #[must_use = "the last lines are written when this goes"]
 #[derive(Debug)]
 pub struct Logs(#[expect(dead_code, reason = "it works by being dropped")] WorkerGuard);

@@ -67,7 +67,7 @@ pub struct RequestSeen {
     pub latency: Duration,
     /// Until the first token, where the answer was a stream.
     pub first_token: Option<Duration>,
-    /// What of it was Fulcrum's own.
+    /// The part of it that was Fulcrum's own.
     pub overhead: Duration,
     /// Its tokens.
     pub usage: Usage,
@@ -96,8 +96,8 @@ struct RequestKind {
     cache: &'static str,
 }
 
-/// What requests of a kind are counted in, found by one look instead of one for each metric. What is counted in only
-/// sometimes is made when it is first needed, so that nothing is told that never was.
+/// The counters of one kind of requests, found by one look-up instead of one for each metric. Counters of rare things are
+/// made when they are first needed, so that no metric shows what never happened.
 #[derive(Debug)]
 struct Series {
     model: Arc<str>,
@@ -208,7 +208,7 @@ impl Metrics {
     pub fn saw_request(&self, seen: RequestSeen) {
         let RequestSeen { endpoint, provider, model, status, error, cache, .. } = seen;
         let kind = RequestKind { endpoint, provider, model, status, error, cache };
-        // Borrowed, since a count of who has it would be another thing that all threads write to.
+        // Borrowed: a reference count would be written by every thread.
         let known = self.series.load();
         let made;
         let series = match known.get(&kind) {
@@ -264,8 +264,8 @@ impl Metrics {
             counter.inc();
             return;
         }
-        let told = AttemptLabels { model: self.models.label(labels.model.clone()), ..labels.clone() };
-        let counter = self.attempts.get_or_create(&told).clone();
+        let bounded = AttemptLabels { model: self.models.label(labels.model.clone()), ..labels.clone() };
+        let counter = self.attempts.get_or_create(&bounded).clone();
         counter.inc();
         add(&self.attempt_series, &labels, &counter);
     }
@@ -311,7 +311,7 @@ impl Metrics {
         self.in_flight.get()
     }
 
-    /// All of it, in Prometheus's text form.
+    /// Every metric, in Prometheus's text form.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();

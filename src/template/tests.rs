@@ -12,8 +12,8 @@ fn values(value: Value) -> Map<String, Value> {
     }
 }
 
-fn render(source: &str, given: Value) -> Result<String, Error> {
-    Template::parse(source)?.render(&values(given))
+fn render(source: &str, variables: Value) -> Result<String, Error> {
+    Template::parse(source)?.render(&values(variables))
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn text_without_tags_stays_as_it_is() {
 
 #[test]
 fn allowed_parts_work() {
-    let given = json!({"tone": "", "items": [{"n": "a"}, {"n": "b"}], "m": {"k": 1}, "x": "a b"});
+    let variables = json!({"tone": "", "items": [{"n": "a"}, {"n": "b"}], "m": {"k": 1}, "x": "a b"});
     for (source, expected) in [
         ("{% if tone %}T{% else %}none{% endif %}", "none"),
         ("{% for i in items %}{{ loop.index }}{{ i.n }}{% if not loop.last %},{% endif %}{% endfor %}", "1a,2b"),
@@ -49,7 +49,7 @@ fn allowed_parts_work() {
         ("{{ items[0].n ~ x[0:1] }}{{ 1 + 2 * 3 }}", "aa7"),
         ("{% if not (tone) and (\"a\" in x) %}y{% endif %}", "y"),
     ] {
-        assert_eq!(render(source, given.clone()), Ok(expected.to_owned()), "{source}");
+        assert_eq!(render(source, variables.clone()), Ok(expected.to_owned()), "{source}");
     }
 }
 
@@ -137,7 +137,7 @@ fn long_chains_are_refused_and_overflow_no_stack() {
 fn bombs_end_in_an_error() {
     let many: Vec<u32> = (0..20_000).collect();
     let long = "a".repeat(100_000);
-    let given = json!({"n": many, "s": long});
+    let variables = json!({"n": many, "s": long});
     for source in [
         "{% for a in n %}{% for b in n %}{% endfor %}{% endfor %}",
         "{% for a in n %}{% for b in s %}{% if n == s %}{% endif %}{% endfor %}{% endfor %}",
@@ -149,7 +149,7 @@ fn bombs_end_in_an_error() {
         "{{ s ~ s ~ s ~ s ~ s ~ s ~ s ~ s ~ s | json | json }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}",
         "{{ n | indent(width=1000) }}",
     ] {
-        assert!(render(source, given.clone()).is_err(), "{source}");
+        assert!(render(source, variables.clone()).is_err(), "{source}");
     }
     let error = render("{{ a }}", json!({"a": "a".repeat(MAX_VALUES + 1)})).unwrap_err();
     assert!(error.message.contains("limit"), "{error}");

@@ -1,4 +1,4 @@
-//! The words everything else is said in: parsed once, then trusted.
+//! Ids, names, money, times, secrets and diagnostics: parsed once, then trusted.
 
 mod diagnostic;
 mod duration;

@@ -85,7 +85,7 @@ impl Rate {
         i128::from(self.0) * i128::from(tokens)
     }
 
-    /// Half of it, halves of the smallest part up.
+    /// Half of the amount, rounded up to the smallest part.
     #[must_use]
     pub fn half(self) -> Self {
         Self(self.0.saturating_add(1).div_euclid(2))
