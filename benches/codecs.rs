@@ -25,7 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failed = Box<dyn Error + Send + Sync>;
 
-/// How long each figure is measured; the fastest of five such parts is told, since what the machine does beside only adds.
+/// How long each figure is measured; the fastest of five such parts is reported, since other work of the machine only adds time.
 const PART: Duration = Duration::from_millis(30);
 const PARTS: usize = 5;
 
@@ -77,22 +77,22 @@ fn whole(caller: Spoken, provider: Spoken) -> Result<f64, Failed> {
             black_box(from.observe(&answer)?);
             return Ok(());
         }
-        black_box(said(from, into, &asked)?);
+        black_box(translated(from, into, &asked)?);
         let response = into.read_response(&answer)?;
-        black_box(from.write_response(&response, &told()));
+        black_box(from.write_response(&response, &context()));
         Ok(())
     };
     fastest(1.0, once)
 }
 
-fn said(from: &dyn ClientCodec, into: &dyn ClientCodec, asked: &Asked) -> Result<Bytes, Failed> {
+fn translated(from: &dyn ClientCodec, into: &dyn ClientCodec, asked: &Asked) -> Result<Bytes, Failed> {
     let mut emulated = Emulated::default();
     let request = from.read_request(asked, &mut emulated).map_err(|error| error.to_string())?;
     let request = Request { model: "another".to_owned(), include_usage: true, ..request };
     Ok(into.write_request(&request, &mut emulated).map_err(|error| error.to_string())?.body)
 }
 
-fn told() -> AnswerContext {
+fn context() -> AnswerContext {
     AnswerContext {
         model: "bench".to_owned(),
         include_usage: true,
@@ -127,7 +127,7 @@ fn pass(dialect: &dyn ClientCodec, pieces: &[Bytes]) -> Result<(), Failed> {
 /// Reads a stream in one dialect and writes it in another.
 fn translate(from: &dyn ClientCodec, into: &dyn ClientCodec, pieces: &[Bytes]) -> Result<(), Failed> {
     let mut decoder = Decoder::default();
-    let (mut reader, mut writer) = (from.stream_reader(), into.stream_writer(&told()));
+    let (mut reader, mut writer) = (from.stream_reader(), into.stream_writer(&context()));
     let mut meant = Vec::new();
     for piece in pieces {
         for event in events(piece, &mut decoder)? {

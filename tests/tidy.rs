@@ -390,8 +390,8 @@ fn every_example_in_the_documents_is_read() {
         let context: String = missing.map(|(table, fields)| format!("{table}\n{fields}")).collect();
         let env = |_: &str| Some("a-value-for-every-variable-0123456789".to_owned());
         if let Err(problems) = fulcrum::config::parse(&format!("{text}\n{context}"), "example", &env) {
-            let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            panic!("{place}:\n{}", told.join("\n"));
+            let shown: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            panic!("{place}:\n{}", shown.join("\n"));
         }
     }
 }

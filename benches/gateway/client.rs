@@ -14,7 +14,7 @@ use crate::Result;
 /// Longer than this no answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One kept connection.
+/// One connection that stays open.
 pub(crate) struct Conn {
     address: SocketAddr,
     stream: Option<TcpStream>,

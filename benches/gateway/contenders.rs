@@ -103,7 +103,7 @@ fn body(asked: Asked) -> Value {
     body
 }
 
-/// Starts those that are wanted; one that cannot be started is told and left out.
+/// Starts the contenders that are wanted; one that cannot start is reported and left out.
 pub(crate) async fn start_all(options: &Options, upstream: SocketAddr, home: &Path) -> Result<Vec<Contender>> {
     let mut all = vec![direct(upstream)];
     let starters: [(&'static str, Starter); 6] = [
@@ -217,7 +217,8 @@ fn nginx(setting: &Setting<'_>) -> Result<Contender> {
     let contender = setting.contender("nginx", address, &mut command)?;
     let version = Command::new("nginx").arg("-v").output()?.stderr;
     let version = String::from_utf8_lossy(&version).trim().replace("nginx version: ", "");
-    let about = format!("{version}, proxy_pass with kept connections, 2 workers, no log, buffering off for streams");
+    let about =
+        format!("{version}, proxy_pass with keep-alive connections, 2 workers, no log, buffering off for streams");
     Ok(Contender { stream_address: streams, about, ..contender })
 }
 
@@ -294,8 +295,8 @@ fn fulcrum_of(binary: &Path, name: &'static str, setting: &Setting<'_>) -> Resul
 }
 
 fn fulcrum_version(binary: &Path) -> String {
-    let told = Command::new(binary).arg("--version").output();
-    told.map_or_else(|_| "fulcrum".to_owned(), |told| String::from_utf8_lossy(&told.stdout).trim().to_owned())
+    let printed = Command::new(binary).arg("--version").output();
+    printed.map_or_else(|_| "fulcrum".to_owned(), |printed| String::from_utf8_lossy(&printed.stdout).trim().to_owned())
 }
 
 /// `fulcrum serve` with a configuration in `home`; its prompts are read from `home/prompts`.
@@ -369,14 +370,14 @@ async fn virtual_key(contender: &mut Contender) -> Result<String> {
     let request = post("/api/v1/keys", &[bearer(ADMIN_KEY)], r#"{"name":"bench"}"#);
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let mut told = Vec::new();
-        let reply = Conn::new(contender.address).call(&request, &mut |piece| told.extend_from_slice(piece)).await;
+        let mut body = Vec::new();
+        let reply = Conn::new(contender.address).call(&request, &mut |piece| body.extend_from_slice(piece)).await;
         match reply {
             Ok(reply) if reply.status == 201 => {
-                let told: Value = serde_json::from_slice(&told)?;
-                return Ok(told["key"].as_str().ok_or("no key in the answer")?.to_owned());
+                let key: Value = serde_json::from_slice(&body)?;
+                return Ok(key["key"].as_str().ok_or("no key in the answer")?.to_owned());
             }
-            Ok(reply) => return Err(format!("{}: {}", reply.status, String::from_utf8_lossy(&told)).into()),
+            Ok(reply) => return Err(format!("{}: {}", reply.status, String::from_utf8_lossy(&body)).into()),
             Err(error) if Instant::now() > deadline => return Err(error),
             Err(_) if contender.process.as_mut().is_some_and(|process| !process.runs()) => {
                 return Err("it ended".into());

@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 use crate::Result;
 use crate::client::{Conn, Reply};
 
-/// What a run of requests gave. Times are kept one by one: their number is bounded.
+/// The results of a run of requests. Times are stored one by one, since their number is bounded.
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) calls: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Outcome {
     pub(crate) first: Vec<Duration>,
     /// Events of streams.
     pub(crate) events: usize,
-    /// From a chunk's sending to its arrival, ascending, where the upstream told the time.
+    /// From a chunk's sending to its arrival, ascending, where the upstream sent the time.
     pub(crate) delays: Vec<Duration>,
     /// How late the open loop's own clock was, at the 99th percentile.
     pub(crate) clock_late: Duration,

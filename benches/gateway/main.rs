@@ -1,6 +1,6 @@
 //! Measures what a call through Fulcrum costs, beside other proxies on the same machine in the same run.
 //!
-//! Run it by `scripts/bench`; `--help` tells its options. The upstream is a mock in a process of its own, each contender is
+//! Run it by `scripts/bench`; `--help` lists its options. The upstream is a mock in a process of its own, each contender is
 //! another, and the load comes from this process. Everything stays on the loopback interface and is bounded in count.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
 #![expect(clippy::disallowed_methods, reason = "the mock, the proxy and the load end with their process")]

@@ -33,11 +33,11 @@ const WHOLE: &str = r#"{"id":"chatcmpl-bench","object":"chat.completion","create
 
 type Answer = Response<Either<Full<Bytes>, Either<Chunks, Canned>>>;
 
-/// What is said in each dialect: whole, and as a stream.
+/// The answer in each dialect: whole, and as a stream.
 static SPOKEN: LazyLock<[(Bytes, Vec<Bytes>); 4]> =
     LazyLock::new(|| ALL.map(|spoken| (spoken.whole().to_string().into(), spoken.events())));
 
-/// Serves until it is ended; tells its port on the first line of standard output.
+/// Serves until it is killed; prints its port on the first line of standard output.
 pub(crate) async fn run() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("{}", listener.local_addr()?.port());
@@ -57,8 +57,8 @@ pub(crate) async fn run() -> Result<()> {
 
 async fn answer(request: Request<Incoming>, count: Arc<AtomicU64>) -> std::result::Result<Answer, Infallible> {
     if request.method() == Method::GET {
-        let told = count.load(Ordering::Relaxed).to_string();
-        return Ok(Response::new(Either::Left(Full::from(told))));
+        let count = count.load(Ordering::Relaxed).to_string();
+        return Ok(Response::new(Either::Left(Full::from(count))));
     }
     let spoken = Spoken::at(request.uri().path());
     let by_path = request.uri().path().contains(":stream");

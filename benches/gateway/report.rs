@@ -94,12 +94,12 @@ impl Report {
             ("date", jiff::Timestamp::now().to_string()),
             ("command", format!("scripts/bench {command}").trim().to_owned()),
             ("cpu", format!("{cpu}, {cores} cores")),
-            ("kernel", said("uname", &["-sr"])),
-            ("rust", said("rustc", &["--version"])),
-            ("commit", said("git", &["describe", "--always", "--dirty"])),
-            ("node", said("node", &["--version"])),
+            ("kernel", output_of("uname", &["-sr"])),
+            ("rust", output_of("rustc", &["--version"])),
+            ("commit", output_of("git", &["describe", "--always", "--dirty"])),
+            ("node", output_of("node", &["--version"])),
             ("load before", fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()),
-            ("rounds", format!("{}, the median is told", options.rounds)),
+            ("rounds", format!("{}, the median is reported", options.rounds)),
         ];
         Self { rows: Vec::new(), contenders: Vec::new(), machine }
     }
@@ -223,7 +223,7 @@ fn without_folder(argument: &str) -> String {
     }
 }
 
-fn said(program: &str, arguments: &[&str]) -> String {
+fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or_else(|_| "?".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

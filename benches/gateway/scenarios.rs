@@ -187,10 +187,10 @@ async fn memory(options: &Options, contender: &Contender, report: &mut Report) {
 
 /// How many calls the mock has had.
 async fn upstream_calls(upstream: SocketAddr) -> f64 {
-    let mut told = Vec::new();
+    let mut body = Vec::new();
     let request = b"GET /count HTTP/1.1\r\nhost: mock\r\n\r\n";
-    let reply = Conn::new(upstream).call(request, &mut |piece| told.extend_from_slice(piece)).await;
-    reply.ok().and_then(|_| std::str::from_utf8(&told).ok()?.parse().ok()).unwrap_or(0.0)
+    let reply = Conn::new(upstream).call(request, &mut |piece| body.extend_from_slice(piece)).await;
+    reply.ok().and_then(|_| std::str::from_utf8(&body).ok()?.parse().ok()).unwrap_or(0.0)
 }
 
 pub(crate) fn micros(time: Duration) -> f64 {

@@ -1,4 +1,4 @@
-//! What the mock says in each dialect, and how each is asked: one conversation, told four times.
+//! The mock's answers and the requests in each dialect: one conversation, written four times.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@ use fulcrum::chat::{Error, Event, Usage};
 use fulcrum::wire::ProviderDialect;
 use fulcrum::wire::dialect::{BadAnswer, Chunk};
 
-use crate::fixtures::{Case, Provider, TONGUES, Tongue, cases, events, golden, providers, strays, told};
+use crate::fixtures::{Case, Provider, TONGUES, Tongue, cases, context, events, golden, providers, strays};
 use crate::show;
 
 /// A stream on its way into another dialect.
@@ -21,7 +21,7 @@ pub struct Observed {
 
 /// Translates a stream as the gateway does.
 pub fn translated(bytes: &Bytes, from: Tongue, to: Tongue) -> Observed {
-    let (mut reader, mut writer) = (from.codec().stream_reader(), to.codec().stream_writer(&told()));
+    let (mut reader, mut writer) = (from.codec().stream_reader(), to.codec().stream_writer(&context()));
     let mut observed = Observed { bytes: Vec::new(), usage: None, ended: false };
     let mut meant = Vec::new();
     let mut failure = None;
@@ -55,7 +55,7 @@ pub fn translated(bytes: &Bytes, from: Tongue, to: Tongue) -> Observed {
     observed
 }
 
-/// The usage that is heard of a stream in its own dialect.
+/// The usage that a tap observes of a stream in its own dialect.
 fn listened(bytes: &Bytes, tongue: Tongue) -> Option<Usage> {
     let mut tap = tongue.codec().tap(true);
     for event in events(bytes) {
@@ -79,7 +79,7 @@ fn whole(body: &Bytes, from: Provider, to: Tongue, case: &Case) -> String {
     match from.codec().read_response(body) {
         Ok(response) if to.codec().can_express(&response).is_err() => "whole: 502\n".to_owned(),
         Ok(response) => {
-            let written = to.codec().write_response(&response, &told());
+            let written = to.codec().write_response(&response, &context());
             dump(&written, case, from.name, to, "json");
             format!("whole: {}", show::answer(to.name, &written))
         }

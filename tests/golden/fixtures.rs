@@ -88,7 +88,7 @@ pub fn events(bytes: &Bytes) -> Vec<Event> {
 }
 
 /// A call as a writer knows of it.
-pub fn told() -> AnswerContext {
+pub fn context() -> AnswerContext {
     let (model, id) = ("m".to_owned(), "req-1".to_owned());
     AnswerContext { model, include_usage: true, input_tokens: 7, created: 1_700_000_000, id, request: None }
 }

@@ -10,14 +10,14 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::answers::{Observed, translated};
-use crate::fixtures::{TONGUES, Tongue, cases, events, told};
+use crate::fixtures::{TONGUES, Tongue, cases, context, events};
 use crate::requests::read;
 
 /// An answer as a caller of `to` reads it: whole, and put together from its stream.
 fn both_ways(response: &Response, to: Tongue) -> (Response, Response) {
     let codec = to.codec();
-    let whole = codec.read_response(&codec.write_response(response, &told())).unwrap();
-    let (mut writer, mut reader, mut bytes) = (codec.stream_writer(&told()), codec.stream_reader(), Vec::new());
+    let whole = codec.read_response(&codec.write_response(response, &context())).unwrap();
+    let (mut writer, mut reader, mut bytes) = (codec.stream_writer(&context()), codec.stream_reader(), Vec::new());
     response.clone().into_events().into_iter().for_each(|event| writer.write(event, &mut bytes));
     let mut meant = Vec::new();
     events(&bytes.into()).iter().for_each(|event| reader.read(event, &mut meant).unwrap());
@@ -33,7 +33,7 @@ fn same_json(arguments: &str) -> String {
     serde_json::from_str::<serde_json::Value>(text).map_or_else(|_| text.to_owned(), |value| value.to_string())
 }
 
-/// What of an answer no stream tells apart: texts in one piece or in several, and empty ones.
+/// An answer without differences that no stream shows: texts in one piece or in several, and empty texts.
 fn plain(mut response: Response) -> Response {
     for choice in &mut response.choices {
         let mut parts: Vec<Part> = Vec::new();
@@ -42,7 +42,7 @@ fn plain(mut response: Response) -> Response {
             if let Content::Document { name, .. } = &mut part.content {
                 *name = name.take().filter(|name| !["document", "document.pdf"].contains(&name.as_str()));
             }
-            // `auto` is what holds where nothing is said.
+            // `auto` is the default.
             if let Content::Image { detail, .. } = &mut part.content {
                 *detail = detail.take().filter(|detail| detail != "auto");
             }
@@ -75,7 +75,7 @@ fn an_answer_says_the_same_whole_and_as_a_stream() {
             let Some(body) = case.files.get(&format!("{}.json", from.name)) else { continue };
             let Ok(response) = from.codec().read_response(body) else { continue };
             for to in &TONGUES {
-                // Of a call that was cut off, a stream has told the beginning.
+                // Of a call that was cut off, a stream has the beginning.
                 if case.name == "tool_cut_at_limit" && to.name == "messages" {
                     continue;
                 }
@@ -157,11 +157,11 @@ fn cut_at(cut: usize, whole: &Bytes, (from, to): (Tongue, Tongue), case: &str) {
         assert!(cut + 2 >= whole_end(whole), "{case} at {cut}");
         return;
     }
-    let told = std::str::from_utf8(&bytes).unwrap();
-    assert!(ends_in_error(to, &bytes) && !ends_well(to, &bytes), "{case} at {cut}: {told}");
+    let text = std::str::from_utf8(&bytes).unwrap();
+    assert!(ends_in_error(to, &bytes) && !ends_well(to, &bytes), "{case} at {cut}: {text}");
 }
 
-/// Where a stream has said all it must.
+/// Whether a stream has its last event.
 fn whole_end(bytes: &Bytes) -> usize {
     bytes.trim_ascii_end().len()
 }
@@ -191,8 +191,8 @@ fn the_ways_of_writing_a_stream_are_all_read_alike() {
                 ("over several lines", spread.collect()),
             ] {
                 let observed = translated(&written.into(), from, to);
-                let told = String::from_utf8(observed.bytes).unwrap();
-                assert_eq!(told, std::str::from_utf8(&expected).unwrap(), "{}, {}, {way}", case.name, from.name);
+                let passed = String::from_utf8(observed.bytes).unwrap();
+                assert_eq!(passed, std::str::from_utf8(&expected).unwrap(), "{}, {}, {way}", case.name, from.name);
             }
         }
     }
@@ -218,8 +218,8 @@ fn a_stream_split_at_any_byte_is_read_alike() {
     }
 }
 
-/// A request through a dialect: written for its provider, and read as its caller's. Why not, where not all of it can be
-/// said.
+/// A request through a dialect: written for its provider, and read as a caller's. An error where the dialect cannot express
+/// the whole request.
 fn through(request: &Request, tongue: Tongue) -> Result<Request, String> {
     let codec = tongue.codec();
     let mut emulated = Emulated::default();
@@ -234,7 +234,7 @@ fn through(request: &Request, tongue: Tongue) -> Result<Request, String> {
     let asked = codec.read(written.body, &addressed).unwrap_or_else(|error| panic!("{}: {error:?}", tongue.name));
     let read = codec.read_request(&asked, &mut emulated).unwrap_or_else(|error| panic!("{}: {error:?}", tongue.name));
     assert!(emulated.is_empty(), "{}: {:?}", tongue.name, emulated.names());
-    // Responses is always told not to keep anything.
+    // Requests to Responses always ask that nothing is stored.
     Ok(Request { store: read.store.filter(|store| *store), ..read })
 }
 
@@ -257,7 +257,7 @@ fn meaning(mut request: Request) -> Request {
             if let Content::Document { name, .. } = &mut part.content {
                 *name = name.take().filter(|name| !["document", "document.pdf"].contains(&name.as_str()));
             }
-            // `auto` is what holds where nothing is said.
+            // `auto` is the default.
             if let Content::Image { detail, .. } = &mut part.content {
                 *detail = detail.take().filter(|detail| detail != "auto");
             }
@@ -274,13 +274,13 @@ fn meaning(mut request: Request) -> Request {
         message.parts = joined(std::mem::take(&mut message.parts));
     }
     request.messages = messages;
-    // Here a function is strict unless it is said not to be, there it is the other way round.
+    // The default of `strict` is true in one dialect, and false in the other.
     request.tools.iter_mut().filter(|tool| tool.strict == Some(false)).for_each(|tool| tool.strict = None);
     for tool in &mut request.tools {
         tool.schema.get_or_insert_with(|| json!({"type": "object", "properties": {}}));
     }
     request.store = request.store.filter(|store| *store);
-    // As it likes, and several at once, is what holds where nothing is said.
+    // Any tool, and several at once, are the defaults.
     request.tool_choice = request.tool_choice.filter(|choice| *choice != ToolChoice::Auto);
     request.parallel_tools = request.parallel_tools.filter(|parallel| !parallel);
     // A penalty of nothing is none.
@@ -353,7 +353,7 @@ fn word() -> impl Strategy<Value = String> {
     ]
 }
 
-fn said() -> impl Strategy<Value = Vec<Part>> {
+fn texts() -> impl Strategy<Value = Vec<Part>> {
     let part = prop_oneof![
         4 => word().prop_map(Part::text),
         1 => Just(Part::new(Content::Image { source: Source::Base64 { media_type: "image/png".to_owned(), data: "iVBORw0KGgo=".to_owned() }, detail: None })),
@@ -363,7 +363,7 @@ fn said() -> impl Strategy<Value = Vec<Part>> {
 
 /// A user's turn and the model's answer to it, with calls of tools and their results.
 fn turn(n: usize) -> impl Strategy<Value = Vec<Message>> {
-    (said(), word(), prop::collection::vec((word(), word()), 0..3)).prop_map(move |(asked, answered, calls)| {
+    (texts(), word(), prop::collection::vec((word(), word()), 0..3)).prop_map(move |(asked, answered, calls)| {
         let id = |k: usize| format!("call_{n}_{k}");
         let called = calls.iter().enumerate().map(|(k, (argument, _))| {
             let arguments = json!({"z": argument, "a": [1, {"y": null}], "n": 2.5}).to_string();
@@ -391,7 +391,7 @@ prop_compose! {
         system in prop::option::of(word()),
         turns in (turn(0), turn(1), turn(2)).prop_map(|(a, b, c)| [a, b, c].concat()),
         skip in 0usize..3,
-        last in said(),
+        last in texts(),
         tools in prop::collection::vec((word(), any::<bool>()), 0..3),
         choice in prop::option::of(prop_oneof![Just(ToolChoice::Auto), Just(ToolChoice::Any), Just(ToolChoice::None), Just(ToolChoice::Tool("tool_0".to_owned()))]),
         max_tokens in 1u64..100_000,

@@ -66,7 +66,7 @@ fn response_frame() -> Map<String, Value> {
     frame
 }
 
-/// `value` without the fields that are as in `frame`. What of the frame it lacks is told.
+/// `value` without the fields that are as in `frame`. Fields of the frame that it lacks are shown as well.
 fn without(value: &Value, frame: &Map<String, Value>) -> Value {
     let Value::Object(map) = value else { return value.clone() };
     let mut rest = map.clone();
@@ -99,7 +99,7 @@ pub fn stream(tongue: &str, bytes: &[u8]) -> String {
             None => (None, event),
         };
         let data = data.strip_prefix("data: ").unwrap_or_else(|| panic!("no data: {event}"));
-        let Ok(Value::Object(mut told)) = serde_json::from_str(data) else {
+        let Ok(Value::Object(mut fields)) = serde_json::from_str(data) else {
             writeln!(out, "{data}").unwrap();
             continue;
         };
@@ -107,7 +107,7 @@ pub fn stream(tongue: &str, bytes: &[u8]) -> String {
             "chat" | "gemini" => {
                 assert_eq!(name, None, "{event}");
                 let same = ["id", "object", "created", "model", "modelVersion", "responseId"];
-                let head = || told.iter().filter(|(name, _)| same.contains(&name.as_str()));
+                let head = || fields.iter().filter(|(name, _)| same.contains(&name.as_str()));
                 let head = head().map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>();
                 match &frame {
                     None => {
@@ -115,23 +115,23 @@ pub fn stream(tongue: &str, bytes: &[u8]) -> String {
                         frame = Some(head.clone());
                     }
                     // An error event has no head.
-                    Some(frame) if !told.contains_key("error") => assert_eq!(&head, frame, "{event}"),
+                    Some(frame) if !fields.contains_key("error") => assert_eq!(&head, frame, "{event}"),
                     Some(_) => {}
                 }
-                head.keys().for_each(|name| drop(told.shift_remove(name)));
-                writeln!(out, "{}", json(&told.into())).unwrap();
+                head.keys().for_each(|name| drop(fields.shift_remove(name)));
+                writeln!(out, "{}", json(&fields.into())).unwrap();
             }
             _ => {
-                let kind = told.shift_remove("type");
+                let kind = fields.shift_remove("type");
                 assert_eq!(kind.as_ref().and_then(Value::as_str), name, "{event}");
                 if tongue == "responses" {
-                    assert_eq!(told.shift_remove("sequence_number"), Some(next.into()), "{event}");
+                    assert_eq!(fields.shift_remove("sequence_number"), Some(next.into()), "{event}");
                     next += 1;
-                    if let Some(response) = told.get_mut("response") {
+                    if let Some(response) = fields.get_mut("response") {
                         *response = without(response, &response_frame());
                     }
                 }
-                writeln!(out, "{}: {}", name.unwrap(), json(&told.into())).unwrap();
+                writeln!(out, "{}: {}", name.unwrap(), json(&fields.into())).unwrap();
             }
         }
     }

@@ -121,9 +121,9 @@ fn fits(template: &str, path: &str) -> bool {
 async fn openapi_describes_every_admin_route_and_no_other() {
     let app = TestApp::start().await;
     assert_eq!(app.send(Call::get("/api/openapi.json")).await.status, 401);
-    let told = app.admin(Call::get("/api/openapi.json")).await.json();
-    assert_eq!(told["openapi"], "3.1.0");
-    let described: Vec<(String, String)> = told["paths"]
+    let openapi = app.admin(Call::get("/api/openapi.json")).await.json();
+    assert_eq!(openapi["openapi"], "3.1.0");
+    let described: Vec<(String, String)> = openapi["paths"]
         .as_object()
         .unwrap()
         .iter()
@@ -140,11 +140,11 @@ async fn openapi_describes_every_admin_route_and_no_other() {
     for (method, template) in &described {
         assert!(admin.iter().any(|(known, path, ..)| known == method && fits(template, path)), "{method} {template}");
     }
-    // What refers to a part of it finds that part.
-    let text = told.to_string();
+    // Every reference leads to a part of the document.
+    let text = openapi.to_string();
     for reference in text.split("\"$ref\":\"#").skip(1) {
         let pointer = reference.split('"').next().unwrap();
-        assert!(told.pointer(pointer).is_some(), "{pointer}");
+        assert!(openapi.pointer(pointer).is_some(), "{pointer}");
     }
     app.close().await;
 }
@@ -178,7 +178,7 @@ async fn a_field_of_the_wrong_kind_is_400_and_named() {
         ("/api/v1/cache/purge", json!({"all": "yes"}), "all"),
     ] {
         let answer = app.admin(Call::post(path, &body)).await;
-        assert_eq!(answer.told(), "400 invalid_request", "{path} {body}");
+        assert_eq!(answer.outcome(), "400 invalid_request", "{path} {body}");
         assert_eq!(answer.param(), field, "{path} {body}: {}", answer.text());
     }
     app.close().await;
@@ -231,7 +231,7 @@ async fn a_path_or_query_that_cannot_be_read_is_400_in_the_usual_shape() {
         ("/v1/models/%ff", "id"),
     ] {
         let answer = app.admin(Call::get(path)).await;
-        assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 invalid_request", field), "{path}");
+        assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 invalid_request", field), "{path}");
         assert!(answer.header("x-fulcrum-request-id").is_some(), "{path}");
     }
     app.close().await;
@@ -253,7 +253,7 @@ async fn what_a_filter_says_stays_a_value() {
     for query in ["by=nope", "by=tag:", "from=yesterday", "limit=0", "limit=501", "cursor=x", "order=id", "version=x"] {
         let path = if query.starts_with("by") || query.starts_with("from") { "usage" } else { "requests" };
         let answer = app.admin(Call::get(&format!("/api/v1/{path}?{query}"))).await;
-        assert_eq!(answer.told(), "400 invalid_request", "{query}: {}", answer.text());
+        assert_eq!(answer.outcome(), "400 invalid_request", "{query}: {}", answer.text());
     }
     let long = "%25".repeat(20_000);
     assert_eq!(app.admin(Call::get(&format!("/api/v1/requests?user={long}"))).await.status, 400);
@@ -283,12 +283,12 @@ async fn what_a_header_says_stays_a_value() {
 async fn each_provider_is_listed_with_its_own_kind() {
     let app = TestApp::with(crate::dialects::PROVIDERS).await;
     let listed = app.admin(Call::get("/api/v1/providers")).await.json();
-    let told = |name: &str| {
+    let kind_of = |name: &str| {
         let row = listed["rows"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
         (row["kind"].as_str().unwrap().to_owned(), row["simulated"].as_bool().unwrap())
     };
     for (name, kind) in [("claude", "anthropic"), ("gem", "gemini"), ("plain", "openai"), ("bed", "bedrock")] {
-        assert_eq!(told(name), (kind.to_owned(), false), "{name}");
+        assert_eq!(kind_of(name), (kind.to_owned(), false), "{name}");
     }
     app.close().await;
 }
@@ -368,6 +368,6 @@ async fn the_last_admin_stays() {
     let keys = app.admin(Call::get("/api/v1/keys")).await.json();
     let admin = keys["rows"].as_array().unwrap().iter().find(|key| key["role"] == "admin").unwrap()["id"].clone();
     let answer = app.admin(Call::new("DELETE", &format!("/api/v1/keys/{}", admin.as_str().unwrap()), "")).await;
-    assert_eq!(answer.told(), "409 conflict");
+    assert_eq!(answer.outcome(), "409 conflict");
     app.close().await;
 }

@@ -233,9 +233,9 @@ async fn files_and_batches_are_seen_by_their_project_only() {
         ]
     };
     for call in calls() {
-        assert_eq!(app.send(call.clone().key(&theirs)).await.told(), "404 not_found", "{}", call.path);
-        assert_eq!(app.send(call.clone().key(&viewer)).await.told(), "403 forbidden", "{}", call.path);
-        assert_eq!(app.send(call.clone()).await.told(), "401 invalid_api_key", "{}", call.path);
+        assert_eq!(app.send(call.clone().key(&theirs)).await.outcome(), "404 not_found", "{}", call.path);
+        assert_eq!(app.send(call.clone().key(&viewer)).await.outcome(), "403 forbidden", "{}", call.path);
+        assert_eq!(app.send(call.clone()).await.outcome(), "401 invalid_api_key", "{}", call.path);
     }
     for list in ["/v1/files", "/v1/batches"] {
         let seen = app.send(Call::get(list).key(&theirs)).await.json();
@@ -245,7 +245,10 @@ async fn files_and_batches_are_seen_by_their_project_only() {
         assert_eq!(app.send(Call::get(list).key(&viewer)).await.status, 403);
     }
     assert_eq!(app.admin(Call::get(&format!("/v1/files/{file}"))).await.status, 200);
-    assert_eq!(app.mine(Call::post(&format!("/v1/batches/{batch}/cancel"), &json!({}))).await.told(), "409 conflict");
+    assert_eq!(
+        app.mine(Call::post(&format!("/v1/batches/{batch}/cancel"), &json!({}))).await.outcome(),
+        "409 conflict"
+    );
     app.close().await;
 }
 
@@ -270,12 +273,12 @@ async fn a_file_comes_back_as_it_was_until_it_is_deleted() {
     let rest = app.mine(Call::get(&format!("/v1/files?order=asc&after={id}"))).await.json();
     assert_eq!((&rest["data"][0]["id"], &rest["has_more"]), (&json!(second), &json!(false)));
     for bad in ["limit=0", "limit=x", "order=up", "nonsense=1"] {
-        assert_eq!(app.mine(Call::get(&format!("/v1/files?{bad}"))).await.told(), "400 invalid_request", "{bad}");
+        assert_eq!(app.mine(Call::get(&format!("/v1/files?{bad}"))).await.outcome(), "400 invalid_request", "{bad}");
     }
     let deleted = app.mine(Call::new("DELETE", &path, Bytes::new())).await.json();
     assert_eq!(deleted, json!({"id": id, "object": "file", "deleted": true}));
     for gone in [path.clone(), format!("{path}/content")] {
-        assert_eq!(app.mine(Call::get(&gone)).await.told(), "404 not_found");
+        assert_eq!(app.mine(Call::get(&gone)).await.outcome(), "404 not_found");
     }
     let left = db::query("select count(*) from file_chunks where file_id = $1").bind(id);
     assert_eq!(left.fetch_one(app.app.db()).await.unwrap().get::<i64>(0).unwrap(), 0);
@@ -304,14 +307,14 @@ async fn a_form_that_is_not_good_is_refused_and_leaves_nothing() {
         (&[("purpose", b"batch"), ("file", &just_over)], "413 request_too_large", "file"),
         (long_life, "400 invalid_request", "expires_after"),
     ];
-    for (fields, told, param) in cases {
+    for (fields, cancelled, param) in cases {
         let answer = app.mine(form(fields)).await;
-        assert_eq!((answer.told().as_str(), answer.param().as_str()), (told, param), "{}", answer.text());
+        assert_eq!((answer.outcome().as_str(), answer.param().as_str()), (cancelled, param), "{}", answer.text());
     }
-    assert_eq!(app.mine(Call::post("/v1/files", &json!({}))).await.told(), "415 unsupported_media_type");
+    assert_eq!(app.mine(Call::post("/v1/files", &json!({}))).await.outcome(), "415 unsupported_media_type");
     let cut = form(&[("purpose", b"batch"), ("file", b"x")]);
     let cut = Call { body: cut.body.slice(..cut.body.len() - 20), ..cut };
-    assert_eq!(app.mine(cut).await.told(), "400 invalid_request");
+    assert_eq!(app.mine(cut).await.outcome(), "400 invalid_request");
     let rows = db::query("select (select count(*) from files) + (select count(*) from file_chunks)");
     assert_eq!(rows.fetch_one(app.app.db()).await.unwrap().get::<i64>(0).unwrap(), 0);
     for (body, param) in [
@@ -323,7 +326,7 @@ async fn a_form_that_is_not_good_is_refused_and_leaves_nothing() {
     ] {
         let answer = app.mine(Call::post("/v1/batches", &body)).await;
         assert_eq!(
-            (answer.told().as_str(), answer.param().as_str()),
+            (answer.outcome().as_str(), answer.param().as_str()),
             ("400 invalid_request", param),
             "{}",
             answer.text()
@@ -341,8 +344,8 @@ async fn a_cancelled_batch_keeps_what_was_answered() {
     let id = app.begin(&numbered(5), CHAT).await;
     app.up.until("the second line is sent", |received| received.len() == 2).await;
     let cancel = || app.mine(Call::post(&format!("/v1/batches/{id}/cancel"), &json!({})));
-    let told = cancel().await.json();
-    assert!(told["status"] == "cancelling" && told["cancelling_at"].is_i64(), "{told:#}");
+    let cancelled = cancel().await.json();
+    assert!(cancelled["status"] == "cancelling" && cancelled["cancelling_at"].is_i64(), "{cancelled:#}");
     assert_eq!(cancel().await.status, 200);
     gate.add_permits(1);
     let batch = app.ended(&id, "cancelled").await;
@@ -562,7 +565,7 @@ async fn sigterm_lets_lines_under_way_end_and_the_next_start_goes_on() {
     assert!(binary.ended().await.success());
     assert_eq!(up.count(), 4, "no line begins after the signal");
     let done = read(dir.path(), "select completed from batches").await[0].get::<i64, _>(0);
-    assert_eq!(done, 4, "what was under way is kept");
+    assert_eq!(done, 4, "results of running lines are stored");
     let mut binary = started(&dir, &up).await;
     let batch = until(&binary, &id, "completed", |batch| batch["status"] == "completed").await;
     assert_eq!((output(&binary, &batch).await.len(), up.count()), (30, 30));

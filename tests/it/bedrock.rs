@@ -129,14 +129,14 @@ async fn errors_mean_what_their_names_say() {
         (429, "ModelNotReadyException", "Warming up", 502, "upstream_error", 3),
         (424, "ModelErrorException", "The model failed", 502, "upstream_error", 3),
     ];
-    for (status, kind, message, told, code, attempts) in cases {
+    for (status, kind, message, expected, code, attempts) in cases {
         let body = json!({"message": format!("{message} {UP_KEY}")}).to_string();
         let script = Script::reply(status, &format!("x-amzn-errortype: {kind}\r\n"), body);
         (0..attempts).for_each(|_| app.up.next(script.clone()));
         // Another model each time, so that none is cooling.
         let model = format!("bed/{status}-{}-{attempts}-{}", &kind[..5], message.len());
         let answer = app.hello(&model).await;
-        assert_eq!((answer.status, answer.code().as_str()), (told, code), "{kind}: {}", answer.text());
+        assert_eq!((answer.status, answer.code().as_str()), (expected, code), "{kind}: {}", answer.text());
         assert_eq!(answer.header("x-fulcrum-attempts"), Some(attempts.to_string().as_str()), "{kind}");
         assert!(!answer.text().contains(UP_KEY), "{}", answer.text());
         assert_eq!(answer.text().contains(message), code != "upstream_auth", "{}", answer.text());
@@ -197,14 +197,14 @@ async fn an_exception_in_the_stream_is_an_error_event_of_every_caller() {
             ),
         ),
     ];
-    for (told, call) in calls {
+    for (expected, call) in calls {
         let mut cut = frames()[..2].to_vec();
         cut.push(exception("internalServerException", &json!({"message": format!("Sorry {UP_KEY}")}).to_string()));
         app.up.next(Script::frames(cut));
         let answer = app.send(call.key(&app.key)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         let text = answer.text();
-        assert!(text.contains("Hello.") && text.contains(told) && text.contains("Sorry [removed]"), "{text}");
+        assert!(text.contains("Hello.") && text.contains(expected) && text.contains("Sorry [removed]"), "{text}");
         assert_eq!(app.row(answer.id()).await["status"], "error");
     }
     app.close().await;
@@ -234,7 +234,7 @@ async fn a_stream_dripped_byte_by_byte_is_the_same_stream() {
     app.up.next(Script::frames(bytes.chunks(1)));
     app.up.next(Script::frames([&bytes]));
     let model = "bed/amazon.nova-lite-v1:0";
-    let said = |text: &str| {
+    let shown = |text: &str| {
         let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
         events
             .filter_map(|event| Some(event["choices"][0]["delta"]["content"].as_str()?.to_owned()))
@@ -242,7 +242,7 @@ async fn a_stream_dripped_byte_by_byte_is_the_same_stream() {
     };
     for _ in 0..2 {
         let answer = app.hello_stream(model).await;
-        assert_eq!(said(answer.text()), "Hello.", "{}", answer.text());
+        assert_eq!(shown(answer.text()), "Hello.", "{}", answer.text());
         let row = app.row(answer.id()).await;
         assert_eq!((&row["input_tokens"], &row["output_tokens"]), (&json!(9), &json!(3)));
     }

@@ -1,4 +1,4 @@
-//! The response cache: what is kept, for whom, in which form it comes back, and who shares a running call.
+//! The response cache: which answers are stored, for which callers, in which form they come back, and shared calls.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ async fn refresh_calls_and_replaces_what_was_kept() {
 async fn only_never_calls() {
     let app = TestApp::with(CACHED).await;
     let none = with_header(&app, "x-fulcrum-cache", "only").await;
-    assert_eq!(none.told(), "404 not_found");
+    assert_eq!(none.outcome(), "404 not_found");
     assert_eq!(app.up.count(), 0);
     app.hello("fast").await;
     assert_eq!(cache(&with_header(&app, "x-fulcrum-cache", "only").await), "hit");
@@ -97,7 +97,7 @@ async fn cache_control_is_heeded() {
 async fn a_word_that_the_cache_does_not_know_is_400() {
     let app = TestApp::with(CACHED).await;
     let answer = with_header(&app, "x-fulcrum-cache", "off").await;
-    assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 invalid_request", "x-fulcrum-cache"));
+    assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 invalid_request", "x-fulcrum-cache"));
     assert_eq!(app.up.count(), 0);
     app.close().await;
 }
@@ -111,7 +111,7 @@ async fn a_hit_crosses_keys_of_one_project_and_never_projects() {
     app.hello("fast").await;
     assert_eq!(cache(&app.send(Call::chat(&hello("fast")).key(&sister)).await), "hit");
     assert_eq!(cache(&app.send(Call::chat(&hello("fast")).key(&stranger)).await), "miss");
-    // Each keeps its own, in whichever order they come.
+    // Each caller gets its own form, in any order.
     assert_eq!(cache(&app.send(Call::chat(&hello("fast")).key(&stranger)).await), "hit");
     assert_eq!(cache(&app.hello("fast").await), "hit");
     assert_eq!(app.up.count(), 2);
@@ -223,7 +223,7 @@ async fn a_cut_answer_is_never_kept() {
         let body = if stream { streamed(hello("fast")) } else { hello("fast") };
         assert_eq!(cache(&app.chat(&body).await), "miss", "{name}");
         let only = with_header(&app, "x-fulcrum-cache", "only").await;
-        assert_eq!(only.told(), "404 not_found", "{name} was kept");
+        assert_eq!(only.outcome(), "404 not_found", "{name} was stored");
     }
     app.close().await;
 }

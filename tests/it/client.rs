@@ -1,4 +1,4 @@
-//! A client of raw bytes: it sends exactly what it is told, and shows exactly what came.
+//! A client of raw bytes: it sends exactly what a test asks for, and shows exactly what came.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -52,11 +52,11 @@ impl Call {
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        let told = |name: &str| self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
-        if self.method != "GET" && !told("content-length") {
+        let has = |name: &str| self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+        if self.method != "GET" && !has("content-length") {
             head.push_str(&format!("content-length: {}\r\n", self.body.len()));
         }
-        if !self.body.is_empty() && !told("content-type") {
+        if !self.body.is_empty() && !has("content-type") {
             head.push_str("content-type: application/json\r\n");
         }
         head + "\r\n"
@@ -102,7 +102,7 @@ impl Answer {
     }
 
     /// Status and code in one, to compare with.
-    pub fn told(&self) -> String {
+    pub fn outcome(&self) -> String {
         format!("{} {}", self.status, self.code()).trim().to_owned()
     }
 }

@@ -18,7 +18,7 @@ use crate::binary::{Binary, config, fulcrum, read};
 use crate::client::{Call, Open};
 use crate::upstream::Upstream;
 
-const KEPT: &str = "[[routes]]\nname = \"kept\"\nmodels = [\"kept\"]\ntargets = [{ model = \"fast\" }]\n\
+const STORED: &str = "[[routes]]\nname = \"stored\"\nmodels = [\"stored\"]\ntargets = [{ model = \"fast\" }]\n\
     cache = { mode = \"exact\", ttl = \"1h\" }\n";
 const ROUNDS: u64 = 20;
 const CALLERS: u64 = 32;
@@ -31,7 +31,7 @@ async fn call_on(address: SocketAddr, name: String, over: Arc<AtomicBool>) -> Ve
             break;
         }
         // A third goes by a route with a cache, where callers share answers and running calls.
-        let mut body = hello(if n % 3 == 2 { "kept" } else { "fast" });
+        let mut body = hello(if n % 3 == 2 { "stored" } else { "fast" });
         body["user"] = format!("{name}-{n}").into();
         body["seed"] = n.into();
         let body = if n % 2 == 0 { body } else { streamed(body) };
@@ -48,7 +48,7 @@ async fn call_on(address: SocketAddr, name: String, over: Arc<AtomicBool>) -> Ve
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_twenty_times_under_load_loses_no_answer_and_counts_none_twice() {
     let (dir, up) = (tempfile::tempdir().unwrap(), Upstream::start().await);
-    std::fs::write(dir.path().join("fulcrum.toml"), format!("{}{KEPT}", config(up.address))).unwrap();
+    std::fs::write(dir.path().join("fulcrum.toml"), format!("{}{STORED}", config(up.address))).unwrap();
     let mut dice = StdRng::seed_from_u64(20_261_123);
     let mut whole = Vec::new();
     for round in 0..ROUNDS {
@@ -94,14 +94,14 @@ async fn audit_attempts(dir: &Path, up: &Upstream) {
     for received in up.received() {
         *seen.entry(received.json()["user"].as_str().unwrap().to_owned()).or_default() += 1;
     }
-    let mut kept: HashMap<String, usize> = HashMap::new();
+    let mut stored: HashMap<String, usize> = HashMap::new();
     for row in &rows {
         let (user, status): (String, String) = (row.get(0), row.get(1));
         assert!(seen.contains_key(&user) || status != "ok", "{user}: an attempt that nobody saw ended well");
-        *kept.entry(user).or_default() += 1;
+        *stored.entry(user).or_default() += 1;
     }
     for (user, count) in &seen {
-        assert_eq!(kept.get(user), Some(count), "{user}: attempts seen and kept");
+        assert_eq!(stored.get(user), Some(count), "{user}: attempts seen and stored");
     }
     assert!(rows.len() >= up.count());
     let cut = rows.iter().filter(|row| row.get::<String, _>(1) == "unknown").count();
@@ -120,8 +120,8 @@ async fn audit_sums(dir: &Path, total: &Value) {
     let (rows, rollups) = (sums(&read(dir, of_rows).await[0]), sums(&read(dir, of_rollups).await[0]));
     assert_eq!(rows, rollups, "the sums of rows and rollups");
     assert_eq!(read(dir, of_attempts).await[0].get::<i64, _>(0), rows[3], "attempts cost what requests cost");
-    let told = ["requests", "input_tokens", "output_tokens"].map(|name| total[name].as_i64().unwrap());
-    assert_eq!(told[..], rows[..3], "the report");
+    let reported = ["requests", "input_tokens", "output_tokens"].map(|name| total[name].as_i64().unwrap());
+    assert_eq!(reported[..], rows[..3], "the report");
     let nanos: fulcrum::types::Nanos = total["cost_usd"].as_str().unwrap().parse().unwrap();
     assert_eq!(nanos.0, rows[3], "the report's cost");
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::client::{Answer, Call};
-use crate::dialects::{CLIENTS, PROVIDERS, heard_stream, heard_whole};
+use crate::dialects::{CLIENTS, PROVIDERS, seen_in_stream, seen_in_whole};
 use crate::upstream::Script;
 
 fn config() -> String {
@@ -58,8 +58,8 @@ fn cache(answer: &Answer) -> &str {
 }
 
 fn check(client: &str, stream: bool, answer: &Answer) {
-    let heard = if stream { heard_stream(client, answer) } else { heard_whole(client, &answer.json()) };
-    let (text, _, _, input, cached, output) = heard;
+    let seen = if stream { seen_in_stream(client, answer) } else { seen_in_whole(client, &answer.json()) };
+    let (text, _, _, input, cached, output) = seen;
     if client == "chat" && stream {
         assert!(answer.text().contains("\"prompt_tokens\":9,\"completion_tokens\":3"), "{}", answer.text());
         return assert_eq!(text, "Hello there.");
@@ -137,7 +137,7 @@ async fn a_question_that_differs_in_one_dialect_is_another_question() {
     assert_eq!(cache(&app.send(beta.clone()).await), "miss");
     assert_eq!(cache(&app.send(beta).await), "hit");
     assert_eq!(app.up.count(), differ.len() + 2);
-    // Each of them is kept, under a key of its own.
+    // Each answer is stored, under a key of its own.
     for (client, more) in &differ {
         let answer = app.send(ask(client, false, more).key(&app.key)).await;
         assert_eq!(cache(&answer), "hit", "{client} {more}");

@@ -197,13 +197,13 @@ pub fn call(client: &str, model: &str, stream: bool) -> Call {
 }
 
 /// What an answer says to its client: text, the tool's name and arguments, tokens in, of these cached, and out.
-pub type Heard = (String, String, Value, u64, u64, u64);
+pub type Seen = (String, String, Value, u64, u64, u64);
 
 fn tokens(usage: &Value, place: &str) -> u64 {
     usage.pointer(place).and_then(Value::as_u64).unwrap_or(0)
 }
 
-pub fn heard_whole(client: &str, answer: &Value) -> Heard {
+pub fn seen_in_whole(client: &str, answer: &Value) -> Seen {
     let text = |place: &str| answer.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned();
     let parsed = |text: &str| serde_json::from_str(text).unwrap_or_default();
     let of_type = |list: &str, kind: &str| {
@@ -234,10 +234,10 @@ pub fn heard_whole(client: &str, answer: &Value) -> Heard {
             )
         }
         "messages" => {
-            let (said, call) = (of_type("content", "text"), of_type("content", "tool_use"));
+            let (texts, call) = (of_type("content", "text"), of_type("content", "tool_use"));
             let cached = tokens(answer, "/usage/cache_read_input_tokens");
             (
-                said["text"].as_str().unwrap_or_default().to_owned(),
+                texts["text"].as_str().unwrap_or_default().to_owned(),
                 call["name"].as_str().unwrap_or_default().to_owned(),
                 call["input"].clone(),
                 tokens(answer, "/usage/input_tokens") + cached,
@@ -247,11 +247,11 @@ pub fn heard_whole(client: &str, answer: &Value) -> Heard {
         }
         _ => {
             let parts = answer["candidates"][0]["content"]["parts"].as_array().cloned().unwrap_or_default();
-            let said = parts.iter().filter(|part| part["thought"] != true).filter_map(|part| part["text"].as_str());
+            let texts = parts.iter().filter(|part| part["thought"] != true).filter_map(|part| part["text"].as_str());
             let call = parts.iter().find_map(|part| part.get("functionCall")).cloned().unwrap_or_default();
             let usage = &answer["usageMetadata"];
             (
-                said.collect(),
+                texts.collect(),
                 call["name"].as_str().unwrap_or_default().to_owned(),
                 call["args"].clone(),
                 tokens(usage, "/promptTokenCount"),
@@ -283,7 +283,7 @@ fn take(place: &mut String, value: &Value) {
 }
 
 /// A stream put together by its client's own rules.
-pub fn heard_stream(client: &str, answer: &Answer) -> Heard {
+pub fn seen_in_stream(client: &str, answer: &Answer) -> Seen {
     let (events, whole) = (data(answer.text()), answer.text());
     let Gathered { text, name, arguments, last } = match client {
         "chat" => gathered_chat(&events, whole),
@@ -291,7 +291,7 @@ pub fn heard_stream(client: &str, answer: &Answer) -> Heard {
         "messages" => gathered_messages(&events, whole),
         _ => gathered_gemini(&events),
     };
-    let (.., input, cached, output) = heard_whole(client, &last);
+    let (.., input, cached, output) = seen_in_whole(client, &last);
     (text, name, serde_json::from_str(&arguments).unwrap_or_default(), input, cached, output)
 }
 
@@ -359,8 +359,8 @@ fn gathered_messages(events: &[Value], whole: &str) -> Gathered {
 fn gathered_gemini(events: &[Value]) -> Gathered {
     let mut gathered = Gathered::default();
     for event in events {
-        let (said, called, args, ..) = heard_whole("gemini", event);
-        gathered.text.push_str(&said);
+        let (texts, called, args, ..) = seen_in_whole("gemini", event);
+        gathered.text.push_str(&texts);
         gathered.name.push_str(&called);
         if !args.is_null() {
             gathered.arguments.push_str(&args.to_string());
@@ -370,7 +370,7 @@ fn gathered_gemini(events: &[Value]) -> Gathered {
     gathered
 }
 
-fn expected() -> Heard {
+fn expected() -> Seen {
     ("Hello there.".to_owned(), "look".to_owned(), json!({"city": "Bern"}), 9, 4, 7)
 }
 
@@ -383,7 +383,7 @@ async fn every_client_hears_every_provider_whole() {
             let answer = app.send(call(client, spoken.model, false).key(&app.key)).await;
             assert_eq!(answer.status, 200, "{client} from {}: {}", spoken.model, answer.text());
             assert_eq!(
-                heard_whole(client, &answer.json()),
+                seen_in_whole(client, &answer.json()),
                 expected(),
                 "{client} from {}: {}",
                 spoken.model,
@@ -412,12 +412,12 @@ async fn every_client_hears_every_provider_streamed() {
             app.up.next(spoken.streamed(spoken.stream.len()));
             let answer = app.send(call(client, spoken.model, true).key(&app.key)).await;
             assert_eq!(answer.status, 200, "{client} from {}: {}", spoken.model, answer.text());
-            let mut heard = heard_stream(client, &answer);
+            let mut seen = seen_in_stream(client, &answer);
             if client == "chat" {
                 // Its caller did not ask for usage.
-                (heard.3, heard.4, heard.5) = (9, 4, 7);
+                (seen.3, seen.4, seen.5) = (9, 4, 7);
             }
-            assert_eq!(heard, expected(), "{client} from {}: {}", spoken.model, answer.text());
+            assert_eq!(seen, expected(), "{client} from {}: {}", spoken.model, answer.text());
             let row = app.row(answer.id()).await;
             let counts = ["input_tokens", "cached_input_tokens", "output_tokens"].map(|name| row[name].clone());
             assert_eq!(counts, [json!(9), json!(4), json!(7)], "{client} from {}", spoken.model);
@@ -436,13 +436,13 @@ async fn a_stream_that_is_cut_ends_as_an_error_in_every_dialect() {
             app.up.next(spoken.streamed(cut));
             let answer = app.send(call(client, spoken.model, true).key(&app.key)).await;
             let text = answer.text();
-            let told = match client {
+            let has_usage = match client {
                 "chat" => text.contains("data: {\"error\":") && !text.contains("[DONE]"),
                 "responses" => text.contains("event: error\n") && !text.contains("response.completed"),
                 "messages" => text.contains("event: error\n") && !text.contains("message_stop"),
                 _ => text.contains("\"error\":") && !text.contains("finishReason"),
             };
-            assert!(told, "{client} from {}: {text}", spoken.model);
+            assert!(has_usage, "{client} from {}: {text}", spoken.model);
             let row = app.row(answer.id()).await;
             assert_eq!((&row["status"], &row["estimated"]), (&json!("error"), &row["estimated"]));
         }
@@ -594,7 +594,7 @@ async fn a_provider_without_responses_is_asked_in_chat_from_then_on() {
     app.up.next(Script::json(200, SPOKEN[0].whole));
     for attempts in ["2", "1"] {
         let answer = app.send(call("responses", "up/m", false).key(&app.key)).await;
-        assert_eq!(heard_whole("responses", &answer.json()), expected(), "{}", answer.text());
+        assert_eq!(seen_in_whole("responses", &answer.json()), expected(), "{}", answer.text());
         assert_eq!(answer.header("x-fulcrum-attempts"), Some(attempts));
     }
     let paths: Vec<String> = app.up.received().into_iter().map(|sent| sent.path).collect();

@@ -34,7 +34,7 @@ async fn bad_embedding_requests_are_400_and_named() {
         (json!({"model": "embed", "input": "x", "encoding_format": "int8"}), "encoding_format"),
     ] {
         let answer = embed(&app, &body).await;
-        assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 invalid_request", param), "{body}");
+        assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 invalid_request", param), "{body}");
     }
     assert_eq!(app.up.count(), 0);
     app.close().await;
@@ -45,7 +45,7 @@ async fn an_answer_without_data_is_502() {
     let app = TestApp::start().await;
     for body in ["", "{}", "{\"data\":3}", "<html>"] {
         app.up.next(Script::json(200, body));
-        assert_eq!(embed(&app, &json!({"model": "embed", "input": "x"})).await.told(), "502 upstream_protocol");
+        assert_eq!(embed(&app, &json!({"model": "embed", "input": "x"})).await.outcome(), "502 upstream_protocol");
     }
     app.close().await;
 }
@@ -67,8 +67,8 @@ const BASE64: &str = r#"{"object":"list","data":[{"object":"embedding","index":0
 #[tokio::test]
 async fn vectors_come_in_the_form_that_the_caller_asked_for() {
     let app = TestApp::start().await;
-    for (format, told, got) in [("base64", FLOATS, BASE64), ("float", BASE64, FLOATS), ("base64", BASE64, BASE64)] {
-        app.up.next(Script::json(200, told));
+    for (format, body, got) in [("base64", FLOATS, BASE64), ("float", BASE64, FLOATS), ("base64", BASE64, BASE64)] {
+        app.up.next(Script::json(200, body));
         let answer = embed(&app, &json!({"model": "embed", "input": "x", "encoding_format": format})).await;
         assert_eq!(answer.text(), got);
         assert_eq!(app.row(answer.id()).await["input_tokens"], 4);
@@ -89,7 +89,7 @@ async fn a_server_that_refuses_base64_is_asked_for_numbers_from_then_on() {
     let asked: Vec<bool> = app.up.received().iter().map(|sent| sent.json().get("encoding_format").is_some()).collect();
     assert_eq!(asked, [true, false, false]);
     app.up.next(Script::error(400, "encoding_format is wrong"));
-    assert_eq!(embed(&app, &body).await.told(), "400 invalid_request");
+    assert_eq!(embed(&app, &body).await.outcome(), "400 invalid_request");
     app.close().await;
 }
 
@@ -112,9 +112,9 @@ async fn openais_embeddings_are_asked_of_gemini_and_told_as_openais() {
     app.up.always(Script::json(200, r#"{"embeddings":[{"values":[0.5,-0.25]},{"values":[1]}]}"#));
     let body = json!({"model": "gem/g", "input": ["a", "b"], "dimensions": 2, "encoding_format": "base64"});
     let answer = embed(&app, &body).await;
-    let told = answer.json();
-    assert_eq!((&told["data"][0]["embedding"], &told["data"][1]["index"]), (&json!("AAAAPwAAgL4="), &json!(1)));
-    assert_eq!(told["model"], "gem/g");
+    let body = answer.json();
+    assert_eq!((&body["data"][0]["embedding"], &body["data"][1]["index"]), (&json!("AAAAPwAAgL4="), &json!(1)));
+    assert_eq!(body["model"], "gem/g");
     let sent = app.up.only();
     assert_eq!(sent.path, "/v1beta/models/g:batchEmbedContents");
     let one =
@@ -123,9 +123,9 @@ async fn openais_embeddings_are_asked_of_gemini_and_told_as_openais() {
     let row = app.row(answer.id()).await;
     assert!(row["estimated"] == true && row["input_tokens"].as_u64() > Some(0) && row["output_tokens"] == 0, "{row:#}");
     let answer = embed(&app, &json!({"model": "gem/g", "input": [[1, 2]]})).await;
-    assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 unsupported_feature", "input"));
+    assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 unsupported_feature", "input"));
     let answer = embed(&app, &json!({"model": "claude/c", "input": "x"})).await;
-    assert_eq!(answer.told(), "400 unsupported_feature");
+    assert_eq!(answer.outcome(), "400 unsupported_feature");
     app.close().await;
 }
 
@@ -168,12 +168,12 @@ async fn geminis_count_of_tokens_is_asked_of_gemini_and_estimated_for_others() {
     let count =
         |model: &str| Call::post(&format!("/v1/models/{model}:countTokens"), &body).header("x-goog-api-key", &app.key);
     app.up.next(Script::json(200, r#"{"totalTokens":6}"#));
-    let told = app.send(count("gem/g")).await;
-    assert_eq!((told.text(), told.header("x-fulcrum-emulated")), (r#"{"totalTokens":6}"#, None));
+    let body = app.send(count("gem/g")).await;
+    assert_eq!((body.text(), body.header("x-fulcrum-emulated")), (r#"{"totalTokens":6}"#, None));
     assert_eq!(app.up.only().path, "/v1beta/models/g:countTokens");
-    let told = app.send(count("fast")).await;
-    assert!(told.json()["totalTokens"].as_u64() > Some(3));
-    assert_eq!(told.header("x-fulcrum-emulated"), Some("count_tokens"));
+    let body = app.send(count("fast")).await;
+    assert!(body.json()["totalTokens"].as_u64() > Some(3));
+    assert_eq!(body.header("x-fulcrum-emulated"), Some("count_tokens"));
     assert_eq!(app.up.count(), 1);
     app.close().await;
 }

@@ -49,7 +49,7 @@ async fn every_field_refuses_junk_by_name_or_passes_it_on() {
                 status => {
                     assert!(status == 400 || (status == 404 && field == "model"), "{field} {junk}: {}", answer.text());
                     let param = answer.param();
-                    assert!(param.starts_with(field), "{field} {junk} is told as `{param}`: {}", answer.text());
+                    assert!(param.starts_with(field), "{field} {junk} is reported as `{param}`: {}", answer.text());
                     assert_eq!(app.up.count(), before, "{field} {junk} went out");
                 }
             }
@@ -99,7 +99,7 @@ async fn a_body_that_is_no_object_is_400() {
         ("a byte order mark", format!("\u{feff}{}", hello("fast")).into_bytes()),
     ] {
         let answer = raw(&app, body).await;
-        assert_eq!(answer.told(), "400 invalid_request", "{name}: {}", answer.text());
+        assert_eq!(answer.outcome(), "400 invalid_request", "{name}: {}", answer.text());
         assert!(answer.body.len() < 2_000, "{name}: the answer repeats the question");
     }
     assert_eq!(app.up.count(), 0);
@@ -117,7 +117,7 @@ async fn a_message_at_fault_is_named_by_its_place() {
         (json!(hundred_thousand), "messages"),
     ] {
         let answer = app.chat(&json!({"model": "fast", "messages": messages})).await;
-        assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 invalid_request", param));
+        assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 invalid_request", param));
     }
     assert_eq!(app.up.count(), 0);
     app.close().await;
@@ -142,7 +142,7 @@ async fn a_body_that_is_not_plain_json_is_415() {
         ("content-encoding", "gzip"),
     ] {
         let call = Call::chat(&hello("fast")).key(&app.key).header(name, value);
-        assert_eq!(app.send(call).await.told(), "415 unsupported_media_type", "{name}: {value}");
+        assert_eq!(app.send(call).await.outcome(), "415 unsupported_media_type", "{name}: {value}");
     }
     let call = Call::chat(&hello("fast")).key(&app.key).header("content-type", "Application/JSON; charset=utf-8");
     assert_eq!(app.send(call).await.status, 200);
@@ -163,7 +163,7 @@ async fn headers_that_say_nothing_good_are_400_and_named() {
         ("x-fulcrum-user", "caf\u{e9}"),
     ] {
         let answer = app.send(Call::chat(&hello("fast")).key(&app.key).header(name, value)).await;
-        assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 invalid_request", name), "{value:.40}");
+        assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 invalid_request", name), "{value:.40}");
     }
     assert_eq!(app.up.count(), 0);
     app.close().await;
@@ -184,10 +184,10 @@ async fn paths_are_taken_as_they_are() {
         "/nothing",
     ] {
         let answer = app.send(Call::new("POST", path, hello("fast").to_string()).key(&app.key)).await;
-        assert_eq!(answer.told(), "404 not_found", "{path}");
+        assert_eq!(answer.outcome(), "404 not_found", "{path}");
     }
     let answer = app.send(Call::get("/v1/chat/completions").key(&app.key)).await;
-    assert_eq!(answer.told(), "405 method_not_allowed");
+    assert_eq!(answer.outcome(), "405 method_not_allowed");
     assert_eq!(app.up.count(), 0);
     app.close().await;
 }
@@ -219,6 +219,6 @@ async fn models_are_listed_as_openai_lists_them() {
     assert!(ids.contains(&"fast") && ids.contains(&"spare"), "{ids:?}");
     let card = app.send(Call::get("/v1/models/fast").key(&app.key)).await.json();
     assert_eq!((&card["object"], &card["fulcrum"]["provider"]), (&json!("model"), &json!("up")));
-    assert_eq!(app.send(Call::get("/v1/models/nope").key(&app.key)).await.told(), "404 model_not_found");
+    assert_eq!(app.send(Call::get("/v1/models/nope").key(&app.key)).await.outcome(), "404 model_not_found");
     app.close().await;
 }

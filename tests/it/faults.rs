@@ -18,8 +18,8 @@ fn attempt(row: &Value, n: usize) -> String {
     format!("{} {status} {} {}", text("provider"), text("status"), text("error_code"))
 }
 
-async fn refused(app: &TestApp, answer: &Answer, told: &str) -> Value {
-    assert_eq!(answer.told(), told, "{}", answer.text());
+async fn refused(app: &TestApp, answer: &Answer, counts: &str) -> Value {
+    assert_eq!(answer.outcome(), counts, "{}", answer.text());
     let row = app.row(answer.id()).await;
     assert_eq!(row["status"], "error");
     assert_eq!(row["error_code"], answer.code());
@@ -131,7 +131,7 @@ async fn what_is_no_answer_is_502() {
     ] {
         app.up.next(script);
         let answer = app.hello("fast").await;
-        assert_eq!(answer.told(), "502 upstream_protocol", "{name}: {}", answer.text());
+        assert_eq!(answer.outcome(), "502 upstream_protocol", "{name}: {}", answer.text());
         // Five faults in a row would cool the target.
         assert_eq!(app.hello("fast").await.status, 200, "{name}");
     }
@@ -145,7 +145,7 @@ async fn a_redirect_is_never_followed() {
         let location = format!("location: http://{}/v1/chat/completions\r\n", app.other.address);
         app.up.next(Script::reply(status, &location, ""));
         let answer = app.hello("fast").await;
-        assert_eq!(answer.told(), "502 upstream_protocol");
+        assert_eq!(answer.outcome(), "502 upstream_protocol");
         assert!(answer.header("location").is_none() && !answer.text().contains(&app.other.address.to_string()));
         assert_eq!(app.hello("fast").await.status, 200);
     }
@@ -186,7 +186,7 @@ async fn a_providers_400_keeps_its_status_and_message_without_the_key() {
         "code": "bad_top_k"}});
     app.up.next(Script::json(400, body.to_string()));
     let answer = app.hello("fast").await;
-    assert_eq!(answer.told(), "400 bad_top_k");
+    assert_eq!(answer.outcome(), "400 bad_top_k");
     assert_eq!(answer.param(), "top_k");
     assert_eq!(answer.json()["error"]["message"], "bad value; you sent [removed]");
     assert_eq!(app.up.count(), 1, "a 4xx is not retried");
@@ -200,7 +200,7 @@ async fn a_providers_400_keeps_its_status_and_message_without_the_key() {
 async fn a_context_that_is_too_long_has_its_own_code() {
     let app = TestApp::start().await;
     app.up.next(Script::json(400, r#"{"error":{"message":"too long","code":"context_length_exceeded"}}"#));
-    assert_eq!(app.hello("fast").await.told(), "400 context_length_exceeded");
+    assert_eq!(app.hello("fast").await.outcome(), "400 context_length_exceeded");
     app.close().await;
 }
 
@@ -229,7 +229,7 @@ async fn an_endless_error_body_is_cut() {
     let app = TestApp::start().await;
     let head = "HTTP/1.1 500 X\r\ntransfer-encoding: chunked\r\n\r\n";
     app.up.next(Script::raw(head).repeat_chunk(&[b'x'; 8192]));
-    assert_eq!(app.hello("fast").await.told(), "502 upstream_error");
+    assert_eq!(app.hello("fast").await.outcome(), "502 upstream_error");
     app.up.until("it is cut off", |received| received[0].closed).await;
     app.close().await;
 }
@@ -239,7 +239,7 @@ async fn an_endless_body_is_cut() {
     let app = TestApp::start().await;
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     app.up.next(Script::raw(head).repeat_chunk(&[b' '; 65_536]));
-    assert_eq!(app.hello("fast").await.told(), "502 upstream_protocol");
+    assert_eq!(app.hello("fast").await.outcome(), "502 upstream_protocol");
     app.up.until("it is cut off", |received| received[0].closed).await;
     app.close().await;
 }
@@ -250,7 +250,7 @@ async fn a_gzip_body_is_never_inflated() {
     // The smallest gzip of nothing; what matters is that it is not read as gzip.
     let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00";
     app.up.next(Script::reply(200, "content-type: application/json\r\ncontent-encoding: gzip\r\n", gzip));
-    assert_eq!(app.hello("fast").await.told(), "502 upstream_protocol");
+    assert_eq!(app.hello("fast").await.outcome(), "502 upstream_protocol");
     assert_eq!(app.up.only().header("accept-encoding"), None);
     app.close().await;
 }
@@ -310,8 +310,8 @@ async fn counted(app: &TestApp, usage: &str) -> (Value, Value, Value) {
 #[tokio::test]
 async fn usage_is_counted_as_told() {
     let app = TestApp::start().await;
-    let told = counted(&app, r#"{"prompt_tokens":9,"completion_tokens":3}"#).await;
-    assert_eq!(told, (json!(9), json!(3), json!(false)));
+    let counts = counted(&app, r#"{"prompt_tokens":9,"completion_tokens":3}"#).await;
+    assert_eq!(counts, (json!(9), json!(3), json!(false)));
     let zero = counted(&app, r#"{"prompt_tokens":0,"completion_tokens":0}"#).await;
     assert_eq!(zero, (json!(0), json!(0), json!(false)), "an explicit zero stays");
     app.close().await;

@@ -145,16 +145,16 @@ async fn a_translation_keeps_the_order_of_messages_tools_and_schemas() {
             let role = if role == "user" { "user" } else { "model" };
             format!(r#"{{"role":"{role}","parts":[{{"text":"{text}"}}]}}"#)
         });
-        let said = turns(&plain);
+        let messages = turns(&plain);
         [
             (
                 "/v1/chat/completions".to_owned(),
-                format!(r#"{{"model":"{target}","messages":[{said}],"tools":[{chat}]}}"#),
+                format!(r#"{{"model":"{target}","messages":[{messages}],"tools":[{chat}]}}"#),
             ),
-            ("/v1/responses".to_owned(), format!(r#"{{"model":"{target}","input":[{said}],"tools":[{flat}]}}"#)),
+            ("/v1/responses".to_owned(), format!(r#"{{"model":"{target}","input":[{messages}],"tools":[{flat}]}}"#)),
             (
                 "/v1/messages".to_owned(),
-                format!(r#"{{"model":"{target}","max_tokens":9,"messages":[{said}],"tools":[{inputs}]}}"#),
+                format!(r#"{{"model":"{target}","max_tokens":9,"messages":[{messages}],"tools":[{inputs}]}}"#),
             ),
             (
                 format!("/v1beta/models/{target}:generateContent"),
@@ -189,9 +189,9 @@ async fn a_field_that_stands_twice_is_refused_and_sent_nowhere() {
     for (path, provider, body) in requests() {
         let asked = body.replace("\"MODEL\"", &format!("\"{provider}/m\"")).replacen('{', "{\"x\":1,\"x\":2,", 1);
         let answer = app.send(Call::new("POST", path, asked).key(&app.key)).await;
-        let told: Value = answer.json();
-        assert_eq!(answer.status, 400, "{told}");
-        assert!(told["error"]["message"].as_str().is_some_and(|message| message.contains("`x`")), "{told}");
+        let body: Value = answer.json();
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(body["error"]["message"].as_str().is_some_and(|message| message.contains("`x`")), "{body}");
     }
     assert_eq!(app.up.count(), 0);
     app.close().await;

@@ -41,11 +41,11 @@ fn dialects() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-/// A gateway whose model `told` is told everything in Chat Completions.
+/// A gateway whose model `translated` is always called in Chat Completions.
 async fn translating() -> TestApp {
     TestApp::with(
         "[defaults]\nretries = 0\n[providers.plain]\nkind = \"openai\"\nbase_url = \"http://{up}/v1\"\n\
-         api_key = \"env:UP_KEY\"\nresponses = false\n[models.told]\nprovider = \"plain\"\nmodel = \"gpt-x\"\n",
+         api_key = \"env:UP_KEY\"\nresponses = false\n[models.translated]\nprovider = \"plain\"\nmodel = \"gpt-x\"\n",
     )
     .await
 }
@@ -56,16 +56,16 @@ async fn refuses_or_passes(app: &TestApp, path: &str, good: &Value, field: &str,
     body[field] = junk.clone();
     let before = app.up.count();
     let answer = app.send(Call::post(path, &body).key(&app.key)).await;
-    let told = format!("{path} {field} = {junk}: {} {}", answer.status, answer.text());
+    let described = format!("{path} {field} = {junk}: {} {}", answer.status, answer.text());
     match answer.status {
         200 => {}
         400 => {
             let error = answer.json()["error"].clone();
-            assert!(error.to_string().contains(field), "{told}");
-            assert_eq!(app.up.count(), before, "it went out: {told}");
+            assert!(error.to_string().contains(field), "{described}");
+            assert_eq!(app.up.count(), before, "it went out: {described}");
         }
-        404 => assert_eq!(field, "model", "{told}"),
-        _ => panic!("{told}"),
+        404 => assert_eq!(field, "model", "{described}"),
+        _ => panic!("{described}"),
     }
 }
 
@@ -73,9 +73,9 @@ async fn refuses_or_passes(app: &TestApp, path: &str, good: &Value, field: &str,
 async fn every_field_of_every_dialect_refuses_junk_by_name_or_passes_it_on() {
     let app = translating().await;
     for (path, good, fields) in dialects() {
-        let (path, mut good) = (path.replace("fast", "told"), good);
+        let (path, mut good) = (path.replace("fast", "translated"), good);
         if good["model"] == "fast" {
-            good["model"] = "told".into();
+            good["model"] = "translated".into();
         }
         let fine = app.send(Call::post(&path, &good).key(&app.key)).await;
         assert_eq!(fine.status, 200, "{path}: {}", fine.text());
@@ -94,32 +94,32 @@ async fn a_nested_field_with_junk_is_refused_by_its_place_in_every_dialect() {
     for (path, body, place) in [
         (
             "/v1/messages",
-            json!({"model": "told", "max_tokens": 9, "messages": [{"role": "robot", "content": "x"}]}),
+            json!({"model": "translated", "max_tokens": 9, "messages": [{"role": "robot", "content": "x"}]}),
             "messages",
         ),
         (
             "/v1/messages",
-            json!({"model": "told", "max_tokens": 9, "messages": [{"role": "user", "content": [{"type": 3}]}]}),
+            json!({"model": "translated", "max_tokens": 9, "messages": [{"role": "user", "content": [{"type": 3}]}]}),
             "content",
         ),
         (
             "/v1/messages",
-            json!({"model": "told", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}], "tools": [{"name": 1}]}),
+            json!({"model": "translated", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}], "tools": [{"name": 1}]}),
             "tools",
         ),
         (
             "/v1/responses",
-            json!({"model": "told", "input": [{"role": "user", "content": [{"type": "input_text", "text": 7}]}]}),
+            json!({"model": "translated", "input": [{"role": "user", "content": [{"type": "input_text", "text": 7}]}]}),
             "input",
         ),
-        ("/v1/responses", json!({"model": "told", "input": [3]}), "input"),
+        ("/v1/responses", json!({"model": "translated", "input": [3]}), "input"),
         (
-            "/v1beta/models/told:generateContent",
+            "/v1beta/models/translated:generateContent",
             json!({"contents": [{"role": "user", "parts": [{"text": []}]}]}),
             "contents",
         ),
         (
-            "/v1beta/models/told:generateContent",
+            "/v1beta/models/translated:generateContent",
             json!({"contents": [{"role": "user", "parts": [{"text": "x"}]}], "generationConfig": {"temperature": "hot"}}),
             "temperature",
         ),
@@ -156,9 +156,9 @@ async fn no_dialect_lets_a_caller_choose_a_destination_or_a_key() {
     let app = translating().await;
     let elsewhere = format!("http://{}/v1", app.other.address);
     for (path, mut body, _) in dialects() {
-        let path = path.replace("fast", "told");
+        let path = path.replace("fast", "translated");
         if body["model"] == "fast" {
-            body["model"] = "told".into();
+            body["model"] = "translated".into();
         }
         for field in ["api_base", "base_url", "api_key", "apiKey", "baseUrl", "endpoint", "host"] {
             body[field] = elsewhere.clone().into();

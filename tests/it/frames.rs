@@ -2,19 +2,19 @@
 
 /// A frame of these headers, all of them texts, and this payload.
 pub fn frame(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
-    let mut told = Vec::new();
+    let mut packed = Vec::new();
     for (name, value) in headers {
-        told.push(u8::try_from(name.len()).unwrap());
-        told.extend_from_slice(name.as_bytes());
-        told.push(7);
-        told.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
-        told.extend_from_slice(value.as_bytes());
+        packed.push(u8::try_from(name.len()).unwrap());
+        packed.extend_from_slice(name.as_bytes());
+        packed.push(7);
+        packed.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        packed.extend_from_slice(value.as_bytes());
     }
-    let length = u32::try_from(told.len() + payload.len() + 16).unwrap();
+    let length = u32::try_from(packed.len() + payload.len() + 16).unwrap();
     let mut out = length.to_be_bytes().to_vec();
-    out.extend_from_slice(&u32::try_from(told.len()).unwrap().to_be_bytes());
+    out.extend_from_slice(&u32::try_from(packed.len()).unwrap().to_be_bytes());
     out.extend_from_slice(&crc32(&out).to_be_bytes());
-    out.extend_from_slice(&told);
+    out.extend_from_slice(&packed);
     out.extend_from_slice(payload.as_bytes());
     out.extend_from_slice(&crc32(&out).to_be_bytes());
     out

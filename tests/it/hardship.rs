@@ -62,10 +62,10 @@ async fn a_full_disk_stops_calls_until_there_is_room_again() {
     let mut binary = Binary::start(on_a_small_disk(dir.path())).await;
     assert_eq!(say_hello(&binary).await.status, 200);
     limit_files(&binary, "1:unlimited");
-    until(&binary, "a full disk is told", |answer| answer.told() == "503 ledger_unavailable").await;
+    until(&binary, "a full disk is reported", |answer| answer.outcome() == "503 ledger_unavailable").await;
     let before = up.count();
     for body in [hello("fast"), streamed(hello("fast"))] {
-        assert_eq!(binary.send(Call::chat(&body)).await.told(), "503 ledger_unavailable");
+        assert_eq!(binary.send(Call::chat(&body)).await.outcome(), "503 ledger_unavailable");
     }
     assert_eq!(up.count(), before, "nothing is sent that could not be written down");
     assert_eq!(binary.send(Call::get("/health/ready")).await.status, 503);
@@ -86,7 +86,7 @@ async fn a_database_that_was_deleted_stops_calls_and_says_so() {
     assert_eq!(say_hello(&binary).await.status, 200);
     let (here, away) = (dir.path().join("fulcrum.db"), dir.path().join("moved.db"));
     std::fs::rename(&here, &away).unwrap();
-    until(&binary, "a lost database is told", |answer| answer.told() == "503 ledger_unavailable").await;
+    until(&binary, "a lost database is reported", |answer| answer.outcome() == "503 ledger_unavailable").await;
     let before = up.count();
     assert_eq!(say_hello(&binary).await.status, 503);
     assert_eq!(up.count(), before);
@@ -148,11 +148,11 @@ async fn a_hundred_reloads_under_load_harm_no_call_and_bad_ones_change_nothing()
         let bad = round % 10 == 9;
         let more =
             if bad { "[[routes]]\nnope = 1\n".to_owned() } else { format!("[models.m{round}]\nprovider = \"up\"\n") };
-        let told = if bad { "the new configuration is not used" } else { "the configuration was reloaded" };
-        let before = binary.log().matches(told).count();
+        let line = if bad { "the new configuration is not used" } else { "the configuration was reloaded" };
+        let before = binary.log().matches(line).count();
         std::fs::write(dir.path().join("fulcrum.toml"), format!("{}{more}", config(up.address))).unwrap();
         binary.signal("HUP");
-        binary.says_again(told, before).await;
+        binary.says_again(line, before).await;
     }
     let last = binary.send(Call::chat(&hello("m98"))).await;
     assert_eq!(last.status, 200, "the last good configuration holds: {}", last.text());

@@ -50,13 +50,13 @@ async fn the_same_key_in_sequence_is_one_attempt_and_the_same_answer() {
 
 #[tokio::test]
 async fn every_endpoint_and_every_route_with_a_cache_heeds_the_key() {
-    let kept = "[defaults]\nretries = 0\n[[routes]]\nname = \"kept\"\nmodels = [\"kept\"]\ntargets = [{ model = \"fast\" }]\n\
+    let stored = "[defaults]\nretries = 0\n[[routes]]\nname = \"stored\"\nmodels = [\"stored\"]\ntargets = [{ model = \"fast\" }]\n\
                 cache = { mode = \"exact\" }\n";
-    let app = TestApp::with(kept).await;
+    let app = TestApp::with(stored).await;
     let says = json!([{"role": "user", "content": "Say hello"}]);
     for (path, body) in [
-        ("/v1/chat/completions", streamed(hello("kept"))),
-        ("/v1/chat/completions", hello("kept")),
+        ("/v1/chat/completions", streamed(hello("stored"))),
+        ("/v1/chat/completions", hello("stored")),
         ("/v1/embeddings", json!({"model": "embed", "input": "x"})),
         ("/v1/messages", json!({"model": "fast", "max_tokens": 9, "messages": says})),
         ("/v1/messages", json!({"model": "fast", "max_tokens": 9, "stream": true, "messages": says})),
@@ -88,7 +88,7 @@ async fn twenty_at_once_are_one_attempt_and_the_others_are_told_to_wait() {
         }
         for _ in 0..19 {
             let refused = calls.join_next().await.unwrap().unwrap();
-            assert_eq!(refused.told(), "409 idempotency_in_progress");
+            assert_eq!(refused.outcome(), "409 idempotency_in_progress");
             assert_eq!((refused.header("retry-after"), refused.param().as_str()), (Some("1"), "idempotency-key"));
         }
         gate.add_permits(1);
@@ -111,7 +111,7 @@ async fn a_key_is_good_for_one_body_one_endpoint_and_one_virtual_key() {
     other["seed"] = 1.into();
     for body in [other, streamed(hello("fast")), hello("spare")] {
         let refused = app.send(keyed(&app, &body, "k")).await;
-        assert_eq!(refused.told(), "422 idempotency_mismatch", "{}", refused.text());
+        assert_eq!(refused.outcome(), "422 idempotency_mismatch", "{}", refused.text());
         assert_eq!(refused.header("x-fulcrum-original-request-id"), Some(first.id()));
         assert_eq!(app.row(refused.id()).await["error_code"], "idempotency_mismatch");
     }
@@ -150,7 +150,7 @@ async fn a_call_that_failed_is_made_again() {
     assert_eq!(app.send(keyed(&app, &hello("fast"), "bad")).await.status, 200, "what was refused used no key");
     for bad in ["", &"k".repeat(256), "a\tb"] {
         let refused = app.send(keyed(&app, &hello("fast"), bad)).await;
-        assert_eq!((refused.told().as_str(), refused.param().as_str()), ("400 invalid_request", "idempotency-key"));
+        assert_eq!((refused.outcome().as_str(), refused.param().as_str()), ("400 invalid_request", "idempotency-key"));
     }
     app.close().await;
 }
@@ -172,14 +172,14 @@ async fn a_caller_who_hangs_up_gets_the_answer_when_he_comes_again() {
             app.up.until("the call comes", |received| received.len() > before).await;
             waiting.abort();
         }
-        assert_eq!(app.send(call.clone()).await.told(), "409 idempotency_in_progress");
+        assert_eq!(app.send(call.clone()).await.outcome(), "409 idempotency_in_progress");
         gate.add_permits(1);
         let answer = loop {
             let answer = app.send(call.clone()).await;
             if answer.status == 200 {
                 break answer;
             }
-            assert_eq!(answer.told(), "409 idempotency_in_progress");
+            assert_eq!(answer.outcome(), "409 idempotency_in_progress");
         };
         assert!(answer.text().contains("there"), "{}", answer.text());
         assert_eq!((answer.header("idempotency-replayed"), app.up.count()), (Some("true"), before + 1));
@@ -216,7 +216,7 @@ async fn a_crash_makes_no_call_twice() {
     same(&streaming, &ask(&binary, &streamed(hello("fast")), "streamed").await);
     for _ in 0..2 {
         let refused = ask(&binary, &hello("fast"), "cut").await;
-        assert_eq!(refused.told(), "409 conflict", "{}", refused.text());
+        assert_eq!(refused.outcome(), "409 conflict", "{}", refused.text());
         assert_eq!(refused.header("x-should-retry"), Some("false"));
         let first = refused.header("x-fulcrum-original-request-id").unwrap();
         assert_eq!(binary.send(Call::get(&format!("/api/v1/requests/{first}"))).await.json()["status"], "unknown");

@@ -13,7 +13,7 @@ async fn without_a_good_key_nothing_is_served_but_health() {
     let flipped = app.key.replace("fk-", "fk-x");
     for token in ["", "x", "fk-", "fk-a-b-c", &cut, &flipped, "Bearer", &"k".repeat(10_000)] {
         let answer = app.send(Call::chat(&hello("fast")).key(token)).await;
-        assert_eq!(answer.told(), "401 invalid_api_key", "{token:.40}");
+        assert_eq!(answer.outcome(), "401 invalid_api_key", "{token:.40}");
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         assert!(
             token.len() < 3 || !answer.text().contains(token) || token == "Bearer" || token == "fk-",
@@ -22,7 +22,7 @@ async fn without_a_good_key_nothing_is_served_but_health() {
         );
     }
     for path in ["/v1/models", "/v1/models/fast", "/metrics", "/api/v1/usage", "/api/v1/keys"] {
-        assert_eq!(app.send(Call::get(path)).await.told(), "401 invalid_api_key", "{path}");
+        assert_eq!(app.send(Call::get(path)).await.outcome(), "401 invalid_api_key", "{path}");
     }
     for path in ["/health/live", "/health/ready"] {
         assert_eq!(app.send(Call::get(path)).await.status, 200, "{path}");
@@ -51,7 +51,7 @@ async fn a_key_is_taken_from_three_headers_and_from_no_other_place() {
         assert_eq!(app.send(Call::chat(&hello("fast")).header(name, &value)).await.status, 401, "{name}");
     }
     let twice = Call::chat(&hello("fast")).key(&app.key).key(ADMIN);
-    assert_eq!(app.send(twice).await.told(), "401 invalid_api_key");
+    assert_eq!(app.send(twice).await.outcome(), "401 invalid_api_key");
     let in_query = Call::new("POST", &format!("/v1/chat/completions?key={}", app.key), hello("fast").to_string());
     assert_eq!(app.send(in_query).await.status, 401);
     app.close().await;
@@ -90,7 +90,7 @@ async fn a_burst_of_exactly_the_limit_is_admitted() {
         assert_eq!(answer.header("x-ratelimit-limit-requests"), Some("3"));
     }
     let answer = app.send(Call::chat(&hello("fast")).key(&key)).await;
-    assert_eq!(answer.told(), "429 rate_limit_exceeded");
+    assert_eq!(answer.outcome(), "429 rate_limit_exceeded");
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=20).contains(&wait), "{wait}");
     assert_eq!(answer.json()["error"]["type"], "rate_limit_error");
@@ -134,7 +134,7 @@ async fn a_revoked_key_is_refused_at_once() {
     let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
     assert_eq!(app.send(Call::chat(&hello("fast")).key(key)).await.status, 200);
     assert_eq!(app.admin(Call::new("DELETE", &format!("/api/v1/keys/{id}"), "")).await.status, 200);
-    assert_eq!(app.send(Call::chat(&hello("fast")).key(key)).await.told(), "401 invalid_api_key");
+    assert_eq!(app.send(Call::chat(&hello("fast")).key(key)).await.outcome(), "401 invalid_api_key");
     app.close().await;
 }
 
@@ -158,7 +158,7 @@ async fn an_expired_key_is_refused() {
         app.admin(Call::post("/api/v1/keys", &json!({"name": "old", "expires_at": "2020-01-01T00:00:00Z"}))).await;
     if made.status == 201 {
         let key = made.json()["key"].as_str().unwrap().to_owned();
-        assert_eq!(app.send(Call::chat(&hello("fast")).key(&key)).await.told(), "401 invalid_api_key");
+        assert_eq!(app.send(Call::chat(&hello("fast")).key(&key)).await.outcome(), "401 invalid_api_key");
     } else {
         assert_eq!((made.status, made.param().as_str()), (400, "expires_at"));
     }
@@ -195,7 +195,7 @@ async fn wrong_keys_beyond_the_limit_are_429_and_good_ones_from_the_same_address
     assert_eq!(app.admin(Call::post(&path, &json!({}))).await.status, 200);
     for n in 0..5 {
         let wrong = if n % 2 == 0 { unknown.clone() } else { format!("fk-guess-{n}") };
-        assert_eq!(app.send(Call::chat(&hello("fast")).key(&wrong)).await.told(), "401 invalid_api_key");
+        assert_eq!(app.send(Call::chat(&hello("fast")).key(&wrong)).await.outcome(), "401 invalid_api_key");
     }
     for call in [
         Call::chat(&hello("fast")),
@@ -223,7 +223,7 @@ async fn a_key_that_was_right_once_is_no_guess() {
     assert!(app.admin(Call::new("DELETE", &path, "")).await.status < 300);
     for _ in 0..5 {
         let refused = app.send(Call::chat(&hello("fast")).key(made["key"].as_str().unwrap())).await;
-        assert_eq!(refused.told(), "401 invalid_api_key");
+        assert_eq!(refused.outcome(), "401 invalid_api_key");
     }
     app.close().await;
 }

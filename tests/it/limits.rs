@@ -15,12 +15,12 @@ async fn dial(app: &TestApp) -> TcpStream {
     TcpStream::connect(app.address).await.unwrap()
 }
 
-/// Waits until the gateway closed; what it said before.
+/// Waits until the gateway closed; returns what came before.
 async fn farewell(socket: &mut TcpStream) -> String {
-    let mut said = Vec::new();
-    let read = socket.read_to_end(&mut said);
+    let mut received = Vec::new();
+    let read = socket.read_to_end(&mut received);
     drop(timeout(PATIENCE, read).await.expect("the gateway closes the connection"));
-    String::from_utf8_lossy(&said).into_owned()
+    String::from_utf8_lossy(&received).into_owned()
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn a_body_that_announces_too_much_is_413_before_it_is_sent() {
     );
     socket.write_all(head.as_bytes()).await.unwrap();
     let answer = Open::read(socket).await.unwrap().rest().await;
-    assert_eq!(answer.told(), "413 request_too_large");
+    assert_eq!(answer.outcome(), "413 request_too_large");
     assert_eq!(app.up.count(), 0);
     app.close().await;
 }
@@ -54,7 +54,7 @@ async fn a_chunked_body_that_grows_too_large_is_413() {
         }
     }
     let answer = Open::read(socket).await.unwrap().rest().await;
-    assert_eq!(answer.told(), "413 request_too_large");
+    assert_eq!(answer.outcome(), "413 request_too_large");
     app.close().await;
 }
 
@@ -73,7 +73,7 @@ async fn a_body_just_within_the_limit_passes() {
 async fn an_admin_body_has_its_own_limit() {
     let app = TestApp::start().await;
     let large = json!({"name": "x".repeat(2 << 20)});
-    assert_eq!(app.admin(Call::post("/api/v1/keys", &large)).await.told(), "413 request_too_large");
+    assert_eq!(app.admin(Call::post("/api/v1/keys", &large)).await.outcome(), "413 request_too_large");
     app.close().await;
 }
 
@@ -85,7 +85,7 @@ async fn a_key_is_asked_for_before_the_body_is_read() {
         .write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
         .await
         .unwrap();
-    assert_eq!(Open::read(socket).await.unwrap().rest().await.told(), "401 invalid_api_key");
+    assert_eq!(Open::read(socket).await.unwrap().rest().await.outcome(), "401 invalid_api_key");
     app.close().await;
 }
 
@@ -127,8 +127,8 @@ async fn heads_beyond_all_bounds_are_refused() {
         let mut socket = dial(&app).await;
         let head = format!("GET /health/live HTTP/1.1\r\nhost: x\r\n{extra}\r\n");
         drop(socket.write_all(head.as_bytes()).await);
-        let said = farewell(&mut socket).await;
-        assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+        let received = farewell(&mut socket).await;
+        assert!(received.is_empty() || received.starts_with("HTTP/1.1 431"), "{received}");
     }
     app.close().await;
 }
@@ -153,8 +153,8 @@ async fn lengths_that_contradict_each_other_are_400_and_end_the_connection() {
             app.key
         );
         socket.write_all(head.as_bytes()).await.unwrap();
-        let said = farewell(&mut socket).await;
-        assert!(said.starts_with("HTTP/1.1 400"), "{lengths:?}: {said}");
+        let received = farewell(&mut socket).await;
+        assert!(received.starts_with("HTTP/1.1 400"), "{lengths:?}: {received}");
     }
     assert_eq!(app.up.count(), 0);
     app.close().await;
@@ -170,9 +170,9 @@ async fn a_length_beside_chunks_smuggles_no_second_request() {
     let mut socket = dial(&app).await;
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.shutdown().await.unwrap();
-    let said = farewell(&mut socket).await;
-    assert!(app.up.count() <= 1, "{said}");
-    assert!(said.matches("HTTP/1.1 ").count() <= 1, "{said}");
+    let received = farewell(&mut socket).await;
+    assert!(app.up.count() <= 1, "{received}");
+    assert!(received.matches("HTTP/1.1 ").count() <= 1, "{received}");
     app.close().await;
 }
 
@@ -185,8 +185,11 @@ async fn what_is_no_http_ends_the_connection() {
         let mut socket = dial(&app).await;
         socket.write_all(bytes).await.unwrap();
         socket.shutdown().await.unwrap();
-        let said = farewell(&mut socket).await;
-        assert!(said.is_empty() || said.starts_with("HTTP/1.1 4") || said.starts_with("HTTP/1.1 5"), "{said}");
+        let received = farewell(&mut socket).await;
+        assert!(
+            received.is_empty() || received.starts_with("HTTP/1.1 4") || received.starts_with("HTTP/1.1 5"),
+            "{received}"
+        );
     }
     assert_eq!(app.hello("fast").await.status, 200);
     app.close().await;
@@ -203,12 +206,12 @@ async fn a_connection_serves_many_calls_in_turn() {
         body.len()
     );
     socket.write_all(one.repeat(5).as_bytes()).await.unwrap();
-    let mut said = Vec::new();
+    let mut received = Vec::new();
     let mut buffer = [0; 8192];
-    while String::from_utf8_lossy(&said).matches("HTTP/1.1 200").count() < 5 {
+    while String::from_utf8_lossy(&received).matches("HTTP/1.1 200").count() < 5 {
         let read = timeout(PATIENCE, socket.read(&mut buffer)).await.unwrap().unwrap();
-        assert!(read > 0, "{}", String::from_utf8_lossy(&said));
-        said.extend_from_slice(&buffer[..read]);
+        assert!(read > 0, "{}", String::from_utf8_lossy(&received));
+        received.extend_from_slice(&buffer[..read]);
     }
     assert_eq!(app.up.count(), 5);
     app.rows(5).await;
@@ -324,9 +327,9 @@ async fn no_answer_goes_out_whole_while_the_ledger_takes_no_rows() {
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
     let lock = pool.begin_with("begin immediate").await.unwrap();
     let whole = app.hello("fast").await;
-    assert_eq!(whole.told(), "503 ledger_unavailable");
+    assert_eq!(whole.outcome(), "503 ledger_unavailable");
     let before = app.up.count();
-    assert_eq!(app.hello("fast").await.told(), "503 ledger_unavailable");
+    assert_eq!(app.hello("fast").await.outcome(), "503 ledger_unavailable");
     assert_eq!(app.up.count(), before, "nothing is sent that could not be written down");
     assert_eq!(app.send(Call::get("/health/ready")).await.status, 503);
     lock.rollback().await.unwrap();

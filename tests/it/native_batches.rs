@@ -21,7 +21,7 @@ const ANTHROPIC: &str = "[providers.claudes]\nkind = \"anthropic\"\nbase_url = \
 
 const MESSAGE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude-haiku-x","content":[{"type":"text","text":"Hello there."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":3}}"#;
 
-/// A provider's batch API, as far as it is needed: it remembers what it was given.
+/// A provider's batch API, as far as it is needed, which records its calls.
 #[derive(Default)]
 struct Desk {
     /// What was sent last: the file's lines or the requests.
@@ -265,8 +265,8 @@ async fn a_cancelled_batch_is_cancelled_at_its_provider_and_keeps_what_was_answe
     let desk = desk(&app.other, Desk::default());
     let id = app.begin(&lines("cheap", 3), CHAT).await;
     app.other.until("it is followed", |received| received.iter().any(|one| one.path == "/v1/batches/batch-up")).await;
-    let told = app.mine(Call::post(&format!("/v1/batches/{id}/cancel"), &json!({}))).await.json();
-    assert_eq!(told["status"], "cancelling");
+    let cancelled = app.mine(Call::post(&format!("/v1/batches/{id}/cancel"), &json!({}))).await.json();
+    assert_eq!(cancelled["status"], "cancelling");
     let batch = app.ended(&id, "cancelled").await;
     assert!(desk.lock().unwrap().cancelled);
     assert_eq!(batch["request_counts"], json!({"total": 3, "completed": 2, "failed": 1}));

@@ -131,7 +131,7 @@ async fn what_has_no_price_is_unpriced_and_not_free() {
     app.up.next(Script::json(200, r#"{"results":[]}"#));
     // As OpenAI's SDKs send it: without a model.
     let answer = post(&app, "/v1/moderations", &json!({"input": "x"})).await;
-    assert_eq!(answer.told(), "404 model_not_found");
+    assert_eq!(answer.outcome(), "404 model_not_found");
     let answer = post(&app, "/v1/moderations", &json!({"model": "up/other-moderation", "input": "x"})).await;
     assert_eq!((answer.status, answer.header("x-fulcrum-cost-usd")), (200, None));
     assert_eq!(app.row(answer.id()).await["cost_usd"], json!(null));
@@ -169,10 +169,10 @@ async fn transcripts_are_text_where_the_caller_asks_for_text() {
     let app = TestApp::with(MODELS).await;
     app.up.next(Script::reply(200, "content-type: text/plain; charset=utf-8\r\n", "Hello.\n"));
     let answer = post_form(&app, "/v1/audio/translations", form("ear")).await;
-    let told = (answer.status, answer.header("content-type"), answer.text());
-    assert_eq!(told, (200, Some("text/plain; charset=utf-8"), "Hello.\n"));
+    let seen = (answer.status, answer.header("content-type"), answer.text());
+    assert_eq!(seen, (200, Some("text/plain; charset=utf-8"), "Hello.\n"));
     app.up.next(Script::reply(200, "content-type: text/html\r\n", "<script>"));
-    assert_eq!(post_form(&app, "/v1/audio/translations", form("ear")).await.told(), "502 upstream_protocol");
+    assert_eq!(post_form(&app, "/v1/audio/translations", form("ear")).await.outcome(), "502 upstream_protocol");
     app.close().await;
 }
 
@@ -271,9 +271,9 @@ retries = 1
     app.other.next(audio("audio/wav", b"RIFF"));
     let answer = post(&app, "/v1/audio/speech", &json!({"model": "speech", "input": "Hi"})).await;
     assert_eq!((answer.status, &answer.body[..]), (200, &b"RIFF"[..]));
-    let told =
+    let seen =
         (answer.header("x-fulcrum-attempts"), answer.header("x-fulcrum-model"), answer.header("x-fulcrum-route"));
-    assert_eq!(told, (Some("3"), Some("other/voice-y"), Some("speech")));
+    assert_eq!(seen, (Some("3"), Some("other/voice-y"), Some("speech")));
     assert_eq!(app.other.only().json()["model"], "voice-y");
     app.close().await;
 }
@@ -289,11 +289,11 @@ async fn providers_of_other_kinds_are_refused_by_name() {
         ("/v1/rerank", json!({"model": "claude/x", "query": "x", "documents": ["x"]})),
     ] {
         let answer = post(&app, path, &body).await;
-        assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 unsupported_feature", "model"));
+        assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 unsupported_feature", "model"));
         assert!(answer.text().contains(path) && answer.text().contains("claude"), "{}", answer.text());
     }
     let answer = post_form(&app, "/v1/images/edits", form("claude/x")).await;
-    assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 invalid_request", "image"));
+    assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 invalid_request", "image"));
     assert_eq!(app.up.count(), 0);
     app.close().await;
 }
@@ -311,18 +311,18 @@ async fn bad_requests_are_named_and_reach_nobody() {
         ("/v1/rerank", json!({"model": "rank", "query": "q", "documents": []}), "documents"),
     ] {
         let answer = post(&app, path, &body).await;
-        assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 invalid_request", param), "{body}");
+        assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 invalid_request", param), "{body}");
     }
     let twice =
         [&b"--b0undary\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nfree\r\n"[..], &form("ear")].concat();
     let answer = post_form(&app, "/v1/audio/transcriptions", twice).await;
-    assert_eq!((answer.told().as_str(), answer.param().as_str()), ("400 invalid_request", "model"));
+    assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 invalid_request", "model"));
     let answer = post_form(&app, "/v1/audio/transcriptions", form("ear")[..200].to_vec()).await;
-    assert_eq!(answer.told(), "400 invalid_request");
+    assert_eq!(answer.outcome(), "400 invalid_request");
     let answer = post_form(&app, "/v1/audio/transcriptions", vec![b'x'; 5_000]).await;
-    assert_eq!(answer.told(), "413 request_too_large");
+    assert_eq!(answer.outcome(), "413 request_too_large");
     let answer = post_form(&app, "/v1/completions", form("text")).await;
-    assert_eq!(answer.told(), "415 unsupported_media_type");
+    assert_eq!(answer.outcome(), "415 unsupported_media_type");
     assert_eq!(app.up.count(), 0);
     app.close().await;
 }
@@ -332,11 +332,11 @@ async fn a_key_calls_only_what_it_may_and_as_often_as_it_may() {
     let app = TestApp::with(MODELS).await;
     let key = app.new_key(&json!({"name": "deaf", "models": ["voice"], "requests_per_minute": 2})).await;
     let call = || Call::new("POST", "/v1/audio/transcriptions", form("ear")).header("content-type", FORM).key(&key);
-    assert_eq!(app.send(call()).await.told(), "403 model_not_allowed");
-    assert_eq!(app.send(call()).await.told(), "403 model_not_allowed");
-    assert_eq!(app.send(call()).await.told(), "429 rate_limit_exceeded");
+    assert_eq!(app.send(call()).await.outcome(), "403 model_not_allowed");
+    assert_eq!(app.send(call()).await.outcome(), "403 model_not_allowed");
+    assert_eq!(app.send(call()).await.outcome(), "429 rate_limit_exceeded");
     let bare = Call::new("POST", "/v1/audio/transcriptions", form("ear")).header("content-type", FORM);
-    assert_eq!(app.send(bare).await.told(), "401 invalid_api_key");
+    assert_eq!(app.send(bare).await.outcome(), "401 invalid_api_key");
     assert_eq!(app.up.count(), 0);
     app.close().await;
 }
@@ -374,7 +374,7 @@ async fn a_provider_that_lacks_a_route_is_not_cooled() {
     let body = json!({"model": "text", "query": "q", "documents": ["d"]});
     for _ in 0..30 {
         app.up.next(Script::error(501, "not here"));
-        assert_eq!(post(&app, "/v1/rerank", &body).await.told(), "502 upstream_error");
+        assert_eq!(post(&app, "/v1/rerank", &body).await.outcome(), "502 upstream_error");
     }
     assert_eq!(app.hello("text").await.status, 200);
     app.close().await;
@@ -385,7 +385,7 @@ async fn a_providers_error_keeps_status_and_message() {
     let app = TestApp::with(MODELS).await;
     app.up.next(Script::error(404, "no such deployment"));
     let answer = post_form(&app, "/v1/audio/transcriptions", form("ear")).await;
-    assert_eq!(answer.told(), "404 model_not_found");
+    assert_eq!(answer.outcome(), "404 model_not_found");
     assert!(answer.text().contains("no such deployment"));
     app.close().await;
 }
@@ -405,7 +405,7 @@ async fn answers_that_may_be_shared_are_cached_and_others_are_not() {
     streamed["stream"] = true.into();
     assert_eq!(post(&app, "/v1/completions", &streamed).await.header("x-fulcrum-cache"), None);
     let only = Call::post("/v1/completions", &streamed).key(&app.key).header("x-fulcrum-cache", "only");
-    assert_eq!(app.send(only).await.told(), "404 not_found");
+    assert_eq!(app.send(only).await.outcome(), "404 not_found");
     for _ in 0..2 {
         app.up.next(audio("audio/wav", b"RIFF"));
         let answer = post(&app, "/v1/audio/speech", &json!({"model": "voice", "input": "Hi"})).await;
@@ -425,8 +425,8 @@ async fn explain_tells_of_them_and_calls_nobody() {
     ] {
         let mut body = body;
         body["endpoint"] = endpoint.into();
-        let told = post(&app, "/v1/explain", &body).await.json();
-        assert_eq!(told["estimated_cost_usd"], cost, "{told:#}");
+        let seen = post(&app, "/v1/explain", &body).await.json();
+        assert_eq!(seen["estimated_cost_usd"], cost, "{seen:#}");
     }
     assert_eq!(app.up.count(), 0);
     app.close().await;
@@ -450,7 +450,7 @@ async fn the_simulated_provider_answers_all_of_them() {
     assert!(answer.body.starts_with(b"RIFF") && answer.header("content-type") == Some("audio/wav"));
     for path in ["/v1/completions", "/v1/audio/speech"] {
         let body = json!({"model": "sim/m-error-500", "prompt": "x", "input": "x"});
-        assert_eq!(post(&app, path, &body).await.told(), "502 upstream_error");
+        assert_eq!(post(&app, path, &body).await.outcome(), "502 upstream_error");
     }
     app.close().await;
 }
@@ -469,7 +469,10 @@ async fn a_form_that_comes_again_with_its_key_gets_its_answer_again() {
         assert_eq!((answer.text(), answer.header("idempotency-replayed")), (r#"{"text":"Hi"}"#, replayed));
     }
     let other = Call::new("POST", "/v1/audio/transcriptions", form("voice")).header("content-type", FORM);
-    assert_eq!(app.send(other.header("idempotency-key", "one").key(&app.key)).await.told(), "422 idempotency_mismatch");
+    assert_eq!(
+        app.send(other.header("idempotency-key", "one").key(&app.key)).await.outcome(),
+        "422 idempotency_mismatch"
+    );
     assert_eq!(app.up.count(), 1);
     app.close().await;
 }
@@ -497,8 +500,8 @@ async fn an_idempotency_key_gives_sound_and_transcripts_again_as_they_were() {
     for replayed in [None, Some("true")] {
         let answer = app.send(call.clone()).await;
         assert!(answer.status == 200 && answer.is_whole && answer.body == sound);
-        let told = (answer.header("content-type"), answer.header("idempotency-replayed"));
-        assert_eq!(told, (Some("audio/mpeg"), replayed));
+        let seen = (answer.header("content-type"), answer.header("idempotency-replayed"));
+        assert_eq!(seen, (Some("audio/mpeg"), replayed));
     }
     app.up.next(Script::reply(200, "content-type: text/plain; charset=utf-8\r\n", "Hello.\n"));
     for (boundary, replayed) in [("b0undary", None), ("another-0ne", Some("true"))] {
@@ -508,8 +511,8 @@ async fn an_idempotency_key_gives_sound_and_transcripts_again_as_they_were() {
         let kind = format!("multipart/form-data; boundary={boundary}");
         let answer = app.send(call.header("content-type", &kind).header("idempotency-key", "words")).await;
         assert_eq!((answer.status, answer.text()), (200, "Hello.\n"));
-        let told = (answer.header("content-type"), answer.header("idempotency-replayed"));
-        assert_eq!(told, (Some("text/plain; charset=utf-8"), replayed));
+        let seen = (answer.header("content-type"), answer.header("idempotency-replayed"));
+        assert_eq!(seen, (Some("text/plain; charset=utf-8"), replayed));
     }
     assert_eq!(app.up.count(), 2);
     app.close().await;

@@ -34,8 +34,8 @@ fn check_says_ok_or_every_problem_at_once() {
     let bad = "[server]\nlistn = \"x\"\nmax_body = \"much\"\n[providers.p]\nkind = \"openai\"\nbase_url = \"http://x/v1\"\n\
         api_key = \"sk-literal-canary\"\n[[routes]]\nname = \"r\"\nwhen = 'request.nope'\ntargets = [{ model = \"gone\" }]\n";
     write(dir.path(), bad);
-    let (code, said) = run(fulcrum(dir.path()).args(["check", "--config", "fulcrum.toml"]));
-    assert_eq!(code, 2, "{said}");
+    let (code, output) = run(fulcrum(dir.path()).args(["check", "--config", "fulcrum.toml"]));
+    assert_eq!(code, 2, "{output}");
     for place in [
         "fulcrum.toml:2:1: server.listn:",
         "fulcrum.toml:3:12: server.max_body:",
@@ -43,17 +43,17 @@ fn check_says_ok_or_every_problem_at_once() {
         "fulcrum.toml:10:",
         "fulcrum.toml:11:",
     ] {
-        assert!(said.contains(place), "{place} is not told:\n{said}");
+        assert!(output.contains(place), "{place} is not reported:\n{output}");
     }
-    assert!(!said.contains("canary"), "{said}");
-    assert!(said.lines().all(|line| line.contains("; ")), "every problem has its fix:\n{said}");
+    assert!(!output.contains("canary"), "{output}");
+    assert!(output.lines().all(|line| line.contains("; ")), "every problem has its fix:\n{output}");
 }
 
 #[test]
 fn the_configuration_that_comes_along_is_good() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (code, said) = run(fulcrum(root).args(["check", "--config", "config/fulcrum.toml"]));
-    assert_eq!((code, said.as_str()), (0, "ok\n"));
+    let (code, output) = run(fulcrum(root).args(["check", "--config", "config/fulcrum.toml"]));
+    assert_eq!((code, output.as_str()), (0, "ok\n"));
 }
 
 #[test]
@@ -66,18 +66,18 @@ fn a_bad_configuration_never_starts() {
         "[providers.p]\nkind = \"openai\"\napi_key = \"env:NOT_SET\"\n",
     ] {
         write(dir.path(), text);
-        let (code, said) = run(fulcrum(dir.path()).args(["serve", "--config", "fulcrum.toml"]));
-        assert_eq!(code, 2, "{text}: {said}");
-        assert!(said.contains("fulcrum.toml:"), "{said}");
+        let (code, output) = run(fulcrum(dir.path()).args(["serve", "--config", "fulcrum.toml"]));
+        assert_eq!(code, 2, "{text}: {output}");
+        assert!(output.contains("fulcrum.toml:"), "{output}");
     }
     let (code, _) = run(fulcrum(dir.path()).args(["serve", "--config", "gone.toml"]));
     assert_eq!(code, 2);
     write(dir.path(), "");
     for weak in ["short", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
-        let (code, said) =
+        let (code, output) =
             run(fulcrum(dir.path()).args(["serve", "--config", "fulcrum.toml"]).env("FULCRUM_ADMIN_KEY", weak));
-        assert_eq!(code, 2, "{said}");
-        assert!(!said.contains(weak), "{said}");
+        assert_eq!(code, 2, "{output}");
+        assert!(!output.contains(weak), "{output}");
     }
 }
 
@@ -99,15 +99,16 @@ async fn the_first_start_makes_an_admin_key_and_shows_it_once() {
     binary.signal("TERM");
     assert!(binary.ended().await.success());
     let again = start().await;
-    assert_eq!(Open::of_call(again.address, list()).await.status, 200, "the key is kept");
+    assert_eq!(Open::of_call(again.address, list()).await.status, 200, "the key is still good");
     assert!(!again.log().contains("admin key"), "{}", again.log());
 }
 
 #[tokio::test]
 async fn a_database_has_one_gateway() {
     let (dir, _up, binary) = started("").await;
-    let (code, said) = run(fulcrum(dir.path()).args(["serve", "--config", "fulcrum.toml", "--listen", "127.0.0.1:0"]));
-    assert!([2, 3].contains(&code), "{code} {said}");
+    let (code, output) =
+        run(fulcrum(dir.path()).args(["serve", "--config", "fulcrum.toml", "--listen", "127.0.0.1:0"]));
+    assert!([2, 3].contains(&code), "{code} {output}");
     assert_eq!(binary.send(Call::get("/v1/models")).await.status, 200);
 }
 
@@ -151,7 +152,7 @@ async fn terminate_lets_every_stream_end_and_refuses_new_calls() {
     binary.signal("TERM");
     binary.says("stopping").await;
     let deadline = Instant::now() + PATIENCE;
-    // Whoever still comes finds the door closed, or is told that the gateway is not ready.
+    // A later caller finds the port closed, or gets the error that the gateway is not ready.
     loop {
         match Open::send(binary.address, &Call::get("/health/ready")).await {
             Ok(open) if open.status == 200 => assert!(Instant::now() < deadline, "it stays ready"),
@@ -238,11 +239,11 @@ async fn the_command_line_asks_a_running_gateway() {
     binary.send(Call::chat(&hello("fast"))).await;
     let url = format!("http://{}", binary.address);
     let ask = |args: &[&str]| run(fulcrum(dir.path()).args(args).args(["--url", &url, "--key", ADMIN]));
-    let (code, said) = ask(&["usage", "--by", "model", "--format", "json"]);
-    assert_eq!(code, 0, "{said}");
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&said).unwrap()["total"]["requests"], 1);
-    let (code, said) = ask(&["key", "list"]);
-    assert!(code == 0 && !said.contains(ADMIN), "{said}");
+    let (code, output) = ask(&["usage", "--by", "model", "--format", "json"]);
+    assert_eq!(code, 0, "{output}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&output).unwrap()["total"]["requests"], 1);
+    let (code, output) = ask(&["key", "list"]);
+    assert!(code == 0 && !output.contains(ADMIN), "{output}");
     let gone = run(fulcrum(dir.path()).args(["usage", "--url", "http://127.0.0.1:9", "--key", ADMIN]));
     assert_eq!(gone.0, 3, "{}", gone.1);
     let refused = run(fulcrum(dir.path()).args(["usage", "--url", &url, "--key", "wrong"]));
@@ -277,10 +278,11 @@ fn every_command_has_an_example_and_prints_json_where_asked() {
     for command in commands {
         let command = command.replace("KEY", &key);
         let words: Vec<&str> = command.split(' ').collect();
-        let (code, said) = run(fulcrum(dir.path()).args(&words).args(["--config", "fulcrum.toml", "--format", "json"]));
-        assert_eq!(code, 0, "{command}: {said}");
-        let json: Result<serde_json::Value, _> = serde_json::from_str(&said);
-        assert!(json.is_ok_and(|value| value.is_object()), "{command} prints no JSON: {said}");
+        let (code, output) =
+            run(fulcrum(dir.path()).args(&words).args(["--config", "fulcrum.toml", "--format", "json"]));
+        assert_eq!(code, 0, "{command}: {output}");
+        let json: Result<serde_json::Value, _> = serde_json::from_str(&output);
+        assert!(json.is_ok_and(|value| value.is_object()), "{command} prints no JSON: {output}");
         let verbs = words.iter().take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
         let verbs: Vec<&&str> =
             verbs.take(if ["check", "usage", "explain"].contains(&words[0]) { 1 } else { 2 }).collect();
@@ -293,10 +295,10 @@ fn every_command_has_an_example_and_prints_json_where_asked() {
     let (code, csv) = run(fulcrum(dir.path()).args(["key", "list", "--config", "fulcrum.toml", "--format", "csv"]));
     assert!(code == 0 && csv.starts_with("id,name,project,"), "{csv}");
     write(dir.path(), "[server]\nlistn = 1\n");
-    let (code, said) = run(fulcrum(dir.path()).args(["check", "--config", "fulcrum.toml", "--format", "json"]));
-    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let (code, output) = run(fulcrum(dir.path()).args(["check", "--config", "fulcrum.toml", "--format", "json"]));
+    let found: serde_json::Value = serde_json::from_str(&output).unwrap();
     assert_eq!(
-        (code, &told["problems"][0]["line"], &told["problems"][0]["key"]),
+        (code, &found["problems"][0]["line"], &found["problems"][0]["key"]),
         (2, &2.into(), &"server.listn".into())
     );
 }
@@ -304,18 +306,18 @@ fn every_command_has_an_example_and_prints_json_where_asked() {
 #[tokio::test]
 async fn a_key_that_another_process_made_is_known_within_seconds() {
     let (dir, _up, binary) = started("").await;
-    let (code, said) =
+    let (code, output) =
         run(fulcrum(dir.path()).args(["key", "create", "beside", "--config", "fulcrum.toml", "--format", "json"]));
-    assert_eq!(code, 0, "{said}");
-    let key = serde_json::from_str::<serde_json::Value>(&said).unwrap()["key"].as_str().unwrap().to_owned();
+    assert_eq!(code, 0, "{output}");
+    let key = serde_json::from_str::<serde_json::Value>(&output).unwrap()["key"].as_str().unwrap().to_owned();
     let deadline = Instant::now() + PATIENCE;
     while Open::of_call(binary.address, Call::chat(&hello("fast")).key(&key)).await.status != 200 {
         assert!(Instant::now() < deadline, "the key is never known");
         sleep(Duration::from_millis(50)).await;
     }
     let id = key.split('-').nth(1).unwrap();
-    let (code, said) = run(fulcrum(dir.path()).args(["key", "revoke", id, "--config", "fulcrum.toml"]));
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = run(fulcrum(dir.path()).args(["key", "revoke", id, "--config", "fulcrum.toml"]));
+    assert_eq!(code, 0, "{output}");
     while Open::of_call(binary.address, Call::chat(&hello("fast")).key(&key)).await.status != 401 {
         assert!(Instant::now() < deadline, "a revoked key opens for ever");
         sleep(Duration::from_millis(50)).await;

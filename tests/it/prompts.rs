@@ -121,7 +121,7 @@ async fn an_unknown_prompt_version_or_label_is_404_and_nothing_goes_out() {
         call(json!({"id": "greet", "label": "nightly"})),
     ] {
         let answer = app.chat(&body).await;
-        assert_eq!(answer.told(), "404 prompt_not_found", "{body}: {}", answer.text());
+        assert_eq!(answer.outcome(), "404 prompt_not_found", "{body}: {}", answer.text());
         assert!(!answer.param().is_empty());
         assert_eq!(app.row(answer.id()).await["error_code"], "prompt_not_found", "an admitted request has a row");
     }
@@ -141,7 +141,7 @@ async fn variables_that_do_not_fit_are_400_and_named() {
         (json!({"house": null, "who": "Ann"}), "house"),
     ] {
         let answer = app.chat(&call(json!({"id": "greet", "variables": variables}))).await;
-        assert_eq!(answer.told(), "400 invalid_variables", "{variables}");
+        assert_eq!(answer.outcome(), "400 invalid_variables", "{variables}");
         assert!(answer.text().contains(name), "{variables}: {}", answer.text());
     }
     assert_eq!(app.up.count(), 0);
@@ -166,8 +166,8 @@ async fn moving_a_label_moves_the_next_call_and_back_again() {
         let change = json!({"version": version, "reason": "try it"});
         let moved = app.admin(Call::new("PUT", "/api/v1/prompts/greet/labels/production", change.to_string())).await;
         assert_eq!(moved.status, 200, "{}", moved.text());
-        let told = format!("greet@{version}");
-        assert_eq!(app.chat(&body).await.header("x-fulcrum-prompt"), Some(told.as_str()));
+        let named = format!("greet@{version}");
+        assert_eq!(app.chat(&body).await.header("x-fulcrum-prompt"), Some(named.as_str()));
     }
     let history = app.admin(Call::get("/api/v1/prompts/greet/labels/production/history")).await.json();
     let versions: Vec<_> = history["rows"].as_array().unwrap().iter().map(|row| row["version"].clone()).collect();

@@ -60,7 +60,7 @@ async fn a_providers_error_is_told_in_the_callers_dialect_with_its_status_and_wi
     for (status, kinds, message) in SAID {
         writeln!(out, "# {status} {}", kinds[0]).unwrap();
         for client in CLIENTS {
-            let mut told: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+            let mut texts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
             let ways = ["plain", "answers", "claude", "gem"].into_iter().flat_map(|name| [(name, false), (name, true)]);
             for (provider, stream) in ways {
                 // A target that failed cools for a while: each call has its own.
@@ -73,9 +73,9 @@ async fn a_providers_error_is_told_in_the_callers_dialect_with_its_status_and_wi
                 hide(&mut body);
                 let text = format!("{} {body}", answer.status).replace(&model, "TARGET");
                 // Whole and as a stream, one after the other, so that equal names stand together.
-                told.entry(text).or_default().push(provider);
+                texts.entry(text).or_default().push(provider);
             }
-            for (text, mut names) in told {
+            for (text, mut names) in texts {
                 names.dedup();
                 writeln!(out, "{client} from {}: {text}", names.join(", ")).unwrap();
             }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::client::Call;
-use crate::dialects::{CLIENTS, PROVIDERS, data, heard_stream, heard_whole};
+use crate::dialects::{CLIENTS, PROVIDERS, data, seen_in_stream, seen_in_whole};
 use crate::structured::{schema, wanting};
 use crate::upstream::Script;
 
@@ -126,17 +126,17 @@ async fn the_first_words_after_a_thought_are_not_dropped_nor_is_usage_zero() {
         for client in CLIENTS {
             app.up.next(Script::stream(thinking(model)));
             let answer = app.send(plain(client, model, true).key(&app.key)).await;
-            let heard = heard_stream(client, &answer);
-            assert_eq!(heard.0, "Hello there.", "{client} from {model}: {}", answer.text());
+            let seen = seen_in_stream(client, &answer);
+            assert_eq!(seen.0, "Hello there.", "{client} from {model}: {}", answer.text());
             let usage = match client {
                 "chat" => {
                     let events = data(answer.text());
                     let last =
                         events.iter().rev().find(|event| event["usage"].is_object()).cloned().unwrap_or_default();
-                    let usage = heard_whole("chat", &last);
+                    let usage = seen_in_whole("chat", &last);
                     (usage.3, usage.4, usage.5)
                 }
-                _ => (heard.3, heard.4, heard.5),
+                _ => (seen.3, seen.4, seen.5),
             };
             // Cached tokens count once, whichever side counts them how.
             assert_eq!(usage, (9, 4, 7), "{client} from {model}: {}", answer.text());
@@ -172,7 +172,7 @@ async fn usage_that_comes_only_at_the_end_is_heard_and_one_message_begins() {
     for client in ["chat", "responses", "gemini"] {
         app.up.next(Script::stream(late.iter().map(event)));
         let answer = app.send(plain(client, "claude/m", true).key(&app.key)).await;
-        assert_eq!(heard_stream(client, &answer).0, "Hi", "{client}: {}", answer.text());
+        assert_eq!(seen_in_stream(client, &answer).0, "Hi", "{client}: {}", answer.text());
         let row = app.row(answer.id()).await;
         let names = ["input_tokens", "cached_input_tokens", "output_tokens"];
         assert_eq!(names.map(|name| row[name].clone()), [json!(12), json!(4), json!(7)], "{client}: {row:#}");
@@ -188,8 +188,8 @@ async fn usage_that_comes_only_at_the_end_is_heard_and_one_message_begins() {
         let done = std::iter::once("data: [DONE]\n\n".to_owned());
         app.up.next(Script::stream(twice.iter().map(event).chain(done)));
         let answer = app.send(plain(client, "plain/m", true).key(&app.key)).await;
-        let heard = heard_stream(client, &answer);
-        assert_eq!((heard.0.as_str(), heard.3, heard.4, heard.5), ("Hi", 9, 4, 7), "{client}: {}", answer.text());
+        let seen = seen_in_stream(client, &answer);
+        assert_eq!((seen.0.as_str(), seen.3, seen.4, seen.5), ("Hi", 9, 4, 7), "{client}: {}", answer.text());
         for start in ["event: message_start\n", "event: response.created\n"] {
             assert!(answer.text().matches(start).count() <= 1, "{client}: {}", answer.text());
         }
@@ -319,18 +319,18 @@ async fn a_proof_of_reasoning_goes_back_to_its_maker_and_to_nobody_else() {
     // Anthropic thinks for a caller of Chat Completions.
     app.up.next(Script::json(200, r#"{"id":"m","type":"message","role":"assistant","model":"m","content":[{"type":"thinking","thinking":"Hm.","signature":"c2ln"},{"type":"text","text":"Hi"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":7}}"#));
     let answer = app.send(plain("chat", "claude/m", false).key(&app.key)).await.json();
-    let said = answer["choices"][0]["message"].clone();
-    let proof = said["reasoning_details"][0]["signature"].as_str().unwrap_or_default().to_owned();
+    let message = answer["choices"][0]["message"].clone();
+    let proof = message["reasoning_details"][0]["signature"].as_str().unwrap_or_default().to_owned();
     assert!(!proof.is_empty() && proof != "c2ln", "{answer}");
     let next = |model: &str| {
-        let messages = json!([{"role": "user", "content": "Hi"}, said, {"role": "user", "content": "And?"}]);
+        let messages = json!([{"role": "user", "content": "Hi"}, message, {"role": "user", "content": "And?"}]);
         Call::chat(&json!({"model": model, "max_tokens": 5, "messages": messages}))
     };
-    for (model, kept) in [("claude/m", true), ("gem/m", false), ("answers/m", false), ("plain/m", false)] {
+    for (model, stays) in [("claude/m", true), ("gem/m", false), ("answers/m", false), ("plain/m", false)] {
         app.up.next(Script::error(400, "seen"));
         let answer = app.send(next(model).key(&app.key)).await;
         let sent = app.up.received().pop().unwrap().json().to_string();
-        assert_eq!(sent.contains("c2ln"), kept, "{model}: {sent}");
+        assert_eq!(sent.contains("c2ln"), stays, "{model}: {sent}");
         assert!(!sent.contains(&proof), "{model}: {sent}");
         assert_eq!(answer.status, 400, "{model}: {}", answer.text());
     }
@@ -342,12 +342,12 @@ async fn a_proof_of_reasoning_goes_back_to_its_maker_and_to_nobody_else() {
             {"role": "user", "content": "And?"}]);
         Call::post("/v1/messages", &json!({"model": model, "max_tokens": 5, "messages": messages}))
     };
-    for (model, kept) in [("gem/m", true), ("claude/m", false)] {
+    for (model, stays) in [("gem/m", true), ("claude/m", false)] {
         app.up.next(Script::error(400, "seen"));
-        let told = app.send(next(model).key(&app.key)).await;
-        assert_eq!(told.status, 400, "{model}: {}", told.text());
+        let refused = app.send(next(model).key(&app.key)).await;
+        assert_eq!(refused.status, 400, "{model}: {}", refused.text());
         let sent = app.up.received().pop().unwrap().json().to_string();
-        assert_eq!((sent.contains("Z29vZ2xl"), sent.contains("ZnVsY3J1bS8x")), (kept, false), "{model}: {sent}");
+        assert_eq!((sent.contains("Z29vZ2xl"), sent.contains("ZnVsY3J1bS8x")), (stays, false), "{model}: {sent}");
         assert!(sent.contains("And?"), "{sent}");
     }
     app.close().await;
@@ -366,7 +366,7 @@ async fn gemini_streams_one_json_list_to_who_asks_for_no_events() {
         assert_eq!(answer.header("content-type"), Some("application/json"), "{model}");
         let list = answer.json();
         let list = list.as_array().unwrap();
-        let text: String = list.iter().map(|chunk| heard_whole("gemini", chunk).0).collect();
+        let text: String = list.iter().map(|chunk| seen_in_whole("gemini", chunk).0).collect();
         assert_eq!(text, "Hello there.", "{model}: {}", answer.text());
         assert_eq!(list.last().unwrap()["candidates"][0]["finishReason"], "STOP", "{model}");
         // One that breaks off ends as a list too, with the error as its last element.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::client::{Answer, Call};
-use crate::dialects::{CLIENTS, PROVIDERS, heard_whole};
+use crate::dialects::{CLIENTS, PROVIDERS, seen_in_whole};
 use crate::structured::{schema, wanting};
 use crate::upstream::Script;
 
@@ -15,8 +15,8 @@ provider = "plain"
 model = "cheap-1"
 price = { input = "1", output = "2" }
 [[routes]]
-name = "kept"
-models = ["kept"]
+name = "stored"
+models = ["stored"]
 targets = [{ model = "plain/m" }]
 cache = { mode = "exact", ttl = "1h" }
 repair = true
@@ -35,11 +35,11 @@ repair = true
 const GOOD: &str = r#"{"city":"Bern","code":7}"#;
 
 /// An answer in Chat Completions that says `text`.
-fn said(text: &str) -> Script {
-    saying(text, "stop")
+fn saying(text: &str) -> Script {
+    ended(text, "stop")
 }
 
-fn saying(text: &str, reason: &str) -> Script {
+fn ended(text: &str, reason: &str) -> Script {
     let body = json!({"id": "c1", "object": "chat.completion", "created": 1_700_000_000, "model": "m-1",
         "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}],
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}});
@@ -64,11 +64,11 @@ fn head(answer: &Answer) -> (Option<&str>, Option<&str>) {
 async fn a_bad_answer_is_asked_for_once_more_in_every_dialect() {
     let app = TestApp::with(&format!("{PROVIDERS}{ROUTES}")).await;
     for client in CLIENTS {
-        app.up.next(said("The city is Bern."));
-        app.up.next(said(GOOD));
+        app.up.next(saying("The city is Bern."));
+        app.up.next(saying(GOOD));
         let answer = app.send(wanting(client, "mended", Some(&schema()), false).key(&app.key)).await;
         assert_eq!(answer.status, 200, "{client}: {}", answer.text());
-        assert_eq!(heard_whole(client, &answer.json()).0, GOOD, "{client}: {}", answer.text());
+        assert_eq!(seen_in_whole(client, &answer.json()).0, GOOD, "{client}: {}", answer.text());
         assert_eq!(head(&answer), (Some("repaired"), Some("2")), "{client}");
         // Both are paid: 2 × (10 × $1 + 5 × $2) a million.
         assert_eq!(answer.header("x-fulcrum-cost-usd"), Some("0.00004"), "{client}");
@@ -119,20 +119,20 @@ async fn a_call_in_the_providers_own_dialect_is_repaired_too_and_its_bytes_stay(
 #[tokio::test]
 async fn an_answer_that_stays_bad_goes_down_as_it_is_and_says_so() {
     let app = TestApp::with(&format!("{PROVIDERS}{ROUTES}")).await;
-    app.up.next(said("one"));
-    app.up.next(said("two"));
+    app.up.next(saying("one"));
+    app.up.next(saying("two"));
     let answer = app.send(wanting("chat", "mended", None, false).key(&app.key)).await;
-    assert_eq!(heard_whole("chat", &answer.json()).0, "two");
+    assert_eq!(seen_in_whole("chat", &answer.json()).0, "two");
     assert_eq!(head(&answer), (Some("failed"), Some("2")));
     let row = app.row(answer.id()).await;
     let codes: Vec<String> = attempts(&row).into_iter().map(|(_, code)| code).collect();
     assert_eq!((codes, &row["status"]), (vec!["invalid_output".to_owned(); 2], &json!("ok")), "{row:#}");
 
     // Where no second answer comes, the first goes down.
-    app.up.next(said("[1]"));
+    app.up.next(saying("[1]"));
     app.up.next(Script::error(503, "busy"));
     let answer = app.send(wanting("chat", "mended", None, false).key(&app.key)).await;
-    assert_eq!((answer.status, heard_whole("chat", &answer.json()).0.as_str()), (200, "[1]"));
+    assert_eq!((answer.status, seen_in_whole("chat", &answer.json()).0.as_str()), (200, "[1]"));
     assert_eq!(head(&answer), (Some("failed"), Some("2")));
     let row = app.row(answer.id()).await;
     assert_eq!(attempts(&row)[0].1, "invalid_output", "{row:#}");
@@ -145,10 +145,10 @@ async fn what_has_no_form_to_keep_to_is_left_alone() {
     let app = TestApp::with(&format!("{PROVIDERS}{ROUTES}")).await;
     let mut sent = 0;
     for (script, call) in [
-        (said(GOOD), wanting("chat", "mended", Some(&schema()), false)),
-        (saying("{\"city\":", "length"), wanting("chat", "mended", Some(&schema()), false)),
-        (said("words"), Call::chat(&json!({"model": "mended", "messages": [{"role": "user", "content": "Hi"}]}))),
-        (said("words"), wanting("chat", "cheap", Some(&schema()), false)),
+        (saying(GOOD), wanting("chat", "mended", Some(&schema()), false)),
+        (ended("{\"city\":", "length"), wanting("chat", "mended", Some(&schema()), false)),
+        (saying("words"), Call::chat(&json!({"model": "mended", "messages": [{"role": "user", "content": "Hi"}]}))),
+        (saying("words"), wanting("chat", "cheap", Some(&schema()), false)),
     ] {
         app.up.next(script);
         let answer = app.send(call.key(&app.key)).await;
@@ -162,7 +162,7 @@ async fn what_has_no_form_to_keep_to_is_left_alone() {
 #[tokio::test]
 async fn only_a_good_answer_is_cached() {
     let app = TestApp::with(&format!("{PROVIDERS}{ROUTES}")).await;
-    let ask = |stream| wanting("chat", "kept", Some(&schema()), stream).key(&app.key);
+    let ask = |stream| wanting("chat", "stored", Some(&schema()), stream).key(&app.key);
     let chunk = |delta: Value, reason: Value| {
         let choices = json!([{"index": 0, "delta": delta, "finish_reason": reason}]);
         format!(
@@ -170,21 +170,24 @@ async fn only_a_good_answer_is_cached() {
             json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices})
         )
     };
-    // A stream goes down as it comes: it is not repaired, nor kept where it is bad.
+    // A stream goes down as it comes: it is not repaired, nor stored where it is bad.
     let streamed =
         [chunk(json!({"content": "no"}), Value::Null), chunk(json!({}), json!("stop")), "data: [DONE]\n\n".to_owned()];
     app.up.next(Script::stream(streamed));
     let answer = app.send(ask(true)).await;
     assert_eq!((answer.header("x-fulcrum-cache"), head(&answer)), (Some("miss"), (None, Some("1"))));
-    app.up.next(said("bad"));
-    app.up.next(said("bad"));
+    app.up.next(saying("bad"));
+    app.up.next(saying("bad"));
     let answer = app.send(ask(false)).await;
     assert_eq!((answer.header("x-fulcrum-cache"), head(&answer)), (Some("miss"), (Some("failed"), Some("2"))));
-    app.up.next(said("bad"));
-    app.up.next(said(GOOD));
+    app.up.next(saying("bad"));
+    app.up.next(saying(GOOD));
     let answer = app.send(ask(false)).await;
     assert_eq!((answer.header("x-fulcrum-cache"), head(&answer)), (Some("miss"), (Some("repaired"), Some("2"))));
     let answer = app.send(ask(false)).await;
-    assert_eq!((answer.header("x-fulcrum-cache"), heard_whole("chat", &answer.json()).0.as_str()), (Some("hit"), GOOD));
+    assert_eq!(
+        (answer.header("x-fulcrum-cache"), seen_in_whole("chat", &answer.json()).0.as_str()),
+        (Some("hit"), GOOD)
+    );
     app.close().await;
 }

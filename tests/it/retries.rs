@@ -30,7 +30,7 @@ async fn a_server_error_is_retried_as_often_as_configured() {
         app.up.next(Script::error(503, "busy"));
     }
     let answer = app.hello("fast").await;
-    assert_eq!(answer.told(), "502 upstream_error");
+    assert_eq!(answer.outcome(), "502 upstream_error");
     assert_eq!(answer.header("x-should-retry"), Some("false"), "we have retried already");
     assert_eq!(answer.header("x-fulcrum-attempts"), Some("3"));
     assert_eq!(app.up.count(), 3);
@@ -44,7 +44,7 @@ async fn no_retries_means_one_attempt_and_no_word_against_the_callers_own() {
     let app = TestApp::start().await;
     app.up.next(Script::error(500, "oops"));
     let answer = app.hello("fast").await;
-    assert_eq!((answer.told().as_str(), answer.header("x-should-retry")), ("502 upstream_error", None));
+    assert_eq!((answer.outcome().as_str(), answer.header("x-should-retry")), ("502 upstream_error", None));
     assert_eq!(app.up.count(), 1);
     app.close().await;
 }
@@ -108,7 +108,7 @@ async fn a_429_that_names_a_short_wait_is_asked_again() {
 
 #[tokio::test]
 async fn a_429_that_names_a_long_wait_or_none_goes_back_with_it() {
-    for (header, told) in [
+    for (header, named) in [
         ("retry-after: 3600\r\n", Some("3600")),
         ("retry-after: soon\r\n", None),
         ("retry-after: -1\r\n", None),
@@ -118,8 +118,8 @@ async fn a_429_that_names_a_long_wait_or_none_goes_back_with_it() {
         let app = TestApp::with(RETRIES).await;
         app.up.next(Script::throttled(header));
         let answer = app.hello("fast").await;
-        assert_eq!(answer.told(), "429 upstream_rate_limited", "{header}");
-        assert_eq!(answer.header("retry-after"), told, "{header}");
+        assert_eq!(answer.outcome(), "429 upstream_rate_limited", "{header}");
+        assert_eq!(answer.header("retry-after"), named, "{header}");
         assert_eq!(app.up.count(), 1, "{header}");
         app.close().await;
     }
@@ -130,7 +130,7 @@ async fn a_429_that_names_a_far_date_goes_back_with_a_wait() {
     let app = TestApp::with(RETRIES).await;
     app.up.next(Script::throttled("retry-after: Tue, 31 Dec 2999 23:59:59 GMT\r\n"));
     let answer = app.hello("fast").await;
-    assert_eq!(answer.told(), "429 upstream_rate_limited");
+    assert_eq!(answer.outcome(), "429 upstream_rate_limited");
     assert!(answer.header("retry-after").is_some_and(|wait| wait.parse::<u64>().unwrap() > 1_000_000));
     app.close().await;
 }
@@ -156,7 +156,7 @@ async fn an_outage_costs_at_most_a_fifth_more_attempts_and_then_cools() {
     let mut cooled = 0;
     for _ in 0..calls {
         let answer = app.hello("fast").await;
-        match answer.told().as_str() {
+        match answer.outcome().as_str() {
             "502 upstream_error" => {}
             "503 all_targets_cooling" => {
                 cooled += 1;
@@ -181,7 +181,7 @@ async fn one_probe_ends_the_cooling() {
     for _ in 0..5 {
         assert_eq!(app.hello("fast").await.status, 502);
     }
-    assert_eq!(app.hello("fast").await.told(), "503 all_targets_cooling");
+    assert_eq!(app.hello("fast").await.outcome(), "503 all_targets_cooling");
     assert_eq!(app.up.count(), 5, "a cooling target is not called");
     let deadline = Instant::now() + PATIENCE;
     while app.hello("fast").await.status != 200 {
@@ -225,6 +225,6 @@ async fn retries_end_at_the_callers_limit() {
     app.up.next(Script::error(500, "down"));
     app.up.next(Script::default().stall());
     let answer = app.send(Call::chat(&hello("fast")).key(&app.key).header("x-fulcrum-timeout", "700ms")).await;
-    assert!(["408 request_timeout", "502 upstream_error"].contains(&answer.told().as_str()), "{}", answer.told());
+    assert!(["408 request_timeout", "502 upstream_error"].contains(&answer.outcome().as_str()), "{}", answer.outcome());
     app.close().await;
 }

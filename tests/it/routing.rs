@@ -151,7 +151,7 @@ async fn models_are_named_in_three_ways_and_nothing_else() {
     }
     for model in ["nope", "nobody/x", "up/", "/x", "FAST", "http://127.0.0.1/v1"] {
         let answer = app.hello(model).await;
-        assert_eq!((answer.told().as_str(), answer.param().as_str()), ("404 model_not_found", "model"), "{model}");
+        assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("404 model_not_found", "model"), "{model}");
     }
     assert_eq!(app.up.count(), 3);
     app.close().await;
@@ -200,12 +200,13 @@ async fn explain_tells_and_calls_nobody() {
     body["endpoint"] = "/v1/chat/completions".into();
     let answer = app.send(Call::post("/v1/explain", &body).key(&app.key)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let told = answer.json();
-    assert_eq!(told["route"], "rest");
-    let candidates: Vec<_> = told["candidates"].as_array().unwrap().iter().map(|one| one["model"].clone()).collect();
+    let explained = answer.json();
+    assert_eq!(explained["route"], "rest");
+    let candidates: Vec<_> =
+        explained["candidates"].as_array().unwrap().iter().map(|one| one["model"].clone()).collect();
     assert_eq!(candidates, [json!("up/gpt-x"), json!("other/spare-x")]);
-    assert!(told["cache"]["key"].is_string() && told["estimated_cost_usd"].is_string(), "{told:#}");
-    assert!(told["trace"].to_string().contains("private"), "{told:#}");
+    assert!(explained["cache"]["key"].is_string() && explained["estimated_cost_usd"].is_string(), "{explained:#}");
+    assert!(explained["trace"].to_string().contains("private"), "{explained:#}");
     assert_eq!((app.up.count(), app.other.count()), (0, 0));
     app.rows(0).await;
     app.close().await;
@@ -214,16 +215,16 @@ async fn explain_tells_and_calls_nobody() {
 #[tokio::test]
 async fn explain_refuses_what_the_call_would_be_refused() {
     let app = TestApp::start().await;
-    for (body, told) in [
+    for (body, explained) in [
         (hello("nope"), "404 model_not_found"),
         (json!({"model": "fast"}), "400 invalid_request"),
         (json!({"model": "prompt/nope"}), "404 prompt_not_found"),
         (json!({"model": "fast", "endpoint": "/v1/files", "messages": []}), "400 invalid_request"),
     ] {
         let answer = app.send(Call::post("/v1/explain", &body).key(&app.key)).await;
-        assert_eq!(answer.told(), told, "{body}");
+        assert_eq!(answer.outcome(), explained, "{body}");
     }
-    assert_eq!(app.send(Call::post("/v1/explain", &hello("fast"))).await.told(), "401 invalid_api_key");
+    assert_eq!(app.send(Call::post("/v1/explain", &hello("fast"))).await.outcome(), "401 invalid_api_key");
     app.close().await;
 }
 

@@ -74,9 +74,9 @@ async fn five_chunks_and_a_reset_arrive_with_an_error_event_and_no_done() {
     gate.add_permits(1);
     let answer = open.rest().await;
     text.push_str(answer.text());
-    let told = events(&text);
-    assert_eq!(told.len(), 5, "{text}");
-    assert_eq!(told[4]["error"]["code"], "upstream_protocol");
+    let events = events(&text);
+    assert_eq!(events.len(), 5, "{text}");
+    assert_eq!(events[4]["error"]["code"], "upstream_protocol");
     assert!(!text.contains("[DONE]"));
     assert_eq!(app.up.count(), 1, "no retry");
     let row = app.row(answer.id()).await;
@@ -104,9 +104,9 @@ async fn a_half_event_at_the_end_does_not_arrive() {
     let app = TestApp::start().await;
     app.up.next(Script::stream([EVENTS[0], &EVENTS[1][..60]]));
     let answer = app.hello_stream("fast").await;
-    let told = events(answer.text());
-    assert_eq!(told.len(), 2, "{}", answer.text());
-    assert!(told[1].get("error").is_some());
+    let events = events(answer.text());
+    assert_eq!(events.len(), 2, "{}", answer.text());
+    assert!(events[1].get("error").is_some());
     app.close().await;
 }
 
@@ -115,9 +115,9 @@ async fn a_stall_after_three_chunks_ends_in_an_error_event() {
     let app = TestApp::start().await;
     app.up.next(Script::sse().chunks(&EVENTS[..3]).stall());
     let answer = app.hello_stream("hasty/gpt-x").await;
-    let told = events(answer.text());
-    assert_eq!(told.last().unwrap()["error"]["code"], "upstream_timeout");
-    assert_eq!(told.len(), 4);
+    let events = events(answer.text());
+    assert_eq!(events.last().unwrap()["error"]["code"], "upstream_timeout");
+    assert_eq!(events.len(), 4);
     app.up.until("the gateway hangs up", |received| received[0].closed).await;
     app.close().await;
 }
@@ -133,9 +133,9 @@ async fn an_error_event_in_the_middle_goes_down_and_ends_the_stream() {
         EVENTS[6],
     ]));
     let answer = app.hello_stream("fast").await;
-    let told = events(answer.text());
-    assert_eq!(told.len(), 3, "{}", answer.text());
-    assert!(told[2]["error"]["message"].as_str().unwrap().contains("boom"));
+    let events = events(answer.text());
+    assert_eq!(events.len(), 3, "{}", answer.text());
+    assert!(events[2]["error"]["message"].as_str().unwrap().contains("boom"));
     assert_eq!(app.row(answer.id()).await["status"], "error");
     app.close().await;
 }
@@ -149,7 +149,7 @@ async fn what_comes_in_one_piece_with_an_error_event_goes_down_before_it() {
     let events = events(answer.text());
     assert_eq!(events.len(), 3, "{}", answer.text());
     assert!(events[0]["choices"].is_array() && events[1]["choices"].is_array(), "{}", answer.text());
-    assert!(events[2]["error"]["message"].as_str().is_some_and(|told| told.contains("boom")), "{}", answer.text());
+    assert!(events[2]["error"]["message"].as_str().is_some_and(|events| events.contains("boom")), "{}", answer.text());
     app.close().await;
 }
 
@@ -252,7 +252,7 @@ async fn a_caller_who_hangs_up_right_after_the_last_chunk_is_served() {
         open.until("[DONE]").await;
     }
     let rows = app.rows(50).await;
-    assert!(rows.iter().all(|row| row["status"] == "ok"), "whoever read [DONE] has a good row");
+    assert!(rows.iter().all(|row| row["status"] == "ok"), "a caller that read [DONE] has a good row");
     app.close().await;
 }
 

@@ -1,10 +1,10 @@
-//! Answers of a wanted form: asked for natively where the target can, else given to a tool, else refused.
+//! Answers in a requested format: asked for natively where the target can, else through a tool, else refused.
 
 use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::client::Call;
-use crate::dialects::{CLIENTS, PROVIDERS, heard_stream, heard_whole};
+use crate::dialects::{CLIENTS, PROVIDERS, seen_in_stream, seen_in_whole};
 use crate::upstream::Script;
 
 /// Models of every way to keep to a form.
@@ -115,7 +115,7 @@ async fn a_model_that_cannot_keep_to_a_schema_answers_by_a_tool_and_no_caller_se
         let emulated = answer.header("x-fulcrum-emulated").unwrap_or_default();
         assert!(emulated.split(", ").any(|name| name == "response_format"), "{client}: {emulated}");
         let whole = answer.json();
-        assert_eq!(heard_whole(client, &whole), (text.to_owned(), String::new(), Value::Null, 9, 4, 7), "{client}");
+        assert_eq!(seen_in_whole(client, &whole), (text.to_owned(), String::new(), Value::Null, 9, 4, 7), "{client}");
         let ended = [json!("stop"), json!("completed"), json!("STOP")];
         assert!(ended.contains(&stop(client, &whole)), "{client}: {whole}");
         let sent = app.up.received().pop().unwrap().json();
@@ -125,8 +125,8 @@ async fn a_model_that_cannot_keep_to_a_schema_answers_by_a_tool_and_no_caller_se
 
         app.up.next(Script::stream(BY_TOOL_STREAMED));
         let answer = app.send(wanting(client, "old", Some(&schema()), true).key(&app.key)).await;
-        let heard = heard_stream(client, &answer);
-        assert_eq!((heard.0.as_str(), heard.1.as_str()), (text, ""), "{client}: {}", answer.text());
+        let seen = seen_in_stream(client, &answer);
+        assert_eq!((seen.0.as_str(), seen.1.as_str()), (text, ""), "{client}: {}", answer.text());
         let hidden = ["toolu_1", "Here it is", "\"tool_calls\"", "function_call"];
         assert!(hidden.iter().all(|word| !answer.text().contains(word)), "{client}: {}", answer.text());
         let row = app.row(answer.id()).await;
@@ -177,10 +177,10 @@ async fn the_callers_own_tools_stay_callable_and_thinking_is_refused_by_name() {
         "response_format": {"type": "json_object"},
         "tools": [{"type": "function", "function": {"name": "look", "parameters": schema()}}]});
     let answer = app.send(Call::post("/v1/chat/completions", &body).key(&app.key)).await;
-    let told = answer.json();
-    assert_eq!(told["choices"][0]["finish_reason"], "tool_calls", "{told}");
-    assert_eq!(told["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "look");
-    assert_eq!(told["choices"][0]["message"]["content"], "I look.");
+    let answered = answer.json();
+    assert_eq!(answered["choices"][0]["finish_reason"], "tool_calls", "{answered}");
+    assert_eq!(answered["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "look");
+    assert_eq!(answered["choices"][0]["message"]["content"], "I look.");
     let sent = app.up.only().json();
     assert_eq!(sent["tool_choice"], json!({"type": "any"}), "{sent}");
     assert_eq!([&sent["tools"][0]["name"], &sent["tools"][1]["name"]], [&json!("look"), &json!("answer")]);
@@ -203,7 +203,7 @@ async fn the_configuration_says_how_a_model_keeps_to_a_form() {
         app.up.next(Script::json(200, by_tool));
         let answer = app.send(wanting(client, "weak", Some(&list), false).key(&app.key)).await;
         assert_eq!(answer.status, 200, "{client}: {}", answer.text());
-        assert_eq!(heard_whole(client, &answer.json()).0, "[1.50]", "{client}: {}", answer.text());
+        assert_eq!(seen_in_whole(client, &answer.json()).0, "[1.50]", "{client}: {}", answer.text());
         let sent = app.up.received().pop().unwrap().json();
         assert_eq!(sent["response_format"], Value::Null, "{client}: {sent}");
         assert_eq!(sent["tools"][0]["function"]["parameters"]["properties"]["value"], list, "{client}: {sent}");

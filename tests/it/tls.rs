@@ -55,7 +55,7 @@ impl Authority {
     }
 }
 
-/// A provider behind TLS that tells how it was called.
+/// A provider behind TLS that records how it was called.
 struct Server {
     address: SocketAddr,
     seen: Arc<std::sync::Mutex<Vec<(Version, String)>>>,
@@ -192,7 +192,7 @@ async fn a_provider_that_speaks_only_http_1_over_tls_is_called_so() {
 async fn distrusted(url: &str, ca: Option<&PathBuf>, because: &str) {
     let app = gateway(url, ca).await;
     let refused = app.hello("far/m").await;
-    assert_eq!(refused.told(), "502 upstream_connect", "{because}: {}", refused.text());
+    assert_eq!(refused.outcome(), "502 upstream_connect", "{because}: {}", refused.text());
     let row = app.row(refused.id()).await;
     assert_eq!(
         (&row["attempts"][0]["error_code"], &row["attempts"][0]["cost_usd"]),
@@ -230,7 +230,7 @@ async fn a_handshake_that_never_ends_is_cut_off_by_the_limit_of_connecting() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let app = gateway(&format!("https://{}", silent.local_addr().unwrap()), None).await;
     let refused = app.hello("far/m").await;
-    assert_eq!(refused.told(), "504 upstream_timeout");
+    assert_eq!(refused.outcome(), "504 upstream_timeout");
     assert!(refused.text().contains("did not accept a connection"), "{}", refused.text());
     assert_eq!(app.row(refused.id()).await["attempts"][0]["cost_usd"], "0", "nothing was asked");
     app.close().await;

@@ -1,5 +1,5 @@
 //! Tokens and what they cost, of every provider's dialect as each caller's is served, whole and streamed: by the provider's
-//! own convention, from wherever it tells them, and to the nano-dollar.
+//! own convention, from wherever it reports them, and to the nano-dollar.
 
 use std::path::Path;
 
@@ -151,9 +151,9 @@ async fn tokens_are_counted_wherever_a_provider_tells_them_and_estimated_only_wh
             let about = format!("{case} of {speaker} for {client}, stream {stream}: {}", answer.text());
             assert_eq!(answer.status, 200, "{about}");
             assert_eq!(row["estimated"], json!(expected.is_none()), "{about}");
-            let told = counts(&row);
-            let is_plausible = told[0] > 0 && told[0] < 1_000 && told[3] > 0 && told[3] < 1_000;
-            assert!(expected.map_or(is_plausible, |counts| told == counts), "{told:?}: {about}");
+            let counted = counts(&row);
+            let is_plausible = counted[0] > 0 && counted[0] < 1_000 && counted[3] > 0 && counted[3] < 1_000;
+            assert!(expected.map_or(is_plausible, |counts| counted == counts), "{counted:?}: {about}");
         }
     }
     app.close().await;

@@ -91,7 +91,7 @@ impl Script {
         Self::reply(status, "content-type: application/json\r\n", body)
     }
 
-    /// An error as OpenAI tells it.
+    /// An error in OpenAI's form.
     pub fn error(status: u16, message: &str) -> Self {
         Self::json(status, json!({"error": {"message": message, "type": "t", "param": null, "code": null}}).to_string())
     }
