@@ -57,9 +57,9 @@ impl BatchError {
 pub struct Counts {
     /// All.
     pub total: u64,
-    /// Those that were answered.
+    /// Lines that were answered.
     pub completed: u64,
-    /// Those that failed, were cancelled or came too late.
+    /// Lines that failed, were cancelled or came too late.
     pub failed: u64,
 }
 

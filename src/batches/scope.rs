@@ -1,9 +1,9 @@
 //! Which files and batches a request means, and which part of their list.
 
-/// Whose files and batches are meant: those of a project, or everybody's.
+/// Which files and batches a request may reach.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope<'a> {
-    /// Those of a project.
+    /// Those of one project.
     Project(&'a str),
     /// All: an admin looks.
     All,

@@ -14,7 +14,7 @@ use crate::wire::DialectId;
 pub struct Entry {
     /// The answer, in the dialect of the caller whose call led to it.
     pub body: Bytes,
-    /// That dialect.
+    /// The dialect of the body.
     pub dialect: DialectId,
     /// The tokens of the call.
     pub usage: Option<Usage>,

@@ -82,7 +82,7 @@ pub enum Purge {
     },
     /// Answers of a model: `provider/model`, or the model's name at any provider.
     Model(String),
-    /// Those of a project.
+    /// Answers of a project.
     Project(String),
 }
 
@@ -228,7 +228,7 @@ impl<T> Cache<T> {
     /// Joins the calls of this `flight`, after a look that found nothing; their answer belongs under `place`.
     ///
     /// A lead that stores its answer does so before it finishes its flight; then of any number of equal calls at
-    /// once, one goes out. `max_age` is for an answer that arrived since; following a flight is always fresh.
+    /// once, one is sent. `max_age` is for an answer that arrived since; following a flight is always fresh.
     pub fn join(&self, flight: CacheKey, place: CacheKey, now: Timestamp, max_age: Option<Duration>) -> Join<T> {
         match self.flights.join(flight, || self.find(&place, now, max_age)) {
             Place::Lead(lead) => Join::Lead(lead),

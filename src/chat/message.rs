@@ -112,7 +112,7 @@ pub enum Content {
     Document {
         /// Where its bytes are.
         source: Source,
-        /// Its file name or title.
+        /// The document's file name or title.
         name: Option<String>,
         /// Whether the answer should cite it.
         cite: bool,

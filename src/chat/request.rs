@@ -71,7 +71,7 @@ pub struct Sampling {
 /// A tool that the model may call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tool {
-    /// Its name.
+    /// The tool's name.
     pub name: String,
     /// What the tool does, for the model.
     pub description: Option<String>,
@@ -175,7 +175,7 @@ impl Effort {
         (Self::Max, "max"),
     ];
 
-    /// Its name in every dialect that has it.
+    /// The effort's name in every dialect that has it.
     #[must_use]
     pub fn text(self) -> &'static str {
         Self::ALL.iter().find(|(effort, _)| *effort == self).map_or("medium", |(_, text)| text)

@@ -65,7 +65,7 @@ pub enum Stop {
 pub enum Event {
     /// The stream begins.
     Begin {
-        /// Its provider's id.
+        /// The provider's id of the answer.
         id: String,
         /// The model that answers.
         model: String,

@@ -43,7 +43,7 @@ impl Usage {
 /// What a call used: tokens, and what else some providers charge by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
-    /// Its tokens; `None` where the provider counts none.
+    /// The tokens; `None` where the provider counts none.
     pub usage: Option<Usage>,
     /// What else was counted.
     pub units: Units,

@@ -35,7 +35,7 @@ impl Check {
             Form::Table if problems.is_empty() => say("ok"),
             Form::Table => say(&listed(&problems)),
         }
-        // They are the answer, and printed as such.
+        // The mistakes are the command's output, so the failure has no message.
         if problems.is_empty() { Ok(()) } else { Err(Failure::Input(String::new())) }
     }
 }

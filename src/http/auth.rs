@@ -1,4 +1,4 @@
-//! Whose request it is, and what that key may do.
+//! The key of a request, and its rights.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ pub(super) struct Row {
 /// A project: a name that keys, usage and cached answers belong to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Project {
-    /// Its name.
+    /// The key's name.
     pub name: Arc<str>,
     /// When its first key, or it itself, was made.
     pub created_at: Timestamp,

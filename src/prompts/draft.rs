@@ -12,7 +12,7 @@ use crate::types::Label;
 pub struct Draft {
     /// What the prompt is for.
     pub description: String,
-    /// Its messages, in order.
+    /// The messages, in order.
     pub messages: Vec<Entry>,
     /// Other messages by provider kind or model; empty until a later release reads them.
     pub variants: BTreeMap<String, Vec<Entry>>,

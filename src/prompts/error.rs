@@ -55,7 +55,7 @@ pub enum Error {
     Render {
         /// The prompt.
         name: PromptName,
-        /// Its version.
+        /// The version.
         version: u32,
         /// What failed, and where in the prompt.
         message: String,
@@ -84,7 +84,7 @@ pub enum Error {
     Damaged {
         /// The prompt.
         name: PromptName,
-        /// Its version.
+        /// The version.
         version: u32,
         /// What is wrong.
         message: String,

@@ -18,7 +18,7 @@ const MAX_FILES: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct PromptFile {
     pub(super) name: PromptName,
-    /// Its path, for reports.
+    /// The file's path, for reports.
     pub(super) file: String,
     pub(super) text: String,
 }

@@ -93,7 +93,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads a draft; keys in `beside` belong to somebody else.
+    /// Reads a draft; keys in `beside` are read elsewhere.
     fn draft(&mut self, value: &Value, beside: &[&str]) -> Draft {
         let fields = self.object("", value);
         let mut known = vec!["description", "messages", "variables", "settings", "variants", "tests"];

@@ -16,7 +16,7 @@ use crate::types::{Label, PromptName, Timestamp};
 /// One prompt: its versions, labels and last use.
 #[derive(Clone, Debug)]
 pub struct Prompt {
-    /// Its name.
+    /// The prompt's name.
     pub name: PromptName,
     /// When its first version was made.
     pub created_at: Timestamp,

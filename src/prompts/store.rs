@@ -38,7 +38,7 @@ pub(super) struct LabelRow {
 pub struct Target {
     /// The version.
     pub version: u32,
-    /// Its weight among the label's targets.
+    /// The version's weight among the label's targets.
     pub weight: u32,
 }
 

@@ -44,9 +44,9 @@ pub struct Facts<'a> {
 /// The stored prompt of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct PromptFacts<'a> {
-    /// Its name.
+    /// The name.
     pub name: &'a str,
-    /// Its version.
+    /// The version.
     pub version: u32,
     /// The label it was asked for by; empty where it was asked for by version.
     pub label: &'a str,
@@ -55,13 +55,13 @@ pub struct PromptFacts<'a> {
 /// The virtual key of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyFacts<'a> {
-    /// Its public id.
+    /// The public id.
     pub id: &'a str,
-    /// Its name.
+    /// The name.
     pub name: &'a str,
-    /// Its project.
+    /// The project.
     pub project: &'a str,
-    /// Its tags.
+    /// The tags.
     pub tags: &'a BTreeMap<String, String>,
 }
 

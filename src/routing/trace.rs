@@ -32,7 +32,7 @@ pub struct Trace {
 pub struct RuleTrace {
     /// The route's name.
     pub route: Arc<str>,
-    /// Its rule, as written.
+    /// The route's rule, as written.
     pub when: Option<Arc<str>>,
     /// `taken`, `model not listed`, `false`, `not reached`, or the error that the rule met.
     pub result: String,
@@ -43,7 +43,7 @@ pub struct RuleTrace {
 pub struct Candidate {
     /// `provider/model`.
     pub model: Arc<str>,
-    /// Its name under `[models]`.
+    /// The target's name under `[models]`.
     pub name: Arc<str>,
     /// `direct`, `target` with its weight, or `fallback`.
     pub reason: String,
@@ -52,7 +52,7 @@ pub struct Candidate {
 }
 
 impl Routes {
-    /// Explains what [`Routes::plan`] would decide. Changes nothing and calls nobody.
+    /// Explains what [`Routes::plan`] would decide. Changes nothing and calls no provider.
     #[must_use]
     pub fn trace(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Trace {
         let mut rules = Vec::with_capacity(self.routes.len());

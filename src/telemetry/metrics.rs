@@ -55,7 +55,7 @@ pub struct RequestSeen {
     pub endpoint: &'static str,
     /// The provider that answered, or was tried last.
     pub provider: Option<Arc<str>>,
-    /// Its model.
+    /// The model.
     pub model: Option<Arc<str>>,
     /// The ledger's status.
     pub status: &'static str,
@@ -69,9 +69,9 @@ pub struct RequestSeen {
     pub first_token: Option<Duration>,
     /// The part of it that was Fulcrum's own.
     pub overhead: Duration,
-    /// Its tokens.
+    /// The tokens.
     pub usage: Usage,
-    /// Its cost, in nano-dollars.
+    /// The cost, in nano-dollars.
     pub cost_nanos: i64,
 }
 

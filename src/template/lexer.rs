@@ -18,7 +18,7 @@ pub(super) enum Kind {
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
     pub(super) text: &'a str,
-    /// Its first byte in the source.
+    /// The first byte in the source.
     pub(super) at: usize,
 }
 
@@ -33,7 +33,7 @@ impl Token<'_> {
 pub(super) struct Tag<'a> {
     /// Whether it is a `{% … %}`.
     pub(super) block: bool,
-    /// Its first byte.
+    /// The first byte.
     pub(super) start: usize,
     /// The byte after it.
     pub(super) end: usize,

@@ -38,7 +38,7 @@ pub enum NoAnswer {
     /// The client cannot be made, the request cannot be sent, or the answer broke off.
     #[error(transparent)]
     Http(#[from] reqwest::Error),
-    /// It is longer than so many bytes.
+    /// The answer is longer than so many bytes.
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
     /// The key has characters that no header can carry.

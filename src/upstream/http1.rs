@@ -1,4 +1,4 @@
-//! HTTP/1.1 as a client speaks it: one request goes out, one answer comes in, on a connection that the call itself reads.
+//! HTTP/1.1 for a client: one request and one answer at a time, on a connection that the call itself reads.
 //!
 //! hyper's client puts channels between a call and its connection, and that was a tenth of a call's CPU (ADR 0008).
 
@@ -294,7 +294,7 @@ fn body_of(status: StatusCode, headers: &HeaderMap) -> io::Result<Framing> {
         return Ok(Framing::Nothing);
     }
     if headers.contains_key(TRANSFER_ENCODING) {
-        // Any other coding than this one, alone, would have to be undone; nobody asked for one.
+        // Any other coding, or several, would have to be undone; our requests ask for none.
         let codings: Vec<&[u8]> = headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
         let is_chunked = matches!(codings[..], [coding] if coding.eq_ignore_ascii_case(b"chunked"));
         return if is_chunked { Ok(Framing::Size) } else { Err(no_http("its transfer-encoding is not chunked")) };

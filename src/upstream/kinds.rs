@@ -14,7 +14,7 @@ use crate::wire::{DialectId, ProviderDialect};
 /// What a kind of provider has.
 pub struct KindRow {
     kind: Kind,
-    /// Its name in the configuration and in the admin API.
+    /// The kind's name in the configuration and in the admin API.
     pub name: &'static str,
     /// The dialect that is spoken where neither the configuration nor the caller's dialect decides it.
     pub dialect: ProviderDialect,
@@ -48,7 +48,7 @@ pub struct KindRow {
     options: &'static [&'static str],
 }
 
-/// All of them, in the order of [`Kind`].
+/// All kinds, in the order of [`Kind`].
 static KINDS: [KindRow; 6] = [
     KindRow {
         name: "openai",

@@ -87,7 +87,7 @@ impl AwsCredentials {
 /// One provider.
 #[derive(Clone, Debug)]
 pub struct Provider {
-    /// Its name in the configuration.
+    /// The provider's name in the configuration.
     pub name: Arc<str>,
     /// The provider's kind.
     pub kind: Kind,

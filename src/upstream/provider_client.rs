@@ -81,7 +81,7 @@ pub struct ProviderClient {
 enum Transport {
     /// Over the network.
     Http {
-        /// Those of each worker, and those of all other threads.
+        /// The connections of each worker, and those of all other threads.
         connections: Vec<Connections>,
         /// The addresses that are the same for every model.
         urls: HashMap<Operation, (Uri, HeaderValue)>,
@@ -142,7 +142,7 @@ fn tls_of(provider: &Provider) -> Result<rustls::ClientConfig, BadAddress> {
 }
 
 impl ProviderClient {
-    /// Makes a provider ready. Calls nobody. `models` are those that may answer in this process.
+    /// Prepares a provider without calling it. `models` are those that may answer in this process.
     ///
     /// # Errors
     /// Where its URL or a key cannot be used.

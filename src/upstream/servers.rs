@@ -5,7 +5,7 @@ use super::provider::Server;
 /// What a local server's software does in its own way.
 pub struct ServerRow {
     server: Server,
-    /// Its name in the configuration.
+    /// The server's name in the configuration.
     pub name: &'static str,
     /// Whether only its owner knows the address, so that no vendor's is the default.
     pub has_own_address: bool,
@@ -15,7 +15,7 @@ pub struct ServerRow {
     pub counts_by_choice: bool,
 }
 
-/// All of them, in the order of [`Server`].
+/// All servers, in the order of [`Server`].
 static SERVERS: [ServerRow; 5] = [
     ServerRow { server: Server::Generic, name: "generic", has_own_address: false, ..PLAIN },
     ServerRow { server: Server::Vllm, name: "vllm", ..PLAIN },

@@ -24,7 +24,7 @@ fn config() -> ClientConfig {
 /// TLS for calls of `base`, which trusts the certificates of `file` too.
 ///
 /// # Errors
-/// Why the file names nobody to trust.
+/// Why the file has no certificate to trust.
 pub(super) fn of(base: &str, file: Option<&Path>) -> Result<ClientConfig, String> {
     match file {
         Some(file) => trusting(file),
@@ -40,7 +40,7 @@ pub(super) fn for_base(base: &str) -> ClientConfig {
 /// TLS that trusts the certificates of a PEM file beside what the system trusts.
 ///
 /// # Errors
-/// Why the file names nobody to trust.
+/// Why the file has no certificate to trust.
 fn trusting(file: &Path) -> Result<ClientConfig, String> {
     let certificates = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
     let mut roots = system_roots().clone();

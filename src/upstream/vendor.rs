@@ -17,7 +17,7 @@ const fn row(name: &'static str, host: &'static str, base_url: &'static str, res
     Vendor { name, host, base_url, responses }
 }
 
-/// All of them.
+/// All vendors.
 pub const VENDORS: &[Vendor] = &[
     row("openai", "api.openai.com", "https://api.openai.com/v1", true),
     row("anthropic", "api.anthropic.com", "https://api.anthropic.com/v1", false),

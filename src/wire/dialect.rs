@@ -54,7 +54,7 @@ pub enum Chunk {
     Done(Bytes),
     /// The provider reports an error: its data.
     Failed(Bytes),
-    /// This is no chunk.
+    /// The event is no chunk of the dialect.
     Broken,
 }
 
@@ -126,7 +126,7 @@ pub struct AnswerContext {
 
 /// One API as providers speak it: requests are written, answers and streams are read.
 pub trait ProviderCodec: Send + Sync {
-    /// Its name in messages, such as `Anthropic Messages`.
+    /// The API's name in messages, such as `Anthropic Messages`.
     fn name(&self) -> &'static str;
 
     /// A request as a target of this API gets it.

@@ -63,11 +63,11 @@ pub struct Counting {
 /// An endpoint.
 pub struct EndpointRow {
     endpoint: Endpoint,
-    /// Its name in the ledger, in metrics and in batches. It is its address, where that does not name the model.
+    /// The endpoint's name in the ledger, in metrics and in batches; also its path, where the path does not name the model.
     pub name: &'static str,
-    /// What its callers speak: errors too.
+    /// The dialect of the endpoint's callers, also for errors.
     pub dialect: DialectId,
-    /// What its requests ask for.
+    /// What requests of the endpoint ask for.
     pub task: Task,
     /// What follows the model's name in its address, and whether that asks for a stream; none where the body names the model.
     pub methods: &'static [(&'static str, bool)],
@@ -160,7 +160,7 @@ pub static ENDPOINTS: [EndpointRow; 18] = [
     passing(Endpoint::Rerank, Passing::Rerank),
 ];
 
-/// What most endpoints are: OpenAI's Chat Completions.
+/// The row that most endpoints differ little from: OpenAI's Chat Completions.
 const CHAT: EndpointRow = EndpointRow {
     endpoint: Endpoint::Chat,
     name: "",
@@ -179,13 +179,13 @@ const fn passing(endpoint: Endpoint, passing: Passing) -> EndpointRow {
 }
 
 impl Endpoint {
-    /// What it is.
+    /// The endpoint's row.
     #[must_use]
     pub fn row(self) -> &'static EndpointRow {
         &ENDPOINTS[self as usize]
     }
 
-    /// Its name in the ledger, in metrics and in batches.
+    /// The endpoint's name in the ledger, in metrics and in batches.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().name
@@ -213,20 +213,20 @@ impl Endpoint {
         ENDPOINTS.iter().find(is_named).map(|row| row.endpoint)
     }
 
-    /// Its name as rows of the ledger share it.
+    /// The same name, shared by rows of the ledger.
     #[must_use]
     pub fn shared_name(self) -> Arc<str> {
         static NAMES: LazyLock<Vec<Arc<str>>> = LazyLock::new(|| ENDPOINTS.iter().map(|row| row.name.into()).collect());
         NAMES[self as usize].clone()
     }
 
-    /// What its callers speak: errors too.
+    /// The dialect of the endpoint's callers, also for errors.
     #[must_use]
     pub fn dialect(self) -> DialectId {
         self.row().dialect
     }
 
-    /// What its requests ask for.
+    /// What requests of the endpoint ask for.
     #[must_use]
     pub fn task(self) -> Task {
         self.row().task
@@ -238,19 +238,19 @@ impl Endpoint {
         matches!(self.task(), Task::Converse)
     }
 
-    /// Whether its address names the model.
+    /// Whether the address names the model.
     #[must_use]
     pub fn is_addressed(self) -> bool {
         !self.row().methods.is_empty()
     }
 
-    /// The route of OpenAI's that it is, where it passes.
+    /// The route of OpenAI's, for an endpoint that only passes.
     #[must_use]
     pub fn passing(self) -> Option<Passing> {
         if let Task::Pass(passing) = self.task() { Some(passing) } else { None }
     }
 
-    /// Whether its body may be a form.
+    /// Whether the body may be a form.
     #[must_use]
     pub fn takes_form(self) -> bool {
         self.passing().is_some_and(Passing::takes_form)

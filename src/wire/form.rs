@@ -30,11 +30,11 @@ pub struct Form {
 /// One part of a form.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Its name.
+    /// The part's name.
     pub name: String,
-    /// The name of its file, where it is one.
+    /// The file's name, where the part is a file.
     pub file_name: Option<String>,
-    /// Its `content-type`, where the part has one.
+    /// The part's `content-type`, where it has one.
     pub kind: Option<String>,
     value: Range<usize>,
 }

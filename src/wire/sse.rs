@@ -32,7 +32,7 @@ impl Event {
         Self { raw: raw.freeze() }
     }
 
-    /// Its name, where an `event:` line gives one.
+    /// The event's name, where an `event:` line has one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         let raw = self.raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.raw);

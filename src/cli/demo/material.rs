@@ -114,7 +114,7 @@ pub const CODE: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Whose side is asked about, and the contract's text.
+/// The party that is asked about, and the contract's text.
 pub const CONTRACTS: &[(&str, &str)] = &[
     (
         "customer",

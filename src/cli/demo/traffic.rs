@@ -11,7 +11,7 @@ use super::material::{CODE, CONTRACTS, PRODUCTS, QUESTIONS, SENTENCES, TICKETS};
 const SEED: u64 = 20_261_123;
 const USERS: u32 = 24;
 
-/// Calls that go out together.
+/// Calls that are sent together.
 pub struct Wave {
     /// What they are, for people.
     pub name: &'static str,
@@ -122,7 +122,7 @@ fn embedding(dice: &mut StdRng) -> Call {
     Call::chat(Caller::Shop, json!({"model": "embed", "input": input})).at("/v1/embeddings")
 }
 
-/// Says of itself that it must not leave the house.
+/// A call that must stay with local providers.
 fn private(dice: &mut StdRng) -> Call {
     let (product, fact, ticket) = pick(dice, TICKETS);
     let body = json!({

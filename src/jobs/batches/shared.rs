@@ -20,7 +20,7 @@ pub struct Work {
     pub gateway: Gateway,
     /// Where the ledger's rows are.
     pub db: Sqlite,
-    /// Whose keys they call with.
+    /// The virtual keys that lines call with.
     pub keys: Arc<Keys>,
     /// Where lines are read.
     pub pool: Arc<Pool>,

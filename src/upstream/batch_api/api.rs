@@ -59,7 +59,7 @@ pub struct RemoteBatch {
 
 /// How a provider's batch stands.
 pub enum RemoteState {
-    /// It has not ended.
+    /// The batch has not ended.
     Running,
     /// Each of its lines that ran has a result.
     Ended,
@@ -69,7 +69,7 @@ pub enum RemoteState {
 
 /// A part of a provider's list of batches.
 pub struct ListedBatches {
-    /// They, the newest first.
+    /// The batches, the newest first.
     pub batches: Vec<ListedBatch>,
     /// Whether the list goes on.
     pub more: bool,
@@ -90,14 +90,14 @@ pub struct ListedBatch {
 /// What became of a line.
 #[derive(Debug)]
 pub enum LineOutcome {
-    /// It was answered.
+    /// The line was answered.
     Answered {
         /// The HTTP status that a call would have had.
         status: u16,
         /// The body that a call would have had.
         body: Bytes,
     },
-    /// It did not run.
+    /// The line did not run.
     NotRun {
         /// Whether because its time was over.
         expired: bool,

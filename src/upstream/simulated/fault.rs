@@ -1,4 +1,4 @@
-//! Breaks an answer the way a fault wants it; with none it goes out as it is.
+//! Breaks an answer as its fault asks; without a fault the answer does not change.
 
 use std::time::Duration;
 

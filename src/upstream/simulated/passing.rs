@@ -316,14 +316,17 @@ mod tests {
 
     #[test]
     fn answers_fit_what_is_asked() {
-        let completion = answered(Passing::Completions, &json!({"prompt": ["Say hello", "Say bye"], "n": 2, "echo": true}));
+        let completion =
+            answered(Passing::Completions, &json!({"prompt": ["Say hello", "Say bye"], "n": 2, "echo": true}));
         let texts: Vec<&str> =
             completion["choices"].as_array().unwrap().iter().map(|c| c["text"].as_str().unwrap()).collect();
         assert_eq!(texts, ["Say hellohello", "Say hellohello", "Say byebye", "Say byebye"]);
         let judged = answered(Passing::Moderations, &json!({"input": ["hello", "I kill you"]}));
         assert_eq!((&judged["results"][0]["flagged"], &judged["results"][1]["flagged"]), (&json!(false), &json!(true)));
-        let ranked =
-            answered(Passing::Rerank, &json!({"query": "my parcel", "documents": ["a volcano", "where is my parcel?"]}));
+        let ranked = answered(
+            Passing::Rerank,
+            &json!({"query": "my parcel", "documents": ["a volcano", "where is my parcel?"]}),
+        );
         assert_eq!(ranked["results"][0]["index"], 1);
         let transcribed = answered(Passing::Transcriptions, &json!({"file": {"bytes": 64_000, "hash": "ab"}}));
         assert_eq!(transcribed["usage"]["seconds"], 2);

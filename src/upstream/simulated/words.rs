@@ -17,7 +17,7 @@ pub(super) struct Facts {
     pub(super) numbers: Vec<f64>,
     /// Codes such as `A-4711`: a word with a digit.
     pub(super) codes: Vec<String>,
-    /// Its sentences.
+    /// The sentences.
     pub(super) sentences: Vec<String>,
     words: BTreeSet<String>,
 }

@@ -17,9 +17,9 @@ pub(super) enum Family {
     OpenAi,
     /// Mistral's.
     Mistral,
-    /// Those of vendors whose models have no schemas for answers.
+    /// Models of vendors whose models have no schemas for answers.
     Plain,
-    /// Those of other vendors.
+    /// Models of other vendors.
     Other,
     /// The name does not show the family: an application's own profile, or a custom model.
     Hidden,

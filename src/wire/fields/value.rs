@@ -1,4 +1,4 @@
-//! Values that a provider or a caller writes and nobody should take on trust: counts of tokens, arguments of calls.
+//! Values of providers and callers that need a check: counts of tokens, arguments of calls.
 
 use serde_json::{Value, json};
 

@@ -15,13 +15,13 @@ pub(super) enum Read {
     Whole(Part),
     /// A call of a tool, perhaps without an id.
     Call {
-        /// Its id, where it has one.
+        /// The call's id, where there is one.
         id: Option<String>,
         /// The tool.
         name: String,
         /// A JSON object as text.
         arguments: String,
-        /// Its proof.
+        /// The call's proof.
         signature: Option<String>,
     },
     /// A result of a tool, perhaps without an id.

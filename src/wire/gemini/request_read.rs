@@ -39,7 +39,7 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
 
 fn read_system(top: &mut Place<'_>) -> Result<Option<Message>, FieldError> {
     let Some(mut system) = top.object("systemInstruction")? else { return Ok(None) };
-    // Its role has no meaning, whatever it is.
+    // The role of a system instruction has no meaning.
     system.maybe_text("role")?;
     let mut parts = Vec::new();
     for (n, part) in system.list("parts")?.into_iter().enumerate() {

@@ -15,11 +15,11 @@ pub(super) struct Checks {
 /// Why a text is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScanError {
-    /// It is no JSON object.
+    /// The text is no JSON object.
     Syntax,
     /// A name at the top level has an escape.
     EscapedName,
-    /// It is nested too deep.
+    /// The text is nested too deep.
     Depth,
     /// Half a surrogate pair stands at this byte.
     Surrogate(usize),
@@ -277,7 +277,7 @@ fn is_special(byte: u8) -> bool {
 }
 
 /// The first special byte of eight, found by arithmetic on all of them: a byte's high bit is set where it is special. A borrow
-/// may set it in bytes behind the first, which nobody asks for.
+/// may set it in bytes behind the first, which this search ignores.
 fn special_in(word: &[u8; 8]) -> Option<usize> {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = EACH << 7;

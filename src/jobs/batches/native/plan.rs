@@ -42,7 +42,7 @@ struct Planning<'a> {
     key: Arc<VirtualKey>,
     provider: Option<Arc<str>>,
     api: Option<&'static BatchApi>,
-    /// Those that still grow, by what they have in common.
+    /// The parts that still grow, by what their lines have in common.
     open: BTreeMap<String, Part>,
     full: Vec<Part>,
     handed: Vec<HandedLine>,
