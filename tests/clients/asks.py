@@ -30,7 +30,7 @@ class Ask:
     thinks: bool = False
 
     @property
-    def said(self) -> str:
+    def wording(self) -> str:
         """All text of the request that a model would heed."""
         return "\n".join([self.system, self.question, *self.results])
 
@@ -79,7 +79,7 @@ RESPONSES_FIELDS = """model input instructions stream stream_options tools tool_
 
 
 def strict(schema: dict, where: str) -> None:
-    """What OpenAI asks of a schema that is kept strictly: every object closed, every field of it required."""
+    """What OpenAI requires of a strict schema: every object closed, every field of it required."""
     if isinstance(schema, dict):
         if schema.get("type") == "object":
             need(schema.get("additionalProperties") is False, f"{where}: 'additionalProperties' must be false")
@@ -110,16 +110,16 @@ def openai_tools(ask: Ask, functions: list[dict], choice, where: str) -> None:
         ask.choice = {"required": "any", None: "auto"}.get(choice, choice)
 
 
-def openai_format(ask: Ask, kind: str, told: dict) -> None:
+def openai_format(ask: Ask, kind: str, wanted: dict) -> None:
     need(kind in ("text", "json_object", "json_schema"), f"response_format: {kind}")
     if kind == "json_object":
         ask.json = True
-        need("json" in ask.said.lower(), "messages must contain the word 'json' to use json_object")
+        need("json" in ask.wording.lower(), "messages must contain the word 'json' to use json_object")
     if kind == "json_schema":
-        known(told, "type name description schema strict", "json_schema")
-        need(OPENAI_NAME.fullmatch(told["name"]), f"json_schema: bad name {told['name']!r}")
-        ask.schema = told["schema"]
-        if told.get("strict"):
+        known(wanted, "type name description schema strict", "json_schema")
+        need(OPENAI_NAME.fullmatch(wanted["name"]), f"json_schema: bad name {wanted['name']!r}")
+        ask.schema = wanted["schema"]
+        if wanted.get("strict"):
             strict(ask.schema, "response_format")
 
 
@@ -159,8 +159,8 @@ def read_chat(body: dict) -> Ask:
     need(not open_calls, f"tool_calls without a result: {open_calls}")
     need("parallel_tool_calls" not in body or body.get("tools"), "parallel_tool_calls is only allowed with tools")
     openai_tools(ask, [tool["function"] for tool in body.get("tools", [])], body.get("tool_choice"), "tools")
-    told = body.get("response_format") or {"type": "text"}
-    openai_format(ask, told["type"], told.get("json_schema", {}))
+    wanted = body.get("response_format") or {"type": "text"}
+    openai_format(ask, wanted["type"], wanted.get("json_schema", {}))
     stop = body.get("stop") or []
     ask.stop = [stop] if isinstance(stop, str) else stop
     need(len(ask.stop) <= 4, "stop: more than 4")
@@ -226,8 +226,8 @@ def read_responses(body: dict) -> Ask:
         need(tool["type"] == "function", f"tools: {tool['type']}")
     functions = [{name: value for name, value in tool.items() if name != "type"} for tool in tools]
     openai_tools(ask, functions, body.get("tool_choice"), "tools")
-    told = (body.get("text") or {}).get("format") or {"type": "text"}
-    openai_format(ask, told["type"], told)
+    wanted = (body.get("text") or {}).get("format") or {"type": "text"}
+    openai_format(ask, wanted["type"], wanted)
     ask.thinks = (body.get("reasoning") or {}).get("effort") not in (None, "none")
     return ask
 
@@ -288,10 +288,10 @@ def read_messages(body: dict, headers: dict) -> Ask:
     need(not ask.thinks or ask.choice in ("auto", "none"), "Thinking may not be enabled when tool_choice forces tool use")
     budget = thinking.get("budget_tokens", 1024)
     need(not ask.thinks or 1024 <= budget < ask.limit or thinking["type"] == "adaptive", "thinking.budget_tokens")
-    told = (body.get("output_config") or {}).get("format")
-    if told:
-        known(told, "type schema", "output_config.format")
-        ask.schema = told["schema"]
+    wanted = (body.get("output_config") or {}).get("format")
+    if wanted:
+        known(wanted, "type schema", "output_config.format")
+        ask.schema = wanted["schema"]
         closed(ask.schema)
     return ask
 
@@ -331,7 +331,7 @@ def messages_text(ask: Ask, content, role: str) -> str:
 
 
 def messages_block(ask: Ask, block: dict, role: str, calls: list[str]) -> str:
-    """The text of a block; its media, results and calls go to where they are kept."""
+    """The text of a block; its media, results and calls are stored in the request."""
     kind = block["type"]
     if kind == "text":
         known(block, "type text cache_control citations", kind)

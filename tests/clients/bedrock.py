@@ -38,8 +38,8 @@ def flaws(call) -> str:
 
 def is_signed(call, key_id: str, secret: str) -> bool:
     """Whether Amazon's own client would have signed the call so, at the time that it names."""
-    told = call.headers["authorization"]
-    covered = re.search(r"SignedHeaders=([^,]+)", told)[1].split(";")
+    header = call.headers["authorization"]
+    covered = re.search(r"SignedHeaders=([^,]+)", header)[1].split(";")
     request = AWSRequest("POST", f"http://{call.headers['host']}{call.path}", data=call.raw)
     for name in covered:
         request.headers[name] = call.headers[name]
@@ -49,17 +49,17 @@ def is_signed(call, key_id: str, secret: str) -> bool:
     signature = signer.signature(signer.string_to_sign(request, canonical), request)
     scope = f"{key_id}/{call.headers['x-amz-date'][:8]}/{REGION}/bedrock/aws4_request"
     needed = {"host", "content-type", "x-amz-date"}
-    return f"Credential={scope}, " in told and told.endswith(f"Signature={signature}") and needed <= set(covered)
+    return f"Credential={scope}, " in header and header.endswith(f"Signature={signature}") and needed <= set(covered)
 
 
 def frame(headers: dict, payload: dict) -> bytes:
     """A frame of the event stream, read back by Amazon's own client to be sure."""
-    told = b""
+    packed = b""
     for name, value in headers.items():
-        told += struct.pack("!B", len(name)) + name.encode() + struct.pack("!BH", 7, len(value)) + value.encode()
+        packed += struct.pack("!B", len(name)) + name.encode() + struct.pack("!BH", 7, len(value)) + value.encode()
     body = json.dumps(payload, ensure_ascii=False).encode()
-    prelude = struct.pack("!II", len(told) + len(body) + 16, len(told))
-    whole = prelude + struct.pack("!I", zlib.crc32(prelude)) + told + body
+    prelude = struct.pack("!II", len(packed) + len(body) + 16, len(packed))
+    whole = prelude + struct.pack("!I", zlib.crc32(prelude)) + packed + body
     whole += struct.pack("!I", zlib.crc32(whole))
     buffer = EventStreamBuffer()
     buffer.add_data(whole)
@@ -85,13 +85,13 @@ def whole(tool: str | None, arguments: dict, text: str) -> dict:
 
 
 def events(tool: str | None, fragments: list[str], parts: list[str]) -> list[bytes]:
-    told = [event("messageStart", role="assistant", p="abc")]
+    frames = [event("messageStart", role="assistant", p="abc")]
     if tool:
         start = {"toolUse": {"toolUseId": "tooluse_1", "name": tool}}
-        told.append(event("contentBlockStart", contentBlockIndex=0, start=start))
+        frames.append(event("contentBlockStart", contentBlockIndex=0, start=start))
     deltas = [{"toolUse": {"input": piece}} for piece in fragments] if tool else [{"text": piece} for piece in parts]
-    told += [event("contentBlockDelta", contentBlockIndex=0, delta=delta, p="abcdef") for delta in deltas]
-    told.append(event("contentBlockStop", contentBlockIndex=0))
-    told.append(event("messageStop", stopReason="tool_use" if tool else "end_turn"))
-    told.append(event("metadata", usage=USAGE, metrics={"latencyMs": 1}))
-    return told
+    frames += [event("contentBlockDelta", contentBlockIndex=0, delta=delta, p="abcdef") for delta in deltas]
+    frames.append(event("contentBlockStop", contentBlockIndex=0))
+    frames.append(event("messageStop", stopReason="tool_use" if tool else "end_turn"))
+    frames.append(event("metadata", usage=USAGE, metrics={"latencyMs": 1}))
+    return frames

@@ -1,4 +1,4 @@
-"""A model that does what it is asked, behind every dialect: calls the tools it must call, fits the schemas it is given,
+"""A model that does what a request asks, behind every dialect: calls the tools it must call, fits the request's schemas,
 counts the images that it sees. What a real provider would refuse, it refuses."""
 
 import ast
@@ -38,12 +38,12 @@ def decide(ask: Ask) -> Reply:
     if ask.tools and (must or (ask.choice == "auto" and not ask.results)):
         names = [ask.choice] if ask.choice in ask.tools else [n for n in ask.tools if n in ask.question] or list(ask.tools)
         schema = ask.tools[names[0]]
-        open_ended = not schema.get("properties") and "json" in ask.said.lower()
-        arguments = loose(ask) if open_ended else fill(schema, ask.said, names[0], schema)
+        open_ended = not schema.get("properties") and "json" in ask.wording.lower()
+        arguments = loose(ask) if open_ended else fill(schema, ask.wording, names[0], schema)
         return Reply(calls=[(names[0], arguments)], thought=thought)
-    if schema := ask.schema or (written_schema(ask.said) if "json" in ask.said.lower() else None):
-        text = json.dumps(fill(schema, ask.said, "", schema), ensure_ascii=False)
-        fenced = not ask.schema and not ask.json and "```json" in ask.said
+    if schema := ask.schema or (written_schema(ask.wording) if "json" in ask.wording.lower() else None):
+        text = json.dumps(fill(schema, ask.wording, "", schema), ensure_ascii=False)
+        fenced = not ask.schema and not ask.json and "```json" in ask.wording
         return Reply(text=f"```json\n{text}\n```" if fenced else text, thought=thought)
     if ask.json:
         return Reply(text=json.dumps(loose(ask)), thought=thought)
@@ -52,9 +52,9 @@ def decide(ask: Ask) -> Reply:
 
 def loose(ask: Ask) -> dict:
     """Any JSON object, as far as the text says what is to be in it."""
-    if schema := written_schema(ask.said):
-        return fill(schema, ask.said, "", schema)
-    keys = re.findall(r"'(\w+)'", ask.said) or ["answer"]
+    if schema := written_schema(ask.wording):
+        return fill(schema, ask.wording, "", schema)
+    keys = re.findall(r"'(\w+)'", ask.wording) or ["answer"]
     return {key: f"A {key}." for key in keys}
 
 
@@ -66,7 +66,7 @@ def prose(ask: Ask) -> str:
 
 
 def cut(ask: Ask, reply: Reply) -> Reply:
-    """Ends the text where the caller said: at a stop text, or after so many words."""
+    """Ends the text where the caller asked: at a stop text, or after so many words."""
     for stop in ask.stop:
         if stop in reply.text:
             reply.text, reply.ended = reply.text.partition(stop)[0].strip(), stop
@@ -96,38 +96,38 @@ def python_literal(text: str):
         return None
 
 
-def fill(schema: dict, said: str, name: str, root: dict):
+def fill(schema: dict, wording: str, name: str, root: dict):
     """A value that fits a schema, of what the text says where it says something."""
     if pointer := schema.get("$ref"):
         target = root
         for step in pointer.removeprefix("#/").split("/"):
             target = target[step]
-        return fill(target, said, name, root)
+        return fill(target, wording, name, root)
     for several in ("anyOf", "oneOf", "allOf"):
         if several in schema:
             kinds = [kind for kind in schema[several] if kind.get("type") not in ("null", "NULL")]
-            return fill(kinds[0], said, name, root)
+            return fill(kinds[0], wording, name, root)
     if "const" in schema or schema.get("enum"):
         return schema.get("const", next(iter(schema.get("enum", [])), None))
     kind = schema.get("type", "object" if "properties" in schema else "string")
     kind = (kind if isinstance(kind, str) else kind[0]).lower()
     if kind == "object":
-        return {key: fill(inner, said, key, root) for key, inner in schema.get("properties", {}).items()}
+        return {key: fill(inner, wording, key, root) for key, inner in schema.get("properties", {}).items()}
     if kind == "array":
-        return [fill(schema.get("items", {}), said, name, root) for _ in range(max(1, schema.get("minItems", 1)))]
+        return [fill(schema.get("items", {}), wording, name, root) for _ in range(max(1, schema.get("minItems", 1)))]
     if kind in ("integer", "number"):
-        return number(schema, said, kind)
-    return {"boolean": True, "null": None}[kind] if kind in ("boolean", "null") else text(said, name)
+        return number(schema, wording, kind)
+    return {"boolean": True, "null": None}[kind] if kind in ("boolean", "null") else text(wording, name)
 
 
-def number(schema: dict, said: str, kind: str):
-    found = [float(n) for n in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])", said.partition("\n")[2] or said)]
+def number(schema: dict, wording: str, kind: str):
+    found = [float(n) for n in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])", wording.partition("\n")[2] or wording)]
     value = found[0] if found else float(schema.get("minimum", 1))
     return int(value) if kind == "integer" else value
 
 
-def text(said: str, name: str) -> str:
+def text(wording: str, name: str) -> str:
     """What stands in quotes, or is named; in capitals once somebody asked for them."""
-    quoted = re.findall(r"'([^']{2,40})'", said)
+    quoted = re.findall(r"'([^']{2,40})'", wording)
     value = quoted[0] if quoted else f"The {name or 'answer'}"
-    return value.upper() if "upper case" in said else value
+    return value.upper() if "upper case" in wording else value

@@ -95,13 +95,13 @@ def model_server(model_address):
 
 @pytest.fixture(scope="session")
 def run(gateway, key):
-    """Runs a program that is told where the gateway is, and that prints JSON; returns that."""
+    """Runs a program with the gateway's address, and returns the JSON that it prints."""
 
     def run(*command, seconds=120, **environment):
-        told = {"FULCRUM_BASE_URL": gateway.base_url, "FULCRUM_KEY": key["key"]}
-        told |= {"FULCRUM_PROVIDERS": ",".join(BELIEVABLE), **environment}
+        variables = {"FULCRUM_BASE_URL": gateway.base_url, "FULCRUM_KEY": key["key"]}
+        variables |= {"FULCRUM_PROVIDERS": ",".join(BELIEVABLE), **environment}
         ended = subprocess.run(
-            [str(part) for part in command], env={**os.environ, **told}, capture_output=True, text=True, timeout=seconds
+            [str(part) for part in command], env={**os.environ, **variables}, capture_output=True, text=True, timeout=seconds
         )
         assert ended.returncode == 0, f"{command}: {ended.stdout}\n{ended.stderr}"
         return json.loads(ended.stdout)

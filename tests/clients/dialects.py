@@ -1,7 +1,7 @@
 """Providers of every dialect: how they tell an answer, whole and as a stream, each in its own way of counting tokens.
 
 20 tokens went in, 8 of them cached and 3 written to the cache (Gemini has no such thing); 5 came out, 2 of them
-reasoning. The small ones of `speak` call the tool they are given, and say a text after its result.
+reasoning. The small ones of `speak` call the request's tool, and write a text after its result.
 """
 
 import json
@@ -84,7 +84,7 @@ def answer(call: Call, model: str, reply: Reply) -> Answer:
         return Answer(body=gemini(model, reply))
     name, arguments = reply.calls[0] if reply.calls else (None, {})
     if path.endswith("/converse-stream"):
-        return streamed(bedrock.events(name, parts(told(arguments)), parts(reply.text)), headers=bedrock.STREAM)
+        return streamed(bedrock.events(name, parts(as_text(arguments)), parts(reply.text)), headers=bedrock.STREAM)
     if path.endswith("/converse"):
         return Answer(body=bedrock.whole(name, arguments, reply.text))
     whole, events = {
@@ -117,7 +117,7 @@ def parts(text: str) -> list[str]:
 PARTS = parts(TEXT)
 
 
-def told(arguments: dict) -> str:
+def as_text(arguments: dict) -> str:
     return json.dumps(arguments, ensure_ascii=False)
 
 
@@ -127,7 +127,7 @@ def chat_finish(reply: Reply) -> str:
 
 def chat(model: str, reply: Reply) -> dict:
     calls = [
-        {"id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": told(arguments)}}
+        {"id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": as_text(arguments)}}
         for n, (name, arguments) in enumerate(reply.calls, 1)
     ]
     message = {"role": "assistant", "content": reply.text or None, "refusal": None}
@@ -152,7 +152,7 @@ def chat_events(model: str, reply: Reply) -> list[bytes]:
     events += [chunk({"content": part}) for part in parts(reply.text)]
     for n, (name, arguments) in enumerate(reply.calls):
         events.append(fragment(n, id=f"call_{n + 1}", type="function", function={"name": name, "arguments": ""}))
-        events += [fragment(n, function={"arguments": part}) for part in parts(told(arguments))]
+        events += [fragment(n, function={"arguments": part}) for part in parts(as_text(arguments))]
     end = chunk({}, chat_finish(reply))
     return [*events, end, data({**head, "choices": [], "usage": CHAT_USAGE}), b"data: [DONE]\n\n"]
 
@@ -167,7 +167,7 @@ def responses_items(reply: Reply) -> list[dict]:
         items.append({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content})
     for n, (name, arguments) in enumerate(reply.calls, 1):
         call = {"type": "function_call", "id": f"fc_{n}", "call_id": f"call_{n}", "name": name}
-        items.append({**call, "arguments": told(arguments), "status": "completed"})
+        items.append({**call, "arguments": as_text(arguments), "status": "completed"})
     return items
 
 
@@ -251,7 +251,7 @@ def messages_events(model: str, reply: Reply) -> list[bytes]:
     for at, block in enumerate(messages_blocks(reply)):
         if block["type"] == "tool_use":
             empty = {**block, "input": {}}
-            pieces = ["", *parts(told(block["input"]))]
+            pieces = ["", *parts(as_text(block["input"]))]
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
         else:
             kind = block["type"]
@@ -266,16 +266,16 @@ def messages_events(model: str, reply: Reply) -> list[bytes]:
 
 
 def gemini_parts(reply: Reply) -> list[dict]:
-    said = [{"text": reply.thought, "thought": True}] if reply.thought else []
-    said += [{"text": reply.text}] if reply.text else []
-    said += [{"functionCall": {"name": name, "args": arguments}} for name, arguments in reply.calls]
-    if reply.thought and len(said) > 1:
-        said[1]["thoughtSignature"] = SIGNATURE
-    return said
+    parts_of_turn = [{"text": reply.thought, "thought": True}] if reply.thought else []
+    parts_of_turn += [{"text": reply.text}] if reply.text else []
+    parts_of_turn += [{"functionCall": {"name": name, "args": arguments}} for name, arguments in reply.calls]
+    if reply.thought and len(parts_of_turn) > 1:
+        parts_of_turn[1]["thoughtSignature"] = SIGNATURE
+    return parts_of_turn
 
 
-def gemini_answer(model: str, said: list[dict], usage: dict, **fields) -> dict:
-    candidate = {"content": {"role": "model", "parts": said}, "index": 0, **fields}
+def gemini_answer(model: str, parts_of_turn: list[dict], usage: dict, **fields) -> dict:
+    candidate = {"content": {"role": "model", "parts": parts_of_turn}, "index": 0, **fields}
     return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": model, "responseId": "r-1"}
 
 
@@ -289,12 +289,12 @@ def gemini(model: str, reply: Reply) -> dict:
 
 def gemini_events(model: str, reply: Reply) -> list[bytes]:
     so_far = {**GEMINI_USAGE, "candidatesTokenCount": 1, "totalTokenCount": 23}
-    said = []
+    parts_of_turn = []
     for part in gemini_parts(reply):
         # A call comes whole; the proof of a thought comes with it, or else in a last part without words.
         rest = {name: value for name, value in part.items() if name != "thoughtSignature"}
-        said += [part] if "functionCall" in part else [{**rest, "text": piece} for piece in parts(part["text"])]
+        parts_of_turn += [part] if "functionCall" in part else [{**rest, "text": piece} for piece in parts(part["text"])]
     last = {"text": "", **({"thoughtSignature": SIGNATURE} if reply.thought and not reply.calls else {})}
-    events = [gemini_answer(model, [part], so_far) for part in said]
+    events = [gemini_answer(model, [part], so_far) for part in parts_of_turn]
     events.append(gemini_answer(model, [last], GEMINI_USAGE, finishReason=gemini_finish(reply)))
     return [data(event).replace(b"\n\n", b"\r\n\r\n") for event in events]

@@ -39,7 +39,7 @@ base_url = "{recorder}/v1"
 api_key = "env:ECHO_API_KEY"
 timeouts = {{ connect = "2s", first_token = "5s", idle = "5s", total = "20s" }}
 
-[providers.impatient]             # the same, which is soon given up
+[providers.impatient]             # the same, with a short limit
 kind = "openai"
 base_url = "{recorder}/v1"
 api_key = "env:ECHO_API_KEY"
@@ -57,7 +57,7 @@ base_url = "{dialects}/v1"
 api_key = "env:ECHO_API_KEY"
 chat = false
 
-[providers.of-unknown]            # nobody said which of OpenAI's two it speaks
+[providers.of-unknown]            # the configuration does not say which of OpenAI's two it speaks
 kind = "openai"
 base_url = "{dialects}/v1"
 api_key = "env:ECHO_API_KEY"
@@ -164,8 +164,8 @@ fallbacks = ["fast"]
 retries = 0
 
 [[routes]]
-name = "kept"
-models = ["kept"]
+name = "cached"
+models = ["cached"]
 targets = [{{ model = "fast" }}]
 cache = {{ mode = "exact", ttl = "1h", scope = "project" }}
 

@@ -1,4 +1,4 @@
-"""An upstream that records what it is sent, byte for byte, and answers as a test tells it to."""
+"""An upstream that records requests byte for byte, and answers as a test scripts it."""
 
 import json
 import re
@@ -43,8 +43,8 @@ class Answer:
 
 
 def error(status: int, message: str, headers: dict | None = None, **fields) -> Answer:
-    told = {"message": message, "type": "server_error", "param": None, "code": None, **fields}
-    return Answer(status, {"error": told}, headers or {})
+    error = {"message": message, "type": "server_error", "param": None, "code": None, **fields}
+    return Answer(status, {"error": error}, headers or {})
 
 
 def completion(text: str = "Recorded.", model: str = "echo", **fields) -> dict:
@@ -67,7 +67,7 @@ def plain(call: Call, model: str) -> Answer:
 
 
 class Recorder:
-    """Scripts and calls are kept by the model's name, so that tests do not see each other's.
+    """Scripts and calls are stored by the model's name, so that tests do not see each other's.
 
     `speak` answers for models without a script."""
 

@@ -1,4 +1,4 @@
-"""A client of each dialect by its own SDK, told what was heard in one form."""
+"""A client of each dialect by its own SDK, with its answers in one form."""
 
 import json
 from dataclasses import dataclass, field
@@ -158,8 +158,8 @@ class Gemini:
             answers = list(self.sdk.models.generate_content_stream(**fields))
         else:
             answers = [self.sdk.models.generate_content(**fields)]
-        said = [a.candidates[0].content for a in answers if a.candidates and a.candidates[0].content]
-        parts = [part for content in said for part in content.parts or []]
+        contents = [a.candidates[0].content for a in answers if a.candidates and a.candidates[0].content]
+        parts = [part for content in contents for part in content.parts or []]
         called = [part.function_call for part in parts if part.function_call]
         usage = answers[-1].usage_metadata
         return Heard(

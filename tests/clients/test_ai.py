@@ -12,43 +12,43 @@ TIDE = {"place": "Malmö", "hours": [6], "note": "Malmö"}
 
 
 @pytest.fixture(scope="module")
-def told(run):
+def reported(run):
     return run(NODE_22, PROGRAM, MODULES.parent)
 
 
 @pytest.fixture(params=[(provider, way) for provider in BELIEVABLE for way in WAYS], ids="-".join)
-def heard(request, told):
+def observed(request, reported):
     provider, way = request.param
-    return told["heard"][provider][way]
+    return reported["observed"][provider][way]
 
 
-def test_text_comes_whole_and_streamed_with_its_usage(heard):
+def test_text_comes_whole_and_streamed_with_its_usage(observed):
     text = "I hear you say: When does the tide turn?"
-    assert heard["whole"] == {"text": text, "finishReason": "stop", "usage": USAGE}
-    stream = heard["stream"]
-    assert stream.pop("pieces") > 3 and stream == heard["whole"]
+    assert observed["whole"] == {"text": text, "finishReason": "stop", "usage": USAGE}
+    stream = observed["stream"]
+    assert stream.pop("pieces") > 3 and stream == observed["whole"]
 
 
-def test_a_loop_of_tools_runs_to_its_end(heard):
+def test_a_loop_of_tools_runs_to_its_end(observed):
     calls = [["get_tide", {"place": "Malmö"}]]
     for case in ("tools", "toolsStreamed"):
-        assert heard[case]["calls"] == calls and heard[case]["steps"] == 2
-        assert "high at Malmö" in heard[case]["text"]
-    assert heard["forced"] == {"calls": [{"place": "Malmö"}], "finishReason": "tool-calls"}
+        assert observed[case]["calls"] == calls and observed[case]["steps"] == 2
+        assert "high at Malmö" in observed[case]["text"]
+    assert observed["forced"] == {"calls": [{"place": "Malmö"}], "finishReason": "tool-calls"}
 
 
-def test_objects_fit_their_schema_whole_and_streamed(heard):
-    assert heard["object"] == heard["objectStreamed"]["last"] == TIDE
-    assert heard["objectStreamed"]["partials"] > 0
+def test_objects_fit_their_schema_whole_and_streamed(observed):
+    assert observed["object"] == observed["objectStreamed"]["last"] == TIDE
+    assert observed["objectStreamed"]["partials"] > 0
 
 
-def test_an_image_arrives(heard):
-    assert heard["image"] == "I see image/png of 70."
+def test_an_image_arrives(observed):
+    assert observed["image"] == "I see image/png of 70."
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_failure_is_told_as_the_sdk_does(told, way):
-    refused = told["refused"][way]
+def test_each_failure_is_the_sdks_own_error(reported, way):
+    refused = reported["refused"][way]
     expected = {"key": (401, False), "model": (404, False), "field": (400, False), "limited": (429, True), "streamed": (404, False)}
     assert {name: (refused[name]["status"], refused[name]["retryable"]) for name in expected} == expected
     assert all(refused[name]["isCall"] for name in expected)

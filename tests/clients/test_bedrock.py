@@ -41,9 +41,9 @@ def row_of(gateway, model):
 @every_client
 @whole_and_streamed
 def test_text_and_usage_arrive(speakers, dialects, gateway, model, client, stream):
-    heard = speakers[client].ask(f"of-bedrock/{model}", stream)
-    assert heard.text == TEXT and not heard.calls
-    assert (heard.input, heard.cached, heard.output) == (20, 8, 5)
+    observed = speakers[client].ask(f"of-bedrock/{model}", stream)
+    assert observed.text == TEXT and not observed.calls
+    assert (observed.input, observed.cached, observed.output) == (20, 8, 5)
     [call] = dialects.calls(model)
     assert call.path == f"/model/{model}/{'converse-stream' if stream else 'converse'}"
     body = checked(gateway, call)
@@ -59,9 +59,9 @@ def test_text_and_usage_arrive(speakers, dialects, gateway, model, client, strea
 @whole_and_streamed
 def test_a_tool_is_called_and_its_result_told(speakers, dialects, gateway, model, client, stream):
     speaker = speakers[client]
-    heard = speaker.ask(f"of-bedrock/{model}", stream, tools=True)
-    assert [call[:2] for call in heard.calls] == [(TOOL, ARGUMENTS)] and not heard.text
-    after = speaker.ask(f"of-bedrock/{model}", stream, tools=True, after=heard)
+    observed = speaker.ask(f"of-bedrock/{model}", stream, tools=True)
+    assert [call[:2] for call in observed.calls] == [(TOOL, ARGUMENTS)] and not observed.text
+    after = speaker.ask(f"of-bedrock/{model}", stream, tools=True, after=observed)
     assert after.text == TEXT
     first, second = (checked(gateway, call) for call in dialects.calls(model))
     [tool] = first["toolConfig"]["tools"]
@@ -73,8 +73,8 @@ def test_a_tool_is_called_and_its_result_told(speakers, dialects, gateway, model
 
 @every_client
 def test_an_exception_in_the_stream_is_an_error_of_the_clients(speakers, dialects, gateway, model, client):
-    told = [*bedrock.events(None, [], PARTS)[:3], bedrock.exception("internalServerException", "The sea is rough")]
-    dialects.script(model, streamed(told, headers=bedrock.STREAM))
+    broken = [*bedrock.events(None, [], PARTS)[:3], bedrock.exception("internalServerException", "The sea is rough")]
+    dialects.script(model, streamed(broken, headers=bedrock.STREAM))
     with pytest.raises(Exception) as raised:  # each SDK has a class of its own
         speakers[client].ask(f"of-bedrock/{model}", stream=True)
     assert type(raised.value).__name__ in ("APIError", "APIStatusError", "InternalServerError", "ServerError")

@@ -49,13 +49,13 @@ def test_explain_calls_nobody(curl, gateway, recorder, message):
     before = len(recorder.calls("explained"))
     ask = {"endpoint": "/v1/chat/completions", "model": "echo/explained", "messages": message}
     status, _, body = curl("/v1/explain", body=ask)
-    told = json.loads(body)
-    assert status == 200 and [candidate["model"] for candidate in told["candidates"]] == ["echo/explained"]
+    answer = json.loads(body)
+    assert status == 200 and [candidate["model"] for candidate in answer["candidates"]] == ["echo/explained"]
     assert len(recorder.calls("explained")) == before == 0
     ask = {"endpoint": "/v1/chat/completions", "model": "steady", "messages": message, "max_tokens": 100}
-    told = json.loads(curl("/v1/explain", body=ask)[2])
-    assert told["route"] == "falls-back" and told["tokens"]["max_output"] == 100
-    assert [candidate["model"] for candidate in told["candidates"]] == ["echo/fallible", "simulated/gpt-4o-mini-instant"]
+    answer = json.loads(curl("/v1/explain", body=ask)[2])
+    assert answer["route"] == "falls-back" and answer["tokens"]["max_output"] == 100
+    assert [candidate["model"] for candidate in answer["candidates"]] == ["echo/fallible", "simulated/gpt-4o-mini-instant"]
 
 
 def test_usage_as_csv_says_what_json_says(curl, gateway, key):
@@ -64,9 +64,9 @@ def test_usage_as_csv_says_what_json_says(curl, gateway, key):
     status, headers, body = curl(f"{path}&format=csv", key=gateway.admin_key)
     assert status == 200 and headers["content-type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(body)))
-    told = json.loads(curl(path, key=gateway.admin_key)[2])["rows"]
+    answer = json.loads(curl(path, key=gateway.admin_key)[2])["rows"]
     # Calls that no provider answered have no model: null there is an empty cell here.
-    named = {row["model"] or "": row for row in told}
+    named = {row["model"] or "": row for row in answer}
     assert rows and {row["model"] for row in rows if row["model"] in named} == set(named)
     for row in (row for row in rows if row["model"] in named):
         assert int(row["input_tokens"]) == named[row["model"]]["input_tokens"]
@@ -85,8 +85,8 @@ def test_the_admin_api_is_not_for_applications(curl):
     ],
 )
 def test_a_malformed_request_is_told(curl, options, status, code):
-    told = curl("/v1/chat/completions", *options)
-    assert told[0] == status and json.loads(told[2])["error"]["code"] == code
+    answer = curl("/v1/chat/completions", *options)
+    assert answer[0] == status and json.loads(answer[2])["error"]["code"] == code
 
 
 def test_health_is_for_anyone_and_metrics_for_viewers(curl, gateway):

@@ -68,13 +68,13 @@ def text(content) -> str:
 
 
 def tool(provider: str, body: dict) -> tuple:
-    [told] = body["tools"]
+    [entry] = body["tools"]
     if provider == "of-chat":
-        told = told["function"]
+        entry = entry["function"]
     if provider == "of-gemini":
-        [told] = told.get("functionDeclarations") or told["function_declarations"]
-    schemas = [told[name] for name in ("parameters", "input_schema", "parametersJsonSchema", "parameters_json_schema") if told.get(name)]
-    return told["name"], *schemas
+        [entry] = entry.get("functionDeclarations") or entry["function_declarations"]
+    schemas = [entry[name] for name in ("parameters", "input_schema", "parametersJsonSchema", "parameters_json_schema") if entry.get(name)]
+    return entry["name"], *schemas
 
 
 def row_of(gateway, provider, model):
@@ -92,9 +92,9 @@ def row_of(gateway, provider, model):
 @every_provider
 @whole_and_streamed
 def test_text_and_usage_arrive(speakers, dialects, gateway, key, model, client, provider, stream):
-    heard = speakers[client].ask(f"{provider}/{model}", stream)
-    assert heard.text == TEXT and not heard.calls and heard.ended == ENDS[client][0]
-    assert (heard.input, heard.cached, heard.output) == (20, 8, 5)
+    observed = speakers[client].ask(f"{provider}/{model}", stream)
+    assert observed.text == TEXT and not observed.calls and observed.ended == ENDS[client][0]
+    assert (observed.input, observed.cached, observed.output) == (20, 8, 5)
 
     path, key_header, _ = PROVIDERS[provider]
     [call] = dialects.calls(model)
@@ -123,13 +123,13 @@ def test_text_and_usage_arrive(speakers, dialects, gateway, key, model, client, 
 @whole_and_streamed
 def test_a_tool_is_called_and_its_result_told(speakers, dialects, model, client, provider, stream):
     speaker = speakers[client]
-    heard = speaker.ask(f"{provider}/{model}", stream, tools=True)
-    assert [call[:2] for call in heard.calls] == [(TOOL, ARGUMENTS)] and heard.ended == ENDS[client][1]
-    assert not heard.text
+    observed = speaker.ask(f"{provider}/{model}", stream, tools=True)
+    assert [call[:2] for call in observed.calls] == [(TOOL, ARGUMENTS)] and observed.ended == ENDS[client][1]
+    assert not observed.text
     name, schema = tool(provider, dialects.calls(model)[0].body)
     assert name == TOOL and schema["required"] == ["city"] and set(schema["properties"]) == set(SCHEMA["properties"])
 
-    after = speaker.ask(f"{provider}/{model}", stream, tools=True, after=heard)
+    after = speaker.ask(f"{provider}/{model}", stream, tools=True, after=observed)
     assert after.text == TEXT and not after.calls
     sent = dialects.calls(model)[1].body
     assert RESULT in json.dumps(tool_result(provider, sent))

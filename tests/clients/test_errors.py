@@ -1,4 +1,4 @@
-"""openai-python: which class of error each failure is, and what it tells."""
+"""openai-python: the class and the fields of the error for each failure."""
 
 import httpx
 import openai

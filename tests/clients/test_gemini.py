@@ -58,8 +58,8 @@ def test_a_stream_says_the_same_and_ends_once(gemini, question):
     assert len(answers) > 2 and text_of(answers) == whole.text
     ended = [answer.candidates[0].finish_reason for answer in answers if answer.candidates]
     assert [reason for reason in ended if reason] == [types.FinishReason.STOP]
-    told, kept = answers[-1].usage_metadata, whole.usage_metadata
-    assert (told.prompt_token_count, told.candidates_token_count) == (kept.prompt_token_count, kept.candidates_token_count)
+    streamed, at_once = answers[-1].usage_metadata, whole.usage_metadata
+    assert (streamed.prompt_token_count, streamed.candidates_token_count) == (at_once.prompt_token_count, at_once.candidates_token_count)
     assert len({answer.response_id for answer in answers}) == 1
 
 

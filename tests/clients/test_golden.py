@@ -57,13 +57,13 @@ def events(path):
     for event in path.read_bytes().decode().replace("\r\n", "\n").split("\n\n"):
         data = "\n".join(line[6:] for line in event.split("\n") if line.startswith("data: "))
         if data and data != "[DONE]":
-            told = json.loads(data)
-            if "error" not in told:
-                yield told
+            fields = json.loads(data)
+            if "error" not in fields:
+                yield fields
 
 
 def complete(item):
-    """OpenAI's types ask for more than its API does: ids of what is said again, and an image's detail."""
+    """OpenAI's types ask for more than its API does: ids of repeated items, and an image's detail."""
     if item.get("role") == "assistant" or item.get("type") == "reasoning":
         item["id"] = "x"
     lists = [value for value in (item.get("content"), item.get("output")) if isinstance(value, list)]

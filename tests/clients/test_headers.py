@@ -44,7 +44,7 @@ async def test_a_stream_tells_its_request_too(async_client, message):
 
 def test_cache_directives_are_headers(client, message):
     def ask(**headers):
-        raw = client.chat.completions.with_raw_response.create(model="kept", messages=message, extra_headers=headers)
+        raw = client.chat.completions.with_raw_response.create(model="cached", messages=message, extra_headers=headers)
         return raw.headers["x-fulcrum-cache"]
 
     assert [ask(), ask(), ask(**{"x-fulcrum-cache": "bypass"}), ask(**{"cache-control": "no-cache"})] == [

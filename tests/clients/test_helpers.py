@@ -91,7 +91,7 @@ def test_the_stream_helper_tells_thoughts_before_the_text(claude, provider):
     assert events == sorted(events, reverse=True) and set(events) == {"thinking", "text"}
     assert [block.type for block in final.content] == ["thinking", "text"]
     assert final.content[0].thinking == THOUGHT and final.content[1].text == "I hear you say: When?"
-    # A conversation goes on with what was said, thoughts and all.
+    # A conversation goes on with the answer, its thoughts included.
     turns = [{"role": "user", "content": "When?"}, {"role": "assistant", "content": final.content}]
     after = claude.messages.create(**fields, messages=[*turns, {"role": "user", "content": "And then?"}])
     assert after.content[-1].text == "I hear you say: And then?"
@@ -117,21 +117,21 @@ def test_a_tools_image_is_seen(claude, provider):
     turns = [{"role": "user", "content": "Look"}, {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
     tool = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
     raw = claude.messages.with_raw_response.create(model=f"{provider}/look", max_tokens=99, messages=turns, tools=[tool])
-    said = raw.parse().content[0]
+    block = raw.parse().content[0]
     if provider == "as-chat":
         # OpenAI's tool messages hold no image, so it is shown by the user's message after them.
         assert "tool_result" in raw.headers["x-fulcrum-emulated"]
-        assert said.name == "look" or "image/png of 70" in said.text
+        assert block.name == "look" or "image/png of 70" in block.text
     else:
-        assert "Seen." in said.text
+        assert "Seen." in block.text
 
 
 @every_provider
 def test_a_chat_remembers(gemini, provider):
     chat = gemini.chats.create(model=f"{provider}/chat")
     assert chat.send_message("One").text == "I hear you say: One"
-    told = "".join(chunk.text or "" for chunk in chat.send_message_stream("Two"))
-    assert told == "I hear you say: Two"
+    text = "".join(chunk.text or "" for chunk in chat.send_message_stream("Two"))
+    assert text == "I hear you say: Two"
     history = chat.get_history()
     assert [content.role for content in history][:4] == ["user", "model", "user", "model"]
     assert history[1].parts[0].text == "I hear you say: One"

@@ -15,20 +15,20 @@ PERSON = {"name": "Ada Lovelace", "notes": 7, "kind": "Ada Lovelace"}
 
 
 @pytest.fixture(scope="module")
-def heard(run):
+def observed(run):
     return run(PYTHON, PROGRAM, seconds=400)
 
 
 @pytest.mark.parametrize("provider", BELIEVABLE)
 @pytest.mark.parametrize("mode", MODES)
-def test_objects_come_whole_streamed_and_corrected(heard, mode, provider):
-    told = heard[provider][mode]
-    assert told["whole"] == {"person": PERSON, "input": 20}
-    assert told["at_once"] == PERSON
-    # The first answer breaks a rule, is told so, and the second one does not.
-    assert told["corrected"] == "ADA LOVELACE"
-    assert told["exhausted"] == {"attempts": 3, "says": True}
-    # Gemini tells a tool's arguments whole.
-    assert told["partial"]["last"] == PERSON and (told["partial"]["grew"] or provider == "as-gemini")
-    assert told["several"] == ["Ada Lovelace"]
-    assert told["refused"] == ["NotFoundError", True]
+def test_objects_come_whole_streamed_and_corrected(observed, mode, provider):
+    reported = observed[provider][mode]
+    assert reported["whole"] == {"person": PERSON, "input": 20}
+    assert reported["at_once"] == PERSON
+    # The first answer breaks a rule; after a correction the second does not.
+    assert reported["corrected"] == "ADA LOVELACE"
+    assert reported["exhausted"] == {"attempts": 3, "says": True}
+    # Gemini sends a tool's arguments whole.
+    assert reported["partial"]["last"] == PERSON and (reported["partial"]["grew"] or provider == "as-gemini")
+    assert reported["several"] == ["Ada Lovelace"]
+    assert reported["refused"] == ["NotFoundError", True]

@@ -39,26 +39,26 @@ MUST_PASS = {
 def outcomes(gateway, key, tmp_path_factory):
     """What became of each test: by class and name, `None` where it passed, else how it failed or why it was left out."""
     report = tmp_path_factory.mktemp("langchain") / "report.xml"
-    told = {"FULCRUM_BASE_URL": gateway.base_url, "FULCRUM_KEY": key["key"], "FULCRUM_PROVIDERS": ",".join(BELIEVABLE)}
+    variables = {"FULCRUM_BASE_URL": gateway.base_url, "FULCRUM_KEY": key["key"], "FULCRUM_PROVIDERS": ",".join(BELIEVABLE)}
     # The suite's own settings, not those of this folder; one loop for all, since its clients keep connections open.
     options = ["-c", os.devnull, "--noconftest", f"--rootdir={SUITE.parent}", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider"]
     for scope in ("test", "fixture"):
         options += ["-o", f"asyncio_default_{scope}_loop_scope=session"]
     command = [PYTHON, "-m", "pytest", "-q", "-W", "ignore", "--tb=short", f"--junitxml={report}", *options, SUITE]
-    ended = subprocess.run(command, env={**os.environ, **told}, capture_output=True, text=True, timeout=540)
+    ended = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=540)
     assert report.exists(), f"{ended.stdout[-3000:]}\n{ended.stderr[-3000:]}"
-    heard = {}
+    observed = {}
     for case in xml.parse(report).iter("testcase"):
         outcome = next(iter(case), None)
-        said = outcome if outcome is None else (outcome.tag, f"{outcome.get('message')}\n{outcome.text or ''}"[-1500:])
-        heard.setdefault(case.get("classname").rpartition(".")[2], {})[case.get("name")] = said
-    return heard
+        ending = outcome if outcome is None else (outcome.tag, f"{outcome.get('message')}\n{outcome.text or ''}"[-1500:])
+        observed.setdefault(case.get("classname").rpartition(".")[2], {})[case.get("name")] = ending
+    return observed
 
 
 @pytest.mark.parametrize("provider", BELIEVABLE)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_suite_passes(outcomes, client, provider):
-    heard = outcomes[f"Test_{client}_{provider}"]
-    failed = {name: said[1] for name, said in heard.items() if said and said[0] != "skipped"}
-    assert not failed, "\n\n".join(f"{name}: {said}" for name, said in failed.items())
-    assert {name for name in MUST_PASS if heard[name] is not None} == set()
+    observed = outcomes[f"Test_{client}_{provider}"]
+    failed = {name: ending[1] for name, ending in observed.items() if ending and ending[0] != "skipped"}
+    assert not failed, "\n\n".join(f"{name}: {ending}" for name, ending in failed.items())
+    assert {name for name in MUST_PASS if observed[name] is not None} == set()

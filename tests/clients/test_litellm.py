@@ -12,42 +12,42 @@ USAGE = [20, 8, 5, 25]
 
 
 @pytest.fixture(scope="module")
-def told(run):
+def reported(run):
     return run(PYTHON, PROGRAM, seconds=400)
 
 
 @pytest.fixture(params=[(provider, way) for provider in BELIEVABLE for way in WAYS], ids="-".join)
-def heard(request, told):
+def observed(request, reported):
     provider, way = request.param
-    return told["heard"][provider][way]
+    return reported["observed"][provider][way]
 
 
-def test_text_comes_whole_and_streamed_with_its_usage(heard):
-    whole, streamed = heard["whole"], heard["streamed"]
+def test_text_comes_whole_and_streamed_with_its_usage(observed):
+    whole, streamed = observed["whole"], observed["streamed"]
     assert whole["text"].endswith("When does the tide turn?") and whole["finish"] == "stop" and whole["usage"] == USAGE
     for name in ("text", "finish", "usage"):
-        assert streamed[name] == heard["at_once"][name] == whole[name]
+        assert streamed[name] == observed["at_once"][name] == whole[name]
     assert streamed["chunks"] > 3
 
 
-def test_tools_are_called_and_their_results_told(heard):
-    tools, streamed = heard["tools"], heard["tools_streamed"]
+def test_tools_are_called_and_their_results_sent(observed):
+    tools, streamed = observed["tools"], observed["tools_streamed"]
     assert tools["call"] == ["get_tide", {"place": "Malmö"}] and tools["finish"] == "tool_calls"
     assert "high" in tools["after"]
     assert streamed["calls"] == [tools["call"]] and streamed["finish"] == "tool_calls"
 
 
-def test_an_answer_fits_its_schema(heard):
-    assert heard["schema"] == {"place": "Malmö", "hour": 6}
+def test_an_answer_fits_its_schema(observed):
+    assert observed["schema"] == {"place": "Malmö", "hour": 6}
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("provider", BELIEVABLE)
-def test_thoughts_come_beside_the_answer(told, provider, way):
+def test_thoughts_come_beside_the_answer(reported, provider, way):
     if (provider, way) == ("as-gemini", "openai"):
-        pytest.skip("Gemini tells its thoughts only to who asks, and OpenAI's Chat Completions have no word for that")
-    heard = told["heard"][provider][way]["thought"]
-    assert heard["thought"] == "Let me look at the tide table first." and heard["text"]
+        pytest.skip("Gemini sends its thoughts only where they are asked for, and OpenAI's Chat Completions have no field for that")
+    observed = reported["observed"][provider][way]["thought"]
+    assert observed["thought"] == "Let me look at the tide table first." and observed["text"]
 
 
 CLASSES = {
@@ -60,13 +60,13 @@ CLASSES = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_failure_has_its_class(told, way):
-    failures = told["faults"][way]["failures"]
-    assert {name: (said["class"], said["status"]) for name, said in failures.items() if name in CLASSES} == CLASSES
+def test_each_failure_has_its_class(reported, way):
+    failures = reported["faults"][way]["failures"]
+    assert {name: (failure["class"], failure["status"]) for name, failure in failures.items() if name in CLASSES} == CLASSES
     assert failures["connect"]["class"] in ("BadGatewayError", "ServiceUnavailableError", "InternalServerError", "APIConnectionError")
     assert "no-such" in failures["model"]["says"] and "temperature" in failures["field"]["says"]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_stream_that_is_cut_is_an_error(told, way):
-    assert told["faults"][way]["broken"] == "MidStreamFallbackError"
+def test_a_stream_that_is_cut_is_an_error(reported, way):
+    assert reported["faults"][way]["broken"] == "MidStreamFallbackError"

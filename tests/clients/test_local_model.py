@@ -71,8 +71,8 @@ def test_a_json_schema_is_kept(client):
     answer = client.chat.completions.create(
         model="smollm2", messages=ASK, max_tokens=60, temperature=0, response_format=form
     )
-    told = json.loads(answer.choices[0].message.content)
-    assert isinstance(told["city"], str) and isinstance(told["large"], bool)
+    reported = json.loads(answer.choices[0].message.content)
+    assert isinstance(reported["city"], str) and isinstance(reported["large"], bool)
 
 
 def test_the_servers_own_fields_pass_both_ways(client):

@@ -54,10 +54,10 @@ def test_speech_is_a_sound_and_its_transcript_a_text(client, gateway):
         request = answer.headers["x-fulcrum-request-id"]
     assert wave.open(io.BytesIO(sound)).getnframes() == 4 * 1_600
     assert gateway.row(request)["status"] == "ok"
-    heard = client.audio.transcriptions.create(model="simulated/ear-instant", file=("a.wav", sound), language="en")
-    assert len(heard.text) > 20
+    observed = client.audio.transcriptions.create(model="simulated/ear-instant", file=("a.wav", sound), language="en")
+    assert len(observed.text) > 20
     text = client.audio.transcriptions.create(model="simulated/ear-instant", file=("a.wav", sound), response_format="text")
-    assert heard.text in text
+    assert observed.text in text
     events = client.audio.transcriptions.create(model="simulated/ear-instant", file=("a.wav", sound), stream=True)
     *deltas, done = events
     assert "".join(event.delta for event in deltas) == done.text

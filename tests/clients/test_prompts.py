@@ -48,8 +48,8 @@ def test_a_prompts_schema_holds_the_answer(client):
     answer = client.chat.completions.create(
         model="prompt/product-categoriser@1", messages=[], extra_body={"prompt": {"variables": {"title": "Cast-iron pan"}}}
     )
-    told = json.loads(answer.choices[0].message.content)
-    assert set(told) == {"category", "confidence"} and told["category"] in {"home-kitchen", "electronics", "clothing",
+    reported = json.loads(answer.choices[0].message.content)
+    assert set(reported) == {"category", "confidence"} and reported["category"] in {"home-kitchen", "electronics", "clothing",
         "beauty-health", "sports-outdoors", "toys-games", "books-media", "food-drink", "office-school", "other"}
 
 

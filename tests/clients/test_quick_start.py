@@ -23,8 +23,8 @@ def fulcrum(*arguments):
 def test_the_demo_ends_well_after_its_report():
     ended = fulcrum("demo", "--exit", "--listen", "127.0.0.1:0")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    for said in ("SIMULATED", "Usage by route", "Usage by model", "Usage by prompt", "fallback", "support-reply"):
-        assert said in ended.stdout, f"{said}:\n{ended.stdout}"
+    for title in ("SIMULATED", "Usage by route", "Usage by model", "Usage by prompt", "fallback", "support-reply"):
+        assert title in ended.stdout, f"{title}:\n{ended.stdout}"
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def pasted():
     demo = subprocess.Popen(
         [binary(), "demo", "--listen", "127.0.0.1:0"], cwd=REPOSITORY, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
     )
-    said = ""
+    printed = ""
     for line in demo.stdout:
-        said += line
+        printed += line
         if "stays up at" in line:
             break
-    lines = said.partition("== Lines to paste")[2].partition("\nThe gateway stays up")[0]
+    lines = printed.partition("== Lines to paste")[2].partition("\nThe gateway stays up")[0]
     yield dict(re.findall(r"^# (.+)\n((?:(?!#).+\n)+)", lines, re.MULTILINE))
     demo.send_signal(signal.SIGINT)
     assert demo.wait(timeout=20) == 0

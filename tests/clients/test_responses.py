@@ -89,12 +89,12 @@ def test_parallel_tools_and_the_turn_after_them(client):
 def test_streamed_tools_have_their_own_events(client):
     events = list(client.responses.create(model="fast", input=ASK, tools=[WEATHER], stream=True))
     assert [event.sequence_number for event in events] == list(range(len(events)))
-    heard = {}
+    arguments = {}
     for event in events:
         if event.type == "response.function_call_arguments.delta":
-            heard[event.output_index] = heard.get(event.output_index, "") + event.delta
+            arguments[event.output_index] = arguments.get(event.output_index, "") + event.delta
     done = [event for event in events if event.type == "response.function_call_arguments.done"]
-    assert [event.arguments for event in done] == [heard[event.output_index] for event in done]
+    assert [event.arguments for event in done] == [arguments[event.output_index] for event in done]
     final = events[-1].response
     assert events[-1].type == "response.completed" and cities(final) == ["Paris", "London"]
     assert [item.id for item in calls(final)] == [event.item_id for event in done]

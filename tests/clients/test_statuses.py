@@ -31,7 +31,7 @@ def speakers(gateway, key):
 
 
 def body(provider: str, status: int) -> dict:
-    message = f"told with {status}"
+    message = f"refused with {status}"
     if provider == "of-anthropic":
         return {"type": "error", "error": {"type": "api_error", "message": message}}
     if provider == "of-gemini":
@@ -52,12 +52,12 @@ def test_each_status_has_its_class(speakers, dialects, client, provider, stream)
         error = raised.value
         status = error.code if client == "gemini" else error.status_code
         name = type(error).__name__
-        told = client != "gemini" and error.response.headers.get("x-should-retry")
+        advice = client != "gemini" and error.response.headers.get("x-should-retry")
         tried = len(dialects.calls(model))
-        assert tried == 1 or client == "gemini" or told == "false", f"{given} was tried {tried} times in silence"
+        assert tried == 1 or client == "gemini" or advice == "false", f"{given} was tried {tried} times in silence"
         seen[given] = (status, ("ClientError" if status < 500 else "ServerError") if client == "gemini" else name)
         if given not in (401, 403):
-            assert f"told with {given}" in str(error) or given >= 500
+            assert f"refused with {given}" in str(error) or given >= 500
     expected = {given: (status, name) for given, status, name in STATUSES}
     if client == "anthropic":
         expected[413] = (413, "ContentTooLargeError")

@@ -160,7 +160,7 @@ def test_a_crlf_stream_with_comments_is_read(client, recorder, message):
 
 def test_a_kept_answer_is_replayed_as_a_stream_and_whole(client, message):
     def ask(**fields):
-        return client.chat.completions.with_raw_response.create(model="kept", messages=message, **fields)
+        return client.chat.completions.with_raw_response.create(model="cached", messages=message, **fields)
 
     first, second, third = ask(), ask(), ask(stream=True)
     assert [answer.headers["x-fulcrum-cache"] for answer in (first, second, third)] == ["miss", "hit", "hit"]

@@ -1,4 +1,4 @@
-"""The usage report against what the SDKs were told."""
+"""The usage report against the usage that the SDKs read."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ def added(total, usage):
     total["cached_input_tokens"] += (details and details.cached_tokens) or 0
 
 
-def test_the_report_is_the_sum_of_what_the_sdk_was_told(new_client, gateway, model_server):
+def test_the_totalsis_the_sum_of_what_the_sdk_was_told(new_client, gateway, model_server):
     client, total, costs = new_client(), Counter(), []
     asked = {"stream": True, "stream_options": {"include_usage": True}}
     calls = [("fast", 12), ("smart", 6), ("simulated/simulated-reasoning-instant", 3), ("echo/counted", 4), ("smollm2", 2)]
@@ -32,15 +32,15 @@ def test_the_report_is_the_sum_of_what_the_sdk_was_told(new_client, gateway, mod
         costs.append(gateway.row(raw.headers["x-fulcrum-request-id"])["cost_usd"])
 
     def report():
-        told = gateway.usage(by="model", key=client.row["id"])
-        return told if told["total"]["requests"] >= total["requests"] else None
+        totals = gateway.usage(by="model", key=client.row["id"])
+        return totals if totals["total"]["requests"] >= total["requests"] else None
 
-    told = eventually(report, "the report does not have every request")
-    assert {name: told["total"][name] for name in total} == dict(total)
-    assert sum(nanos(row["cost_usd"]) for row in told["rows"]) == nanos(told["total"]["cost_usd"])
-    assert nanos(told["total"]["cost_usd"]) == sum(nanos(cost) for cost in costs)
-    assert told["total"]["unpriced_requests"] == costs.count(None) == 7 and told["total"]["errors"] == 0
-    assert {row["model"]: row["requests"] for row in told["rows"]}["local/smollm2"] == 2
+    totals = eventually(report, "the report does not have every request")
+    assert {name: totals["total"][name] for name in total} == dict(total)
+    assert sum(nanos(row["cost_usd"]) for row in totals["rows"]) == nanos(totals["total"]["cost_usd"])
+    assert nanos(totals["total"]["cost_usd"]) == sum(nanos(cost) for cost in costs)
+    assert totals["total"]["unpriced_requests"] == costs.count(None) == 7 and totals["total"]["errors"] == 0
+    assert {row["model"]: row["requests"] for row in totals["rows"]}["local/smollm2"] == 2
 
 
 def nanos(dollars):

@@ -137,7 +137,7 @@ const faults = async (way) => ({
   event: await refusal(() => drained(ways[way](named(way, `simulated/ai-${way}-error-event-instant`)))),
 });
 
-async function told(call) {
+async function outcome(call) {
   try {
     return await call();
   } catch (error) {
@@ -145,16 +145,16 @@ async function told(call) {
   }
 }
 
-const heard = {};
+const observed = {};
 for (const provider of process.env.FULCRUM_PROVIDERS.split(",")) {
-  heard[provider] = {};
+  observed[provider] = {};
   for (const [way, of] of Object.entries(ways)) {
-    const told_of = (heard[provider][way] = {});
+    const outcomes = (observed[provider][way] = {});
     for (const of_case of [whole, stream, tools, toolsStreamed, forced, object, objectStreamed, image]) {
-      told_of[of_case.name] = await told(() => of_case(of(named(way, `${provider}/ai`))));
+      outcomes[of_case.name] = await outcome(() => of_case(of(named(way, `${provider}/ai`))));
     }
   }
 }
 const refused = {};
-for (const way of Object.keys(ways)) refused[way] = await told(() => faults(way));
-console.log(JSON.stringify({ heard, refused }));
+for (const way of Object.keys(ways)) refused[way] = await outcome(() => faults(way));
+console.log(JSON.stringify({ observed, refused }));

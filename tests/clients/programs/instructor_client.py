@@ -22,7 +22,7 @@ class Person(BaseModel):
 
 
 class Loud(BaseModel):
-    """The provider's model says it in lower case, until it is told."""
+    """The provider's model writes lower case, until a correction asks for upper case."""
 
     name: str = Field(description="A name")
 
@@ -93,8 +93,8 @@ def exhausted(client, asked):
 
 
 def partial(client, asked):
-    told = list(client.chat.completions.create_partial(response_model=Person, **asked))
-    return {"last": told[-1].model_dump(), "grew": len({person.model_dump_json() for person in told}) > 1}
+    partial = list(client.chat.completions.create_partial(response_model=Person, **asked))
+    return {"last": partial[-1].model_dump(), "grew": len({person.model_dump_json() for person in partial}) > 1}
 
 
 def several(client, asked):
@@ -108,7 +108,7 @@ def refused(client, asked):
         return type(error.__cause__ or error).__name__, "no-such" in str(error)
 
 
-def told(ask, *arguments):
+def outcome(ask, *arguments):
     try:
         return ask(*arguments)
     except Exception as error:
@@ -125,7 +125,7 @@ def of(provider, mode):
         return asyncio.run(make_async(kind).chat.completions.create(response_model=Person, **asked)).model_dump()
 
     cases = (whole, corrected, exhausted, partial, several, refused, at_once)
-    return {case.__name__: told(case, client, asked) for case in cases}
+    return {case.__name__: outcome(case, client, asked) for case in cases}
 
 
 def main():

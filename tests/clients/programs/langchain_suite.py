@@ -67,8 +67,8 @@ class Suite(ChatModelIntegrationTests):
 
     @property
     def supported_usage_metadata_details(self):
-        told = [name for name in DETAILS if name != "cache_creation_input" or self.provider != "as-gemini"]
-        return {"invoke": told, "stream": told}
+        details = [name for name in DETAILS if name != "cache_creation_input" or self.provider != "as-gemini"]
+        return {"invoke": details, "stream": details}
 
     def asked(self, stream, **fields):
         model = self.chat_model_class(**{**self.chat_model_params, **fields})
@@ -181,11 +181,11 @@ def expected_to_fail(cls, client: str, provider: str) -> None:
             continue
         test = getattr(cls, name)
 
-        def told(self, *arguments, test=test, **fields):
+        def renamed(self, *arguments, test=test, **fields):
             return test(self, *arguments, **fields)
 
-        told.__name__, told.__signature__ = name, inspect.signature(test)
-        setattr(cls, name, pytest.mark.xfail(reason=reason, strict=True)(told))
+        renamed.__name__, renamed.__signature__ = name, inspect.signature(test)
+        setattr(cls, name, pytest.mark.xfail(reason=reason, strict=True)(renamed))
 
 
 for client in (Anthropic, JsonAnthropic, OpenAI, OpenAIResponses):

@@ -34,7 +34,7 @@ litellm.num_retries = 0
 
 
 def fields(way, model):
-    """How litellm is told of a gateway, in each of its ways."""
+    """How litellm is configured for a gateway, in each of its ways."""
     return {
         "openai": {"model": f"openai/{model}", "api_base": URL},
         "anthropic": {"model": f"anthropic/{model}", "api_base": ROOT},
@@ -57,8 +57,8 @@ def gathered(chunks, messages):
     answer = litellm.stream_chunk_builder(chunks, messages=messages)
     choice = answer.choices[0]
     calls = [[call.function.name, json.loads(call.function.arguments)] for call in choice.message.tool_calls or []]
-    told = {"text": choice.message.content, "finish": choice.finish_reason, "usage": of_usage(answer.usage)}
-    return told | {"calls": calls, "chunks": len(chunks)}
+    parts = {"text": choice.message.content, "finish": choice.finish_reason, "usage": of_usage(answer.usage)}
+    return parts | {"calls": calls, "chunks": len(chunks)}
 
 
 def streamed(way, model, messages=ASK, **more):
@@ -134,7 +134,7 @@ def broken(way, _model):
         return type(error).__name__
 
 
-def told(ask, *arguments):
+def outcome(ask, *arguments):
     try:
         return ask(*arguments)
     except Exception as error:
@@ -145,12 +145,12 @@ def main():
     cases = (whole, streamed, at_once, tools, tools_streamed, schema, thought)
     ways = ("openai", "anthropic", "gemini")
     providers = os.environ["FULCRUM_PROVIDERS"].split(",")
-    heard = {
-        provider: {way: {case.__name__: told(case, way, f"{provider}/lite") for case in cases} for way in ways}
+    observed = {
+        provider: {way: {case.__name__: outcome(case, way, f"{provider}/lite") for case in cases} for way in ways}
         for provider in providers
     }
-    faults = {way: {"failures": told(failures, way, ""), "broken": told(broken, way, "")} for way in ways}
-    print(json.dumps({"heard": heard, "faults": faults}))
+    faults = {way: {"failures": outcome(failures, way, ""), "broken": outcome(broken, way, "")} for way in ways}
+    print(json.dumps({"observed": observed, "faults": faults}))
 
 
 main()
