@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_result_is_one_line_whatever_the_answer() {
-        for (body, kept) in [
+        for (body, shown) in [
             ("{\r\n \"a\": \"x\\ny\"\n}\n", serde_json::json!({"a": "x\ny"})),
             ("<html>\n", Value::from("<html>\n")),
             ("", Value::from("")),
@@ -194,7 +194,7 @@ mod tests {
             let line = result("batch_1", 7, "a\"b", &answered);
             assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
             let read: Value = serde_json::from_slice(&line).unwrap();
-            assert_eq!((&read["response"]["body"], &read["custom_id"]), (&kept, &Value::from("a\"b")));
+            assert_eq!((&read["response"]["body"], &read["custom_id"]), (&shown, &Value::from("a\"b")));
             assert_eq!(read["error"], Value::Null);
         }
         let not_run = Verdict::NotRun { code: "batch_expired", message: "late".into() };

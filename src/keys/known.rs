@@ -11,18 +11,18 @@ use crate::types::{QuickMap, Timestamp};
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) revision: i64,
-    by_id: QuickMap<Arc<str>, Held>,
+    by_id: QuickMap<Arc<str>, StoredKey>,
     /// The keys that need not have our form, since an operator chose their text.
     chosen: Vec<Arc<str>>,
 }
 
-struct Held {
+struct StoredKey {
     key: Arc<VirtualKey>,
     hash: Hash,
     old: Option<(Hash, Timestamp)>,
 }
 
-impl Held {
+impl StoredKey {
     fn is_opened_by(&self, hash: &Hash, now: Timestamp) -> bool {
         let by_old = self.old.as_ref().is_some_and(|(old, until)| old.is(hash) && now < *until);
         self.hash.is(hash) || by_old
@@ -34,13 +34,13 @@ impl Known {
     pub(super) fn new(revision: i64, rows: Vec<Row>, before: &Self) -> Self {
         let mut known = Self { revision, by_id: QuickMap::default(), chosen: Vec::new() };
         for Row { mut key, hash, old, env } in rows {
-            if let Some(held) = before.by_id.get(&key.id) {
-                key.limiter = held.key.limiter.clone();
+            if let Some(stored) = before.by_id.get(&key.id) {
+                key.limiter = stored.key.limiter.clone();
             }
             if env.is_some_and(|env| env.is(&hash) || old.is_some()) {
                 known.chosen.push(key.id.clone());
             }
-            known.by_id.insert(key.id.clone(), Held { key: Arc::new(key), hash, old });
+            known.by_id.insert(key.id.clone(), StoredKey { key: Arc::new(key), hash, old });
         }
         known
     }
@@ -52,32 +52,32 @@ impl Known {
             return Err(Error::Malformed);
         }
         // A whole key that fits needs no check part; for the others the error says what is wrong.
-        let held = token::formed_id_of(token).and_then(|id| self.by_id.get(id));
-        let hash = held.is_some().then(|| Hash::of(token));
-        if let (Some(held), Some(hash)) = (held, &hash)
-            && held.is_opened_by(hash, now)
+        let stored = token::formed_id_of(token).and_then(|id| self.by_id.get(id));
+        let hash = stored.is_some().then(|| Hash::of(token));
+        if let (Some(stored), Some(hash)) = (stored, &hash)
+            && stored.is_opened_by(hash, now)
         {
-            return held.key.check_valid(now).map(|()| &held.key);
+            return stored.key.check_valid(now).map(|()| &stored.key);
         }
         let id = token::id_of(token);
         if id.is_none() && self.chosen.is_empty() {
             return Err(Error::Malformed);
         }
-        let Some(held) = self.chosen(&hash.unwrap_or_else(|| Hash::of(token)), now) else {
+        let Some(stored) = self.chosen(&hash.unwrap_or_else(|| Hash::of(token)), now) else {
             return Err(if id.is_some() { Error::Unknown } else { Error::Malformed });
         };
-        held.key.check_valid(now).map(|()| &held.key)
+        stored.key.check_valid(now).map(|()| &stored.key)
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Arc<VirtualKey>> {
-        self.by_id.get(id).map(|held| &held.key)
+        self.by_id.get(id).map(|stored| &stored.key)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<VirtualKey>> {
-        self.by_id.values().map(|held| &held.key)
+        self.by_id.values().map(|stored| &stored.key)
     }
 
-    fn chosen(&self, hash: &Hash, now: Timestamp) -> Option<&Held> {
-        self.chosen.iter().filter_map(|id| self.by_id.get(id)).find(|held| held.is_opened_by(hash, now))
+    fn chosen(&self, hash: &Hash, now: Timestamp) -> Option<&StoredKey> {
+        self.chosen.iter().filter_map(|id| self.by_id.get(id)).find(|stored| stored.is_opened_by(hash, now))
     }
 }

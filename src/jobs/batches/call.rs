@@ -22,23 +22,23 @@ use crate::wire::dialect::Addressed;
 use crate::wire::endpoint::Endpoint;
 use crate::wire::json::Object;
 
-/// The first and the longest pause of a line whose provider wants quiet.
+/// The first and the longest pause of a line whose provider cannot take calls now.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// A line that has a result.
-pub(super) struct Called {
+/// The result of a line, before it is stored.
+pub(super) struct LineResult {
     pub(super) verdict: Verdict,
     pub(super) usage: Usage,
 }
 
 /// Calls until there is a result; `None` where the batch ends before.
-pub(super) async fn call(shared: &Shared, batch: &Batch, body: Bytes, halt: &CancellationToken) -> Option<Called> {
+pub(super) async fn call(shared: &Shared, batch: &Batch, body: Bytes, halt: &CancellationToken) -> Option<LineResult> {
     let Some(endpoint) = Endpoint::at(&batch.endpoint) else {
-        return Called::failed("invalid_request", format!("{} cannot be called in a batch", batch.endpoint));
+        return LineResult::failed("invalid_request", format!("{} cannot be called in a batch", batch.endpoint));
     };
     if wants_stream(&body) {
-        return Some(Called::refused(
+        return Some(LineResult::refused(
             endpoint,
             &Error::field("stream", "a line of a batch cannot be answered as a stream"),
         ));
@@ -60,7 +60,7 @@ pub(super) async fn call(shared: &Shared, batch: &Batch, body: Bytes, halt: &Can
         }
         let settings = shared.batches().settings();
         if !may_wait(&reply) || began.elapsed() >= settings.patience {
-            return Some(Called::answered(endpoint, id, reply));
+            return Some(LineResult::answered(endpoint, id, reply));
         }
         let wait = reply.head.retry_after.unwrap_or_default().clamp(pause, LONGEST_PAUSE);
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -122,7 +122,7 @@ pub(super) fn wants_stream(body: &Bytes) -> bool {
     Object::read(body.clone()).is_ok_and(|fields| fields.get("stream").is_some_and(|value| value == "true"))
 }
 
-impl Called {
+impl LineResult {
     pub(super) fn failed(code: &'static str, message: String) -> Option<Self> {
         Some(Self { verdict: Verdict::NotRun { code, message }, usage: Usage::default() })
     }

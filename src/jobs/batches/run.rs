@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::ahead::Ahead;
-use super::call::{Called, call};
+use super::call::{LineResult, call};
 use super::native;
 use super::shared::Shared;
 use crate::batches::{Batch, BatchError, Error, Pending, Scope, Status, read_line};
@@ -153,13 +153,13 @@ impl One {
     async fn run(self, place: Option<OwnedSemaphorePermit>) {
         let Self { shared, batch, line, text, halt } = self;
         let _under = shared.work.gateway.parts().metrics.batch_line_begins();
-        let called = match read_line(&text, &batch.endpoint) {
+        let result = match read_line(&text, &batch.endpoint) {
             Ok(read) => call(&shared, &batch, read.body, &halt).await,
             // Validation found the line good, so its file has changed since.
-            Err(error) => Called::failed("invalid_request", error.message),
+            Err(error) => LineResult::failed("invalid_request", error.message),
         };
-        if let Some(called) = called {
-            called.store(&shared, &batch.id, line.n, &line.custom_id).await;
+        if let Some(result) = result {
+            result.store(&shared, &batch.id, line.n, &line.custom_id).await;
         }
         // The place is released only when the result is stored: after a kill, at most as many lines run again as have a place.
         drop(place);

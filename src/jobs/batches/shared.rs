@@ -12,17 +12,17 @@ use crate::gateway::Gateway;
 use crate::keys::Keys;
 use crate::pool::Pool;
 
-/// What the runner works with.
+/// The parts of the gateway that the runner uses.
 pub struct Work {
     /// The files and batches.
     pub batches: Batches,
-    /// Whom the lines call.
+    /// The gateway that lines call.
     pub gateway: Gateway,
-    /// Where the ledger's rows are.
+    /// The database of the ledger.
     pub db: Sqlite,
     /// The virtual keys that lines call with.
     pub keys: Arc<Keys>,
-    /// Where lines are read.
+    /// Threads that read lines.
     pub pool: Arc<Pool>,
     /// The longest line, in bytes.
     pub longest_line: usize,
@@ -31,7 +31,7 @@ pub struct Work {
 /// What the tasks of all batches share.
 pub(super) struct Shared {
     pub(super) work: Work,
-    /// As many lines run at once.
+    /// A place for each line that may run at once.
     pub(super) places: Arc<Semaphore>,
     /// The calls of lines under way.
     pub(super) calls: AtomicI64,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::call::Called;
+use super::super::call::LineResult;
 use super::follow::{FETCHING, Follow, line_number};
 use crate::batches::{Awaited, Error, Handover, Lines, Piece, TooLong, Verdict};
 use crate::chat::Usage;
@@ -86,10 +86,10 @@ impl Follow<'_> {
         };
         let batches = self.shared.batches();
         let Some(awaited) = batches.awaited(&self.batch.id, one.n, n).await? else { return Ok(Taken::Yes) };
-        let called = match outcome {
+        let result = match outcome {
             LineOutcome::Answered { status, body } => {
                 match self.settle(&awaited, &LineAnswer { status, body }).await? {
-                    Some(called) => called,
+                    Some(result) => result,
                     None => return Ok(Taken::Later),
                 }
             }
@@ -100,12 +100,12 @@ impl Follow<'_> {
                 not_run(code, &message)
             }
         };
-        called.store(self.shared, &self.batch.id, awaited.n, &awaited.custom_id).await;
+        result.store(self.shared, &self.batch.id, awaited.n, &awaited.custom_id).await;
         Ok(Taken::Yes)
     }
 
     /// Writes the row of a line; `None` where the ledger takes none now.
-    async fn settle(&self, line: &Awaited, answer: &LineAnswer) -> Result<Option<Called>, Error> {
+    async fn settle(&self, line: &Awaited, answer: &LineAnswer) -> Result<Option<LineResult>, Error> {
         let Ok(handed) = serde_json::from_str::<HandedOver>(&line.handed) else {
             return Ok(Some(not_run("internal_error", "what was stored of this line cannot be read")));
         };
@@ -124,7 +124,7 @@ impl Follow<'_> {
             return Ok(Some(not_run("internal_error", "the answer is a stream")));
         };
         let verdict = Verdict::Answered { status: reply.head.status, request_id: id.to_string(), body };
-        Ok(Some(Called { verdict, usage }))
+        Ok(Some(LineResult { verdict, usage }))
     }
 
     fn owner(&self) -> Owner {
@@ -151,8 +151,8 @@ impl Follow<'_> {
     }
 }
 
-fn not_run(code: &'static str, message: &str) -> Called {
-    Called { verdict: Verdict::NotRun { code, message: message.to_owned() }, usage: Usage::default() }
+fn not_run(code: &'static str, message: &str) -> LineResult {
+    LineResult { verdict: Verdict::NotRun { code, message: message.to_owned() }, usage: Usage::default() }
 }
 
 /// The next whole line; where the results ended, also what stands after the last.
