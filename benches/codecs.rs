@@ -4,8 +4,8 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 #[expect(dead_code, reason = "the gateway's bench asks for more of it")]
-#[path = "gateway/spoken.rs"]
-mod spoken;
+#[path = "gateway/dialect.rs"]
+mod dialect;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -17,7 +17,7 @@ use fulcrum::wire::DialectId;
 use fulcrum::wire::dialect::{Addressed, AnswerContext, Asked, Chunk, ClientCodec};
 use fulcrum::wire::sse::{Decoder, Event};
 
-use spoken::{ALL, Spoken};
+use dialect::{ALL, Dialect};
 
 /// The gateway's own.
 #[global_allocator]
@@ -54,22 +54,22 @@ fn main() -> Result<(), Failed> {
     Ok(())
 }
 
-fn codec(spoken: Spoken) -> &'static dyn ClientCodec {
-    let dialect = match spoken {
-        Spoken::Chat => DialectId::OpenAiChat,
-        Spoken::Responses => DialectId::OpenAiResponses,
-        Spoken::Messages => DialectId::Anthropic,
-        Spoken::Generate => DialectId::Gemini,
+fn codec(dialect: Dialect) -> &'static dyn ClientCodec {
+    let dialect = match dialect {
+        Dialect::Chat => DialectId::OpenAiChat,
+        Dialect::Responses => DialectId::OpenAiResponses,
+        Dialect::Messages => DialectId::Anthropic,
+        Dialect::Generate => DialectId::Gemini,
     };
     dialect.codec()
 }
 
 /// Reads a request, says it to the provider, reads its answer and says it to the caller: microseconds.
-fn whole(caller: Spoken, provider: Spoken) -> Result<f64, Failed> {
+fn whole(caller: Dialect, provider: Dialect) -> Result<f64, Failed> {
     let (from, into) = (codec(caller), codec(provider));
     let request = Bytes::from(caller.request("bench", false).to_string());
     let answer = Bytes::from(provider.whole().to_string());
-    let addressed = Addressed { model: (caller == Spoken::Generate).then(|| "bench".to_owned()), stream: false };
+    let addressed = Addressed { model: (caller == Dialect::Generate).then(|| "bench".to_owned()), stream: false };
     let once = || -> Result<(), Failed> {
         let asked = from.read(request.clone(), &addressed).map_err(|error| error.to_string())?;
         if caller == provider {
@@ -104,7 +104,7 @@ fn context() -> AnswerContext {
 }
 
 /// Reads an event and says it to the caller: microseconds.
-fn event(caller: Spoken, provider: Spoken) -> Result<f64, Failed> {
+fn event(caller: Dialect, provider: Dialect) -> Result<f64, Failed> {
     let (from, into) = (codec(provider), codec(caller));
     let pieces = provider.events();
     let once = || if caller == provider { pass(into, &pieces) } else { translate(from, into, &pieces) };

@@ -41,7 +41,7 @@ fn measure(runtime: &Runtime, at_once: usize, rows: usize, intents: bool) -> Res
     let url = format!("sqlite://{}/f.db", folder.path().display());
     let db = runtime.block_on(Sqlite::open(&url, false))?;
     let ledger = runtime.block_on(Ledger::open(&db, Options::default()))?;
-    let words = Arc::new(Words::new());
+    let words = Arc::new(Interned::new());
     // The first batches prepare the statements.
     let run = |rows| runtime.block_on(runtime.spawn(settle(ledger.clone(), words.clone(), (at_once, rows, intents))));
     run(50 * at_once)??;
@@ -56,7 +56,7 @@ fn measure(runtime: &Runtime, at_once: usize, rows: usize, intents: bool) -> Res
 }
 
 /// Settles as a busy gateway does: some at once, on a thread of the runtime, and the next when all are acknowledged.
-async fn settle(ledger: Ledger, words: Arc<Words>, how: (usize, usize, bool)) -> Result<(), Unavailable> {
+async fn settle(ledger: Ledger, words: Arc<Interned>, how: (usize, usize, bool)) -> Result<(), Unavailable> {
     let (at_once, rows, intents) = how;
     for _ in 0..rows / at_once {
         while !ledger.healthy() {
@@ -79,7 +79,7 @@ async fn settle(ledger: Ledger, words: Arc<Words>, how: (usize, usize, bool)) ->
 }
 
 /// The texts that a gateway shares between its rows.
-struct Words {
+struct Interned {
     project: Arc<str>,
     key: Arc<str>,
     endpoint: Arc<str>,
@@ -90,7 +90,7 @@ struct Words {
     rate: Arc<str>,
 }
 
-impl Words {
+impl Interned {
     fn new() -> Self {
         Self {
             project: "default".into(),

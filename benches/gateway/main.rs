@@ -7,6 +7,7 @@
 
 mod client;
 mod contenders;
+mod dialect;
 mod load;
 mod mock;
 mod options;
@@ -15,7 +16,6 @@ mod process;
 mod proxy;
 mod report;
 mod scenarios;
-mod spoken;
 mod startup;
 
 use clap::Parser;

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::Result;
-use crate::spoken::{ALL, Spoken};
+use crate::dialect::{ALL, Dialect};
 
 /// How many chunks with text a stream has.
 pub(crate) const CHUNKS: usize = 100;
@@ -35,7 +35,7 @@ type Answer = Response<Either<Full<Bytes>, Either<Chunks, Canned>>>;
 
 /// The answer in each dialect: whole, and as a stream.
 static SPOKEN: LazyLock<[(Bytes, Vec<Bytes>); 4]> =
-    LazyLock::new(|| ALL.map(|spoken| (spoken.whole().to_string().into(), spoken.events())));
+    LazyLock::new(|| ALL.map(|dialect| (dialect.whole().to_string().into(), dialect.events())));
 
 /// Serves until it is killed; prints its port on the first line of standard output.
 pub(crate) async fn run() -> Result<()> {
@@ -60,15 +60,15 @@ async fn answer(request: Request<Incoming>, count: Arc<AtomicU64>) -> std::resul
         let count = count.load(Ordering::Relaxed).to_string();
         return Ok(Response::new(Either::Left(Full::from(count))));
     }
-    let spoken = Spoken::at(request.uri().path());
+    let dialect = Dialect::at(request.uri().path());
     let by_path = request.uri().path().contains(":stream");
     let Ok(body) = request.into_body().collect().await else {
         return Ok(typed("text/plain", Either::Left(Full::default())));
     };
     count.fetch_add(1, Ordering::Relaxed);
     let body = body.to_bytes();
-    if spoken != Spoken::Chat {
-        let (whole, events) = &SPOKEN[spoken as usize];
+    if dialect != Dialect::Chat {
+        let (whole, events) = &SPOKEN[dialect as usize];
         if by_path || streams(&body) {
             return Ok(typed("text/event-stream", Either::Right(Either::Right(Canned { left: events, rest: false }))));
         }

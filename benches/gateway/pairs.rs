@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::contenders::{Asked, Contender};
+use crate::dialect::{ALL, Dialect, PIECES};
 use crate::load::closed;
 use crate::options::Options;
 use crate::process::Process;
 use crate::report::{Report, Row};
 use crate::scenarios::micros;
-use crate::spoken::{ALL, PIECES, Spoken};
 
 const WHOLE_CALLS: usize = 6_000;
 const STREAMS: usize = 400;
@@ -43,7 +43,7 @@ pub(crate) async fn measure(options: &Options, contender: &Contender, report: &m
     }
 }
 
-async fn once(options: &Options, contender: &Contender, caller: Spoken, provider: Spoken) -> Row {
+async fn once(options: &Options, contender: &Contender, caller: Dialect, provider: Dialect) -> Row {
     let mut row = Row::new("pairs", &format!("{} to {}", caller.name(), provider.name()));
     let model = format!("{}/bench", provider.name());
     let calls = |calls: usize| if options.quick { calls / 10 } else { calls };

@@ -8,7 +8,7 @@ use fulcrum::chat::{Error, Event, Usage};
 use fulcrum::wire::ProviderDialect;
 use fulcrum::wire::dialect::{BadAnswer, Chunk};
 
-use crate::fixtures::{Case, Provider, TONGUES, Tongue, cases, context, events, golden, providers, strays};
+use crate::fixtures::{Case, DIALECTS, Dialect, Provider, cases, context, events, golden, providers, strays};
 use crate::show;
 
 /// A stream on its way into another dialect.
@@ -20,7 +20,7 @@ pub struct Observed {
 }
 
 /// Translates a stream as the gateway does.
-pub fn translated(bytes: &Bytes, from: Tongue, to: Tongue) -> Observed {
+pub fn translated(bytes: &Bytes, from: Dialect, to: Dialect) -> Observed {
     let (mut reader, mut writer) = (from.codec().stream_reader(), to.codec().stream_writer(&context()));
     let mut observed = Observed { bytes: Vec::new(), usage: None, ended: false };
     let mut meant = Vec::new();
@@ -56,8 +56,8 @@ pub fn translated(bytes: &Bytes, from: Tongue, to: Tongue) -> Observed {
 }
 
 /// The usage that a tap observes of a stream in its own dialect.
-fn listened(bytes: &Bytes, tongue: Tongue) -> Option<Usage> {
-    let mut tap = tongue.codec().tap(true);
+fn listened(bytes: &Bytes, dialect: Dialect) -> Option<Usage> {
+    let mut tap = dialect.codec().tap(true);
     for event in events(bytes) {
         if matches!(tap.observe(&event), Chunk::Done(_) | Chunk::Failed(_) | Chunk::Broken) {
             break;
@@ -75,7 +75,7 @@ fn counted(usage: Option<Usage>) -> String {
     )
 }
 
-fn whole(body: &Bytes, from: Provider, to: Tongue, case: &Case) -> String {
+fn whole(body: &Bytes, from: Provider, to: Dialect, case: &Case) -> String {
     match from.codec().read_response(body) {
         Ok(response) if to.codec().can_express(&response).is_err() => "whole: 502\n".to_owned(),
         Ok(response) => {
@@ -88,21 +88,21 @@ fn whole(body: &Bytes, from: Provider, to: Tongue, case: &Case) -> String {
 }
 
 /// With `GOLDEN_DUMP`, the answer also goes into that folder, for checks by the SDKs.
-fn dump(bytes: &[u8], case: &Case, from: &str, to: Tongue, ending: &str) {
+fn dump(bytes: &[u8], case: &Case, from: &str, to: Dialect, ending: &str) {
     let Some(folder) = std::env::var_os("GOLDEN_DUMP") else { return };
     let name = format!("answer.{}.{}.{from}.{ending}", to.name, case.name);
     std::fs::write(std::path::Path::new(&folder).join(name), bytes).unwrap();
 }
 
 /// The tokens of one provider's answer, as each way of hearing it counts them.
-fn ledger(case: &Case, from: Tongue) -> String {
+fn ledger(case: &Case, from: Dialect) -> String {
     let mut ways = Vec::new();
     if let Some(body) = case.files.get(&format!("{}.json", from.name)) {
         ways.push(("whole", from.codec().read_response(body).ok().and_then(|response| response.usage)));
         ways.push(("whole, own", from.codec().observe(body).ok().and_then(|listened| listened.usage)));
     }
     if let Some(bytes) = case.files.get(&format!("{}.sse", from.name)) {
-        ways.push(("stream", translated(bytes, from, TONGUES[0]).usage));
+        ways.push(("stream", translated(bytes, from, DIALECTS[0]).usage));
         ways.push(("stream, own", listened(bytes, from)));
     }
     let Some((_, first)) = ways.first() else { return String::new() };
@@ -117,21 +117,21 @@ fn every_answer_comes_down_as_the_golden_files_say() {
     let cases = cases("answers");
     for case in &cases {
         let mut out = String::from("# tokens\n");
-        TONGUES.iter().for_each(|from| out.push_str(&ledger(case, *from)));
+        DIALECTS.iter().for_each(|from| out.push_str(&ledger(case, *from)));
         if let Some(body) = case.files.get("bedrock.json") {
             let usage = ProviderDialect::Bedrock.codec().read_response(body).unwrap().usage;
             writeln!(out, "bedrock: {}", counted(usage)).unwrap();
         }
-        for to in TONGUES {
+        for to in DIALECTS {
             let mut sections = Vec::new();
             for from in providers() {
                 let mut text = String::new();
                 if let Some(body) = case.files.get(&format!("{}.json", from.name)) {
                     text.push_str(&whole(body, from, to, case));
                 }
-                let tongue = TONGUES.into_iter().find(|tongue| tongue.name == from.name);
+                let dialect = DIALECTS.into_iter().find(|dialect| dialect.name == from.name);
                 let stream = case.files.get(&format!("{}.sse", from.name));
-                if let (Some(bytes), Some(from)) = (stream, tongue) {
+                if let (Some(bytes), Some(from)) = (stream, dialect) {
                     let observed = translated(bytes, from, to);
                     dump(&observed.bytes, case, from.name, to, "sse");
                     write!(text, "stream:\n{}", show::stream(to.name, &observed.bytes)).unwrap();
@@ -150,20 +150,20 @@ fn every_answer_comes_down_as_the_golden_files_say() {
 #[test]
 fn a_stream_in_its_own_dialect_comes_down_byte_for_byte() {
     for case in cases("answers") {
-        for tongue in TONGUES {
-            let Some(bytes) = case.files.get(&format!("{}.sse", tongue.name)) else { continue };
-            let mut tap = tongue.codec().tap(true);
+        for dialect in DIALECTS {
+            let Some(bytes) = case.files.get(&format!("{}.sse", dialect.name)) else { continue };
+            let mut tap = dialect.codec().tap(true);
             let mut passed = Vec::new();
             for event in events(bytes) {
                 match tap.observe(&event) {
                     Chunk::Pass(bytes) | Chunk::Done(bytes) => passed.extend_from_slice(&bytes),
                     Chunk::Failed(_) => break,
-                    other => panic!("{}, {}: {other:?}", case.name, tongue.name),
+                    other => panic!("{}, {}: {other:?}", case.name, dialect.name),
                 }
             }
-            assert!(bytes.starts_with(&passed), "{}, {}", case.name, tongue.name);
+            assert!(bytes.starts_with(&passed), "{}, {}", case.name, dialect.name);
             let failed = case.name.starts_with("error") || case.name.starts_with("cut");
-            assert!(failed || passed.len() == bytes.len(), "{}, {}", case.name, tongue.name);
+            assert!(failed || passed.len() == bytes.len(), "{}, {}", case.name, dialect.name);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fulcrum::chat::{Code, Error};
 
-use crate::fixtures::{TONGUES, golden};
+use crate::fixtures::{DIALECTS, golden};
 
 const CODES: [Code; 30] = [
     Code::InvalidRequest,
@@ -47,15 +47,15 @@ fn every_code_is_told_as_the_golden_file_says() {
         writeln!(out, "# {} {}", code.status(), code.text()).unwrap();
         let error =
             Error { retry_after: Some(Duration::from_secs(2)), ..Error::new(code, "It went wrong.").at("model") };
-        for tongue in TONGUES {
-            let body = tongue.codec().error_body(&error, "req-1");
-            writeln!(out, "{}: {}", tongue.name, std::str::from_utf8(&body).unwrap()).unwrap();
+        for dialect in DIALECTS {
+            let body = dialect.codec().error_body(&error, "req-1");
+            writeln!(out, "{}: {}", dialect.name, std::str::from_utf8(&body).unwrap()).unwrap();
         }
     }
     writeln!(out, "# as the end of a stream").unwrap();
-    for tongue in TONGUES {
-        let event = tongue.codec().error_event(&Error::new(Code::UpstreamProtocol, "It broke."));
-        writeln!(out, "{}: {:?}", tongue.name, std::str::from_utf8(&event).unwrap()).unwrap();
+    for dialect in DIALECTS {
+        let event = dialect.codec().error_event(&Error::new(Code::UpstreamProtocol, "It broke."));
+        writeln!(out, "{}: {:?}", dialect.name, std::str::from_utf8(&event).unwrap()).unwrap();
     }
     golden("errors", &out);
 }

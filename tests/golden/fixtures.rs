@@ -10,24 +10,24 @@ use fulcrum::wire::{DialectId, ProviderDialect};
 
 /// A dialect: its name in file names, and a model of such a provider.
 #[derive(Clone, Copy)]
-pub struct Tongue {
+pub struct Dialect {
     pub name: &'static str,
-    pub dialect: DialectId,
+    pub id: DialectId,
     pub model: &'static str,
 }
 
-impl Tongue {
+impl Dialect {
     pub fn codec(self) -> &'static dyn ClientCodec {
-        self.dialect.codec()
+        self.id.codec()
     }
 }
 
-/// What callers and providers speak.
-pub const TONGUES: [Tongue; 4] = [
-    Tongue { name: "chat", dialect: DialectId::OpenAiChat, model: "gpt-4o" },
-    Tongue { name: "responses", dialect: DialectId::OpenAiResponses, model: "gpt-5.2" },
-    Tongue { name: "messages", dialect: DialectId::Anthropic, model: "claude-sonnet-5" },
-    Tongue { name: "gemini", dialect: DialectId::Gemini, model: "gemini-3-pro" },
+/// The dialects of callers.
+pub const DIALECTS: [Dialect; 4] = [
+    Dialect { name: "chat", id: DialectId::OpenAiChat, model: "gpt-4o" },
+    Dialect { name: "responses", id: DialectId::OpenAiResponses, model: "gpt-5.2" },
+    Dialect { name: "messages", id: DialectId::Anthropic, model: "claude-sonnet-5" },
+    Dialect { name: "gemini", id: DialectId::Gemini, model: "gemini-3-pro" },
 ];
 
 /// An API of providers: its name in file names, and a model there.
@@ -46,9 +46,9 @@ impl Provider {
 
 /// What providers speak: the dialects of callers, and one that no caller speaks.
 pub fn providers() -> Vec<Provider> {
-    let of = |tongue: Tongue| Provider { name: tongue.name, dialect: tongue.dialect.into(), model: tongue.model };
+    let of = |dialect: Dialect| Provider { name: dialect.name, dialect: dialect.id.into(), model: dialect.model };
     let bedrock = Provider { name: "bedrock", dialect: ProviderDialect::Bedrock, model: "anthropic.claude-sonnet-5" };
-    TONGUES.into_iter().map(of).chain([bedrock]).collect()
+    DIALECTS.into_iter().map(of).chain([bedrock]).collect()
 }
 
 /// One case: its name, and its files by name.

@@ -10,11 +10,11 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::answers::{Observed, translated};
-use crate::fixtures::{TONGUES, Tongue, cases, context, events};
+use crate::fixtures::{DIALECTS, Dialect, cases, context, events};
 use crate::requests::read;
 
 /// An answer as a caller of `to` reads it: whole, and put together from its stream.
-fn both_ways(response: &Response, to: Tongue) -> (Response, Response) {
+fn both_ways(response: &Response, to: Dialect) -> (Response, Response) {
     let codec = to.codec();
     let whole = codec.read_response(&codec.write_response(response, &context())).unwrap();
     let (mut writer, mut reader, mut bytes) = (codec.stream_writer(&context()), codec.stream_reader(), Vec::new());
@@ -71,10 +71,10 @@ fn plain(mut response: Response) -> Response {
 #[test]
 fn an_answer_says_the_same_whole_and_as_a_stream() {
     for case in cases("answers") {
-        for from in TONGUES {
+        for from in DIALECTS {
             let Some(body) = case.files.get(&format!("{}.json", from.name)) else { continue };
             let Ok(response) = from.codec().read_response(body) else { continue };
-            for to in &TONGUES {
+            for to in &DIALECTS {
                 // Of a call that was cut off, a stream has the beginning.
                 if case.name == "tool_cut_at_limit" && to.name == "messages" {
                     continue;
@@ -92,7 +92,7 @@ fn an_answer_says_the_same_whole_and_as_a_stream() {
 #[test]
 fn a_providers_stream_says_what_its_whole_answer_says() {
     for case in cases("answers") {
-        for from in TONGUES {
+        for from in DIALECTS {
             let file = |ending: &str| case.files.get(&format!("{}.{ending}", from.name));
             let (Some(body), Some(stream)) = (file("json"), file("sse")) else { continue };
             // AnswerContext differently by the provider itself.
@@ -112,7 +112,7 @@ fn a_providers_stream_says_what_its_whole_answer_says() {
 }
 
 /// Whether a stream ends as only a whole answer may.
-fn ends_well(to: Tongue, bytes: &[u8]) -> bool {
+fn ends_well(to: Dialect, bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes).unwrap();
     let marks: &[&str] = match to.name {
         "chat" => &["data: [DONE]"],
@@ -124,7 +124,7 @@ fn ends_well(to: Tongue, bytes: &[u8]) -> bool {
 }
 
 /// Whether its last event is an error, and no other is.
-fn ends_in_error(to: Tongue, bytes: &[u8]) -> bool {
+fn ends_in_error(to: Dialect, bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes).unwrap().replace("\r\n", "\n");
     let mark = if matches!(to.name, "chat" | "gemini") { "data: {\"error\":" } else { "event: error\n" };
     let last = text.trim_end().rsplit("\n\n").next().unwrap();
@@ -135,9 +135,9 @@ fn ends_in_error(to: Tongue, bytes: &[u8]) -> bool {
 fn a_stream_that_is_cut_anywhere_ends_in_an_error_and_never_well() {
     for name in ["text", "tool_after_thinking", "tools_parallel", "choices", "usage_cache", "stop_length"] {
         let case = cases("answers").into_iter().find(|case| case.name == name).unwrap();
-        for from in TONGUES {
+        for from in DIALECTS {
             let Some(bytes) = case.files.get(&format!("{}.sse", from.name)) else { continue };
-            for to in TONGUES.iter().filter(|to| to.name != from.name) {
+            for to in DIALECTS.iter().filter(|to| to.name != from.name) {
                 let case = format!("{name}: {} to {}", from.name, to.name);
                 let whole = translated(bytes, from, *to);
                 assert!(whole.ended && ends_well(*to, &whole.bytes), "{case}");
@@ -150,7 +150,7 @@ fn a_stream_that_is_cut_anywhere_ends_in_an_error_and_never_well() {
 }
 
 /// Translates the beginning of a stream, which must not end well.
-fn cut_at(cut: usize, whole: &Bytes, (from, to): (Tongue, Tongue), case: &str) {
+fn cut_at(cut: usize, whole: &Bytes, (from, to): (Dialect, Dialect), case: &str) {
     let Observed { bytes, ended, .. } = translated(&whole.slice(..cut), from, to);
     // Without its last line break, the last event may be there or not.
     if ended {
@@ -169,10 +169,10 @@ fn whole_end(bytes: &Bytes) -> usize {
 #[test]
 fn the_ways_of_writing_a_stream_are_all_read_alike() {
     for case in cases("answers") {
-        for from in TONGUES {
+        for from in DIALECTS {
             let Some(bytes) = case.files.get(&format!("{}.sse", from.name)) else { continue };
             let text = std::str::from_utf8(bytes).unwrap().replace("\r\n", "\n");
-            let to = if from.name == "chat" { TONGUES[2] } else { TONGUES[0] };
+            let to = if from.name == "chat" { DIALECTS[2] } else { DIALECTS[0] };
             let expected = translated(bytes, from, to).bytes;
             // A line break of JSON is one of the event.
             let spread = text.split_inclusive('\n').map(|line| match line.strip_prefix("data: {") {
@@ -220,20 +220,20 @@ fn a_stream_split_at_any_byte_is_read_alike() {
 
 /// A request through a dialect: written for its provider, and read as a caller's. An error where the dialect cannot express
 /// the whole request.
-fn through(request: &Request, tongue: Tongue) -> Result<Request, String> {
-    let codec = tongue.codec();
+fn through(request: &Request, dialect: Dialect) -> Result<Request, String> {
+    let codec = dialect.codec();
     let mut emulated = Emulated::default();
     let written = codec.write_request(request, &mut emulated).map_err(|error| error.message)?;
     if !emulated.is_empty() {
         return Err(format!("{:?}", emulated.names()));
     }
-    let addressed = match tongue.name {
+    let addressed = match dialect.name {
         "gemini" => Addressed { model: Some(request.model.clone()), stream: request.stream },
         _ => Addressed::default(),
     };
-    let asked = codec.read(written.body, &addressed).unwrap_or_else(|error| panic!("{}: {error:?}", tongue.name));
-    let read = codec.read_request(&asked, &mut emulated).unwrap_or_else(|error| panic!("{}: {error:?}", tongue.name));
-    assert!(emulated.is_empty(), "{}: {:?}", tongue.name, emulated.names());
+    let asked = codec.read(written.body, &addressed).unwrap_or_else(|error| panic!("{}: {error:?}", dialect.name));
+    let read = codec.read_request(&asked, &mut emulated).unwrap_or_else(|error| panic!("{}: {error:?}", dialect.name));
+    assert!(emulated.is_empty(), "{}: {:?}", dialect.name, emulated.names());
     // Requests to Responses always ask that nothing is stored.
     Ok(Request { store: read.store.filter(|store| *store), ..read })
 }
@@ -318,14 +318,14 @@ const KNOWN: [(&str, &str); 6] = [
 fn a_request_of_the_table_means_the_same_in_every_dialect_that_can_say_it() {
     let mut differ: Vec<String> = Vec::new();
     for case in cases("requests") {
-        for from in TONGUES {
+        for from in DIALECTS {
             let Some(Ok(asked)) = read(&case, from) else { continue };
             let mut emulated = Emulated::default();
             let Ok(request) = from.codec().read_request(&asked, &mut emulated) else { continue };
             if !emulated.is_empty() {
                 continue;
             }
-            for to in TONGUES {
+            for to in DIALECTS {
                 let Ok(read) = through(&request, to) else { continue };
                 // What kind of file it is stands in a field that the internal form lacks.
                 if case.name == "image_url" && from.name == "gemini" {
@@ -419,10 +419,10 @@ proptest! {
     #[test]
     fn any_plain_conversation_passes_through_any_two_dialects(request in request()) {
         let expected = meaning(request.clone());
-        for first in TONGUES {
+        for first in DIALECTS {
             let once = through(&request, first).unwrap_or_else(|why| panic!("{}: {why}", first.name));
             prop_assert_eq!(&meaning(once.clone()), &expected, "{}", first.name);
-            for second in TONGUES {
+            for second in DIALECTS {
                 let twice = through(&once, second).unwrap_or_else(|why| panic!("{}, {}: {why}", first.name, second.name));
                 prop_assert_eq!(&meaning(twice), &expected, "{}, {}", first.name, second.name);
             }

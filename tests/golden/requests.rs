@@ -6,21 +6,21 @@ use fulcrum::chat::{Emulated, Error, Request};
 use fulcrum::wire::dialect::{Addressed, Asked};
 use serde_json::Value;
 
-use crate::fixtures::{Case, Provider, TONGUES, Tongue, cases, golden, providers, strays};
+use crate::fixtures::{Case, DIALECTS, Dialect, Provider, cases, golden, providers, strays};
 use crate::show;
 
 /// A caller's request as the gateway reads it.
-pub fn read(case: &Case, tongue: Tongue) -> Option<Result<Asked, Error>> {
-    let body = case.files.get(&format!("{}.json", tongue.name))?;
-    let addressed = match tongue.name {
+pub fn read(case: &Case, dialect: Dialect) -> Option<Result<Asked, Error>> {
+    let body = case.files.get(&format!("{}.json", dialect.name))?;
+    let addressed = match dialect.name {
         "gemini" => Addressed { model: Some("m".to_owned()), stream: case.name.starts_with("stream") },
         _ => Addressed::default(),
     };
-    Some(tongue.codec().read(body.clone(), &addressed))
+    Some(dialect.codec().read(body.clone(), &addressed))
 }
 
 /// What a provider of `to` gets of it, by way of the internal form.
-fn translated(asked: &Asked, from: Tongue, to: Provider) -> Result<String, Error> {
+fn translated(asked: &Asked, from: Dialect, to: Provider) -> Result<String, Error> {
     let mut emulated = Emulated::default();
     let request = from.codec().read_request(asked, &mut emulated)?;
     let request = Request { model: to.model.to_owned(), include_usage: true, ..request };
@@ -39,7 +39,7 @@ fn translated(asked: &Asked, from: Tongue, to: Provider) -> Result<String, Error
 }
 
 /// With `GOLDEN_DUMP`, the body also goes into that folder, for checks by the providers' own SDKs.
-fn dump(body: &[u8], from: Tongue, to: Provider) {
+fn dump(body: &[u8], from: Dialect, to: Provider) {
     let Some(folder) = std::env::var_os("GOLDEN_DUMP") else { return };
     let name = format!("request.{}.{}.{}.json", to.name, blake3::hash(body).to_hex().get(..12).unwrap(), from.name);
     std::fs::write(std::path::Path::new(&folder).join(name), body).unwrap();
@@ -57,7 +57,7 @@ fn every_request_goes_up_as_the_golden_files_say() {
         let mut out = String::new();
         for to in providers() {
             let mut sections = Vec::new();
-            for from in TONGUES {
+            for from in DIALECTS {
                 let Some(asked) = read(case, from) else { continue };
                 let text = asked.and_then(|asked| translated(&asked, from, to));
                 sections.push((from.name.to_owned(), text.unwrap_or_else(|error| refused(&error))));
@@ -72,16 +72,16 @@ fn every_request_goes_up_as_the_golden_files_say() {
 #[test]
 fn a_request_in_its_own_dialect_goes_up_byte_for_byte_but_for_the_model() {
     for case in cases("requests") {
-        for tongue in TONGUES {
-            let Some(Ok(asked)) = read(&case, tongue) else { continue };
-            let sent = tongue.codec().pass(&asked, "m");
-            let body = case.files.get(&format!("{}.json", tongue.name)).unwrap();
-            let streamed = tongue.name == "chat" && asked.stream;
+        for dialect in DIALECTS {
+            let Some(Ok(asked)) = read(&case, dialect) else { continue };
+            let sent = dialect.codec().pass(&asked, "m");
+            let body = case.files.get(&format!("{}.json", dialect.name)).unwrap();
+            let streamed = dialect.name == "chat" && asked.stream;
             if streamed {
                 let text = String::from_utf8(sent.to_vec()).unwrap();
                 assert!(text.replace(' ', "").contains(r#""stream_options":{"include_usage":true}"#), "{text}");
             } else {
-                assert_eq!(sent, body, "{} in {}", case.name, tongue.name);
+                assert_eq!(sent, body, "{} in {}", case.name, dialect.name);
             }
         }
     }

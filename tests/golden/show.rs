@@ -81,14 +81,14 @@ fn without(value: &Value, frame: &Map<String, Value>) -> Value {
 }
 
 /// A whole answer.
-pub fn answer(tongue: &str, body: &[u8]) -> String {
+pub fn answer(dialect: &str, body: &[u8]) -> String {
     let body: Value = serde_json::from_slice(body).unwrap();
-    let body = if tongue == "responses" { without(&body, &response_frame()) } else { body };
+    let body = if dialect == "responses" { without(&body, &response_frame()) } else { body };
     format!("{}\n", json(&body))
 }
 
 /// A stream's events. What is the same in all of them is shown once.
-pub fn stream(tongue: &str, bytes: &[u8]) -> String {
+pub fn stream(dialect: &str, bytes: &[u8]) -> String {
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let mut out = String::new();
     let mut frame: Option<Map<String, Value>> = None;
@@ -103,7 +103,7 @@ pub fn stream(tongue: &str, bytes: &[u8]) -> String {
             writeln!(out, "{data}").unwrap();
             continue;
         };
-        match tongue {
+        match dialect {
             "chat" | "gemini" => {
                 assert_eq!(name, None, "{event}");
                 let same = ["id", "object", "created", "model", "modelVersion", "responseId"];
@@ -124,7 +124,7 @@ pub fn stream(tongue: &str, bytes: &[u8]) -> String {
             _ => {
                 let kind = fields.shift_remove("type");
                 assert_eq!(kind.as_ref().and_then(Value::as_str), name, "{event}");
-                if tongue == "responses" {
+                if dialect == "responses" {
                     assert_eq!(fields.shift_remove("sequence_number"), Some(next.into()), "{event}");
                     next += 1;
                     if let Some(response) = fields.get_mut("response") {

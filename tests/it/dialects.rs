@@ -36,10 +36,10 @@ api_key = "env:UP_KEY"
 retries = 0
 "#;
 
-/// What the provider of each dialect says: a thought where it can, a text, a tool call, 9 tokens in of which 4 were cached,
-/// 7 out.
-const SPOKEN: [Spoken; 5] = [
-    Spoken {
+/// A provider of each dialect, which answers with a thought where the dialect has them, a text and a tool call: 9 tokens in,
+/// 4 of them cached, 7 out.
+const ANSWERING: [Answering; 5] = [
+    Answering {
         model: "plain/m",
         path: "/v1/chat/completions",
         key: "authorization",
@@ -56,7 +56,7 @@ const SPOKEN: [Spoken; 5] = [
             "data: [DONE]\n\n",
         ],
     },
-    Spoken {
+    Answering {
         model: "answers/m",
         path: "/v1/responses",
         key: "authorization",
@@ -77,7 +77,7 @@ const SPOKEN: [Spoken; 5] = [
             "event: response.completed\ndata: {\"type\":\"response.completed\",\"sequence_number\":12,\"response\":{\"id\":\"resp_1\",\"object\":\"response\",\"created_at\":1,\"status\":\"completed\",\"model\":\"m-1\",\"output\":[],\"usage\":{\"input_tokens\":9,\"input_tokens_details\":{\"cached_tokens\":4},\"output_tokens\":7,\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":16}}}\n\n",
         ],
     },
-    Spoken {
+    Answering {
         model: "claude/m",
         path: "/v1/messages",
         key: "x-api-key",
@@ -101,7 +101,7 @@ const SPOKEN: [Spoken; 5] = [
             "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
         ],
     },
-    Spoken {
+    Answering {
         model: "gem/m",
         path: "/v1beta/models/m:",
         key: "x-goog-api-key",
@@ -112,7 +112,7 @@ const SPOKEN: [Spoken; 5] = [
             "data: {\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"name\":\"look\",\"args\":{\"city\":\"Bern\"}}}]},\"index\":0,\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":9,\"cachedContentTokenCount\":4,\"candidatesTokenCount\":5,\"thoughtsTokenCount\":2,\"totalTokenCount\":16},\"modelVersion\":\"m-1\",\"responseId\":\"r1\"}\r\n\r\n",
         ],
     },
-    Spoken {
+    Answering {
         model: "bed/eu.anthropic.claude-sonnet-5-v1:0",
         path: "/model/eu.anthropic.claude-sonnet-5-v1%3A0/converse",
         key: "authorization",
@@ -136,8 +136,8 @@ const SPOKEN: [Spoken; 5] = [
     },
 ];
 
-/// A provider dialect: who speaks it, where it is called, and its answers.
-struct Spoken {
+/// A provider: its model, the path and the key's header of calls, and its answers.
+struct Answering {
     model: &'static str,
     path: &'static str,
     key: &'static str,
@@ -145,7 +145,7 @@ struct Spoken {
     stream: &'static [&'static str],
 }
 
-impl Spoken {
+impl Answering {
     /// The stream of the first `count` of its events.
     fn streamed(&self, count: usize) -> Script {
         let events = &self.stream[..count];
@@ -377,28 +377,32 @@ fn expected() -> Seen {
 #[tokio::test]
 async fn every_client_hears_every_provider_whole() {
     let app = TestApp::with(PROVIDERS).await;
-    for spoken in &SPOKEN {
+    for provider in &ANSWERING {
         for client in CLIENTS {
-            app.up.next(Script::json(200, spoken.whole));
-            let answer = app.send(call(client, spoken.model, false).key(&app.key)).await;
-            assert_eq!(answer.status, 200, "{client} from {}: {}", spoken.model, answer.text());
+            app.up.next(Script::json(200, provider.whole));
+            let answer = app.send(call(client, provider.model, false).key(&app.key)).await;
+            assert_eq!(answer.status, 200, "{client} from {}: {}", provider.model, answer.text());
             assert_eq!(
                 seen_in_whole(client, &answer.json()),
                 expected(),
                 "{client} from {}: {}",
-                spoken.model,
+                provider.model,
                 answer.text()
             );
             let sent = app.up.received().pop().unwrap();
-            assert!(sent.path.starts_with(spoken.path), "{client} to {}: {}", spoken.model, sent.path);
-            assert!(sent.header(spoken.key).is_some_and(|key| key.ends_with(UP_KEY)), "{client} to {}", spoken.model);
+            assert!(sent.path.starts_with(provider.path), "{client} to {}: {}", provider.model, sent.path);
+            assert!(
+                sent.header(provider.key).is_some_and(|key| key.ends_with(UP_KEY)),
+                "{client} to {}",
+                provider.model
+            );
             let body = sent.json().to_string();
             for word in ["Be brief.", "Weather?", "look", "city"] {
-                assert!(body.contains(word), "{client} to {}: {body}", spoken.model);
+                assert!(body.contains(word), "{client} to {}: {body}", provider.model);
             }
             let row = app.row(answer.id()).await;
             let counts = ["input_tokens", "cached_input_tokens", "output_tokens"].map(|name| row[name].clone());
-            assert_eq!(counts, [json!(9), json!(4), json!(7)], "{client} from {}", spoken.model);
+            assert_eq!(counts, [json!(9), json!(4), json!(7)], "{client} from {}", provider.model);
         }
     }
     app.close().await;
@@ -407,20 +411,20 @@ async fn every_client_hears_every_provider_whole() {
 #[tokio::test]
 async fn every_client_hears_every_provider_streamed() {
     let app = TestApp::with(PROVIDERS).await;
-    for spoken in &SPOKEN {
+    for provider in &ANSWERING {
         for client in CLIENTS {
-            app.up.next(spoken.streamed(spoken.stream.len()));
-            let answer = app.send(call(client, spoken.model, true).key(&app.key)).await;
-            assert_eq!(answer.status, 200, "{client} from {}: {}", spoken.model, answer.text());
+            app.up.next(provider.streamed(provider.stream.len()));
+            let answer = app.send(call(client, provider.model, true).key(&app.key)).await;
+            assert_eq!(answer.status, 200, "{client} from {}: {}", provider.model, answer.text());
             let mut seen = seen_in_stream(client, &answer);
             if client == "chat" {
                 // Its caller did not ask for usage.
                 (seen.3, seen.4, seen.5) = (9, 4, 7);
             }
-            assert_eq!(seen, expected(), "{client} from {}: {}", spoken.model, answer.text());
+            assert_eq!(seen, expected(), "{client} from {}: {}", provider.model, answer.text());
             let row = app.row(answer.id()).await;
             let counts = ["input_tokens", "cached_input_tokens", "output_tokens"].map(|name| row[name].clone());
-            assert_eq!(counts, [json!(9), json!(4), json!(7)], "{client} from {}", spoken.model);
+            assert_eq!(counts, [json!(9), json!(4), json!(7)], "{client} from {}", provider.model);
             assert_eq!((&row["status"], &row["estimated"]), (&json!("ok"), &json!(false)));
         }
     }
@@ -430,19 +434,19 @@ async fn every_client_hears_every_provider_streamed() {
 #[tokio::test]
 async fn a_stream_that_is_cut_ends_as_an_error_in_every_dialect() {
     let app = TestApp::with(PROVIDERS).await;
-    for spoken in &SPOKEN {
+    for provider in &ANSWERING {
         for client in CLIENTS {
-            let cut = spoken.stream.len() - if spoken.stream.len() > 3 { 3 } else { 1 };
-            app.up.next(spoken.streamed(cut));
-            let answer = app.send(call(client, spoken.model, true).key(&app.key)).await;
+            let cut = provider.stream.len() - if provider.stream.len() > 3 { 3 } else { 1 };
+            app.up.next(provider.streamed(cut));
+            let answer = app.send(call(client, provider.model, true).key(&app.key)).await;
             let text = answer.text();
-            let has_usage = match client {
+            let ends_in_error = match client {
                 "chat" => text.contains("data: {\"error\":") && !text.contains("[DONE]"),
                 "responses" => text.contains("event: error\n") && !text.contains("response.completed"),
                 "messages" => text.contains("event: error\n") && !text.contains("message_stop"),
                 _ => text.contains("\"error\":") && !text.contains("finishReason"),
             };
-            assert!(has_usage, "{client} from {}: {text}", spoken.model);
+            assert!(ends_in_error, "{client} from {}: {text}", provider.model);
             let row = app.row(answer.id()).await;
             assert_eq!((&row["status"], &row["estimated"]), (&json!("error"), &row["estimated"]));
         }
@@ -485,14 +489,14 @@ async fn errors_have_the_callers_own_shape() {
 async fn the_same_dialect_passes_byte_for_byte_but_for_the_model() {
     let app = TestApp::with(PROVIDERS).await;
     let body = "{ \"model\" : \"claude/m\", \"max_tokens\":5,\n \"x_new\": {\"b\":1,\"a\":2}, \"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"\\u0048i\",\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"1h\"}}]}]}";
-    app.up.next(Script::json(200, SPOKEN[2].whole));
+    app.up.next(Script::json(200, ANSWERING[2].whole));
     let call = Call::new("POST", "/v1/messages", body)
         .header("anthropic-version", "2026-10-21")
         .header("anthropic-beta", "a-1,b-2")
         .header("x-stainless-lang", "python")
         .key(&app.key);
     let answer = app.send(call).await;
-    assert_eq!(answer.text(), SPOKEN[2].whole);
+    assert_eq!(answer.text(), ANSWERING[2].whole);
     let sent = app.up.only();
     assert_eq!(std::str::from_utf8(&sent.body).unwrap(), body.replace("claude/m", "m"));
     assert_eq!(sent.header("anthropic-version"), Some("2026-10-21"));
@@ -541,7 +545,7 @@ async fn a_prompt_is_called_in_every_dialect() {
         Call::post("/v1beta/models/prompt/greet:generateContent", &json!({"prompt": variables})),
     ];
     for call in calls {
-        app.up.next(Script::json(200, SPOKEN[2].whole));
+        app.up.next(Script::json(200, ANSWERING[2].whole));
         let answer = app.send(call.key(&app.key)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.header("x-fulcrum-prompt"), Some("greet@1"));
@@ -590,8 +594,8 @@ async fn models_are_listed_as_the_caller_reads_them() {
 async fn a_provider_without_responses_is_asked_in_chat_from_then_on() {
     let app = TestApp::with(PROVIDERS).await;
     app.up.next(Script::error(404, "no such route"));
-    app.up.next(Script::json(200, SPOKEN[0].whole));
-    app.up.next(Script::json(200, SPOKEN[0].whole));
+    app.up.next(Script::json(200, ANSWERING[0].whole));
+    app.up.next(Script::json(200, ANSWERING[0].whole));
     for attempts in ["2", "1"] {
         let answer = app.send(call("responses", "up/m", false).key(&app.key)).await;
         assert_eq!(seen_in_whole("responses", &answer.json()), expected(), "{}", answer.text());

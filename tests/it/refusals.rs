@@ -9,8 +9,8 @@ use crate::app::{TestApp, UP_KEY};
 use crate::dialects::{CLIENTS, PROVIDERS, call};
 use crate::upstream::Script;
 
-/// Each status with what each dialect's provider says of it: a type or code, and a message.
-const SAID: [(u16, [&str; 3], &str); 14] = [
+/// Each status with the error of each dialect's provider: a type or code, and a message.
+const ERRORS: [(u16, [&str; 3], &str); 14] = [
     (400, ["invalid_value", "invalid_request_error", "INVALID_ARGUMENT"], "The request is wrong."),
     (400, ["context_length_exceeded", "invalid_request_error", "INVALID_ARGUMENT"], "TOO LONG"),
     (401, ["invalid_api_key", "authentication_error", "UNAUTHENTICATED"], "Bad key KEY."),
@@ -57,7 +57,7 @@ async fn a_providers_error_is_told_in_the_callers_dialect_with_its_status_and_wi
     let app = TestApp::with(PROVIDERS).await;
     let mut out = String::new();
     let mut calls = 0;
-    for (status, kinds, message) in SAID {
+    for (status, kinds, message) in ERRORS {
         writeln!(out, "# {status} {}", kinds[0]).unwrap();
         for client in CLIENTS {
             let mut texts: BTreeMap<String, Vec<&str>> = BTreeMap::new();

@@ -101,8 +101,8 @@ async fn cached_tokens_are_counted_once_and_priced_to_the_nano_dollar_in_every_d
 /// Input, read, written, output, thought; `None` where they are estimated.
 type Expected = Option<[u64; 5]>;
 
-/// Where and how providers tell their tokens, and what that comes to.
-const TOLD: &[(&str, &str, Expected)] = &[
+/// The reports of usage by providers, and the counts that the ledger must have.
+const REPORTS: &[(&str, &str, Expected)] = &[
     ("text", "chat", Some([9, 0, 0, 7, 0])),
     ("text", "responses", Some([9, 0, 0, 7, 0])),
     ("text", "messages", Some([9, 0, 0, 7, 0])),
@@ -142,7 +142,7 @@ const TOLD: &[(&str, &str, Expected)] = &[
 #[tokio::test]
 async fn tokens_are_counted_wherever_a_provider_tells_them_and_estimated_only_where_it_does_not() {
     let app = TestApp::with(PROVIDERS).await;
-    for (case, speaker, expected) in TOLD {
+    for (case, speaker, expected) in REPORTS {
         let (_, model) = SPEAKERS.iter().find(|(name, _)| name == speaker).unwrap();
         let ways = CLIENTS.into_iter().flat_map(|client| [(client, false), (client, true)]);
         for (client, stream) in ways {

@@ -16,18 +16,18 @@ const USER: &str = "Hello, I ordered an espresso machine two weeks ago (order B-
     come this week? I will be travelling from Friday on and nobody will be at home to take it.";
 const PIECE: &str = " reliable";
 
-/// A dialect, as a caller speaks it and as a provider does.
+/// A dialect of callers and providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spoken {
+pub(crate) enum Dialect {
     Chat,
     Responses,
     Messages,
     Generate,
 }
 
-pub(crate) const ALL: [Spoken; 4] = [Spoken::Chat, Spoken::Responses, Spoken::Messages, Spoken::Generate];
+pub(crate) const ALL: [Dialect; 4] = [Dialect::Chat, Dialect::Responses, Dialect::Messages, Dialect::Generate];
 
-impl Spoken {
+impl Dialect {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
