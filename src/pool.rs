@@ -71,7 +71,7 @@ impl Pool {
     /// Runs `piece` on a thread of the pool. What has not begun within `limit`, or whose caller is gone, does not run.
     ///
     /// # Errors
-    /// As the variants of [`Error`] say.
+    /// As [`Error`] lists.
     pub async fn run<T: Send + 'static>(
         &self,
         limit: Duration,

@@ -42,7 +42,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Where an answer belongs, unless another dialect's lies there that this one cannot say.
+    /// The key to store under, unless there is another dialect's answer there that this one cannot express.
     #[must_use]
     pub fn first(&self) -> CacheKey {
         self.question.unwrap_or(self.own)
@@ -52,7 +52,7 @@ impl Keys {
 /// What a call finds when it looks for a stored answer.
 #[derive(Debug)]
 pub enum Look<H> {
-    /// An answer that the caller's dialect can say.
+    /// An answer in the caller's dialect.
     Hit(H),
     /// None; the call's own answer belongs under this key.
     Miss(CacheKey),

@@ -441,7 +441,7 @@ mod tests {
         )
     }
 
-    /// A request in which no field says what saying nothing would say too.
+    /// A request without a field that has its default value.
     fn request() -> impl Strategy<Value = Request> {
         let choice = prop_oneof![Just(ToolChoice::None), Just(ToolChoice::Any), words().prop_map(ToolChoice::Tool)];
         let first = (

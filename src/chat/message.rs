@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Who speaks. In the internal form `Tool` does not occur: a tool's result is a part of a user's message.
+/// The role of a message's author. In the internal form `Tool` does not occur: a tool's result is a part of a user's message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the roles' names say all")]
@@ -20,7 +20,7 @@ pub enum Role {
 pub enum PromptMessage {
     /// Text by one speaker.
     Text {
-        /// Who speaks.
+        /// The author's role.
         role: Role,
         /// The text.
         content: String,
@@ -32,7 +32,7 @@ pub enum PromptMessage {
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// Who speaks: `System`, `Developer`, `User` or `Assistant`.
+    /// The author's role: `System`, `Developer`, `User` or `Assistant`.
     pub role: Role,
     /// The parts, in order. All results of a turn's tool calls stand in one user message, first in it.
     pub parts: Vec<Part>,

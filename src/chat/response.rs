@@ -69,7 +69,7 @@ pub enum Event {
         id: String,
         /// The model that answers.
         model: String,
-        /// When, in Unix seconds, where the provider says.
+        /// When the answer was made, in Unix seconds, where the provider reports it.
         created: Option<i64>,
     },
     /// A part begins. Parts of a choice are numbered from 0.

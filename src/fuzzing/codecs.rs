@@ -16,7 +16,7 @@ fn providers() -> [&'static dyn ProviderCodec; 5] {
     [chat, responses, messages, gemini, &bedrock::Bedrock]
 }
 
-/// What an address says; only Gemini's says anything.
+/// What an address says of the request; only Gemini's does.
 fn addressed(stream: bool) -> Addressed {
     Addressed { model: Some("m".to_owned()), stream }
 }

@@ -121,7 +121,7 @@ impl Listed {
     }
 }
 
-/// A list's length as a query says it.
+/// A list's length, from a query.
 pub fn limit(text: &str, most: u32) -> Result<u32, Refusal> {
     let limit = text.parse().ok().filter(|limit| (1..=most).contains(limit));
     limit.ok_or_else(|| Error::field("limit", format!("`limit` must be 1 to {most}")).into())

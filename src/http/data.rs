@@ -59,7 +59,7 @@ const MAX_TAGS: usize = 32;
 pub struct EndpointCall {
     /// The endpoint.
     pub endpoint: Endpoint,
-    /// What its address says.
+    /// What the address says of the request.
     pub addressed: Addressed,
 }
 

@@ -57,7 +57,7 @@ pub async fn create(State(app): State<App>, Caller(key): Caller, headers: Header
     }
 }
 
-/// A form that brings a file.
+/// A form with a file.
 struct Form<'a> {
     app: &'a App,
     key: &'a VirtualKey,

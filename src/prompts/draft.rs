@@ -29,7 +29,7 @@ pub struct Draft {
 pub enum Entry {
     /// A message made from a template.
     Text {
-        /// Who speaks.
+        /// The author's role.
         role: Role,
         /// The template.
         content: String,

@@ -26,7 +26,7 @@ enum Rule {
 
 const MAX_MESSAGES: usize = 2_000;
 
-/// JSON Schema's keywords that say something about one value. What is not among them is likely a slip of the pen.
+/// JSON Schema's keywords that say something about one value. Any other keyword is likely a typing error.
 const KEYWORDS: [&str; 45] = [
     "type",
     "default",

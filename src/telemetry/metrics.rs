@@ -136,7 +136,7 @@ pub struct Metrics {
     attempt_series: ArcSwap<QuickMap<AttemptLabels, Counter>>,
 }
 
-/// The models that have labels of their own. Callers may name any model of a provider, and every label is kept for ever.
+/// The models that have labels of their own. Callers may name any model of a provider, and a label stays for the life of the process.
 #[derive(Debug, Default)]
 struct Models(RwLock<HashSet<Arc<str>>>);
 

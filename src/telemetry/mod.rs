@@ -1,4 +1,4 @@
-//! Logs and metrics: what the gateway says of itself.
+//! Logs and metrics.
 
 mod logs;
 mod metrics;

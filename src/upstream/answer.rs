@@ -66,14 +66,14 @@ impl Answer {
         }
     }
 
-    /// What the provider says of an error, without its keys and at a bearable length.
+    /// The provider's message of an error, without the gateway's keys and cut short.
     #[must_use]
     pub fn scrubbed(&self, message: &str) -> String {
         let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
         scrubbed(message.to_owned(), &secrets).chars().take(500).collect()
     }
 
-    /// Notes what its head says of its body.
+    /// Notes the type of the body, from the head.
     pub(super) fn note_head(&mut self, headers: &HeaderMap) {
         let kinds: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
         self.kind = headers.get(CONTENT_TYPE).cloned();

@@ -210,7 +210,7 @@ pub(super) fn read_retry_after(headers: &http::HeaderMap, now: std::time::System
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// What a transport error says at its root.
+/// The message of a transport error's first cause.
 pub(super) fn reason(error: &dyn std::error::Error) -> String {
     let mut cause = error.source();
     let mut text = error.to_string();

@@ -26,7 +26,7 @@ pub struct KindRow {
     pub(super) address: fn(&Provider, Operation, &str, bool) -> String,
     /// Whether the address of a call depends on its model.
     pub(super) names_model: bool,
-    /// The header that brings a key.
+    /// The header of a key.
     pub(super) auth: fn(&Provider, &str) -> (HeaderName, String),
     /// The content types that providers of the kind are asked for.
     pub(super) accept: &'static str,

@@ -74,7 +74,7 @@ fn text<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
     }
 }
 
-/// What an exception's payload says.
+/// The message in an exception's payload.
 fn reason(payload: &Bytes) -> String {
     let fields: Value = serde_json::from_slice(payload).unwrap_or_default();
     let places = ["message", "Message", "originalMessage"];

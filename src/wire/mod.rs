@@ -53,7 +53,7 @@ impl DialectId {
     }
 }
 
-/// What a provider speaks: a dialect that callers have too, or one that no caller has.
+/// The dialect of a provider: one that callers have too, or one that no caller has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProviderDialect {
     /// A dialect of callers.

@@ -32,7 +32,7 @@ pub struct BatchApi {
     pub result: fn(&[u8]) -> Option<(String, LineOutcome)>,
 }
 
-/// The body that brings a file of these lines, and its type.
+/// The body that uploads a file of these lines, and its type.
 pub type FileForm = fn(&[u8]) -> (HeaderValue, Bytes);
 
 /// What a batch is made of.

@@ -41,7 +41,7 @@ fn line(custom_id: &str, path: &str, body: &RawValue) -> Vec<u8> {
     text
 }
 
-/// The form that brings the file, and its type.
+/// The form with the file, and its type.
 fn form(content: &[u8]) -> (HeaderValue, Bytes) {
     let mut form = format!(
         "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--{BOUNDARY}\r\n\

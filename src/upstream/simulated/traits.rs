@@ -1,4 +1,4 @@
-//! What a model's name, or a provider's profile, says of pace and faults.
+//! The pace and the faults that a model's name or a provider's profile asks for.
 //!
 //! A name is read in parts, split at anything but letters and digits: `acme/chat-fast-error-503` is fast and answers
 //! 503. Parts that say nothing here are skipped, so that any real model's name works.
@@ -51,7 +51,7 @@ pub(super) enum Pace {
     Slow,
 }
 
-/// All that a name says.
+/// What a name asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Traits {
     pub(super) pace: Pace,
@@ -63,7 +63,7 @@ pub(super) struct Traits {
 }
 
 impl Traits {
-    /// Reads the name, then the profile; where both say something of one thing, the name wins.
+    /// Reads the name, then the profile; where both ask for one thing, the name wins.
     pub(super) fn read(model: &str, profile: Option<&str>) -> Self {
         let (model, profile) = (parts(model), parts(profile.unwrap_or_default()));
         Self {

@@ -9,7 +9,7 @@ use crate::wire::exact_numbers;
 /// The longest name of an unknown field that a message repeats.
 const LONGEST_NAME: usize = 80;
 
-/// How a dialect spells its fields, and what it says of those that are missing or that no other dialect has.
+/// How a dialect spells its fields, and its messages for fields that are missing or that no other dialect has.
 #[derive(Debug)]
 pub struct Idiom {
     /// The text for a required field that is missing.

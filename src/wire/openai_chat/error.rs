@@ -13,7 +13,7 @@ pub(super) fn error_event(error: &Error) -> Bytes {
     out.into()
 }
 
-/// What a provider says went wrong after its stream began.
+/// The error that a provider sends after its stream began.
 pub(super) fn read_error(error: &Value) -> Error {
     let message = error.as_str().or_else(|| error.get("message").and_then(Value::as_str));
     let message: String = message.unwrap_or("the provider reports an error").chars().take(2_000).collect();

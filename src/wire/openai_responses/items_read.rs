@@ -7,8 +7,8 @@ use super::part_read::read_content;
 use crate::chat::{Content, Emulated, Message, Part, Role};
 use crate::wire::fields::{FieldError, Path, Place};
 
-/// Reads `input`. Items of the model in a row are one message of the assistant; results of tools in a row, with what the
-/// user says right after them, are one message of the user.
+/// Reads `input`. Items of the model in a row are one message of the assistant; results of tools in a row, with the user's
+/// messages right after them, are one message of the user.
 pub(super) fn read_input(input: Value, emulated: &mut Emulated) -> Result<Vec<Message>, FieldError> {
     let items = match input {
         Value::String(text) => return Ok(vec![Message::text(Role::User, text)]),

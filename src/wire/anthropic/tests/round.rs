@@ -1,4 +1,4 @@
-//! Whatever this dialect can say survives being written and read.
+//! Everything that this dialect can express reads back as it was written.
 
 use proptest::prelude::*;
 use serde_json::json;

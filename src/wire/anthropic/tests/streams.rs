@@ -1,4 +1,4 @@
-//! Streams: read, written, listened to.
+//! Streams: read, written, observed.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Any request and answer that this dialect can say comes back as it was.
+//! Any request and answer that this dialect can express reads back as it was.
 
 use proptest::prelude::*;
 

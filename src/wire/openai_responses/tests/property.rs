@@ -1,4 +1,4 @@
-//! Whatever the dialect can say reads back as it was written.
+//! Everything that the dialect can express reads back as it was written.
 
 use proptest::collection::vec;
 use proptest::option::of;
