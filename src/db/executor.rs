@@ -1,23 +1,38 @@
 //! What a statement runs on.
 
+use sqlx::SqliteConnection;
+use sqlx::pool::MaybePoolConnection;
+
 use super::lent::Lent;
 use super::{Db, Error, Tx};
 
-/// Where a statement runs: in a transaction, or on any connection of the database.
+/// Where a statement runs: in a transaction, on any connection of the database, or on a connection of its caller's.
 pub enum Executor<'e> {
     /// The database.
     Db(&'e Db),
     /// A transaction.
     Tx(&'e mut Tx),
+    /// A connection of one's own to SQLite's file; the ledger's writer has one.
+    Own(&'e mut SqliteConnection),
 }
 
 impl<'e> Executor<'e> {
+    /// The same for one statement, where several are to run.
+    pub fn again(&mut self) -> Executor<'_> {
+        match self {
+            Self::Db(db) => Executor::Db(db),
+            Self::Tx(tx) => Executor::Tx(tx),
+            Self::Own(connection) => Executor::Own(connection),
+        }
+    }
+
     pub(super) async fn reading(self) -> Result<Lent<'e>, Error> {
         match self {
             Self::Db(Db::Sqlite(db)) => Ok(Lent::Sqlite(db.read().acquire().await?.into())),
             // Boxed, so that what it takes to connect to a server is not part of every future that runs a statement.
             Self::Db(Db::Postgres(db)) => Ok(Lent::Postgres(Box::pin(db.pool().acquire()).await?.into())),
             Self::Tx(tx) => Ok(tx.lend()),
+            Self::Own(connection) => Ok(Lent::Sqlite(MaybePoolConnection::Connection(connection))),
         }
     }
 
@@ -38,5 +53,11 @@ impl<'e> From<&'e Db> for Executor<'e> {
 impl<'e> From<&'e mut Tx> for Executor<'e> {
     fn from(tx: &'e mut Tx) -> Self {
         Self::Tx(tx)
+    }
+}
+
+impl<'e> From<&'e mut SqliteConnection> for Executor<'e> {
+    fn from(connection: &'e mut SqliteConnection) -> Self {
+        Self::Own(connection)
     }
 }

@@ -10,6 +10,7 @@
 //! belongs to the runtime that opened it: keys and prompts are read from snapshots in memory, idempotency's records are
 //! written by a task of the main runtime, and a core that needs the database for itself opens a `Db` of its own.
 
+mod engine;
 mod error;
 mod executor;
 mod lent;
@@ -25,6 +26,7 @@ pub(crate) mod scratch;
 #[cfg(test)]
 mod tests;
 
+pub use self::engine::Engine;
 pub use self::error::Error;
 pub use self::executor::Executor;
 pub use self::postgres::Postgres;
@@ -60,6 +62,15 @@ impl Db {
         match url.split_once("://") {
             Some(("postgres" | "postgresql", _)) => Box::pin(Postgres::open(url)).await.map(Self::Postgres),
             _ => Sqlite::open(url, durable).await.map(Self::Sqlite),
+        }
+    }
+
+    /// Which database it is, for the little that SQL cannot say once.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self {
+            Self::Sqlite(_) => Engine::Sqlite,
+            Self::Postgres(_) => Engine::Postgres,
         }
     }
 

@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 
 use futures_util::TryStreamExt;
-use sqlx::postgres::PgArguments;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgTypeInfo};
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments as _, AssertSqlSafe, SqlSafeStr as _, SqlStr};
+use sqlx::{Arguments as _, AssertSqlSafe, Encode, Postgres, SqlSafeStr as _, SqlStr, Type};
 
 use super::executor::Executor;
 use super::lent::Lent;
@@ -31,6 +34,8 @@ pub struct Query<'q> {
 
 /// A value of a statement; each knows its type where it is null, since PostgreSQL asks.
 pub enum Value<'q> {
+    /// Nothing, of the type of the column that it is inserted into.
+    Null,
     /// A number, a time in microseconds, an amount in nano-dollars.
     Integer(Option<i64>),
     /// A `boolean`.
@@ -143,6 +148,7 @@ fn for_sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, Error> {
     arguments.reserve(values.len(), 0);
     for value in values {
         let added = match value {
+            Value::Null => arguments.add(None::<i64>),
             Value::Integer(number) => arguments.add(number),
             Value::Flag(flag) => arguments.add(flag),
             Value::Text(text) => arguments.add(text.as_deref()),
@@ -158,6 +164,7 @@ fn for_postgres(values: Vec<Value<'_>>) -> Result<PgArguments, Error> {
     arguments.reserve(values.len(), 0);
     for value in values {
         let added = match value {
+            Value::Null => arguments.add(Untyped),
             Value::Integer(number) => arguments.add(number),
             Value::Flag(flag) => arguments.add(flag),
             Value::Text(text) => arguments.add(text.as_deref()),
@@ -166,6 +173,22 @@ fn for_postgres(values: Vec<Value<'_>>) -> Result<PgArguments, Error> {
         added.map_err(sqlx::Error::Encode)?;
     }
     Ok(arguments)
+}
+
+/// A null whose type PostgreSQL takes from its place.
+struct Untyped;
+
+impl Type<Postgres> for Untyped {
+    fn type_info() -> PgTypeInfo {
+        // Zero leaves a parameter's type to the server.
+        PgTypeInfo::with_oid(Oid(0))
+    }
+}
+
+impl Encode<'_, Postgres> for Untyped {
+    fn encode_by_ref(&self, _: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Ok(IsNull::Yes)
+    }
 }
 
 impl From<i64> for Value<'_> {

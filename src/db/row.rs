@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{ColumnIndex, Decode, Row as _, Type};
+use sqlx::{ColumnIndex, Decode, Row as _, Type, ValueRef as _};
 
 use super::Error;
 
@@ -28,6 +28,17 @@ impl Row {
         match &self.0 {
             Inner::Sqlite(row) => Ok(row.try_get(column)?),
             Inner::Postgres(row) => Ok(row.try_get(column)?),
+        }
+    }
+
+    /// Whether nothing stands in a column.
+    ///
+    /// # Errors
+    /// Where there is no such column.
+    pub fn is_null(&self, column: impl ColumnIndex<SqliteRow> + ColumnIndex<PgRow>) -> Result<bool, Error> {
+        match &self.0 {
+            Inner::Sqlite(row) => Ok(row.try_get_raw(column)?.is_null()),
+            Inner::Postgres(row) => Ok(row.try_get_raw(column)?.is_null()),
         }
     }
 }

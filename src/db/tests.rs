@@ -45,6 +45,67 @@ async fn every_kind_of_value_is_read_as_it_was_written() {
 }
 
 #[tokio::test]
+async fn a_null_has_the_type_of_the_column_it_is_inserted_into() {
+    on_each(async |scratch| {
+        let mut db = Executor::from(&scratch.db);
+        let insert = query("insert into prompts (name, created_at, last_used_at) values ($1, $2, $3), ($4, $5, $6)");
+        let insert = insert.bind("p").bind(1).bind(Value::Null).bind("q").bind(1).bind(7);
+        assert_eq!(insert.execute(db.again()).await.unwrap(), 2);
+        let insert = "insert into idempotency (name, fingerprint, request_id, at, state, model, body) \
+                      values ($1, $1, 'p', 0, 's', $2, $3), ($4, $4, 'q', 0, 's', $5, $6)";
+        let (one, two) = ([1_u8], [2_u8]);
+        let insert = query(insert).bind(&one[..]).bind(Value::Null).bind(Value::Null);
+        let insert = insert.bind(&two[..]).bind("m").bind(&two[..]);
+        assert_eq!(insert.execute(db.again()).await.unwrap(), 2);
+        let both = "select last_used_at, model, body from prompts join idempotency on request_id = prompts.name \
+                    order by prompts.name";
+        let rows = query(both).fetch_all(db).await.unwrap();
+        for column in ["last_used_at", "model", "body"] {
+            assert_eq!([&rows[0], &rows[1]].map(|row| row.is_null(column).unwrap()), [true, false], "{column}");
+        }
+        assert!(rows[0].is_null("absent").is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_members_of_an_object_are_read_as_rows() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        for (name, object) in [("1", Some(r#"{"b":"2","\"a":"é\\","b":"1"}"#)), ("2", None), ("3", Some("{}"))] {
+            let insert = "insert into idempotency (name, fingerprint, request_id, at, state, kind) \
+                          values ($1, $1, 'r', 0, 's', $2)";
+            query(insert).bind(name.as_bytes()).bind(object).execute(db).await.unwrap();
+        }
+        let members = db.engine().members("kind");
+        let sql = format!("select key, value from idempotency, {members} as member");
+        let rows = assembled(sql).fetch_all(db).await.unwrap();
+        let read = |row: &Row| (row.get::<String>("key").unwrap(), row.get::<String>("value").unwrap());
+        let mut rows: Vec<_> = rows.iter().map(read).collect();
+        rows.sort_unstable();
+        let expected = [("\"a", "é\\"), ("b", "1"), ("b", "2")];
+        assert_eq!(rows, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_text_is_stored_as_far_as_the_database_takes_it() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        for text in ["a\u{0}b\u{0}", "plain"] {
+            let stored = db.engine().storable(text);
+            let insert = query("insert into projects (name, created_at) values ($1, 0)").bind(&*stored);
+            insert.execute(db).await.unwrap();
+            let found = query("select name from projects where name = $1").bind(&*stored).fetch_one(db).await.unwrap();
+            assert_eq!(found.get::<&str>(0).unwrap(), stored);
+            assert_eq!(stored.replace('\u{fffd}', "\u{0}"), text);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn rows_are_counted_gone_through_and_found_or_not() {
     on_each(async |scratch| {
         let db = &scratch.db;
