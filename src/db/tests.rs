@@ -1,5 +1,7 @@
 //! What both databases must do alike.
 
+mod schema;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
