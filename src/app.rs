@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::batches::Batches;
 use crate::cache::Cache;
 use crate::config::{self, Config, Durability, OnDisconnect};
-use crate::db::{self, Db, Sqlite};
+use crate::db::{self, Db};
 use crate::gateway::{Gateway, KnownPrices, Live, Parts};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::{Runner, Work};
@@ -41,7 +41,7 @@ struct Inner {
     config: ArcSwap<Config>,
     db: Db,
     /// Where the ledger's rows are.
-    ledger_db: Sqlite,
+    ledger_db: Db,
     keys: Arc<Keys>,
     gateway: Gateway,
     batches: Batches,
@@ -117,7 +117,7 @@ impl App {
 
     async fn over(config: Config, db: Db, ledger: Ledger) -> Result<Built, Error> {
         let live = live(&config)?;
-        let ledger_db = db.sqlite()?.clone();
+        let ledger_db = Db::Sqlite(db.sqlite()?.clone());
         let limits = limits(&config);
         let (keys, new_admin_key) = Keys::open(db.clone(), config.admin_key.clone(), limits, now()).await?;
         let prompts = Registry::open(db.clone()).await?;
@@ -168,9 +168,9 @@ impl App {
         &self.0.db
     }
 
-    /// The file with the ledger's rows.
+    /// The database with the ledger's rows: SQLite's file.
     #[must_use]
-    pub fn ledger_db(&self) -> &Sqlite {
+    pub fn ledger_db(&self) -> &Db {
         &self.0.ledger_db
     }
 

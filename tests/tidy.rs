@@ -27,7 +27,7 @@ const ROWS: [&[&str]; 13] = [
 
 /// Where a library may be used, by path below `src/`: a folder, or one file.
 const HOMES: [(&str, &[&str]); 5] = [
-    ("sqlx", &["db/", "usage/store/", "usage/tests.rs", "usage/tests/"]),
+    ("sqlx", &["db/", "usage/store/values.rs", "usage/store/writer.rs", "usage/tests.rs", "usage/tests/"]),
     ("reqwest", &["upstream/client.rs"]),
     ("axum", &["http/", "console/", "app.rs", "cli/client.rs"]),
     ("clap", &["cli/"]),

@@ -70,8 +70,8 @@ impl Sqlite {
     ///
     /// # Errors
     /// Where SQLite cannot open the file.
-    pub async fn connect(&self) -> Result<SqliteConnection, sqlx::Error> {
-        self.options.connect().await
+    pub async fn connect(&self) -> Result<SqliteConnection, Error> {
+        Ok(self.options.connect().await?)
     }
 
     /// Closes every connection.

@@ -188,7 +188,7 @@ mod tests {
         meter.finish(Status::Ok, 200, None).await.unwrap();
         drop((failed, answered, left_open));
 
-        let recorded = request(db.sqlite().unwrap(), incoming.id).await.unwrap().unwrap().json();
+        let recorded = request(&db, incoming.id).await.unwrap().unwrap().json();
         let rows: Vec<_> = recorded["attempts"].as_array().unwrap().iter().collect();
         let of = |field: &str| rows.iter().map(|row| row[field].clone()).collect::<Vec<_>>();
         assert_eq!(of("model"), ["dropped", "failed", "answered", "left-open"]);

@@ -22,7 +22,7 @@ use super::settling::{Job, MOST, Message};
 use super::shared::Shared;
 use super::store::commit;
 use super::store::writer::Writer;
-use crate::db::Sqlite as Db;
+use crate::db::Sqlite;
 
 /// How long a flush waits for the database.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -141,14 +141,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::InUse`] where another process has it; the others where files or the database cannot be used.
-    pub async fn open(db: &Db, options: Options) -> Result<Self, Error> {
+    pub async fn open(db: &Sqlite, options: Options) -> Result<Self, Error> {
         let lock = lock(db.path(), options.patience).await?;
         Self::locked(db, options, lock).await
     }
 
     /// A ledger for work beside the process that writes it: it can only be read. Where no process has it, what a crash left in
     /// the journal is taken up first, so that the rows are all there.
-    pub async fn beside(db: &Db, options: Options) -> Self {
+    pub async fn beside(db: &Sqlite, options: Options) -> Self {
         if segments(db.path()).is_ok_and(|segments| !segments.is_empty())
             && let Err(error) = Self::take_up(db, options).await
         {
@@ -157,7 +157,7 @@ impl Ledger {
         Self::detached(db)
     }
 
-    async fn take_up(db: &Db, options: Options) -> Result<(), Error> {
+    async fn take_up(db: &Sqlite, options: Options) -> Result<(), Error> {
         match lock(db.path(), Duration::ZERO).await {
             Ok(lock) => Self::locked(db, options, lock).await?.close().await,
             Err(Error::InUse(_)) => Ok(()),
@@ -165,7 +165,7 @@ impl Ledger {
         }
     }
 
-    async fn locked(db: &Db, options: Options, lock: File) -> Result<Self, Error> {
+    async fn locked(db: &Sqlite, options: Options, lock: File) -> Result<Self, Error> {
         let unreadable = |source| Error::File { path: db.path().to_owned(), source };
         let segments = segments(db.path()).map_err(unreadable)?;
         let mut writer = Writer::open(db, options.patience).await?;
@@ -191,7 +191,7 @@ impl Ledger {
 
     /// A ledger that can only be read, for work beside the process that writes it: it takes no rows, so no call goes out.
     #[must_use]
-    pub fn detached(db: &Db) -> Self {
+    pub fn detached(db: &Sqlite) -> Self {
         let shared = Arc::new(Shared {
             journal: Journal::new(db.path(), 0, false),
             durable: false,

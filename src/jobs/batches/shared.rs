@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::batches::Batches;
-use crate::db::Sqlite;
+use crate::db::Db;
 use crate::gateway::Gateway;
 use crate::keys::Keys;
 use crate::pool::Pool;
@@ -19,7 +19,7 @@ pub struct Work {
     /// The gateway that lines call.
     pub gateway: Gateway,
     /// The database of the ledger.
-    pub db: Sqlite,
+    pub db: Db,
     /// The virtual keys that lines call with.
     pub keys: Arc<Keys>,
     /// Threads that read lines.

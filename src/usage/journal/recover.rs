@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::found::{self, Found};
 use super::segment;
-use crate::db::Sqlite as Db;
+use crate::db::Sqlite;
 use crate::types::{Nanos, RequestId};
 use crate::usage::error::Error;
 use crate::usage::rows::{AttemptRow, RequestRow, Settlement, Status};
@@ -23,7 +23,7 @@ const AT_ONCE: usize = 256;
 ///
 /// # Errors
 /// Where a file cannot be read or the database not be written. Nothing is written twice by starting again.
-pub(in crate::usage) async fn all(db: &Db, writer: &mut Writer, segments: &[u64]) -> Result<(), Error> {
+pub(in crate::usage) async fn all(db: &Sqlite, writer: &mut Writer, segments: &[u64]) -> Result<(), Error> {
     let mut settled = 0;
     for number in segments {
         let (path, found) = open(db, *number)?;
@@ -54,14 +54,14 @@ pub(in crate::usage) async fn all(db: &Db, writer: &mut Writer, segments: &[u64]
     Ok(())
 }
 
-fn open(db: &Db, number: u64) -> Result<(PathBuf, Found), Error> {
+fn open(db: &Sqlite, number: u64) -> Result<(PathBuf, Found), Error> {
     let path = segment::segment_path(db.path(), number);
     let found = found::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
     Ok((path, found))
 }
 
 /// Writes those of the settlements that have no row; returns how many.
-async fn settle(db: &Db, writer: &mut Writer, settlements: &[Settlement]) -> Result<usize, Error> {
+async fn settle(db: &Sqlite, writer: &mut Writer, settlements: &[Settlement]) -> Result<usize, Error> {
     let ids = settlements.iter().map(|one| one.request.id);
     let mut known: HashSet<_> = queries::known_requests(&mut db.connect().await?, ids).await?;
     let batch: Vec<_> = settlements.iter().filter(|one| known.insert(one.request.id)).collect();
@@ -102,7 +102,7 @@ fn by_request(intents: Vec<(RequestRow, AttemptRow)>) -> Vec<Cut> {
     requests.into_values().collect()
 }
 
-async fn take_up(db: &Db, writer: &mut Writer, requests: &[Cut]) -> Result<usize, Error> {
+async fn take_up(db: &Sqlite, writer: &mut Writer, requests: &[Cut]) -> Result<usize, Error> {
     let mut settlements = Vec::new();
     let mut amendments = Vec::new();
     let mut connection = db.connect().await?;

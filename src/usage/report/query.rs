@@ -76,6 +76,7 @@ fn add_dimensions(by: &mut Vec<Dimension>, list: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::Engine;
     use crate::usage::store::conditions::Conditions;
 
     #[test]
@@ -106,7 +107,9 @@ mod tests {
         assert_eq!(query.by, ["day", "model"].map(|name| name.parse::<Dimension>().unwrap()));
         assert_eq!(query.to.to_string(), "2026-11-23T10:00:00.000000Z");
         assert_eq!(query.from.to_string(), "2026-10-24T10:00:00.000000Z");
-        let conditions = Conditions::of_rollups(0, 1, &query.filters);
-        assert!(!conditions.sql.contains("or 1=1"), "{}", conditions.sql);
+        for engine in [Engine::Sqlite, Engine::Postgres] {
+            let conditions = Conditions::on(engine).of_rollups((0, 1), &query.filters);
+            assert!(!conditions.sql.contains("or 1=1"), "{}", conditions.sql);
+        }
     }
 }

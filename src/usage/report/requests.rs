@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::filter::Filter;
 use super::fold::millis;
 use crate::chat::Usage;
-use crate::db::Sqlite as Db;
+use crate::db::Db;
 use crate::types::RequestId;
 use crate::usage::error::Error;
 use crate::usage::rows::{AttemptRow, RequestRow, Status};
@@ -77,7 +77,8 @@ impl Listing {
 /// Where the database cannot be read.
 pub async fn requests(db: &Db, listing: &Listing) -> Result<Page, Error> {
     let limit = listing.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
-    let conditions = Conditions::before(listing.cursor.map(|id| id.to_string()), &listing.filters);
+    let cursor = listing.cursor.map(|id| id.to_string());
+    let conditions = Conditions::on(db.engine()).before(cursor, &listing.filters);
     let mut rows = queries::list(db, conditions, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
@@ -90,10 +91,10 @@ pub async fn requests(db: &Db, listing: &Listing) -> Result<Page, Error> {
 /// # Errors
 /// Where the database cannot be read.
 pub async fn request(db: &Db, id: RequestId) -> Result<Option<Recorded>, Error> {
-    let mut transaction = db.read().begin().await?;
+    let mut transaction = db.snapshot().await?;
     let request = queries::request(&mut transaction, id).await?;
     let attempts = queries::attempts(&mut transaction, id).await?;
-    transaction.rollback().await?;
+    transaction.commit().await?;
     Ok(request.map(|request| Recorded { request, attempts }))
 }
 

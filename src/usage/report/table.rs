@@ -6,7 +6,7 @@ use super::dimension::Dimension;
 use super::fold::{Fold, Percentiles, Totals};
 use super::query::Query;
 use super::value::Value;
-use crate::db::Sqlite as Db;
+use crate::db::Db;
 use crate::types::{Nanos, Timestamp};
 use crate::usage::error::Error;
 use crate::usage::store::conditions::Conditions;
@@ -48,17 +48,17 @@ pub async fn report(db: &Db, query: &Query) -> Result<Report, Error> {
     let parts = if needs_rows { Parts::rows(query) } else { Parts::of(query) };
     let mut fold = Fold::new(&query.by);
     // One transaction, so that sums and rows are of the same moment.
-    let mut transaction = db.read().begin().await?;
+    let mut transaction = db.snapshot().await?;
     let skew = queries::skew(&mut transaction).await?;
-    if let Some((from, to)) = parts.hours {
-        let conditions = Conditions::of_rollups(from, to, &query.filters);
+    if let Some(span) = parts.hours {
+        let conditions = Conditions::on(db.engine()).of_rollups(span, &query.filters);
         queries::each_rollup(&mut transaction, conditions, |key, sums| fold.rollup(key, sums)).await?;
     }
-    for (from, to) in parts.edges.into_iter().filter(|(from, to)| from < to) {
-        let conditions = Conditions::of_requests(from, to, skew, &query.filters);
+    for span in parts.edges.into_iter().filter(|(from, to)| from < to) {
+        let conditions = Conditions::on(db.engine()).of_requests(span, skew, &query.filters);
         queries::each_request(&mut transaction, conditions, |row| fold.row(row)).await?;
     }
-    transaction.rollback().await?;
+    transaction.commit().await?;
     let (rows, total) = fold.finish();
     let rows = rows.into_iter().map(|(groups, totals)| ReportRow { groups, totals }).collect();
     Ok(Report { by: query.by.clone(), from: query.from, to: query.to, rows, total })

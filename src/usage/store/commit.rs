@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::queries;
 use super::writer::{Failure, Writer};
-use crate::db::Sqlite as Db;
+use crate::db::Sqlite;
 use crate::usage::error::Unavailable;
 use crate::usage::rows::Settlement;
 use crate::usage::settling::{Answer, Job, MOST, Message};
@@ -31,7 +31,7 @@ const RESTART_PAGES: i64 = 12_000;
 
 /// Writes until it is asked to close, or until every ledger is gone.
 pub(in crate::usage) async fn run(
-    db: Db,
+    db: Sqlite,
     writer: Writer,
     shared: Arc<Shared>,
     mut receiver: mpsc::UnboundedReceiver<Message>,
@@ -252,7 +252,7 @@ struct Checkpoints {
 }
 
 /// Writes the WAL back beside the writer, which goes on meanwhile.
-async fn write_back(db: Db, checkpoints: Arc<Checkpoints>) {
+async fn write_back(db: Sqlite, checkpoints: Arc<Checkpoints>) {
     let mut connection = None;
     loop {
         checkpoints.due.notified().await;

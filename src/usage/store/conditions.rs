@@ -1,5 +1,6 @@
 //! What a query is narrowed to, as conditions in SQL.
 
+use crate::db::Engine;
 use crate::types::{RequestId, Timestamp};
 use crate::usage::columns::{Home, RequestColumn};
 use crate::usage::report::dimension::{By, Dimension};
@@ -13,44 +14,48 @@ pub(in crate::usage) enum Bind {
 }
 
 /// A condition in SQL. Its text is made of our own words only; what callers give is bound.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::usage) struct Conditions {
+    engine: Engine,
     pub(in crate::usage) sql: String,
     pub(in crate::usage) binds: Vec<Bind>,
 }
 
 impl Conditions {
+    /// None yet.
+    pub(in crate::usage) fn on(engine: Engine) -> Self {
+        Self { engine, sql: String::new(), binds: Vec::new() }
+    }
+
     /// Requests that began in a span. Ids lie at most `skew` microseconds from the start, so the key finds them.
-    pub(in crate::usage) fn of_requests(from: i64, to: i64, skew: i64, filters: &[Filter]) -> Self {
-        let mut conditions = Self::default();
-        conditions.and("id >= ", Bind::Text(RequestId::first_at(Timestamp(from.saturating_sub(skew))).to_string()));
-        conditions.and(
+    pub(in crate::usage) fn of_requests(mut self, (from, to): (i64, i64), skew: i64, filters: &[Filter]) -> Self {
+        self.and("id >= ", Bind::Text(RequestId::first_at(Timestamp(from.saturating_sub(skew))).to_string()));
+        self.and(
             "id < ",
             Bind::Text(RequestId::first_at(Timestamp(to.saturating_add(skew).saturating_add(1_000))).to_string()),
         );
-        conditions.and("started_at >= ", Bind::Number(from));
-        conditions.and("started_at < ", Bind::Number(to));
-        conditions.filters(filters, "started_at");
-        conditions
+        self.and("started_at >= ", Bind::Number(from));
+        self.and("started_at < ", Bind::Number(to));
+        self.filters(filters, "started_at");
+        self
     }
 
     /// Hourly sums of a span.
-    pub(in crate::usage) fn of_rollups(from: i64, to: i64, filters: &[Filter]) -> Self {
-        let mut conditions = Self::default();
-        conditions.and("hour >= ", Bind::Number(from));
-        conditions.and("hour < ", Bind::Number(to));
-        conditions.filters(filters, "hour");
-        conditions
+    pub(in crate::usage) fn of_rollups(mut self, (from, to): (i64, i64), filters: &[Filter]) -> Self {
+        self.and("hour >= ", Bind::Number(from));
+        self.and("hour < ", Bind::Number(to));
+        self.filters(filters, "hour");
+        self
     }
 
     /// Requests older than the one with this id.
-    pub(in crate::usage) fn before(id: Option<String>, filters: &[Filter]) -> Self {
-        let mut conditions = Self { sql: "1 = 1".into(), binds: Vec::new() };
+    pub(in crate::usage) fn before(mut self, id: Option<String>, filters: &[Filter]) -> Self {
+        self.sql.push_str("1 = 1");
         if let Some(id) = id {
-            conditions.and("id < ", Bind::Text(id));
+            self.and("id < ", Bind::Text(id));
         }
-        conditions.filters(filters, "started_at");
-        conditions
+        self.filters(filters, "started_at");
+        self
     }
 
     fn and(&mut self, left: &str, bind: Bind) {
@@ -64,6 +69,11 @@ impl Conditions {
     fn bind(&mut self, bind: Bind) {
         self.binds.push(bind);
         self.sql.push_str(&format!("${}", self.binds.len()));
+    }
+
+    /// A value of a caller's, as it stands in rows.
+    fn text(&mut self, value: &str) {
+        self.bind(Bind::Text(self.engine.storable(value).into_owned()));
     }
 
     fn filters(&mut self, filters: &[Filter], time: &str) {
@@ -100,12 +110,12 @@ impl Conditions {
         self.sql.push_str(&format!("{} = ", column.name));
         match value.parse() {
             Ok(number) if column.is_number => self.bind(Bind::Number(number)),
-            _ => self.bind(Bind::Text(value.to_owned())),
+            _ => self.text(value),
         }
         // Reports write a model as `provider/model`; its name alone will do.
         if column.name == "model" {
             self.sql.push_str(" or provider || '/' || model = ");
-            self.bind(Bind::Text(value.to_owned()));
+            self.text(value);
         }
     }
 
@@ -120,11 +130,11 @@ impl Conditions {
 
     fn tag(&mut self, tag: &str, value: Option<&str>) {
         self.sql.push_str(if value.is_none() { "not " } else { "" });
-        self.sql.push_str("exists (select 1 from json_each(tags) as tag where tag.key = ");
-        self.bind(Bind::Text(tag.to_owned()));
+        self.sql.push_str(&format!("exists (select 1 from {} as tag where tag.key = ", self.engine.members("tags")));
+        self.text(tag);
         if let Some(value) = value {
             self.sql.push_str(" and tag.value = ");
-            self.bind(Bind::Text(value.to_owned()));
+            self.text(value);
         }
         self.sql.push(')');
     }

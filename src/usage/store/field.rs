@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type, ValueRef};
-
 use super::histogram::Histogram;
+use crate::db::{self, Row};
 use crate::types::{Nanos, RequestId, Timestamp};
 use crate::usage::rows::{CacheState, Status};
 
 /// What a statement fails with.
-pub(in crate::usage) type SqlError = sqlx::Error;
+pub(in crate::usage) type SqlError = db::Error;
 
 /// A value on its way into a column. What a row shares with others is borrowed.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +26,7 @@ pub(in crate::usage) enum Stored<'a> {
 /// A column of a row that was read.
 #[derive(Clone, Copy)]
 pub(in crate::usage) struct Found<'r> {
-    row: &'r SqliteRow,
+    row: &'r Row,
     at: usize,
 }
 
@@ -46,7 +44,7 @@ pub(in crate::usage) trait Field: Sized {
 
 impl<'r> Found<'r> {
     /// The column at a position of `row`.
-    pub(in crate::usage) fn at(row: &'r SqliteRow, at: usize) -> Self {
+    pub(in crate::usage) fn at(row: &'r Row, at: usize) -> Self {
         Self { row, at }
     }
 
@@ -64,12 +62,21 @@ impl<'r> Found<'r> {
     /// # Errors
     /// Where the column is no number.
     pub(in crate::usage) fn count(self) -> Result<Option<u64>, SqlError> {
-        let number: Option<i64> = self.get()?;
+        let number: Option<i64> = self.row.get(self.at)?;
         Ok(number.map(|number| u64::try_from(number).unwrap_or(0)))
     }
 
-    fn get<T: Decode<'r, Sqlite> + Type<Sqlite>>(self) -> Result<T, SqlError> {
-        self.row.try_get(self.at)
+    fn number(self) -> Result<i64, SqlError> {
+        self.row.get(self.at)
+    }
+
+    fn text(self) -> Result<Option<&'r str>, SqlError> {
+        self.row.get(self.at)
+    }
+
+    /// That the column holds what no statement of ours writes.
+    fn unreadable(self) -> SqlError {
+        SqlError::unreadable(&self.at.to_string())
     }
 }
 
@@ -84,8 +91,7 @@ impl<T: Field> Field for Option<T> {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        let is_null = found.row.try_get_raw(found.at)?.is_null();
-        if is_null { Ok(None) } else { T::read(found).map(Some) }
+        if found.row.is_null(found.at)? { Ok(None) } else { T::read(found).map(Some) }
     }
 }
 
@@ -95,7 +101,7 @@ impl Field for Arc<str> {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        Ok(found.get::<Option<&str>>()?.unwrap_or_default().into())
+        Ok(found.text()?.unwrap_or_default().into())
     }
 }
 
@@ -105,7 +111,7 @@ impl Field for i64 {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        found.get()
+        found.number()
     }
 }
 
@@ -125,7 +131,7 @@ impl Field for u32 {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        found.get()
+        u32::try_from(found.number()?).map_err(|_| found.unreadable())
     }
 }
 
@@ -135,7 +141,7 @@ impl Field for u16 {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        found.get()
+        u16::try_from(found.number()?).map_err(|_| found.unreadable())
     }
 }
 
@@ -145,7 +151,7 @@ impl Field for bool {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        found.get()
+        Ok(found.number()? != 0)
     }
 }
 
@@ -155,7 +161,7 @@ impl Field for Nanos {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        found.get().map(Self)
+        found.number().map(Self)
     }
 }
 
@@ -165,7 +171,7 @@ impl Field for Timestamp {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        found.get().map(Self)
+        found.number().map(Self)
     }
 }
 
@@ -175,7 +181,7 @@ impl Field for RequestId {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        found.get::<&str>()?.parse().map_err(|error| SqlError::Decode(Box::new(error)))
+        found.text()?.and_then(|text| text.parse().ok()).ok_or_else(|| found.unreadable())
     }
 }
 
@@ -185,7 +191,7 @@ impl Field for Status {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        found.get().map(Self::read)
+        Ok(Self::read(found.text()?.unwrap_or_default()))
     }
 }
 
@@ -195,7 +201,7 @@ impl Field for CacheState {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        found.get().map(Self::read)
+        found.text().map(Self::read)
     }
 }
 
@@ -208,7 +214,7 @@ impl Field for Histogram {
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
         let mut histogram = Self::default();
-        histogram.merge_bytes(found.get()?);
+        histogram.merge_bytes(found.row.get(found.at)?);
         Ok(histogram)
     }
 }
@@ -225,7 +231,7 @@ impl Field for Vec<(Arc<str>, Arc<str>)> {
     }
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
-        let text = found.get::<Option<&str>>()?.unwrap_or("{}");
+        let text = found.text()?.unwrap_or("{}");
         let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
         Ok(object.into_iter().map(|(name, value)| (name.into(), value.as_str().unwrap_or_default().into())).collect())
     }

@@ -1,10 +1,13 @@
 //! The ledger's tables: the one writer with its hourly sums, the queries, and what is deleted.
 
+mod batch;
 pub(super) mod commit;
 pub(super) mod conditions;
 mod dimensions;
 pub(super) mod field;
 pub(super) mod histogram;
+#[cfg(test)]
+pub(super) mod portable;
 mod prune;
 pub(super) mod queries;
 mod rare;

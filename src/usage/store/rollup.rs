@@ -69,8 +69,13 @@ impl Rollups {
         self.hour
     }
 
-    pub(in crate::usage) fn known(&mut self) -> &mut Known {
-        &mut self.known
+    pub(in crate::usage) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Notes that the new dimensions are committed.
+    pub(in crate::usage) fn written(&mut self) {
+        self.known.written();
     }
 
     /// Adds a request; returns the number of its dimensions and the position of its cell.

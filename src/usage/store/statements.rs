@@ -16,7 +16,7 @@ const CELLS: [usize; 4] = [8, 4, 2, 1];
 
 /// An insert into one table.
 #[derive(Debug)]
-struct Insert {
+pub(super) struct Insert {
     /// What stands before the rows.
     head: String,
     /// What stands behind them.
@@ -29,23 +29,35 @@ impl Insert {
         let head = format!("insert into {table} ({columns}) values ");
         Self { head, tail, columns: columns.split(',').count() }
     }
+
+    /// The text that inserts some rows on either database.
+    pub(super) fn numbered(&self, rows: usize) -> String {
+        let row = |at: usize| {
+            let places: Vec<_> = (1..=self.columns).map(|column| format!("${}", at * self.columns + column)).collect();
+            format!("({})", places.join(","))
+        };
+        let rows: Vec<_> = (0..rows).map(row).collect();
+        format!("{}{}{}", self.head, rows.join(","), self.tail)
+    }
 }
 
-static DIMENSIONS: LazyLock<Insert> = LazyLock::new(|| {
+// SQL says `kinds` and `kind` for dimensions: databases in the field have the table under this name, and a build of before a
+// renaming could not open one of after it.
+pub(super) static DIMENSIONS: LazyLock<Insert> = LazyLock::new(|| {
     let columns = format!("id, hour, {}, {}", names(SHARED.iter().copied()), names(ALONE_SHARED.iter().copied()));
     Insert::new("kinds", &columns, String::new())
 });
 
-static REQUESTS: LazyLock<Insert> = LazyLock::new(|| {
+pub(super) static REQUESTS: LazyLock<Insert> = LazyLock::new(|| {
     let alone: Vec<_> = ALONE_OWN.iter().map(|column| column.name_alone()).collect();
     let columns = format!("kind, {}, {}", names(OWN.iter().copied()), alone.join(", "));
     Insert::new("requests", &columns, String::new())
 });
 
-static ATTEMPTS: LazyLock<Insert> =
+pub(super) static ATTEMPTS: LazyLock<Insert> =
     LazyLock::new(|| Insert::new("attempts", &format!("request_id, {}", names(&ATTEMPT)), String::new()));
 
-static ROLLUPS: LazyLock<Insert> = LazyLock::new(|| {
+pub(super) static ROLLUPS: LazyLock<Insert> = LazyLock::new(|| {
     let latest: Vec<_> = SUMS.iter().map(|column| format!("{0} = excluded.{0}", column.name)).collect();
     let tail = format!(" on conflict (id) do update set {}", latest.join(", "));
     Insert::new("rollups", &format!("id, hour, kind, user_id, {}", names(&SUMS)), tail)
@@ -140,13 +152,6 @@ fn insert(sql: &mut String, rows: usize, insert: &Insert) {
     sql.push_str(&vec![row; rows].join(","));
     sql.push_str(&insert.tail);
     sql.push(';');
-}
-
-/// The text that writes one attempt.
-pub(in crate::usage) fn one_attempt() -> String {
-    let mut sql = String::new();
-    insert(&mut sql, 1, &ATTEMPTS);
-    sql
 }
 
 #[cfg(test)]

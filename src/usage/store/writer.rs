@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Executor, SqliteConnection};
 
-use super::rollup::Rollups;
-use super::statements::{Rows, Statements, batches};
+use super::batch::{Added, Books};
+use super::field::SqlError;
+use super::statements::{Statements, batches};
 use super::values::Values;
 use super::{queries, rare};
-use crate::db::Sqlite as Db;
-use crate::usage::rows::{RequestRow, Settlement};
+use crate::db::Sqlite;
+use crate::usage::rows::Settlement;
 use crate::usage::settling::Amendment;
 
 /// Writes settlements; one connection, opened again after a failure.
 pub(in crate::usage) struct Writer {
-    db: Db,
+    db: Sqlite,
     /// How long another process may hold the lock before a batch is tried again later.
     patience: Duration,
     connection: Option<SqliteConnection>,
     /// The file that the connection writes to.
     file: u64,
-    rollups: Rollups,
+    books: Books,
     statements: Statements,
-    skew: i64,
     /// About how many pages were written to the WAL since the last question.
     pages: usize,
 }
@@ -43,18 +43,17 @@ impl Writer {
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub(in crate::usage) async fn open(db: &Db, patience: Duration) -> Result<Self, sqlx::Error> {
-        let mut connection = queries::connect_writer(db, patience).await?;
-        let (next, next_dimensions) = queries::next_numbers(&mut connection).await?;
+    pub(in crate::usage) async fn open(db: &Sqlite, patience: Duration) -> Result<Self, SqlError> {
+        let mut connection = connect(db, patience).await?;
+        let next = queries::next_numbers(&mut connection).await?;
         let skew = queries::skew(&mut connection).await?;
         Ok(Self {
             db: db.clone(),
             patience,
             connection: Some(connection),
-            file: file_number(db).map_err(sqlx::Error::Io)?,
-            rollups: Rollups::new(next, next_dimensions),
+            file: file_number(db)?,
+            books: Books::new(next, skew),
             statements: Statements::default(),
-            skew,
             pages: 0,
         })
     }
@@ -69,7 +68,7 @@ impl Writer {
         amendments: &[Amendment],
     ) -> Result<(), Failure> {
         let Err(error) = self.try_write(batch, amendments).await else { return Ok(()) };
-        self.rollups.clear();
+        self.books.clear();
         let failure = failure_of(&error);
         // A row that does not fit says nothing against the connection; anything else may.
         let sound = !matches!(failure, Failure::Unwritable(_));
@@ -95,83 +94,50 @@ impl Writer {
         }
     }
 
-    async fn try_write(&mut self, batch: &[&Settlement], amendments: &[Amendment]) -> Result<(), sqlx::Error> {
+    async fn try_write(&mut self, batch: &[&Settlement], amendments: &[Amendment]) -> Result<(), SqlError> {
         let mut connection = self.connected().await?;
-        let added = self.add_up(batch, amendments);
-        let skew = batch.iter().map(|settlement| skew_of(&settlement.request)).max().unwrap_or(0).max(self.skew);
-        let result = self.write_rows(&mut connection, (batch, amendments, &added, skew)).await;
+        let added = self.books.add(batch, amendments);
+        let result = self.write_rows(&mut connection, (batch, amendments, &added)).await;
         self.connection = Some(connection);
         result?;
-        self.rollups.known().written();
-        self.skew = skew;
+        self.books.written(&added);
         self.pages += 3 + batch.len() / 12;
         Ok(())
     }
 
     /// The connection, or another where there is none, or where its file is no longer the one at the database's path:
     /// SQLite would go on writing to a deleted file, and those rows would be gone.
-    async fn connected(&mut self) -> Result<SqliteConnection, sqlx::Error> {
-        let file = file_number(&self.db).map_err(sqlx::Error::Io)?;
+    async fn connected(&mut self) -> Result<SqliteConnection, SqlError> {
+        let file = file_number(&self.db)?;
         if let Some(connection) = self.connection.take().filter(|_| file == self.file) {
             return Ok(connection);
         }
-        let mut connection = queries::connect_writer(&self.db, self.patience).await?;
-        let (next, next_dimensions) = queries::next_numbers(&mut connection).await?;
-        self.rollups.number_from(next, next_dimensions);
+        let mut connection = connect(&self.db, self.patience).await?;
+        self.books.number_from(queries::next_numbers(&mut connection).await?);
         self.file = file;
         Ok(connection)
-    }
-
-    /// Adds the batch to the hourly sums.
-    fn add_up(&mut self, batch: &[&Settlement], amendments: &[Amendment]) -> Added {
-        let rows = batch.iter().map(|one| &*one.request).chain(amendments.iter().map(|one| &one.request));
-        if let Some(last) = rows.map(|row| row.started_at).max() {
-            self.rollups.make_room(last.hour().0);
-        }
-        let (dimensions, mut cells): (Vec<_>, Vec<_>) = batch.iter().map(|one| self.rollups.add(one)).unzip();
-        let costs =
-            amendments.iter().map(|one| self.rollups.add_cost(&one.request, one.attempt.cost.unwrap_or_default()));
-        cells.extend(costs);
-        cells.sort_unstable();
-        cells.dedup();
-        Added { dimensions, cells }
     }
 
     async fn write_rows(
         &mut self,
         connection: &mut SqliteConnection,
-        (batch, amendments, added, skew): (&[&Settlement], &[Amendment], &Added, i64),
-    ) -> Result<(), sqlx::Error> {
-        let apart = batch.iter().filter(|one| one.only_attempt().is_none());
-        let attempts: Vec<_> = apart.flat_map(|one| one.attempts.iter().map(|row| (one.request.id, row))).collect();
-        let hour = self.rollups.hour();
-        let new = self.rollups.known().unwritten().len();
-        let mut parts = batches(Rows {
-            dimensions: new,
-            requests: batch.len(),
-            attempts: attempts.len(),
-            cells: added.cells.len(),
-        });
+        (batch, amendments, added): (&[&Settlement], &[Amendment], &Added),
+    ) -> Result<(), SqlError> {
+        let mut contents = self.books.contents(batch, added);
+        let mut parts = batches(contents.rows());
         let bodies = batch.iter().any(|settlement| settlement.bodies.is_some());
-        if bodies || skew > self.skew || !amendments.is_empty() {
+        if bodies || added.skew > self.books.skew() || !amendments.is_empty() {
             parts[0].first = false;
             connection.execute("begin immediate").await?;
-            rare::write(connection, batch, amendments, skew).await?;
+            rare::write((&mut *connection).into(), batch, amendments, added.skew).await?;
         }
-        let (mut requests, mut dimensions) = (batch, &added.dimensions[..]);
-        let (mut rows, mut cells) = (&attempts[..], &added.cells[..]);
-        let mut written = 0;
         for part in parts {
+            let rows = contents.take(part);
             let mut values = Values::with_room(part.parameters());
-            let new = &self.rollups.known().unwritten()[written..written + part.dimensions];
-            new.iter().for_each(|(number, dimensions)| values.dimensions((*number, hour), dimensions));
-            written += part.dimensions;
-            let numbers = take(&mut dimensions, part.requests);
-            for (one, dimensions) in take(&mut requests, part.requests).iter().zip(numbers) {
-                values.request(one, *dimensions);
-            }
-            take(&mut rows, part.attempts).iter().for_each(|(id, row)| values.attempt(*id, row));
-            take(&mut cells, part.cells).iter().for_each(|at| values.cell(self.rollups.cell(*at)));
+            values.put(rows.dimensions());
+            values.put(rows.requests());
+            values.put(rows.attempts());
+            values.put(rows.cells());
             let text = AssertSqlSafe(self.statements.text(part));
             sqlx::query_with(text, values.finish()?).execute(&mut *connection).await?;
         }
@@ -179,48 +145,38 @@ impl Writer {
     }
 }
 
-/// What a batch changed in the hourly sums.
-struct Added {
-    /// The number of each request's dimensions.
-    dimensions: Vec<i64>,
-    /// The positions of the cells that changed.
-    cells: Vec<usize>,
+/// The writer's connection: another task writes the WAL back, and a lock that others hold is an error soon.
+async fn connect(db: &Sqlite, patience: Duration) -> Result<SqliteConnection, SqlError> {
+    let mut connection = db.connect().await?;
+    connection.execute("pragma wal_autocheckpoint = 0").await?;
+    let patience = format!("pragma busy_timeout = {}", patience.as_millis());
+    connection.execute(AssertSqlSafe(patience)).await?;
+    Ok(connection)
 }
 
-fn file_number(db: &Db) -> std::io::Result<u64> {
+fn file_number(db: &Sqlite) -> Result<u64, SqlError> {
     use std::os::unix::fs::MetadataExt;
-    Ok(std::fs::metadata(db.path())?.ino())
-}
-
-fn take<'a, T>(rest: &mut &'a [T], count: usize) -> &'a [T] {
-    let (head, tail) = rest.split_at(count.min(rest.len()));
-    *rest = tail;
-    head
+    Ok(std::fs::metadata(db.path()).map_err(sqlx::Error::Io)?.ino())
 }
 
 /// The parts of SQLite's result codes that say: this row, not this moment.
-fn failure_of(error: &sqlx::Error) -> Failure {
+fn failure_of(error: &SqlError) -> Failure {
     const TOO_BIG: i32 = 18;
     const CONSTRAINT: i32 = 19;
     const MISMATCH: i32 = 20;
-    let text = error.to_string();
-    let sqlx::Error::Database(inner) = error else {
-        return if matches!(error, sqlx::Error::Encode(_)) { Failure::Unfit(text) } else { Failure::Unwritable(text) };
-    };
-    if inner.is_unique_violation() {
+    if error.is_unique_violation() {
         return Failure::Duplicate;
     }
-    let code = inner.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
-    match code & 0xff {
-        TOO_BIG | CONSTRAINT | MISMATCH => Failure::Unfit(text),
-        _ => Failure::Unwritable(text),
+    match error {
+        SqlError::Sql(error @ sqlx::Error::Database(inner)) => {
+            let code = inner.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
+            match code & 0xff {
+                TOO_BIG | CONSTRAINT | MISMATCH => Failure::Unfit(error.to_string()),
+                _ => Failure::Unwritable(error.to_string()),
+            }
+        }
+        SqlError::Sql(error @ sqlx::Error::Encode(_)) => Failure::Unfit(error.to_string()),
+        SqlError::Sql(error) => Failure::Unwritable(error.to_string()),
+        other => Failure::Unwritable(other.to_string()),
     }
-}
-
-/// How far a request's id and its start lie apart, in microseconds.
-fn skew_of(row: &RequestRow) -> i64 {
-    let mut millis = [0; 8];
-    millis[2..].copy_from_slice(&row.id.as_bytes()[..6]);
-    let micros = i64::from_be_bytes(millis).saturating_mul(1_000);
-    micros.saturating_sub(row.started_at.0).saturating_abs()
 }

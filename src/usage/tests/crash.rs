@@ -56,7 +56,7 @@ async fn what_was_cut_off_is_charged_exactly_once() {
         assert_eq!(place.number("select sum(requests) from rollups").await, 3);
         place = kill(place, ledger).await;
     }
-    let read = request(&place.db, lost.request.id).await.unwrap().unwrap();
+    let read = place.request(lost.request.id).await.unwrap();
     assert_eq!((read.request.status, read.request.cost), (Status::Unknown, Some(Nanos(18_000))));
     assert_eq!(&*read.request.provider.unwrap(), "other");
 }
@@ -124,7 +124,7 @@ async fn check(place: &Place, all: &[Settlement], lines: usize) {
         let ledger = place.ledger().await;
         let (mut rest, mut rows, mut cost) = (lines, 0, 0);
         for one in all {
-            let found = request(&place.db, one.request.id).await.unwrap();
+            let found = place.request(one.request.id).await;
             let intents = rest.min(one.attempts.len());
             let whole = rest > one.attempts.len();
             rest -= intents + usize::from(whole);
