@@ -16,7 +16,8 @@ const PRUNED_AT_ONCE: i64 = 500;
 pub async fn prune(db: &Db, before: Timestamp) -> Result<u64, Error> {
     let before = before.hour();
     let skew = skew(db).await?;
-    let below = RequestId::first_at(Timestamp(before.0.saturating_add(skew))).to_string();
+    // An id says the millisecond, so the one that lies furthest from its start is in the one after.
+    let below = RequestId::first_at(Timestamp(before.0.saturating_add(skew).saturating_add(1_000))).to_string();
     let mut deleted = 0;
     loop {
         // On PostgreSQL the topic keeps out whoever else writes these tables, so that the three see the same requests.

@@ -30,3 +30,41 @@ async fn retention_deletes_whole_hours_and_nothing_younger() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn retention_deletes_more_than_one_transaction_takes_from_every_table() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        let mut pen = Pen::of(db).await;
+        let base = now().hour();
+        let old: Vec<_> = (0..1_201).map(|n| wide(n, Timestamp(base.0 - 1))).collect();
+        let young: Vec<_> = (0..5).map(|n| wide(n, base)).collect();
+        for some in old.chunks(300) {
+            pen.settle(some).await;
+        }
+        pen.settle(&young).await;
+        assert_eq!(prune(db, base).await.unwrap(), 1_201);
+        for (sql, left) in [
+            ("select count(*) from requests", 5),
+            ("select count(*) from attempts", 10),
+            ("select count(*) from bodies", 5),
+            ("select count(*) from kinds", 5),
+            ("select count(*) from rollups", 5),
+        ] {
+            assert_eq!(number(db, sql).await, left, "{sql}");
+        }
+        assert_eq!(prune(db, base).await.unwrap(), 0);
+        assert_eq!(requests(db, &Listing::default()).await.unwrap().rows.len(), 5);
+        pen.close().await;
+    })
+    .await;
+}
+
+/// A settlement with rows of its own in every table.
+fn wide(n: usize, at: Timestamp) -> Settlement {
+    let mut one = settlement(at);
+    one.request.route = Some(format!("r{n}").into());
+    one.attempts.push(AttemptRow { n: 2, ..one.attempts[0].clone() });
+    one.bodies = Some(Bodies { request: "ask".into(), response: "answer".into() });
+    one
+}
