@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A mistake, shown as `file:line:col: key: problem; fix`, without the parts that are not known.
+/// A mistake, shown as `file:line:col: key: problem; fix`, without the parts that are not known. With a fix the place of the
+/// key stays even where the key is empty: `fulcrum check` prints these lines, and programs split them.
 ///
 /// A mistake in a call's request is a `wire::fields::FieldError` instead, since a caller needs an error code.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +100,7 @@ impl fmt::Display for Diagnostic {
         if let Place::InText(Position { line, column }) = place {
             write!(f, "{line}:{column}: ")?;
         }
-        if !key.is_empty() {
+        if !(key.is_empty() && fix.is_empty()) {
             write!(f, "{key}: ")?;
         }
         if let Place::InValue(Position { line, column }) = place {
@@ -127,6 +128,7 @@ mod tests {
             (bare.clone().at(Place::InValue(spot)), "cache.ttl: line 3, column 7: is no duration"),
             (bare.of_file("f.toml").at(Place::InText(spot)).fix("mend"), "f.toml:3:7: cache.ttl: is no duration; mend"),
             (Diagnostic::new("", "is a link").of_file("f.toml"), "f.toml: is a link"),
+            (Diagnostic::new("", "is a link").of_file("f.toml").fix("mend"), "f.toml: : is a link; mend"),
         ] {
             assert_eq!(diagnostic.to_string(), shown);
         }
