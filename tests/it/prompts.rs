@@ -213,3 +213,35 @@ async fn a_prompt_in_a_stream_is_told_in_its_head() {
     assert!(answer.text().ends_with("[DONE]\n\n"));
     app.close().await;
 }
+
+#[tokio::test]
+async fn a_key_is_checked_before_a_prompt_is_rendered() {
+    let app = with_prompt("").await;
+    let without_variables = call(json!({"id": "greet"}));
+    let answer = app.chat(&without_variables).await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_variables"), "{}", answer.text());
+    let row = app.row(answer.id()).await;
+    assert_eq!((&row["prompt"], &row["version"]), (&json!("greet"), &json!(1)));
+
+    let key = app.new_key(&json!({"name": "narrow", "models": ["spare"]})).await;
+    let answer = app.send(Call::chat(&without_variables).key(&key)).await;
+    assert_eq!((answer.status, answer.code().as_str()), (403, "model_not_allowed"), "{}", answer.text());
+    assert_eq!(answer.header("x-fulcrum-prompt"), Some("greet@1"));
+    assert_eq!(app.up.count(), 0);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_prompt_is_used_by_calls_and_not_by_questions_about_them() {
+    let app = with_prompt("").await;
+    let greeting = call(json!({"id": "greet", "variables": {"house": "Acme", "who": "Ann"}}));
+    let used = async || app.admin(Call::get("/api/v1/prompts/greet")).await.json()["last_used_at"].clone();
+    let explained = app.send(Call::post("/v1/explain", &greeting).key(&app.key)).await;
+    assert_eq!(explained.status, 200, "{}", explained.text());
+    let key = app.new_key(&json!({"name": "narrow", "models": ["spare"]})).await;
+    assert_eq!(app.send(Call::chat(&greeting).key(&key)).await.status, 403);
+    assert_eq!(used().await, json!(null));
+    assert_eq!(app.chat(&greeting).await.status, 200);
+    assert_ne!(used().await, json!(null));
+    app.close().await;
+}
