@@ -1,5 +1,6 @@
 //! CPU time of the dialects alone: what a whole call and each event of a stream take, for each dialect of a caller and each of
-//! a provider. Where the two are the same, bytes pass and are listened to; else they are read and written anew.
+//! a provider. Where the two are the same, bytes pass and are listened to; else they are read and written anew. Last, what it
+//! takes to put a rendered prompt in front of a request of each dialect.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -12,10 +13,12 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fulcrum::chat::{Emulated, Request};
+use fulcrum::chat::{Emulated, PromptMessage, Request, Role};
 use fulcrum::wire::DialectId;
 use fulcrum::wire::dialect::{Addressed, AnswerContext, Asked, Chunk, ClientCodec};
+use fulcrum::wire::json::{Edits, Object, quoted};
 use fulcrum::wire::sse::{Decoder, Event};
+use serde_json::{Map, Value, json};
 
 use dialect::{ALL, Dialect};
 
@@ -50,6 +53,10 @@ fn main() -> Result<(), Failed> {
                 event / same_event
             );
         }
+    }
+    println!("\n{:>10} {:>12}", "caller", "us a prompt");
+    for caller in ALL {
+        println!("{:>10} {:>12.2}", caller.name(), prompted(caller)?);
     }
     Ok(())
 }
@@ -148,6 +155,76 @@ fn events(piece: &Bytes, decoder: &mut Decoder) -> Result<Vec<Event>, Failed> {
         found.push(event);
     }
     Ok(found)
+}
+
+/// Puts a support prompt, rendered already, in front of a request that names it: microseconds.
+fn prompted(caller: Dialect) -> Result<f64, Failed> {
+    let codec = codec(caller);
+    let named = r#"{"prompt":{"id":"support","variables":{"product":"Acme"}},"user":"u"}"#;
+    let named = if caller == Dialect::Generate { named.replace(",\"user\":\"u\"", "") } else { named.to_owned() };
+    let addressed = Addressed { model: (caller == Dialect::Generate).then(|| "bench".to_owned()), stream: false };
+    let asked = codec.read(named.into(), &addressed).map_err(|error| error.to_string())?;
+    let messages = support();
+    let settings = json!({"model": "bench", "temperature": 0.2, "max_tokens": 500});
+    let settings = settings.as_object().ok_or("settings are an object")?;
+    fastest(1.0, || {
+        black_box(in_front(codec, &asked, &messages, settings).map_err(|error| error.to_string())?);
+        Ok(())
+    })
+}
+
+/// What a support prompt makes: 4 KB of system text, an exchange as an example, and the customer's words.
+fn support() -> Vec<PromptMessage> {
+    let text = |role, content: String| PromptMessage::Text { role, content };
+    let rule = "- Say \"I do not know\" where the manual does not tell, and name the page where it does.\n";
+    vec![
+        text(Role::System, rule.repeat(4_096 / rule.len() + 1)),
+        text(Role::User, "How do I reset it?".to_owned()),
+        text(Role::Assistant, "Hold the button for ten seconds (page 12).".to_owned()),
+        text(Role::User, "The light blinks twice and then it turns itself off again. What is wrong?".to_owned()),
+    ]
+}
+
+/// The caller's request with a prompt in front of it.
+fn in_front(
+    codec: &dyn ClientCodec,
+    asked: &Asked,
+    messages: &[PromptMessage],
+    settings: &Map<String, Value>,
+) -> Result<Asked, fulcrum::chat::Error> {
+    let chat = DialectId::OpenAiChat.codec();
+    let is_chat = codec.name() == chat.name();
+    let listed: Vec<String> = messages.iter().map(said_in_json).collect();
+    let mut prompt = format!("{{\"messages\":[{}]", listed.join(","));
+    for (name, value) in settings {
+        prompt.push_str(&format!(",{}:{value}", quoted(name)));
+    }
+    prompt.push('}');
+    let mut prompt = Object::read(prompt.into())?;
+    if !is_chat {
+        let mut emulated = Emulated::default();
+        let alone = chat.read(prompt.bytes().clone(), &Addressed::default())?;
+        let request = chat.read_request(&alone, &mut emulated)?;
+        prompt = Object::read(codec.write_request(&request, &mut emulated)?.body)?;
+    }
+    let mut body = codec.prompted(asked, &prompt)?;
+    let is_addressed = codec.conversation() == "contents";
+    if !is_addressed {
+        let mut edits = Edits::default();
+        edits.set("model", quoted("bench"));
+        body = Object::read(body)?.edited(&edits);
+    }
+    codec.read(body, &Addressed { model: Some("bench".to_owned()), stream: asked.stream })
+}
+
+fn said_in_json(message: &PromptMessage) -> String {
+    match message {
+        PromptMessage::Text { role, content } => {
+            let role = serde_json::to_string(role).unwrap_or_default();
+            format!("{{\"role\":{role},\"content\":{}}}", quoted(content))
+        }
+        PromptMessage::Raw(message) => message.to_string(),
+    }
 }
 
 /// Microseconds of one of the `parts` of `once`.
