@@ -68,3 +68,6 @@ fn joined(prompt: &[PromptMessage]) -> String {
     list.push(']');
     list
 }
+
+#[cfg(test)]
+mod tests;

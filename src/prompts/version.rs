@@ -99,3 +99,23 @@ impl fmt::Debug for Version {
         write!(f, "{}@{}", self.name, self.version)
     }
 }
+
+#[cfg(test)]
+impl Version {
+    /// A version of this content, which is not stored.
+    pub fn of_content(name: &str, version: u32, content: &Value) -> Self {
+        let name = name.parse().unwrap_or_else(|error| panic!("{error}"));
+        let text = content.to_string();
+        Self {
+            name,
+            version,
+            hash: blake3::hash(text.as_bytes()).to_hex().as_str().into(),
+            created_at: Timestamp(0),
+            author: "".into(),
+            key_id: "".into(),
+            message: "".into(),
+            content: text.into(),
+            ready: OnceLock::new(),
+        }
+    }
+}
