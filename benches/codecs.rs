@@ -14,11 +14,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fulcrum::chat::{Emulated, PromptMessage, Request, Role};
-use fulcrum::wire::DialectId;
 use fulcrum::wire::dialect::{Addressed, AnswerContext, Asked, Chunk, ClientCodec};
-use fulcrum::wire::json::{Edits, Object, quoted};
 use fulcrum::wire::sse::{Decoder, Event};
-use serde_json::{Map, Value, json};
+use fulcrum::wire::{DialectId, openai_chat};
+use serde_json::json;
 
 use dialect::{ALL, Dialect};
 
@@ -168,7 +167,9 @@ fn prompted(caller: Dialect) -> Result<f64, Failed> {
     let settings = json!({"model": "bench", "temperature": 0.2, "max_tokens": 500});
     let settings = settings.as_object().ok_or("settings are an object")?;
     fastest(1.0, || {
-        black_box(in_front(codec, &asked, &messages, settings).map_err(|error| error.to_string())?);
+        let prompt = openai_chat::prompt(messages.clone(), settings, "bench");
+        let prompted = prompt.and_then(|prompt| codec.prompted(&asked, prompt));
+        black_box(prompted.map_err(|error| error.to_string())?);
         Ok(())
     })
 }
@@ -183,48 +184,6 @@ fn support() -> Vec<PromptMessage> {
         text(Role::Assistant, "Hold the button for ten seconds (page 12).".to_owned()),
         text(Role::User, "The light blinks twice and then it turns itself off again. What is wrong?".to_owned()),
     ]
-}
-
-/// The caller's request with a prompt in front of it.
-fn in_front(
-    codec: &dyn ClientCodec,
-    asked: &Asked,
-    messages: &[PromptMessage],
-    settings: &Map<String, Value>,
-) -> Result<Asked, fulcrum::chat::Error> {
-    let chat = DialectId::OpenAiChat.codec();
-    let is_chat = codec.name() == chat.name();
-    let listed: Vec<String> = messages.iter().map(said_in_json).collect();
-    let mut prompt = format!("{{\"messages\":[{}]", listed.join(","));
-    for (name, value) in settings {
-        prompt.push_str(&format!(",{}:{value}", quoted(name)));
-    }
-    prompt.push('}');
-    let mut prompt = Object::read(prompt.into())?;
-    if !is_chat {
-        let mut emulated = Emulated::default();
-        let alone = chat.read(prompt.bytes().clone(), &Addressed::default())?;
-        let request = chat.read_request(&alone, &mut emulated)?;
-        prompt = Object::read(codec.write_request(&request, &mut emulated)?.body)?;
-    }
-    let mut body = codec.prompted(asked, &prompt)?;
-    let is_addressed = codec.conversation() == "contents";
-    if !is_addressed {
-        let mut edits = Edits::default();
-        edits.set("model", quoted("bench"));
-        body = Object::read(body)?.edited(&edits);
-    }
-    codec.read(body, &Addressed { model: Some("bench".to_owned()), stream: asked.stream })
-}
-
-fn said_in_json(message: &PromptMessage) -> String {
-    match message {
-        PromptMessage::Text { role, content } => {
-            let role = serde_json::to_string(role).unwrap_or_default();
-            format!("{{\"role\":{role},\"content\":{}}}", quoted(content))
-        }
-        PromptMessage::Raw(message) => message.to_string(),
-    }
 }
 
 /// Microseconds of one of the `parts` of `once`.

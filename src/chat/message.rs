@@ -15,8 +15,9 @@ pub enum Role {
     Tool,
 }
 
-/// One message of a rendered prompt.
-#[derive(Clone, Debug, PartialEq)]
+/// One message of a rendered prompt. It is written as OpenAI's chat has it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum PromptMessage {
     /// Text by one speaker.
     Text {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{FieldError, Path};
 use super::json::{Edits, Object, quoted};
-use crate::chat::Code;
+use crate::chat::{Code, Error};
 
 /// The most turns, whatever a dialect calls them, that a conversation may have.
 pub const MAX_TURNS: usize = 10_000;
@@ -27,6 +27,8 @@ pub struct Asked {
     pub max_tokens: Option<u64>,
     /// How many answers the caller asked for.
     pub choices: u64,
+    /// How many turns the conversation has, whatever the dialect calls them; 0 where it has none.
+    pub turns: usize,
     /// The prompt that the body names.
     pub prompt: Option<PromptRef>,
 }
@@ -113,6 +115,18 @@ pub fn read_prompt(object: &Object) -> Result<Option<PromptRef>, FieldError> {
         return Err(FieldError::wrong("prompt", "names a `version` or a `label`, not both"));
     }
     Ok(Some(prompt))
+}
+
+/// Checks a conversation of which each turn was checked by itself: the prompt's and the caller's.
+///
+/// # Errors
+/// A 400 that names the field: there are no turns, where there must be some, or too many.
+pub fn check_joined(count: usize, may_be_empty: bool, name: &str) -> Result<usize, Error> {
+    if count == 0 && !may_be_empty {
+        return Err(Error::field(name, format!("`{name}` must be a list that is not empty")));
+    }
+    check_count(count, name)?;
+    Ok(count)
 }
 
 /// Refuses a conversation of more than [`MAX_TURNS`]; `name` is its field, which is what its dialect calls the turns.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::decoder::Decoder;
 use super::fields::FieldError;
 use super::json::{Object, ObjectError};
+use super::prompt::Prompt;
 use crate::chat::{self, Emulated, Error, Format, Maker, Request, Response, Role, Structured, Units, Usage};
 
 pub use super::asked::{Addressed, Asked, PromptRef};
@@ -191,13 +192,13 @@ pub trait ClientCodec: ProviderCodec {
     /// The body for a target of this dialect: the caller's, with the target's model, and with usage asked for in streams.
     fn pass(&self, asked: &Asked, model: &str) -> Bytes;
 
-    /// The caller's object with a prompt's in front: `prompt` is the prompt with its settings, written in this dialect.
-    /// Its messages go before the caller's own, its system text before the caller's system text, its other fields where
-    /// the caller has none; the field `prompt` goes out.
+    /// The caller's request with a prompt in front, which this dialect writes in one pass and does not read again. Its
+    /// messages go before the caller's own, its system text before the caller's system text, its settings where the
+    /// caller has none; the field `prompt` goes out, and `model` is what the prompt says.
     ///
     /// # Errors
-    /// Where the two cannot be joined.
-    fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error>;
+    /// Where the prompt is wrong, this dialect cannot say it, or the two cannot be joined.
+    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error>;
 
     /// The field that holds the conversation: `messages`, `input` or `contents`.
     fn conversation(&self) -> &'static str;

@@ -90,15 +90,15 @@ impl Object {
     fn scan(bytes: Bytes, checks: Checks) -> Result<Self, ObjectError> {
         let text = ByteString::try_from(bytes).map_err(|error| ObjectError::Utf8(error.valid_up_to()))?;
         let mut fields = Vec::with_capacity(12);
-        let mut too_many = false;
+        let mut is_too_wide = false;
         let read = scan::object(&text, checks, |name, value| {
-            too_many = fields.len() == MAX_FIELDS;
+            is_too_wide = fields.len() == MAX_FIELDS;
             fields.push(Field { name, value });
-            if too_many { Err(ScanError::Syntax) } else { Ok(()) }
+            if is_too_wide { Err(ScanError::Syntax) } else { Ok(()) }
         });
         match read {
             Ok(()) => Ok(Self { text, fields }),
-            Err(_) if too_many => Err(ObjectError::Syntax(format!("more than {MAX_FIELDS} fields"))),
+            Err(_) if is_too_wide => Err(too_many()),
             Err(error) => Err(object_error(error, &text)),
         }
     }
@@ -124,61 +124,99 @@ impl Object {
     /// The object's bytes with `edits` made; every other byte stays.
     #[must_use]
     pub fn edited(&self, edits: &Edits) -> Bytes {
+        match self.way_of(edits) {
+            Way::Same => self.bytes().clone(),
+            Way::Rebuilt => self.rebuilt(edits, |_, _| {}),
+            Way::Spliced => self.spliced(edits, |_, _| {}),
+        }
+    }
+
+    /// The object with `edits` made, without reading its bytes again: the names and values of `edits` are JSON of our own
+    /// making, no name stands in them twice, and no value is nested deeper than [`MAX_DEPTH`] allows.
+    ///
+    /// # Errors
+    /// Where it has too many fields then.
+    pub fn with(&self, edits: &Edits) -> Result<Self, ObjectError> {
+        let mut fields = Vec::with_capacity(self.fields.len() + edits.changes.len());
+        let found = |name, value| fields.push(Field { name, value });
+        let bytes = match self.way_of(edits) {
+            Way::Same => return Ok(self.clone()),
+            Way::Rebuilt => self.rebuilt(edits, found),
+            Way::Spliced => self.spliced(edits, found),
+        };
+        if fields.len() > MAX_FIELDS {
+            return Err(too_many());
+        }
+        let text = ByteString::try_from(bytes).map_err(|error| ObjectError::Utf8(error.valid_up_to()))?;
+        Ok(Self { text, fields })
+    }
+
+    fn way_of(&self, edits: &Edits) -> Way {
         if edits.changes.iter().all(|(name, change)| self.stands_already(name, change)) {
-            return self.bytes().clone();
+            return Way::Same;
         }
-        if edits.changes.iter().any(|(name, change)| change.is_none() && self.get(name).is_some()) {
-            return self.rebuilt(edits);
-        }
-        self.spliced(edits)
+        let is_taken_out = |(name, change): &(String, Option<String>)| change.is_none() && self.get(name).is_some();
+        if edits.changes.iter().any(is_taken_out) { Way::Rebuilt } else { Way::Spliced }
     }
 
     fn stands_already(&self, name: &str, change: &Option<String>) -> bool {
         self.get(name) == change.as_deref()
     }
 
-    fn spliced(&self, edits: &Edits) -> Bytes {
+    fn spliced(&self, edits: &Edits, mut found: impl FnMut(Range<usize>, Range<usize>)) -> Bytes {
         let bytes = self.bytes();
         let mut out = BytesMut::with_capacity(bytes.len() + edits.size());
         let mut copied = 0;
-        for field in &self.fields {
-            if let Some(value) = edits.value_of(self.part(&field.name)) {
-                out.put_slice(&bytes[copied..field.value.start]);
-                out.put_slice(value.as_bytes());
-                copied = field.value.end;
-            }
+        for Field { name, value } in &self.fields {
+            // Where it is to stand: what lies before it, since the last copied byte, is copied as it is.
+            let (behind, ahead) = (copied, out.len());
+            let moved = |range: &Range<usize>| range.start - behind + ahead..range.end - behind + ahead;
+            let Some(edit) = edits.value_of(self.part(name)) else {
+                found(moved(name), moved(value));
+                continue;
+            };
+            let name = moved(name);
+            out.put_slice(&bytes[copied..value.start]);
+            found(name, out.len()..out.len() + edit.len());
+            out.put_slice(edit.as_bytes());
+            copied = value.end;
         }
         let close = memchr::memrchr(b'}', bytes).unwrap_or(bytes.len());
         let end = bytes[copied..close].trim_ascii_end().len() + copied;
         out.put_slice(&bytes[copied..end]);
-        let mut first = self.fields.is_empty();
-        for (name, value) in edits.changes.iter().filter(|(name, _)| self.get(name).is_none()) {
-            if let Some(value) = value {
-                put_field(&mut out, &mut first, name, value);
-            }
-        }
+        self.append_new(edits, self.fields.is_empty(), &mut out, &mut found);
         out.put_slice(&bytes[end..]);
         out.freeze()
     }
 
-    fn rebuilt(&self, edits: &Edits) -> Bytes {
+    fn rebuilt(&self, edits: &Edits, mut found: impl FnMut(Range<usize>, Range<usize>)) -> Bytes {
         let mut out = BytesMut::with_capacity(self.text.len() + edits.size());
         out.put_u8(b'{');
         let mut first = true;
         for (name, value) in self.iter() {
-            match edits.find(name) {
-                Some(Some(value)) => put_field(&mut out, &mut first, name, value),
-                Some(None) => {}
-                None => put_field(&mut out, &mut first, name, value),
-            }
-        }
-        for (name, value) in edits.changes.iter().filter(|(name, _)| self.get(name).is_none()) {
+            let value = edits.find(name).unwrap_or(Some(value));
             if let Some(value) = value {
-                put_field(&mut out, &mut first, name, value);
+                put_field(&mut out, std::mem::take(&mut first), (name, value), &mut found);
             }
         }
+        self.append_new(edits, first, &mut out, &mut found);
         out.put_u8(b'}');
         out.freeze()
+    }
+
+    /// Appends the fields that `edits` add.
+    fn append_new(
+        &self,
+        edits: &Edits,
+        mut first: bool,
+        out: &mut BytesMut,
+        found: &mut impl FnMut(Range<usize>, Range<usize>),
+    ) {
+        for (name, value) in edits.changes.iter().filter(|(name, _)| self.get(name).is_none()) {
+            if let Some(value) = value {
+                put_field(out, std::mem::take(&mut first), (name, value), found);
+            }
+        }
     }
 
     fn part(&self, range: &Range<usize>) -> &str {
@@ -186,14 +224,34 @@ impl Object {
     }
 }
 
-fn put_field(out: &mut BytesMut, first: &mut bool, name: &str, value: &str) {
-    if !std::mem::take(first) {
-        out.put_u8(b',');
-    }
-    out.put_u8(b'"');
+/// How edits are made.
+enum Way {
+    /// They change nothing.
+    Same,
+    /// A field goes out, so the object is put together anew.
+    Rebuilt,
+    /// Values are put at their places, and new fields behind all.
+    Spliced,
+}
+
+/// Puts a field, and tells where its name and its value stand.
+fn put_field(
+    out: &mut BytesMut,
+    first: bool,
+    (name, value): (&str, &str),
+    found: &mut impl FnMut(Range<usize>, Range<usize>),
+) {
+    out.put_slice(if first { b"\"" } else { b",\"" });
+    let name_at = out.len();
     out.put_slice(name.as_bytes());
     out.put_slice(b"\":");
+    let value_at = out.len();
     out.put_slice(value.as_bytes());
+    found(name_at..name_at + name.len(), value_at..out.len());
+}
+
+fn too_many() -> ObjectError {
+    ObjectError::Syntax(format!("more than {MAX_FIELDS} fields"))
 }
 
 /// Changes to an object's top-level fields. Names are plain words that need no escaping.
@@ -229,7 +287,18 @@ impl Edits {
 /// A text as a JSON string.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // Writing to memory cannot fail.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// How deep a value is nested: 0 where it is neither a list nor an object.
+#[must_use]
+pub fn depth(value: &serde_json::Value) -> usize {
+    match value {
+        serde_json::Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        serde_json::Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// What is wrong with a text; serde_json says where its syntax is.
@@ -295,6 +364,18 @@ mod tests {
     }
 
     #[test]
+    fn an_object_is_no_wider_with_edits_than_it_may_be() {
+        let fields: Vec<String> = (0..MAX_FIELDS).map(|n| format!("\"f{n}\":0")).collect();
+        let object = object(&format!("{{{}}}", fields.join(",")));
+        let mut edits = Edits::default();
+        edits.set("f0", "1".to_owned());
+        assert_eq!(object.with(&edits).unwrap().get("f0"), Some("1"));
+        edits.set("more", "1".to_owned());
+        let wide = Object::read(object.edited(&edits)).unwrap_err();
+        assert_eq!(object.with(&edits).unwrap_err(), wide);
+    }
+
+    #[test]
     fn an_empty_object_takes_fields() {
         let mut edits = Edits::default();
         edits.set("a", "1".to_owned());
@@ -323,6 +404,27 @@ mod tests {
             }
             let after: serde_json::Map<_, _> = serde_json::from_slice(&object.edited(&edits)).unwrap();
             prop_assert_eq!(after, expected);
+        }
+
+        #[test]
+        fn an_object_with_edits_has_its_fields_where_they_are_read(
+            fields in proptest::collection::btree_map("[a-z]{1,2}", ".{0,9}", 0..6),
+            edits in proptest::collection::btree_map("[a-z]{1,2}", proptest::option::of(".{0,9}"), 0..6),
+            is_spaced: bool,
+        ) {
+            let before = if is_spaced { serde_json::to_vec_pretty(&fields) } else { serde_json::to_vec(&fields) };
+            let object = Object::read(before.unwrap().into()).unwrap();
+            let mut changes = Edits::default();
+            for (name, value) in &edits {
+                match value {
+                    Some(text) => changes.set(name, quoted(text)),
+                    None => changes.remove(name),
+                }
+            }
+            let with = object.with(&changes).unwrap();
+            prop_assert_eq!(with.bytes(), &object.edited(&changes));
+            let read = Object::read(with.bytes().clone()).unwrap();
+            prop_assert!(with.iter().eq(read.iter()), "{:?} and {:?}", with, read);
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod openai_responses;
 pub mod passing;
+pub mod prompt;
 mod roles;
 pub mod schema;
 mod settings;

@@ -35,7 +35,16 @@ impl EmbeddingsRequest {
     #[must_use]
     pub fn into_asked(self) -> Asked {
         let Self { object, model } = self;
-        Asked { object, model, stream: false, include_usage: false, max_tokens: Some(0), choices: 1, prompt: None }
+        Asked {
+            object,
+            model,
+            stream: false,
+            include_usage: false,
+            max_tokens: Some(0),
+            choices: 1,
+            turns: 0,
+            prompt: None,
+        }
     }
 
     /// Reads and checks a body.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::chat::Role;
 use crate::prompts::Version;
+use crate::wire::DialectId;
+use crate::wire::asked::MAX_TURNS;
 use crate::wire::dialect::Addressed;
 
 /// Every dialect of callers, by an endpoint that converses in it.
@@ -225,9 +228,8 @@ fn rendered(endpoint: Endpoint, prompt: &Value, history: Option<&Value>, body: &
     let resolved = Resolved { version, label: None, requested: String::new(), model };
     match render(&resolved, &asked, endpoint) {
         Ok(asked) => {
+            assert_is_as_read(&asked, endpoint);
             let Asked { model, stream, include_usage, max_tokens, choices, prompt, object, .. } = &asked;
-            let again = Object::read(object.bytes().clone()).unwrap();
-            assert!(object.iter().eq(again.iter()), "the fields of {object:?} are elsewhere");
             let limit = max_tokens.map_or_else(|| "-".to_owned(), |limit| limit.to_string());
             let text = String::from_utf8_lossy(object.bytes());
             let facts = format!("{model} {stream} {include_usage} {limit} {choices} {}", prompt.is_some());
@@ -235,6 +237,18 @@ fn rendered(endpoint: Endpoint, prompt: &Value, history: Option<&Value>, body: &
         }
         Err(error) => format!("{} at {:?}: {}\n", error.code.text(), error.param, error.message),
     }
+}
+
+/// Asserts that all that is known of a rendered request is what reading it would tell.
+fn assert_is_as_read(asked: &Asked, endpoint: Endpoint) {
+    let addressed = Addressed { model: Some(asked.model.clone()), stream: asked.stream };
+    let read = endpoint.dialect().codec().read(asked.object.bytes().clone(), &addressed).unwrap();
+    assert!(asked.object.iter().eq(read.object.iter()), "the fields of {:?} are elsewhere", asked.object);
+    let facts = |asked: &Asked| {
+        let Asked { model, stream, include_usage, max_tokens, choices, turns, prompt, .. } = asked.clone();
+        (model, stream, include_usage, max_tokens, choices, turns, prompt)
+    };
+    assert_eq!(facts(asked), facts(&read), "{:?}", asked.object);
 }
 
 /// A section for each prompt and each history in the plain prompt, with what each request becomes.
@@ -274,5 +288,22 @@ fn a_prompt_is_rendered_into_every_dialect_as_the_golden_files_say() {
     for endpoint in CALLERS {
         let name = format!("prompted-{}", endpoint.name().trim_matches('/').replace(['/', '{', '}', ':'], "-"));
         settings.bind(|| insta::assert_snapshot!(name, sections(endpoint)));
+    }
+}
+
+#[test]
+fn a_prompt_and_a_request_have_no_more_turns_together_than_a_request_may_have() {
+    let prompt = prompt(&json!([says("user", "one"), says("assistant", "two")]), &json!({"model": "auto"}));
+    for endpoint in CALLERS {
+        let codec = endpoint.dialect().codec();
+        let turn = codec.turn(Role::User, "x").to_string();
+        let told = |count: usize| {
+            let turns = vec![turn.as_str(); count].join(",");
+            let body = format!("{{\"{}\":[{turns}],PROMPT}}", codec.conversation());
+            rendered(endpoint, &prompt, None, &body)
+        };
+        let refused = told(MAX_TURNS - 1);
+        assert!(refused.starts_with("invalid_request at Some(") && refused.contains("10001"), "{refused:.200}");
+        assert!(told(MAX_TURNS - 2).starts_with('{'), "{}", codec.name());
     }
 }

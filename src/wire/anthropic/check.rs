@@ -43,14 +43,22 @@ struct MessageShape<'a> {
 
 /// Reads and checks a body. Counting tokens needs no `max_tokens`.
 pub(super) fn read(body: Bytes, needs_limit: bool) -> Result<Asked, Error> {
-    let object = Object::read(body)?;
+    checked(Object::read(body)?, needs_limit, check_messages)
+}
+
+/// Checks an object; `turns` checks its messages, which may be none where it is told so, and counts them.
+pub(super) fn checked(
+    object: Object,
+    needs_limit: bool,
+    turns: impl FnOnce(&str, bool) -> Result<usize, Error>,
+) -> Result<Asked, Error> {
     check_fields(&object, FIELDS)?;
     let named = Named::read(&object)?;
-    match object.get("messages") {
-        Some(messages) => check_messages(messages, named.is_prompt())?,
-        None if named.is_prompt() => {}
+    let turns = match object.get("messages") {
+        Some(messages) => turns(messages, named.is_prompt())?,
+        None if named.is_prompt() => 0,
         None => return Err(Error::field("messages", "`messages` is missing")),
-    }
+    };
     if let Some(system) = object.get("system") {
         check_system(system)?;
     }
@@ -61,7 +69,7 @@ pub(super) fn read(body: Bytes, needs_limit: bool) -> Result<Asked, Error> {
     }
     let stream = object.get("stream") == Some("true");
     let Named { model, prompt } = named;
-    Ok(Asked { model, stream, include_usage: true, max_tokens, choices: 1, prompt, object })
+    Ok(Asked { model, stream, include_usage: true, max_tokens, choices: 1, turns, prompt, object })
 }
 
 /// Whether a list of messages has an image in it: a block of type `image`, however it is spaced.
@@ -79,7 +87,7 @@ fn check_system(json: &str) -> Result<(), Error> {
     Err(Error::field("system", "`system` must be a text or a list of text blocks"))
 }
 
-fn check_messages(json: &str, may_be_empty: bool) -> Result<(), Error> {
+fn check_messages(json: &str, may_be_empty: bool) -> Result<usize, Error> {
     let messages: Vec<&RawValue> =
         serde_json::from_str(json).map_err(|error| Error::field("messages", error.to_string()))?;
     if messages.is_empty() && !may_be_empty {
@@ -90,7 +98,7 @@ fn check_messages(json: &str, may_be_empty: bool) -> Result<(), Error> {
         check_message(message.get())
             .map_err(|(field, message)| Error::field(format!("messages[{n}]{field}"), message))?;
     }
-    Ok(())
+    Ok(messages.len())
 }
 
 fn check_message(json: &str) -> Result<(), (&'static str, String)> {

@@ -28,6 +28,7 @@ use super::dialect::{
     Written,
 };
 use super::json::Object;
+use super::prompt::Prompt;
 use super::sse::Event;
 use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Structured};
 use crate::wire::asked::last_user_text;
@@ -82,8 +83,8 @@ impl ClientCodec for Anthropic {
         asked.with_model(model)
     }
 
-    fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-        prompted::prompted(asked, prompt)
+    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error> {
+        prompted::prompted(asked, &prompt.internal()?)
     }
 
     fn conversation(&self) -> &'static str {

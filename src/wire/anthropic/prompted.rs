@@ -1,49 +1,53 @@
 //! A prompt put in front of a caller's request.
 
-use bytes::Bytes;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::chat::Error;
-use crate::wire::dialect::Asked;
-use crate::wire::json::{Edits, Object};
+use super::check::checked;
+use super::request_write::write_fields;
+use crate::chat::{Emulated, Error, Request};
+use crate::wire::asked::{Asked, check_joined};
+use crate::wire::exact_numbers;
+use crate::wire::json::{Edits, items, quoted};
+use crate::wire::prompt::check_depth;
 
-/// The caller's object with the prompt's messages and system text before its own, and the prompt's settings where it
+/// The caller's request with the prompt's messages and system text before its own, and the prompt's settings where it
 /// has none.
-pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
+pub(super) fn prompted(asked: &Asked, prompt: &Request) -> Result<Asked, Error> {
+    let fields = write_fields(prompt, &mut Emulated::default())?.fields;
+    check_depth(&fields)?;
     let caller = |name: &str| asked.object.get(name).filter(|json| *json != "null");
+    let turns = asked.turns + fields.get("messages").and_then(Value::as_array).map_or(0, Vec::len);
     let mut edits = Edits::default();
     edits.remove("prompt");
-    for (name, json) in prompt.iter().filter(|(_, json)| *json != "null") {
-        match (name, caller(name)) {
-            ("messages", Some(own)) => edits.set(name, joined_lists(json, own)?),
-            ("system", Some(own)) => edits.set(name, joined_system(json, own)?),
-            ("prompt", _) | (_, Some(_)) => {}
-            (_, None) => edits.set(name, json.to_owned()),
+    for (name, value) in fields {
+        let own = caller(&name);
+        match (name.as_str(), own) {
+            ("model", _) => edits.set("model", quoted(&prompt.model)),
+            ("messages", Some(own)) => edits.set("messages", joined_lists(&value, own)),
+            ("system", Some(own)) => edits.set("system", joined_system(value, own)?),
+            (_, Some(_)) => {}
+            (_, None) => edits.set(&name, exact_numbers::write(&value)),
         }
     }
-    let bytes = asked.object.edited(&edits);
-    let joined = Object::read(bytes.clone())?;
-    if joined.get("messages").is_none_or(|messages| messages[1..].trim_ascii_start().starts_with(']')) {
-        return Err(Error::field("messages", "neither the prompt nor `messages` has a message for the model"));
+    checked(asked.object.with(&edits)?, true, |_, may_be_empty| check_joined(turns, may_be_empty, "messages"))
+}
+
+/// The prompt's messages and the caller's, which stay as they came but for the space between them.
+fn joined_lists(prompt: &Value, own: &str) -> String {
+    let mut list = exact_numbers::write(prompt);
+    list.reserve(own.len());
+    list.pop();
+    for message in items(own) {
+        list.push_str(if list.len() > 1 { "," } else { "" });
+        list.push_str(message);
     }
-    Ok(bytes)
+    list.push(']');
+    list
 }
 
-fn joined_lists(first: &str, second: &str) -> Result<String, Error> {
-    let list = |json: &'_ str| -> Result<Vec<Box<RawValue>>, Error> {
-        serde_json::from_str(json).map_err(|error| Error::field("messages", error.to_string()))
-    };
-    let mut all = list(first)?;
-    all.append(&mut list(second)?);
-    serde_json::to_string(&all).map_err(|error| Error::field("messages", error.to_string()))
-}
-
-fn joined_system(first: &str, second: &str) -> Result<String, Error> {
-    let read = |json: &str| -> Result<Value, Error> {
-        serde_json::from_str(json).map_err(|error| Error::field("system", error.to_string()))
-    };
-    let joined = match (read(first)?, read(second)?) {
+fn joined_system(prompt: Value, own: &str) -> Result<String, Error> {
+    let own = serde_json::from_str(own).map_err(|error| Error::field("system", error.to_string()))?;
+    let joined = match (prompt, own) {
         (Value::String(first), Value::String(second)) if first.is_empty() || second.is_empty() => {
             (first + &second).into()
         }

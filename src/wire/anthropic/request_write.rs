@@ -11,6 +11,7 @@ use crate::wire::dialect::Written;
 use crate::wire::claude_thinking;
 use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path};
+use crate::wire::prompt::Fields;
 use crate::wire::settings;
 use crate::wire::tool_ids::fitting;
 
@@ -22,10 +23,29 @@ const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
 
 /// Writes a request.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+    let Body { fields, sampled, files } = write_fields(request, emulated)?;
+    let mut headers = vec![("anthropic-version", VERSIONS[usize::from(!sampled)])];
+    if files {
+        headers.push(("anthropic-beta", "files-api-2025-04-14"));
+    }
+    Ok(Written { body: exact_numbers::write(&fields).into(), headers })
+}
+
+/// A request's body.
+pub(super) struct Body {
+    pub(super) fields: Fields,
+    /// Whether it has sampling parameters.
+    sampled: bool,
+    /// Whether it names an uploaded file.
+    files: bool,
+}
+
+/// Writes the fields of a request.
+pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result<Body, FieldError> {
     check_sayable(request)?;
     let (system, messages, files) = write_conversation(&request.messages, emulated)?;
-    let mut body = Map::new();
-    let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+    let mut fields = Map::new();
+    let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
     put("model", request.model.as_str().into());
     if let Some(system) = system {
         put("system", system);
@@ -53,11 +73,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
         put("cache_control", cache_mark(cache));
     }
     write_tier(request, emulated, &mut put)?;
-    let mut headers = vec![("anthropic-version", VERSIONS[usize::from(!sampled)])];
-    if files {
-        headers.push(("anthropic-beta", "files-api-2025-04-14"));
-    }
-    Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers })
+    Ok(Body { fields, sampled, files })
 }
 
 /// Refuses settings that Anthropic has no field for.

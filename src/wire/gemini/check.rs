@@ -81,7 +81,15 @@ pub(super) fn field<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
 
 /// Reads and checks a body.
 pub(super) fn read(body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
-    let object = Object::read(body)?;
+    checked(Object::read(body)?, addressed, check_contents)
+}
+
+/// Checks an object; `turns` checks its contents, which may be none where it is told so, and counts them.
+pub(super) fn checked(
+    object: Object,
+    addressed: &Addressed,
+    turns: impl FnOnce(&str, bool) -> Result<usize, Error>,
+) -> Result<Asked, Error> {
     check_fields(&object, FIELDS)?;
     for name in TWO_WORDS {
         if object.get(name).is_some() && object.get(&snake(name)).is_some() {
@@ -94,18 +102,18 @@ pub(super) fn read(body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
     if model.is_empty() && prompt.as_ref().is_none_or(|prompt| prompt.id.is_none()) {
         return Err(Error::field("model", "the address names no model: it is `models/{model}:generateContent`"));
     }
-    match field(&object, "contents") {
-        Some(json) => check_contents(json, prompted)?,
-        None if prompted => {}
+    let turns = match field(&object, "contents") {
+        Some(json) => turns(json, prompted)?,
+        None if prompted => 0,
         None => return Err(Error::field("contents", "`contents` is missing")),
-    }
+    };
     if let Some(json) = field(&object, "tools") {
         check_tools(json)?;
     }
     let config = config(&object)?;
     let number = |name| config.as_ref().and_then(|config| field(config, name)).and_then(|json| json.parse().ok());
     let (max_tokens, choices) = (number("maxOutputTokens"), number("candidateCount").unwrap_or(1));
-    Ok(Asked { model, stream: addressed.stream, include_usage: true, max_tokens, choices, prompt, object })
+    Ok(Asked { model, stream: addressed.stream, include_usage: true, max_tokens, choices, turns, prompt, object })
 }
 
 /// The generation config, checked.
@@ -138,7 +146,7 @@ pub(super) fn members<'a>(json: &'a str, name: &str) -> Result<Vec<&'a RawValue>
     read.map_err(|_| Error::field(name, format!("`{name}` must be a list")))
 }
 
-fn check_contents(json: &str, may_be_empty: bool) -> Result<(), Error> {
+fn check_contents(json: &str, may_be_empty: bool) -> Result<usize, Error> {
     let contents = members(json, "contents")?;
     if contents.is_empty() && !may_be_empty {
         return Err(Error::field("contents", "`contents` must be a list that is not empty"));
@@ -148,7 +156,7 @@ fn check_contents(json: &str, may_be_empty: bool) -> Result<(), Error> {
         check_content(content.get())
             .map_err(|(field, message)| Error::field(format!("contents[{n}]{field}"), message))?;
     }
-    Ok(())
+    Ok(contents.len())
 }
 
 fn check_content(json: &str) -> Result<(), (&'static str, &'static str)> {

@@ -31,8 +31,16 @@ pub fn read_embed(body: Bytes, model: &str, is_batch: bool) -> Result<Asked, Err
     if model.is_empty() {
         return Err(Error::field("model", "the address names no model: it is `models/{model}:embedContent`"));
     }
-    let asked =
-        Asked { object, model, stream: false, include_usage: true, max_tokens: Some(0), choices: 1, prompt: None };
+    let asked = Asked {
+        object,
+        model,
+        stream: false,
+        include_usage: true,
+        max_tokens: Some(0),
+        choices: 1,
+        turns: 0,
+        prompt: None,
+    };
     let count = requests(&asked.object, is_batch)?.len();
     if !(1..=MAX_TEXTS).contains(&count) {
         return Err(Error::field("requests", format!("`requests` must be a list of 1 to {MAX_TEXTS}")));

@@ -35,6 +35,7 @@ use crate::wire::dialect::{
     Written,
 };
 use crate::wire::json::Object;
+use crate::wire::prompt::Prompt;
 use crate::wire::sse::Event;
 
 /// The dialect of Gemini's generateContent.
@@ -76,8 +77,8 @@ impl ClientCodec for Gemini {
         prompted::pass(asked)
     }
 
-    fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-        prompted::prompted(asked, prompt)
+    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error> {
+        prompted::prompted(asked, &prompt.internal()?)
     }
 
     fn conversation(&self) -> &'static str {

@@ -1,13 +1,17 @@
 //! A request for a target of this dialect: as it came, or with a prompt put in front.
 
 use bytes::Bytes;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::check::{Shape, field, members};
-use crate::chat::Error;
-use crate::wire::dialect::Asked;
+use super::check::{Shape, checked, field, members};
+use super::request_write::write_fields;
+use crate::chat::{Emulated, Error, Request};
+use crate::wire::asked::{Addressed, Asked, check_joined};
+use crate::wire::exact_numbers;
 use crate::wire::fields::snake;
 use crate::wire::json::{Edits, Object};
+use crate::wire::prompt::check_depth;
 
 /// The body for a target of this dialect: as it came, but for the prompt's name.
 pub(super) fn pass(asked: &Asked) -> Bytes {
@@ -16,59 +20,63 @@ pub(super) fn pass(asked: &Asked) -> Bytes {
     asked.object.edited(&edits)
 }
 
-/// The caller's object with a prompt's in front.
+/// The caller's request with a prompt in front.
 ///
 /// # Errors
-/// Where the two cannot be joined.
-pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-    let caller = &asked.object;
+/// Where the prompt cannot be said, or the two cannot be joined.
+pub(super) fn prompted(asked: &Asked, prompt: &Request) -> Result<Asked, Error> {
+    let fields = write_fields(prompt, &mut Emulated::default())?;
+    check_depth(&fields)?;
+    let turns = asked.turns + fields.get("contents").and_then(Value::as_array).map_or(0, Vec::len);
     let mut edits = Edits::default();
     edits.remove("prompt");
-    for (name, json) in prompt.iter() {
-        let own = field(caller, name);
-        let value = match (name, own) {
-            (_, None) => json.to_owned(),
-            ("contents", Some(own)) => joined(json, own, "contents")?,
-            ("systemInstruction", Some(own)) => joined_system(json, own)?,
-            ("generationConfig", Some(own)) => merged_config(json, own)?,
+    for (name, value) in &fields {
+        let value = match (name.as_str(), field(&asked.object, name)) {
+            (_, None) => exact_numbers::write(value),
+            ("contents", Some(own)) => joined(value, own, "contents")?,
+            ("systemInstruction", Some(own)) => joined_system(value, own)?,
+            ("generationConfig", Some(own)) => merged_config(value, own)?,
             (_, Some(_)) => continue,
         };
-        if snake(name) != name {
+        if snake(name) != *name {
             edits.remove(&snake(name));
         }
         edits.set(name, value);
     }
-    Ok(caller.edited(&edits))
+    let addressed = Addressed { model: Some(prompt.model.clone()), stream: asked.stream };
+    checked(asked.object.with(&edits)?, &addressed, |_, may_be_empty| check_joined(turns, may_be_empty, "contents"))
 }
 
-/// The members of two lists in one.
-fn joined(first: &str, second: &str, name: &str) -> Result<String, Error> {
-    let mut all = members(first, name)?;
-    all.extend(members(second, name)?);
-    let all: Vec<&str> = all.into_iter().map(RawValue::get).collect();
-    Ok(format!("[{}]", all.join(",")))
+/// The prompt's members of a list and the caller's, which stay as they came.
+fn joined(prompt: &Value, own: &str, name: &str) -> Result<String, Error> {
+    let mut list = exact_numbers::write(prompt);
+    list.reserve(own.len());
+    list.pop();
+    for member in members(own, name)? {
+        list.push_str(if list.len() > 1 { "," } else { "" });
+        list.push_str(member.get());
+    }
+    list.push(']');
+    Ok(list)
 }
 
-fn joined_system(first: &str, second: &str) -> Result<String, Error> {
-    let parts = |json: &str| -> Result<String, Error> {
-        let content: Shape<'_> = serde_json::from_str(json)
-            .map_err(|_| Error::field("systemInstruction", "`systemInstruction` must be an object with `parts`"))?;
-        Ok(content.parts.map_or("[]", RawValue::get).to_owned())
-    };
-    Ok(format!("{{\"parts\":{}}}", joined(&parts(first)?, &parts(second)?, "systemInstruction.parts")?))
+fn joined_system(prompt: &Value, own: &str) -> Result<String, Error> {
+    let content: Shape<'_> = serde_json::from_str(own)
+        .map_err(|_| Error::field("systemInstruction", "`systemInstruction` must be an object with `parts`"))?;
+    let own = content.parts.map_or("[]", RawValue::get);
+    Ok(format!("{{\"parts\":{}}}", joined(&prompt["parts"], own, "systemInstruction.parts")?))
 }
 
 /// The prompt's settings under the caller's own.
-fn merged_config(prompt: &str, own: &str) -> Result<String, Error> {
-    let object = |json: &str| Object::read(Bytes::copy_from_slice(json.as_bytes())).map_err(Error::from);
-    let (prompt, own) = (object(prompt)?, object(own)?);
+fn merged_config(prompt: &Value, own: &str) -> Result<String, Error> {
+    let own = Object::read(Bytes::copy_from_slice(own.as_bytes())).map_err(Error::from)?;
     // The fields of a format belong together: a caller's own format is not mixed with the prompt's.
     const FORMAT: [&str; 3] = ["responseMimeType", "responseSchema", "responseJsonSchema"];
     let own_format = FORMAT.iter().any(|name| field(&own, name).is_some());
     let mut edits = Edits::default();
-    for (name, json) in prompt.iter() {
-        if field(&own, name).is_none() && !(own_format && FORMAT.contains(&name)) {
-            edits.set(name, json.to_owned());
+    for (name, value) in prompt.as_object().into_iter().flatten() {
+        if field(&own, name).is_none() && !(own_format && FORMAT.contains(&name.as_str())) {
+            edits.set(name, exact_numbers::write(value));
         }
     }
     Ok(String::from_utf8_lossy(&own.edited(&edits)).into_owned())

@@ -14,6 +14,7 @@ use crate::chat::{
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path};
+use crate::wire::prompt::Fields;
 
 /// The most texts at which an answer ends.
 const MAX_STOP: usize = 5;
@@ -23,6 +24,12 @@ const MOST: u64 = 2_147_483_647;
 
 /// Writes the whole request. The model and whether it streams stand in the address.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+    let fields = write_fields(request, emulated)?;
+    Ok(Written { body: exact_numbers::write(&fields).into(), headers: Vec::new() })
+}
+
+/// Writes the fields of a request.
+pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result<Fields, FieldError> {
     check_service(request, emulated)?;
     let (system, contents) = write_messages(&request.messages, emulated)?;
     let mut body = Map::new();
@@ -41,7 +48,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if !config.is_empty() {
         body.insert("generationConfig".to_owned(), config.into());
     }
-    Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers: Vec::new() })
+    Ok(body)
 }
 
 /// How a model keeps to a format: those before Gemini 3 take no tools together with one.

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::chat::Error;
-use crate::wire::asked::{Asked, MAX_TURNS, Named, check_count, check_tools};
+use crate::chat::{Error, PromptMessage};
+use crate::wire::asked::{Asked, MAX_TURNS, Named, check_joined, check_tools};
 use crate::wire::fields::{Check, Field, check_fields};
-use crate::wire::json::{Edits, Object, fields, items, unescaped};
+use crate::wire::json::{Object, fields, items, unescaped};
 
 /// What a message's `role` may be.
 const ROLES: [&str; 6] = ["developer", "system", "user", "assistant", "tool", "function"];
@@ -50,12 +51,6 @@ const FIELDS: &[Field] = &[
     ("web_search_options", Check::Object, false),
 ];
 
-/// The two names of one field. A caller that sets either replaces the prompt's setting under both.
-const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
-
-/// The prefix of `model` that names a prompt.
-const PROMPT: &str = "prompt/";
-
 #[derive(Deserialize)]
 struct StreamOptions {
     #[serde(default)]
@@ -67,14 +62,21 @@ struct StreamOptions {
 /// # Errors
 /// A 400 that names the field at fault.
 pub(super) fn read(body: Bytes) -> Result<Asked, Error> {
-    let object = Object::read(body)?;
+    checked(Object::read(body)?, check_messages)
+}
+
+/// Checks an object; `turns` checks its messages, which may be none where it is told so, and counts them.
+///
+/// # Errors
+/// A 400 that names the field at fault.
+pub(super) fn checked(object: Object, turns: impl FnOnce(&str, bool) -> Result<usize, Error>) -> Result<Asked, Error> {
     check_fields(&object, FIELDS)?;
     let named = Named::read(&object)?;
-    match object.get("messages") {
-        Some(messages) => check_messages(messages, named.is_prompt())?,
-        None if named.is_prompt() => {}
+    let turns = match object.get("messages") {
+        Some(messages) => turns(messages, named.is_prompt())?,
+        None if named.is_prompt() => 0,
         None => return Err(Error::field("messages", "`messages` is missing")),
-    }
+    };
     check_tools(&object)?;
     let stream = object.get("stream") == Some("true");
     let include_usage = match object.get("stream_options") {
@@ -88,7 +90,7 @@ pub(super) fn read(body: Bytes) -> Result<Asked, Error> {
     let max_tokens = number("max_completion_tokens").or_else(|| number("max_tokens"));
     let choices = number("n").unwrap_or(1);
     let Named { model, prompt } = named;
-    Ok(Asked { model, stream, include_usage, max_tokens, choices, prompt, object })
+    Ok(Asked { model, stream, include_usage, max_tokens, choices, turns, prompt, object })
 }
 
 /// Whether a list of messages has an image in it.
@@ -103,7 +105,7 @@ fn read_stream_options(json: &str) -> Result<bool, Error> {
     Ok(options.include_usage.unwrap_or(false))
 }
 
-fn check_messages(json: &str, may_be_empty: bool) -> Result<(), Error> {
+fn check_messages(json: &str, may_be_empty: bool) -> Result<usize, Error> {
     if !json.starts_with('[') {
         return Err(Error::field("messages", "`messages` must be a list"));
     }
@@ -111,20 +113,22 @@ fn check_messages(json: &str, may_be_empty: bool) -> Result<(), Error> {
     for (n, message) in items(json).enumerate() {
         count = n + 1;
         if count <= MAX_TURNS {
-            check_message(message)
-                .map_err(|(field, message)| Error::field(format!("messages[{n}]{field}"), message))?;
+            check_message(message).map_err(|fault| at_message(n, fault))?;
         }
     }
-    if count == 0 && !may_be_empty {
-        return Err(Error::field("messages", "`messages` must be a list that is not empty"));
-    }
-    check_count(count, "messages")?;
-    Ok(())
+    check_joined(count, may_be_empty, "messages")
 }
 
-fn check_message(json: &str) -> Result<(), (&'static str, String)> {
+/// What is wrong with a message: the field, and what to say of it.
+type Fault = (&'static str, String);
+
+fn at_message(n: usize, (field, message): Fault) -> Error {
+    Error::field(format!("messages[{n}]{field}"), message)
+}
+
+fn check_message(json: &str) -> Result<(), Fault> {
     if !json.starts_with('{') {
-        return Err(("", "a message must be an object with `role` and `content`".to_owned()));
+        return Err(no_message());
     }
     let (mut role, mut content) = (None, None);
     for (name, value) in fields(json) {
@@ -138,61 +142,71 @@ fn check_message(json: &str) -> Result<(), (&'static str, String)> {
         }
     }
     let role = unescaped(role.and_then(|role| role.strip_prefix('"')?.strip_suffix('"')).unwrap_or_default());
-    if !ROLES.contains(&&*role) {
+    let content = content.unwrap_or("null");
+    let content = match content.as_bytes().first() {
+        Some(b'"') => Content::Text,
+        Some(b'[') if content[1..].trim_start().starts_with('{') => Content::Parts,
+        _ if content == "null" => Content::None,
+        _ => Content::Wrong,
+    };
+    check_shape(&role, content)
+}
+
+/// What a message's `content` is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    None,
+    Text,
+    Parts,
+    Wrong,
+}
+
+fn check_shape(role: &str, content: Content) -> Result<(), Fault> {
+    if !ROLES.contains(&role) {
         let text = "`role` must be one of developer, system, user, assistant and tool";
         return Err((".role", format!("{text}; it is `{}`", role.chars().take(40).collect::<String>())));
     }
-    let content = content.unwrap_or("null");
-    let fits = match content.as_bytes().first() {
-        Some(b'"') => true,
-        Some(b'[') => content[1..].trim_start().starts_with('{'),
-        _ => content == "null" && role == "assistant",
-    };
-    if fits {
-        return Ok(());
+    if content == Content::Wrong || (content == Content::None && role != "assistant") {
+        return Err((".content", "`content` must be a text or a list of parts that is not empty".to_owned()));
     }
-    Err((".content", "`content` must be a text or a list of parts that is not empty".to_owned()))
+    Ok(())
 }
 
-/// The caller's object with the prompt's messages first, and with the prompt's settings where the caller has none.
+fn no_message() -> Fault {
+    ("", "a message must be an object with `role` and `content`".to_owned())
+}
+
+/// The same of a message that a caller gave for a placeholder.
+fn check_given(message: &Value) -> Result<(), Fault> {
+    let Value::Object(fields) = message else { return Err(no_message()) };
+    let role = fields.get("role").and_then(Value::as_str).unwrap_or_default();
+    let content = match fields.get("content") {
+        None | Some(Value::Null) => Content::None,
+        Some(Value::String(_)) => Content::Text,
+        Some(Value::Array(parts)) if parts.first().is_some_and(Value::is_object) => Content::Parts,
+        Some(_) => Content::Wrong,
+    };
+    check_shape(role, content)
+}
+
+/// Checks the messages of a prompt, of which its own texts are right.
 ///
 /// # Errors
-/// Where neither names a model.
-pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-    let names_model = !asked.model.is_empty() && !asked.model.starts_with(PROMPT);
-    if !names_model && prompt.get("model").is_none() {
-        return Err(Error::field("model", "the prompt names no model, so the request must name one"));
-    }
-    let mut edits = Edits::default();
-    let own = asked.object.get("messages").unwrap_or("[]");
-    edits.set("messages", joined(prompt.get("messages").unwrap_or("[]"), own));
-    edits.remove("prompt");
-    for (name, json) in prompt.iter().filter(|(name, _)| *name != "messages") {
-        let is_own = if name == "model" { names_model } else { asked.object.get(name).is_some() };
-        let is_replaced = LIMITS.contains(&name) && asked.max_tokens.is_some();
-        if !is_own && !is_replaced {
-            edits.set(name, json.to_owned());
+/// A 400 that names the message by its place.
+pub(super) fn check_prompt(messages: &[PromptMessage]) -> Result<(), Error> {
+    for (n, message) in messages.iter().enumerate().take(MAX_TURNS) {
+        if let PromptMessage::Raw(message) = message {
+            check_given(message).map_err(|fault| at_message(n, fault))?;
         }
     }
-    Ok(asked.object.edited(&edits))
-}
-
-/// The prompt's messages and the caller's, as one JSON list.
-fn joined(prompt: &str, own: &str) -> String {
-    let inner = |list: &str| {
-        let list = list.trim().strip_prefix('[').and_then(|list| list.strip_suffix(']'));
-        list.unwrap_or_default().trim().to_owned()
-    };
-    let (prompt, own) = (inner(prompt), inner(own));
-    let comma = if prompt.is_empty() || own.is_empty() { "" } else { "," };
-    format!("[{prompt}{comma}{own}]")
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::asked::last_user_text;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn read(body: &Value) -> Result<Asked, Error> {
         super::read(body.to_string().into())

@@ -4,15 +4,33 @@ use serde_json::{Map, Value};
 
 use super::idiom::IDIOM;
 use super::part_read::{data_url, read_shown, read_thoughts, thought_signature};
-use crate::chat::{CacheTtl, Content, Emulated, Message, Part, Role, Source, Tool};
+use crate::chat::{CacheTtl, Content, Emulated, Message, Part, PromptMessage, Role, Source, Tool};
 use crate::wire::fields::{FieldError, Path, Place};
 
 /// Reads the conversation. Tool messages that follow one another become one message of the user.
 pub(super) fn read_messages(messages: Vec<Value>, emulated: &mut Emulated) -> Result<Vec<Message>, FieldError> {
+    let messages = messages.into_iter().enumerate();
+    together(messages.map(|(n, message)| read_message(message, n, emulated)))
+}
+
+/// The messages of a prompt, read in the same way; its own texts are what they say.
+pub(super) fn read_prompt_messages(
+    messages: Vec<PromptMessage>,
+    emulated: &mut Emulated,
+) -> Result<Vec<Message>, FieldError> {
+    together(messages.into_iter().enumerate().map(|(n, message)| match message {
+        PromptMessage::Text { role, content } if content.is_empty() => Ok(Message { role, parts: vec![], name: None }),
+        PromptMessage::Text { role, content } => Ok(Message::text(role, content)),
+        PromptMessage::Raw(message) => read_message(message, n, emulated),
+    }))
+}
+
+/// Messages one after another, with tool messages in one.
+fn together(messages: impl ExactSizeIterator<Item = Result<Message, FieldError>>) -> Result<Vec<Message>, FieldError> {
     let mut read: Vec<Message> = Vec::with_capacity(messages.len());
     let mut in_results = false;
-    for (n, message) in messages.into_iter().enumerate() {
-        let message = read_message(Place::of(message, Path::of_item("messages", n), &IDIOM)?, emulated)?;
+    for message in messages {
+        let message = message?;
         let is_result = matches!(message.parts.first(), Some(Part { content: Content::ToolResult { .. }, .. }));
         match read.last_mut() {
             Some(last) if is_result && in_results => last.parts.extend(message.parts),
@@ -23,7 +41,8 @@ pub(super) fn read_messages(messages: Vec<Value>, emulated: &mut Emulated) -> Re
     Ok(read)
 }
 
-fn read_message(mut message: Place<'_>, emulated: &mut Emulated) -> Result<Message, FieldError> {
+fn read_message(message: Value, n: usize, emulated: &mut Emulated) -> Result<Message, FieldError> {
+    let mut message = Place::of(message, Path::of_item("messages", n), &IDIOM)?;
     let name = message.maybe_text("name")?;
     let (role, parts) = match message.text("role")?.as_str() {
         "system" => (Role::System, read_plain(message)?),

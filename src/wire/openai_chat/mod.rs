@@ -10,6 +10,7 @@ mod messages_write;
 mod observe;
 mod part_read;
 mod pieces;
+mod prompted;
 mod replay;
 mod request_read;
 mod request_write;
@@ -24,6 +25,8 @@ use bytes::Bytes;
 
 use idiom::NAME;
 
+pub use prompted::prompt;
+
 use crate::chat::{Emulated, Error, Format, Request, Response};
 use crate::wire::asked::last_user_text;
 use crate::wire::dialect::{
@@ -32,6 +35,7 @@ use crate::wire::dialect::{
 };
 use crate::wire::json::Object;
 use crate::wire::openai;
+use crate::wire::prompt::Prompt;
 use crate::wire::sse::Event;
 
 /// OpenAI Chat Completions, and the many servers that speak it.
@@ -65,8 +69,8 @@ impl ClientCodec for OpenAiChat {
         openai::pass(asked, model)
     }
 
-    fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-        check::prompted(asked, prompt)
+    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error> {
+        prompted::prompted(asked, &prompt)
     }
 
     fn conversation(&self) -> &'static str {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::chat::{Code, Error};
 use crate::wire::asked::{self, Asked, MAX_TURNS, Named, check_tools};
 use crate::wire::fields::{Check, Field, check_fields};
-use crate::wire::json::{Edits, Object, quoted};
+use crate::wire::json::Object;
 
 /// The known fields, from OpenAI's reference. Unknown fields pass.
 pub(super) const FIELDS: &[Field] = &[
@@ -43,16 +43,23 @@ const STATE: [&str; 2] = ["previous_response_id", "conversation"];
 /// # Errors
 /// A 400 that names the field at fault.
 pub(super) fn read(body: Bytes) -> Result<Asked, Error> {
-    let object = Object::read(body)?;
+    checked(Object::read(body)?, check_input)
+}
+
+/// Checks an object; `turns` checks its input, which may be empty where it is told so, and counts its items.
+///
+/// # Errors
+/// A 400 that names the field at fault.
+pub(super) fn checked(object: Object, turns: impl FnOnce(&str, bool) -> Result<usize, Error>) -> Result<Asked, Error> {
     check_fields(&object, FIELDS)?;
     refuse_state(&object)?;
     let set = |name| object.get(name).filter(|json| *json != "null");
     let named = Named::read(&object)?;
-    match set("input") {
-        Some(input) => check_input(input, named.is_prompt())?,
-        None if named.is_prompt() => {}
+    let turns = match set("input") {
+        Some(input) => turns(input, named.is_prompt())?,
+        None if named.is_prompt() => 0,
         None => return Err(Error::field("input", "`input` is missing")),
-    }
+    };
     if set("instructions").is_some_and(|json| !json.starts_with('"')) {
         return Err(Error::field("instructions", "`instructions` must be a text"));
     }
@@ -60,7 +67,7 @@ pub(super) fn read(body: Bytes) -> Result<Asked, Error> {
     let stream = object.get("stream") == Some("true");
     let max_tokens = set("max_output_tokens").and_then(|json| json.parse().ok());
     let Named { model, prompt } = named;
-    Ok(Asked { model, stream, include_usage: true, max_tokens, choices: 1, prompt, object })
+    Ok(Asked { model, stream, include_usage: true, max_tokens, choices: 1, turns, prompt, object })
 }
 
 /// Refuses fields that need an answer or a conversation to be stored between requests.
@@ -81,80 +88,31 @@ fn refuse_state(object: &Object) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_input(json: &str, may_be_empty: bool) -> Result<(), Error> {
+fn check_input(json: &str, may_be_empty: bool) -> Result<usize, Error> {
     if json.starts_with('"') {
-        return match json.len() > 2 || may_be_empty {
-            true => Ok(()),
-            false => Err(Error::field("input", "`input` must not be empty")),
-        };
+        return check_items(usize::from(json.len() > 2), may_be_empty);
     }
     let items: Vec<&RawValue> =
         serde_json::from_str(json).map_err(|_| Error::field("input", "`input` must be a text or a list of items"))?;
-    if items.is_empty() && !may_be_empty {
-        return Err(Error::field("input", "`input` must not be empty"));
-    }
-    if items.len() > MAX_TURNS {
-        let count = items.len();
-        return Err(Error::field("input", format!("{count} items are more than the {MAX_TURNS} allowed")));
-    }
+    let count = check_items(items.len(), may_be_empty)?;
     match items.iter().position(|item| !item.get().starts_with('{')) {
         Some(n) => Err(Error::field(format!("input[{n}]"), "an item must be an object")),
-        None => Ok(()),
+        None => Ok(count),
     }
 }
 
-/// The caller's object with a prompt's before it.
+/// Checks how many items an input has.
 ///
 /// # Errors
-/// Where one of the two cannot be read.
-pub(super) fn prompted(asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-    let set = |object: &'_ Object, name: &str| object.get(name).filter(|json| *json != "null").map(str::to_owned);
-    let mut edits = Edits::default();
-    edits.remove("prompt");
-    for (name, json) in prompt.iter() {
-        // Whether an answer is stored or streamed is for the caller alone to decide.
-        let own = matches!(name, "input" | "instructions" | "prompt" | "store" | "stream" | "include");
-        let is_empty = json == "null" || (name == "model" && json == "\"\"");
-        if !own && !is_empty && set(&asked.object, name).is_none() {
-            edits.set(name, json.to_owned());
+/// Where it has none, but must have some, or too many.
+pub(super) fn check_items(count: usize, may_be_empty: bool) -> Result<usize, Error> {
+    match count {
+        0 if !may_be_empty => Err(Error::field("input", "`input` must not be empty")),
+        _ if count > MAX_TURNS => {
+            Err(Error::field("input", format!("{count} items are more than the {MAX_TURNS} allowed")))
         }
+        _ => Ok(count),
     }
-    if let Some(input) = joined_input(set(prompt, "input"), set(&asked.object, "input"))? {
-        edits.set("input", input);
-    }
-    let texts = [set(prompt, "instructions"), set(&asked.object, "instructions")];
-    if let Some(instructions) = joined_instructions(texts)? {
-        edits.set("instructions", instructions);
-    }
-    Ok(asked.object.edited(&edits))
-}
-
-/// The items of both lists, in order. The items' bytes stay as they came.
-fn joined_input(first: Option<String>, second: Option<String>) -> Result<Option<String>, Error> {
-    let Some(first) = first else { return Ok(second) };
-    let mut items = Vec::new();
-    for json in [Some(first), second].into_iter().flatten() {
-        if json.starts_with('"') {
-            if json.len() > 2 {
-                items.push(format!("{{\"type\":\"message\",\"role\":\"user\",\"content\":{json}}}"));
-            }
-            continue;
-        }
-        let more: Vec<&RawValue> =
-            serde_json::from_str(&json).map_err(|error| Error::field("input", error.to_string()))?;
-        items.extend(more.iter().map(|item| item.get().to_owned()));
-    }
-    Ok(Some(format!("[{}]", items.join(","))))
-}
-
-fn joined_instructions(texts: [Option<String>; 2]) -> Result<Option<String>, Error> {
-    let mut all = Vec::new();
-    for json in texts.into_iter().flatten() {
-        let text: String =
-            serde_json::from_str(&json).map_err(|error| Error::field("instructions", error.to_string()))?;
-        all.extend((!text.is_empty()).then_some(text));
-    }
-    Ok((!all.is_empty()).then(|| quoted(&all.join("\n\n"))))
 }
 
 /// The text of the last message of the user; empty where there is none.

@@ -12,6 +12,7 @@ mod items_write;
 mod observe;
 mod part_read;
 mod part_write;
+mod prompted;
 mod replay;
 mod request_read;
 mod request_write;
@@ -32,6 +33,7 @@ use crate::wire::dialect::{
 };
 use crate::wire::json::Object;
 use crate::wire::openai;
+use crate::wire::prompt::Prompt;
 use crate::wire::sse::Event;
 
 /// OpenAI Responses. Fulcrum stores no conversations: each request brings the whole conversation.
@@ -73,8 +75,8 @@ impl ClientCodec for OpenAiResponses {
         request_read::reads_all(&asked.object, request)
     }
 
-    fn prompted(&self, asked: &Asked, prompt: &Object) -> Result<Bytes, Error> {
-        check::prompted(asked, prompt)
+    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error> {
+        prompted::prompted(asked, &prompt.internal()?)
     }
 
     fn conversation(&self) -> &'static str {

@@ -9,12 +9,19 @@ use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path};
 use crate::wire::openai::{is_tier, keep_strict, write_tier};
+use crate::wire::prompt::Fields;
 
 /// Writes a request. `store` is always false: no later request could ask for the stored answer.
 ///
 /// # Errors
 /// `unsupported_feature` that names the field which Responses cannot express.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+    let fields = write_fields(request, emulated)?;
+    Ok(Written { body: exact_numbers::write(&fields).into(), headers: Vec::new() })
+}
+
+/// Writes the fields of a request.
+pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result<Fields, FieldError> {
     refuse(request)?;
     let mut body = Map::new();
     let mut set = |name: &str, value: Option<Value>| {
@@ -54,7 +61,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if request.cache.is_some() {
         emulated.note("cache_control");
     }
-    Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers: Vec::new() })
+    Ok(body)
 }
 
 /// Refuses settings that Responses lacks.

@@ -293,7 +293,16 @@ impl Passing {
         let options =
             object.get("stream_options").and_then(|json| serde_json::from_str::<Map<String, Value>>(json).ok());
         let include_usage = options.is_some_and(|options| options.get("include_usage") == Some(&Value::Bool(true)));
-        Ok(Asked { model, stream, include_usage, max_tokens, choices: number("n").unwrap_or(1), prompt: None, object })
+        Ok(Asked {
+            model,
+            stream,
+            include_usage,
+            max_tokens,
+            choices: number("n").unwrap_or(1),
+            turns: 0,
+            prompt: None,
+            object,
+        })
     }
 
     /// The body for a provider: the caller's, with the target's model, and with usage asked for in streams.

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{CacheTtl, Code, Content, Effort, Format, Part, Reasoning, Sampling, Source, Tool, ToolChoice};
+use crate::wire::anthropic::prompted::prompted;
 use crate::wire::anthropic::{count_answer, read_count, read_count_request};
-use crate::wire::json::Object;
 
 /// A body with one more field.
 fn with(name: &str, value: Value) -> Value {
@@ -59,11 +59,17 @@ fn a_body_passes_but_for_its_model() {
 
 #[test]
 fn a_prompt_goes_before_the_callers_words_and_under_its_settings() {
-    let prompt = json!({"model": "p", "system": "Be brief.", "max_tokens": 5, "temperature": 0.5,
-        "messages": [{"role": "user", "content": "A"}]});
-    let prompt = Object::read(prompt.to_string().into()).unwrap();
+    let system = Message::text(Role::System, "Be brief.");
+    let prompt = Request {
+        model: "p".to_owned(),
+        messages: vec![system.clone(), Message::text(Role::User, "A")],
+        max_tokens: Some(5),
+        sampling: Sampling { temperature: Some(0.5), ..Sampling::default() },
+        ..Request::default()
+    };
     let joined = |body: Value| -> Value {
-        serde_json::from_slice(&Anthropic.prompted(&ask(&body).unwrap(), &prompt).unwrap()).unwrap()
+        let joined = prompted(&ask(&body).unwrap(), &prompt).unwrap();
+        serde_json::from_slice(joined.object.bytes()).unwrap()
     };
     let mut body = with("system", json!([{"type": "text", "text": "Rhyme."}]));
     body["prompt"] = json!({"id": "p"});
@@ -73,8 +79,8 @@ fn a_prompt_goes_before_the_callers_words_and_under_its_settings() {
     assert_eq!((&whole["max_tokens"], &whole["temperature"], whole.get("prompt")), (&json!(9), &json!(0.5), None));
     assert_eq!(joined(with("system", json!("Rhyme.")))["system"], "Be brief.\n\nRhyme.");
     assert_eq!(joined(json!({"prompt": {"id": "p"}}))["max_tokens"], 5);
-    let silent = Object::read(r#"{"system":"x"}"#.into()).unwrap();
-    let error = Anthropic.prompted(&ask(&json!({"prompt": {"id": "p"}})).unwrap(), &silent).unwrap_err();
+    let silent = Request { messages: vec![system], ..prompt };
+    let error = prompted(&ask(&json!({"prompt": {"id": "p"}})).unwrap(), &silent).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("messages"));
 }
 

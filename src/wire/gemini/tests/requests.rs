@@ -6,7 +6,7 @@ use super::*;
 use crate::chat::{
     CacheTtl, Code, Content, Effort, Format, Message, Part, Reasoning, Role, Sampling, Source, Tool, ToolChoice,
 };
-use crate::wire::json::Object;
+use crate::wire::gemini::prompted::prompted;
 
 fn user(text: &str) -> Value {
     json!({"role": "user", "parts": [{"text": text}]})
@@ -56,18 +56,20 @@ fn a_prompt_needs_no_contents_and_does_not_go_up() {
 
 #[test]
 fn a_prompt_goes_in_front_and_the_callers_settings_win() {
-    let prompt = json!({
-        "contents": [user("first")], "systemInstruction": {"parts": [{"text": "be kind"}]},
-        "generationConfig": {"temperature": 0.5, "topP": 0.9, "responseMimeType": "application/json"},
-        "tools": [{"functionDeclarations": [{"name": "f"}]}],
-    });
+    let prompt = Request {
+        model: "m".to_owned(),
+        messages: vec![Message::text(Role::System, "be kind"), Message::text(Role::User, "first")],
+        sampling: Sampling { temperature: Some(0.5), top_p: Some(0.9), ..Sampling::default() },
+        format: Some(Format::JsonObject),
+        tools: vec![Tool { name: "f".to_owned(), description: None, schema: None, strict: None, cache: None }],
+        ..Request::default()
+    };
     let body = json!({
         "contents": [user("second")], "system_instruction": {"parts": {"text": "be brief"}}, "prompt": {"id": "p"},
         "generation_config": {"top_p": 0.1, "response_mime_type": "text/plain"},
     });
-    let prompt = Object::read(prompt.to_string().into()).unwrap();
-    let joined = Gemini.prompted(&asked(&body).unwrap(), &prompt).unwrap();
-    let joined: Value = serde_json::from_slice(&joined).unwrap();
+    let joined = prompted(&asked(&body).unwrap(), &prompt).unwrap();
+    let joined: Value = serde_json::from_slice(joined.object.bytes()).unwrap();
     let expected = json!({
         "contents": [user("first"), user("second")],
         "systemInstruction": {"parts": [{"text": "be kind"}, {"text": "be brief"}]},

@@ -1,7 +1,10 @@
 //! Requests, both ways.
 
 use super::*;
-use crate::chat::{CacheTtl, Code, Content, Effort, Format, Message, Part, Reasoning, Role, Source, Tool};
+use crate::chat::{
+    CacheTtl, Code, Content, Effort, Format, Message, Part, PromptMessage, Reasoning, Role, Source, Tool,
+};
+use crate::wire::openai_chat::prompt;
 
 /// Messages that are written as they were read.
 fn conversations() -> Vec<Value> {
@@ -384,23 +387,24 @@ fn a_request_passes_as_it_came_but_for_the_model_and_the_usage() {
 
 #[test]
 fn a_prompt_goes_in_front_and_the_callers_fields_win() {
-    let prompt = json!({"model": "p", "temperature": 0.5, "max_tokens": 9, "seed": 1,
-        "messages": [{"role": "system", "content": "Be brief."}]});
-    let prompt = crate::wire::json::Object::read(prompt.to_string().into()).unwrap();
-    let join = |body: Value| {
+    let settings = json!({"model": "p", "temperature": 0.5, "max_tokens": 9, "seed": 1});
+    let join = |body: Value, model: &str| {
+        let messages = vec![PromptMessage::Text { role: Role::System, content: "Be brief.".to_owned() }];
+        let prompt = prompt(messages, settings.as_object().unwrap(), model).unwrap();
         let asked = OpenAiChat.read(body.to_string().into(), &Addressed::default()).unwrap();
-        let joined = OpenAiChat.prompted(&asked, &prompt).unwrap();
-        serde_json::from_slice::<Value>(&joined).unwrap()
+        let joined = OpenAiChat.prompted(&asked, prompt).unwrap();
+        serde_json::from_slice::<Value>(joined.object.bytes()).unwrap()
     };
     let own = json!({"role": "user", "content": "Hi"});
-    let joined = join(json!({"model": "prompt/x", "messages": [own], "prompt": {"variables": {}},
-        "temperature": 1, "max_completion_tokens": 5}));
+    let body = json!({"model": "prompt/x", "messages": [own], "prompt": {"variables": {}},
+        "temperature": 1, "max_completion_tokens": 5});
+    let joined = join(body, "p");
     assert_eq!(
         joined,
         json!({"model": "p", "messages": [{"role": "system", "content": "Be brief."}, own], "temperature": 1,
             "max_completion_tokens": 5, "seed": 1})
     );
-    let joined = join(json!({"model": "mine", "prompt": {"id": "x"}}));
+    let joined = join(json!({"model": "mine", "prompt": {"id": "x"}}), "mine");
     assert_eq!((&joined["model"], &joined["max_tokens"]), (&json!("mine"), &json!(9)));
     assert_eq!(joined["messages"].as_array().map(Vec::len), Some(1));
 }

@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::super::OpenAiResponses;
+use super::super::prompted::prompted;
 use super::{asked, request};
-use crate::chat::{Code, Content, Effort, Emulated, Format, Message, Part, Role, Source, ToolChoice};
-use crate::wire::dialect::{ClientCodec, ProviderCodec};
-use crate::wire::json::Object;
+use crate::chat::{
+    Code, Content, Effort, Emulated, Format, Message, Part, Request, Role, Sampling, Source, ToolChoice,
+};
+use crate::wire::dialect::{Asked, ClientCodec, ProviderCodec};
 
 fn full() -> Value {
     json!({
@@ -183,7 +185,7 @@ fn what_no_other_dialect_says_is_refused_only_when_it_is_translated() {
 
 #[test]
 fn what_responses_cannot_say_is_refused() {
-    type Change = fn(&mut crate::chat::Request);
+    type Change = fn(&mut Request);
     let cases: [(&str, Change); 8] = [
         ("stop", |request| request.stop = vec!["x".to_owned()]),
         ("n", |request| request.choices = Some(2)),
@@ -215,22 +217,26 @@ fn only_the_model_changes_on_the_way_to_its_own_dialect() {
 
 #[test]
 fn a_prompt_goes_in_front() {
-    let prompt = json!({"model": "gpt-5", "instructions": "P.", "temperature": 0.1, "top_p": 0.5, "store": false,
-        "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "first"}]}]});
-    let prompt = Object::read(prompt.to_string().into()).unwrap();
+    let prompt = Request {
+        model: "gpt-5".to_owned(),
+        messages: vec![Message::text(Role::System, "P."), Message::text(Role::User, "first")],
+        sampling: Sampling { temperature: Some(0.1), top_p: Some(0.5), ..Sampling::default() },
+        ..Request::default()
+    };
+    let joined =
+        |asked: &Asked| -> Value { serde_json::from_slice(prompted(asked, &prompt).unwrap().object.bytes()).unwrap() };
     let body =
         json!({"prompt": {"id": "p", "variables": {"a": 1}}, "instructions": "C.", "temperature": 0.9, "input": "x"});
     let asked = asked(&body).unwrap();
     assert_eq!(asked.prompt.as_ref().unwrap().id.as_deref(), Some("p"));
-    let joined: Value = serde_json::from_slice(&OpenAiResponses.prompted(&asked, &prompt).unwrap()).unwrap();
     assert_eq!(
-        joined,
+        joined(&asked),
         json!({"instructions": "P.\n\nC.", "temperature": 0.9, "model": "gpt-5", "top_p": 0.5, "input": [
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "first"}]},
             {"type": "message", "role": "user", "content": "x"}]})
     );
     let alone = super::asked(&json!({"prompt": {"id": "p"}})).unwrap();
-    let joined: Value = serde_json::from_slice(&OpenAiResponses.prompted(&alone, &prompt).unwrap()).unwrap();
+    let joined = joined(&alone);
     assert_eq!((joined["input"].as_array().unwrap().len(), &joined["instructions"]), (1, &json!("P.")));
 }
 
