@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::feed::message_of;
 use super::incoming::Incoming;
+use super::rendering::Rendering;
 use super::reply::Repair;
-use super::request::Request;
 use super::reserve::Attempt;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{self, AnswerTool, Code, Emulated, Error, Stop, Usage, Used};
@@ -32,6 +32,8 @@ pub struct Served {
     pub attempt: Attempt,
     /// Who.
     pub target: Arc<Target>,
+    /// The request as it was rendered for that target.
+    pub rendering: Arc<Rendering>,
     /// How.
     pub answer: Answered,
     /// What had to be emulated for it.
@@ -80,7 +82,7 @@ pub enum Answered {
 /// Reads an answer as far as it must be known before nothing can be retried any more.
 pub async fn read(
     mut answer: Answer,
-    (request, incoming): (&Request, &Incoming),
+    (request, incoming): (&Rendering, &Incoming),
     upstream_request: &UpstreamRequest,
     client: &ProviderClient,
 ) -> Result<Answered, Failure> {
@@ -106,7 +108,7 @@ pub async fn read(
 /// A whole answer in the caller's dialect, and what was observed of it.
 fn observe(
     body: Bytes,
-    (request, incoming): (&Request, &Incoming),
+    (request, incoming): (&Rendering, &Incoming),
     upstream_request: &UpstreamRequest,
     client: &ProviderClient,
 ) -> Result<(Bytes, Observed), BadAnswer> {
@@ -149,7 +151,7 @@ fn observe(
 
 async fn read_first(
     mut answer: Answer,
-    request: &Request,
+    request: &Rendering,
     upstream_request: &UpstreamRequest,
 ) -> Result<Answered, Failure> {
     let dialect = upstream_request.dialect;
@@ -184,7 +186,7 @@ async fn read_first(
 /// Reads an answer as far as it must be known before nothing can be retried any more.
 async fn read_passing(
     passing: Passing,
-    request: &Request,
+    request: &Rendering,
     mut answer: Answer,
     client: &ProviderClient,
 ) -> Result<Answered, Failure> {

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::answer::{Answered, Served, read};
 use super::incoming::Incoming;
 use super::meter::{Ended, Meter};
+use super::rendering::Rendering;
 use super::repair::{Misfit, Wanted};
 use super::reply::Repair;
 use super::request::Request;
@@ -60,6 +61,9 @@ struct Turn<'a> {
     place: usize,
     target: &'a Arc<Target>,
     client: &'a ProviderClient,
+    /// The request with what is chosen of its prompt for this target.
+    rendering: Arc<Rendering>,
+    /// What goes out, which may be another form of it.
     upstream_request: UpstreamRequest,
 }
 
@@ -106,7 +110,7 @@ impl<'a> Attempts<'a> {
             }
         }
         let Some(turn) = &mut progress.turn else { return Ok(Outcome::Unsent) };
-        match self.once(turn, self.request, meter).await? {
+        match self.once(turn, &turn.rendering, meter).await? {
             Ok((attempt, answered)) => {
                 self.parts.health.succeeded(turn.target, now());
                 Ok(self.answered(attempt, answered, progress))
@@ -129,20 +133,22 @@ impl<'a> Attempts<'a> {
         if self.plan.local_only && !client.provider().local {
             return Ok(None);
         }
-        let upstream_request = self.request.for_target(self.incoming, client, target)?;
+        let rendering = self.request.rendering(target)?;
+        let upstream_request = rendering.for_target(self.incoming, client, target)?;
         let at = now();
         if !self.parts.health.enter(target, at) {
             return Ok(None);
         }
         self.parts.health.called(&target.provider, at);
-        Ok(Some(Turn { place, target, client, upstream_request }))
+        Ok(Some(Turn { place, target, client, rendering, upstream_request }))
     }
 
     /// Notes an answer, and whether it has the form that was asked for.
     fn answered(&self, attempt: Attempt, mut answered: Answered, progress: &mut Progress<'_>) -> Outcome {
         let before = progress.misfit.take();
         let is_second = before.is_some();
-        let wanted = before.map(|(wanted, _)| wanted).or_else(|| self.plan.repair.then(|| Wanted::of(self.request))?);
+        let rendering = progress.turn.as_ref().filter(|_| self.plan.repair).map(|turn| &turn.rendering);
+        let wanted = before.map(|(wanted, _)| wanted).or_else(|| Wanted::of(rendering?));
         let mut outcome = Outcome::Answered;
         progress.repair = is_second.then_some(Repair::Repaired);
         if let Some(wanted) = wanted
@@ -164,12 +170,12 @@ impl<'a> Attempts<'a> {
         let Some((turn, (_, misfit))) = progress.turn.as_mut().zip(progress.misfit.as_ref()) else {
             return Ok(Outcome::Unsent);
         };
-        let Ok(request) = self.request.once_more(misfit) else { return Ok(Outcome::Unsent) };
-        let Ok(upstream_request) = request.for_target(self.incoming, turn.client, turn.target) else {
+        let Ok(rendering) = turn.rendering.once_more(misfit) else { return Ok(Outcome::Unsent) };
+        let Ok(upstream_request) = rendering.for_target(self.incoming, turn.client, turn.target) else {
             return Ok(Outcome::Unsent);
         };
         let emulated = std::mem::replace(&mut turn.upstream_request, upstream_request).emulated;
-        let second = self.once(turn, &request, meter).await?;
+        let second = self.once(turn, &rendering, meter).await?;
         turn.upstream_request.emulated = emulated;
         match second {
             Ok((attempt, answered @ Answered::Whole { .. })) => {
@@ -187,11 +193,11 @@ impl<'a> Attempts<'a> {
     /// How a target failed: another form of the request is made where the target has one, else its health notes the failure.
     fn failing(&self, turn: &mut Turn<'_>, failure: &Failure) -> Result<Failing, Error> {
         if self.has_another_form(turn, failure) {
-            turn.upstream_request = self.request.for_target(self.incoming, turn.client, turn.target)?;
+            turn.upstream_request = turn.rendering.for_target(self.incoming, turn.client, turn.target)?;
             return Ok(Failing::Form);
         }
         // A provider that lacks a route is not unwell: its models may answer other calls.
-        if self.request.passes() && failure.status() == Some(501) {
+        if turn.rendering.passes() && failure.status() == Some(501) {
             self.parts.health.abandoned(turn.target, now());
             return Ok(if failure.is_retryable() { Failing::Longer } else { Failing::Finally });
         }
@@ -219,21 +225,11 @@ impl<'a> Attempts<'a> {
             client.lacks_responses();
             return true;
         }
-        let lacks_base64 = self.refuses_base64(failure) && client.has_base64();
+        let lacks_base64 = refuses_base64(failure, &turn.rendering) && client.has_base64();
         if lacks_base64 {
             client.lacks_base64();
         }
         lacks_base64
-    }
-
-    /// Whether a target refused the form in which a caller wants its vectors: we can put them into it ourselves.
-    fn refuses_base64(&self, failure: &Failure) -> bool {
-        let Failure::Refused { status: 400 | 422, error } = failure else { return false };
-        let names = |text: &str| text.contains("encoding_format") || text.contains("base64");
-        matches!(self.request.endpoint.task(), Task::Embed { .. })
-            && self.request.endpoint.dialect() == DialectId::OpenAiChat
-            && openai_embeddings::encoding(self.request.object()) == Encoding::Base64
-            && (names(&error.message) || error.param.as_deref().is_some_and(names))
     }
 
     fn note_health(&self, target: &Target, failure: &Failure) {
@@ -247,16 +243,16 @@ impl<'a> Attempts<'a> {
     async fn once(
         &self,
         turn: &Turn<'_>,
-        request: &Request,
+        rendering: &Rendering,
         meter: &Meter,
     ) -> Result<Result<(Attempt, Answered), Failure>, Error> {
         let Turn { target, client, upstream_request, .. } = turn;
         let pricing = self.live.pricing(client.provider(), target);
-        let attempt = meter.attempt(target, pricing, request.reserve()).await?;
+        let attempt = meter.attempt(target, pricing, rendering.reserve()).await?;
         let call = Call {
             operation: upstream_request.operation,
             model: &target.model,
-            stream: request.asked.stream,
+            stream: rendering.asked.stream,
             headers: upstream_request.headers.clone(),
             body: upstream_request.body.clone(),
             deadline: self.deadline,
@@ -265,7 +261,7 @@ impl<'a> Attempts<'a> {
         let answered = async {
             let answer = client.send(call).await?;
             attempt.first_byte();
-            read(answer, (request, self.incoming), upstream_request, client).await
+            read(answer, (rendering, self.incoming), upstream_request, client).await
         };
         let closing = self.parts.closing.cancelled();
         let outcome = tokio::select! {
@@ -292,9 +288,19 @@ impl Progress<'_> {
         let Self { turn: Some(turn), answer: Some((attempt, answer)), repair, .. } = self else {
             return Err(self.failure);
         };
-        let Turn { target, upstream_request, .. } = turn;
-        Ok(Served { attempt, target: target.clone(), answer, emulated: upstream_request.emulated, repair })
+        let Turn { target, rendering, upstream_request, .. } = turn;
+        Ok(Served { attempt, target: target.clone(), rendering, answer, emulated: upstream_request.emulated, repair })
     }
+}
+
+/// Whether a target refused the form in which a caller wants its vectors: we can put them into it ourselves.
+fn refuses_base64(failure: &Failure, request: &Rendering) -> bool {
+    let Failure::Refused { status: 400 | 422, error } = failure else { return false };
+    let names = |text: &str| text.contains("encoding_format") || text.contains("base64");
+    matches!(request.endpoint.task(), Task::Embed { .. })
+        && request.endpoint.dialect() == DialectId::OpenAiChat
+        && openai_embeddings::encoding(request.object()) == Encoding::Base64
+        && (names(&error.message) || error.param.as_deref().is_some_and(names))
 }
 
 async fn wait(after: Duration, meter: &Meter) {

@@ -102,28 +102,29 @@ impl Gateway {
         if !provider.native_batches || (plan.local_only && !provider.local) {
             return Ok(None);
         }
-        let upstream_request = request.for_target(&incoming, client, target)?;
+        let rendering = request.rendering(target)?;
+        let upstream_request = rendering.for_target(&incoming, client, target)?;
         if upstream_request.answer_tool.is_some() {
             // Its answer comes as a call of a tool, and only a call of our own is read so.
             return Ok(None);
         }
-        if let Some(resolved) = &request.prompt {
+        let resolved = request.prompt();
+        if let Some(resolved) = resolved {
             parts.prompts.touch(&resolved.version.name, now());
         }
-        let resolved = request.prompt.as_ref();
         let handed = HandedOver {
             id: incoming.id.to_string(),
             at: incoming.started_at.0,
             provider: target.provider.clone(),
             model: target.model.clone(),
             requested_model: request.requested().chars().take(256).collect::<String>().into(),
-            told_model: request.asked.model.clone(),
+            told_model: rendering.asked.model.clone(),
             route: plan.route.clone(),
             prompt: resolved.map(|resolved| resolved.version.name.shared()),
             version: resolved.map(|resolved| resolved.version.version),
             user: incoming.user.clone(),
             path: upstream_request.operation.path().to_owned(),
-            input_tokens: request.input_tokens(),
+            input_tokens: rendering.input_tokens(),
             trace: Some(plan.trace()),
         };
         Ok(Some(PreparedLine { body: upstream_request.body, handed }))

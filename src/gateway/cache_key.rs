@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use super::planned::Planned;
-use super::request::{Keyed, Request};
+use super::rendering::{Keyed, Rendering};
 use crate::cache::{CacheKey, Keyer, Keys, Scope, question_key};
 use crate::chat::{self, Content, Emulated, Part};
 use crate::routing::{CacheScope, Target};
@@ -37,39 +37,39 @@ impl Planned {
     /// The keys of this call's answer by `target`.
     pub fn keys(&self, target: &Target) -> Keys {
         // Beside the fields, headers count in some dialects.
+        let rendering = &*self.rendering(Some(target));
         if self.counting_headers().next().is_some() {
-            return Keys { question: None, own: self.own_key(target) };
+            return Keys { question: None, own: self.own_key(target, rendering) };
         }
         let scope = self.plan.cache.scope;
         let owner = match scope {
             CacheScope::Project => &self.incoming.key.project,
             CacheScope::Key => &self.incoming.key.id,
         };
-        let keyed = self.request.keyed.get_or_init(|| Keyed {
+        let keyed = rendering.keyed.get_or_init(|| Keyed {
             scope,
             owner: owner.clone(),
             provider: target.provider.clone(),
             model: target.model.clone(),
             adapter: target.adapter,
-            keys: self.made_keys(target),
+            keys: self.made_keys(target, rendering),
         });
         let same = keyed.scope == scope
             && keyed.owner == *owner
             && keyed.provider == target.provider
             && keyed.model == target.model
             && keyed.adapter == target.adapter;
-        if same { keyed.keys } else { self.made_keys(target) }
+        if same { keyed.keys } else { self.made_keys(target, rendering) }
     }
 
-    fn made_keys(&self, target: &Target) -> Keys {
-        let own = self.own_key(target);
-        if !self.request.endpoint.is_answer() {
+    fn made_keys(&self, target: &Target, rendering: &Rendering) -> Keys {
+        let own = self.own_key(target, rendering);
+        if !rendering.endpoint.is_answer() {
             return Keys { question: None, own };
         }
         let known = QUESTIONS.with_borrow(|questions| questions.get(&own).copied());
         let question = known.unwrap_or_else(|| {
-            let question = self
-                .request
+            let question = rendering
                 .question()
                 .map(|request| question_key(self.scope(), (&target.provider, &target.model), target.adapter, &request));
             QUESTIONS.with_borrow_mut(|questions| {
@@ -90,16 +90,16 @@ impl Planned {
         }
     }
 
-    fn own_key(&self, target: &Target) -> CacheKey {
+    fn own_key(&self, target: &Target, rendering: &Rendering) -> CacheKey {
         let adapter = target.adapter.map(|adapter| adapter.to_string());
-        let mut keyer = Keyer::new(self.scope(), &target.provider, &target.model, self.request.endpoint.name());
+        let mut keyer = Keyer::new(self.scope(), &target.provider, &target.model, rendering.endpoint.name());
         if let Some(adapter) = &adapter {
             keyer.field("fulcrum adapter", adapter.as_bytes());
         }
         for (name, value) in self.counting_headers() {
             keyer.field(name, value);
         }
-        for (name, value) in self.request.object().iter().filter(|(name, _)| !NOT_KEYED.contains(name)) {
+        for (name, value) in rendering.object().iter().filter(|(name, _)| !NOT_KEYED.contains(name)) {
             keyer.field(name, value.as_bytes());
         }
         keyer.finish()
@@ -107,14 +107,14 @@ impl Planned {
 
     /// The caller's headers that change an answer.
     fn counting_headers(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
-        let codec = self.request.codec();
+        let codec = self.request.endpoint.dialect().codec();
         let value = |name: &&'static str| Some((*name, self.incoming.headers.get(*name)?.as_bytes()));
         let headers = codec.headers().iter().filter_map(value);
         headers.filter(move |(name, value)| codec.header_counts(name, value))
     }
 }
 
-impl Request {
+impl Rendering {
     /// The request in the internal form, where that holds all that decides its answer.
     fn question(&self) -> Option<Cow<'_, chat::Request>> {
         let request = match self.internal() {

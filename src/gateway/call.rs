@@ -57,7 +57,7 @@ impl Gateway {
         head.route.clone_from(&plan.route);
         let store = plan.store_bodies.unwrap_or(live.store_bodies);
         if store != StoreBodies::None {
-            meter.keep_request(request.object().bytes().clone(), store == StoreBodies::Full);
+            meter.keep_request(request.first().object().bytes().clone(), store == StoreBodies::Full);
         }
         meter.note_plan(&plan);
         Ok(Prepared { request, plan })

@@ -33,7 +33,7 @@ impl Planned {
     /// Whether the provider of the first target counts tokens as the caller asks for them.
     fn provider_counts(&self) -> bool {
         let kind = |target: &Arc<Target>| Some(self.live.clients.get(&target.provider)?.provider().kind);
-        let Some(count) = self.request.counts() else { return false };
+        let Some(count) = self.request.first().counts() else { return false };
         self.plan.targets.first().and_then(kind).is_some_and(|kind| kind.row().has(count))
     }
 
@@ -43,7 +43,7 @@ impl Planned {
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return error_reply(self.head, &error);
         }
-        let body = (counting.answer)(self.request.input_tokens());
+        let body = (counting.answer)(self.rendering(None).input_tokens());
         Reply { head: self.head, body: Body::Whole(body) }
     }
 
@@ -51,7 +51,7 @@ impl Planned {
         self.head.model = Some(served.target.id.clone());
         self.head.emulated = served.emulated;
         self.head.repair = served.repair;
-        let attempt = served.attempt;
+        let (attempt, rendering) = (served.attempt, served.rendering);
         let (body, used) = match served.answer {
             Answered::Whole { body, used, kind, .. } => {
                 self.head.kind = kind;
@@ -59,14 +59,14 @@ impl Planned {
             }
             Answered::Bytes { kind, answer, first } => {
                 self.head.kind = Some(kind);
-                let used = self.request.used(Used::default(), 0);
+                let used = rendering.used(Used::default(), 0);
                 let relay = BinaryRelay::new(self.parts, served.target, (answer, first), (meter, attempt, used));
                 return Reply { head: self.head, body: Body::Bytes(Box::pin(relay.into_stream())) };
             }
             Answered::Stream { dialect, answer_tool, answer, decoder, first } => {
-                let context = self.request.answer_context(&self.incoming);
-                let keep_usage = self.request.asked.include_usage;
-                let feed = self.feed(&served.target, (dialect, answer_tool), keep_usage, &context);
+                let context = rendering.answer_context(&self.incoming);
+                let keep_usage = rendering.asked.include_usage;
+                let feed = self.feed((&served.target, &rendering), (dialect, answer_tool), keep_usage, &context);
                 let begun = Begun {
                     target: served.target,
                     attempt,
@@ -76,7 +76,7 @@ impl Planned {
                     feed,
                     into: self.head.dialect,
                     keep_events: meter.keeps_answer(),
-                    passing: self.request.passes().then(|| self.request.used(Used::default(), 0)),
+                    passing: rendering.passes().then(|| rendering.used(Used::default(), 0)),
                     context,
                 };
                 let relay = Relay::new(self.parts.clone(), begun, meter);
@@ -89,6 +89,6 @@ impl Planned {
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
             return refuse(self.head, meter, error).await;
         }
-        self.whole(body)
+        self.whole(&rendering, body)
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::request::Request;
+use super::rendering::Rendering;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{Code, Emulated, Error, Usage};
 use crate::routing::Target;
@@ -13,7 +13,7 @@ use crate::wire::endpoint::Task;
 use crate::wire::json::{Edits, quoted};
 use crate::wire::{DialectId, ProviderDialect, gemini, openai_embeddings};
 
-impl Request {
+impl Rendering {
     /// What `target` gets of a request for embeddings.
     ///
     /// # Errors

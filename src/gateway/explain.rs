@@ -129,15 +129,16 @@ impl Gateway {
 
 impl Planned {
     fn explained(self, trace: Trace) -> Explanation {
-        let reserve = self.request.reserve().usage.unwrap_or_default();
+        let rendering = self.rendering(None);
+        let reserve = rendering.reserve().usage.unwrap_or_default();
         let candidates: Vec<Candidate> =
             self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
         let messages =
-            self.request.object().get(self.request.conversation()).and_then(|json| serde_json::from_str(json).ok());
+            rendering.object().get(rendering.conversation()).and_then(|json| serde_json::from_str(json).ok());
         Explanation {
             endpoint: self.request.endpoint.name(),
             requested_model: self.request.requested().to_owned(),
-            prompt: self.request.prompt.as_ref().map(|applied| PromptShown {
+            prompt: self.request.prompt().map(|applied| PromptShown {
                 name: applied.version.name.to_string(),
                 version: applied.version.version,
                 label: applied.label.clone(),
@@ -156,12 +157,13 @@ impl Planned {
         let traced = trace.candidates.iter().find(|traced| traced.model == target.id);
         let client = self.live.clients.get(&target.provider);
         let pricing = client.map(|client| Pricing::of(&self.live.prices, client.provider(), target));
+        let reserve = self.rendering(Some(target)).reserve();
         Candidate {
             model: target.id.clone(),
             local: target.local,
             reason: traced.map(|traced| traced.reason.clone()).unwrap_or_default(),
             state: traced.map(|traced| traced.state.clone()).unwrap_or_default(),
-            estimated_cost_usd: pricing.as_ref().and_then(|pricing| pricing.cost(&self.request.reserve())),
+            estimated_cost_usd: pricing.as_ref().and_then(|pricing| pricing.cost(&reserve)),
             rate: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
         }
     }

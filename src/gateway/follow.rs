@@ -64,12 +64,12 @@ pub struct FollowerCall {
 impl FollowerCall {
     /// The call of a request; `meter` is its own, where it is not the one that goes out.
     pub fn of(planned: &Planned, meter: Option<Meter>) -> Self {
-        let Planned { head, request, incoming, .. } = planned;
+        let (Planned { head, incoming, .. }, rendering) = (planned, planned.rendering(None));
         let deadline = planned.deadline();
         Self {
             head: head.clone(),
-            stream: request.asked.stream,
-            context: request.answer_context(incoming),
+            stream: rendering.asked.stream,
+            context: rendering.answer_context(incoming),
             meter,
             deadline,
         }

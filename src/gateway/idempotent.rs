@@ -62,7 +62,7 @@ fn asked(planned: &Planned) -> Result<Asked, Error> {
     let scope = [incoming.key.id.as_bytes(), incoming.endpoint.name().as_bytes(), key];
     let model = incoming.addressed.model.as_deref().unwrap_or_default();
     let mut request = vec![model.as_bytes(), if incoming.addressed.stream { &[1] } else { &[0] }];
-    match &planned.request.form {
+    match &planned.request.first().form {
         // A form that is sent again has another boundary, but the same parts.
         Some(form) => request.extend(form.pieces()),
         None => request.push(&incoming.body),

@@ -51,7 +51,7 @@ impl Leading {
             let attempts = self.planned.attempts();
             while_followed(&self.lead, &mut self.look, attempts.run(&meter)).await
         };
-        let Served { attempt, target, answer, emulated, repair } = match served {
+        let Served { attempt, target, rendering, answer, emulated, repair } = match served {
             None => return,
             Some(Ok(served)) => served,
             Some(Err(error)) => {
@@ -76,14 +76,14 @@ impl Leading {
             // Such answers are shared with nobody.
             Answered::Bytes { .. } => {}
             Answered::Stream { dialect, answer_tool, answer, decoder, first } => {
-                let context = self.planned.request.answer_context(&self.planned.incoming);
+                let context = rendering.answer_context(&self.planned.incoming);
                 let begun = Begun {
                     target: departure.target.clone(),
                     attempt,
                     answer,
                     decoder,
                     first,
-                    feed: self.planned.feed(&departure.target, (dialect, answer_tool), true, &context),
+                    feed: self.planned.feed((&departure.target, &rendering), (dialect, answer_tool), true, &context),
                     into: self.planned.head.dialect,
                     keep_events: true,
                     passing: None,
@@ -118,7 +118,9 @@ impl Leading {
             }
         }
         let spent = relay.spent();
-        let whole = relay.events().and_then(|events| self.planned.request.codec().as_whole(&events, &context).ok());
+        let whole = relay
+            .events()
+            .and_then(|events| self.planned.request.endpoint.dialect().codec().as_whole(&events, &context).ok());
         if let Some(body) = whole.filter(|body| !self.planned.is_malformed(body)) {
             self.planned.store(self.key, &target, body, spent);
         }

@@ -52,7 +52,7 @@ pub fn recall(incoming: &Incoming) -> Option<Arc<Request>> {
 /// says, beside the body.
 pub fn remember(incoming: &Incoming, request: &Request, read: impl FnOnce(Bytes) -> Option<Arc<Request>>) {
     let length = incoming.body.len();
-    if length > LONGEST || request.prompt.is_some() || incoming.addressed.model.is_some() {
+    if length > LONGEST || request.prompt().is_some() || incoming.addressed.model.is_some() {
         return;
     }
     MEMO.with_borrow_mut(|memo| {
@@ -73,7 +73,7 @@ pub fn remember(incoming: &Incoming, request: &Request, read: impl FnOnce(Bytes)
 fn is_of(request: &Request, incoming: &Incoming) -> bool {
     request.endpoint == incoming.endpoint
         && incoming.addressed.model.is_none()
-        && *request.object().bytes() == incoming.body
+        && *request.first().object().bytes() == incoming.body
 }
 
 /// Where a request is found; `None` of a route whose requests are not remembered.
@@ -94,6 +94,7 @@ mod tests {
 
     use super::*;
     use crate::cache::Directive;
+    use crate::gateway::rendering::Rendering;
     use crate::keys::VirtualKey;
     use crate::types::{RequestId, now};
     use crate::wire::DialectId;
@@ -121,7 +122,7 @@ mod tests {
 
     fn read(incoming: &Incoming) -> Arc<Request> {
         let asked = DialectId::OpenAiChat.codec().read(incoming.body.clone(), &Addressed::default()).unwrap();
-        Arc::new(Request::of(Endpoint::Chat, asked, None))
+        Arc::new(Request::plain(Rendering::of(Endpoint::Chat, asked)))
     }
 
     fn keep(incoming: &Incoming) {
@@ -139,7 +140,7 @@ mod tests {
         let first = chat("a");
         assert!(recall(&first).is_none());
         keep(&first);
-        assert_eq!(recall(&first).unwrap().asked.model, "m");
+        assert_eq!(recall(&first).unwrap().first().asked.model, "m");
         // Found in the same place, but for a byte in the middle.
         assert!(recall(&chat("b")).is_none());
         let elsewhere = Incoming { endpoint: Endpoint::Messages, ..chat("a") };

@@ -25,6 +25,7 @@ mod price;
 mod read;
 mod recall;
 mod render;
+mod rendering;
 mod repair;
 mod reply;
 mod request;

@@ -48,24 +48,24 @@ pub fn with_facts<T>(
     now: Timestamp,
     use_it: impl FnOnce(&routing::Facts<'_>) -> T,
 ) -> T {
-    let needs = routes.needs();
-    let metadata: Option<Map<String, Value>> = if needs.metadata { metadata(request.object()) } else { None };
-    let text = if needs.text { request.text() } else { String::new() };
+    let (needs, rendering) = (routes.needs(), request.first());
+    let metadata: Option<Map<String, Value>> = if needs.metadata { metadata(rendering.object()) } else { None };
+    let text = if needs.text { rendering.text() } else { String::new() };
     let header = |name: &str| incoming.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let prompt = request.prompt.as_ref().map(|resolved| PromptFacts {
+    let prompt = request.prompt().map(|resolved| PromptFacts {
         name: resolved.version.name.as_str(),
         version: resolved.version.version,
         label: resolved.label.as_deref().unwrap_or_default(),
     });
     let key = &incoming.key;
-    let user = incoming.user.clone().or_else(|| user_of(request.object()));
+    let user = incoming.user.clone().or_else(|| user_of(rendering.object()));
     use_it(&routing::Facts {
-        model: &request.asked.model,
-        stream: request.asked.stream,
-        input_tokens: if needs.input_tokens { request.input_tokens() } else { 0 },
-        max_tokens: request.max_tokens,
-        has_tools: needs.has_tools && request.object().get("tools").is_some(),
-        has_images: needs.has_images && request.codec().has_images(request.object()),
+        model: &rendering.asked.model,
+        stream: rendering.asked.stream,
+        input_tokens: if needs.input_tokens { rendering.input_tokens() } else { 0 },
+        max_tokens: rendering.max_tokens,
+        has_tools: needs.has_tools && rendering.object().get("tools").is_some(),
+        has_images: needs.has_images && rendering.codec().has_images(rendering.object()),
         text: &text,
         prompt,
         key: KeyFacts { id: &key.id, name: &key.name, project: &key.project, tags: &key.tags },

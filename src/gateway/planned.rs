@@ -9,6 +9,7 @@ use super::attempt::Attempts;
 use super::feed::Feed;
 use super::incoming::Incoming;
 use super::meter::Meter;
+use super::rendering::Rendering;
 use super::reply::{Body, Head, Reply, error_reply};
 use super::request::Request;
 use super::state::{Live, Parts};
@@ -47,25 +48,32 @@ impl Planned {
         Attempts { parts, live, incoming, request, plan, deadline }
     }
 
-    /// A feed for a stream of `target`'s in a dialect.
+    /// The request as `target` gets it, or as the first target does; as it stands for all where that cannot be rendered.
+    pub fn rendering(&self, target: Option<&Target>) -> Arc<Rendering> {
+        let target = target.or(self.plan.targets.first().map(|first| &**first));
+        let rendering = target.and_then(|target| self.request.rendering(target).ok());
+        rendering.unwrap_or_else(|| self.request.first().clone())
+    }
+
+    /// A feed for a stream of `target`'s in a dialect, which answers `rendering`.
     pub fn feed(
         &self,
-        target: &Target,
+        (target, rendering): (&Target, &Rendering),
         from: (ProviderDialect, Option<AnswerTool>),
         keep_usage: bool,
         context: &AnswerContext,
     ) -> Feed {
         let client = self.live.clients.get(&target.provider);
-        let by_choice = client.is_some_and(|client| self.request.is_counted_by_choice(client));
-        self.request.feed(from, keep_usage, context, by_choice)
+        let by_choice = client.is_some_and(|client| rendering.is_counted_by_choice(client));
+        rendering.feed(from, keep_usage, context, by_choice)
     }
 
-    /// A whole answer in the form that the caller asked for.
-    pub fn whole(self: Box<Self>, body: Bytes) -> Reply {
-        if !self.request.asked.stream || self.request.passes() {
+    /// A whole answer to `rendering` in the form that the caller asked for.
+    pub fn whole(self: Box<Self>, rendering: &Rendering, body: Bytes) -> Reply {
+        if !rendering.asked.stream || rendering.passes() {
             return Reply { head: self.head, body: Body::Whole(body) };
         }
-        match self.request.codec().as_stream(&body, &self.request.answer_context(&self.incoming)) {
+        match rendering.codec().as_stream(&body, &rendering.answer_context(&self.incoming)) {
             Ok(events) => Reply { head: self.head, body: Body::Events(events) },
             Err(error) => error_reply(self.head, &Error::new(Code::UpstreamProtocol, error.to_string())),
         }

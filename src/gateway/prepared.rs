@@ -6,7 +6,6 @@ use super::incoming::Incoming;
 use super::key::check_key;
 use super::plan::{Moment, plan};
 use super::read::{Read, read};
-use super::render::render;
 use super::request::{Request, user_of};
 use super::resolve::resolve;
 use super::state::{Live, Parts};
@@ -16,7 +15,7 @@ use crate::routing::{Plan, Routes};
 
 /// A request that its key may make, and whom the rules choose for it.
 pub struct Prepared {
-    /// The request, with its prompt rendered into it.
+    /// The request, with its prompt rendered for what stands for all targets.
     pub request: Arc<Request>,
     /// The targets, in order.
     pub plan: Plan,
@@ -34,7 +33,7 @@ pub struct Known {
 }
 
 impl Prepared {
-    /// Reads a request, checks that its key may make it, renders its prompt, and plans whom to ask. Waits for nothing.
+    /// Reads a request, checks that its key may make it and that its prompt can be rendered, and plans whom to ask. Waits for nothing.
     ///
     /// # Errors
     /// What the caller is refused with; `known` says as much of the request as was understood.
@@ -46,8 +45,9 @@ impl Prepared {
     ) -> Result<Self, Error> {
         let request = match read(incoming)? {
             Read::Ready(request) => {
-                known.note(request.requested(), request.asked.stream, &live.routes);
-                incoming.user = incoming.user.take().or_else(|| user_of(request.object()));
+                let asked = &request.first().asked;
+                known.note(request.requested(), asked.stream, &live.routes);
+                incoming.user = incoming.user.take().or_else(|| user_of(&asked.object));
                 check_key(&incoming.key, request.requested(), None)?;
                 request
             }
@@ -57,9 +57,9 @@ impl Prepared {
                 known.prompt = Some(resolved.version.clone());
                 incoming.user = incoming.user.take().or_else(|| user_of(&asked.object));
                 check_key(&incoming.key, &resolved.requested, Some(&resolved))?;
-                let asked = render(&resolved, &asked, incoming.endpoint)?;
-                incoming.user = incoming.user.take().or_else(|| user_of(&asked.object));
-                Arc::new(Request::of(incoming.endpoint, asked, Some(resolved)))
+                let request = Request::prompted(incoming.endpoint, *asked, resolved)?;
+                incoming.user = incoming.user.take().or_else(|| user_of(request.first().object()));
+                Arc::new(request)
             }
         };
         let plan = plan(&live.routes, &parts.health, incoming, &request, moment)?;

@@ -8,6 +8,7 @@ use http::header::CONTENT_TYPE;
 
 use super::incoming::Incoming;
 use super::memo;
+use super::rendering::Rendering;
 use super::request::Request;
 use super::resolve::named;
 use crate::chat::Error;
@@ -47,22 +48,20 @@ pub fn remember(incoming: &Incoming, request: &Request) {
 fn read_body(incoming: &Incoming, body: Bytes) -> Result<Read, Error> {
     let Incoming { endpoint, addressed, .. } = incoming;
     let endpoint = *endpoint;
-    let request = match endpoint.task() {
+    let rendering = match endpoint.task() {
         Task::Pass(passing) => {
             let kind = incoming.headers.get(CONTENT_TYPE).map_or(&b"application/json"[..], HeaderValue::as_bytes);
             let (asked, form) = passing.read(body, kind)?;
-            let mut request = Request::of(endpoint, asked, None);
-            request.form = form;
-            request
+            Rendering::of(endpoint, asked).with_form(form)
         }
         Task::Embed { .. } if !endpoint.is_addressed() => {
             let asked = EmbeddingsRequest::read(body)?.into_asked();
-            Request::of(endpoint, asked, None)
+            Rendering::of(endpoint, asked)
         }
         Task::Embed { many } => {
             let model = addressed.model.as_deref().unwrap_or_default();
             let asked = gemini::read_embed(body, model, many)?;
-            Request::of(endpoint, asked, None)
+            Rendering::of(endpoint, asked)
         }
         task => {
             let asked = match task {
@@ -72,8 +71,8 @@ fn read_body(incoming: &Incoming, body: Bytes) -> Result<Read, Error> {
             if let Some(reference) = named(&asked)? {
                 return Ok(Read::Prompted(Box::new(asked), reference));
             }
-            Request::of(endpoint, asked, None)
+            Rendering::of(endpoint, asked)
         }
     };
-    Ok(Read::Ready(Arc::new(request)))
+    Ok(Read::Ready(Arc::new(Request::plain(rendering))))
 }

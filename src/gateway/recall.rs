@@ -43,7 +43,7 @@ pub enum Recalled {
 /// Where the caller asked for a cached answer only, and there is none.
 pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
     let directive = planned.incoming.cache;
-    let may_be_cached = planned.request.may_be_cached();
+    let may_be_cached = planned.request.first().may_be_cached();
     if !directive.only && (!may_be_cached || planned.plan.cache.mode == CacheMode::Off) {
         return Ok(Recalled::Alone);
     }
@@ -88,13 +88,13 @@ impl Planned {
         if entry.dialect == dialect {
             return Some(Hit { key, entry, translated: None });
         }
-        let translated = entry.translated(dialect, &self.request.answer_context(&self.incoming))?;
+        let translated = entry.translated(dialect, &self.rendering(None).answer_context(&self.incoming))?;
         Some(Hit { key, entry, translated: Some(translated) })
     }
 
     /// Whether an answer has not the requested format, on a route that repairs answers.
     pub fn is_malformed(&self, body: &[u8]) -> bool {
-        let wanted = self.plan.repair.then(|| Wanted::of(&self.request)).flatten();
+        let wanted = self.plan.repair.then(|| Wanted::of(&self.rendering(None))).flatten();
         wanted.is_some_and(|wanted| wanted.misfit(body).is_some())
     }
 
@@ -102,8 +102,7 @@ impl Planned {
     pub fn store(&self, key: CacheKey, target: &Arc<Target>, body: Bytes, spent: Spent) {
         let planned_target = self.plan.targets.first().is_some_and(|first| first.id == target.id);
         let key = if planned_target { key } else { self.keys(target).first() };
-        let prompt =
-            self.request.prompt.as_ref().map(|applied| (applied.version.name.clone(), applied.version.version));
+        let prompt = self.request.prompt().map(|applied| (applied.version.name.clone(), applied.version.version));
         self.parts.cache.put(
             key,
             Entry {
@@ -138,18 +137,15 @@ impl Planned {
             return error_reply(self.head, &error);
         }
         remember(&self.incoming, &self.request);
-        let asked = &self.request.asked;
+        let rendering = self.rendering(None);
         if let Some(body) = translated {
-            return self.whole(body);
+            return self.whole(&rendering, body);
         }
-        if !asked.stream || asked.include_usage {
-            return self.whole(entry.body.clone());
+        if !rendering.asked.stream || rendering.asked.include_usage {
+            return self.whole(&rendering, entry.body.clone());
         }
         let events = self.parts.cache.replay(key, &entry, || {
-            self.request
-                .codec()
-                .as_stream(&entry.body, &self.request.answer_context(&self.incoming))
-                .unwrap_or_default()
+            rendering.codec().as_stream(&entry.body, &rendering.answer_context(&self.incoming)).unwrap_or_default()
         });
         Reply { head: self.head, body: Body::Events(events) }
     }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::request::Request;
+use super::rendering::Rendering;
 use crate::chat::{Content, Error, Format, Response, Role, Stop};
 use crate::wire::DialectId;
 use crate::wire::dialect::Asked;
@@ -32,8 +32,8 @@ pub struct Misfit {
 }
 
 impl Wanted {
-    /// What the answer to `work` must be, where it must be JSON.
-    pub fn of(request: &Request) -> Option<Self> {
+    /// What the answer to `request` must be, where it must be JSON.
+    pub fn of(request: &Rendering) -> Option<Self> {
         let format = request.format().filter(|format| *format != Format::Text)?;
         Some(Self { format, dialect: request.endpoint.dialect(), schema: OnceLock::new() })
     }
@@ -79,7 +79,7 @@ fn texts(response: Response) -> Vec<String> {
     texts
 }
 
-impl Request {
+impl Rendering {
     /// The same work once more: the conversation goes on with the bad answer and with what is wrong with it.
     ///
     /// # Errors
@@ -93,7 +93,8 @@ impl Request {
         let before = (!misfit.text.trim().is_empty()).then_some((Role::Assistant, misfit.text.as_str()));
         let turns: Vec<(Role, &str)> = before.into_iter().chain([(Role::User, demand.as_str())]).collect();
         let body = self.codec().followed(self.object(), &turns);
-        let asked = Asked { object: Object::read(body)?, ..self.asked.clone() };
-        Ok(Self::of(self.endpoint, asked, None))
+        let count = self.asked.turns + turns.len();
+        let asked = Asked { object: Object::read(body)?, turns: count, ..self.asked.clone() };
+        Ok(Self::of(self.endpoint, asked))
     }
 }

@@ -1,200 +1,93 @@
-//! A request as the gateway works on it, before a target is chosen: what it asks, and what it is reckoned to use.
+//! A request as the gateway works on it, before a target is chosen. What a target gets of its prompt is known when that
+//! target's turn comes: until then the prompt and the caller's own request stay apart.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::feed::Feed;
-use super::incoming::Incoming;
-use super::resolve::Resolved;
-use crate::cache::Keys;
-use crate::chat::{self, AnswerTool, Emulated, Error, Format, Usage, Used};
-use crate::routing::CacheScope;
-use crate::upstream::{Operation, ProviderClient};
-use crate::wire::dialect::{AnswerContext, Asked, ClientCodec};
-use crate::wire::endpoint::{Endpoint, Task};
-use crate::wire::form::Form;
+use super::render::render;
+use super::rendering::Rendering;
+use super::resolve::{Choice, Resolved};
+use crate::chat::Error;
+use crate::routing::Target;
+use crate::wire::dialect::Asked;
+use crate::wire::endpoint::Endpoint;
 use crate::wire::json::Object;
-use crate::wire::token_estimate::estimate_tokens;
-use crate::wire::{DialectId, ProviderDialect, openai};
-
-const OPENAI: DialectId = DialectId::OpenAiChat;
-
-/// How many tokens an answer is reckoned at where nothing limits it.
-const UNLIMITED_OUTPUT: u64 = 1_024;
-
-/// What a model reads beside the conversation, in any dialect.
-const PROMPTING: [&str; 5] = ["system", "instructions", "systemInstruction", "system_instruction", "tools"];
 
 /// What is asked of a provider, whichever it will be.
 pub struct Request {
     /// Which route.
     pub endpoint: Endpoint,
-    /// The request in its caller's dialect, with its prompt rendered into it.
-    pub asked: Asked,
-    /// The most tokens to write, for all choices.
-    pub max_tokens: Option<u64>,
-    /// The prompt that is rendered into it.
-    pub prompt: Option<Resolved>,
-    /// The form that the caller sent, where that is one.
-    pub form: Option<Form>,
-    /// The whole request in the internal form, for targets of other dialects.
-    meant: OnceLock<Result<(chat::Request, Emulated), Error>>,
-    tokens: OnceLock<u64>,
-    /// The first key that was asked of it.
-    pub(super) keyed: OnceLock<Keyed>,
+    unmerged: Option<Unmerged>,
+    first: Arc<Rendering>,
 }
 
-/// A key of the cache, and for whom and what it is.
-pub struct Keyed {
-    pub(super) scope: CacheScope,
-    pub(super) owner: Arc<str>,
-    pub(super) provider: Arc<str>,
-    pub(super) model: Arc<str>,
-    pub(super) adapter: Option<u32>,
-    pub(super) keys: Keys,
+/// What became of rendering a choice.
+type Rendered = Result<Arc<Rendering>, Error>;
+
+/// A prompt, and the request that names it.
+struct Unmerged {
+    /// The request as its caller sent it.
+    caller: Asked,
+    prompt: Resolved,
+    /// What is rendered so far, by what is chosen of the prompt.
+    renderings: Mutex<Vec<(Choice, Rendered)>>,
 }
 
 impl Request {
-    /// A request in a dialect.
-    pub fn of(endpoint: Endpoint, asked: Asked, prompt: Option<Resolved>) -> Self {
-        let max_tokens = asked.max_tokens.map(|tokens| tokens.saturating_mul(asked.choices));
-        let (meant, tokens, keyed) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { endpoint, asked, max_tokens, prompt, form: None, meant, tokens, keyed }
+    /// A request that names no prompt: every target gets it as it came.
+    pub fn plain(rendering: Rendering) -> Self {
+        Self { endpoint: rendering.endpoint, unmerged: None, first: Arc::new(rendering) }
+    }
+
+    /// A request that names a prompt.
+    ///
+    /// # Errors
+    /// Where variables are missing or wrong, or the caller's dialect has no words for what is first chosen of the prompt.
+    pub fn prompted(endpoint: Endpoint, caller: Asked, prompt: Resolved) -> Result<Self, Error> {
+        let choice = prompt.choice(None);
+        let unmerged = Unmerged { caller, prompt, renderings: Mutex::default() };
+        let first = unmerged.rendering(choice, endpoint)?;
+        Ok(Self { endpoint, unmerged: Some(unmerged), first })
+    }
+
+    /// The prompt that it names.
+    pub fn prompt(&self) -> Option<&Resolved> {
+        self.unmerged.as_ref().map(|unmerged| &unmerged.prompt)
     }
 
     /// The name that the caller asked for: a model, a route or a prompt.
     pub fn requested(&self) -> &str {
-        self.prompt.as_ref().map_or(&self.asked.model, |resolved| &resolved.requested)
+        self.prompt().map_or(&self.first.asked.model, |prompt| &prompt.requested)
     }
 
-    /// The whole request in the internal form, with what had to be emulated for that.
-    pub fn internal(&self) -> &Result<(chat::Request, Emulated), Error> {
-        self.meant.get_or_init(|| {
-            let mut emulated = Emulated::default();
-            Ok((self.codec().read_request(&self.asked, &mut emulated)?, emulated))
-        })
+    /// The rendering that stands for all before a target is chosen: the rules read it.
+    pub fn first(&self) -> &Arc<Rendering> {
+        &self.first
     }
 
-    /// The caller's dialect.
-    pub fn codec(&self) -> &'static dyn ClientCodec {
-        self.endpoint.dialect().codec()
-    }
-
-    /// The body's fields.
-    pub fn object(&self) -> &Object {
-        &self.asked.object
-    }
-
-    /// The field that holds what the model reads.
-    pub fn conversation(&self) -> &'static str {
-        self.endpoint.input()
-    }
-
-    /// The text that rules see: the user's last words.
-    pub fn text(&self) -> String {
-        if !self.passes() {
-            return self.codec().last_user_text(self.object());
-        }
-        let named = |name: &str| self.object().get(name).and_then(|json| serde_json::from_str(json).ok());
-        // A reranker's documents are no words of the user's.
-        named("query").or_else(|| named(self.conversation())).unwrap_or_default()
-    }
-
-    /// Whether an answer may be shared with an equal request.
-    pub fn may_be_cached(&self) -> bool {
-        self.endpoint.passing().is_none_or(|passing| passing.may_be_cached(&self.asked))
-    }
-
-    /// Whether it passes, so that its answers go down as they are.
-    pub fn passes(&self) -> bool {
-        self.endpoint.passing().is_some()
-    }
-
-    /// A feed for a stream of answers to this in a provider's dialect.
-    pub fn feed(
-        &self,
-        (from, tool): (ProviderDialect, Option<AnswerTool>),
-        keep_usage: bool,
-        context: &AnswerContext,
-        by_choice: bool,
-    ) -> Feed {
-        let own = self.endpoint.dialect();
-        match self.endpoint.task() {
-            Task::Pass(passing) => Feed::Same(passing.tap(keep_usage, by_choice)),
-            Task::Converse if by_choice && tool.is_none() && own == OPENAI && from == OPENAI.into() => {
-                Feed::Same(Box::new(openai::StreamTap::new(keep_usage).by_choice(true)))
-            }
-            _ => Feed::new((from, own), tool, keep_usage, context),
+    /// The rendering that `target` gets, which is made once for all targets of the same choice.
+    ///
+    /// # Errors
+    /// Where what is chosen of the prompt for it cannot be rendered.
+    pub fn rendering(&self, target: &Target) -> Result<Arc<Rendering>, Error> {
+        match &self.unmerged {
+            Some(unmerged) => unmerged.rendering(unmerged.prompt.choice(Some(target)), self.endpoint),
+            None => Ok(self.first.clone()),
         }
     }
+}
 
-    /// Whether `client` counts the tokens of each of several answers by itself.
-    pub fn is_counted_by_choice(&self, client: &ProviderClient) -> bool {
-        self.asked.choices > 1 && client.provider().server.row().counts_by_choice
-    }
-
-    /// The usage of a whole answer from `client`, which reports `usage`.
-    pub fn usage_of(&self, client: &ProviderClient, body: &Bytes, usage: Usage) -> Usage {
-        if !self.is_counted_by_choice(client) {
-            return usage;
+impl Unmerged {
+    fn rendering(&self, choice: Choice, endpoint: Endpoint) -> Rendered {
+        let mut renderings = self.renderings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, rendering)) = renderings.iter().find(|(known, _)| *known == choice) {
+            return rendering.clone();
         }
-        match Object::read_answer(body.clone()) {
-            Ok(answer) => openai::of_all_choices(&answer, usage, self.asked.max_tokens),
-            Err(_) => usage,
-        }
-    }
-
-    /// What an answer used, by what it reports and by what is known without it.
-    pub fn used(&self, reported: Used, estimated_output: u64) -> Used {
-        let Some(passing) = self.endpoint.passing() else { return reported };
-        let estimated = || {
-            let (input, output) = (self.input_tokens(), estimated_output);
-            passing.has_tokens().then(|| Usage { input, output, estimated: true, ..Usage::default() })
-        };
-        Used { usage: reported.usage.or_else(estimated), units: reported.units.or(passing.asked_units(&self.asked)) }
-    }
-
-    /// Estimated tokens of the request.
-    pub fn input_tokens(&self) -> u64 {
-        *self.tokens.get_or_init(|| {
-            let conversation = self.conversation();
-            let texts = PROMPTING.iter().chain([&conversation]).filter_map(|field| self.object().get(field));
-            texts.map(estimate_tokens).sum()
-        })
-    }
-
-    /// What a call is reckoned to use, until it is known.
-    pub fn reserve(&self) -> Used {
-        let output = self.max_tokens.unwrap_or(UNLIMITED_OUTPUT);
-        let usage = Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() };
-        match self.endpoint.passing() {
-            Some(passing) => Used { usage: Some(usage), units: passing.asked_units(&self.asked) },
-            None => usage.into(),
-        }
-    }
-
-    /// What an answer's writer needs to know of the call.
-    pub fn answer_context(&self, incoming: &Incoming) -> AnswerContext {
-        AnswerContext {
-            model: self.asked.model.clone(),
-            include_usage: self.asked.include_usage,
-            input_tokens: self.input_tokens(),
-            created: incoming.started_at.0 / 1_000_000,
-            id: incoming.id.text().as_str().to_owned(),
-            request: self.endpoint.row().repeats_request.then(|| self.object().clone()),
-        }
-    }
-
-    /// The form that the answer is to have.
-    pub fn format(&self) -> Option<Format> {
-        if let Task::Converse = self.endpoint.task() { self.codec().format(self.object()) } else { None }
-    }
-
-    /// What asks a provider to count the request's tokens as its caller does, where that is what it wants.
-    pub fn counts(&self) -> Option<Operation> {
-        if let Task::Count(_) = self.endpoint.task() { Operation::count_in(self.endpoint.dialect()) } else { None }
+        let rendered = render(&choice, &self.prompt.model, &self.caller, endpoint);
+        let rendering = rendered.map(|asked| Arc::new(Rendering::of(endpoint, asked).of_prompt()));
+        renderings.push((choice, rendering.clone()));
+        rendering
     }
 }
 
@@ -208,4 +101,93 @@ pub fn user_of(body: &Object) -> Option<Arc<str>> {
         }
     };
     Some(user.chars().take(256).collect::<String>().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::prompts::Version;
+    use crate::wire::DialectId;
+    use crate::wire::dialect::Addressed;
+
+    fn target(model: &str) -> Target {
+        let id = format!("up/{model}");
+        Target {
+            provider: "up".into(),
+            model: model.into(),
+            name: id.as_str().into(),
+            id: id.into(),
+            local: false,
+            adapter: None,
+            structured: None,
+        }
+    }
+
+    fn asked(body: &Value) -> Asked {
+        DialectId::OpenAiChat.codec().read(body.to_string().into(), &Addressed::default()).unwrap()
+    }
+
+    fn version(number: u32, text: &str, variables: &Value) -> Arc<Version> {
+        let messages = json!([{"role": "system", "content": text}]);
+        let content = json!({"messages": messages, "variables": variables, "settings": {"model": "fast"}});
+        Arc::new(Version::of_content("p", number, &content))
+    }
+
+    fn prompted(version: Arc<Version>) -> Result<Request, Error> {
+        let caller = asked(&json!({"prompt": {"id": "p"}, "messages": [{"role": "user", "content": "Hi"}]}));
+        let prompt = Resolved { version, label: None, requested: "prompt/p".to_owned(), model: "fast".to_owned() };
+        Request::prompted(Endpoint::Chat, caller, prompt)
+    }
+
+    fn body(rendering: &Rendering) -> Value {
+        serde_json::from_slice(rendering.object().bytes()).unwrap()
+    }
+
+    #[test]
+    fn targets_of_one_choice_share_a_rendering_that_is_made_once() {
+        let request = prompted(version(1, "one", &json!({}))).unwrap();
+        for model in ["a", "b"] {
+            assert!(Arc::ptr_eq(&request.rendering(&target(model)).unwrap(), request.first()));
+        }
+        assert_eq!((request.requested(), request.first().is_prompted), ("prompt/p", true));
+        let plain = Request::plain(Rendering::of(
+            Endpoint::Chat,
+            asked(&json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})),
+        ));
+        assert!(Arc::ptr_eq(&plain.rendering(&target("a")).unwrap(), plain.first()));
+        assert_eq!((plain.requested(), plain.first().is_prompted, plain.prompt().is_some()), ("m", false, false));
+    }
+
+    #[test]
+    fn each_choice_has_a_body_of_its_own() {
+        let request = prompted(version(1, "one", &json!({}))).unwrap();
+        let unmerged = request.unmerged.as_ref().unwrap();
+        let choose = |number, text| {
+            let choice = Choice { version: version(number, text, &json!({})) };
+            unmerged.rendering(choice, Endpoint::Chat).unwrap()
+        };
+        let two = choose(2, "two");
+        assert!(Arc::ptr_eq(&two, &choose(2, "two")) && Arc::ptr_eq(request.first(), &choose(1, "one")));
+        for (rendering, text) in [(request.first(), "one"), (&two, "two")] {
+            let messages = json!([{"role": "system", "content": text}, {"role": "user", "content": "Hi"}]);
+            assert_eq!(body(rendering), json!({"messages": messages, "model": "fast"}));
+        }
+        assert_eq!(request.first().input_tokens(), two.input_tokens());
+        assert_eq!(two.internal().as_ref().unwrap().0.messages[0].joined_text(), "two");
+    }
+
+    #[test]
+    fn a_choice_that_cannot_be_rendered_leaves_the_others() {
+        let needy = || version(2, "{{ who }}", &json!({"who": {"type": "string"}}));
+        let error = prompted(needy()).err().unwrap();
+        assert_eq!(error.param.as_deref(), Some("prompt.variables.who"));
+        let request = prompted(version(1, "one", &json!({}))).unwrap();
+        let unmerged = request.unmerged.as_ref().unwrap();
+        for _ in 0..2 {
+            assert_eq!(unmerged.rendering(Choice { version: needy() }, Endpoint::Chat).err().unwrap(), error);
+        }
+        assert!(Arc::ptr_eq(&request.rendering(&target("a")).unwrap(), request.first()));
+    }
 }

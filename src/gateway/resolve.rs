@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::chat::{Code, Error};
 use crate::prompts::{Reference, Registry, Selector, Version, model_name, names_prompt};
+use crate::routing::Target;
 use crate::types::{BadName, PromptName};
 use crate::wire::dialect::{Asked, PromptRef};
 
@@ -58,6 +59,28 @@ pub struct Resolved {
     pub requested: String,
     /// The model that the request leads to: its own, or the one of the prompt's settings.
     pub model: String,
+}
+
+/// What a target gets of a prompt. Equal choices are rendered once in a call.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The version, whose messages and settings are taken.
+    pub version: Arc<Version>,
+}
+
+impl PartialEq for Choice {
+    fn eq(&self, other: &Self) -> bool {
+        self.version.version == other.version.version && self.version.name == other.version.name
+    }
+}
+
+impl Resolved {
+    /// What `target` gets of the prompt, or what stands for it while no target is chosen. Every target gets the version that the
+    /// request names.
+    pub fn choice(&self, target: Option<&Target>) -> Choice {
+        let _unused = target;
+        Choice { version: self.version.clone() }
+    }
 }
 
 /// Looks up the version that `reference` names, and the model that it leads to.

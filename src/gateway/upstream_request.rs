@@ -5,7 +5,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::incoming::Incoming;
-use super::request::Request;
+use super::rendering::Rendering;
 use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, SEEN, Structured, sort_proofs};
 use crate::routing::Target;
 use crate::upstream::{Operation, ProviderClient};
@@ -31,7 +31,7 @@ pub struct UpstreamRequest {
     pub answer_tool: Option<AnswerTool>,
 }
 
-impl Request {
+impl Rendering {
     /// What `target` gets: the bytes as they came where it speaks the caller's dialect, else a translation.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Request {
             let codec = self.codec();
             let mut headers = own_headers(codec, incoming);
             let sampled = || ["temperature", "top_p", "top_k"].iter().any(|name| self.object().get(name).is_some());
-            if self.endpoint.dialect() == DialectId::Anthropic && self.prompt.is_some() && sampled() {
+            if self.endpoint.dialect() == DialectId::Anthropic && self.is_prompted && sampled() {
                 // A prompt's settings may set what Anthropic's newer versions refuse.
                 headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
             }

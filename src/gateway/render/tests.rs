@@ -225,8 +225,7 @@ fn rendered(endpoint: Endpoint, prompt: &Value, history: Option<&Value>, body: &
     let version = Arc::new(Version::of_content("p", 1, prompt));
     let own = !asked.model.is_empty() && !asked.model.starts_with("prompt/");
     let model = if own { asked.model.clone() } else { "auto".to_owned() };
-    let resolved = Resolved { version, label: None, requested: String::new(), model };
-    match render(&resolved, &asked, endpoint) {
+    match render(&Choice { version }, &model, &asked, endpoint) {
         Ok(asked) => {
             assert_is_as_read(&asked, endpoint);
             let Asked { model, stream, include_usage, max_tokens, choices, prompt, object, .. } = &asked;

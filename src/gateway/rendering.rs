@@ -1,0 +1,203 @@
+//! A request as one choice of its prompt makes it, and as it came where it names none: what it asks, and what it is reckoned to
+//! use.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use super::feed::Feed;
+use super::incoming::Incoming;
+use crate::cache::Keys;
+use crate::chat::{self, AnswerTool, Emulated, Error, Format, Usage, Used};
+use crate::routing::CacheScope;
+use crate::upstream::{Operation, ProviderClient};
+use crate::wire::dialect::{AnswerContext, Asked, ClientCodec};
+use crate::wire::endpoint::{Endpoint, Task};
+use crate::wire::form::Form;
+use crate::wire::json::Object;
+use crate::wire::token_estimate::estimate_tokens;
+use crate::wire::{DialectId, ProviderDialect, openai};
+
+const OPENAI: DialectId = DialectId::OpenAiChat;
+
+/// How many tokens an answer is reckoned at where nothing limits it.
+const UNLIMITED_OUTPUT: u64 = 1_024;
+
+/// What a model reads beside the conversation, in any dialect.
+const PROMPTING: [&str; 5] = ["system", "instructions", "systemInstruction", "system_instruction", "tools"];
+
+/// A request in its caller's dialect: with what is chosen of its prompt in front, or as it came.
+pub struct Rendering {
+    /// Which route.
+    pub endpoint: Endpoint,
+    /// The request.
+    pub asked: Asked,
+    /// The most tokens to write, for all choices.
+    pub max_tokens: Option<u64>,
+    /// Whether a prompt is in front of it.
+    pub is_prompted: bool,
+    /// The form that the caller sent, where that is one.
+    pub form: Option<Form>,
+    /// The whole request in the internal form, for targets of other dialects.
+    meant: OnceLock<Result<(chat::Request, Emulated), Error>>,
+    tokens: OnceLock<u64>,
+    /// The first key that was asked of it.
+    pub(super) keyed: OnceLock<Keyed>,
+}
+
+/// A key of the cache, and for whom and what it is.
+pub struct Keyed {
+    pub(super) scope: CacheScope,
+    pub(super) owner: Arc<str>,
+    pub(super) provider: Arc<str>,
+    pub(super) model: Arc<str>,
+    pub(super) adapter: Option<u32>,
+    pub(super) keys: Keys,
+}
+
+impl Rendering {
+    /// A request as it came.
+    pub fn of(endpoint: Endpoint, asked: Asked) -> Self {
+        let max_tokens = asked.max_tokens.map(|tokens| tokens.saturating_mul(asked.choices));
+        let (meant, tokens, keyed) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { endpoint, asked, max_tokens, is_prompted: false, form: None, meant, tokens, keyed }
+    }
+
+    /// The same, where the caller sent a form.
+    pub fn with_form(self, form: Option<Form>) -> Self {
+        Self { form, ..self }
+    }
+
+    /// The same, where a prompt is in front of it.
+    pub fn of_prompt(self) -> Self {
+        Self { is_prompted: true, ..self }
+    }
+
+    /// The whole request in the internal form, with what had to be emulated for that.
+    pub fn internal(&self) -> &Result<(chat::Request, Emulated), Error> {
+        self.meant.get_or_init(|| {
+            let mut emulated = Emulated::default();
+            Ok((self.codec().read_request(&self.asked, &mut emulated)?, emulated))
+        })
+    }
+
+    /// The caller's dialect.
+    pub fn codec(&self) -> &'static dyn ClientCodec {
+        self.endpoint.dialect().codec()
+    }
+
+    /// The body's fields.
+    pub fn object(&self) -> &Object {
+        &self.asked.object
+    }
+
+    /// The field that holds what the model reads.
+    pub fn conversation(&self) -> &'static str {
+        self.endpoint.input()
+    }
+
+    /// The text that rules see: the user's last words.
+    pub fn text(&self) -> String {
+        if !self.passes() {
+            return self.codec().last_user_text(self.object());
+        }
+        let named = |name: &str| self.object().get(name).and_then(|json| serde_json::from_str(json).ok());
+        // A reranker's documents are no words of the user's.
+        named("query").or_else(|| named(self.conversation())).unwrap_or_default()
+    }
+
+    /// Whether an answer may be shared with an equal request.
+    pub fn may_be_cached(&self) -> bool {
+        self.endpoint.passing().is_none_or(|passing| passing.may_be_cached(&self.asked))
+    }
+
+    /// Whether it passes, so that its answers go down as they are.
+    pub fn passes(&self) -> bool {
+        self.endpoint.passing().is_some()
+    }
+
+    /// A feed for a stream of answers to this in a provider's dialect.
+    pub fn feed(
+        &self,
+        (from, tool): (ProviderDialect, Option<AnswerTool>),
+        keep_usage: bool,
+        context: &AnswerContext,
+        by_choice: bool,
+    ) -> Feed {
+        let own = self.endpoint.dialect();
+        match self.endpoint.task() {
+            Task::Pass(passing) => Feed::Same(passing.tap(keep_usage, by_choice)),
+            Task::Converse if by_choice && tool.is_none() && own == OPENAI && from == OPENAI.into() => {
+                Feed::Same(Box::new(openai::StreamTap::new(keep_usage).by_choice(true)))
+            }
+            _ => Feed::new((from, own), tool, keep_usage, context),
+        }
+    }
+
+    /// Whether `client` counts the tokens of each of several answers by itself.
+    pub fn is_counted_by_choice(&self, client: &ProviderClient) -> bool {
+        self.asked.choices > 1 && client.provider().server.row().counts_by_choice
+    }
+
+    /// The usage of a whole answer from `client`, which reports `usage`.
+    pub fn usage_of(&self, client: &ProviderClient, body: &Bytes, usage: Usage) -> Usage {
+        if !self.is_counted_by_choice(client) {
+            return usage;
+        }
+        match Object::read_answer(body.clone()) {
+            Ok(answer) => openai::of_all_choices(&answer, usage, self.asked.max_tokens),
+            Err(_) => usage,
+        }
+    }
+
+    /// What an answer used, by what it reports and by what is known without it.
+    pub fn used(&self, reported: Used, estimated_output: u64) -> Used {
+        let Some(passing) = self.endpoint.passing() else { return reported };
+        let estimated = || {
+            let (input, output) = (self.input_tokens(), estimated_output);
+            passing.has_tokens().then(|| Usage { input, output, estimated: true, ..Usage::default() })
+        };
+        Used { usage: reported.usage.or_else(estimated), units: reported.units.or(passing.asked_units(&self.asked)) }
+    }
+
+    /// Estimated tokens of the request.
+    pub fn input_tokens(&self) -> u64 {
+        *self.tokens.get_or_init(|| {
+            let conversation = self.conversation();
+            let texts = PROMPTING.iter().chain([&conversation]).filter_map(|field| self.object().get(field));
+            texts.map(estimate_tokens).sum()
+        })
+    }
+
+    /// What a call is reckoned to use, until it is known.
+    pub fn reserve(&self) -> Used {
+        let output = self.max_tokens.unwrap_or(UNLIMITED_OUTPUT);
+        let usage = Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() };
+        match self.endpoint.passing() {
+            Some(passing) => Used { usage: Some(usage), units: passing.asked_units(&self.asked) },
+            None => usage.into(),
+        }
+    }
+
+    /// What an answer's writer needs to know of the call.
+    pub fn answer_context(&self, incoming: &Incoming) -> AnswerContext {
+        AnswerContext {
+            model: self.asked.model.clone(),
+            include_usage: self.asked.include_usage,
+            input_tokens: self.input_tokens(),
+            created: incoming.started_at.0 / 1_000_000,
+            id: incoming.id.text().as_str().to_owned(),
+            request: self.endpoint.row().repeats_request.then(|| self.object().clone()),
+        }
+    }
+
+    /// The form that the answer is to have.
+    pub fn format(&self) -> Option<Format> {
+        if let Task::Converse = self.endpoint.task() { self.codec().format(self.object()) } else { None }
+    }
+
+    /// What asks a provider to count the request's tokens as its caller does, where that is what it wants.
+    pub fn counts(&self) -> Option<Operation> {
+        if let Task::Count(_) = self.endpoint.task() { Operation::count_in(self.endpoint.dialect()) } else { None }
+    }
+}
