@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::error::{Error, Unavailable};
 use super::journal::recover;
-use super::journal::segment::{SegmentRefs, segments};
+use super::journal::segment::{SegmentRefs, left, segments};
 use super::journal::slots::{Flushed, Journal, Noted, Settled};
 use super::journal::tick::Waiting;
 use super::lock::{DatabaseFile, lock};
@@ -149,7 +149,7 @@ impl Ledger {
     /// A ledger for work beside the process that writes it: it can only be read. Where no process has it, what a crash left in
     /// the journal is taken up first, so that the rows are all there.
     pub async fn beside(db: &Sqlite, options: Options) -> Self {
-        if segments(db.path()).is_ok_and(|segments| !segments.is_empty())
+        if left(db.path()).is_ok_and(|files| !files.is_empty())
             && let Err(error) = Self::take_up(db, options).await
         {
             tracing::warn!(%error, "what a crash left in the ledger's journal cannot be taken up: {error}");
@@ -167,10 +167,10 @@ impl Ledger {
 
     async fn locked(db: &Sqlite, options: Options, lock: File) -> Result<Self, Error> {
         let unreadable = |source| Error::File { path: db.path().to_owned(), source };
-        let segments = segments(db.path()).map_err(unreadable)?;
+        let files = left(db.path()).map_err(unreadable)?;
+        let next = segments(db.path()).map_err(unreadable)?.last().map_or(1, |last| last + 1);
         let mut writer = Writer::open(db, options.patience).await?;
-        recover::all(db, &mut writer, &segments).await?;
-        let next = segments.last().map_or(1, |last| last + 1);
+        recover::all(db, &mut writer, &files).await?;
         let shared = Arc::new(Shared {
             journal: Journal::new(db.path(), next, options.durable),
             durable: options.durable,

@@ -58,7 +58,7 @@ impl Place {
 
     fn intents(&self) -> usize {
         let names = std::fs::read_dir(self.folder.path()).unwrap();
-        names.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("-intents.")).count()
+        names.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("-ledger.")).count()
     }
 }
 

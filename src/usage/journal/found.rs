@@ -97,7 +97,7 @@ mod tests {
 
     fn found(bytes: &[u8]) -> Found {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("f.db-intents.1");
+        let path = folder.path().join("f.db-ledger.1");
         std::fs::write(&path, bytes).unwrap();
         read(&path).unwrap()
     }

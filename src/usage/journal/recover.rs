@@ -2,7 +2,7 @@
 //! become rows of status `unknown`, charged what was reserved.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::found::{self, Found};
 use super::segment;
@@ -23,10 +23,10 @@ const AT_ONCE: usize = 256;
 ///
 /// # Errors
 /// Where a file cannot be read or the database not be written. Nothing is written twice by starting again.
-pub(in crate::usage) async fn all(db: &Sqlite, writer: &mut Writer, segments: &[u64]) -> Result<(), Error> {
+pub(in crate::usage) async fn all(db: &Sqlite, writer: &mut Writer, files: &[PathBuf]) -> Result<(), Error> {
     let mut settled = 0;
-    for number in segments {
-        let (path, found) = open(db, *number)?;
+    for path in files {
+        let found = open(path)?;
         if found.damaged > 0 {
             let (path, damaged) = (path.display(), found.damaged);
             tracing::warn!(%path, damaged, "{damaged} damaged records in {path} are left out; the last record of a crash may be torn");
@@ -36,12 +36,12 @@ pub(in crate::usage) async fn all(db: &Sqlite, writer: &mut Writer, segments: &[
         }
     }
     let mut charged = 0;
-    for number in segments {
-        let (path, found) = open(db, *number)?;
+    for path in files {
+        let found = open(path)?;
         for some in by_request(found.intents).chunks(AT_ONCE) {
             charged += take_up(db, writer, some).await?;
         }
-        segment::remove(&path);
+        segment::remove(path);
     }
     if settled + charged > 0 {
         tracing::warn!(
@@ -54,10 +54,8 @@ pub(in crate::usage) async fn all(db: &Sqlite, writer: &mut Writer, segments: &[
     Ok(())
 }
 
-fn open(db: &Sqlite, number: u64) -> Result<(PathBuf, Found), Error> {
-    let path = segment::segment_path(db.path(), number);
-    let found = found::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
-    Ok((path, found))
+fn open(path: &Path) -> Result<Found, Error> {
+    found::read(path).map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 /// Writes those of the settlements that have no row; returns how many.

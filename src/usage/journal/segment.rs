@@ -36,13 +36,37 @@ impl SegmentRefs {
     }
 }
 
+/// What a journal's file is called after its database's name.
+const NAME: &str = "-ledger.";
+
+/// What releases before the records called it, whose files hold lines. Such a release takes a record for a damaged line and
+/// deletes the file, so records have a name that it does not look for.
+const NAME_OF_LINES: &str = "-intents.";
+
 /// The numbers of the files that lie next to `database`, in order.
 ///
 /// # Errors
 /// Where the folder cannot be read.
 pub(in crate::usage) fn segments(database: &Path) -> io::Result<Vec<u64>> {
+    numbers(database, NAME)
+}
+
+/// The files that a process left next to `database`, in order: those with lines first, since a release that writes them came
+/// before.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub(in crate::usage) fn left(database: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for name in [NAME_OF_LINES, NAME] {
+        paths.extend(numbers(database, name)?.into_iter().map(|number| path(database, name, number)));
+    }
+    Ok(paths)
+}
+
+fn numbers(database: &Path, name: &str) -> io::Result<Vec<u64>> {
     let folder = folder_of(database);
-    let prefix = format!("{}-intents.", database.file_name().unwrap_or_default().to_string_lossy());
+    let prefix = format!("{}{name}", database.file_name().unwrap_or_default().to_string_lossy());
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let name = entry?.file_name();
@@ -54,6 +78,12 @@ pub(in crate::usage) fn segments(database: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
+fn path(database: &Path, name: &str, number: u64) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(format!("{name}{number}"));
+    path.into()
+}
+
 /// The folder that `database` lies in.
 pub(super) fn folder_of(database: &Path) -> &Path {
     database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -61,9 +91,7 @@ pub(super) fn folder_of(database: &Path) -> &Path {
 
 /// Where the file with this number lies.
 pub(in crate::usage) fn segment_path(database: &Path, number: u64) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(format!("-intents.{number}"));
-    name.into()
+    path(database, NAME, number)
 }
 
 /// Deletes a file; that it is gone already is as well.
@@ -79,4 +107,10 @@ pub(in crate::usage) fn remove(path: &Path) {
 pub(super) fn create(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     OpenOptions::new().create_new(true).append(true).mode(0o600).open(path)
+}
+
+/// Where a release before the records would have written its file with this number.
+#[cfg(test)]
+pub(in crate::usage) fn path_of_lines(database: &Path, number: u64) -> PathBuf {
+    path(database, NAME_OF_LINES, number)
 }

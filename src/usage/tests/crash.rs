@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::usage::journal::found;
-use crate::usage::journal::segment::segment_path;
+use crate::usage::journal::segment::{path_of_lines, segment_path};
 
 /// What the next process would find if this one were killed now.
 async fn copy(place: &Place) -> Place {
@@ -200,7 +200,8 @@ async fn a_command_takes_up_what_a_crash_left_and_lets_go() {
 async fn what_a_process_of_before_the_records_left_is_taken_up() {
     let place = Place::new().await;
     let lines = include_bytes!("../../../tests/fixtures/journal/text-lines");
-    std::fs::write(segment_path(place.db.path(), 1), lines).unwrap();
+    let path = path_of_lines(place.db.path(), 1);
+    std::fs::write(&path, lines).unwrap();
     for _ in 0..2 {
         let ledger = place.ledger().await;
         for (sql, expected) in [
@@ -220,7 +221,19 @@ async fn what_a_process_of_before_the_records_left_is_taken_up() {
         ] {
             assert_eq!(place.number(sql).await, expected, "{sql}");
         }
-        assert_eq!(place.intents(), 0);
+        assert_eq!((place.intents(), path.exists()), (0, false));
         ledger.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn records_lie_where_a_process_of_before_them_does_not_look() {
+    let place = Place::new().await;
+    assert_ne!(segment_path(place.db.path(), 1), path_of_lines(place.db.path(), 1));
+    let ledger = place.ledger().await;
+    let request = settlement(now()).request;
+    let attempt = AttemptRow { n: 1, ..AttemptRow::default() };
+    ledger.intend(&Intent { request: &request, attempt: &attempt }, &mut SegmentRefs::default()).await.unwrap();
+    assert!(segment_path(place.db.path(), 1).exists() && !path_of_lines(place.db.path(), 1).exists());
+    ledger.close().await.unwrap();
 }
