@@ -20,17 +20,21 @@ pub fn question_key(
     adapter: Option<u32>,
     request: &Request,
 ) -> CacheKey {
-    let mut question = Question(begin("fulcrum question 1", scope, [provider, model]));
+    let hasher = begin("fulcrum question 2", scope, [provider, model]);
+    let mut question = Question { hasher, conversation: &request.messages };
     question.maybe(adapter.map(u64::from));
     question.request(request);
-    CacheKey::of(&question.0)
+    CacheKey::of(&question.hasher)
 }
 
 /// A request on its way into a hash. Before each text stands its length, before each
 /// list its own, before each choice a byte, so that no two requests are hashed as the same bytes.
-struct Question(blake3::Hasher);
+struct Question<'a> {
+    hasher: blake3::Hasher,
+    conversation: &'a [Message],
+}
 
-impl Question {
+impl Question<'_> {
     fn request(&mut self, request: &Request) {
         // Every field by name, so that a new one must be decided on.
         let Request {
@@ -109,13 +113,23 @@ impl Question {
             Content::Thinking(text) => self.named(6, &[text]),
             Content::RedactedThinking(data) => self.named(7, &[data]),
             Content::ToolCall { id, name, arguments } => self.named(8, &[id, name, arguments]),
-            Content::ToolResult { id, name: _, parts, is_error } => {
+            Content::ToolResult { id, name, parts, is_error } => {
                 // The call has the tool's name already; only some dialects repeat it in the result.
+                let own_name = name.as_deref().filter(|name| !self.called(id, name));
                 self.named(9, &[id]);
+                self.maybe_text(own_name);
                 self.list(parts, Self::part);
                 self.flag(Some(*is_error));
             }
         }
+    }
+
+    /// Whether a call of the conversation has this id and calls this tool.
+    fn called(&self, id: &str, name: &str) -> bool {
+        let mut parts = self.conversation.iter().flat_map(|message| &message.parts);
+        parts.any(|part| {
+            matches!(&part.content, Content::ToolCall { id: called, name: tool, .. } if called == id && tool == name)
+        })
     }
 
     fn citation(&mut self, citation: &Citation) {
@@ -184,6 +198,8 @@ impl Question {
     }
 
     fn reasoning(&mut self, reasoning: Option<&Reasoning>) {
+        // To think as the model likes is not the same as to say nothing: some models do not think unless asked.
+        self.byte(u8::from(reasoning.is_some()));
         let Reasoning { effort, budget, tell } = reasoning.cloned().unwrap_or_default();
         self.maybe_text(effort.map(Effort::text));
         self.maybe(budget);
@@ -213,8 +229,8 @@ impl Question {
     }
 
     fn text(&mut self, text: &str) {
-        self.0.update(&length(text.len()));
-        self.0.update(text.as_bytes());
+        self.hasher.update(&length(text.len()));
+        self.hasher.update(text.as_bytes());
     }
 
     fn flag(&mut self, flag: Option<bool>) {
@@ -224,12 +240,12 @@ impl Question {
     fn maybe(&mut self, number: Option<u64>) {
         self.byte(u8::from(number.is_some()));
         if let Some(number) = number {
-            self.0.update(&number.to_le_bytes());
+            self.hasher.update(&number.to_le_bytes());
         }
     }
 
     fn byte(&mut self, byte: u8) {
-        self.0.update(&[byte]);
+        self.hasher.update(&[byte]);
     }
 }
 
@@ -415,9 +431,9 @@ mod tests {
     }
 
     fn reasoning() -> impl Strategy<Value = Reasoning> {
-        let effort = prop::sample::select(vec![Effort::None, Effort::High]);
+        let effort = prop::sample::select(vec![None, Some(Effort::None), Some(Effort::High)]);
         (effort, prop::option::of(0u64..3), any::<Option<bool>>()).prop_map(|(effort, budget, tell)| Reasoning {
-            effort: Some(effort),
+            effort,
             budget,
             tell,
         })

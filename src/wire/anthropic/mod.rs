@@ -83,6 +83,10 @@ impl ClientCodec for Anthropic {
         asked.with_model(model)
     }
 
+    fn reads_all(&self, asked: &Asked, _: &Request) -> bool {
+        request_read::reads_all(&asked.object)
+    }
+
     fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error> {
         prompted::prompted(asked, &prompt.internal()?)
     }

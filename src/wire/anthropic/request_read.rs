@@ -75,6 +75,17 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     })
 }
 
+/// Whether the request that is read of this object has all that the object asks for. It lacks two things: that an effort
+/// without `thinking` does not turn thinking on, and that a budget without `display` leaves to the model what it shows.
+pub(super) fn reads_all(object: &Object) -> bool {
+    let field = |name: &str| object.get(name).and_then(|json| serde_json::from_str::<Value>(json).ok());
+    let is_set = |value: &Value, name: &str| value.get(name).is_some_and(|value| !value.is_null());
+    match field("thinking").filter(|thinking| !thinking.is_null()) {
+        None => !field("output_config").is_some_and(|config| is_set(&config, "effort")),
+        Some(thinking) => thinking["type"] != "enabled" || is_set(&thinking, "display"),
+    }
+}
+
 fn read_user(top: &mut Place<'_>) -> Result<Option<String>, FieldError> {
     let Some(mut metadata) = top.object("metadata")? else { return Ok(None) };
     metadata.only(&["user_id"])?;

@@ -77,6 +77,10 @@ impl ClientCodec for Gemini {
         prompted::pass(asked)
     }
 
+    fn reads_all(&self, asked: &Asked, _: &Request) -> bool {
+        request_read::reads_all(&asked.object)
+    }
+
     fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error> {
         prompted::prompted(asked, &prompt.internal()?)
     }

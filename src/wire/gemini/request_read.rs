@@ -37,6 +37,13 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     Ok(request)
 }
 
+/// Whether the request that is read of this object has all that the object asks for. It lacks the kind of a file that is not
+/// sent itself, and the name that a call or a text gives to data.
+pub(super) fn reads_all(object: &Object) -> bool {
+    const LOST: [&[u8]; 4] = [b"\"fileData\"", b"\"file_data\"", b"\"displayName\"", b"\"display_name\""];
+    LOST.iter().all(|name| memchr::memmem::find(object.bytes(), name).is_none())
+}
+
 fn read_system(top: &mut Place<'_>) -> Result<Option<Message>, FieldError> {
     let Some(mut system) = top.object("systemInstruction")? else { return Ok(None) };
     // The role of a system instruction has no meaning.
@@ -202,7 +209,7 @@ fn read_config(mut config: Place<'_>, request: &mut Request, emulated: &mut Emul
         (false, Some(_)) => return Err(config.wrong("logprobs", "must be left out without `responseLogprobs`")),
     };
     if let Some(thinking) = config.object("thinkingConfig")? {
-        request.reasoning = Some(read_thinking(thinking, emulated)?);
+        request.reasoning = read_thinking(thinking, emulated)?;
     }
     if config.take("mediaResolution").is_some() {
         emulated.note("mediaResolution");
@@ -245,7 +252,8 @@ fn read_format(config: &mut Place<'_>) -> Result<Option<Format>, FieldError> {
     }
 }
 
-fn read_thinking(mut thinking: Place<'_>, emulated: &mut Emulated) -> Result<Reasoning, FieldError> {
+/// How much to think; `None` where the object asks for nothing.
+fn read_thinking(mut thinking: Place<'_>, emulated: &mut Emulated) -> Result<Option<Reasoning>, FieldError> {
     let mut reasoning = Reasoning { tell: thinking.flag("includeThoughts")?, ..Reasoning::default() };
     if let Some(level) = thinking.maybe_text("thinkingLevel")? {
         reasoning.effort = match level.to_ascii_uppercase().as_str() {
@@ -257,7 +265,8 @@ fn read_thinking(mut thinking: Place<'_>, emulated: &mut Emulated) -> Result<Rea
             _ => return Err(thinking.wrong("thinkingLevel", "must be MINIMAL, LOW, MEDIUM or HIGH")),
         };
     }
-    match whole(&mut thinking, "thinkingBudget")? {
+    let budget = whole(&mut thinking, "thinkingBudget")?;
+    match budget {
         None => {}
         Some(0) => reasoning.effort = Some(Effort::None),
         // As much as the model likes.
@@ -268,5 +277,5 @@ fn read_thinking(mut thinking: Place<'_>, emulated: &mut Emulated) -> Result<Rea
         },
     }
     thinking.done()?;
-    Ok(reasoning)
+    Ok((budget.is_some() || reasoning != Reasoning::default()).then_some(reasoning))
 }

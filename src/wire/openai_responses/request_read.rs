@@ -36,12 +36,18 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     Ok(request)
 }
 
-/// Whether the request that was read of this object has all that the object asks for. Two things it lacks: a wish for
-/// proofs of reasoning, which other dialects send unasked, and `strict` of a tool without that field, whose default is true
-/// in this dialect only.
+/// Whether the request that was read of this object has all that the object asks for. Four things it lacks: a wish for
+/// proofs of reasoning, which other dialects send unasked; how long a summary of thoughts is to be; whether log-probabilities
+/// that are counted are included as well; and `strict` of a tool without that field, whose default is true in this dialect
+/// only.
 pub(super) fn reads_all(object: &Object, request: &Request) -> bool {
-    let proofs = object.get("include").is_some_and(|include| include.contains("encrypted_content"));
-    !proofs && request.tools.iter().all(|tool| tool.strict.is_some())
+    let include = object.get("include").unwrap_or_default();
+    let as_elsewhere = !include.contains("encrypted_content")
+        && request.logprobs.is_some() == include.contains("output_text.logprobs");
+    let reasoning: Value = object.get("reasoning").and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let is_plain = |name: &str| reasoning.get(name).is_none_or(|summary| summary.is_null() || summary == "auto");
+    let summaries = is_plain("summary") && is_plain("generate_summary");
+    as_elsewhere && summaries && request.tools.iter().all(|tool| tool.strict.is_some())
 }
 
 fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Emulated) -> Result<(), FieldError> {
@@ -60,7 +66,7 @@ fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Em
         "user" => request.user = text(value),
         "safety_identifier" => request.user = request.user.take().or(text(value)),
         "include" => read_include(&value, request)?,
-        "reasoning" => request.reasoning = Some(read_reasoning(place(value, name)?)?),
+        "reasoning" => request.reasoning = read_reasoning(place(value, name)?)?,
         "text" => read_text(place(value, name)?, request)?,
         "tools" => request.tools = read_tools(value)?,
         "tool_choice" => request.tool_choice = Some(read_choice(value)?),
@@ -114,7 +120,8 @@ fn read_include(value: &Value, request: &mut Request) -> Result<(), FieldError> 
     Ok(())
 }
 
-fn read_reasoning(mut reasoning: Place<'_>) -> Result<Reasoning, FieldError> {
+/// How much to think; `None` where the object asks for nothing.
+fn read_reasoning(mut reasoning: Place<'_>) -> Result<Option<Reasoning>, FieldError> {
     let effort = match reasoning.maybe_text("effort")? {
         None => None,
         Some(name) => Some(
@@ -129,7 +136,8 @@ fn read_reasoning(mut reasoning: Place<'_>) -> Result<Reasoning, FieldError> {
         }
     }
     reasoning.done()?;
-    Ok(Reasoning { effort, budget: None, tell: summary.or(older).map(|summary| summary != "none") })
+    let read = Reasoning { effort, budget: None, tell: summary.or(older).map(|summary| summary != "none") };
+    Ok((read != Reasoning::default()).then_some(read))
 }
 
 fn read_text(mut text: Place<'_>, request: &mut Request) -> Result<(), FieldError> {

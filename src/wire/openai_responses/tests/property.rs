@@ -107,6 +107,8 @@ fn request() -> impl Strategy<Value = Request> {
     ];
     let effort = prop_oneof![Just(Effort::None), Just(Effort::Low), Just(Effort::XHigh)];
     let reasoning = (of(effort), of(Just(true))).prop_map(|(effort, tell)| Reasoning { effort, budget: None, tell });
+    // One that asks for nothing is read as none.
+    let reasoning = reasoning.prop_filter("it asks for nothing", |reasoning| *reasoning != Reasoning::default());
     let messages = (of(text()), vec(turn(), 1..3));
     let settings = (of(choice), of(any::<bool>()), of(format()), of(1u64..9), of(0u64..20), of(reasoning), of(text()));
     (messages, vec(tool(), 0..3), settings, of(0.0f64..=1.0), any::<bool>()).prop_map(
