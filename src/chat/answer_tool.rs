@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Code, Collector, Content, Delta, Error, Event, Format, Request, Response, Stop, Tool, ToolChoice};
 
 /// How a target keeps to the requested format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Structured {
     /// The target has a field for the format.
     Native,

@@ -9,7 +9,7 @@ use super::answer::{Answered, Served, read};
 use super::incoming::Incoming;
 use super::meter::{Ended, Meter};
 use super::rendering::Rendering;
-use super::repair::{Misfit, Wanted};
+use super::repair::{Misfit, Verdict, Wanted};
 use super::reply::Repair;
 use super::request::Request;
 use super::reserve::Attempt;
@@ -153,13 +153,23 @@ impl<'a> Attempts<'a> {
         progress.repair = is_second.then_some(Repair::Repaired);
         if let Some(wanted) = wanted
             && let Answered::Whole { body, used, ended_well, kind } = &mut answered
-            && let Some(misfit) = wanted.misfit(body)
         {
-            attempt.end(Ended::invalid(*used));
-            (*ended_well, *kind) = (false, None);
-            outcome = Outcome::Malformed { may_improve: misfit.may_improve };
-            progress.repair = Some(Repair::Failed);
-            progress.misfit = Some((wanted, misfit));
+            match wanted.verdict(body) {
+                Verdict::Fits => {}
+                // Only an answer that was checked is better than the one before it.
+                Verdict::Unchecked { .. } if is_second => {
+                    *ended_well = false;
+                    progress.repair = Some(Repair::Failed);
+                }
+                Verdict::Unchecked { is_torn } => *ended_well &= !is_torn,
+                Verdict::Misses(misfit) => {
+                    attempt.end(Ended::invalid(*used));
+                    (*ended_well, *kind) = (false, None);
+                    outcome = Outcome::Malformed { may_improve: misfit.may_improve };
+                    progress.repair = Some(Repair::Failed);
+                    progress.misfit = Some((wanted, misfit));
+                }
+            }
         }
         progress.answer = Some((attempt, answered));
         outcome

@@ -33,6 +33,7 @@ mod reserve;
 mod resolve;
 mod state;
 mod stream;
+mod told;
 mod upstream_request;
 
 pub use batch_line::{HandedOver, LineAnswer, Owner, PreparedLine};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::meter::Meter;
 use super::planned::Planned;
 use super::read::remember;
-use super::repair::Wanted;
+use super::repair::{Verdict, Wanted};
 use super::reply::{Body, Departure, Reply, error_reply};
 use crate::cache::{CacheKey, Entry, Follower, Join, Lead, Look, Replay, Spent};
 use crate::chat::{Code, Error};
@@ -52,14 +52,15 @@ pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
         meter.cache(CacheState::Bypass, None);
         return Ok(Recalled::Alone);
     }
-    let Some(target) = planned.plan.targets.first() else { return Ok(Recalled::Alone) };
-    let keys = planned.keys(target);
-    let cache = &planned.parts.cache;
+    let Some(target) = planned.plan.targets.first().cloned() else { return Ok(Recalled::Alone) };
+    let keys = planned.keys(&target);
     let mut place = keys.first();
+    let mut is_refused = false;
     if directive.read && may_be_cached {
         let translate = |key, entry: &Arc<Entry>| planned.in_dialect(key, entry.clone());
-        match cache.look(&keys, now(), directive.max_age, translate) {
-            Look::Hit(hit) => return Ok(Recalled::Hit(hit)),
+        match planned.parts.cache.look(&keys, now(), directive.max_age, translate) {
+            Look::Hit(hit) if planned.is_told(&target, keys.own) => return Ok(Recalled::Hit(hit)),
+            Look::Hit(_) => is_refused = true,
             Look::Miss(key) => place = key,
         }
     }
@@ -69,19 +70,32 @@ pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
     }
     planned.head.cache = Some("miss");
     meter.cache(CacheState::Miss, None);
-    if !directive.store {
+    // What the target refuses in a live call is not answered by an equal one that had no such field.
+    is_refused |= planned.has_hints() && !planned.is_told(&target, keys.own);
+    if is_refused || !directive.store {
         return Ok(Recalled::Alone);
     }
     let max_age = if directive.read { directive.max_age } else { Some(Duration::ZERO) };
-    Ok(match cache.join(keys.own, place, now(), max_age) {
+    Ok(match planned.parts.cache.join(keys.own, place, now(), max_age) {
         // An answer that was stored just now may be one that this caller's dialect cannot express.
-        Join::Hit(entry) => planned.in_dialect(place, entry).map_or(Recalled::Alone, Recalled::Hit),
+        Join::Hit(entry) => match planned.in_dialect(place, entry) {
+            Some(hit) if planned.is_told(&target, keys.own) => Recalled::Hit(hit),
+            _ => Recalled::Alone,
+        },
         Join::Follow(follower) => Recalled::Follow(follower),
         Join::Lead(lead) => Recalled::Lead(place, lead),
     })
 }
 
 impl Planned {
+    /// Notes what `target` emulates of the request, as a live answer would say; false where it refuses the request.
+    fn is_told(&mut self, target: &Target, own: CacheKey) -> bool {
+        let told = self.told(target, own);
+        let is_told = told.is_some();
+        self.head.emulated = told.unwrap_or_default();
+        is_told
+    }
+
     /// A stored answer in the caller's dialect; `None` where that cannot express every part.
     fn in_dialect(&self, key: CacheKey, entry: Arc<Entry>) -> Option<Hit> {
         let dialect = self.head.dialect;
@@ -95,7 +109,8 @@ impl Planned {
     /// Whether an answer has not the requested format, on a route that repairs answers.
     pub fn is_malformed(&self, body: &[u8]) -> bool {
         let wanted = self.plan.repair.then(|| Wanted::of(&self.rendering(None))).flatten();
-        wanted.is_some_and(|wanted| wanted.misfit(body).is_some())
+        let verdict = wanted.map(|wanted| wanted.verdict(body));
+        matches!(verdict, Some(Verdict::Misses(_) | Verdict::Unchecked { is_torn: true }))
     }
 
     /// Stores an answer under the key of the target that gave it.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use super::rendering::Rendering;
-use crate::chat::{Content, Error, Format, Response, Role, Stop};
+use crate::chat::{Choice, Content, Error, Format, Response, Role, Stop};
 use crate::wire::DialectId;
 use crate::wire::dialect::Asked;
 use crate::wire::json::Object;
@@ -19,6 +19,19 @@ pub struct Wanted {
     format: Format,
     dialect: DialectId,
     schema: OnceLock<Option<Schema>>,
+}
+
+/// What a look at an answer showed.
+pub enum Verdict {
+    /// It was checked, and has the form.
+    Fits,
+    /// It was checked, and has not the form.
+    Misses(Misfit),
+    /// It was not checked, since it did not end of itself as a text: it was cut off, refused, or calls tools.
+    Unchecked {
+        /// Whether it was cut off before it had the form, so that it cannot be used.
+        is_torn: bool,
+    },
 }
 
 /// What is wrong with an answer.
@@ -38,14 +51,22 @@ impl Wanted {
         Some(Self { format, dialect: request.endpoint.dialect(), schema: OnceLock::new() })
     }
 
-    /// What is wrong with a whole answer in the caller's dialect. Answers that were cut off, refused, or that call tools
-    /// have no form to keep to.
-    pub fn misfit(&self, body: &[u8]) -> Option<Misfit> {
-        let response = self.dialect.codec().read_response(body).ok()?;
-        let alone = response.choices.len() == 1;
-        let texts = texts(response);
+    /// Whether a whole answer in the caller's dialect has the form. Answers that were cut off, refused, or that call tools
+    /// have none to keep to.
+    pub fn verdict(&self, body: &[u8]) -> Verdict {
+        let Ok(Response { choices, .. }) = self.dialect.codec().read_response(body) else {
+            return Verdict::Unchecked { is_torn: false };
+        };
+        let alone = choices.len() == 1;
+        let texts: Vec<String> = choices.iter().filter(|choice| is_whole_text(choice)).map(text).collect();
+        let are_all = !choices.is_empty() && texts.len() == choices.len();
         let found = texts.into_iter().find_map(|text| Some((self.wrong(&text)?, text)));
-        found.map(|(wrong, text)| Misfit { may_improve: alone && text.len() <= MOST_TEXT, text, wrong })
+        if let Some((wrong, text)) = found {
+            return Verdict::Misses(Misfit { may_improve: alone && text.len() <= MOST_TEXT, text, wrong });
+        }
+        let is_cut = |choice: &&Choice| matches!(choice.stop, Some(Stop::Length | Stop::Context));
+        let is_torn = choices.iter().filter(is_cut).any(|choice| self.wrong(&text(choice)).is_some());
+        if are_all { Verdict::Fits } else { Verdict::Unchecked { is_torn } }
     }
 
     fn wrong(&self, text: &str) -> Option<String> {
@@ -66,17 +87,15 @@ impl Wanted {
     }
 }
 
-/// The texts of an answer that ended of itself without calling a tool.
-fn texts(response: Response) -> Vec<String> {
-    let mut texts = Vec::new();
-    for choice in response.choices {
-        let ended = matches!(choice.stop, None | Some(Stop::End | Stop::Sequence(_) | Stop::Other(_)));
-        let is_text = |content: &Content| !matches!(content, Content::ToolCall { .. } | Content::Refusal(_));
-        if ended && choice.parts.iter().all(|part| is_text(&part.content)) {
-            texts.push(choice.parts.iter().filter_map(|part| part.as_text()).collect());
-        }
-    }
-    texts
+/// Whether an answer ended of itself without calling a tool.
+fn is_whole_text(choice: &Choice) -> bool {
+    let ended = matches!(choice.stop, None | Some(Stop::End | Stop::Sequence(_) | Stop::Other(_)));
+    let is_text = |content: &Content| !matches!(content, Content::ToolCall { .. } | Content::Refusal(_));
+    ended && choice.parts.iter().all(|part| is_text(&part.content))
+}
+
+fn text(choice: &Choice) -> String {
+    choice.parts.iter().filter_map(|part| part.as_text()).collect()
 }
 
 impl Rendering {

@@ -191,3 +191,39 @@ async fn only_a_good_answer_is_cached() {
     );
     app.close().await;
 }
+
+#[tokio::test]
+async fn only_an_answer_that_was_checked_is_repaired_and_no_other_is_cached() {
+    let app = TestApp::with(&format!("{PROVIDERS}{ROUTES}")).await;
+    let ask = || wanting("chat", "stored", Some(&schema()), false).key(&app.key);
+    let call = json!({"id": "c1", "object": "chat.completion", "created": 1, "model": "m-1", "choices": [{"index": 0,
+        "message": {"role": "assistant", "content": null, "tool_calls": [{"id": "t", "type": "function",
+            "function": {"name": "f", "arguments": "{}"}}]}, "finish_reason": "tool_calls"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}});
+    for second in [ended("{\"city\":", "length"), Script::json(200, call.to_string())] {
+        app.up.next(saying("bad"));
+        app.up.next(second);
+        let answer = app.send(ask()).await;
+        assert_eq!((answer.header("x-fulcrum-cache"), head(&answer)), (Some("miss"), (Some("failed"), Some("2"))));
+    }
+    // One that is cut off at once is not asked for again, nor stored.
+    app.up.next(ended("{\"city\":", "length"));
+    let answer = app.send(ask()).await;
+    assert_eq!((answer.header("x-fulcrum-cache"), head(&answer)), (Some("miss"), (None, Some("1"))));
+    app.up.next(ended(GOOD, "length"));
+    assert_eq!(app.send(ask()).await.header("x-fulcrum-cache"), Some("miss"));
+    assert_eq!(app.send(ask()).await.header("x-fulcrum-cache"), Some("hit"));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn on_a_cached_route_the_first_answer_goes_down_where_the_limit_passes_before_a_second() {
+    let app = TestApp::with(&format!("{PROVIDERS}{ROUTES}")).await;
+    app.up.next(saying("bad"));
+    app.up.next(Script::default().stall());
+    let ask = wanting("chat", "stored", Some(&schema()), false).header("x-fulcrum-timeout", "1s");
+    let answer = app.send(ask.key(&app.key)).await;
+    assert_eq!((answer.status, head(&answer)), (200, (Some("failed"), Some("2"))), "{}", answer.text());
+    assert_eq!(app.row(answer.id()).await["status"], "ok");
+    app.close().await;
+}

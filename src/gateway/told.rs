@@ -1,0 +1,71 @@
+//! What a live answer says beside its body: what a target emulates of a request, or that it refuses it. A stored or shared
+//! answer says the same.
+
+use std::cell::RefCell;
+
+use super::cache_key::NOT_KEYED;
+use super::planned::Planned;
+use super::rendering::Rendering;
+use crate::cache::{CacheKey, Keyer, Scope};
+use crate::chat::{Emulated, Structured};
+use crate::routing::Target;
+use crate::types::QuickMap;
+use crate::wire::ProviderDialect;
+
+/// How many requests a worker remembers; then it forgets them all.
+const MOST: usize = 4_096;
+
+thread_local! {
+    static TOLD: RefCell<QuickMap<Place, Option<Emulated>>> = RefCell::default();
+}
+
+/// All that decides what a target emulates of a request.
+#[derive(PartialEq, Eq, Hash)]
+struct Place {
+    own: CacheKey,
+    hints: Option<CacheKey>,
+    dialect: ProviderDialect,
+    structured: Option<Structured>,
+}
+
+impl Planned {
+    /// What `target` emulates of this request, whose own key is `own`; `None` where it refuses the request.
+    pub fn told(&self, target: &Target, own: CacheKey) -> Option<Emulated> {
+        let client = self.live.clients.get(&target.provider);
+        let Some(client) = client.filter(|_| self.request.endpoint.is_answer()) else {
+            return Some(Emulated::default());
+        };
+        let Ok(rendering) = self.request.rendering(target) else { return None };
+        let dialect = client.dialect_for(self.request.endpoint.dialect());
+        let place = Place { own, hints: hints(&rendering, self.scope()), dialect, structured: target.structured };
+        if let Some(told) = TOLD.with_borrow(|known| known.get(&place).cloned()) {
+            return told;
+        }
+        let asked = rendering.for_target(&self.incoming, client, target);
+        let told = asked.ok().map(|upstream_request| upstream_request.emulated);
+        TOLD.with_borrow_mut(|known| {
+            if known.len() >= MOST {
+                known.clear();
+            }
+            known.insert(place, told.clone());
+        });
+        told
+    }
+
+    /// Whether equal calls may be told other things, since they differ in fields that are no part of their keys.
+    pub fn has_hints(&self) -> bool {
+        hints(&self.rendering(None), self.scope()).is_some()
+    }
+}
+
+/// A hash over the fields that are no part of a key, where there are any.
+fn hints(rendering: &Rendering, scope: Scope<'_>) -> Option<CacheKey> {
+    let is_hint = |name: &str| NOT_KEYED.contains(&name) && !["model", "stream"].contains(&name);
+    let mut hints = rendering.object().iter().filter(|(name, _)| is_hint(name)).peekable();
+    hints.peek()?;
+    let mut keyer = Keyer::new(scope, "", "", rendering.endpoint.name());
+    for (name, value) in hints {
+        keyer.field(name, value.as_bytes());
+    }
+    Some(keyer.finish())
+}
