@@ -191,8 +191,9 @@ impl<T> Lead<T> {
             Outcome::Complete(spent) => Ok(spent),
             Outcome::Failed(error) => Err(Arc::new(error)),
         };
-        self.state.send_modify(|state| state.end = Some(end));
+        // Before the end is told: a follower that is served anew must not find this flight again.
         self.close();
+        self.state.send_modify(|state| state.end = Some(end));
     }
 
     fn close(&mut self) {

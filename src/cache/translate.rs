@@ -12,7 +12,9 @@ impl Entry {
     /// has to be sent.
     #[must_use]
     pub fn translated(&self, dialect: DialectId, context: &AnswerContext) -> Option<Bytes> {
-        let response = self.dialect.codec().read_response(&self.body).ok()?;
+        let mut response = self.dialect.codec().read_response(&self.body).ok()?;
+        // Where the provider counted nothing, the answer's row has an estimate.
+        response.usage = response.usage.or(self.usage);
         let codec = dialect.codec();
         let is_whole = is_common(&response) && codec.can_express(&response).is_ok();
         is_whole.then(|| codec.write_response(&response, context))

@@ -64,15 +64,24 @@ impl Gateway {
     }
 }
 
+/// How many running calls a request follows that end without an answer to it; then it makes one that it shares with nobody.
+const MOST_FOLLOWED: usize = 3;
+
 /// Recall, attempt, reply, settle.
-async fn serve(mut planned: Box<Planned>, meter: Meter) -> Reply {
-    match recall(&mut planned, &meter) {
-        Ok(Recalled::Hit(hit)) => planned.hit(hit, meter).await,
-        Ok(Recalled::Alone) => planned.direct(meter).await,
-        Ok(Recalled::Follow(follower)) => Box::pin(follow(planned, meter, follower)).await,
-        Ok(Recalled::Lead(key, flight)) => Box::pin(lead(planned, meter, key, flight)).await,
-        Err(error) => refuse(planned.head, meter, error).await,
+async fn serve(mut planned: Box<Planned>, mut meter: Meter) -> Reply {
+    for _ in 0..MOST_FOLLOWED {
+        match recall(&mut planned, &meter) {
+            Ok(Recalled::Hit(hit)) => return planned.hit(hit, meter).await,
+            Ok(Recalled::Alone) => break,
+            Ok(Recalled::Follow(follower)) => match Box::pin(follow(planned, meter, follower)).await {
+                Ok(reply) => return reply,
+                Err(again) => (planned, meter) = again,
+            },
+            Ok(Recalled::Lead(key, flight)) => return Box::pin(lead(planned, meter, key, flight)).await,
+            Err(error) => return refuse(planned.head, meter, error).await,
+        }
     }
+    planned.direct(meter).await
 }
 
 /// The same, of a call with an idempotency-key: where it is the first with its key.

@@ -20,26 +20,36 @@ use crate::wire::DialectId;
 use crate::wire::dialect::{AnswerContext, Chunk, Tap};
 use crate::wire::sse::{Decoder, Event};
 
-/// Follows a running call; makes a call of its own where the other's end says nothing about this request.
-pub async fn follow(mut planned: Box<Planned>, meter: Meter, follower: Follower<Departure>) -> Reply {
+/// Follows a running call. Where the other's end says nothing about this request, gives it back to be served anew.
+pub async fn follow(
+    mut planned: Box<Planned>,
+    meter: Meter,
+    follower: Follower<Departure>,
+) -> Result<Reply, (Box<Planned>, Meter)> {
     planned.head.cache = Some("coalesced");
     meter.cache(CacheState::Coalesced, None);
-    let follower_call = FollowerCall::of(&planned, Some(meter));
+    let deadline = planned.deadline();
+    let follower_call = FollowerCall { deadline, ..FollowerCall::of(&planned, Some(meter)) };
     match follower_call.follow(follower).await {
-        Ok(reply) => reply,
+        Ok(reply) => Ok(reply),
         Err((FollowerCall { head, meter: Some(meter), .. }, aborted)) => match aborted {
-            Aborted::Failed(error) if error.code != Code::RequestTimeout => refuse(head, meter, (*error).clone()).await,
-            _ if planned.deadline().is_some_and(|limit| limit <= Instant::now()) => {
-                refuse(head, meter, Failure::TimedOut(Phase::Caller).into_error("")).await
+            Aborted::Failed(error) if error.code != Code::RequestTimeout => {
+                Ok(refuse(head, meter, (*error).clone()).await)
             }
+            _ if deadline.is_some_and(|limit| limit <= Instant::now()) => Ok(refuse(head, meter, timed_out()).await),
             _ => {
                 planned.head.cache = Some("miss");
                 meter.cache(CacheState::Miss, None);
-                planned.direct(meter).await
+                Err((planned, meter))
             }
         },
-        Err((follower_call, aborted)) => error_reply(follower_call.head, &error_of(&aborted)),
+        Err((follower_call, aborted)) => Ok(error_reply(follower_call.head, &error_of(&aborted))),
     }
+}
+
+/// The error of a request whose own limit passed.
+fn timed_out() -> Error {
+    Failure::TimedOut(Phase::Caller).into_error("")
 }
 
 /// Why a running call brought a request that follows no answer.
@@ -55,9 +65,11 @@ pub fn error_of(aborted: &Aborted) -> Error {
 pub struct FollowerCall {
     pub head: Head,
     stream: bool,
+    has_hints: bool,
     context: AnswerContext,
     /// Its own, where the request is not the one whose call goes out.
     meter: Option<Meter>,
+    /// When it ends whatever comes; the call that goes out keeps to the limit of its own caller by itself.
     deadline: Option<Instant>,
 }
 
@@ -65,13 +77,13 @@ impl FollowerCall {
     /// The call of a request; `meter` is its own, where it is not the one that goes out.
     pub fn of(planned: &Planned, meter: Option<Meter>) -> Self {
         let (Planned { head, incoming, .. }, rendering) = (planned, planned.rendering(None));
-        let deadline = planned.deadline();
         Self {
             head: head.clone(),
             stream: rendering.asked.stream,
+            has_hints: meter.is_some() && planned.has_hints(),
             context: rendering.answer_context(incoming),
             meter,
-            deadline,
+            deadline: None,
         }
     }
 
@@ -91,6 +103,7 @@ impl FollowerCall {
                 tap: self.head.dialect.codec().tap(self.context.include_usage),
                 held: BytesMut::new(),
                 meter: self.meter,
+                deadline: self.deadline,
                 follower,
                 decoder: Decoder::default(),
                 over: false,
@@ -127,7 +140,10 @@ impl FollowerCall {
 
     fn note(&mut self, departure: &Departure) {
         self.head.model = Some(departure.target.id.clone());
-        self.head.emulated = departure.emulated.clone();
+        // A follower with hints of its own is told what becomes of them.
+        if !self.has_hints {
+            self.head.emulated = departure.emulated.clone();
+        }
         self.head.repair = departure.repair;
         if let Some(meter) = &self.meter {
             meter.note_answer_of(departure.target.provider.clone(), departure.target.model.clone());
@@ -200,6 +216,7 @@ struct FollowerStream {
     /// Bytes that may be the last, until the call is settled.
     held: BytesMut,
     meter: Option<Meter>,
+    deadline: Option<Instant>,
     over: bool,
 }
 
@@ -214,7 +231,7 @@ impl FollowerStream {
                 }
                 Ok(None) => match self.wait().await {
                     Some(Ok(chunk)) => self.decoder.push(chunk),
-                    Some(Err(aborted)) => return Some(self.fail(&error_of(&aborted)).await),
+                    Some(Err(error)) => return Some(self.fail(&error).await),
                     None if self.tap.may_end_here() => return Some(self.arrive(Bytes::new()).await),
                     None => return Some(self.fail(&error_of(&Aborted::Lost)).await),
                 },
@@ -224,9 +241,12 @@ impl FollowerStream {
         None
     }
 
-    async fn wait(&mut self) -> Option<Result<Bytes, Aborted>> {
+    async fn wait(&mut self) -> Option<Result<Bytes, Error>> {
         let began = Instant::now();
-        let next = self.follower.next().await;
+        let next = match within(self.deadline, self.follower.next()).await {
+            Some(next) => next.map(|chunk| chunk.map_err(|aborted| error_of(&aborted))),
+            None => Some(Err(timed_out())),
+        };
         if let Some(meter) = &mut self.meter {
             meter.waited(began.elapsed());
         }

@@ -12,8 +12,11 @@ use super::meter::{Ended, Meter};
 use super::planned::Planned;
 use super::reply::{Departure, Reply, error_reply};
 use super::stream::{Begun, Relay};
-use crate::cache::{CacheKey, Lead, Outcome, Spent};
+use crate::cache::{Aborted, CacheKey, Lead, Outcome, Spent};
+use crate::chat::{Response, Usage};
 use crate::usage::Status;
+use crate::wire::dialect::{AnswerContext, ClientCodec};
+use crate::wire::json::{Edits, Object};
 
 /// How often a lead looks whether any request still follows.
 const LOOK: Duration = Duration::from_millis(200);
@@ -23,10 +26,15 @@ pub async fn lead(planned: Box<Planned>, meter: Meter, key: CacheKey, lead: Lead
     let parts = planned.parts.clone();
     let follower = lead.follower();
     let follower_call = FollowerCall::of(&planned, None);
-    parts.tasks.spawn(Leading::new(planned, key, lead).go_out(meter));
+    let call = parts.tasks.spawn(Leading::new(planned, key, lead).go_out(meter));
     match follower_call.follow(follower).await {
         Ok(reply) => reply,
-        Err((follower_call, aborted)) => error_reply(follower_call.head, &error_of(&aborted)),
+        Err((FollowerCall { mut head, .. }, aborted)) => {
+            if let Aborted::Failed(_) = aborted {
+                head.attempts = call.await.unwrap_or_default();
+            }
+            error_reply(head, &error_of(&aborted))
+        }
     }
 }
 
@@ -45,19 +53,20 @@ impl Leading {
         Self { planned, key, lead, look }
     }
 
-    /// Makes the call, which ends early where no request follows any more.
-    async fn go_out(mut self, meter: Meter) {
+    /// Makes the call, which ends early where no request follows any more; returns how many attempts it took.
+    async fn go_out(mut self, meter: Meter) -> usize {
         let served = {
             let attempts = self.planned.attempts();
             while_followed(&self.lead, &mut self.look, attempts.run(&meter)).await
         };
         let Served { attempt, target, rendering, answer, emulated, repair } = match served {
-            None => return,
+            None => return 0,
             Some(Ok(served)) => served,
             Some(Err(error)) => {
+                let attempts = meter.attempts();
                 let settled = meter.finish(Status::Error, error.status(), Some(error.code.text())).await;
                 self.lead.finish(Outcome::Failed(settled.err().unwrap_or(error)));
-                return;
+                return attempts;
             }
         };
         let attempts = meter.attempts();
@@ -92,6 +101,7 @@ impl Leading {
                 self.relay(Departure { is_stream: true, ..departure }, begun, meter).await;
             }
         }
+        attempts
     }
 
     /// Gives the followers an answer that is whole and settled.
@@ -108,7 +118,7 @@ impl Leading {
     async fn relay(mut self, departure: Departure, begun: Begun, meter: Meter) {
         let (target, context) = (begun.target.clone(), begun.context.clone());
         self.lead.head(departure);
-        let mut relay = Relay::new(self.planned.parts.clone(), begun, meter);
+        let mut relay = Relay::new(self.planned.parts.clone(), begun, meter).shared();
         loop {
             // Polled to its end: dropped while it settles, it would lose the stream's last event.
             match while_followed(&self.lead, &mut self.look, relay.next()).await {
@@ -117,15 +127,32 @@ impl Leading {
                 Some(None) => break,
             }
         }
+        if let Some(error) = relay.failed() {
+            return self.lead.finish(Outcome::Failed(error));
+        }
         let spent = relay.spent();
-        let whole = relay
-            .events()
-            .and_then(|events| self.planned.request.endpoint.dialect().codec().as_whole(&events, &context).ok());
+        let codec = self.planned.request.endpoint.dialect().codec();
+        let whole = relay.events().and_then(|events| codec.as_whole(&events, &context).ok());
         if let Some(body) = whole.filter(|body| !self.planned.is_malformed(body)) {
-            self.planned.store(self.key, &target, body, spent);
+            let counted = spent.usage.and_then(|usage| with_usage(codec, &body, (usage, &context)));
+            self.planned.store(self.key, &target, counted.unwrap_or(body), spent);
         }
         self.lead.finish(Outcome::Complete(spent));
     }
+}
+
+/// A whole answer with the usage that its row has, where the provider reported none; a stored answer is told with it.
+fn with_usage(codec: &dyn ClientCodec, body: &Bytes, (usage, context): (Usage, &AnswerContext)) -> Option<Bytes> {
+    if !usage.estimated {
+        return None;
+    }
+    let response = codec.read_response(body).ok().filter(|response| response.usage.is_none())?;
+    let written = codec.write_response(&Response { usage: Some(usage), ..response }, context);
+    let written = Object::read_answer(written).ok()?;
+    let (name, value) = written.iter().find(|(name, _)| name.starts_with("usage"))?;
+    let mut edits = Edits::default();
+    edits.set(name, value.to_owned());
+    Some(Object::read_answer(body.clone()).ok()?.edited(&edits))
 }
 
 /// Runs what a lead does; `None` where no request follows any more.

@@ -13,7 +13,7 @@ use super::meter::{Ended, Meter};
 use super::reserve::Attempt;
 use super::state::Parts;
 use crate::cache::Spent;
-use crate::chat::{Usage, Used};
+use crate::chat::{Error, Usage, Used};
 use crate::routing::{Fault, Target};
 use crate::types::now;
 use crate::upstream::{Answer, Failure};
@@ -46,6 +46,9 @@ pub struct Relay {
     is_over: bool,
     ended_well: bool,
     spent: Spent,
+    /// The error that ended it, where its followers are told each in their own way; none has its event here.
+    failed: Option<Error>,
+    is_shared: bool,
 }
 
 /// What a relay begins with.
@@ -94,7 +97,19 @@ impl Relay {
             is_over: false,
             ended_well: false,
             spent: Spent::default(),
+            failed: None,
+            is_shared: false,
         }
+    }
+
+    /// Keeps the error that it may end in from its bytes, for [`Relay::failed`].
+    pub fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
+    }
+
+    /// The error that a shared relay ended in.
+    pub fn failed(&mut self) -> Option<Error> {
+        self.failed.take()
     }
 
     /// What it took, once it ended well.
@@ -118,9 +133,7 @@ impl Relay {
                 return None;
             }
             if let Err(failure) = self.advance().await {
-                // Behind what came in the same piece before it.
-                let last = self.break_off(failure).await;
-                self.ready.push_back(last);
+                self.break_off(failure).await;
             }
         }
     }
@@ -177,7 +190,12 @@ impl Relay {
             Some(Ending::Failed(failure)) => return Err(failure),
             Some(Ending::Done(last)) => self.settle_well(last).await,
             None => match self.feed.end() {
-                Some(Fed::Done(last)) => self.settle_well(last).await,
+                Some(Fed::Done(last)) => {
+                    if self.is_translated() {
+                        self.keep(&last);
+                    }
+                    self.settle_well(last).await;
+                }
                 _ => return Err(torn()),
             },
         }
@@ -259,10 +277,7 @@ impl Relay {
                 let held = std::mem::take(&mut self.held).freeze();
                 self.ready.extend([held, last].into_iter().filter(|bytes| !bytes.is_empty()));
             }
-            Err(error) => {
-                let last = self.feed.error_event(self.dialect, &error);
-                self.ready.push_back(last);
-            }
+            Err(error) => self.tell(error),
         }
         self.release();
     }
@@ -297,7 +312,7 @@ impl Relay {
     }
 
     /// Ends a stream that failed after it began: no retry, its row, and an error event in the caller's dialect.
-    async fn break_off(&mut self, failure: Failure) -> Bytes {
+    async fn break_off(&mut self, failure: Failure) {
         self.is_over = true;
         self.answer = None;
         if failure.is_targets_fault() {
@@ -315,7 +330,17 @@ impl Relay {
         });
         let settled = self.meter.finish(Status::Error, 200, Some(code.text())).await;
         let error = settled.err().unwrap_or_else(|| failure.into_error(&self.target.name));
-        self.feed.error_event(self.dialect, &error)
+        self.tell(error);
+    }
+
+    /// Tells the error that ends the stream, behind what came in the same piece before it.
+    fn tell(&mut self, error: Error) {
+        if self.is_shared {
+            self.failed = Some(error);
+        } else {
+            let last = self.feed.error_event(self.dialect, &error);
+            self.ready.push_back(last);
+        }
     }
 }
 

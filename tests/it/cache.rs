@@ -425,3 +425,71 @@ async fn followers_get_the_form_that_they_asked_for() {
     }
     app.close().await;
 }
+
+#[tokio::test]
+async fn a_limit_of_the_callers_own_is_one_on_a_cached_route_too() {
+    let app = TestApp::with(CACHED).await;
+    for body in [hello("fast"), streamed(hello("fast"))] {
+        app.up.next(Script::default().stall());
+        let answer = app.send(Call::chat(&body).key(&app.key).header("x-fulcrum-timeout", "300ms")).await;
+        assert_eq!(answer.outcome(), "408 request_timeout");
+        assert_eq!(answer.header("x-fulcrum-attempts"), Some("1"));
+        let row = app.row(answer.id()).await;
+        assert_eq!((&row["http_status"], &row["error_code"]), (&json!(408), &json!("request_timeout")));
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn followers_of_a_lead_that_ran_out_of_its_own_time_share_the_next_call() {
+    let app = TestApp::with(CACHED).await;
+    let gate = Arc::new(Semaphore::new(0));
+    app.up.next(Script::default().stall());
+    app.up.next(Script::default().gate(&gate).then(Script::json(200, WHOLE)));
+    let call = Call::chat(&hello("fast")).key(&app.key);
+    let lead = tokio::spawn(Open::of_call(app.address, call.clone().header("x-fulcrum-timeout", "1s")));
+    app.up.until("the lead is under way", |received| received.len() == 1).await;
+    let followers: Vec<_> = (0..3).map(|_| tokio::spawn(Open::of_call(app.address, call.clone()))).collect();
+    let deadline = tokio::time::Instant::now() + crate::client::PATIENCE;
+    while app.metric("fulcrum_requests_in_flight", "").await < 4.0 {
+        assert!(tokio::time::Instant::now() < deadline, "the followers were not admitted");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lead.await.unwrap().outcome(), "408 request_timeout");
+    app.up.until("one call for all followers", |received| received.len() == 2).await;
+    gate.add_permits(1);
+    for follower in followers {
+        let answer = follower.await.unwrap();
+        assert_eq!((answer.status, answer.text()), (200, WHOLE));
+    }
+    assert_eq!(app.up.count(), 2);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn an_error_of_a_shared_call_is_that_of_a_plain_one() {
+    let plain = TestApp::start().await;
+    let shared = TestApp::with(CACHED).await;
+    let limited = |app: &TestApp| Call::chat(&streamed(hello("fast"))).key(&app.key).header("x-fulcrum-timeout", "1s");
+    let mut seen = Vec::new();
+    for app in [&plain, &shared] {
+        let mut told = Vec::new();
+        for script in [Script::sse().chunks(&EVENTS[..3]).stall(), Script::sse().chunks(&EVENTS[..3]).reset()] {
+            app.up.next(script);
+            let answer = app.send(limited(app)).await;
+            let row = app.row(answer.id()).await;
+            let last = answer.text().rsplit("data: ").next().unwrap_or_default();
+            let error: Value = serde_json::from_str(last.trim()).unwrap();
+            told.push((error["error"]["code"].clone(), error["error"]["type"].clone(), row["error_code"].clone()));
+        }
+        app.up.next(Script::error(400, "no"));
+        let answer = app.send(limited(app)).await;
+        let attempts = answer.header("x-fulcrum-attempts").map(str::to_owned);
+        told.push((answer.status.into(), answer.code().into(), attempts.into()));
+        seen.push(told);
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[1][0].0, "request_timeout");
+    plain.close().await;
+    shared.close().await;
+}

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::client::{Answer, Call};
-use crate::dialects::{CLIENTS, PROVIDERS, seen_in_stream, seen_in_whole};
+use crate::dialects::{ANSWERING, Answering, CLIENTS, PROVIDERS, call, seen_in_stream, seen_in_whole};
 use crate::upstream::Script;
 
 fn config() -> String {
@@ -200,5 +200,105 @@ async fn a_purge_and_a_projects_bounds_hold_for_every_dialect() {
     let purged = app.admin(Call::post("/api/v1/cache/purge", &json!({"model": "plain/m"}))).await;
     assert_eq!(purged.json(), json!({"purged": 2}));
     assert_eq!(cache(&app.send(call.key(&app.key)).await), "miss");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn to_think_is_another_question() {
+    let app = TestApp::with(&config()).await;
+    for more in [
+        json!({"model": "claude/m"}),
+        json!({"model": "claude/m", "thinking": {"type": "adaptive"}}),
+        json!({"model": "claude/m", "output_config": {"effort": "low"}}),
+        json!({"model": "claude/m", "thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}),
+    ] {
+        let answer = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hello there."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":3}}"#;
+        app.up.next(Script::json(200, answer));
+        let asked = ask("messages", false, &more).key(&app.key);
+        assert_eq!(cache(&app.send(asked.clone()).await), "miss", "{more}");
+        assert_eq!(cache(&app.send(asked).await), "hit", "{more}");
+    }
+    // The last is what a Chat Completions caller says by `reasoning_effort`, which Claude is sent as both.
+    let low = ask("chat", false, &json!({"model": "claude/m", "reasoning_effort": "low"})).key(&app.key);
+    assert_eq!(cache(&app.send(low).await), "hit");
+    // Objects that ask for nothing say nothing.
+    let empty = ask("responses", false, &json!({"model": "claude/m", "reasoning": {}})).key(&app.key);
+    assert_eq!(cache(&app.send(empty).await), "hit");
+    assert_eq!(app.up.count(), 4);
+    let bare = ask("responses", false, &json!({"model": "claude/m", "reasoning": {}, "input": "Other?"}));
+    app.send(bare.key(&app.key)).await;
+    assert_eq!(app.up.received().last().unwrap().json().get("thinking"), None);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_hit_tells_what_a_live_answer_tells_and_hides_no_refusal() {
+    let app = TestApp::with(&config()).await;
+    let on_claude = |client: &str, more: Value| {
+        let mut more = more;
+        more["model"] = json!("claude/m");
+        ask(client, false, &more).key(&app.key)
+    };
+    let answer = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hello there."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":3}}"#;
+    app.up.next(Script::json(200, answer));
+    assert_eq!(cache(&app.send(on_claude("messages", json!({}))).await), "miss");
+    let hit = app.send(on_claude("responses", json!({"metadata": {"a": "b"}}))).await;
+    assert_eq!(cache(&hit), "hit");
+    let live = on_claude("responses", json!({"metadata": {"a": "b"}})).header("x-fulcrum-cache", "bypass");
+    app.up.next(Script::json(200, answer));
+    let live = app.send(live).await;
+    assert_eq!((cache(&live), live.status), ("bypass", 200));
+    assert!(live.header("x-fulcrum-emulated").is_some());
+    assert_eq!(hit.header("x-fulcrum-emulated"), live.header("x-fulcrum-emulated"));
+    for _ in 0..2 {
+        let refused = app.send(on_claude("responses", json!({"store": true}))).await;
+        assert_eq!(refused.outcome(), "400 unsupported_feature");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_every_provider_is_stored_for_every_caller_with_its_counts() {
+    for provider in &ANSWERING {
+        for client in CLIENTS {
+            stream_is_stored(client, provider).await;
+        }
+    }
+}
+
+async fn stream_is_stored(client: &str, provider: &Answering) {
+    let app = TestApp::with(&config()).await;
+    let asked = |stream: bool| call(client, provider.model, stream).key(&app.key);
+    app.up.next(provider.streamed(provider.stream.len()));
+    let first = app.send(asked(true)).await;
+    assert_eq!(cache(&first), "miss", "{client} from {}", provider.model);
+    for stream in [false, true] {
+        let hit = app.send(asked(stream)).await;
+        assert_eq!(cache(&hit), "hit", "{client} from {}", provider.model);
+        let seen = if stream { seen_in_stream(client, &hit) } else { seen_in_whole(client, &hit.json()) };
+        // A caller of streams in Chat Completions did not ask for usage.
+        let counts = if stream && client == "chat" { (0, 0, 0) } else { (9, 4, 7) };
+        assert_eq!((seen.3, seen.4, seen.5), counts, "{client} from {}", provider.model);
+    }
+    assert_eq!(app.up.count(), 1);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn where_no_counts_came_a_stored_answer_has_its_rows_estimate() {
+    let app = TestApp::with(&config()).await;
+    let events = crate::upstream::EVENTS.iter().filter(|event| !event.contains("\"choices\":[],"));
+    app.up.next(Script::stream(events));
+    let first = app.send(ask("chat", true, &json!({})).key(&app.key)).await;
+    assert_eq!(cache(&first), "miss");
+    let row = app.row(first.id()).await;
+    let counts = (row["input_tokens"].as_u64().unwrap(), row["output_tokens"].as_u64().unwrap());
+    assert_eq!(row["estimated"], json!(true));
+    for client in CLIENTS {
+        let hit = send(&app, client, false).await;
+        assert_eq!(cache(&hit), "hit");
+        let (.., input, _, output) = seen_in_whole(client, &hit.json());
+        assert_eq!((input, output), counts, "{client}: {}", hit.text());
+    }
     app.close().await;
 }

@@ -38,7 +38,7 @@ retries = 0
 
 /// A provider of each dialect, which answers with a thought where the dialect has them, a text and a tool call: 9 tokens in,
 /// 4 of them cached, 7 out.
-const ANSWERING: [Answering; 5] = [
+pub const ANSWERING: [Answering; 5] = [
     Answering {
         model: "plain/m",
         path: "/v1/chat/completions",
@@ -137,17 +137,17 @@ const ANSWERING: [Answering; 5] = [
 ];
 
 /// A provider: its model, the path and the key's header of calls, and its answers.
-struct Answering {
-    model: &'static str,
+pub struct Answering {
+    pub model: &'static str,
     path: &'static str,
     key: &'static str,
     whole: &'static str,
-    stream: &'static [&'static str],
+    pub stream: &'static [&'static str],
 }
 
 impl Answering {
     /// The stream of the first `count` of its events.
-    fn streamed(&self, count: usize) -> Script {
+    pub fn streamed(&self, count: usize) -> Script {
         let events = &self.stream[..count];
         if !self.path.starts_with("/model/") {
             return Script::stream(events);
