@@ -114,6 +114,7 @@ impl Rendering {
         let body = self.codec().followed(self.object(), &turns);
         let count = self.asked.turns + turns.len();
         let asked = Asked { object: Object::read(body)?, turns: count, ..self.asked.clone() };
-        Ok(Self::of(self.endpoint, asked))
+        let again = Self::of(self.endpoint, asked);
+        Ok(if self.is_prompted { again.of_prompt() } else { again })
     }
 }
