@@ -72,7 +72,7 @@ impl ClientCodec for Anthropic {
     }
 
     fn header_counts(&self, name: &str, value: &[u8]) -> bool {
-        (name, value) != ("anthropic-version", b"2023-06-01")
+        name != "anthropic-version" || !request_write::VERSIONS.iter().any(|version| version.as_bytes() == value)
     }
 
     fn read(&self, body: Bytes, _: &Addressed) -> Result<Asked, Error> {

@@ -18,8 +18,8 @@ use crate::wire::tool_ids::fitting;
 /// The most tokens to write where the caller sets no limit: Anthropic requires one.
 const MAX_TOKENS: u64 = 4096;
 
-/// The version that still takes sampling parameters, and today's, which answers 400 to them.
-const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
+/// The version that still takes sampling parameters, and today's, which answers 400 to them. An answer is the same in both.
+pub(super) const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
 
 /// Writes a request.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {

@@ -40,8 +40,22 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
 /// Whether the request that is read of this object has all that the object asks for. It lacks the kind of a file that is not
 /// sent itself, and the name that a call or a text gives to data.
 pub(super) fn reads_all(object: &Object) -> bool {
-    const LOST: [&[u8]; 4] = [b"\"fileData\"", b"\"file_data\"", b"\"displayName\"", b"\"display_name\""];
-    LOST.iter().all(|name| memchr::memmem::find(object.bytes(), name).is_none())
+    const LOST: [&str; 10] = [
+        "\"fileData\"",
+        "\"file_data\"",
+        "\"displayName\"",
+        "\"display_name\"",
+        // The order in which the model writes the fields of an object.
+        "\"propertyOrdering\"",
+        "\"property_ordering\"",
+        // An object of any shape, which the internal form holds as a text.
+        "\"functionResponse\"",
+        "\"function_response\"",
+        // Some of its values are an image's `detail`, which this dialect's own targets are asked for only here.
+        "\"mediaResolution\"",
+        "\"media_resolution\"",
+    ];
+    LOST.iter().all(|name| memchr::memmem::find(object.bytes(), name.as_bytes()).is_none())
 }
 
 fn read_system(top: &mut Place<'_>) -> Result<Option<Message>, FieldError> {
