@@ -9,20 +9,15 @@ use crate::chat::{
     Unit,
 };
 
-/// The key of a target's answer to `request`, within a scope; the target is a provider's model with its adapter.
+/// The key of a target's answer to `request`, within a scope; the target is a provider's model with what `beside` says, such as
+/// its adapter.
 ///
 /// Fields that do not change the answer are left out: the model's name as the caller wrote it, whether the answer is a stream,
 /// the user, and what a provider may cache or store. So is what equals an absent field, such as one choice.
 #[must_use]
-pub fn question_key(
-    scope: Scope<'_>,
-    (provider, model): (&str, &str),
-    adapter: Option<u32>,
-    request: &Request,
-) -> CacheKey {
-    let hasher = begin("fulcrum question 2", scope, [provider, model]);
+pub fn question_key(scope: Scope<'_>, (provider, model): (&str, &str), beside: &str, request: &Request) -> CacheKey {
+    let hasher = begin("fulcrum question 3", scope, [provider, model, beside]);
     let mut question = Question { hasher, conversation: &request.messages };
-    question.maybe(adapter.map(u64::from));
     question.request(request);
     CacheKey::of(&question.hasher)
 }
@@ -265,7 +260,7 @@ mod tests {
     const HOME: Scope<'_> = Scope::Project("default");
 
     fn key(request: &Request) -> CacheKey {
-        question_key(HOME, ("openai", "gpt"), None, request)
+        question_key(HOME, ("openai", "gpt"), "", request)
     }
 
     fn read(dialect: DialectId, body: &Value) -> Request {
@@ -279,14 +274,14 @@ mod tests {
     fn scope_target_and_adapter_count() {
         let request = Request { messages: vec![Message::text(Role::User, "Hi")], ..Request::default() };
         let keys = [
-            question_key(HOME, ("p", "m"), None, &request),
-            question_key(Scope::Project("other"), ("p", "m"), None, &request),
-            question_key(Scope::Key("default"), ("p", "m"), None, &request),
-            question_key(HOME, ("q", "m"), None, &request),
-            question_key(HOME, ("p", "n"), None, &request),
-            question_key(HOME, ("pm", ""), None, &request),
-            question_key(HOME, ("p", "m"), Some(0), &request),
-            question_key(HOME, ("p", "m"), Some(1), &request),
+            question_key(HOME, ("p", "m"), "", &request),
+            question_key(Scope::Project("other"), ("p", "m"), "", &request),
+            question_key(Scope::Key("default"), ("p", "m"), "", &request),
+            question_key(HOME, ("q", "m"), "", &request),
+            question_key(HOME, ("p", "n"), "", &request),
+            question_key(HOME, ("pm", ""), "", &request),
+            question_key(HOME, ("p", "m"), "0", &request),
+            question_key(HOME, ("p", "m"), "1", &request),
         ];
         assert_eq!(std::collections::BTreeSet::from(keys).len(), keys.len());
     }

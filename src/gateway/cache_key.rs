@@ -39,7 +39,7 @@ impl Planned {
         // Beside the fields, headers count in some dialects.
         let rendering = &*self.rendering(Some(target));
         if self.counting_headers().next().is_some() {
-            return Keys { question: None, own: self.own_key(target, rendering) };
+            return Keys { question: None, own: self.own_key(target, rendering, &self.beside(target)) };
         }
         let scope = self.plan.cache.scope;
         let owner = match scope {
@@ -52,18 +52,21 @@ impl Planned {
             provider: target.provider.clone(),
             model: target.model.clone(),
             adapter: target.adapter,
+            structured: target.structured,
             keys: self.made_keys(target, rendering),
         });
         let same = keyed.scope == scope
             && keyed.owner == *owner
             && keyed.provider == target.provider
             && keyed.model == target.model
-            && keyed.adapter == target.adapter;
+            && keyed.adapter == target.adapter
+            && keyed.structured == target.structured;
         if same { keyed.keys } else { self.made_keys(target, rendering) }
     }
 
     fn made_keys(&self, target: &Target, rendering: &Rendering) -> Keys {
-        let own = self.own_key(target, rendering);
+        let beside = self.beside(target);
+        let own = self.own_key(target, rendering, &beside);
         if !rendering.endpoint.is_answer() {
             return Keys { question: None, own };
         }
@@ -71,7 +74,7 @@ impl Planned {
         let question = known.unwrap_or_else(|| {
             let question = rendering
                 .question()
-                .map(|request| question_key(self.scope(), (&target.provider, &target.model), target.adapter, &request));
+                .map(|request| question_key(self.scope(), (&target.provider, &target.model), &beside, &request));
             QUESTIONS.with_borrow_mut(|questions| {
                 if questions.len() >= MOST_QUESTIONS {
                     questions.clear();
@@ -90,11 +93,24 @@ impl Planned {
         }
     }
 
-    fn own_key(&self, target: &Target, rendering: &Rendering) -> CacheKey {
-        let adapter = target.adapter.map(|adapter| adapter.to_string());
+    /// What a key has beside the target's name and the request, as JSON; empty where there is nothing. An answer to a prompt is
+    /// for that version alone, also where another renders alike: a purge of the version takes all that its callers may get.
+    fn beside(&self, target: &Target) -> String {
+        let prompt = self.request.prompt().map(|resolved| (&resolved.version.name, resolved.version.version));
+        match (target.adapter, target.structured, prompt) {
+            (None, None, None) => String::new(),
+            (adapter, structured, prompt) => {
+                let structured = structured.map(|how| format!("{how:?}"));
+                let prompt = prompt.map(|(name, version)| format!("{name}@{version}"));
+                serde_json::json!([adapter, structured, prompt]).to_string()
+            }
+        }
+    }
+
+    fn own_key(&self, target: &Target, rendering: &Rendering, beside: &str) -> CacheKey {
         let mut keyer = Keyer::new(self.scope(), &target.provider, &target.model, rendering.endpoint.name());
-        if let Some(adapter) = &adapter {
-            keyer.field("fulcrum adapter", adapter.as_bytes());
+        if !beside.is_empty() {
+            keyer.field("fulcrum beside", beside.as_bytes());
         }
         for (name, value) in self.counting_headers() {
             keyer.field(name, value);
@@ -313,6 +329,10 @@ mod tests {
                     config(json!({"responseMimeType": "text/plain"})),
                     config(json!({"responseMimeType": "application/json"})),
                     config(json!({"responseMimeType": "application/json", "responseJsonSchema": schema})),
+                    config(json!({"responseMimeType": "application/json", "responseSchema": {"type": "OBJECT",
+                        "propertyOrdering": ["y", "x"], "properties": {"x": {"type": "INTEGER"}, "y": {"type": "INTEGER"}}}})),
+                    config(json!({"responseMimeType": "application/json", "responseSchema": {"type": "OBJECT",
+                        "propertyOrdering": ["x", "y"], "properties": {"x": {"type": "INTEGER"}, "y": {"type": "INTEGER"}}}})),
                 ],
                 vec![
                     json!({"tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": schema}]}]}),
@@ -370,7 +390,7 @@ mod tests {
     }
 
     fn key(request: &Rendering) -> Option<CacheKey> {
-        request.question().map(|request| question_key(Scope::Project("p"), ("up", "m"), None, &request))
+        request.question().map(|request| question_key(Scope::Project("p"), ("up", "m"), "", &request))
     }
 
     /// What a target gets of a request, without what the decision about keys leaves out (ADR 0011).

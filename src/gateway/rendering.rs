@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::feed::Feed;
 use super::incoming::Incoming;
 use crate::cache::Keys;
-use crate::chat::{self, AnswerTool, Emulated, Error, Format, Usage, Used};
+use crate::chat::{self, AnswerTool, Emulated, Error, Format, Structured, Usage, Used};
 use crate::routing::CacheScope;
 use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::{AnswerContext, Asked, ClientCodec};
@@ -52,6 +52,7 @@ pub struct Keyed {
     pub(super) provider: Arc<str>,
     pub(super) model: Arc<str>,
     pub(super) adapter: Option<u32>,
+    pub(super) structured: Option<Structured>,
     pub(super) keys: Keys,
 }
 

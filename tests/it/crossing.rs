@@ -15,6 +15,13 @@ fn config() -> String {
 
 /// The same question as each client asks it, with what `more` adds to its body.
 fn ask(client: &str, stream: bool, more: &Value) -> Call {
+    let call = bare(client, stream, more);
+    // As Anthropic's own clients do.
+    if client == "messages" { call.header("anthropic-version", "2023-06-01") } else { call }
+}
+
+/// The same without headers.
+fn bare(client: &str, stream: bool, more: &Value) -> Call {
     let (path, mut body) = match client {
         "chat" => (
             "/v1/chat/completions".to_owned(),
@@ -43,9 +50,7 @@ fn ask(client: &str, stream: bool, more: &Value) -> Call {
     if client == "chat" && !stream {
         body.as_object_mut().unwrap().remove("stream_options");
     }
-    let call = Call::post(&path, &body);
-    // As Anthropic's own clients do.
-    if client == "messages" { call.header("anthropic-version", "2023-06-01") } else { call }
+    Call::post(&path, &body)
 }
 
 async fn send(app: &TestApp, client: &str, stream: bool) -> Answer {
@@ -299,6 +304,73 @@ async fn where_no_counts_came_a_stored_answer_has_its_rows_estimate() {
         assert_eq!(cache(&hit), "hit");
         let (.., input, _, output) = seen_in_whole(client, &hit.json());
         assert_eq!((input, output), counts, "{client}: {}", hit.text());
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn either_version_that_anthropics_clients_send_shares_answers() {
+    let app = TestApp::with(&config()).await;
+    assert_eq!(cache(&send(&app, "chat", false).await), "miss");
+    for (version, expected) in [("2023-06-01", "hit"), ("2026-10-21", "hit"), ("2031-01-01", "miss")] {
+        let call = bare("messages", false, &json!({})).header("anthropic-version", version);
+        assert_eq!(cache(&app.send(call.key(&app.key)).await), expected, "{version}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_only_gemini_asks_for_is_a_question_of_its_own() {
+    let app = TestApp::with(&config()).await;
+    let ordered = |names: Value| {
+        json!({"generationConfig": {"maxOutputTokens": 50, "responseMimeType": "application/json", "responseSchema": {
+            "type": "OBJECT", "propertyOrdering": names,
+            "properties": {"answer": {"type": "STRING"}, "reasoning": {"type": "STRING"}}}}})
+    };
+    let result = |response: Value| {
+        json!({"contents": [
+            {"role": "user", "parts": [{"text": "Hello?"}]},
+            {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": response}}]}],
+            "tools": [{"functionDeclarations": [{"name": "f"}]}]})
+    };
+    for [first, second] in [
+        [ordered(json!(["answer", "reasoning"])), ordered(json!(["reasoning", "answer"]))],
+        [result(json!({"result": 1})), result(json!({"result": "1"}))],
+        [result(json!({"result": {"a": 1}})), result(json!({"a": 1}))],
+    ] {
+        for (body, expected) in [(&first, "miss"), (&second, "miss"), (&first, "hit")] {
+            let answer = app.send(ask("gemini", false, body).key(&app.key)).await;
+            assert_eq!(cache(&answer), expected, "{body}");
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_purge_of_a_prompt_takes_all_that_its_callers_may_get() {
+    let app = TestApp::with(&config()).await;
+    let text = json!({"name": "p", "messages": [{"role": "user", "content": "Hello?"}], "settings": {"model": "cheap"},
+        "labels": ["production"], "message": "first"});
+    assert_eq!(app.admin(Call::post("/api/v1/prompts", &text)).await.status, 201);
+    let second = json!({"messages": [{"role": "user", "content": "Hello?"}], "settings": {"model": "cheap"},
+        "description": "renders alike", "message": "second"});
+    assert_eq!(app.admin(Call::post("/api/v1/prompts/p/versions", &second)).await.status, 201);
+    let call = async |model: &str| {
+        let body = match model {
+            "cheap" => json!({"model": "cheap", "messages": [{"role": "user", "content": "Hello?"}]}),
+            model => json!({"model": model}),
+        };
+        cache(&app.send(Call::chat(&body).key(&app.key)).await).to_owned()
+    };
+    for (model, expected) in [("cheap", "miss"), ("prompt/p@1", "miss"), ("prompt/p@2", "miss"), ("prompt/p@2", "hit")]
+    {
+        assert_eq!(call(model).await, expected, "{model}");
+    }
+    let purged = app.admin(Call::post("/api/v1/cache/purge", &json!({"prompt": "p@2"}))).await;
+    assert_eq!(purged.json(), json!({"purged": 1}));
+    for (model, expected) in [("prompt/p@2", "miss"), ("prompt/p@1", "hit"), ("cheap", "hit")] {
+        assert_eq!(call(model).await, expected, "{model}");
     }
     app.close().await;
 }
