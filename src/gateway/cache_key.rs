@@ -138,8 +138,8 @@ impl Rendering {
             // What has no word in the internal form may be a field that does not change the answer.
             _ => Cow::Owned(self.without_unkeyed()?),
         };
-        let told_by_all = !request.messages.iter().flat_map(|message| &message.parts).any(is_thought);
-        (told_by_all && self.codec().reads_all(&self.asked, &request)).then_some(request)
+        let is_common = !request.messages.iter().flat_map(|message| &message.parts).any(is_thought);
+        (is_common && self.codec().reads_all(&self.asked, &request)).then_some(request)
     }
 
     /// The request without the fields that are no part of a key, where it has one and nothing else is in the way.

@@ -140,7 +140,7 @@ impl FollowerCall {
 
     fn note(&mut self, departure: &Departure) {
         self.head.model = Some(departure.target.id.clone());
-        // A follower with hints of its own is told what becomes of them.
+        // A follower with hints of its own gets a header that says what becomes of them.
         if !self.has_hints {
             self.head.emulated = departure.emulated.clone();
         }

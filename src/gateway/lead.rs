@@ -141,7 +141,7 @@ impl Leading {
     }
 }
 
-/// A whole answer with the usage that its row has, where the provider reported none; a stored answer is told with it.
+/// A whole answer with the usage that its row has, where the provider reported none; a stored answer has it.
 fn with_usage(codec: &dyn ClientCodec, body: &Bytes, (usage, context): (Usage, &AnswerContext)) -> Option<Bytes> {
     if !usage.estimated {
         return None;

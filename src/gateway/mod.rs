@@ -9,6 +9,7 @@ mod call;
 mod detached;
 mod direct;
 mod embed;
+mod emulation;
 mod explain;
 mod feed;
 mod follow;
@@ -33,7 +34,6 @@ mod reserve;
 mod resolve;
 mod state;
 mod stream;
-mod told;
 mod upstream_request;
 
 pub use batch_line::{HandedOver, LineAnswer, Owner, PreparedLine};

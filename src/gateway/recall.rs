@@ -59,7 +59,7 @@ pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
     if directive.read && may_be_cached {
         let translate = |key, entry: &Arc<Entry>| planned.in_dialect(key, entry.clone());
         match planned.parts.cache.look(&keys, now(), directive.max_age, translate) {
-            Look::Hit(hit) if planned.is_told(&target, keys.own) => return Ok(Recalled::Hit(hit)),
+            Look::Hit(hit) if planned.notes_emulation(&target, keys.own) => return Ok(Recalled::Hit(hit)),
             Look::Hit(_) => is_refused = true,
             Look::Miss(key) => place = key,
         }
@@ -71,7 +71,7 @@ pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
     planned.head.cache = Some("miss");
     meter.cache(CacheState::Miss, None);
     // What the target refuses in a live call is not answered by an equal one that had no such field.
-    is_refused |= planned.has_hints() && !planned.is_told(&target, keys.own);
+    is_refused |= planned.has_hints() && !planned.notes_emulation(&target, keys.own);
     if is_refused || !directive.store {
         return Ok(Recalled::Alone);
     }
@@ -79,7 +79,7 @@ pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
     Ok(match planned.parts.cache.join(keys.own, place, now(), max_age) {
         // An answer that was stored just now may be one that this caller's dialect cannot express.
         Join::Hit(entry) => match planned.in_dialect(place, entry) {
-            Some(hit) if planned.is_told(&target, keys.own) => Recalled::Hit(hit),
+            Some(hit) if planned.notes_emulation(&target, keys.own) => Recalled::Hit(hit),
             _ => Recalled::Alone,
         },
         Join::Follow(follower) => Recalled::Follow(follower),
@@ -89,11 +89,11 @@ pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
 
 impl Planned {
     /// Notes what `target` emulates of the request, as a live answer would say; false where it refuses the request.
-    fn is_told(&mut self, target: &Target, own: CacheKey) -> bool {
-        let told = self.told(target, own);
-        let is_told = told.is_some();
-        self.head.emulated = told.unwrap_or_default();
-        is_told
+    fn notes_emulation(&mut self, target: &Target, own: CacheKey) -> bool {
+        let emulation = self.emulation(target, own);
+        let is_accepted = emulation.is_some();
+        self.head.emulated = emulation.unwrap_or_default();
+        is_accepted
     }
 
     /// A stored answer in the caller's dialect; `None` where that cannot express every part.

@@ -46,7 +46,7 @@ pub struct Relay {
     is_over: bool,
     ended_well: bool,
     spent: Spent,
-    /// The error that ended it, where its followers are told each in their own way; none has its event here.
+    /// The error that ended it, which each follower writes in its own way; none has its event here.
     failed: Option<Error>,
     is_shared: bool,
 }

@@ -296,13 +296,13 @@ fn a_prompt_and_a_request_have_no_more_turns_together_than_a_request_may_have() 
     for endpoint in CALLERS {
         let codec = endpoint.dialect().codec();
         let turn = codec.turn(Role::User, "x").to_string();
-        let told = |count: usize| {
+        let outcome = |count: usize| {
             let turns = vec![turn.as_str(); count].join(",");
             let body = format!("{{\"{}\":[{turns}],PROMPT}}", codec.conversation());
             rendered(endpoint, &prompt, None, &body)
         };
-        let refused = told(MAX_TURNS - 1);
+        let refused = outcome(MAX_TURNS - 1);
         assert!(refused.starts_with("invalid_request at Some(") && refused.contains("10001"), "{refused:.200}");
-        assert!(told(MAX_TURNS - 2).starts_with('{'), "{}", codec.name());
+        assert!(outcome(MAX_TURNS - 2).starts_with('{'), "{}", codec.name());
     }
 }

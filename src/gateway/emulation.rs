@@ -16,7 +16,7 @@ use crate::wire::ProviderDialect;
 const MOST: usize = 4_096;
 
 thread_local! {
-    static TOLD: RefCell<QuickMap<Place, Option<Emulated>>> = RefCell::default();
+    static EMULATIONS: RefCell<QuickMap<Place, Option<Emulated>>> = RefCell::default();
 }
 
 /// All that decides what a target emulates of a request.
@@ -30,7 +30,7 @@ struct Place {
 
 impl Planned {
     /// What `target` emulates of this request, whose own key is `own`; `None` where it refuses the request.
-    pub fn told(&self, target: &Target, own: CacheKey) -> Option<Emulated> {
+    pub fn emulation(&self, target: &Target, own: CacheKey) -> Option<Emulated> {
         let client = self.live.clients.get(&target.provider);
         let Some(client) = client.filter(|_| self.request.endpoint.is_answer()) else {
             return Some(Emulated::default());
@@ -38,21 +38,21 @@ impl Planned {
         let Ok(rendering) = self.request.rendering(target) else { return None };
         let dialect = client.dialect_for(self.request.endpoint.dialect());
         let place = Place { own, hints: hints(&rendering, self.scope()), dialect, structured: target.structured };
-        if let Some(told) = TOLD.with_borrow(|known| known.get(&place).cloned()) {
-            return told;
+        if let Some(emulation) = EMULATIONS.with_borrow(|known| known.get(&place).cloned()) {
+            return emulation;
         }
         let asked = rendering.for_target(&self.incoming, client, target);
-        let told = asked.ok().map(|upstream_request| upstream_request.emulated);
-        TOLD.with_borrow_mut(|known| {
+        let emulation = asked.ok().map(|upstream_request| upstream_request.emulated);
+        EMULATIONS.with_borrow_mut(|known| {
             if known.len() >= MOST {
                 known.clear();
             }
-            known.insert(place, told.clone());
+            known.insert(place, emulation.clone());
         });
-        told
+        emulation
     }
 
-    /// Whether equal calls may be told other things, since they differ in fields that are no part of their keys.
+    /// Whether equal calls may get other headers, since they differ in fields that are no part of their keys.
     pub fn has_hints(&self) -> bool {
         hints(&self.rendering(None), self.scope()).is_some()
     }
