@@ -1,5 +1,6 @@
 //! What many requests have in common: written once an hour, so that a request's row is little but numbers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::field::Stored;
@@ -27,10 +28,8 @@ enum Value {
 pub(in crate::usage) struct Known {
     next: i64,
     at: QuickMap<Dimensions, i64>,
-    /// Those that most requests have: they were met last.
-    recent: Vec<(i64, Dimensions)>,
-    /// Which of them makes room next.
-    oldest: usize,
+    /// Those that most requests have, by when they were met last.
+    recent: VecDeque<(i64, Dimensions)>,
     /// Those that are not committed.
     new: Vec<(i64, Dimensions)>,
 }
@@ -93,7 +92,7 @@ impl Value {
 impl Known {
     /// None; their numbers begin with `next`.
     pub(in crate::usage) fn new(next: i64) -> Self {
-        Self { next, at: QuickMap::default(), recent: Vec::new(), oldest: 0, new: Vec::new() }
+        Self { next, at: QuickMap::default(), recent: VecDeque::new(), new: Vec::new() }
     }
 
     /// Forgets all: those that were not committed are lost.
@@ -115,8 +114,10 @@ impl Known {
 
     /// The number of a request's dimensions.
     pub(in crate::usage) fn number(&mut self, row: &RequestRow, alone: Option<&AttemptRow>) -> i64 {
-        if let Some((number, _)) = self.recent.iter().find(|(_, dimensions)| dimensions.are_of(row, alone)) {
-            return *number;
+        if let Some(place) = self.recent.iter().position(|(_, dimensions)| dimensions.are_of(row, alone)) {
+            // The next request most likely has the same: a comparison goes over every column.
+            self.recent.swap(0, place);
+            return self.recent[0].0;
         }
         let dimensions = Dimensions::of(row, alone);
         let number = match self.at.get(&dimensions) {
@@ -129,12 +130,8 @@ impl Known {
                 number
             }
         };
-        if self.recent.len() < RECENT {
-            self.recent.push((number, dimensions));
-        } else {
-            self.recent[self.oldest] = (number, dimensions);
-            self.oldest = (self.oldest + 1) % RECENT;
-        }
+        self.recent.truncate(RECENT - 1);
+        self.recent.push_front((number, dimensions));
         number
     }
 
