@@ -37,6 +37,9 @@ impl Planned {
         };
         let Ok(rendering) = self.request.rendering(target) else { return None };
         let dialect = client.dialect_for(self.request.endpoint.dialect());
+        if rendering.goes_as_it_came(dialect, target) {
+            return Some(Emulated::default());
+        }
         let place = Place { own, hints: hints(&rendering, self.scope()), dialect, structured: target.structured };
         if let Some(emulation) = EMULATIONS.with_borrow(|known| known.get(&place).cloned()) {
             return emulation;
@@ -54,14 +57,19 @@ impl Planned {
 
     /// Whether equal calls may get other headers, since they differ in fields that are no part of their keys.
     pub fn has_hints(&self) -> bool {
-        hints(&self.rendering(None), self.scope()).is_some()
+        hint_fields(&self.rendering(None)).next().is_some()
     }
 }
 
-/// A hash over the fields that are no part of a key, where there are any.
-fn hints(rendering: &Rendering, scope: Scope<'_>) -> Option<CacheKey> {
+/// The fields that are no part of a key, though a target may refuse them or leave them out.
+fn hint_fields(rendering: &Rendering) -> impl Iterator<Item = (&str, &str)> {
     let is_hint = |name: &str| NOT_KEYED.contains(&name) && !["model", "stream"].contains(&name);
-    let mut hints = rendering.object().iter().filter(|(name, _)| is_hint(name)).peekable();
+    rendering.object().iter().filter(move |(name, _)| is_hint(name))
+}
+
+/// A hash over these fields, where there are any.
+fn hints(rendering: &Rendering, scope: Scope<'_>) -> Option<CacheKey> {
+    let mut hints = hint_fields(rendering).peekable();
     hints.peek()?;
     let mut keyer = Keyer::new(scope, "", "", rendering.endpoint.name());
     for (name, value) in hints {

@@ -54,12 +54,7 @@ impl Rendering {
             let message = format!("{} cannot count tokens", client.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
         }
-        // Only a configuration that says so keeps a request from going to its own dialect as it came.
-        let stands_in = |how: Structured| how != Structured::Native && wants_form(self.format().as_ref());
-        // And a proof of reasoning that the caller has from another provider, which this one would refuse.
-        let marked = || memchr::memmem::find(self.object().bytes(), SEEN).is_some();
-        let passes = counts.is_some() || !(target.structured.is_some_and(stands_in) || marked());
-        if dialect == own && passes {
+        if self.goes_as_it_came(dialect, target) {
             let codec = self.codec();
             let mut headers = own_headers(codec, incoming);
             let sampled = || ["temperature", "top_p", "top_k"].iter().any(|name| self.object().get(name).is_some());
@@ -83,6 +78,18 @@ impl Rendering {
             upstream_request.headers.extend(own_headers(self.codec(), incoming));
         }
         Ok(upstream_request)
+    }
+
+    /// Whether a target of `dialect` gets the caller's own bytes: where that is the caller's dialect, nearly always.
+    pub fn goes_as_it_came(&self, dialect: ProviderDialect, target: &Target) -> bool {
+        if dialect != self.endpoint.dialect().into() {
+            return false;
+        }
+        // Only a configuration that says so keeps a request from going to its own dialect as it came.
+        let stands_in = |how: Structured| how != Structured::Native && wants_form(self.format().as_ref());
+        // And a proof of reasoning that the caller has from another provider, which this one would refuse.
+        let marked = || memchr::memmem::find(self.object().bytes(), SEEN).is_some();
+        self.counts().is_some() || !(target.structured.is_some_and(stands_in) || marked())
     }
 
     /// The request in another dialect, or in its own with a tool to answer by.
