@@ -22,12 +22,18 @@ pub struct Peer(pub IpAddr);
 ///
 /// # Errors
 /// 401 where there is none, or it is not good; 429 where too many that are none came from there.
-pub fn key_of(app: &App, headers: &HeaderMap, peer: Option<Peer>, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
+pub async fn key_of(
+    app: &App,
+    headers: &HeaderMap,
+    peer: Option<Peer>,
+    now: Timestamp,
+) -> Result<Arc<VirtualKey>, Error> {
     let token = token(headers)?;
-    app.keys().authenticate(token, now).map_err(|error| match peer {
-        Some(Peer(from)) => app.keys().count_wrong(error, from, now).into(),
-        None => error.into(),
-    })
+    match app.keys().authenticate(token, now) {
+        Ok(key) => Ok(key),
+        // Boxed, so that calls with good keys carry no room for it.
+        Err(error) => Ok(Box::pin(app.keys().look_up(token, error, peer.map(|Peer(from)| from), now)).await?),
+    }
 }
 
 /// Where Anthropic's SDKs put a key, and where Google's do.
@@ -60,11 +66,11 @@ pub struct Operator;
 ///
 /// # Errors
 /// 401 where there is no good key, 403 where its role is only to look or to edit prompts.
-pub fn caller(app: &App, parts: &Parts, peer: Option<Peer>, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
+pub async fn caller(app: &App, parts: &Parts, peer: Option<Peer>, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
     if parts.extensions.get::<Operator>().is_some() {
         return Ok(Arc::new(VirtualKey::operator(now)));
     }
-    let key = key_of(app, &parts.headers, peer, now)?;
+    let key = key_of(app, &parts.headers, peer, now).await?;
     if key.allows(Role::App) {
         return Ok(key);
     }
@@ -94,11 +100,11 @@ pub struct Admin;
 /// Any good key.
 pub struct Anyone(pub Arc<VirtualKey>);
 
-fn need(app: &App, parts: &Parts, role: Role) -> Result<Arc<VirtualKey>, Refusal> {
+async fn need(app: &App, parts: &Parts, role: Role) -> Result<Arc<VirtualKey>, Refusal> {
     if parts.extensions.get::<Operator>().is_some() {
         return Ok(Arc::new(VirtualKey::operator(now())));
     }
-    let key = key_of(app, &parts.headers, peer_of(parts), now())?;
+    let key = key_of(app, &parts.headers, peer_of(parts), now()).await?;
     if key.allows(role) { Ok(key) } else { Err(Refusal(forbidden(&format!("this needs a key with the role {role}")))) }
 }
 
@@ -106,7 +112,7 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        Ok(Self(caller(app, parts, peer_of(parts), now())?))
+        Ok(Self(caller(app, parts, peer_of(parts), now()).await?))
     }
 }
 
@@ -114,7 +120,7 @@ impl FromRequestParts<App> for Viewer {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        need(app, parts, Role::Viewer).map(Self)
+        need(app, parts, Role::Viewer).await.map(Self)
     }
 }
 
@@ -122,7 +128,7 @@ impl FromRequestParts<App> for Editor {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        need(app, parts, Role::Editor).map(Self)
+        need(app, parts, Role::Editor).await.map(Self)
     }
 }
 
@@ -130,7 +136,7 @@ impl FromRequestParts<App> for Admin {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        need(app, parts, Role::Admin).map(|_key| Self)
+        need(app, parts, Role::Admin).await.map(|_key| Self)
     }
 }
 
@@ -138,6 +144,6 @@ impl FromRequestParts<App> for Anyone {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        Ok(Self(key_of(app, &parts.headers, peer_of(parts), now())?))
+        Ok(Self(key_of(app, &parts.headers, peer_of(parts), now()).await?))
     }
 }

@@ -142,7 +142,7 @@ pub async fn admit(
         );
     }
     let (parts, body) = request.into_parts();
-    let key = auth::caller(app, &parts, peer, started_at)?;
+    let key = auth::caller(app, &parts, peer, started_at).await?;
     let window = app
         .keys()
         .admit(&key, started_at)

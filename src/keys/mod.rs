@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use self::guess::Guesses;
 use self::known::Known;
@@ -33,6 +34,12 @@ pub use self::store::Project;
 
 /// A rotated secret may open this much longer at most.
 const LONGEST_GRACE: Duration = Duration::from_secs(30 * 86_400);
+
+/// How long an unknown key waits for the database.
+const LOOK_UP: Duration = Duration::from_secs(1);
+
+/// How many unknown keys a minute are looked up for an address where wrong keys have no limit.
+const LOOK_UPS: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
 
 /// Limits of keys that set none, and of texts that are no keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +78,14 @@ impl Keys {
         now: Timestamp,
     ) -> Result<(Self, Option<Secret>), Error> {
         let made = ensure_admin(&db, admin_from_env.as_ref(), now).await?;
+        Ok((Self::beside(db, defaults).await?, made))
+    }
+
+    /// Reads the keys, and makes none: for commands that work beside a gateway, or before one runs.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn beside(db: Db, defaults: Limits) -> Result<Self, Error> {
         let keys = Self {
             db,
             known: ArcSwap::default(),
@@ -81,7 +96,7 @@ impl Keys {
         };
         keys.set_defaults(defaults);
         keys.read_again().await?;
-        Ok((keys, made))
+        Ok(keys)
     }
 
     /// Takes other limits for keys that set none, from now on.
@@ -110,6 +125,42 @@ impl Keys {
     /// [`Error::Malformed`], [`Error::Unknown`], and where the secret is right [`Error::Expired`] and [`Error::Revoked`].
     pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
         self.known.load().find(token, now).cloned()
+    }
+
+    /// The key with this text, where memory does not know it: another process may have made it, or given it a new secret, since
+    /// the keys were read last. The database is asked once for each text that `from` may still guess, and not for long.
+    ///
+    /// # Errors
+    /// `refused`, where the database does not know the key either; [`Error::Guessing`] where too many came from this address.
+    pub async fn look_up(
+        &self,
+        token: &str,
+        refused: Error,
+        from: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Arc<VirtualKey>, Error> {
+        let error = match from {
+            Some(from) => self.count_wrong(refused, from, now),
+            None => refused,
+        };
+        if !matches!(error, Error::Unknown) {
+            return Err(error);
+        }
+        // Guesses without a limit are no reason to ask the database without one.
+        let usual = NonZeroU32::new(self.wrong_per_minute.load(Ordering::Relaxed)).is_none().then_some(LOOK_UPS);
+        if let (Some(from), Some(limit)) = (from, usual)
+            && self.guesses.count(from, limit, now).is_err()
+        {
+            return Err(error);
+        }
+        match timeout(LOOK_UP, self.refresh()).await {
+            Ok(Ok(())) => self.authenticate(token, now),
+            Ok(Err(failure)) => {
+                tracing::warn!(error = %failure, "cannot look an unknown key up");
+                Err(error)
+            }
+            Err(_late) => Err(error),
+        }
     }
 
     /// Counts a wrong key of an address. A key that was right once does not count, and good keys of the same address are not
