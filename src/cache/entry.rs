@@ -30,6 +30,8 @@ pub struct Entry {
     pub provider: Arc<str>,
     /// The provider's name of the model.
     pub model: Arc<str>,
+    /// Whether the answer was made up by a simulated provider.
+    pub simulated: bool,
     /// The prompt of the call, with its version.
     pub prompt: Option<(PromptName, u32)>,
     /// The answer as a stream; begin with the default, [`super::Cache::replay`] fills it.

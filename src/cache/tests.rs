@@ -29,6 +29,7 @@ fn entry(body: &str) -> Entry {
         ttl: Duration::from_secs(60),
         project: "default".into(),
         provider: "openai".into(),
+        simulated: false,
         model: "gpt".into(),
         prompt: None,
         replay: Replay::default(),

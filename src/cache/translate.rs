@@ -67,6 +67,7 @@ mod tests {
             project: "default".into(),
             provider: "up".into(),
             model: "gpt-x".into(),
+            simulated: false,
             prompt: None,
             replay: Replay::default(),
         }

@@ -147,6 +147,8 @@ pub struct Error {
     pub upstream_code: Option<String>,
     /// Whether we retried already, so that the caller's SDK should not.
     pub retried: bool,
+    /// Whether a simulated provider made it up.
+    pub simulated: bool,
 }
 
 impl Error {
@@ -154,7 +156,16 @@ impl Error {
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, message, param: None, retry_after: None, status: None, upstream_code: None, retried: false }
+        Self {
+            code,
+            message,
+            param: None,
+            retry_after: None,
+            status: None,
+            upstream_code: None,
+            retried: false,
+            simulated: false,
+        }
     }
 
     /// A 400 that names the field at fault.

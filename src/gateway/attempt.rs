@@ -117,7 +117,8 @@ impl<'a> Attempts<'a> {
             }
             Err(failure) => {
                 let failing = self.failing(turn, &failure)?;
-                progress.failure = Some(failure.into_error(&turn.target.name));
+                let simulated = turn.target.simulated;
+                progress.failure = Some(Error { simulated, ..failure.into_error(&turn.target.name) });
                 Ok(Outcome::Failed(failing))
             }
         }

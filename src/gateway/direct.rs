@@ -49,6 +49,7 @@ impl Planned {
 
     async fn reply(mut self: Box<Self>, served: Served, meter: Meter) -> Reply {
         self.head.model = Some(served.target.id.clone());
+        self.head.simulated = served.target.simulated;
         self.head.emulated = served.emulated;
         self.head.repair = served.repair;
         let (attempt, rendering) = (served.attempt, served.rendering);

@@ -140,6 +140,7 @@ impl FollowerCall {
 
     fn note(&mut self, departure: &Departure) {
         self.head.model = Some(departure.target.id.clone());
+        self.head.simulated = departure.target.simulated;
         // A follower with hints of its own gets a header that says what becomes of them.
         if !self.has_hints {
             self.head.emulated = departure.emulated.clone();

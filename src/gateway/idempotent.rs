@@ -79,6 +79,7 @@ pub async fn again(mut planned: Box<Planned>, meter: Meter, stored: StoredAnswer
         meter.note_answer_of(provider.into(), model.into());
     }
     planned.head.model = stored.model;
+    planned.head.simulated = stored.simulated;
     planned.head.kind = stored.kind.and_then(|kind| HeaderValue::from_str(&kind).ok());
     meter.keep_answer(&stored.body);
     if let Err(error) = meter.finish(Status::Ok, 200, None).await {
@@ -102,6 +103,7 @@ impl Recorder {
     /// Notes which model answers, and in what form.
     pub fn note(&mut self, head: &Head, is_stream: bool) {
         self.answer.model.clone_from(&head.model);
+        self.answer.simulated = head.simulated;
         self.answer.kind = head.kind.as_ref().and_then(|kind| kind.to_str().ok().map(Arc::from));
         self.answer.is_stream = is_stream;
     }

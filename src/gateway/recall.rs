@@ -130,6 +130,7 @@ impl Planned {
                 project: self.incoming.key.project.clone(),
                 provider: target.provider.clone(),
                 model: target.model.clone(),
+                simulated: target.simulated,
                 prompt,
                 replay: Replay::default(),
             },
@@ -145,6 +146,7 @@ impl Planned {
         let is_by = |target: &&Arc<Target>| target.provider == entry.provider && target.model == entry.model;
         let planned = self.plan.targets.first().filter(is_by).map(|target| target.id.clone());
         self.head.model = Some(planned.unwrap_or_else(|| format!("{}/{}", entry.provider, entry.model).into()));
+        self.head.simulated = entry.simulated;
         meter.cache(CacheState::Hit, entry.cost);
         meter.keep_answer(translated.as_ref().unwrap_or(&entry.body));
         meter.note_answer_of(entry.provider.clone(), entry.model.clone());

@@ -110,6 +110,8 @@ pub struct Head {
     pub retry_after: Option<Duration>,
     /// Whether the caller's SDK should not retry, because we did.
     pub retried: bool,
+    /// Whether the answer, or the error, was made up by a simulated provider.
+    pub simulated: bool,
     /// The request that used this one's idempotency-key first.
     pub first: Option<RequestId>,
     /// Whether this is that one's answer again.
@@ -138,6 +140,7 @@ impl Head {
             cost: None,
             retry_after: None,
             retried: false,
+            simulated: false,
             first: None,
             replayed: false,
             code: None,
@@ -156,6 +159,7 @@ pub fn error_reply(mut head: Head, error: &Error) -> Reply {
     head.status = error.status();
     head.retry_after = error.retry_after;
     head.retried = error.retried;
+    head.simulated |= error.simulated;
     head.code = Some(error.code);
     let body = head.dialect.codec().error_body(error, head.id.text().as_str());
     Reply { head, body: Body::Whole(body) }

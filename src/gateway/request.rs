@@ -120,6 +120,7 @@ mod tests {
             name: id.as_str().into(),
             id: id.into(),
             local: false,
+            simulated: false,
             adapter: None,
             structured: None,
         }

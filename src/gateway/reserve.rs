@@ -159,6 +159,7 @@ mod tests {
             name: model.into(),
             id: format!("p/{model}").into(),
             local: false,
+            simulated: false,
             adapter: None,
             structured: None,
         };

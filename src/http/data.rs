@@ -40,6 +40,7 @@ static PROMPT: HeaderName = HeaderName::from_static("x-fulcrum-prompt");
 static EMULATED: HeaderName = HeaderName::from_static("x-fulcrum-emulated");
 static REPAIR: HeaderName = HeaderName::from_static("x-fulcrum-repair");
 static COST: HeaderName = HeaderName::from_static("x-fulcrum-cost-usd");
+static SIMULATED: HeaderName = HeaderName::from_static("x-fulcrum-simulated");
 static ATTEMPTS: HeaderName = HeaderName::from_static("x-fulcrum-attempts");
 static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
 static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
@@ -316,6 +317,9 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
     }
     if let Some(cost) = head.cost {
         put(&COST, &cost.to_string());
+    }
+    if head.simulated {
+        headers.insert(SIMULATED.clone(), HeaderValue::from_static("true"));
     }
     if let Some(cache) = head.cache {
         headers.insert(CACHE.clone(), HeaderValue::from_static(cache));

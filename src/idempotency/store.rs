@@ -46,7 +46,7 @@ impl Change {
 
     /// The record with this name that is younger than `oldest`.
     pub(super) async fn find(&mut self, name: Name, oldest: Timestamp) -> Result<Option<Row>, Error> {
-        let select = "select fingerprint, request_id, state, model, kind, is_stream, body from idempotency \
+        let select = "select fingerprint, request_id, state, model, simulated, kind, is_stream, body from idempotency \
                       where name = $1 and at >= $2";
         let row = query(select).bind(&name.0[..]).bind(oldest.0).fetch_optional(&mut self.0).await?;
         row.as_ref().map(read).transpose()
@@ -57,7 +57,7 @@ impl Change {
         let insert = "insert into idempotency (name, fingerprint, request_id, at, state) values ($1, $2, $3, $4, 'running') \
                       on conflict (name) do update set fingerprint = excluded.fingerprint, \
                       request_id = excluded.request_id, at = excluded.at, state = excluded.state, model = null, \
-                      kind = null, is_stream = false, body = null";
+                      simulated = false, kind = null, is_stream = false, body = null";
         let insert = query(insert).bind(&asked.name.0[..]).bind(&asked.fingerprint[..]);
         insert.bind(asked.request.text().as_str()).bind(asked.at.0).execute(&mut self.0).await?;
         Ok(())
@@ -65,13 +65,14 @@ impl Change {
 
     /// Stores an answer; `None` where the answer is too large.
     pub(super) async fn store(&mut self, asked: &Asked, answer: Option<&StoredAnswer>) -> Result<(), Error> {
-        let update = "update idempotency set state = $1, model = $2, kind = $3, is_stream = $4, body = $5 \
-                      where name = $6 and request_id = $7";
+        let update = "update idempotency set state = $1, model = $2, kind = $3, is_stream = $4, body = $5, \
+                      simulated = $6 where name = $7 and request_id = $8";
         let update = query(update).bind(if answer.is_some() { "kept" } else { "large" });
         let update = update.bind(answer.and_then(|answer| answer.model.as_deref()));
         let update = update.bind(answer.and_then(|answer| answer.kind.as_deref()));
         let update =
             update.bind(answer.is_some_and(|answer| answer.is_stream)).bind(answer.map(|answer| &answer.body[..]));
+        let update = update.bind(answer.is_some_and(|answer| answer.simulated));
         update.bind(&asked.name.0[..]).bind(asked.request.text().as_str()).execute(&mut self.0).await?;
         Ok(())
     }
@@ -118,6 +119,7 @@ fn read(row: &db::Row) -> Result<Row, Error> {
         "kept" => Answer::Stored(StoredAnswer {
             request,
             model: row.get::<Option<String>>("model")?.map(Arc::from),
+            simulated: row.get("simulated")?,
             kind: row.get::<Option<String>>("kind")?.map(Arc::from),
             is_stream: row.get("is_stream")?,
             body: row.get::<Option<Vec<u8>>>("body")?.unwrap_or_default().into(),

@@ -16,6 +16,8 @@ pub struct StoredAnswer {
     pub request: RequestId,
     /// `provider/model`.
     pub model: Option<Arc<str>>,
+    /// Whether it was made up by a simulated provider.
+    pub simulated: bool,
     /// The `content-type`, where the body is neither JSON nor events.
     pub kind: Option<Arc<str>>,
     /// Whether the body is a stream's events.

@@ -60,6 +60,7 @@ async fn the_first_call_is_made_and_its_answer_is_given_again_for_a_day() {
         let answer = StoredAnswer {
             request: first.request,
             model: Some("up/m".into()),
+            simulated: true,
             kind: Some("audio/mpeg".into()),
             is_stream: true,
             body: Bytes::from_static(b"answer"),

@@ -7,7 +7,7 @@ use cel::Env;
 use super::facts::Needs;
 use super::infer::nearest;
 use super::pick::Weighted;
-use super::plan::{Route, Routes};
+use super::plan::{ProviderTraits, Route, Routes};
 use super::rule::{Rule, environment};
 use super::spec::{RouteSpec, Spanned, Spec, StickyBy};
 use super::target::Target;
@@ -32,7 +32,8 @@ impl Routes {
 }
 
 fn empty(spec: &Spec<'_>) -> Routes {
-    let providers = spec.providers.iter().map(|provider| (provider.name.clone(), provider.local)).collect();
+    let providers =
+        spec.providers.iter().map(|provider| (provider.name.clone(), ProviderTraits::of(provider))).collect();
     Routes {
         env: environment(),
         routes: Vec::with_capacity(spec.routes.len()),
@@ -57,16 +58,18 @@ impl Compile {
 
     fn models(&mut self, spec: &Spec<'_>) {
         for model in spec.models {
-            let Some((provider, local)) = self.routes.providers.get_key_value(model.provider.text.as_str()) else {
+            let Some((provider, traits)) = self.routes.providers.get_key_value(model.provider.text.as_str()) else {
                 let fix = self.known_provider(&model.provider.text);
                 let problem = format!("there is no provider `{}`", model.provider.text);
                 self.problem(model.provider.at, format!("{}.provider", model.key), problem, fix);
                 continue;
             };
             let id = format!("{provider}/{}", model.model).into();
-            let (provider, name, local) = (provider.clone(), model.name.clone(), *local);
+            let (provider, name) = (provider.clone(), model.name.clone());
+            let ProviderTraits { local, simulated } = *traits;
             let (named, adapter, structured) = (model.model.clone(), model.adapter, model.structured);
-            let target = Target { provider, model: named, name: name.clone(), id, local, adapter, structured };
+            let target =
+                Target { provider, model: named, name: name.clone(), id, local, simulated, adapter, structured };
             self.routes.models.insert(name, Arc::new(target));
         }
     }

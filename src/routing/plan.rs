@@ -16,6 +16,7 @@ use super::spec::{CachePolicy, Defaults, Order, StickyBy, StoreBodies};
 use super::target::Target;
 use crate::chat;
 use crate::types::{QuickMap, QuickSet, Timestamp};
+use crate::upstream::Provider;
 
 /// All routes and models, compiled.
 pub struct Routes {
@@ -25,10 +26,25 @@ pub struct Routes {
     pub(super) names: Vec<Arc<str>>,
     /// The same names, for look-ups.
     pub(super) known: QuickSet<Arc<str>>,
-    /// Each provider, and whether it is local.
-    pub(super) providers: QuickMap<Arc<str>, bool>,
+    /// What targets must know of each provider.
+    pub(super) providers: QuickMap<Arc<str>, ProviderTraits>,
     pub(super) defaults: Defaults,
     pub(super) needs: Needs,
+}
+
+/// What targets must know of a provider.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProviderTraits {
+    /// Whether it runs inside the organisation.
+    pub(super) local: bool,
+    /// Whether its answers are made up.
+    pub(super) simulated: bool,
+}
+
+impl ProviderTraits {
+    pub(super) fn of(provider: &Provider) -> Self {
+        Self { local: provider.local, simulated: provider.kind.row().simulated }
+    }
 }
 
 /// One compiled route.
@@ -142,13 +158,13 @@ impl Routes {
             return Some(target.clone());
         }
         let (provider, name) = model.split_once('/')?;
-        let (provider, local) = self.providers.get_key_value(provider)?;
+        let (provider, traits) = self.providers.get_key_value(provider)?;
         let id: Arc<str> = model.into();
         let usable = !name.is_empty() && name.len() <= 256;
         usable.then(|| {
-            let (provider, local, model) = (provider.clone(), *local, name.into());
-            let name = id.clone();
-            Arc::new(Target { provider, model, name, id, local, adapter: None, structured: None })
+            let ProviderTraits { local, simulated } = *traits;
+            let (provider, model, name) = (provider.clone(), name.into(), id.clone());
+            Arc::new(Target { provider, model, name, id, local, simulated, adapter: None, structured: None })
         })
     }
 

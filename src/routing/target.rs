@@ -17,6 +17,8 @@ pub struct Target {
     pub id: Arc<str>,
     /// Whether the provider runs inside the organisation.
     pub local: bool,
+    /// Whether its answers are made up.
+    pub simulated: bool,
     /// The adapter to put on the model, by its number at a llama.cpp server.
     pub adapter: Option<u32>,
     /// How the model keeps to a requested format, where the configuration sets that.

@@ -17,6 +17,7 @@ fn targets(count: usize) -> Vec<Arc<Target>> {
         name: "m".into(),
         id: format!("p{n}/m").into(),
         local: false,
+        simulated: false,
         adapter: None,
         structured: None,
     };
