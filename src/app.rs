@@ -250,6 +250,7 @@ impl App {
         if !imported.created.is_empty() {
             tracing::info!(added = imported.created.len(), "imported prompts from {}", folder.display());
         }
+        report_labels(&imported);
         Ok(())
     }
 
@@ -326,6 +327,23 @@ impl App {
                 tracing::warn!("some lines of batches did not end; the next start runs them again");
             }
         }
+    }
+}
+
+/// Logs each label that an import moved, and each that did not follow its file.
+fn report_labels(imported: &prompts::Imports) {
+    let version = |version: Option<u32>| version.map_or_else(|| "unset".to_owned(), |version| version.to_string());
+    for prompts::LabelMove { name, label, from, to } in &imported.labelled {
+        tracing::info!(prompt = %name, %label, from, to, "the import moved {label} of {name} from {} to {to}", version(*from));
+    }
+    for prompts::LabelStay { name, label, at, version: newest, by_another } in &imported.stayed {
+        let reason = if *by_another { "which somebody else made" } else { "since somebody moved it" };
+        tracing::warn!(
+            prompt = %name, %label, at, version = newest,
+            "{label} of {name} stays {} and does not follow the file to version {newest}, {reason}; move it with \
+             `fulcrum prompt label {name} {label} {newest}`",
+            version(*at),
+        );
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Show {
 
 #[derive(Args)]
 #[command(
-    after_help = "Example: fulcrum prompt add prompts/support-reply.toml --message 'Kinder tone' --label staging"
+    after_help = "Example: fulcrum prompt add prompts/support-reply.toml --message 'Kinder tone' --label staging --parent 1"
 )]
 pub struct Add {
     /// A file NAME.toml
@@ -67,6 +67,9 @@ pub struct Add {
     /// Labels to point at it
     #[arg(long = "label")]
     labels: Vec<String>,
+    /// The version that the file was made from; where a newer one stands, nothing is added and the difference is shown
+    #[arg(long, value_name = "VERSION")]
+    parent: Option<u32>,
     #[arg(long, default_value = "table")]
     format: Form,
     #[command(flatten)]
@@ -130,7 +133,7 @@ pub struct Render {
 pub struct Import {
     /// The folder
     folder: PathBuf,
-    /// The label to point at new versions, where it is unset or still on the version before
+    /// The label to point at new versions, where it is unset or still on the version that the last import made
     #[arg(long)]
     label: Option<String>,
     #[arg(long, default_value = "table")]
@@ -234,7 +237,8 @@ impl Add {
     async fn run(self) -> Outcome {
         let client = Client::to(&self.place).await?;
         let (name, draft) = read_file(&self.file)?;
-        let saved = submit(&client, &name, &draft, &self.message, &self.labels).await?;
+        let beside = Beside { message: &self.message, labels: &self.labels, parent: self.parent };
+        let saved = submit(&client, &name, &draft, &beside).await?;
         match self.format {
             Form::Json => print_json(&saved),
             Form::Table => say(&format!("{name}@{}", cell(saved.get("version")))),
@@ -254,17 +258,21 @@ fn read_file(path: &Path) -> Result<(String, Draft), Failure> {
     Ok((name, draft))
 }
 
+/// What a version is added with.
+struct Beside<'a> {
+    message: &'a str,
+    labels: &'a [String],
+    parent: Option<u32>,
+}
+
 /// Adds a version; makes the prompt where there is none.
-async fn submit(
-    client: &Client,
-    name: &str,
-    draft: &Draft,
-    message: &str,
-    labels: &[String],
-) -> Result<Value, Failure> {
+async fn submit(client: &Client, name: &str, draft: &Draft, beside: &Beside<'_>) -> Result<Value, Failure> {
     let mut body = draft.to_json();
-    body["message"] = message.into();
-    body["labels"] = json!(labels);
+    body["message"] = beside.message.into();
+    body["labels"] = json!(beside.labels);
+    if let Some(parent) = beside.parent {
+        body["parent"] = parent.into();
+    }
     let path = format!("/api/v1/prompts/{}", encoded(name));
     if client.get(&path).await.is_ok() {
         return client.send(Method::POST, &format!("{path}/versions"), &body).await;
@@ -339,9 +347,17 @@ impl Import {
         let mut rows = Vec::new();
         for (name, draft) in drafts {
             let name = name.to_string();
-            let labels = self.labels_for(&client, &name).await;
-            let message = format!("imported from {}", self.folder.display());
-            let saved = submit(&client, &name, &draft, &message, &labels).await?;
+            let before = client.get(&format!("/api/v1/prompts/{}/versions", encoded(&name))).await.unwrap_or_default();
+            let message = format!("{IMPORTED}{}", self.folder.display());
+            let beside = Beside { message: &message, labels: &[], parent: None };
+            let mut saved = submit(&client, &name, &draft, &beside).await?;
+            if let Some(label) = self.label.as_ref().filter(|label| follows(&before, &saved, label)) {
+                let body = json!({"version": saved["version"], "reason": message});
+                let path = format!("/api/v1/prompts/{}/labels/{}", encoded(&name), encoded(label));
+                client.send(Method::PUT, &path, &body).await?;
+                saved =
+                    client.get(&format!("/api/v1/prompts/{}/versions/{}", encoded(&name), saved["version"])).await?;
+            }
             match self.format {
                 Form::Json => rows.push(json!({"name": name, "version": saved["version"], "labels": saved["labels"]})),
                 Form::Table => say(&format!("{name}@{}", cell(saved.get("version")))),
@@ -352,15 +368,19 @@ impl Import {
     }
 }
 
-impl Import {
-    /// The label to move with a prompt's new version; none where someone has moved the label elsewhere.
-    async fn labels_for(&self, client: &Client, name: &str) -> Vec<String> {
-        let Some(label) = &self.label else { return Vec::new() };
-        let prompt = client.get(&format!("/api/v1/prompts/{}", encoded(name))).await.unwrap_or_default();
-        let labelled = prompt.pointer(&format!("/labels/{label}/version"));
-        let follows = labelled.is_none() || labelled == prompt.get("newest");
-        if follows { vec![label.clone()] } else { Vec::new() }
-    }
+/// How the messages of versions begin that an import made.
+const IMPORTED: &str = "imported from ";
+
+/// Whether an import moves `label` to the version that it saved: that was made by an import, and the label is unset or still on
+/// the version that the import before made. `before` are the prompt's versions as they were, newest first.
+fn follows(before: &Value, saved: &Value, label: &str) -> bool {
+    let by_import = |row: &Value| row["message"].as_str().is_some_and(|message| message.starts_with(IMPORTED));
+    let has_label =
+        |row: &&Value| row["labels"].as_array().is_some_and(|labels| labels.iter().any(|name| name == label));
+    let rows = || before["rows"].as_array().into_iter().flatten();
+    let labelled = rows().find(has_label).map(|row| &row["version"]);
+    let last = rows().find(|row| by_import(row)).map(|row| &row["version"]);
+    by_import(saved) && (labelled.is_none() || labelled == last)
 }
 
 impl Export {
@@ -399,5 +419,31 @@ impl Export {
 fn print_rows(format: Form, rows: &[Value]) {
     if format == Form::Json {
         print_json(&json!({"rows": rows, "next_cursor": null}));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_moves_a_label_only_among_versions_that_imports_made() {
+        let row = |version: u32, message: &str, labels: &[&str]| json!({"version": version, "message": message, "labels": labels});
+        let (ours, theirs) = ("imported from p", "Kinder");
+        let saved = row(3, ours, &[]);
+        for (before, saved, follows_it) in [
+            (vec![], row(1, ours, &[]), true),
+            (vec![row(2, ours, &["production"]), row(1, ours, &[])], saved.clone(), true),
+            (vec![row(2, ours, &[]), row(1, ours, &["production"])], saved.clone(), false),
+            (vec![row(2, theirs, &["production"]), row(1, ours, &[])], saved.clone(), false),
+            (vec![row(2, theirs, &["staging"]), row(1, ours, &["production"])], saved.clone(), true),
+            // The file holds what somebody else made.
+            (vec![row(2, theirs, &["staging"]), row(1, ours, &["production"])], row(2, theirs, &["staging"]), false),
+            (vec![row(2, theirs, &["staging"])], row(2, theirs, &["staging"]), false),
+            (vec![row(2, ours, &[])], row(2, ours, &[]), true),
+        ] {
+            let before = json!({"rows": before});
+            assert_eq!(follows(&before, &saved, "production"), follows_it, "{before} {saved}");
+        }
     }
 }

@@ -194,6 +194,11 @@ impl<'a> Field<'a> {
         Some(routing::Spanned { text: text.to_owned(), at: self.at + skip })
     }
 
+    /// Whether the value is this truth.
+    pub(super) fn is(&self, truth: bool) -> bool {
+        matches!(self.value.get_ref(), DeValue::Boolean(value) if *value == truth)
+    }
+
     pub(super) fn bool(&self) -> Option<bool> {
         match self.value.get_ref() {
             DeValue::Boolean(value) => Some(*value),

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::read::Section;
+use super::read::{Field, Section};
 use crate::batches::Settings;
+use crate::prompts::DEFAULT_LABEL;
 use crate::routing::{CacheMode, CachePolicy, CacheScope, Defaults, StoreBodies};
 use crate::telemetry::LogFormat;
-use crate::types::Label;
+use crate::types::{BadName, Label};
 
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,16 +249,22 @@ pub(super) fn prompts(root: &Section<'_>) -> Prompts {
     let mut prompts = Prompts::default();
     let Some(section) = root.section("prompts") else { return prompts };
     prompts.import = section.get("import").and_then(|field| field.text("\"prompts/\"")).map(PathBuf::from);
-    if let Some(field) = section.get("label_on_import")
-        && let Some(text) = field.text("\"production\"")
-    {
-        match text.parse::<Label>() {
-            Ok(label) => prompts.label_on_import = Some(label),
-            Err(error) => field.problem(error.to_string(), "write \"production\""),
-        }
+    // Calls that name no version take `production`; without it an imported prompt could not be called.
+    prompts.label_on_import = prompts.import.as_ref().and(DEFAULT_LABEL.parse().ok());
+    if let Some(field) = section.get("label_on_import") {
+        prompts.label_on_import = label_on_import(&field);
     }
     section.done();
     prompts
+}
+
+/// A label; `false` for none.
+fn label_on_import(field: &Field<'_>) -> Option<Label> {
+    if field.is(false) {
+        return None;
+    }
+    let text = field.text("\"production\", or false for none")?;
+    text.parse().inspect_err(|error: &BadName| field.problem(error.to_string(), "write \"production\"")).ok()
 }
 
 pub(super) fn limits(root: &Section<'_>) -> Limits {

@@ -17,6 +17,9 @@ use crate::types::{Diagnostic, Label, PromptName, Timestamp};
 
 const ROLLOUT: Error = Error::NotYet("a label on several versions (a rollout) is");
 
+/// The most characters of a diff in an error.
+const LONGEST_DIFF: usize = 20_000;
+
 /// What came of saving a version.
 #[derive(Clone, Debug)]
 pub struct Saved {
@@ -122,7 +125,14 @@ impl Registry {
         by: &By<'_>,
     ) -> Result<Saved, Error> {
         let mut changes = self.0.db.begin(TOPIC).await?;
-        let (version, created) = put_version(&mut changes, name, submission, expect, by).await?;
+        let put = put_version(&mut changes, name, submission, expect, by).await;
+        let (version, created) = match put {
+            Err(Error::Outdated { parent, newest, .. }) => {
+                drop(changes);
+                return Err(self.outdated(name, parent, newest).await?);
+            }
+            put => put?,
+        };
         let mut changed = created;
         for label in &submission.labels {
             let reason = if submission.message.is_empty() { "with the version" } else { &submission.message };
@@ -135,6 +145,17 @@ impl Registry {
         changes.commit().await?;
         self.refresh().await?;
         Ok(Saved { version: self.resolve(name, &Selector::Version(version))?, created })
+    }
+
+    /// Why a change that began from `parent` is refused, with what it would undo.
+    async fn outdated(&self, name: &PromptName, parent: u32, newest: u32) -> Result<Error, Error> {
+        self.refresh().await?;
+        let diff = match parent {
+            0 => String::new(),
+            _ => self.diff(name, &Selector::Version(parent), &Selector::Version(newest))?.unified,
+        };
+        let diff = diff.chars().take(LONGEST_DIFF).collect();
+        Ok(Error::Outdated { name: name.clone(), parent, newest, diff })
     }
 
     /// Moves a label, makes it, or protects it; `false` where it is so already.
@@ -178,7 +199,13 @@ pub(super) async fn put_version(
     let version = match newest {
         Some(_) if expect == Expect::New => return Err(Error::Exists(name.clone())),
         None if expect == Expect::Known => return Err(Error::NoPrompt(name.clone())),
+        // Nothing is lost where the newest says the same already.
         Some((version, hash)) if hash == submission.draft.hash() => return Ok((version, false)),
+        Some((newest, _)) if submission.parent.is_some_and(|parent| parent != newest) => {
+            let parent = submission.parent.unwrap_or_default();
+            return Err(Error::Outdated { name: name.clone(), parent, newest, diff: String::new() });
+        }
+        None if submission.parent.is_some_and(|parent| parent > 0) => return Err(Error::NoPrompt(name.clone())),
         Some((version, _)) => version + 1,
         None => {
             store::add_prompt(tx, name, by.now).await?;

@@ -56,11 +56,13 @@ pub struct Submission {
     pub message: String,
     /// Labels to move to the new version in the same transaction.
     pub labels: Vec<Label>,
+    /// The version that the author began from: a newer one must not be lost. 0 says that there is no prompt yet.
+    pub parent: Option<u32>,
 }
 
 impl From<Draft> for Submission {
     fn from(draft: Draft) -> Self {
-        Self { draft, message: String::new(), labels: Vec::new() }
+        Self { draft, message: String::new(), labels: Vec::new(), parent: None }
     }
 }
 

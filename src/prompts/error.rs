@@ -36,6 +36,20 @@ pub enum Error {
     /// A prompt with this name stands already.
     #[error("there is a prompt `{0}` already; add a version to it")]
     Exists(PromptName),
+    /// The prompt has a newer version than the one that a change began from.
+    #[error(
+        "prompt `{name}` is at version {newest}, not at {parent}, which this change began from; the versions since then say:\n{diff}"
+    )]
+    Outdated {
+        /// The prompt.
+        name: PromptName,
+        /// The version that the change began from.
+        parent: u32,
+        /// The newest version.
+        newest: u32,
+        /// What changed between the two, as unified text.
+        diff: String,
+    },
     /// The text of a version is wrong; each mistake is reported.
     #[error("{}", list(.0))]
     Invalid(Vec<Diagnostic>),
@@ -107,6 +121,7 @@ impl From<Error> for chat::Error {
             }
             Error::BadReference(_) => Self::field("prompt", message),
             Error::Exists(_) => Self::new(Code::Conflict, message).at("name"),
+            Error::Outdated { .. } => Self::new(Code::Conflict, message).at("parent"),
             Error::Invalid(diagnostics) => {
                 let key = diagnostics.into_iter().next().map(|diagnostic| diagnostic.key);
                 Self { param: key.filter(|key| !key.is_empty()), ..Self::new(Code::InvalidRequest, message) }

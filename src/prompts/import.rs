@@ -14,6 +14,9 @@ use super::toml_text::parse_file;
 use crate::db::Tx;
 use crate::types::{Label, PromptName, Timestamp};
 
+/// Whose versions an import makes.
+const IMPORTER: &str = "import";
+
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imports {
@@ -22,7 +25,37 @@ pub struct Imports {
     /// Files whose content was known.
     pub unchanged: usize,
     /// Labels that were moved.
-    pub labelled: Vec<(PromptName, Label, u32)>,
+    pub labelled: Vec<LabelMove>,
+    /// Labels that did not follow a file that changed.
+    pub stayed: Vec<LabelStay>,
+}
+
+/// A label's move by an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelMove {
+    /// The prompt.
+    pub name: PromptName,
+    /// The label.
+    pub label: Label,
+    /// Where it was; `None` where it was unset.
+    pub from: Option<u32>,
+    /// Where it is.
+    pub to: u32,
+}
+
+/// Why a label did not follow a file that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelStay {
+    /// The prompt.
+    pub name: PromptName,
+    /// The label.
+    pub label: Label,
+    /// Where it stays; `None` where it is unset, or on several versions.
+    pub at: Option<u32>,
+    /// The version that has the file's content.
+    pub version: u32,
+    /// Whether somebody else made that version; else the label was moved by hand.
+    pub by_another: bool,
 }
 
 /// A file to import: parsed where it is not the one that the last import read.
@@ -34,26 +67,33 @@ struct Incoming {
 
 impl Registry {
     /// Takes every file of a folder, or none where one is wrong. New content becomes a new version; `label` is moved
-    /// to it where it is unset or still on the last imported version, so that an import never undoes a rollback.
+    /// to it where it is unset or still on the version that an import made last, so that an import never undoes a rollback. A
+    /// version that somebody else made never gets the label: it may be staged.
     ///
     /// # Errors
     /// Every mistake of every file, or that the folder or database fails.
     pub async fn import_dir(&self, path: &Path, label: Option<&Label>, now: Timestamp) -> Result<Imports, Error> {
         let known = store::imported(&self.0.db).await?;
         let incoming = read(path, &known)?;
-        let author = Author { key_id: "import".to_owned(), name: "import".to_owned(), admin: true };
+        let author = Author { key_id: IMPORTER.to_owned(), name: IMPORTER.to_owned(), admin: true };
         let by = By { author: &author, now };
         let mut done = Imports::default();
         let mut changes = self.0.db.begin(TOPIC).await?;
         // Read again inside the transaction: another process may have imported in between.
         let known = store::imported(&mut changes).await?;
         for incoming in &incoming {
-            let last = known.get(incoming.file.name.as_str()).map(|last| last.version);
+            let name = &incoming.file.name;
+            let last = known.get(name.as_str()).map(|last| last.version);
+            let last_made = store::newest_of(&mut changes, name, IMPORTER).await?;
             let version = take(&mut changes, incoming, last, &by).await?;
             done.count(incoming, version);
             if let (Some(label), (Some(version), _)) = (label, version) {
-                let moved = follow(&mut changes, incoming, &Following { label, version, last }, &by).await?;
-                done.labelled.extend(moved.then(|| (incoming.file.name.clone(), label.clone(), version)));
+                let following = Following { label, version, last_made };
+                match follow(&mut changes, incoming, &following, &by).await? {
+                    Followed::Moved(moved) => done.labelled.push(moved),
+                    Followed::Stayed(stay) if incoming.submission.is_some() => done.stayed.push(stay),
+                    Followed::Stayed(_) | Followed::There => {}
+                }
             }
         }
         if !done.created.is_empty() || !done.labelled.is_empty() {
@@ -115,20 +155,34 @@ async fn take(tx: &mut Tx, incoming: &Incoming, last: Option<u32>, by: &By<'_>) 
 struct Following<'a> {
     label: &'a Label,
     version: u32,
-    /// The version of the import before.
-    last: Option<u32>,
+    /// The version that an import made last, before this one.
+    last_made: Option<u32>,
 }
 
-/// Moves the label to the imported version, unless a person has moved the label since the last import.
-async fn follow(tx: &mut Tx, incoming: &Incoming, following: &Following<'_>, by: &By<'_>) -> Result<bool, Error> {
-    let Following { label, version, last } = *following;
+enum Followed {
+    Moved(LabelMove),
+    /// The label points at the version already.
+    There,
+    Stayed(LabelStay),
+}
+
+/// Moves the label to the imported version, unless a person made that version, or has moved the label since the last import.
+async fn follow(tx: &mut Tx, incoming: &Incoming, following: &Following<'_>, by: &By<'_>) -> Result<Followed, Error> {
+    let Following { label, version, last_made } = *following;
     let name = &incoming.file.name;
-    let target = store::label(tx, name, label).await?.map(|(_, targets)| targets);
-    let ours = match target.as_deref() {
-        None => true,
-        Some([target]) => Some(target.version) == last,
-        Some(_) => false,
+    let targets = store::label(tx, name, label).await?.map(|(_, targets)| targets);
+    let (from, free) = match targets.as_deref() {
+        None => (None, true),
+        Some([target]) if target.version == version => return Ok(Followed::There),
+        Some([target]) => (Some(target.version), Some(target.version) == last_made),
+        Some(_) => (None, false),
     };
+    let by_another = store::key_of(tx, name, version).await?.as_deref() != Some(IMPORTER);
+    let (name, label) = (name.clone(), label.clone());
+    if by_another || !free {
+        return Ok(Followed::Stayed(LabelStay { name, label, at: from, version, by_another }));
+    }
     let change = LabelChange::to(label.clone(), version, &format!("imported from {}", incoming.file.file));
-    Ok(ours && put_label(tx, name, &change, by).await?)
+    put_label(tx, &name, &change, by).await?;
+    Ok(Followed::Moved(LabelMove { name, label, from, to: version }))
 }

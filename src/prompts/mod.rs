@@ -23,7 +23,7 @@ pub use diff::{Change, Diff};
 pub use draft::{Draft, Entry, Submission, TestCase};
 pub use error::Error;
 pub use folder::{MAX_FILE, check_dir, write_file};
-pub use import::Imports;
+pub use import::{Imports, LabelMove, LabelStay};
 pub use registry::{Registry, Rendered};
 pub use selector::{DEFAULT_LABEL, Reference, Selector, halves, model_name, names_prompt};
 pub use snapshot::{LabelState, Prompt};

@@ -58,13 +58,13 @@ impl Draft {
 }
 
 impl Submission {
-    /// Reads the body of `POST /prompts/{name}/versions`: a draft plus `message` and `labels`.
+    /// Reads the body of `POST /prompts/{name}/versions`: a draft plus `message`, `labels` and `parent`.
     ///
     /// # Errors
     /// Every mistake.
     pub fn from_json(value: &Value) -> Result<Self, Error> {
         let mut reader = Reader::default();
-        let read = reader.submission(value, &["message", "labels"]);
+        let read = reader.submission(value, &["message", "labels", "parent"]);
         read.finish(reader.diagnostics)
     }
 
@@ -75,7 +75,7 @@ impl Submission {
     pub fn named(value: &Value) -> Result<(PromptName, Self), Error> {
         let mut reader = Reader::default();
         let name = reader.name(value);
-        let read = reader.submission(value, &["name", "message", "labels"]).finish(reader.diagnostics)?;
+        let read = reader.submission(value, &["name", "message", "labels", "parent"]).finish(reader.diagnostics)?;
         // A name that could not be read left a mistake, which has ended this already.
         name.map(|name| (name, read)).ok_or_else(|| Error::Invalid(vec![Diagnostic::new("name", "is missing")]))
     }
@@ -117,7 +117,16 @@ impl Reader {
         let message = self.text("message", value.get("message"), MAX_DESCRIPTION);
         let labels = self.list("labels", value.get("labels"), 20);
         let labels = labels.iter().enumerate().filter_map(|(i, label)| self.label(i, label)).collect();
-        Submission { draft, message, labels }
+        Submission { draft, message, labels, parent: self.parent(value) }
+    }
+
+    fn parent(&mut self, value: &Value) -> Option<u32> {
+        let parent = value.get("parent").filter(|parent| !parent.is_null())?;
+        let version = parent.as_u64().and_then(|version| u32::try_from(version).ok());
+        if version.is_none() {
+            self.wrong("parent", "must be the number of the version that this one was made from");
+        }
+        version
     }
 
     fn name(&mut self, value: &Value) -> Option<PromptName> {

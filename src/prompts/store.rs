@@ -135,6 +135,20 @@ pub(super) async fn hash_of(tx: &mut Tx, name: &PromptName, version: u32) -> Res
     row.map(|row| row.get("hash")).transpose()
 }
 
+/// The key that made one version, where that exists.
+pub(super) async fn key_of(tx: &mut Tx, name: &PromptName, version: u32) -> Result<Option<String>, Error> {
+    let sql = "select key_id from prompt_versions where name = $1 and version = $2";
+    let row = query(sql).bind(name.as_str()).bind(i64::from(version)).fetch_optional(tx).await?;
+    row.map(|row| row.get("key_id")).transpose()
+}
+
+/// The newest version that this key made.
+pub(super) async fn newest_of(tx: &mut Tx, name: &PromptName, key_id: &str) -> Result<Option<u32>, Error> {
+    let sql = "select version from prompt_versions where name = $1 and key_id = $2 order by version desc limit 1";
+    let row = query(sql).bind(name.as_str()).bind(key_id).fetch_optional(tx).await?;
+    row.map(|row| version_of(&row, "version")).transpose()
+}
+
 pub(super) async fn add_prompt(tx: &mut Tx, name: &PromptName, now: Timestamp) -> Result<(), Error> {
     let sql = "insert into prompts (name, created_at) values ($1, $2)";
     query(sql).bind(name.as_str()).bind(now.0).execute(tx).await.map(drop)

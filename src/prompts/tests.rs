@@ -282,6 +282,84 @@ async fn an_import_adds_new_content_once_and_never_undoes_a_rollback() {
 }
 
 #[tokio::test]
+async fn an_import_releases_no_version_that_somebody_else_made() {
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let registry = &stand.registry;
+        let (production, staging) = (label("production"), label("staging"));
+        let file = |text: &str| format!("[[messages]]\nrole = \"user\"\ncontent = \"{text}\"\n");
+        let at = |prompt: &str, label: &Label| {
+            registry.resolve(&name(prompt), &Selector::Label(label.clone())).ok().map(|version| version.version)
+        };
+        let stage = async |prompt: &str, text: &str| {
+            let staged = Submission { labels: vec![staging.clone()], ..submission(&says(text)) };
+            registry.add_version(&name(prompt), &staged, &editor(), NOW).await.unwrap();
+        };
+        let path = stand.files(&[("a.toml", &file("one"))]);
+        let import = async || registry.import_dir(&path, Some(&production), NOW).await.unwrap();
+        let moved = import().await.labelled;
+        assert_eq!(moved, [LabelMove { name: name("a"), label: production.clone(), from: None, to: 1 }]);
+
+        // The file is edited, and its version is staged by hand before the next start.
+        stand.files(&[("a.toml", &file("two"))]);
+        stage("a", "two").await;
+        let met = import().await;
+        assert_eq!((at("a", &production), at("a", &staging)), (Some(1), Some(2)));
+        let stay = LabelStay { name: name("a"), label: production.clone(), at: Some(1), version: 2, by_another: true };
+        assert_eq!((met.created.len(), met.labelled.len(), met.stayed), (0, 0, vec![stay]));
+        let again = import().await;
+        assert_eq!((at("a", &production), again.stayed.len()), (Some(1), 0), "only a changed file is worth a word");
+
+        // What an import itself makes from then on is released as before.
+        stand.files(&[("a.toml", &file("three"))]);
+        let moved = import().await.labelled;
+        assert_eq!(moved, [LabelMove { name: name("a"), label: production.clone(), from: Some(1), to: 3 }]);
+
+        // A label that is on somebody else's version stays there.
+        stage("a", "four").await;
+        registry.set_label(&name("a"), &LabelChange::to(production.clone(), 4, ""), &editor(), NOW).await.unwrap();
+        stand.files(&[("a.toml", &file("five"))]);
+        let stayed = import().await.stayed;
+        assert_eq!((at("a", &production), stayed.len(), stayed[0].by_another), (Some(4), 1, false));
+
+        // A prompt that is only staged has no released version after an import either.
+        registry.create(&name("b"), &submission(&says("new")), &editor(), NOW).await.unwrap();
+        stand.files(&[("b.toml", &file("new"))]);
+        import().await;
+        assert_eq!(at("b", &production), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_that_began_from_an_older_version_is_refused_with_the_difference() {
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let registry = &stand.registry;
+        let from = |parent: u32, text: &str| Submission { parent: Some(parent), ..submission(&says(text)) };
+        let gone = registry.add_version(&name("p"), &from(1, "x"), &editor(), NOW).await;
+        assert!(matches!(gone, Err(Error::NoPrompt(_))));
+        registry.create(&name("p"), &from(0, "one"), &editor(), NOW).await.unwrap();
+        registry.add_version(&name("p"), &from(1, "two, by A"), &editor(), NOW).await.unwrap();
+        for (parent, has) in [(1, "+content = \"two, by A\""), (0, "version 2"), (7, "has no version 7")] {
+            let staged = Submission { labels: vec![label("staging")], ..from(parent, "two, by B") };
+            let refused = registry.add_version(&name("p"), &staged, &editor(), NOW).await.unwrap_err();
+            assert!(refused.to_string().contains(has), "{refused}");
+        }
+        assert_eq!(registry.get(&name("p")).unwrap().newest(), 2);
+        assert!(registry.get(&name("p")).unwrap().labels.is_empty(), "no label moved");
+        // The same content again loses nothing.
+        let same = registry.add_version(&name("p"), &from(1, "two, by A"), &editor(), NOW).await.unwrap();
+        assert_eq!((same.created, same.version.version), (false, 2));
+        assert_eq!(
+            registry.add_version(&name("p"), &from(2, "three"), &editor(), NOW).await.unwrap().version.version,
+            3
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_bad_file_stops_the_whole_import_and_every_mistake_is_told() {
     on_each(async |scratch| {
         let stand = Stand::new(scratch).await;

@@ -245,3 +245,26 @@ async fn a_prompt_is_used_by_calls_and_not_by_questions_about_them() {
     assert_ne!(used().await, json!(null));
     app.close().await;
 }
+
+#[tokio::test]
+async fn two_editors_do_not_lose_each_others_change() {
+    let app = with_prompt("").await;
+    let version = |parent: Value, text: &str| json!({"parent": parent, "labels": ["staging"], "messages": [{"role": "user", "content": text}]});
+    let add = |body: &Value| Call::post("/api/v1/prompts/greet/versions", body);
+    assert_eq!(app.admin(add(&version(json!(2), "The sentence of A"))).await.status, 201);
+    let conflict = async |call: Call| {
+        let refused = app.admin(call).await;
+        assert_eq!(refused.outcome(), "409 conflict");
+        assert!(refused.text().contains("The sentence of A"), "{}", refused.text());
+    };
+    conflict(add(&version(json!(2), "The sentence of B"))).await;
+    conflict(add(&version(json!(null), "The sentence of B")).header("if-match", "\"2\"")).await;
+    for wrong in [json!("two"), json!(-1), json!(1.5)] {
+        assert_eq!(app.admin(add(&version(wrong, "x"))).await.param(), "parent");
+    }
+    assert_eq!(app.admin(add(&version(json!(null), "x")).header("if-match", "*x")).await.param(), "if-match");
+    let prompt = app.admin(Call::get("/api/v1/prompts/greet")).await.json();
+    assert_eq!((&prompt["newest"], &prompt["labels"]["staging"]["version"]), (&json!(3), &json!(3)));
+    assert_eq!(app.admin(add(&version(json!(3), "The sentence of B"))).await.status, 201);
+    app.close().await;
+}

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
+use http::header::IF_MATCH;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -62,9 +63,18 @@ pub async fn add_version(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<(StatusCode, Json<Value>)> {
-    let submission = Submission::from_json(&read(&headers, body).await?)?;
+    let mut submission = Submission::from_json(&read(&headers, body).await?)?;
+    submission.parent = submission.parent.or(if_match(&headers)?);
     let saved = app.prompts().add_version(&named(&name)?, &submission, &author(&key), now()).await?;
     saved_row(&app, &saved)
+}
+
+/// The version that `If-Match: "3"` says the change began from.
+fn if_match(headers: &HeaderMap) -> Result<Option<u32>, Error> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let version = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse().ok());
+    let wrong = || Error::field("if-match", "If-Match must be the number of a version, such as \"3\"");
+    version.map(Some).ok_or_else(wrong)
 }
 
 fn saved_row(app: &App, saved: &Saved) -> Answer<(StatusCode, Json<Value>)> {
