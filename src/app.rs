@@ -1,6 +1,7 @@
 //! The whole gateway put together: built from a configuration, reloaded, and shut down.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -57,6 +58,9 @@ struct Inner {
 /// Why the gateway cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A command found no database to work on.
+    #[error("no database at {} (run fulcrum serve first)", .0.display())]
+    NoDatabase(PathBuf),
     /// The database.
     #[error(transparent)]
     Db(#[from] db::Error),
@@ -97,29 +101,33 @@ impl App {
         let durable = config.ledger.durability == Durability::Disk;
         let db = Db::open(&config.database.url, durable).await?;
         let ledger = Ledger::open(db.sqlite()?, usage::Options { durable, ..usage::Options::default() }).await?;
-        let built = Self::over(config, db, ledger).await?;
-        built.app.import_prompts(&built.app.config()).await?;
-        built.app.run_batches();
-        Ok(built)
+        let (chosen, limits) = (config.admin_key.clone(), limits(&config));
+        let (keys, new_admin_key) = Keys::open(db.clone(), chosen, limits, now()).await?;
+        let app = Self::over(config, db, ledger, keys).await?;
+        app.import_prompts(&app.config()).await?;
+        app.run_batches();
+        Ok(Built { app, new_admin_key })
     }
 
     /// Opens what `config` describes without its ledger's writer, for commands that work beside a running gateway:
-    /// no call can be made. Where none runs, the ledger takes up what a crash left first.
+    /// no call can be made, and no admin key. Where none runs, the ledger takes up what a crash left first.
     ///
     /// # Errors
-    /// Where a part cannot be built.
-    pub async fn open(config: Config) -> Result<Built, Error> {
+    /// [`Error::NoDatabase`] where there is none, which is not made; where a part cannot be built.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        if let Some(missing) = db::missing_file(&config.database.url) {
+            return Err(Error::NoDatabase(missing));
+        }
         let durable = config.ledger.durability == Durability::Disk;
         let db = Db::open(&config.database.url, durable).await?;
         let ledger = Ledger::beside(db.sqlite()?, usage::Options { durable, ..usage::Options::default() }).await;
-        Self::over(config, db, ledger).await
+        let keys = Keys::beside(db.clone(), limits(&config)).await?;
+        Self::over(config, db, ledger, keys).await
     }
 
-    async fn over(config: Config, db: Db, ledger: Ledger) -> Result<Built, Error> {
+    async fn over(config: Config, db: Db, ledger: Ledger, keys: Keys) -> Result<Self, Error> {
         let live = live(&config)?;
         let ledger_db = Db::Sqlite(db.sqlite()?.clone());
-        let limits = limits(&config);
-        let (keys, new_admin_key) = Keys::open(db.clone(), config.admin_key.clone(), limits, now()).await?;
         let prompts = Registry::open(db.clone()).await?;
         let parts = Parts {
             prompts,
@@ -145,7 +153,7 @@ impl App {
             ready: AtomicBool::new(true),
             stopping: OnceLock::new(),
         };
-        Ok(Built { app: Self(Arc::new(inner)), new_admin_key })
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Goes on with the batches that have not ended.
@@ -390,10 +398,18 @@ fn bounds(config: &Config) -> idempotency::Bounds {
     idempotency::Bounds { ttl, max_size }
 }
 
-/// The mistakes of a readable configuration that show only when it is built: addresses of providers, and prompts.
+/// What a readable configuration leads to.
+pub struct Checked {
+    /// The mistakes that show only when it is built: addresses of providers, and prompts.
+    pub problems: Vec<Diagnostic>,
+    /// How many prompts its folder has.
+    pub prompts: usize,
+}
+
+/// Checks what shows only when a configuration is built.
 #[must_use]
-pub fn check(config: &Config) -> Vec<Diagnostic> {
-    let (models, mut problems) = (in_process(), Vec::new());
+pub fn check(config: &Config) -> Checked {
+    let (models, mut problems, mut prompts) = (in_process(), Vec::new(), 0);
     for provider in &config.providers {
         if let Err(error) = ProviderClient::new(provider.clone(), &models) {
             let key = format!("providers.{}", provider.name);
@@ -402,14 +418,37 @@ pub fn check(config: &Config) -> Vec<Diagnostic> {
     }
     if let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) {
         match prompts::check_dir(folder) {
-            Ok(_drafts) => {}
+            Ok(drafts) => prompts = drafts.len(),
             Err(prompts::Error::Files(found)) => problems.extend(found.into_iter().map(|found| found.fix(CORRECT))),
             Err(error) => {
                 problems.push(problem(&folder.display().to_string(), "prompts.import".to_owned(), error.to_string()));
             }
         }
     }
-    problems
+    Checked { problems, prompts }
+}
+
+/// What is no mistake, and likely to surprise.
+#[must_use]
+pub fn warnings(config: &Config) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    let simulated = config.providers.iter().filter(|provider| provider.kind.row().simulated);
+    let simulated: Vec<&str> = simulated.map(|provider| &*provider.name).collect();
+    if !simulated.is_empty() {
+        let problem = format!("{} answer with made-up text, marked x-fulcrum-simulated: true", simulated.join(", "));
+        let fix = "take kind = \"simulated\" out before anybody relies on the answers";
+        warnings.push(Diagnostic::new("providers", problem).fix(fix));
+    }
+    if config.providers.is_empty() {
+        let problem = "there are none, so no model can be called";
+        warnings.push(Diagnostic::new("providers", problem).fix("add [providers.NAME]"));
+    }
+    if let Some(folder) = config.prompts.import.as_ref().filter(|folder| !folder.is_dir()) {
+        let problem = format!("there is no folder {}, so no prompts are read", folder.display());
+        let fix = "check the path, which starts where `fulcrum serve` is started";
+        warnings.push(Diagnostic::new("prompts.import", problem).fix(fix));
+    }
+    warnings
 }
 
 fn problem(file: &str, key: String, problem: String) -> Diagnostic {

@@ -1,6 +1,6 @@
 //! How a command reaches the admin API: a running gateway over HTTP, or the same router over the configured database.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,9 +11,8 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::outcome::{Failure, Where};
-use super::output::note;
-use crate::app::App;
-use crate::config::{self, Config};
+use crate::app::{self, App};
+use crate::config::{self, Config, Secrets};
 use crate::http::{Operator, router};
 use crate::types::Diagnostic;
 use crate::upstream;
@@ -28,16 +27,14 @@ enum Place {
     Here { app: Box<App> },
 }
 
-/// The file that a command names, else `$FULCRUM_CONFIG`, else the usual one where it is there.
-pub fn file(named: Option<PathBuf>) -> Option<PathBuf> {
-    let from_env = || std::env::var_os("FULCRUM_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
-    let usual = || Some(PathBuf::from(config::DEFAULT_FILE)).filter(|usual| usual.is_file());
-    named.or_else(from_env).or_else(usual)
+/// A variable of the environment.
+pub fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
-/// Reads a configuration; the defaults where there is no file.
-pub fn configuration(path: Option<&Path>) -> Result<Config, Failure> {
-    config::load(path, &|name| std::env::var(name).ok()).map_err(|problems| Failure::Input(listed(&problems)))
+/// Reads a configuration.
+pub fn configuration(file: &Path, secrets: Secrets) -> Result<Config, Failure> {
+    config::load(file, secrets, &env).map_err(|problems| Failure::Input(listed(&problems)))
 }
 
 /// Problems, a line each.
@@ -46,20 +43,32 @@ pub fn listed(problems: &[Diagnostic]) -> String {
 }
 
 impl Client {
-    /// Reaches what `place` names.
+    /// Reaches what `place` names. Without a configuration that is the usual database, if it is there.
     pub async fn to(place: &Where) -> Result<Self, Failure> {
-        if let Some(url) = &place.url {
+        if let Some(url) = place.url.as_ref().filter(|url| !url.is_empty()) {
             let base = url.trim_end_matches('/').to_owned();
             let client = upstream::Client::new(&base, Duration::from_secs(3));
             let client = client.map_err(|error| Failure::Input(error.to_string()))?;
             return Ok(Self { place: Place::Remote { client, base, key: place.key.clone() } });
         }
-        let config = configuration(file(place.config.clone()).as_deref())?;
-        let built = App::open(config).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
-        if let Some(key) = built.new_admin_key {
-            note(&format!("admin key, shown this once: {}", key.expose()));
+        let found = config::find(place.config.clone(), &env);
+        let config = match &found {
+            Ok(file) => configuration(file, Secrets::Leave)?,
+            Err(_) => config::without_file().map_err(|problems| Failure::Input(listed(&problems)))?,
+        };
+        let app = App::open(config).await.map_err(|error| match (&error, found) {
+            (app::Error::NoDatabase(_), Err(missing)) => Failure::Unreachable(format!("{error}\n{missing}")),
+            _ => Failure::Unreachable(error.to_string()),
+        })?;
+        Ok(Self { place: Place::Here { app: Box::new(app) } })
+    }
+
+    /// Reaches what `place` names, for a command that asks what a configuration says.
+    pub async fn configured(place: &Where) -> Result<Self, Failure> {
+        if place.url.is_none() {
+            config::find(place.config.clone(), &env).map_err(|missing| Failure::Input(missing.to_string()))?;
         }
-        Ok(Self { place: Place::Here { app: Box::new(built.app) } })
+        Self::to(place).await
     }
 
     /// Asks for `path`; a JSON answer, or the failure that its status means.

@@ -40,7 +40,7 @@ pub struct Explain {
 impl Explain {
     pub async fn run(self) -> Outcome {
         let body = self.request()?;
-        let client = Client::to(&self.place).await?;
+        let client = Client::configured(&self.place).await?;
         let explanation = client.send(Method::POST, "/v1/explain", &body).await?;
         if self.format == Form::Json {
             print_json(&explanation);

@@ -15,9 +15,11 @@ pub enum Key {
     Create(Create),
     /// List the keys
     List(List),
-    /// Revoke a key at once
+    /// Revoke a key at once and for good
+    #[command(after_help = "Example: fulcrum key revoke 59pgdn15m1w9")]
     Revoke(One),
     /// Give a key a new secret; the old one stops
+    #[command(after_help = "Example: fulcrum key rotate 59pgdn15m1w9")]
     Rotate(One),
 }
 
@@ -62,7 +64,6 @@ pub struct List {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example: fulcrum key revoke k7f3q2")]
 pub struct One {
     /// The key's id, which `key list` shows
     id: String,

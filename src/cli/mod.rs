@@ -1,15 +1,18 @@
 //! The command line: each command parses, asks the gateway, and prints; none decides.
 
+mod admin_key;
 mod check;
 mod client;
 mod demo;
 mod explain;
+mod init;
 mod key;
 mod outcome;
 mod output;
 mod prompt;
 mod serve;
 mod usage;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -34,6 +37,8 @@ struct Cli {
 enum Command {
     /// Run the gateway
     Serve(serve::Serve),
+    /// Write a configuration and an example prompt to start from
+    Init(init::Init),
     /// Show the gateway at work on a temporary database, with simulated providers
     Demo(demo::Demo),
     /// Read configuration, prompts and rules as `serve` would, and print every problem
@@ -72,11 +77,71 @@ pub fn run() -> ExitCode {
 async fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Serve(command) => Box::pin(command.run()).await,
+        Command::Init(command) => command.run(),
         Command::Demo(command) => Box::pin(command.run()).await,
         Command::Check(command) => command.run(),
         Command::Prompt(command) => Box::pin(command.run()).await,
         Command::Key(command) => Box::pin(command.run()).await,
         Command::Usage(command) => Box::pin(command.run()).await,
         Command::Explain(command) => Box::pin(command.run()).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{ArgMatches, CommandFactory};
+
+    use super::*;
+
+    /// The words of a command line, as a shell splits it.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+        for letter in line.chars() {
+            match letter {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(std::mem::take(&mut word)),
+                letter => word.push(letter),
+            }
+        }
+        words.push(word);
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    /// Checks every command below this one: each has examples of its own, which can be run.
+    fn check(command: &clap::Command, path: &str, leaves: &mut usize) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let examples: Vec<&str> = help.lines().filter_map(|line| line.trim().strip_prefix("Example: ")).collect();
+        assert!(!examples.is_empty() || path == "fulcrum", "{path} has no example");
+        for example in examples {
+            assert!(example.starts_with(&format!("{path} ")) || example == path, "the example of {path} is: {example}");
+            // A second command after `&&` is another's example.
+            let line = example.split(" && ").next().unwrap();
+            let matches =
+                Cli::command().try_get_matches_from(words(line)).unwrap_or_else(|error| panic!("{example}: {error}"));
+            check_ids(&matches, example);
+        }
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            check(sub, &format!("{path} {}", sub.get_name()), leaves);
+        }
+        *leaves += usize::from(!command.has_subcommands());
+    }
+
+    /// An id in an example looks as a real one does.
+    fn check_ids(matches: &ArgMatches, example: &str) {
+        if let Ok(Some(id)) = matches.try_get_one::<String>("id") {
+            let is_key = id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+            assert!(is_key || id.parse::<crate::types::RequestId>().is_ok(), "{example}: {id} looks like no id");
+        }
+        if let Some((_, below)) = matches.subcommand() {
+            check_ids(below, example);
+        }
+    }
+
+    #[test]
+    fn every_command_has_an_example_of_its_own_that_can_be_run() {
+        let mut leaves = 0;
+        check(&Cli::command(), "fulcrum", &mut leaves);
+        assert!(leaves >= 15, "{leaves}");
     }
 }

@@ -1,6 +1,7 @@
 //! Reads the configuration, TOML and environment, and reports all mistakes at once.
 
 mod aws;
+mod environment;
 mod models;
 mod option;
 mod providers;
@@ -11,11 +12,13 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::de::DeTable;
 
+pub use environment::{Env, Secrets};
 pub use models::PriceOverride;
 pub use sections::{
     CacheSettings, Client, Database, Durability, Idempotency, Ledger, Limits, OnDisconnect, Prompts, Server, Telemetry,
@@ -23,7 +26,7 @@ pub use sections::{
 };
 
 use crate::batches;
-use crate::routing::{Defaults, ModelSpec, Routes, Spanned, Spec};
+use crate::routing::{Defaults, ModelSpec, Routes, Spec};
 use crate::types::{Diagnostic, Secret};
 use crate::upstream::Provider;
 use read::Reader;
@@ -31,6 +34,9 @@ use read::Reader;
 /// The file that is read where a command names none.
 pub const DEFAULT_FILE: &str = "config/fulcrum.toml";
 const LARGEST: u64 = 1 << 20;
+
+/// What to do where there is no configuration.
+const WAYS_OUT: &str = "`fulcrum init` writes one, and `fulcrum demo` shows one at work";
 
 /// The whole configuration.
 #[derive(Debug)]
@@ -43,7 +49,7 @@ pub struct Config {
     pub ledger: Ledger,
     /// `[prompts]`.
     pub prompts: Prompts,
-    /// `[providers]`; the simulated one where there are none.
+    /// `[providers]`.
     pub providers: Vec<Provider>,
     /// `[models]`.
     pub models: Vec<ModelSpec>,
@@ -69,25 +75,44 @@ pub struct Config {
     pub admin_key: Option<Secret>,
 }
 
-/// Reads `path`, else `$FULCRUM_CONFIG`, else [`DEFAULT_FILE`]; the defaults where there is no file.
+/// The file that a configuration is read from: `named`, else `$FULCRUM_CONFIG`, else [`DEFAULT_FILE`].
+///
+/// # Errors
+/// Where nothing is named, and the usual file is not there.
+pub fn find(named: Option<PathBuf>, env: Env<'_>) -> Result<PathBuf, Diagnostic> {
+    let named = named.filter(|named| !named.as_os_str().is_empty());
+    let from_env = || env("FULCRUM_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+    if let Some(file) = named.or_else(from_env) {
+        return Ok(file);
+    }
+    match std::fs::metadata(DEFAULT_FILE) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let place = std::env::current_dir().map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
+            let problem =
+                format!("there is no configuration: $FULCRUM_CONFIG is not set, and there is no {DEFAULT_FILE}{place}");
+            Err(Diagnostic::new("file", problem).fix(WAYS_OUT).of_file(DEFAULT_FILE))
+        }
+        _ => Ok(PathBuf::from(DEFAULT_FILE)),
+    }
+}
+
+/// Reads the configuration in `file`.
 ///
 /// # Errors
 /// Every mistake, by place.
-pub fn load(path: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Diagnostic>> {
-    let named =
-        path.map(Path::to_path_buf).or_else(|| env("FULCRUM_CONFIG").filter(|name| !name.is_empty()).map(Into::into));
-    let fallback = Path::new(DEFAULT_FILE);
-    let file = match &named {
-        Some(named) => named.as_path(),
-        None if fallback.exists() => fallback,
-        None => return parse("", "(defaults)", env),
-    };
+pub fn load(file: &Path, secrets: Secrets, env: Env<'_>) -> Result<Config, Vec<Diagnostic>> {
     let shown = file.display().to_string();
     match text_of(file) {
-        Ok(text) => parse(&text, &shown, env),
+        Ok(text) => read_text(&text, &shown, secrets, env),
         Err(error) => {
-            let unread = Diagnostic::new("file", format!("cannot be read: {error}"));
-            Err(vec![unread.fix("check its path and rights").of_file(shown)])
+            let by_env = env("FULCRUM_CONFIG").is_some_and(|named| Path::new(&named) == file);
+            let named = if by_env { " ($FULCRUM_CONFIG names it)" } else { "" };
+            let fix = match error.kind() {
+                ErrorKind::NotFound => format!("check its path; {WAYS_OUT}"),
+                _ => "check its path and rights".to_owned(),
+            };
+            let unread = Diagnostic::new("file", format!("cannot be read: {error}{named}"));
+            Err(vec![unread.fix(fix).of_file(shown)])
         }
     }
 }
@@ -103,9 +128,21 @@ fn text_of(file: &Path) -> std::io::Result<String> {
 ///
 /// # Errors
 /// Every mistake, by place.
-pub fn parse(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Diagnostic>> {
+pub fn parse(text: &str, file: &str, env: Env<'_>) -> Result<Config, Vec<Diagnostic>> {
+    read_text(text, file, Secrets::Read, env)
+}
+
+/// What a command works with where there is no configuration: the usual database, and no providers.
+///
+/// # Errors
+/// None today.
+pub fn without_file() -> Result<Config, Vec<Diagnostic>> {
+    read_text("", "(defaults)", Secrets::Leave, &|_| None)
+}
+
+fn read_text(text: &str, file: &str, secrets: Secrets, env: Env<'_>) -> Result<Config, Vec<Diagnostic>> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let reader = Reader::new(file.into(), text, env);
+    let reader = Reader::new(file.into(), text, secrets, env);
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
         reader.problem(at, "toml", syntax(error.message()), "correct the line");
@@ -142,7 +179,6 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     let specs = models::routes(&root);
     let providers = providers::providers(&root);
     let defaults = sections::defaults(&root);
-    let models = if table.is_empty() { vec![simulated_model()] } else { models };
     let spec = Spec { providers: &providers, models: &models, routes: &specs, defaults };
     let routes = match Routes::compile(&spec) {
         Ok(routes) => Some(Arc::new(routes)),
@@ -170,15 +206,11 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     Some(config)
 }
 
-/// The model of a gateway without any configuration.
-fn simulated_model() -> ModelSpec {
-    let provider = Spanned { text: "simulated".to_owned(), at: 0 };
-    let (name, model, key) = ("auto".into(), "auto".into(), "models.auto".to_owned());
-    ModelSpec { name, provider, model, adapter: None, structured: None, key }
-}
-
 /// `FULCRUM_ADMIN_KEY`, where it is strong enough.
 fn admin_key(reader: &Reader<'_>) -> Option<Secret> {
+    if reader.secrets == Secrets::Leave {
+        return None;
+    }
     let key = (reader.env)("FULCRUM_ADMIN_KEY").filter(|key| !key.is_empty())?;
     let distinct = key.chars().collect::<std::collections::BTreeSet<_>>().len();
     let problem = if key.chars().count() < 24 {

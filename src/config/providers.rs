@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use http::Uri;
 
 use super::aws;
+use super::environment::Secrets;
 use super::option::option;
 use super::read::{Field, Section};
 use super::secret;
@@ -12,11 +13,11 @@ use super::sections::set;
 use crate::types::Secret;
 use crate::upstream::{Kind, Provider, Server, Timeouts, VENDORS, Vendor, vendor_at, vendor_named};
 
-/// The provider of a configuration that names none.
-pub(super) fn simulated() -> Provider {
+/// What a provider is before its section is read.
+fn blank(name: &str, kind: Kind) -> Provider {
     Provider {
-        name: "simulated".into(),
-        kind: Kind::Simulated,
+        name: name.into(),
+        kind,
         server: Server::Generic,
         base_url: String::new(),
         ca_file: None,
@@ -37,7 +38,7 @@ pub(super) fn simulated() -> Provider {
 }
 
 pub(super) fn providers(root: &Section<'_>) -> Vec<Provider> {
-    let Some(section) = root.section("providers") else { return vec![simulated()] };
+    let Some(section) = root.section("providers") else { return Vec::new() };
     let mut providers = Vec::new();
     for (name, field) in section.entries() {
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte);
@@ -52,7 +53,7 @@ pub(super) fn providers(root: &Section<'_>) -> Vec<Provider> {
 /// A provider of a known kind is returned in spite of other mistakes, so that models that name the provider are checked.
 fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
     let kind = kind(&section);
-    let mut provider = Provider { name: name.into(), kind: kind.unwrap_or(Kind::OpenAi), ..simulated() };
+    let mut provider = blank(name, kind.unwrap_or(Kind::OpenAi));
     set(&mut provider.local, section.get("local").and_then(|field| field.bool()));
     let (base_url, ca_file) = (section.get("base_url"), section.get("ca_file"));
     let keys = [section.get("api_key"), section.get("api_keys")];
@@ -122,7 +123,8 @@ fn speak_as(provider: &mut Provider, section: &Section<'_>) {
         }
     }
     let (chat, responses) = (option(provider, section, "chat"), option(provider, section, "responses"));
-    provider.responses = vendor_at(&provider.base_url).is_none_or(|vendor| vendor.responses);
+    provider.responses =
+        provider.server.row().responses && vendor_at(&provider.base_url).is_none_or(|vendor| vendor.responses);
     set(&mut provider.responses, responses.and_then(|field| field.bool()));
     set(&mut provider.chat, chat.as_ref().and_then(Field::bool));
     if let Some(field) = chat.filter(|_| !provider.chat && !provider.responses) {
@@ -153,6 +155,8 @@ fn call_where(provider: &mut Provider, section: &Section<'_>, base_url: Option<&
             // Bedrock's address follows from the region.
             _ if provider.kind.row().takes("region") => {}
             Some(vendor) => vendor.base_url.clone_into(&mut provider.base_url),
+            // A vendor that is none is a mistake of its own, and would have the address.
+            None if section.get("vendor").is_some() => {}
             None => section.problem("`base_url` is missing", "write base_url = \"https://NAME.openai.azure.com\""),
         }
         return;
@@ -167,6 +171,9 @@ fn call_where(provider: &mut Provider, section: &Section<'_>, base_url: Option<&
 fn trust(provider: &mut Provider, ca_file: Option<&Field<'_>>) {
     let Some(field) = ca_file else { return };
     provider.ca_file = field.text("\"ca.pem\"").map(PathBuf::from);
+    if field.reader.secrets == Secrets::Leave {
+        provider.ca_file = None;
+    }
     if provider.ca_file.as_deref().is_some_and(|file| !file.is_file()) {
         field.problem("there is no such file", "name a file of certificates in PEM");
     }

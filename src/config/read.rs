@@ -10,6 +10,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::environment::{Env, Secrets};
 use crate::routing;
 use crate::types::{Diagnostic, Place, Position, parse_duration, parse_size};
 
@@ -21,6 +22,7 @@ pub(super) struct Reader<'a> {
     pub(super) file: Arc<str>,
     pub(super) text: &'a str,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) secrets: Secrets,
     problems: RefCell<Vec<Diagnostic>>,
 }
 
@@ -44,8 +46,8 @@ pub(super) struct Field<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(file: Arc<str>, text: &'a str, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { file, text, env, problems: RefCell::default() }
+    pub(super) fn new(file: Arc<str>, text: &'a str, secrets: Secrets, env: Env<'a>) -> Self {
+        Self { file, text, env, secrets, problems: RefCell::default() }
     }
 
     pub(super) fn problem(&self, at: usize, key: &str, problem: impl Into<String>, fix: impl Into<String>) {

@@ -1,15 +1,20 @@
 //! Secrets: references to the environment or a file, never texts in the configuration itself.
 
+use super::environment::Secrets;
 use super::read::Field;
 use crate::types::Secret;
 
 const LONGEST: u64 = 16 << 10;
 const FIX: &str = "write \"env:NAME\" or \"file:PATH\"";
 
+/// Stands for a secret that is not read. No call is made with it.
+const UNREAD: &str = "unread";
+
 /// Resolves `env:NAME` or `file:PATH`. Mistakes are reported without the value.
 pub(super) fn resolve(field: &Field<'_>) -> Option<Secret> {
     let reference = field.text("\"env:NAME\" or \"file:PATH\"")?;
     let found = match reference.split_once(':') {
+        Some(("env" | "file", _)) if field.reader.secrets == Secrets::Leave => return Some(Secret::new(UNREAD)),
         Some(("env", name)) => from_env(field, name),
         Some(("file", path)) => from_file(path),
         Some(("secret", _)) => Err(("the encrypted store of secrets is not supported yet".to_owned(), FIX.to_owned())),

@@ -167,22 +167,83 @@ fn the_commented_examples_of_the_shipped_configuration_are_right() {
 }
 
 #[test]
-fn without_a_file_the_simulated_provider_answers() {
-    let config = parse("", "(defaults)", &nothing).unwrap();
-    assert_eq!(&*config.providers[0].name, "simulated");
-    assert_eq!(config.database.url, "sqlite://data/fulcrum.db");
-    assert_eq!(config.routes.models().len(), 1);
-    assert_eq!(&*config.routes.target("auto").unwrap().id, "simulated/auto");
+fn a_configuration_that_names_no_provider_has_none() {
+    for config in [parse("", "f", &nothing).unwrap(), without_file().unwrap()] {
+        assert!(config.providers.is_empty() && config.models.is_empty());
+        assert_eq!(config.database.url, "sqlite://data/fulcrum.db");
+        assert!(config.routes.target("auto").is_none() && config.routes.target("simulated/auto").is_none());
+    }
 }
 
 #[test]
 fn a_named_file_must_be_there() {
-    let problems = load(Some(Path::new("/nowhere/fulcrum.toml")), &nothing).unwrap_err();
+    let problems = load(Path::new("/nowhere/fulcrum.toml"), Secrets::Read, &nothing).unwrap_err();
     let shown = problems[0].to_string();
-    assert!(shown.starts_with("/nowhere/fulcrum.toml: file: cannot be read: "), "{shown}");
+    assert!(
+        shown.starts_with("/nowhere/fulcrum.toml: file: cannot be read: ") && shown.contains("fulcrum init"),
+        "{shown}"
+    );
     let named = |name: &str| (name == "FULCRUM_CONFIG").then(|| "/nowhere/other.toml".to_owned());
-    let problems = load(None, &named).unwrap_err();
+    let found = find(None, &named).unwrap();
+    let problems = load(&found, Secrets::Read, &named).unwrap_err();
     assert_eq!(problems[0].file.as_deref(), Some("/nowhere/other.toml"));
+    assert!(problems[0].problem.contains("$FULCRUM_CONFIG"), "{}", problems[0]);
+    assert_eq!(find(Some("a.toml".into()), &named).unwrap(), Path::new("a.toml"));
+}
+
+#[test]
+fn a_command_that_calls_nobody_reads_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fulcrum.toml");
+    let signed = "region = \"us-east-1\"\naccess_key_id = \"env:GONE\"\nsecret_access_key = \"env:GONE\"";
+    let providers = [
+        ("openai", "api_key = \"env:GONE\""),
+        ("openai", "api_keys = [\"env:GONE\", \"file:/nowhere/key\"]\nca_file = \"/nowhere/ca.pem\""),
+        ("bedrock", signed),
+        ("azure", "base_url = \"https://a.openai.azure.com\"\napi_key = \"file:/nowhere/key\""),
+    ];
+    let text: Vec<String> = providers
+        .iter()
+        .enumerate()
+        .map(|(n, (kind, more))| format!("[providers.p{n}]\nkind = \"{kind}\"\n{more}\n"))
+        .collect();
+    std::fs::write(&file, text.concat()).unwrap();
+    let weak = |name: &str| (name == "FULCRUM_ADMIN_KEY").then(|| "short".to_owned());
+    let config = load(&file, Secrets::Leave, &weak).unwrap();
+    assert!(config.providers.len() == providers.len() && config.admin_key.is_none());
+    assert!(load(&file, Secrets::Read, &weak).unwrap_err().len() > providers.len());
+    // What no secret may be is refused by every command.
+    std::fs::write(&file, "[providers.a]\nkind = \"openai\"\napi_key = \"sk-hunter2\"").unwrap();
+    assert_eq!(load(&file, Secrets::Leave, &nothing).unwrap_err().len(), 1);
+}
+
+#[test]
+fn an_imported_folder_is_labelled_unless_it_says_otherwise() {
+    let label = |more: &str| {
+        let config = parse(&format!("[prompts]\n{more}"), "f", &nothing).unwrap();
+        config.prompts.label_on_import.map(|label| label.to_string())
+    };
+    assert_eq!(label("import = \"p/\"").as_deref(), Some("production"));
+    assert_eq!(label("import = \"p/\"\nlabel_on_import = \"staging\"").as_deref(), Some("staging"));
+    assert_eq!(label("import = \"p/\"\nlabel_on_import = false"), None);
+    assert_eq!(label(""), None);
+}
+
+#[test]
+fn the_named_servers_speak_chat_completions_until_they_are_proved_to_have_responses() {
+    for (more, responses) in [
+        ("", true),
+        ("server = \"generic\"", true),
+        ("server = \"vllm\"", false),
+        ("server = \"llamacpp\"", false),
+        ("server = \"ollama\"", false),
+        ("server = \"lorax\"", false),
+        ("server = \"llamacpp\"\nresponses = true", true),
+        ("responses = false", false),
+    ] {
+        let text = format!("[providers.a]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n{more}");
+        assert_eq!(parse(&text, "f", &nothing).unwrap().providers[0].responses, responses, "{more}");
+    }
 }
 
 #[test]

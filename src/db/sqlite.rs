@@ -81,7 +81,7 @@ impl Sqlite {
     }
 }
 
-fn path_of(url: &str) -> Result<PathBuf, Error> {
+pub(super) fn path_of(url: &str) -> Result<PathBuf, Error> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     match path {
         Some(path) if !path.is_empty() && !path.contains(['?', '\0']) => Ok(path.into()),

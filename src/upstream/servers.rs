@@ -11,22 +11,31 @@ pub struct ServerRow {
     pub has_own_address: bool,
     /// Whether a body names the adapters to put on the model, in a field `lora`.
     pub lora_field: bool,
+    /// Whether it speaks OpenAI's Responses in full, where the configuration does not say: a server that has the route may still
+    /// leave out what a request asks for, as llama.cpp does with `text.format`.
+    pub responses: bool,
     /// Whether the usage is of one choice only, so that the usage of several must be summed.
     pub counts_by_choice: bool,
 }
 
 /// All servers, in the order of [`Server`].
 static SERVERS: [ServerRow; 5] = [
-    ServerRow { server: Server::Generic, name: "generic", has_own_address: false, ..PLAIN },
+    ServerRow { server: Server::Generic, name: "generic", has_own_address: false, responses: true, ..PLAIN },
     ServerRow { server: Server::Vllm, name: "vllm", ..PLAIN },
     ServerRow { server: Server::LlamaCpp, name: "llamacpp", lora_field: true, counts_by_choice: true, ..PLAIN },
     ServerRow { server: Server::Ollama, name: "ollama", ..PLAIN },
     ServerRow { server: Server::Lorax, name: "lorax", ..PLAIN },
 ];
 
-/// A local server that does all as OpenAI does.
-const PLAIN: ServerRow =
-    ServerRow { server: Server::Generic, name: "", has_own_address: true, lora_field: false, counts_by_choice: false };
+/// A local server that speaks Chat Completions as OpenAI does.
+const PLAIN: ServerRow = ServerRow {
+    server: Server::Generic,
+    name: "",
+    has_own_address: true,
+    lora_field: false,
+    responses: false,
+    counts_by_choice: false,
+};
 
 impl Server {
     /// The server's row.

@@ -20,6 +20,7 @@ mod errors;
 mod faults;
 mod fidelity;
 mod fields;
+mod first_hour;
 mod frames;
 mod hardship;
 mod idempotency;
