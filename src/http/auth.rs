@@ -1,12 +1,14 @@
 //! The key of a request, and its rights.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderName, Uri};
+use percent_encoding::percent_decode_str;
 
 use super::error::Refusal;
 use crate::app::App;
@@ -18,30 +20,26 @@ use crate::types::{Timestamp, now};
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-/// The key that the headers of a request from `peer` carry.
+/// The key that a request from `peer` carries.
 ///
 /// # Errors
 /// 401 where there is none, or it is not good; 429 where too many that are none came from there.
-pub async fn key_of(
-    app: &App,
-    headers: &HeaderMap,
-    peer: Option<Peer>,
-    now: Timestamp,
-) -> Result<Arc<VirtualKey>, Error> {
-    let token = token(headers)?;
-    match app.keys().authenticate(token, now) {
+pub async fn key_of(app: &App, parts: &Parts, peer: Option<Peer>, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
+    let token = token(parts)?;
+    match app.keys().authenticate(&token, now) {
         Ok(key) => Ok(key),
         // Boxed, so that calls with good keys carry no room for it.
-        Err(error) => Ok(Box::pin(app.keys().look_up(token, error, peer.map(|Peer(from)| from), now)).await?),
+        Err(error) => Ok(Box::pin(app.keys().look_up(&token, error, peer.map(|Peer(from)| from), now)).await?),
     }
 }
 
 /// Where Anthropic's SDKs put a key, and where Google's do.
 static API_KEYS: [HeaderName; 2] = [HeaderName::from_static("x-api-key"), HeaderName::from_static("x-goog-api-key")];
 
-/// The token in `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`.
-fn token(headers: &HeaderMap) -> Result<&str, Error> {
+/// The token in `Authorization: Bearer`, `x-api-key` or `x-goog-api-key`, or in the address as Google's clients write it.
+fn token(parts: &Parts) -> Result<Cow<'_, str>, Error> {
     let refused = |message: &str| Error::new(Code::InvalidApiKey, message);
+    let headers = &parts.headers;
     if headers.get_all(AUTHORIZATION).iter().count() > 1 {
         return Err(refused("the header Authorization stands twice"));
     }
@@ -50,11 +48,33 @@ fn token(headers: &HeaderMap) -> Result<&str, Error> {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    let token = bearer.or_else(|| API_KEYS.iter().find_map(text));
-    match token {
+    let token = bearer.or_else(|| API_KEYS.iter().find_map(text)).map(Cow::Borrowed);
+    let in_query = || query_key(&parts.uri).filter(|_| is_googles(parts.uri.path()));
+    match token.or_else(in_query) {
         Some(token) if !token.is_empty() && token.len() <= 512 => Ok(token),
-        _ => Err(refused("no API key: send Authorization: Bearer fk-…, x-api-key or x-goog-api-key")),
+        None if has_query_key(&parts.uri) => Err(refused(
+            "no API key: `?key=` is read on Gemini's routes alone; send Authorization: Bearer fk-… and take the key out of the \
+             address, where logs may store it",
+        )),
+        _ => Err(refused(
+            "no API key: send Authorization: Bearer fk-…, x-api-key or x-goog-api-key (Gemini's routes take ?key= too)",
+        )),
     }
+}
+
+/// Whether Google's API has routes like this one.
+fn is_googles(path: &str) -> bool {
+    path.starts_with("/v1beta/") || path == "/v1/models" || path.starts_with("/v1/models/")
+}
+
+/// Whether the address carries a key, as Google's clients write it.
+pub fn has_query_key(uri: &Uri) -> bool {
+    query_key(uri).is_some()
+}
+
+fn query_key(uri: &Uri) -> Option<Cow<'_, str>> {
+    let text = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("key="))?;
+    percent_decode_str(text).decode_utf8().ok()
 }
 
 /// Marks a request that the command line makes in this process, on its owner's own database. No request from outside
@@ -70,7 +90,7 @@ pub async fn caller(app: &App, parts: &Parts, peer: Option<Peer>, now: Timestamp
     if parts.extensions.get::<Operator>().is_some() {
         return Ok(Arc::new(VirtualKey::operator(now)));
     }
-    let key = key_of(app, &parts.headers, peer, now).await?;
+    let key = key_of(app, parts, peer, now).await?;
     if key.allows(Role::App) {
         return Ok(key);
     }
@@ -104,7 +124,7 @@ async fn need(app: &App, parts: &Parts, role: Role) -> Result<Arc<VirtualKey>, R
     if parts.extensions.get::<Operator>().is_some() {
         return Ok(Arc::new(VirtualKey::operator(now())));
     }
-    let key = key_of(app, &parts.headers, peer_of(parts), now()).await?;
+    let key = key_of(app, parts, peer_of(parts), now()).await?;
     if key.allows(role) { Ok(key) } else { Err(Refusal(forbidden(&format!("this needs a key with the role {role}")))) }
 }
 
@@ -144,6 +164,6 @@ impl FromRequestParts<App> for Anyone {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        Ok(Self(key_of(app, &parts.headers, peer_of(parts), now()).await?))
+        Ok(Self(key_of(app, parts, peer_of(parts), now()).await?))
     }
 }
