@@ -185,6 +185,14 @@ impl Error {
     pub fn status(&self) -> u16 {
         self.status.unwrap_or_else(|| self.code.status())
     }
+
+    /// Whether a client should not send the request once more, though clients do after such a status: Fulcrum retried already,
+    /// or the same request would end in the same way.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        let same_again = matches!(self.code, Code::RequestTimeout | Code::Conflict | Code::UpstreamAuth);
+        self.retried || same_again || matches!(self.status(), 408 | 501 | 505)
+    }
 }
 
 impl fmt::Display for Error {

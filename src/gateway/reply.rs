@@ -108,8 +108,8 @@ pub struct Head {
     pub cost: Option<Nanos>,
     /// When to ask again, on an error.
     pub retry_after: Option<Duration>,
-    /// Whether the caller's SDK should not retry, because we did.
-    pub retried: bool,
+    /// Whether the caller's SDK should not retry: we did, or it would be of no use.
+    pub is_final: bool,
     /// Whether the answer, or the error, was made up by a simulated provider.
     pub simulated: bool,
     /// The request that used this one's idempotency-key first.
@@ -139,7 +139,7 @@ impl Head {
             attempts: 0,
             cost: None,
             retry_after: None,
-            retried: false,
+            is_final: false,
             simulated: false,
             first: None,
             replayed: false,
@@ -158,7 +158,7 @@ pub fn refusal(id: RequestId, endpoint: Endpoint, error: &Error) -> Reply {
 pub fn error_reply(mut head: Head, error: &Error) -> Reply {
     head.status = error.status();
     head.retry_after = error.retry_after;
-    head.retried = error.retried;
+    head.is_final = error.is_final();
     head.simulated |= error.simulated;
     head.code = Some(error.code);
     let body = head.dialect.codec().error_body(error, head.id.text().as_str());

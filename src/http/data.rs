@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout};
 
 use super::auth::{self, Peer};
-use super::error::{REQUEST_ID, Refusal, SHOULD_RETRY, guarded, seconds};
+use super::error::{Refusal, SHOULD_RETRY, guarded, put_id, seconds};
 use super::listed;
 use super::write_timeout::attended;
 use crate::app::App;
@@ -23,7 +23,6 @@ use crate::chat::{Code, Error};
 use crate::gateway::{self, Head, Incoming, Reply};
 use crate::keys::Window;
 use crate::types::{RequestId, now, parse_duration};
-use crate::wire::DialectId;
 use crate::wire::dialect::Addressed;
 use crate::wire::endpoint::Endpoint;
 use crate::wire::form::is_form;
@@ -282,7 +281,7 @@ fn respond(reply: Reply, window: Option<&Window>, (as_list, patience): (bool, Op
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.reserve(8);
+    headers.reserve(9);
     headers.insert(CONTENT_TYPE, head.kind.clone().unwrap_or(HeaderValue::from_static(kind)));
     if kind == "text/event-stream" {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -328,13 +327,7 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
         let attempts = if head.attempts == 1 { HeaderValue::from_static("1") } else { head.attempts.into() };
         headers.insert(ATTEMPTS.clone(), attempts);
     }
-    if let Ok(id) = HeaderValue::from_str(head.id.text().as_str()) {
-        // Anthropic's SDKs read the id there.
-        if head.dialect == DialectId::Anthropic {
-            headers.insert(HeaderName::from_static("request-id"), id.clone());
-        }
-        headers.insert(REQUEST_ID.clone(), id);
-    }
+    put_id(headers, head.id, head.dialect);
     if let Some(first) = head.first
         && let Ok(first) = HeaderValue::from_str(first.text().as_str())
     {
@@ -349,7 +342,7 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
     if let Some(wait) = head.retry_after {
         headers.insert(RETRY_AFTER, seconds(wait));
     }
-    if head.retried {
+    if head.is_final {
         headers.insert(SHOULD_RETRY.clone(), HeaderValue::from_static("false"));
     }
 }

@@ -1,21 +1,27 @@
 //! Errors as answers.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
+use super::auth;
 use crate::chat::{Code, Error};
 use crate::types::RequestId;
 use crate::wire::DialectId;
 
 /// The header that names the request.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-fulcrum-request-id");
+
+/// The names under which OpenAI's and Anthropic's SDKs read that id.
+static OPENAI_ID: HeaderName = HeaderName::from_static("x-request-id");
+static ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// The header that makes an SDK not retry.
 pub static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -39,9 +45,11 @@ impl Refusal {
         Self(Error::new(Code::NotFound, message))
     }
 
-    /// The answer to the request `id`.
-    pub fn answer(&self, id: RequestId) -> Response {
-        self.answer_in(DialectId::OpenAiChat, id)
+    /// The answer to the request `id`, in OpenAI's shape until [`guard`] knows the caller's dialect.
+    pub fn answer(self, id: RequestId) -> Response {
+        let mut response = self.answer_in(DialectId::OpenAiChat, id);
+        response.extensions_mut().insert(Refused { error: Arc::new(self.0), id });
+        response
     }
 
     /// The answer to the request `id`, as a dialect's callers read it.
@@ -52,15 +60,12 @@ impl Refusal {
         *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Ok(id) = HeaderValue::from_str(id.text().as_str()) {
-            // Anthropic's SDKs read the id there.
-            if dialect == DialectId::Anthropic {
-                headers.insert(HeaderName::from_static("request-id"), id.clone());
-            }
-            headers.insert(REQUEST_ID.clone(), id);
-        }
+        put_id(headers, id, dialect);
         if let Some(wait) = error.retry_after {
             headers.insert(RETRY_AFTER, seconds(wait));
+        }
+        if error.is_final() {
+            headers.insert(SHOULD_RETRY.clone(), HeaderValue::from_static("false"));
         }
         if error.code == Code::InvalidApiKey {
             headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -90,14 +95,53 @@ pub fn guarded(
     })
 }
 
-/// [`guarded`], for routes other than the data plane's.
-pub async fn guard(request: Request, next: Next) -> Response {
-    guarded(RequestId::new(), DialectId::OpenAiChat, next.run(request)).await
+/// The error that an answer reports, for whoever writes that answer in another dialect.
+#[derive(Clone)]
+struct Refused {
+    error: Arc<Error>,
+    id: RequestId,
 }
 
-/// Gives an answer an id of its own where it has none, and our shape where it is a refusal of axum's own: a path or a query
+/// [`guarded`], for all that comes by the router. An error is written in the dialect of the caller's client.
+pub async fn guard(request: Request, next: Next) -> Response {
+    let dialect = dialect_of(request.uri(), request.headers());
+    let response = guarded(RequestId::new(), dialect, next.run(request)).await;
+    let mut response = named(response, dialect).await;
+    if dialect != DialectId::OpenAiChat
+        && let Some(Refused { error, id }) = response.extensions_mut().remove::<Refused>()
+    {
+        *response.body_mut() = Body::from(dialect.codec().error_body(&error, id.text().as_str()));
+        response.headers_mut().remove(CONTENT_LENGTH);
+        put_id(response.headers_mut(), id, dialect);
+    }
+    response
+}
+
+/// The dialect of a client, by where it calls and by the headers that only clients of one vendor send.
+pub fn dialect_of(uri: &Uri, headers: &HeaderMap) -> DialectId {
+    let path = uri.path();
+    match () {
+        () if path.starts_with("/api/") => DialectId::OpenAiChat,
+        () if path.starts_with("/v1beta/") => DialectId::Gemini,
+        () if path.starts_with("/v1/messages") || headers.contains_key("anthropic-version") => DialectId::Anthropic,
+        () if headers.contains_key("x-goog-api-key") || auth::has_query_key(uri) => DialectId::Gemini,
+        () => DialectId::OpenAiChat,
+    }
+}
+
+/// Puts a request's id where our own callers and the SDKs read it.
+pub fn put_id(headers: &mut HeaderMap, id: RequestId, dialect: DialectId) {
+    let Ok(id) = HeaderValue::from_str(id.text().as_str()) else { return };
+    if dialect == DialectId::Anthropic {
+        headers.insert(ANTHROPIC_ID.clone(), id.clone());
+    }
+    headers.insert(OPENAI_ID.clone(), id.clone());
+    headers.insert(REQUEST_ID.clone(), id);
+}
+
+/// An answer with an id of its own where it has none, and in our shape where it is a refusal of axum's own: a path or a query
 /// that its extractors cannot read.
-pub async fn name_request(mut response: Response) -> Response {
+async fn named(mut response: Response, dialect: DialectId) -> Response {
     if response.status() == StatusCode::BAD_REQUEST && !response.headers().get(CONTENT_TYPE).is_some_and(is_json) {
         let text = axum::body::to_bytes(response.into_body(), LONGEST_REFUSAL).await.unwrap_or_default();
         let message: String = String::from_utf8_lossy(&text).chars().take(400).collect();
@@ -105,10 +149,8 @@ pub async fn name_request(mut response: Response) -> Response {
         let error = Error { param: field, ..Error::new(Code::InvalidRequest, message) };
         response = Refusal(error).into_response();
     }
-    if !response.headers().contains_key(&REQUEST_ID)
-        && let Ok(id) = HeaderValue::from_str(RequestId::new().text().as_str())
-    {
-        response.headers_mut().insert(REQUEST_ID.clone(), id);
+    if !response.headers().contains_key(&REQUEST_ID) {
+        put_id(response.headers_mut(), RequestId::new(), dialect);
     }
     response
 }

@@ -1,7 +1,7 @@
 //! Every route on one page.
 
 use axum::Router;
-use axum::middleware::{from_fn, map_response};
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 use super::{admin, batches, data, error, explain, files, health, models};
@@ -29,8 +29,6 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/api/openapi.json", get(admin::openapi))
         .nest("/api/v1", admin::routes())
-        .fallback(health::nothing_here)
-        .layer(from_fn(error::guard))
-        .layer(map_response(error::name_request));
-    data.merge(rest).method_not_allowed_fallback(health::wrong_method).with_state(app)
+        .fallback(health::nothing_here);
+    data.merge(rest).method_not_allowed_fallback(health::wrong_method).layer(from_fn(error::guard)).with_state(app)
 }

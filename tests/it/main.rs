@@ -36,6 +36,7 @@ mod regressions;
 mod repair;
 mod retries;
 mod routing;
+mod sdks;
 mod streams;
 mod structured;
 mod tls;
