@@ -180,6 +180,12 @@ impl Error {
         Self { param: Some(param.into()), ..self }
     }
 
+    /// The same error with another message, made of its own.
+    #[must_use]
+    pub fn says(self, message: impl FnOnce(&str) -> String) -> Self {
+        Self { message: message(&self.message), ..self }
+    }
+
     /// The HTTP status of the answer.
     #[must_use]
     pub fn status(&self) -> u16 {

@@ -226,14 +226,17 @@ fn early_error(event: &Event, answer: &Answer, dialect: ProviderDialect) -> Opti
     let message = answer.scrubbed(&message_of(&data));
     let mut meant = Vec::new();
     let read = dialect.codec().stream_reader().read(event, &mut meant);
-    Some(match (read, meant.pop()) {
-        (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::UpstreamRateLimited => {
-            Failure::Throttled { retry_after: None, message }
+    let error = match (read, meant.pop()) {
+        (Ok(()), Some(chat::Event::Failed(error))) => Error { message, ..error },
+        _ => Error::new(Code::UpstreamError, message),
+    };
+    Some(match error.code {
+        Code::UpstreamRateLimited => Failure::Throttled { retry_after: error.retry_after, message: error.message },
+        Code::UpstreamAuth => Failure::Auth { status: 200, another_key: false },
+        Code::InvalidRequest => {
+            Failure::Refused { status: 200, error: Box::new(Error { upstream_code: None, ..error }) }
         }
-        (Ok(()), Some(chat::Event::Failed(error))) if error.code == Code::InvalidRequest => {
-            Failure::Refused { status: 200, error: Box::new(Error { message, upstream_code: None, ..error }) }
-        }
-        _ => Failure::Server { status: 200, message },
+        _ => Failure::Server { status: 200, error: Box::new(error) },
     })
 }
 

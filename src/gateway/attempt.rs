@@ -118,7 +118,7 @@ impl<'a> Attempts<'a> {
             Err(failure) => {
                 let failing = self.failing(turn, &failure)?;
                 let simulated = turn.target.simulated;
-                progress.failure = Some(Error { simulated, ..failure.into_error(&turn.target.name) });
+                progress.failure = Some(Error { simulated, ..failure.into_error(&turn.target.id) });
                 Ok(Outcome::Failed(failing))
             }
         }
@@ -219,7 +219,8 @@ impl<'a> Attempts<'a> {
             Failure::Connect(_) | Failure::Protocol(_) | Failure::Server { .. } | Failure::TimedOut(Phase::Connect) => {
                 Failing::Briefly
             }
-            Failure::Auth { .. } => Failing::Longer,
+            // Another target may let in what this one forbids.
+            Failure::Auth { .. } | Failure::Refused { status: 403, .. } => Failing::Longer,
             failure if failure.is_retryable() => Failing::Longer,
             _ => Failing::Finally,
         })

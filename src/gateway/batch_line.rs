@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::incoming::Incoming;
@@ -206,7 +207,10 @@ impl Gateway {
         if !(200..300).contains(&answer.status) {
             let live = self.live();
             let error = match live.clients.get(&handed.provider) {
-                Some(client) => client.refused(answer.status, &answer.body),
+                Some(client) => {
+                    let failure = client.failure(answer.status, &HeaderMap::new(), &answer.body);
+                    failure.into_error(&format!("{}/{}", handed.provider, handed.model))
+                }
                 None => Error::new(Code::UpstreamError, format!("status {}", answer.status)),
             };
             let code = error.code;

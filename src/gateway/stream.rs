@@ -13,7 +13,7 @@ use super::meter::{Ended, Meter};
 use super::reserve::Attempt;
 use super::state::Parts;
 use crate::cache::Spent;
-use crate::chat::{Error, Usage, Used};
+use crate::chat::{Code, Error, Usage, Used};
 use crate::routing::{Fault, Target};
 use crate::types::now;
 use crate::upstream::{Answer, Failure};
@@ -223,7 +223,8 @@ impl Relay {
             }
             Fed::Failed(message) => {
                 let message = self.answer.as_deref().map(|answer| answer.scrubbed(&message)).unwrap_or_default();
-                return Some(Ending::Failed(Failure::Server { status: 200, message }));
+                let error = Box::new(Error::new(Code::UpstreamError, message));
+                return Some(Ending::Failed(Failure::Server { status: 200, error }));
             }
             Fed::Broken(reason) => return Some(Ending::Failed(Failure::Protocol(reason))),
         };
@@ -329,7 +330,7 @@ impl Relay {
             used,
         });
         let settled = self.meter.finish(Status::Error, 200, Some(code.text())).await;
-        let error = settled.err().unwrap_or_else(|| failure.into_error(&self.target.name));
+        let error = settled.err().unwrap_or_else(|| failure.into_error(&self.target.id));
         self.tell(error);
     }
 

@@ -13,13 +13,13 @@ const NAMES: [(&str, u16); 17] = [
     ("TooManyRequestsException", 429),
     ("ServiceQuotaExceededException", 429),
     ("AccessDeniedException", 403),
-    ("UnrecognizedClientException", 403),
-    ("InvalidClientTokenId", 403),
-    ("ExpiredTokenException", 403),
-    ("ExpiredToken", 403),
-    ("InvalidSignatureException", 403),
-    ("IncompleteSignatureException", 403),
-    ("MissingAuthenticationTokenException", 403),
+    ("UnrecognizedClientException", 401),
+    ("InvalidClientTokenId", 401),
+    ("ExpiredTokenException", 401),
+    ("ExpiredToken", 401),
+    ("InvalidSignatureException", 401),
+    ("IncompleteSignatureException", 401),
+    ("MissingAuthenticationTokenException", 401),
     ("ModelNotReadyException", 503),
     ("ModelErrorException", 503),
     ("ModelTimeoutException", 503),
@@ -42,11 +42,16 @@ pub(super) fn correct(status: u16, headers: &HeaderMap, body: &[u8], error: &mut
     if is_too_long(&error.message) {
         error.code = Code::ContextLengthExceeded;
     }
-    meant(headers, body).unwrap_or(status)
+    let Some(name) = name(headers, body) else { return status };
+    let meant = NAMES.iter().find(|(known, _)| *known == name).map(|(_, status)| *status);
+    if error.code != Code::ContextLengthExceeded {
+        error.upstream_code = Some(name);
+    }
+    meant.unwrap_or(status)
 }
 
-/// The status for an error by its name; `None` for an unknown name.
-fn meant(headers: &HeaderMap, body: &[u8]) -> Option<u16> {
+/// The name of an error, of at most 100 characters.
+fn name(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let named = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let name = named.or_else(|| {
         let fields: Value = serde_json::from_slice(body).ok()?;
@@ -54,7 +59,7 @@ fn meant(headers: &HeaderMap, body: &[u8]) -> Option<u16> {
     })?;
     // `com.amazon.coral.service#Name`, or `Name:http://...`.
     let name = name.rsplit('#').next()?.split(':').next()?.trim();
-    NAMES.iter().find(|(known, _)| *known == name).map(|(_, status)| *status)
+    Some(name.chars().take(100).collect())
 }
 
 /// Whether a refusal says that the request is longer than the model's context.
@@ -77,14 +82,16 @@ mod tests {
             (header("ModelErrorException:http://internal.amazon.com/coral/x/"), "", Some(503)),
             (header("ValidationException"), "", None),
             (header("AccessDeniedException"), r#"{"__type":"ValidationException"}"#, Some(403)),
-            (none.clone(), r#"{"__type":"com.amazon.coral.service#ExpiredTokenException"}"#, Some(403)),
+            (none.clone(), r#"{"__type":"com.amazon.coral.service#ExpiredTokenException"}"#, Some(401)),
             (none.clone(), r#"{"code":"ModelNotReadyException"}"#, Some(503)),
             (none.clone(), r#"{"message":"Too many"}"#, None),
             (header("SomethingNewException"), "", None),
             (none, "<html>", None),
         ];
         for (headers, body, expected) in cases {
-            assert_eq!(meant(&headers, body.as_bytes()), expected, "{headers:?} {body}");
+            let mut error = Error::new(Code::UpstreamError, "no");
+            let meant = correct(0, &headers, body.as_bytes(), &mut error);
+            assert_eq!(Some(meant).filter(|meant| *meant > 0), expected, "{headers:?} {body}");
         }
     }
 

@@ -42,12 +42,12 @@ pub enum Failure {
         /// Whether the provider has another key that may work.
         another_key: bool,
     },
-    /// The provider's own fault: 5xx, or 408 and 409, which ask for another try.
+    /// The provider's own fault: 5xx, or 408 and 409, which ask for another try, or an error in its stream.
     Server {
-        /// The provider's status.
+        /// The provider's status: 200 where its stream reports the error.
         status: u16,
-        /// The provider's message.
-        message: String,
+        /// The provider's error.
+        error: Box<Error>,
     },
     /// The provider refused the request: any other 4xx.
     Refused {
@@ -131,12 +131,33 @@ impl Failure {
             Self::Auth { status, .. } => error(format!(
                 "{target} refused every key that Fulcrum has for it (status {status}); your own key is fine"
             )),
-            Self::Server { status, message } => error(format!("{target} failed with status {status}: {message}")),
+            Self::Server { status: 200, error } => {
+                error.says(|message| format!("{target} failed in its stream: {message}"))
+            }
+            Self::Server { status, error } => {
+                error.says(|message| format!("{target} failed with status {status}: {message}"))
+            }
+            // A caller could take these for Fulcrum's own: of its key, its budget, its routes.
+            Self::Refused { status: status @ (402..=405), error } => {
+                let hint = if is_elsewhere(status, &error) { ELSEWHERE } else { "" };
+                error.says(|message| format!("{target} answered {status}: {message}{hint}"))
+            }
             Self::Refused { error, .. } => *error,
             Self::Busy => error(format!("{target} already has as many calls as its max_in_flight allows")),
             Self::Closing => error("the gateway is shutting down, and this call outlived its grace".to_owned()),
         }
     }
+}
+
+/// What follows the message of a provider that has nothing at the address that was called.
+const ELSEWHERE: &str = "; check base_url: the provider has no such route there";
+
+/// Whether a provider has nothing at the address that was called, rather than no such model there.
+fn is_elsewhere(status: u16, error: &Error) -> bool {
+    const MODELS: [&str; 5] = ["model", "deployment", "engine", "adapter", "inference profile"];
+    let names_model = |text: &str| MODELS.iter().any(|word| text.to_ascii_lowercase().contains(word));
+    let code = error.upstream_code.as_deref().unwrap_or_default();
+    matches!(status, 404 | 405) && !names_model(&error.message) && !names_model(code)
 }
 
 /// Reads a provider's error answer, taking out every text in `secrets`.
@@ -147,24 +168,29 @@ pub(super) fn read_refusal(status: u16, body: &[u8], secrets: &[&str]) -> Error 
     let message = text(error.get("message")).or_else(|| text(Some(error))).or_else(|| text(fields.get("detail")));
     let message = message.filter(|message| !message.is_empty()).unwrap_or_else(|| format!("status {status}"));
     let message: String = scrubbed(message, secrets).chars().take(2_000).collect();
-    let upstream_code = text(error.get("code"));
+    let upstream_code = own_code(&fields, error);
     let too_long = ["context_length_exceeded", "exceed_context_size_error"];
     let is_too_long =
         [upstream_code.clone(), text(error.get("type"))].iter().flatten().any(|code| too_long.contains(&code.as_str()))
             || (matches!(status, 400 | 413) && says_too_long(&message));
-    let code = match status {
-        _ if is_too_long => Code::ContextLengthExceeded,
-        404 => Code::ModelNotFound,
-        413 => Code::RequestTooLarge,
-        _ => Code::InvalidRequest,
-    };
     Error {
         param: text(error.get("param")).map(|param| scrubbed(param, secrets)),
         status: Some(status),
         upstream_code: if is_too_long { None } else { upstream_code.map(|code| scrubbed(code, secrets)) },
-        ..Error::new(code, message)
+        ..Error::new(if is_too_long { Code::ContextLengthExceeded } else { Code::UpstreamError }, message)
     }
 }
+
+/// The provider's own code: `code` at OpenAI, `status` at Google, `type` at Anthropic.
+fn own_code(fields: &serde_json::Value, error: &serde_json::Value) -> Option<String> {
+    let is_anthropics = fields.get("type").is_some_and(|kind| kind == "error");
+    let places = ["code", "status", if is_anthropics { "type" } else { "" }];
+    let code = places.iter().find_map(|place| error.get(place)?.as_str()).filter(|code| !code.is_empty())?;
+    Some(code.chars().take(MOST_OF_CODE).collect())
+}
+
+/// The most characters of a provider's code.
+const MOST_OF_CODE: usize = 200;
 
 /// Whether a message says that the conversation is longer than the model reads, at providers that have no code for it.
 fn says_too_long(message: &str) -> bool {
@@ -181,7 +207,7 @@ fn says_too_long(message: &str) -> bool {
 /// Whether an answer refuses the key itself. Google says 400 where others say 401.
 pub(super) fn refuses_key(status: u16, body: &[u8]) -> bool {
     match status {
-        401 | 403 => true,
+        401 => true,
         400 => memchr::memmem::find(body, b"\"API_KEY_INVALID\"").is_some(),
         _ => false,
     }
@@ -262,7 +288,7 @@ mod tests {
                 "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
                 Code::ContextLengthExceeded,
             ),
-            ("your prompt is fine", Code::InvalidRequest),
+            ("your prompt is fine", Code::UpstreamError),
         ] {
             let body = format!(r#"{{"error":{{"type":"invalid_request_error","message":"{message}"}}}}"#);
             assert_eq!(read_refusal(400, body.as_bytes(), &[]).code, code, "{message}");
@@ -272,7 +298,7 @@ mod tests {
     #[test]
     fn a_bad_key_is_told_by_status_or_by_googles_reason() {
         let body = br#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#;
-        assert!(refuses_key(400, body) && refuses_key(401, b"") && refuses_key(403, b""));
+        assert!(refuses_key(400, body) && refuses_key(401, b"") && !refuses_key(403, b""));
         assert!(!refuses_key(400, br#"{"error":{"message":"no"}}"#) && !refuses_key(429, body));
     }
 }

@@ -295,6 +295,23 @@ impl ProviderClient {
         read_refusal(status, body, &secrets)
     }
 
+    /// What an answer with this status means, whose keys stay in turn: one that came with others, as a batch's.
+    #[must_use]
+    pub fn failure(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
+        let mut error = self.refused(status, body);
+        let meant = (self.provider.kind.row().correct)(status, headers, body, &mut error);
+        match meant {
+            429 => {
+                let retry_after = read_retry_after(headers, crate::types::now().into());
+                Failure::Throttled { retry_after, message: error.message }
+            }
+            meant if refuses_key(meant, body) => Failure::Auth { status, another_key: false },
+            408 | 409 | 500..=599 => Failure::Server { status, error: Box::new(error) },
+            400..=499 => Failure::Refused { status, error: Box::new(error) },
+            _ => Failure::Protocol(format!("it answered with status {status}, which is not followed")),
+        }
+    }
+
     /// Calls its batch API, and waits for the answer's head.
     ///
     /// # Errors
@@ -387,24 +404,12 @@ impl ProviderClient {
 
     async fn refusal(&self, status: StatusCode, headers: &HeaderMap, answer: &mut Answer, key: usize) -> Failure {
         let body = answer.whole(MAX_REFUSAL).await.unwrap_or_default();
-        let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
-        let mut error = read_refusal(status.as_u16(), &body, &secrets);
-        let status = status.as_u16();
-        let meant = (self.provider.kind.row().correct)(status, headers, &body, &mut error);
-        match meant {
-            429 => {
-                let retry_after = read_retry_after(headers, crate::types::now().into());
-                Failure::Throttled { retry_after, message: error.message }
-            }
-            meant if refuses_key(meant, &body) => {
-                self.keys[key].refused.store(true, Ordering::Relaxed);
-                let another_key = self.keys.iter().any(|key| !key.refused.load(Ordering::Relaxed));
-                Failure::Auth { status, another_key }
-            }
-            408 | 409 | 500..=599 => Failure::Server { status, message: error.message },
-            400..=499 => Failure::Refused { status, error: Box::new(error) },
-            _ => Failure::Protocol(format!("it answered with status {status}, which is not followed")),
+        let mut failure = self.failure(status.as_u16(), headers, &body);
+        if let Failure::Auth { another_key, .. } = &mut failure {
+            self.keys[key].refused.store(true, Ordering::Relaxed);
+            *another_key = self.keys.iter().any(|key| !key.refused.load(Ordering::Relaxed));
         }
+        failure
     }
 }
 

@@ -65,4 +65,4 @@ def test_each_failure_has_its_class_and_code(reported):
 
 
 def test_the_sdk_does_not_retry_what_fulcrum_retried(reported):
-    assert reported["errors"]["provider"]["status"] == 502 and reported["asked"] == 3
+    assert reported["errors"]["provider"]["status"] == 500 and reported["asked"] == 3

@@ -12,7 +12,7 @@ def test_fulcrum_retries_and_the_sdk_then_does_not(client, recorder, flaky, mess
         client.with_options(max_retries=5).chat.completions.create(model=f"{flaky}/down", messages=message)
     assert raised.value.response.headers["x-should-retry"] == "false"
     assert raised.value.response.headers["x-fulcrum-attempts"] == "3"
-    assert (raised.value.status_code, raised.value.code) == (502, "upstream_error")
+    assert (raised.value.status_code, raised.value.code) == (503, "upstream_error")
     assert len(recorder.calls("down")) == 3
 
 

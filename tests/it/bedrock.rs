@@ -120,14 +120,21 @@ async fn errors_mean_what_their_names_say() {
     let cases = [
         (429, "ThrottlingException", "Too many requests", 429, "upstream_rate_limited", 1),
         (400, "ThrottlingException", "Too many requests", 429, "upstream_rate_limited", 1),
-        (400, "ValidationException:http://internal.amazon.com/x", "maxTokens is too high", 400, "invalid_request", 1),
+        (
+            400,
+            "ValidationException:http://internal.amazon.com/x",
+            "maxTokens is too high",
+            400,
+            "ValidationException",
+            1,
+        ),
         (400, "ValidationException", "Input is too long for requested model.", 400, "context_length_exceeded", 1),
-        (403, "AccessDeniedException", "You have no access", 502, "upstream_auth", 1),
+        (403, "AccessDeniedException", "You have no access", 403, "AccessDeniedException", 1),
         (403, "UnrecognizedClientException", "The security token is invalid", 502, "upstream_auth", 1),
         (400, "ExpiredTokenException", "The token has expired", 502, "upstream_auth", 1),
-        (404, "ResourceNotFoundException", "No such model", 404, "model_not_found", 1),
-        (429, "ModelNotReadyException", "Warming up", 502, "upstream_error", 3),
-        (424, "ModelErrorException", "The model failed", 502, "upstream_error", 3),
+        (404, "ResourceNotFoundException", "No such model", 404, "ResourceNotFoundException", 1),
+        (429, "ModelNotReadyException", "Warming up", 429, "ModelNotReadyException", 3),
+        (424, "ModelErrorException", "The model failed", 424, "ModelErrorException", 3),
     ];
     for (status, kind, message, expected, code, attempts) in cases {
         let body = json!({"message": format!("{message} {UP_KEY}")}).to_string();

@@ -89,7 +89,7 @@ async fn a_server_that_refuses_base64_is_asked_for_numbers_from_then_on() {
     let asked: Vec<bool> = app.up.received().iter().map(|sent| sent.json().get("encoding_format").is_some()).collect();
     assert_eq!(asked, [true, false, false]);
     app.up.next(Script::error(400, "encoding_format is wrong"));
-    assert_eq!(embed(&app, &body).await.outcome(), "400 invalid_request");
+    assert_eq!(embed(&app, &body).await.outcome(), "400 upstream_error");
     app.close().await;
 }
 

@@ -210,7 +210,7 @@ async fn a_providers_error_of_any_shape_has_the_shape_of_openais() {
     for (script, status, message) in [
         (Script::reply(422, "", "<html>"), 422, "status 422"),
         (Script::json(418, r#"{"detail":"short and stout"}"#), 418, "short and stout"),
-        (Script::json(404, r#"{"error":"no such model"}"#), 404, "no such model"),
+        (Script::json(404, r#"{"error":"no such model"}"#), 404, "up/gpt-x answered 404: no such model"),
         (Script::json(400, r#"{"error":{"message":"","code":7}}"#), 400, "status 400"),
     ] {
         app.up.next(script);
@@ -229,7 +229,7 @@ async fn an_endless_error_body_is_cut() {
     let app = TestApp::start().await;
     let head = "HTTP/1.1 500 X\r\ntransfer-encoding: chunked\r\n\r\n";
     app.up.next(Script::raw(head).repeat_chunk(&[b'x'; 8192]));
-    assert_eq!(app.hello("fast").await.outcome(), "502 upstream_error");
+    assert_eq!(app.hello("fast").await.outcome(), "500 upstream_error");
     app.up.until("it is cut off", |received| received[0].closed).await;
     app.close().await;
 }
@@ -290,8 +290,10 @@ async fn answers_with_headers_of_their_own_lose_them() {
             "x-fulcrum-cost-usd",
             "x-fulcrum-model",
             "x-fulcrum-request-id",
+            "x-request-id",
         ]
     );
+    assert_eq!(answer.header("x-request-id"), Some(answer.id()), "the gateway's id, not the provider's");
     app.close().await;
 }
 

@@ -104,6 +104,6 @@ async fn its_errors_have_a_code_that_is_text() {
     let app = TestApp::with(LLAMA).await;
     let error = r#"{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}"#;
     app.up.next(Script::json(404, error));
-    assert_eq!(app.hello("base").await.json()["error"]["code"], "model_not_found");
+    assert_eq!(app.hello("base").await.json()["error"]["code"], "upstream_error");
     app.close().await;
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, UP_KEY};
+use crate::client::Call;
 use crate::dialects::{CLIENTS, PROVIDERS, call};
 use crate::upstream::Script;
 
@@ -99,4 +100,152 @@ fn hide(body: &mut Value) {
             *id = "ID".into();
         }
     }
+}
+
+/// Providers of every dialect with a fallback, and one whose base URL leads elsewhere.
+const FALLBACKS: &str = r#"
+[[routes]]
+name = "two"
+models = ["two"]
+targets = [{ model = "pair/m" }]
+fallbacks = ["spare"]
+"#;
+
+#[tokio::test]
+async fn a_status_that_could_be_fulcrums_own_names_the_provider_in_every_dialect() {
+    let app = TestApp::with(PROVIDERS).await;
+    let mut calls = 0;
+    for (status, message) in [(402, "Pay first."), (403, "Country not supported."), (404, "No such model.")] {
+        for provider in ["plain", "answers", "claude", "gem", "bed"] {
+            for (client, stream) in CLIENTS.into_iter().flat_map(|client| [(client, false), (client, true)]) {
+                calls += 1;
+                let model = format!("{provider}/m{calls}");
+                app.up.next(refusal(provider, status, ["c", "permission_error", "PERMISSION_DENIED"], message));
+                let answer = app.send(call(client, &model, stream).key(&app.key)).await;
+                let text = answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+                // Anthropic's shape has the field at fault in front.
+                let text = text.trim_start_matches("messages: ");
+                assert_eq!(
+                    (answer.status, text),
+                    (status, format!("{model} answered {status}: {message}").as_str()),
+                    "{client}"
+                );
+            }
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_provider_without_a_route_at_its_address_is_a_404_that_names_base_url() {
+    let html = "<html><head><title>404 Not Found</title></head></html>";
+    let app = TestApp::with(PROVIDERS).await;
+    for (n, (status, body, is_elsewhere)) in [
+        (404, r#"{"error":{"message":"there is no POST /chat/completions","code":"not_found"}}"#, true),
+        (404, html, true),
+        (404, "404 page not found", true),
+        (404, "", true),
+        (404, r#"{"detail":"Not Found"}"#, true),
+        (404, r#"{"type":"error","error":{"type":"not_found_error","message":"Not Found"}}"#, true),
+        (404, r#"{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}"#, true),
+        (
+            404,
+            r#"{"error":{"message":"Invalid URL (POST /v1/v1/chat/completions)","type":"invalid_request_error"}}"#,
+            true,
+        ),
+        (405, r#"{"detail":"Method Not Allowed"}"#, true),
+        (404, r#"{"error":{"message":"The model `m` does not exist","code":"model_not_found"}}"#, false),
+        (404, r#"{"error":{"message":"model \"m\" not found, try pulling it first","type":"api_error"}}"#, false),
+        (404, r#"{"error":{"message":"The API deployment does not exist.","code":"DeploymentNotFound"}}"#, false),
+        (404, r#"{"error":{"code":404,"message":"models/m is not found for v1beta","status":"NOT_FOUND"}}"#, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let model = format!("plain/x{n}");
+        app.up.next(Script::json(status, body));
+        let answer = app.hello(&model).await;
+        assert_eq!(answer.status, status, "{body}");
+        let text = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(text.starts_with(&format!("{model} answered {status}: ")), "{text}");
+        assert_eq!(text.contains("check base_url"), is_elsewhere, "{body}: {text}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_forbidden_model_is_asked_of_the_next_target_and_its_keys_stay_in_turn() {
+    let app = TestApp::with(FALLBACKS).await;
+    app.up.next(Script::error(403, "not this model"));
+    let answer = app.hello("two").await;
+    assert_eq!((answer.status, answer.header("x-fulcrum-model")), (200, Some("other/spare-x")));
+    for _ in 0..4 {
+        assert_eq!(app.hello("pair/m").await.status, 200);
+    }
+    let received = app.up.received();
+    let with_first = received.iter().filter(|one| one.head.contains(UP_KEY)).count();
+    assert!((2..=3).contains(&with_first), "{with_first} of {} calls have the first key", received.len());
+    app.close().await;
+}
+
+#[tokio::test]
+async fn the_last_targets_error_keeps_its_status_and_code_on_every_route() {
+    let app = TestApp::start().await;
+    let own = r#"{"error":{"message":"no such luck","type":"t","param":null,"code":"own_code"}}"#;
+    let form = "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nMODEL\r\n--b\r\ncontent-disposition: \
+                form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nx\r\n--b--\r\n";
+    let mut calls = 0;
+    for (status, body, code) in [
+        (400, own, "own_code"),
+        (402, own, "own_code"),
+        (403, own, "own_code"),
+        (404, own, "own_code"),
+        (409, own, "own_code"),
+        (418, own, "own_code"),
+        (500, own, "own_code"),
+        (501, own, "own_code"),
+        (503, own, "own_code"),
+        (529, own, "own_code"),
+        (400, r#"{"error":{"message":"no such luck"}}"#, "upstream_error"),
+        (500, "no such luck", "upstream_error"),
+        (502, "<html>", "upstream_error"),
+    ] {
+        for path in
+            ["/v1/chat/completions", "/v1/embeddings", "/v1/moderations", "/v1/audio/transcriptions", "/v1/rerank"]
+        {
+            calls += 1;
+            let model = format!("up/m{calls}");
+            app.up.next(Script::json(status, body));
+            let json = match path {
+                "/v1/chat/completions" => crate::app::hello(&model),
+                "/v1/rerank" => json!({"model": model, "query": "a", "documents": ["b"]}),
+                _ => json!({"model": model, "input": "hi"}),
+            };
+            let mut call = Call::post(path, &json).key(&app.key);
+            if path.ends_with("transcriptions") {
+                call = Call::new("POST", path, form.replace("MODEL", &model))
+                    .key(&app.key)
+                    .header("content-type", "multipart/form-data; boundary=b");
+            }
+            let answer = app.send(call).await;
+            assert_eq!(answer.outcome(), format!("{status} {code}"), "{path}: {}", answer.text());
+            let row = app.row(answer.id()).await;
+            assert_eq!((&row["http_status"], &row["attempts"][0]["http_status"]), (&json!(status), &json!(status)));
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn an_error_in_a_stream_is_named_as_one() {
+    let app = TestApp::with("[defaults]\nretries = 0\n").await;
+    app.up.next(Script::stream(["data: {\"error\":{\"message\":\"out of memory\",\"code\":\"oom\"}}\n\n"]));
+    let answer = app.send(call("chat", "up/early", true).key(&app.key)).await;
+    assert_eq!(answer.outcome(), "502 oom");
+    assert_eq!(answer.json()["error"]["message"], "up/early failed in its stream: out of memory");
+    let error = "data: {\"error\":{\"message\":\"out of memory\",\"code\":\"oom\"}}\n\n";
+    app.up.next(Script::stream([crate::upstream::EVENTS[1], error]));
+    let answer = app.send(call("chat", "up/late", true).key(&app.key)).await;
+    assert!(answer.text().contains("up/late failed in its stream: out of memory"), "{}", answer.text());
+    app.close().await;
 }

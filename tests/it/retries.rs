@@ -30,7 +30,7 @@ async fn a_server_error_is_retried_as_often_as_configured() {
         app.up.next(Script::error(503, "busy"));
     }
     let answer = app.hello("fast").await;
-    assert_eq!(answer.outcome(), "502 upstream_error");
+    assert_eq!(answer.outcome(), "503 upstream_error");
     assert_eq!(answer.header("x-should-retry"), Some("false"), "we have retried already");
     assert_eq!(answer.header("x-fulcrum-attempts"), Some("3"));
     assert_eq!(app.up.count(), 3);
@@ -44,7 +44,7 @@ async fn no_retries_means_one_attempt_and_no_word_against_the_callers_own() {
     let app = TestApp::start().await;
     app.up.next(Script::error(500, "oops"));
     let answer = app.hello("fast").await;
-    assert_eq!((answer.outcome().as_str(), answer.header("x-should-retry")), ("502 upstream_error", None));
+    assert_eq!((answer.outcome().as_str(), answer.header("x-should-retry")), ("500 upstream_error", None));
     assert_eq!(app.up.count(), 1);
     app.close().await;
 }
@@ -157,7 +157,7 @@ async fn an_outage_costs_at_most_a_fifth_more_attempts_and_then_cools() {
     for _ in 0..calls {
         let answer = app.hello("fast").await;
         match answer.outcome().as_str() {
-            "502 upstream_error" => {}
+            "503 upstream_error" => {}
             "503 all_targets_cooling" => {
                 cooled += 1;
                 assert!(answer.header("retry-after").is_some());
@@ -179,7 +179,7 @@ async fn one_probe_ends_the_cooling() {
         app.up.next(Script::error(500, "down"));
     }
     for _ in 0..5 {
-        assert_eq!(app.hello("fast").await.status, 502);
+        assert_eq!(app.hello("fast").await.status, 500);
     }
     assert_eq!(app.hello("fast").await.outcome(), "503 all_targets_cooling");
     assert_eq!(app.up.count(), 5, "a cooling target is not called");

@@ -158,6 +158,7 @@ async fn a_passed_time_limit_is_not_retried_by_sdks() {
 async fn an_error_that_a_retry_cannot_mend_says_so() {
     for (script, retry) in [
         (Script::error(401, "bad key"), Some("false")),
+        (Script::error(501, "no such thing"), Some("false")),
         (Script::error(500, "oops"), None),
         (Script::throttled(""), None),
     ] {

@@ -56,7 +56,10 @@ pub(super) fn read_event(event: &Value) -> Error {
         "rate_limit_error" => (Code::UpstreamRateLimited, None),
         "timeout_error" => (Code::UpstreamTimeout, None),
         "overloaded_error" => (Code::UpstreamError, Some(529)),
-        "authentication_error" | "permission_error" | "billing_error" => (Code::UpstreamAuth, None),
+        "authentication_error" => (Code::UpstreamAuth, None),
+        "billing_error" => (Code::UpstreamError, Some(402)),
+        "permission_error" => (Code::UpstreamError, Some(403)),
+        "not_found_error" => (Code::UpstreamError, Some(404)),
         _ => (Code::UpstreamError, None),
     };
     Error { status, ..reported(code, kind, text("message")) }

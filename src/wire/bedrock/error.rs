@@ -12,8 +12,8 @@ pub(super) fn read(error: &Value) -> Error {
     let code = match kind {
         "throttlingException" => Code::UpstreamRateLimited,
         "validationException" => Code::InvalidRequest,
-        "accessDeniedException" => Code::UpstreamAuth,
         _ => Code::UpstreamError,
     };
-    reported(code, kind, text("message"))
+    let status = (kind == "accessDeniedException").then_some(403);
+    Error { status, ..reported(code, kind, text("message")) }
 }

@@ -40,7 +40,7 @@ pub(super) fn error_event(error: &Error) -> Bytes {
 pub(super) fn read_error(error: &Value) -> Error {
     let status = error["code"].as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 400);
     let code = match (status, error["status"].as_str()) {
-        (Some(401 | 403), _) | (None, Some("UNAUTHENTICATED" | "PERMISSION_DENIED")) => Code::UpstreamAuth,
+        (Some(401), _) | (None, Some("UNAUTHENTICATED")) => Code::UpstreamAuth,
         (Some(429), _) | (None, Some("RESOURCE_EXHAUSTED")) => Code::UpstreamRateLimited,
         (Some(504), _) | (None, Some("DEADLINE_EXCEEDED")) => Code::UpstreamTimeout,
         _ => Code::UpstreamError,
@@ -49,7 +49,8 @@ pub(super) fn read_error(error: &Value) -> Error {
     let mut read = Error::new(code, message);
     read.retry_after = error["details"].as_array().into_iter().flatten().find_map(retry_delay);
     if code != Code::UpstreamAuth {
-        read.status = status.filter(|status| *status < 600);
+        let named = || (error["status"] == "PERMISSION_DENIED").then_some(403);
+        read.status = status.filter(|status| *status < 600).or_else(named);
         read.upstream_code = error["status"].as_str().map(str::to_owned);
     }
     read
@@ -77,6 +78,7 @@ fn status_name(status: u16) -> &'static str {
         409 => "ABORTED",
         429 => "RESOURCE_EXHAUSTED",
         499 => "CANCELLED",
+        501 => "UNIMPLEMENTED",
         502 | 503 | 529 => "UNAVAILABLE",
         500.. => "INTERNAL",
         _ => "INVALID_ARGUMENT",
