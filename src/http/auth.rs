@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use http::HeaderName;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderName, Uri};
-use percent_encoding::percent_decode_str;
 
+use super::client::{has_query_key, is_googles, query_key};
 use super::error::Refusal;
 use crate::app::App;
 use crate::chat::{Code, Error};
@@ -60,21 +60,6 @@ fn token(parts: &Parts) -> Result<Cow<'_, str>, Error> {
             "no API key: send Authorization: Bearer fk-…, x-api-key or x-goog-api-key (Gemini's routes take ?key= too)",
         )),
     }
-}
-
-/// Whether Google's API has routes like this one.
-fn is_googles(path: &str) -> bool {
-    path.starts_with("/v1beta/") || path == "/v1/models" || path.starts_with("/v1/models/")
-}
-
-/// Whether the address carries a key, as Google's clients write it.
-pub fn has_query_key(uri: &Uri) -> bool {
-    query_key(uri).is_some()
-}
-
-fn query_key(uri: &Uri) -> Option<Cow<'_, str>> {
-    let text = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("key="))?;
-    percent_decode_str(text).decode_utf8().ok()
 }
 
 /// Marks a request that the command line makes in this process, on its owner's own database. No request from outside

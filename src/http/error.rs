@@ -9,9 +9,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::auth;
+use super::client::dialect_of;
 use crate::chat::{Code, Error};
 use crate::types::RequestId;
 use crate::wire::DialectId;
@@ -115,18 +115,6 @@ pub async fn guard(request: Request, next: Next) -> Response {
         put_id(response.headers_mut(), id, dialect);
     }
     response
-}
-
-/// The dialect of a client, by where it calls and by the headers that only clients of one vendor send.
-pub fn dialect_of(uri: &Uri, headers: &HeaderMap) -> DialectId {
-    let path = uri.path();
-    match () {
-        () if path.starts_with("/api/") => DialectId::OpenAiChat,
-        () if path.starts_with("/v1beta/") => DialectId::Gemini,
-        () if path.starts_with("/v1/messages") || headers.contains_key("anthropic-version") => DialectId::Anthropic,
-        () if headers.contains_key("x-goog-api-key") || auth::has_query_key(uri) => DialectId::Gemini,
-        () => DialectId::OpenAiChat,
-    }
 }
 
 /// Puts a request's id where our own callers and the SDKs read it.

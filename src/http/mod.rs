@@ -3,6 +3,7 @@
 pub mod admin;
 mod auth;
 mod batches;
+mod client;
 mod data;
 mod dispatch;
 mod error;
