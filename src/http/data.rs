@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout};
@@ -16,7 +16,6 @@ use tokio::time::{Instant, timeout};
 use super::auth::{self, Peer};
 use super::error::{Refusal, SHOULD_RETRY, guarded, put_id, seconds};
 use super::listed;
-use super::write_timeout::attended;
 use crate::app::App;
 use crate::cache::Directive;
 use crate::chat::{Code, Error};
@@ -98,10 +97,8 @@ async fn respond_to(app: App, id: RequestId, called: EndpointCall, request: Requ
     let endpoint = called.endpoint;
     // Only Google's addresses say whether to stream, and then in which form.
     let as_list = called.addressed.stream && !listed::asks_events(request.uri());
-    // Over HTTP/1.1 a write to the socket fails where the caller reads nothing.
-    let patience = (request.version() == Version::HTTP_2).then(|| app.config().server.write_timeout);
     match admit(&app, id, called, request, peer).await {
-        Ok((incoming, window)) => respond(app.gateway().call(incoming).await, window.as_ref(), (as_list, patience)),
+        Ok((incoming, window)) => respond(app.gateway().call(incoming).await, window.as_ref(), as_list),
         Err(Unadmitted { error, window }) => {
             app.metrics().saw_refusal(endpoint.name());
             let mut response = Refusal(error).answer_in(endpoint.dialect(), id);
@@ -254,29 +251,15 @@ async fn read_bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Byt
     }
 }
 
-fn respond(reply: Reply, window: Option<&Window>, (as_list, patience): (bool, Option<Duration>)) -> Response {
+fn respond(reply: Reply, window: Option<&Window>, as_list: bool) -> Response {
     let Reply { head, body } = reply;
     let (kind, body) = match body {
         gateway::Body::Whole(bytes) => ("application/json", Body::from(bytes)),
         gateway::Body::Events(bytes) if as_list => ("application/json", Body::from(listed::list(bytes))),
         gateway::Body::Events(bytes) => ("text/event-stream", Body::from(bytes)),
-        gateway::Body::Stream(events) => {
-            let kind = if as_list { "application/json" } else { "text/event-stream" };
-            let body = match (as_list, patience) {
-                (true, Some(limit)) => Body::from_stream(attended(Box::pin(listed::listed(events)), limit)),
-                (true, None) => Body::from_stream(listed::listed(events)),
-                (false, Some(limit)) => Body::from_stream(attended(events, limit)),
-                (false, None) => Body::from_stream(events),
-            };
-            (kind, body)
-        }
-        gateway::Body::Bytes(pieces) => {
-            let body = match patience {
-                Some(limit) => Body::from_stream(attended(pieces, limit)),
-                None => Body::from_stream(pieces),
-            };
-            ("application/octet-stream", body)
-        }
+        gateway::Body::Stream(events) if as_list => ("application/json", Body::from_stream(listed::listed(events))),
+        gateway::Body::Stream(events) => ("text/event-stream", Body::from_stream(events)),
+        gateway::Body::Bytes(pieces) => ("application/octet-stream", Body::from_stream(pieces)),
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -3,57 +3,135 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Method, Request};
-use hyper::body::Incoming;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Request, Version};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use tower::ServiceExt;
 
+use super::activity::{Activity, Serving};
 use super::auth::Peer;
 use super::data::{self, EndpointCall};
+use super::error::Refusal;
 use super::router::router;
+use super::write_timeout::attended;
 use crate::app::App;
+use crate::chat::{Code, Error};
+use crate::types::RequestId;
+use crate::wire::DialectId;
 
-/// The service of a worker's connections, or of one of them.
-#[derive(Clone)]
+/// The service of a worker's connections.
 pub struct Dispatch {
     app: App,
     router: Router,
-    peer: Option<Peer>,
+    write_timeout: Duration,
 }
 
 impl Dispatch {
     /// Serves every connection of a worker.
     pub fn new(app: App) -> Self {
-        let router = router(app.clone());
-        Self { app, router, peer: None }
+        let (router, write_timeout) = (router(app.clone()), app.config().server.write_timeout);
+        Self { app, router, write_timeout }
     }
 
-    /// The same for the connection from `peer`.
-    pub fn of(&self, peer: Option<SocketAddr>) -> Self {
-        Self { peer: peer.map(|peer| Peer(peer.ip())), ..self.clone() }
+    /// Serves one connection, from `peer`.
+    pub fn connection(&self, peer: Option<SocketAddr>, activity: Arc<Activity>) -> ConnectionDispatch {
+        let Self { app, router, write_timeout } = self;
+        let peer = peer.map(|peer| Peer(peer.ip()));
+        ConnectionDispatch { app: app.clone(), router: router.clone(), write_timeout: *write_timeout, peer, activity }
     }
 }
 
-impl Service<Request<Incoming>> for Dispatch {
-    type Response = Response;
+/// The service of one connection.
+pub struct ConnectionDispatch {
+    app: App,
+    router: Router,
+    write_timeout: Duration,
+    peer: Option<Peer>,
+    activity: Arc<Activity>,
+}
+
+impl Service<Request<Incoming>> for ConnectionDispatch {
+    type Response = http::Response<Served>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     /// The router would take a call to the same place; its boxes and copies are a twentieth of the call's CPU.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let serving = Serving::begin(&self.activity);
+        // Over HTTP/1.1 a write to the socket fails where the caller reads nothing.
+        let patience = (request.version() == Version::HTTP_2).then_some(self.write_timeout);
         let mut request = request.map(Body::new);
         let called = EndpointCall::at(request.uri()).filter(|_| request.method() == Method::POST);
+        if self.activity.takes_ambiguous() && request.headers().contains_key(TRANSFER_ENCODING) {
+            let dialect = called.map_or(DialectId::OpenAiChat, |called| called.endpoint.dialect());
+            return Box::pin(std::future::ready(Ok(served(ambiguous(dialect), serving, None))));
+        }
         let Some(called) = called else {
             if let Some(peer) = self.peer {
                 request.extensions_mut().insert(peer);
             }
-            return Box::pin(self.router.clone().oneshot(request));
+            let answer = self.router.clone().oneshot(request);
+            return Box::pin(answer.map(move |answer| answer.map(|answer| served(answer, serving, patience))));
         };
-        Box::pin(data::serve(self.app.clone(), called, request, self.peer).map(Ok))
+        let answer = data::serve(self.app.clone(), called, request, self.peer);
+        Box::pin(answer.map(move |answer| Ok(served(answer, serving, patience))))
+    }
+}
+
+/// The answer to a request with a length and chunks.
+fn ambiguous(dialect: DialectId) -> Response {
+    let error = Error::new(Code::InvalidRequest, "a request has a content-length or a transfer-encoding, not both");
+    let mut answer = Refusal(error).answer_in(dialect, RequestId::new());
+    // Where this request ends is not certain.
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// An answer's body; its request counts as served until this is dropped.
+pub struct Served {
+    body: Body,
+    _serving: Option<Serving>,
+}
+
+/// An answer whose caller must take it within `patience`, where the socket does not see to that.
+fn served(answer: Response, serving: Serving, patience: Option<Duration>) -> http::Response<Served> {
+    let (mut head, body) = answer.into_parts();
+    let Some(limit) = patience.filter(|_| !body.is_end_stream()) else {
+        return http::Response::from_parts(head, Served { body, _serving: Some(serving) });
+    };
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    let body = Body::from_stream(attended(body.into_data_stream(), serving, limit));
+    http::Response::from_parts(head, Served { body, _serving: None })
+}
+
+impl hyper::body::Body for Served {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

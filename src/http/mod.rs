@@ -1,5 +1,6 @@
 //! What Fulcrum serves over HTTP: the data plane, the admin API, and what watches it.
 
+mod activity;
 pub mod admin;
 mod auth;
 mod batches;
@@ -9,6 +10,7 @@ mod dispatch;
 mod error;
 mod explain;
 mod files;
+mod head_watch;
 mod health;
 mod listed;
 mod models;

@@ -6,9 +6,10 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
@@ -16,11 +17,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::dispatch::Dispatch;
+use super::activity::{Activity, Crowd};
+use super::dispatch::{ConnectionDispatch, Dispatch};
 use super::write_timeout::WriteTimeout;
 use crate::app::App;
 use crate::telemetry::Under;
@@ -31,6 +33,15 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// How many connections may wait for their worker.
 const WAITING: usize = 1_024;
+
+/// How long a connection that is to end gets for a request that is on its way.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// How long a connection that was asked to end gets for that, before another is asked.
+const ROOM_LIMIT: Duration = Duration::from_millis(100);
+
+/// How often a peer over HTTP/2 is asked whether it is there, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(20);
 
 /// A socket that connections wait at.
 pub struct Listening {
@@ -59,6 +70,7 @@ impl Listening {
 /// A connection on its way to a worker.
 struct Visitor {
     stream: std::net::TcpStream,
+    activity: Arc<Activity>,
     place: OwnedSemaphorePermit,
     open: Under,
 }
@@ -80,13 +92,8 @@ pub async fn serve(app: App, listening: Listening, stop: CancellationToken) -> s
         workers.push(visitors);
     }
     drop(done);
-    let mut turn = 0;
+    let (mut turn, mut crowd) = (0, Crowd::default());
     loop {
-        let place = tokio::select! {
-            place = places.clone().acquire_owned() => place,
-            _ = all_done.recv() => break,
-        };
-        let Ok(place) = place else { break };
         let stream = tokio::select! {
             accepted = listening.listener.accept() => accepted.map(|(stream, _peer)| stream),
             _ = all_done.recv() => break,
@@ -94,18 +101,38 @@ pub async fn serve(app: App, listening: Listening, stop: CancellationToken) -> s
         let open = app.metrics().connection_opens();
         match stream.and_then(prepared) {
             Ok(stream) => {
+                let place = tokio::select! {
+                    place = place_for(&places, &mut crowd) => place,
+                    _ = all_done.recv() => break,
+                };
+                let activity = Arc::new(Activity::new());
+                crowd.joined_by(&activity);
                 turn = (turn + 1) % workers.len();
                 // A worker that has ended takes no more: the process is about to end as well.
-                let _taken = workers[turn].send(Visitor { stream, place, open }).await;
+                let _taken = workers[turn].send(Visitor { stream, activity, place, open }).await;
             }
             Err(error) => {
-                // Out of descriptors, most likely: running requests will free some.
+                // Out of descriptors, most likely: running requests will free some, and idle connections can.
                 tracing::warn!(%error, "cannot accept a connection");
-                sleep(Duration::from_millis(100)).await;
+                crowd.make_room();
+                sleep(ROOM_LIMIT).await;
             }
         }
     }
     Ok(())
+}
+
+/// A place for a connection. Where there is none, the connection that has been idle for longest makes room.
+async fn place_for(places: &Arc<Semaphore>, crowd: &mut Crowd) -> OwnedSemaphorePermit {
+    loop {
+        if let Ok(place) = places.clone().try_acquire_owned() {
+            return place;
+        }
+        crowd.make_room();
+        if let Ok(Ok(place)) = timeout(ROOM_LIMIT, places.clone().acquire_owned()).await {
+            return place;
+        }
+    }
 }
 
 /// As many workers as cores.
@@ -140,6 +167,7 @@ impl Worker {
         let server = Server {
             builder: builder(config.server.header_timeout),
             dispatch: Dispatch::new(self.app.clone()),
+            header_timeout: config.server.header_timeout,
             write_timeout: config.server.write_timeout,
             open: TaskTracker::new(),
             ending: Arc::default(),
@@ -198,13 +226,20 @@ fn builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(header_timeout)
         .max_headers(100)
         .max_buf_size(128 << 10);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256).max_header_list_size(64 << 10);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .max_concurrent_streams(256)
+        .max_header_list_size(64 << 10);
     builder
 }
 
 struct Server {
     builder: auto::Builder<TokioExecutor>,
     dispatch: Dispatch,
+    header_timeout: Duration,
     write_timeout: Duration,
     /// The connections that came before the end began.
     open: TaskTracker,
@@ -231,24 +266,21 @@ impl Ending {
 
 impl Server {
     fn connection(&self, visitor: Visitor) {
-        let Visitor { stream, place, open } = visitor;
+        let Visitor { stream, activity, place, open } = visitor;
         let Ok(stream) = TcpStream::from_std(stream) else { return };
-        let dispatch = self.dispatch.of(stream.peer_addr().ok());
-        let stream = TokioIo::new(WriteTimeout::new(stream, self.write_timeout));
+        let dispatch = self.dispatch.connection(stream.peer_addr().ok(), activity.clone());
+        let stream = TokioIo::new(WriteTimeout::new(stream, self.write_timeout, activity.clone()));
         let connection = self.builder.serve_connection(stream, dispatch).into_owned();
         // A connection that comes while the gateway ends gets an error, and shutdown does not wait for it.
         let ending = (!self.ending.has_begun()).then(|| self.ending.clone());
         let waited_for = ending.as_ref().map(|_| self.open.token());
+        let watch = Watch { activity, patience: self.header_timeout, ending };
         #[expect(
             clippy::disallowed_methods,
             reason = "the accept loop and the ledger end on their own signal, which shutdown waits for"
         )]
         tokio::spawn(async move {
-            let ended = match ending {
-                Some(ending) => until_the_end(connection, &ending).await,
-                None => connection.await,
-            };
-            if let Err(error) = ended {
+            if let Err(error) = watch.run(connection).await {
                 tracing::debug!(error = %error, "a connection ended badly");
             }
             drop((place, open, waited_for));
@@ -256,25 +288,86 @@ impl Server {
     }
 }
 
-/// Runs a connection; when the end begins, it finishes the request that it has and takes no other.
-async fn until_the_end(
-    connection: auto::Connection<'static, TokioIo<WriteTimeout>, Dispatch, TokioExecutor>,
-    ending: &Ending,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut connection = pin!(connection);
-    let mut begins = pin!(ending.begins.notified());
-    let (mut listens, mut ends) = (false, false);
-    poll_fn(|context| {
-        // Registered once: a connection is polled several times a request, and each look at a `Notify` takes its lock.
-        if !listens {
-            listens = true;
-            let _wakes_us = begins.as_mut().poll(context);
+type Connection = auto::Connection<'static, TokioIo<WriteTimeout>, ConnectionDispatch, TokioExecutor>;
+type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Sees to it that a connection ends: where it has been idle for too long, another needs its place, or the gateway stops.
+struct Watch {
+    activity: Arc<Activity>,
+    /// How long the connection may serve nothing.
+    patience: Duration,
+    /// `None` for a connection that came while the gateway stops.
+    ending: Option<Arc<Ending>>,
+}
+
+impl Watch {
+    /// Runs a connection. Where it must end, it finishes the requests that it has and takes no other.
+    async fn run(self, connection: Connection) -> Ended {
+        let mut connection = pin!(connection);
+        let mut begins = pin!(self.ending.as_ref().map(|ending| ending.begins.notified()));
+        let mut timer = pin!(sleep(self.patience));
+        let (mut listens, mut ends) = (false, false);
+        poll_fn(|context| {
+            // Registered once: a connection is polled several times a request, and each look at a `Notify` takes its lock.
+            if !listens {
+                listens = true;
+                self.activity.listen(context.waker());
+                let _wakes_us = begins.as_mut().as_pin_mut().map(|begins| begins.poll(context));
+            }
+            if !ends && self.ending.as_ref().is_some_and(|ending| ending.has_begun()) {
+                ends = true;
+                connection.as_mut().graceful_shutdown();
+                timer.as_mut().reset(Instant::now() + LAST_REQUEST);
+            }
+            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+                return Poll::Ready(ended);
+            }
+            if self.makes_room(context) {
+                // Polled once more, to say goodbye.
+                connection.as_mut().graceful_shutdown();
+                let _ended = connection.as_mut().poll(context);
+                return Poll::Ready(Ok(()));
+            }
+            if self.has_expired(timer.as_mut(), ends, context) {
+                if ends {
+                    return Poll::Ready(Ok(()));
+                }
+                ends = true;
+                connection.as_mut().graceful_shutdown();
+                timer.as_mut().reset(Instant::now() + LAST_REQUEST);
+                context.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Whether the connection has been idle for as long as it may.
+    fn has_expired(&self, mut timer: Pin<&mut Sleep>, ends: bool, context: &mut Context<'_>) -> bool {
+        while timer.as_mut().poll(context).is_ready() {
+            match self.due(ends) {
+                Some(due) => timer.as_mut().reset(due),
+                None => return true,
+            }
         }
-        if !ends && ending.has_begun() {
-            ends = true;
-            connection.as_mut().graceful_shutdown();
+        false
+    }
+
+    /// Whether another connection gets the place of this one.
+    fn makes_room(&self, context: &Context<'_>) -> bool {
+        let asked = self.activity.takes_leave();
+        if asked {
+            self.activity.listen(context.waker());
         }
-        connection.as_mut().poll(context)
-    })
-    .await
+        asked && self.activity.is_idle()
+    }
+
+    /// When to look again; `None` where the connection has been idle for as long as it may.
+    fn due(&self, ends: bool) -> Option<Instant> {
+        let (now, patience) = (Instant::now(), if ends { LAST_REQUEST } else { self.patience });
+        if !self.activity.is_idle() {
+            return Some(now + patience);
+        }
+        Some(self.activity.idle_since() + patience).filter(|due| now < *due)
+    }
 }

@@ -14,6 +14,16 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::activity::{Activity, Serving};
+use super::head_watch::HeadWatch;
+
+/// The most bytes of an answer that are handed to one of several streams of a connection at once. What is handed over waits
+/// in the connection until the caller takes it, or the connection ends.
+const MOST_AT_ONCE: usize = 16 << 10;
+
+/// How every connection of HTTP/2 begins.
+const PREFACE: &[u8] = b"PRI ";
+
 /// A socket that fails where its caller takes no byte within the limit, so that a caller which reads nothing holds no stream,
 /// and no provider's connection, for ever.
 pub struct WriteTimeout {
@@ -21,19 +31,38 @@ pub struct WriteTimeout {
     limit: Duration,
     /// Runs while the caller takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    activity: Arc<Activity>,
+    /// Reads along with HTTP/1.1; `None` once it is HTTP/2, which has no chunks.
+    heads: Option<HeadWatch>,
 }
 
 impl WriteTimeout {
     /// A socket that may stall for `limit`.
-    pub fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, stalled: None }
+    pub fn new(stream: TcpStream, limit: Duration, activity: Arc<Activity>) -> Self {
+        Self { stream, limit, stalled: None, activity, heads: Some(HeadWatch::default()) }
+    }
+
+    /// Reads along while no request is served: then a head comes.
+    fn look_at(&mut self, read: &[u8]) {
+        if self.activity.is_serving() || read.is_empty() {
+            return;
+        }
+        if read.starts_with(PREFACE) {
+            self.heads = None;
+        }
+        if self.heads.as_mut().is_some_and(|heads| heads.is_ambiguous(read)) {
+            self.activity.note_ambiguous();
+        }
     }
 
     fn watch(&mut self, context: &mut Context<'_>, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if wrote.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                self.activity.note_unsent(false);
+            }
             return wrote;
         }
+        self.activity.note_unsent(true);
         let limit = self.limit;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         stalled
@@ -49,7 +78,12 @@ impl AsyncRead for WriteTimeout {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.heads.is_some() {
+            self.look_at(&buffer.filled()[before..]);
+        }
+        read
     }
 }
 
@@ -81,46 +115,71 @@ impl AsyncWrite for WriteTimeout {
     }
 }
 
-/// The events of one of several streams that share a connection: its caller can hold one stream back while others' bytes go,
-/// so the socket shows no stall. Where no piece is taken within `limit`, the events are dropped.
+/// The answer to one of several requests that share a connection: its caller can hold one answer back while others' bytes go,
+/// so the socket shows no stall. Where no piece is taken within `limit`, the answer is dropped, and counts as served no more.
 pub fn attended<E: Send + 'static>(
-    mut events: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
+    pieces: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
+    serving: Serving,
     limit: Duration,
 ) -> impl Stream<Item = io::Result<Bytes>> {
-    let (sender, pieces) = mpsc::channel(1);
-    let cut = Arc::new(AtomicBool::new(false));
-    let cuts = cut.clone();
+    let (sender, taken) = mpsc::channel(1);
+    let (cut, serving) = (Arc::new(AtomicBool::new(false)), Arc::new(serving));
+    let (cuts, served) = (cut.clone(), serving.clone());
     #[expect(
         clippy::disallowed_methods,
         reason = "events are read ahead of the connection, and the task ends with it"
     )]
     tokio::spawn(async move {
-        loop {
-            let next = tokio::select! {
-                next = events.next() => next,
-                () = sender.closed() => return,
-            };
-            let piece = match next {
-                Some(Ok(piece)) => piece,
-                // What broke off must not end as if it were whole.
-                Some(Err(_cut)) => return cuts.store(true, Ordering::Release),
-                None => return,
-            };
-            match timeout(limit, sender.send(piece)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_left)) => return,
-                Err(_) => return cuts.store(true, Ordering::Release),
-            }
+        if hand_over(pieces, &sender, limit).await.is_err() {
+            cuts.store(true, Ordering::Release);
+            served.end();
         }
     });
-    stream::unfold((pieces, cut), |(mut pieces, cut)| async move {
-        match pieces.recv().await {
-            Some(piece) => Some((Ok(piece), (pieces, cut))),
+    stream::unfold((taken, cut, serving), |(mut taken, cut, serving)| async move {
+        match taken.recv().await {
+            Some(Some(piece)) => Some((Ok(piece), (taken, cut, serving))),
             // Reported once, as an answer that broke off and not as an end.
-            None if cut.swap(false, Ordering::AcqRel) => Some((Err(given_up()), (pieces, cut))),
-            None => None,
+            None if cut.swap(false, Ordering::AcqRel) => Some((Err(given_up()), (taken, cut, serving))),
+            Some(None) | None => None,
         }
     })
+}
+
+/// The answer broke off, or its caller takes nothing.
+struct Cut;
+
+/// Hands over an answer, as its caller takes it; ends when that took all, or left.
+async fn hand_over<E>(
+    mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    sender: &mpsc::Sender<Option<Bytes>>,
+    limit: Duration,
+) -> Result<(), Cut> {
+    loop {
+        let next = tokio::select! {
+            next = pieces.next() => next,
+            () = sender.closed() => return Ok(()),
+        };
+        let mut rest = match next {
+            Some(Ok(piece)) => piece,
+            // What broke off must not end as if it were whole.
+            Some(Err(_broken)) => return Err(Cut),
+            None => {
+                hand(sender, None, limit).await?;
+                // The caller's side ends only when there is room for more: then the last piece was taken as well.
+                return timeout(limit, sender.closed()).await.map_err(|_| Cut);
+            }
+        };
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(MOST_AT_ONCE));
+            hand(sender, Some(piece), limit).await?;
+        }
+    }
+}
+
+/// Hands over one piece, or the end.
+async fn hand(sender: &mpsc::Sender<Option<Bytes>>, piece: Option<Bytes>, limit: Duration) -> Result<(), Cut> {
+    // A caller that left is noticed before the next piece.
+    timeout(limit, sender.send(piece)).await.map_or(Err(Cut), |_taken_or_left| Ok(()))
 }
 
 fn given_up() -> io::Error {

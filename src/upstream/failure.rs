@@ -106,7 +106,7 @@ impl Failure {
             Self::Protocol(_) => Code::UpstreamProtocol,
             Self::Throttled { .. } => Code::UpstreamRateLimited,
             Self::Auth { .. } => Code::UpstreamAuth,
-            Self::Server { .. } => Code::UpstreamError,
+            Self::Server { .. } | Self::Forbidden { .. } => Code::UpstreamError,
             Self::Refused { error, .. } => error.code,
             Self::Busy | Self::Closing => Code::Overloaded,
         }

@@ -29,6 +29,7 @@ mod limits;
 mod llamacpp;
 mod native_batches;
 mod passing;
+mod peers;
 mod process;
 mod prompts;
 mod refusals;
