@@ -28,6 +28,7 @@ fn blank(name: &str, kind: Kind) -> Provider {
         chat: true,
         responses: true,
         local: false,
+        allow_private: false,
         gpu_hour: None,
         requests_per_second: None,
         timeouts: Timeouts::default(),
@@ -55,6 +56,7 @@ fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
     let kind = kind(&section);
     let mut provider = blank(name, kind.unwrap_or(Kind::OpenAi));
     set(&mut provider.local, section.get("local").and_then(|field| field.bool()));
+    set(&mut provider.allow_private, section.get("allow_private").and_then(|field| field.bool()));
     let (base_url, ca_file) = (section.get("base_url"), section.get("ca_file"));
     let keys = [section.get("api_key"), section.get("api_keys")];
     if let Some(field) = section.get("server") {

@@ -186,6 +186,7 @@ pub(super) mod tests {
             chat: true,
             responses: true,
             local: false,
+            allow_private: false,
             gpu_hour: None,
             requests_per_second: None,
             timeouts: Timeouts::default(),

@@ -20,6 +20,9 @@ use crate::types::Secret;
 /// The most bytes of a call's answer.
 pub(super) const MAX_ANSWER: usize = 256 << 20;
 
+/// The mark of text in UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A 2xx answer whose body is still to be read. Dropping it closes the connection, which cancels the provider's work.
 pub struct Answer {
     pub(super) body: Body,
@@ -86,6 +89,32 @@ impl Answer {
     /// # Errors
     /// Where a limit passes, the connection breaks, or the answer is endless.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
+        let is_first = self.read == 0;
+        let piece = self.next_piece().await?;
+        if is_first && self.is_text() { self.without_mark(piece).await } else { Ok(piece) }
+    }
+
+    /// Whether the body is JSON or events, as far as its type says.
+    fn is_text(&self) -> bool {
+        let kind = self.kind.as_ref().map_or(&b"application/json"[..], HeaderValue::as_bytes);
+        self.is_stream || kind.starts_with(b"application/json")
+    }
+
+    /// The first piece without the mark that some put in front of text in UTF-8, which may come byte by byte.
+    async fn without_mark(&mut self, first: Option<Bytes>) -> Result<Option<Bytes>, Failure> {
+        let Some(mut first) = first else { return Ok(None) };
+        while first.len() < MARK.len() && MARK.starts_with(&first) {
+            let Some(next) = self.next_piece().await? else { break };
+            first = [first, next].concat().into();
+        }
+        match first.strip_prefix(MARK) {
+            Some([]) => self.next_piece().await,
+            Some(_) => Ok(Some(first.slice(MARK.len()..))),
+            None => Ok(Some(first)),
+        }
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, Failure> {
         let (limit, phase) =
             if self.read == 0 { (self.first, Phase::FirstToken) } else { (Instant::now() + self.idle, Phase::Idle) };
         let (limit, phase) = if limit < self.deadline { (limit, phase) } else { (self.deadline, self.phase) };
@@ -96,7 +125,13 @@ impl Answer {
                 Body::InProcess(pieces, _) => pieces.next().await.transpose(),
             }
         };
-        let piece = timeout_at(limit, next).await.map_err(|_| Failure::TimedOut(phase))??;
+        let Ok(piece) = timeout_at(limit, next).await else {
+            if let (Body::Http(body), Phase::FirstToken | Phase::Idle) = (&self.body, phase) {
+                body.suspect();
+            }
+            return Err(Failure::TimedOut(phase));
+        };
+        let piece = piece?;
         self.read += piece.as_ref().map_or(0, Bytes::len);
         if self.read > self.longest {
             return Err(Failure::Protocol(format!("it is longer than {} bytes", self.longest)));

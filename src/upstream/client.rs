@@ -1,5 +1,6 @@
 //! The HTTP client of all that is on no call's path: providers' batch APIs, and what the command line asks of a gateway.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -8,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rustls::ClientConfig;
 
 use super::failure::{Failure, Phase, reason};
+use super::place::Resolver;
 use super::tls;
 
 /// How long the command line waits for an answer.
@@ -52,11 +54,11 @@ impl Client {
     /// # Errors
     /// Where none can be made.
     pub fn new(base: &str, connect: Duration) -> Result<Self, NoAnswer> {
-        Self::with(tls::for_base(base), connect)
+        Self::with(tls::for_base(base), connect, None)
     }
 
-    /// A client that trusts what `tls` trusts.
-    pub(super) fn with(mut tls: ClientConfig, connect: Duration) -> Result<Self, NoAnswer> {
+    /// A client that trusts what `tls` trusts, and calls where `resolver` leads.
+    pub(super) fn with(mut tls: ClientConfig, connect: Duration, resolver: Option<Resolver>) -> Result<Self, NoAnswer> {
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -68,9 +70,12 @@ impl Client {
             .no_brotli()
             .no_deflate()
             .no_zstd()
-            .connect_timeout(connect)
-            .build()?;
-        Ok(Self(client))
+            .connect_timeout(connect);
+        let client = match resolver {
+            Some(resolver) => client.dns_resolver(Arc::new(resolver)),
+            None => client,
+        };
+        Ok(Self(client.build()?))
     }
 
     /// Sends a request and waits for the answer's head.
@@ -149,6 +154,16 @@ impl Reply {
     /// The next piece of a provider's answer; `None` at its end.
     pub(super) async fn data(&mut self) -> Result<Option<Bytes>, Failure> {
         self.0.chunk().await.map_err(|error| Failure::Protocol(reason(&error)))
+    }
+}
+
+impl reqwest::dns::Resolve for Resolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let found = self.look_up(name.as_str().to_owned());
+        Box::pin(async move {
+            let found: reqwest::dns::Addrs = Box::new(found.await?);
+            Ok(found)
+        })
     }
 }
 

@@ -6,20 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::client::conn::http2;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::Service;
 
 use super::failure::{Failure, Phase, reason};
 use super::http1::{self, BodyReader, Head, write_head};
+use super::http2::{self, Unanswered};
+use super::place::{Reach, Resolver};
 use super::provider::Provider;
 
 /// How long an idle connection stays open.
@@ -31,7 +32,7 @@ type Stream = Box<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>;
 
 /// The connections from one worker to one provider.
 pub(super) struct Connections {
-    connector: HttpsConnector<HttpConnector>,
+    connector: HttpsConnector<HttpConnector<Resolver>>,
     /// How long a connection may take to be made, with its TLS.
     patience: Duration,
     pool: Arc<Pool>,
@@ -43,8 +44,8 @@ pub(super) struct Pool {
     most: usize,
     /// The idle connections, the last used last.
     idle: Mutex<VecDeque<(Instant, http1::Connection<Stream>)>>,
-    /// The connection that calls share, where the provider speaks HTTP/2.
-    shared: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
+    /// The connections that calls share, where the provider speaks HTTP/2.
+    shared: http2::Shared,
 }
 
 /// A request to send.
@@ -70,73 +71,83 @@ pub(super) enum Broken {
     Connect(Error),
     /// The connection broke.
     Cut(Error),
+    /// The time limit passed.
+    Late,
 }
 
 /// An answer's body with its connection, which closes where the body is dropped before its end.
 pub(super) enum Body {
     /// On a connection of its own; `None` at the end, when the connection is back in the pool.
     Own(Option<BodyReader<Stream>>, Arc<Pool>),
-    /// On the connection that calls share.
-    Shared(Incoming),
+    /// On a connection that calls share.
+    Shared(Incoming, http2::Stream),
 }
 
 impl Connections {
     /// No connections yet: nothing is called. They follow no redirect, ask no proxy, inflate nothing and send small pieces at
     /// once.
     pub(super) fn new(provider: &Provider, tls: ClientConfig) -> Self {
-        let mut tcp = HttpConnector::new();
+        let mut tcp = HttpConnector::new_with_resolver(Resolver(Reach::of(provider)));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(provider.timeouts.connect));
         let connector =
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions();
-        let pool = Pool { most: provider.max_in_flight, idle: Mutex::default(), shared: Mutex::default() };
+        let pool = Pool { most: provider.max_in_flight, idle: Mutex::default(), shared: http2::Shared::default() };
         let patience = provider.timeouts.connect;
         Self { connector: connector.wrap_connector(tcp), patience, pool: Arc::new(pool) }
     }
 
-    /// Sends a request and waits for the answer's head.
-    pub(super) async fn send(&self, sent: Sent<'_>) -> Result<Answered, Broken> {
+    /// Sends a request and waits for the answer's head, until `limit`.
+    pub(super) async fn send(&self, sent: Sent<'_>, limit: Instant) -> Result<Answered, Broken> {
         while let Some(mut connection) = self.pool.take() {
-            if connection.is_quiet() {
-                return self.send_on(connection, sent).await;
+            if !connection.is_quiet() {
+                continue;
             }
+            let answered = timeout_at(limit, self.send_on(connection, sent)).await.map_err(|_| Broken::Late)?;
+            return match answered {
+                // The provider closed it while the request was on its way there.
+                Err(http1::Broken { is_silent: true, .. }) => Box::pin(self.send_anew(sent, limit)).await,
+                answered => answered.map_err(|broken| Broken::Cut(broken.error.into())),
+            };
         }
         // Apart, since a future has room for the largest that it may wait for, and is copied with it.
-        Box::pin(self.send_anew(sent)).await
+        Box::pin(self.send_on_any(sent, limit)).await
     }
 
-    /// Sends on the connection that calls share, or on one that is made for this call.
-    async fn send_anew(&self, sent: Sent<'_>) -> Result<Answered, Broken> {
-        let shared = lock(&self.pool.shared).clone();
-        if let Some(mut shared) = shared
-            && shared.ready().await.is_ok()
-        {
-            return send_shared(&mut shared, sent).await;
+    /// Sends on a connection that calls share, or on one that is made for this call.
+    async fn send_on_any(&self, sent: Sent<'_>, limit: Instant) -> Result<Answered, Broken> {
+        if let Some(stream) = self.pool.shared.place(MAX_IDLE) {
+            return match send_shared(stream, sent, limit).await? {
+                Ok(answered) => Ok(answered),
+                Err(Unanswered::Broken(error)) => Err(Broken::Cut(error.into())),
+                Err(Unanswered::Untouched(_)) => self.send_anew(sent, limit).await,
+            };
         }
-        let stream = self.connect(sent.url.clone()).await.map_err(Broken::Connect)?;
+        self.send_anew(sent, limit).await
+    }
+
+    /// Sends on a connection that is made for this call.
+    async fn send_anew(&self, sent: Sent<'_>, limit: Instant) -> Result<Answered, Broken> {
+        let made = timeout_at(limit, self.connect(sent.url.clone())).await.map_err(|_| Broken::Late)?;
+        let stream = made.map_err(Broken::Connect)?;
         if !stream.connected().is_negotiated_h2() {
-            return self.send_on(http1::Connection::new(Box::new(TokioIo::new(stream))), sent).await;
+            let connection = http1::Connection::new(Box::new(TokioIo::new(stream)));
+            let answered = timeout_at(limit, self.send_on(connection, sent)).await.map_err(|_| Broken::Late)?;
+            return answered.map_err(|broken| Broken::Cut(broken.error.into()));
         }
-        let mut begin = http2::Builder::new(TokioExecutor::new());
-        let begun = begin.timer(TokioTimer::new()).handshake(stream).await;
-        let (mut shared, connection) = begun.map_err(|error| Broken::Cut(error.into()))?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "an HTTP/2 connection is shared by calls, so it is driven by none of them"
-        )]
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a provider ended badly");
-            }
-        });
-        *lock(&self.pool.shared) = Some(shared.clone());
-        send_shared(&mut shared, sent).await
+        let begun = timeout_at(limit, self.pool.shared.add(stream)).await.map_err(|_| Broken::Late)?;
+        let stream = begun.map_err(|error| Broken::Cut(error.into()))?;
+        send_shared(stream, sent, limit).await?.map_err(|unanswered| {
+            let (Unanswered::Untouched(error) | Unanswered::Broken(error)) = unanswered;
+            Broken::Cut(error.into())
+        })
     }
 
     /// Closes connections that have been idle for long.
     pub(super) fn tidy_up(&self) {
         forget_old(&mut lock(&self.pool.idle), Instant::now());
+        self.pool.shared.tidy_up(MAX_IDLE);
     }
 
     async fn connect(&self, url: Uri) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, Error> {
@@ -147,30 +158,38 @@ impl Connections {
         timeout(self.patience, connector.call(url)).await.map_err(|_| late())?
     }
 
-    async fn send_on(&self, connection: http1::Connection<Stream>, sent: Sent<'_>) -> Result<Answered, Broken> {
+    async fn send_on(&self, connection: http1::Connection<Stream>, sent: Sent<'_>) -> Result<Answered, http1::Broken> {
         let path = sent.url.path_and_query().map_or("/", |path| path.as_str());
         let mut head = Vec::with_capacity(512);
         write_head(&mut head, (sent.method, path), sent.host, sent.headers, sent.body.len());
-        let answered = connection.call(&head, sent.body).await.map_err(|error| Broken::Cut(error.into()))?;
-        let (Head { status, headers, .. }, reading) = answered;
+        let (Head { status, headers, .. }, reading) = connection.call(&head, sent.body).await?;
         Ok(Answered { status, headers, body: Body::Own(Some(reading), self.pool.clone()) })
     }
 }
 
-async fn send_shared(shared: &mut http2::SendRequest<Full<Bytes>>, sent: Sent<'_>) -> Result<Answered, Broken> {
-    let mut request = Request::new(Full::new(sent.body.clone()));
-    request.method_mut().clone_from(sent.method);
-    *request.uri_mut() = sent.url.clone();
-    request.headers_mut().clone_from(sent.headers);
-    let answer = shared.send_request(request).await.map_err(|error| Broken::Cut(error.into()))?;
-    let (head, body) = answer.into_parts();
-    Ok(Answered { status: head.status, headers: head.headers, body: Body::Shared(body) })
+/// Sends on a connection that calls share. Where no answer comes in time, later calls go elsewhere.
+async fn send_shared(
+    stream: http2::Stream,
+    sent: Sent<'_>,
+    limit: Instant,
+) -> Result<Result<Answered, Unanswered>, Broken> {
+    let Ok(answer) = timeout_at(limit, stream.send(sent)).await else {
+        stream.suspect();
+        return Err(Broken::Late);
+    };
+    Ok(answer.map(|answer| {
+        let (head, body) = answer.into_parts();
+        Answered { status: head.status, headers: head.headers, body: Body::Shared(body, stream) }
+    }))
 }
 
 impl Broken {
     /// What the error means for the call.
-    pub(super) fn failure(&self) -> Failure {
+    ///
+    /// `phase` is whose limit it is that may have passed.
+    pub(super) fn failure(&self, phase: Phase) -> Failure {
         match self {
+            Self::Late => Failure::TimedOut(phase),
             Self::Connect(error) if is_timeout(&**error) => Failure::TimedOut(Phase::Connect),
             Self::Connect(error) => Failure::Connect(reason(&**error)),
             Self::Cut(error) => Failure::Protocol(reason(&**error)),
@@ -190,7 +209,7 @@ impl Body {
                 }
                 Ok(data)
             }
-            Self::Shared(incoming) => {
+            Self::Shared(incoming, _) => {
                 while let Some(frame) = incoming.frame().await {
                     if let Ok(data) = frame?.into_data() {
                         return Ok(Some(data));
@@ -198,6 +217,15 @@ impl Body {
                 }
                 Ok(None)
             }
+        }
+    }
+}
+
+impl Body {
+    /// No data came in time: where calls share the connection, later ones go elsewhere.
+    pub(super) fn suspect(&self) {
+        if let Self::Shared(_, stream) = self {
+            stream.suspect();
         }
     }
 }

@@ -106,7 +106,7 @@ impl Failure {
             Self::Protocol(_) => Code::UpstreamProtocol,
             Self::Throttled { .. } => Code::UpstreamRateLimited,
             Self::Auth { .. } => Code::UpstreamAuth,
-            Self::Server { .. } | Self::Forbidden { .. } => Code::UpstreamError,
+            Self::Server { .. } => Code::UpstreamError,
             Self::Refused { error, .. } => error.code,
             Self::Busy | Self::Closing => Code::Overloaded,
         }
@@ -208,7 +208,7 @@ fn says_too_long(message: &str) -> bool {
 pub(super) fn refuses_key(status: u16, body: &[u8]) -> bool {
     match status {
         401 => true,
-        400 => memchr::memmem::find(body, b"\"API_KEY_INVALID\"").is_some(),
+        400 | 403 => memchr::memmem::find(body, b"\"API_KEY_INVALID\"").is_some(),
         _ => false,
     }
 }
@@ -234,6 +234,18 @@ pub(super) fn read_retry_after(headers: &http::HeaderMap, now: std::time::System
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// Reads Google's `RetryInfo`, which stands in an error's details: `"retryDelay": "34.07s"`. Nonsense is `None`.
+pub(super) fn read_retry_info(body: &[u8]) -> Option<Duration> {
+    memchr::memmem::find(body, b"retryDelay")?;
+    let fields: serde_json::Value = serde_json::from_slice(body).ok()?;
+    // As a stream, the error is the one element of a list.
+    let fields = fields.get(0).unwrap_or(&fields);
+    let details = fields.get("error")?.get("details")?.as_array()?;
+    let delay = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str())?;
+    let seconds = delay.strip_suffix('s')?.parse::<f64>().ok().filter(|seconds| (0.0..=1e9).contains(seconds))?;
+    Some(Duration::from_secs_f64(seconds))
 }
 
 /// The message of a transport error's first cause.
@@ -270,6 +282,28 @@ mod tests {
     }
 
     #[test]
+    fn googles_retry_info_is_read() {
+        let body = |delay: &str| {
+            format!(
+                r#"{{"error":{{"code":429,"details":[{{"@type":"x"}},{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"{delay}"}}]}}}}"#
+            )
+        };
+        for (delay, seconds) in [
+            ("34.5s", Some(34.5)),
+            ("2s", Some(2.0)),
+            ("0s", Some(0.0)),
+            ("soon", None),
+            ("-1s", None),
+            ("1e300s", None),
+            ("5", None),
+        ] {
+            assert_eq!(read_retry_info(body(delay).as_bytes()), seconds.map(Duration::from_secs_f64), "{delay}");
+            assert_eq!(read_retry_info(format!("[{}]", body(delay)).as_bytes()), seconds.map(Duration::from_secs_f64));
+        }
+        assert_eq!(read_retry_info(br#"{"error":{"message":"retryDelay"}}"#), None);
+    }
+
+    #[test]
     fn a_refusal_keeps_its_message_and_loses_secrets() {
         let body = br#"{"error":{"message":"bad key sk-12345 given","param":"x","code":"invalid_value"}}"#;
         let error = read_refusal(400, body, &["sk-12345"]);
@@ -298,7 +332,8 @@ mod tests {
     #[test]
     fn a_bad_key_is_told_by_status_or_by_googles_reason() {
         let body = br#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#;
-        assert!(refuses_key(400, body) && refuses_key(401, b"") && !refuses_key(403, b""));
+        assert!(refuses_key(400, body) && refuses_key(401, b"") && refuses_key(403, body));
+        assert!(!refuses_key(403, b""), "a 403 is of the model");
         assert!(!refuses_key(400, br#"{"error":{"message":"no"}}"#) && !refuses_key(429, body));
     }
 }

@@ -19,8 +19,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use httparse::Status;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// The most headers of an answer.
-const MAX_HEADERS: usize = 128;
+/// The headers that nearly every answer has room for, and the most of an answer.
+const HEADERS: usize = 64;
+const MAX_HEADERS: usize = 1_024;
 /// The most bytes of an answer's head, with those of interim answers before it, and of what may follow the last chunk.
 const MAX_HEAD: usize = 64 << 10;
 /// How much is read at once.
@@ -30,6 +31,16 @@ const READ: usize = 8 << 10;
 pub(super) struct Connection<S> {
     stream: S,
     read: BytesMut,
+    /// Whether anything came since the last answer.
+    has_spoken: bool,
+}
+
+/// Why a connection brought no answer.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) error: io::Error,
+    /// Whether it was closed before a byte came.
+    pub(super) is_silent: bool,
 }
 
 /// An answer's head.
@@ -67,7 +78,7 @@ pub(super) struct BodyReader<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, read: BytesMut::new() }
+        Self { stream, read: BytesMut::new(), has_spoken: false }
     }
 
     /// Whether the connection takes a request: not where the other side closed it, or sent bytes without being asked.
@@ -82,14 +93,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ///
     /// # Errors
     /// Where the connection breaks, or what comes is no HTTP.
-    pub(super) async fn call(mut self, head: &[u8], body: &[u8]) -> io::Result<(Head, BodyReader<S>)> {
+    pub(super) async fn call(mut self, head: &[u8], body: &[u8]) -> Result<(Head, BodyReader<S>), Broken> {
         let mut out = Buf::chain(head, body);
         let sent = poll_fn(|context| self.poll_send(context, &mut out)).await;
         // A server that refuses a request may answer and close before the whole request was sent.
         let answer = self.head().await;
         let head = match (sent, answer) {
-            (Err(error), Err(_)) => return Err(error),
-            (_, answer) => answer?,
+            (Err(error), Err(_)) | (_, Err(error)) => return Err(Broken { error, is_silent: !self.has_spoken }),
+            (_, Ok(head)) => head,
         };
         let reusable = head.reusable && !out.has_remaining();
         let framing = head.framing;
@@ -119,6 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut more = std::pin::pin!(self.stream.read_buf(&mut self.read));
         let read = ready!(more.as_mut().poll(context))?;
         debug_assert!(self.read.len() == before + read);
+        self.has_spoken |= read > 0;
         Poll::Ready(Ok(read))
     }
 
@@ -260,12 +272,43 @@ pub(super) fn write_head(
     out.put_slice(b"\r\n\r\n");
 }
 
+/// Why a head was not read.
+enum Unread {
+    /// It has more headers than there is room for.
+    TooMany,
+    NoHttp(io::Error),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::NoHttp(error)
+    }
+}
+
 /// Takes an answer's head, with its length, from the bytes that were read. `None` while the head is not whole.
 fn parse(read: &mut BytesMut) -> io::Result<Option<(Head, usize)>> {
-    let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let parsed = match parse_of::<HEADERS>(read) {
+        Err(Unread::TooMany) => parse_of::<MAX_HEADERS>(read),
+        parsed => parsed,
+    };
+    parsed.map_err(|unread| match unread {
+        Unread::TooMany => no_http("it has too many headers"),
+        Unread::NoHttp(error) => error,
+    })
+}
+
+/// The same for a head with at most so many headers.
+fn parse_of<const MOST: usize>(read: &mut BytesMut) -> Result<Option<(Head, usize)>, Unread> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST];
+    let mut config = httparse::ParserConfig::default();
+    config.allow_obsolete_multiline_headers_in_responses(true);
     let mut answer = httparse::Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, read, &mut fields);
-    let Status::Complete(length) = parsed.map_err(|error| no_http(&error.to_string()))? else { return Ok(None) };
+    let parsed = config.parse_response_with_uninit_headers(&mut answer, read, &mut fields);
+    let parsed = parsed.map_err(|error| match error {
+        httparse::Error::TooManyHeaders => Unread::TooMany,
+        error => Unread::NoHttp(no_http(&error.to_string())),
+    })?;
+    let Status::Complete(length) = parsed else { return Ok(None) };
     let status =
         answer.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| no_http("it has no status"))?;
     let is_current = answer.version == Some(1);
@@ -280,12 +323,22 @@ fn parse(read: &mut BytesMut) -> io::Result<Option<(Head, usize)>> {
     let whole = read.split_to(length).freeze();
     let mut headers = HeaderMap::with_capacity(named.len());
     for (name, at) in named {
-        let value = HeaderValue::from_maybe_shared(whole.slice(at)).map_err(|_| no_http("a header has no value"))?;
+        let value = unfolded(whole.slice(at));
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| no_http("a header has no value"))?;
         headers.append(name, value);
     }
     let is_kept = is_current && !has_token(&headers, &CONNECTION, "close");
     let framing = body_of(status, &headers)?;
     Ok(Some((Head { status, headers, framing, reusable: is_kept && framing != Framing::Rest }, length)))
+}
+
+/// A value on one line, where it was folded (RFC 9112, 5.2).
+fn unfolded(value: Bytes) -> Bytes {
+    if memchr::memchr2(b'\r', b'\n', &value).is_none() {
+        return value;
+    }
+    let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.collect::<Vec<_>>().join(&b' ').into()
 }
 
 /// How an answer's head says that its body ends (RFC 9112, 6.3).
@@ -294,19 +347,31 @@ fn body_of(status: StatusCode, headers: &HeaderMap) -> io::Result<Framing> {
         return Ok(Framing::Nothing);
     }
     if headers.contains_key(TRANSFER_ENCODING) {
-        // Any other coding, or several, would have to be undone; our requests ask for none.
-        let codings: Vec<&[u8]> = headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes).collect();
-        let is_chunked = matches!(codings[..], [coding] if coding.eq_ignore_ascii_case(b"chunked"));
-        return if is_chunked { Ok(Framing::Size) } else { Err(no_http("its transfer-encoding is not chunked")) };
+        // Any other coding, or several, would have to be undone; our requests ask for none. `identity` was none, once.
+        let codings = parts_of(headers, &TRANSFER_ENCODING).filter(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+        match codings.collect::<Vec<_>>()[..] {
+            [coding] if coding.eq_ignore_ascii_case(b"chunked") => return Ok(Framing::Size),
+            [] => {}
+            _ => return Err(no_http("its transfer-encoding is not chunked")),
+        }
     }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let mut lengths = parts_of(headers, &CONTENT_LENGTH);
     let Some(first) = lengths.next() else { return Ok(Framing::Rest) };
-    let digits = first.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let length = digits.and_then(|digits| digits.parse().ok());
-    match length {
-        Some(length) if lengths.all(|other| other == first) => Ok(Framing::Length(length)),
+    match number(first) {
+        Some(length) if lengths.all(|other| number(other) == Some(length)) => Ok(Framing::Length(length)),
         _ => Err(no_http("its content-length is no number")),
     }
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok())
+}
+
+/// The parts of a header's values, which commas separate.
+fn parts_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let values = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -343,7 +408,8 @@ mod tests {
             }
         };
         let reading = async move {
-            let (head, mut body) = Connection::new(ours).call(b"POST / HTTP/1.1\r\n\r\n", b"").await?;
+            let called = Connection::new(ours).call(b"POST / HTTP/1.1\r\n\r\n", b"").await;
+            let (head, mut body) = called.map_err(|broken| broken.error)?;
             let mut whole = Vec::new();
             while let Some(data) = body.data().await? {
                 whole.extend_from_slice(&data);
@@ -379,6 +445,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn old_servers_forms_are_read() {
+        let many: String = (0..1_000).map(|n| format!("x-{n}: y\r\n")).collect();
+        for head in [
+            "content-length: 5, 5\r\n",
+            "content-length: 5\r\ncontent-length: 5\r\n",
+            "x-folded: one\r\n two\r\n\tthree\r\ncontent-length: 5\r\n",
+            "content-length:\r\n 5\r\n",
+            "transfer-encoding: identity\r\ncontent-length: 5\r\n",
+            &format!("{many}content-length: 5\r\n"),
+        ] {
+            let answer = format!("HTTP/1.1 200 OK\r\n{head}\r\nhello");
+            assert_eq!(read(&[answer.as_bytes()]).await.unwrap(), (200, b"hello".to_vec(), true), "{head:.80}");
+        }
+        let chunks = "transfer-encoding: identity, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+        assert_eq!(read(&[b"HTTP/1.1 200 OK\r\n", chunks.as_bytes()]).await.unwrap().1, b"hello");
+        let rest = read(&[b"HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\nhello"]).await.unwrap();
+        assert_eq!(rest, (200, b"hello".to_vec(), false));
+        assert_eq!(unfolded(Bytes::from_static(b"one\r\n two\r\n\tthree")), "one two three");
+        let most = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(1_025));
+        assert!(read(&[most.as_bytes()]).await.is_err());
+    }
+
+    #[tokio::test]
     async fn what_is_cut_or_no_http_is_an_error() {
         // Where more comes than is announced, its last byte is not missed; and without a length, none is.
         let ends_late = |answer: &str| answer.ends_with("200\r\n\r\nhello") || answer.contains("length: 4");
@@ -391,7 +480,8 @@ mod tests {
         for rest in [
             "content-length: 5\r\ncontent-length: 6\r\n\r\nhello",
             "content-length: +5\r\n\r\nhello",
-            "content-length: 5, 5\r\n\r\nhello",
+            "content-length: 5, 6\r\n\r\nhello",
+            "content-length: 5,\r\n\r\nhello",
             "transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
             "transfer-encoding: chunked\r\n\r\nx\r\n\r\n",
             "transfer-encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n",

@@ -111,6 +111,8 @@ pub struct Provider {
     pub responses: bool,
     /// Whether the provider runs inside the organisation, so that private traffic may go there.
     pub local: bool,
+    /// Whether its name may lead to addresses of a private network.
+    pub allow_private: bool,
     /// Price of an hour of its machine, for local servers.
     pub gpu_hour: Option<Nanos>,
     /// Measured throughput of that machine.

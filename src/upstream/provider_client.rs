@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -18,11 +18,14 @@ use super::answer::{Answer, Body, MAX_ANSWER};
 use super::batch_api::{BatchApiCall, Payload};
 use super::client::{Client, SideCall};
 use super::connections::{Answered, Connections, Sent};
-use super::failure::{Failure, Phase, read_refusal, read_retry_after, refuses_key};
+use super::failure::{Failure, Phase, read_refusal, read_retry_after, read_retry_info, refuses_key};
 use super::in_process::{InProcess, InProcessCall, InProcessModels};
+use super::keys::{Keys, Of};
+use super::place::{Reach, Resolver};
 use super::provider::{AwsCredentials, Provider};
 use super::sigv4::Signer;
 use super::tls;
+use crate::chat::Error;
 use crate::types::Secret;
 use crate::wire::form::is_form;
 use crate::wire::{DialectId, ProviderDialect};
@@ -67,9 +70,8 @@ pub struct ProviderClient {
     transport: Transport,
     /// The client of the batch API, made at its first call.
     side: OnceLock<Client>,
-    keys: Vec<Key>,
+    keys: Keys<Key>,
     secrets: Arc<[Secret]>,
-    turn: AtomicUsize,
     /// Whether the provider answered that it has no Responses.
     lacks_responses: AtomicBool,
     /// Whether the provider refused to write embeddings as base64.
@@ -94,7 +96,6 @@ struct Key {
     headers: HeaderMap,
     /// Signs each call, where the provider wants that.
     signer: Option<Signer>,
-    refused: AtomicBool,
 }
 
 /// Why a provider cannot be called as it is configured.
@@ -158,9 +159,8 @@ impl ProviderClient {
             provider,
             transport,
             side: OnceLock::new(),
-            keys,
+            keys: Keys::new(keys),
             secrets,
-            turn: AtomicUsize::new(0),
             lacks_responses: AtomicBool::new(false),
             lacks_base64: AtomicBool::new(false),
             places,
@@ -251,7 +251,7 @@ impl ProviderClient {
         limits: Limits,
         place: OwnedSemaphorePermit,
     ) -> Result<Answer, Failure> {
-        let (n, key) = self.next_key();
+        let (n, key) = self.keys.next(call.model, Instant::now());
         let made;
         let (url, host) = match urls.get(&call.operation) {
             Some(known) => known,
@@ -277,20 +277,30 @@ impl ProviderClient {
             sent.headers = &signed;
         }
         let (limit, phase) = limits.first();
-        let answer = timeout_at(limit, connections.send(sent)).await.map_err(|_| Failure::TimedOut(phase))?;
-        let Answered { status, headers, body } = answer.map_err(|broken| broken.failure())?;
+        let answer = connections.send(sent, limit).await;
+        let Answered { status, headers, body } = answer.map_err(|broken| broken.failure(phase))?;
         let mut answer = self.answer(Body::Http(body), limits, place);
         answer.note_head(&headers);
         if status.is_success() {
-            key.refused.store(false, Ordering::Relaxed);
-            return Ok(answer);
+            self.keys.accepted(n, call.model);
+            // Our requests ask for no coding, and none is undone.
+            return match headers
+                .get(CONTENT_ENCODING)
+                .filter(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+            {
+                Some(coding) => Err(Failure::Protocol(format!(
+                    "it is compressed (content-encoding {:.40}), which was not asked for",
+                    coding.to_str().unwrap_or_default()
+                ))),
+                None => Ok(answer),
+            };
         }
-        Err(self.refusal(status, &headers, &mut answer, n).await)
+        Err(self.refusal((status, &headers), &mut answer, n, call.model).await)
     }
 
     /// The error in an answer with this status, without the provider's keys.
     #[must_use]
-    pub fn refused(&self, status: u16, body: &[u8]) -> crate::chat::Error {
+    pub fn refused(&self, status: u16, body: &[u8]) -> Error {
         let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
         read_refusal(status, body, &secrets)
     }
@@ -300,11 +310,9 @@ impl ProviderClient {
     pub fn failure(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
         let mut error = self.refused(status, body);
         let meant = (self.provider.kind.row().correct)(status, headers, body, &mut error);
+        error.retry_after = read_retry_after(headers, crate::types::now().into()).or_else(|| read_retry_info(body));
         match meant {
-            429 => {
-                let retry_after = read_retry_after(headers, crate::types::now().into());
-                Failure::Throttled { retry_after, message: error.message }
-            }
+            429 => Failure::Throttled { retry_after: error.retry_after, message: error.message },
             meant if refuses_key(meant, body) => Failure::Auth { status, another_key: false },
             408 | 409 | 500..=599 => Failure::Server { status, error: Box::new(error) },
             400..=499 => Failure::Refused { status, error: Box::new(error) },
@@ -321,7 +329,7 @@ impl ProviderClient {
         let api = self.provider.kind.row().batch_api.ok_or_else(none)?;
         let url = call.address(api, &self.provider.base_url);
         let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
-        let (n, key) = self.next_key();
+        let (n, key) = self.keys.next("", Instant::now());
         let mut headers = key.headers.clone();
         headers.insert(CONTENT_TYPE, payload.kind);
         let deadline = Instant::now() + payload.limit;
@@ -333,10 +341,10 @@ impl ProviderClient {
         let mut answer = self.answer(Body::Side(answer), limits, place);
         answer.longest = LONGEST_RESULTS;
         if status.is_success() {
-            key.refused.store(false, Ordering::Relaxed);
+            self.keys.accepted(n, "");
             return Ok(answer);
         }
-        Err(self.refusal(status, &headers, &mut answer, n).await)
+        Err(self.refusal((status, &headers), &mut answer, n, "").await)
     }
 
     /// The client for what is on no call's path.
@@ -345,7 +353,8 @@ impl ProviderClient {
             return Ok(client);
         }
         let tls = tls_of(&self.provider).map_err(|error| Failure::Connect(error.to_string()))?;
-        let made = Client::with(tls, self.provider.timeouts.connect);
+        let resolver = Resolver(Reach::of(&self.provider));
+        let made = Client::with(tls, self.provider.timeouts.connect, Some(resolver));
         let made = made.map_err(|error| Failure::Connect(error.to_string()))?;
         Ok(self.side.get_or_init(|| made))
     }
@@ -371,7 +380,10 @@ impl ProviderClient {
         let mut answer = self.answer(Body::InProcess(made.body, made.cpu), limits, place);
         answer.note_head(&made.headers);
         let status = made.status;
-        if status.is_success() { Ok(answer) } else { Err(self.refusal(status, &made.headers, &mut answer, 0).await) }
+        if status.is_success() {
+            return Ok(answer);
+        }
+        Err(self.refusal((status, &made.headers), &mut answer, 0, call.model).await)
     }
 
     fn answer(&self, body: Body, limits: Limits, place: OwnedSemaphorePermit) -> Answer {
@@ -392,22 +404,24 @@ impl ProviderClient {
         }
     }
 
-    /// The next key in turn that was not refused; any key where all were.
-    fn next_key(&self) -> (usize, &Key) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let count = self.keys.len();
-        let places = (0..count).map(|n| (turn + n) % count);
-        let good = places.clone().find(|n| !self.keys[*n].refused.load(Ordering::Relaxed));
-        let n = good.unwrap_or(turn % count);
-        (n, &self.keys[n])
-    }
-
-    async fn refusal(&self, status: StatusCode, headers: &HeaderMap, answer: &mut Answer, key: usize) -> Failure {
+    async fn refusal(
+        &self,
+        (status, headers): (StatusCode, &HeaderMap),
+        answer: &mut Answer,
+        key: usize,
+        model: &str,
+    ) -> Failure {
         let body = answer.whole(MAX_REFUSAL).await.unwrap_or_default();
         let mut failure = self.failure(status.as_u16(), headers, &body);
-        if let Failure::Auth { another_key, .. } = &mut failure {
-            self.keys[key].refused.store(true, Ordering::Relaxed);
-            *another_key = self.keys.iter().any(|key| !key.refused.load(Ordering::Relaxed));
+        match &mut failure {
+            Failure::Auth { another_key, .. } => {
+                *another_key = self.keys.refused(key, Of::Key, model, Instant::now());
+            }
+            // The key is good, but not for this model. Another may be.
+            Failure::Refused { status: 403, .. } if self.keys.refused(key, Of::Model, model, Instant::now()) => {
+                failure = Failure::Auth { status: 403, another_key: true };
+            }
+            _ => {}
         }
         failure
     }
@@ -445,7 +459,7 @@ impl Key {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let signer = provider.aws.as_ref().and_then(Signer::of);
-        Ok(Self { headers, signer, refused: AtomicBool::new(false) })
+        Ok(Self { headers, signer })
     }
 
     /// The headers of every call, with those of this one.

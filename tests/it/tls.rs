@@ -53,7 +53,28 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Server::start(vec![certificate.der().clone()], &key).await
     }
+
+    /// A server whose connections carry so many streams, and which answers as the gate lets it.
+    async fn gated(&self, streams: u32, gate: &Gate) -> Server {
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let manner = Manner { streams, gate: Some(gate.clone()) };
+        Server::speaking(vec![certificate.der().clone()], &key, &["h2"], manner).await
+    }
 }
+
+type Gate = Arc<tokio::sync::Semaphore>;
+
+/// How a server answers.
+#[derive(Clone)]
+struct Manner {
+    /// Streams of a connection.
+    streams: u32,
+    gate: Option<Gate>,
+}
+
+const PLAIN: Manner = Manner { streams: 100, gate: None };
 
 /// A provider behind TLS that records how it was called.
 struct Server {
@@ -71,13 +92,14 @@ impl Drop for Server {
 
 impl Server {
     async fn start(chain: Vec<rustls::pki_types::CertificateDer<'static>>, key: &KeyPair) -> Self {
-        Self::speaking(chain, key, &["h2", "http/1.1"]).await
+        Self::speaking(chain, key, &["h2", "http/1.1"], PLAIN).await
     }
 
     async fn speaking(
         chain: Vec<rustls::pki_types::CertificateDer<'static>>,
         key: &KeyPair,
         protocols: &[&str],
+        manner: Manner,
     ) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -87,12 +109,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, connections) = (Arc::default(), Arc::default());
-        let task = tokio::spawn(accept(
-            listener,
-            TlsAcceptor::from(Arc::new(config)),
-            Arc::clone(&seen),
-            Arc::clone(&connections),
-        ));
+        let tls = TlsAcceptor::from(Arc::new(config));
+        let task = tokio::spawn(accept((listener, tls), Arc::clone(&seen), Arc::clone(&connections), manner));
         Self { address, seen, connections, task: task.abort_handle() }
     }
 
@@ -102,18 +120,20 @@ impl Server {
 }
 
 async fn accept(
-    listener: TcpListener,
-    tls: TlsAcceptor,
+    (listener, tls): (TcpListener, TlsAcceptor),
     seen: Arc<std::sync::Mutex<Vec<(Version, String)>>>,
     connections: Arc<AtomicUsize>,
+    manner: Manner,
 ) {
     while let Ok((socket, _)) = listener.accept().await {
-        let (tls, seen, connections) = (tls.clone(), seen.clone(), connections.clone());
+        let (tls, seen, connections, manner) = (tls.clone(), seen.clone(), connections.clone(), manner.clone());
         tokio::spawn(async move {
             let Ok(stream) = tls.accept(socket).await else { return };
             connections.fetch_add(1, Ordering::Relaxed);
-            let service = service_fn(move |request| answer(request, seen.clone()));
-            let builder = auto::Builder::new(TokioExecutor::new());
+            let streams = manner.streams;
+            let service = service_fn(move |request| answer(request, seen.clone(), manner.gate.clone()));
+            let mut builder = auto::Builder::new(TokioExecutor::new());
+            builder.http2().max_concurrent_streams(streams);
             drop(builder.serve_connection(TokioIo::new(stream), service).await);
         });
     }
@@ -124,11 +144,15 @@ type Body = http_body_util::combinators::BoxBody<Bytes, Infallible>;
 async fn answer(
     request: Request<Incoming>,
     seen: Arc<std::sync::Mutex<Vec<(Version, String)>>>,
+    gate: Option<Gate>,
 ) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
     let host = head.uri.authority().map(ToString::to_string);
     let host = host.or_else(|| head.headers.get("host").map(|host| host.to_str().unwrap().to_owned()));
     seen.lock().unwrap().push((head.version, host.unwrap_or_default()));
+    if let Some(gate) = gate {
+        gate.acquire().await.unwrap().forget();
+    }
     let asked: Value = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
     let (kind, pieces) = if asked["stream"] == true {
         ("text/event-stream", EVENTS.to_vec())
@@ -178,7 +202,7 @@ async fn a_provider_that_speaks_only_http_1_over_tls_is_called_so() {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     let certificate = params.signed_by(&key, &authority.issuer).unwrap();
-    let server = Server::speaking(vec![certificate.der().clone()], &key, &["http/1.1"]).await;
+    let server = Server::speaking(vec![certificate.der().clone()], &key, &["http/1.1"], PLAIN).await;
     let app = gateway(&format!("https://localhost:{}", server.address.port()), Some(&authority.file())).await;
     for _ in 0..3 {
         assert_eq!(app.hello("far/m").await.text(), WHOLE);
@@ -255,5 +279,85 @@ async fn plain_text_where_tls_is_expected_is_502_and_so_is_tls_where_plain_text_
     let refused = app.hello("far/m").await;
     assert_eq!(refused.status, 502, "{}", refused.text());
     assert_eq!((app.hello("backed").await.status, server.seen().len()), (200, 0));
+    app.close().await;
+}
+
+/// What stands between the gateway and a provider, and forgets connections without closing them.
+async fn forgetful(to: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>, Arc<tokio::sync::Semaphore>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (made, forgets) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (made_there, forgets_there) = (made.clone(), forgets.clone());
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            made_there.fetch_add(1, Ordering::Relaxed);
+            let forgets = forgets_there.clone();
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(to).await.unwrap();
+                tokio::select! {
+                    passed = tokio::io::copy_bidirectional(&mut near, &mut far) => drop(passed),
+                    permit = forgets.acquire() => {
+                        permit.unwrap().forget();
+                        // Open, and silent.
+                        std::future::pending::<()>().await;
+                    }
+                }
+            });
+        }
+    });
+    (address, made, forgets)
+}
+
+#[tokio::test]
+async fn a_connection_over_http_2_that_fell_silent_costs_one_call_and_no_more() {
+    let authority = Authority::new();
+    let server = authority.server("localhost", |_| ()).await;
+    let (address, made, forgets) = forgetful(server.address).await;
+    let app = TestApp::with(&format!(
+        "[providers.far]\nkind = \"openai\"\nbase_url = \"https://localhost:{}/v1\"\napi_key = \"env:UP_KEY\"\n\
+         ca_file = \"{}\"\ntimeouts = {{ connect = \"5s\", first_token = \"2s\" }}\n[defaults]\nretries = 0\n",
+        address.port(),
+        authority.file().display()
+    ))
+    .await;
+    // As many as there may be workers: each has connections of its own.
+    for _ in 0..4 * fulcrum::http::worker_count() {
+        assert_eq!(app.hello("far/m").await.text(), WHOLE);
+    }
+    let before = made.load(Ordering::Relaxed);
+    forgets.add_permits(before);
+    let mut late = 0;
+    for _ in 0..4 * fulcrum::http::worker_count() {
+        match app.hello("far/m").await.outcome().as_str() {
+            "504 upstream_timeout" => late += 1,
+            outcome => assert_eq!(outcome, "200"),
+        }
+    }
+    assert!(late <= before, "{late} calls waited for {before} dead connections");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_lets_a_connection_carry_few_streams_gets_more_connections() {
+    let authority = Authority::new();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let server = authority.gated(2, &gate).await;
+    let app = gateway(&format!("https://localhost:{}", server.address.port()), Some(&authority.file())).await;
+    gate.add_permits(2);
+    for _ in 0..2 {
+        assert_eq!(app.hello("far/m").await.text(), WHOLE);
+    }
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let call = crate::client::Call::chat(&hello("far/m")).key(&app.key);
+        calls.spawn(crate::client::Open::of_call(app.address, call));
+    }
+    let deadline = tokio::time::Instant::now() + crate::client::PATIENCE;
+    while server.seen().len() < 18 {
+        assert!(tokio::time::Instant::now() < deadline, "{} calls are there", server.seen().len());
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    gate.add_permits(16);
+    assert!(calls.join_all().await.iter().all(|answer| answer.status == 200));
     app.close().await;
 }
