@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::read::{Field, Section};
 use crate::batches::Settings;
 use crate::prompts::DEFAULT_LABEL;
-use crate::routing::{CacheMode, CachePolicy, CacheScope, Defaults, StoreBodies};
+use crate::routing::{AllCooling, CacheMode, CachePolicy, CacheScope, Defaults, StoreBodies};
 use crate::telemetry::LogFormat;
 use crate::types::{BadName, Label};
 
@@ -20,6 +20,8 @@ pub struct Server {
     pub allow_public_bind: bool,
     /// The largest request body, in bytes.
     pub max_body: u64,
+    /// The most bytes of request bodies under way at once.
+    pub max_bodies: u64,
     /// How long running calls may take to end at shutdown.
     pub shutdown_grace: Duration,
     /// The most connections at once.
@@ -36,6 +38,7 @@ impl Default for Server {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8_080),
             allow_public_bind: false,
             max_body: 32 << 20,
+            max_bodies: 256 << 20,
             shutdown_grace: Duration::from_secs(30),
             max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
@@ -200,6 +203,7 @@ pub(super) fn server(root: &Section<'_>) -> Server {
     }
     set(&mut server.max_body, section.get("max_body").and_then(|field| field.size("1KiB"..="1GiB")));
     set(&mut server.shutdown_grace, section.get("shutdown_grace").and_then(|field| field.duration("0s"..="1h")));
+    set(&mut server.max_bodies, section.get("max_bodies").and_then(|field| field.size("1MiB"..="1024GiB")));
     set(&mut server.max_connections, section.get("max_connections").and_then(|field| field.whole(1..=1_000_000)));
     set(&mut server.header_timeout, section.get("header_timeout").and_then(|field| field.duration("100ms"..="5m")));
     set(&mut server.write_timeout, section.get("write_timeout").and_then(|field| field.duration("100ms"..="1h")));
@@ -343,6 +347,8 @@ pub(super) fn defaults(root: &Section<'_>) -> Defaults {
     set(&mut defaults.retries, retries(&section));
     set(&mut defaults.cache, cache_policy(&section));
     set(&mut defaults.repair, section.get("repair").and_then(|field| field.bool()));
+    let choices = [("try", AllCooling::Try), ("refuse", AllCooling::Refuse)];
+    set(&mut defaults.all_cooling, section.get("all_cooling").and_then(|field| field.choice(&choices)));
     section.done();
     defaults
 }

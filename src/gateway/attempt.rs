@@ -16,8 +16,10 @@ use super::reserve::Attempt;
 use super::state::{Live, Parts};
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{Code, Error};
-use crate::routing::{At, Failing, Fault, InTurn, Outcome, Plan, Repaired, Step, Strategy, Target};
-use crate::types::now;
+use crate::routing::{
+    AllCooling, Asking, At, Failing, Fault, InTurn, NoPlan, Outcome, Plan, Repaired, Step, Strategy, Target,
+};
+use crate::types::{Timestamp, now};
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
 use crate::usage::Status;
 use crate::wire::DialectId;
@@ -65,6 +67,8 @@ struct Turn<'a> {
     rendering: Arc<Rendering>,
     /// What goes out, which may be another form of it.
     upstream_request: UpstreamRequest,
+    /// When its last attempt began.
+    began: Timestamp,
 }
 
 impl<'a> Attempts<'a> {
@@ -77,21 +81,41 @@ impl<'a> Attempts<'a> {
         let mut strategy = Repaired::new(InTurn::new(targets, *retries, &self.parts.health));
         let mut progress = Progress::default();
         let mut step = strategy.first();
+        let mut is_forced = false;
         loop {
             let outcome = match step {
                 Step::Try { place, after } => {
                     wait(after, meter).await;
-                    self.ask(place, &mut progress, meter).await?
+                    self.ask((place, is_forced), &mut progress, meter).await?
                 }
                 Step::AskAgain => self.ask_again(&mut progress, meter).await?,
                 Step::Accept => match progress.served() {
                     Ok(served) => return Ok(served),
                     Err(failure) => return Err(failed(failure, meter)),
                 },
-                Step::GiveUp => return Err(failed(progress.failure, meter)),
+                // All cool. The one that recovers first is the plan's first.
+                Step::GiveUp if self.may_force(&progress) && !is_forced => {
+                    is_forced = true;
+                    self.ask((0, true), &mut progress, meter).await?
+                }
+                Step::GiveUp => return Err(failed(progress.failure.or_else(|| self.cooling()), meter)),
             };
             step = strategy.next(outcome, self.at());
         }
+    }
+
+    /// Whether a target that cools may be called, since no other could be.
+    fn may_force(&self, progress: &Progress<'_>) -> bool {
+        progress.failure.is_none() && progress.answer.is_none() && self.plan.all_cooling == AllCooling::Try
+    }
+
+    /// The error of a call whose targets all cool.
+    fn cooling(&self) -> Option<Error> {
+        self.plan.cooling.map(|retry_after| NoPlan::AllCooling { retry_after }.into())
+    }
+
+    fn asking<'t>(&'t self, turn: &Turn<'t>) -> Asking<'t> {
+        Asking { target: turn.target, key: &self.incoming.key.id, began: turn.began }
     }
 
     fn at(&self) -> At {
@@ -100,19 +124,27 @@ impl<'a> Attempts<'a> {
     }
 
     /// Asks the target at `place` of the plan.
-    async fn ask(&self, place: usize, progress: &mut Progress<'a>, meter: &Meter) -> Result<Outcome, Error> {
-        if progress.turn.as_ref().is_none_or(|turn| turn.place != place) {
-            progress.turn = None;
-            match self.turn(place) {
-                Ok(turn) => progress.turn = turn,
-                // A request that one target has no words for may suit the next.
-                Err(error) => progress.failure = Some(error),
+    async fn ask(
+        &self,
+        (place, is_forced): (usize, bool),
+        progress: &mut Progress<'a>,
+        meter: &Meter,
+    ) -> Result<Outcome, Error> {
+        match progress.turn.as_mut().filter(|turn| turn.place == place) {
+            Some(turn) => turn.began = now(),
+            None => {
+                progress.turn = None;
+                match self.turn(place, is_forced) {
+                    Ok(turn) => progress.turn = turn,
+                    // A request that one target has no words for may suit the next.
+                    Err(error) => progress.failure = Some(error),
+                }
             }
         }
         let Some(turn) = &mut progress.turn else { return Ok(Outcome::Unsent) };
         match self.once(turn, &turn.rendering, meter).await? {
             Ok((attempt, answered)) => {
-                self.parts.health.succeeded(turn.target, now());
+                self.parts.health.succeeded(self.asking(turn), now());
                 Ok(self.answered(attempt, answered, progress))
             }
             Err(failure) => {
@@ -128,7 +160,7 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// Where it has no words for the request.
-    fn turn(&self, place: usize) -> Result<Option<Turn<'a>>, Error> {
+    fn turn(&self, place: usize, is_forced: bool) -> Result<Option<Turn<'a>>, Error> {
         let Some(target) = self.plan.targets.get(place) else { return Ok(None) };
         let Some(client) = self.live.clients.get(&target.provider) else { return Ok(None) };
         if self.plan.local_only && !client.provider().local {
@@ -136,12 +168,12 @@ impl<'a> Attempts<'a> {
         }
         let rendering = self.request.rendering(target)?;
         let upstream_request = rendering.for_target(self.incoming, client, target)?;
-        let at = now();
-        if !self.parts.health.enter(target, at) {
+        let began = now();
+        if !self.parts.health.enter(Asking { target, key: &self.incoming.key.id, began }) && !is_forced {
             return Ok(None);
         }
-        self.parts.health.called(&target.provider, at);
-        Ok(Some(Turn { place, target, client, rendering, upstream_request }))
+        self.parts.health.called(&target.provider, began);
+        Ok(Some(Turn { place, target, client, rendering, upstream_request, began }))
     }
 
     /// Notes an answer, and whether it has the form that was asked for.
@@ -190,12 +222,12 @@ impl<'a> Attempts<'a> {
         turn.upstream_request.emulated = emulated;
         match second {
             Ok((attempt, answered @ Answered::Whole { .. })) => {
-                self.parts.health.succeeded(turn.target, now());
+                self.parts.health.succeeded(self.asking(turn), now());
                 Ok(self.answered(attempt, answered, progress))
             }
             Ok(_) => Ok(Outcome::Unsent),
             Err(failure) => {
-                self.note_health(turn.target, &failure);
+                self.note_health(turn, &failure);
                 Ok(Outcome::Failed(Failing::Finally))
             }
         }
@@ -209,13 +241,16 @@ impl<'a> Attempts<'a> {
         }
         // A provider that lacks a route is not unwell: its models may answer other calls.
         if turn.rendering.passes() && failure.status() == Some(501) {
-            self.parts.health.abandoned(turn.target, now());
+            self.parts.health.abandoned(self.asking(turn), now());
             return Ok(if failure.is_retryable() { Failing::Longer } else { Failing::Finally });
         }
-        self.note_health(turn.target, failure);
+        self.note_health(turn, failure);
         Ok(match failure {
             Failure::Auth { another_key: true, .. } => Failing::Key,
             Failure::Throttled { retry_after: Some(wait), .. } => Failing::Throttled(*wait),
+            Failure::Server { error, .. } if error.retry_after.is_some() => {
+                Failing::Throttled(error.retry_after.unwrap_or_default())
+            }
             Failure::Connect(_) | Failure::Protocol(_) | Failure::Server { .. } | Failure::TimedOut(Phase::Connect) => {
                 Failing::Briefly
             }
@@ -244,10 +279,11 @@ impl<'a> Attempts<'a> {
         lacks_base64
     }
 
-    fn note_health(&self, target: &Target, failure: &Failure) {
+    fn note_health(&self, turn: &Turn<'_>, failure: &Failure) {
+        let asking = self.asking(turn);
         match fault_of(failure) {
-            Some(fault) => self.parts.health.failed(target, fault, now(), rand::random()),
-            None => self.parts.health.abandoned(target, now()),
+            Some(fault) => self.parts.health.failed(asking, fault, now(), rand::random()),
+            None => self.parts.health.abandoned(asking, now()),
         }
     }
 
@@ -344,9 +380,17 @@ fn note_failure(failure: &Failure, attempt: &Attempt) {
     });
 }
 
-fn fault_of(failure: &Failure) -> Option<Fault> {
+/// What a failure means for the health of its target.
+pub fn fault_of(failure: &Failure) -> Option<Fault> {
     match failure {
         Failure::Throttled { retry_after, .. } => Some(Fault::Throttled { retry_after: *retry_after }),
+        Failure::Server { error, .. } if error.retry_after.is_some() => {
+            Some(Fault::Throttled { retry_after: error.retry_after })
+        }
+        // The target is not asked with that key for a while.
+        Failure::Auth { another_key: true, .. } => None,
+        Failure::Connect(_) | Failure::TimedOut(Phase::Connect) => Some(Fault::Unreachable),
+        Failure::TimedOut(Phase::FirstToken | Phase::Idle | Phase::Total) => Some(Fault::Slow),
         failure if failure.is_targets_fault() => Some(Fault::Broken),
         _ => None,
     }

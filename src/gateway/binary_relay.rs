@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
+use super::attempt::fault_of;
 use super::meter::{Ended, Meter};
 use super::reply::Cut;
 use super::reserve::Attempt;
 use super::state::Parts;
 use crate::chat::Used;
-use crate::routing::{Fault, Target};
-use crate::types::now;
+use crate::routing::Target;
 use crate::upstream::{Answer, Failure};
 use crate::usage::Status;
 
@@ -98,8 +98,8 @@ impl BinaryRelay {
     /// Ends an answer that failed after it began: no retry, and its row.
     async fn break_off(&mut self, failure: &Failure) -> Cut {
         self.is_over = true;
-        if failure.is_targets_fault() {
-            self.parts.health.failed(&self.target, Fault::Broken, now(), rand::random());
+        if let Some(fault) = fault_of(failure) {
+            self.meter.showed(&self.target, fault);
         }
         let code = failure.code();
         self.attempt.end(Ended {

@@ -12,9 +12,9 @@ use super::prepared::Known;
 use super::price::Pricing;
 use super::state::Parts;
 use crate::chat::{Code, Error, Usage, Used};
-use crate::routing::Plan;
+use crate::routing::{Asking, Fault, Plan, Target};
 use crate::telemetry::{AttemptSeen, RequestSeen, Under};
-use crate::types::Nanos;
+use crate::types::{Nanos, now};
 use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, SegmentRefs, Settlement, Status};
 use crate::wire::endpoint::Endpoint;
 
@@ -123,6 +123,15 @@ impl Meter {
     /// What open attempts share with the meter.
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Notes that `target` showed a fault after its answer had begun.
+    pub fn showed(&self, target: &Target, fault: Fault) {
+        let mut whose = None;
+        self.with_row(|row| whose = Some((row.key_id.clone(), row.started_at)));
+        if let Some((key, began)) = whose {
+            self.shared.parts.health.failed(Asking { target, key: &key, began }, fault, now(), rand::random());
+        }
     }
 
     /// Notes in the row what is known of the request.
@@ -234,6 +243,14 @@ impl Meter {
             well.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Settles without waiting for the row: the answer says that the ledger takes none.
+    pub fn finish_apart(&self, error: &Error) {
+        let how = (Status::Error, error.status(), Some(error.code.text()));
+        if let Some((settlement, held)) = self.shared.settlement(how, Ended::dropped) {
+            drop(self.shared.parts.ledger.settle(settlement, held));
+        }
     }
 }
 

@@ -83,6 +83,10 @@ impl Planned {
 /// Settles a call that ends in an error, and writes the error.
 pub async fn refuse(mut head: Head, meter: Meter, error: Error) -> Reply {
     head.attempts = meter.attempts();
+    if error.code == Code::LedgerUnavailable {
+        meter.finish_apart(&error);
+        return error_reply(head, &error);
+    }
     let settled = meter.finish(Status::Error, error.status(), Some(error.code.text())).await;
     error_reply(head, &settled.err().unwrap_or(error))
 }

@@ -8,14 +8,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, stream};
 
 use super::answer::drain;
+use super::attempt::fault_of;
 use super::feed::{Fed, Feed, events_of};
 use super::meter::{Ended, Meter};
 use super::reserve::Attempt;
 use super::state::Parts;
 use crate::cache::Spent;
 use crate::chat::{Code, Error, Usage, Used};
-use crate::routing::{Fault, Target};
-use crate::types::now;
+use crate::routing::Target;
 use crate::upstream::{Answer, Failure};
 use crate::usage::Status;
 use crate::wire::DialectId;
@@ -316,8 +316,8 @@ impl Relay {
     async fn break_off(&mut self, failure: Failure) {
         self.is_over = true;
         self.answer = None;
-        if failure.is_targets_fault() {
-            self.parts.health.failed(&self.target, Fault::Broken, now(), rand::random());
+        if let Some(fault) = fault_of(&failure) {
+            self.meter.showed(&self.target, fault);
         }
         let code = failure.code();
         let reported = self.feed.usage().map(|usage| Used { usage: Some(usage), units: self.feed.units() });

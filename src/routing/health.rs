@@ -1,25 +1,57 @@
 //! The breakers of all targets, shared by every call. They outlive a reload of the configuration.
+//!
+//! What one key causes costs no other key its answer: a target's faults cool it for the key whose calls showed them, and for
+//! all only where the calls of several keys did, or where the cause can be no call: no connection, or a time that the provider
+//! named.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::breaker::{Breaker, Fault, Standing};
+use super::breaker::{Breaker, Fault, MEMORY, Standing};
 use super::budget::Budget;
 use super::target::Target;
 use crate::types::{QuickMap, Timestamp};
 
-/// The most breakers at once: callers may name any model of a provider.
+/// The most targets with breakers at once: callers may name any model of a provider.
 const MOST: usize = 4_096;
+
+/// The most keys with a breaker of their own for one target.
+const MOST_KEYS: usize = 1_024;
 
 /// The breakers of targets that have shown faults, and the retry budgets of providers.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// How many breakers there are, so that a healthy gateway takes no lock.
+    /// How many targets have breakers, so that a healthy gateway takes no lock.
     troubled: AtomicUsize,
-    breakers: Mutex<QuickMap<Arc<str>, Breaker>>,
+    targets: Mutex<QuickMap<Arc<str>, Breakers>>,
     budgets: Mutex<QuickMap<Arc<str>, Budget>>,
+}
+
+/// The breakers of one target.
+#[derive(Debug)]
+struct Breakers {
+    /// For all calls.
+    all: Breaker,
+    /// For the calls of one key.
+    keys: QuickMap<Arc<str>, Breaker>,
+    /// When any call was answered well last, since there are breakers.
+    good: Option<Timestamp>,
+    /// Whose call showed the first fault that is counted for all, and whether those of others did too.
+    first: Option<Arc<str>>,
+    is_several: bool,
+}
+
+/// An attempt, as far as its target's health goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// Who is asked.
+    pub target: &'a Target,
+    /// Whose call it is.
+    pub key: &'a Arc<str>,
+    /// When it began.
+    pub began: Timestamp,
 }
 
 /// The state of a target that has shown faults.
@@ -27,63 +59,162 @@ pub struct Health {
 pub struct TargetHealth {
     /// `provider/model`.
     pub target: Arc<str>,
-    /// `healthy`, `cooling` or `probing`.
+    /// `healthy`, `cooling` or `probing`: for all, or else for the keys that it is worst for.
     pub state: &'static str,
     /// When the target may be tried again.
     pub until: Option<Timestamp>,
+    /// For how many keys alone it is so; `None` where it is for all.
+    pub keys: Option<usize>,
+}
+
+impl Breakers {
+    fn new() -> Self {
+        Self { all: Breaker::new(), keys: QuickMap::default(), good: None, first: None, is_several: false }
+    }
+
+    fn standing(&self, key: &str, now: Timestamp) -> Standing {
+        let own = self.keys.get(key).map_or(Standing::Healthy, |breaker| breaker.standing(now));
+        worse(self.all.standing(now), own)
+    }
+
+    fn enter(&mut self, key: &str, now: Timestamp) -> bool {
+        let is_open = self.standing(key, now).is_open();
+        if is_open {
+            self.all.enter(now);
+            if let Some(own) = self.keys.get_mut(key) {
+                own.enter(now);
+            }
+        }
+        is_open
+    }
+
+    fn failed(&mut self, asking: Asking<'_>, fault: Fault, now: Timestamp, chance: f64) {
+        let Asking { key, began, .. } = asking;
+        let is_nobodys = matches!(fault, Fault::Unreachable | Fault::Throttled { retry_after: Some(_) });
+        if is_nobodys {
+            return self.all.failed(fault, began, now, chance);
+        }
+        if self.keys.len() >= MOST_KEYS && !self.keys.contains_key(key) {
+            self.keys.retain(|_, breaker| !breaker.is_idle(now));
+        }
+        let is_free = self.keys.get(key).is_none_or(Breaker::is_closed);
+        if self.keys.len() < MOST_KEYS || self.keys.contains_key(key) {
+            self.keys.entry(key.clone()).or_insert_with(Breaker::new).failed(fault, began, now, chance);
+        }
+        if !self.all.is_closed() || (is_free && self.counts_for_all(key, fault, now)) {
+            self.all.failed(fault, began, now, chance);
+        }
+    }
+
+    /// Whether a fault that a call of `key` showed counts for all: one key's alone never cool the target for others.
+    fn counts_for_all(&mut self, key: &Arc<str>, fault: Fault, now: Timestamp) -> bool {
+        if fault == Fault::Slow && self.good.is_some_and(|good| now - good < MEMORY) {
+            return false;
+        }
+        if self.all.is_idle(now) {
+            (self.first, self.is_several) = (None, false);
+        }
+        self.is_several |= *self.first.get_or_insert_with(|| key.clone()) != *key;
+        self.is_several || !self.all.is_at_brink(now)
+    }
+
+    fn succeeded(&mut self, Asking { key, began, .. }: Asking<'_>, now: Timestamp) {
+        self.good = Some(now);
+        self.all.succeeded(began);
+        let Some(own) = self.keys.get_mut(key) else { return };
+        let was_closed = own.is_closed();
+        own.succeeded(began);
+        if !was_closed && own.is_closed() && !self.is_several && self.all.is_closed() {
+            // What is counted for all are that key's faults, and the target has recovered from those.
+            self.all = Breaker::new();
+        }
+        if own.is_idle(now) {
+            self.keys.remove(key);
+        }
+    }
+
+    fn is_idle(&self, now: Timestamp) -> bool {
+        self.all.is_idle(now) && self.keys.values().all(|breaker| breaker.is_idle(now))
+    }
+
+    /// The worst standing, and for how many keys alone it is so.
+    fn worst(&self, now: Timestamp) -> (Standing, Option<usize>) {
+        let all = self.all.standing(now);
+        let own = self.keys.values().map(|breaker| breaker.standing(now)).filter(|own| *own != Standing::Healthy);
+        let (count, worst) = own.fold((0, Standing::Healthy), |(count, worst), own| (count + 1, worse(worst, own)));
+        if all == Standing::Healthy && count > 0 { (worst, Some(count)) } else { (all, None) }
+    }
+}
+
+/// The one that lets fewer calls through.
+fn worse(one: Standing, other: Standing) -> Standing {
+    let rank = |standing| match standing {
+        Standing::Healthy => (0, Timestamp::default()),
+        Standing::Ripe => (1, Timestamp::default()),
+        Standing::Probing => (2, Timestamp::default()),
+        Standing::Cooling { until } => (3, until),
+    };
+    if rank(other) > rank(one) { other } else { one }
 }
 
 impl Health {
-    /// Whether `target` takes calls. Changes nothing.
+    /// Whether `target` takes calls of `key`. Changes nothing.
     #[must_use]
-    pub fn state(&self, target: &Target, now: Timestamp) -> Standing {
+    pub fn state(&self, target: &Target, key: &str, now: Timestamp) -> Standing {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return Standing::Healthy;
         }
-        lock(&self.breakers).get(&target.id).map_or(Standing::Healthy, |breaker| breaker.standing(now))
+        lock(&self.targets).get(&target.id).map_or(Standing::Healthy, |breakers| breakers.standing(key, now))
     }
 
-    /// Whether an attempt may start; takes the probe where one is due, so call it right before the attempt and
+    /// Whether an attempt may start; takes the place of a probe where one is due, so call it right before the attempt and
     /// then report the outcome: [`Self::succeeded`], [`Self::failed`] or [`Self::abandoned`].
     #[must_use]
-    pub fn enter(&self, target: &Target, now: Timestamp) -> bool {
+    pub fn enter(&self, Asking { target, key, began }: Asking<'_>) -> bool {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return true;
         }
-        lock(&self.breakers).get_mut(&target.id).is_none_or(|breaker| breaker.enter(now))
+        lock(&self.targets).get_mut(&target.id).is_none_or(|breakers| breakers.enter(key, began))
     }
 
-    /// The target answered well. Report it at the answer's head: a probe holds other calls back until then.
-    pub fn succeeded(&self, target: &Target, now: Timestamp) {
+    /// The target answered well. Report it at the answer's head: probes hold other calls back until then.
+    pub fn succeeded(&self, asking: Asking<'_>, now: Timestamp) {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return;
         }
-        let mut breakers = lock(&self.breakers);
-        if breakers.get(&target.id).is_some_and(|breaker| breaker.closes(now)) {
-            breakers.remove(&target.id);
+        let mut targets = lock(&self.targets);
+        if let Some(breakers) = targets.get_mut(&asking.target.id) {
+            breakers.succeeded(asking, now);
+            if breakers.is_idle(now) {
+                targets.remove(&asking.target.id);
+            }
         }
-        self.troubled.store(breakers.len(), Ordering::Release);
+        self.troubled.store(targets.len(), Ordering::Release);
     }
 
     /// The target showed a fault. `chance` (0 to 1) spreads the end of the cooling.
-    pub fn failed(&self, target: &Target, fault: Fault, now: Timestamp, chance: f64) {
-        let mut breakers = lock(&self.breakers);
-        if breakers.len() >= MOST {
-            breakers.retain(|_, breaker| !breaker.is_idle(now));
+    pub fn failed(&self, asking: Asking<'_>, fault: Fault, now: Timestamp, chance: f64) {
+        let mut targets = lock(&self.targets);
+        let id = &asking.target.id;
+        if targets.len() >= MOST {
+            targets.retain(|_, breakers| !breakers.is_idle(now));
         }
-        if breakers.len() < MOST || breakers.contains_key(&target.id) {
-            breakers.entry(target.id.clone()).or_insert_with(Breaker::new).failed(fault, now, chance);
+        if targets.len() < MOST || targets.contains_key(id) {
+            targets.entry(id.clone()).or_insert_with(Breakers::new).failed(asking, fault, now, chance);
         }
-        self.troubled.store(breakers.len(), Ordering::Release);
+        self.troubled.store(targets.len(), Ordering::Release);
     }
 
     /// The attempt ended without an outcome for the target: the caller hung up, or made a mistake.
-    pub fn abandoned(&self, target: &Target, now: Timestamp) {
+    pub fn abandoned(&self, Asking { target, key, began }: Asking<'_>, now: Timestamp) {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return;
         }
-        if let Some(breaker) = lock(&self.breakers).get_mut(&target.id) {
-            breaker.abandoned(now);
+        if let Some(breakers) = lock(&self.targets).get_mut(&target.id) {
+            breakers.all.abandoned(began, now);
+            if let Some(own) = breakers.keys.get_mut(key) {
+                own.abandoned(began, now);
+            }
         }
     }
 
@@ -105,20 +236,20 @@ impl Health {
     /// Every target that has shown faults lately, by name.
     #[must_use]
     pub fn troubled(&self, now: Timestamp) -> Vec<TargetHealth> {
-        let breakers = lock(&self.breakers);
-        let mut rows: Vec<_> = breakers.iter().map(|(id, breaker)| row(id, breaker.standing(now))).collect();
+        let targets = lock(&self.targets);
+        let mut rows: Vec<_> = targets.iter().map(|(id, breakers)| row(id, breakers.worst(now))).collect();
         rows.sort_by(|a, b| a.target.cmp(&b.target));
         rows
     }
 }
 
-fn row(id: &Arc<str>, standing: Standing) -> TargetHealth {
+fn row(id: &Arc<str>, (standing, keys): (Standing, Option<usize>)) -> TargetHealth {
     let (state, until) = match standing {
         Standing::Healthy => ("healthy", None),
         Standing::Ripe | Standing::Probing => ("probing", None),
         Standing::Cooling { until } => ("cooling", Some(until)),
     };
-    TargetHealth { target: id.clone(), state, until }
+    TargetHealth { target: id.clone(), state, until, keys }
 }
 
 /// A panic that held the lock leaves at worst wrong counters, so the lock stays in use.

@@ -22,11 +22,11 @@ mod tests;
 
 pub use breaker::{Fault, Standing};
 pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
-pub use health::{Health, TargetHealth};
+pub use health::{Asking, Health, TargetHealth};
 pub use plan::{NoPlan, Plan, Routes};
 pub use spec::{
-    CacheMode, CachePolicy, CacheScope, Defaults, ModelSpec, Order, RouteSpec, Spanned, Spec, StickyBy, StoreBodies,
-    TargetSpec,
+    AllCooling, CacheMode, CachePolicy, CacheScope, Defaults, ModelSpec, Order, RouteSpec, Spanned, Spec, StickyBy,
+    StoreBodies, TargetSpec,
 };
 pub use strategy::{At, Failing, InTurn, Outcome, Repaired, Step, Strategy};
 pub use target::Target;

@@ -12,10 +12,10 @@ use super::facts::{Facts, Needs};
 use super::health::Health;
 use super::pick::{self, Weighted};
 use super::rule::Rule;
-use super::spec::{CachePolicy, Defaults, Order, StickyBy, StoreBodies};
+use super::spec::{AllCooling, CachePolicy, Defaults, Order, StickyBy, StoreBodies};
 use super::target::Target;
 use crate::chat;
-use crate::types::{QuickMap, QuickSet, Timestamp};
+use crate::types::{QuickMap, QuickSet};
 use crate::upstream::Provider;
 
 /// All routes and models, compiled.
@@ -83,6 +83,10 @@ pub struct Plan {
     pub local_only: bool,
     /// Which bodies the ledger stores, where the route sets that.
     pub store_bodies: Option<StoreBodies>,
+    /// When the first target takes calls again, where all cool. Whether one is called all the same is the next field's.
+    pub cooling: Option<Duration>,
+    /// What becomes of a call all of whose targets cool.
+    pub all_cooling: AllCooling,
     /// The plan's trace, where that is known already.
     usual: Option<Arc<str>>,
 }
@@ -175,14 +179,15 @@ impl Routes {
     /// private stays with local providers.
     ///
     /// # Errors
-    /// Where no route and no model takes the call, or every target is cooling.
+    /// Where no route and no model takes the call.
     pub fn plan(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Result<Plan, NoPlan> {
         let taken = self.routes.iter().find(|route| route.wins(&self.takes(route, facts)));
         let plan = match taken {
             Some(route) => route.plan(facts, dice),
             None => self.direct(facts.model)?,
         };
-        plan.cooling_last(health, facts.now)
+        let plan = Plan { all_cooling: self.defaults.all_cooling, ..plan };
+        Ok(plan.cooling_last(health, facts))
     }
 
     pub(super) fn takes(&self, route: &Route, facts: &Facts<'_>) -> Takes {
@@ -203,9 +208,19 @@ impl Routes {
         let Some(target) = self.target(model) else {
             return Err(NoPlan::ModelNotFound(model.chars().take(80).collect()));
         };
-        let Defaults { retries, cache, repair } = self.defaults;
-        let targets = vec![target];
-        Ok(Plan { route: None, targets, retries, cache, repair, local_only: false, store_bodies: None, usual: None })
+        let Defaults { retries, cache, repair, all_cooling } = self.defaults;
+        Ok(Plan {
+            route: None,
+            targets: vec![target],
+            retries,
+            cache,
+            repair,
+            local_only: false,
+            store_bodies: None,
+            cooling: None,
+            all_cooling,
+            usual: None,
+        })
     }
 }
 
@@ -249,6 +264,8 @@ impl Route {
             repair: self.repair,
             local_only: self.local_only,
             store_bodies: self.store_bodies,
+            cooling: None,
+            all_cooling: AllCooling::default(),
             usual: None,
         };
         if self.strategy == Order::Priority || self.targets.len() == 1 {
@@ -308,26 +325,24 @@ impl Plan {
         serde_json::to_string(&short).unwrap_or_default().into()
     }
 
-    fn cooling_last(mut self, health: &Health, now: Timestamp) -> Result<Self, NoPlan> {
-        let mut retry_after = Duration::MAX;
+    /// Puts targets that cool last, those that recover first before others.
+    fn cooling_last(mut self, health: &Health, facts: &Facts<'_>) -> Self {
         let mut cooling = Vec::new();
         self.targets.retain(|target| {
-            let wait = match health.state(target, now) {
+            let wait = match health.state(target, facts.key.id, facts.now) {
                 Standing::Healthy | Standing::Ripe => return true,
                 Standing::Probing => Duration::from_secs(1),
-                Standing::Cooling { until } => until - now,
+                Standing::Cooling { until } => until - facts.now,
             };
-            retry_after = retry_after.min(wait);
-            cooling.push(target.clone());
+            cooling.push((wait, target.clone()));
             false
         });
-        if self.targets.is_empty() {
-            return Err(NoPlan::AllCooling { retry_after });
-        }
         if !cooling.is_empty() {
+            cooling.sort_by_key(|(wait, _)| *wait);
+            self.cooling = cooling.first().filter(|_| self.targets.is_empty()).map(|(wait, _)| *wait);
             self.usual = None;
-            self.targets.append(&mut cooling);
+            self.targets.extend(cooling.into_iter().map(|(_, target)| target));
         }
-        Ok(self)
+        self
     }
 }

@@ -83,11 +83,23 @@ pub struct Defaults {
     pub cache: CachePolicy,
     /// Whether an answer that was to be JSON and is not is asked for once more.
     pub repair: bool,
+    /// What becomes of a call all of whose targets cool.
+    pub all_cooling: AllCooling,
+}
+
+/// What becomes of a call all of whose targets cool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AllCooling {
+    /// The target that recovers first is called all the same.
+    #[default]
+    Try,
+    /// The call is refused.
+    Refuse,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { retries: 2, cache: CachePolicy::default(), repair: false }
+        Self { retries: 2, cache: CachePolicy::default(), repair: false, all_cooling: AllCooling::default() }
     }
 }
 

@@ -8,7 +8,6 @@ use super::breaker::Standing;
 use super::facts::Facts;
 use super::health::Health;
 use super::plan::{Plan, Route, Routes, Takes};
-use crate::types::Timestamp;
 
 /// The explanation of one decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -69,7 +68,7 @@ impl Routes {
             model: facts.model.to_owned(),
             rules,
             route: taken.map(|route| route.name.clone()),
-            candidates: ordered.map_or_else(Vec::new, |plan| candidates(plan, taken, health, facts.now)),
+            candidates: ordered.map_or_else(Vec::new, |plan| candidates(plan, taken, health, facts)),
             decision: planned.as_ref().ok().and_then(|plan| plan.targets.first()).map(|target| target.id.clone()),
             error: planned.err().map(|error| error.to_string()),
         }
@@ -90,7 +89,7 @@ impl Routes {
     }
 }
 
-fn candidates(plan: &Plan, route: Option<&Route>, health: &Health, now: Timestamp) -> Vec<Candidate> {
+fn candidates(plan: &Plan, route: Option<&Route>, health: &Health, facts: &Facts<'_>) -> Vec<Candidate> {
     let total: u64 = route.map_or(0, |route| route.targets.iter().map(|target| u64::from(target.weight)).sum());
     let reason = |id: &Arc<str>| match route {
         None => "direct".to_owned(),
@@ -111,7 +110,7 @@ fn candidates(plan: &Plan, route: Option<&Route>, health: &Health, now: Timestam
             model: target.id.clone(),
             name: target.name.clone(),
             reason: reason(&target.id),
-            state: state(health.state(target, now)),
+            state: state(health.state(target, facts.key.id, facts.now)),
         })
         .collect()
 }

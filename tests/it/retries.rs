@@ -150,7 +150,7 @@ async fn a_429_goes_to_the_next_target_rather_than_wait() {
 
 #[tokio::test]
 async fn an_outage_costs_at_most_a_fifth_more_attempts_and_then_cools() {
-    let app = TestApp::with(RETRIES).await;
+    let app = TestApp::with(&format!("{RETRIES}all_cooling = \"refuse\"\n")).await;
     app.up.always(Script::error(503, "down"));
     let calls = 50;
     let mut cooled = 0;
@@ -174,7 +174,7 @@ async fn an_outage_costs_at_most_a_fifth_more_attempts_and_then_cools() {
 
 #[tokio::test]
 async fn one_probe_ends_the_cooling() {
-    let app = TestApp::start().await;
+    let app = TestApp::with("[defaults]\nretries = 0\nall_cooling = \"refuse\"\n").await;
     for _ in 0..5 {
         app.up.next(Script::error(500, "down"));
     }
