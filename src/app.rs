@@ -15,7 +15,7 @@ use crate::batches::Batches;
 use crate::cache::Cache;
 use crate::config::{self, Config, Durability, OnDisconnect};
 use crate::db::{self, Db};
-use crate::gateway::{Gateway, KnownPrices, Live, Parts};
+use crate::gateway::{Gateway, KnownPrices, Live, Parts, Room, RoomBound};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
@@ -135,6 +135,7 @@ impl App {
             ledger,
             idempotency: Idempotency::open(db.clone(), bounds(&config)),
             health: Health::default(),
+            bodies: Arc::default(),
             metrics: Arc::new(Metrics::default()),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -222,6 +223,13 @@ impl App {
     #[must_use]
     pub fn max_body(&self) -> usize {
         usize::try_from(self.0.config.load().server.max_body).unwrap_or(usize::MAX)
+    }
+
+    /// Room for the body of a call of `key`.
+    #[must_use]
+    pub fn room_for_body(&self, key: &Arc<str>) -> Room {
+        let all = usize::try_from(self.0.config.load().server.max_bodies).unwrap_or(usize::MAX);
+        self.0.gateway.parts().bodies.room(RoomBound::new(all, self.max_body()), key)
     }
 
     /// Whether new requests are welcome: the gateway is not about to stop.

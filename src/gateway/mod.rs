@@ -4,6 +4,7 @@ mod answer;
 mod attempt;
 mod batch_line;
 mod binary_relay;
+mod bodies;
 mod cache_key;
 mod call;
 mod detached;
@@ -37,6 +38,7 @@ mod stream;
 mod upstream_request;
 
 pub use batch_line::{HandedOver, LineAnswer, Owner, PreparedLine};
+pub use bodies::{Room, RoomBound, SMALL_BODY};
 pub use explain::{Explanation, ModelCard, models};
 pub use incoming::Incoming;
 pub use price::KnownPrices;

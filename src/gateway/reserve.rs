@@ -126,6 +126,7 @@ mod tests {
             cache: Cache::new(1 << 20),
             ledger: Ledger::open(db.sqlite().unwrap(), Options { durable: true, ..Options::default() }).await.unwrap(),
             idempotency: Idempotency::open(db.clone(), bounds),
+            bodies: Arc::default(),
             health: Health::default(),
             metrics: Arc::default(),
             closing: CancellationToken::new(),

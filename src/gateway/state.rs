@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bodies::Bodies;
 use super::price::{KnownPrices, Pricing};
 use super::reply::Departure;
 use crate::cache::Cache;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub idempotency: Idempotency,
     /// How targets fare.
     pub health: Health,
+    /// The room that bodies of requests take.
+    pub bodies: Arc<Bodies>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the process must end and running calls must too.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout};
 
@@ -19,7 +19,7 @@ use super::listed;
 use crate::app::App;
 use crate::cache::Directive;
 use crate::chat::{Code, Error};
-use crate::gateway::{self, Head, Incoming, Reply};
+use crate::gateway::{self, Head, Incoming, Reply, Room, SMALL_BODY};
 use crate::keys::Window;
 use crate::types::{RequestId, now, parse_duration};
 use crate::wire::dialect::Addressed;
@@ -161,10 +161,11 @@ pub async fn admit(
         headers: HeaderMap::new(),
         background: false,
     };
-    incoming.body = match form_of(endpoint, &parts.headers) {
-        true => read_bytes(&parts.headers, body, app.max_body()).await?,
-        false => read_body(&parts.headers, body, app.max_body()).await?,
-    };
+    if !form_of(endpoint, &parts.headers) {
+        check_json(&parts.headers)?;
+    }
+    let room = app.room_for_body(&incoming.key.id);
+    incoming.body = read_bytes(&parts.headers, body, app.max_body(), Some(room)).await?;
     incoming.headers = parts.headers;
     Ok((incoming, window))
 }
@@ -213,6 +214,11 @@ fn read_tags(text: Option<&str>) -> Result<Tags, Error> {
 
 /// Reads a JSON body of at most `limit` bytes.
 pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
+    check_json(headers)?;
+    read_bytes(headers, body, limit, None).await
+}
+
+fn check_json(headers: &HeaderMap) -> Result<(), Error> {
     let kind = headers.get(CONTENT_TYPE).map_or(JSON, HeaderValue::as_bytes);
     if !kind.get(..JSON.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON)) {
         return Err(Error::new(
@@ -221,7 +227,7 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<
              multipart/form-data",
         ));
     }
-    read_bytes(headers, body, limit).await
+    Ok(())
 }
 
 /// Whether the body is a form, for a route that takes one.
@@ -229,26 +235,59 @@ fn form_of(endpoint: Endpoint, headers: &HeaderMap) -> bool {
     endpoint.takes_form() && headers.get(CONTENT_TYPE).is_some_and(|kind| is_form(kind.as_bytes()))
 }
 
-/// Reads a body of at most `limit` bytes.
-async fn read_bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
+/// Reads a body of at most `limit` bytes, where there is room for it.
+async fn read_bytes(headers: &HeaderMap, body: Body, limit: usize, room: Option<Room>) -> Result<Bytes, Error> {
     if headers.contains_key(http::header::CONTENT_ENCODING) {
         return Err(Error::new(
             Code::UnsupportedMediaType,
             "a compressed body is not read: send it without content-encoding",
         ));
     }
-    let too_large = || Error::new(Code::RequestTooLarge, format!("the body is larger than the {limit} bytes allowed"));
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
-        return Err(too_large());
+        return Err(too_large(limit));
     }
-    let read = timeout(BODY_LIMIT, Limited::new(body, limit).collect()).await;
-    let read = read.map_err(|_| Error::new(Code::RequestTimeout, "the body did not arrive in time"))?;
-    match read {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(Error::new(Code::InvalidRequest, format!("the body broke off: {error}"))),
+    let body = Limited::new(body, limit);
+    let read = async {
+        match room {
+            Some(room) if announced.is_none_or(|length| length > SMALL_BODY) => {
+                collect(body, announced, room, limit).await
+            }
+            _ => body.collect().await.map(Collected::to_bytes).map_err(|error| broken(&*error, limit)),
+        }
+    };
+    timeout(BODY_LIMIT, read).await.map_err(|_| Error::new(Code::RequestTimeout, "the body did not arrive in time"))?
+}
+
+/// Collects a body as it comes: what is announced and does not come takes no room.
+async fn collect(
+    mut body: Limited<Body>,
+    announced: Option<usize>,
+    mut room: Room,
+    limit: usize,
+) -> Result<Bytes, Error> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| broken(&*error, limit))?.into_data() else { continue };
+        room.reach(all.len() + data.len())?;
+        if all.is_empty() {
+            // The system gives memory where it is written to.
+            all.reserve(announced.unwrap_or(data.len()));
+        }
+        all.extend_from_slice(&data);
     }
+    Ok(room.hold(all.freeze()))
+}
+
+fn too_large(limit: usize) -> Error {
+    Error::new(Code::RequestTooLarge, format!("the body is larger than the {limit} bytes allowed"))
+}
+
+fn broken(error: &(dyn std::error::Error + Send + Sync + 'static), limit: usize) -> Error {
+    if error.is::<LengthLimitError>() {
+        return too_large(limit);
+    }
+    Error::new(Code::InvalidRequest, format!("the body broke off: {error}"))
 }
 
 fn respond(reply: Reply, window: Option<&Window>, as_list: bool) -> Response {

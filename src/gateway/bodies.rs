@@ -1,0 +1,167 @@
+//! Room for the bodies of requests: so many bytes at once for all, and so many for one key.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::chat::{Code, Error};
+use crate::types::QuickMap;
+
+/// Bodies up to here need no room: what carries them takes as much by itself.
+pub const SMALL_BODY: usize = 16 << 10;
+
+/// Room is taken in steps of so many bytes.
+const STEP: usize = 256 << 10;
+
+/// When to ask again where there is no room.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The room that is taken.
+#[derive(Debug, Default)]
+pub struct Bodies {
+    all: AtomicUsize,
+    keys: Mutex<QuickMap<Arc<str>, usize>>,
+}
+
+/// How much room there is.
+#[derive(Clone, Copy, Debug)]
+pub struct RoomBound {
+    /// For all.
+    pub all: usize,
+    /// For one key.
+    pub key: usize,
+}
+
+impl RoomBound {
+    /// `all` bytes, of which one key gets half; at least one body of `body` bytes finds room.
+    pub fn new(all: usize, body: usize) -> Self {
+        let whole = body.saturating_add(STEP);
+        Self { all: all.max(whole), key: (all / 2).max(whole) }
+    }
+}
+
+/// The room of one body, which it has until this is dropped.
+pub struct Room {
+    bodies: Arc<Bodies>,
+    bound: RoomBound,
+    key: Arc<str>,
+    taken: usize,
+}
+
+impl Bodies {
+    /// Room for a body of a call of `key`, none of it taken yet.
+    pub fn room(self: &Arc<Self>, bound: RoomBound, key: &Arc<str>) -> Room {
+        Room { bodies: self.clone(), bound, key: key.clone(), taken: 0 }
+    }
+
+    /// A panic that held the lock leaves at worst room that is taken.
+    fn lock(&self) -> MutexGuard<'_, QuickMap<Arc<str>, usize>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room {
+    /// Takes room for `bytes` in all.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn reach(&mut self, bytes: usize) -> Result<(), Error> {
+        if bytes <= self.taken {
+            return Ok(());
+        }
+        let more = bytes.next_multiple_of(STEP) - self.taken;
+        {
+            let mut keys = self.bodies.lock();
+            let key = keys.entry(self.key.clone()).or_default();
+            if *key + more > self.bound.key {
+                if *key == 0 {
+                    keys.remove(&self.key);
+                }
+                return Err(full("this key's requests have as many bytes under way as one key may"));
+            }
+            *key += more;
+        }
+        let before = self.bodies.all.fetch_add(more, Ordering::AcqRel);
+        self.taken += more;
+        if before + more > self.bound.all {
+            return Err(full("as many bytes of requests are under way as the gateway has room for"));
+        }
+        Ok(())
+    }
+
+    /// The body, which has this room as long as any part of it lives.
+    pub fn hold(self, body: Bytes) -> Bytes {
+        if self.taken == 0 { body } else { Bytes::from_owner(Held { body, _room: self }) }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.taken == 0 {
+            return;
+        }
+        self.bodies.all.fetch_sub(self.taken, Ordering::AcqRel);
+        let mut keys = self.bodies.lock();
+        if let Some(key) = keys.get_mut(&self.key) {
+            *key -= self.taken;
+            if *key == 0 {
+                keys.remove(&self.key);
+            }
+        }
+    }
+}
+
+struct Held {
+    body: Bytes,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+fn full(message: &str) -> Error {
+    Error { retry_after: Some(AGAIN), ..Error::new(Code::Overloaded, message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_bounded_for_all_and_for_a_key_and_comes_back() {
+        let bodies = Arc::new(Bodies::default());
+        let bound = RoomBound::new(4 << 20, 1 << 20);
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let take = |key: &Arc<str>| {
+            let mut room = bodies.room(bound, key);
+            room.reach(1 << 20).map(|()| room)
+        };
+        let mut held: Vec<Room> = (0..2).map(|_| take(&a).ok().unwrap()).collect();
+        assert!(take(&a).err().unwrap().message.contains("this key"));
+        held.extend((0..2).map(|_| take(&b).ok().unwrap()));
+        let full = take(&"c".into()).err().unwrap();
+        assert_eq!((full.code, full.retry_after), (Code::Overloaded, Some(AGAIN)));
+        let body = held.pop().unwrap().hold(Bytes::from_static(b"hello"));
+        let part = body.slice(1..3);
+        drop(body);
+        assert!(take(&"c".into()).is_err(), "a part of the body lives");
+        assert_eq!(part, "el");
+        drop(part);
+        assert!(take(&"c".into()).is_ok());
+        drop(held);
+        assert_eq!(bodies.all.load(Ordering::Relaxed), 0);
+        assert!(bodies.lock().is_empty());
+    }
+
+    #[test]
+    fn one_whole_body_always_finds_room() {
+        let bound = RoomBound::new(1 << 10, 32 << 20);
+        let bodies = Arc::new(Bodies::default());
+        assert!(bodies.room(bound, &"a".into()).reach(32 << 20).is_ok());
+    }
+}
