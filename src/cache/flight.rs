@@ -1,6 +1,7 @@
 //! Single flight: of many equal calls one leads, and the others follow what it receives.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -16,6 +17,13 @@ use crate::types::Nanos;
 /// [`Aborted::Behind`]; followers that read in time see everything. So a slow follower costs only itself, and a flight's
 /// memory is bounded.
 const MOST_BYTES: usize = 8 << 20;
+
+/// All flights together hold this many bytes; where they hold more, each sheds what is beyond [`FAIR_BYTES`] as it grows.
+const MOST_OF_ALL: usize = 128 << 20;
+const FAIR_BYTES: usize = 256 << 10;
+
+/// A lead is so many bytes ahead of its fastest follower at most.
+const MOST_AHEAD: u64 = 256 << 10;
 
 /// What a chunk takes beside its bytes.
 const CHUNK: usize = 64;
@@ -55,22 +63,32 @@ struct State<T> {
     /// Chunks dropped from the front.
     dropped: usize,
     bytes: usize,
+    /// What all flights hold.
+    of_all: Arc<AtomicUsize>,
     end: Option<Result<Spent, Arc<chat::Error>>>,
 }
 
 impl<T> State<T> {
-    fn new() -> Self {
-        Self { head: None, chunks: VecDeque::new(), dropped: 0, bytes: 0, end: None }
+    fn new(of_all: Arc<AtomicUsize>) -> Self {
+        Self { head: None, chunks: VecDeque::new(), dropped: 0, bytes: 0, of_all, end: None }
     }
 
     fn push(&mut self, chunk: Bytes) {
-        self.bytes += chunk.len() + CHUNK;
+        let size = chunk.len() + CHUNK;
+        self.bytes += size;
+        let all = self.of_all.fetch_add(size, Ordering::AcqRel) + size;
         self.chunks.push_back(chunk);
-        while self.bytes > MOST_BYTES {
+        let most = if all > MOST_OF_ALL { FAIR_BYTES.max(size) } else { MOST_BYTES };
+        while self.bytes > most {
             let Some(oldest) = self.chunks.pop_front() else { break };
-            self.bytes -= oldest.len() + CHUNK;
+            self.release(oldest.len() + CHUNK);
             self.dropped += 1;
         }
+    }
+
+    fn release(&mut self, size: usize) {
+        self.bytes -= size;
+        self.of_all.fetch_sub(size, Ordering::AcqRel);
     }
 
     fn has(&self, at: usize) -> bool {
@@ -93,12 +111,42 @@ impl<T> State<T> {
     }
 }
 
+impl<T> Drop for State<T> {
+    fn drop(&mut self) {
+        self.release(self.bytes);
+    }
+}
+
+/// How far the fastest follower of a flight has read.
+#[derive(Debug)]
+struct Pace(watch::Sender<u64>);
+
+impl Pace {
+    /// A follower has read so many bytes.
+    fn reached(&self, bytes: u64) {
+        self.0.send_if_modified(|fastest| {
+            let is_faster = bytes > *fastest;
+            *fastest = bytes.max(*fastest);
+            is_faster
+        });
+    }
+}
+
+/// A flight, as followers join it.
+struct Flight<T> {
+    state: watch::Receiver<State<T>>,
+    pace: Arc<Pace>,
+}
+
 /// The flights under way.
-pub(super) struct Flights<T>(Mutex<HashMap<CacheKey, watch::Receiver<State<T>>>>);
+pub(super) struct Flights<T> {
+    all: Mutex<HashMap<CacheKey, Flight<T>>>,
+    bytes: Arc<AtomicUsize>,
+}
 
 impl<T> Default for Flights<T> {
     fn default() -> Self {
-        Self(Mutex::new(HashMap::new()))
+        Self { all: Mutex::new(HashMap::new()), bytes: Arc::default() }
     }
 }
 
@@ -117,14 +165,15 @@ impl<T> Flights<T> {
     pub(super) fn join<H>(self: &Arc<Self>, key: CacheKey, landed: impl FnOnce() -> Option<H>) -> Place<T, H> {
         let mut flights = self.lock();
         if let Some(flight) = flights.get(&key) {
-            return Place::Follow(Follower { flight: flight.clone(), at: 0, over: false });
+            return Place::Follow(Follower::of(flight.state.clone(), flight.pace.clone()));
         }
         if let Some(landed) = landed() {
             return Place::Landed(landed);
         }
-        let (state, flight) = watch::channel(State::new());
-        flights.insert(key, flight);
-        Place::Lead(Lead { key, state, flights: self.clone(), open: true })
+        let (sender, state) = watch::channel(State::new(self.bytes.clone()));
+        let pace = Arc::new(Pace(watch::Sender::new(0)));
+        flights.insert(key, Flight { state, pace: pace.clone() });
+        Place::Lead(Lead { key, state: sender, flights: self.clone(), open: true, pushed: 0, pace })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -137,9 +186,9 @@ impl<T> Flights<T> {
         drop(removed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<CacheKey, watch::Receiver<State<T>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<CacheKey, Flight<T>>> {
         // The map is whole between any two of our statements, so a panic that held the lock has not broken it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,6 +199,9 @@ pub struct Lead<T> {
     flights: Arc<Flights<T>>,
     /// Whether others may still join.
     open: bool,
+    /// How many bytes were pushed.
+    pushed: u64,
+    pace: Arc<Pace>,
 }
 
 impl<T> Lead<T> {
@@ -163,6 +215,7 @@ impl<T> Lead<T> {
         if chunk.is_empty() || (!self.open && self.state.receiver_count() == 0) {
             return;
         }
+        self.pushed += chunk.len() as u64;
         let mut overflows = false;
         self.state.send_modify(|state| {
             state.push(chunk);
@@ -173,10 +226,19 @@ impl<T> Lead<T> {
         }
     }
 
+    /// Waits while the fastest follower is far behind: then all are, and nobody needs more just now. So a slow reader holds
+    /// back its provider, and takes no memory for what it does not read.
+    pub async fn paced(&self) {
+        let enough = self.pushed.saturating_sub(MOST_AHEAD);
+        // The sender lives as long as this.
+        let mut fastest = self.pace.0.subscribe();
+        let _reached = fastest.wait_for(|fastest| *fastest >= enough).await.is_ok();
+    }
+
     /// A follower from the first chunk on.
     #[must_use]
     pub fn follower(&self) -> Follower<T> {
-        Follower { flight: self.state.subscribe(), at: 0, over: false }
+        Follower::of(self.state.subscribe(), self.pace.clone())
     }
 
     /// How many follow.
@@ -214,7 +276,16 @@ impl<T> Drop for Lead<T> {
 pub struct Follower<T> {
     flight: watch::Receiver<State<T>>,
     at: usize,
+    /// How many bytes were read.
+    read: u64,
+    pace: Arc<Pace>,
     over: bool,
+}
+
+impl<T> Follower<T> {
+    fn of(flight: watch::Receiver<State<T>>, pace: Arc<Pace>) -> Self {
+        Self { flight, at: 0, read: 0, pace, over: false }
+    }
 }
 
 impl<T: Clone> Follower<T> {
@@ -245,6 +316,10 @@ impl<T: Clone> Follower<T> {
             Err(_) => Some(Err(Aborted::Lost)),
         };
         self.at += 1;
+        if let Some(Ok(chunk)) = &next {
+            self.read += chunk.len() as u64;
+            self.pace.reached(self.read);
+        }
         self.over = !matches!(next, Some(Ok(_)));
         next
     }

@@ -121,7 +121,12 @@ impl Leading {
         let mut relay = Relay::new(self.planned.parts.clone(), begun, meter).shared();
         loop {
             // Polled to its end: dropped while it settles, it would lose the stream's last event.
-            match while_followed(&self.lead, &mut self.look, relay.next()).await {
+            let lead = &self.lead;
+            let next = async {
+                lead.paced().await;
+                relay.next().await
+            };
+            match while_followed(lead, &mut self.look, next).await {
                 None => return,
                 Some(Some(bytes)) => self.lead.push(bytes),
                 Some(None) => break,
