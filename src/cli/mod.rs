@@ -25,6 +25,9 @@ pub use output::Format;
 /// Threads of the runtime that accepts connections and writes the ledger; calls run on workers of their own.
 const MAIN_THREADS: usize = 2;
 
+/// Threads that a gateway needs beside those and its workers: for the database, looking names up, and long work.
+const SERVING: usize = 8;
+
 /// One binary between applications and language models.
 #[derive(Parser)]
 #[command(name = "fulcrum", version, about, after_help = "Start with: fulcrum demo")]
@@ -59,7 +62,9 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(MAIN_THREADS).enable_all().build();
+    let threads = if matches!(cli.command, Command::Serve(_)) { MAIN_THREADS + SERVING } else { MAIN_THREADS };
+    let runtime = can_start(threads)
+        .and_then(|()| tokio::runtime::Builder::new_multi_thread().worker_threads(MAIN_THREADS).enable_all().build());
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(dispatch(cli.command)),
         Err(error) => Err(Failure::Unreachable(format!("cannot start: {error}"))),
@@ -72,6 +77,28 @@ pub fn run() -> ExitCode {
     };
     output::complain(&message);
     ExitCode::from(code)
+}
+
+/// Whether the system lets so many threads run beside this one, and one for each core: a runtime that lacks one panics, and
+/// half a gateway would serve nobody.
+fn can_start(threads: usize) -> std::io::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let gate = std::sync::Mutex::new(());
+    let gate = &gate;
+    std::thread::scope(|scope| {
+        let held = gate.lock();
+        let started = (0..threads + cores).try_for_each(|_| {
+            let waits = std::thread::Builder::new().spawn_scoped(scope, move || drop(gate.lock()));
+            waits.map(drop)
+        });
+        drop(held);
+        started.map_err(|error| {
+            std::io::Error::new(
+                error.kind(),
+                format!("no more threads can be started ({error}); raise the limit of processes"),
+            )
+        })
+    })
 }
 
 async fn dispatch(command: Command) -> Outcome {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin_key;
 use super::client::{configuration, env};
 use super::outcome::{Failure, Outcome};
-use super::watch::{Watched, watch, written};
+use super::watch::{Signals, Watched, watch, written};
 use crate::app::{self, App, Built};
 use crate::config::{self, Config, Secrets, parse_listen};
 use crate::db;
@@ -34,6 +34,9 @@ pub struct Serve {
 
 impl Serve {
     pub async fn run(self) -> Outcome {
+        // Before all else: a signal that comes while the gateway starts waits until it has, and ends nothing by itself.
+        let signals =
+            Signals::new().map_err(|error| Failure::Unreachable(format!("cannot receive signals: {error}")))?;
         let path = config::find(self.config, &env).map_err(|missing| Failure::Input(missing.to_string()))?;
         // Looked at before the file is read: a change from then on is seen.
         let seen = written(&path);
@@ -61,7 +64,7 @@ impl Serve {
             clippy::disallowed_methods,
             reason = "the configuration is watched beside the server, until it stops"
         )]
-        tokio::spawn(watch(app.clone(), Watched { path, seen, configured, listen }, stop.clone()));
+        tokio::spawn(watch(app.clone(), Watched { path, seen, configured, listen }, signals, stop.clone()));
         tracing::info!("listening at http://{}", listening.address());
         let served = serve(app.clone(), listening, stop.clone()).await;
         served.map_err(|error| Failure::Unreachable(format!("cannot start a worker: {error}")))?;

@@ -31,13 +31,30 @@ pub struct Watched {
     pub listen: SocketAddr,
 }
 
+/// The signals that the gateway obeys.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Receives signals from now on.
+    ///
+    /// # Errors
+    /// Where the system does not let it.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Ends the gateway on a signal; reloads the configuration on SIGHUP or where its file changed.
-pub async fn watch(app: App, mut watched: Watched, stop: CancellationToken) {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-        tracing::error!("no signals can be received; end the process to stop it");
-        return;
-    };
+pub async fn watch(app: App, mut watched: Watched, signals: Signals, stop: CancellationToken) {
+    let Signals { mut terminate, mut interrupt, mut hangup } = signals;
     let mut rounds = 0_u32;
     loop {
         tokio::select! {
