@@ -144,26 +144,25 @@ impl Crowd {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn the_longest_idle_connection_makes_room_and_one_that_serves_does_not() {
+    #[test]
+    fn the_longest_idle_connection_makes_room_and_one_that_serves_does_not() {
         let all: Vec<Arc<Activity>> = (0..3).map(|_| Arc::new(Activity::new())).collect();
         let mut crowd = Crowd::default();
         all.iter().for_each(|one| crowd.joined_by(one));
+        let at = |n: usize, seconds: u64| all[n].idle_since.store(seconds * 1_000, Ordering::Release);
+        let asked = |crowd: &mut Crowd| {
+            crowd.make_room();
+            all.iter().map(|one| one.takes_leave()).collect::<Vec<_>>()
+        };
         let serving = Serving::begin(&all[0]);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        drop(Serving::begin(&all[1]));
-        let asked = || all.iter().map(|one| one.takes_leave()).collect::<Vec<_>>();
-        crowd.make_room();
-        assert_eq!(asked(), [false, false, true]);
-        tokio::time::advance(Duration::from_secs(1)).await;
+        at(1, 1);
+        assert_eq!(asked(&mut crowd), [false, false, true]);
         serving.end();
         drop(serving);
         assert!(all[0].is_idle());
-        drop(Serving::begin(&all[2]));
-        crowd.make_room();
-        assert_eq!(asked(), [false, true, false]);
+        (at(0, 3), at(1, 1), at(2, 2));
+        assert_eq!(asked(&mut crowd), [false, true, false]);
         all[1].note_unsent(true);
-        crowd.make_room();
-        assert_eq!(asked()[1], false, "what still sends is not idle");
+        assert_eq!(asked(&mut crowd), [false, false, true], "what still sends is not idle");
     }
 }

@@ -53,7 +53,14 @@ impl Drop for Binary {
 
 impl Binary {
     /// Starts `command serve` with the configuration `fulcrum.toml` and waits until it listens.
-    pub async fn start(mut command: Command) -> Self {
+    pub async fn start(command: Command) -> Self {
+        let mut this = Self::spawn(command);
+        this.listens().await;
+        this
+    }
+
+    /// Starts it without waiting.
+    pub fn spawn(mut command: Command) -> Self {
         command.args(["serve", "--config", "fulcrum.toml", "--listen", "127.0.0.1:0"]);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
@@ -66,12 +73,15 @@ impl Binary {
                 log.push('\n');
             }
         });
-        let mut this = Self { address: "127.0.0.1:0".parse().unwrap(), child, log };
-        let line = this.says("listening at http://").await;
+        Self { address: "127.0.0.1:0".parse().unwrap(), child, log }
+    }
+
+    /// Waits until it listens.
+    pub async fn listens(&mut self) {
+        let line = self.says("listening at http://").await;
         let rest = line.split("listening at http://").nth(1).unwrap();
         let end = rest.find(|letter: char| !letter.is_ascii_digit() && !".:".contains(letter)).unwrap_or(rest.len());
-        this.address = rest[..end].parse().unwrap();
-        this
+        self.address = rest[..end].parse().unwrap();
     }
 
     pub fn log(&self) -> String {

@@ -343,6 +343,25 @@ async fn no_answer_goes_out_whole_while_the_ledger_takes_no_rows() {
 }
 
 #[tokio::test]
+async fn while_the_ledger_takes_no_rows_a_refusal_waits_for_none() {
+    let app = TestApp::with("[defaults]\nretries = 0\n[ledger]\ndurability = \"disk\"\n").await;
+    let url = format!("sqlite://{}/fulcrum.db", app.dir.path().display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    let lock = pool.begin_with("begin immediate").await.unwrap();
+    assert_eq!(app.hello("fast").await.outcome(), "503 ledger_unavailable");
+    let refusals = async {
+        for _ in 0..20 {
+            assert_eq!(app.hello("fast").await.outcome(), "503 ledger_unavailable");
+        }
+    };
+    timeout(PATIENCE, refusals).await.expect("each refusal waits for its row");
+    lock.rollback().await.unwrap();
+    pool.close().await;
+    app.rows(21).await;
+    app.close().await;
+}
+
+#[tokio::test]
 async fn an_answer_goes_out_over_a_locked_database_and_its_row_follows() {
     let app = TestApp::start().await;
     let url = format!("sqlite://{}/fulcrum.db", app.dir.path().display());

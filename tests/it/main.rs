@@ -28,6 +28,7 @@ mod keys;
 mod limits;
 mod llamacpp;
 mod native_batches;
+mod others;
 mod passing;
 mod peers;
 mod process;

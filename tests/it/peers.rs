@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::app::{TestApp, hello, streamed};
 use crate::client::{Call, Open, PATIENCE};
-use crate::upstream::{Script, WHOLE};
+use crate::upstream::{EVENTS, Script, WHOLE, without_usage};
 
 /// How a connection of HTTP/2 begins, with settings of no content.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
@@ -198,5 +198,84 @@ async fn a_length_beside_chunks_is_400() {
         }
     }
     assert_eq!(app.up.count(), 0);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_closes_without_a_byte_is_replaced_within_the_attempt() {
+    let app = TestApp::start().await;
+    let (mut sender, connection) = http2(&app, 1 << 16).await;
+    let mut seen = 0;
+    app.up.api(move |_| {
+        seen += 1;
+        (seen == 2).then(|| Script::default().fin())
+    });
+    for _ in 0..2 {
+        let answer = sender.send_request(post(&app, &hello("fast"))).await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.headers()["x-fulcrum-attempts"].to_str().unwrap()), (200, "1"));
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), WHOLE);
+    }
+    assert_eq!(app.up.received().len(), 3);
+    assert!(app.rows(2).await.iter().all(|row| row["status"] == "ok"));
+    drop((sender, connection));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_new_connection_that_closes_without_a_byte_is_a_failure() {
+    let app = TestApp::start().await;
+    app.up.next(Script::default().fin());
+    assert_eq!(app.hello("fast").await.outcome(), "502 upstream_protocol");
+    assert_eq!(app.up.count(), 1);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_mark_before_an_answer_is_passed_over() {
+    let app = TestApp::start().await;
+    let marked = format!("\u{feff}{WHOLE}");
+    app.up.next(Script::json(200, &marked));
+    assert_eq!(app.hello("fast").await.text(), WHOLE);
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", marked.len());
+    app.up.next(Script::raw(head).drip(marked[..4].to_owned(), Duration::from_millis(5)).send(marked[4..].to_owned()));
+    assert_eq!(app.hello("fast").await.text(), WHOLE);
+    let mut events: Vec<&[u8]> = vec![b"\xef", b"\xbb\xbf"];
+    events.extend(EVENTS.iter().map(|event| event.as_bytes()));
+    app.up.next(Script::stream(events));
+    assert_eq!(app.hello_stream("fast").await.text(), without_usage());
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_refused_by_name() {
+    let app = TestApp::start().await;
+    for coding in ["gzip", "br", "deflate"] {
+        let headers = format!("content-type: application/json\r\ncontent-encoding: {coding}\r\n");
+        app.up.next(Script::reply(200, &headers, b"\x1f\x8b\x08"));
+        let refused = app.hello(&format!("up/{coding}")).await;
+        assert_eq!(refused.outcome(), "502 upstream_protocol");
+        assert!(refused.text().contains(&format!("content-encoding {coding}")), "{}", refused.text());
+    }
+    app.up.next(Script::reply(200, "content-type: application/json\r\ncontent-encoding: identity\r\n", WHOLE));
+    assert_eq!(app.hello("fast").await.text(), WHOLE);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_time_that_a_provider_names_is_waited_for_and_passed_on() {
+    let app = TestApp::with("[defaults]\nretries = 1\n").await;
+    for (n, status) in [429, 500, 502, 503, 504, 408, 529].into_iter().enumerate() {
+        let model = format!("up/named-{n}");
+        // Each call adds a fifth of a retry to the provider's budget.
+        for _ in 0..5 {
+            assert_eq!(app.hello("fast").await.status, 200);
+        }
+        let named = "retry-after-ms: 20\r\ncontent-type: application/json\r\n";
+        app.up.next(Script::reply(status, named, r#"{"error":{"message":"busy"}}"#));
+        assert_eq!(app.hello(&model).await.status, 200, "{status}");
+        app.up.next(Script::reply(status, "retry-after: 33\r\n", r#"{"error":{"message":"busy"}}"#));
+        let refused = app.hello(&model).await;
+        assert_eq!(refused.header("retry-after"), Some("33"), "{status}: {}", refused.text());
+    }
     app.close().await;
 }

@@ -327,3 +327,31 @@ async fn a_key_that_another_process_made_is_known_within_seconds() {
         sleep(Duration::from_millis(50)).await;
     }
 }
+
+#[tokio::test]
+async fn a_hangup_signal_while_the_gateway_starts_does_not_end_it() {
+    let (dir, _up, mut binary) = started("").await;
+    binary.signal("TERM");
+    assert!(binary.ended().await.success());
+    // The start waits for the database, so all that follows comes before it is over.
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}/fulcrum.db", dir.path().display())).await.unwrap();
+    let lock = pool.begin_with("begin exclusive").await.unwrap();
+    let mut binary = Binary::spawn(fulcrum(dir.path()));
+    let status = format!("/proc/{}/status", binary.child.id());
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = std::fs::read_to_string(&status).unwrap();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        if u64::from_str_radix(caught.trim(), 16).unwrap() & 1 == 1 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it listens to no SIGHUP while it starts: {}", binary.log());
+        sleep(Duration::from_millis(1)).await;
+    }
+    binary.signal("HUP");
+    lock.rollback().await.unwrap();
+    pool.close().await;
+    binary.listens().await;
+    binary.says("was reloaded").await;
+    assert_eq!(binary.send(Call::chat(&hello("fast"))).await.status, 200);
+}

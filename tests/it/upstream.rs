@@ -29,6 +29,8 @@ enum Step {
     Repeat(Bytes),
     /// Nothing until the test says so.
     Gate(Arc<Semaphore>),
+    /// A permit for the test: all before this was sent.
+    Signal(Arc<Semaphore>),
     /// Nothing any more.
     Stall,
     /// The connection's end, clean.
@@ -146,6 +148,11 @@ impl Script {
         self.step(Step::Gate(gate.clone()))
     }
 
+    /// A permit for the test, once all before this was sent.
+    pub fn send_signal(self, gate: &Arc<Semaphore>) -> Self {
+        self.step(Step::Signal(gate.clone()))
+    }
+
     pub fn stall(self) -> Self {
         self.step(Step::Stall)
     }
@@ -235,6 +242,11 @@ impl Upstream {
     /// The next request gets this.
     pub fn next(&self, script: Script) {
         self.shared.scripts.lock().unwrap().push_back(script);
+    }
+
+    /// No request gets the scripts that wait.
+    pub fn forget_scripts(&self) {
+        self.shared.scripts.lock().unwrap().clear();
     }
 
     /// Every request that no other script waits for gets this.
@@ -358,6 +370,10 @@ async fn play(socket: &mut TcpStream, script: Script) -> Played {
                     permit = gate.acquire() => { permit.unwrap().forget(); true }
                     () = closed(socket) => false,
                 }
+            }
+            Step::Signal(gate) => {
+                gate.add_permits(1);
+                true
             }
             Step::Stall => {
                 closed(socket).await;
