@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::batches::Batches;
-use crate::cache::Cache;
+use crate::cache::{Cache, Purge};
 use crate::config::{self, Config, Durability, OnDisconnect};
 use crate::db::{self, Db};
 use crate::gateway::{Gateway, KnownPrices, Live, Parts, Room, RoomBound};
@@ -106,6 +106,7 @@ impl App {
         let app = Self::over(config, db, ledger, keys).await?;
         app.import_prompts(&app.config()).await?;
         app.run_batches();
+        app.look_at_servers();
         Ok(Built { app, new_admin_key })
     }
 
@@ -256,7 +257,23 @@ impl App {
         self.0.batches.set(config.batches);
         self.0.gateway.replace(live);
         self.0.config.store(Arc::new(config));
+        self.look_at_servers();
         Ok(())
+    }
+
+    /// Asks local servers what their calls must know of them, beside the calls.
+    fn look_at_servers(&self) {
+        for client in self.0.gateway.live().clients.values().filter(|client| client.has_adapters()).cloned() {
+            let gateway = self.0.gateway.clone();
+            self.0.gateway.parts().tasks.spawn(async move {
+                if client.ask_adapters().await {
+                    let name = &client.provider().name;
+                    tracing::info!(provider = %name, "{name} puts other adapters on its model than before");
+                    // Answers of the model as it was are no answers of the model as it is.
+                    gateway.parts().cache.purge(&Purge::Provider(name.clone()));
+                }
+            });
+        }
     }
 
     /// Imports the prompts that the configuration names.
@@ -273,6 +290,7 @@ impl App {
     /// Reads what another process changed in the database, and closes connections that were idle for long.
     pub async fn refresh(&self) {
         self.0.gateway.live().clients.values().for_each(|client| client.tidy_up());
+        self.look_at_servers();
         self.ledger().look();
         if let Err(error) = self.0.keys.refresh().await {
             tracing::warn!(%error, "cannot read the keys again");
@@ -381,6 +399,7 @@ fn live(config: &Config) -> Result<Live, Error> {
     let prices = PriceBook::builtin().with(config.prices.iter().map(price).collect());
     Ok(Live {
         routes: config.routes.clone(),
+        asks_servers: clients.values().any(|client: &Arc<ProviderClient>| client.has_adapters()),
         clients,
         prices,
         store_bodies: config.ledger.store_bodies,

@@ -82,6 +82,8 @@ pub enum Purge {
     },
     /// Answers of a model: `provider/model`, or the model's name at any provider.
     Model(String),
+    /// Answers of a provider.
+    Provider(Arc<str>),
     /// Answers of a project.
     Project(String),
 }
@@ -98,6 +100,7 @@ impl Purge {
                 let whole = model.strip_prefix(&*entry.provider).and_then(|rest| rest.strip_prefix('/'));
                 *model == *entry.model || whole == Some(&*entry.model)
             }
+            Self::Provider(provider) => *provider == entry.provider,
             Self::Project(project) => *project == *entry.project,
         }
     }

@@ -134,6 +134,7 @@ impl<'a> Attempts<'a> {
             Some(turn) => turn.began = now(),
             None => {
                 progress.turn = None;
+                self.learn(place).await;
                 match self.turn(place, is_forced) {
                     Ok(turn) => progress.turn = turn,
                     // A request that one target has no words for may suit the next.
@@ -153,6 +154,17 @@ impl<'a> Attempts<'a> {
                 progress.failure = Some(Error { simulated, ..failure.into_error(&turn.target.id) });
                 Ok(Outcome::Failed(failing))
             }
+        }
+    }
+
+    /// Asks the provider at `place` what must be known of it before its first call. Nearly always it is known.
+    async fn learn(&self, place: usize) {
+        if !self.live.asks_servers {
+            return;
+        }
+        let client = self.plan.targets.get(place).and_then(|target| self.live.clients.get(&target.provider));
+        if let Some(client) = client.filter(|client| client.lacks_adapters()) {
+            Box::pin(client.ask_adapters()).await;
         }
     }
 

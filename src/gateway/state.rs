@@ -29,6 +29,8 @@ pub struct Gateway {
 pub struct Live {
     /// Rules and models.
     pub routes: Arc<Routes>,
+    /// Whether a provider must be asked something before its first call.
+    pub asks_servers: bool,
     /// Providers by name.
     pub clients: QuickMap<Arc<str>, Arc<ProviderClient>>,
     /// Prices.

@@ -145,8 +145,9 @@ impl Rendering {
     }
 }
 
-/// A body that names its adapters, for llama.cpp: where none is named it takes those of the request before, whose cached
-/// prompt it reuses (llama.cpp #26207). What the caller names stays.
+/// A body that names its adapters, for llama.cpp: the one that the configuration names, else those that the server started with.
+/// Where none is named it takes those of the request before, whose cached prompt it reuses (llama.cpp #26207). What the caller
+/// names stays.
 fn adapted(body: Bytes, client: &ProviderClient, target: &Target) -> Bytes {
     if !client.provider().server.row().lora_field {
         return body;
@@ -154,8 +155,10 @@ fn adapted(body: Bytes, client: &ProviderClient, target: &Target) -> Bytes {
     let Some(object) = Object::read(body.clone()).ok().filter(|object| object.get("lora").is_none()) else {
         return body;
     };
+    let named = target.adapter.map(|id| format!("[{{\"id\":{id},\"scale\":1.0}}]"));
+    let Some(lora) = named.or_else(|| client.own_adapters().map(|own| own.to_string())) else { return body };
     let mut edits = Edits::default();
-    edits.set("lora", target.adapter.map_or_else(|| "[]".to_owned(), |id| format!("[{{\"id\":{id},\"scale\":1.0}}]")));
+    edits.set("lora", lora);
     object.edited(&edits)
 }
 

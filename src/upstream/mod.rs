@@ -1,5 +1,6 @@
 //! Providers: what each kind of them has, one call to one of them, and whose fault it is where that fails.
 
+mod adapters;
 mod address;
 mod answer;
 mod auth;

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use super::adapters::{self, Adapters};
 use super::address::{Operation, parsed};
 use super::answer::{Answer, Body, MAX_ANSWER};
 use super::batch_api::{BatchApiCall, Payload};
@@ -76,6 +77,8 @@ pub struct ProviderClient {
     lacks_responses: AtomicBool,
     /// Whether the provider refused to write embeddings as base64.
     lacks_base64: AtomicBool,
+    /// What a llama.cpp server puts on its model.
+    adapters: Adapters,
     places: Arc<Semaphore>,
 }
 
@@ -163,6 +166,7 @@ impl ProviderClient {
             secrets,
             lacks_responses: AtomicBool::new(false),
             lacks_base64: AtomicBool::new(false),
+            adapters: Adapters::default(),
             places,
         })
     }
@@ -204,6 +208,53 @@ impl ProviderClient {
     /// Notes that the provider refuses base64: later calls ask for numbers.
     pub fn lacks_base64(&self) {
         self.lacks_base64.store(true, Ordering::Relaxed);
+    }
+
+    /// The adapters that the server puts on its model by itself, as a request's `lora` names them; `None` where they are not
+    /// known, or the server has no such field.
+    #[must_use]
+    pub fn own_adapters(&self) -> Option<Arc<String>> {
+        self.adapters.known()
+    }
+
+    /// Whether the server has adapters of its own that each call must name.
+    #[must_use]
+    pub fn has_adapters(&self) -> bool {
+        self.provider.server.row().lora_field
+    }
+
+    /// Whether the server's own adapters should be asked for before a call goes out.
+    #[must_use]
+    pub fn lacks_adapters(&self) -> bool {
+        self.has_adapters() && self.adapters.is_unknown(Instant::now())
+    }
+
+    /// Asks a server for its own adapters, where they were not asked for lately; returns whether they changed.
+    pub async fn ask_adapters(&self) -> bool {
+        if !self.has_adapters() {
+            return false;
+        }
+        let _one_at_a_time = self.adapters.asking.lock().await;
+        if !self.adapters.is_due(Instant::now()) {
+            return false;
+        }
+        self.adapters.ask(Instant::now());
+        let base = &self.provider.base_url;
+        let url = format!("{}/lora-adapters", base.strip_suffix("/v1").unwrap_or(base));
+        let headers = self.keys.next(Instant::now()).1.headers.clone();
+        let asked = async {
+            let reply =
+                self.side().ok()?.send(SideCall { method: Method::GET, url: &url, headers, body: Bytes::new() });
+            let reply = reply.await.ok().filter(|reply| reply.status().is_success())?;
+            reply.text().await.ok()
+        };
+        match timeout_at(Instant::now() + adapters::LIMIT, asked).await {
+            Ok(Some(report)) => self.adapters.note(report.as_bytes()),
+            _ => {
+                tracing::debug!(provider = %self.provider.name, "the server's adapters cannot be read");
+                false
+            }
+        }
     }
 
     /// Closes connections that have been idle for long.

@@ -15,7 +15,6 @@ kind = "openai"
 server = "llamacpp"
 base_url = "http://{up}/v1"
 api_key = "env:UP_KEY"
-responses = false
 [models.base]
 provider = "plain"
 model = "m"
@@ -25,13 +24,21 @@ model = "m"
 adapter = 3
 "#;
 
+/// A gateway whose server reports these adapters. It is asked anew by a reload, since it was asked at the start.
+async fn with_adapters(more: &str, report: &str) -> TestApp {
+    let app = TestApp::with(more).await;
+    app.up.adapters(report);
+    app.reload(more).await;
+    app
+}
+
 fn choice(index: usize, text: &str, finish: &str) -> Value {
     json!({"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": finish})
 }
 
 #[tokio::test]
 async fn each_request_names_its_adapters() {
-    let app = TestApp::with(LLAMA).await;
+    let app = with_adapters(LLAMA, "[]").await;
     for (model, more, lora) in [
         ("base", json!(null), json!([])),
         ("tuned", json!(null), json!([{"id": 3, "scale": 1.0}])),
@@ -105,5 +112,44 @@ async fn its_errors_have_a_code_that_is_text() {
     let error = r#"{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}"#;
     app.up.next(Script::json(404, error));
     assert_eq!(app.hello("base").await.json()["error"]["code"], "upstream_error");
+    app.close().await;
+}
+
+/// The `lora` of each call that came.
+fn named(app: &TestApp) -> Vec<Value> {
+    app.up.received().iter().map(|sent| sent.json().get("lora").cloned().unwrap_or_default()).collect()
+}
+
+#[tokio::test]
+async fn a_plain_request_gets_what_the_server_started_with_whatever_came_before() {
+    let more = LLAMA.replace("mode = \"exact\", ttl = \"1h\"", "mode = \"off\"");
+    let report = r#"[{"id":0,"path":"a.gguf","scale":1.0},{"id":1,"path":"b.gguf","scale":0.25}]"#;
+    let app = with_adapters(&more, report).await;
+    let mut without = hello("base");
+    without["lora"] = json!([{"id": 0, "scale": 0}]);
+    assert_eq!(app.hello("base").await.status, 200);
+    let looks = app.up.looks();
+    for body in [without.clone(), hello("base"), streamed(hello("base"))] {
+        assert_eq!(app.chat(&body).await.status, 200);
+    }
+    let responses = json!({"model": "base", "input": "Hi"});
+    let messages = json!({"model": "plain/m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]});
+    for (path, body) in [("/v1/responses", &responses), ("/v1/messages", &messages)] {
+        assert_eq!(app.send(Call::post(path, body).key(&app.key)).await.status, 200);
+    }
+    let own = json!([{"id": 0, "scale": 1.0}, {"id": 1, "scale": 0.25}]);
+    assert_eq!(named(&app), [&own, &without["lora"], &own, &own, &own, &own].map(Clone::clone));
+    assert_eq!(app.up.looks(), looks, "no call asks again");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_reports_no_adapters_gets_requests_as_they_came() {
+    let app = TestApp::with(LLAMA).await;
+    for _ in 0..3 {
+        let call = Call::chat(&hello("base")).key(&app.key).header("x-fulcrum-cache", "bypass");
+        assert_eq!(app.send(call).await.status, 200);
+    }
+    assert_eq!((named(&app), app.up.looks()), (vec![Value::Null; 3], 1));
     app.close().await;
 }

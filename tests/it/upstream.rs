@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -208,6 +209,9 @@ struct Shared {
     always: Mutex<Option<Script>>,
     api: Mutex<Option<Api>>,
     received: Mutex<Vec<Received>>,
+    /// What llama.cpp's `/lora-adapters` reports; 404 without it.
+    adapters: Mutex<Option<String>>,
+    looks: AtomicUsize,
     changes: watch::Sender<u64>,
 }
 
@@ -233,6 +237,8 @@ impl Upstream {
             always: Mutex::default(),
             api: Mutex::default(),
             received: Mutex::default(),
+            adapters: Mutex::default(),
+            looks: AtomicUsize::new(0),
             changes: watch::Sender::new(0),
         });
         let task = tokio::spawn(accept(listener, shared.clone())).abort_handle();
@@ -257,6 +263,16 @@ impl Upstream {
     /// Every request that this answers gets its answer, before all scripts.
     pub fn api(&self, api: impl FnMut(&Received) -> Option<Script> + Send + 'static) {
         *self.shared.api.lock().unwrap() = Some(Box::new(api));
+    }
+
+    /// What `GET /lora-adapters` reports from now on. Such requests are no calls, so they stand nowhere in what came.
+    pub fn adapters(&self, report: &str) {
+        *self.shared.adapters.lock().unwrap() = Some(report.to_owned());
+    }
+
+    /// How often the adapters were asked for.
+    pub fn looks(&self) -> usize {
+        self.shared.looks.load(Ordering::Relaxed)
     }
 
     /// All that came so far.
@@ -303,6 +319,16 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
     drop(socket.set_nodelay(true));
     let mut buffer = BytesMut::new();
     while let Some(mut received) = read_request(&mut socket, &mut buffer).await {
+        if received.path == "/lora-adapters" {
+            shared.looks.fetch_add(1, Ordering::Relaxed);
+            let report = shared.adapters.lock().unwrap().clone();
+            let script =
+                report.map_or_else(|| Script::error(404, "File Not Found"), |report| Script::json(200, report));
+            match play(&mut socket, script).await {
+                Played::On => continue,
+                Played::Ended | Played::Closed => return,
+            }
+        }
         let script = shared.api.lock().unwrap().as_mut().and_then(|api| api(&received));
         received.by_api = script.is_some();
         let script = script.or_else(|| shared.scripts.lock().unwrap().pop_front());
