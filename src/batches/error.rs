@@ -66,10 +66,7 @@ impl From<Error> for chat::Error {
             Error::TooLarge(_) | Error::Full(_) => shown(Code::RequestTooLarge).at("file"),
             Error::Pool(_) => shown(Code::Overloaded),
             Error::InUse { .. } | Error::Ended { .. } => shown(Code::Conflict),
-            Error::Database(cause) => {
-                tracing::error!(error = %cause, "files or batches could not be read or written: {cause}");
-                Self::new(Code::Internal, "The files and batches could not be read or written; see the log.")
-            }
+            Error::Database(cause) => Self::internal("The files and batches could not be read or written.", cause),
         }
     }
 }

@@ -149,6 +149,8 @@ pub struct Error {
     pub retried: bool,
     /// Whether a simulated provider made it up.
     pub simulated: bool,
+    /// What the operator may know of it, and the caller may not: the log's, and a command's on the operator's own database.
+    pub detail: Option<String>,
 }
 
 impl Error {
@@ -165,7 +167,14 @@ impl Error {
             upstream_code: None,
             retried: false,
             simulated: false,
+            detail: None,
         }
+    }
+
+    /// An error of the gateway itself, whose reason only its operator may read.
+    #[must_use]
+    pub fn internal(message: impl Into<String>, detail: impl ToString) -> Self {
+        Self { detail: Some(detail.to_string()), ..Self::new(Code::Internal, message) }
     }
 
     /// A 400 that names the field at fault.

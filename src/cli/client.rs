@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use super::outcome::{Failure, Where};
 use crate::app::{self, App};
 use crate::config::{self, Config, Secrets};
-use crate::http::{Operator, router};
+use crate::http::{Detail, Operator, router};
 use crate::types::Diagnostic;
 use crate::upstream;
 
@@ -47,6 +47,11 @@ impl Client {
     pub async fn to(place: &Where) -> Result<Self, Failure> {
         if let Some(url) = place.url.as_ref().filter(|url| !url.is_empty()) {
             let base = url.trim_end_matches('/').to_owned();
+            if !(base.starts_with("http://") || base.starts_with("https://")) {
+                return Err(Failure::Input(format!(
+                    "`{url}` does not begin with http:// or https://; write http://{base}"
+                )));
+            }
             let client = upstream::Client::new(&base, Duration::from_secs(3));
             let client = client.map_err(|error| Failure::Input(error.to_string()))?;
             return Ok(Self { place: Place::Remote { client, base, key: place.key.clone() } });
@@ -65,7 +70,7 @@ impl Client {
 
     /// Reaches what `place` names, for a command that asks what a configuration says.
     pub async fn configured(place: &Where) -> Result<Self, Failure> {
-        if place.url.is_none() {
+        if place.url.as_ref().is_none_or(String::is_empty) {
             config::find(place.config.clone(), &env).map_err(|missing| Failure::Input(missing.to_string()))?;
         }
         Self::to(place).await
@@ -103,6 +108,12 @@ impl Client {
         }
         let body: Value = serde_json::from_str(&text).unwrap_or_default();
         let message = body.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text).to_owned();
+        let message = match &self.place {
+            Place::Remote { key: None, .. } if status == 401 => {
+                format!("{message}\nName a key with --key or $FULCRUM_KEY.")
+            }
+            _ => message,
+        };
         Err(match status {
             404 | 409 => Failure::Negative(message),
             500.. => Failure::Unreachable(message),
@@ -122,9 +133,14 @@ async fn here(app: &App, method: Method, path: &str, body: Option<&Value>) -> Re
         Err(never) => match never {},
     };
     let status = response.status().as_u16();
+    let detail = response.extensions().get::<Detail>().cloned();
     let bytes =
         response.into_body().collect().await.map_err(|error| Failure::Unreachable(error.to_string()))?.to_bytes();
-    Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+    match detail {
+        // A command has no log that would say more.
+        Some(Detail(detail)) => Err(Failure::Unreachable(detail)),
+        None => Ok((status, String::from_utf8_lossy(&bytes).into_owned())),
+    }
 }
 
 fn read(text: &str) -> Result<Value, Failure> {

@@ -14,7 +14,7 @@ pub struct Where {
     #[arg(long, env = "FULCRUM_KEY", hide_env_values = true, global = true)]
     pub key: Option<String>,
     /// The configuration [default: $FULCRUM_CONFIG, then config/fulcrum.toml]
-    #[arg(long, env = "FULCRUM_CONFIG", global = true)]
+    #[arg(long, global = true)]
     pub config: Option<PathBuf>,
 }
 

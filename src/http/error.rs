@@ -29,6 +29,10 @@ pub static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// The most bytes of a refusal of axum's own.
 const LONGEST_REFUSAL: usize = 4 << 10;
 
+/// Why a request failed, for a command that asks in this process; it goes out to nobody.
+#[derive(Clone, Debug)]
+pub struct Detail(pub String);
+
 /// An error that ends a request of the admin API, or one that was not admitted.
 #[derive(Debug)]
 pub struct Refusal(pub Error);
@@ -55,9 +59,15 @@ impl Refusal {
     /// The answer to the request `id`, as a dialect's callers read it.
     pub fn answer_in(&self, dialect: DialectId, id: RequestId) -> Response {
         let Self(error) = self;
+        if let Some(detail) = &error.detail {
+            tracing::error!(request = %id.text().as_str(), "{} {detail}", error.message);
+        }
         let body = dialect.codec().error_body(error, id.text().as_str());
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(detail) = error.detail.clone() {
+            response.extensions_mut().insert(Detail(detail));
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         put_id(headers, id, dialect);

@@ -19,5 +19,6 @@ mod server;
 mod write_timeout;
 
 pub use auth::Operator;
+pub use error::Detail;
 pub use router::router;
 pub use server::{Listening, serve, worker_count};

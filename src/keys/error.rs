@@ -61,9 +61,7 @@ impl From<Error> for chat::Error {
             Error::Invalid { field, .. } => return Self::field(*field, error.to_string()),
             Error::AlreadyRevoked(_) | Error::LastAdmin => Code::Conflict,
             Error::WeakAdminKey(_) => Code::InvalidRequest,
-            Error::Database(_) => {
-                return Self::new(Code::Internal, "The keys could not be read or written; see the log.");
-            }
+            Error::Database(reason) => return Self::internal("The keys could not be read or written.", reason),
         };
         Self::new(code, error.to_string())
     }

@@ -133,7 +133,7 @@ impl From<Error> for chat::Error {
             Error::Render { .. } => Self::new(Code::InvalidVariables, message).at("prompt.variables"),
             Error::Protected { .. } => Self::new(Code::Forbidden, message),
             Error::Folder { .. } | Error::Damaged { .. } | Error::Sql(_) => {
-                Self::new(Code::Internal, "the prompt registry failed; the log says more")
+                Self::internal("the prompt registry failed", message)
             }
         }
     }

@@ -38,7 +38,7 @@ pub struct Reply(reqwest::Response);
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
     /// The client cannot be made, the request cannot be sent, or the answer broke off.
-    #[error(transparent)]
+    #[error("{}", reason(.0))]
     Http(#[from] reqwest::Error),
     /// The answer is longer than so many bytes.
     #[error("the answer is longer than {0} bytes")]

@@ -78,7 +78,8 @@ fn a_command_without_a_database_makes_nothing_and_says_what_to_run() {
     for dir in [&bare, &configured] {
         let before = files(dir.path());
         for command in READING.iter().chain(&writing) {
-            let (code, output) = run(fulcrum(dir.path()).args(*command).env_remove("FULCRUM_ADMIN_KEY"));
+            let (code, output) =
+                run(fulcrum(dir.path()).args(*command).env("FULCRUM_CONFIG", "").env_remove("FULCRUM_ADMIN_KEY"));
             assert_eq!(code, 3, "{command:?}: {output}");
             assert!(
                 output.starts_with("no database at data/fulcrum.db (run fulcrum serve first)"),
@@ -379,4 +380,33 @@ async fn a_key_that_another_process_made_or_rotated_opens_at_once() {
     }
     assert_eq!(refused, 429);
     assert_eq!(binary.send(Call::chat(&hello("fast"))).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_command_says_why_it_failed_and_what_to_write() {
+    let (dir, up) = (tempfile::tempdir().unwrap(), Upstream::start().await);
+    std::fs::write(dir.path().join("fulcrum.toml"), config(up.address)).unwrap();
+    let mut binary = Binary::start(fulcrum(dir.path())).await;
+    let url = format!("http://{}", binary.address);
+    let with_url = |url: &str| run(fulcrum(dir.path()).args(["usage", "--url", url]));
+    let (code, output) = with_url(&url["http://".len()..]);
+    assert!(code == 2 && output.contains(&format!("write {url}")), "{output}");
+    let (code, output) = with_url(&url);
+    assert!(code == 2 && output.contains("--key or $FULCRUM_KEY"), "{output}");
+    let (code, output) = with_url("http://127.0.0.1:9");
+    assert!(code == 3 && output.to_lowercase().contains("connection refused"), "{output}");
+    binary.signal("TERM");
+    assert!(binary.ended().await.success());
+    let create =
+        |more: &[&str]| run(fulcrum(dir.path()).args(["key", "create", "k", "--config", "fulcrum.toml"]).args(more));
+    let (code, output) = create(&["--role", "boss"]);
+    assert!(code == 2 && output.contains("`viewer`") && !output.contains("line 1"), "{output}");
+    // A database whose keys cannot be written: the reason is not in a log that a command has not.
+    let database = format!("sqlite://{}/fulcrum.db", dir.path().display());
+    let pool = sqlx::SqlitePool::connect(&database).await.unwrap();
+    let trap = "create trigger full before insert on keys begin select raise(abort, 'database or disk is full'); end";
+    sqlx::query(trap).execute(&pool).await.unwrap();
+    pool.close().await;
+    let (code, output) = create(&[]);
+    assert!(code == 3 && output.contains("database or disk is full") && !output.contains("see the log"), "{output}");
 }

@@ -22,6 +22,11 @@ pub(in crate::http) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body
     let mut reader = serde_json::Deserializer::from_slice(&bytes);
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let (path, message) = (error.path().to_string(), error.inner().to_string());
+        // Where a field is named, its place in the text says nothing more, and a command's user never saw that text.
+        let message = match message.rsplit_once(" at line ") {
+            Some((message, _)) if path != "." => message.to_owned(),
+            _ => message,
+        };
         unreadable(&path, &message)
     })?;
     reader.end().map_err(|error| unreadable(".", &error.to_string()))?;
