@@ -10,6 +10,7 @@ mod key;
 mod outcome;
 mod output;
 mod prompt;
+mod request;
 mod serve;
 mod usage;
 mod watch;
@@ -52,6 +53,9 @@ enum Command {
     /// Make, list, revoke and rotate virtual keys
     #[command(subcommand, after_help = "Example: fulcrum key create search-team --rpm 600")]
     Key(key::Key),
+    /// Show a request; read and erase the texts that are stored
+    #[command(subcommand, after_help = "Example: fulcrum request show 019abd2c-7f10-7a33-b2c4-5d6e7f8090a1 --body")]
+    Request(request::Request),
     /// Report what was used and spent
     Usage(usage::Usage),
     /// Explain what a request would get; no provider is called
@@ -109,6 +113,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Check(command) => command.run(),
         Command::Prompt(command) => Box::pin(command.run()).await,
         Command::Key(command) => Box::pin(command.run()).await,
+        Command::Request(command) => Box::pin(command.run()).await,
         Command::Usage(command) => Box::pin(command.run()).await,
         Command::Explain(command) => Box::pin(command.run()).await,
     }

@@ -15,6 +15,9 @@ pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 /// Versions before this one can lose committed writes when a WAL is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
+/// How often the write-ahead log is tried to be emptied.
+const CHECKPOINT_TRIES: u32 = 50;
+
 /// An open, migrated SQLite file. The ledger works on it directly; everything else through [`Db`](super::Db).
 #[derive(Clone, Debug)]
 pub struct Sqlite {
@@ -74,6 +77,26 @@ impl Sqlite {
         Ok(self.options.connect().await?)
     }
 
+    /// Empties the write-ahead log, which holds older pages with what was deleted since. False where readers kept it in use.
+    ///
+    /// # Errors
+    /// Where SQLite fails.
+    pub async fn empty_log(&self) -> Result<bool, Error> {
+        // Each try holds writers up for as long as it waits for readers, so it waits shortly.
+        let options = (*self.options).clone().busy_timeout(Duration::from_millis(50));
+        let mut connection = options.connect().await?;
+        for _ in 0..CHECKPOINT_TRIES {
+            let row = sqlx::query("pragma wal_checkpoint(truncate)").fetch_one(&mut connection).await?;
+            if row.get::<i64, _>(0) == 0 {
+                connection.close().await?;
+                return Ok(true);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        connection.close().await?;
+        Ok(false)
+    }
+
     /// Closes every connection.
     pub async fn close(&self) {
         self.read.close().await;
@@ -105,6 +128,8 @@ fn options(path: &Path, durable: bool) -> SqliteConnectOptions {
         .busy_timeout(Duration::from_secs(PATIENCE_SECONDS))
         .foreign_keys(true)
         .pragma("journal_size_limit", "67108864")
+        // What is deleted is overwritten: texts that their owner had erased must not be left in free pages.
+        .pragma("secure_delete", "on")
         .pragma("temp_store", "memory")
         .disable_statement_logging()
 }

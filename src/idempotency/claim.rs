@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::asked::Asked;
 use super::store::Row;
 use super::stored_answer::{LARGEST, StoredAnswer};
-use crate::types::Timestamp;
+use crate::types::{RequestId, Timestamp};
 
 /// How long a call waits for its record before it is refused.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,6 +46,8 @@ pub(super) enum Job {
     Store { asked: Asked, answer: Option<StoredAnswer>, max_size: u64, done: oneshot::Sender<()> },
     /// Deletes the record of a call that failed.
     Release(Asked),
+    /// Erases the stored answers of requests.
+    Erase { requests: Vec<RequestId>, done: oneshot::Sender<u64> },
     /// Deletes records that are old, or beyond the size bound.
     Prune { oldest: Timestamp, max_size: u64 },
     /// Ends.

@@ -25,6 +25,9 @@ pub enum Error {
     /// The answer was sent once and was too large to be stored.
     #[error("The request {0} with this idempotency-key was answered, and its answer was too large to be stored.")]
     NotStored(RequestId),
+    /// The answer was sent once, and erased since.
+    #[error("The request {0} with this idempotency-key was answered, and its answer was erased since.")]
+    Erased(RequestId),
     /// The record cannot be written.
     #[error("The idempotency-key cannot be written down just now, so nothing is sent.")]
     Unavailable,
@@ -35,7 +38,9 @@ impl Error {
     #[must_use]
     pub fn first(self) -> Option<RequestId> {
         match self {
-            Self::InProgress(id) | Self::Mismatch(id) | Self::CutOff(id) | Self::NotStored(id) => Some(id),
+            Self::InProgress(id) | Self::Mismatch(id) | Self::CutOff(id) | Self::NotStored(id) | Self::Erased(id) => {
+                Some(id)
+            }
             Self::Unavailable => None,
         }
     }
@@ -46,13 +51,13 @@ impl From<Error> for chat::Error {
         let code = match error {
             Error::InProgress(_) => Code::IdempotencyInProgress,
             Error::Mismatch(_) => Code::IdempotencyMismatch,
-            Error::CutOff(_) | Error::NotStored(_) => Code::Conflict,
+            Error::CutOff(_) | Error::NotStored(_) | Error::Erased(_) => Code::Conflict,
             Error::Unavailable => Code::LedgerUnavailable,
         };
         Self {
             retry_after: matches!(error, Error::InProgress(_)).then_some(Duration::from_secs(1)),
             // Another try with the same key gets the same error.
-            retried: matches!(error, Error::CutOff(_) | Error::NotStored(_)),
+            retried: matches!(error, Error::CutOff(_) | Error::NotStored(_) | Error::Erased(_)),
             ..Self::new(code, error.to_string()).at("idempotency-key")
         }
     }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use self::claim::{Begun, Job, PATIENCE, Shared, State};
 use crate::db::Db;
-use crate::types::Timestamp;
+use crate::types::{RequestId, Timestamp};
 
 pub use self::asked::Asked;
 pub use self::claim::Claim;
@@ -91,8 +91,23 @@ impl Idempotency {
             store::Answer::Running if runs => Err(Error::InProgress(row.request)),
             store::Answer::Running => Err(Error::CutOff(row.request)),
             store::Answer::Large => Err(Error::NotStored(row.request)),
+            store::Answer::Erased => Err(Error::Erased(row.request)),
             store::Answer::Stored(answer) => Ok(Claimed::Again(answer)),
         }
+    }
+
+    /// Erases the stored answers of some requests, after every earlier change; returns how many there were. The keys stay in
+    /// use, so that the calls are not made again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the database cannot be written.
+    pub async fn erase(&self, requests: Vec<RequestId>) -> Result<u64, Error> {
+        let (done, erased) = oneshot::channel();
+        if requests.is_empty() || self.0.jobs.send(Job::Erase { requests, done }).is_err() {
+            return Ok(0);
+        }
+        let erased = timeout(PATIENCE, erased).await.map_err(|_| Error::Unavailable)?;
+        erased.map_err(|_| Error::Unavailable)
     }
 
     /// Deletes old records.

@@ -28,6 +28,8 @@ pub(super) enum Answer {
     Running,
     /// The answer was too large.
     Large,
+    /// The answer was erased.
+    Erased,
     /// The answer.
     Stored(StoredAnswer),
 }
@@ -85,6 +87,17 @@ impl Change {
         Ok(())
     }
 
+    /// Erases the stored answers of some requests; their keys stay in use. Returns how many there were.
+    pub(super) async fn erase(&mut self, requests: &[RequestId]) -> Result<u64, Error> {
+        let mut erased = 0;
+        for request in requests {
+            let update =
+                "update idempotency set state = 'erased', body = null where request_id = $1 and body is not null";
+            erased += query(update).bind(request.text().as_str()).execute(&mut self.0).await?;
+        }
+        Ok(erased)
+    }
+
     /// Deletes every older record.
     pub(super) async fn prune(&mut self, oldest: Timestamp) -> Result<(), Error> {
         query("delete from idempotency where at < $1").bind(oldest.0).execute(&mut self.0).await?;
@@ -124,6 +137,7 @@ fn read(row: &db::Row) -> Result<Row, Error> {
             is_stream: row.get("is_stream")?,
             body: row.get::<Option<Vec<u8>>>("body")?.unwrap_or_default().into(),
         }),
+        "erased" => Answer::Erased,
         _ => Answer::Large,
     };
     Ok(Row { fingerprint: row.get("fingerprint")?, request, answer })

@@ -17,6 +17,7 @@ enum Committed {
     Begun(Box<Asking>),
     Over(Name),
     Done(oneshot::Sender<()>),
+    Erased(oneshot::Sender<u64>, u64),
 }
 
 /// A claim, the sender for its outcome, and the record at its key.
@@ -109,6 +110,11 @@ impl Writer {
                     change.release(&asked).await?;
                     committed.push(Committed::Over(asked.name));
                 }
+                Job::Erase { requests, done } => {
+                    let erased = change.erase(&requests).await?;
+                    self.size = None;
+                    committed.push(Committed::Erased(done, erased));
+                }
                 Job::Prune { oldest, max_size } => {
                     change.prune(oldest).await?;
                     self.size = None;
@@ -155,6 +161,7 @@ impl Writer {
                 self.running.remove(&name);
             }
             Committed::Done(done) => drop(done.send(())),
+            Committed::Erased(done, erased) => drop(done.send(erased)),
         }
     }
 }

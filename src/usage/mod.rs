@@ -25,4 +25,4 @@ pub use report::{
     requests,
 };
 pub use rows::{AttemptRow, Bodies, CacheState, Intent, RequestRow, Settlement, Status};
-pub use store::{Histogram, prune};
+pub use store::{Histogram, erase, prune, some_requests, texts};

@@ -33,6 +33,10 @@ fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("GET", "/api/v1/usage", "viewer", Value::Null),
         ("GET", "/api/v1/requests", "viewer", Value::Null),
         ("GET", "/api/v1/requests/{request}", "viewer", Value::Null),
+        ("GET", "/api/v1/requests/{request}/body", "viewer", Value::Null),
+        ("DELETE", "/api/v1/requests/{request}/body", "admin", Value::Null),
+        ("GET", "/api/v1/bodies?user=ann", "viewer", Value::Null),
+        ("DELETE", "/api/v1/bodies?user=ann", "admin", Value::Null),
         ("GET", "/api/v1/providers", "viewer", Value::Null),
         ("GET", "/api/v1/models", "viewer", Value::Null),
         ("GET", "/api/v1/routes", "viewer", Value::Null),
@@ -63,7 +67,7 @@ fn may(role: &str, needs: &str) -> bool {
 }
 
 async fn with_greet() -> TestApp {
-    let app = TestApp::start().await;
+    let app = TestApp::with("[defaults]\nretries = 0\n[ledger]\nstore_bodies = \"full\"\n").await;
     let greet = json!({"name": "greet", "messages": [{"role": "user", "content": "Hi"}], "labels": ["production"]});
     assert_eq!(app.admin(Call::post("/api/v1/prompts", &greet)).await.status, 201);
     app

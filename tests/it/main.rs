@@ -39,6 +39,7 @@ mod repair;
 mod retries;
 mod routing;
 mod sdks;
+mod stored_texts;
 mod streams;
 mod structured;
 mod tls;

@@ -5,6 +5,7 @@ mod cache;
 mod keys;
 mod prompts;
 mod targets;
+mod texts;
 mod usage;
 
 use axum::Router;
@@ -35,6 +36,8 @@ pub fn routes() -> Router<App> {
         .route("/usage", get(usage::report))
         .route("/requests", get(usage::requests))
         .route("/requests/{id}", get(usage::request))
+        .route("/requests/{id}/body", get(texts::one).delete(texts::erase_one))
+        .route("/bodies", get(texts::export).delete(texts::erase))
         .route("/providers", get(targets::providers))
         .route("/models", get(targets::models))
         .route("/routes", get(targets::routes))

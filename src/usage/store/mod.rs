@@ -14,8 +14,10 @@ mod rare;
 mod rollup;
 mod statements;
 pub(super) mod sums;
+mod texts;
 mod values;
 pub(super) mod writer;
 
 pub use histogram::Histogram;
 pub use prune::prune;
+pub use texts::{erase, some_requests, texts};

@@ -1,0 +1,161 @@
+//! `fulcrum request`: one request of the ledger, and the texts that are stored of it.
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::Value;
+
+use super::client::{Client, encoded};
+use super::outcome::{Failure, Outcome, Where};
+use super::output::{Form, cell, json as print_json, say};
+
+/// Requests of the ledger.
+#[derive(Subcommand)]
+pub enum Request {
+    /// Show a request with its attempts; with --body the stored texts too
+    Show(Show),
+    /// Erase stored texts for good: of one request, of a user or of a session
+    Erase(Erase),
+    /// Print stored texts, a line of JSON for each request
+    Export(Export),
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum request show 019abd2c-7f10-7a33-b2c4-5d6e7f8090a1 --body")]
+pub struct Show {
+    /// The request's id, which the header x-fulcrum-request-id had
+    id: String,
+    /// Show the stored texts
+    #[arg(long)]
+    body: bool,
+    #[arg(long, default_value = "table")]
+    format: Form,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum request erase 019abd2c-7f10-7a33-b2c4-5d6e7f8090a1\n\
+    Example: fulcrum request erase --user ann@example.com")]
+pub struct Erase {
+    /// The request's id
+    #[arg(required_unless_present_any = ["user", "session"], conflicts_with_all = ["user", "session"])]
+    id: Option<String>,
+    /// Every request of this user
+    #[arg(long)]
+    user: Option<String>,
+    /// Every request of this session
+    #[arg(long)]
+    session: Option<String>,
+    #[arg(long, default_value = "table")]
+    format: Form,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: fulcrum request export --user ann@example.com")]
+pub struct Export {
+    /// Only of this user
+    #[arg(long)]
+    user: Option<String>,
+    /// Only of this session
+    #[arg(long)]
+    session: Option<String>,
+    #[command(flatten)]
+    place: Where,
+}
+
+impl Request {
+    pub async fn run(self) -> Outcome {
+        match self {
+            Self::Show(command) => command.run().await,
+            Self::Erase(command) => command.run().await,
+            Self::Export(command) => command.run().await,
+        }
+    }
+}
+
+impl Show {
+    async fn run(self) -> Outcome {
+        let client = Client::to(&self.place).await?;
+        let path = format!("/api/v1/requests/{}", encoded(&self.id));
+        let mut row = client.get(&path).await?;
+        let texts = match self.body {
+            true => Some(client.get(&format!("{path}/body")).await?),
+            false => None,
+        };
+        if self.format == Form::Json {
+            if let Some(texts) = texts {
+                row["body"] = texts;
+            }
+            print_json(&row);
+            return Ok(());
+        }
+        show(&row);
+        for name in ["request", "response"] {
+            if let Some(text) = texts.as_ref().and_then(|texts| texts.get(name)).filter(|text| !text.is_null()) {
+                say(&format!("\n{name}:\n{}", text.as_str().map_or_else(|| format!("{text:#}"), ToOwned::to_owned)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show(row: &Value) {
+    let fields = row.as_object().into_iter().flatten();
+    for (name, value) in fields.filter(|(_, value)| !(value.is_null() || value.is_object() || value.is_array())) {
+        say(&format!("{name:<22}{}", cell(Some(value))));
+    }
+    for attempt in row["attempts"].as_array().into_iter().flatten() {
+        let at = |name: &str| cell(attempt.get(name));
+        let (model, error) = (format!("{}/{}", at("provider"), at("model")), at("error_code"));
+        say(&format!(
+            "attempt {:<14}{model} {} {error} {} ms, $ {}",
+            at("n"),
+            at("status"),
+            at("latency_ms"),
+            at("cost_usd")
+        ));
+    }
+}
+
+/// The filters that are named, as a query.
+fn filters(user: Option<&str>, session: Option<&str>) -> Result<String, Failure> {
+    let named = [("user", user), ("session", session)].into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let named: Vec<(&str, &str)> = named.collect();
+    if let Some((name, _)) = named.iter().find(|(_, value)| value.is_empty()) {
+        return Err(Failure::Input(format!("--{name} is empty; name a value")));
+    }
+    let pairs: Vec<String> = named.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    Ok(pairs.join("&"))
+}
+
+impl Erase {
+    async fn run(self) -> Outcome {
+        let path = match &self.id {
+            Some(id) => format!("/api/v1/requests/{}/body", encoded(id)),
+            None => format!("/api/v1/bodies?{}", filters(self.user.as_deref(), self.session.as_deref())?),
+        };
+        let client = Client::to(&self.place).await?;
+        let erased = client.send(Method::DELETE, &path, &Value::Null).await?;
+        match self.format {
+            Form::Json => print_json(&erased),
+            Form::Table => say(&format!(
+                "erased the texts of {} of {} requests, and {} answers stored for idempotency keys",
+                cell(erased.get("erased")),
+                cell(erased.get("requests")),
+                cell(erased.get("idempotent_answers"))
+            )),
+        }
+        Ok(())
+    }
+}
+
+impl Export {
+    async fn run(self) -> Outcome {
+        let query = filters(self.user.as_deref(), self.session.as_deref())?;
+        let lines = Client::to(&self.place).await?.get_text(&format!("/api/v1/bodies?{query}")).await?;
+        lines.lines().for_each(say);
+        Ok(())
+    }
+}
