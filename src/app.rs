@@ -263,8 +263,8 @@ impl App {
 
     /// Asks local servers what their calls must know of them, beside the calls.
     fn look_at_servers(&self) {
-        for client in self.0.gateway.live().clients.values().filter(|client| client.has_adapters()).cloned() {
-            let gateway = self.0.gateway.clone();
+        for client in self.0.gateway.live().clients.values().filter(|client| client.has_adapters()) {
+            let (client, gateway) = (client.clone(), self.0.gateway.clone());
             self.0.gateway.parts().tasks.spawn(async move {
                 if client.ask_adapters().await {
                     let name = &client.provider().name;

@@ -173,7 +173,7 @@ impl Error {
 
     /// An error of the gateway itself, whose reason only its operator may read.
     #[must_use]
-    pub fn internal(message: impl Into<String>, detail: impl ToString) -> Self {
+    pub fn internal(message: impl Into<String>, detail: &impl ToString) -> Self {
         Self { detail: Some(detail.to_string()), ..Self::new(Code::Internal, message) }
     }
 

@@ -133,7 +133,7 @@ impl From<Error> for chat::Error {
             Error::Render { .. } => Self::new(Code::InvalidVariables, message).at("prompt.variables"),
             Error::Protected { .. } => Self::new(Code::Forbidden, message),
             Error::Folder { .. } | Error::Damaged { .. } | Error::Sql(_) => {
-                Self::internal("the prompt registry failed", message)
+                Self::internal("the prompt registry failed", &message)
             }
         }
     }
