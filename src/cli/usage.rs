@@ -75,6 +75,8 @@ const COLUMNS: &[Column] = &[
     Column("\ncost $", "/cost_usd", money),
     Column("\nsaved $", "/saved_usd", money),
     Column("no\nprice", "/unpriced_requests", count),
+    Column("esti-\nmated", "/estimated_requests", count),
+    Column("esti-\nmated $", "/estimated_usd", money),
     Column("p50\nms", "/latency_ms/p50", millis),
     Column("p95\nms", "/latency_ms/p95", millis),
     Column("p99\nms", "/latency_ms/p99", millis),
@@ -119,7 +121,11 @@ fn lines<'a>(report: &Value, by: &'a str) -> (Vec<&'a str>, Vec<Vec<String>>, us
 
 impl Column {
     fn figure(&self, row: &Value) -> String {
-        row.pointer(self.1).map(self.2).unwrap_or_default()
+        let figure = row.pointer(self.1).map(self.2).unwrap_or_default();
+        let unpriced = row.get("unpriced_requests").and_then(Value::as_u64).unwrap_or(0);
+        // A sum says what it lacks.
+        let is_part = self.1 == "/cost_usd" && unpriced > 0 && row.get("cost_usd").is_some_and(Value::is_string);
+        if is_part { format!("{figure}\n+ {unpriced} unknown") } else { figure }
     }
 }
 
@@ -168,6 +174,17 @@ mod tests {
         assert_eq!(heads, ["route", "requests", "errors", "\ncost $", "p50\nms", "p95\nms"]);
         assert_eq!(lines[0], ["auto", "2", "0", "0.000012", "12.3", "251"]);
         assert_eq!((&*lines[1][0], &*lines[2][0], groups), ("-", "all", 1));
+    }
+
+    #[test]
+    fn a_cost_says_how_many_calls_have_no_price() {
+        let row = |cost: Value| json!({"requests": 4, "cost_usd": cost, "saved_usd": null, "unpriced_requests": 3});
+        for (cost, shown) in [(json!("0.5"), "0.500000\n+ 3 unknown"), (Value::Null, "unknown")] {
+            let report = json!({"rows": [row(cost.clone())], "total": row(cost)});
+            let (heads, lines, _) = lines(&report, "day");
+            let at = heads.iter().position(|head| head.ends_with("cost $")).unwrap();
+            assert!(lines.iter().all(|line| line[at] == shown), "{lines:?}");
+        }
     }
 
     #[test]

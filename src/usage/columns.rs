@@ -28,6 +28,8 @@ pub struct Column<R: 'static, H> {
     pub(super) is_number: bool,
     /// Whether it is read with a single request only.
     pub(super) is_detail: bool,
+    /// Whether it is read with hourly sums, though reports do not group by it.
+    pub(super) is_apart: bool,
 }
 
 /// Where a column of a request stands.
@@ -113,7 +115,7 @@ pub static REQUEST: [RequestColumn; 34] = [
         |row| tokens(row.usage, |u| u.reasoning),
         |row, found| counted(found, &mut row.usage, |u| &mut u.reasoning),
     ),
-    shared("estimated", |row| estimated(row.usage), |row, found| guessed(found, &mut row.usage)),
+    shared("estimated", |row| estimated(row.usage), |row, found| guessed(found, &mut row.usage)).apart(),
     own("cost", |row| row.cost.stored(), |row, found| found.into(&mut row.cost)),
     shared("unpriced", |row| row.unpriced.stored(), |row, found| found.into(&mut row.unpriced)),
     own("saved", |row| row.saved.stored(), |row, found| found.into(&mut row.saved)),
@@ -216,7 +218,7 @@ pub static WHOLE: LazyLock<Vec<&RequestColumn>> =
     LazyLock::new(|| REQUEST.iter().filter(|column| column.home != Home::Nowhere).collect());
 /// Columns that hourly sums are read by, beside their hour.
 pub static GROUPS: LazyLock<Vec<&RequestColumn>> = LazyLock::new(|| {
-    let is_group = |column: &&RequestColumn| !column.dimension.is_empty() && !column.needs_rows();
+    let is_group = |column: &&RequestColumn| (!column.dimension.is_empty() && !column.needs_rows()) || column.is_apart;
     REQUEST.iter().filter(is_group).filter(|column| column.home != Home::Nowhere).collect()
 });
 /// Columns of a request's only attempt that stand in the request's own row.
@@ -231,7 +233,7 @@ type Read<R> = fn(&mut R, Found<'_>) -> Result<(), SqlError>;
 
 impl<R, H> Column<R, H> {
     const fn new(name: &'static str, home: H, stored: Write<R>, read: Read<R>) -> Self {
-        Self { name, stored, read, home, dimension: "", is_number: false, is_detail: false }
+        Self { name, stored, read, home, dimension: "", is_number: false, is_detail: false, is_apart: false }
     }
 }
 
@@ -246,6 +248,12 @@ impl RequestColumn {
     const fn by_number(mut self, dimension: &'static str) -> Self {
         self.is_number = true;
         self.by(dimension)
+    }
+
+    /// Hourly sums are read by it, too.
+    const fn apart(mut self) -> Self {
+        self.is_apart = true;
+        self
     }
 
     /// Whether hourly sums do not have it.
@@ -356,8 +364,12 @@ fn estimated(usage: Option<Usage>) -> Stored<'static> {
 }
 
 fn guessed(found: Found<'_>, usage: &mut Option<Usage>) -> Result<(), SqlError> {
+    let is_estimated = bool::read(found)?;
     match usage {
-        Some(usage) => found.into(&mut usage.estimated),
-        None => Ok(()),
+        Some(usage) => usage.estimated = is_estimated,
+        // Of hourly sums nothing else of the tokens is read.
+        None if is_estimated => *usage = Some(Usage { estimated: true, ..Usage::default() }),
+        None => {}
     }
+    Ok(())
 }

@@ -47,12 +47,16 @@ pub struct Totals {
     pub output_tokens: i64,
     /// Of them, spent on reasoning.
     pub reasoning_tokens: i64,
-    /// What they cost; `None` where no part of it is known.
+    /// What they cost, as far as that is known; `None` where no part of it is known.
     pub cost_usd: Option<Nanos>,
-    /// What the cache saved.
-    pub saved_usd: Nanos,
+    /// What the cache saved, as far as that is known; `None` where no part of it is known.
+    pub saved_usd: Option<Nanos>,
     /// How many have a part without a known price.
     pub unpriced_requests: i64,
+    /// How many have tokens that are estimated, or were cut off with the process.
+    pub estimated_requests: i64,
+    /// What these cost, which is part of the cost.
+    pub estimated_usd: Option<Nanos>,
     /// From admission to the last byte, milliseconds.
     pub latency_ms: Percentiles,
     /// From admission to the first byte, milliseconds.
@@ -67,6 +71,11 @@ pub(in crate::usage) struct Group {
     sums: Sums,
     errors: i64,
     hits: i64,
+    /// Hits of which nobody knows what they saved.
+    unsaved: i64,
+    estimated: i64,
+    estimated_unpriced: i64,
+    estimated_cost: Nanos,
 }
 
 impl Group {
@@ -74,23 +83,40 @@ impl Group {
         self.sums.add(row);
         self.errors += i64::from(row.status == Status::Error);
         self.hits += i64::from(row.cache.is_hit());
+        self.unsaved += i64::from(row.cache.is_hit() && row.unpriced);
+        if is_estimated(row) {
+            self.estimated += 1;
+            self.estimated_unpriced += i64::from(row.unpriced);
+            self.estimated_cost += row.cost.unwrap_or_default();
+        }
     }
 
     fn merge(&mut self, group: &RequestRow, sums: &Sums) {
         self.sums.merge(sums);
         self.errors += if group.status == Status::Error { sums.requests } else { 0 };
         self.hits += if group.cache.is_hit() { sums.requests } else { 0 };
+        self.unsaved += if group.cache.is_hit() { sums.unpriced } else { 0 };
+        if is_estimated(group) {
+            self.estimated += sums.requests;
+            self.estimated_unpriced += sums.unpriced;
+            self.estimated_cost += sums.cost;
+        }
     }
 
     fn join(&mut self, other: &Self) {
         self.sums.merge(&other.sums);
         self.errors += other.errors;
         self.hits += other.hits;
+        self.unsaved += other.unsaved;
+        self.estimated += other.estimated;
+        self.estimated_unpriced += other.estimated_unpriced;
+        self.estimated_cost += other.estimated_cost;
     }
 
     fn totals(&self) -> Totals {
         let sums = &self.sums;
-        let unknown = sums.unpriced > 0 && sums.priced == 0 && sums.cost == Nanos(0);
+        // An unknown price is never shown as 0, whatever else cost nothing beside it.
+        let known = |amount: Nanos, unknown: i64| (unknown == 0 || amount != Nanos(0)).then_some(amount);
         Totals {
             requests: sums.requests,
             errors: self.errors,
@@ -100,14 +126,21 @@ impl Group {
             cache_write_tokens: sums.cache_write,
             output_tokens: sums.output,
             reasoning_tokens: sums.reasoning,
-            cost_usd: (!unknown).then_some(sums.cost),
-            saved_usd: sums.saved,
+            cost_usd: known(sums.cost, sums.unpriced),
+            saved_usd: known(sums.saved, self.unsaved),
             unpriced_requests: sums.unpriced,
+            estimated_requests: self.estimated,
+            estimated_usd: known(self.estimated_cost, self.estimated_unpriced),
             latency_ms: percentiles(&sums.latency, millis),
             first_token_ms: percentiles(&sums.first_token, millis),
             overhead_us: Percentiles { p95: None, ..percentiles(&sums.overhead, whole) },
         }
     }
+}
+
+/// Whether a request's cost is an estimate: its tokens are, or it is charged what was reserved since the process ended before it.
+fn is_estimated(row: &RequestRow) -> bool {
+    row.usage.is_some_and(|usage| usage.estimated) || row.status == Status::Unknown
 }
 
 fn percentiles(histogram: &Histogram, unit: fn(u64) -> f64) -> Percentiles {

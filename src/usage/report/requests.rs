@@ -134,7 +134,7 @@ fn request_fields(row: &RequestRow) -> Map<String, Value> {
     }));
     fields.extend(token_fields(row.usage.as_ref()));
     fields.extend(object(json!({
-        "cost_usd": row.cost, "saved_usd": row.saved, "latency_ms": latency(row.status, row.latency_us),
+        "cost_usd": row.cost, "saved_usd": (!(row.cache.is_hit() && row.unpriced)).then_some(row.saved), "latency_ms": latency(row.status, row.latency_us),
         "first_token_ms": row.first_token_us.map(millis), "overhead_us": row.overhead_us,
     })));
     fields

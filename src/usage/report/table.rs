@@ -135,7 +135,7 @@ impl Report {
     }
 }
 
-const FIGURES: [&str; 19] = [
+const FIGURES: [&str; 21] = [
     "requests",
     "errors",
     "cache_hits",
@@ -147,6 +147,8 @@ const FIGURES: [&str; 19] = [
     "cost_usd",
     "saved_usd",
     "unpriced_requests",
+    "estimated_requests",
+    "estimated_usd",
     "latency_ms_p50",
     "latency_ms_p95",
     "latency_ms_p99",
@@ -173,8 +175,10 @@ fn figures(totals: &Totals) -> Vec<String> {
         count(totals.output_tokens),
         count(totals.reasoning_tokens),
         money(totals.cost_usd),
-        money(Some(totals.saved_usd)),
+        money(totals.saved_usd),
         count(totals.unpriced_requests),
+        count(totals.estimated_requests),
+        money(totals.estimated_usd),
         span(p50),
         span(p95),
         span(p99),

@@ -28,7 +28,7 @@ impl Sums {
     /// Adds a request.
     pub(in crate::usage) fn add(&mut self, row: &RequestRow) {
         self.requests += 1;
-        self.priced += i64::from(row.cost.is_some());
+        self.priced += i64::from(row.cost.is_some() && !row.unpriced);
         self.unpriced += i64::from(row.unpriced);
         if let Some(usage) = &row.usage {
             let add = |sum: &mut i64, count| *sum = sum.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
