@@ -53,7 +53,7 @@ mod tests {
 
     fn context() -> AnswerContext {
         let (model, id) = ("fast".to_owned(), "018f".to_owned());
-        AnswerContext { model, id, include_usage: true, input_tokens: 3, created: 7, request: None }
+        AnswerContext { model, id, include_usage: true, choices: 1, input_tokens: 3, created: 7, request: None }
     }
 
     fn entry(dialect: DialectId, response: &Response) -> Entry {

@@ -18,4 +18,4 @@ pub use message::{CacheTtl, Citation, Content, Message, Part, PromptMessage, Rol
 pub use proof::{Maker, Marking, SEEN, sort_proofs};
 pub use request::{Effort, Format, Reasoning, Request, Sampling, Tool, ToolChoice};
 pub use response::{Choice, Collector, Delta, Event, Response, Stop};
-pub use usage::{Units, Usage, Used};
+pub use usage::{Service, Tier, Units, Usage, Used};

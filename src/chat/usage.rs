@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::types::Nanos;
+
 /// Tokens counted by a provider, or estimated where it counted none.
 ///
 /// `input` includes the cached and the cache-write tokens; `output` includes the reasoning tokens. The ledger's journal keeps
@@ -22,6 +24,9 @@ pub struct Usage {
     pub reasoning: u64,
     /// Whether the counts are estimates, because the provider reported none.
     pub estimated: bool,
+    /// What of the service decides the price beside the tokens. Rows have it as the rate that was charged.
+    #[serde(skip)]
+    pub service: Service,
 }
 
 impl Usage {
@@ -36,7 +41,81 @@ impl Usage {
             output: self.output.saturating_add(other.output),
             reasoning: self.reasoning.saturating_add(other.reasoning),
             estimated: self.estimated || other.estimated,
+            service: other.service,
         }
+    }
+}
+
+/// How a provider served a call, as far as its price depends on that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// The tier that served.
+    pub tier: Tier,
+    /// Whether it was served within the United States alone, which Anthropic charges a tenth more for.
+    pub is_us_only: bool,
+    /// Searches that the provider made for the answer, and charges for.
+    pub searches: u64,
+    /// Whether the provider used something else that it charges for beside the tokens.
+    pub has_other_fees: bool,
+    /// What the provider says that the call costs.
+    pub reported_cost: Option<Nanos>,
+}
+
+/// The tier in which a provider served a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// The usual one, or none that is named.
+    #[default]
+    Standard,
+    /// Cheaper and slower.
+    Flex,
+    /// Dearer and faster.
+    Priority,
+    /// A batch's.
+    Batch,
+    /// Another one, such as capacity that was bought before: what a call costs there is unknown.
+    Other,
+}
+
+impl Tier {
+    /// The tier of this name at any provider.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name.to_ascii_lowercase().as_str() {
+            "" | "default" | "standard" | "auto" | "on_demand" | "unspecified" | "traffic_type_unspecified" => {
+                Self::Standard
+            }
+            "flex" | "on_demand_flex" => Self::Flex,
+            "priority" | "on_demand_priority" => Self::Priority,
+            "batch" => Self::Batch,
+            _ => Self::Other,
+        }
+    }
+
+    /// The tier of this name, where JSON has a text for it.
+    #[must_use]
+    pub fn of_json(json: Option<&str>) -> Self {
+        json.and_then(|json| json.strip_prefix('"')?.strip_suffix('"')).map_or(Self::Standard, Self::named)
+    }
+
+    /// The name by which the price book knows it; `None` for the usual one.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Standard => None,
+            Self::Flex => Some("flex"),
+            Self::Priority => Some("priority"),
+            Self::Batch => Some("batch"),
+            Self::Other => Some("other"),
+        }
+    }
+}
+
+impl Usage {
+    /// The same tokens, served in this tier.
+    #[must_use]
+    pub fn in_tier(self, tier: Tier) -> Self {
+        Self { service: Service { tier, ..self.service }, ..self }
     }
 }
 

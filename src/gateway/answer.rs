@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::feed::message_of;
 use super::incoming::Incoming;
+use super::peek::{MOST_HELD, Peek, Seen};
 use super::rendering::Rendering;
 use super::reply::Repair;
 use super::reserve::Attempt;
@@ -16,12 +17,12 @@ use super::upstream_request::UpstreamRequest;
 use crate::chat::{self, AnswerTool, Code, Emulated, Error, Stop, Usage, Used};
 use crate::routing::Target;
 use crate::upstream::{Answer, Failure, ProviderClient};
-use crate::wire::ProviderDialect;
 use crate::wire::decoder::Decoder;
 use crate::wire::dialect::{BadAnswer, Observed};
 use crate::wire::endpoint::Task;
 use crate::wire::passing::{Medium, Passing};
 use crate::wire::sse::Event;
+use crate::wire::{DialectId, ProviderDialect, written};
 
 /// The longest whole answer.
 pub const MAX_WHOLE: usize = 64 << 20;
@@ -74,9 +75,29 @@ pub enum Answered {
         answer: Box<Answer>,
         /// What was read so far, with the first event taken out.
         decoder: Decoder,
-        /// The first event.
-        first: Event,
+        /// The first events, up to the first that has content.
+        first: Vec<Event>,
     },
+}
+
+/// An attempt that brought no answer.
+pub struct Unanswered {
+    /// Why.
+    pub failure: Failure,
+    /// What the provider reports to have used all the same.
+    pub reported: Option<Used>,
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self { failure, reported: None }
+    }
+}
+
+impl From<BadAnswer> for Unanswered {
+    fn from(BadAnswer(reason): BadAnswer) -> Self {
+        Failure::Protocol(reason).into()
+    }
 }
 
 /// Reads an answer as far as it must be known before nothing can be retried any more.
@@ -84,25 +105,68 @@ pub async fn read(
     mut answer: Answer,
     (request, incoming): (&Rendering, &Incoming),
     upstream_request: &UpstreamRequest,
-    client: &ProviderClient,
-) -> Result<Answered, Failure> {
+    (client, attempt): (&ProviderClient, &Attempt),
+) -> Result<Answered, Unanswered> {
     if answer.is_stream() {
-        return read_first(answer, request, upstream_request).await;
+        return read_first(answer, request, upstream_request, attempt).await;
     }
     if let Some(passing) = request.endpoint.passing() {
-        return read_passing(passing, request, answer, client).await;
+        return read_passing(passing, request, answer, (client, attempt)).await;
     }
-    let body = answer.whole(MAX_WHOLE).await?;
-    let (body, observed) = observe(body, (request, incoming), upstream_request, client)
-        .map_err(|BadAnswer(reason)| Failure::Protocol(reason))?;
+    let whole = whole(&mut answer, attempt).await?;
+    let observed = observe(whole.clone(), (request, incoming), upstream_request, client);
+    // Few answers did not end well, so only they are read once more.
+    if !observed.as_ref().is_ok_and(|(_, observed)| observed.ended_well)
+        && let Some(failed) = failed(&answer, &whole, upstream_request.dialect)
+    {
+        return Err(failed);
+    }
+    let (body, observed) = observed?;
     let estimate = || Usage {
         input: request.input_tokens(),
-        output: u64::try_from(observed.choice_bytes / 4).unwrap_or(u64::MAX),
+        output: written_in(&body, request.endpoint.dialect()),
         estimated: true,
         ..Usage::default()
     };
     let used = observed.usage.unwrap_or_else(estimate).into();
     Ok(Answered::Whole { body, used, ended_well: observed.ended_well, kind: None })
+}
+
+/// The whole body; its first byte is noted.
+async fn whole(answer: &mut Answer, attempt: &Attempt) -> Result<Bytes, Failure> {
+    let first = answer.piece().await?;
+    attempt.answer_begins();
+    answer.rest(first, MAX_WHOLE).await
+}
+
+/// How many tokens a model wrote in a whole answer, roughly.
+pub fn written_in(body: &Bytes, dialect: DialectId) -> u64 {
+    match dialect.codec().read_response(body) {
+        Ok(response) => written::tokens_of(&response),
+        Err(_) => serde_json::from_slice(body).map_or(0, |answer| written::tokens_in(&answer)),
+    }
+}
+
+/// Why a whole answer with the status 200 failed all the same, where it did.
+fn failed(answer: &Answer, body: &[u8], dialect: ProviderDialect) -> Option<Unanswered> {
+    let value = serde_json::from_slice(body).ok()?;
+    let error = dialect.codec().failure(&value)?;
+    let reported = dialect.codec().usage(&value).map(Used::from);
+    Some(Unanswered { failure: failure_of(error, answer), reported })
+}
+
+/// The failure of an attempt whose provider reports `error` in an answer with the status 200.
+fn failure_of(error: Error, answer: &Answer) -> Failure {
+    let message = answer.scrubbed(&error.message);
+    match error.code {
+        Code::UpstreamRateLimited => Failure::Throttled { retry_after: error.retry_after, message },
+        Code::UpstreamAuth => Failure::Auth { status: 200, another_key: false },
+        Code::InvalidRequest => {
+            let error = Error { message, upstream_code: None, param: None, ..error };
+            Failure::Refused { status: 200, error: Box::new(error) }
+        }
+        _ => Failure::Server { status: 200, error: Box::new(Error { message, ..error }) },
+    }
 }
 
 /// A whole answer in the caller's dialect, and what was observed of it.
@@ -117,13 +181,13 @@ fn observe(
     match request.endpoint.task() {
         Task::Embed { .. } => {
             let (body, usage) = request.vectors(body, dialect)?;
-            return Ok((body, Observed { usage, choice_bytes: 0, ended_well: true }));
+            return Ok((body, Observed { usage, ended_well: true }));
         }
         Task::Count(counting) if !(counting.is_answer)(&body) => {
             return Err(BadAnswer("it counts no tokens".to_owned()));
         }
         Task::Count(_) => {
-            let none = Observed { usage: Some(Usage::default()), choice_bytes: 0, ended_well: true };
+            let none = Observed { usage: Some(Usage::default()), ended_well: true };
             return Ok((body, none));
         }
         Task::Converse | Task::Pass(_) => {}
@@ -136,6 +200,7 @@ fn observe(
         return Ok((body, observed));
     }
     let mut response = dialect.codec().read_response(&body)?;
+    let written = written::tokens_of(&response);
     if let Some(tool) = answer_tool {
         response = tool.unwrap(response);
     }
@@ -145,7 +210,11 @@ fn observe(
     }
     let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
     own.codec().can_express(&response)?;
-    let observed = Observed { usage: counted(response.usage), choice_bytes: body.len(), ended_well };
+    let usage = counted(response.usage);
+    let estimate = Usage { input: request.input_tokens(), output: written, estimated: true, ..Usage::default() };
+    // The caller reads the estimate that the row has.
+    response.usage = response.usage.or(Some(estimate));
+    let observed = Observed { usage: usage.or(Some(estimate)), ended_well };
     Ok((own.codec().write_response(&response, &request.answer_context(incoming)), observed))
 }
 
@@ -153,33 +222,81 @@ async fn read_first(
     mut answer: Answer,
     request: &Rendering,
     upstream_request: &UpstreamRequest,
-) -> Result<Answered, Failure> {
-    let dialect = upstream_request.dialect;
+    attempt: &Attempt,
+) -> Result<Answered, Unanswered> {
     if !request.asked.stream {
-        return Err(Failure::Protocol("it is a stream, which was not asked for".to_owned()));
+        return Err(Failure::Protocol("it is a stream, which was not asked for".to_owned()).into());
     }
+    let dialect = upstream_request.dialect;
     let mut decoder = dialect.codec().decoder();
+    let mut peek = Peek::new(dialect);
+    let mut first = Vec::new();
     loop {
-        match decoder.event() {
-            Ok(Some(event)) if event.data().is_some() => {
-                return match early_error(&event, &answer, dialect) {
-                    Some(failure) => Err(failure),
-                    None => Ok(Answered::Stream {
-                        dialect: upstream_request.dialect,
-                        answer_tool: upstream_request.answer_tool.clone(),
-                        answer: Box::new(answer),
-                        decoder,
-                        first: event,
-                    }),
-                };
+        let event = match next_event((&mut answer, &mut decoder), peek.until, attempt).await {
+            Ok(Next::Event(event)) => event,
+            Ok(Next::End { is_torn: false }) if !first.is_empty() => {
+                let error = Error::new(Code::UpstreamError, "its answer ended without any choice");
+                return Err(peek.unanswered(failure_of(error, &answer)));
             }
-            Ok(Some(_comment)) => {}
-            Ok(None) => match answer.piece().await? {
-                Some(piece) => decoder.push(piece),
-                None => return Err(Failure::Protocol("the stream ended before it began".to_owned())),
-            },
-            Err(error) => return Err(Failure::Protocol(error.to_string())),
+            Err(failure) if first.is_empty() => return Err(failure.into()),
+            Ok(Next::End { .. }) if first.is_empty() => {
+                return Err(Failure::Protocol("the stream ended before it began".to_owned()).into());
+            }
+            // What breaks off behind its beginning ends as every stream that breaks off.
+            Ok(Next::Late | Next::End { .. }) | Err(_) => break,
+        };
+        if let Some(error) = early_error(&event, dialect) {
+            return Err(peek.unanswered(failure_of(error, &answer)));
         }
+        let seen = if request.passes() { Seen::Begun } else { peek.look(&event) };
+        first.push(event);
+        match seen {
+            Seen::Silent if first.len() < MOST_HELD => {}
+            Seen::Silent | Seen::Begun => break,
+            Seen::Failed(error) => return Err(peek.unanswered(failure_of(error, &answer))),
+        }
+    }
+    let (answer, answer_tool) = (Box::new(answer), upstream_request.answer_tool.clone());
+    Ok(Answered::Stream { dialect, answer_tool, answer, decoder, first })
+}
+
+/// What comes next of a stream whose content has not begun.
+enum Next {
+    /// This event.
+    Event(Event),
+    /// Nothing, for as long as a caller may wait for the head.
+    Late,
+    /// The end; whether it cuts an event off.
+    End { is_torn: bool },
+}
+
+async fn next_event(
+    (answer, decoder): (&mut Answer, &mut Decoder),
+    until: Option<Instant>,
+    attempt: &Attempt,
+) -> Result<Next, Failure> {
+    loop {
+        match decoder.event().map_err(|error| Failure::Protocol(error.to_string()))? {
+            Some(event) if event.data().is_some() => return Ok(Next::Event(event)),
+            Some(_comment) => continue,
+            None => {}
+        }
+        let piece = match until {
+            // The limits of the answer hold until its first event.
+            None => answer.piece().await?,
+            Some(until) => match timeout_at(until, answer.piece()).await {
+                Ok(piece) => piece?,
+                Err(_) => return Ok(Next::Late),
+            },
+        };
+        let Some(piece) = piece else {
+            let is_torn = decoder.has_rest();
+            // The last event may lack its blank line.
+            let rest = decoder.rest().filter(|event| event.data().is_some());
+            return Ok(rest.map_or(Next::End { is_torn }, Next::Event));
+        };
+        attempt.answer_begins();
+        decoder.push(piece);
     }
 }
 
@@ -188,17 +305,17 @@ async fn read_passing(
     passing: Passing,
     request: &Rendering,
     mut answer: Answer,
-    client: &ProviderClient,
-) -> Result<Answered, Failure> {
-    let bad = |BadAnswer(reason): BadAnswer| Failure::Protocol(reason);
-    let medium = passing.medium(answer.kind().map(HeaderValue::as_bytes)).map_err(bad)?;
+    (client, attempt): (&ProviderClient, &Attempt),
+) -> Result<Answered, Unanswered> {
+    let medium = passing.medium(answer.kind().map(HeaderValue::as_bytes))?;
     let kind = answer.kind().cloned().unwrap_or(HeaderValue::from_static("application/octet-stream"));
     if medium == Medium::Audio {
         let first = answer.piece().await?.filter(|first| !first.is_empty());
         let first = first.ok_or_else(|| Failure::Protocol("it is empty".to_owned()))?;
+        attempt.answer_begins();
         return Ok(Answered::Bytes { kind, answer: Box::new(answer), first });
     }
-    let body = answer.whole(MAX_WHOLE).await?;
+    let body = whole(&mut answer, attempt).await?;
     if medium == Medium::Text {
         return Ok(Answered::Whole {
             body,
@@ -207,14 +324,20 @@ async fn read_passing(
             kind: Some(kind),
         });
     }
-    let mut observed = passing.observe(&body, &request.asked).map_err(bad)?;
+    let observed = passing.observe(&body, &request.asked);
+    if !observed.as_ref().is_ok_and(|observed| observed.ended_well)
+        && let Some(failed) = failed(&answer, &body, DialectId::OpenAiChat.into())
+    {
+        return Err(failed);
+    }
+    let mut observed = observed?;
     observed.used.usage = observed.used.usage.map(|usage| request.usage_of(client, &body, usage));
-    let estimated_output = u64::try_from(observed.text_bytes / 4).unwrap_or(u64::MAX);
-    Ok(Answered::Whole { body, used: request.used(observed.used, estimated_output), ended_well: true, kind: None })
+    let (used, ended_well) = (request.used(observed.used, observed.written), observed.ended_well);
+    Ok(Answered::Whole { body, used, ended_well, kind: None })
 }
 
-/// An error that stands where the first chunk should: nothing went down yet, so another try may do better.
-fn early_error(event: &Event, answer: &Answer, dialect: ProviderDialect) -> Option<Failure> {
+/// An error that stands before the content: nothing went down yet, so another try may do better.
+fn early_error(event: &Event, dialect: ProviderDialect) -> Option<Error> {
     let data = event.data()?;
     memchr::memmem::find(&data, b"\"error\"")?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
@@ -223,20 +346,11 @@ fn early_error(event: &Event, answer: &Answer, dialect: ProviderDialect) -> Opti
     if !reported && !named {
         return None;
     }
-    let message = answer.scrubbed(&message_of(&data));
     let mut meant = Vec::new();
     let read = dialect.codec().stream_reader().read(event, &mut meant);
-    let error = match (read, meant.pop()) {
-        (Ok(()), Some(chat::Event::Failed(error))) => Error { message, ..error },
-        _ => Error::new(Code::UpstreamError, message),
-    };
-    Some(match error.code {
-        Code::UpstreamRateLimited => Failure::Throttled { retry_after: error.retry_after, message: error.message },
-        Code::UpstreamAuth => Failure::Auth { status: 200, another_key: false },
-        Code::InvalidRequest => {
-            Failure::Refused { status: 200, error: Box::new(Error { upstream_code: None, ..error }) }
-        }
-        _ => Failure::Server { status: 200, error: Box::new(error) },
+    Some(match (read, meant.pop()) {
+        (Ok(()), Some(chat::Event::Failed(error))) => error,
+        _ => Error::new(Code::UpstreamError, message_of(&data)),
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::answer::{Answered, Served, read};
+use super::answer::{Answered, Served, Unanswered, read};
 use super::incoming::Incoming;
 use super::meter::{Ended, Meter};
 use super::rendering::Rendering;
@@ -307,8 +307,8 @@ impl<'a> Attempts<'a> {
         meter: &Meter,
     ) -> Result<Result<(Attempt, Answered), Failure>, Error> {
         let Turn { target, client, upstream_request, .. } = turn;
-        let pricing = self.live.pricing(client.provider(), target);
-        let attempt = meter.attempt(target, pricing, rendering.reserve()).await?;
+        let (pricing, most) = self.live.priced(client.provider(), target);
+        let attempt = meter.attempt(target, pricing, rendering.reserve(most)).await?;
         let call = Call {
             operation: upstream_request.operation,
             model: &target.model,
@@ -321,19 +321,19 @@ impl<'a> Attempts<'a> {
         let answered = async {
             let answer = client.send(call).await?;
             attempt.first_byte();
-            read(answer, (rendering, self.incoming), upstream_request, client).await
+            read(answer, (rendering, self.incoming), upstream_request, (client, &attempt)).await
         };
         let closing = self.parts.closing.cancelled();
         let outcome = tokio::select! {
             biased;
             outcome = answered => outcome,
-            () = closing => Err(Failure::Closing),
+            () = closing => Err(Failure::Closing.into()),
         };
         match outcome {
             Ok(answered) => Ok(Ok((attempt, answered))),
-            Err(failure) => {
-                note_failure(&failure, &attempt);
-                Ok(Err(failure))
+            Err(unanswered) => {
+                note_failure(&unanswered, &attempt);
+                Ok(Err(unanswered.failure))
             }
         }
     }
@@ -381,14 +381,17 @@ fn failed(last: Option<Error>, meter: &Meter) -> Error {
     Error { retried: meter.attempts() > 1, ..last.unwrap_or_else(cooling) }
 }
 
-fn note_failure(failure: &Failure, attempt: &Attempt) {
-    let charged = failure.may_be_charged();
+/// Ends an attempt that brought no answer. It is charged what its provider reported, or what came before it broke off: nothing
+/// where not a byte of its answer came.
+fn note_failure(Unanswered { failure, reported }: &Unanswered, attempt: &Attempt) {
+    let cut_off = failure.may_be_charged();
+    let came = || attempt.estimate().filter(|_| cut_off);
     attempt.end(Ended {
-        status: if charged { Status::Unknown } else { Status::Error },
+        status: if cut_off { Status::Unknown } else { Status::Error },
         http_status: failure.status(),
         error: Some(failure.code()),
         retryable: failure.is_retryable(),
-        used: charged.then(|| attempt.estimate()).flatten(),
+        used: reported.or_else(came),
     });
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
+use super::answer::written_in;
 use super::incoming::Incoming;
 use super::plan::Moment;
 use super::prepared::{Known, Prepared};
@@ -16,9 +17,9 @@ use crate::chat::{Code, Error, Usage};
 use crate::routing::Target;
 use crate::types::{Nanos, RequestId, Timestamp, now};
 use crate::usage::{AttemptRow, RequestRow, SegmentRefs, Settlement, Status};
-use crate::wire::DialectId;
 use crate::wire::dialect::AnswerContext;
 use crate::wire::endpoint::{Endpoint, Task};
+use crate::wire::{DialectId, written};
 
 /// A line as its provider gets it.
 pub struct PreparedLine {
@@ -216,6 +217,10 @@ impl Gateway {
             let code = error.code;
             return Observed { reply: error_reply(head, &error), usage: None, error: Some(code) };
         }
+        if let Some((error, usage)) = failure(owner, handed, &answer.body) {
+            let code = error.code;
+            return Observed { reply: error_reply(head, &error), usage, error: Some(code) };
+        }
         match Self::translate(owner, handed, &answer.body) {
             Ok((body, usage)) => {
                 Observed { reply: Reply { head, body: Body::Whole(body) }, usage: Some(usage), error: None }
@@ -229,33 +234,31 @@ impl Gateway {
 
     /// A good answer in the caller's dialect, and its tokens.
     fn translate(owner: &Owner, handed: &HandedOver, body: &Bytes) -> Result<(Bytes, Usage), String> {
-        let estimate = || Usage {
-            input: handed.input_tokens,
-            output: u64::try_from(body.len() / 4).unwrap_or(u64::MAX),
-            estimated: true,
-            ..Usage::default()
-        };
+        let estimate = |output| Usage { input: handed.input_tokens, output, estimated: true, ..Usage::default() };
         let own = owner.endpoint.dialect();
         if matches!(owner.endpoint.task(), Task::Embed { .. }) {
             let usage = owner.endpoint.usage(body).map_err(|bad| bad.0)?;
-            return Ok((body.clone(), usage.unwrap_or_else(estimate)));
+            return Ok((body.clone(), usage.unwrap_or_else(|| estimate(0))));
         }
         let theirs = spoken_at(&handed.path).unwrap_or(own);
         if theirs == own {
             let observed = own.codec().observe(body).map_err(|bad| bad.0)?;
-            return Ok((body.clone(), observed.usage.unwrap_or_else(estimate)));
+            return Ok((body.clone(), observed.usage.unwrap_or_else(|| estimate(written_in(body, own)))));
         }
-        let response = theirs.codec().read_response(body).map_err(|bad| bad.0)?;
+        let mut response = theirs.codec().read_response(body).map_err(|bad| bad.0)?;
+        let usage = response.usage.unwrap_or_else(|| estimate(written::tokens_of(&response)));
+        response.usage = Some(usage);
         let context = AnswerContext {
             model: handed.told_model.clone(),
             include_usage: true,
+            choices: 1,
             input_tokens: handed.input_tokens,
             created: handed.at / 1_000_000,
             id: handed.id.clone(),
             // A line's request is not stored until its answer comes.
             request: None,
         };
-        Ok((own.codec().write_response(&response, &context), response.usage.unwrap_or_else(estimate)))
+        Ok((own.codec().write_response(&response, &context), usage))
     }
 
     /// What a line costs at its provider's batch price, and the rate.
@@ -272,6 +275,13 @@ impl Gateway {
         let Some(usage) = usage else { return (Some(Nanos(0)), pricing.text()) };
         pricing.charge(&(*usage).into())
     }
+}
+
+/// Why an answer with the status 200 failed all the same, and the usage that it reports.
+fn failure(owner: &Owner, handed: &HandedOver, body: &[u8]) -> Option<(Error, Option<Usage>)> {
+    let codec = spoken_at(&handed.path).unwrap_or(owner.endpoint.dialect()).codec();
+    let answer = serde_json::from_slice(body).ok()?;
+    Some((codec.failure(&answer)?, codec.usage(&answer)))
 }
 
 /// What is spoken at a provider's route.

@@ -10,7 +10,7 @@ use super::incoming::Incoming;
 use super::plan::{Moment, with_facts};
 use super::planned::Planned;
 use super::prepared::{Known, Prepared};
-use super::price::{Pricing, priced_as};
+use super::price::{Priced, Pricing, priced_as};
 use super::reply::Head;
 use super::state::{Gateway, Live};
 use crate::chat::Error;
@@ -130,7 +130,8 @@ impl Gateway {
 impl Planned {
     fn explained(self, trace: Trace) -> Explanation {
         let rendering = self.rendering(None);
-        let reserve = rendering.reserve().usage.unwrap_or_default();
+        let most = self.plan.targets.first().and_then(|target| self.priced(target)?.1);
+        let reserve = rendering.reserve(most).usage.unwrap_or_default();
         let candidates: Vec<Candidate> =
             self.plan.targets.iter().map(|target| self.candidate(target, &trace)).collect();
         let messages =
@@ -153,11 +154,16 @@ impl Planned {
         }
     }
 
+    /// The price of `target`'s calls, and the most tokens that its model writes.
+    fn priced(&self, target: &Target) -> Option<Priced> {
+        let client = self.live.clients.get(&target.provider)?;
+        Some(self.live.priced(client.provider(), target))
+    }
+
     fn candidate(&self, target: &Target, trace: &Trace) -> Candidate {
         let traced = trace.candidates.iter().find(|traced| traced.model == target.id);
-        let client = self.live.clients.get(&target.provider);
-        let pricing = client.map(|client| Pricing::of(&self.live.prices, client.provider(), target));
-        let reserve = self.rendering(Some(target)).reserve();
+        let (pricing, most) = self.priced(target).unzip();
+        let reserve = self.rendering(Some(target)).reserve(most.flatten());
         Candidate {
             model: target.id.clone(),
             local: target.local,

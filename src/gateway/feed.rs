@@ -5,12 +5,13 @@ use bytes::Bytes;
 use crate::chat::{self, AnswerTool, Error, Marking, Units, Unwrapping, Usage};
 use crate::wire::dialect::{AnswerContext, BadAnswer, Chunk, ReadStream, Tap, WriteStream};
 use crate::wire::sse::{Decoder, Event};
-use crate::wire::{DialectId, ProviderDialect};
+use crate::wire::stream_error::broke_off;
+use crate::wire::{DialectId, ProviderDialect, token_estimate, written};
 
 /// A stream on its way into the caller's dialect.
 pub enum Feed {
-    /// Both sides speak the same.
-    Same(Box<dyn Tap>),
+    /// Both sides speak the same; with how many choices the request asks for.
+    Same(Box<dyn Tap>, u64),
     /// They do not.
     Translated(Box<Translation>),
 }
@@ -23,7 +24,8 @@ pub struct Translation {
     marking: Option<Marking>,
     meant: Vec<chat::Event>,
     usage: Option<Usage>,
-    deltas: u64,
+    has_mark: bool,
+    input_tokens: u64,
     bytes: usize,
     finished: bool,
 }
@@ -49,7 +51,7 @@ impl Feed {
         context: &AnswerContext,
     ) -> Self {
         if from == into.into() && tool.is_none() {
-            return Self::Same(into.codec().tap(keep_usage));
+            return Self::Same(into.codec().tap(keep_usage), context.choices);
         }
         let context = AnswerContext { include_usage: keep_usage, ..context.clone() };
         Self::Translated(Box::new(Translation {
@@ -59,7 +61,8 @@ impl Feed {
             marking: (from != into.into()).then(|| Marking::new(from.codec().maker())),
             meant: Vec::new(),
             usage: None,
-            deltas: 0,
+            has_mark: matches!(from, ProviderDialect::Client(id) if !id.codec().tap(true).end_mark().is_empty()),
+            input_tokens: context.input_tokens,
             bytes: 0,
             finished: false,
         }))
@@ -68,7 +71,7 @@ impl Feed {
     /// Takes one event of the provider's.
     pub fn take(&mut self, event: &Event) -> Fed {
         match self {
-            Self::Same(tap) => match tap.observe(event) {
+            Self::Same(tap, _) => match tap.observe(event) {
                 Chunk::Pass(bytes) => Fed::Pass(bytes),
                 Chunk::Drop => Fed::Pass(Bytes::new()),
                 Chunk::Done(bytes) => Fed::Done(bytes),
@@ -82,7 +85,10 @@ impl Feed {
     /// Notes that the bytes ended: the last bytes where that is a good end.
     pub fn end(&mut self) -> Option<Fed> {
         match self {
-            Self::Same(tap) => tap.may_end_here().then(|| Fed::Done(Bytes::new())),
+            Self::Same(tap, choices) => {
+                let has_ended = tap.may_end_here() || (!tap.end_mark().is_empty() && tap.ended_choices() >= *choices);
+                has_ended.then(|| Fed::Done(Bytes::from_static(tap.end_mark())))
+            }
             Self::Translated(translation) => {
                 translation.reader.end(&mut translation.meant);
                 translation.meant.last()?;
@@ -93,13 +99,13 @@ impl Feed {
 
     /// Whether what comes now may be the last, so that it waits for the call to be settled.
     pub fn holds_back(&self) -> bool {
-        matches!(self, Self::Same(tap) if tap.may_end_here())
+        matches!(self, Self::Same(tap, _) if tap.may_end_here())
     }
 
     /// The event that ends the stream after a failure, as it follows what was sent.
     pub fn error_event(&mut self, into: DialectId, error: &Error) -> Bytes {
         match self {
-            Self::Same(tap) => tap.error_event(error).unwrap_or_else(|| into.codec().error_event(error)),
+            Self::Same(tap, _) => tap.error_event(error).unwrap_or_else(|| into.codec().error_event(error)),
             Self::Translated(translation) => {
                 let mut out = Vec::new();
                 translation.writer.write(chat::Event::Failed(error.clone()), &mut out);
@@ -111,19 +117,27 @@ impl Feed {
     /// The usage that the stream has reported.
     pub fn usage(&self) -> Option<Usage> {
         match self {
-            Self::Same(tap) => tap.usage(),
+            Self::Same(tap, _) => tap.usage(),
             // A beginning is no count: what came since may be more.
             Self::Translated(translation) => translation.usage.map(|reported| match reported.estimated {
-                true => Usage { output: reported.output.max(self.estimated_output()), ..reported },
+                true => translation.estimated(),
                 false => reported,
             }),
+        }
+    }
+
+    /// Whether streams of the provider's dialect end with a mark, so that one without it is not stored.
+    pub fn has_mark(&self) -> bool {
+        match self {
+            Self::Same(tap, _) => !tap.end_mark().is_empty(),
+            Self::Translated(translation) => translation.has_mark,
         }
     }
 
     /// What else the stream has reported that it is charged by.
     pub fn units(&self) -> Units {
         match self {
-            Self::Same(tap) => tap.units(),
+            Self::Same(tap, _) => tap.units(),
             Self::Translated(_) => Units::default(),
         }
     }
@@ -131,18 +145,15 @@ impl Feed {
     /// How many tokens the stream has brought so far, roughly.
     pub fn estimated_output(&self) -> u64 {
         match self {
-            Self::Same(tap) => tap.estimated_output(),
-            Self::Translated(translation) => {
-                let by_bytes = u64::try_from(translation.bytes.div_ceil(4)).unwrap_or(0);
-                by_bytes.max(translation.deltas)
-            }
+            Self::Same(tap, _) => tap.estimated_output(),
+            Self::Translated(translation) => token_estimate::of_bytes(translation.bytes),
         }
     }
 
     /// Whether the answer itself ended.
     pub fn finished(&self) -> bool {
         match self {
-            Self::Same(tap) => tap.finished(),
+            Self::Same(tap, _) => tap.finished(),
             Self::Translated(translation) => translation.finished,
         }
     }
@@ -156,10 +167,19 @@ impl Translation {
         }
     }
 
+    /// The usage by estimate: of what was reported where something was, and of what came.
+    fn estimated(&self) -> Usage {
+        let output = token_estimate::of_bytes(self.bytes);
+        let none = Usage { input: self.input_tokens, estimated: true, ..Usage::default() };
+        let begun = self.usage.unwrap_or(none);
+        Usage { output: begun.output.max(output), ..begun }
+    }
+
     /// Writes the events that were read in the caller's dialect.
     fn write(&mut self) -> Fed {
         let mut out = Vec::new();
         let mut meant = std::mem::take(&mut self.meant);
+        self.bytes += meant.iter().map(written::of_event).sum::<usize>();
         if let Some(unwrapping) = &mut self.unwrapping {
             let events = std::mem::take(&mut meant);
             events.into_iter().for_each(|event| unwrapping.take(event, &mut meant));
@@ -172,15 +192,17 @@ impl Translation {
             match &event {
                 chat::Event::Failed(Error { message, .. }) => return Fed::Failed(message.clone()),
                 chat::Event::End => {
+                    // The caller reads the estimate that the row has.
+                    if self.usage.is_none_or(|usage| usage.estimated) {
+                        let usage = self.estimated();
+                        self.usage = Some(usage);
+                        self.writer.write(chat::Event::Usage(usage), &mut out);
+                    }
                     self.writer.write(event, &mut out);
                     return Fed::Done(out.into());
                 }
                 chat::Event::Usage(usage) => self.usage = Some(*usage),
                 chat::Event::Finish { .. } => self.finished = true,
-                chat::Event::Delta { delta: chat::Delta::Text(text) | chat::Delta::Arguments(text), .. } => {
-                    self.deltas += 1;
-                    self.bytes += text.len();
-                }
                 _ => {}
             }
             self.writer.write(event, &mut out);
@@ -192,9 +214,15 @@ impl Translation {
 /// What an error event of any dialect says.
 pub fn message_of(data: &[u8]) -> String {
     let fields: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
-    let places = ["/error/message", "/response/error/message", "/message", "/error"];
-    let message = places.iter().find_map(|place| fields.pointer(place)?.as_str());
-    message.unwrap_or("it sent an error").to_owned()
+    let places = ["/error/message", "/response/error/message", "/choices/0/error/message", "/message", "/error"];
+    if let Some(message) = places.iter().find_map(|place| fields.pointer(place)?.as_str()) {
+        return message.to_owned();
+    }
+    let reasons = ["/choices/0/finish_reason", "/candidates/0/finishReason"];
+    match reasons.iter().find_map(|place| fields.pointer(place)?.as_str()) {
+        Some(reason) => broke_off(reason).message,
+        None => "it sent an error".to_owned(),
+    }
 }
 
 /// The events in bytes of a dialect.

@@ -65,6 +65,8 @@ pub(super) struct OpenAttempt {
     pub(super) pricing: Pricing,
     /// What it would be charged if it broke off now.
     pub(super) estimate: Used,
+    /// Whether a byte of its answer came.
+    pub(super) has_begun: bool,
 }
 
 /// How an attempt ended.
@@ -165,6 +167,8 @@ impl Meter {
     pub fn cache(&self, state: CacheState, saved: Option<Nanos>) {
         self.with_row(|row| {
             row.cache = state;
+            // What a call without a known price would have cost is unknown.
+            row.unpriced = state.is_hit() && saved.is_none();
             row.saved = saved.unwrap_or_default();
         });
     }
@@ -341,7 +345,7 @@ impl Shared {
         request.first_token_us = state.first_token.map(micros);
         request.overhead_us = Some(micros(overhead));
         request.cost = state.cost();
-        request.unpriced = request.cost.is_none();
+        request.unpriced |= request.cost.is_none();
         self.see(&request, (latency, state.first_token, overhead));
         let (attempts, bodies) = (std::mem::take(&mut state.attempts), state.bodies.take());
         Some((Settlement { request, attempts, bodies }, std::mem::take(&mut state.held)))
@@ -399,9 +403,9 @@ impl State {
 }
 
 impl OpenAttempt {
-    /// What it would be charged if it broke off now: nothing where it was not sent yet.
+    /// What it would be charged if it broke off now: nothing where not a byte of its answer came.
     pub(super) fn charged(&self) -> Option<Used> {
-        self.began.map(|_| self.estimate)
+        self.has_begun.then_some(self.estimate)
     }
 }
 

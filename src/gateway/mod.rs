@@ -20,6 +20,7 @@ mod key;
 mod lead;
 mod memo;
 mod meter;
+mod peek;
 mod plan;
 mod planned;
 mod prepared;

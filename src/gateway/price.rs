@@ -29,19 +29,24 @@ pub enum Pricing {
 
 /// Prices by `provider/model`, looked up once for each target of a configuration.
 #[derive(Default)]
-pub struct KnownPrices(ArcSwap<QuickMap<Arc<str>, Pricing>>);
+pub struct KnownPrices(ArcSwap<QuickMap<Arc<str>, Priced>>);
+
+/// The price of a target's calls, and the most tokens that its model writes, where the book knows that.
+pub type Priced = (Pricing, Option<u64>);
 
 /// Callers may name any model of a provider: no more than this many prices are remembered.
 const MOST_KNOWN: usize = 1_000;
 
 impl KnownPrices {
-    /// The price of calls to `target`, looked up in `book` the first time.
-    pub fn of(&self, book: &PriceBook, provider: &Provider, target: &Target) -> Pricing {
+    /// The price of calls to `target` and its model's limit, looked up in `book` the first time.
+    pub fn of(&self, book: &PriceBook, provider: &Provider, target: &Target) -> Priced {
         let Self(known) = self;
-        if let Some(pricing) = known.load().get(&target.id) {
-            return pricing.clone();
+        if let Some(priced) = known.load().get(&target.id) {
+            return priced.clone();
         }
-        let pricing = Pricing::of(book, provider, target);
+        let about = |model: Cow<'_, str>| book.about(&provider.name, provider.seller(), &model);
+        let about = priced_as(provider, &target.model).find_map(about);
+        let pricing = (Pricing::of(book, provider, target), about.and_then(|about| about.max_output_tokens));
         if known.load().len() < MOST_KNOWN {
             known.rcu(|known| {
                 let mut known = QuickMap::clone(known);
@@ -96,10 +101,13 @@ impl Pricing {
         match self {
             Self::Tokens(price) => {
                 let (cost, rate) = price.cost_of(used);
-                (cost, Some(rate))
+                match reported(used).filter(|_| !price.is_flat()) {
+                    Some(reported) => (Some(reported), Some(REPORTED.into())),
+                    None => (cost, Some(rate)),
+                }
             }
             Self::Share { each, text } => (Some(*each), Some(text.clone())),
-            Self::Unknown => (None, None),
+            Self::Unknown => (reported(used), reported(used).map(|_| REPORTED.into())),
         }
     }
 
@@ -111,6 +119,14 @@ impl Pricing {
             Self::Unknown => None,
         }
     }
+}
+
+/// The rate of a call whose provider says what it costs.
+const REPORTED: &str = r#"{"from":"provider"}"#;
+
+/// What the provider says that a call costs.
+fn reported(used: &Used) -> Option<Nanos> {
+    used.usage?.service.reported_cost
 }
 
 /// The names under which the book may have a model's price, the most exact first. At Bedrock some prices differ by region,

@@ -13,6 +13,7 @@ use crate::routing::CacheScope;
 use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::{AnswerContext, Asked, ClientCodec};
 use crate::wire::endpoint::{Endpoint, Task};
+use crate::wire::fields::MOST_TOKENS;
 use crate::wire::form::Form;
 use crate::wire::json::Object;
 use crate::wire::token_estimate::estimate_tokens;
@@ -127,9 +128,9 @@ impl Rendering {
     ) -> Feed {
         let own = self.endpoint.dialect();
         match self.endpoint.task() {
-            Task::Pass(passing) => Feed::Same(passing.tap(keep_usage, by_choice)),
+            Task::Pass(passing) => Feed::Same(passing.tap(keep_usage, by_choice), self.asked.choices),
             Task::Converse if by_choice && tool.is_none() && own == OPENAI && from == OPENAI.into() => {
-                Feed::Same(Box::new(openai::StreamTap::new(keep_usage).by_choice(true)))
+                Feed::Same(Box::new(openai::StreamTap::new(keep_usage).by_choice(true)), self.asked.choices)
             }
             _ => Feed::new((from, own), tool, keep_usage, context),
         }
@@ -170,9 +171,11 @@ impl Rendering {
         })
     }
 
-    /// What a call is reckoned to use, until it is known.
-    pub fn reserve(&self) -> Used {
-        let output = self.max_tokens.unwrap_or(UNLIMITED_OUTPUT);
+    /// What a call is reckoned to use, until it is known, of a model that writes at most `most` tokens.
+    pub fn reserve(&self, most: Option<u64>) -> Used {
+        let each = self.asked.max_tokens.unwrap_or(UNLIMITED_OUTPUT).min(most.unwrap_or(MOST_TOKENS));
+        let choices = if self.asked.max_tokens.is_some() { self.asked.choices } else { 1 };
+        let output = each.saturating_mul(choices).min(MOST_TOKENS);
         let usage = Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() };
         match self.endpoint.passing() {
             Some(passing) => Used { usage: Some(usage), units: passing.asked_units(&self.asked) },
@@ -185,6 +188,7 @@ impl Rendering {
         AnswerContext {
             model: self.asked.model.clone(),
             include_usage: self.asked.include_usage,
+            choices: self.asked.choices,
             input_tokens: self.input_tokens(),
             created: incoming.started_at.0 / 1_000_000,
             id: incoming.id.text().as_str().to_owned(),

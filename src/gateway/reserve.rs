@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::meter::{Ended, Meter, OpenAttempt, Shared, micros};
 use super::price::Pricing;
-use crate::chat::{Error, Used};
+use crate::chat::{Error, Usage, Used};
 use crate::routing::Target;
 use crate::types::now;
 use crate::usage::{AttemptRow, Intent, Status};
@@ -43,7 +43,10 @@ impl Meter {
             // A call that is settled makes no attempts.
             let Some(request) = state.row.as_deref() else { return Ok(attempt) };
             let intended = self.shared().parts.ledger.intend(&Intent { request, attempt: &row }, &mut state.held);
-            state.add(OpenAttempt { row, began: None, pricing, estimate });
+            // What it may write is reserved; what it is charged for is what it wrote.
+            let usage = estimate.usage.map(|usage| Usage { output: 0, ..usage });
+            let estimate = Used { usage, ..estimate };
+            state.add(OpenAttempt { row, began: None, pricing, estimate, has_begun: false });
             (attempt, intended)
         };
         let written = intended.await;
@@ -71,6 +74,13 @@ impl Attempt {
         }
     }
 
+    /// Notes that a byte of the answer came, so that the attempt is charged if it breaks off.
+    pub fn answer_begins(&self) {
+        if let Some(open) = self.meter.lock().find(self.n) {
+            open.has_begun = true;
+        }
+    }
+
     /// Notes what the attempt would be charged if it broke off now.
     pub fn estimate_output(&self, tokens: u64) {
         if let Some(usage) = self.meter.lock().find(self.n).and_then(|open| open.estimate.usage.as_mut()) {
@@ -78,7 +88,7 @@ impl Attempt {
         }
     }
 
-    /// What the attempt would be charged if it broke off now: nothing where it was not sent yet, or has ended.
+    /// What the attempt would be charged if it broke off now: nothing where not a byte of its answer came, or it has ended.
     pub fn estimate(&self) -> Option<Used> {
         self.meter.lock().find(self.n).and_then(|open| open.charged())
     }
@@ -106,7 +116,6 @@ mod tests {
 
     use super::*;
     use crate::cache::{Cache, Directive};
-    use crate::chat::Usage;
     use crate::db::Db;
     use crate::gateway::incoming::Incoming;
     use crate::gateway::state::Parts;
@@ -179,7 +188,10 @@ mod tests {
         let (answered, left_open) = (attempt(&meter, "answered").await, attempt(&meter, "left-open").await);
         assert_eq!((meter.attempts(), meter.cost()), (4, Some(Nanos(0))));
 
+        dropped.answer_begins();
         dropped.estimate_output(2);
+        left_open.answer_begins();
+        left_open.estimate_output(5);
         drop(dropped);
         assert_eq!((meter.attempts(), meter.cost()), (4, Some(Nanos(7_000_000))));
         failed.end(Ended { used: None, ..Ended::invalid(Used::default()) });

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bodies::Bodies;
-use super::price::{KnownPrices, Pricing};
+use super::price::{KnownPrices, Priced, Pricing};
 use super::reply::Departure;
 use crate::cache::Cache;
 use crate::idempotency::Idempotency;
@@ -93,6 +93,11 @@ impl Gateway {
 impl Live {
     /// The price of calls to `target`.
     pub(super) fn pricing(&self, provider: &Provider, target: &Target) -> Pricing {
+        self.priced(provider, target).0
+    }
+
+    /// The price of calls to `target`, and the most tokens that its model writes.
+    pub(super) fn priced(&self, provider: &Provider, target: &Target) -> Priced {
         self.known_prices.of(&self.prices, provider, target)
     }
 }

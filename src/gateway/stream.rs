@@ -31,7 +31,7 @@ pub struct Relay {
     parts: Arc<Parts>,
     target: Arc<Target>,
     answer: Option<Box<Answer>>,
-    first: Option<Event>,
+    first: std::vec::IntoIter<Event>,
     decoder: Decoder,
     feed: Feed,
     passing: Option<Used>,
@@ -61,8 +61,8 @@ pub struct Begun {
     pub answer: Box<Answer>,
     /// The bytes of the answer that were read.
     pub decoder: Decoder,
-    /// Its first event.
-    pub first: Event,
+    /// Its first events.
+    pub first: Vec<Event>,
     /// Brings the events into the caller's dialect.
     pub feed: Feed,
     /// Whether the events are recorded, for the cache.
@@ -82,7 +82,7 @@ impl Relay {
             parts,
             target: begun.target,
             answer: Some(begun.answer),
-            first: Some(begun.first),
+            first: begun.first.into_iter(),
             decoder: begun.decoder,
             feed: begun.feed,
             passing: begun.passing,
@@ -195,6 +195,8 @@ impl Relay {
                         self.keep(&last);
                     }
                     self.settle_well(last).await;
+                    // The caller has all of it; what may lack something is not stored.
+                    self.ended_well &= !self.feed.has_mark();
                 }
                 _ => return Err(torn()),
             },
@@ -203,7 +205,7 @@ impl Relay {
     }
 
     fn event(&mut self) -> Result<Option<Event>, Failure> {
-        match self.first.take() {
+        match self.first.next() {
             Some(first) => Ok(Some(first)),
             None => self.decoder.event().map_err(|error| Failure::Protocol(error.to_string())),
         }
@@ -229,7 +231,7 @@ impl Relay {
             Fed::Broken(reason) => return Some(Ending::Failed(Failure::Protocol(reason))),
         };
         match &self.feed {
-            Feed::Same(_) => self.keep_event(event),
+            Feed::Same(..) => self.keep_event(event),
             Feed::Translated(_) => self.keep(&bytes),
         }
         self.attempt.estimate_output(self.feed.estimated_output());

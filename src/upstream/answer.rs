@@ -144,7 +144,16 @@ impl Answer {
     /// # Errors
     /// As [`Answer::piece`], and where the body is longer than `limit`.
     pub async fn whole(&mut self, limit: usize) -> Result<Bytes, Failure> {
-        let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
+        let first = self.piece().await?;
+        self.rest(first, limit).await
+    }
+
+    /// The whole body, at most `limit` bytes, whose first piece was taken.
+    ///
+    /// # Errors
+    /// As [`Answer::whole`].
+    pub async fn rest(&mut self, first: Option<Bytes>, limit: usize) -> Result<Bytes, Failure> {
+        let Some(first) = first else { return Ok(Bytes::new()) };
         let Some(second) = self.piece().await? else { return Ok(first) };
         let mut all = BytesMut::from(&first[..]);
         let mut next = Some(second);

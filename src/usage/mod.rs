@@ -19,7 +19,7 @@ pub use journal::SegmentRefs;
 #[cfg(any(test, fuzzing))]
 pub(crate) use journal::checked;
 pub use ledger::{Ack, Intended, Ledger, Options};
-pub use price::{About, Charge, Extra, Price, PriceBook, PriceOverride, Rates, UnitPrices};
+pub use price::{About, Price, PriceBook, PriceOverride, Rates, UnitPrices};
 pub use report::{
     Dimension, Filter, Listing, Page, Percentiles, Query, Recorded, Report, ReportRow, Totals, Value, report, request,
     requests,

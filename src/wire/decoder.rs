@@ -41,6 +41,15 @@ impl Decoder {
         })
     }
 
+    /// Whether bytes are there that are no whole event.
+    #[must_use]
+    pub fn has_rest(&self) -> bool {
+        match self {
+            Self::Sse(decoder) => decoder.has_rest(),
+            Self::Frames(_) => true,
+        }
+    }
+
     /// The last event, where the bytes ended without the blank line after it; a frame that is not whole is no event.
     #[must_use]
     pub fn rest(&mut self) -> Option<Event> {

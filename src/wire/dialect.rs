@@ -26,8 +26,6 @@ pub struct Written {
 pub struct Observed {
     /// The usage that the answer reports, where it is believable.
     pub usage: Option<Usage>,
-    /// How many bytes the answer is, for an estimate where usage is missing.
-    pub choice_bytes: usize,
     /// Whether the model ended the answer itself or by its limit, so that the answer may be stored.
     pub ended_well: bool,
 }
@@ -88,6 +86,16 @@ pub trait Tap: Send {
     fn may_end_here(&self) -> bool {
         false
     }
+
+    /// How many choices have ended.
+    fn ended_choices(&self) -> u64 {
+        u64::from(self.finished())
+    }
+
+    /// The mark by which a stream of the dialect ends, for one whose provider left the mark out.
+    fn end_mark(&self) -> &'static [u8] {
+        b""
+    }
 }
 
 /// Reads a stream of a dialect, event by event.
@@ -115,6 +123,8 @@ pub struct AnswerContext {
     pub model: String,
     /// Whether a stream reports usage, in a dialect where a caller has to ask for it.
     pub include_usage: bool,
+    /// How many choices the request asks for.
+    pub choices: u64,
     /// Estimated tokens of the request, for a dialect whose streams begin with them.
     pub input_tokens: u64,
     /// When the call began, in Unix seconds; stands in where the provider reports no time.
@@ -161,6 +171,13 @@ pub trait ProviderCodec: Send + Sync {
 
     /// A reader of this API's streams.
     fn stream_reader(&self) -> Box<dyn ReadStream>;
+
+    /// Why an answer with the status 200 failed all the same: it is an error, or its provider says that it broke off. `None`
+    /// where it is an answer, or where nothing is known to be wrong with it.
+    fn failure(&self, answer: &Value) -> Option<Error>;
+
+    /// The usage that a whole answer reports, of whatever kind the answer is.
+    fn usage(&self, answer: &Value) -> Option<Usage>;
 }
 
 /// One API as callers speak it too.

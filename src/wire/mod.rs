@@ -25,9 +25,10 @@ mod roles;
 pub mod schema;
 mod settings;
 pub mod sse;
-mod stream_error;
+pub mod stream_error;
 pub mod token_estimate;
 mod tool_ids;
+pub mod written;
 
 use dialect::{ClientCodec, ProviderCodec};
 

@@ -119,17 +119,28 @@ impl Decoder {
 }
 
 impl Decoder {
-    /// What is left when the bytes end, where its last line is whole: some servers leave out the blank line there. It comes
-    /// with that line.
+    /// Whether bytes are there that are no whole event.
+    #[must_use]
+    pub fn has_rest(&self) -> bool {
+        !self.buffer.is_empty() || !self.whole.is_empty()
+    }
+
+    /// What is left when the bytes end, where its last line is whole: some servers leave out the blank line there, and some
+    /// the end of that line. It comes with both.
     pub fn rest(&mut self) -> Option<Event> {
         let mut left = std::mem::take(&mut self.buffer);
+        self.searched = 0;
         left.extend_from_slice(&std::mem::take(&mut self.whole));
-        if !left.ends_with(b"\n") && !left.ends_with(b"\r") {
-            return None;
-        }
-        left.extend_from_slice(b"\n");
-        Some(Event { raw: left.freeze() })
+        let has_end = left.ends_with(b"\n") || left.ends_with(b"\r");
+        left.extend_from_slice(if has_end { b"\n" } else { b"\n\n" });
+        let event = Event { raw: left.freeze() };
+        (has_end || event.data().is_some_and(|data| is_whole(&data))).then_some(event)
     }
+}
+
+/// Whether data is not cut off: it is the mark of a stream's end, or JSON.
+fn is_whole(data: &[u8]) -> bool {
+    data.trim_ascii() == b"[DONE]" || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
 }
 
 /// Where the first event ends: behind the blank line, whatever line ends it uses. A lone CR at the very end may be
@@ -206,11 +217,15 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_last_event_may_lack_its_blank_line_but_not_its_lines_end() {
+    fn a_last_event_may_lack_the_end_of_its_line_but_nothing_of_its_data() {
         for (stream, rest) in [
             ("data: 1\n\ndata: [DONE]\n", Some("data: [DONE]\n\n")),
             ("data: 1\r\rdata: 2\r\r", Some("data: 2\r\r\n")),
             ("data: 1\n\ndata: {\"a\"", None),
+            ("data: 1\n\ndata: {\"a\":1}", Some("data: {\"a\":1}\n\n")),
+            ("data: 1\n\nevent: x\ndata: [DONE]", Some("event: x\ndata: [DONE]\n\n")),
+            ("data: 1\n\ndata: [DON", None),
+            ("data: 1\n\n: comment", None),
             ("data: 1\n\n", None),
         ] {
             let mut decoder = Decoder::default();

@@ -2,6 +2,27 @@
 
 use crate::chat::{Code, Error};
 
+/// The error in an answer's top field `error`, which some send with the status 200.
+pub(super) fn in_answer(answer: &serde_json::Value) -> Option<&serde_json::Value> {
+    answer.get("error").filter(|error| is_error(error))
+}
+
+/// Whether the value of a field `error` is an error.
+pub(super) fn is_error(error: &serde_json::Value) -> bool {
+    match error {
+        serde_json::Value::Object(fields) => !fields.is_empty(),
+        serde_json::Value::String(text) => !text.is_empty(),
+        _ => false,
+    }
+}
+
+/// The error for a provider that says by `reason` that its answer broke off.
+#[must_use]
+pub fn broke_off(reason: &str) -> Error {
+    let reason: String = reason.chars().take(80).collect();
+    Error::new(Code::UpstreamError, format!("its answer ended with the reason `{reason}`"))
+}
+
 /// The error for a caller: `kind` is the provider's own code. What a provider says of the gateway's key stays here.
 pub(super) fn reported(code: Code, kind: &str, message: Option<&str>) -> Error {
     let message = match code {

@@ -30,7 +30,8 @@ pub fn estimate_tokens(json: &str) -> u64 {
 }
 
 /// How many tokens so many bytes of text are, roughly.
-pub(super) fn of_bytes(bytes: usize) -> u64 {
+#[must_use]
+pub fn of_bytes(bytes: usize) -> u64 {
     u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX)
 }
 

@@ -221,8 +221,11 @@ impl TestApp {
         timeout(PATIENCE, self.app.close()).await.expect("the gateway closes");
         assert_eq!(self.app.metrics().in_flight(), 0, "requests are under way after the end");
         for (upstream, providers) in [
-            (&self.up, "'up', 'hasty', 'pair', 'narrow', 'claude', 'gem', 'answers', 'plain', 'bed', 'signed'"),
-            (&self.other, "'other', 'four', 'openly', 'claudes'"),
+            (
+                &self.up,
+                "'up', 'hasty', 'pair', 'narrow', 'claude', 'gem', 'answers', 'plain', 'bed', 'signed', 'openai', 'xai', 'anthropic', 'gemini'",
+            ),
+            (&self.other, "'other', 'four', 'openly', 'claudes', 'second'"),
         ] {
             let Attempts { sent, hung_up } = attempts(self.dir.path(), providers).await;
             let seen = upstream.count();

@@ -154,6 +154,7 @@ impl Read<'_> {
             output: self.number()?,
             reasoning: self.number()?,
             estimated: self.flag()?,
+            ..Usage::default()
         };
         if kind == USAGE_WITH_HOUR {
             usage.cache_write_1h = self.number()?;

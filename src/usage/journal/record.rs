@@ -208,6 +208,7 @@ mod tests {
             output: b,
             reasoning: a,
             estimated: n % 2 == 0,
+            ..Usage::default()
         };
         let mut request = Box::new(RequestRow {
             id: RequestId::new(),

@@ -155,9 +155,8 @@ fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::{Units, Usage, Used};
+    use crate::chat::{Service, Tier, Units, Usage, Used};
     use crate::types::Nanos;
-    use crate::usage::Extra;
 
     #[test]
     fn every_model_of_the_book_is_found_by_halving() {
@@ -202,20 +201,23 @@ mod tests {
         let ours = PriceOverride { provider: "openai".into(), model: "gpt-4o-mini".into(), rates, units };
         let book = PriceBook::builtin().with(vec![ours]);
         let usage = Usage { input: 10, output: 10, ..Usage::default() };
-        assert_eq!(book.rate("openai", "", "gpt-4o-mini").unwrap().cost(&usage), Nanos(30_000));
-        assert_eq!(book.rate("openai", "", "gpt-4o").unwrap().cost(&usage), Nanos(125_000));
+        assert_eq!(book.rate("openai", "", "gpt-4o-mini").unwrap().cost_of(&usage.into()).0, Some(Nanos(30_000)));
+        assert_eq!(book.rate("openai", "", "gpt-4o").unwrap().cost_of(&usage.into()).0, Some(Nanos(125_000)));
     }
 
     #[test]
     fn a_providers_batch_costs_what_the_book_says_or_half() {
         let book = PriceBook::builtin();
         let price = book.rate("openai", "", "gpt-5.5").unwrap().batched();
-        let cost = |input| price.cost(&Usage { input, cached_input: 100, output: 10, ..Usage::default() });
+        let cost = |input| {
+            let usage = Usage { input, cached_input: 100, output: 10, ..Usage::default() };
+            price.cost_of(&usage.into()).0.unwrap()
+        };
         assert_eq!(cost(1_000), Nanos(900 * 2_500 + 100 * 250 + 10 * 15_000));
         assert_eq!(cost(272_001), Nanos(271_901 * 5_000 + 100 * 500 + 10 * 22_500));
         let claude = book.rate("anthropic", "", "claude-haiku-4-5").unwrap().batched();
         let written = Usage { input: 30, cache_write: 20, cache_write_1h: 10, ..Usage::default() };
-        assert_eq!(claude.cost(&written), Nanos(10 * 500 + 10 * 625 + 10 * 1_000));
+        assert_eq!(claude.cost_of(&written.into()).0.unwrap(), Nanos(10 * 500 + 10 * 625 + 10 * 1_000));
         let rates = Rates { input: "1".parse().unwrap(), output: "0.25".parse().unwrap(), ..Rates::default() };
         let ours = Price::flat(rates).batched();
         assert_eq!(&*ours.text(), r#"{"input":"0.5","output":"0.125","tier":"batch","from":"config"}"#);
@@ -243,18 +245,44 @@ mod tests {
     #[test]
     fn steps_and_services_have_their_own_rates() {
         let price = PriceBook::builtin().rate("openai", "", "gpt-5.5").unwrap();
-        let cost = |input, service| {
+        let cost = |input, service: &str| {
             let usage = Usage { input, cached_input: 100, output: 10, ..Usage::default() };
-            price.charge(&usage, &Extra { service_tier: service })
+            price.cost_of(&usage.in_tier(Tier::named(service)).into())
         };
-        assert_eq!(cost(1_000, None).cost, Nanos(900 * 5_000 + 100 * 500 + 10 * 30_000));
-        assert_eq!(cost(1_000, Some("default")), cost(1_000, None));
-        assert_eq!(cost(1_000, Some("batch")).cost, Nanos(900 * 2_500 + 100 * 250 + 10 * 15_000));
-        assert_eq!(cost(272_000, None).cost, Nanos(271_900 * 5_000 + 100 * 500 + 10 * 30_000));
-        assert_eq!(cost(272_001, None).cost, Nanos(271_901 * 10_000 + 100 * 1_000 + 10 * 45_000));
+        let nanos = |nanos: u64| Some(Nanos(i64::try_from(nanos).unwrap()));
+        assert_eq!(cost(1_000, "").0, nanos(900 * 5_000 + 100 * 500 + 10 * 30_000));
+        assert_eq!(cost(1_000, "default"), cost(1_000, ""));
+        assert_eq!(cost(1_000, "batch").0, nanos(900 * 2_500 + 100 * 250 + 10 * 15_000));
+        assert_eq!(cost(272_000, "").0, nanos(271_900 * 5_000 + 100 * 500 + 10 * 30_000));
+        assert_eq!(cost(272_001, "").0, nanos(271_901 * 10_000 + 100 * 1_000 + 10 * 45_000));
         assert_eq!(
-            &*cost(1_000, Some("batch")).rate,
+            &*cost(1_000, "batch").1,
             r#"{"input":"2.5","output":"15","cache_read":"0.25","tier":"batch","from":"2026-11-23"}"#
         );
+        // No book says what these cost.
+        for (input, service) in [(272_001, "priority"), (1_000, "scale"), (1_000, "PROVISIONED_THROUGHPUT")] {
+            assert_eq!(cost(input, service).0, None, "{input} {service}");
+        }
+        let haiku = PriceBook::builtin().rate("anthropic", "", "claude-haiku-4-5").unwrap();
+        assert_eq!(haiku.cost_of(&Usage::default().in_tier(Tier::Priority).into()).0, None);
+    }
+
+    #[test]
+    fn what_comes_beside_the_tokens_is_charged_or_makes_the_cost_unknown() {
+        let haiku = PriceBook::builtin().rate("anthropic", "", "claude-haiku-4-5").unwrap();
+        let usage = |service| Usage { input: 1_000, output: 100, service, ..Usage::default() };
+        let cost = |service| haiku.cost_of(&usage(service).into());
+        let us = cost(Service { is_us_only: true, ..Service::default() });
+        assert_eq!(us.0, Some(Nanos(1_650_000)));
+        assert!(us.1.contains("1.1 times"), "{}", us.1);
+        let searched = Service { searches: 2, ..Service::default() };
+        assert_eq!(cost(searched).0, None);
+        assert_eq!(cost(Service { has_other_fees: true, ..Service::default() }).0, None);
+        let search = "0.01".parse::<Nanos>().ok();
+        let set = Price::of(Some(*haiku.rates()), UnitPrices { search, ..UnitPrices::default() });
+        assert_eq!(set.cost_of(&usage(searched).into()).0, Some(Nanos(1_500_000 + 20_000_000)));
+        // Who sets a price says what calls cost, in whatever tier.
+        let priority = usage(Service { tier: Tier::Priority, is_us_only: true, ..Service::default() });
+        assert_eq!(set.cost_of(&priority.into()).0, Some(Nanos(1_500_000)));
     }
 }

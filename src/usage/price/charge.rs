@@ -1,26 +1,7 @@
 //! What the tokens of one call cost at given rates: exact integers, one rounding.
 
-use std::sync::Arc;
-
 use super::rates::Rates;
 use crate::chat::Usage;
-use crate::types::Nanos;
-
-/// What decides a price beside the tokens.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Extra<'a> {
-    /// The service the provider says it gave, such as `batch` or `priority`.
-    pub service_tier: Option<&'a str>,
-}
-
-/// What a call costs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Charge {
-    /// The amount.
-    pub cost: Nanos,
-    /// The rates, with the tier and the day they hold from, as the ledger keeps them.
-    pub rate: Arc<str>,
-}
 
 /// The cost in millionths of a nano-dollar.
 ///
@@ -45,7 +26,7 @@ pub(super) fn sum(rates: &Rates, usage: &Usage) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Rate;
+    use crate::types::{Nanos, Rate};
     use proptest::prelude::*;
 
     /// Micro-cents of our own: everything as a fraction over 10^15 dollars, summed by long addition token kind by kind.
@@ -79,7 +60,7 @@ mod tests {
                 cache_write_1h: hour,
                 output: text + thought,
                 reasoning: thought,
-                estimated: false,
+                ..Usage::default()
             };
             let cost = Rate::round(sum(&table, &usage));
             prop_assert_eq!(u128::try_from(cost.0).unwrap(), model(rates, counts));
@@ -87,7 +68,7 @@ mod tests {
 
         #[test]
         fn no_count_of_a_provider_overflows(input: u64, cached_input: u64, cache_write: u64, output: u64, reasoning: u64) {
-            let usage = Usage { input, cached_input, cache_write, cache_write_1h: u64::MAX, output, reasoning, estimated: false };
+            let usage = Usage { input, cached_input, cache_write, cache_write_1h: u64::MAX, output, reasoning, ..Usage::default() };
             let rates = Rates { input: rate(1), output: rate(1), ..Rates::default() };
             let least = Rate::round(rates.input.times(input) + rates.output.times(output));
             prop_assert_eq!(Rate::round(sum(&rates, &usage)), least);

@@ -68,7 +68,7 @@ impl Entry {
         let services = self.service_tiers.iter();
         let services = services.map(|(name, some)| (name.clone(), Line::new(some.over(base), Some(name), from)));
         let (services, units) = (services.collect(), UnitPrices::default());
-        Some(Price { base: Line::new(base, None, from), services, steps, by_tokens: true, units })
+        Some(Price { base: Line::new(base, None, from), services, steps, by_tokens: true, is_flat: false, units })
     }
 
     pub(super) fn about(self) -> About {

@@ -7,6 +7,5 @@ mod model;
 mod rates;
 
 pub use book::{PriceBook, PriceOverride};
-pub use charge::{Charge, Extra};
 pub use model::{About, Price};
 pub use rates::{Rates, UnitPrices};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::charge::{Charge, Extra, sum};
+use super::charge::sum;
 use super::rates::{Rates, UnitPrices};
-use crate::chat::{Usage, Used};
+use crate::chat::{Units, Usage, Used};
 use crate::types::{Nanos, Rate};
 
 /// What is known of a model beside its price.
@@ -36,6 +36,8 @@ pub struct Price {
     pub(super) services: Vec<(String, Line)>,
     /// Whether it has rates for tokens.
     pub(super) by_tokens: bool,
+    /// Whether it is the same in every tier: who sets a price says what calls cost.
+    pub(super) is_flat: bool,
     pub(super) units: UnitPrices,
 }
 
@@ -62,7 +64,7 @@ impl Price {
             true => Line::new(rates, None, "config"),
             false => Line { rates, text: unit_text(by_tokens.then_some(rates), &units) },
         };
-        Self { base, steps: Vec::new(), services: Vec::new(), by_tokens, units }
+        Self { base, steps: Vec::new(), services: Vec::new(), by_tokens, is_flat: true, units }
     }
 
     /// The rates that hold where no condition does.
@@ -77,38 +79,36 @@ impl Price {
         self.base.text.clone()
     }
 
-    /// What `usage` costs at the standard service.
+    /// Whether the price is set, so that it holds whatever a provider says of its service.
     #[must_use]
-    pub fn cost(&self, usage: &Usage) -> Nanos {
-        self.charge(usage, &Extra::default()).cost
+    pub fn is_flat(&self) -> bool {
+        self.is_flat
     }
 
-    /// What a call costs at the standard service, and at which rates. The cost is `None` where it used nothing that has a
-    /// price here: that is unknown, not free.
+    /// What a call costs, and at which rates. The cost is `None` where it used something that has no price here: that is
+    /// unknown, not free.
     #[must_use]
     pub fn cost_of(&self, used: &Used) -> (Option<Nanos>, Arc<str>) {
         let usage = used.usage.as_ref().filter(|_| self.by_tokens);
-        if self.units.is_empty() {
-            return match usage.map(|usage| self.charge(usage, &Extra::default())) {
-                Some(Charge { cost, rate }) => (Some(cost), rate),
-                None => (None, self.text()),
-            };
-        }
-        let tokens = usage.map(|usage| sum(&self.base.rates, usage));
-        let cost = match (tokens, self.units.sum(&used.units)) {
-            (None, None) => None,
-            (tokens, units) => Some(Rate::round(tokens.unwrap_or(0).saturating_add(units.unwrap_or(0)))),
+        let service = used.usage.map(|usage| usage.service).unwrap_or_default();
+        let searched = (service.searches > 0).then_some(service.searches);
+        let units = used.units.or(Units { searches: searched, ..Units::default() });
+        let has_unknown_fee = service.has_other_fees || (searched.is_some() && self.units.search.is_none());
+        let by_units = self.units.sum(&units);
+        let Some(usage) = usage else {
+            let cost = by_units.filter(|_| !has_unknown_fee).map(Rate::round);
+            return (cost, self.text());
         };
-        (cost, self.text())
-    }
-
-    /// What `usage` costs, and at which rates.
-    ///
-    /// An input longer than a step's threshold pays that step's rates for all its tokens, whatever its service tier.
-    #[must_use]
-    pub fn charge(&self, usage: &Usage, extra: &Extra<'_>) -> Charge {
-        let line = self.line(usage.input, extra.service_tier);
-        Charge { cost: Rate::round(sum(&line.rates, usage)), rate: line.text.clone() }
+        let Some(Priced { line, is_us_only }) = self.line(usage) else {
+            let tier = service.tier.name().unwrap_or("long input");
+            return (None, format!(r#"{{"tier":"{tier}","unknown":true}}"#).into());
+        };
+        let tokens = sum(&line.rates, usage);
+        // A tenth more, of all tokens.
+        let tokens = if is_us_only { tokens.saturating_mul(11) / 10 } else { tokens };
+        let cost = Rate::round(tokens.saturating_add(by_units.unwrap_or(0)));
+        let text = if is_us_only { line.with(line.rates, "us, 1.1 times").text } else { line.text.clone() };
+        ((!has_unknown_fee).then_some(cost), text)
     }
 
     /// The price of the same calls where the provider's own batch API runs them: the book's rates for that, else half of
@@ -128,16 +128,29 @@ impl Price {
         let halved =
             |(over, line): &(u64, Line)| (*over, line.with(line.rates.half(), &format!("{BATCH}, input over {over}")));
         let steps = self.steps.iter().map(halved).collect();
-        Self { base, steps, services: Vec::new(), by_tokens: self.by_tokens, units: self.units }
+        Self { base, steps, services: Vec::new(), by_tokens: self.by_tokens, is_flat: true, units: self.units }
     }
 
-    fn line(&self, input: u64, service: Option<&str>) -> &Line {
-        if let Some((_, line)) = self.steps.iter().find(|(over, _)| input > *over) {
-            return line;
-        }
-        let tier = service.and_then(|service| self.services.iter().find(|(name, _)| name == service));
-        tier.map_or(&self.base, |(_, line)| line)
+    /// The line that holds for these tokens; `None` where none is known for their tier.
+    ///
+    /// An input longer than a step's threshold pays that step's rates for all its tokens. What it pays in another tier than the
+    /// usual one no book says.
+    fn line(&self, usage: &Usage) -> Option<Priced<'_>> {
+        let step = self.steps.iter().find(|(over, _)| usage.input > *over).map(|(_, line)| line);
+        let tier = usage.service.tier.name().filter(|_| !self.is_flat);
+        let line = match (tier, step) {
+            (None, step) => step.unwrap_or(&self.base),
+            (Some(_), Some(_)) => return None,
+            (Some(tier), None) => self.services.iter().find(|(name, _)| name == tier).map(|(_, line)| line)?,
+        };
+        Some(Priced { line, is_us_only: usage.service.is_us_only && !self.is_flat })
     }
+}
+
+/// The line by which a call is priced, and whether a tenth comes on top.
+struct Priced<'a> {
+    line: &'a Line,
+    is_us_only: bool,
 }
 
 impl Line {

@@ -40,7 +40,7 @@ fn varied((seed, at, size): (u32, i64, u64), base: Timestamp) -> Settlement {
             cache_write_1h: 0,
             output: size * 2,
             reasoning: size / 3,
-            estimated: false,
+            ..Usage::default()
         }),
         cost: priced.then(|| Nanos(size as i64 * 7)),
         unpriced: !priced,

@@ -32,6 +32,7 @@ fn full() -> Settlement {
             output: 0,
             reasoning: 5,
             estimated: true,
+            ..Usage::default()
         }),
         unpriced: true,
         saved: Nanos(3),

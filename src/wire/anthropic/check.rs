@@ -14,7 +14,7 @@ use crate::wire::json::Object;
 const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
     ("messages", Check::AnyList, false),
-    ("max_tokens", Check::Integer(1..=i64::MAX), false),
+    ("max_tokens", Check::Integer(1..=100_000_000), false),
     ("cache_control", Check::Object, true),
     ("container", Check::TextOrObject, true),
     ("context_management", Check::Object, true),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::chat::{Code, Error};
-use crate::wire::stream_error::reported;
+use crate::wire::stream_error::{in_answer, reported};
 
 /// The body of an error's answer.
 pub(super) fn error_body(error: &Error, request_id: &str) -> Bytes {
@@ -44,6 +44,16 @@ fn kind(status: u16) -> &'static str {
         500.. => "api_error",
         _ => "invalid_request_error",
     }
+}
+
+/// Why a whole answer failed, where it did.
+pub(super) fn failure(answer: &Value) -> Option<Error> {
+    let is_typed = answer.get("type").is_some_and(|kind| kind == "error");
+    let error = in_answer(answer);
+    (is_typed || error.is_some()).then(|| match error {
+        Some(Value::String(text)) => Error::new(Code::UpstreamError, text.as_str()),
+        _ => read_event(answer),
+    })
 }
 
 /// An `error` event of a provider's stream.

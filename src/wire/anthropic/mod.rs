@@ -22,6 +22,7 @@ mod turns;
 mod usage;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
@@ -30,7 +31,7 @@ use super::dialect::{
 use super::json::Object;
 use super::prompt::Prompt;
 use super::sse::Event;
-use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Structured};
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Structured, Usage};
 use crate::wire::asked::last_user_text;
 use crate::wire::claude_schema;
 
@@ -63,6 +64,14 @@ impl ProviderCodec for Anthropic {
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
         Box::new(stream_read::Reader::default())
+    }
+
+    fn failure(&self, answer: &Value) -> Option<Error> {
+        error::failure(answer)
+    }
+
+    fn usage(&self, answer: &Value) -> Option<Usage> {
+        usage::read_usage(answer.get("usage")?)
     }
 }
 

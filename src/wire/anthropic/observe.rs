@@ -10,26 +10,24 @@ use serde_json::value::RawValue;
 use super::usage::{Counts, read_usage};
 use crate::chat::Usage;
 use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
-use crate::wire::json::Object;
+use crate::wire::json::{Object, fields};
 use crate::wire::sse::Event;
-use crate::wire::token_estimate;
-
-/// What a delta is besides its text, in bytes: `{"type":"text_delta","text":""}`.
-const AROUND: usize = 31;
+use crate::wire::{token_estimate, written};
 
 /// Reads what the ledger needs of an answer.
 pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let object = Object::read_answer(body.clone())?;
-    let Some(content) = object.get("content").filter(|content| content.starts_with('[')) else {
+    if !object.get("content").is_some_and(|content| content.starts_with('[')) {
         return Err(BadAnswer("it has no list `content`".to_owned()));
-    };
+    }
     let usage = object.get("usage").and_then(|usage| serde_json::from_str(usage).ok());
     let reason = object.get("stop_reason").unwrap_or("null");
     Ok(Observed {
         usage: usage.and_then(|usage: Value| read_usage(&usage)),
-        choice_bytes: content.len(),
         // A paused turn is half an answer.
-        ended_well: reason.starts_with('"') && reason != "\"pause_turn\"",
+        ended_well: reason.starts_with('"')
+            && reason != "\"pause_turn\""
+            && object.get("error").is_none_or(|error| error == "null"),
     })
 }
 
@@ -38,7 +36,6 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
 pub(super) struct StreamTap {
     counts: Counts,
     final_counts: bool,
-    deltas: u64,
     content_bytes: usize,
     finished: bool,
 }
@@ -50,6 +47,8 @@ struct Frame<'a> {
     kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content_block: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -82,8 +81,10 @@ impl Tap for StreamTap {
                 }
             }
             Some("content_block_delta") => {
-                self.deltas += 1;
-                self.content_bytes += frame.delta.map_or(0, |delta| delta.get().len().saturating_sub(AROUND));
+                self.content_bytes += frame.delta.map_or(0, |delta| written_in(delta.get()));
+            }
+            Some("content_block_start") => {
+                self.content_bytes += frame.content_block.map_or(0, |block| written_in(block.get()));
             }
             Some("message_delta") => self.observe_ending(&frame),
             Some("message_stop") => return Chunk::Done(event.raw().clone()),
@@ -103,12 +104,22 @@ impl Tap for StreamTap {
     }
 
     fn estimated_output(&self) -> u64 {
-        token_estimate::of_bytes(self.content_bytes).max(self.deltas)
+        token_estimate::of_bytes(self.content_bytes)
     }
 
     fn finished(&self) -> bool {
         self.finished
     }
+
+    fn end_mark(&self) -> &'static [u8] {
+        b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+    }
+}
+
+/// What a block's start or a delta has that the model wrote, in bytes.
+fn written_in(json: &str) -> usize {
+    let is_written = |name: &str| matches!(name, "text" | "thinking" | "partial_json" | "name");
+    fields(json).filter(|(name, _)| is_written(name)).map(|(_, value)| written::of_json(value)).sum()
 }
 
 impl StreamTap {

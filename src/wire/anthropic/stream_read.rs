@@ -71,7 +71,12 @@ impl ReadStream for Reader {
         Ok(())
     }
 
-    fn end(&mut self, _: &mut Vec<chat::Event>) {}
+    /// `message_stop` ends a stream; some servers leave it out, and then the reason to stop does.
+    fn end(&mut self, out: &mut Vec<chat::Event>) {
+        if self.finished && !self.ended {
+            self.stop(out);
+        }
+    }
 }
 
 /// What an event adds to the text of a block: most events do nothing else, and need no tree.

@@ -62,6 +62,6 @@ fn usage() -> Usage {
         cache_write_1h: 20,
         output: 40,
         reasoning: 7,
-        estimated: false,
+        ..Usage::default()
     }
 }

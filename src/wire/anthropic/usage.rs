@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::chat::Usage;
+use crate::chat::{Service, Tier, Usage};
 use crate::wire::fields::tokens;
 
 /// The counts reported so far. Each report replaces the counts that it has and leaves the others.
@@ -15,6 +15,7 @@ pub(super) struct Counts {
     written_1h: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
+    service: Service,
     /// Whether a count besides input and output cannot be true.
     odd: bool,
 }
@@ -38,6 +39,25 @@ impl Counts {
         observe(&mut self.output, "/output_tokens");
         observe(&mut self.thinking, "/output_tokens_details/thinking_tokens");
         self.odd |= odd;
+        self.observe_service(reported);
+    }
+
+    fn observe_service(&mut self, reported: &Value) {
+        let text = |name: &str| reported.get(name).and_then(Value::as_str);
+        if let Some(tier) = text("service_tier") {
+            self.service.tier = Tier::named(tier);
+        }
+        // Fast mode has a price of its own.
+        if text("speed").is_some_and(|speed| speed != "standard") {
+            self.service.tier = Tier::Other;
+        }
+        match text("inference_geo") {
+            None | Some("" | "global" | "not_available") => {}
+            Some("us") => self.service.is_us_only = true,
+            Some(_) => self.service.has_other_fees = true,
+        }
+        let searches = reported.pointer("/server_tool_use/web_search_requests").and_then(tokens);
+        self.service.searches = searches.unwrap_or(self.service.searches);
     }
 
     /// The usage that the counts add up to; `None` where input or output is missing or cannot be true. Another count that
@@ -55,6 +75,7 @@ impl Counts {
             output,
             reasoning: self.thinking.unwrap_or(0).min(output),
             estimated: self.odd,
+            service: self.service,
         })
     }
 }

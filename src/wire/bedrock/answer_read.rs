@@ -16,7 +16,7 @@ pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
     let parts = blocks.iter().map(read_block).collect::<Result<_, _>>()?;
     Ok(Response {
         choices: vec![Choice { parts, stop: read_stop(&answer), logprobs: None }],
-        usage: answer.get("usage").and_then(usage::read),
+        usage: usage::read_with_service(&answer),
         service_tier: answer.pointer("/serviceTier/type").and_then(Value::as_str).map(str::to_owned),
         ..Response::default()
     })

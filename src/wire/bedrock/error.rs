@@ -1,15 +1,39 @@
 //! Errors within a stream.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::chat::{Code, Error};
-use crate::wire::stream_error::reported;
+use crate::wire::stream_error::{broke_off, in_answer, reported};
+
+/// Reasons to stop by which Bedrock says that a model's answer cannot be used.
+const FAILED: [&str; 2] = ["malformed_model_output", "malformed_tool_use"];
+
+/// Why a whole answer failed, where it did: it is an exception, or its model broke off.
+pub(super) fn failure(answer: &Value) -> Option<Error> {
+    let text = |name: &str| answer.get(name).and_then(Value::as_str);
+    if let Some(error) = in_answer(answer) {
+        return Some(read(error));
+    }
+    if answer.get("output").is_none_or(Value::is_null)
+        && let Some(message) = text("message").or_else(|| text("Message"))
+    {
+        let kind = text("__type").map_or("error", |kind| kind.rsplit('#').next().unwrap_or(kind));
+        return Some(read(&json!({"type": kind, "message": message})));
+    }
+    of_reason(text("stopReason")?)
+}
+
+/// The error that a reason to stop stands for.
+pub(super) fn of_reason(reason: &str) -> Option<Error> {
+    FAILED.contains(&reason).then(|| broke_off(reason))
+}
 
 /// Reads what stands in an event's `error`: an exception's name and its message.
 pub(super) fn read(error: &Value) -> Error {
     let text = |name: &str| error.get(name).and_then(Value::as_str);
     let kind = text("type").unwrap_or("error");
-    let code = match kind {
+    // In a whole answer the same names begin with a capital letter.
+    let code = match kind.replacen(|_: char| true, &kind[..kind.len().min(1)].to_ascii_lowercase(), 1).as_str() {
         "throttlingException" => Code::UpstreamRateLimited,
         "validationException" => Code::InvalidRequest,
         _ => Code::UpstreamError,

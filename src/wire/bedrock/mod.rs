@@ -15,7 +15,9 @@ mod tools;
 mod turns;
 mod usage;
 
-use crate::chat::{Emulated, Error, Maker, Request, Response, Structured};
+use serde_json::Value;
+
+use crate::chat::{Emulated, Error, Maker, Request, Response, Structured, Usage};
 use crate::wire::decoder::Decoder;
 use crate::wire::dialect::{BadAnswer, ProviderCodec, ReadStream, Written};
 use crate::wire::frames;
@@ -52,5 +54,13 @@ impl ProviderCodec for Bedrock {
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
         Box::new(stream_read::Reader::default())
+    }
+
+    fn failure(&self, answer: &Value) -> Option<Error> {
+        error::failure(answer)
+    }
+
+    fn usage(&self, answer: &Value) -> Option<Usage> {
+        usage::read_with_service(answer)
     }
 }

@@ -185,6 +185,11 @@ impl Reader {
     fn stop(&mut self, event: &Value, out: &mut Vec<chat::Event>) {
         self.begin(out);
         self.close(out);
+        if let Some(error) = event.get("stopReason").and_then(Value::as_str).and_then(error::of_reason) {
+            self.ended = true;
+            out.push(chat::Event::Failed(error));
+            return;
+        }
         if !std::mem::replace(&mut self.stopped, true) {
             out.push(chat::Event::Finish { choice: 0, stop: read_stop(event).unwrap_or(Stop::End) });
         }
@@ -194,7 +199,7 @@ impl Reader {
     fn count(&mut self, event: &Value, out: &mut Vec<chat::Event>) {
         self.begin(out);
         self.counted = true;
-        out.extend(event.get("usage").and_then(usage::read).map(chat::Event::Usage));
+        out.extend(usage::read_with_service(event).map(chat::Event::Usage));
         self.end_if_whole(out);
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::chat::Usage;
+use crate::chat::{Service, Tier, Usage};
 use crate::wire::fields::tokens;
 
 /// Reads usage. `inputTokens` leaves out what was read from the cache or written to it. `None` where a count is missing or
@@ -24,5 +24,18 @@ pub(super) fn read(reported: &Value) -> Option<Usage> {
         output: tokens(reported.get("outputTokens")?)?,
         reasoning: 0,
         estimated: false,
+        service: Service::default(),
     })
+}
+
+/// Reads usage as it stands in a whole answer or in a stream's `metadata`, with what beside it decides the price.
+pub(super) fn read_with_service(answer: &Value) -> Option<Usage> {
+    let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
+    let usage = read(answer.get("usage")?)?;
+    // The book has no price for answers of optimised latency.
+    let tier = match text("/performanceConfig/latency") {
+        None | Some("standard") => text("/serviceTier/type").map_or(Tier::Standard, Tier::named),
+        Some(_) => Tier::Other,
+    };
+    Some(usage.in_tier(tier))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::wire::exact_numbers;
 
 /// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
-const MOST_TOKENS: u64 = 100_000_000;
+pub const MOST_TOKENS: u64 = 100_000_000;
 
 /// A count of tokens; `None` where it cannot be true.
 pub fn tokens(value: &Value) -> Option<u64> {

@@ -16,7 +16,7 @@ pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
     if value.get("candidates").is_none() && value.get("promptFeedback").is_none() {
         return Err(BadAnswer("it has no `candidates`".to_owned()));
     }
-    let (mut reader, mut events) = (Reader::default(), Vec::new());
+    let (mut reader, mut events) = (Reader::of_whole(), Vec::new());
     reader.take(value, &mut events)?;
     reader.close_all(&mut events);
     events.push(Event::End);

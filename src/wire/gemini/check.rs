@@ -32,7 +32,7 @@ const CONFIG: &[Field] = &[
     ("candidateCount", Check::Integer(1..=128), true),
     ("frequencyPenalty", Check::Number(-2.0..=2.0), true),
     ("logprobs", Check::Integer(0..=20), true),
-    ("maxOutputTokens", Check::Integer(1..=i64::MAX), true),
+    ("maxOutputTokens", Check::Integer(1..=100_000_000), true),
     ("presencePenalty", Check::Number(-2.0..=2.0), true),
     ("responseJsonSchema", Check::Object, true),
     ("responseLogprobs", Check::Bool, true),

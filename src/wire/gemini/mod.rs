@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 pub use count::{count_answer, counts};
 pub use embed::{embed_of, pass_embed, read_embed, read_vectors, write_embed, write_vectors};
 
-use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Role, Structured};
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Role, Structured, Usage};
 use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
@@ -65,6 +65,14 @@ impl ProviderCodec for Gemini {
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
         Box::new(stream_read::Reader::default())
+    }
+
+    fn failure(&self, answer: &Value) -> Option<Error> {
+        stop::failure(answer)
+    }
+
+    fn usage(&self, answer: &Value) -> Option<Usage> {
+        usage::read_usage(&answer.get("usageMetadata")?.to_string())
     }
 }
 

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::stop::of_reason;
 use super::stream_read::json_of;
 use super::usage::read_usage;
 use crate::chat::Usage;
 use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
-use crate::wire::json::Object;
+use crate::wire::json::{Object, fields, items};
 use crate::wire::sse::Event;
-use crate::wire::token_estimate;
+use crate::wire::{token_estimate, written};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,8 +57,9 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let well = |candidate: &Candidate<'_>| matches!(candidate.finish_reason.as_deref(), Some("STOP" | "MAX_TOKENS"));
     Ok(Observed {
         usage: answer.usage_metadata.and_then(|usage| read_usage(usage.get())),
-        choice_bytes: object.get("candidates").map_or(0, str::len),
-        ended_well: !candidates.is_empty() && candidates.iter().all(well),
+        ended_well: !candidates.is_empty()
+            && candidates.iter().all(well)
+            && object.get("error").is_none_or(|error| error == "null"),
     })
 }
 
@@ -86,6 +88,11 @@ impl Tap for StreamTap {
         }
         for (place, candidate) in chunk.candidates.into_iter().flatten().enumerate() {
             self.observe_candidate(place, &candidate);
+            if let Some(reason) = &candidate.finish_reason
+                && of_reason(reason, self.content_bytes == 0).is_some()
+            {
+                return Chunk::Failed(data);
+            }
         }
         if chunk.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) && self.finished.is_empty() {
             self.finished.push(true);
@@ -117,13 +124,33 @@ impl Tap for StreamTap {
 
 impl StreamTap {
     fn observe_candidate(&mut self, place: usize, candidate: &Candidate<'_>) {
-        // What stands around a part's text, which is no token.
-        const FRAME: usize = "{'parts':[{'text':''}],'role':'model'}".len();
-        self.content_bytes += candidate.content.map_or(0, |content| content.get().len().saturating_sub(FRAME));
+        self.content_bytes += candidate.content.map_or(0, |content| written_in(content.get()));
         let place = candidate.index.unwrap_or(place).min(127);
         if self.finished.len() <= place {
             self.finished.resize(place + 1, false);
         }
         self.finished[place] |= candidate.finish_reason.as_deref().is_some_and(|reason| !reason.is_empty());
+    }
+}
+
+/// What a candidate's `content` has that the model wrote, in bytes.
+fn written_in(content: &str) -> usize {
+    let part = |part: &str| -> usize {
+        let of_field = |(name, value): (&str, &str)| match name {
+            "text" => written::of_json(value),
+            "functionCall" => fields(value).map(of_call).sum(),
+            _ => 0,
+        };
+        fields(part).filter(|_| part.starts_with('{')).map(of_field).sum()
+    };
+    let parts = fields(content).filter(|(name, value)| *name == "parts" && value.starts_with('['));
+    parts.flat_map(|(_, list)| items(list)).map(part).sum()
+}
+
+fn of_call((name, value): (&str, &str)) -> usize {
+    match name {
+        "name" => written::of_json(value),
+        "args" => value.len(),
+        _ => 0,
     }
 }

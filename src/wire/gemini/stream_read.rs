@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::error::read_error;
 use super::logprobs::read_logprobs;
-use super::stop::read_stop;
+use super::stop::{of_reason, read_stop};
 use super::usage::read_usage;
 use crate::chat::{Citation, Content, Delta, Event, Source, Stop, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
@@ -24,6 +24,8 @@ pub(super) struct Reader {
     id: String,
     begun: bool,
     failed: bool,
+    /// Whether it reads a whole answer, which fails as a whole.
+    is_whole: bool,
     choices: Vec<Choice>,
 }
 
@@ -108,6 +110,11 @@ fn only_item(list: &str) -> Option<&str> {
 }
 
 impl Reader {
+    /// A reader of a whole answer.
+    pub(super) fn of_whole() -> Self {
+        Self { is_whole: true, ..Self::default() }
+    }
+
     /// Takes a chunk.
     pub(super) fn take(&mut self, mut chunk: Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         if !chunk.is_object() {
@@ -128,6 +135,7 @@ impl Reader {
             Some(Value::Array(list)) => list,
             Some(_) => return Err(BadAnswer("its `candidates` are no list".to_owned())),
         };
+        let before = out.len();
         for (place, candidate) in candidates.into_iter().enumerate() {
             self.take_candidate(place, candidate, out)?;
         }
@@ -138,7 +146,10 @@ impl Reader {
         let usage = chunk.get("usageMetadata").and_then(|usage| read_usage(&usage.to_string()));
         // A count before the end covers what came so far at best.
         let ended = self.is_finished();
-        out.extend(usage.map(|usage| Event::Usage(Usage { estimated: usage.estimated || !ended, ..usage })));
+        let usage = usage.map(|usage| Event::Usage(Usage { estimated: usage.estimated || !ended, ..usage }));
+        // Nothing is read behind a failure, so its usage stands before it.
+        let at = if self.failed { before } else { out.len() };
+        out.splice(at..at, usage);
         Ok(())
     }
 
@@ -158,7 +169,7 @@ impl Reader {
 
     fn take_candidate(&mut self, place: usize, mut candidate: Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let place = candidate["index"].as_u64().map_or(Ok(place), usize::try_from).unwrap_or(usize::MAX);
-        let id = self.id.clone();
+        let (id, is_whole) = (self.id.clone(), self.is_whole);
         let choice = self.choice(place)?;
         let number = u32::try_from(place).unwrap_or(0);
         if choice.finished {
@@ -178,8 +189,14 @@ impl Reader {
             out.push(Event::Logprobs { choice: number, value });
         }
         if let Some(reason) = candidate["finishReason"].as_str().filter(|reason| !reason.is_empty()) {
+            let is_empty = choice.parts == 0 && choice.open.is_none();
             choice.close(number, out);
             choice.finished = true;
+            if let Some(error) = of_reason(reason, is_empty).filter(|_| !is_whole) {
+                self.failed = true;
+                out.push(Event::Failed(error));
+                return Ok(());
+            }
             out.push(Event::Finish { choice: number, stop: read_stop(reason, choice.calls) });
         }
         Ok(())

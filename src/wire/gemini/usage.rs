@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::chat::Usage;
+use crate::chat::{Tier, Usage};
 use crate::wire::fields::tokens_in;
 
 #[derive(Deserialize)]
@@ -20,6 +20,10 @@ struct Counts<'a> {
     candidates_token_count: Option<&'a RawValue>,
     #[serde(borrow)]
     thoughts_token_count: Option<&'a RawValue>,
+    #[serde(borrow)]
+    traffic_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
 }
 
 /// Reads a `usageMetadata` value. `None` where it has no counts or they cannot be true, so that the caller estimates. A
@@ -35,14 +39,17 @@ pub(super) fn read_usage(json: &str) -> Option<Usage> {
     let input = count(counted.prompt_token_count)? + count(counted.tool_use_prompt_token_count)?;
     let reasoning = count(counted.thoughts_token_count)?;
     let cached = count(counted.cached_content_token_count);
-    Some(Usage {
-        input,
-        cached_input: cached.unwrap_or(0).min(input),
-        output: count(counted.candidates_token_count)? + reasoning,
-        reasoning,
-        estimated: cached.is_none(),
-        ..Usage::default()
-    })
+    Some(
+        Usage {
+            input,
+            cached_input: cached.unwrap_or(0).min(input),
+            output: count(counted.candidates_token_count)? + reasoning,
+            reasoning,
+            estimated: cached.is_none(),
+            ..Usage::default()
+        }
+        .in_tier(Tier::of_json(counted.traffic_type.or(counted.service_tier).map(RawValue::get))),
+    )
 }
 
 fn count(json: Option<&RawValue>) -> Option<u64> {

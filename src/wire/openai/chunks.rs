@@ -4,12 +4,14 @@ use bytes::Bytes;
 use memchr::memmem;
 use serde_json::{Map, Value};
 
+use super::error::is_failure;
 use super::usage::{read_usage, usage_at_groq};
-use crate::chat::Usage;
+use crate::chat::{Tier, Usage};
 use crate::wire::asked::Asked;
 use crate::wire::dialect::{Chunk, Tap};
-use crate::wire::json::{Edits, Object, quoted};
+use crate::wire::json::{Edits, Object, fields, items, quoted, string_end};
 use crate::wire::sse::Event;
+use crate::wire::{token_estimate, written};
 
 /// The data of the event that ends a stream.
 pub const DONE: &[u8] = b"[DONE]";
@@ -44,9 +46,10 @@ pub struct StreamTap {
     /// Whether each choice reports a usage of its own.
     by_choice: bool,
     usage: Option<Usage>,
-    chunks: u64,
+    tier: Tier,
+    has_begun: bool,
     content_bytes: usize,
-    finished: bool,
+    ended_choices: u64,
 }
 
 impl StreamTap {
@@ -58,9 +61,10 @@ impl StreamTap {
             content: "content",
             by_choice: false,
             usage: None,
-            chunks: 0,
+            tier: Tier::default(),
+            has_begun: false,
             content_bytes: 0,
-            finished: false,
+            ended_choices: 0,
         }
     }
 
@@ -89,10 +93,20 @@ impl Tap for StreamTap {
         if !looks_whole(&data) {
             return Chunk::Broken;
         }
-        self.chunks += 1;
-        self.content_bytes += content_bytes(&data, self.content);
-        self.finished |= text_of(&data, "finish_reason").is_some();
+        self.content_bytes += self.written_in(&data);
+        let mut has_failed = false;
+        for reason in texts_of(&data, "finish_reason") {
+            self.ended_choices += 1;
+            has_failed |= std::str::from_utf8(reason).is_ok_and(is_failure);
+        }
+        // The tier that serves stands in all chunks or in the first, and in the last at most.
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.observe_tier(&data);
+        }
         let has_usage = memmem::find(&data, b"\"usage\"").is_some();
+        if has_failed {
+            return self.failed(data);
+        }
         if has_usage || memmem::find(&data, b"\"error\"").is_some() {
             return self.look_inside(event, data);
         }
@@ -100,26 +114,66 @@ impl Tap for StreamTap {
     }
 
     fn usage(&self) -> Option<Usage> {
-        self.usage
+        self.usage.map(|usage| usage.in_tier(self.tier))
     }
 
     fn estimated_output(&self) -> u64 {
-        let by_bytes = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(0);
-        by_bytes.max(self.chunks.saturating_sub(1))
+        token_estimate::of_bytes(self.content_bytes)
     }
 
     fn finished(&self) -> bool {
-        self.finished
+        self.ended_choices > 0
+    }
+
+    fn ended_choices(&self) -> u64 {
+        self.ended_choices
+    }
+
+    fn end_mark(&self) -> &'static [u8] {
+        b"data: [DONE]\n\n"
     }
 }
 
 impl StreamTap {
+    /// What a chunk adds to what the model wrote, in bytes. Most chunks have a text and nothing else, and are searched, not read.
+    fn written_in(&self, data: &Bytes) -> usize {
+        let texts: usize = texts_of(data, self.content).map(written::of_escaped).sum();
+        let other = [&b"\"tool_calls\""[..], b"\"reasoning", b"\"refusal\""];
+        if texts > 0 && other.iter().all(|name| memmem::find(data, name).is_none()) {
+            return texts;
+        }
+        let Ok(object) = Object::read_answer(data.clone()) else { return texts };
+        let choices = object.get("choices").filter(|choices| choices.starts_with('['));
+        let in_choice = |choice: &str| -> usize {
+            let of_field = |(name, value): (&str, &str)| match name {
+                "delta" if value.starts_with('{') => in_delta(value),
+                "text" => written::of_json(value),
+                _ => 0,
+            };
+            fields(choice).filter(|_| choice.starts_with('{')).map(of_field).sum()
+        };
+        choices.map_or(0, |choices| items(choices).map(in_choice).sum())
+    }
+
+    fn observe_tier(&mut self, data: &[u8]) {
+        let tier = texts_of(data, "service_tier").next().and_then(|tier| std::str::from_utf8(tier).ok());
+        self.tier = tier.map_or(self.tier, Tier::named);
+    }
+
+    /// The provider says that a choice broke off.
+    fn failed(&mut self, data: Bytes) -> Chunk {
+        if let Ok(object) = Object::read_answer(data.clone()) {
+            self.usage = object.get("usage").and_then(read_usage).or(self.usage);
+        }
+        Chunk::Failed(data)
+    }
+
     fn look_inside(&mut self, event: &Event, data: Bytes) -> Chunk {
         let Ok(object) = Object::read_answer(data.clone()) else {
             return Chunk::Pass(event.raw().clone());
         };
         if object.get("error").is_some_and(|error| error != "null") {
-            return Chunk::Failed(data);
+            return self.failed(data);
         }
         if let Some(usage) = object.get("x_groq").and_then(usage_at_groq) {
             self.usage = Some(usage);
@@ -128,6 +182,7 @@ impl StreamTap {
             return Chunk::Pass(event.raw().clone());
         };
         if let Some(usage) = read_usage(usage) {
+            self.observe_tier(&data);
             let before = self.usage.filter(|_| self.by_choice).map_or(0, |usage| usage.output);
             self.usage = Some(Usage { output: usage.output.saturating_add(before), ..usage });
         }
@@ -151,20 +206,42 @@ fn looks_whole(data: &[u8]) -> bool {
     data.is_empty() || (data.starts_with(b"{") && data.ends_with(b"}"))
 }
 
-/// The length of the first text of this name in a chunk, without parsing it.
-fn content_bytes(data: &[u8], name: &str) -> usize {
-    let Some(start) = text_of(data, name) else { return 0 };
-    memchr::memchr(b'"', &data[start..]).unwrap_or(0)
+/// What a delta adds to what the model wrote, in bytes. A thought stands in one of two fields, or in both.
+fn in_delta(delta: &str) -> usize {
+    let (mut written, mut thoughts) = (0, [0; 2]);
+    for (name, value) in fields(delta) {
+        match name {
+            "content" if value.starts_with('[') => written += items(value).map(in_part).sum::<usize>(),
+            "content" | "refusal" => written += written::of_json(value),
+            "reasoning_content" => thoughts[0] = written::of_json(value),
+            "reasoning" => thoughts[1] = written::of_json(value),
+            "tool_calls" if value.starts_with('[') => written += items(value).map(in_call).sum::<usize>(),
+            _ => {}
+        }
+    }
+    written + thoughts.into_iter().find(|thought| *thought > 0).unwrap_or(0)
 }
 
-/// Where the text of the first field of this name begins that holds a text, whatever space stands around its colon. The
-/// bytes are searched, not parsed: within a text quotes are escaped, so a name in quotes is a field's name.
-fn text_of(json: &[u8], name: &str) -> Option<usize> {
-    memmem::find_iter(json, name.as_bytes()).find_map(|at| {
+fn in_part(part: &str) -> usize {
+    let texts = fields(part).filter(|(name, _)| part.starts_with('{') && *name == "text");
+    texts.map(|(_, text)| written::of_json(text)).sum()
+}
+
+fn in_call(call: &str) -> usize {
+    let functions = fields(call).filter(|(name, value)| *name == "function" && value.starts_with('{'));
+    let named = functions.flat_map(|(_, function)| fields(function));
+    named.filter(|(name, _)| matches!(*name, "name" | "arguments")).map(|(_, value)| written::of_json(value)).sum()
+}
+
+/// The texts of the fields of this name, whatever space stands around their colons. The bytes are searched, not parsed: within
+/// a text quotes are escaped, so a name in quotes is a field's name.
+fn texts_of<'a>(json: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    memmem::find_iter(json, name.as_bytes()).filter_map(move |at| {
         let quoted = at > 0 && json[at - 1] == b'"';
         let rest = json[at + name.len()..].strip_prefix(b"\"").filter(|_| quoted)?;
         let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
-        Some(json.len() - value.len())
+        let start = json.len() - value.len();
+        Some(&json[start..string_end(json, start).saturating_sub(1).max(start)])
     })
 }
 
@@ -260,14 +337,16 @@ mod tests {
     #[test]
     fn a_text_is_found_with_and_without_spaces() {
         for (json, text) in [
-            (r#"{"content":"Hi"}"#, Some("Hi\"}")),
-            (r#"{"content" : "Hi"}"#, Some("Hi\"}")),
-            (r#"{"content":null,"x":{"content": "Ho"}}"#, Some("Ho\"}}")),
+            (r#"{"content":"Hi"}"#, Some("Hi")),
+            (r#"{"content" : "Hi"}"#, Some("Hi")),
+            (r#"{"content":null,"x":{"content": "Ho"}}"#, Some("Ho")),
+            (r#"{"content":"a \"b\" \\"}"#, Some(r#"a \"b\" \\"#)),
             (r#"{"content":null}"#, None),
             (r#"{"x":"\"content\":\"Hi\""}"#, None),
             (r#"{"my_content":"Hi","contents":"Ho"}"#, None),
         ] {
-            assert_eq!(text_of(json.as_bytes(), "content").map(|at| &json[at..]), text, "{json}");
+            let found = texts_of(json.as_bytes(), "content").next().map(|text| std::str::from_utf8(text).unwrap());
+            assert_eq!(found, text, "{json}");
         }
     }
 }

@@ -15,6 +15,23 @@ pub fn error_body(error: &Error) -> Bytes {
     body.to_string().into()
 }
 
+/// Whether a `finish_reason` says that the answer broke off at the provider: OpenRouter's and Mistral's word for it,
+/// DeepSeek's, Zhipu's, and what engines write where they stop a request.
+#[must_use]
+pub fn is_failure(reason: &str) -> bool {
+    const REASONS: [&str; 8] = [
+        "error",
+        "insufficient_system_resource",
+        "network_error",
+        "abort",
+        "aborted",
+        "cancelled",
+        "internal_error",
+        "server_error",
+    ];
+    REASONS.iter().any(|known| reason.eq_ignore_ascii_case(known))
+}
+
 /// `error.type`, by status.
 fn kind(status: u16) -> &'static str {
     match status {

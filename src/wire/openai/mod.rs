@@ -10,8 +10,8 @@ mod usage;
 
 pub use by_choice::of_all_choices;
 pub use chunks::{DONE, StreamTap, pass, put_event};
-pub use error::error_body;
+pub use error::{error_body, is_failure};
 pub use strict::keep_strict;
 pub use tier::{is_tier, write_tier};
 pub use upload::is_foreign;
-pub use usage::{read_usage, usage_at_groq};
+pub use usage::{Sides, fees, read_usage, usage_at_groq};

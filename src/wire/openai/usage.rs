@@ -1,35 +1,124 @@
 //! The `usage` object of chat completions, embeddings, and OpenAI's older routes.
 
-use crate::chat::Usage;
+use crate::chat::{Service, Usage};
+use crate::types::Nanos;
 use crate::wire::fields::tokens_in;
 use crate::wire::json::fields;
 
 /// Reads a `usage` value. `None` where it is no object or its counts cannot be true, so that the caller estimates. Details
 /// that cannot be true are left out, and the rest counts as an estimate.
 ///
-/// `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning, as OpenAI defines them.
+/// `prompt_tokens` includes cached tokens and `completion_tokens` includes reasoning, as OpenAI defines them. xAI and Google
+/// count reasoning beside: `total_tokens` shows which it is.
 #[must_use]
 pub fn read_usage(json: &str) -> Option<Usage> {
-    let [input, output, prompt, completion] =
-        find(Some(json), ["prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"]);
+    let [input, output, total, prompt, completion] = find(
+        Some(json),
+        ["prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"],
+    );
     let input = count(input)?;
     let output = match output {
         None | Some("null") => 0,
         tokens => count(tokens)?,
     };
-    let [cached, written] = find(prompt, ["cached_tokens", "cache_write_tokens"]);
+    let [cached, written, created] =
+        find(prompt, ["cached_tokens", "cache_write_tokens", "cache_creation_input_tokens"]);
     let [reasoning] = find(completion, ["reasoning_tokens"]);
-    let details = [cached, written, reasoning];
-    let cached_input = count(cached).unwrap_or(0).min(input);
+    let own = find(Some(json), OWN);
+    // OpenAI's own field counts before a vendor's.
+    let cached = cached.filter(|json| *json != "null").or_else(|| own[..4].iter().flatten().next().copied());
+    let written = written.or(created).or(own[4]);
+    let reasoning = reasoning.filter(|json| *json != "null").or(own[5]);
+    let is_odd = |json: &Option<&str>| json.is_some_and(|json| json != "null" && count(Some(json)).is_none());
+    let estimated = [cached, written, reasoning].iter().any(is_odd);
+    let counted = |json: Option<&str>| count(json).unwrap_or(0);
+    let sides = Sides { input, output, cached: counted(cached), reasoning: counted(reasoning) };
+    let Sides { input, output, cached, reasoning } = sides.summed(count(total));
+    let cached_input = cached.min(input);
     Some(Usage {
         input,
         cached_input,
-        cache_write: count(written).unwrap_or(0).min(input - cached_input),
+        cache_write: counted(written).min(input - cached_input),
         cache_write_1h: 0,
         output,
-        reasoning: count(reasoning).unwrap_or(0).min(output),
-        estimated: details.into_iter().any(|json| json.is_some_and(|json| json != "null") && count(json).is_none()),
+        reasoning: reasoning.min(output),
+        estimated,
+        service: fees(json),
     })
+}
+
+/// Vendors' own fields: tokens from the cache at DeepSeek, Moonshot, Mistral and gateways to Anthropic; tokens into it at the
+/// last; reasoning at Perplexity and SGLang.
+const OWN: [&str; 6] = [
+    "prompt_cache_hit_tokens",
+    "cached_tokens",
+    "num_cached_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "reasoning_tokens",
+];
+
+/// The counts of both sides, and of their details.
+#[derive(Clone, Copy, Debug)]
+pub struct Sides {
+    /// All tokens read, as they are reported.
+    pub input: u64,
+    /// All tokens written, as they are reported.
+    pub output: u64,
+    /// Tokens from the cache.
+    pub cached: u64,
+    /// Tokens of reasoning.
+    pub reasoning: u64,
+}
+
+impl Sides {
+    /// The same with each detail within its side: what the total proves to stand beside is added.
+    #[must_use]
+    pub fn summed(self, total: Option<u64>) -> Self {
+        let Self { input, output, cached, reasoning } = self;
+        let rest = total.and_then(|total| total.checked_sub(input + output)).unwrap_or(0);
+        match rest {
+            0 if total.is_none() && reasoning > output => Self { output: output + reasoning, ..self },
+            0 => self,
+            rest if rest == reasoning => Self { output: output + rest, ..self },
+            rest if rest == cached => Self { input: input + rest, ..self },
+            rest if rest == cached + reasoning => Self { input: input + cached, output: output + reasoning, ..self },
+            // Google's own endpoint in OpenAI's shape names no reasoning, and has it in the total.
+            rest if reasoning == 0 && output > 0 => Self { output: output + rest, reasoning: rest, ..self },
+            _ if reasoning > output => Self { output: output + reasoning, ..self },
+            _ => self,
+        }
+    }
+}
+
+/// What a `usage` reports of fees beside the tokens: searches, and what OpenRouter, xAI and Perplexity say that the call costs.
+#[must_use]
+pub fn fees(json: &str) -> Service {
+    let [cost, ticks, is_byok, details, sources, queries] = find(
+        Some(json),
+        ["cost", "cost_in_usd_ticks", "is_byok", "cost_details", "num_sources_used", "num_search_queries"],
+    );
+    let of_object = |json: &str| find(Some(json), ["total_cost"])[0].and_then(dollars);
+    let cost = cost.and_then(|json| dollars(json).or_else(|| of_object(json)));
+    // With a key of the caller's own at the provider behind it, the provider charges the rest.
+    let behind = || find(details, ["upstream_inference_cost"])[0].and_then(dollars);
+    let cost = if is_byok == Some("true") { cost.zip(behind()).map(|(own, behind)| own + behind) } else { cost };
+    let ticks = ticks.and_then(|json| json.parse::<i64>().ok()).filter(|ticks| (0..=MOST_TICKS).contains(ticks));
+    Service {
+        searches: count(sources).or(count(queries)).unwrap_or(0),
+        reported_cost: cost.or(ticks.map(|ticks| Nanos((ticks + 5) / 10))),
+        ..Service::default()
+    }
+}
+
+/// More than any call costs, in ten-billionths of a dollar.
+const MOST_TICKS: i64 = 100_000_000_000_000;
+
+/// Dollars as a JSON number, up to more than any call costs.
+#[expect(clippy::cast_possible_truncation, reason = "it lies between 0 and 10^13")]
+fn dollars(json: &str) -> Option<Nanos> {
+    let amount = json.parse::<f64>().ok().filter(|amount| (0.0..=10_000.0).contains(amount))?;
+    Some(Nanos((amount * 1e9).round() as i64))
 }
 
 /// The usage in Groq's own field, `x_groq`, which its streams end with.
@@ -63,16 +152,56 @@ mod tests {
         let json = r#"{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,
             "prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":10},
             "completion_tokens_details":{"reasoning_tokens":5}}"#;
-        let usage = Usage {
-            input: 100,
-            cached_input: 60,
-            cache_write: 10,
-            cache_write_1h: 0,
-            output: 20,
-            reasoning: 5,
-            estimated: false,
-        };
+        let usage =
+            Usage { input: 100, cached_input: 60, cache_write: 10, output: 20, reasoning: 5, ..Usage::default() };
         assert_eq!(read_usage(json), Some(usage));
+    }
+
+    #[test]
+    fn the_sums_show_whether_a_detail_stands_within_or_beside() {
+        let usage = |rest: &str| read_usage(&format!(r#"{{"prompt_tokens":32,{rest}}}"#)).unwrap();
+        let thought = |tokens: u64| format!(r#""completion_tokens_details":{{"reasoning_tokens":{tokens}}}"#);
+        for (rest, output, reasoning) in [
+            (format!(r#""completion_tokens":9,"total_tokens":135,{}"#, thought(94)), 103, 94),
+            (format!(r#""completion_tokens":103,"total_tokens":135,{}"#, thought(94)), 103, 94),
+            (format!(r#""completion_tokens":9,{}"#, thought(94)), 103, 94),
+            (format!(r#""completion_tokens":9,"total_tokens":0,{}"#, thought(4)), 9, 4),
+            (r#""completion_tokens":9,"total_tokens":135"#.to_owned(), 103, 94),
+            (r#""completion_tokens":9,"total_tokens":41,"reasoning_tokens":5"#.to_owned(), 9, 5),
+        ] {
+            let usage = usage(&rest);
+            assert_eq!((usage.input, usage.output, usage.reasoning), (32, output, reasoning), "{rest}");
+        }
+        for (rest, input, cached) in [
+            (
+                r#""completion_tokens":1,"total_tokens":33,"prompt_cache_hit_tokens":20,"prompt_cache_miss_tokens":12"#,
+                32,
+                20,
+            ),
+            (r#""completion_tokens":1,"total_tokens":33,"cached_tokens":20"#, 32, 20),
+            (r#""completion_tokens":1,"total_tokens":33,"prompt_tokens_details":null,"num_cached_tokens":20"#, 32, 20),
+            (r#""completion_tokens":1,"total_tokens":53,"prompt_tokens_details":{"cached_tokens":20}"#, 52, 20),
+        ] {
+            let usage = usage(rest);
+            assert_eq!((usage.input, usage.cached_input, usage.output), (input, cached, 1), "{rest}");
+        }
+    }
+
+    #[test]
+    fn what_a_provider_says_of_the_cost_is_read() {
+        for (rest, cost) in [
+            (r#""cost":0.00014"#, Some(140_000)),
+            (r#""cost":1.5e-05"#, Some(15_000)),
+            (r#""cost":{"total_cost":0.006}"#, Some(6_000_000)),
+            (r#""cost_in_usd_ticks":2975000"#, Some(297_500)),
+            (r#""cost":0.001,"is_byok":true,"cost_details":{"upstream_inference_cost":0.02}"#, Some(21_000_000)),
+            (r#""cost":0.001,"is_byok":true"#, None),
+            (r#""cost":-1"#, None),
+            (r#""cost":"free""#, None),
+        ] {
+            let usage = read_usage(&format!(r#"{{"prompt_tokens":1,{rest}}}"#)).unwrap();
+            assert_eq!(usage.service.reported_cost, cost.map(Nanos), "{rest}");
+        }
     }
 
     #[test]

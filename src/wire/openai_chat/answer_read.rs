@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::idiom::IDIOM;
 use super::part_read::{made_up_id, read_citation, read_shown, read_thoughts, thought_signature};
 use super::stop::read_stop;
-use crate::chat::{Choice, Content, Part, Response};
+use crate::chat::{Choice, Content, Part, Response, Tier};
 use crate::wire::dialect::BadAnswer;
 use crate::wire::fields::{FieldError, Path, Place};
 use crate::wire::openai::read_usage;
@@ -31,6 +31,7 @@ struct Answer<'a> {
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
+    let tier = answer.service_tier.as_str().map_or(Tier::Standard, Tier::named);
     let mut choices = answer.choices;
     choices.sort_by_key(|choice| choice.get("index").and_then(Value::as_u64));
     Ok(Response {
@@ -38,7 +39,7 @@ pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
         model: text(&answer.model).unwrap_or_default(),
         created: answer.created.as_i64(),
         choices: choices.into_iter().enumerate().map(|(n, choice)| read_choice(n, choice)).collect::<Result<_, _>>()?,
-        usage: answer.usage.and_then(|usage| read_usage(usage.get())),
+        usage: answer.usage.and_then(|usage| read_usage(usage.get())).map(|usage| usage.in_tier(tier)),
         service_tier: text(&answer.service_tier),
     })
 }

@@ -4,6 +4,7 @@ mod answer_read;
 mod answer_write;
 mod check;
 mod error;
+mod failure;
 mod idiom;
 mod messages_read;
 mod messages_write;
@@ -22,12 +23,13 @@ mod tests;
 mod usage;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use idiom::NAME;
 
 pub use prompted::prompt;
 
-use crate::chat::{Emulated, Error, Format, Request, Response};
+use crate::chat::{Emulated, Error, Format, Request, Response, Usage};
 use crate::wire::asked::last_user_text;
 use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
@@ -57,6 +59,14 @@ impl ProviderCodec for OpenAiChat {
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
         Box::new(stream_read::Reader::default())
+    }
+
+    fn failure(&self, answer: &Value) -> Option<Error> {
+        failure::failure(answer)
+    }
+
+    fn usage(&self, answer: &Value) -> Option<Usage> {
+        openai::read_usage(&answer.get("usage")?.to_string())
     }
 }
 

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
+use crate::chat::Tier;
 use crate::wire::dialect::{BadAnswer, Observed};
 use crate::wire::json::{Object, fields, items};
-use crate::wire::openai::read_usage;
+use crate::wire::openai::{is_failure, read_usage};
 
 /// Reads the counts of an answer that its call is charged by.
 ///
@@ -19,11 +20,20 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
         return Err(BadAnswer("its `choices` are no list".to_owned()));
     }
     let mut list = items(choices).peekable();
-    let ended = |choice: &str| fields(choice).any(|(name, value)| name == "finish_reason" && value.starts_with('"'));
+    let is_reason = |value: &str| value.starts_with('"') && !is_failure(value.trim_matches('"'));
+    let ended = |choice: &str| {
+        let (mut ended, mut failed) = (false, false);
+        for (name, value) in fields(choice) {
+            ended |= name == "finish_reason" && is_reason(value);
+            failed |= name == "error" && value != "null";
+        }
+        ended && !failed
+    };
+    let failed = object.get("error").is_some_and(|error| error != "null");
+    let tier = Tier::of_json(object.get("service_tier"));
     Ok(Observed {
-        usage: object.get("usage").and_then(read_usage),
-        choice_bytes: choices.len(),
-        ended_well: list.peek().is_some() && list.all(ended),
+        usage: object.get("usage").and_then(read_usage).map(|usage| usage.in_tier(tier)),
+        ended_well: !failed && list.peek().is_some() && list.all(ended),
     })
 }
 

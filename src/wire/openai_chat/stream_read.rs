@@ -8,11 +8,12 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::error::read_error;
+use super::failure::of_choice;
 use super::idiom::IDIOM;
 use super::part_read::{read_citation, read_shown, thought_signature};
 use super::pieces::{Kind, Pieces};
 use super::stop::read_stop;
-use crate::chat::{Content, Delta, Event};
+use crate::chat::{Content, Delta, Event, Tier};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::fields::{Path, Place};
 use crate::wire::json::{self, Object, fields, items};
@@ -36,6 +37,8 @@ struct Chunk<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     x_groq: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
     #[serde(default)]
     error: Value,
 }
@@ -45,6 +48,7 @@ struct Chunk<'a> {
 pub(super) struct Reader {
     begun: bool,
     ended: bool,
+    tier: Tier,
     choices: BTreeMap<u32, Reading>,
 }
 
@@ -80,6 +84,10 @@ impl ReadStream for Reader {
         }
         let usage = chunk.usage.and_then(|usage| read_usage(usage.get()));
         let usage = usage.or_else(|| usage_at_groq(chunk.x_groq?.get()));
+        if let Some(tier) = chunk.service_tier {
+            self.tier = Tier::of_json(Some(tier.get()));
+        }
+        let usage = usage.map(|usage| usage.in_tier(self.tier));
         let choices = chunk.choices.unwrap_or_default();
         if choices.is_empty() && usage.is_none() {
             return Ok(());
@@ -88,15 +96,25 @@ impl ReadStream for Reader {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             out.push(Event::Begin { id: text(&chunk.id), model: text(&chunk.model), created: chunk.created.as_i64() });
         }
+        // First, since it counts where a choice failed, too.
+        let is_failed = choices.iter().any(|choice| of_choice(choice).is_some());
+        out.extend(usage.filter(|_| is_failed).map(Event::Usage));
         for choice in choices {
-            self.take(choice, out)?;
+            if !self.ended {
+                self.take(choice, out)?;
+            }
         }
-        out.extend(usage.map(Event::Usage));
+        out.extend(usage.filter(|_| !is_failed).map(Event::Usage));
         Ok(())
     }
 
-    /// The end of the bytes does not end a stream of this dialect; only `[DONE]` does.
-    fn end(&mut self, _out: &mut Vec<Event>) {}
+    /// `[DONE]` ends a stream of this dialect; some servers leave it out, and then their last `finish_reason` does.
+    fn end(&mut self, out: &mut Vec<Event>) {
+        let is_finished = !self.choices.is_empty() && self.choices.values().all(|reading| reading.finished);
+        if is_finished && !std::mem::replace(&mut self.ended, true) {
+            out.push(Event::End);
+        }
+    }
 }
 
 impl Reader {
@@ -111,6 +129,11 @@ impl Reader {
         }
         if reading.finished && out.len() > before {
             return Err(BadAnswer(format!("choice {number} says more after its end")));
+        }
+        if let Some(error) = of_choice(&choice) {
+            self.ended = true;
+            out.push(Event::Failed(error));
+            return Ok(());
         }
         if let Some(value) = choice.get_mut("logprobs").map(Value::take).filter(|value| !value.is_null()) {
             out.push(Event::Logprobs { choice: number, value });

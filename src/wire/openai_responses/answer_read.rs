@@ -9,9 +9,10 @@ use super::error::read_error;
 use super::items_read::read_reasoning;
 use super::part_read::read_annotations;
 use super::usage::read_usage;
-use crate::chat::{Choice, Content, Part, Response, Stop};
+use crate::chat::{Choice, Code, Content, Error, Part, Response, Stop, Tier};
 use crate::wire::dialect::BadAnswer;
 use crate::wire::sse::Event;
+use crate::wire::stream_error::{broke_off, in_answer};
 
 /// Reads an answer.
 ///
@@ -40,14 +41,30 @@ pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
         model: text("model").unwrap_or_default(),
         created: answer.get("created_at").and_then(read_time),
         choices: vec![Choice { parts, stop: Some(stop), logprobs }],
-        usage: answer.get("usage").and_then(read_usage),
+        usage: answer.get("usage").and_then(read_usage).map(|usage| usage.in_tier(read_tier(&answer))),
         service_tier: text("service_tier"),
     })
+}
+
+/// Why a whole answer failed, where it did. One that is cut short at a limit, or still runs, did not.
+pub(super) fn failure(answer: &Value) -> Option<Error> {
+    match in_answer(answer) {
+        Some(Value::String(text)) => return Some(Error::new(Code::UpstreamError, text.as_str())),
+        Some(error) => return Some(read_error(error)),
+        None => {}
+    }
+    let status = answer.get("status").and_then(Value::as_str)?;
+    matches!(status, "failed" | "cancelled").then(|| broke_off(status))
 }
 
 /// Unix seconds, which some servers write as `1.0`.
 pub(super) fn read_time(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| serde_json::Number::as_f64(value.as_number()?)?.trunc().to_string().parse().ok())
+}
+
+/// The tier that served an answer.
+pub(super) fn read_tier(answer: &Map<String, Value>) -> Tier {
+    answer.get("service_tier").and_then(Value::as_str).map_or(Tier::Standard, Tier::named)
 }
 
 /// Why an answer ended, by its `status`.

@@ -13,7 +13,7 @@ pub(super) const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
     ("background", Check::Bool, true),
     ("include", Check::AnyList, true),
-    ("max_output_tokens", Check::Integer(1..=i64::MAX), true),
+    ("max_output_tokens", Check::Integer(1..=100_000_000), true),
     ("max_tool_calls", Check::Integer(1..=i64::MAX), true),
     ("metadata", Check::Object, true),
     ("parallel_tool_calls", Check::Bool, true),

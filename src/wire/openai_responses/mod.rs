@@ -23,10 +23,11 @@ mod tests;
 mod usage;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use idiom::NAME;
 
-use crate::chat::{Emulated, Error, Format, Maker, Request, Response};
+use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Usage};
 use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
@@ -59,6 +60,14 @@ impl ProviderCodec for OpenAiResponses {
 
     fn stream_reader(&self) -> Box<dyn ReadStream> {
         Box::new(stream_read::Reader::default())
+    }
+
+    fn failure(&self, answer: &Value) -> Option<Error> {
+        answer_read::failure(answer)
+    }
+
+    fn usage(&self, answer: &Value) -> Option<Usage> {
+        usage::read_usage(answer.get("usage")?)
     }
 }
 

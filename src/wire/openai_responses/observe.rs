@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 
 use super::error::error_event;
 use super::usage::read_usage;
-use crate::chat::{Error, Usage};
+use crate::chat::{Error, Tier, Usage};
 use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
-use crate::wire::json::Object;
+use crate::wire::json::{Object, fields, items};
 use crate::wire::sse::Event;
+use crate::wire::{token_estimate, written};
 
 /// Observes a whole answer.
 ///
@@ -19,15 +20,33 @@ use crate::wire::sse::Event;
 /// Where the body is no answer.
 pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let object = Object::read_answer(body.clone())?;
-    let Some(output) = object.get("output").filter(|output| output.starts_with('[')) else {
+    if !object.get("output").is_some_and(|output| output.starts_with('[')) {
         return Err(BadAnswer("it has no `output`".to_owned()));
-    };
+    }
     let ended = matches!(object.get("status"), None | Some("\"completed\"" | "\"incomplete\""));
     Ok(Observed {
-        usage: object.get("usage").and_then(usage_of),
-        choice_bytes: output.len(),
+        usage: object
+            .get("usage")
+            .and_then(usage_of)
+            .map(|usage| served(usage, object.get("service_tier"), object.get("output"))),
         ended_well: ended && object.get("error").is_none_or(|error| error == "null"),
     })
+}
+
+/// The same tokens with what beside them decides the price: the tier that served, and hosted tools, whose calls have fees.
+fn served(usage: Usage, tier: Option<&str>, output: Option<&str>) -> Usage {
+    let mut usage = usage.in_tier(Tier::of_json(tier));
+    let output = output.filter(|output| output.starts_with('[') && output.contains("_call\""));
+    for item in output.into_iter().flat_map(items).filter(|item| item.starts_with('{')) {
+        match fields(item).find(|(name, _)| *name == "type").map_or("", |(_, kind)| kind) {
+            "\"web_search_call\"" => usage.service.searches += 1,
+            "\"file_search_call\"" | "\"code_interpreter_call\"" | "\"image_generation_call\"" => {
+                usage.service.has_other_fees = true;
+            }
+            _ => {}
+        }
+    }
+    usage
 }
 
 fn usage_of(json: &str) -> Option<Usage> {
@@ -39,7 +58,6 @@ fn usage_of(json: &str) -> Option<Usage> {
 pub(super) struct StreamTap {
     usage: Option<Usage>,
     next: u64,
-    deltas: u64,
     content_bytes: usize,
     finished: bool,
 }
@@ -53,6 +71,8 @@ struct EventFields<'a> {
     #[serde(borrow)]
     delta: Option<&'a RawValue>,
     #[serde(borrow)]
+    item: Option<&'a RawValue>,
+    #[serde(borrow)]
     response: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
@@ -62,12 +82,19 @@ struct EventFields<'a> {
 struct Ended<'a> {
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
 }
 
 impl StreamTap {
     fn observe_usage(&mut self, response: Option<&RawValue>) {
         let ended = response.and_then(|response| serde_json::from_str::<Ended<'_>>(response.get()).ok());
-        let usage = ended.and_then(|ended| usage_of(ended.usage?.get()));
+        let usage = ended.and_then(|ended| {
+            let usage = usage_of(ended.usage?.get())?;
+            Some(served(usage, ended.service_tier.map(RawValue::get), ended.output.map(RawValue::get)))
+        });
         self.usage = usage.or(self.usage);
     }
 }
@@ -84,11 +111,16 @@ impl Tap for StreamTap {
         };
         self.next = observed.sequence_number.unwrap_or(self.next).saturating_add(1);
         let kind = observed.kind.as_deref().unwrap_or_default();
-        if let Some(delta) = observed.delta {
-            self.deltas += 1;
-            self.content_bytes += delta.get().len().saturating_sub(2);
+        if let Some(delta) = observed.delta.filter(|_| !kind.starts_with("response.audio")) {
+            self.content_bytes += written::of_json(delta.get());
         }
         match kind {
+            "response.output_item.added" => {
+                let names = observed.item.map(|item| fields(item.get()).filter(|(name, _)| *name == "name"));
+                self.content_bytes +=
+                    names.into_iter().flatten().map(|(_, name)| written::of_json(name)).sum::<usize>();
+                Chunk::Pass(pass())
+            }
             "response.completed" | "response.incomplete" => {
                 self.observe_usage(observed.response);
                 self.finished = true;
@@ -109,8 +141,7 @@ impl Tap for StreamTap {
     }
 
     fn estimated_output(&self) -> u64 {
-        let by_bytes = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(0);
-        by_bytes.max(self.deltas)
+        token_estimate::of_bytes(self.content_bytes)
     }
 
     fn finished(&self) -> bool {

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Map, Value, json};
 
-use super::answer_read::{read_call, read_stop, read_time};
+use super::answer_read::{read_call, read_stop, read_tier, read_time};
 use super::error::read_error;
 use super::items_read::read_reasoning;
 use super::part_read::read_annotation;
@@ -388,7 +388,8 @@ impl Reader {
             self.close(0, out);
         }
         out.push(Event::Finish { choice: 0, stop: read_stop(response, self.called, self.refused)? });
-        out.extend(response.get("usage").and_then(read_usage).map(Event::Usage));
+        let usage = response.get("usage").and_then(read_usage).map(|usage| usage.in_tier(read_tier(response)));
+        out.extend(usage.map(Event::Usage));
         out.push(Event::End);
         self.ended = true;
         Ok(())

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::chat::Usage;
 use crate::wire::fields::tokens;
+use crate::wire::openai::{Sides, fees};
 
 /// Reads a `usage` value. `None` where it is no object or its counts cannot be true, so that the caller estimates. Details
 /// that cannot be true are left out, and what is left counts as an estimate.
@@ -22,10 +23,15 @@ pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
         estimated |= value.is_some() && count.is_none();
         count.unwrap_or(0)
     };
-    let cached_input = detail("/input_tokens_details/cached_tokens").min(input);
+    let cached = detail("/input_tokens_details/cached_tokens");
+    let reasoning = detail("/output_tokens_details/reasoning_tokens");
+    let total = usage.get("total_tokens").and_then(tokens);
+    let Sides { input, output, cached, reasoning } = Sides { input, output, cached, reasoning }.summed(total);
+    let cached_input = cached.min(input);
     let cache_write = detail("/input_tokens_details/cache_write_tokens").min(input - cached_input);
-    let reasoning = detail("/output_tokens_details/reasoning_tokens").min(output);
-    Some(Usage { input, cached_input, cache_write, cache_write_1h: 0, output, reasoning, estimated })
+    let reasoning = reasoning.min(output);
+    let service = fees(&usage.to_string());
+    Some(Usage { input, cached_input, cache_write, cache_write_1h: 0, output, reasoning, estimated, service })
 }
 
 /// Writes usage with all its details, which the SDKs' types ask for.

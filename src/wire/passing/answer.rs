@@ -6,8 +6,9 @@ use serde::Deserialize;
 use super::route::{Gives, Passing, no_answer};
 use crate::chat::{Units, Usage, Used};
 use crate::wire::dialect::{Asked, BadAnswer};
-use crate::wire::json::{Object, items};
-use crate::wire::openai::read_usage;
+use crate::wire::json::{Object, fields, items};
+use crate::wire::openai::{is_failure, read_usage};
+use crate::wire::{token_estimate, written};
 
 /// Media types of audio that callers get as the provider names them.
 const AUDIO: [&str; 16] = [
@@ -54,8 +55,10 @@ pub enum Medium {
 pub struct Observed {
     /// What is charged.
     pub used: Used,
-    /// How many bytes the answer's text has, for an estimate.
-    pub text_bytes: usize,
+    /// How many tokens the answer's texts are, roughly.
+    pub written: u64,
+    /// Whether the answer ended well, so that it may be stored.
+    pub ended_well: bool,
 }
 
 /// The charged counts of one answer or event.
@@ -127,8 +130,27 @@ impl Passing {
             units.images = u64::try_from(items(answer).count()).ok();
         }
         let units = units.or(self.asked_units(asked));
-        Ok(Observed { used: Used { usage, units }, text_bytes: answer.len() })
+        let (written, ended_well) = if self == Self::Completions { completed(answer) } else { (0, true) };
+        let ended_well = ended_well && object.get("error").is_none_or(|error| error == "null");
+        Ok(Observed { used: Used { usage, units }, written, ended_well })
     }
+}
+
+/// How many tokens the choices of text completions are, roughly, and whether all of them ended well.
+fn completed(choices: &str) -> (u64, bool) {
+    let (mut bytes, mut count, mut ended_well) = (0, 0, true);
+    for choice in items(choices).filter(|choice| choices.starts_with('[') && choice.starts_with('{')) {
+        count += 1;
+        for (name, value) in fields(choice) {
+            match name {
+                "text" => bytes += written::of_json(value),
+                "finish_reason" => ended_well &= !is_failure(value.trim_matches('"')),
+                "error" => ended_well &= value == "null",
+                _ => {}
+            }
+        }
+    }
+    (token_estimate::of_bytes(bytes), ended_well && count > 0)
 }
 
 /// The counts of an answer or an event, in the shape of any of these routes.

@@ -146,7 +146,7 @@ const COMPLETIONS: &[Field] = &[
     ("echo", Check::Bool, true),
     ("frequency_penalty", Check::Number(-2.0..=2.0), true),
     ("logit_bias", Check::Object, true),
-    ("max_tokens", Check::Integer(0..=i64::MAX), true),
+    ("max_tokens", Check::Integer(0..=100_000_000), true),
     ("n", Check::Integer(1..=128), true),
     ("presence_penalty", Check::Number(-2.0..=2.0), true),
     ("seed", Check::Integer(i64::MIN..=i64::MAX), true),

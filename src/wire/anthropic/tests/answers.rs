@@ -36,7 +36,7 @@ fn a_whole_answer_is_read_and_written() {
 fn an_answer_is_listened_to() {
     let observed = |body: &Value| Anthropic.observe(&body.to_string().into());
     let listened = observed(&answer()).unwrap();
-    assert!(listened.ended_well && listened.choice_bytes > 100);
+    assert!(listened.ended_well);
     assert_eq!(listened.usage.map(|usage| (usage.input, usage.output)), Some((139, 40)));
     for (reason, well) in
         [(json!("end_turn"), true), (json!("max_tokens"), true), (json!("pause_turn"), false), (Value::Null, false)]

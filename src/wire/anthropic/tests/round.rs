@@ -120,7 +120,7 @@ fn response() -> impl Strategy<Value = Response> {
             cache_write_1h: hour,
             output,
             reasoning: output / 2,
-            estimated: false,
+            ..Usage::default()
         });
     (proptest::collection::vec(answered(), 0..4), stop, usage).prop_map(|(parts, stop, usage)| Response {
         id: "msg_1".into(),

@@ -176,11 +176,14 @@ fn choices_that_interleave_are_read_apart() {
 }
 
 #[test]
-fn only_done_ends_a_stream() {
+fn a_stream_ends_without_done_where_its_finish_reason_came() {
     let stream = stream(&[chunk(json!({"content": "Hi"})), last("stop")]);
     let cut = stream.strip_suffix("data: [DONE]\n\n").unwrap();
     let events = meant(&[cut.as_bytes()]).unwrap();
-    assert!(matches!(events.last(), Some(Event::Finish { stop: Stop::End, .. })));
+    assert!(matches!(events[..], [.., Event::Finish { stop: Stop::End, .. }, Event::End]), "{events:?}");
+    let torn = cut.split_inclusive("\n\n").next().unwrap();
+    let events = meant(&[torn.as_bytes()]).unwrap();
+    assert!(!events.contains(&Event::End), "{events:?}");
 }
 
 #[test]

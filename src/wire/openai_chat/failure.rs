@@ -1,0 +1,37 @@
+//! Answers that failed though their status is 200.
+
+use serde_json::{Map, Value};
+
+use super::error::read_error;
+use crate::chat::{Code, Error};
+use crate::wire::openai::is_failure;
+use crate::wire::stream_error::{broke_off, in_answer, is_error};
+
+/// Why a whole answer failed, where it did.
+pub(super) fn failure(answer: &Value) -> Option<Error> {
+    if let Some(error) = in_answer(answer) {
+        return Some(reported(error));
+    }
+    let choices = answer.get("choices")?.as_array()?;
+    if choices.is_empty() {
+        return Some(Error::new(Code::UpstreamError, "its answer has no choices"));
+    }
+    choices.iter().filter_map(Value::as_object).find_map(of_choice)
+}
+
+/// Why a choice failed, where it did: OpenRouter puts the error beside it.
+pub(super) fn of_choice(choice: &Map<String, Value>) -> Option<Error> {
+    if let Some(error) = choice.get("error").filter(|error| is_error(error)) {
+        return Some(reported(error));
+    }
+    let reason = choice.get("finish_reason").and_then(Value::as_str)?;
+    is_failure(reason).then(|| broke_off(reason))
+}
+
+/// An error, with the code that its number or its name stands for.
+fn reported(error: &Value) -> Error {
+    let read = read_error(error);
+    let number = error.get("code").and_then(Value::as_u64);
+    let is_limit = number == Some(429) || read.upstream_code.as_deref() == Some("rate_limit_exceeded");
+    Error { code: if is_limit { Code::UpstreamRateLimited } else { read.code }, ..read }
+}

@@ -1,0 +1,107 @@
+//! How much a model wrote in an answer, for an estimate where its provider counts no tokens: texts, thoughts and calls, and
+//! nothing of the JSON around them. A stream and a whole answer of the same words count the same.
+
+use serde_json::Value;
+
+use super::token_estimate::of_bytes;
+use crate::chat::{Content, Delta, Event, Response};
+
+/// How many tokens an answer is, roughly.
+#[must_use]
+pub fn tokens_of(response: &Response) -> u64 {
+    let parts = response.choices.iter().flat_map(|choice| &choice.parts);
+    of_bytes(parts.map(|part| of_content(&part.content)).sum())
+}
+
+/// How many bytes an event of a stream adds to what the model wrote.
+#[must_use]
+pub fn of_event(event: &Event) -> usize {
+    match event {
+        Event::Open { content, .. } => of_content(content),
+        Event::Delta { delta: Delta::Text(text) | Delta::Arguments(text), .. } => text.len(),
+        _ => 0,
+    }
+}
+
+fn of_content(content: &Content) -> usize {
+    match content {
+        Content::Text { text, .. } | Content::Refusal(text) | Content::Thinking(text) => text.len(),
+        Content::ToolCall { name, arguments, .. } => name.len() + arguments.len(),
+        _ => 0,
+    }
+}
+
+/// How many tokens an answer is, roughly, whose parts the internal form does not all have, such as traces of hosted tools.
+#[must_use]
+pub fn tokens_in(answer: &Value) -> u64 {
+    of_bytes(in_value(answer))
+}
+
+fn in_value(value: &Value) -> usize {
+    const WORDS: [&str; 6] = ["text", "content", "thinking", "reasoning_content", "refusal", "arguments"];
+    let of_field = |(name, value): (&String, &Value)| match value {
+        Value::String(text) if WORDS.contains(&name.as_str()) => text.len(),
+        _ => in_value(value),
+    };
+    match value {
+        Value::Object(fields) => fields.iter().map(of_field).sum(),
+        Value::Array(items) => items.iter().map(in_value).sum(),
+        _ => 0,
+    }
+}
+
+/// How many bytes the text is that a valid JSON string means; 0 for another value.
+#[must_use]
+pub fn of_json(json: &str) -> usize {
+    json.strip_prefix('"').map_or(0, |text| of_escaped(text.strip_suffix('"').unwrap_or(text).as_bytes()))
+}
+
+/// How many bytes an escaped text means.
+#[must_use]
+pub fn of_escaped(text: &[u8]) -> usize {
+    let mut rest = text;
+    let mut count = 0;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        count += at;
+        let (skipped, bytes) = match rest.get(at + 1) {
+            Some(b'u') => (6, of_unit(rest.get(at + 2..at + 6))),
+            _ => (2, 1),
+        };
+        count += bytes;
+        rest = rest.get(at + skipped..).unwrap_or_default();
+    }
+    count + rest.len()
+}
+
+/// The bytes of a UTF-16 unit in UTF-8; each half of a pair is half of four.
+fn of_unit(digits: Option<&[u8]>) -> usize {
+    let unit = digits.and_then(|digits| u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+    match unit.unwrap_or_default() {
+        0..0x80 => 1,
+        0x80..0x800 | 0xd800..0xe000 => 2,
+        _ => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_escaped_text_counts_as_what_it_means(text in ".{0,40}") {
+            let plain = serde_json::to_string(&text).unwrap();
+            let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            prop_assert_eq!(of_json(&plain), text.len());
+            prop_assert_eq!(of_escaped(units.as_bytes()), text.len());
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_counts_nothing() {
+        for json in ["null", "3", "{}", "[\"text\"]", "", "\""] {
+            assert_eq!(of_json(json), 0, "{json}");
+        }
+    }
+}
