@@ -150,7 +150,8 @@ pub fn written_in(body: &Bytes, dialect: DialectId) -> u64 {
 /// Why a whole answer with the status 200 failed all the same, where it did.
 fn failed(answer: &Answer, body: &[u8], dialect: ProviderDialect) -> Option<Unanswered> {
     let value = serde_json::from_slice(body).ok()?;
-    let error = dialect.codec().failure(&value)?;
+    // Its status was 200, so the error has none of its own.
+    let error = Error { status: None, upstream_code: None, ..dialect.codec().failure(&value)? };
     let reported = dialect.codec().usage(&value).map(Used::from);
     Some(Unanswered { failure: failure_of(error, answer), reported })
 }
