@@ -208,6 +208,12 @@ impl App {
         &self.0.gateway.parts().prompts
     }
 
+    /// The threads for work that takes the processor long.
+    #[must_use]
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
     /// The ledger.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::draft::{Draft, Entry, TestCase};
+use super::schema_work::Visits;
 use super::variables::{Variable, is_messages, unknown};
 use crate::chat::{PromptMessage, Role};
-use crate::template::{self, Template};
+use crate::template::{self, Template, Values, Work, weigh};
 use crate::types::{Diagnostic, Place, Position};
 
 /// The most that all templates of a prompt may have together, in bytes.
@@ -15,6 +16,21 @@ const MAX_SOURCES: usize = 256 << 10;
 
 /// The most that a prompt's own messages may come to, in bytes.
 const MAX_OUTPUT: usize = template::MAX_OUTPUT;
+
+/// A searched text costs this many times less than one that a filter reads.
+const SEARCHED: usize = 16;
+
+/// What the rendering of one request, or the tests of one version, may still do.
+struct Effort {
+    work: Work,
+    visits: Visits,
+}
+
+impl Effort {
+    fn begin() -> Self {
+        Self { work: Work::begin(), visits: Visits::default() }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Compiled {
@@ -39,8 +55,9 @@ impl Compiled {
     pub(super) fn new(draft: &Draft) -> Result<Self, Vec<Diagnostic>> {
         let mut diagnostics = Vec::new();
         let mut variables = BTreeMap::new();
+        let mut visits = Visits::default();
         for (name, schema) in &draft.variables {
-            match Variable::read(&format!("variables.{name}"), schema) {
+            match Variable::read(&format!("variables.{name}"), schema, &mut visits) {
                 Ok(variable) => drop(variables.insert(name.clone(), variable)),
                 Err(more) => diagnostics.extend(more),
             }
@@ -65,18 +82,32 @@ impl Compiled {
         if diagnostics.is_empty() { Ok(Self { parts, variables }) } else { Err(diagnostics) }
     }
 
+    /// Renders the messages of one request: all of them share one meter.
     pub(super) fn render(&self, values: &Map<String, Value>) -> Result<Vec<PromptMessage>, Failure> {
-        self.check(values)?;
+        self.render_within(values, &mut Effort::begin())
+    }
+
+    fn render_within(
+        &self,
+        values: &Map<String, Value>,
+        Effort { work, visits }: &mut Effort,
+    ) -> Result<Vec<PromptMessage>, Failure> {
+        self.check(values, visits)?;
         let value = |name: &str| values.get(name).or_else(|| self.variables.get(name)?.default.as_ref());
+        let mut shared = Values::new(value);
         let mut messages = Vec::with_capacity(self.parts.len());
         let mut size = 0;
         for (i, part) in self.parts.iter().enumerate() {
             match part {
                 Part::Text { role, template } => {
-                    let content = template.render_with(value);
+                    let content = template.render(&mut shared, work);
                     let content =
                         content.map_err(|error| Failure::Template { message: format!("messages[{i}]: {error}") })?;
                     size += content.len();
+                    if size > MAX_OUTPUT {
+                        let message = format!("the messages have over {MAX_OUTPUT} bytes, the limit");
+                        return Err(Failure::Template { message });
+                    }
                     messages.push(PromptMessage::Text { role: *role, content });
                 }
                 Part::Placeholder(name) => {
@@ -85,25 +116,26 @@ impl Compiled {
                 }
             }
         }
-        if size > MAX_OUTPUT {
-            return Err(Failure::Template {
-                message: format!("the messages have {size} bytes; the limit is {MAX_OUTPUT}"),
-            });
-        }
         Ok(messages)
     }
 
-    /// Renders each test and reports what failed.
+    /// Renders each test and reports what failed. All tests share one meter; none is run once its time is up.
     pub(super) fn run_tests(&self, tests: &[TestCase]) -> Vec<Diagnostic> {
         let mut diagnostics = Vec::new();
+        let mut effort = Effort::begin();
         for (i, test) in tests.iter().enumerate() {
-            let texts: Vec<String> = match self.render(&test.variables) {
+            let texts: Vec<String> = match self.render_within(&test.variables, &mut effort) {
                 Ok(messages) => messages.iter().map(text).collect(),
                 Err(failure) => {
                     diagnostics.push(Diagnostic::new(format!("tests[{i}]"), failure.to_string()));
                     continue;
                 }
             };
+            let searched = texts.iter().map(String::len).sum::<usize>().saturating_mul(test.contains.len());
+            if let Err(late) = effort.work.read(searched / SEARCHED) {
+                diagnostics.push(Diagnostic::new(format!("tests[{i}]"), late.to_string()));
+                continue;
+            }
             for (j, wanted) in test.contains.iter().enumerate() {
                 if !texts.iter().any(|text| text.contains(wanted.as_str())) {
                     let message =
@@ -115,10 +147,11 @@ impl Compiled {
         diagnostics
     }
 
-    fn check(&self, values: &Map<String, Value>) -> Result<(), Failure> {
+    fn check(&self, values: &Map<String, Value>, visits: &mut Visits) -> Result<(), Failure> {
         let refuse = |variable: &str, message: String| {
             Err(Failure::Variable { variable: variable.chars().take(64).collect(), message })
         };
+        let mut weight = 0;
         for (name, value) in values {
             let Some(variable) = self.variables.get(name) else {
                 let known: Vec<&str> = self.variables.keys().map(String::as_str).collect();
@@ -126,7 +159,13 @@ impl Compiled {
                     if known.is_empty() { "this prompt has no variables".to_owned() } else { unknown(name, &known) };
                 return refuse(name, format!("is not one of this prompt's: {hint}"));
             };
-            if let Err(message) = variable.check(value) {
+            if variable.has_schema() {
+                weight += weigh(value);
+            }
+            if weight > template::MAX_VALUES {
+                return refuse(name, format!("brings the values to over {} bytes, the limit", template::MAX_VALUES));
+            }
+            if let Err(message) = variable.check(value, visits) {
                 return refuse(name, message);
             }
         }

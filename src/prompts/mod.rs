@@ -10,6 +10,7 @@ mod folder;
 mod import;
 mod read;
 mod registry;
+mod schema_work;
 mod selector;
 mod snapshot;
 mod store;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::schema_work::{Visits, work_of};
 use crate::types::Diagnostic;
 
 /// A variable's schema, ready to check values.
@@ -21,10 +22,21 @@ enum Rule {
     Messages {
         most: usize,
     },
-    Schema(Box<jsonschema::Validator>),
+    Schema(Box<Schema>),
+}
+
+#[derive(Debug)]
+struct Schema {
+    validator: jsonschema::Validator,
+    text: Value,
+    /// What checking the smallest value costs at most, in visits.
+    work: u64,
 }
 
 const MAX_MESSAGES: usize = 2_000;
+
+/// A value whose check took more visits is refused without the place of its mistake.
+const MOST_EXPLAINED: u64 = 200_000;
 
 /// JSON Schema's keywords that say something about one value. Any other keyword is likely a typing error.
 const KEYWORDS: [&str; 45] = [
@@ -86,7 +98,7 @@ pub(super) fn is_messages(schema: &Value) -> bool {
 
 impl Variable {
     /// Reads the schema of one variable; mistakes get `key` as their place.
-    pub(super) fn read(key: &str, schema: &Value) -> Result<Self, Vec<Diagnostic>> {
+    pub(super) fn read(key: &str, schema: &Value, visits: &mut Visits) -> Result<Self, Vec<Diagnostic>> {
         let Value::Object(fields) = schema else {
             return Err(vec![Diagnostic::new(key, "is a JSON Schema, such as { type = \"string\" }")]);
         };
@@ -105,23 +117,45 @@ impl Variable {
         let rule = if messages { messages_rule(fields) } else { rule(schema, fields) };
         let rule = rule.map_err(|message| vec![Diagnostic::new(key, message)])?;
         let variable = Self { rule, default: fields.get("default").cloned() };
-        match variable.default.as_ref().map(|default| variable.check(default)) {
+        match variable.default.as_ref().map(|default| variable.check(default, visits)) {
             Some(Err(message)) => Err(vec![Diagnostic::new(format!("{key}.default"), message)]),
             _ => Ok(variable),
         }
     }
 
     /// Whether `value` fits; if not, the rest of a sentence about the variable. The value itself is never shown.
-    pub(super) fn check(&self, value: &Value) -> Result<(), String> {
+    ///
+    /// A check cannot be interrupted, so one that would visit too much is refused before it begins.
+    pub(super) fn check(&self, value: &Value, visits: &mut Visits) -> Result<(), String> {
         match &self.rule {
             Rule::Text { longest } => check_text(value, *longest),
             Rule::Messages { most } => check_messages(value, *most),
-            Rule::Schema(validator) => validator.validate(value).map_err(|error| {
-                let path = error.instance_path().to_string();
-                let place = if path.is_empty() { String::new() } else { format!(" at {path:.200}") };
-                format!("breaks its schema{place}: {:.400}", error.masked_with("the value").to_string())
-            }),
+            Rule::Schema(schema) => schema.check(value, visits),
         }
+    }
+
+    /// Whether values are checked by a JSON Schema.
+    pub(super) fn has_schema(&self) -> bool {
+        matches!(self.rule, Rule::Schema(_))
+    }
+}
+
+impl Schema {
+    fn check(&self, value: &Value, visits: &mut Visits) -> Result<(), String> {
+        let visited = visits.of(&self.text, self.work, value);
+        let visited = visited.ok_or("takes too long to check by its schema: send less, or make the schema simpler")?;
+        if self.validator.is_valid(value) {
+            return Ok(());
+        }
+        // The reason is looked for in passes of its own, one for each level of the schema.
+        if visited > MOST_EXPLAINED {
+            return Err("breaks its schema".to_owned());
+        }
+        self.validator.validate(value).map_err(|error| {
+            let path = error.instance_path().to_string();
+            let place = if path.is_empty() { String::new() } else { format!(" at {path:.200}") };
+            format!("breaks its schema{place}: {:.400}", error.masked_with("the value").to_string())
+        })
     }
 }
 
@@ -166,7 +200,8 @@ fn rule(schema: &Value, fields: &Map<String, Value>) -> Result<Rule, String> {
         .with_pattern_options(patterns)
         .offline();
     let built = options.build(schema);
-    built.map(|validator| Rule::Schema(Box::new(validator))).map_err(|error| {
+    let made = |validator| Rule::Schema(Box::new(Schema { validator, text: schema.clone(), work: work_of(schema) }));
+    built.map(made).map_err(|error| {
         let path = error.instance_path().to_string();
         let place = if path.is_empty() { String::new() } else { format!(" at {path:.200}") };
         format!("is not a JSON Schema{place}: {:.400}", error.to_string())
@@ -247,11 +282,52 @@ mod tests {
             (json!({"type": "messages"}), json!([{"role": "assistant", "tool_calls": []}]), json!({"role": "user"})),
             (json!({"type": ["string", "null"]}), json!(null), json!(1)),
         ] {
-            let variable = Variable::read("v", &schema).unwrap();
-            assert_eq!(variable.check(&good), Ok(()), "{schema}");
-            let message = variable.check(&bad).unwrap_err();
+            let variable = Variable::read("v", &schema, &mut Visits::default()).unwrap();
+            assert_eq!(variable.check(&good, &mut Visits::default()), Ok(()), "{schema}");
+            let message = variable.check(&bad, &mut Visits::default()).unwrap_err();
             assert!(!message.contains("SECRET"), "{schema}: {message}");
         }
+    }
+
+    #[test]
+    fn a_check_that_would_take_long_is_refused_before_it_begins() {
+        let many = json!((0..100_000).collect::<Vec<u32>>());
+        let parts = |part: &dyn Fn(usize) -> Value| (0..1_000).map(part).collect::<Vec<_>>();
+        for (schema, value) in [
+            (json!({"allOf": parts(&|n| json!({"items": {"not": {"const": n + 1_000_000}}}))}), many.clone()),
+            (json!({"anyOf": parts(&|n| json!({"items": {"const": n}}))}), many.clone()),
+            (json!({"oneOf": parts(&|n| json!({"contains": {"const": n + 1_000_000}}))}), many.clone()),
+            (json!({"items": {"enum": parts(&|n| json!(n))}}), many.clone()),
+            (json!({"items": {"not": {"allOf": parts(&|n| json!({"const": n}))}}}), many.clone()),
+            (json!({"allOf": parts(&|n| json!({"uniqueItems": true, "title": n.to_string()}))}), many.clone()),
+            (json!({"allOf": parts(&|n| json!({"pattern": format!("{n}$")}))}), json!("a".repeat(500_000))),
+            (json!({"pattern": "(a|b)*a(a|b){900}$"}), json!("a".repeat(1_000_000))),
+            (
+                json!({"allOf": parts(&|n| json!({"propertyNames": {"not": {"const": n.to_string()}}}))}),
+                (0..50_000).map(|n| (n.to_string(), json!(0))).collect::<Map<_, _>>().into(),
+            ),
+            (
+                json!({"allOf": parts(&|_| json!({"additionalProperties": {"type": "number"}}))}),
+                (0..50_000).map(|n| (n.to_string(), json!(0))).collect::<Map<_, _>>().into(),
+            ),
+        ] {
+            let variable = Variable::read("v", &schema, &mut Visits::default()).unwrap();
+            let refused = variable.check(&value, &mut Visits::default()).unwrap_err();
+            assert!(refused.contains("too long"), "{schema:.80}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_large_honest_value_is_checked() {
+        let fields: Map<String, Value> = (0..40).map(|n| (format!("f{n}"), json!({"type": "integer"}))).collect();
+        let row: Map<String, Value> = (0..40).map(|n| (format!("f{n}"), json!(n))).collect();
+        let schema = json!({"type": "array", "items": {"type": "object", "properties": fields}});
+        let variable = Variable::read("v", &schema, &mut Visits::default()).unwrap();
+        let mut visits = Visits::default();
+        assert_eq!(variable.check(&json!(vec![row; 1_000]), &mut visits), Ok(()));
+        let text = json!({"type": "string", "minLength": 1, "pattern": "^.{1,2000}$"});
+        let variable = Variable::read("v", &text, &mut Visits::default()).unwrap();
+        assert_eq!(variable.check(&json!("a".repeat(2_000)), &mut visits), Ok(()));
     }
 
     #[test]
@@ -267,7 +343,7 @@ mod tests {
             (json!({"type": "messages", "items": {}}), "unknown"),
             (json!({"type": "string", "maxLength": -1}), "schema"),
         ] {
-            let diagnostics = Variable::read("v", &schema).unwrap_err();
+            let diagnostics = Variable::read("v", &schema, &mut Visits::default()).unwrap_err();
             let text = diagnostics[0].to_string().to_lowercase();
             assert!(text.contains(&word.to_lowercase()), "{schema}: {text}");
         }

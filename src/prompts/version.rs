@@ -79,6 +79,14 @@ impl Version {
         Ok(fields)
     }
 
+    /// Parses the templates and builds the schemas, unless that was done.
+    ///
+    /// # Errors
+    /// Where the stored text is damaged.
+    pub fn parse(&self) -> Result<(), Error> {
+        self.ready().map(|_ready| ())
+    }
+
     fn ready(&self) -> Result<&Ready, Error> {
         let ready = self.ready.get_or_init(|| {
             let draft = Draft::from_stored(&self.content)?;

@@ -1,4 +1,4 @@
-//! Bounds the work of one rendering: loops and filters report to it what they are about to do.
+//! Bounds the work of one rendering: templates, loops and filters report to it what they are about to do.
 //!
 //! Tera cannot be interrupted from outside, so [`super::rules`] puts a call of [`STEP`] at the start of each loop's body
 //! and the filter [`WEIGH`] before each filter. Both add a cautious estimate. Only where the estimate *and* the clock
@@ -21,7 +21,7 @@ pub(super) const WEIGH: &str = "__weigh";
 /// Estimated nanoseconds below which the clock is not asked.
 const FREE: u64 = 10_000_000;
 
-/// How long a rendering may take.
+/// How long a rendering may take: all messages of a request, or all tests of a version together.
 const LONGEST: Duration = Duration::from_millis(50);
 
 /// Nanoseconds for a token, and for a byte that an operator or filter reads.
@@ -34,6 +34,42 @@ pub const MAX_OUTPUT: usize = 1 << 20;
 /// The longest text that a filter may make.
 const MAX_TEXT: usize = MAX_OUTPUT;
 
+/// The work of one rendering so far. What belongs to one request, or to the saving of one version, shares it.
+#[derive(Debug)]
+pub struct Work {
+    spent: u64,
+    started: Instant,
+}
+
+/// A rendering takes too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the template takes too long with these values")]
+pub struct TooLong;
+
+impl Work {
+    /// Begins to measure.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { spent: 0, started: Instant::now() }
+    }
+
+    /// Adds work that reads `bytes` of values or texts.
+    ///
+    /// # Errors
+    /// Where the work is too long.
+    pub fn read(&mut self, bytes: usize) -> Result<(), TooLong> {
+        charge(&mut self.spent, self.started, (bytes as u64).saturating_mul(BYTE))
+    }
+
+    /// Runs `render` on this thread, measured as a part of this work; it reads values of `weight` bytes.
+    pub(super) fn part<T>(&mut self, weight: usize, render: impl FnOnce() -> T) -> T {
+        METER.set(Meter { spent: self.spent, weight: weight as u64, started: Some(self.started) });
+        let made = render();
+        self.spent = METER.get().spent;
+        made
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Meter {
     spent: u64,
@@ -42,13 +78,8 @@ struct Meter {
 }
 
 thread_local! {
-    /// A rendering stays on its thread from start to end, and Tera gives its functions no other place.
+    /// A template stays on its thread from start to end, and Tera gives its functions no other place.
     static METER: Cell<Meter> = const { Cell::new(Meter { spent: 0, weight: 0, started: None }) };
-}
-
-/// Begins to measure a rendering whose values weigh `weight` bytes.
-pub(super) fn start(weight: usize) {
-    METER.set(Meter { spent: 0, weight: weight as u64, started: Some(Instant::now()) });
 }
 
 /// Adds the meter's own calls, and replaces the filters whose text may be far longer than their input.
@@ -66,24 +97,28 @@ pub(super) fn register(tera: &mut Tera) {
     tera.register_filter("json", json);
 }
 
-fn charge(nanos: u64) -> Result<(), Error> {
+fn charge(spent: &mut u64, started: Instant, nanos: u64) -> Result<(), TooLong> {
+    *spent = spent.saturating_add(nanos);
+    if *spent > FREE && started.elapsed() > LONGEST { Err(TooLong) } else { Ok(()) }
+}
+
+fn charge_here(nanos: u64) -> Result<(), Error> {
     let mut meter = METER.get();
-    meter.spent = meter.spent.saturating_add(nanos);
+    let charged = meter.started.map_or(Ok(()), |started| charge(&mut meter.spent, started, nanos));
     METER.set(meter);
-    let late = meter.spent > FREE && meter.started.is_some_and(|started| started.elapsed() > LONGEST);
-    if late { Err(Error::message("the template takes too long with these values")) } else { Ok(()) }
+    charged.map_err(|late| Error::message(late.to_string()))
 }
 
 fn step(kwargs: Kwargs, _: &State<'_>) -> Result<&'static str, Error> {
     let tokens: u64 = kwargs.must_get("t")?;
     let heavy: u64 = kwargs.must_get("h")?;
     let weight = METER.get().weight;
-    charge(tokens * TOKEN + heavy.saturating_mul(weight * BYTE))?;
+    charge_here(tokens * TOKEN + heavy.saturating_mul(weight * BYTE))?;
     Ok("")
 }
 
 fn weigh(value: Value, _: Kwargs, _: &State<'_>) -> Result<Value, Error> {
-    charge(TOKEN + size(&value).saturating_mul(BYTE))?;
+    charge_here(TOKEN + size(&value).saturating_mul(BYTE))?;
     Ok(value)
 }
 

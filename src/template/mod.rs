@@ -3,19 +3,20 @@
 mod lexer;
 mod meter;
 mod rules;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
-use serde_json::{Map, Value};
 use tera::{Context, ErrorKind, Tera};
 
 use crate::types::Position;
 
-pub use meter::MAX_OUTPUT;
+pub use meter::{MAX_OUTPUT, TooLong, Work};
 pub use rules::MAX_SOURCE;
+pub use values::{Values, weigh};
 
 /// The most that the values which a template reads may weigh together, in bytes.
 pub const MAX_VALUES: usize = 1 << 20;
@@ -58,6 +59,7 @@ struct Compiled {
     tera: Tera,
     source: Box<str>,
     inserted: rules::Insertions,
+    heavy: usize,
 }
 
 impl Template {
@@ -82,7 +84,8 @@ impl Template {
         }
         let names = tera.get_template_variables(NAME).map_err(|error| translate(&error, source, &checked.inserted))?;
         let variables = names.into_iter().map(str::to_owned).collect();
-        let compiled = Compiled { tera, source: source.into(), inserted: checked.inserted };
+        let heavy = usize::try_from(checked.heavy).unwrap_or(usize::MAX);
+        let compiled = Compiled { tera, source: source.into(), inserted: checked.inserted, heavy };
         Ok(Self { body: Body::Compiled(Box::new(compiled)), variables })
     }
 
@@ -92,19 +95,11 @@ impl Template {
         &self.variables
     }
 
-    /// Renders with `values`; a value is text, never a template.
+    /// Renders with those of `values` that the template reads, as a part of `work`; a value is text, never a template.
     ///
     /// # Errors
     /// Where a variable or field is missing or of the wrong type, or the work or the text gets too large.
-    pub fn render(&self, values: &Map<String, Value>) -> Result<String, Error> {
-        self.render_with(|name| values.get(name))
-    }
-
-    /// As [`Template::render`], asking `value` for each variable that is read.
-    ///
-    /// # Errors
-    /// As [`Template::render`].
-    pub fn render_with<'v>(&self, value: impl Fn(&str) -> Option<&'v Value>) -> Result<String, Error> {
+    pub fn render(&self, values: &mut Values<'_>, work: &mut Work) -> Result<String, Error> {
         let compiled = match &self.body {
             Body::Plain(text) => return Ok(text.as_ref().to_owned()),
             Body::Compiled(compiled) => compiled,
@@ -112,12 +107,16 @@ impl Template {
         let mut context = Context::new();
         let mut weight = 0;
         for name in &self.variables {
-            if let Some(value) = value(name) {
-                weight += weigh(value);
-                context.insert(name.clone(), value);
+            if let Some((value, bytes)) = values.get(name) {
+                weight += bytes;
+                context.insert_value(name.clone(), value);
+            }
+            if weight > MAX_VALUES {
+                let message = format!("the values that this template reads have over {MAX_VALUES} bytes, the limit");
+                return Err(error_at(&compiled.source, 0, message));
             }
         }
-        compiled.render(&context, weight)
+        compiled.render(&context, weight, work)
     }
 }
 
@@ -128,14 +127,12 @@ impl fmt::Debug for Template {
 }
 
 impl Compiled {
-    fn render(&self, context: &Context, weight: usize) -> Result<String, Error> {
-        if weight > MAX_VALUES {
-            let message = format!("the values that this template reads have {weight} bytes; the limit is {MAX_VALUES}");
-            return Err(error_at(&self.source, 0, message));
-        }
+    fn render(&self, context: &Context, weight: usize, work: &mut Work) -> Result<String, Error> {
+        // What stands outside of loops is charged here, so that many small templates cannot pass the meter.
+        work.read(self.source.len().saturating_add(self.heavy.saturating_mul(weight)))
+            .map_err(|late| error_at(&self.source, 0, late.to_string()))?;
         let mut sink = Sink { text: Vec::with_capacity(self.source.len() + weight.min(4096)) };
-        meter::start(weight);
-        let rendered = self.tera.render_to(NAME, context, &mut sink);
+        let rendered = work.part(weight, || self.tera.render_to(NAME, context, &mut sink));
         rendered.map_err(|error| translate(&error, &self.source, &self.inserted))?;
         String::from_utf8(sink.text).map_err(|error| error_at(&self.source, 0, error.to_string()))
     }
@@ -157,16 +154,6 @@ impl Write for Sink {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// About the bytes that `value` has as JSON.
-fn weigh(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-        Value::String(text) => text.len() + 2,
-        Value::Array(items) => items.iter().map(|item| weigh(item) + 1).sum::<usize>() + 2,
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + weigh(value) + 4).sum::<usize>() + 2,
     }
 }
 

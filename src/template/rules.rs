@@ -60,6 +60,8 @@ const WORDS: [&str; 9] = ["and", "or", "not", "in", "is", "if", "elif", "else", 
 pub(super) struct Checked {
     pub(super) source: String,
     pub(super) inserted: Insertions,
+    /// Operators that may read a whole value.
+    pub(super) heavy: u64,
     /// Whether our reading came to the source's end; if not, only Tera's own error is of use.
     pub(super) whole: bool,
 }
@@ -120,8 +122,8 @@ pub(super) fn check(source: &str) -> Result<Checked, Refusal> {
     for tag in &tags {
         walk.tag(tag)?;
     }
-    let inserted = Insertions(walk.insertions);
-    Ok(Checked { source: inserted.apply(source), inserted, whole })
+    let (heavy, inserted) = (walk.heavy, Insertions(walk.insertions));
+    Ok(Checked { source: inserted.apply(source), inserted, heavy, whole })
 }
 
 impl Walk {

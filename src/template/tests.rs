@@ -1,7 +1,7 @@
 //! What templates may and may not do.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::*;
 
@@ -13,7 +13,8 @@ fn values(value: Value) -> Map<String, Value> {
 }
 
 fn render(source: &str, variables: Value) -> Result<String, Error> {
-    Template::parse(source)?.render(&values(variables))
+    let variables = values(variables);
+    Template::parse(source)?.render(&mut Values::new(|name| variables.get(name)), &mut Work::begin())
 }
 
 #[test]
@@ -156,6 +157,18 @@ fn bombs_end_in_an_error() {
 }
 
 #[test]
+fn templates_of_one_rendering_share_its_meter() {
+    let many = values(json!({"n": (0..20_000).collect::<Vec<u32>>()}));
+    let template = Template::parse("{% for a in n %}{% for b in n %}{% endfor %}{% endfor %}").unwrap();
+    let (mut shared, mut work) = (Values::new(|name| many.get(name)), Work::begin());
+    assert!(template.render(&mut shared, &mut work).is_err());
+    // What comes after it gets no time of its own, however short.
+    let brief = Template::parse("{{ n | length }}").unwrap();
+    assert_eq!(brief.render(&mut shared, &mut work).unwrap_err().message, TooLong.to_string());
+    assert_eq!(brief.render(&mut shared, &mut Work::begin()).unwrap(), "20000");
+}
+
+#[test]
 fn a_long_honest_history_renders() {
     let history: Vec<Value> = (0..2_000).map(|i| json!({"role": "user", "content": format!("message {i}")})).collect();
     let source = "{% for m in h %}{% if m.role == \"user\" and \"e 7\" in m.content %}{{ m.content | upper }}\n{% endif %}{% endfor %}";
@@ -187,7 +200,7 @@ proptest! {
     #[test]
     fn any_source_parses_or_is_refused(source in "(\\{\\{|\\}\\}|\\{%|%\\}|if|for|in|end|x|[|. \"(){}~-]|\\PC){0,40}") {
         if let Ok(template) = Template::parse(&source) {
-            drop(template.render(&Map::new()));
+            drop(template.render(&mut Values::new(|_| None), &mut Work::begin()));
         }
     }
 

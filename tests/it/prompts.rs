@@ -268,3 +268,53 @@ async fn two_editors_do_not_lose_each_others_change() {
     assert_eq!(app.admin(add(&version(json!(3), "The sentence of B"))).await.status, 201);
     app.close().await;
 }
+
+#[tokio::test]
+async fn all_messages_and_tests_of_a_saved_version_share_one_meter() {
+    let app = TestApp::start().await;
+    let message = json!({"role": "user", "content": "{% for a in xs %}{% for b in xs %}{% endfor %}{% endfor %}x"});
+    let numbers: Vec<u32> = (0..200).collect();
+    let test = json!({"variables": {"xs": numbers}});
+    let variables = json!({"xs": {"type": "array"}});
+    let mut body = json!({
+        "name": "heavy", "messages": vec![message.clone(); 200], "variables": variables, "tests": vec![test; 3],
+    });
+    let refused = app.admin(Call::post("/api/v1/prompts", &body)).await;
+    assert_eq!((refused.status, refused.param().as_str()), (400, "tests[0]"), "{}", refused.text());
+    assert!(refused.text().contains("takes too long"), "{}", refused.text());
+    // A call of it has one meter as well.
+    body["tests"] = json!([]);
+    body["settings"] = json!({"model": "fast"});
+    body["labels"] = json!(["production"]);
+    assert_eq!(app.admin(Call::post("/api/v1/prompts", &body)).await.status, 201);
+    let values = json!({"variables": {"xs": (0..200).collect::<Vec<u32>>()}});
+    let answer = app.chat(&json!({"model": "prompt/heavy", "prompt": values})).await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_variables"), "{}", answer.text());
+    let rendered = app.admin(Call::post("/api/v1/prompts/heavy/render", &values)).await;
+    assert_eq!((rendered.status, rendered.code().as_str()), (400, "invalid_variables"), "{}", rendered.text());
+    assert_eq!(app.up.count(), 0);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn values_are_bounded_before_their_schema_is_looked_at() {
+    let app = TestApp::start().await;
+    let never: Vec<Value> = (0..1_000).map(|n| json!({"items": {"not": {"const": n + 1_000_000}}})).collect();
+    let prompt = json!({
+        "name": "list", "messages": [{"role": "user", "content": "{{ xs | length }}"}],
+        "variables": {"xs": {"type": "array", "allOf": never}}, "settings": {"model": "fast"},
+        "labels": ["production"],
+    });
+    let made = app.admin(Call::post("/api/v1/prompts", &prompt)).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    for (count, word) in [(250_000, "over 1048576 bytes"), (100_000, "takes too long")] {
+        let values = json!({"variables": {"xs": vec![1; count]}});
+        let refused = app.chat(&json!({"model": "prompt/list", "prompt": values})).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "invalid_variables"), "{}", refused.text());
+        assert_eq!(refused.param(), "prompt.variables.xs");
+        assert!(refused.text().contains(word), "{}", refused.text());
+    }
+    let answer = app.chat(&json!({"model": "prompt/list", "prompt": {"variables": {"xs": [1, 2]}}})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    app.close().await;
+}

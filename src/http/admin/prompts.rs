@@ -1,5 +1,8 @@
 //! The prompt registry.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -10,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::body::read;
 use crate::app::App;
-use crate::chat::{Error, PromptMessage};
+use crate::chat::{Code, Error, PromptMessage};
 use crate::http::auth::{Editor, Viewer};
 use crate::http::error::Refusal;
 use crate::keys::{Role, VirtualKey};
@@ -18,6 +21,19 @@ use crate::prompts::{Author, LabelChange, Move, Prompt, Saved, Selector, Submiss
 use crate::types::{BadName, Label, PromptName, now};
 
 type Answer<T> = Result<T, Refusal>;
+
+/// How long a prompt's reading or rendering may wait for a thread of the pool, and run there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs what parses and renders templates off the threads that serve calls.
+async fn aside<T: Send + 'static, E: Into<Error> + Send + 'static>(
+    app: &App,
+    piece: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Answer<T> {
+    let done = app.pool().run(PATIENCE, piece).await;
+    let done = done.map_err(|error| Error::new(Code::Overloaded, format!("the prompt cannot be read: {error}")))?;
+    Ok(done.map_err(Into::into)?)
+}
 
 fn named(name: &str) -> Result<PromptName, Error> {
     name.parse().map_err(|error: BadName| Error::field("name", error.to_string()))
@@ -33,9 +49,11 @@ fn version_row(prompt: &Prompt, version: &Version) -> Answer<Json<Value>> {
 }
 
 /// `GET /prompts`.
-pub async fn list(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
-    let rows: Vec<Value> = app.prompts().list().iter().map(|prompt| prompt.to_json()).collect();
-    Json(json!({"rows": rows, "next_cursor": null}))
+pub async fn list(State(app): State<App>, _viewer: Viewer) -> Answer<Json<Value>> {
+    let prompts = app.prompts().list();
+    let read = move || Ok::<_, Error>(prompts.iter().map(|prompt| prompt.to_json()).collect::<Vec<Value>>());
+    let rows = aside(&app, read).await?;
+    Ok(Json(json!({"rows": rows, "next_cursor": null})))
 }
 
 /// `GET /prompts/{name}`.
@@ -50,9 +68,10 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<(StatusCode, Json<Value>)> {
-    let (name, submission) = Submission::named(&read(&headers, body).await?)?;
+    let body: Value = read(&headers, body).await?;
+    let (name, submission) = aside(&app, move || Submission::named(&body)).await?;
     let saved = app.prompts().create(&name, &submission, &author(&key), now()).await?;
-    saved_row(&app, &saved)
+    saved_row(&app, &saved).await
 }
 
 /// `POST /prompts/{name}/versions`.
@@ -63,10 +82,11 @@ pub async fn add_version(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<(StatusCode, Json<Value>)> {
-    let mut submission = Submission::from_json(&read(&headers, body).await?)?;
+    let (name, body): (_, Value) = (named(&name)?, read(&headers, body).await?);
+    let mut submission = aside(&app, move || Submission::from_json(&body)).await?;
     submission.parent = submission.parent.or(if_match(&headers)?);
-    let saved = app.prompts().add_version(&named(&name)?, &submission, &author(&key), now()).await?;
-    saved_row(&app, &saved)
+    let saved = app.prompts().add_version(&name, &submission, &author(&key), now()).await?;
+    saved_row(&app, &saved).await
 }
 
 /// The version that `If-Match: "3"` says the change began from.
@@ -77,7 +97,10 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u32>, Error> {
     version.map(Some).ok_or_else(wrong)
 }
 
-fn saved_row(app: &App, saved: &Saved) -> Answer<(StatusCode, Json<Value>)> {
+async fn saved_row(app: &App, saved: &Saved) -> Answer<(StatusCode, Json<Value>)> {
+    let version = saved.version.clone();
+    // Its first call finds it parsed.
+    aside(app, move || version.parse()).await?;
     let prompt = app.prompts().get(&saved.version.name)?;
     let status = if saved.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, version_row(&prompt, &saved.version)?))
@@ -86,11 +109,11 @@ fn saved_row(app: &App, saved: &Saved) -> Answer<(StatusCode, Json<Value>)> {
 /// `GET /prompts/{name}/versions`, newest first.
 pub async fn versions(State(app): State<App>, _viewer: Viewer, Path(name): Path<String>) -> Answer<Json<Value>> {
     let prompt = app.prompts().get(&named(&name)?)?;
-    let mut rows = Vec::with_capacity(prompt.versions.len());
-    for version in prompt.versions.iter().rev() {
-        let Json(row) = version_row(&prompt, version)?;
-        rows.push(row);
-    }
+    let read = move || {
+        let row = |version: &Arc<Version>| version.to_json(&prompt.labels_of(version.version));
+        prompt.versions.iter().rev().map(row).collect::<Result<Vec<Value>, _>>()
+    };
+    let rows = aside(&app, read).await?;
     Ok(Json(json!({"rows": rows, "next_cursor": null})))
 }
 
@@ -163,7 +186,8 @@ pub async fn diff(
     Query(two): Query<Two>,
 ) -> Answer<Json<Value>> {
     let (from, to) = (two.from.parse::<Selector>()?, two.to.parse::<Selector>()?);
-    let diff = app.prompts().diff(&named(&name)?, &from, &to)?;
+    let (registry, name) = (app.prompts().clone(), named(&name)?);
+    let diff = aside(&app, move || registry.diff(&name, &from, &to)).await?;
     Ok(Json(json!(diff)))
 }
 
@@ -194,7 +218,8 @@ pub async fn render(
         (None, None) => Selector::Default,
         (Some(_), Some(_)) => return Err(Error::field("label", "name a `version` or a `label`, not both").into()),
     };
-    let rendered = app.prompts().render(&named(&name)?, &selector, &variables)?;
+    let (registry, name) = (app.prompts().clone(), named(&name)?);
+    let rendered = aside(&app, move || registry.render(&name, &selector, &variables)).await?;
     let messages: Vec<Value> = rendered.messages.iter().map(message).collect();
     Ok(Json(json!({
         "name": rendered.version.name, "version": rendered.version.version, "hash": rendered.version.hash,
