@@ -333,7 +333,8 @@ impl<'a> Attempts<'a> {
             Ok(answered) => Ok(Ok((attempt, answered))),
             Err(unanswered) => {
                 note_failure(&unanswered, &attempt);
-                Ok(Err(unanswered.failure))
+                // A reason may be the provider's own words.
+                Ok(Err(client.redacted(unanswered.failure)))
             }
         }
     }

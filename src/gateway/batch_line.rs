@@ -226,6 +226,9 @@ impl Gateway {
                 Observed { reply: Reply { head, body: Body::Whole(body) }, usage: Some(usage), error: None }
             }
             Err(reason) => {
+                let live = self.live();
+                let reason = live.clients.get(&handed.provider).map(|client| client.redacted_text(reason));
+                let reason = reason.unwrap_or_default();
                 let error = Error::new(Code::UpstreamProtocol, format!("the batch's answer cannot be read: {reason}"));
                 Observed { reply: error_reply(head, &error), usage: None, error: Some(error.code) }
             }

@@ -317,7 +317,10 @@ impl Relay {
     /// Ends a stream that failed after it began: no retry, its row, and an error event in the caller's dialect.
     async fn break_off(&mut self, failure: Failure) {
         self.is_over = true;
-        self.answer = None;
+        let failure = match self.answer.take() {
+            Some(answer) => answer.redacted(failure),
+            None => failure,
+        };
         if let Some(fault) = fault_of(&failure) {
             self.meter.showed(&self.target, fault);
         }

@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::client::Reply;
 use super::connections;
-use super::failure::{Failure, Phase, reason, scrubbed};
+use super::failure::{Failure, Phase, reason};
 use super::in_process::CpuTime;
-use crate::types::Secret;
+use super::redaction::Redaction;
 
 /// The most bytes of a call's answer.
 pub(super) const MAX_ANSWER: usize = 256 << 20;
@@ -35,7 +35,12 @@ pub struct Answer {
     pub(super) longest: usize,
     pub(super) is_stream: bool,
     pub(super) kind: Option<HeaderValue>,
-    pub(super) secrets: Arc<[Secret]>,
+    /// Looks for the gateway's own keys in what arrives.
+    pub(super) redaction: Option<Arc<Redaction>>,
+    /// The end of what arrived, where it may be the beginning of a key.
+    pub(super) held: Bytes,
+    /// Whether the body is audio or another medium, whose bytes are not held back.
+    pub(super) is_medium: bool,
     pub(super) _place: OwnedSemaphorePermit,
 }
 
@@ -72,25 +77,62 @@ impl Answer {
     /// The provider's message of an error, without the gateway's keys and cut short.
     #[must_use]
     pub fn scrubbed(&self, message: &str) -> String {
-        let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
-        scrubbed(message.to_owned(), &secrets).chars().take(500).collect()
+        let message = message.to_owned();
+        let clean = match &self.redaction {
+            Some(redaction) => redaction.text(message),
+            None => message,
+        };
+        clean.chars().take(500).collect()
+    }
+
+    /// `failure`, whose words may be the provider's, without the gateway's keys.
+    #[must_use]
+    pub fn redacted(&self, failure: Failure) -> Failure {
+        match &self.redaction {
+            Some(redaction) => failure.redacted(redaction),
+            None => failure,
+        }
     }
 
     /// Notes the type of the body, from the head.
     pub(super) fn note_head(&mut self, headers: &HeaderMap) {
         let kinds: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
-        self.kind = headers.get(CONTENT_TYPE).cloned();
+        let clean = |kind: &&HeaderValue| !self.redaction.as_ref().is_some_and(|keys| keys.finds(kind.as_bytes()));
+        self.kind = headers.get(CONTENT_TYPE).filter(clean).cloned();
+        let media: [&[u8]; 4] = [b"audio/", b"image/", b"video/", b"application/octet-stream"];
+        let is_medium = |kind: &HeaderValue| media.iter().any(|known| kind.as_bytes().starts_with(known));
+        self.is_medium = self.kind.as_ref().is_some_and(is_medium);
         let is_any_of = |kind: &HeaderValue| kinds.iter().any(|known| kind.as_bytes().starts_with(known));
         self.is_stream = self.kind.as_ref().is_some_and(is_any_of);
     }
 
-    /// The next piece; `None` at a clean end.
+    /// The next piece, without the gateway's own keys; `None` at a clean end.
     ///
     /// # Errors
     /// Where a limit passes, the connection breaks, or the answer is endless.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let arrived = self.unmarked().await;
+            // Borrowed: a reference count would be written by every thread.
+            let Some(redaction) = &self.redaction else { return arrived };
+            match arrived.map_err(|failure| failure.redacted(redaction))? {
+                Some(piece) => {
+                    let piece = redaction.piece(&mut self.held, piece, !self.is_medium);
+                    // What is held comes with the next.
+                    if !piece.is_empty() || self.held.is_empty() {
+                        return Ok(Some(piece));
+                    }
+                }
+                None if self.held.is_empty() => return Ok(None),
+                None => return Ok(Some(std::mem::take(&mut self.held))),
+            }
+        }
+    }
+
+    /// The next piece as it arrives, without a mark in front of a text.
+    async fn unmarked(&mut self) -> Result<Option<Bytes>, Failure> {
         let is_first = self.read == 0;
-        let piece = self.next_piece().await?;
+        let piece = self.arriving().await?;
         if is_first && self.is_text() { self.without_mark(piece).await } else { Ok(piece) }
     }
 
@@ -104,17 +146,18 @@ impl Answer {
     async fn without_mark(&mut self, first: Option<Bytes>) -> Result<Option<Bytes>, Failure> {
         let Some(mut first) = first else { return Ok(None) };
         while first.len() < MARK.len() && MARK.starts_with(&first) {
-            let Some(next) = self.next_piece().await? else { break };
+            let Some(next) = self.arriving().await? else { break };
             first = [first, next].concat().into();
         }
         match first.strip_prefix(MARK) {
-            Some([]) => self.next_piece().await,
+            Some([]) => self.arriving().await,
             Some(_) => Ok(Some(first.slice(MARK.len()..))),
             None => Ok(Some(first)),
         }
     }
 
-    async fn next_piece(&mut self) -> Result<Option<Bytes>, Failure> {
+    /// The next piece as it arrives.
+    async fn arriving(&mut self) -> Result<Option<Bytes>, Failure> {
         let (limit, phase) =
             if self.read == 0 { (self.first, Phase::FirstToken) } else { (Instant::now() + self.idle, Phase::Idle) };
         let (limit, phase) = if limit < self.deadline { (limit, phase) } else { (self.deadline, self.phase) };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::redaction::Redaction;
 use crate::chat::{Code, Error};
 
 /// Which limit passed.
@@ -63,6 +64,21 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The same failure, whose words may be the provider's, without what `redaction` finds.
+    #[must_use]
+    pub(super) fn redacted(self, redaction: &Redaction) -> Self {
+        match self {
+            Self::Connect(reason) => Self::Connect(redaction.text(reason)),
+            Self::Protocol(reason) => Self::Protocol(redaction.text(reason)),
+            Self::Throttled { retry_after, message } => {
+                Self::Throttled { retry_after, message: redaction.text(message) }
+            }
+            Self::Server { status, error } => Self::Server { status, error: Box::new(redaction.error(*error)) },
+            Self::Refused { status, error } => Self::Refused { status, error: Box::new(redaction.error(*error)) },
+            other @ (Self::TimedOut(_) | Self::Auth { .. } | Self::Busy | Self::Closing) => other,
+        }
+    }
+
     /// Whether another try, of this target or another, may do better.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -160,23 +176,27 @@ fn is_elsewhere(status: u16, error: &Error) -> bool {
     matches!(status, 404 | 405) && !names_model(&error.message) && !names_model(code)
 }
 
-/// Reads a provider's error answer, taking out every text in `secrets`.
-pub(super) fn read_refusal(status: u16, body: &[u8], secrets: &[&str]) -> Error {
+/// Reads a provider's error answer, taking out what `redaction` finds.
+pub(super) fn read_refusal(status: u16, body: &[u8], redaction: Option<&Redaction>) -> Error {
+    let scrubbed = |text: String| match redaction {
+        Some(redaction) => redaction.text(text),
+        None => text,
+    };
     let fields: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let error = fields.get("error").unwrap_or(&fields);
     let text = |value: Option<&serde_json::Value>| value.and_then(|value| value.as_str()).map(str::to_owned);
     let message = text(error.get("message")).or_else(|| text(Some(error))).or_else(|| text(fields.get("detail")));
     let message = message.filter(|message| !message.is_empty()).unwrap_or_else(|| format!("status {status}"));
-    let message: String = scrubbed(message, secrets).chars().take(2_000).collect();
+    let message: String = scrubbed(message).chars().take(2_000).collect();
     let upstream_code = own_code(&fields, error);
     let too_long = ["context_length_exceeded", "exceed_context_size_error"];
     let is_too_long =
         [upstream_code.clone(), text(error.get("type"))].iter().flatten().any(|code| too_long.contains(&code.as_str()))
             || (matches!(status, 400 | 413) && says_too_long(&message));
     Error {
-        param: text(error.get("param")).map(|param| scrubbed(param, secrets)),
+        param: text(error.get("param")).map(scrubbed),
         status: Some(status),
-        upstream_code: if is_too_long { None } else { upstream_code.map(|code| scrubbed(code, secrets)) },
+        upstream_code: if is_too_long { None } else { upstream_code.map(scrubbed) },
         ..Error::new(if is_too_long { Code::ContextLengthExceeded } else { Code::UpstreamError }, message)
     }
 }
@@ -211,11 +231,6 @@ pub(super) fn refuses_key(status: u16, body: &[u8]) -> bool {
         400 | 403 => memchr::memmem::find(body, b"\"API_KEY_INVALID\"").is_some(),
         _ => false,
     }
-}
-
-/// `text` without any of `secrets`.
-pub(super) fn scrubbed(text: String, secrets: &[&str]) -> String {
-    secrets.iter().filter(|secret| secret.len() >= 4).fold(text, |text, secret| text.replace(secret, "[removed]"))
 }
 
 /// Reads `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. Nonsense is `None`.
@@ -304,17 +319,37 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_loses_secrets_wherever_the_provider_may_have_put_them() {
+        const KEY: &str = "sk-canary/12+34567890";
+        let redaction = Redaction::new([crate::types::Secret::new(KEY)].iter(), false).unwrap();
+        let said = || format!("no {KEY}");
+        let error = Error { param: Some(said()), ..Error::new(Code::InvalidRequest, said()) };
+        let error = Box::new(Error { upstream_code: Some(said()), ..error });
+        for failure in [
+            Failure::Connect(said()),
+            Failure::Protocol(said()),
+            Failure::Throttled { retry_after: None, message: said() },
+            Failure::Server { status: 500, error: error.clone() },
+            Failure::Refused { status: 400, error },
+        ] {
+            let clean = failure.redacted(&redaction);
+            assert!(!format!("{clean:?}").contains(KEY), "{clean:?}");
+        }
+    }
+
+    #[test]
     fn a_refusal_keeps_its_message_and_loses_secrets() {
         let body = br#"{"error":{"message":"bad key sk-12345 given","param":"x","code":"invalid_value"}}"#;
-        let error = read_refusal(400, body, &["sk-12345"]);
+        let redaction = Redaction::new([crate::types::Secret::new("sk-12345")].iter(), false);
+        let error = read_refusal(400, body, redaction.as_ref());
         assert_eq!(error.message, "bad key [removed] given");
         assert_eq!(
             (error.status(), error.param.as_deref(), error.upstream_code.as_deref()),
             (400, Some("x"), Some("invalid_value"))
         );
-        assert_eq!(read_refusal(422, b"<html>", &[]).message, "status 422");
+        assert_eq!(read_refusal(422, b"<html>", None).message, "status 422");
         let long =
-            read_refusal(400, br#"{"error":{"code":400,"type":"exceed_context_size_error","message":"long"}}"#, &[]);
+            read_refusal(400, br#"{"error":{"code":400,"type":"exceed_context_size_error","message":"long"}}"#, None);
         assert_eq!((long.code, long.upstream_code), (Code::ContextLengthExceeded, None));
         for (message, code) in [
             ("prompt is too long: 203456 tokens > 200000 maximum", Code::ContextLengthExceeded),
@@ -325,7 +360,7 @@ mod tests {
             ("your prompt is fine", Code::UpstreamError),
         ] {
             let body = format!(r#"{{"error":{{"type":"invalid_request_error","message":"{message}"}}}}"#);
-            assert_eq!(read_refusal(400, body.as_bytes(), &[]).code, code, "{message}");
+            assert_eq!(read_refusal(400, body.as_bytes(), None).code, code, "{message}");
         }
     }
 

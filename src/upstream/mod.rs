@@ -17,6 +17,7 @@ mod kinds;
 mod place;
 pub mod provider;
 mod provider_client;
+mod redaction;
 mod servers;
 mod sigv4;
 pub mod simulated;

@@ -24,10 +24,9 @@ use super::in_process::{InProcess, InProcessCall, InProcessModels};
 use super::keys::{Keys, Of};
 use super::place::{Reach, Resolver};
 use super::provider::{AwsCredentials, Provider};
+use super::redaction::Redaction;
 use super::sigv4::Signer;
 use super::tls;
-use crate::chat::Error;
-use crate::types::Secret;
 use crate::wire::form::is_form;
 use crate::wire::{DialectId, ProviderDialect};
 
@@ -72,7 +71,8 @@ pub struct ProviderClient {
     /// The client of the batch API, made at its first call.
     side: OnceLock<Client>,
     keys: Keys<Key>,
-    secrets: Arc<[Secret]>,
+    /// Looks for its keys in what it answers; none where it has none.
+    redaction: Option<Arc<Redaction>>,
     /// Whether the provider answered that it has no Responses.
     lacks_responses: AtomicBool,
     /// Whether the provider refused to write embeddings as base64.
@@ -157,13 +157,16 @@ impl ProviderClient {
         let keys = secrets.into_iter().map(|secret| Key::new(&provider, secret)).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
         let signing = provider.aws.iter().filter_map(|aws| aws.credentials.as_ref());
-        let secrets = provider.api_keys.iter().chain(signing.flat_map(AwsCredentials::secrets)).cloned().collect();
+        let redaction = {
+            let secrets = provider.api_keys.iter().chain(signing.flat_map(AwsCredentials::secrets));
+            Redaction::new(secrets, provider.aws.is_some()).map(Arc::new)
+        };
         Ok(Self {
             provider,
             transport,
             side: OnceLock::new(),
             keys: Keys::new(keys),
-            secrets,
+            redaction,
             lacks_responses: AtomicBool::new(false),
             lacks_base64: AtomicBool::new(false),
             adapters: Adapters::default(),
@@ -351,9 +354,26 @@ impl ProviderClient {
 
     /// The error in an answer with this status, without the provider's keys.
     #[must_use]
-    pub fn refused(&self, status: u16, body: &[u8]) -> Error {
-        let secrets: Vec<&str> = self.secrets.iter().map(Secret::expose).collect();
-        read_refusal(status, body, &secrets)
+    pub fn refused(&self, status: u16, body: &[u8]) -> crate::chat::Error {
+        read_refusal(status, body, self.redaction.as_deref())
+    }
+
+    /// `text`, which may be the provider's, without the gateway's keys.
+    #[must_use]
+    pub fn redacted_text(&self, text: String) -> String {
+        match &self.redaction {
+            Some(redaction) => redaction.text(text),
+            None => text,
+        }
+    }
+
+    /// `failure`, whose words may be the provider's, without the gateway's keys.
+    #[must_use]
+    pub fn redacted(&self, failure: Failure) -> Failure {
+        match &self.redaction {
+            Some(redaction) => failure.redacted(redaction),
+            None => failure,
+        }
     }
 
     /// What an answer with this status means, whose keys stay in turn: one that came with others, as a batch's.
@@ -387,7 +407,7 @@ impl ProviderClient {
         let limits = Limits { first: deadline, deadline, phase: Phase::Total };
         let sent = SideCall { method: call.method(), url: &url, headers, body: payload.body };
         let answer = timeout_at(deadline, self.side()?.send(sent)).await;
-        let answer = answer.map_err(|_| Failure::TimedOut(Phase::Total))??;
+        let answer = answer.map_err(|_| Failure::TimedOut(Phase::Total))?.map_err(|failure| self.redacted(failure))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let mut answer = self.answer(Body::Side(answer), limits, place);
         answer.longest = LONGEST_RESULTS;
@@ -450,7 +470,9 @@ impl ProviderClient {
             longest: MAX_ANSWER,
             is_stream: false,
             kind: None,
-            secrets: self.secrets.clone(),
+            redaction: self.redaction.clone(),
+            held: Bytes::new(),
+            is_medium: false,
             _place: place,
         }
     }

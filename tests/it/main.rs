@@ -35,6 +35,7 @@ mod passing;
 mod peers;
 mod process;
 mod prompts;
+mod redaction;
 mod refusals;
 mod regressions;
 mod repair;

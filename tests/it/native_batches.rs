@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use sqlx::Row;
 
-use crate::app::{TestApp, hello};
+use crate::app::{OTHER_KEY, TestApp, hello};
 use crate::batches::{CHAT, begun, line, output, until};
 use crate::binary::{Binary, config, find_secrets, fulcrum, read};
 use crate::client::Call;
@@ -34,6 +34,8 @@ struct Desk {
     cancelled: bool,
     /// Whether the next making of a batch is cut off after it was noted.
     cuts: bool,
+    /// What the provider adds to its errors, as it stands in JSON.
+    said: String,
     dropped: Vec<String>,
 }
 
@@ -96,6 +98,15 @@ impl Desk {
         self.lines.iter().enumerate().rev().map(result).collect()
     }
 
+    fn saying(&self, results: &str) -> String {
+        let said = |start: &str| format!("{start}{}\"", self.said);
+        let mut results = results.to_owned();
+        for start in ["\"message\":\"no such thing", "\"message\":\"no"] {
+            results = results.replace(&format!("{start}\""), &said(start));
+        }
+        results
+    }
+
     fn answer(&mut self, received: &Received) -> Option<Script> {
         let method = received.head.split(' ').next().unwrap_or_default();
         let body = String::from_utf8_lossy(&received.body).into_owned();
@@ -128,8 +139,10 @@ impl Desk {
                 {"id": "batch-other", "metadata": {"fulcrum_batch": "batch_other", "fulcrum_part": "1"}}, self.openai()],
                 "has_more": false})),
             ("GET", "/v1/messages/batches?limit=100") => ok(json!({"data": [self.anthropic()], "has_more": false})),
-            ("GET", "/v1/files/file-out/content") => Some(Script::json(200, self.openai_results())),
-            ("GET", "/v1/messages/batches/msgbatch_up/results") => Some(Script::json(200, self.anthropic_results())),
+            ("GET", "/v1/files/file-out/content") => Some(Script::json(200, self.saying(&self.openai_results()))),
+            ("GET", "/v1/messages/batches/msgbatch_up/results") => {
+                Some(Script::json(200, self.saying(&self.anthropic_results())))
+            }
             ("POST", path) if path.ends_with("/cancel") => {
                 self.cancelled = true;
                 ok(json!({}))
@@ -216,6 +229,37 @@ async fn a_batch_goes_to_anthropics_batch_api_in_its_dialect() {
         "{row:#}"
     );
     assert_eq!(desk.lock().unwrap().lines[0]["params"]["messages"][0]["role"], "user");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn no_key_that_a_batch_api_echoes_reaches_a_result_a_row_or_the_log() {
+    let unicode: String = OTHER_KEY.chars().map(|letter| format!("\\u{:04x}", u32::from(letter))).collect();
+    for (settings, model) in [(OPENAI, "cheap"), (ANTHROPIC, "haiku")] {
+        for said in [OTHER_KEY, &unicode] {
+            let app = TestApp::with(settings).await;
+            let _desk = desk(&app.other, Desk { ends: true, said: format!(" {said}"), ..Desk::default() });
+            let id = app.begin(&lines(model, 4), CHAT).await;
+            let batch = app.ended(&id, "completed").await;
+            let [_, errors] = app.results(&batch).await;
+            let shown = errors["line-1"].to_string();
+            assert!(shown.contains("[removed]") || shown.contains("****"), "{shown}");
+            assert!(!shown.contains(OTHER_KEY), "{shown}");
+            app.close().await;
+        }
+    }
+    // A batch that is refused whole.
+    let app = TestApp::with(OPENAI).await;
+    app.other.api(|received| match received.path.as_str() {
+        "/v1/files" => Some(Script::json(200, json!({"id": "file-in"}).to_string())),
+        "/v1/batches" => Some(Script::error(400, &format!("bad key {OTHER_KEY}"))),
+        _ => Some(Script::json(200, "{}")),
+    });
+    let id = app.begin(&lines("cheap", 2), CHAT).await;
+    let batch = app.ended(&id, "completed").await;
+    let [_, errors] = app.results(&batch).await;
+    let shown = errors["line-1"].to_string();
+    assert!(shown.contains("bad key") && !shown.contains(OTHER_KEY), "{shown}");
     app.close().await;
 }
 
