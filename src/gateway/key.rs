@@ -3,17 +3,31 @@
 use super::resolve::Resolved;
 use crate::chat::{Code, Error};
 use crate::keys::VirtualKey;
-use crate::prompts::halves;
+use crate::prompts::{Reference, model_name, names_prompt};
 
-/// Checks that `key` may call the name `requested`, or a prompt whose model it lists.
+/// Checks that `key` may call the name `model`, which is what will be called: it is compared as a whole, since an `@` in a
+/// provider's name for a model belongs to that name.
 ///
 /// # Errors
 /// `model_not_allowed`.
-pub fn check_key(key: &VirtualKey, requested: &str, prompt: Option<&Resolved>) -> Result<(), Error> {
-    let (bare, _) = halves(requested);
-    if key.may_call(requested) || key.may_call(bare) || prompt.is_some_and(|resolved| key.may_call(&resolved.model)) {
-        return Ok(());
-    }
-    let name: String = requested.chars().take(200).collect();
-    Err(Error::new(Code::ModelNotAllowed, format!("this key may not call `{name}`")).at("model"))
+pub fn check_model(key: &VirtualKey, model: &str) -> Result<(), Error> {
+    if key.may_call(model) { Ok(()) } else { Err(refused(model)) }
+}
+
+/// Checks that `key` may call a prompt: it lists the model that the request leads to, or, where the request names no other
+/// model, the prompt, or the very version that the request leads to.
+///
+/// # Errors
+/// `model_not_allowed`.
+pub fn check_prompt(key: &VirtualKey, model: &str, reference: &Reference, resolved: &Resolved) -> Result<(), Error> {
+    let name = || model_name(&reference.name);
+    let names_none = model.is_empty() || names_prompt(model);
+    let by_name =
+        || names_none && (key.may_call(&name()) || key.may_call(&format!("{}@{}", name(), reference.selector.text())));
+    if key.may_call(&resolved.model) || by_name() { Ok(()) } else { Err(refused(&resolved.requested)) }
+}
+
+fn refused(name: &str) -> Error {
+    let name: String = name.chars().take(200).collect();
+    Error::new(Code::ModelNotAllowed, format!("this key may not call `{name}`")).at("model")
 }

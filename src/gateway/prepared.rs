@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::incoming::Incoming;
-use super::key::check_key;
+use super::key::{check_model, check_prompt};
 use super::plan::{Moment, plan};
 use super::read::{Read, read};
 use super::request::{Request, user_of};
@@ -48,7 +48,7 @@ impl Prepared {
                 let asked = &request.first().asked;
                 known.note(request.requested(), asked.stream, &live.routes);
                 incoming.user = incoming.user.take().or_else(|| user_of(&asked.object));
-                check_key(&incoming.key, request.requested(), None)?;
+                check_model(&incoming.key, request.requested())?;
                 request
             }
             Read::Prompted(asked, reference) => {
@@ -56,7 +56,7 @@ impl Prepared {
                 known.note(&resolved.requested, asked.stream, &live.routes);
                 known.prompt = Some(resolved.version.clone());
                 incoming.user = incoming.user.take().or_else(|| user_of(&asked.object));
-                check_key(&incoming.key, &resolved.requested, Some(&resolved))?;
+                check_prompt(&incoming.key, &asked.model, &reference, &resolved)?;
                 let request = Request::prompted(incoming.endpoint, *asked, resolved)?;
                 incoming.user = incoming.user.take().or_else(|| user_of(request.first().object()));
                 Arc::new(request)

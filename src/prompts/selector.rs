@@ -53,6 +53,16 @@ impl Selector {
             Self::Version(_) | Self::Latest => None,
         }
     }
+
+    /// The selector as it stands behind `@`; the label `production` where nothing stands there.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Version(version) => version.to_string(),
+            Self::Latest => "latest".to_owned(),
+            Self::Default | Self::Label(_) => self.label().unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 impl FromStr for Selector {

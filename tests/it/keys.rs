@@ -227,3 +227,33 @@ async fn a_key_that_was_right_once_is_no_guess() {
     }
     app.close().await;
 }
+
+#[tokio::test]
+async fn a_name_is_checked_as_it_is_called() {
+    let app = TestApp::start().await;
+    let key = app.new_key(&json!({"name": "narrow", "models": ["up/base", "fast"]})).await;
+    let turns = json!([{"role": "user", "content": "hi"}]);
+    let contents = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]});
+    for model in ["up/base@x", "fast@x", "fast@production", "up/base@", "up/base@x@y", "@fast"] {
+        let address = |verb: &str| format!("/v1beta/models/{model}:{verb}");
+        for (path, body) in [
+            ("/v1/chat/completions", json!({"model": model, "messages": turns})),
+            ("/v1/responses", json!({"model": model, "input": "hi"})),
+            ("/v1/messages", json!({"model": model, "max_tokens": 9, "messages": turns})),
+            ("/v1/messages/count_tokens", json!({"model": model, "messages": turns})),
+            ("/v1/embeddings", json!({"model": model, "input": "hi"})),
+            ("/v1/completions", json!({"model": model, "prompt": "hi"})),
+            ("/v1/moderations", json!({"model": model, "input": "hi"})),
+            ("/v1/explain", json!({"model": model, "messages": turns})),
+            (&address("generateContent"), contents.clone()),
+            (&address("countTokens"), contents.clone()),
+            (&address("embedContent"), json!({"content": {"parts": [{"text": "hi"}]}})),
+        ] {
+            let answer = app.send(Call::post(path, &body).key(&key)).await;
+            assert_eq!(answer.status, 403, "{path} {model}: {}", answer.text());
+        }
+    }
+    assert_eq!(app.up.count(), 0);
+    assert_eq!(app.send(Call::chat(&hello("up/base")).key(&key)).await.status, 200);
+    app.close().await;
+}

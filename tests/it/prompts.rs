@@ -318,3 +318,30 @@ async fn values_are_bounded_before_their_schema_is_looked_at() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     app.close().await;
 }
+
+#[tokio::test]
+async fn a_key_for_one_version_of_a_prompt_calls_that_one_only() {
+    let app = with_prompt("").await;
+    let variables = json!({"house": "Acme", "who": "Ann"});
+    let key = app.new_key(&json!({"name": "narrow", "models": ["prompt/greet@1"]})).await;
+    for (model, more, status) in [
+        ("prompt/greet@1", json!({}), 200),
+        ("prompt/greet", json!({"version": "1"}), 200),
+        ("prompt/greet", json!({}), 403),
+        ("prompt/greet@2", json!({}), 403),
+        ("prompt/greet@1", json!({"version": "2"}), 403),
+        ("prompt/greet@1", json!({"label": "staging"}), 403),
+        ("up/gpt-x", json!({"id": "greet", "version": "1"}), 403),
+    ] {
+        let mut prompt = more.clone();
+        prompt["variables"] = variables.clone();
+        let answer = app.send(Call::chat(&json!({"model": model, "prompt": prompt})).key(&key)).await;
+        assert_eq!(answer.status, status, "{model} {more}: {}", answer.text());
+    }
+    let key = app.new_key(&json!({"name": "any", "models": ["prompt/greet"]})).await;
+    for model in ["prompt/greet", "prompt/greet@2", "prompt/greet@staging", "prompt/greet@latest"] {
+        let body = json!({"model": model, "prompt": {"variables": variables}});
+        assert_eq!(app.send(Call::chat(&body).key(&key)).await.status, 200, "{model}");
+    }
+    app.close().await;
+}
