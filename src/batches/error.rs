@@ -66,6 +66,10 @@ impl From<Error> for chat::Error {
             Error::TooLarge(_) | Error::Full(_) => shown(Code::RequestTooLarge).at("file"),
             Error::Pool(_) => shown(Code::Overloaded),
             Error::InUse { .. } | Error::Ended { .. } => shown(Code::Conflict),
+            Error::Database(cause) if cause.is_passing() => Self::busy(
+                "The files and batches cannot be read or written just now: the database is busy or full.",
+                cause,
+            ),
             Error::Database(cause) => Self::internal("The files and batches could not be read or written.", cause),
         }
     }

@@ -177,6 +177,13 @@ impl Error {
         Self { detail: Some(detail.to_string()), ..Self::new(Code::Internal, message) }
     }
 
+    /// A 503 for what can be done in a moment, whose reason only the operator may read.
+    #[must_use]
+    pub fn busy(message: impl Into<String>, detail: &impl ToString) -> Self {
+        let error = Self { detail: Some(detail.to_string()), ..Self::new(Code::Overloaded, message) };
+        Self { retry_after: Some(Duration::from_secs(1)), ..error }
+    }
+
     /// A 400 that names the field at fault.
     #[must_use]
     pub fn field(param: impl Into<String>, message: impl Into<String>) -> Self {

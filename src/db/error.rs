@@ -18,6 +18,16 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// SQLite cannot use the file.
+    #[error("cannot use the database {path}: {cause}; {advice}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        cause: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// A newer Fulcrum wrote it.
     #[error("{place} was written by a newer Fulcrum (migration {version}); use that version or newer")]
     Newer {
@@ -53,9 +63,59 @@ impl Error {
         Self::Unreadable(column.to_owned())
     }
 
+    /// The error of a file that is being opened: with its path, and what to do.
+    pub(super) fn of_file(self, path: &std::path::Path) -> Self {
+        let advice = match &self {
+            Self::Sql(error)
+            | Self::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => advice(error),
+            Self::Migrate(_) => "restore it from a backup, or use the version of Fulcrum that wrote it",
+            _ => return self,
+        };
+        Self::Unusable { path: path.to_owned(), cause: self.to_string(), advice }
+    }
+
+    /// Whether the database is only busy, full or out of reach now, so that the same may be done later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        const BUSY_LOCKED_IO_FULL_CANTOPEN: [i32; 5] = [5, 6, 10, 13, 14];
+        let Self::Sql(error) = self else { return false };
+        match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
+            sqlx::Error::Database(inner) => match (sqlite_code(error), inner.code().as_deref()) {
+                (Some(code), _) => BUSY_LOCKED_IO_FULL_CANTOPEN.contains(&code),
+                // PostgreSQL: resources, a lock that is not available, a server that ends, a connection that broke.
+                (None, Some(state)) => {
+                    ["53", "55P03", "57P", "08", "40"].iter().any(|passing| state.starts_with(passing))
+                }
+                (None, None) => false,
+            },
+            _ => false,
+        }
+    }
+
     /// Whether a statement failed because a row with this key stands already.
     #[must_use]
     pub fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+}
+
+/// The part of SQLite's result code that says what failed; none of another database's.
+fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    let sqlx::Error::Database(error) = error else { return None };
+    let error = error.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    sqlx::error::DatabaseError::code(error)?.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+/// What to do about a file that cannot be opened.
+fn advice(error: &sqlx::Error) -> &'static str {
+    match sqlite_code(error) {
+        Some(5 | 6) => "another process holds it; end that process, or try again",
+        Some(3 | 8 | 14 | 23) => "see that this user may write the file and its folder",
+        Some(10 | 13) => "see that its disk works and has room",
+        Some(11 | 26) => {
+            "it is damaged, or no SQLite database; restore it from a backup, or move it away to begin a new one"
+        }
+        _ => "restore it from a backup, or move it away to begin a new one",
     }
 }

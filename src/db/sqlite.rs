@@ -40,10 +40,14 @@ impl Sqlite {
             std::fs::create_dir_all(folder).map_err(|source| Error::Open { path: path.clone(), source })?;
         }
         keep_private(&path)?;
+        // One path for one file, however it is reached: the ledger's lock and journal lie beside it.
+        let path = path.canonicalize().map_err(|source| Error::Open { path: path.clone(), source })?;
         let options = options(&path, durable);
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        check_version(&write).await?;
-        migrate(&path, &write).await?;
+        let unusable = |error: Error| error.of_file(&path);
+        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
+        let write = write.map_err(|error| unusable(error.into()))?;
+        check_version(&write).await.map_err(unusable)?;
+        migrate(&path, &write).await.map_err(unusable)?;
         let read = SqlitePoolOptions::new()
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS))
@@ -112,12 +116,20 @@ pub(super) fn path_of(url: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// Makes the file readable by its owner only, before SQLite would make it for all.
+/// Makes the file readable by its owner only, before SQLite would make it for all. The files that SQLite makes beside it have
+/// the same rights.
 fn keep_private(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let failed = |source| Error::Open { path: path.to_owned(), source };
     let mut open = std::fs::OpenOptions::new();
-    let file = open.create(true).append(true).mode(0o600).open(path);
-    file.map(drop).map_err(|source| Error::Open { path: path.to_owned(), source })
+    let file = open.create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    let rights = file.metadata().map_err(failed)?.permissions();
+    if rights.mode() & 0o077 != 0
+        && let Err(error) = file.set_permissions(PermissionsExt::from_mode(0o600))
+    {
+        tracing::warn!(%error, path = %path.display(), "others may read {}: {error}", path.display());
+    }
+    Ok(())
 }
 
 fn options(path: &Path, durable: bool) -> SqliteConnectOptions {

@@ -332,3 +332,59 @@ async fn what_is_no_database_url_is_refused_without_its_password() {
         "`postgres://…@host:port/x` is not a database URL; use sqlite://PATH or postgres://USER@HOST/DATABASE"
     );
 }
+
+#[tokio::test]
+async fn a_file_that_others_could_read_is_its_owners_alone_once_opened() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.db");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let db = Db::open(&format!("sqlite://{}", path.display()), false).await.unwrap();
+    query("insert into prompts (name, created_at) values ('p', 1)").execute(&db).await.unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap().flatten() {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", file.path().display());
+    }
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_reported_with_its_path_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.db");
+    let url = format!("sqlite://{}", path.display());
+    std::fs::write(&path, vec![b'x'; 8 << 10]).unwrap();
+    let text = Db::open(&url, false).await.unwrap_err().to_string();
+    assert!(text.contains(&*path.to_string_lossy()) && text.contains("restore it from a backup"), "{text}");
+    // Damaged in the middle.
+    std::fs::remove_file(&path).unwrap();
+    Db::open(&url, false).await.unwrap().close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100..8 << 10].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let text = Db::open(&url, false).await.unwrap_err().to_string();
+    assert!(text.contains(&*path.to_string_lossy()) && text.contains("; "), "{text}");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let text = Db::open(&url, false).await.unwrap_err().to_string();
+    assert!(text.contains(&*path.to_string_lossy()), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_busy_or_full_passes_and_a_mistake_does_not() {
+    use sqlx::Executor;
+    let scratch = Scratch::sqlite().await;
+    let db = scratch.db.sqlite().unwrap();
+    let (mut one, mut other) = (db.connect().await.unwrap(), db.connect().await.unwrap());
+    one.execute("pragma busy_timeout = 0").await.unwrap();
+    other.execute("begin exclusive").await.unwrap();
+    let insert = "insert into prompts (name, created_at) values (hex(zeroblob(100000)), 1)";
+    let busy: Error = one.execute(insert).await.unwrap_err().into();
+    assert!(busy.is_passing(), "{busy}");
+    other.execute("rollback").await.unwrap();
+    one.execute("pragma max_page_count = 1").await.unwrap();
+    let full: Error = one.execute(insert).await.unwrap_err().into();
+    assert!(full.is_passing(), "{full}");
+    let wrong: Error = one.execute("select nothing from nowhere").await.unwrap_err().into();
+    assert!(!wrong.is_passing(), "{wrong}");
+}

@@ -61,6 +61,9 @@ impl From<Error> for chat::Error {
             Error::Invalid { field, .. } => return Self::field(*field, error.to_string()),
             Error::AlreadyRevoked(_) | Error::LastAdmin => Code::Conflict,
             Error::WeakAdminKey(_) => Code::InvalidRequest,
+            Error::Database(cause) if cause.is_passing() => {
+                return Self::busy("The keys cannot be read or written just now: the database is busy or full.", cause);
+            }
             Error::Database(reason) => return Self::internal("The keys could not be read or written.", reason),
         };
         Self::new(code, error.to_string())

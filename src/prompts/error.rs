@@ -132,6 +132,9 @@ impl From<Error> for chat::Error {
             }
             Error::Render { .. } => Self::new(Code::InvalidVariables, message).at("prompt.variables"),
             Error::Protected { .. } => Self::new(Code::Forbidden, message),
+            Error::Sql(cause) if cause.is_passing() => {
+                Self::busy("The prompts cannot be read or written just now: the database is busy or full.", &cause)
+            }
             Error::Folder { .. } | Error::Damaged { .. } | Error::Sql(_) => {
                 Self::internal("the prompt registry failed", &message)
             }
