@@ -141,6 +141,19 @@ async fn a_second_process_is_refused() {
 }
 
 #[tokio::test]
+async fn a_second_process_that_reaches_the_file_by_a_link_is_refused() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    for (name, target) in [("link.db", "f.db"), ("again.db", "link.db")] {
+        std::os::unix::fs::symlink(target, place.folder.path().join(name)).unwrap();
+        let url = format!("sqlite://{}/./{name}", place.folder.path().display());
+        let other = Sqlite::open(&url, false).await.unwrap();
+        assert!(matches!(Ledger::open(&other, quick()).await, Err(Error::InUse(_))), "{name}");
+    }
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_answer_waits_for_the_commit_where_the_journal_is_not_enough() {
     let with_bodies = || Settlement { bodies: Some(Bodies::default()), ..settlement(now()) };
     let place = Place::new().await;
@@ -179,24 +192,29 @@ async fn a_ledger_that_is_closed_takes_nothing_and_lets_another_open() {
 }
 
 #[tokio::test]
-async fn a_locked_database_makes_calls_wait_and_recovers_by_itself() {
+async fn a_database_that_another_holds_ends_no_call_until_the_queue_is_full() {
     let place = Place::new().await;
-    let ledger = place.ledger().await;
+    let ledger = Ledger::open(&place.db, Options { queue: 40, ..quick() }).await.unwrap();
     ledger.settle(settlement(now()), SegmentRefs::default()).await.unwrap();
     let mut other = place.db.connect().await.unwrap();
-    other.execute("begin immediate").await.unwrap();
-    let acks: Vec<_> = (0..5).map(|_| ledger.settle(settlement(now()), SegmentRefs::default())).collect();
+    other.execute("begin exclusive").await.unwrap();
+    for _ in 0..5 {
+        ledger.settle(settlement(now()), SegmentRefs::default()).await.unwrap();
+    }
+    // The writer tries in vain until this gives up.
+    ledger.flush().await;
+    assert!(ledger.healthy(), "the journal has what the database cannot take yet");
+    let mut more = 0;
     while ledger.healthy() {
-        tokio::task::yield_now().await;
+        ledger.settle(settlement(now()), SegmentRefs::default()).await.unwrap();
+        more += 1;
     }
+    assert!(more >= 20, "{more}");
     other.execute("commit").await.unwrap();
-    for ack in acks {
-        ack.await.unwrap();
-    }
     ledger.flush().await;
     assert!(ledger.healthy());
-    assert_eq!(place.number("select count(*) from requests").await, 6);
-    assert_eq!(place.number("select sum(requests) from rollups").await, 6);
+    assert_eq!(place.number("select count(*) from requests").await, 6 + more);
+    assert_eq!(place.number("select sum(requests) from rollups").await, 6 + more);
     ledger.close().await.unwrap();
 }
 

@@ -68,14 +68,14 @@ async fn settle(db: &Sqlite, writer: &mut Writer, settlements: &[Settlement]) ->
     }
     match writer.write(&batch, &[]).await {
         Ok(()) => return Ok(batch.len()),
-        Err(Failure::Unwritable(reason)) => return Err(Error::Sql(reason)),
+        Err(Failure::Busy(reason) | Failure::Unwritable(reason)) => return Err(Error::Sql(reason)),
         Err(Failure::Duplicate | Failure::Unfit(_)) => {}
     }
     let mut written = 0;
     for one in batch {
         match writer.write(&[one], &[]).await {
             Ok(()) => written += 1,
-            Err(Failure::Unwritable(reason)) => return Err(Error::Sql(reason)),
+            Err(Failure::Busy(reason) | Failure::Unwritable(reason)) => return Err(Error::Sql(reason)),
             Err(Failure::Duplicate) => {}
             // It must not keep the gateway from starting; its attempts are charged from their intents.
             Err(Failure::Unfit(reason)) => {
@@ -126,7 +126,7 @@ async fn take_up(db: &Sqlite, writer: &mut Writer, requests: &[Cut]) -> Result<u
     writer.write(&batch, &amendments).await.map_err(|failure| {
         Error::Sql(match failure {
             Failure::Duplicate => "an attempt that was cut off has a row already".to_owned(),
-            Failure::Unfit(reason) | Failure::Unwritable(reason) => reason,
+            Failure::Unfit(reason) | Failure::Busy(reason) | Failure::Unwritable(reason) => reason,
         })
     })?;
     Ok(count)

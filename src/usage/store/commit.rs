@@ -39,7 +39,7 @@ pub(in crate::usage) async fn run(
     let checkpoints = Arc::new(Checkpoints::default());
     #[expect(clippy::disallowed_methods, reason = "a checkpoint must not hold up commits")]
     let aside = tokio::spawn(write_back(db, checkpoints.clone()));
-    let mut commits = Commits { writer, shared, checkpoints };
+    let mut commits = Commits { writer, shared, checkpoints, busy: false };
     let mut failed = false;
     while let Some(first) = receiver.recv().await {
         let mut taken = Taken::default();
@@ -129,6 +129,8 @@ struct Commits {
     writer: Writer,
     shared: Arc<Shared>,
     checkpoints: Arc<Checkpoints>,
+    /// Whether another held the database at the last try.
+    busy: bool,
 }
 
 impl Commits {
@@ -138,13 +140,14 @@ impl Commits {
             return Ok(());
         }
         let batch: Vec<_> = jobs.iter().map(|job| &job.settlement).collect();
-        let written = self.persist(&batch).await;
+        let awaited = jobs.iter().any(|job| job.done.is_some());
+        let written = self.persist(&batch, awaited).await;
         drop(batch);
         match written {
             Err(Failure::Duplicate | Failure::Unfit(_)) if jobs.len() > 1 => {
                 let mut result = Ok(());
                 for job in jobs {
-                    let written = self.persist(&[&job.settlement]).await;
+                    let written = self.persist(&[&job.settlement], job.done.is_some()).await;
                     result = result.and(self.answer(vec![job], written));
                 }
                 result
@@ -172,18 +175,29 @@ impl Commits {
         result.and(written)
     }
 
-    /// Tries until the batch is written, or cannot ever be.
-    async fn persist(&mut self, batch: &[&Settlement]) -> Result<(), Failure> {
+    /// Tries until the batch is written, or cannot ever be. While another only holds the lock, calls go on from the journal, until
+    /// the queue is full; but where answers wait for the commit (`awaited`), no more calls go out.
+    async fn persist(&mut self, batch: &[&Settlement], awaited: bool) -> Result<(), Failure> {
         let mut pause = FIRST_PAUSE;
         let mut last_tries = LAST_TRIES;
         loop {
             let Err(failure) = self.writer.write(batch, &[]).await else {
                 self.writable(true);
+                self.busy = false;
                 return Ok(());
             };
-            let Failure::Unwritable(reason) = &failure else { return Err(failure) };
-            if self.writable(false) {
-                tracing::error!(%reason, waiting = batch.len(), "the ledger cannot be written: {reason}; no call goes out until it can");
+            match &failure {
+                Failure::Busy(reason) if !awaited => {
+                    if !std::mem::replace(&mut self.busy, true) {
+                        tracing::warn!(%reason, "another holds the database: {reason}; the ledger's journal goes on without it");
+                    }
+                }
+                Failure::Busy(reason) | Failure::Unwritable(reason) => {
+                    if self.writable(false) {
+                        tracing::error!(%reason, waiting = batch.len(), "the ledger cannot be written: {reason}; no call goes out until it can");
+                    }
+                }
+                Failure::Duplicate | Failure::Unfit(_) => return Err(failure),
             }
             if self.shared.closing.load(Ordering::Relaxed) {
                 last_tries -= 1;
@@ -216,7 +230,7 @@ impl Commits {
                 tracing::error!(%reason, "a settlement does not fit the ledger and is left out: {reason}");
                 Err(Unavailable)
             }
-            Err(Failure::Unwritable(_)) => Err(Unavailable),
+            Err(Failure::Busy(_) | Failure::Unwritable(_)) => Err(Unavailable),
         };
         let (held, waiting): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.held, job.done)).unzip();
         if answer.is_ok() {

@@ -34,6 +34,8 @@ pub(in crate::usage) enum Failure {
     Duplicate,
     /// SQLite will never take one of the rows.
     Unfit(String),
+    /// Another holds the database's lock, and releases it.
+    Busy(String),
     /// The database cannot be written now.
     Unwritable(String),
 }
@@ -72,10 +74,12 @@ impl Writer {
         let failure = failure_of(&error);
         // A row that does not fit says nothing against the connection; anything else may.
         let sound = !matches!(failure, Failure::Unwritable(_));
-        if let Some(mut open) = self.connection.take().filter(|_| sound)
-            && open.execute("rollback").await.is_ok()
-        {
-            self.connection = Some(open);
+        if let Some(mut open) = self.connection.take().filter(|_| sound) {
+            let undone = open.execute("rollback").await.is_ok();
+            // A lock that others hold leaves no transaction to undo, and a connection that is as good as another.
+            if undone || matches!(failure, Failure::Busy(_)) {
+                self.connection = Some(open);
+            }
         }
         Err(failure)
     }
@@ -159,8 +163,10 @@ fn file_number(db: &Sqlite) -> Result<u64, SqlError> {
     Ok(std::fs::metadata(db.path()).map_err(sqlx::Error::Io)?.ino())
 }
 
-/// The parts of SQLite's result codes that say: this row, not this moment.
+/// What SQLite's result codes say: this row, or this moment.
 fn failure_of(error: &SqlError) -> Failure {
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
     const TOO_BIG: i32 = 18;
     const CONSTRAINT: i32 = 19;
     const MISMATCH: i32 = 20;
@@ -171,6 +177,7 @@ fn failure_of(error: &SqlError) -> Failure {
         SqlError::Sql(error @ sqlx::Error::Database(inner)) => {
             let code = inner.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
             match code & 0xff {
+                BUSY | LOCKED => Failure::Busy(error.to_string()),
                 TOO_BIG | CONSTRAINT | MISMATCH => Failure::Unfit(error.to_string()),
                 _ => Failure::Unwritable(error.to_string()),
             }
