@@ -30,5 +30,5 @@ pub use scope::{Part, Scope};
 pub use settings::Settings;
 pub use split::{Lines, Piece, TooLong};
 pub use status::Status;
-pub use store::{NewLine, Pending, Stored};
+pub use store::{ActiveBatch, NewLine, Pending, Stored};
 pub use upload::Upload;

@@ -1,7 +1,5 @@
 //! What the background job does with batches: their lines, results and hand-overs, and how they end.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::batch::{Batch, BatchError};
@@ -10,18 +8,18 @@ use super::error::Error;
 use super::handover::{Awaited, HandedLine, Handover};
 use super::registry::Batches;
 use super::status::Status;
-use super::store::{self, NewLine, Pending, Stored};
+use super::store::{self, ActiveBatch, NewLine, Pending, Stored};
 use crate::types::Timestamp;
 
 /// How many results one statement deletes, so that none holds the database for long.
 const SWEEP: i64 = 64;
 
 impl Batches {
-    /// The batches that have not ended, oldest first.
+    /// The batches that have not ended: the first of each project and key, then the second of each, and so on.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn active(&self) -> Result<Vec<Arc<str>>, Error> {
+    pub async fn active(&self) -> Result<Vec<ActiveBatch>, Error> {
         Ok(store::active(&self.0.db).await?)
     }
 

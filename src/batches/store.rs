@@ -12,7 +12,7 @@ use super::handover::{Awaited, HandedLine, Handover, Stage};
 use super::scope::{Part, Scope};
 use super::status::Status;
 use crate::chat::Usage;
-use crate::db::{Db, Error, Row, assembled, query};
+use crate::db::{Db, Error, Executor, Row, assembled, query};
 use crate::types::Timestamp;
 
 /// A line to remember.
@@ -26,6 +26,19 @@ pub struct NewLine {
     pub start: u64,
     /// The line's length in bytes.
     pub length: u64,
+}
+
+/// A batch that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveBatch {
+    /// The batch's id.
+    pub id: Arc<str>,
+    /// The project that owns it.
+    pub project: Arc<str>,
+    /// The key that made it.
+    pub key_id: Arc<str>,
+    /// Whether its file is still to be read.
+    pub validating: bool,
 }
 
 /// A line without a result.
@@ -76,10 +89,25 @@ pub(super) async fn add_file(db: &Db, file: &File) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) async fn add_chunk(db: &Db, file: &str, n: u64, content: &[u8]) -> Result<(), Error> {
+pub(super) async fn add_chunk(db: impl Into<Executor<'_>>, file: &str, n: u64, content: &[u8]) -> Result<(), Error> {
     let insert = "insert into file_chunks (file_id, n, content) values ($1, $2, $3)";
     query(insert).bind(file).bind(count(n)).bind(content).execute(db).await?;
     Ok(())
+}
+
+/// Adds a chunk to a caller's file and counts it among the bytes of the project, unless these grow over `most`. Returns
+/// whether the chunk was added.
+pub(super) async fn add_counted_chunk(db: &Db, file: &File, chunk: (u64, &[u8]), most: u64) -> Result<bool, Error> {
+    let (n, content) = chunk;
+    let mut change = db.begin(TOPIC).await?;
+    let update = "update files set bytes = bytes + $2 where id = $1";
+    query(update).bind(&*file.id).bind(count(content.len() as u64)).execute(&mut change).await?;
+    if bytes_of(&mut change, &file.project).await? > most {
+        return Ok(false);
+    }
+    add_chunk(&mut change, &file.id, n, content).await?;
+    change.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn complete_file(db: &Db, file: &File) -> Result<(), Error> {
@@ -89,10 +117,9 @@ pub(super) async fn complete_file(db: &Db, file: &File) -> Result<(), Error> {
     Ok(())
 }
 
-/// Bytes of a project's files.
-pub(super) async fn bytes_of(db: &Db, project: &str) -> Result<u64, Error> {
-    let select =
-        "select cast(coalesce(sum(bytes), 0) as bigint) as bytes from files where project = $1 and complete = 1";
+/// Bytes of a project's files, with what callers have sent so far of those that are not complete.
+pub(super) async fn bytes_of(db: impl Into<Executor<'_>>, project: &str) -> Result<u64, Error> {
+    let select = "select cast(coalesce(sum(bytes), 0) as bigint) as bytes from files where project = $1";
     let row = query(select).bind(project).fetch_one(db).await?;
     number(&row, "bytes")
 }
@@ -285,12 +312,20 @@ pub(super) async fn cancel(db: &Db, id: &str, now: Timestamp) -> Result<(), Erro
     Ok(())
 }
 
-pub(super) async fn active(db: &Db) -> Result<Vec<Arc<str>>, Error> {
-    let select = "select id from batches where status in ('validating', 'in_progress', 'finalizing', 'cancelling') \
-                  order by id limit 1000";
+pub(super) async fn active(db: &Db) -> Result<Vec<ActiveBatch>, Error> {
+    let select = "select id, project, key_id, status, \
+                  row_number() over (partition by project, key_id order by id) as place from batches \
+                  where status in ('validating', 'in_progress', 'finalizing', 'cancelling') order by place, id limit 1000";
     let rows = query(select).fetch_all(db).await?;
-    let id = |row: &Row| row.get::<String>(0).map(Arc::from);
-    rows.iter().map(id).collect()
+    let read = |row: &Row| -> Result<ActiveBatch, Error> {
+        Ok(ActiveBatch {
+            id: row.get::<String>("id")?.into(),
+            project: row.get::<String>("project")?.into(),
+            key_id: row.get::<String>("key_id")?.into(),
+            validating: row.get::<String>("status")? == Status::Validating.text(),
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 pub(super) async fn add_lines(db: &Db, batch: &str, lines: &[NewLine]) -> Result<Vec<u64>, Error> {

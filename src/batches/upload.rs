@@ -96,7 +96,16 @@ impl Upload {
 
     async fn flush(&mut self, length: usize) -> Result<(), Error> {
         let chunk = self.held.split_to(length);
-        store::add_chunk(&self.batches.0.db, &self.file.id, self.chunks, &chunk).await?;
+        let db = &self.batches.0.db;
+        if self.limit.is_some() {
+            // Other uploads of the project may be under way: each piece is counted with them in one transaction.
+            let most = self.batches.settings().max_total;
+            if !store::add_counted_chunk(db, &self.file, (self.chunks, &chunk), most).await? {
+                return Err(Error::Full(most));
+            }
+        } else {
+            store::add_chunk(db, &self.file.id, self.chunks, &chunk).await?;
+        }
         self.chunks += 1;
         Ok(())
     }
@@ -133,12 +142,9 @@ impl Upload {
     /// # Errors
     /// [`Error::Full`], [`Error::Database`].
     pub async fn finish(mut self, life: Option<Duration>) -> Result<File, Error> {
-        self.last().await?;
-        let limit = self.batches.settings().max_total;
-        let others = store::bytes_of(&self.batches.0.db, &self.file.project).await?;
-        if others.saturating_add(self.file.bytes) > limit {
+        if let Err(error) = self.last().await {
             self.discard().await;
-            return Err(Error::Full(limit));
+            return Err(error);
         }
         if let Some(life) = life {
             self.file.expires_at = Some(self.file.created_at.plus(life));

@@ -572,3 +572,74 @@ async fn sigterm_lets_lines_under_way_end_and_the_next_start_goes_on() {
     binary.signal("TERM");
     assert!(binary.ended().await.success());
 }
+
+#[tokio::test]
+async fn lines_wait_for_the_requests_a_minute_of_their_key() {
+    let app = TestApp::with(ONE_AT_A_TIME).await;
+    let key = app.new_key(&json!({"name": "slow", "requests_per_minute": 4})).await;
+    let file = app.send(upload(&numbered(60)).key(&key)).await.json();
+    let made = app.send(wanted(file["id"].as_str().unwrap(), CHAT).key(&key)).await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    // The upload and the batch took two of the four.
+    app.up.until("two lines run", |received| received.len() == 2).await;
+    // Another key's batch is not held up by the lines that wait.
+    let others = app.send(upload(&numbered(3)).key(&app.key)).await.json();
+    app.send(wanted(others["id"].as_str().unwrap(), CHAT).key(&app.key)).await;
+    app.up.until("the other key's lines run", |received| received.len() == 5).await;
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let now = app.send(Call::get(&format!("/v1/batches/{id}")).key(&app.key)).await.json();
+    assert_eq!((&now["status"], &now["request_counts"]["failed"]), (&json!("in_progress"), &json!(0)), "{now}");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_project_with_many_batches_holds_up_no_other() {
+    let app = TestApp::with("[defaults]\nretries = 0\n[batches]\nconcurrency = 2\n").await;
+    let gate = Arc::new(Semaphore::new(0));
+    app.up.always(Script::default().gate(&gate).then(Script::json(200, WHOLE)));
+    let key = |project: &str| json!({"name": project, "project": project});
+    let (a, b) = (app.new_key(&key("a")).await, app.new_key(&key("b")).await);
+    let body = json!({"model": "up/x", "messages": [{"role": "user", "content": "held"}]});
+    let text: String = (0..4).map(|n| line(&format!("l{n}"), CHAT, &body)).collect();
+    let others: String = (0..5).map(|n| line(&format!("l{n}"), CHAT, &hello("spare"))).collect();
+    for _ in 0..30 {
+        let file = app.send(upload(&text).key(&a)).await.json();
+        assert_eq!(app.send(wanted(file["id"].as_str().unwrap(), CHAT).key(&a)).await.status, 200);
+    }
+    let file = app.send(upload(&others).key(&b)).await.json();
+    let made = app.send(wanted(file["id"].as_str().unwrap(), CHAT).key(&b)).await.json();
+    let id = made["id"].as_str().unwrap().to_owned();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // Each place that comes free goes to the project that holds fewer.
+        gate.add_permits(1);
+        let now = app.send(Call::get(&format!("/v1/batches/{id}")).key(&b)).await.json();
+        if now["status"] == "completed" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{now}");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let listed = app.send(Call::get("/v1/batches?limit=100").key(&a)).await.json();
+    let ended = listed["data"].as_array().unwrap().iter().filter(|batch| batch["status"] == "completed").count();
+    assert!(ended < 30, "the others still run");
+    gate.add_permits(1_000);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn uploads_at_once_stay_within_the_quota_together() {
+    let app = TestApp::with("[files]\nmax_total = \"256KiB\"\nmax_size = \"64KiB\"\n").await;
+    let text = "x".repeat(60 << 10);
+    let uploads = (0..24).map(|_| app.send(upload(&text).key(&app.key)));
+    let answers = futures_util::future::join_all(uploads).await;
+    let good = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(good, 4, "{:?}", answers.iter().map(Answer::outcome).collect::<Vec<_>>());
+    assert!(answers.iter().all(|answer| [200, 413].contains(&answer.status)));
+    // What was refused holds no room.
+    let files = app.send(Call::get("/v1/files").key(&app.key)).await.json();
+    let first = files["data"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(app.send(Call::new("DELETE", &format!("/v1/files/{first}"), "").key(&app.key)).await.status, 200);
+    assert_eq!(app.send(upload(&text).key(&app.key)).await.status, 200);
+    app.close().await;
+}

@@ -4,10 +4,12 @@ mod ahead;
 mod call;
 mod finalize;
 mod native;
+mod places;
 mod reader;
 mod run;
 mod runner;
 mod shared;
+mod turns;
 mod validate;
 
 pub use runner::Runner;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::ahead::Ahead;
 use super::call::{LineResult, call};
 use super::native;
+use super::places::Place;
 use super::shared::Shared;
 use crate::batches::{Batch, BatchError, Error, Pending, Scope, Status, read_line};
 use crate::keys::Role;
@@ -20,11 +21,15 @@ use crate::types::now;
 /// How often the batch is checked for whether it may go on, without a reported change.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The shortest and the longest wait for a key's requests a minute: the limit may be raised meanwhile.
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// Why no more lines begin.
 enum Why {
     /// All have.
     Done,
-    /// The process ends; the next start goes on.
+    /// The batch's turn ends, or the process does; another turn goes on.
     Stop,
     /// The batch was cancelled, by its row.
     Cancelled,
@@ -35,12 +40,14 @@ enum Why {
 }
 
 /// Runs what is left of a batch.
-pub(super) async fn run(shared: &Arc<Shared>, batch: &Arc<Batch>) -> Result<(), Error> {
+///
+/// Where `turn` ends, no more lines begin, and the batch goes on when its turn comes again.
+pub(super) async fn run(shared: &Arc<Shared>, batch: &Arc<Batch>, turn: &CancellationToken) -> Result<(), Error> {
     native::hand_over(shared, batch).await?;
-    let halt = shared.stop.child_token();
+    let halt = turn.child_token();
     let mut lines = JoinSet::new();
     let ended = {
-        let mut ends = std::pin::pin!(must_end(shared, batch));
+        let mut ends = std::pin::pin!(must_end(shared, batch, turn));
         let begun = begin_lines(shared, batch, &halt, &mut lines);
         let all_begun = async { tokio::try_join!(begun, native::follow(shared, batch, false)) };
         let begun = tokio::select! {
@@ -81,7 +88,8 @@ async fn begin_lines(
 ) -> Result<(), Error> {
     let mut ahead = Ahead::new(shared, batch);
     while let Some((line, text)) = ahead.next().await? {
-        let place = a_place(shared).await;
+        admitted(shared, batch).await;
+        let place = a_place(shared, batch).await;
         let one = One { shared: shared.clone(), batch: batch.clone(), line, text, halt: halt.clone() };
         lines.spawn(one.run(place));
         while lines.try_join_next().is_some() {}
@@ -89,9 +97,19 @@ async fn begin_lines(
     Ok(())
 }
 
+/// Counts a line among the requests a minute of the batch's key, as soon as these leave room for it.
+async fn admitted(shared: &Shared, batch: &Batch) {
+    // A key that may call no more ends the batch elsewhere.
+    while let Ok(key) = shared.work.keys.holder(&batch.key_id, now())
+        && let Err(throttled) = shared.work.keys.admit(&key, now())
+    {
+        sleep(throttled.retry_after.clamp(SHORTEST_WAIT, LONGEST_WAIT)).await;
+    }
+}
+
 /// Waits for a place among the lines, and until calls of waiting callers leave room.
-async fn a_place(shared: &Shared) -> Option<OwnedSemaphorePermit> {
-    let place = shared.places.clone().acquire_owned().await.ok();
+async fn a_place(shared: &Shared, batch: &Batch) -> Place {
+    let place = shared.places.take(&batch.project, &batch.key_id).await;
     while shared.awaited_calls() > i64::from(shared.batches().settings().yield_above) {
         sleep(Duration::from_millis(50)).await;
     }
@@ -103,11 +121,11 @@ async fn all_ended(lines: &mut JoinSet<()>) {
 }
 
 /// Waits until the batch must end before its lines have.
-async fn must_end(shared: &Shared, batch: &Batch) -> Result<Why, Error> {
+async fn must_end(shared: &Shared, batch: &Batch, turn: &CancellationToken) -> Result<Why, Error> {
     let mut changes: watch::Receiver<u64> = shared.batches().changes();
     let (mut changed, mut expires_at) = (true, batch.expires_at);
     loop {
-        if shared.stop.is_cancelled() {
+        if turn.is_cancelled() {
             return Ok(Why::Stop);
         }
         if changed {
@@ -125,7 +143,7 @@ async fn must_end(shared: &Shared, batch: &Batch) -> Result<Why, Error> {
         }
         changed = tokio::select! {
             change = changes.changed() => change.is_ok(),
-            () = shared.stop.cancelled() => false,
+            () = turn.cancelled() => false,
             () = sleep(LOOK) => false,
         };
     }
@@ -150,7 +168,7 @@ struct One {
 }
 
 impl One {
-    async fn run(self, place: Option<OwnedSemaphorePermit>) {
+    async fn run(self, place: Place) {
         let Self { shared, batch, line, text, halt } = self;
         let _under = shared.work.gateway.parts().metrics.batch_line_begins();
         let result = match read_line(&text, &batch.endpoint) {

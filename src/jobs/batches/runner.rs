@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::places::Places;
 use super::shared::{Shared, Work};
+use super::turns::{Turn, next, resting};
 use super::{finalize, run, validate};
-use crate::batches::{Error, Scope, Status};
+use crate::batches::{ActiveBatch, Error, Scope, Status};
 use crate::types::now;
-
-/// The most batches that are under way at once; the others wait their turn.
-const AT_ONCE: usize = 16;
 
 /// How often the runner looks for work without a reported change.
 const LOOK: Duration = Duration::from_secs(10);
@@ -36,7 +34,7 @@ impl Runner {
     #[must_use]
     pub fn start(work: Work) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let places = Arc::new(Semaphore::new(work.batches.settings().concurrency));
+        let places = Places::new(work.batches.settings().concurrency);
         let shared = Arc::new(Shared { work, places, calls: AtomicI64::new(0), stop: stop.clone() });
         tasks.spawn(supervise(shared));
         tasks.close();
@@ -57,7 +55,7 @@ impl Runner {
 /// Takes up batches as they come, and purges files whose time is over.
 async fn supervise(shared: Arc<Shared>) {
     let mut changes = shared.batches().changes();
-    let mut running: HashMap<tokio::task::Id, Arc<str>> = HashMap::new();
+    let mut running: HashMap<Id, Turn> = HashMap::new();
     let mut tasks = JoinSet::new();
     if let Err(error) = shared.batches().sweep().await {
         tracing::warn!(%error, "what ended batches left cannot be deleted yet: {error}");
@@ -65,15 +63,7 @@ async fn supervise(shared: Arc<Shared>) {
     while !shared.stop.is_cancelled() {
         changes.borrow_and_update();
         match shared.batches().active().await {
-            Ok(active) => {
-                for id in active.into_iter().filter(|id| !running.values().any(|known| known == id)).collect::<Vec<_>>()
-                {
-                    if running.len() < AT_ONCE {
-                        let task = tasks.spawn(drive(shared.clone(), id.clone()));
-                        running.insert(task.id(), id);
-                    }
-                }
-            }
+            Ok(active) => take_turns(&shared, active, &mut running, &mut tasks),
             Err(error) => tracing::warn!(%error, "the batches cannot be read: {error}"),
         }
         if let Err(error) = shared.batches().purge_files(now()).await {
@@ -95,18 +85,45 @@ async fn supervise(shared: Arc<Shared>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Runs one batch until it or the process ends.
-async fn drive(shared: Arc<Shared>, id: Arc<str>) {
+/// Begins the batches whose turn it is, and ends a turn that another batch waits for.
+fn take_turns(
+    shared: &Arc<Shared>,
+    mut waiting: Vec<ActiveBatch>,
+    running: &mut HashMap<Id, Turn>,
+    tasks: &mut JoinSet<()>,
+) {
+    waiting.retain(|batch| !running.values().any(|turn| turn.batch.id == batch.id));
+    loop {
+        let under_way: Vec<&Turn> = running.values().collect();
+        let Some(batch) = next(&waiting, &under_way) else {
+            match resting(&waiting, &under_way, Instant::now()) {
+                Some(turn) => turn.over.cancel(),
+                None => return,
+            }
+            continue;
+        };
+        waiting.retain(|other| other.id != batch.id);
+        let turn = Turn::new(batch, shared.stop.child_token());
+        let task = tasks.spawn(drive(shared.clone(), turn.batch.clone(), turn.over.clone()));
+        running.insert(task.id(), turn);
+    }
+}
+
+/// Does what is due of one batch until the batch, its turn or the process ends. A batch that was validated waits for a turn to
+/// run.
+async fn drive(shared: Arc<Shared>, batch: ActiveBatch, turn: CancellationToken) {
     let _under = shared.work.gateway.parts().metrics.batch_begins();
-    while !shared.stop.is_cancelled() {
-        match step(&shared, &id).await {
+    let id = batch.id;
+    while !turn.is_cancelled() {
+        match step(&shared, &id, &turn).await {
             Ok(true) => return,
+            Ok(false) if batch.validating => return,
             Ok(false) => {}
             Err(error) => {
                 tracing::warn!(%error, batch = %id, "a batch cannot go on just now: {error}");
                 tokio::select! {
                     () = sleep(REST) => {}
-                    () = shared.stop.cancelled() => {}
+                    () = turn.cancelled() => {}
                 }
             }
         }
@@ -114,14 +131,14 @@ async fn drive(shared: Arc<Shared>, id: Arc<str>) {
 }
 
 /// Does the next step of a batch; returns whether the batch has ended.
-async fn step(shared: &Arc<Shared>, id: &str) -> Result<bool, Error> {
+async fn step(shared: &Arc<Shared>, id: &str, turn: &CancellationToken) -> Result<bool, Error> {
     let batch = match shared.batches().batch(Scope::All, id).await {
         Err(Error::NoSuchBatch(_)) => return Ok(true),
         other => Arc::new(other?),
     };
     match batch.status {
         Status::Validating => validate::validate(shared, &batch).await?,
-        Status::InProgress => run::run(shared, &batch).await?,
+        Status::InProgress => run::run(shared, &batch, turn).await?,
         Status::Finalizing | Status::Cancelling => finalize::finalize(shared, &batch).await?,
         Status::Failed | Status::Completed | Status::Expired | Status::Cancelled => return Ok(true),
     }

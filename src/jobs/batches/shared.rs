@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::places::Places;
 use crate::batches::Batches;
 use crate::db::Db;
 use crate::gateway::Gateway;
@@ -32,7 +32,7 @@ pub struct Work {
 pub(super) struct Shared {
     pub(super) work: Work,
     /// A place for each line that may run at once.
-    pub(super) places: Arc<Semaphore>,
+    pub(super) places: Places,
     /// The calls of lines under way.
     pub(super) calls: AtomicI64,
     pub(super) stop: CancellationToken,

@@ -10,8 +10,8 @@ use crate::types::now;
 /// The most mistakes that are reported.
 const MOST_ERRORS: usize = 100;
 
-/// How many lines are written in one transaction.
-const AT_ONCE: usize = 500;
+/// How many lines are written in one transaction, which holds the ledger up.
+const AT_ONCE: usize = 100;
 
 /// How many pieces of the file are read between two checks for whether the batch was cancelled.
 const LOOK: u64 = 64;
