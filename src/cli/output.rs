@@ -1,5 +1,7 @@
 //! What commands print: tables for people, JSON and CSV for programs.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{Write, stderr, stdout};
 
 use clap::ValueEnum;
@@ -46,9 +48,29 @@ pub fn complain(message: &str) {
     }
 }
 
-/// A reader such as `head` may close the pipe early: that is no failure of the command.
+/// Everything that a command prints goes through here. A reader such as `head` may close the pipe early: that is no failure of
+/// the command.
 fn line(out: &mut impl Write, text: &str) {
+    let text = visible(text, &['\n', '\t']);
     let _unread = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// A text without control characters but for `plain`: callers write names, users and tags, and a terminal obeys what it
+/// gets. Each is written as JSON writes it, so JSON stays JSON.
+fn visible<'t>(text: &'t str, plain: &[char]) -> Cow<'t, str> {
+    let is_hidden = |letter: char| letter.is_control() && !plain.contains(&letter);
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if is_hidden(letter) {
+            let _infallible = write!(shown, "\\u{:04x}", u32::from(letter));
+        } else {
+            shown.push(letter);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Prints JSON for programs.
@@ -92,7 +114,8 @@ fn laid_out(heads: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(heads);
     for row in rows {
-        table.add_row(row);
+        // A line break would begin a row that is none.
+        table.add_row(row.iter().map(|cell| visible(cell, &[])));
     }
     let widths: usize = table.column_max_content_widths().into_iter().map(usize::from).sum();
     let gap = if widths + 2 * heads.len().saturating_sub(1) > WIDTH { 1 } else { 2 };
@@ -123,6 +146,31 @@ mod tests {
     fn a_formula_in_csv_is_inert() {
         let rows = [vec!["=cmd()".to_owned(), "a, \"b\"".to_owned()]];
         assert_eq!(csv(&["x", "y"], &rows), "x,y\n'=cmd(),\"a, \"\"b\"\"\"\n");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        let rude = "\u{1b}[2J\u{9b}31m\u{7}\u{7f}a\r\nb\tc";
+        for printed in [
+            String::from_utf8({
+                let mut out = Vec::new();
+                line(&mut out, rude);
+                line(&mut out, &format!("{:#}", serde_json::json!({"user": rude})));
+                line(&mut out, &csv(&["user"], &[vec![rude.to_owned()]]));
+                out
+            })
+            .unwrap(),
+            laid_out(&["user"], &[vec![rude.to_owned()], vec!["x".to_owned()]], &[]),
+        ] {
+            let hidden = |letter: &char| letter.is_control() && !['\n', '\t'].contains(letter);
+            assert_eq!(printed.chars().find(hidden), None, "{printed:?}");
+            assert!(printed.contains("\\u001b[2J"), "{printed}");
+        }
+        let mut out = Vec::new();
+        line(&mut out, &serde_json::json!({"user": rude}).to_string());
+        assert_eq!(serde_json::from_slice::<Value>(&out).unwrap()["user"], rude, "JSON stays what it was");
+        let table = laid_out(&["user"], &[vec!["a\nb\tc".to_owned()]], &[]);
+        assert_eq!(table.lines().count(), 2, "{table}");
     }
 
     #[test]
