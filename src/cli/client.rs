@@ -37,6 +37,11 @@ pub fn configuration(file: &Path, secrets: Secrets) -> Result<Config, Failure> {
     config::load(file, secrets, &env).map_err(|problems| Failure::Input(listed(&problems)))
 }
 
+/// Reads a configuration in the place of one that is in use.
+pub fn configuration_again(path: &Path, old: &Config) -> Result<Config, Failure> {
+    config::load_again(path, old, &env).map_err(|problems| Failure::Input(listed(&problems)))
+}
+
 /// Problems, a line each.
 pub fn listed(problems: &[Diagnostic]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin_key;
 use super::client::{configuration, env};
 use super::outcome::{Failure, Outcome};
-use super::watch::{Signals, Watched, watch, written};
+use super::watch::{Seen, Signals, Watched, watch};
 use crate::app::{self, App, Built};
 use crate::config::{self, Config, Secrets, parse_listen};
 use crate::db;
@@ -39,7 +39,7 @@ impl Serve {
             Signals::new().map_err(|error| Failure::Unreachable(format!("cannot receive signals: {error}")))?;
         let path = config::find(self.config, &env).map_err(|missing| Failure::Input(missing.to_string()))?;
         // Looked at before the file is read: a change from then on is seen.
-        let seen = written(&path);
+        let seen = Seen::of(&path);
         let mut config = configuration(&path, Secrets::Read)?;
         let configured = config.server.listen;
         if let Some(listen) = &self.listen {

@@ -8,10 +8,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::client::configuration;
+use super::client::configuration_again;
 use super::outcome::Failure;
 use crate::app::App;
-use crate::config::{Config, Secrets};
+use crate::config::Config;
 
 /// How often other processes' changes and the configuration's file are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -23,8 +23,8 @@ type Written = Option<(std::time::SystemTime, u64)>;
 pub struct Watched {
     /// The file.
     pub path: PathBuf,
-    /// When it was written.
-    pub seen: Written,
+    /// What was seen of it.
+    pub seen: Seen,
     /// The address that it named.
     pub configured: SocketAddr,
     /// The address that is listened at.
@@ -52,6 +52,32 @@ impl Signals {
     }
 }
 
+/// What was seen of a file.
+pub struct Seen {
+    /// As it was when it was last read.
+    read: Written,
+    /// As it was at the last look.
+    last: Written,
+}
+
+impl Seen {
+    /// The file as it is now, when it is about to be read.
+    pub fn of(path: &Path) -> Self {
+        Self::new(written(path))
+    }
+
+    fn new(now: Written) -> Self {
+        Self { read: now, last: now }
+    }
+
+    /// Whether the file is to be read again: it was written since, and not between this look and the one before, so that nobody
+    /// is in the middle of writing it.
+    fn has_changed(&mut self, now: Written) -> bool {
+        let stands_still = std::mem::replace(&mut self.last, now) == now;
+        stands_still && std::mem::replace(&mut self.read, now) != now
+    }
+}
+
 /// Ends the gateway on a signal; reloads the configuration on SIGHUP or where its file changed.
 pub async fn watch(app: App, mut watched: Watched, signals: Signals, stop: CancellationToken) {
     let Signals { mut terminate, mut interrupt, mut hangup } = signals;
@@ -63,9 +89,7 @@ pub async fn watch(app: App, mut watched: Watched, signals: Signals, stop: Cance
             () = arrival(&mut hangup) => reload(&app, &watched).await,
             () = sleep(LOOK) => {
                 app.refresh().await;
-                let now = written(&watched.path);
-                if now != watched.seen {
-                    watched.seen = now;
+                if watched.seen.has_changed(written(&watched.path)) {
                     reload(&app, &watched).await;
                 }
                 rounds += 1;
@@ -86,7 +110,7 @@ async fn arrival(signal: &mut Signal) {
 }
 
 async fn reload(app: &App, watched: &Watched) {
-    let mut config = match configuration(&watched.path, Secrets::Read) {
+    let mut config = match configuration_again(&watched.path, &app.config()) {
         Ok(config) => config,
         Err(Failure::Input(problems) | Failure::Negative(problems) | Failure::Unreachable(problems)) => {
             tracing::error!("the new configuration is not used; the old one stays:\n{problems}");
@@ -125,7 +149,7 @@ fn wait_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 }
 
 /// When and how large the file was last written.
-pub fn written(path: &Path) -> Written {
+fn written(path: &Path) -> Written {
     let data = std::fs::metadata(path).ok()?;
     Some((data.modified().ok()?, data.len()))
 }
@@ -134,6 +158,30 @@ pub fn written(path: &Path) -> Written {
 mod tests {
     use super::*;
     use crate::config::parse;
+
+    #[test]
+    fn a_file_is_read_again_once_it_stands_still() {
+        let at = |size: u64| Some((std::time::SystemTime::UNIX_EPOCH, size));
+        let mut seen = Seen::new(at(1));
+        for (now, read) in [
+            (at(1), false),
+            (at(0), false),
+            (at(2), false),
+            (at(3), false),
+            (at(3), true),
+            (at(3), false),
+            (None, false),
+            (at(3), false),
+            (at(3), false),
+            (at(4), false),
+            (at(3), false),
+            (at(3), false),
+            (None, false),
+            (None, true),
+        ] {
+            assert_eq!(seen.has_changed(now), read, "{now:?}");
+        }
+    }
 
     #[test]
     fn only_what_waits_for_a_restart_is_named() {

@@ -2,6 +2,7 @@
 
 mod aws;
 mod environment;
+mod file;
 mod models;
 mod option;
 mod providers;
@@ -73,6 +74,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// `FULCRUM_ADMIN_KEY`.
     pub admin_key: Option<Secret>,
+    /// Whether neither a provider nor a model is named, so that the simulated provider stands in.
+    pub is_bare: bool,
 }
 
 /// The file that a configuration is read from: `named`, else `$FULCRUM_CONFIG`, else [`DEFAULT_FILE`].
@@ -102,7 +105,7 @@ pub fn find(named: Option<PathBuf>, env: Env<'_>) -> Result<PathBuf, Diagnostic>
 /// Every mistake, by place.
 pub fn load(file: &Path, secrets: Secrets, env: Env<'_>) -> Result<Config, Vec<Diagnostic>> {
     let shown = file.display().to_string();
-    match text_of(file) {
+    match file::text_of(file, LARGEST) {
         Ok(text) => read_text(&text, &shown, secrets, env),
         Err(error) => {
             let by_env = env("FULCRUM_CONFIG").is_some_and(|named| Path::new(&named) == file);
@@ -117,11 +120,19 @@ pub fn load(file: &Path, secrets: Secrets, env: Env<'_>) -> Result<Config, Vec<D
     }
 }
 
-fn text_of(file: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(file)?.len() > LARGEST {
-        return Err(std::io::Error::other("it has more than 1 MiB"));
+/// Reads `path` in the place of a configuration that is in use. A file that is empty, or names neither a provider nor a model any
+/// more, is one that is being written, or that a full disk cut off: it is refused, where a start takes the defaults.
+///
+/// # Errors
+/// Every mistake, by place.
+pub fn load_again(path: &Path, old: &Config, env: Env<'_>) -> Result<Config, Vec<Diagnostic>> {
+    let config = load(path, Secrets::Read, env)?;
+    if config.is_bare && !old.is_bare {
+        let problem = "the file names no provider and no model, as if it were not written whole";
+        let fix = "write it whole; to run without any, restart with it";
+        return Err(vec![Diagnostic::new("file", problem).fix(fix).of_file(path.display().to_string())]);
     }
-    std::fs::read_to_string(file)
+    Ok(config)
 }
 
 /// Reads a configuration's text; `file` is only shown.
@@ -179,6 +190,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     let specs = models::routes(&root);
     let providers = providers::providers(&root);
     let defaults = sections::defaults(&root);
+    let is_bare = models.is_empty() && root.get("providers").is_none();
     let spec = Spec { providers: &providers, models: &models, routes: &specs, defaults };
     let routes = match Routes::compile(&spec) {
         Ok(routes) => Some(Arc::new(routes)),
@@ -201,7 +213,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     #[rustfmt::skip]
     let config = Config {
         server, database, ledger, prompts, providers, models, prices, routes, defaults, limits, cache, client,
-        telemetry, admin_key, idempotency, batches,
+        telemetry, admin_key, idempotency, batches, is_bare,
     };
     Some(config)
 }

@@ -170,14 +170,23 @@ fn call_where(provider: &mut Provider, section: &Section<'_>, base_url: Option<&
     }
 }
 
+/// The most bytes of a file of certificates.
+const LARGEST_CERTIFICATES: u64 = 16 << 20;
+
 fn trust(provider: &mut Provider, ca_file: Option<&Field<'_>>) {
     let Some(field) = ca_file else { return };
     provider.ca_file = field.text("\"ca.pem\"").map(PathBuf::from);
     if field.reader.secrets == Secrets::Leave {
         provider.ca_file = None;
     }
-    if provider.ca_file.as_deref().is_some_and(|file| !file.is_file()) {
-        field.problem("there is no such file", "name a file of certificates in PEM");
+    if let Some(file) = provider.ca_file.as_deref()
+        && let Err(error) = super::file::check(file, LARGEST_CERTIFICATES)
+    {
+        let problem = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            _ => format!("the file cannot be used: {error}"),
+        };
+        field.problem(problem, "name a file of certificates in PEM");
     }
     if provider.base_url.starts_with("http:") {
         field.problem("the provider is called without TLS", "take this out, or write base_url = \"https://…\"");

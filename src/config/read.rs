@@ -24,7 +24,15 @@ pub(super) struct Reader<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     pub(super) secrets: Secrets,
     problems: RefCell<Vec<Diagnostic>>,
+    /// Where each line of the text begins.
+    lines: Vec<usize>,
 }
+
+/// The most mistakes that are reported; more are of a file that is none of ours.
+const MOST_PROBLEMS: usize = 1_000;
+
+/// The most known words that a wrong one is compared with.
+const MOST_COMPARED: usize = 200;
 
 /// One table.
 pub(super) struct Section<'a> {
@@ -47,7 +55,8 @@ pub(super) struct Field<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(file: Arc<str>, text: &'a str, secrets: Secrets, env: Env<'a>) -> Self {
-        Self { file, text, env, secrets, problems: RefCell::default() }
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { file, text, env, secrets, problems: RefCell::default(), lines }
     }
 
     pub(super) fn problem(&self, at: usize, key: &str, problem: impl Into<String>, fix: impl Into<String>) {
@@ -56,12 +65,27 @@ impl<'a> Reader<'a> {
 
     /// Notes a mistake; one without a file is of the file that is read.
     pub(super) fn add(&self, problem: Diagnostic) {
+        if self.problems.borrow().len() >= MOST_PROBLEMS {
+            return;
+        }
         let problem = match problem.place {
-            Place::Offset(at) => problem.at(Place::InText(Position::of(self.text, at))),
+            Place::Offset(at) => problem.at(Place::InText(self.position(at))),
             Place::Unknown | Place::InValue(_) | Place::InText(_) => problem,
         };
         let problem = if problem.file.is_none() { problem.of_file(self.file.clone()) } else { problem };
         self.problems.borrow_mut().push(problem);
+    }
+
+    fn position(&self, at: usize) -> Position {
+        let line = self.lines.partition_point(|start| *start <= at).max(1);
+        let start = self.lines[line - 1];
+        let within = self.text.get(start..).unwrap_or_default();
+        Position { line, ..Position::of(within, at - start) }
+    }
+
+    /// Whether so many mistakes are known that no more are looked for.
+    fn is_full(&self) -> bool {
+        self.problems.borrow().len() >= MOST_PROBLEMS
     }
 
     /// The mistakes, by place.
@@ -117,6 +141,9 @@ impl<'a> Section<'a> {
             if asked.iter().any(|known| *known == name) {
                 continue;
             }
+            if self.reader.is_full() {
+                return;
+            }
             let shown: String = name.chars().take(60).collect();
             let key_path = if self.key.is_empty() { shown } else { format!("{}.{shown}", self.key) };
             self.reader.problem(key.span().start, &key_path, UNKNOWN, suggestion(name, &asked));
@@ -126,7 +153,9 @@ impl<'a> Section<'a> {
 
 /// The nearest of the known words, or all of them.
 pub(super) fn suggestion(word: &str, known: &[&str]) -> String {
-    let scored = known.iter().map(|name| (strsim::damerau_levenshtein(word, name), name));
+    // Both halves of the work are bounded: a word may be as long as the file.
+    let word: String = word.chars().take(80).collect();
+    let scored = known.iter().take(MOST_COMPARED).map(|name| (strsim::damerau_levenshtein(&word, name), name));
     match scored.min_by_key(|(distance, _)| *distance) {
         Some((distance, name)) if distance <= 2.max(word.chars().count() / 3) => format!("did you mean `{name}`?"),
         _ => format!("use one of {}", known.join(", ")),

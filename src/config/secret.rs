@@ -53,12 +53,7 @@ fn from_env(field: &Field<'_>, name: &str) -> Found {
 }
 
 fn from_file(path: &str) -> Found {
-    let readable = std::fs::metadata(path).and_then(|found| {
-        if found.len() > LONGEST {
-            return Err(std::io::Error::other("it has more than 16 KiB"));
-        }
-        std::fs::read_to_string(path)
-    });
+    let readable = super::file::text_of(std::path::Path::new(path), LONGEST);
     readable.map_err(|error| {
         let shown: String = path.chars().take(200).collect();
         (format!("the file `{shown}` cannot be read: {error}"), "check its path and rights".to_owned())

@@ -376,3 +376,58 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn so_many_mistakes_are_reported_and_no_more_looked_for() {
+    let keys: String = (0..50_000).map(|n| format!("k{n} = 1\n")).collect();
+    let inline: Vec<String> = (0..50_000).map(|n| format!("k{n} = 1")).collect();
+    let models: String = (0..20_000).map(|n| format!("[models.m{n}]\nprovider = \"p{n}\"\n")).collect();
+    for text in [keys, format!("server = {{ {} }}\n", inline.join(", ")), models] {
+        let problems = parse(&text, "f", &env).unwrap_err();
+        assert!((2..=1_000).contains(&problems.len()), "{}", problems.len());
+        assert!(problems.iter().all(|problem| problem.position().is_some()), "{}", problems[0]);
+    }
+}
+
+#[test]
+fn what_is_no_plain_file_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = folder.path().join("long");
+    std::fs::write(&long, vec![b'k'; 20 << 10]).unwrap();
+    for path in ["/dev/zero", "/dev/tty", "/", &long.display().to_string()] {
+        let provider =
+            format!("[providers.p]\nkind = \"openai\"\nbase_url = \"https://h/v1\"\napi_key = \"file:{path}\"\n");
+        let found = mistakes(&provider);
+        assert!(found.len() == 1 && found[0].contains("cannot be read: it"), "{found:?}");
+    }
+    for path in ["/dev/zero", "/"] {
+        let provider = format!(
+            "[providers.p]\nkind = \"openai\"\nbase_url = \"https://h/v1\"\napi_key = \"env:GOOD\"\nca_file = \"{path}\"\n"
+        );
+        let found = mistakes(&provider);
+        assert!(found.len() == 1 && found[0].contains("no plain file"), "{found:?}");
+        assert!(load(Path::new(path), Secrets::Read, &env).unwrap_err()[0].to_string().contains("no plain file"));
+    }
+}
+
+#[test]
+fn an_emptied_file_takes_no_configurations_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.toml");
+    let write = |text: &str| std::fs::write(&path, text).unwrap();
+    let good = "[providers.p]\nkind = \"openai\"\napi_key = \"env:GOOD\"\n[models.fast]\nprovider = \"p\"\n";
+    write(good);
+    let old = load(&path, Secrets::Read, &env).unwrap();
+    for text in ["", "\n", "# nothing but words\n", "[server]\n", "[server]\nmax_body = \"1MiB\"\n", "[providers"] {
+        write(text);
+        assert!(load_again(&path, &old, &env).is_err(), "{text:?}");
+    }
+    write("[models.fast]\nprovider = \"simulated\"\n");
+    let bare = load_again(&path, &old, &env);
+    assert!(bare.is_ok() || !bare.unwrap_err()[0].to_string().contains("written whole"));
+    write("");
+    let bare = load(&path, Secrets::Read, &env).unwrap();
+    assert!(load_again(&path, &bare, &env).is_ok(), "where nothing was named before, nothing is lost");
+    write(good);
+    assert!(load_again(&path, &bare, &env).is_ok());
+}

@@ -18,6 +18,9 @@ const MAX_VARIABLES: usize = 100;
 const MAX_TESTS: usize = 100;
 const MAX_DEPTH: usize = 24;
 
+/// The most mistakes that are reported at once.
+const MOST_MISTAKES: usize = 1_000;
+
 /// The longest description, commit message or settings, in bytes.
 const MAX_DESCRIPTION: usize = 4 << 10;
 const MAX_SETTINGS: usize = 64 << 10;
@@ -295,7 +298,9 @@ impl Reader {
     }
 
     fn wrong(&mut self, key: impl Into<String>, message: impl Into<String>) {
-        self.diagnostics.push(Diagnostic::new(key, message));
+        if self.diagnostics.len() < MOST_MISTAKES {
+            self.diagnostics.push(Diagnostic::new(key, message));
+        }
     }
 }
 
