@@ -141,6 +141,7 @@ impl App {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
+        parts.metrics.configure(live.routes.targets());
         let gateway = Gateway::new(parts, live);
         let batches = Batches::new(db.clone(), config.batches);
         let inner = Inner {
@@ -261,6 +262,7 @@ impl App {
         self.0.keys.set_defaults(limits(&config));
         self.0.gateway.parts().idempotency.set_bounds(bounds(&config));
         self.0.batches.set(config.batches);
+        self.metrics().configure(live.routes.targets());
         self.0.gateway.replace(live);
         self.0.config.store(Arc::new(config));
         self.look_at_servers();

@@ -143,6 +143,15 @@ impl Routes {
         &self.names
     }
 
+    /// What providers call the configured targets, bare and behind the provider's name.
+    pub fn targets(&self) -> impl Iterator<Item = Arc<str>> + '_ {
+        let of_routes = self
+            .routes
+            .iter()
+            .flat_map(|route| route.targets.iter().map(|weighted| &weighted.target).chain(&route.fallbacks));
+        self.models.values().chain(of_routes).flat_map(|target| [target.id.clone(), target.model.clone()])
+    }
+
     /// A name of [`Self::models`], shared.
     #[must_use]
     pub fn known(&self, name: &str) -> Option<Arc<str>> {

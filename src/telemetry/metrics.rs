@@ -138,21 +138,32 @@ pub struct Metrics {
 
 /// The models that have labels of their own. Callers may name any model of a provider, and a label stays for the life of the process.
 #[derive(Debug, Default)]
-struct Models(RwLock<HashSet<Arc<str>>>);
+struct Models(RwLock<KnownModels>);
+
+#[derive(Debug, Default)]
+struct KnownModels {
+    /// Those that a configuration names, which callers cannot use up.
+    configured: HashSet<Arc<str>>,
+    named: HashSet<Arc<str>>,
+}
 
 impl Models {
     const MOST: usize = 500;
 
-    /// The label for `model`: its own, or `other` where there are many already.
+    /// The label for `model`: its own, or `other` where callers have named many already.
     fn label(&self, model: Arc<str>) -> Arc<str> {
-        if self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&model) {
+        let is_known = |known: &KnownModels| known.configured.contains(&model) || known.named.contains(&model);
+        if is_known(&self.0.read().unwrap_or_else(PoisonError::into_inner)) {
             return model;
         }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= Self::MOST {
+        if is_known(&known) {
+            return model;
+        }
+        if known.named.len() >= Self::MOST {
             return "other".into();
         }
-        known.insert(model.clone());
+        known.named.insert(model.clone());
         model
     }
 }
@@ -186,6 +197,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Keeps labels free for the models of a configuration, whatever callers name.
+    pub fn configure(&self, models: impl IntoIterator<Item = Arc<str>>) {
+        self.models.0.write().unwrap_or_else(PoisonError::into_inner).configured.extend(models);
+    }
+
     fn register(&mut self) {
         let Self { registry, .. } = self;
         registry.register("requests", "Requests that were admitted", self.requests.clone());
@@ -353,6 +369,22 @@ impl Drop for Under {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn models_that_callers_make_up_take_no_label_of_a_configured_one() {
+        let metrics = Metrics::default();
+        metrics.configure([Arc::from("up/gpt-x"), Arc::from("gpt-x")]);
+        let attempt = |model: &str| {
+            let outcome = "ok";
+            metrics.saw_attempt(AttemptSeen { provider: "up".into(), model: model.into(), outcome });
+        };
+        (0..600).for_each(|n| attempt(&format!("made-up-{n}")));
+        attempt("gpt-x");
+        assert_eq!(&*metrics.models.label("up/gpt-x".into()), "up/gpt-x");
+        assert_eq!(&*metrics.models.label("up/made-up".into()), "other");
+        let text = metrics.text();
+        assert!(text.contains("model=\"gpt-x\"") && text.contains("model=\"other\""), "{text}");
+    }
 
     #[test]
     fn names_begin_with_fulcrum_and_gauges_fall_back() {
