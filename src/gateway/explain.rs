@@ -14,7 +14,7 @@ use super::price::{Priced, Pricing, priced_as};
 use super::reply::Head;
 use super::state::{Gateway, Live};
 use crate::chat::Error;
-use crate::keys::VirtualKey;
+use crate::keys::{Role, VirtualKey};
 use crate::prompts::model_name;
 use crate::routing::{CacheMode, CachePolicy, Target, Trace};
 use crate::types::{Nanos, now};
@@ -122,6 +122,8 @@ impl Gateway {
         let Moment { now, dice } = moment;
         let trace =
             with_facts(&live.routes, &incoming, &request, now, |facts| live.routes.trace(facts, &parts.health, dice));
+        // The rules of others may name them; who reads the configuration sees all.
+        let trace = if incoming.key.allows(Role::Viewer) { trace } else { trace.of_its_own() };
         let head = Head::new(incoming.id, 200, incoming.endpoint.dialect());
         Ok(Planned { parts, live, incoming, request, plan, head }.explained(trace))
     }

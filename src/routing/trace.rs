@@ -50,6 +50,15 @@ pub struct Candidate {
     pub state: String,
 }
 
+impl Trace {
+    /// The trace with no rule but the one that took the call.
+    #[must_use]
+    pub fn of_its_own(mut self) -> Self {
+        self.rules.retain(|rule| Some(&rule.route) == self.route.as_ref());
+        self
+    }
+}
+
 impl Routes {
     /// Explains what [`Routes::plan`] would decide. Changes nothing and calls no provider.
     #[must_use]

@@ -198,7 +198,7 @@ async fn explain_tells_and_calls_nobody() {
     .await;
     let mut body = hello("any");
     body["endpoint"] = "/v1/chat/completions".into();
-    let answer = app.send(Call::post("/v1/explain", &body).key(&app.key)).await;
+    let answer = app.send(Call::post("/v1/explain", &body).key(crate::app::ADMIN)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let explained = answer.json();
     assert_eq!(explained["route"], "rest");
@@ -241,5 +241,22 @@ async fn a_reload_takes_effect_for_the_next_call_and_leaves_running_ones() {
     gate.add_permits(1);
     let running = running.await.unwrap();
     assert_eq!((running.status, running.header("x-fulcrum-route")), (200, Some("one")));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn explain_shows_an_app_key_no_rule_but_its_own() {
+    let app = TestApp::with(
+        "[[routes]]\nname = \"acme-secret\"\nwhen = 'key.project == \"acme-secret\"'\ntargets = [{ model = \"spare\" }]\n\
+         [[routes]]\nname = \"ours\"\nwhen = 'request.model == \"fast\"'\ntargets = [{ model = \"fast\" }]\n\
+         [[routes]]\nname = \"zeta-secret\"\nwhen = 'request.model == \"spare\"'\ntargets = [{ model = \"spare\" }]\n",
+    )
+    .await;
+    let explain = |key: &str| app.send(Call::post("/v1/explain", &hello("fast")).key(key));
+    let shown = explain(&app.key).await;
+    assert!(!shown.text().contains("secret"), "{}", shown.text());
+    let rules = shown.json()["trace"]["rules"].clone();
+    assert_eq!((rules.as_array().unwrap().len(), &rules[0]["route"]), (1, &serde_json::json!("ours")));
+    assert!(explain(crate::app::ADMIN).await.text().contains("zeta-secret"));
     app.close().await;
 }
