@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::incoming::Incoming;
-use super::request::{Request, user_of};
+use super::request::Request;
 use crate::chat::Error;
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes};
 use crate::types::{Timestamp, now};
@@ -58,7 +58,6 @@ pub fn with_facts<T>(
         label: resolved.label.as_deref().unwrap_or_default(),
     });
     let key = &incoming.key;
-    let user = incoming.user.clone().or_else(|| user_of(rendering.object()));
     use_it(&routing::Facts {
         model: &rendering.asked.model,
         stream: rendering.asked.stream,
@@ -71,7 +70,7 @@ pub fn with_facts<T>(
         key: KeyFacts { id: &key.id, name: &key.name, project: &key.project, tags: &key.tags },
         metadata: metadata.as_ref(),
         header: &header,
-        user: user.as_deref(),
+        user: incoming.user.as_deref(),
         session: incoming.session.as_deref(),
         now,
         budget_used: 0.0,

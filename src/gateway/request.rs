@@ -1,9 +1,10 @@
 //! A request as the gateway works on it, before a target is chosen. What a target gets of its prompt is known when that
 //! target's turn comes: until then the prompt and the caller's own request stay apart.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value};
+use serde::Deserialize;
 
 use super::render::render;
 use super::rendering::Rendering;
@@ -91,13 +92,20 @@ impl Unmerged {
     }
 }
 
+/// What is read of a request's metadata, which may have many entries.
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    user_id: Option<Cow<'a, str>>,
+}
+
 /// The user that a body itself names.
 pub fn user_of(body: &Object) -> Option<Arc<str>> {
     let user: String = match body.get("user") {
         Some(user) => serde_json::from_str(user).ok()?,
         None => {
-            let metadata: Map<String, Value> = serde_json::from_str(body.get("metadata")?).ok()?;
-            metadata.get("user_id")?.as_str()?.to_owned()
+            let metadata: Metadata = serde_json::from_str(body.get("metadata")?).ok()?;
+            metadata.user_id?.into_owned()
         }
     };
     Some(user.chars().take(256).collect::<String>().into())
@@ -105,7 +113,7 @@ pub fn user_of(body: &Object) -> Option<Arc<str>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::prompts::Version;
