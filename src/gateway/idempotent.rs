@@ -67,7 +67,7 @@ fn asked(planned: &Planned) -> Result<Asked, Error> {
         Some(form) => request.extend(form.pieces()),
         None => request.push(&incoming.body),
     }
-    Ok(Asked::new(incoming.id, incoming.started_at, &scope, &request))
+    Ok(Asked::new((incoming.id, incoming.started_at), &incoming.key.project, &scope, &request))
 }
 
 /// Replies with the answer of the first call: with a row of its own, and no attempt.

@@ -13,14 +13,17 @@ pub struct Asked {
     pub(super) fingerprint: [u8; 32],
     pub(super) request: RequestId,
     pub(super) at: Timestamp,
+    /// A number made of the project's name.
+    pub(super) owner: i64,
 }
 
 impl Asked {
-    /// The call `request` at `at`: `scope` is whose key it is and what was called, `request_parts` all that its answer
-    /// depends on.
+    /// The call `request` at `at`, of a project: `scope` is whose key it is and what was called, `request_parts` all that its
+    /// answer depends on.
     #[must_use]
-    pub fn new(request: RequestId, at: Timestamp, scope: &[&[u8]], request_parts: &[&[u8]]) -> Self {
-        Self { name: Name(hash(scope)), fingerprint: hash(request_parts), request, at }
+    pub fn new((request, at): (RequestId, Timestamp), project: &str, scope: &[&[u8]], request_parts: &[&[u8]]) -> Self {
+        let owner = hash(&[project.as_bytes()]).first_chunk().map_or(0, |first| i64::from_le_bytes(*first));
+        Self { name: Name(hash(scope)), fingerprint: hash(request_parts), request, at, owner }
     }
 }
 

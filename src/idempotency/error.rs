@@ -22,8 +22,10 @@ pub enum Error {
          known, so it is not made again. Take a new key to make it again."
     )]
     CutOff(RequestId),
-    /// The answer was sent once and was too large to be stored.
-    #[error("The request {0} with this idempotency-key was answered, and its answer was too large to be stored.")]
+    /// The answer was sent once, and is not stored.
+    #[error(
+        "The request {0} with this idempotency-key was answered, and its answer is not stored: it was too large, or later answers took its room."
+    )]
     NotStored(RequestId),
     /// The answer was sent once, and erased since.
     #[error("The request {0} with this idempotency-key was answered, and its answer was erased since.")]

@@ -10,8 +10,8 @@ use crate::types::{RequestId, Timestamp};
 /// A record takes about so much beside its answer.
 const AROUND: i64 = 256;
 
-/// How many of the oldest go at once.
-const SHED_AT_ONCE: i64 = 64;
+/// How many of the oldest answers go at once.
+const SHED_AT_ONCE: i64 = 4;
 
 /// A key's record.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Row {
 pub(super) enum Answer {
     /// The call still runs.
     Running,
-    /// The answer was too large.
+    /// The answer was too large, or others took its room.
     Large,
     /// The answer was erased.
     Erased,
@@ -56,12 +56,16 @@ impl Change {
 
     /// Notes a call that is about to be made, in the place of an older one.
     pub(super) async fn insert(&mut self, asked: &Asked) -> Result<(), Error> {
-        let insert = "insert into idempotency (name, fingerprint, request_id, at, state) values ($1, $2, $3, $4, 'running') \
+        let insert = "insert into idempotency (name, fingerprint, request_id, at, owner, state) \
+                      values ($1, $2, $3, $4, $5, 'running') \
                       on conflict (name) do update set fingerprint = excluded.fingerprint, \
-                      request_id = excluded.request_id, at = excluded.at, state = excluded.state, model = null, \
-                      simulated = false, kind = null, is_stream = false, body = null";
+                      request_id = excluded.request_id, at = excluded.at, owner = excluded.owner, \
+                      state = excluded.state, model = null, simulated = false, kind = null, is_stream = false, \
+                      body = null";
         let insert = query(insert).bind(&asked.name.0[..]).bind(&asked.fingerprint[..]);
-        insert.bind(asked.request.text().as_str()).bind(asked.at.0).execute(&mut self.0).await?;
+        let request = asked.request.text();
+        let insert = insert.bind(request.as_str()).bind(asked.at.0).bind(asked.owner);
+        insert.execute(&mut self.0).await?;
         Ok(())
     }
 
@@ -111,12 +115,21 @@ impl Change {
         Ok(u64::try_from(size).unwrap_or(0))
     }
 
-    /// Deletes some of the oldest records that do not run; returns whether there were any.
+    /// Makes room at the owner whose records take most: some of the oldest answers go, while their keys stay, so that no call is
+    /// made twice; where no answers are left, the oldest keys go. Returns whether anything went.
     pub(super) async fn shed(&mut self) -> Result<bool, Error> {
+        let largest = "select owner from idempotency where state <> 'running' group by owner \
+                       order by sum(coalesce(length(body), 0) + $1) desc, owner limit 1";
+        let Some(row) = query(largest).bind(AROUND).fetch_optional(&mut self.0).await? else { return Ok(false) };
+        let owner: i64 = row.get(0)?;
+        let empty = "update idempotency set state = 'large', model = null, kind = null, body = null where id in \
+                     (select id from idempotency where owner = $1 and state = 'kept' order by at, id limit $2)";
+        if query(empty).bind(owner).bind(SHED_AT_ONCE).execute(&mut self.0).await? > 0 {
+            return Ok(true);
+        }
         let delete = "delete from idempotency where id in \
-                      (select id from idempotency where state <> 'running' order by at limit $1)";
-        let gone = query(delete).bind(SHED_AT_ONCE).execute(&mut self.0).await?;
-        Ok(gone > 0)
+                      (select id from idempotency where owner = $1 and state <> 'running' order by at, id limit $2)";
+        Ok(query(delete).bind(owner).bind(SHED_AT_ONCE * 16).execute(&mut self.0).await? > 0)
     }
 }
 

@@ -48,7 +48,12 @@ fn answer(body: &[u8]) -> StoredAnswer {
 }
 
 fn asked(key: &str, body: &str, hours: i64) -> Asked {
-    Asked::new(RequestId::new(), Timestamp(START.0 + hours * HOUR), &[b"k", b"/v1", key.as_bytes()], &[body.as_bytes()])
+    asked_by("p", key, body, hours)
+}
+
+fn asked_by(project: &str, key: &str, body: &str, hours: i64) -> Asked {
+    let request = (RequestId::new(), Timestamp(START.0 + hours * HOUR));
+    Asked::new(request, project, &[project.as_bytes(), b"/v1", key.as_bytes()], &[body.as_bytes()])
 }
 
 #[tokio::test]
@@ -166,13 +171,38 @@ async fn the_oldest_answers_go_where_all_take_too_much() {
             fixture.first(asked(&n.to_string(), "x", 0)).await.store(answer(&[b'x'; 16 << 10])).await;
         }
         let again = |n: usize| fixture.claim(asked(&n.to_string(), "x", 0));
-        assert!(matches!(again(0).await, Ok(Claimed::First(_))), "the oldest is gone");
+        assert!(
+            matches!(again(0).await, Err(Error::NotStored(_))),
+            "the oldest is gone, and its call is not made again"
+        );
         assert!(matches!(again(199).await, Ok(Claimed::Again(_))), "the youngest is there");
         running.store(answer(b"late")).await;
         assert!(
             matches!(fixture.claim(asked("running", "x", 0)).await, Ok(Claimed::Again(_))),
             "the record of a running call stays"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_projects_answers_push_out_its_own_and_no_keys() {
+    on_each(async |scratch| {
+        let keys = open(&scratch, 8 << 10).await;
+        let fixture = Fixture { keys, scratch };
+        fixture.first(asked_by("b", "theirs", "x", 0)).await.store(answer(&[b'b'; 1_024])).await;
+        for n in 0..20 {
+            fixture.first(asked_by("a", &n.to_string(), "x", 1)).await.store(answer(&[b'a'; 1_024])).await;
+        }
+        assert!(matches!(fixture.claim(asked_by("b", "theirs", "x", 2)).await, Ok(Claimed::Again(_))));
+        for n in 0..20 {
+            let again = fixture.claim(asked_by("a", &n.to_string(), "x", 2)).await;
+            match n {
+                0 => assert!(matches!(again, Err(Error::NotStored(_))), "{again:?}"),
+                19 => assert!(matches!(again, Ok(Claimed::Again(_))), "{again:?}"),
+                _ => assert!(!matches!(again, Ok(Claimed::First(_))), "no call is made twice: {n} {again:?}"),
+            }
+        }
     })
     .await;
 }
