@@ -1,11 +1,15 @@
 //! Proofs of reasoning. A provider refuses another's proofs, so a caller of another dialect gets each with its maker's mark.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
-use super::{Content, Delta, Emulated, Event, Message, Part, Response};
+use super::carried::{Carried, ProofPlaces};
+use super::thought::without_place;
+use super::{Content, Emulated, Message, Part, Response};
 
 /// Who made a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,36 +58,109 @@ impl Maker {
         let (maker, _) = Self::LETTERS.iter().find(|(_, known)| known == letter)?;
         Some((*maker, String::from_utf8(proof.to_vec()).ok()?))
     }
+}
 
-    /// Marks the proofs in an answer of this maker's.
-    pub fn mark_answer(self, response: &mut Response) {
-        for part in response.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
-            part.signature = part.signature.take().map(|proof| self.mark(&proof));
-            if let Content::RedactedThinking(data) = &mut part.content {
-                *data = self.mark(data);
+/// Who made what an answer proves: a maker, and the provider, since proofs in Chat Completions hold at one provider alone.
+#[derive(Clone, Debug)]
+pub struct MadeBy {
+    /// The maker.
+    pub maker: Maker,
+    /// The provider's name.
+    pub provider: Arc<str>,
+}
+
+/// What stands before a provider's name, in a proof that holds there alone.
+const AT: &str = "at:";
+
+impl MadeBy {
+    /// A proof with the mark.
+    #[must_use]
+    pub fn mark(&self, proof: &str) -> String {
+        match self.maker {
+            Maker::Unknown => self.maker.mark(&format!("{AT}{}\n{proof}", self.provider)),
+            maker => maker.mark(proof),
+        }
+    }
+
+    /// The proof as this maker made it; `None` for another's. A proof without a mark is from the maker of the caller's
+    /// dialect, where that is known.
+    fn own(&self, caller: Maker, proof: &str) -> Option<String> {
+        let Some((maker, proof)) = Maker::of(proof) else {
+            let is_own = caller == Maker::Unknown || caller == self.maker;
+            let bare = if self.maker == Maker::Unknown { proof } else { without_place(proof) };
+            return is_own.then(|| bare.to_owned());
+        };
+        match proof.strip_prefix(AT).and_then(|placed| placed.split_once('\n')).filter(|_| maker == Maker::Unknown) {
+            Some((provider, proof)) => (self.maker == maker && *provider == *self.provider).then(|| proof.to_owned()),
+            None => (self.maker == maker).then_some(proof),
+        }
+    }
+
+    /// Marks the proofs in an answer of this maker's, for a dialect that has these places for them.
+    pub fn mark_answer(&self, places: ProofPlaces, response: &mut Response) {
+        for choice in &mut response.choices {
+            for mut part in std::mem::take(&mut choice.parts) {
+                if let Content::RedactedThinking(data) = &mut part.content {
+                    *data = self.mark(data);
+                }
+                let proof = part.signature.take();
+                let carried = proof.as_ref().filter(|_| places.lacks(&part.content));
+                let carried = carried.map(|proof| self.mark(&Carried::text_of(&part.content, proof)));
+                let Some(carried) = carried else {
+                    part.signature = proof.map(|proof| self.mark(&proof));
+                    choice.parts.push(part);
+                    continue;
+                };
+                let carrier = Part::new(Content::RedactedThinking(carried));
+                let is_call = matches!(part.content, Content::ToolCall { .. });
+                choice.parts.extend(if is_call { [carrier, part] } else { [part, carrier] });
             }
         }
     }
 }
 
-/// Leaves a target the proofs that the target made, without marks, and drops all others, which the target would refuse. A
-/// proof without a mark is from the maker of the caller's dialect, where that is known.
-pub fn sort_proofs(messages: &mut Vec<Message>, (caller, target): (Maker, Maker), emulated: &mut Emulated) {
-    let own = |proof: &str| match Maker::of(proof) {
-        Some((maker, proof)) => (maker == target).then_some(proof),
-        None => (caller == Maker::Unknown || caller == target).then(|| proof.to_owned()),
-    };
+/// What a proof proves beside where its thought stood; empty for nothing.
+fn proven(proof: &str) -> String {
+    let Some((_, proof)) = Maker::of(proof) else { return without_place(proof).to_owned() };
+    let placed = proof.strip_prefix(AT).and_then(|placed| placed.split_once('\n'));
+    without_place(placed.map_or(proof.as_str(), |(_, proof)| proof)).to_owned()
+}
+
+/// Leaves a target the proofs that the target made, without marks, and drops all others, which the target would refuse.
+pub fn sort_proofs(messages: &mut Vec<Message>, (caller, target): (Maker, &MadeBy), emulated: &mut Emulated) {
+    let own = |proof: &str| target.own(caller, proof);
     for message in &mut *messages {
-        message.parts.retain_mut(|part| mend(part, &own, emulated));
+        let mut carried = Vec::new();
+        let parts = std::mem::take(&mut message.parts);
+        message.parts.reserve(parts.len());
+        for mut part in parts {
+            if let Some(data) = carrying(&part) {
+                carried.push((message.parts.len(), own(data).and_then(|data| Carried::read(&data))));
+            } else if mend(&mut part, &own, emulated) {
+                message.parts.push(part);
+            }
+        }
+        for (place, carried) in carried {
+            if !carried.is_some_and(|carried| carried.put_back(&mut message.parts, place)) {
+                emulated.note("signature");
+            }
+        }
     }
     messages.retain(|message| !message.parts.is_empty() || message.role != super::Role::Assistant);
+}
+
+/// The data of a part that carries the proof of another.
+fn carrying(part: &Part) -> Option<&str> {
+    let Content::RedactedThinking(data) = &part.content else { return None };
+    Maker::of(data)?;
+    Carried::read(&proven(data)).map(|_| data.as_str())
 }
 
 /// Mends the proof of one part; `false` where the part has to go.
 fn mend(part: &mut Part, own: &impl Fn(&str) -> Option<String>, emulated: &mut Emulated) -> bool {
     if let Some(proof) = part.signature.take() {
-        part.signature = own(&proof);
-        if part.signature.is_none() && !proof.is_empty() {
+        part.signature = own(&proof).filter(|proof| !proof.is_empty());
+        if part.signature.is_none() && !proven(&proof).is_empty() {
             emulated.note("signature");
         }
     }
@@ -96,51 +173,14 @@ fn mend(part: &mut Part, own: &impl Fn(&str) -> Option<String>, emulated: &mut E
     true
 }
 
-/// Marks the proofs of a stream. Proofs come in pieces, and are sent when their part ends.
-#[derive(Debug)]
-pub struct Marking {
-    maker: Maker,
-    /// For each choice, the proof of its open part so far.
-    open: Vec<(u32, String)>,
-}
-
-impl Marking {
-    /// Of a stream of this maker's.
-    #[must_use]
-    pub fn new(maker: Maker) -> Self {
-        Self { maker, open: Vec::new() }
-    }
-
-    /// Takes an event; appends the events that replace it.
-    pub fn take(&mut self, event: Event, out: &mut Vec<Event>) {
-        match event {
-            Event::Delta { choice, delta: Delta::Signature(more), .. } => {
-                match self.open.iter_mut().find(|(open, _)| *open == choice) {
-                    Some((_, proof)) => proof.push_str(&more),
-                    None => self.open.push((choice, more)),
-                }
-            }
-            Event::Open { choice, part, content: Content::RedactedThinking(data) } => {
-                let content = Content::RedactedThinking(self.maker.mark(&data));
-                out.push(Event::Open { choice, part, content });
-            }
-            Event::Close { choice, part } => {
-                if let Some(place) = self.open.iter().position(|(open, _)| *open == choice) {
-                    let (_, proof) = self.open.swap_remove(place);
-                    let delta = Delta::Signature(self.maker.mark(&proof));
-                    out.push(Event::Delta { choice, part, delta });
-                }
-                out.push(Event::Close { choice, part });
-            }
-            event => out.push(event),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Choice, Collector, Role, Stop};
+    use super::super::{Choice, Role, Stop};
     use super::*;
+
+    fn by(maker: Maker) -> MadeBy {
+        MadeBy { maker, provider: "p".into() }
+    }
 
     fn thought(proof: &str) -> Part {
         Part { signature: Some(proof.to_owned()), ..Part::new(Content::Thinking("Hm.".to_owned())) }
@@ -169,15 +209,15 @@ mod tests {
     #[test]
     fn a_target_gets_its_own_proofs_back_and_no_others() {
         let mut marked = answer();
-        Maker::Anthropic.mark_answer(&mut marked);
+        by(Maker::Anthropic).mark_answer(ProofPlaces::ALL, &mut marked);
         let answered = || vec![Message { role: Role::Assistant, parts: marked.choices[0].parts.clone(), name: None }];
         for caller in [Maker::Unknown, Maker::Google, Maker::OpenAi, Maker::Anthropic] {
             let (mut messages, mut emulated) = (answered(), Emulated::default());
-            sort_proofs(&mut messages, (caller, Maker::Anthropic), &mut emulated);
+            sort_proofs(&mut messages, (caller, &by(Maker::Anthropic)), &mut emulated);
             assert_eq!(messages[0].parts, answer().choices[0].parts);
             assert!(emulated.is_empty());
             let mut messages = answered();
-            sort_proofs(&mut messages, (caller, Maker::Google), &mut emulated);
+            sort_proofs(&mut messages, (caller, &by(Maker::Google)), &mut emulated);
             assert_eq!(messages[0].parts, vec![Part::new(Content::Thinking("Hm.".to_owned())), Part::text("Hi")]);
             assert_eq!(emulated.names(), ["signature", "redacted_thinking"]);
         }
@@ -194,33 +234,9 @@ mod tests {
         ] {
             let mut messages = vec![Message { role: Role::Assistant, parts: vec![thought("s")], name: None }];
             let mut emulated = Emulated::default();
-            sort_proofs(&mut messages, (caller, target), &mut emulated);
+            sort_proofs(&mut messages, (caller, &by(target)), &mut emulated);
             assert_eq!(messages[0].parts[0].signature.is_some(), stays, "{caller:?} {target:?}");
             assert_eq!(emulated.is_empty(), stays);
         }
-    }
-
-    #[test]
-    fn a_stream_marks_as_a_whole_answer_does() {
-        let mut whole = answer();
-        Maker::Google.mark_answer(&mut whole);
-        let (mut marking, mut collector, mut out) = (Marking::new(Maker::Google), Collector::default(), Vec::new());
-        for event in answer().into_events() {
-            // A proof may come in pieces.
-            let pieces = match &event {
-                Event::Delta { choice, part, delta: Delta::Signature(proof) } => {
-                    let piece = |text: &str| Delta::Signature(text.to_owned());
-                    let (first, second) = proof.split_at(2);
-                    vec![first, second]
-                        .into_iter()
-                        .map(|text| Event::Delta { choice: *choice, part: *part, delta: piece(text) })
-                        .collect()
-                }
-                _ => vec![event],
-            };
-            pieces.into_iter().for_each(|event| marking.take(event, &mut out));
-        }
-        out.into_iter().for_each(|event| collector.take(event));
-        assert_eq!(collector.finish(), Some(whole));
     }
 }

@@ -19,6 +19,7 @@ fn blank(name: &str, kind: Kind) -> Provider {
         name: name.into(),
         kind,
         server: Server::Generic,
+        vendor: None,
         base_url: String::new(),
         ca_file: None,
         api_version: None,
@@ -148,6 +149,16 @@ fn vendor(provider: &Provider, section: &Section<'_>) -> Option<&'static Vendor>
 
 fn call_where(provider: &mut Provider, section: &Section<'_>, base_url: Option<&Field<'_>>) {
     let vendor = vendor(provider, section);
+    let named = vendor.filter(|_| section.get("vendor").is_some());
+    locate(provider, section, (base_url, vendor));
+    provider.vendor = named.or_else(|| vendor_at(&provider.base_url));
+}
+
+fn locate(
+    provider: &mut Provider,
+    section: &Section<'_>,
+    (base_url, vendor): (Option<&Field<'_>>, Option<&'static Vendor>),
+) {
     let Some(field) = base_url else {
         if provider.local || provider.server.row().has_own_address {
             section.problem("`base_url` is missing", "write base_url = \"http://127.0.0.1:8081/v1\"");

@@ -14,7 +14,7 @@ use super::rendering::Rendering;
 use super::reply::Repair;
 use super::reserve::Attempt;
 use super::upstream_request::UpstreamRequest;
-use crate::chat::{self, AnswerTool, Code, Emulated, Error, Stop, Usage, Used};
+use crate::chat::{self, AnswerTool, Code, Emulated, Error, MadeBy, Stop, Usage, Used};
 use crate::routing::Target;
 use crate::upstream::{Answer, Failure, ProviderClient};
 use crate::wire::decoder::Decoder;
@@ -207,7 +207,8 @@ fn observe(
     }
     let good = |stop: &Option<Stop>| matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools));
     if dialect != own.into() {
-        dialect.codec().maker().mark_answer(&mut response);
+        let by = MadeBy { maker: dialect.codec().maker(), provider: client.provider().name.clone() };
+        by.mark_answer(request.proof_places(), &mut response);
     }
     let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
     own.codec().can_express(&response)?;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::chat::{self, AnswerTool, Error, Marking, Units, Unwrapping, Usage};
+use crate::chat::{self, AnswerTool, Error, MadeBy, Marking, ProofPlaces, Units, Unwrapping, Usage};
 use crate::wire::dialect::{AnswerContext, BadAnswer, Chunk, ReadStream, Tap, WriteStream};
 use crate::wire::sse::{Decoder, Event};
 use crate::wire::stream_error::broke_off;
@@ -46,9 +46,9 @@ impl Feed {
     /// A feed from a provider's dialect into the caller's, of an answer by `tool` where there is one.
     pub fn new(
         (from, into): (ProviderDialect, DialectId),
+        (by, places): (MadeBy, ProofPlaces),
         tool: Option<AnswerTool>,
-        keep_usage: bool,
-        context: &AnswerContext,
+        (keep_usage, context): (bool, &AnswerContext),
     ) -> Self {
         if from == into.into() && tool.is_none() {
             return Self::Same(into.codec().tap(keep_usage), context.choices);
@@ -58,7 +58,7 @@ impl Feed {
             reader: from.codec().stream_reader(),
             writer: into.codec().stream_writer(&context),
             unwrapping: tool.map(Unwrapping::new),
-            marking: (from != into.into()).then(|| Marking::new(from.codec().maker())),
+            marking: (from != into.into()).then(|| Marking::new(by, places)),
             meant: Vec::new(),
             usage: None,
             has_mark: matches!(from, ProviderDialect::Client(id) if !id.codec().tap(true).end_mark().is_empty()),

@@ -37,6 +37,7 @@ mod resolve;
 mod state;
 mod stream;
 mod upstream_request;
+mod words;
 
 pub use batch_line::{HandedOver, LineAnswer, Owner, PreparedLine};
 pub use bodies::{Room, RoomBound, SMALL_BODY};

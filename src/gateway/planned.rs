@@ -65,7 +65,7 @@ impl Planned {
     ) -> Feed {
         let client = self.live.clients.get(&target.provider);
         let by_choice = client.is_some_and(|client| rendering.is_counted_by_choice(client));
-        rendering.feed(from, keep_usage, context, by_choice)
+        rendering.feed(target, from, (keep_usage, by_choice), context)
     }
 
     /// A whole answer to `rendering` in the form that the caller asked for.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::feed::Feed;
 use super::incoming::Incoming;
 use crate::cache::Keys;
-use crate::chat::{self, AnswerTool, Emulated, Error, Format, Structured, Usage, Used};
-use crate::routing::CacheScope;
+use crate::chat::{self, AnswerTool, Emulated, Error, Format, MadeBy, ProofPlaces, Structured, Usage, Used};
+use crate::routing::{CacheScope, Target};
 use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::{AnswerContext, Asked, ClientCodec};
 use crate::wire::endpoint::{Endpoint, Task};
@@ -79,7 +79,9 @@ impl Rendering {
     pub fn internal(&self) -> &Result<(chat::Request, Emulated), Error> {
         self.meant.get_or_init(|| {
             let mut emulated = Emulated::default();
-            Ok((self.codec().read_request(&self.asked, &mut emulated)?, emulated))
+            let mut request = self.codec().read_request(&self.asked, &mut emulated)?;
+            chat::order_results(&mut request.messages);
+            Ok((request, emulated))
         })
     }
 
@@ -121,10 +123,10 @@ impl Rendering {
     /// A feed for a stream of answers to this in a provider's dialect.
     pub fn feed(
         &self,
+        target: &Target,
         (from, tool): (ProviderDialect, Option<AnswerTool>),
-        keep_usage: bool,
+        (keep_usage, by_choice): (bool, bool),
         context: &AnswerContext,
-        by_choice: bool,
     ) -> Feed {
         let own = self.endpoint.dialect();
         match self.endpoint.task() {
@@ -132,8 +134,20 @@ impl Rendering {
             Task::Converse if by_choice && tool.is_none() && own == OPENAI && from == OPENAI.into() => {
                 Feed::Same(Box::new(openai::StreamTap::new(keep_usage).by_choice(true)), self.asked.choices)
             }
-            _ => Feed::new((from, own), tool, keep_usage, context),
+            _ => {
+                let by = MadeBy { maker: from.codec().maker(), provider: target.provider.clone() };
+                Feed::new((from, own), (by, self.proof_places()), tool, (keep_usage, context))
+            }
         }
+    }
+
+    /// Where the caller reads proofs, beside thoughts. The proof of a text is worth a part of its own to a caller that has
+    /// tools or asks for thoughts: such a conversation goes on.
+    pub fn proof_places(&self) -> ProofPlaces {
+        const GO_ON: [&str; 5] = ["tools", "thinking", "reasoning", "reasoning_effort", "output_config"];
+        let places = self.codec().proof_places();
+        let goes_on = || GO_ON.iter().any(|name| self.object().get(name).is_some());
+        ProofPlaces { texts: places.texts || !goes_on(), ..places }
     }
 
     /// Whether `client` counts the tokens of each of several answers by itself.

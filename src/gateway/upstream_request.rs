@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::incoming::Incoming;
 use super::rendering::Rendering;
-use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, SEEN, Structured, sort_proofs};
+use super::words;
+use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, MadeBy, SEEN, Structured, sort_proofs};
 use crate::routing::Target;
 use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::{ClientCodec, ProviderCodec};
@@ -101,8 +102,9 @@ impl Rendering {
     ) -> Result<UpstreamRequest, Error> {
         let (request, mut emulated) = self.internal().clone()?;
         let mut request = chat::Request { model: target.model.to_string(), include_usage: true, ..request };
-        let makers = (self.codec().maker(), dialect.codec().maker());
-        sort_proofs(&mut request.messages, makers, &mut emulated);
+        let by = MadeBy { maker: dialect.codec().maker(), provider: target.provider.clone() };
+        sort_proofs(&mut request.messages, (self.codec().maker(), &by), &mut emulated);
+        words::fit(&mut request, client.provider(), dialect, &mut emulated);
         let answer_tool = enforced(&mut request, dialect.codec(), target, &mut emulated)?;
         let written = dialect.codec().write_request(&request, &mut emulated).map_err(|error| {
             // The caller forced no tool: it is the format that asks for one.

@@ -89,7 +89,7 @@ const KEYWORDS: [&str; 45] = [
 
 const TYPES: [&str; 8] = ["string", "integer", "number", "boolean", "array", "object", "null", "messages"];
 
-const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+const ROLES: [&str; 7] = ["system", "developer", "user", "assistant", "model", "tool", "function"];
 
 /// Whether `schema` is our own type for a list of messages.
 pub(super) fn is_messages(schema: &Value) -> bool {
@@ -235,11 +235,15 @@ fn check_messages(value: &Value, most: usize) -> Result<(), String> {
         return Err(format!("has {} messages; at most {most} are allowed", messages.len()));
     }
     for (i, message) in messages.iter().enumerate() {
+        // An item of OpenAI's Responses, such as a call, has a type in place of a role.
+        if message.get("role").is_none() && message.get("type").is_some_and(Value::is_string) {
+            continue;
+        }
         let role = message.get("role").and_then(Value::as_str);
         if !role.is_some_and(|role| ROLES.contains(&role)) {
             return Err(format!("[{i}] must be an object whose `role` is one of {}", ROLES.join(", ")));
         }
-        let content = message.get("content");
+        let content = message.get("content").or_else(|| message.get("parts"));
         let says = content.is_some_and(|content| content.is_string() || content.is_array());
         let calls = ["tool_calls", "function_call", "refusal"].iter().any(|key| message.get(key).is_some());
         if !says && !calls {

@@ -18,6 +18,7 @@ fn provider(name: &str, local: bool) -> Provider {
         name: name.into(),
         kind: Kind::Simulated,
         server: Server::Generic,
+        vendor: None,
         base_url: String::new(),
         ca_file: None,
         api_version: None,

@@ -177,6 +177,7 @@ pub(super) mod tests {
             name: "p".into(),
             kind,
             server: Server::Generic,
+            vendor: None,
             base_url: base_url.to_owned(),
             ca_file: None,
             api_version: None,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::vendor::Vendor;
 use crate::types::{Nanos, Secret};
 
 /// The kind of a provider: its wire format, its addresses, and where its key goes.
@@ -84,6 +85,14 @@ impl AwsCredentials {
     }
 }
 
+impl Provider {
+    /// Whether OpenAI's own models answer, in OpenAI's own words: at OpenAI, and at Azure.
+    #[must_use]
+    pub fn is_openais_own(&self) -> bool {
+        self.kind == Kind::Azure || self.vendor.is_some_and(|vendor| vendor.name == "openai")
+    }
+}
+
 /// One provider.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -91,6 +100,8 @@ pub struct Provider {
     pub name: Arc<str>,
     /// The provider's kind.
     pub kind: Kind,
+    /// The vendor whose words it speaks, as the configuration says or the address shows; `None` where neither does.
+    pub vendor: Option<&'static Vendor>,
     /// The software of a local server.
     pub server: Server,
     /// The base URL, without a slash at the end. Empty where the models answer in this process.

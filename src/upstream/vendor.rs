@@ -11,26 +11,46 @@ pub struct Vendor {
     pub base_url: &'static str,
     /// Whether the vendor speaks OpenAI's Responses beside Chat Completions.
     pub responses: bool,
+    /// Fields of OpenAI's Chat Completions that the vendor's servers refuse or have other words for. A translation leaves
+    /// them out.
+    pub lacks: &'static [&'static str],
+    /// Whether an id of a tool's call has nine letters and digits there.
+    pub short_ids: bool,
 }
 
+/// What is OpenAI's own service, and no part of the question.
+const SERVICE: &[&str] = &["metadata", "prompt_cache_key", "service_tier", "store", "verbosity"];
+const STRICT: &[&str] = &["metadata", "parallel_tool_calls", "prompt_cache_key", "service_tier", "store", "verbosity"];
+const STRICTEST: &[&str] = &["metadata", "prompt_cache_key", "service_tier", "store", "user", "verbosity"];
+
 const fn row(name: &'static str, host: &'static str, base_url: &'static str, responses: bool) -> Vendor {
-    Vendor { name, host, base_url, responses }
+    Vendor { name, host, base_url, responses, lacks: SERVICE, short_ids: false }
+}
+
+impl Vendor {
+    const fn lacking(self, lacks: &'static [&'static str]) -> Self {
+        Self { lacks, ..self }
+    }
+
+    const fn with_short_ids(self) -> Self {
+        Self { short_ids: true, ..self }
+    }
 }
 
 /// All vendors.
 pub const VENDORS: &[Vendor] = &[
-    row("openai", "api.openai.com", "https://api.openai.com/v1", true),
+    row("openai", "api.openai.com", "https://api.openai.com/v1", true).lacking(&[]),
     row("anthropic", "api.anthropic.com", "https://api.anthropic.com/v1", false),
     row("gemini", "generativelanguage.googleapis.com", "https://generativelanguage.googleapis.com/v1beta", false),
-    row("mistral", "api.mistral.ai", "https://api.mistral.ai/v1", false),
+    row("mistral", "api.mistral.ai", "https://api.mistral.ai/v1", false).lacking(STRICTEST).with_short_ids(),
     row("groq", "api.groq.com", "https://api.groq.com/openai/v1", true),
     row("xai", "api.x.ai", "https://api.x.ai/v1", true),
     row("deepseek", "api.deepseek.com", "https://api.deepseek.com/v1", false),
     row("together", "api.together.xyz", "https://api.together.xyz/v1", false),
     row("fireworks", "api.fireworks.ai", "https://api.fireworks.ai/inference/v1", true),
     row("openrouter", "openrouter.ai", "https://openrouter.ai/api/v1", false),
-    row("cohere", "api.cohere.ai", "https://api.cohere.ai/compatibility/v1", false),
-    row("perplexity", "api.perplexity.ai", "https://api.perplexity.ai", false),
+    row("cohere", "api.cohere.ai", "https://api.cohere.ai/compatibility/v1", false).lacking(STRICT),
+    row("perplexity", "api.perplexity.ai", "https://api.perplexity.ai", false).lacking(STRICT),
     row("cerebras", "api.cerebras.ai", "https://api.cerebras.ai/v1", false),
     row("deepinfra", "api.deepinfra.com", "https://api.deepinfra.com/v1/openai", false),
 ];

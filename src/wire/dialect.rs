@@ -8,7 +8,9 @@ use super::decoder::Decoder;
 use super::fields::FieldError;
 use super::json::{Object, ObjectError};
 use super::prompt::Prompt;
-use crate::chat::{self, Emulated, Error, Format, Maker, Request, Response, Role, Structured, Units, Usage};
+use crate::chat::{
+    self, Emulated, Error, Format, Maker, ProofPlaces, Request, Response, Role, Structured, Units, Usage,
+};
 
 pub use super::asked::{Addressed, Asked, PromptRef};
 
@@ -225,6 +227,11 @@ pub trait ClientCodec: ProviderCodec {
 
     /// Whether the conversation has an image in it.
     fn has_images(&self, object: &Object) -> bool;
+
+    /// Where this dialect has a place for a provider's proof, beside thoughts.
+    fn proof_places(&self) -> ProofPlaces {
+        ProofPlaces { calls: false, texts: false }
+    }
 
     /// One turn of a conversation.
     fn turn(&self, role: Role, text: &str) -> Value {

@@ -6,8 +6,10 @@ use serde_json::{Map, Value};
 use super::json::{MAX_DEPTH, Object, ObjectError, depth, quoted};
 use crate::chat::{self, Error, PromptMessage};
 
+/// Reads a list of messages.
+pub type ReadMessages = Box<dyn Fn(&[Value]) -> Result<Vec<chat::Message>, Error>>;
+
 /// A rendered prompt. It is said in OpenAI's chat words, whose codec makes it and reads it.
-#[derive(Debug)]
 pub struct Prompt {
     /// Its messages.
     pub messages: Vec<PromptMessage>,
@@ -15,6 +17,8 @@ pub struct Prompt {
     pub settings: Object,
     /// The model that the request leads to.
     pub model: String,
+    /// Reads messages that the caller gave as a variable in the caller's own dialect; `None` where that is OpenAI's chat.
+    pub own: Option<ReadMessages>,
     read: fn(Prompt) -> Result<chat::Request, Error>,
 }
 
@@ -34,7 +38,13 @@ impl Prompt {
             text.push_str(&format!(",{}:{value}", quoted(name)));
         }
         text.push('}');
-        Ok(Self { messages, settings: Object::read(Bytes::from(text))?, model: model.to_owned(), read })
+        Ok(Self { messages, settings: Object::read(Bytes::from(text))?, model: model.to_owned(), own: None, read })
+    }
+
+    /// The same, for a caller of another dialect, whose messages `own` reads.
+    #[must_use]
+    pub fn in_words_of(self, own: ReadMessages) -> Self {
+        Self { own: Some(own), ..self }
     }
 
     /// The prompt in the internal form.

@@ -11,8 +11,6 @@ pub(super) fn unavailable(request: &Request) -> Option<&'static str> {
         (is_penalty(request.sampling.frequency_penalty), "frequency_penalty"),
         (is_penalty(request.sampling.presence_penalty), "presence_penalty"),
         (request.sampling.seed.is_some(), "seed"),
-        (request.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium"), "verbosity"),
-        (request.store == Some(true), "store"),
     ];
     settings.into_iter().find_map(|(is_set, field)| is_set.then_some(field))
 }

@@ -4,11 +4,11 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use fulcrum::chat::{Error, Event, Usage};
+use fulcrum::chat::{Error, Event, Marking, Usage};
 use fulcrum::wire::ProviderDialect;
 use fulcrum::wire::dialect::{BadAnswer, Chunk};
 
-use crate::fixtures::{Case, DIALECTS, Dialect, Provider, cases, context, events, golden, providers, strays};
+use crate::fixtures::{Case, DIALECTS, Dialect, Provider, cases, context, events, golden, made_by, providers, strays};
 use crate::show;
 
 /// A stream on its way into another dialect.
@@ -22,6 +22,7 @@ pub struct Observed {
 /// Translates a stream as the gateway does.
 pub fn translated(bytes: &Bytes, from: Dialect, to: Dialect) -> Observed {
     let (mut reader, mut writer) = (from.codec().stream_reader(), to.codec().stream_writer(&context()));
+    let mut marking = (from.id != to.id).then(|| Marking::new(made_by(from.codec()), to.codec().proof_places()));
     let mut observed = Observed { bytes: Vec::new(), usage: None, ended: false };
     let mut meant = Vec::new();
     let mut failure = None;
@@ -46,7 +47,12 @@ pub fn translated(bytes: &Bytes, from: Dialect, to: Dialect) -> Observed {
             }
             _ => {}
         }
-        writer.write(event, &mut observed.bytes);
+        let mut marked = Vec::new();
+        match &mut marking {
+            Some(marking) => marking.take(event, &mut marked),
+            None => marked.push(event),
+        }
+        marked.into_iter().for_each(|event| writer.write(event, &mut observed.bytes));
     }
     if !observed.ended {
         let torn = || Error::new(fulcrum::chat::Code::UpstreamProtocol, "the stream ended without its last event");
@@ -68,7 +74,7 @@ fn listened(bytes: &Bytes, dialect: Dialect) -> Option<Usage> {
 
 fn counted(usage: Option<Usage>) -> String {
     let Some(usage) = usage else { return "none".to_owned() };
-    let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning, estimated } = usage;
+    let Usage { input, cached_input, cache_write, cache_write_1h, output, reasoning, estimated, service: _ } = usage;
     let estimated = if estimated { ", estimated" } else { "" };
     format!(
         "in {input} (read {cached_input}, written {cache_write}, 1h {cache_write_1h}), out {output} (thought {reasoning}){estimated}"
@@ -78,7 +84,10 @@ fn counted(usage: Option<Usage>) -> String {
 fn whole(body: &Bytes, from: Provider, to: Dialect, case: &Case) -> String {
     match from.codec().read_response(body) {
         Ok(response) if to.codec().can_express(&response).is_err() => "whole: 502\n".to_owned(),
-        Ok(response) => {
+        Ok(mut response) => {
+            if from.name != to.name {
+                made_by(from.codec()).mark_answer(to.codec().proof_places(), &mut response);
+            }
             let written = to.codec().write_response(&response, &context());
             dump(&written, case, from.name, to, "json");
             format!("whole: {}", show::answer(to.name, &written))

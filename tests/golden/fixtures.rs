@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use fulcrum::chat::MadeBy;
 use fulcrum::wire::dialect::{AnswerContext, ClientCodec, ProviderCodec};
 use fulcrum::wire::sse::{Decoder, Event};
 use fulcrum::wire::{DialectId, ProviderDialect};
@@ -51,6 +52,11 @@ pub fn providers() -> Vec<Provider> {
     DIALECTS.into_iter().map(of).chain([bedrock]).collect()
 }
 
+/// Who makes the proofs of an API's answers.
+pub fn made_by(codec: &(impl ProviderCodec + ?Sized)) -> MadeBy {
+    MadeBy { maker: codec.maker(), provider: "p".into() }
+}
+
 /// One case: its name, and its files by name.
 pub struct Case {
     pub name: String,
@@ -90,7 +96,7 @@ pub fn events(bytes: &Bytes) -> Vec<Event> {
 /// A call as a writer knows of it.
 pub fn context() -> AnswerContext {
     let (model, id) = ("m".to_owned(), "req-1".to_owned());
-    AnswerContext { model, include_usage: true, input_tokens: 7, created: 1_700_000_000, id, request: None }
+    AnswerContext { model, include_usage: true, choices: 1, input_tokens: 7, created: 1_700_000_000, id, request: None }
 }
 
 /// Compares with the golden file of this name, or writes it.

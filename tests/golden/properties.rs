@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use fulcrum::chat::{
     Collector, Content, Emulated, Format, Message, Part, Request, Response, Role, Source, Tool, ToolChoice,
+    without_place,
 };
 use fulcrum::wire::dialect::Addressed;
 use fulcrum::wire::sse::{Decoder, Event};
@@ -38,6 +39,12 @@ fn plain(mut response: Response) -> Response {
     for choice in &mut response.choices {
         let mut parts: Vec<Part> = Vec::new();
         for mut part in std::mem::take(&mut choice.parts) {
+            // Which field a thought stands in, the writer chooses.
+            let proof = part.signature.take().map(|proof| without_place(&proof).to_owned());
+            part.signature = proof.filter(|proof| !proof.is_empty());
+            if let Content::RedactedThinking(data) = &mut part.content {
+                *data = without_place(data).to_owned();
+            }
             // OpenAI wants a name of every file; one without gets this.
             if let Content::Document { name, .. } = &mut part.content {
                 *name = name.take().filter(|name| !["document", "document.pdf"].contains(&name.as_str()));
@@ -252,6 +259,12 @@ fn meaning(mut request: Request) -> Request {
             if let Content::ToolResult { name, parts, .. } = &mut part.content {
                 *name = None;
                 *parts = joined(std::mem::take(parts));
+            }
+            // Which field a thought stands in, the writer chooses.
+            let proof = part.signature.take().map(|proof| without_place(&proof).to_owned());
+            part.signature = proof.filter(|proof| !proof.is_empty());
+            if let Content::RedactedThinking(data) = &mut part.content {
+                *data = without_place(data).to_owned();
             }
             // OpenAI wants a name of every file; one without gets this.
             if let Content::Document { name, .. } = &mut part.content {

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use fulcrum::chat::{Emulated, Error, Request};
+use fulcrum::chat::{Emulated, Error, Request, order_results, sort_proofs};
 use fulcrum::wire::dialect::{Addressed, Asked};
 use serde_json::Value;
 
-use crate::fixtures::{Case, DIALECTS, Dialect, Provider, cases, golden, providers, strays};
+use crate::fixtures::{Case, DIALECTS, Dialect, Provider, cases, golden, made_by, providers, strays};
 use crate::show;
 
 /// A caller's request as the gateway reads it.
@@ -23,7 +23,9 @@ pub fn read(case: &Case, dialect: Dialect) -> Option<Result<Asked, Error>> {
 fn translated(asked: &Asked, from: Dialect, to: Provider) -> Result<String, Error> {
     let mut emulated = Emulated::default();
     let request = from.codec().read_request(asked, &mut emulated)?;
-    let request = Request { model: to.model.to_owned(), include_usage: true, ..request };
+    let mut request = Request { model: to.model.to_owned(), include_usage: true, ..request };
+    order_results(&mut request.messages);
+    sort_proofs(&mut request.messages, (from.codec().maker(), &made_by(to.codec())), &mut emulated);
     let written = to.codec().write_request(&request, &mut emulated)?;
     let mut out = String::new();
     if !emulated.is_empty() {

@@ -256,7 +256,9 @@ async fn a_hit_tells_what_a_live_answer_tells_and_hides_no_refusal() {
     assert!(live.header("x-fulcrum-emulated").is_some());
     assert_eq!(hit.header("x-fulcrum-emulated"), live.header("x-fulcrum-emulated"));
     for _ in 0..2 {
-        let refused = app.send(on_claude("responses", json!({"store": true}))).await;
+        let named = app.send(on_claude("responses", json!({"store": true}))).await;
+        assert_eq!((cache(&named), named.header("x-fulcrum-emulated")), ("hit", Some("store")));
+        let refused = app.send(on_claude("chat", json!({"seed": 1}))).await;
         assert_eq!(refused.outcome(), "400 unsupported_feature");
     }
     app.close().await;

@@ -141,7 +141,7 @@ pub struct Answering {
     pub model: &'static str,
     path: &'static str,
     key: &'static str,
-    whole: &'static str,
+    pub whole: &'static str,
     pub stream: &'static [&'static str],
 }
 

@@ -18,11 +18,28 @@ pub(super) fn read_content(value: Value, path: &Path<'_>, emulated: &mut Emulate
     };
     let mut parts = Vec::with_capacity(blocks.len());
     for (n, block) in blocks.into_iter().enumerate() {
+        if is_search(&block) {
+            // The request has the tools that it found.
+            emulated.note("tool_search");
+            continue;
+        }
         let part = read_block(Place::of(block, path.nth(n), &IDIOM)?, emulated)?;
         let is_empty = part.as_text() == Some("") && part.cache.is_none();
         parts.extend((!is_empty).then_some(part));
     }
     Ok(parts)
+}
+
+/// What the names of Anthropic's own search for tools begin with.
+pub(super) const TOOL_SEARCH: &str = "tool_search_tool";
+
+/// Whether a block is of Anthropic's own search for tools.
+fn is_search(block: &Value) -> bool {
+    match block["type"].as_str() {
+        Some("tool_search_tool_result") => true,
+        Some("server_tool_use") => block["name"].as_str().is_some_and(|name| name.starts_with(TOOL_SEARCH)),
+        _ => false,
+    }
 }
 
 fn read_block(mut block: Place<'_>, emulated: &mut Emulated) -> Result<Part, FieldError> {
@@ -46,6 +63,13 @@ fn read_block(mut block: Place<'_>, emulated: &mut Emulated) -> Result<Part, Fie
         "redacted_thinking" => {
             block.only(&["data"])?;
             Content::RedactedThinking(block.text("data")?)
+        }
+        "tool_reference" => {
+            // It stands for a definition that is among the request's tools anyway.
+            block.only(&["tool_name", "cache_control"])?;
+            emulated.note("tool_reference");
+            let text = format!("The tool `{}` is available.", block.text("tool_name")?);
+            Content::Text { text, citations: Vec::new() }
         }
         "tool_use" => read_call(&mut block)?,
         "tool_result" => read_result(&mut block, emulated)?,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::idiom::IDIOM;
-use super::part_read::{read_cache, read_content};
+use super::part_read::{TOOL_SEARCH, read_cache, read_content};
 use crate::chat::{
     Code, Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
 };
@@ -13,7 +13,7 @@ use crate::wire::fields::{FieldError, Path, Place};
 use crate::wire::json::Object;
 
 /// The fields that are read. No other dialect has a form for any other field.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 22] = [
     "model",
     "messages",
     "max_tokens",
@@ -33,6 +33,9 @@ const FIELDS: [&str; 19] = [
     "top_k",
     "top_p",
     "mcp_servers",
+    "context_management",
+    "anthropic_beta",
+    "anthropic_version",
 ];
 
 /// Reads a request.
@@ -44,11 +47,9 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     if !top.list("mcp_servers")?.is_empty() {
         return Err(top.only_here("mcp_servers").into());
     }
-    if top.maybe_text("speed")?.is_some_and(|speed| speed != "standard") {
-        return Err(top.only_here("speed").into());
-    }
+    note_savings(&mut top, emulated)?;
     let (tool_choice, parallel_tools) = read_choice(&mut top)?;
-    let (effort, format) = read_output(&mut top)?;
+    let (effort, format) = read_output(&mut top, emulated)?;
     let reasoning = read_thinking(&mut top, effort, emulated)?;
     Ok(Request {
         model: asked.model.clone(),
@@ -68,7 +69,7 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
         reasoning,
         stream: asked.stream,
         include_usage: asked.include_usage,
-        user: read_user(&mut top)?,
+        user: read_user(&mut top, emulated)?,
         service_tier: top.maybe_text("service_tier")?,
         cache: read_cache(&mut top)?,
         ..Request::default()
@@ -86,10 +87,27 @@ pub(super) fn reads_all(object: &Object) -> bool {
     }
 }
 
-fn read_user(top: &mut Place<'_>) -> Result<Option<String>, FieldError> {
+/// Notes the fields that save time or tokens, and are no part of the question.
+fn note_savings(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<(), FieldError> {
+    if top.maybe_text("speed")?.is_some_and(|speed| speed != "standard") {
+        emulated.note("speed");
+    }
+    // An edit clears or sums up what the model has read already; without it the model reads the whole.
+    for name in ["context_management", "anthropic_beta"] {
+        if top.take(name).is_some() {
+            emulated.note(name);
+        }
+    }
+    Ok(())
+}
+
+fn read_user(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Option<String>, FieldError> {
     let Some(mut metadata) = top.object("metadata")? else { return Ok(None) };
-    metadata.only(&["user_id"])?;
-    metadata.maybe_text("user_id")
+    let user = metadata.maybe_text("user_id")?;
+    if metadata.rest().values().any(|value| !value.is_null()) {
+        emulated.note("metadata");
+    }
+    Ok(user)
 }
 
 fn read_messages(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Message>, FieldError> {
@@ -134,7 +152,7 @@ fn check_kinds(parts: &[Part], role: Role, path: &Path<'_>) -> Result<(), FieldE
 }
 
 fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>, FieldError> {
-    const KNOWN: [&str; 8] = [
+    const KNOWN: [&str; 10] = [
         "type",
         "name",
         "description",
@@ -143,20 +161,34 @@ fn read_tools(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<Vec<Tool>,
         "cache_control",
         "eager_input_streaming",
         "defer_loading",
+        "allowed_callers",
+        "input_examples",
     ];
     let list = top.list("tools")?;
     let mut tools = Vec::with_capacity(list.len());
     for (n, tool) in list.into_iter().enumerate() {
         let mut tool = top.inner(tool, Path::of_item("tools", n))?;
-        if tool.maybe_text("type")?.is_some_and(|kind| kind != "custom") {
+        let kind = tool.maybe_text("type")?.unwrap_or_else(|| "custom".to_owned());
+        if kind.starts_with(TOOL_SEARCH) {
+            // What it would find is among the tools.
+            emulated.note("tool_search");
+            continue;
+        }
+        if kind != "custom" {
             return Err(tool.only_here("type"));
         }
         tool.only(&KNOWN)?;
-        if tool.flag("defer_loading")? == Some(true) {
-            return Err(tool.only_here("defer_loading"));
+        for hint in ["defer_loading", "eager_input_streaming"] {
+            if tool.flag(hint)? == Some(true) {
+                emulated.note(hint);
+            }
         }
-        if tool.flag("eager_input_streaming")? == Some(true) {
-            emulated.note("eager_input_streaming");
+        if !tool.list("input_examples")?.is_empty() {
+            emulated.note("input_examples");
+        }
+        // Code that runs at Anthropic calls tools there only; the model itself may call them everywhere.
+        if tool.texts("allowed_callers")?.iter().any(|caller| caller != "direct") {
+            return Err(tool.only_here("allowed_callers"));
         }
         let (name, description) = (tool.text("name")?, tool.maybe_text("description")?);
         let schema = tool.take("input_schema");
@@ -182,8 +214,11 @@ fn read_choice(top: &mut Place<'_>) -> Result<(Option<ToolChoice>, Option<bool>)
 }
 
 /// Reads `output_config`: how hard to think, and the format of the answer.
-fn read_output(top: &mut Place<'_>) -> Result<(Option<Effort>, Option<Format>), FieldError> {
+fn read_output(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<(Option<Effort>, Option<Format>), FieldError> {
     let Some(mut config) = top.object("output_config")? else { return Ok((None, None)) };
+    if config.take("task_budget").is_some() {
+        emulated.note("output_config.task_budget");
+    }
     config.only(&["effort", "format"])?;
     let effort = match config.maybe_text("effort")? {
         None => None,

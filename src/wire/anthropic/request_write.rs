@@ -215,7 +215,7 @@ fn write_tier(request: &Request, emulated: &mut Emulated, put: &mut impl FnMut(&
     if !request.metadata.is_empty() {
         emulated.note("metadata");
     }
-    if request.store == Some(false) {
+    if request.store.is_some() {
         emulated.note("store");
     }
     if request.verbosity.is_some() {

@@ -59,7 +59,8 @@ pub(super) fn write(request: &Request, family: Family, emulated: &mut Emulated) 
     if let Some(ttl) = request.cache {
         last.parts.extend(cache_point(ttl, family, blocks.emulated).map(|mark| (false, vec![mark])));
     }
-    Ok(Conversation { system, messages: turns.into_iter().map(message).collect(), has_calls })
+    let messages = turns.into_iter().map(|turn| message(turn, blocks.emulated)).collect();
+    Ok(Conversation { system, messages, has_calls })
 }
 
 fn is_call(content: &Content) -> bool {
@@ -88,8 +89,16 @@ fn parts(
     Ok(written_parts)
 }
 
-fn message(Turn { role, mut parts }: Turn) -> Value {
+/// The text beside documents without one, which Converse requires.
+const WITH_DOCUMENTS: &str = "See the attached document.";
+
+fn message(Turn { role, mut parts }: Turn, emulated: &mut Emulated) -> Value {
     parts.sort_by_key(|(is_result, _)| !is_result);
-    let content: Vec<Value> = parts.into_iter().flat_map(|(_, blocks)| blocks).collect();
+    let mut content: Vec<Value> = parts.into_iter().flat_map(|(_, blocks)| blocks).collect();
+    let has = |name: &str| content.iter().any(|block| block.get(name).is_some());
+    if has("document") && !has("text") {
+        emulated.note("document_text");
+        content.push(json!({"text": WITH_DOCUMENTS}));
+    }
     json!({"role": if role == Role::Assistant { "assistant" } else { "user" }, "content": content})
 }

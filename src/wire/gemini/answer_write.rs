@@ -92,7 +92,7 @@ impl Ending {
             return None;
         }
         // A part that only another provider reads is left out.
-        write_part(Path::of("parts"), part, &mut Emulated::default()).ok().flatten()
+        write_part(Path::of("parts"), part, true, &mut Emulated::default()).ok().flatten()
     }
 
     pub(super) fn finish(&self, candidate: &mut Value, stop: Option<&Stop>) {

@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 pub use count::{count_answer, counts};
 pub use embed::{embed_of, pass_embed, read_embed, read_vectors, write_embed, write_vectors};
 
-use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Role, Structured, Usage};
+use crate::chat::{Emulated, Error, Format, Maker, ProofPlaces, Request, Response, Role, Structured, Usage};
 use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
@@ -103,6 +103,10 @@ impl ClientCodec for Gemini {
 
     fn has_images(&self, object: &Object) -> bool {
         check::has_images(object)
+    }
+
+    fn proof_places(&self) -> ProofPlaces {
+        ProofPlaces::ALL
     }
 
     fn turn(&self, role: Role, text: &str) -> Value {

@@ -1,11 +1,13 @@
 //! A caller's request, read into the internal form.
 
+use serde_json::Value;
+
 use super::check::field;
 use super::idiom::{IDIOM, count, unsupported, whole};
 use super::part_read::{Read, read_part};
 use super::schema::to_json_schema;
 use crate::chat::{
-    Code, Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Tool, ToolChoice,
+    Code, Content, Effort, Emulated, Error, Format, Maker, Message, Part, Reasoning, Request, Role, Tool, ToolChoice,
 };
 use crate::wire::dialect::Asked;
 use crate::wire::exact_numbers;
@@ -33,8 +35,26 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     if let Some(config) = top.object("generationConfig")? {
         read_config(config, &mut request, emulated)?;
     }
+    note_service(&mut top, emulated)?;
     top.done()?;
     Ok(request)
+}
+
+/// Notes what is no part of the question: labels of a bill, and filters that are asked to block nothing.
+fn note_service(top: &mut Place<'_>, emulated: &mut Emulated) -> Result<(), FieldError> {
+    for name in ["labels", "store", "serviceTier"] {
+        if top.take(name).is_some() {
+            emulated.note(name);
+        }
+    }
+    const OPEN: [&str; 3] = ["BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED"];
+    let is_open = |setting: &Value| setting["threshold"].as_str().is_some_and(|most| OPEN.contains(&most));
+    let settings = top.get("safetySettings").and_then(Value::as_array);
+    if settings.is_some_and(|settings| settings.iter().all(is_open)) {
+        top.take("safetySettings");
+        emulated.note("safetySettings");
+    }
+    Ok(())
 }
 
 /// Whether the request that is read of this object has all that the object asks for. It lacks the kind of a file that is not
@@ -108,12 +128,26 @@ fn read_contents(top: &mut Place<'_>, messages: &mut Vec<Message>, emulated: &mu
         for (place, part) in content.list("parts")?.into_iter().enumerate() {
             let part = content.inner(part, content.item("parts", place))?;
             let path = *part.path();
-            parts.push(tied(read_part(part, emulated)?, &mut pending, (turn, place), path)?);
+            add_part(&mut parts, tied(read_part(part, emulated)?, &mut pending, (turn, place), path)?);
         }
         content.done()?;
         add_message(messages, role, parts);
     }
     Ok(())
+}
+
+/// Adds a part. Pieces of a thought, as a stream had them, are one thought again, whose proof came with the last.
+fn add_part(parts: &mut Vec<Part>, part: Part) {
+    let is_more = part.signature.as_deref().is_none_or(|proof| Maker::of(proof).is_some());
+    match (parts.last_mut(), &part.content) {
+        (Some(Part { content: Content::Thinking(text), signature: last @ None, .. }), Content::Thinking(more))
+            if is_more =>
+        {
+            text.push_str(more);
+            *last = part.signature;
+        }
+        _ => parts.push(part),
+    }
 }
 
 /// A part whose call or result has its id.

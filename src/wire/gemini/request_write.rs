@@ -8,8 +8,7 @@ use serde_json::{Map, Value, json};
 use super::idiom::unsupported;
 use super::part_write::write_part;
 use crate::chat::{
-    Code, Content, Effort, Emulated, Error, Format, Message, Part, Reasoning, Request, Role, Structured, Tool,
-    ToolChoice,
+    Code, Content, Effort, Emulated, Error, Format, Part, Reasoning, Request, Role, Structured, Tool, ToolChoice,
 };
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
@@ -31,7 +30,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
 /// Writes the fields of a request.
 pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result<Fields, FieldError> {
     check_service(request, emulated)?;
-    let (system, contents) = write_messages(&request.messages, emulated)?;
+    let (system, contents) = write_messages(request, emulated)?;
     let mut body = Map::new();
     body.insert("contents".to_owned(), contents.into());
     if !system.is_empty() {
@@ -60,22 +59,15 @@ pub(super) fn structured(request: &Request) -> Structured {
 
 /// What is not about the answer's words: refused where it matters, noted where it does not.
 fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), FieldError> {
-    match request.verbosity.as_deref() {
-        None | Some("medium") => {}
-        Some(_) => return Err(unsupported("verbosity", "cannot be expressed")),
-    }
     match request.service_tier.as_deref() {
         None => {}
         Some("auto" | "default" | "standard_only") => emulated.note("service_tier"),
         Some(_) => return Err(unsupported("service_tier", "cannot be chosen")),
     }
-    match request.store {
-        None => {}
-        Some(false) => emulated.note("store"),
-        Some(true) => return Err(unsupported("store", "cannot be asked for")),
-    }
     let hints = [
         (request.parallel_tools == Some(false) && !request.tools.is_empty(), "parallel_tool_calls"),
+        (request.verbosity.is_some(), "verbosity"),
+        (request.store.is_some(), "store"),
         (request.user.is_some(), "user"),
         (!request.metadata.is_empty(), "metadata"),
         (request.prompt_cache_key.is_some(), "prompt_cache_key"),
@@ -86,10 +78,11 @@ fn check_service(request: &Request, emulated: &mut Emulated) -> Result<(), Field
 }
 
 /// The system text's parts and the contents.
-fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<Value>, Vec<Value>), FieldError> {
+fn write_messages(request: &Request, emulated: &mut Emulated) -> Result<(Vec<Value>, Vec<Value>), FieldError> {
     let (mut system, mut contents) = (Vec::new(), Vec::new());
     let mut calls = HashMap::new();
-    for (n, message) in messages.iter().enumerate() {
+    let (fetches, wants_proofs) = (fetches(&request.model), wants_proofs(&request.model));
+    for (n, message) in request.messages.iter().enumerate() {
         let outer = Path::of_item("messages", n);
         let mut parts = Vec::with_capacity(message.parts.len());
         for (place, part) in message.parts.iter().enumerate() {
@@ -97,7 +90,7 @@ fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<
             if let Content::ToolCall { id, name, .. } = &part.content {
                 calls.insert(id.as_str(), name.as_str());
             }
-            parts.extend(write_part(path, &*named(path, part, &calls)?, emulated)?);
+            parts.extend(write_part(path, &*named(path, part, &calls)?, fetches, emulated)?);
         }
         if message.name.is_some() {
             emulated.note("name");
@@ -113,12 +106,46 @@ fn write_messages(messages: &[Message], emulated: &mut Emulated) -> Result<(Vec<
         if instructs {
             emulated.note("system_position");
         }
+        if wants_proofs && message.role == Role::Assistant {
+            prove_first_call(&mut parts, emulated);
+        }
         if !parts.is_empty() {
             let role = if message.role == Role::Assistant { "model" } else { "user" };
             contents.push(json!({"role": role, "parts": parts}));
         }
     }
     Ok((system, contents))
+}
+
+/// A model's name without the folder that it may stand in.
+fn bare(model: &str) -> &str {
+    model.rsplit('/').next().unwrap_or(model)
+}
+
+/// Whether a model refuses calls without a proof: those from Gemini 3 on do.
+fn wants_proofs(model: &str) -> bool {
+    let name = bare(model);
+    let before = ["gemini-1", "gemini-2", "gemini-pro-vision", "gemini-embedding"];
+    name.starts_with("gemini-") && name != "gemini-pro" && !before.iter().any(|before| name.starts_with(before))
+}
+
+/// Whether a model fetches files from any address: those after Gemini 2.0 do.
+fn fetches(model: &str) -> bool {
+    let name = bare(model);
+    name.starts_with("gemini-")
+        && !["gemini-1", "gemini-2.0", "gemini-pro"].iter().any(|before| name.starts_with(before))
+}
+
+/// The proof that Google's guide names for calls that another model made, or whose own proof is lost.
+const NO_PROOF: &str = "skip_thought_signature_validator";
+
+/// Gives the first call of a step the proof without which Google answers 400.
+fn prove_first_call(parts: &mut [Value], emulated: &mut Emulated) {
+    let Some(call) = parts.iter_mut().find(|part| part.get("functionCall").is_some()) else { return };
+    if call.get("thoughtSignature").is_none() {
+        call["thoughtSignature"] = NO_PROOF.into();
+        emulated.note("thought_signature");
+    }
 }
 
 /// A result with its tool's name, which Google requires and most dialects leave out: that of the call it answers.

@@ -286,10 +286,11 @@ impl Choice {
         self.close(choice, out);
         let part = self.parts;
         let mut deltas = Vec::new();
+        // A call's proof comes first: some dialects have to write it before the call.
+        deltas.extend(signature.map(Delta::Signature));
         if let Content::ToolCall { arguments, .. } = &mut content {
             deltas.push(Delta::Arguments(std::mem::take(arguments)));
         }
-        deltas.extend(signature.map(Delta::Signature));
         out.push(Event::Open { choice, part, content });
         out.extend(deltas.into_iter().map(|delta| Event::Delta { choice, part, delta }));
         out.push(Event::Close { choice, part });

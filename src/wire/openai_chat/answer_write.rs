@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::messages_write::{write_call, write_image};
 use super::stop::write_stop;
+use super::thoughts_write::write_signature;
 use super::usage::write_usage;
-use crate::chat::{Choice, Citation, Content, Part, Response, Stop, Unit};
+use crate::chat::{Choice, Citation, Content, Part, Response, Stop, Unit, without_place};
 use crate::wire::dialect::AnswerContext;
 use crate::wire::exact_numbers;
 use crate::wire::fields::Path;
@@ -72,12 +73,13 @@ impl Message {
             Content::Refusal(text) => self.refusal.push_str(text),
             Content::Thinking(text) => {
                 self.thought.push_str(text);
-                self.is_proven |= part.signature.is_some();
-                self.details.push(write_thought(text, part.signature.as_deref(), self.details.len()));
+                let proof = part.signature.as_deref().map(without_place).filter(|proof| !proof.is_empty());
+                self.is_proven |= proof.is_some();
+                self.details.push(write_thought(text, proof, self.details.len()));
             }
             Content::RedactedThinking(data) => {
                 self.is_proven = true;
-                self.details.push(write_redacted(data, part.signature.as_deref(), self.details.len()));
+                self.details.push(write_redacted(without_place(data), part.signature.as_deref(), self.details.len()));
             }
             Content::Image { source, detail } => {
                 self.images.extend(write_image(source, detail.as_deref(), &Path::ROOT).ok());
@@ -138,11 +140,6 @@ pub(super) fn write_redacted(data: &str, signature: Option<&str>, index: usize) 
         detail["signature"] = signature.into();
     }
     detail
-}
-
-/// A call's proof, in the field where Google's chat completions have it.
-pub(super) fn write_signature(signature: &str) -> Value {
-    json!({"google": {"thought_signature": signature}})
 }
 
 /// A citation of a page; `place` is the part of the content that the citing text is. Other citations have no form here.

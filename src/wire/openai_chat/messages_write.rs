@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::idiom::inexpressible;
+use super::thoughts_write::{Thoughts, write_signature};
 use crate::chat::{Content, Emulated, Message, Part, Role, Source};
 use crate::wire::fields::{FieldError, Path};
 use crate::wire::openai::is_foreign;
@@ -94,11 +95,12 @@ impl Messages {
 /// Marks and proofs that providers of this dialect do not know.
 fn note_lost(parts: &[Part], emulated: &mut Emulated) {
     for part in parts {
-        let is_thought = matches!(part.content, Content::Thinking(_) | Content::RedactedThinking(_));
+        let has_place =
+            matches!(part.content, Content::Thinking(_) | Content::RedactedThinking(_) | Content::ToolCall { .. });
         if part.cache.is_some() {
             emulated.note("cache_control");
         }
-        if part.signature.is_some() && !is_thought {
+        if part.signature.is_some() && !has_place {
             emulated.note("signature");
         }
         match &part.content {
@@ -136,12 +138,23 @@ fn write_assistant(
     emulated: &mut Emulated,
 ) -> Result<Map<String, Value>, FieldError> {
     let mut refusal = String::new();
-    let mut calls = Vec::new();
+    let (mut calls, mut thoughts) = (Vec::new(), Thoughts::default());
     for part in &message.parts {
         match &part.content {
             Content::Refusal(text) => refusal.push_str(text),
-            Content::Thinking(_) | Content::RedactedThinking(_) => emulated.note("thinking"),
-            Content::ToolCall { id, name, arguments } => calls.push(write_call(id, name, arguments)),
+            Content::Thinking(_) | Content::RedactedThinking(_) => {
+                let is_lost = !thoughts.take(part);
+                if is_lost {
+                    emulated.note("thinking");
+                }
+            }
+            Content::ToolCall { id, name, arguments } => {
+                let mut call = write_call(id, name, arguments);
+                if let Some(signature) = &part.signature {
+                    call["extra_content"] = write_signature(signature);
+                }
+                calls.push(call);
+            }
             _ => {}
         }
     }
@@ -153,6 +166,7 @@ fn write_assistant(
     if !refusal.is_empty() {
         written.insert("refusal".to_owned(), refusal.into());
     }
+    written.extend(thoughts.finish());
     if !calls.is_empty() {
         written.insert("tool_calls".to_owned(), calls.into());
     }

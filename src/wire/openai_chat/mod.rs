@@ -20,6 +20,7 @@ mod stream_read;
 mod stream_write;
 #[cfg(test)]
 mod tests;
+mod thoughts_write;
 mod usage;
 
 use bytes::Bytes;
@@ -29,7 +30,7 @@ use idiom::NAME;
 
 pub use prompted::prompt;
 
-use crate::chat::{Emulated, Error, Format, Request, Response, Usage};
+use crate::chat::{Emulated, Error, Format, ProofPlaces, Request, Response, Usage};
 use crate::wire::asked::last_user_text;
 use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
@@ -93,6 +94,10 @@ impl ClientCodec for OpenAiChat {
 
     fn has_images(&self, object: &Object) -> bool {
         object.get("messages").is_some_and(check::has_images)
+    }
+
+    fn proof_places(&self) -> ProofPlaces {
+        ProofPlaces { calls: true, texts: false }
     }
 
     fn format(&self, object: &Object) -> Option<Format> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::chat::{Citation, Content, Part, Source, Unit};
+use crate::chat::{Citation, Content, Maker, Part, Source, ThoughtField, ThoughtPlace, Unit};
 use crate::wire::fields::{FieldError, Path, Place};
 
 /// The thoughts of a message: OpenRouter's list, which has the proofs, or else the text alone.
@@ -15,22 +15,39 @@ pub(super) fn read_thoughts(message: &mut Place<'_>) -> Result<Vec<Part>, FieldE
     if !parts.is_empty() {
         return Ok(parts);
     }
-    let thought = match message.maybe_text("reasoning_content")? {
-        None => message.maybe_text("reasoning")?,
-        thought => thought,
-    };
-    let thought = thought.filter(|thought| !thought.is_empty());
-    Ok(thought.map(|thought| Part::new(Content::Thinking(thought))).into_iter().collect())
+    let thought = plain_thought(message)?.map(|(field, thought)| {
+        let signature = Some(ThoughtPlace::of_text(field).lead());
+        Part { signature, ..Part::new(Content::Thinking(thought)) }
+    });
+    Ok(thought.into_iter().collect())
+}
+
+/// The thought that stands in a field of its own, and which field that is.
+pub(super) fn plain_thought(message: &mut Place<'_>) -> Result<Option<(ThoughtField, String)>, FieldError> {
+    for field in [ThoughtField::ReasoningContent, ThoughtField::Reasoning] {
+        if let Some(thought) = message.maybe_text(field.name())?.filter(|thought| !thought.is_empty()) {
+            return Ok(Some((field, thought)));
+        }
+    }
+    Ok(None)
 }
 
 fn read_detail(mut detail: Place<'_>) -> Result<Part, FieldError> {
+    let place = ThoughtPlace::of_entry(detail.rest());
+    // What another provider proved is nothing for the maker of this list.
+    let led = |proof: String| if Maker::of(&proof).is_some() { proof } else { place.lead() + &proof };
     let content = match detail.text("type")?.as_str() {
         "reasoning.text" => Content::Thinking(detail.maybe_text("text")?.unwrap_or_default()),
         "reasoning.summary" => Content::Thinking(detail.maybe_text("summary")?.unwrap_or_default()),
-        "reasoning.encrypted" => Content::RedactedThinking(detail.text("data")?),
+        "reasoning.encrypted" => Content::RedactedThinking(led(detail.text("data")?)),
         _ => return Err(detail.only_here("type")),
     };
-    Ok(Part { signature: detail.maybe_text("signature")?, ..Part::new(content) })
+    let proof = detail.maybe_text("signature")?;
+    let signature = match content {
+        Content::Thinking(_) => Some(led(proof.unwrap_or_default())),
+        _ => proof,
+    };
+    Ok(Part { signature, ..Part::new(content) })
 }
 
 /// Google's proof of a thought, in the field where its chat completions have it.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::part_read::made_up_id;
-use crate::chat::{Content, Delta, Event};
+use crate::chat::{Content, Delta, Event, ThoughtField, ThoughtPlace};
 use crate::wire::dialect::BadAnswer;
 use crate::wire::sse::MAX_EVENT;
 
@@ -46,6 +46,9 @@ struct Piece {
     /// Whether the part is a thought that came as plain text, which a list may repeat.
     is_plain: bool,
     is_signed: bool,
+    /// Where a thought stands, and its proof.
+    place: Option<ThoughtPlace>,
+    proof: String,
     /// Deltas that came before the part could open.
     deltas: Vec<Delta>,
     arguments: Brackets,
@@ -66,23 +69,45 @@ impl Pieces {
         if more.is_empty() { Ok(()) } else { self.add_to(kind, Delta::Text(more.to_owned()), out) }
     }
 
-    /// More of a thought, from a list that may repeat text which came as plain text.
-    pub(super) fn think(&mut self, more: &str, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let repeats = |last: &Piece| last.kind == Kind::Thinking && last.is_plain && !last.is_signed;
-        if self.waiting.back().is_some_and(repeats) {
-            return Ok(());
-        }
+    /// More of a thought that stands at this place.
+    pub(super) fn think_at(&mut self, place: ThoughtPlace, more: &str, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         self.say(Kind::Thinking, more, out)?;
-        if let Some(last) = self.waiting.back_mut() {
+        if let Some(last) = self.waiting.back_mut().filter(|last| last.kind == Kind::Thinking) {
+            last.stands_at(place);
+        }
+        Ok(())
+    }
+
+    /// More of a thought, from a list that may repeat text which came as plain text.
+    pub(super) fn think(&mut self, place: ThoughtPlace, more: &str, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
+        let is_repeated =
+            self.waiting.back().is_some_and(|last| last.kind == Kind::Thinking && last.is_plain && !last.is_signed);
+        self.think_at(place, if is_repeated { "" } else { more }, out)?;
+        if let Some(last) = self.waiting.back_mut().filter(|_| !is_repeated && !more.is_empty()) {
             last.is_plain = false;
         }
         Ok(())
     }
 
-    /// The proof of the last thought, which ends it.
-    pub(super) fn sign_thought(&mut self, signature: &str, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        self.add_to(Kind::Thinking, Delta::Signature(signature.to_owned()), out)?;
+    /// The proof of the last thought, which ends it. The proof is sent behind the thought's place.
+    pub(super) fn sign_thought(
+        &mut self,
+        place: ThoughtPlace,
+        signature: &str,
+        out: &mut Vec<Event>,
+    ) -> Result<(), BadAnswer> {
+        self.advance(out);
+        let fits = self.waiting.back().is_some_and(|last| last.kind == Kind::Thinking && !last.is_signed);
+        if !fits {
+            self.begin(Kind::Thinking, Content::Thinking(String::new()), 0, out)?;
+        }
+        self.buffered += signature.len();
+        if self.buffered > MAX_EVENT {
+            return Err(BadAnswer(format!("`choices[].delta` has proofs of more than {MAX_EVENT} bytes")));
+        }
         if let Some(last) = self.waiting.back_mut() {
+            last.stands_at(place);
+            last.proof.push_str(signature);
             last.is_signed = true;
         }
         Ok(())
@@ -212,6 +237,8 @@ impl Pieces {
             is_open: false,
             is_plain: kind == Kind::Thinking,
             is_signed: false,
+            place: None,
+            proof: String::new(),
             deltas: Vec::new(),
             arguments,
         });
@@ -244,12 +271,28 @@ impl Pieces {
         if let Content::ToolCall { id, .. } = first.content {
             self.closed.push((first.index, id));
         }
-        self.buffered = self.buffered.saturating_sub(64);
-        out.push(Event::Close { choice: self.choice, part: first.part });
+        self.buffered = self.buffered.saturating_sub(64 + first.proof.len());
+        let (choice, part) = (self.choice, first.part);
+        if let Some(place) = first.place {
+            out.push(Event::Delta { choice, part, delta: Delta::Signature(place.lead() + &first.proof) });
+        }
+        out.push(Event::Close { choice, part });
     }
 }
 
 impl Piece {
+    /// Notes where a thought stands. A list says more than a field that is a text.
+    fn stands_at(&mut self, place: ThoughtPlace) {
+        match &mut self.place {
+            Some(known) if place.field == ThoughtField::ReasoningDetails => {
+                known.field = place.field;
+                known.entry.extend(place.entry);
+            }
+            Some(_) => {}
+            none => *none = Some(place),
+        }
+    }
+
     /// Whether the part is known to be whole before the choice ends: a call is whole when its arguments are.
     fn may_close(&self) -> bool {
         self.is_open && (self.kind != Kind::Call || self.arguments.is_whole())

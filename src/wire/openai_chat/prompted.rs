@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use super::check::{check_prompt, checked};
 use super::messages_read::read_prompt_messages;
 use super::request_read::read_request;
-use crate::chat::{Emulated, Error, PromptMessage, Request};
+use crate::chat::{Emulated, Error, Message, PromptMessage, Request};
 use crate::wire::asked::{Asked, check_joined};
 use crate::wire::json::{Edits, quoted};
-use crate::wire::prompt::Prompt;
+use crate::wire::prompt::{Prompt, ReadMessages};
 
 /// The two names of one field. A caller that sets either replaces the prompt's setting under both.
 const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
@@ -23,14 +23,40 @@ pub fn prompt(messages: Vec<PromptMessage>, settings: &Map<String, Value>, model
 
 /// Reads a prompt as a chat completion of its own.
 fn read_prompt(prompt: Prompt) -> Result<Request, Error> {
-    let Prompt { messages, settings, .. } = prompt;
-    let asked = checked(settings, |_, may_be_empty| {
-        check_prompt(&messages)?;
-        check_joined(messages.len(), may_be_empty, "messages")
-    })?;
+    let Prompt { messages, settings, own, .. } = prompt;
+    let asked = checked(settings, |_, may_be_empty| check_joined(messages.len(), may_be_empty, "messages"))?;
     let mut emulated = Emulated::default();
-    let messages = read_prompt_messages(messages, &mut emulated)?;
+    let messages = match own.filter(|_| messages.iter().any(|message| matches!(message, PromptMessage::Raw(_)))) {
+        None => read_here(messages, &mut emulated)?,
+        Some(own) => match read_here(messages.clone(), &mut emulated) {
+            Ok(read) => read,
+            Err(_) => read_in_own_words(messages, &own)?,
+        },
+    };
     Ok(Request { messages, ..read_request(&asked, &mut emulated)? })
+}
+
+/// The messages in this dialect.
+fn read_here(messages: Vec<PromptMessage>, emulated: &mut Emulated) -> Result<Vec<Message>, Error> {
+    check_prompt(&messages)?;
+    Ok(read_prompt_messages(messages, emulated)?)
+}
+
+/// The messages, of which the caller's are in the caller's own dialect.
+fn read_in_own_words(messages: Vec<PromptMessage>, own: &ReadMessages) -> Result<Vec<Message>, Error> {
+    let mut read = Vec::with_capacity(messages.len());
+    let mut run = Vec::new();
+    for message in messages {
+        match message {
+            PromptMessage::Raw(message) => run.push(message),
+            PromptMessage::Text { role, content } => {
+                read.extend(own(&std::mem::take(&mut run))?);
+                read.push(Message::text(role, content));
+            }
+        }
+    }
+    read.extend(own(&run)?);
+    Ok(read)
 }
 
 /// The caller's request with the prompt's messages before its own, and the prompt's settings where it has none.

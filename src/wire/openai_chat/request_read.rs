@@ -40,6 +40,9 @@ fn take(request: &mut Request, (name, json): (&str, &str), emulated: &mut Emulat
     match name {
         "model" | "stream" | "max_tokens" | "max_completion_tokens" | "prompt" | "top_logprobs" => {}
         "safety_identifier" => emulated.note("safety_identifier"),
+        // A guess at the answer, which only saves time, and wishes for more of the usage.
+        "prediction" => emulated.note("prediction"),
+        "usage" => emulated.note("usage"),
         "prompt_cache_options" => emulated.note("prompt_cache_options"),
         "prompt_cache_retention" => emulated.note("prompt_cache_retention"),
         "messages" => request.messages = read_messages(read(name, json)?, emulated)?,

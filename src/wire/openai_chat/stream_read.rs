@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use super::error::read_error;
 use super::failure::of_choice;
 use super::idiom::IDIOM;
-use super::part_read::{read_citation, read_shown, thought_signature};
+use super::part_read::{plain_thought, read_citation, read_shown, thought_signature};
 use super::pieces::{Kind, Pieces};
 use super::stop::read_stop;
-use crate::chat::{Content, Delta, Event, Tier};
+use crate::chat::{Content, Delta, Event, ThoughtPlace, Tier};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::fields::{Path, Place};
 use crate::wire::json::{self, Object, fields, items};
@@ -192,18 +192,23 @@ fn text_of_delta(delta: &str) -> Option<Cow<'_, str>> {
     more
 }
 
+/// The text of an entry of OpenRouter's list.
+fn text_of_detail(detail: &Value) -> Option<&str> {
+    let text = |name: &str| detail.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    text("text").or_else(|| text("summary"))
+}
+
 impl Reading {
     fn new(choice: u32) -> Self {
         Self { pieces: Pieces::new(choice), finished: false }
     }
 
     fn take(&mut self, mut delta: Place<'_>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let thought = match delta.maybe_text("reasoning_content")? {
-            None => delta.maybe_text("reasoning")?,
-            thought => thought,
-        };
+        let thought = plain_thought(&mut delta)?;
         let details = delta.list("reasoning_details")?;
-        self.pieces.say(Kind::Thinking, &thought.unwrap_or_default(), out)?;
+        if let Some((field, thought)) = thought {
+            self.pieces.think_at(ThoughtPlace::of_text(field), &thought, out)?;
+        }
         for detail in &details {
             self.take_detail(detail, out)?;
         }
@@ -236,15 +241,16 @@ impl Reading {
     /// One entry of OpenRouter's list: text that did not come as plain text, a proof, or redacted data.
     fn take_detail(&mut self, detail: &Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let text = |name: &str| detail.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let none = Map::new();
+        let place = ThoughtPlace::of_entry(detail.as_object().unwrap_or(&none));
         if detail["type"] == "reasoning.encrypted" {
             let missing = || BadAnswer("`choices[].delta.reasoning_details` must have data".to_owned());
-            let redacted = Content::RedactedThinking(text("data").ok_or_else(missing)?.to_owned());
+            let redacted = Content::RedactedThinking(place.lead() + text("data").ok_or_else(missing)?);
             return self.pieces.put_whole(redacted, text("signature").map(str::to_owned), out);
         }
-        let more = text("text").or_else(|| text("summary")).unwrap_or_default();
-        self.pieces.think(more, out)?;
+        self.pieces.think(place.clone(), text_of_detail(detail).unwrap_or_default(), out)?;
         match text("signature") {
-            Some(signature) => self.pieces.sign_thought(signature, out),
+            Some(signature) => self.pieces.sign_thought(place, signature, out),
             None => Ok(()),
         }
     }

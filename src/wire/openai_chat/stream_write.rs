@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::answer_write::{chars, first_of, write_citation, write_redacted, write_signature, write_thought};
+use super::answer_write::{chars, first_of, write_citation, write_redacted, write_thought};
 use super::error::error_event;
 use super::messages_write::write_image;
 use super::stop::write_stop;
+use super::thoughts_write::write_signature;
 use super::usage::write_usage;
-use crate::chat::{Citation, Content, Delta, Event, Stop, Usage};
+use crate::chat::{Citation, Content, Delta, Event, Stop, Usage, without_place};
 use crate::wire::dialect::{AnswerContext, WriteStream};
 use crate::wire::exact_numbers;
 use crate::wire::fields::Path;
@@ -195,13 +196,18 @@ impl Writer {
                 let cited: Vec<Value> = citations.iter().filter_map(|cited| write_citation(cited, place)).collect();
                 (!cited.is_empty()).then(|| json!({ "annotations": cited }))
             }
-            Open::Thinking { text, signature } => signature.map(|signature| {
-                writing.details += 1;
-                json!({"reasoning_details": [write_thought(&text, Some(&signature), writing.details - 1)]})
-            }),
+            Open::Thinking { text, signature } => {
+                let proof = signature.as_deref().map(without_place).filter(|proof| !proof.is_empty());
+                proof.map(|proof| {
+                    writing.details += 1;
+                    json!({"reasoning_details": [write_thought(&text, Some(proof), writing.details - 1)]})
+                })
+            }
             Open::Redacted { data, signature } => {
                 writing.details += 1;
-                Some(json!({"reasoning_details": [write_redacted(&data, signature.as_deref(), writing.details - 1)]}))
+                Some(
+                    json!({"reasoning_details": [write_redacted(without_place(&data), signature.as_deref(), writing.details - 1)]}),
+                )
             }
             Open::Call { index, has_arguments, signature } => close_call(index, has_arguments, signature.as_deref()),
             Open::None | Open::Refusal => None,

@@ -105,6 +105,11 @@ impl Head {
         }
     }
 
+    /// The request's tools.
+    pub(super) fn tools(&self) -> Option<&Value> {
+        self.repeated.get("tools")
+    }
+
     /// The answer, with this output.
     pub(super) fn answer<'a>(
         &'a self,

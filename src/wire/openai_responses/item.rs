@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::custom::input_of;
 use super::part_write::output_text;
 
 /// The item that is open.
@@ -24,6 +25,12 @@ pub(super) enum Kind {
         proof: Option<String>,
     },
     Call {
+        call_id: String,
+        name: String,
+        arguments: String,
+    },
+    /// A call of a custom tool, whose text stands within the arguments.
+    Custom {
         call_id: String,
         name: String,
         arguments: String,
@@ -57,6 +64,13 @@ impl Item {
                     item["encrypted_content"] = proof.as_str().into();
                 }
                 item
+            }
+            Kind::Custom { call_id, name, arguments } => {
+                let input = if fresh { String::new() } else { input_of(arguments) };
+                json!({
+                    "id": self.id, "type": "custom_tool_call", "status": status, "call_id": call_id, "name": name,
+                    "input": input,
+                })
             }
             Kind::Call { call_id, name, arguments } => {
                 let arguments = if fresh { "" } else { or_empty(arguments) };

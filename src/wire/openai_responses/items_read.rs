@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::custom;
 use super::idiom::{IDIOM, unsupported};
 use super::part_read::read_content;
 use crate::chat::{Content, Emulated, Message, Part, Role};
@@ -59,7 +60,8 @@ fn read_item(
             };
             Ok((Role::Assistant, vec![Part::new(call)]))
         }
-        Some("function_call_output") => {
+        Some("custom_tool_call") => Ok((Role::Assistant, vec![Part::new(custom::read_call(item)?)])),
+        Some("function_call_output" | "custom_tool_call_output") => {
             let id = item.text("call_id")?;
             let output = item.take("output").unwrap_or_default();
             let mut parts = read_content(output, item.at("output"), emulated)?;
@@ -74,6 +76,10 @@ fn read_item(
                 emulated.note("reasoning");
             }
             Ok((Role::Assistant, thought.into_iter().collect()))
+        }
+        Some("item_reference") => {
+            let what = "an `item_reference` names an item that OpenAI stores: Fulcrum keeps no state between requests; send the item itself";
+            Err(unsupported(item.at("type"), what))
         }
         Some(other) => {
             let what = format_args!("an item of type `{other}` cannot be expressed in any other dialect");

@@ -4,6 +4,7 @@ mod answer;
 mod answer_read;
 mod answer_write;
 mod check;
+mod custom;
 mod error;
 mod idiom;
 mod item;

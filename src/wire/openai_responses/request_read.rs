@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::custom;
 use super::idiom::{IDIOM, unsupported};
 use super::items_read::read_input;
 use crate::chat::{Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
@@ -65,10 +66,10 @@ fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Em
         }
         "user" => request.user = text(value),
         "safety_identifier" => request.user = request.user.take().or(text(value)),
-        "include" => read_include(&value, request)?,
+        "include" => read_include(&value, request, emulated)?,
         "reasoning" => request.reasoning = read_reasoning(place(value, name)?)?,
         "text" => read_text(place(value, name)?, request)?,
-        "tools" => request.tools = read_tools(value)?,
+        "tools" => request.tools = read_tools(value, emulated)?,
         "tool_choice" => request.tool_choice = Some(read_choice(value)?),
         "metadata" => request.metadata = object(name, value)?,
         // Padding of events, a bound for hosted tools (which are refused), hints to a cache: none changes an answer.
@@ -78,9 +79,10 @@ fn read_field(name: &str, value: Value, request: &mut Request, emulated: &mut Em
         "prompt_cache_retention" => emulated.note("prompt_cache_retention"),
         "background" if value == false => {}
         "truncation" if value == "disabled" => {}
-        "truncation" => {
-            return Err(unsupported(name, "only `truncation: \"disabled\"` can be expressed in other dialects"));
-        }
+        // What to do with a conversation that is too long; it is sent whole.
+        "truncation" => emulated.note("truncation"),
+        "client_metadata" => emulated.note("client_metadata"),
+        "context_management" => emulated.note("context_management"),
         _ => return Err(IDIOM.only_here(name)),
     }
     Ok(())
@@ -104,17 +106,15 @@ fn object(name: &str, value: Value) -> Result<Map<String, Value>, FieldError> {
     }
 }
 
-fn read_include(value: &Value, request: &mut Request) -> Result<(), FieldError> {
+fn read_include(value: &Value, request: &mut Request, emulated: &mut Emulated) -> Result<(), FieldError> {
     let Value::Array(list) = value else { return Err(FieldError::wrong("include", "must be a list")) };
-    for (n, wanted) in list.iter().enumerate() {
+    for wanted in list {
         match wanted.as_str() {
             // Translated answers have the proof wherever the provider sends one.
             Some("reasoning.encrypted_content") => {}
             Some("message.output_text.logprobs") => request.logprobs = request.logprobs.or(Some(0)),
-            _ => {
-                let path = Path::of_item("include", n);
-                return Err(unsupported(path, format_args!("{wanted} is for OpenAI's own tools")));
-            }
+            // More of what OpenAI's own tools did, which no translated answer has.
+            _ => emulated.note("include"),
         }
     }
     Ok(())
@@ -177,14 +177,18 @@ fn read_format(format: Value) -> Result<Format, FieldError> {
     })
 }
 
-fn read_tools(value: Value) -> Result<Vec<Tool>, FieldError> {
+fn read_tools(value: Value, emulated: &mut Emulated) -> Result<Vec<Tool>, FieldError> {
     let Value::Array(tools) = value else { return Err(FieldError::wrong("tools", "must be a list")) };
-    let read = |(n, tool)| read_tool(Place::of(tool, Path::of_item("tools", n), &IDIOM)?);
+    let read = |(n, tool)| read_tool(Place::of(tool, Path::of_item("tools", n), &IDIOM)?, emulated);
     tools.into_iter().enumerate().map(read).collect()
 }
 
-fn read_tool(mut tool: Place<'_>) -> Result<Tool, FieldError> {
+fn read_tool(mut tool: Place<'_>, emulated: &mut Emulated) -> Result<Tool, FieldError> {
     let kind = tool.text("type")?;
+    if kind == "custom" {
+        emulated.note("custom_tool");
+        return custom::read_tool(tool);
+    }
     if kind != "function" {
         let what = format_args!("the tool `{kind}` runs at OpenAI only; other providers have functions");
         return Err(unsupported(tool.at("type"), what));
@@ -213,7 +217,7 @@ fn read_choice(value: Value) -> Result<ToolChoice, FieldError> {
     if value.is_object() {
         let mut choice = place(value, "tool_choice")?;
         let kind = choice.text("type")?;
-        if kind == "function" {
+        if kind == "function" || kind == "custom" {
             return Ok(ToolChoice::Tool(choice.text("name")?));
         }
         return Err(unsupported(choice.at("type"), format_args!("no other dialect has the choice `{kind}`")));

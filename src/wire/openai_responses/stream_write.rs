@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Head, Status};
+use super::custom::{self, input_of};
 use super::error::error_event;
 use super::item::{Item, Kind, OpenPart, complete_logprob, or_empty};
 use super::part_write::write_annotation;
@@ -43,6 +44,8 @@ fn put(kind: &str, data: &impl Serialize, out: &mut Vec<u8>) {
 #[derive(Debug)]
 pub(super) struct Writer {
     head: Head,
+    /// The names of the request's custom tools.
+    customs: Vec<String>,
     begun: bool,
     sequence: u64,
     /// The items that ended.
@@ -59,8 +62,10 @@ pub(super) struct Writer {
 impl Writer {
     /// A writer for this call.
     pub(super) fn new(context: &AnswerContext) -> Self {
+        let head = Head::of(context);
         Self {
-            head: Head::of(context),
+            customs: custom::names(head.tools()),
+            head,
             begun: false,
             sequence: 0,
             output: Vec::new(),
@@ -143,6 +148,9 @@ impl Writer {
             Content::RedactedThinking(data) => {
                 self.open_item("rs", Kind::Reasoning { text: None, proof: Some(data) }, out);
             }
+            Content::ToolCall { id, name, arguments } if self.customs.contains(&name) => {
+                self.open_item("ctc", Kind::Custom { call_id: id, name, arguments }, out);
+            }
             Content::ToolCall { id, name, arguments } => {
                 self.open_item("fc", Kind::Call { call_id: id, name, arguments: String::new() }, out);
                 self.grow(Delta::Arguments(arguments), out);
@@ -220,6 +228,7 @@ impl Writer {
                 proof.get_or_insert_default().push_str(&more);
                 return;
             }
+            (Kind::Custom { arguments, .. }, Delta::Arguments(more)) => return arguments.push_str(&more),
             (Kind::Call { arguments, .. }, Delta::Arguments(more)) if !more.is_empty() => {
                 arguments.push_str(&more);
                 ("response.function_call_arguments.delta", json!({"delta": more}))
@@ -257,6 +266,14 @@ impl Writer {
                 self.put_of_item("response.reasoning_summary_text.done", text, out);
                 let part = json!({"summary_index": 0, "part": part});
                 self.put_of_item("response.reasoning_summary_part.done", part, out);
+            }
+            Some(Kind::Custom { arguments, .. }) => {
+                // The text is known when the arguments are whole.
+                let input = input_of(arguments);
+                if !input.is_empty() {
+                    self.put_of_item("response.custom_tool_call_input.delta", json!({ "delta": input }), out);
+                }
+                self.put_of_item("response.custom_tool_call_input.done", json!({ "input": input }), out);
             }
             Some(Kind::Call { name, arguments, .. }) => {
                 let done = json!({"name": name, "arguments": or_empty(arguments)});

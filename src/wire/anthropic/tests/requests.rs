@@ -106,12 +106,14 @@ fn what_no_other_dialect_has_is_refused_by_name() {
     for (body, param) in [
         (with("new", json!(1)), "new"),
         (with("container", json!("c")), "container"),
-        (with("context_management", json!({"edits": []})), "context_management"),
         (with("mcp_servers", json!([{}])), "mcp_servers"),
-        (with("speed", json!("fast")), "speed"),
         (with("tools", json!([{"type": "web_search_20250305", "name": "web_search"}])), "tools[0].type"),
-        (with("tools", json!([{"name": "f", "input_schema": {}, "defer_loading": true}])), "tools[0].defer_loading"),
-        (with("output_config", json!({"task_budget": {}})), "output_config.task_budget"),
+        (with("inference_geo", json!("us")), "inference_geo"),
+        (
+            with("tools", json!([{"name": "f", "input_schema": {}, "allowed_callers": ["code_execution_20250825"]}])),
+            "tools[0].allowed_callers",
+        ),
+        (with("output_config", json!({"new": {}})), "output_config.new"),
         (blocks(&json!([{"type": "search_result"}])), "messages[0].content[0]"),
         (blocks(&json!([{"type": "text", "text": "x", "new": 1}])), "messages[0].content[0].new"),
     ] {
@@ -268,8 +270,6 @@ fn what_anthropic_cannot_say_is_refused_by_name() {
         (sampling(Sampling { frequency_penalty: Some(0.1), ..none }), "frequency_penalty"),
         (sampling(Sampling { presence_penalty: Some(0.1), ..none }), "presence_penalty"),
         (sampling(Sampling { seed: Some(1), ..none }), "seed"),
-        (Request { verbosity: Some("low".into()), ..hello() }, "verbosity"),
-        (Request { store: Some(true), ..hello() }, "store"),
         (Request { stop: vec!["\n".into()], ..hello() }, "stop"),
         (Request { service_tier: Some("flex".into()), ..hello() }, "service_tier"),
         (Request { format: Some(Format::JsonObject), ..hello() }, "response_format"),

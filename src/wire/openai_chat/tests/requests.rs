@@ -109,7 +109,6 @@ fn what_only_this_dialect_says_is_refused_by_name() {
         ("functions", json!([{"name": "f"}])),
         ("function_call", json!("auto")),
         ("logit_bias", json!({"1": 2})),
-        ("prediction", json!({"type": "content", "content": "x"})),
         ("audio", json!({"voice": "alloy", "format": "wav"})),
         ("modalities", json!(["text", "audio"])),
         ("web_search_options", json!({})),
@@ -212,13 +211,23 @@ fn thoughts_and_marks_of_other_providers_are_read() {
     let part = |n: usize, m: usize| &request.messages[n].parts[m];
     assert_eq!(part(0, 0).cache, Some(CacheTtl::Hour));
     assert_eq!(part(1, 0).content, Content::Thinking("Hm".to_owned()));
-    assert_eq!(part(1, 0).signature.as_deref(), Some("s"));
-    assert_eq!(part(1, 1).content, Content::RedactedThinking("d".to_owned()));
-    assert_eq!(*part(2, 0), Part::new(Content::Thinking("So".to_owned())));
+    let entry = "in:reasoning_details\n{\"type\":\"reasoning.text\",\"index\":0}\ns";
+    assert_eq!(part(1, 0).signature.as_deref(), Some(entry));
+    let data = "in:reasoning_details\n{\"type\":\"reasoning.encrypted\"}\nd".to_owned();
+    assert_eq!(part(1, 1).content, Content::RedactedThinking(data));
+    assert_eq!(part(2, 0).content, Content::Thinking("So".to_owned()));
+    assert_eq!(part(2, 0).signature.as_deref(), Some("in:reasoning_content\n\n"));
     assert_eq!(part(3, 0).signature.as_deref(), Some("g"));
     let (body, emulated) = write(&request).unwrap();
-    assert_eq!(emulated.names(), ["cache_control", "thinking", "signature"]);
-    assert_eq!(body["messages"][1], json!({"role": "assistant", "content": "b"}));
+    assert_eq!(emulated.names(), ["cache_control"]);
+    assert_eq!(
+        body["messages"][1],
+        json!({"role": "assistant", "content": "b", "reasoning_details": [
+            {"type": "reasoning.text", "index": 0, "text": "Hm", "signature": "s"},
+            {"type": "reasoning.encrypted", "data": "d"}]})
+    );
+    assert_eq!(body["messages"][2], json!({"role": "assistant", "content": "c", "reasoning_content": "So"}));
+    assert_eq!(body["messages"][3]["tool_calls"][0]["extra_content"]["google"]["thought_signature"], "g");
     assert_eq!(body["messages"][3]["tool_calls"][0]["function"]["arguments"], "{}");
 }
 

@@ -86,6 +86,15 @@ fn response() -> impl Strategy<Value = Response> {
     })
 }
 
+/// The answer without the places of its thoughts, which a writer chooses.
+fn unplaced(mut response: Response) -> Response {
+    for part in response.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+        let proof = part.signature.take().map(|proof| crate::chat::without_place(&proof).to_owned());
+        part.signature = proof.filter(|proof| !proof.is_empty());
+    }
+    response
+}
+
 proptest! {
     #[test]
     fn a_request_comes_back(turns in proptest::collection::vec(turn(), 1..3), max_tokens in proptest::option::of(1u64..99)) {
@@ -99,7 +108,7 @@ proptest! {
     #[test]
     fn an_answer_comes_back(response in response()) {
         let body = OpenAiChat.write_response(&response, &context());
-        prop_assert_eq!(OpenAiChat.read_response(&body).unwrap(), response);
+        prop_assert_eq!(unplaced(OpenAiChat.read_response(&body).unwrap()), response);
     }
 
     #[test]
@@ -107,9 +116,9 @@ proptest! {
         let stream = written(response.clone().into_events(), &context());
         let mut collector = Collector::default();
         meant(&[stream.as_bytes()]).unwrap().into_iter().for_each(|event| collector.take(event));
-        prop_assert_eq!(collector.finish(), Some(response.clone()));
+        prop_assert_eq!(collector.finish().map(unplaced), Some(response.clone()));
         let whole = OpenAiChat.as_whole(&decoded(&[stream.as_bytes()]), &context()).unwrap();
-        prop_assert_eq!(OpenAiChat.read_response(&whole).unwrap(), response);
+        prop_assert_eq!(unplaced(OpenAiChat.read_response(&whole).unwrap()), response);
     }
 
     #[test]

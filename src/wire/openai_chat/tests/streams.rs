@@ -93,6 +93,11 @@ fn every_cut_means_the_same() {
     }
 }
 
+/// A thought, with its place and its proof.
+fn placed(text: &str, proof: &str) -> Part {
+    Part { signature: Some(proof.to_owned()), ..Part::new(Content::Thinking(text.to_owned())) }
+}
+
 #[test]
 fn a_stream_means_what_it_says() {
     let [text, thought, calls, refusal] = &fixtures()[..] else { panic!() };
@@ -101,7 +106,7 @@ fn a_stream_means_what_it_says() {
     assert_eq!((read.id.as_str(), read.created, &read.choices[0].stop), ("c1", Some(1), &Some(Stop::End)));
     assert_eq!(read.usage, Some(Usage { input: 5, output: 2, ..Usage::default() }));
     let read = collected(thought);
-    assert_eq!(read.choices[0].parts, [Part::new(Content::Thinking("Hm, so".to_owned())), Part::text("Hi")]);
+    assert_eq!(read.choices[0].parts, [placed("Hm, so", "in:reasoning_content\n\n"), Part::text("Hi")]);
     assert_eq!(read.choices[0].stop, Some(Stop::Length));
     let read = collected(refusal);
     assert_eq!(read.choices[0].parts, [Part::new(Content::Refusal("No.".to_owned()))]);
@@ -158,12 +163,11 @@ fn a_proof_ends_a_thought_that_is_told_twice() {
         chunk(json!({"content": "Hi"})),
         last("stop"),
     ]);
-    let signed = |text: &str, proof: &str| Part {
-        signature: Some(proof.to_owned()),
-        ..Part::new(Content::Thinking(text.to_owned()))
-    };
-    let redacted = Part::new(Content::RedactedThinking("d".to_owned()));
-    assert_eq!(collected(&stream).choices[0].parts, [signed("Hm", "s"), signed("So", "t"), redacted, Part::text("Hi")]);
+    let first = placed("Hm", "in:reasoning_details\n{\"type\":\"reasoning.text\",\"index\":0}\ns");
+    let second = placed("So", "in:reasoning_details\n{\"type\":\"reasoning.text\"}\nt");
+    let data = "in:reasoning_details\n{\"type\":\"reasoning.encrypted\"}\nd".to_owned();
+    let redacted = Part::new(Content::RedactedThinking(data));
+    assert_eq!(collected(&stream).choices[0].parts, [first, second, redacted, Part::text("Hi")]);
 }
 
 #[test]

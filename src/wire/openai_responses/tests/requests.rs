@@ -151,13 +151,11 @@ fn what_no_other_dialect_says_is_refused_only_when_it_is_translated() {
         ("tools", json!([{"type": "function", "name": "f"}, {"type": "web_search"}]), "tools[1].type"),
         ("tools", json!([{"type": "function", "name": "f", "defer_loading": true}]), "tools[0].defer_loading"),
         ("tool_choice", json!({"type": "allowed_tools"}), "tool_choice.type"),
-        ("truncation", json!("auto"), "truncation"),
-        ("include", json!(["file_search_call.results"]), "include[0]"),
         ("input", json!([{"type": "item_reference", "id": "msg_1"}]), "input[0].type"),
         ("input", json!([{"role": "user", "content": [{"type": "video"}]}]), "input[0].content[0].type"),
         ("text", json!({"format": {"type": "grammar"}}), "text.format.type"),
         ("reasoning", json!({"mode": "pro"}), "reasoning.mode"),
-        ("context_management", json!([{"type": "compaction"}]), "context_management"),
+        ("reasoning", json!({"context": "new"}), "reasoning.context"),
         ("seed", json!(3), "seed"),
     ];
     for (name, value, param) in cases {
