@@ -47,6 +47,7 @@ impl Question<'_> {
             verbosity,
             service_tier,
             model: _,
+            base_model: _,
             stream: _,
             include_usage: _,
             user: _,

@@ -9,6 +9,8 @@ use super::{CacheTtl, Message};
 pub struct Request {
     /// The model's name at its provider.
     pub model: String,
+    /// The model that `model` stands for, where the configuration says so: an alias or a deployment may have any name.
+    pub base_model: Option<String>,
     /// The conversation. System and developer messages stand at their places in it.
     pub messages: Vec<Message>,
     /// The tools that the model may call.

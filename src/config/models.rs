@@ -48,23 +48,27 @@ fn model<'a>(name: &str, section: Section<'a>) -> (Option<ModelSpec>, Priced<'a>
         section.problem("`provider` is missing", "write provider = \"NAME\", a name under [providers]");
     }
     let provider = provider.and_then(|field| field.spanned("\"openai\""));
-    let named = section.get("model").and_then(|field| {
-        let text = field.text("\"gpt-4o-mini\"")?;
-        if text.parse::<ModelName>().is_err() {
-            field.problem("this is no model's name", "use printable characters without spaces");
-        }
-        Some(text)
-    });
+    let named = section.get("model").and_then(|field| model_name(&field));
     let model: Arc<str> = named.unwrap_or(name).into();
     let adapter = section.get("adapter").and_then(|field| field.whole(0..=u32::from(u16::MAX)));
     let kinds = [("native", Structured::Native), ("tool", Structured::Tool), ("none", Structured::None)];
     let structured = section.get("structured").and_then(|field| field.choice(&kinds));
+    let base_model = section.get("base_model").and_then(|field| model_name(&field)).map(Arc::from);
     let price = section.section("price");
     let key = section.key.clone();
     section.done();
     let Some(provider) = provider else { return (None, None) };
     let price = price.and_then(|section| self::price(section, provider.text.as_str().into(), model.clone()));
-    (Some(ModelSpec { name: name.into(), provider, model, adapter, structured, key }), price)
+    (Some(ModelSpec { name: name.into(), provider, model, adapter, structured, base_model, key }), price)
+}
+
+/// What a provider calls a model.
+fn model_name<'a>(field: &Field<'a>) -> Option<&'a str> {
+    let text = field.text("\"gpt-4o-mini\"")?;
+    if text.parse::<ModelName>().is_err() {
+        field.problem("this is no model's name", "use printable characters without spaces");
+    }
+    Some(text)
 }
 
 fn price<'a>(section: Section<'a>, provider: Arc<str>, model: Arc<str>) -> Priced<'a> {

@@ -272,8 +272,17 @@ impl Gateway {
         let provider = client.provider();
         let (named, model) = (handed.provider.clone(), handed.model.clone());
         let (name, local) = (id.clone(), provider.local);
-        let target =
-            Target { provider: named, model, name, id, local, simulated: false, adapter: None, structured: None };
+        let target = Target {
+            provider: named,
+            model,
+            name,
+            id,
+            local,
+            simulated: false,
+            adapter: None,
+            structured: None,
+            base_model: None,
+        };
         let pricing = live.pricing(provider, &target).batched();
         let Some(usage) = usage else { return (Some(Nanos(0)), pricing.text()) };
         pricing.charge(&(*usage).into())

@@ -2,6 +2,7 @@
 //! answer says the same.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::cache_key::NOT_KEYED;
 use super::planned::Planned;
@@ -26,6 +27,7 @@ struct Place {
     hints: Option<CacheKey>,
     dialect: ProviderDialect,
     structured: Option<Structured>,
+    base_model: Option<Arc<str>>,
 }
 
 impl Planned {
@@ -40,7 +42,9 @@ impl Planned {
         if rendering.goes_as_it_came(dialect, target) {
             return Some(Emulated::default());
         }
-        let place = Place { own, hints: hints(&rendering, self.scope()), dialect, structured: target.structured };
+        let hints = hints(&rendering, self.scope());
+        let (structured, base_model) = (target.structured, target.base_model.clone());
+        let place = Place { own, hints, dialect, structured, base_model };
         if let Some(emulation) = EMULATIONS.with_borrow(|known| known.get(&place).cloned()) {
             return emulation;
         }

@@ -131,6 +131,7 @@ mod tests {
             simulated: false,
             adapter: None,
             structured: None,
+            base_model: None,
         }
     }
 

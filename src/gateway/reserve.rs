@@ -172,6 +172,7 @@ mod tests {
             simulated: false,
             adapter: None,
             structured: None,
+            base_model: None,
         };
         let pricing = Pricing::Share { each: Nanos(7_000_000), text: "{}".into() };
         let estimate = Usage { input: 3, output: 5, estimated: true, ..Usage::default() };

@@ -101,7 +101,8 @@ impl Rendering {
         target: &Target,
     ) -> Result<UpstreamRequest, Error> {
         let (request, mut emulated) = self.internal().clone()?;
-        let mut request = chat::Request { model: target.model.to_string(), include_usage: true, ..request };
+        let base_model = target.base_model.as_deref().map(str::to_owned);
+        let mut request = chat::Request { model: target.model.to_string(), base_model, include_usage: true, ..request };
         let by = MadeBy { maker: dialect.codec().maker(), provider: target.provider.clone() };
         sort_proofs(&mut request.messages, (self.codec().maker(), &by), &mut emulated);
         words::fit(&mut request, client.provider(), dialect, &mut emulated);

@@ -68,8 +68,18 @@ impl Compile {
             let (provider, name) = (provider.clone(), model.name.clone());
             let ProviderTraits { local, simulated } = *traits;
             let (named, adapter, structured) = (model.model.clone(), model.adapter, model.structured);
-            let target =
-                Target { provider, model: named, name: name.clone(), id, local, simulated, adapter, structured };
+            let base_model = model.base_model.clone();
+            let target = Target {
+                provider,
+                model: named,
+                name: name.clone(),
+                id,
+                local,
+                simulated,
+                adapter,
+                structured,
+                base_model,
+            };
             self.routes.models.insert(name, Arc::new(target));
         }
     }

@@ -177,7 +177,8 @@ impl Routes {
         usable.then(|| {
             let ProviderTraits { local, simulated } = *traits;
             let (provider, model, name) = (provider.clone(), name.into(), id.clone());
-            Arc::new(Target { provider, model, name, id, local, simulated, adapter: None, structured: None })
+            let (adapter, structured, base_model) = (None, None, None);
+            Arc::new(Target { provider, model, name, id, local, simulated, adapter, structured, base_model })
         })
     }
 

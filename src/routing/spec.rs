@@ -30,6 +30,8 @@ pub struct ModelSpec {
     pub adapter: Option<u32>,
     /// How the model keeps to a requested format, where the configuration sets that.
     pub structured: Option<Structured>,
+    /// The model that `model` stands for, where its own name does not show that.
+    pub base_model: Option<Arc<str>>,
     /// The key of its table, such as `models.fast`.
     pub key: String,
 }

@@ -23,4 +23,6 @@ pub struct Target {
     pub adapter: Option<u32>,
     /// How the model keeps to a requested format, where the configuration sets that.
     pub structured: Option<Structured>,
+    /// The model that `model` stands for, where the configuration says so.
+    pub base_model: Option<Arc<str>>,
 }

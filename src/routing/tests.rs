@@ -71,6 +71,7 @@ fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Diagnostic>> {
                 model: model.into(),
                 adapter: None,
                 structured: None,
+                base_model: None,
                 key: format!("models.{name}"),
             })
             .into();

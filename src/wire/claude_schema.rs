@@ -1,27 +1,9 @@
-//! Structured outputs of Claude models, wherever they are served: which models have them, and for which schemas.
+//! Structured outputs of Claude models, wherever they are served: for which schemas they have them.
 
 use serde_json::{Map, Value};
 
+use super::capabilities::{Capabilities, Schemas};
 use crate::chat::{Format, Request, Structured};
-
-/// Beginnings of the names of models from before structured outputs. Opus 4.1 has them only in a preview.
-const BEFORE: [&str; 15] = [
-    "claude-instant",
-    "claude-v",
-    "claude-1",
-    "claude-2",
-    "claude-3",
-    "claude-opus-4-0",
-    "claude-opus-4-1",
-    "claude-opus-4.1",
-    "claude-opus-4-2025",
-    "claude-opus-4@",
-    "claude-sonnet-4-0",
-    "claude-sonnet-4-2025",
-    "claude-sonnet-4@",
-    "claude-4-opus",
-    "claude-4-sonnet",
-];
 
 /// Keywords that the native enforcement of a schema refuses.
 const REFUSED: [&str; 24] = [
@@ -56,10 +38,7 @@ const MAX_DEPTH: usize = 128;
 
 /// How the model of a request keeps to its format. For a model that enforces the schema itself, the schema is closed.
 pub(super) fn structured(request: &mut Request) -> Structured {
-    let model = request.model.as_str();
-    let name = model.find("claude").map_or(model, |at| &model[at..]);
-    let bare = ["claude-opus-4", "claude-sonnet-4"].contains(&name);
-    if bare || BEFORE.iter().any(|before| name.starts_with(before)) {
+    if Capabilities::of(request).schemas == Schemas::None {
         return Structured::Tool;
     }
     match &mut request.format {

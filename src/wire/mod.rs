@@ -4,6 +4,7 @@ pub mod anthropic;
 pub mod asked;
 pub mod bad_stream;
 pub mod bedrock;
+mod capabilities;
 mod claude_schema;
 mod claude_thinking;
 pub mod decoder;

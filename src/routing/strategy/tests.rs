@@ -20,6 +20,7 @@ fn targets(count: usize) -> Vec<Arc<Target>> {
         simulated: false,
         adapter: None,
         structured: None,
+        base_model: None,
     };
     (0..count).map(|n| Arc::new(target(n))).collect()
 }

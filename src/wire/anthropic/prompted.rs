@@ -6,6 +6,7 @@ use super::check::checked;
 use super::request_write::write_fields;
 use crate::chat::{Emulated, Error, Request};
 use crate::wire::asked::{Asked, check_joined};
+use crate::wire::capabilities::UNKNOWN;
 use crate::wire::exact_numbers;
 use crate::wire::json::{Edits, items, quoted};
 use crate::wire::prompt::check_depth;
@@ -13,7 +14,7 @@ use crate::wire::prompt::check_depth;
 /// The caller's request with the prompt's messages and system text before its own, and the prompt's settings where it
 /// has none.
 pub(super) fn prompted(asked: &Asked, prompt: &Request) -> Result<Asked, Error> {
-    let fields = write_fields(prompt, &mut Emulated::default())?.fields;
+    let fields = write_fields(prompt, &UNKNOWN, &mut Emulated::default())?.fields;
     check_depth(&fields)?;
     let caller = |name: &str| asked.object.get(name).filter(|json| *json != "null");
     let turns = asked.turns + fields.get("messages").and_then(Value::as_array).map_or(0, Vec::len);

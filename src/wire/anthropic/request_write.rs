@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use super::idiom::not_here;
 use super::part_write::cache_mark;
 use super::turns::write_conversation;
-use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Tool, ToolChoice};
+use crate::chat::{Emulated, Error, Format, Request, Sampling, Tool, ToolChoice};
 use crate::wire::dialect::Written;
 
-use crate::wire::claude_thinking;
+use crate::wire::capabilities::Capabilities;
+use crate::wire::claude_thinking::{self, Asked};
 use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path};
 use crate::wire::prompt::Fields;
@@ -23,7 +24,7 @@ pub(super) const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
 
 /// Writes a request.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-    let Body { fields, sampled, files } = write_fields(request, emulated)?;
+    let Body { fields, sampled, files } = write_fields(request, Capabilities::of(request), emulated)?;
     let mut headers = vec![("anthropic-version", VERSIONS[usize::from(!sampled)])];
     if files {
         headers.push(("anthropic-beta", "files-api-2025-04-14"));
@@ -40,9 +41,15 @@ pub(super) struct Body {
     files: bool,
 }
 
-/// Writes the fields of a request.
-pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result<Body, FieldError> {
+/// Writes the fields of a request for a model of which this is known.
+pub(super) fn write_fields(
+    request: &Request,
+    known: &Capabilities,
+    emulated: &mut Emulated,
+) -> Result<Body, FieldError> {
     check_sayable(request)?;
+    let Asked { thinking, effort, budget } =
+        claude_thinking::ask(request, known, emulated).map_err(|(field, why)| not_here(field, why))?;
     let (system, messages, files) = write_conversation(&request.messages, emulated)?;
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
@@ -51,15 +58,18 @@ pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result
         put("system", system);
     }
     put("messages", messages.into());
-    put("max_tokens", limit(request, emulated).into());
+    put("max_tokens", limit(request, budget, emulated).into());
     if !request.tools.is_empty() {
         put("tools", request.tools.iter().enumerate().map(write_tool).collect::<Result<_, _>>()?);
     }
-    if let Some(choice) = write_choice(request)? {
+    if let Some(choice) = write_choice(request, known)? {
         put("tool_choice", choice);
     }
-    write_reasoning(request, emulated, &mut put)?;
-    let sampled = write_sampling(request, &mut put)?;
+    if let Some(thinking) = thinking {
+        put("thinking", thinking);
+    }
+    write_output(request, effort, emulated, &mut put)?;
+    let sampled = write_sampling(&known.sampling(request, emulated), &mut put)?;
     if !request.stop.is_empty() {
         put("stop_sequences", request.stop.as_slice().into());
     }
@@ -87,11 +97,11 @@ fn check_sayable(request: &Request) -> Result<(), FieldError> {
     Ok(())
 }
 
-fn limit(request: &Request, emulated: &mut Emulated) -> u64 {
+/// The most tokens to write, which has the tokens to think with in it.
+fn limit(request: &Request, budget: Option<u64>, emulated: &mut Emulated) -> u64 {
     request.max_tokens.unwrap_or_else(|| {
         emulated.note("max_tokens");
-        let budget = request.reasoning.as_ref().and_then(|reasoning| reasoning.budget).unwrap_or(0);
-        budget.saturating_add(MAX_TOKENS)
+        budget.unwrap_or(0).saturating_add(MAX_TOKENS)
     })
 }
 
@@ -109,8 +119,8 @@ fn write_tool((n, tool): (usize, &Tool)) -> Result<Value, FieldError> {
     Ok(out.into())
 }
 
-fn write_choice(request: &Request) -> Result<Option<Value>, FieldError> {
-    if claude_thinking::forces_call(request) {
+fn write_choice(request: &Request, known: &Capabilities) -> Result<Option<Value>, FieldError> {
+    if claude_thinking::forces_call(request, known) {
         return Err(not_here("tool_choice", claude_thinking::NO_FORCED_CALL));
     }
     Ok(choice_of(request))
@@ -133,17 +143,14 @@ fn choice_of(request: &Request) -> Option<Value> {
     Some(choice)
 }
 
-fn write_reasoning(
+fn write_output(
     request: &Request,
+    effort: Option<&'static str>,
     emulated: &mut Emulated,
     put: &mut impl FnMut(&str, Value),
 ) -> Result<(), FieldError> {
     let mut config = Map::new();
-    if let Some(reasoning) = &request.reasoning {
-        put("thinking", write_thinking(request, reasoning)?);
-        let effort = reasoning.effort.filter(|effort| *effort != Effort::None && reasoning.budget != Some(0));
-        config.extend(effort.map(|effort| ("effort".to_owned(), claude_thinking::effort(effort, emulated).into())));
-    }
+    config.extend(effort.map(|effort| ("effort".to_owned(), effort.into())));
     match &request.format {
         None | Some(Format::Text) => {}
         Some(Format::JsonObject) => {
@@ -165,24 +172,8 @@ fn write_reasoning(
     Ok(())
 }
 
-fn write_thinking(request: &Request, reasoning: &Reasoning) -> Result<Value, FieldError> {
-    if reasoning.is_off() {
-        return Ok(json!({"type": "disabled"}));
-    }
-    let fault = reasoning.budget.and_then(|budget| claude_thinking::budget_fault(budget, request.max_tokens));
-    if let Some(fault) = fault {
-        return Err(not_here("reasoning.budget", fault));
-    }
-    let mut thinking = claude_thinking::thinking(reasoning.budget);
-    if let Some(tell) = reasoning.tell {
-        thinking["display"] = claude_thinking::display(tell).into();
-    }
-    Ok(thinking)
-}
-
 /// Writes the sampling parameters; whether there are any.
-fn write_sampling(request: &Request, put: &mut impl FnMut(&str, Value)) -> Result<bool, FieldError> {
-    let sampling = request.sampling;
+fn write_sampling(sampling: &Sampling, put: &mut impl FnMut(&str, Value)) -> Result<bool, FieldError> {
     if sampling.temperature.is_some_and(|temperature| !(0.0..=1.0).contains(&temperature)) {
         return Err(not_here("temperature", "a temperature there is 0 to 1"));
     }

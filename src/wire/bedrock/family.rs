@@ -1,13 +1,14 @@
 //! Which family a model is of: Converse is one for all, but what it carries beside the conversation is each family's own.
 
+use crate::chat::Request;
+use crate::wire::capabilities::{Capabilities, Schemas};
+
 /// A family of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     /// Anthropic's, up to the fourth generation: they have no schemas for answers.
     Claude4,
-    /// Anthropic's of the generation 4.5: they think by budgets only.
-    Claude45,
-    /// Anthropic's, from 4.6 on.
+    /// Anthropic's, from 4.5 on.
     Claude,
     /// Amazon's Nova, which does not think.
     Nova,
@@ -38,12 +39,16 @@ const VENDORS: [(&str, Family); 9] = [
     ("cohere.", Family::Plain),
 ];
 
-/// Beginnings of the names of Anthropic's models before 4.5, and of those of 4.5.
-const CLAUDE_4: [&str; 7] =
-    ["claude-v", "claude-instant", "claude-3", "claude-opus-4-1", "claude-opus-4-2", "claude-sonnet-4-2", "claude-2"];
-const CLAUDE_45: [&str; 3] = ["claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"];
-
 impl Family {
+    /// The family of a request's model.
+    pub(super) fn of_request(request: &Request) -> Self {
+        match request.base_model.as_deref() {
+            // A base may be named as its maker names it.
+            Some(base) if base.starts_with("claude") => Self::of(&format!("anthropic.{base}")),
+            base => Self::of(base.unwrap_or(&request.model)),
+        }
+    }
+
     /// The family of a model, by its name, its inference profile's or its ARN.
     pub(super) fn of(model: &str) -> Self {
         let mut name = model;
@@ -59,20 +64,16 @@ impl Family {
         let begins = |start: &str| {
             name.starts_with(start) || name.split_once('.').is_some_and(|(_, rest)| rest.starts_with(start))
         };
-        let Some((start, family)) = VENDORS.iter().find(|(start, _)| begins(start)) else {
+        let Some((_, family)) = VENDORS.iter().find(|(start, _)| begins(start)) else {
             return if name.contains('.') { Self::Other } else { Self::Hidden };
         };
-        let own = name.split_once(start).map_or("", |(_, own)| own);
-        match family {
-            Self::Claude if CLAUDE_4.iter().any(|old| own.starts_with(old)) => Self::Claude4,
-            Self::Claude if CLAUDE_45.iter().any(|old| own.starts_with(old)) => Self::Claude45,
-            family => *family,
-        }
+        let has_schemas = || Capabilities::named(name).schemas != Schemas::None;
+        if *family == Self::Claude && !has_schemas() { Self::Claude4 } else { *family }
     }
 
     /// Whether the family is one of Anthropic's.
     pub(super) fn is_claude(self) -> bool {
-        matches!(self, Self::Claude4 | Self::Claude45 | Self::Claude)
+        matches!(self, Self::Claude4 | Self::Claude)
     }
 
     /// Whether its answers, and calls of tools, can be held to a schema.
@@ -100,7 +101,7 @@ mod tests {
         for (model, family) in [
             ("anthropic.claude-3-5-haiku-20241022-v1:0", Family::Claude4),
             ("us.anthropic.claude-sonnet-4-20250514-v1:0", Family::Claude4),
-            ("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", Family::Claude45),
+            ("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", Family::Claude),
             ("global.anthropic.claude-opus-4-6-v1", Family::Claude),
             ("anthropic.claude-sonnet-5", Family::Claude),
             ("amazon.nova-pro-v1:0", Family::Nova),

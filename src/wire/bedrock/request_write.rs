@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::family::Family;
 use super::idiom::not_here;
 use super::{thought, tools, turns};
-use crate::chat::{Emulated, Error, Format, Request, Structured};
+use crate::chat::{Emulated, Error, Format, Request, Sampling, Structured};
+use crate::wire::capabilities::Capabilities;
 use crate::wire::claude_schema;
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
@@ -18,7 +19,9 @@ const MOST_STOPS: usize = 2_500;
 /// Writes a request.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
     check_sayable(request, emulated)?;
-    let family = Family::of(&request.model);
+    let family = Family::of_request(request);
+    let known = Capabilities::of(request);
+    let sampling = known.sampling(request, emulated);
     let conversation = turns::write(request, family, emulated)?;
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
@@ -26,7 +29,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     if !conversation.system.is_empty() {
         put("system", conversation.system.into());
     }
-    let inference = write_inference(request)?;
+    let inference = write_inference(request, &sampling)?;
     if !inference.is_empty() {
         put("inferenceConfig", inference.into());
     }
@@ -34,11 +37,11 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
         put("toolConfig", config);
     }
     let mut own = Map::new();
-    if let Some(top_k) = request.sampling.top_k {
+    if let Some(top_k) = sampling.top_k {
         write_top_k(top_k, family, &mut own)?;
     }
     let mut output = Map::new();
-    thought::write(request, family, emulated, &mut own, &mut output)?;
+    thought::write(request, family, emulated, (&mut own, &mut output))?;
     write_format(request.format.as_ref(), family, &mut output)?;
     if !output.is_empty() {
         put("outputConfig", output.into());
@@ -71,12 +74,12 @@ fn check_sayable(request: &Request, emulated: &mut Emulated) -> Result<(), Field
     Ok(())
 }
 
-fn write_inference(request: &Request) -> Result<Map<String, Value>, FieldError> {
+fn write_inference(request: &Request, sampling: &Sampling) -> Result<Map<String, Value>, FieldError> {
     let mut config = Map::new();
     let mut put = |name: &str, value: Option<Value>| config.extend(value.map(|value| (name.to_owned(), value)));
     put("maxTokens", request.max_tokens.map(Value::from));
-    put("temperature", unit("temperature", request.sampling.temperature)?);
-    put("topP", unit("top_p", request.sampling.top_p)?);
+    put("temperature", unit("temperature", sampling.temperature)?);
+    put("topP", unit("top_p", sampling.top_p)?);
     if request.stop.len() > MOST_STOPS || request.stop.iter().any(String::is_empty) {
         return Err(not_here("stop", "it takes at most 2500 texts, none of them empty"));
     }
@@ -105,7 +108,7 @@ fn write_top_k(top_k: u64, family: Family, own: &mut Map<String, Value>) -> Resu
 
 /// How a target keeps to the request's format: by a schema where its family has them, else by a tool.
 pub(super) fn structured(request: &mut Request) -> Structured {
-    let family = Family::of(&request.model);
+    let family = Family::of_request(request);
     if family.is_claude() {
         return claude_schema::structured(request);
     }

@@ -11,7 +11,7 @@ use crate::chat::{Emulated, Error, Message, Request, Role};
 use crate::wire::dialect::ProviderCodec;
 
 /// Models of families that differ.
-const CLAUDE: &str = "us.anthropic.claude-sonnet-5";
+const CLAUDE: &str = "us.anthropic.claude-next";
 const OLD_CLAUDE: &str = "anthropic.claude-3-7-sonnet-20250219-v1:0";
 const NOVA: &str = "amazon.nova-pro-v1:0";
 const LLAMA: &str = "us.meta.llama3-3-70b-instruct-v1:0";

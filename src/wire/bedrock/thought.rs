@@ -5,118 +5,74 @@ use serde_json::{Map, Value, json};
 use super::family::Family;
 use super::idiom::not_here;
 use crate::chat::{Effort, Emulated, Reasoning, Request};
-use crate::wire::claude_thinking::{self, LEAST_BUDGET};
+use crate::wire::capabilities::{Capabilities, Thinking, effort_of, nearest};
+use crate::wire::claude_thinking;
 use crate::wire::fields::FieldError;
 
-/// Writes how much to think: into the model's own fields, or beside the format of the output.
+/// The efforts that most models have.
+const THREE: [Effort; 3] = [Effort::Low, Effort::Medium, Effort::High];
+
+/// The efforts that Claude's APIs have.
+const FIVE: [Effort; 5] = [Effort::Low, Effort::Medium, Effort::High, Effort::XHigh, Effort::Max];
+
+/// Writes how much to think: into the model's own fields, or beside the format of the output. A model that is not known to
+/// think is asked without, which is noted.
 pub(super) fn write(
     request: &Request,
     family: Family,
     emulated: &mut Emulated,
-    own: &mut Map<String, Value>,
-    output: &mut Map<String, Value>,
+    (own, output): (&mut Map<String, Value>, &mut Map<String, Value>),
 ) -> Result<(), FieldError> {
     let Some(reasoning) = &request.reasoning else { return Ok(()) };
+    let known = Capabilities::of(request);
+    if family.is_claude() {
+        return write_claude(request, known, emulated, (own, output));
+    }
     let off = reasoning.is_off();
     match family {
-        family if family.is_claude() => {
-            let thinking =
-                if off { json!({"type": "disabled"}) } else { claude(request, reasoning, family, emulated)? };
-            own.insert("thinking".to_owned(), thinking);
-            if family == Family::Claude && !off {
-                output.extend(
-                    reasoning
-                        .effort
-                        .map(|effort| ("effort".to_owned(), claude_thinking::effort(effort, emulated).into())),
-                );
-            }
-        }
-        _ if off && family != Family::Nova2 => emulated.note("reasoning_effort"),
-        _ if reasoning.budget.is_some() => {
-            return Err(not_here("reasoning.budget", "this model is not known to take a budget"));
-        }
         Family::Nova2 => {
-            let config = match reasoning.effort.filter(|_| !off) {
-                None if off => json!({"type": "disabled"}),
-                effort => json!({"type": "enabled", "maxReasoningEffort": three(effort, emulated)}),
+            let config = if off {
+                json!({"type": "disabled"})
+            } else {
+                json!({"type": "enabled", "maxReasoningEffort": effort(reasoning, &THREE, emulated)})
             };
             own.insert("reasoningConfig".to_owned(), config);
         }
+        Family::OpenAi if off && !known.efforts.contains(&Effort::None) => emulated.note("reasoning_effort"),
         Family::OpenAi => {
-            own.insert("reasoning_effort".to_owned(), three(reasoning.effort, emulated).into());
+            let efforts = if known.efforts.is_empty() { &THREE } else { known.efforts };
+            own.insert("reasoning_effort".to_owned(), effort(reasoning, efforts, emulated).into());
         }
-        Family::Hidden if reasoning.effort.is_some() => {
-            output.extend(
-                reasoning.effort.map(|effort| ("effort".to_owned(), claude_thinking::effort(effort, emulated).into())),
-            );
+        Family::Hidden if reasoning.effort.is_some() && !off => {
+            output.insert("effort".to_owned(), effort(reasoning, &FIVE, emulated).into());
         }
-        _ => return Err(not_here("reasoning_effort", "this model is not known to take it")),
+        _ => emulated.note("reasoning_effort"),
     }
-    if reasoning.tell.is_some() && !family.is_claude() {
+    if reasoning.tell.is_some() {
         emulated.note("reasoning.summary");
     }
     Ok(())
 }
 
-/// Claude's own `thinking`.
-fn claude(
+fn write_claude(
     request: &Request,
-    reasoning: &Reasoning,
-    family: Family,
+    known: &Capabilities,
     emulated: &mut Emulated,
-) -> Result<Value, FieldError> {
-    let budget = match reasoning.budget {
-        None if family == Family::Claude => None,
-        None => {
-            emulated.note("reasoning_effort");
-            Some(budget_of(reasoning.effort, request.max_tokens)?)
-        }
-        Some(budget) => match claude_thinking::budget_fault(budget, request.max_tokens) {
-            Some(fault) => return Err(not_here("reasoning.budget", fault)),
-            None => Some(budget),
-        },
-    };
-    let mut thinking = claude_thinking::thinking(budget);
-    match reasoning.tell {
-        Some(tell) if family == Family::Claude => {
-            thinking["display"] = claude_thinking::display(tell).into();
-        }
-        Some(false) => emulated.note("reasoning.summary"),
-        // The others always show their thoughts.
-        None | Some(true) => {}
-    }
-    Ok(thinking)
+    (own, output): (&mut Map<String, Value>, &mut Map<String, Value>),
+) -> Result<(), FieldError> {
+    let asked = claude_thinking::ask(request, known, emulated).map_err(|(field, why)| not_here(field, why))?;
+    own.extend(asked.thinking.map(|thinking| ("thinking".to_owned(), thinking)));
+    // An effort beside a budget is a beta there.
+    let effort = asked.effort.filter(|_| !matches!(known.thinking, Thinking::Budget { .. }));
+    output.extend(effort.map(|effort| ("effort".to_owned(), effort.into())));
+    Ok(())
 }
 
-/// A budget that stands for an effort, within the answer's own limit.
-fn budget_of(effort: Option<Effort>, most: Option<u64>) -> Result<u64, FieldError> {
-    let wanted = match effort {
-        Some(Effort::None | Effort::Minimal | Effort::Low) => LEAST_BUDGET,
-        None | Some(Effort::Medium) => 8_192,
-        Some(Effort::High) => 16_384,
-        Some(Effort::XHigh | Effort::Max) => 32_000,
-    };
-    match most {
-        Some(most) if most <= LEAST_BUDGET => {
-            Err(not_here("reasoning_effort", "this model thinks within `max_tokens`, which must be above 1024"))
-        }
-        // Half of it stays for the answer.
-        Some(most) => Ok(wanted.min((most / 2).max(LEAST_BUDGET))),
-        None => Ok(wanted),
+/// The effort that is asked for, in one of the names that the model has. One that stands for a budget is noted.
+fn effort(reasoning: &Reasoning, efforts: &[Effort], emulated: &mut Emulated) -> &'static str {
+    if reasoning.budget.is_some() {
+        emulated.note("reasoning.budget");
     }
-}
-
-/// An effort by the three names that most models have.
-fn three(effort: Option<Effort>, emulated: &mut Emulated) -> &'static str {
-    let (name, is_exact) = match effort {
-        None | Some(Effort::Medium) => ("medium", true),
-        Some(Effort::Low) => ("low", true),
-        Some(Effort::None | Effort::Minimal) => ("low", false),
-        Some(Effort::High) => ("high", true),
-        Some(Effort::XHigh | Effort::Max) => ("high", false),
-    };
-    if !is_exact {
-        emulated.note("reasoning_effort");
-    }
-    name
+    let wanted = reasoning.effort.or(reasoning.budget.map(effort_of)).unwrap_or(Effort::Medium);
+    nearest(efforts, wanted, emulated).text()
 }

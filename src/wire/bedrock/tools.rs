@@ -6,6 +6,7 @@ use super::family::Family;
 use super::idiom::not_here;
 use super::part_write::cache_point;
 use crate::chat::{Emulated, Request, Tool, ToolChoice};
+use crate::wire::capabilities::Capabilities;
 use crate::wire::claude_thinking;
 use crate::wire::fields::{FieldError, Path};
 use crate::wire::tool_ids::fitting;
@@ -27,7 +28,7 @@ pub(super) fn write(
     if request.parallel_tools == Some(false) {
         return Err(not_here("parallel_tool_calls", "they cannot be switched off there"));
     }
-    if family.is_claude() && claude_thinking::forces_call(request) {
+    if family.is_claude() && claude_thinking::forces_call(request, Capabilities::of(request)) {
         return Err(not_here("tool_choice", claude_thinking::NO_FORCED_CALL));
     }
     let choice = match &request.tool_choice {

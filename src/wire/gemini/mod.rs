@@ -21,6 +21,7 @@ mod stream_read;
 mod stream_write;
 #[cfg(test)]
 mod tests;
+mod thought;
 mod usage;
 
 use bytes::Bytes;

@@ -8,6 +8,7 @@ use super::check::{Shape, checked, field, members};
 use super::request_write::write_fields;
 use crate::chat::{Emulated, Error, Request};
 use crate::wire::asked::{Addressed, Asked, check_joined};
+use crate::wire::capabilities::UNKNOWN;
 use crate::wire::exact_numbers;
 use crate::wire::fields::snake;
 use crate::wire::json::{Edits, Object};
@@ -25,7 +26,7 @@ pub(super) fn pass(asked: &Asked) -> Bytes {
 /// # Errors
 /// Where the prompt cannot be said, or the two cannot be joined.
 pub(super) fn prompted(asked: &Asked, prompt: &Request) -> Result<Asked, Error> {
-    let fields = write_fields(prompt, &mut Emulated::default())?;
+    let fields = write_fields(prompt, &UNKNOWN, &mut Emulated::default())?;
     check_depth(&fields)?;
     let turns = asked.turns + fields.get("contents").and_then(Value::as_array).map_or(0, Vec::len);
     let mut edits = Edits::default();

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::idiom::unsupported;
 use super::part_write::write_part;
-use crate::chat::{
-    Code, Content, Effort, Emulated, Error, Format, Part, Reasoning, Request, Role, Structured, Tool, ToolChoice,
-};
+use super::thought;
+use crate::chat::{Code, Content, Emulated, Error, Format, Part, Request, Role, Structured, Tool, ToolChoice};
+use crate::wire::capabilities::{Capabilities, Schemas};
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path};
@@ -19,16 +19,20 @@ use crate::wire::prompt::Fields;
 const MAX_STOP: usize = 5;
 
 /// The largest of Google's 32-bit numbers.
-const MOST: u64 = 2_147_483_647;
+pub(super) const MOST: u64 = 2_147_483_647;
 
 /// Writes the whole request. The model and whether it streams stand in the address.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-    let fields = write_fields(request, emulated)?;
+    let fields = write_fields(request, Capabilities::of(request), emulated)?;
     Ok(Written { body: exact_numbers::write(&fields).into(), headers: Vec::new() })
 }
 
-/// Writes the fields of a request.
-pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result<Fields, FieldError> {
+/// Writes the fields of a request for a model of which this is known.
+pub(super) fn write_fields(
+    request: &Request,
+    known: &Capabilities,
+    emulated: &mut Emulated,
+) -> Result<Fields, FieldError> {
     check_service(request, emulated)?;
     let (system, contents) = write_messages(request, emulated)?;
     let mut body = Map::new();
@@ -43,7 +47,7 @@ pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result
     if let Some(choice) = &request.tool_choice {
         body.insert("toolConfig".to_owned(), json!({"functionCallingConfig": write_choice(choice)}));
     }
-    let config = write_config(request, emulated)?;
+    let config = write_config(request, known, emulated)?;
     if !config.is_empty() {
         body.insert("generationConfig".to_owned(), config.into());
     }
@@ -52,9 +56,8 @@ pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result
 
 /// How a model keeps to a format: those before Gemini 3 take no tools together with one.
 pub(super) fn structured(request: &Request) -> Structured {
-    let name = request.model.trim_start_matches("models/");
-    let before = ["gemini-1", "gemini-2", "gemini-pro"].iter().any(|before| name.starts_with(before));
-    if before && !request.tools.is_empty() { Structured::Tool } else { Structured::Native }
+    let alone = Capabilities::of(request).schemas == Schemas::Alone;
+    if alone && !request.tools.is_empty() { Structured::Tool } else { Structured::Native }
 }
 
 /// What is not about the answer's words: refused where it matters, noted where it does not.
@@ -188,8 +191,12 @@ fn write_choice(choice: &ToolChoice) -> Value {
     }
 }
 
-fn write_config(request: &Request, emulated: &mut Emulated) -> Result<Map<String, Value>, FieldError> {
-    let sampling = &request.sampling;
+fn write_config(
+    request: &Request,
+    known: &Capabilities,
+    emulated: &mut Emulated,
+) -> Result<Map<String, Value>, FieldError> {
+    let sampling = known.sampling(request, emulated);
     let mut config = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -215,7 +222,7 @@ fn write_config(request: &Request, emulated: &mut Emulated) -> Result<Map<String
     put("logprobs", at_most("top_logprobs", request.logprobs.filter(|count| *count > 0), 20)?);
     write_format(request.format.as_ref(), &mut put);
     if let Some(reasoning) = &request.reasoning {
-        put("thinkingConfig", write_thinking(reasoning, &request.model, emulated)?);
+        put("thinkingConfig", thought::write(reasoning, known, emulated)?);
     }
     Ok(config)
 }
@@ -229,7 +236,7 @@ fn within(name: &str, number: Option<f64>, (least, most): (f64, f64)) -> Result<
     }
 }
 
-fn at_most(name: &str, number: Option<u64>, most: u64) -> Result<Option<Value>, FieldError> {
+pub(super) fn at_most(name: &str, number: Option<u64>, most: u64) -> Result<Option<Value>, FieldError> {
     match number {
         Some(number) if number > most => Err(unsupported(name, format_args!("must be {most} or less"))),
         number => Ok(number.map(Value::from)),
@@ -251,34 +258,4 @@ fn write_format(format: Option<&Format>, put: &mut impl FnMut(&str, Option<Value
             put("responseJsonSchema", Some(schema));
         }
     }
-}
-
-/// How much to think. Models before Gemini 3 know budgets only.
-fn write_thinking(reasoning: &Reasoning, model: &str, emulated: &mut Emulated) -> Result<Option<Value>, FieldError> {
-    let mut out = Map::new();
-    if let Some(tell) = reasoning.tell {
-        out.insert("includeThoughts".to_owned(), tell.into());
-    }
-    let budgets = model.trim_start_matches("models/").starts_with("gemini-2");
-    let (level, tokens) = match reasoning.effort {
-        None => (None, None),
-        Some(Effort::None) => (None, Some(0)),
-        Some(Effort::Minimal) => (Some("MINIMAL"), Some(1024)),
-        Some(Effort::Low) => (Some("LOW"), Some(1024)),
-        Some(Effort::Medium) => (Some("MEDIUM"), Some(8192)),
-        Some(Effort::High) => (Some("HIGH"), Some(24576)),
-        Some(Effort::XHigh | Effort::Max) => return Err(unsupported("reasoning_effort", "must be high or less")),
-    };
-    if let Some(budget) = at_most("reasoning.budget", reasoning.budget, MOST)? {
-        // The two exclude each other; the budget says more.
-        if reasoning.effort.is_some() {
-            emulated.note("reasoning_effort");
-        }
-        out.insert("thinkingBudget".to_owned(), budget);
-    } else if let Some(level) = level.filter(|_| !budgets) {
-        out.insert("thinkingLevel".to_owned(), level.into());
-    } else if let Some(tokens) = tokens {
-        out.insert("thinkingBudget".to_owned(), tokens.into());
-    }
-    Ok((!out.is_empty()).then(|| out.into()))
 }

@@ -1,5 +1,6 @@
 //! Shared by OpenAI's APIs: errors, usage, strict schemas, tiers, chunks of a stream.
 
+mod bounds;
 mod by_choice;
 mod chunks;
 mod error;
@@ -8,6 +9,7 @@ mod tier;
 mod upload;
 mod usage;
 
+pub use bounds::{metadata, short};
 pub use by_choice::of_all_choices;
 pub use chunks::{DONE, StreamTap, pass, put_event};
 pub use error::{error_body, is_failure};

@@ -5,13 +5,20 @@ use serde_json::{Map, Value, json};
 use super::idiom::inexpressible;
 use super::messages_write::Messages;
 use crate::chat::{Effort, Emulated, Error, Format, Reasoning, Request, Sampling, Tool, ToolChoice};
+use crate::wire::capabilities::{Capabilities, Thinking, effort_of};
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path};
-use crate::wire::openai::{keep_strict, write_tier};
+use crate::wire::openai::{self, keep_strict, write_tier};
 
 /// Writes the request.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+    let known = Capabilities::of(request);
+    if request.stop.len() > known.most_stops {
+        return Err(
+            inexpressible("stop", format_args!("this model takes {} such texts at most", known.most_stops)).into()
+        );
+    }
     let mut body = Map::new();
     let mut put = |name: &str, value: Option<Value>| drop(value.and_then(|value| body.insert(name.to_owned(), value)));
     let mut messages = Messages::default();
@@ -20,7 +27,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     }
     put("model", Some(request.model.clone().into()));
     put("messages", Some(messages.finish().into()));
-    put(limit_name(&request.model), request.max_tokens.map(Value::from));
+    put(known.limit, request.max_tokens.map(Value::from));
     put("n", request.choices.map(Value::from));
     put("stop", (!request.stop.is_empty()).then(|| request.stop.clone().into()));
     put("tools", (!request.tools.is_empty()).then(|| write_tools(&request.tools, emulated)));
@@ -29,29 +36,25 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     put("response_format", request.format.as_ref().map(|format| write_format(format, emulated)));
     put("logprobs", request.logprobs.map(|_| true.into()));
     put("top_logprobs", request.logprobs.filter(|top| *top > 0).map(Value::from));
-    put("reasoning_effort", write_effort(request.reasoning.as_ref(), emulated).map(|effort| effort.text().into()));
-    put("verbosity", request.verbosity.clone().map(Value::from));
-    put("user", request.user.clone().map(Value::from));
-    put("metadata", (!request.metadata.is_empty()).then(|| request.metadata.clone().into()));
+    put(
+        "reasoning_effort",
+        write_effort(request.reasoning.as_ref(), known, emulated).map(|effort| effort.text().into()),
+    );
+    put("verbosity", known.verbosity(request.verbosity.as_deref(), emulated).map(Value::from));
+    put("user", openai::short(request.user.as_deref(), "user", emulated));
+    put("metadata", openai::metadata(&request.metadata, emulated));
     put("service_tier", write_tier(request.service_tier.as_deref(), emulated).map(Value::from));
-    put("prompt_cache_key", request.prompt_cache_key.clone().map(Value::from));
+    put("prompt_cache_key", openai::short(request.prompt_cache_key.as_deref(), "prompt_cache_key", emulated));
     put("store", request.store.map(Value::from));
     put("stream", request.stream.then(|| true.into()));
     put("stream_options", request.stream.then(|| json!({"include_usage": true})));
-    for (name, value) in write_sampling(&request.sampling)? {
+    for (name, value) in write_sampling(&known.sampling(request, emulated))? {
         put(name, Some(value));
     }
     if request.cache.is_some() || request.tools.iter().any(|tool| tool.cache.is_some()) {
         emulated.note("cache_control");
     }
     Ok(Written { body: exact_numbers::write(&Value::Object(body)).into(), headers: Vec::new() })
-}
-
-/// The field for the most tokens: OpenAI's reasoning models know only the new one, many other servers only the old one.
-fn limit_name(model: &str) -> &'static str {
-    const NEW: [&str; 5] = ["gpt-5", "gpt-6", "o1", "o3", "o4"];
-    let name = model.rsplit('/').next().unwrap_or(model);
-    if NEW.iter().any(|family| name.starts_with(family)) { "max_completion_tokens" } else { "max_tokens" }
 }
 
 fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, FieldError> {
@@ -123,7 +126,7 @@ fn write_format(format: &Format, emulated: &mut Emulated) -> Value {
 }
 
 /// How hard to think. A budget of tokens, which this dialect lacks, becomes the effort nearest to it.
-fn write_effort(reasoning: Option<&Reasoning>, emulated: &mut Emulated) -> Option<Effort> {
+fn write_effort(reasoning: Option<&Reasoning>, known: &Capabilities, emulated: &mut Emulated) -> Option<Effort> {
     let reasoning = reasoning?;
     if reasoning.budget.is_some() {
         emulated.note("thinking.budget_tokens");
@@ -132,11 +135,19 @@ fn write_effort(reasoning: Option<&Reasoning>, emulated: &mut Emulated) -> Optio
         // The dialect has no field that asks for thoughts; a server shows them or not.
         emulated.note("reasoning.summary");
     }
-    let by_budget = |budget| match budget {
-        0 => Effort::None,
-        1..=2_048 => Effort::Low,
-        2_049..=8_192 => Effort::Medium,
-        _ => Effort::High,
-    };
-    reasoning.effort.or_else(|| reasoning.budget.map(by_budget))
+    let effort = reasoning.effort.or_else(|| reasoning.budget.map(effort_of))?;
+    match known.thinking {
+        Thinking::Never => {
+            if effort != Effort::None {
+                emulated.note("reasoning_effort");
+            }
+            None
+        }
+        Thinking::Budget { off: false, .. } if effort == Effort::None => {
+            emulated.note("reasoning_effort");
+            Some(Effort::Low)
+        }
+        Thinking::Effort => Some(known.effort(effort, emulated)),
+        _ => Some(effort),
+    }
 }

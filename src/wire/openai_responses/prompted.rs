@@ -6,6 +6,7 @@ use super::check::{check_items, checked};
 use super::request_write::write_fields;
 use crate::chat::{Emulated, Error, Request};
 use crate::wire::asked::Asked;
+use crate::wire::capabilities::UNKNOWN;
 use crate::wire::exact_numbers;
 use crate::wire::json::{Edits, items, quoted};
 use crate::wire::prompt::check_depth;
@@ -16,7 +17,7 @@ const OWN: [&str; 3] = ["store", "stream", "include"];
 /// The caller's request with the prompt's items and instructions before its own, and the prompt's settings where it has
 /// none.
 pub(super) fn prompted(asked: &Asked, prompt: &Request) -> Result<Asked, Error> {
-    let mut fields = write_fields(prompt, &mut Emulated::default())?;
+    let mut fields = write_fields(prompt, &UNKNOWN, &mut Emulated::default())?;
     check_depth(&fields)?;
     let set = |name: &str| asked.object.get(name).filter(|json| *json != "null");
     let (input, instructions) = (fields.shift_remove("input"), fields.shift_remove("instructions"));

@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use super::idiom::unsupported;
 use super::items_write::write_message;
 use crate::chat::{Content, Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
+use crate::wire::capabilities::{Capabilities, Thinking};
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path};
-use crate::wire::openai::{is_tier, keep_strict, write_tier};
+use crate::wire::openai::{self, is_tier, keep_strict, write_tier};
 use crate::wire::prompt::Fields;
 
 /// Writes a request. `store` is always false: no later request could ask for the stored answer.
@@ -16,13 +17,18 @@ use crate::wire::prompt::Fields;
 /// # Errors
 /// `unsupported_feature` that names the field which Responses cannot express.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
-    let fields = write_fields(request, emulated)?;
+    let fields = write_fields(request, Capabilities::of(request), emulated)?;
     Ok(Written { body: exact_numbers::write(&fields).into(), headers: Vec::new() })
 }
 
-/// Writes the fields of a request.
-pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result<Fields, FieldError> {
+/// Writes the fields of a request for a model of which this is known.
+pub(super) fn write_fields(
+    request: &Request,
+    known: &Capabilities,
+    emulated: &mut Emulated,
+) -> Result<Fields, FieldError> {
     refuse(request)?;
+    let sampling = known.sampling(request, emulated);
     let mut body = Map::new();
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -42,16 +48,16 @@ pub(super) fn write_fields(request: &Request, emulated: &mut Emulated) -> Result
     set("tools", (!tools.is_empty()).then(|| tools.into()));
     set("tool_choice", request.tool_choice.as_ref().map(write_choice));
     set("parallel_tool_calls", request.parallel_tools.map(Value::from));
-    set("text", write_text(request, emulated));
-    set("reasoning", request.reasoning.as_ref().map(|reasoning| write_reasoning(reasoning, emulated)));
-    set("include", write_include(request));
+    set("text", write_text(request, known, emulated));
+    set("reasoning", request.reasoning.as_ref().and_then(|reasoning| write_reasoning(reasoning, known, emulated)));
+    set("include", write_include(request, known));
     set("max_output_tokens", request.max_tokens.map(Value::from));
-    set("temperature", request.sampling.temperature.map(Value::from));
-    set("top_p", request.sampling.top_p.map(Value::from));
+    set("temperature", sampling.temperature.map(Value::from));
+    set("top_p", sampling.top_p.map(Value::from));
     set("top_logprobs", request.logprobs.filter(|most| *most > 0).map(Value::from));
-    set("user", request.user.as_deref().map(Value::from));
-    set("metadata", (!request.metadata.is_empty()).then(|| request.metadata.clone().into()));
-    set("prompt_cache_key", request.prompt_cache_key.as_deref().map(Value::from));
+    set("user", openai::short(request.user.as_deref(), "user", emulated));
+    set("metadata", openai::metadata(&request.metadata, emulated));
+    set("prompt_cache_key", openai::short(request.prompt_cache_key.as_deref(), "prompt_cache_key", emulated));
     set("service_tier", write_tier(request.service_tier.as_deref(), emulated).map(Value::from));
     set("stream", request.stream.then_some(Value::Bool(true)));
     set("store", Some(Value::Bool(false)));
@@ -125,13 +131,13 @@ fn write_choice(choice: &ToolChoice) -> Value {
     }
 }
 
-fn write_text(request: &Request, emulated: &mut Emulated) -> Option<Value> {
+fn write_text(request: &Request, known: &Capabilities, emulated: &mut Emulated) -> Option<Value> {
     let mut text = Map::new();
     if let Some(format) = &request.format {
         text.insert("format".to_owned(), write_format(format, emulated));
     }
-    if let Some(verbosity) = &request.verbosity {
-        text.insert("verbosity".to_owned(), verbosity.as_str().into());
+    if let Some(verbosity) = known.verbosity(request.verbosity.as_deref(), emulated) {
+        text.insert("verbosity".to_owned(), verbosity.into());
     }
     (!text.is_empty()).then_some(Value::Object(text))
 }
@@ -153,18 +159,25 @@ fn write_format(format: &Format, emulated: &mut Emulated) -> Value {
     }
 }
 
-fn write_reasoning(reasoning: &Reasoning, emulated: &mut Emulated) -> Value {
+/// How hard to think, and whether to show it. `None` for a model that does not think.
+fn write_reasoning(reasoning: &Reasoning, known: &Capabilities, emulated: &mut Emulated) -> Option<Value> {
+    if known.thinking == Thinking::Never {
+        if !reasoning.is_off() {
+            emulated.note("reasoning_effort");
+        }
+        return None;
+    }
     let mut written = Map::new();
     if reasoning.budget.is_some() {
         emulated.note("reasoning_budget");
     }
     if let Some(effort) = reasoning.effort.or(reasoning.budget.map(effort_of)) {
-        written.insert("effort".to_owned(), effort.text().into());
+        written.insert("effort".to_owned(), known.effort(effort, emulated).text().into());
     }
     if reasoning.tell == Some(true) {
         written.insert("summary".to_owned(), "auto".into());
     }
-    Value::Object(written)
+    Some(Value::Object(written))
 }
 
 /// The effort nearest to a number of tokens to think with; Responses has no such bound.
@@ -177,8 +190,10 @@ fn effort_of(budget: u64) -> Effort {
     }
 }
 
-fn write_include(request: &Request) -> Option<Value> {
-    let thinks = request.reasoning.as_ref().is_some_and(|reasoning| reasoning.effort != Some(Effort::None));
+fn write_include(request: &Request, known: &Capabilities) -> Option<Value> {
+    let may_think = known.thinking != Thinking::Never;
+    let thinks =
+        may_think && request.reasoning.as_ref().is_some_and(|reasoning| reasoning.effort != Some(Effort::None));
     let mut include = Vec::new();
     include.extend(thinks.then_some("reasoning.encrypted_content"));
     include.extend(request.logprobs.map(|_| "message.output_text.logprobs"));

@@ -245,6 +245,83 @@ fn what_is_done_otherwise_is_noted() {
 }
 
 #[test]
+fn each_generation_is_asked_to_think_in_its_own_way() {
+    let think = |model: &str, effort, budget, most| {
+        let reasoning = Some(Reasoning { effort, budget, tell: None });
+        let request = Request { model: model.to_owned(), reasoning, max_tokens: most, ..hello() };
+        let (body, emulated) = write(&request).unwrap();
+        let field = |name: &str| body.get(name).cloned().unwrap_or_default();
+        ([field("thinking"), field("output_config"), field("max_tokens")], emulated)
+    };
+    let budget = |tokens| json!({"type": "enabled", "budget_tokens": tokens});
+    let adaptive = || json!({"type": "adaptive"});
+    let effort = |effort: &str| json!({"effort": effort});
+    let none = || Value::Null;
+    let by_effort = || vec!["reasoning_effort"];
+    for (model, wanted, tokens, most, fields, named) in [
+        ("claude-haiku-4-5", Some(Effort::High), None, Some(20_000), [budget(10_000), none()], by_effort()),
+        ("anthropic/claude-sonnet-4.5", Some(Effort::Low), None, Some(20_000), [budget(1_024), none()], by_effort()),
+        ("claude-opus-4-5", Some(Effort::High), None, Some(40_000), [budget(16_384), effort("high")], by_effort()),
+        ("claude-haiku-4-5", Some(Effort::Low), None, Some(1_000), [none(), none()], by_effort()),
+        ("claude-haiku-4-5@20251001", None, Some(2_000), Some(3_000), [budget(2_000), none()], vec![]),
+        ("claude-3-5-haiku-latest", Some(Effort::High), None, Some(9), [none(), none()], by_effort()),
+        ("claude-opus-4-6", Some(Effort::High), None, Some(9), [adaptive(), effort("high")], vec![]),
+        ("claude-sonnet-4-6", Some(Effort::XHigh), None, Some(9), [adaptive(), effort("high")], by_effort()),
+        ("claude-opus-4-6", None, Some(2_000), Some(3_000), [budget(2_000), none()], vec![]),
+        ("claude-opus-4-7", None, Some(9_000), Some(9), [adaptive(), effort("high")], vec!["reasoning.budget"]),
+        ("claude-sonnet-5", Some(Effort::XHigh), None, Some(9), [adaptive(), effort("xhigh")], vec![]),
+        ("claude-sonnet-5", Some(Effort::None), None, Some(9), [json!({"type": "disabled"}), none()], vec![]),
+        (
+            "claude-sonnet-5-5",
+            Some(Effort::None),
+            None,
+            Some(9),
+            [json!({"type": "between_tools"}), none()],
+            by_effort(),
+        ),
+        ("claude-fable-5", Some(Effort::None), None, Some(9), [adaptive(), effort("low")], by_effort()),
+    ] {
+        let [thinking, config] = fields;
+        let expected = ([thinking, config, json!(most)], named);
+        assert_eq!(think(model, wanted, tokens, most), expected, "{model} {wanted:?} {tokens:?}");
+    }
+    // The limit that Anthropic requires leaves room for an answer behind the thoughts.
+    let ([thinking, _, most], named) = think("claude-haiku-4-5", Some(Effort::High), None, None);
+    assert_eq!((thinking, most), (budget(16_384), json!(16_384 + 4_096)));
+    assert_eq!(named, ["reasoning_effort", "max_tokens"]);
+}
+
+#[test]
+fn what_a_claude_refuses_of_sampling_and_of_forced_calls_does_not_reach_it() {
+    let both = Sampling { temperature: Some(0.2), top_p: Some(0.9), ..Sampling::default() };
+    let sampled = |model: &str, reasoning| {
+        let request =
+            Request { model: model.to_owned(), sampling: both, max_tokens: Some(9_000), reasoning, ..hello() };
+        let mut emulated = Emulated::default();
+        let written = Anthropic.write_request(&request, &mut emulated).unwrap();
+        let body: Value = serde_json::from_slice(&written.body).unwrap();
+        (["temperature", "top_p"].map(|name| body.get(name).is_some()), written.headers[0].1, emulated.names().to_vec())
+    };
+    let hard = || Some(Reasoning { effort: Some(Effort::High), ..Reasoning::default() });
+    assert_eq!(sampled("claude-sonnet-4", None), ([true, true], "2023-06-01", vec![]));
+    assert_eq!(sampled("claude-opus-4-1", None), ([true, false], "2023-06-01", vec!["top_p"]));
+    assert_eq!(sampled("claude-sonnet-5", None), ([false, false], "2026-10-21", vec!["temperature", "top_p"]));
+    let named = vec!["reasoning_effort", "temperature", "top_p"];
+    assert_eq!(sampled("claude-haiku-4-5", hard()), ([false, false], "2026-10-21", named));
+    let tool = Tool { name: "f".into(), description: None, schema: None, strict: None, cache: None };
+    let forced = |model: &str| {
+        write(&Request {
+            model: model.to_owned(),
+            tools: vec![tool.clone()],
+            tool_choice: Some(ToolChoice::Any),
+            ..hello()
+        })
+    };
+    assert!(forced("claude-sonnet-5").is_ok());
+    assert_eq!(forced("claude-sonnet-5-5").unwrap_err().param.as_deref(), Some("tool_choice"));
+}
+
+#[test]
 fn sampling_asks_for_the_version_that_takes_it() {
     let headers =
         |sampling| Anthropic.write_request(&Request { sampling, ..hello() }, &mut Emulated::default()).unwrap().headers;

@@ -217,8 +217,6 @@ fn what_cannot_be_said_is_refused_by_its_name() {
         (with(&|request| request.parallel_tools = Some(false), CLAUDE), "parallel_tool_calls"),
         (with(&|request| request.tools[0].name = "a.b".into(), CLAUDE), "tools[0].name"),
         (with(&|request| format(request, Format::JsonObject), CLAUDE), "response_format"),
-        (with(&|request| think(request, Some(Effort::Low), None), LLAMA), "reasoning_effort"),
-        (with(&|request| think(request, None, Some(2_000)), NOVA), "reasoning.budget"),
         (with(&|request| think(request, None, Some(1_000)), CLAUDE), "reasoning.budget"),
         (with(&|request| think(request, None, Some(9_000)), CLAUDE), "reasoning.budget"),
         (
@@ -302,6 +300,20 @@ fn each_family_is_told_in_its_own_words_how_much_to_think() {
             (none(), json!({"effort": "low"}), vec!["reasoning_effort"]),
         ),
         (think(LLAMA, Some(Effort::None), None, None), (none(), none(), vec!["reasoning_effort"])),
+        (think(LLAMA, Some(Effort::Low), None, None), (none(), none(), vec!["reasoning_effort"])),
+        (think(NOVA, None, Some(2_000), None), (none(), none(), vec!["reasoning_effort"])),
+        (
+            think("us.anthropic.claude-opus-4-5-20251101-v1:0", Some(Effort::High), None, None),
+            (json!({"thinking": {"type": "enabled", "budget_tokens": 4500}}), none(), vec!["reasoning_effort"]),
+        ),
+        (
+            think("anthropic.claude-sonnet-5", None, Some(2_000), None),
+            (json!({"thinking": {"type": "adaptive"}}), json!({"effort": "low"}), vec!["reasoning.budget"]),
+        ),
+        (
+            think("openai.gpt-6-sol", Some(Effort::XHigh), None, None),
+            (json!({"reasoning_effort": "xhigh"}), none(), vec![]),
+        ),
     ];
     for (n, (written, expected)) in cases.into_iter().enumerate() {
         assert_eq!(written, expected, "case {n}");
@@ -430,7 +442,7 @@ proptest! {
     #[test]
     fn whatever_is_said_is_written_by_the_rules_or_refused(
         turns in proptest::collection::vec((0..4usize, proptest::collection::vec(any_part(), 0..4)), 1..5),
-        model in "(us\\.anthropic\\.claude-sonnet-5|amazon\\.nova-pro-v1:0|meta\\.llama3-8b-instruct-v1:0|abc)",
+        model in "(us\\.anthropic\\.claude-next|amazon\\.nova-pro-v1:0|meta\\.llama3-8b-instruct-v1:0|abc)",
     ) {
         let roles = [Role::System, Role::Developer, Role::User, Role::Assistant];
         let messages = turns.into_iter().map(|(role, parts)| message(roles[role], parts)).collect();

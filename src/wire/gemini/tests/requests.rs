@@ -259,7 +259,6 @@ fn what_cannot_be_said_is_refused_by_name() {
     let url = Source::Url("https://example.com/a.png".to_owned());
     let hot = Sampling { temperature: Some(2.5), ..Sampling::default() };
     let far = Sampling { seed: Some(1 << 40), ..Sampling::default() };
-    let hard = Reasoning { effort: Some(Effort::Max), ..Reasoning::default() };
     let base = Request::default;
     for (original, param) in [
         (with(image(url)), "messages[0].content[0]"),
@@ -267,7 +266,6 @@ fn what_cannot_be_said_is_refused_by_name() {
         (Request { sampling: hot, ..base() }, "temperature"),
         (Request { sampling: far, ..base() }, "seed"),
         (Request { choices: Some(9), ..base() }, "n"),
-        (Request { reasoning: Some(hard), ..base() }, "reasoning_effort"),
         (Request { service_tier: Some("flex".to_owned()), ..base() }, "service_tier"),
         (Request { stop: vec!["x".to_owned(); 6], ..base() }, "stop"),
     ] {
@@ -288,8 +286,49 @@ fn thinking_is_a_level_or_for_older_models_a_budget() {
     };
     assert_eq!(config("gemini-3-pro", Some(Effort::Low), None), json!({"thinkingLevel": "LOW"}));
     assert_eq!(config("gemini-2.5-flash", Some(Effort::Low), None), json!({"thinkingBudget": 1024}));
-    assert_eq!(config("gemini-3-pro", Some(Effort::None), None), json!({"thinkingBudget": 0}));
-    assert_eq!(config("gemini-3-pro", Some(Effort::Low), Some(5)), json!({"thinkingBudget": 5}));
+    assert_eq!(config("gemini-3-pro", Some(Effort::Low), Some(5)), json!({"thinkingLevel": "LOW"}));
+    assert_eq!(config("some-model", Some(Effort::None), None), json!({"thinkingBudget": 0}));
+    assert_eq!(config("some-model", Some(Effort::Low), Some(5)), json!({"thinkingBudget": 5}));
+}
+
+#[test]
+fn each_model_thinks_within_its_own_bounds_and_what_is_moved_is_named() {
+    let off = (Some(Effort::None), None);
+    let effort = |effort| (Some(effort), None);
+    let budget = |budget| (None, Some(budget));
+    let (by_effort, by_budget) = (vec!["reasoning_effort"], vec!["reasoning.budget"]);
+    for (model, (effort, budget), config, named) in [
+        ("gemini-2.5-pro", off, json!({"thinkingBudget": 128}), by_effort.clone()),
+        ("models/gemini-2.5-pro", budget(5), json!({"thinkingBudget": 128}), by_budget.clone()),
+        ("gemini-2.5-pro", budget(40_000), json!({"thinkingBudget": 32_768}), by_budget.clone()),
+        ("gemini-2.5-pro", budget(30_000), json!({"thinkingBudget": 30_000}), vec![]),
+        ("gemini-2.5-pro", effort(Effort::Max), json!({"thinkingBudget": 32_768}), by_effort.clone()),
+        ("gemini-2.5-flash", off, json!({"thinkingBudget": 0}), vec![]),
+        ("gemini-2.5-flash", budget(0), json!({"thinkingBudget": 0}), vec![]),
+        ("gemini-2.5-flash", budget(31_999), json!({"thinkingBudget": 24_576}), by_budget.clone()),
+        ("gemini-2.5-flash-lite", budget(100), json!({"thinkingBudget": 512}), by_budget.clone()),
+        ("gemini-2.5-flash-lite", off, json!({"thinkingBudget": 0}), vec![]),
+        ("gemini-3-pro-preview", off, json!({"thinkingLevel": "LOW"}), by_effort.clone()),
+        (
+            "gemini-3-pro-preview",
+            budget(0),
+            json!({"thinkingLevel": "LOW"}),
+            vec!["reasoning.budget", "reasoning_effort"],
+        ),
+        ("gemini-3-pro-preview", effort(Effort::Medium), json!({"thinkingLevel": "HIGH"}), by_effort.clone()),
+        ("gemini-3.5-flash-lite", off, json!({"thinkingLevel": "MINIMAL"}), by_effort.clone()),
+        ("gemini-3.8-flash", off, json!({"thinkingLevel": "LOW"}), by_effort.clone()),
+        ("gemini-3-flash-preview", effort(Effort::XHigh), json!({"thinkingLevel": "HIGH"}), by_effort.clone()),
+        ("gemini-3-flash-preview", effort(Effort::Minimal), json!({"thinkingLevel": "MINIMAL"}), vec![]),
+        ("gemini-3-flash-preview", budget(10_000), json!({"thinkingLevel": "HIGH"}), by_budget),
+        ("gemini-2.0-flash", effort(Effort::High), json!(null), by_effort),
+        ("gemini-2.0-flash", off, json!(null), vec![]),
+    ] {
+        let reasoning = Some(Reasoning { effort, budget, tell: None });
+        let (body, emulated) = written(&Request { model: model.to_owned(), reasoning, ..Request::default() }).unwrap();
+        let written = (body["generationConfig"]["thinkingConfig"].clone(), emulated.names().to_vec());
+        assert_eq!(written, (config, named), "{model} {effort:?} {budget:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::chat::{
-    CacheTtl, Code, Content, Effort, Format, Message, Part, PromptMessage, Reasoning, Role, Source, Tool,
+    CacheTtl, Code, Content, Effort, Format, Message, Part, PromptMessage, Reasoning, Role, Sampling, Source, Tool,
 };
 use crate::wire::openai_chat::prompt;
 
@@ -88,10 +88,72 @@ fn every_other_field_is_written_as_it_was_read() {
 }
 
 #[test]
+fn a_model_gets_what_it_takes_and_the_rest_is_named() {
+    let asked = |model: &str, effort| {
+        let reasoning = Some(Reasoning { effort: Some(effort), ..Reasoning::default() });
+        let sampling = Sampling { temperature: Some(0.2), ..Sampling::default() };
+        let verbosity = Some("low".to_owned());
+        let request = Request { model: model.to_owned(), reasoning, sampling, verbosity, ..Request::default() };
+        let (body, emulated) = write(&request).unwrap();
+        let field = |name: &str| body.get(name).cloned().unwrap_or_default();
+        ([field("reasoning_effort"), field("temperature"), field("verbosity")], emulated.names().to_vec())
+    };
+    let none = Value::Null;
+    for (model, effort, fields, named) in [
+        ("gpt-4o", Effort::High, [none.clone(), json!(0.2), none.clone()], vec!["reasoning_effort", "verbosity"]),
+        ("gpt-4.1", Effort::None, [none.clone(), json!(0.2), none.clone()], vec!["verbosity"]),
+        (
+            "ft:o4-mini-2025-04-16:acme::x1",
+            Effort::XHigh,
+            [json!("high"), none.clone(), none.clone()],
+            vec!["reasoning_effort", "verbosity", "temperature"],
+        ),
+        (
+            "openai/gpt-5-mini",
+            Effort::None,
+            [json!("minimal"), none.clone(), json!("low")],
+            vec!["reasoning_effort", "temperature"],
+        ),
+        ("gpt-5.1", Effort::None, [json!("none"), json!(0.2), json!("low")], vec![]),
+        (
+            "gpt-5.1",
+            Effort::Minimal,
+            [json!("low"), none.clone(), json!("low")],
+            vec!["reasoning_effort", "temperature"],
+        ),
+        ("gpt-5.2", Effort::XHigh, [json!("xhigh"), none.clone(), json!("low")], vec!["temperature"]),
+        (
+            "gpt-5-pro",
+            Effort::Low,
+            [json!("high"), none.clone(), json!("low")],
+            vec!["reasoning_effort", "temperature"],
+        ),
+        ("gemini-2.5-pro", Effort::None, [json!("low"), json!(0.2), json!("low")], vec!["reasoning_effort"]),
+        ("some-model", Effort::Max, [json!("max"), json!(0.2), json!("low")], vec![]),
+    ] {
+        assert_eq!(asked(model, effort), (fields, named), "{model} {effort:?}");
+    }
+    let alias = |base: &str| {
+        let base_model = Some(base.to_owned());
+        write(&Request { model: "prod".to_owned(), base_model, max_tokens: Some(5), ..Request::default() }).unwrap().0
+    };
+    assert_eq!(alias("o3")["max_completion_tokens"], 5);
+    assert_eq!(alias("gpt-4o")["max_tokens"], 5);
+    for (model, most) in [("o3", 0), ("gpt-4o", 4)] {
+        let stop = |count| Request { model: model.to_owned(), stop: vec!["x".to_owned(); count], ..Request::default() };
+        assert!(write(&stop(most)).is_ok());
+        assert_eq!(write(&stop(most + 1)).unwrap_err().param.as_deref(), Some("stop"));
+    }
+}
+
+#[test]
 fn the_limit_has_the_name_that_the_model_knows() {
     for (model, name) in [
         ("gpt-5-mini", "max_completion_tokens"),
         ("openai/o3", "max_completion_tokens"),
+        ("ft:o4-mini-2025-04-16:acme::x1", "max_completion_tokens"),
+        ("ft:gpt-5-mini-2025-08-07:acme::x2", "max_completion_tokens"),
+        ("ft:gpt-4o-2024-08-06:acme::x3", "max_tokens"),
         ("gpt-4o", "max_tokens"),
         ("llama-3", "max_tokens"),
     ] {

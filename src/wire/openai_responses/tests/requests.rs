@@ -12,7 +12,7 @@ use crate::wire::dialect::{Asked, ClientCodec, ProviderCodec};
 
 fn full() -> Value {
     json!({
-        "model": "gpt-5", "instructions": "Be brief.", "stream": true, "max_output_tokens": 100, "temperature": 0.5,
+        "model": "gpt-x", "instructions": "Be brief.", "stream": true, "max_output_tokens": 100, "temperature": 0.5,
         "parallel_tool_calls": false, "store": true, "metadata": {"a": "b"}, "user": "u", "service_tier": "flex",
         "prompt_cache_key": "k", "top_logprobs": 2, "include": ["reasoning.encrypted_content", "message.output_text.logprobs"],
         "reasoning": {"effort": "low", "summary": "auto"}, "truncation": "disabled", "background": false,
