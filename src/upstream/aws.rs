@@ -4,6 +4,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use crate::chat::{Code, Error};
+use crate::wire::too_long;
 
 /// Names, and the status that says what each means. Some come with another: a model that is not ready with 429, though the
 /// caller did not ask too often.
@@ -27,19 +28,9 @@ const NAMES: [(&str, u16); 17] = [
     ("ServiceUnavailableException", 503),
 ];
 
-/// Parts of the messages that Amazon's models send for a request longer than their context.
-const TOO_LONG: [&str; 6] = [
-    "input is too long",
-    "prompt is too long",
-    "exceed context limit",
-    "maximum context length",
-    "input tokens exceeded",
-    "exceeds the maximum number of input tokens",
-];
-
 /// Corrects what was read of an error's answer, and returns the status that says what the answer means.
 pub(super) fn correct(status: u16, headers: &HeaderMap, body: &[u8], error: &mut Error) -> u16 {
-    if is_too_long(&error.message) {
+    if too_long::is_said(&error.message) {
         error.code = Code::ContextLengthExceeded;
     }
     let Some(name) = name(headers, body) else { return status };
@@ -60,12 +51,6 @@ fn name(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     // `com.amazon.coral.service#Name`, or `Name:http://...`.
     let name = name.rsplit('#').next()?.split(':').next()?.trim();
     Some(name.chars().take(100).collect())
-}
-
-/// Whether a refusal says that the request is longer than the model's context.
-fn is_too_long(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    TOO_LONG.iter().any(|part| message.contains(part))
 }
 
 #[cfg(test)]
@@ -92,18 +77,6 @@ mod tests {
             let mut error = Error::new(Code::UpstreamError, "no");
             let meant = correct(0, &headers, body.as_bytes(), &mut error);
             assert_eq!(Some(meant).filter(|meant| *meant > 0), expected, "{headers:?} {body}");
-        }
-    }
-
-    #[test]
-    fn a_request_that_is_too_long_is_known_by_its_words() {
-        for (message, expected) in [
-            ("Input is too long for requested model.", true),
-            ("The model returned the following errors: prompt is too long: 210000 tokens > 200000 maximum", true),
-            ("input length and `max_tokens` exceed context limit: 190000 + 64000 > 200000", true),
-            ("The provided model identifier is invalid.", false),
-        ] {
-            assert_eq!(is_too_long(message), expected, "{message}");
         }
     }
 }

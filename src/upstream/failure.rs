@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::redaction::Redaction;
 use crate::chat::{Code, Error};
+use crate::wire::too_long;
 
 /// Which limit passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,10 +190,9 @@ pub(super) fn read_refusal(status: u16, body: &[u8], redaction: Option<&Redactio
     let message = message.filter(|message| !message.is_empty()).unwrap_or_else(|| format!("status {status}"));
     let message: String = scrubbed(message).chars().take(2_000).collect();
     let upstream_code = own_code(&fields, error);
-    let too_long = ["context_length_exceeded", "exceed_context_size_error"];
     let is_too_long =
-        [upstream_code.clone(), text(error.get("type"))].iter().flatten().any(|code| too_long.contains(&code.as_str()))
-            || (matches!(status, 400 | 413) && says_too_long(&message));
+        [upstream_code.as_deref(), text(error.get("type")).as_deref()].into_iter().flatten().any(too_long::is_code)
+            || (matches!(status, 400 | 413 | 422) && too_long::is_said(&message));
     Error {
         param: text(error.get("param")).map(scrubbed),
         status: Some(status),
@@ -211,18 +211,6 @@ fn own_code(fields: &serde_json::Value, error: &serde_json::Value) -> Option<Str
 
 /// The most characters of a provider's code.
 const MOST_OF_CODE: usize = 200;
-
-/// Whether a message says that the conversation is longer than the model reads, at providers that have no code for it.
-fn says_too_long(message: &str) -> bool {
-    const WORDS: [[&str; 2]; 4] = [
-        ["prompt is too long", ""],
-        ["input token count", "exceeds the maximum"],
-        ["maximum context length", ""],
-        ["exceed context limit", ""],
-    ];
-    let message = message.to_ascii_lowercase();
-    WORDS.iter().any(|words| words.iter().all(|word| message.contains(word)))
-}
 
 /// Whether an answer refuses the key itself. Google says 400 where others say 401.
 pub(super) fn refuses_key(status: u16, body: &[u8]) -> bool {

@@ -28,6 +28,7 @@ mod settings;
 pub mod sse;
 pub mod stream_error;
 pub mod token_estimate;
+pub mod too_long;
 mod tool_ids;
 pub mod written;
 

@@ -1,5 +1,6 @@
 //! Errors that a provider reports within a stream.
 
+use super::too_long;
 use crate::chat::{Code, Error};
 
 /// The error in an answer's top field `error`, which some send with the status 200.
@@ -29,5 +30,5 @@ pub(super) fn reported(code: Code, kind: &str, message: Option<&str>) -> Error {
         Code::UpstreamAuth => "the provider refused the gateway's key",
         _ => message.unwrap_or("the provider reported an error in its stream"),
     };
-    Error { upstream_code: Some(kind.to_owned()), ..Error::new(code, message) }
+    too_long::recognized(Error { upstream_code: Some(kind.to_owned()), ..Error::new(code, message) })
 }

@@ -6,8 +6,12 @@ use std::borrow::Cow;
 use crate::chat::{Code, Error};
 
 /// Codes and types of errors that say it.
-const CODES: [&str; 4] =
-    ["context_length_exceeded", "exceed_context_size_error", "model_context_window_exceeded", "context_window_exceeded"];
+const CODES: [&str; 4] = [
+    "context_length_exceeded",
+    "exceed_context_size_error",
+    "model_context_window_exceeded",
+    "context_window_exceeded",
+];
 
 /// Words of messages that say it, at providers that have no code for it: all of a line stand in the message.
 const WORDS: [[&str; 2]; 22] = [
@@ -152,7 +156,9 @@ mod tests {
         ] {
             assert!(is_said(message), "{message}");
         }
-        for message in ["max_tokens is too large: 99999. This model supports at most 16384 completion tokens.", "too long a name"] {
+        for message in
+            ["max_tokens is too large: 99999. This model supports at most 16384 completion tokens.", "too long a name"]
+        {
             assert!(!is_said(message), "{message}");
         }
     }
@@ -177,14 +183,23 @@ mod tests {
         let words = "The input token count (9000) exceeds the maximum number of tokens allowed (8192)";
         assert_eq!(for_gemini(&openai), format!("{words}: {openai}"));
         let other = Error::new(Code::InvalidRequest, "no");
-        assert_eq!((for_anthropic(&other), for_openai(&other), for_gemini(&other)), ("no".into(), "no".into(), "no".into()));
+        assert_eq!(
+            (for_anthropic(&other), for_openai(&other), for_gemini(&other)),
+            ("no".into(), "no".into(), "no".into())
+        );
     }
 
     #[test]
     fn an_error_of_a_stream_is_known_by_its_code_or_its_words() {
-        let coded = Error { upstream_code: Some("context_length_exceeded".to_owned()), ..Error::new(Code::UpstreamError, "no") };
+        let coded = Error {
+            upstream_code: Some("context_length_exceeded".to_owned()),
+            ..Error::new(Code::UpstreamError, "no")
+        };
         assert_eq!(recognized(coded).code, Code::ContextLengthExceeded);
-        assert_eq!(recognized(Error::new(Code::InvalidRequest, "prompt is too long")).code, Code::ContextLengthExceeded);
+        assert_eq!(
+            recognized(Error::new(Code::InvalidRequest, "prompt is too long")).code,
+            Code::ContextLengthExceeded
+        );
         assert_eq!(recognized(Error::new(Code::UpstreamAuth, "prompt is too long")).code, Code::UpstreamAuth);
         assert_eq!(recognized(Error::new(Code::UpstreamError, "no")).code, Code::UpstreamError);
     }

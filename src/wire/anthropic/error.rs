@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Code, Error};
 use crate::wire::stream_error::{in_answer, reported};
+use crate::wire::too_long;
 
 /// The body of an error's answer.
 pub(super) fn error_body(error: &Error, request_id: &str) -> Bytes {
@@ -22,11 +23,15 @@ pub(super) fn error_event(error: &Error) -> Bytes {
 
 fn shape(error: &Error) -> Value {
     // The dialect has no other place for the field at fault.
+    let is_too_long = error.code == Code::ContextLengthExceeded;
     let message = match &error.param {
-        Some(param) if !error.message.contains(param.as_str()) => format!("{param}: {}", error.message),
-        _ => error.message.clone(),
+        Some(param) if !is_too_long && !error.message.contains(param.as_str()) => {
+            format!("{param}: {}", error.message).into()
+        }
+        _ => too_long::for_anthropic(error),
     };
-    json!({"type": "error", "error": {"type": kind(error.status()), "message": message}})
+    let kind = if is_too_long { "invalid_request_error" } else { kind(error.status()) };
+    json!({"type": "error", "error": {"type": kind, "message": message}})
 }
 
 /// `error.type`, by status.

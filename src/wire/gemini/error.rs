@@ -6,16 +6,18 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::chat::{Code, Error};
+use crate::wire::too_long;
 
 const TYPES: &str = "type.googleapis.com/google.rpc.";
 
 /// The body of an error's answer.
 pub(super) fn error_body(error: &Error, request_id: &str) -> Bytes {
     let kind = |name: &str| format!("{TYPES}{name}");
+    let message = too_long::for_gemini(error);
     let reason = error.upstream_code.as_deref().unwrap_or(error.code.text());
     let mut details = vec![json!({"@type": kind("ErrorInfo"), "reason": reason, "domain": "fulcrum"})];
     if let Some(field) = &error.param {
-        let violation = json!({"field": field, "description": error.message});
+        let violation = json!({"field": field, "description": message});
         details.push(json!({"@type": kind("BadRequest"), "fieldViolations": [violation]}));
     }
     if let Some(after) = error.retry_after {
@@ -26,7 +28,7 @@ pub(super) fn error_body(error: &Error, request_id: &str) -> Bytes {
     }
     let code = error.status();
     let body = json!({"error": {
-        "code": code, "message": error.message, "status": status_name(code), "details": details,
+        "code": code, "message": message, "status": status_name(code), "details": details,
     }});
     body.to_string().into()
 }
@@ -53,7 +55,7 @@ pub(super) fn read_error(error: &Value) -> Error {
         read.status = status.filter(|status| *status < 600).or_else(named);
         read.upstream_code = error["status"].as_str().map(str::to_owned);
     }
-    read
+    too_long::recognized(read)
 }
 
 /// A time as Google writes it: seconds with at most three digits behind the point.

@@ -4,13 +4,14 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::chat::Error;
+use crate::wire::too_long;
 
 /// The body of an error's answer.
 #[must_use]
 pub fn error_body(error: &Error) -> Bytes {
     let code = error.upstream_code.as_deref().unwrap_or(error.code.text());
     let body = json!({"error": {
-        "message": error.message, "type": kind(error.status()), "param": error.param, "code": code,
+        "message": too_long::for_openai(error), "type": kind(error.status()), "param": error.param, "code": code,
     }});
     body.to_string().into()
 }

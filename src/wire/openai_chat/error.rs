@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::chat::{Code, Error};
 use crate::wire::openai::{error_body, put_event};
+use crate::wire::too_long;
 
 /// The event that ends a stream which failed after it began; no `[DONE]` follows it.
 pub(super) fn error_event(error: &Error) -> Bytes {
@@ -18,7 +19,7 @@ pub(super) fn read_error(error: &Value) -> Error {
     let message = error.as_str().or_else(|| error.get("message").and_then(Value::as_str));
     let message: String = message.unwrap_or("the provider reports an error").chars().take(2_000).collect();
     let upstream_code = error.get("code").and_then(Value::as_str).map(str::to_owned);
-    Error { upstream_code, ..Error::new(Code::UpstreamError, message) }
+    too_long::recognized(Error { upstream_code, ..Error::new(Code::UpstreamError, message) })
 }
 
 #[cfg(test)]

@@ -3,15 +3,17 @@
 use serde_json::{Value, json};
 
 use crate::chat::{Code, Error};
+use crate::wire::too_long;
 
 /// The event of an error, as the `sequence_number`th of its stream. OpenAI's reference has its fields at the top; its SDKs
 /// raise only where there is an `error` too.
 pub(super) fn error_event(error: &Error, sequence_number: u64) -> Vec<u8> {
     let code = error.upstream_code.as_deref().unwrap_or(error.code.text());
+    let message = too_long::for_openai(error);
     let data = json!({
-        "type": "error", "code": code, "message": error.message, "param": error.param,
+        "type": "error", "code": code, "message": message, "param": error.param,
         "sequence_number": sequence_number,
-        "error": {"type": "server_error", "code": code, "message": error.message, "param": error.param},
+        "error": {"type": "server_error", "code": code, "message": message, "param": error.param},
     });
     format!("event: error\ndata: {data}\n\n").into_bytes()
 }
@@ -22,9 +24,8 @@ pub(super) fn read_error(reported: &Value) -> Error {
     let text = |name: &str| reported.get(name).and_then(Value::as_str).map(str::to_owned);
     let code = match text("code").as_deref() {
         Some("rate_limit_exceeded" | "insufficient_quota") => Code::UpstreamRateLimited,
-        Some("context_length_exceeded") => Code::ContextLengthExceeded,
         _ => Code::UpstreamError,
     };
     let message = text("message").unwrap_or_else(|| "the provider's stream failed without a message".to_owned());
-    Error { upstream_code: text("code"), param: text("param"), ..Error::new(code, message) }
+    too_long::recognized(Error { upstream_code: text("code"), param: text("param"), ..Error::new(code, message) })
 }
