@@ -38,7 +38,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     }
     let mut own = Map::new();
     if let Some(top_k) = sampling.top_k {
-        write_top_k(top_k, family, &mut own)?;
+        write_top_k(top_k, family, emulated, &mut own);
     }
     let mut output = Map::new();
     thought::write(request, family, emulated, (&mut own, &mut output))?;
@@ -94,16 +94,15 @@ fn unit(name: &str, number: Option<f64>) -> Result<Option<Value>, FieldError> {
     }
 }
 
-/// Where each family takes `top_k`.
-fn write_top_k(top_k: u64, family: Family, own: &mut Map<String, Value>) -> Result<(), FieldError> {
+/// Where each family takes `top_k`. For a model that is not known to take it, it is left out and noted.
+fn write_top_k(top_k: u64, family: Family, emulated: &mut Emulated, own: &mut Map<String, Value>) {
     let (name, value) = match family {
         Family::Nova | Family::Nova2 => ("inferenceConfig", json!({"topK": top_k})),
         Family::Mistral => ("top_k", top_k.into()),
         family if family.is_claude() => ("top_k", top_k.into()),
-        _ => return Err(not_here("top_k", "this model is not known to take it")),
+        _ => return emulated.note("top_k"),
     };
     own.insert(name.to_owned(), value);
-    Ok(())
 }
 
 /// How a target keeps to the request's format: by a schema where its family has them, else by a tool.

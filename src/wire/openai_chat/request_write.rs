@@ -19,6 +19,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
             inexpressible("stop", format_args!("this model takes {} such texts at most", known.most_stops)).into()
         );
     }
+    let sampling = known.sampling(request, emulated);
     let mut body = Map::new();
     let mut put = |name: &str, value: Option<Value>| drop(value.and_then(|value| body.insert(name.to_owned(), value)));
     let mut messages = Messages::default();
@@ -48,7 +49,11 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
     put("store", request.store.map(Value::from));
     put("stream", request.stream.then(|| true.into()));
     put("stream_options", request.stream.then(|| json!({"include_usage": true})));
-    for (name, value) in write_sampling(&known.sampling(request, emulated))? {
+    if sampling.top_k.is_some() {
+        // A wish of how the next token is chosen, for which there is no field.
+        emulated.note("top_k");
+    }
+    for (name, value) in write_sampling(&sampling)? {
         put(name, Some(value));
     }
     if request.cache.is_some() || request.tools.iter().any(|tool| tool.cache.is_some()) {
@@ -58,9 +63,6 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
 }
 
 fn write_sampling(sampling: &Sampling) -> Result<Vec<(&'static str, Value)>, FieldError> {
-    if sampling.top_k.is_some() {
-        return Err(inexpressible("top_k", "it has no such field"));
-    }
     let mut written = Vec::new();
     for (name, value, range) in [
         ("temperature", sampling.temperature, 0.0..=2.0),

@@ -64,6 +64,10 @@ pub(super) fn write_fields(
     if request.store == Some(true) {
         emulated.note("store");
     }
+    if sampling.top_k.is_some() {
+        // A wish of how the next token is chosen, for which there is no field.
+        emulated.note("top_k");
+    }
     if request.cache.is_some() {
         emulated.note("cache_control");
     }
@@ -76,10 +80,9 @@ fn refuse(request: &Request) -> Result<(), FieldError> {
     let set = |value: Option<f64>| value.is_some_and(|value| value != 0.0);
     let outside = |value: Option<f64>, most: f64| value.is_some_and(|value| !(0.0..=most).contains(&value));
     let tier = request.service_tier.as_deref().filter(|tier| *tier != "standard_only");
-    let checks: [(&str, bool, &str); 11] = [
+    let checks: [(&str, bool, &str); 10] = [
         ("stop", !request.stop.is_empty(), "it has no stop texts"),
         ("n", request.choices.is_some_and(|choices| choices > 1), "it gives one answer"),
-        ("top_k", sampling.top_k.is_some(), "it has no `top_k`"),
         ("frequency_penalty", set(sampling.frequency_penalty), "it has no penalties"),
         ("presence_penalty", set(sampling.presence_penalty), "it has no penalties"),
         ("seed", sampling.seed.is_some(), "it has no `seed`"),

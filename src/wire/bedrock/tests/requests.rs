@@ -211,7 +211,6 @@ fn what_cannot_be_said_is_refused_by_its_name() {
         (with(&|request| request.sampling.seed = Some(1), CLAUDE), "seed"),
         (with(&|request| request.sampling.frequency_penalty = Some(0.1), CLAUDE), "frequency_penalty"),
         (with(&|request| request.sampling.temperature = Some(1.1), CLAUDE), "temperature"),
-        (with(&|request| request.sampling.top_k = Some(1), LLAMA), "top_k"),
         (with(&|request| request.service_tier = Some("scale".into()), CLAUDE), "service_tier"),
         (with(&|request| request.stop = vec![String::new()], CLAUDE), "stop"),
         (with(&|request| request.parallel_tools = Some(false), CLAUDE), "parallel_tool_calls"),
@@ -253,6 +252,13 @@ fn what_cannot_be_said_is_refused_by_its_name() {
     assert!(error.is_err_and(|error| error.param.as_deref() == Some("response_format")));
     let silent = Request { messages: vec![Message::text(Role::System, "Only this.")], ..hello(CLAUDE) };
     assert_eq!(write(&silent).unwrap_err().param.as_deref(), Some("messages"));
+}
+
+#[test]
+fn a_choice_of_tokens_that_a_family_lacks_is_left_out_and_named() {
+    let sampling = Sampling { top_k: Some(1), ..Sampling::default() };
+    let (body, emulated) = write(&Request { sampling, ..hello(LLAMA) }).unwrap();
+    assert_eq!((body.get("additionalModelRequestFields"), emulated), (None, vec!["top_k"]));
 }
 
 #[test]

@@ -184,10 +184,9 @@ fn what_no_other_dialect_says_is_refused_only_when_it_is_translated() {
 #[test]
 fn what_responses_cannot_say_is_refused() {
     type Change = fn(&mut Request);
-    let cases: [(&str, Change); 8] = [
+    let cases: [(&str, Change); 7] = [
         ("stop", |request| request.stop = vec!["x".to_owned()]),
         ("n", |request| request.choices = Some(2)),
-        ("top_k", |request| request.sampling.top_k = Some(3)),
         ("seed", |request| request.sampling.seed = Some(3)),
         ("presence_penalty", |request| request.sampling.presence_penalty = Some(1.0)),
         ("temperature", |request| request.sampling.temperature = Some(2.5)),
