@@ -179,7 +179,7 @@ impl<'a> Attempts<'a> {
             return Ok(None);
         }
         let rendering = self.request.rendering(target)?;
-        let upstream_request = rendering.for_target(self.incoming, client, target)?;
+        let upstream_request = rendering.for_target(self.incoming, (client, target), &self.live.prices)?;
         let began = now();
         if !self.parts.health.enter(Asking { target, key: &self.incoming.key.id, began }) && !is_forced {
             return Ok(None);
@@ -226,7 +226,8 @@ impl<'a> Attempts<'a> {
             return Ok(Outcome::Unsent);
         };
         let Ok(rendering) = turn.rendering.once_more(misfit) else { return Ok(Outcome::Unsent) };
-        let Ok(upstream_request) = rendering.for_target(self.incoming, turn.client, turn.target) else {
+        let Ok(upstream_request) = rendering.for_target(self.incoming, (turn.client, turn.target), &self.live.prices)
+        else {
             return Ok(Outcome::Unsent);
         };
         let emulated = std::mem::replace(&mut turn.upstream_request, upstream_request).emulated;
@@ -248,7 +249,8 @@ impl<'a> Attempts<'a> {
     /// How a target failed: another form of the request is made where the target has one, else its health notes the failure.
     fn failing(&self, turn: &mut Turn<'_>, failure: &Failure) -> Result<Failing, Error> {
         if self.has_another_form(turn, failure) {
-            turn.upstream_request = turn.rendering.for_target(self.incoming, turn.client, turn.target)?;
+            turn.upstream_request =
+                turn.rendering.for_target(self.incoming, (turn.client, turn.target), &self.live.prices)?;
             return Ok(Failing::Form);
         }
         // A provider that lacks a route is not unwell: its models may answer other calls.

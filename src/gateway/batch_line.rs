@@ -105,7 +105,7 @@ impl Gateway {
             return Ok(None);
         }
         let rendering = request.rendering(target)?;
-        let upstream_request = rendering.for_target(&incoming, client, target)?;
+        let upstream_request = rendering.for_target(&incoming, (client, target), &live.prices)?;
         if upstream_request.answer_tool.is_some() {
             // Its answer comes as a call of a tool, and only a call of our own is read so.
             return Ok(None);

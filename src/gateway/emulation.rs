@@ -48,7 +48,7 @@ impl Planned {
         if let Some(emulation) = EMULATIONS.with_borrow(|known| known.get(&place).cloned()) {
             return emulation;
         }
-        let asked = rendering.for_target(&self.incoming, client, target);
+        let asked = rendering.for_target(&self.incoming, (client, target), &self.live.prices);
         let emulation = asked.ok().map(|upstream_request| upstream_request.emulated);
         EMULATIONS.with_borrow_mut(|known| {
             if known.len() >= MOST {

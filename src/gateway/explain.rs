@@ -1,6 +1,5 @@
 //! What a request would get, without a call of a provider.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,7 +9,7 @@ use super::incoming::Incoming;
 use super::plan::{Moment, with_facts};
 use super::planned::Planned;
 use super::prepared::{Known, Prepared};
-use super::price::{Priced, Pricing, priced_as};
+use super::price::{Priced, Pricing, known_as};
 use super::reply::Head;
 use super::state::{Gateway, Live};
 use crate::chat::Error;
@@ -203,10 +202,7 @@ fn card(live: &Live, id: Arc<str>) -> ModelCard {
     let target = live.routes.target(&id);
     let client = target.as_ref().and_then(|target| live.clients.get(&target.provider));
     let provider = client.map(|client| client.provider());
-    let about = target.as_ref().zip(provider).and_then(|(target, provider)| {
-        let about = |model: Cow<'_, str>| live.prices.about(&provider.name, provider.seller(), &model);
-        priced_as(provider, &target.model).find_map(about)
-    });
+    let about = target.as_ref().zip(provider).and_then(|(target, provider)| known_as(&live.prices, provider, target));
     let pricing = target.as_ref().zip(provider).map(|(target, provider)| Pricing::of(&live.prices, provider, target));
     ModelCard {
         id,

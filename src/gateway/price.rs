@@ -9,7 +9,7 @@ use crate::chat::Used;
 use crate::routing::Target;
 use crate::types::{Nanos, QuickMap};
 use crate::upstream::Provider;
-use crate::usage::{Price, PriceBook};
+use crate::usage::{About, Price, PriceBook};
 
 /// The price of one target's calls.
 #[derive(Clone)]
@@ -44,8 +44,7 @@ impl KnownPrices {
         if let Some(priced) = known.load().get(&target.id) {
             return priced.clone();
         }
-        let about = |model: Cow<'_, str>| book.about(&provider.name, provider.seller(), &model);
-        let about = priced_as(provider, &target.model).find_map(about);
+        let about = known_as(book, provider, target);
         let pricing = (Pricing::of(book, provider, target), about.and_then(|about| about.max_output_tokens));
         if known.load().len() < MOST_KNOWN {
             known.rcu(|known| {
@@ -129,9 +128,15 @@ fn reported(used: &Used) -> Option<Nanos> {
     used.usage?.service.reported_cost
 }
 
+/// What the book knows of a target beside its price.
+pub fn known_as(book: &PriceBook, provider: &Provider, target: &Target) -> Option<Arc<About>> {
+    let model = target.base_model.as_ref().unwrap_or(&target.model);
+    priced_as(provider, model).find_map(|model| book.about(&provider.name, provider.seller(), &model))
+}
+
 /// The names under which the book may have a model's price, the most exact first. At Bedrock some prices differ by region,
 /// and an ARN ends with the model's name.
-pub fn priced_as<'a>(provider: &Provider, model: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+fn priced_as<'a>(provider: &Provider, model: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
     let aws = provider.aws.as_ref();
     let plain = aws.and_then(|_| model.strip_prefix("arn:")?.rsplit_once('/')).map_or(model, |(_, name)| name);
     let regional = aws.map(|aws| Cow::Owned(format!("{}/{plain}", aws.region)));

@@ -5,11 +5,13 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::incoming::Incoming;
+use super::price::known_as;
 use super::rendering::Rendering;
 use super::words;
 use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, MadeBy, SEEN, Structured, sort_proofs};
 use crate::routing::Target;
 use crate::upstream::{Operation, ProviderClient};
+use crate::usage::PriceBook;
 use crate::wire::dialect::{ClientCodec, ProviderCodec};
 use crate::wire::endpoint::Task;
 use crate::wire::json::{Edits, Object};
@@ -40,8 +42,8 @@ impl Rendering {
     pub fn for_target(
         &self,
         incoming: &Incoming,
-        client: &ProviderClient,
-        target: &Target,
+        (client, target): (&ProviderClient, &Target),
+        prices: &PriceBook,
     ) -> Result<UpstreamRequest, Error> {
         match self.endpoint.task() {
             Task::Embed { .. } => return self.for_embeddings(client, target),
@@ -74,7 +76,7 @@ impl Rendering {
                 answer_tool: None,
             });
         }
-        let mut upstream_request = self.translated(dialect, client, target)?;
+        let mut upstream_request = self.translated(dialect, client, target, prices)?;
         if dialect == own {
             upstream_request.headers.extend(own_headers(self.codec(), incoming));
         }
@@ -99,10 +101,19 @@ impl Rendering {
         dialect: ProviderDialect,
         client: &ProviderClient,
         target: &Target,
+        prices: &PriceBook,
     ) -> Result<UpstreamRequest, Error> {
         let (request, mut emulated) = self.internal().clone()?;
         let base_model = target.base_model.as_deref().map(str::to_owned);
         let mut request = chat::Request { model: target.model.to_string(), base_model, include_usage: true, ..request };
+        if let Some(asked) = request.max_tokens
+            && let Some(most) = known_as(prices, client.provider(), target).and_then(|about| about.max_output_tokens)
+            && asked > most
+        {
+            // A provider refuses more than its model writes.
+            emulated.note("max_tokens");
+            request.max_tokens = Some(most);
+        }
         let by = MadeBy { maker: dialect.codec().maker(), provider: target.provider.clone() };
         sort_proofs(&mut request.messages, (self.codec().maker(), &by), &mut emulated);
         words::fit(&mut request, client.provider(), dialect, &mut emulated);

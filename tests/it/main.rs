@@ -11,6 +11,7 @@ mod binary;
 mod bytes;
 mod cache;
 mod callers;
+mod capabilities;
 mod client;
 mod crash;
 mod crossing;

@@ -146,6 +146,10 @@ fn openais_models_are_known_by_every_name_they_are_served_under() {
     );
     check("o1", &["o1", "o1-2024-12-17", "openai/o1-pro", "us.openai.o1"]);
     check("o1-mini, o1-preview", &["o1-mini", "o1-preview-2024-09-12"]);
+}
+
+#[test]
+fn the_generations_from_gpt_5_on_and_other_vendors_models_are_known_by_their_names() {
     check(
         "GPT-5, mini, nano",
         &[

@@ -307,6 +307,21 @@ fn each_family_is_told_in_its_own_words_how_much_to_think() {
         ),
         (think(LLAMA, Some(Effort::None), None, None), (none(), none(), vec!["reasoning_effort"])),
         (think(LLAMA, Some(Effort::Low), None, None), (none(), none(), vec!["reasoning_effort"])),
+    ];
+    for (n, (written, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(written, expected, "case {n}");
+    }
+}
+
+#[test]
+fn what_is_known_of_a_model_elsewhere_is_known_here() {
+    let think = |model: &str, effort, budget, tell| {
+        let request = Request { reasoning: Some(Reasoning { effort, budget, tell }), ..hello(model) };
+        let (body, emulated) = write(&request).unwrap();
+        (body["additionalModelRequestFields"].clone(), body["outputConfig"].clone(), emulated)
+    };
+    let none = || json!(null);
+    for (written, expected) in [
         (think(NOVA, None, Some(2_000), None), (none(), none(), vec!["reasoning_effort"])),
         (
             think("us.anthropic.claude-opus-4-5-20251101-v1:0", Some(Effort::High), None, None),
@@ -320,9 +335,8 @@ fn each_family_is_told_in_its_own_words_how_much_to_think() {
             think("openai.gpt-6-sol", Some(Effort::XHigh), None, None),
             (json!({"reasoning_effort": "xhigh"}), none(), vec![]),
         ),
-    ];
-    for (n, (written, expected)) in cases.into_iter().enumerate() {
-        assert_eq!(written, expected, "case {n}");
+    ] {
+        assert_eq!(written, expected);
     }
 }
 
