@@ -12,6 +12,9 @@ const MODELS: &str = r#"
 [models.old]
 provider = "claude"
 model = "claude-3-5-haiku-20241022"
+[models.thinker]
+provider = "claude"
+model = "claude-opus-4-1-20250805"
 [models.new]
 provider = "claude"
 model = "claude-haiku-4-5"
@@ -185,7 +188,8 @@ async fn the_callers_own_tools_stay_callable_and_thinking_is_refused_by_name() {
     assert_eq!(sent["tool_choice"], json!({"type": "any"}), "{sent}");
     assert_eq!([&sent["tools"][0]["name"], &sent["tools"][1]["name"]], [&json!("look"), &json!("answer")]);
 
-    body["reasoning_effort"] = "low".into();
+    // A model that does not think is not asked to; one that does cannot be made to call a tool then.
+    (body["reasoning_effort"], body["model"], body["max_tokens"]) = ("low".into(), "thinker".into(), 2_000.into());
     let answer = app.send(Call::post("/v1/chat/completions", &body).key(&app.key)).await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "unsupported_feature"), "{}", answer.text());
     assert_eq!(answer.param(), "response_format");

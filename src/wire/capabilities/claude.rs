@@ -1,7 +1,7 @@
 //! Anthropic's models.
 
+use super::family::{Capabilities, Choosing, Schemas, Thinking};
 use super::name::{Version, first_version, from};
-use super::{Capabilities, Choosing, Schemas, Thinking};
 use crate::chat::Effort::{High, Low, Max, Medium, XHigh};
 
 const CLAUDE: Capabilities = Capabilities {

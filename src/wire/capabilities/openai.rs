@@ -1,7 +1,7 @@
 //! OpenAI's models, at OpenAI, at Azure and wherever else they are served.
 
+use super::family::{Capabilities, Choosing, Thinking};
 use super::name::{Version, base, first_version, from};
-use super::{Capabilities, Choosing, Thinking};
 use crate::chat::Effort::{self, High, Low, Max, Medium, Minimal, XHigh};
 
 static CLASSIC: Capabilities = Capabilities {

@@ -1,7 +1,7 @@
 //! Models of other vendors, where their APIs refuse what OpenAI's take.
 
+use super::family::{Capabilities, Thinking};
 use super::name::from;
-use super::{Capabilities, Thinking};
 
 static GROK: Capabilities = Capabilities {
     thinking: Thinking::Never,

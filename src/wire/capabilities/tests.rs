@@ -1,6 +1,6 @@
 //! Each name shows its family, and the guide says what the code does.
 
-use super::{Capabilities, Choosing, Schemas, Thinking, claude, gemini, nearest, openai, other};
+use super::{Capabilities, Choosing, Schemas, Thinking, claude, google, nearest, openai, other};
 use crate::chat::{Effort, Emulated, Reasoning, Request, Sampling};
 
 fn family(name: &str) -> &'static str {
@@ -262,7 +262,7 @@ fn row(known: &Capabilities) -> String {
 #[test]
 fn the_guide_has_a_row_of_each_family_that_says_what_the_code_does() {
     let guide = include_str!("../../../docs/guides/dialects.md");
-    let rows = [&claude::ROWS[..], &gemini::ROWS, &openai::ROWS, &other::ROWS, &[&super::UNKNOWN]].concat();
+    let rows = [&claude::ROWS[..], &google::ROWS, &openai::ROWS, &other::ROWS, &[&super::UNKNOWN]].concat();
     let missing: Vec<String> = rows.into_iter().map(row).filter(|row| !guide.contains(row)).collect();
     assert!(missing.is_empty(), "docs/guides/dialects.md lacks:\n{}", missing.join("\n"));
 }

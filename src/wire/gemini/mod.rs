@@ -2,6 +2,7 @@
 
 mod answer_read;
 mod answer_write;
+mod bounds;
 mod check;
 mod count;
 mod embed;

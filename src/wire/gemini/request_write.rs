@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::bounds::{MOST, at_most, within};
 use super::idiom::unsupported;
 use super::part_write::write_part;
 use super::thought;
@@ -17,9 +18,6 @@ use crate::wire::prompt::Fields;
 
 /// The most texts at which an answer ends.
 const MAX_STOP: usize = 5;
-
-/// The largest of Google's 32-bit numbers.
-pub(super) const MOST: u64 = 2_147_483_647;
 
 /// Writes the whole request. The model and whether it streams stand in the address.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
@@ -225,22 +223,6 @@ fn write_config(
         put("thinkingConfig", thought::write(reasoning, known, emulated)?);
     }
     Ok(config)
-}
-
-fn within(name: &str, number: Option<f64>, (least, most): (f64, f64)) -> Result<Option<Value>, FieldError> {
-    match number {
-        Some(number) if number < least || number > most => {
-            Err(unsupported(name, format_args!("must be from {least} to {most}")))
-        }
-        number => Ok(number.map(Value::from)),
-    }
-}
-
-pub(super) fn at_most(name: &str, number: Option<u64>, most: u64) -> Result<Option<Value>, FieldError> {
-    match number {
-        Some(number) if number > most => Err(unsupported(name, format_args!("must be {most} or less"))),
-        number => Ok(number.map(Value::from)),
-    }
 }
 
 fn write_format(format: Option<&Format>, put: &mut impl FnMut(&str, Option<Value>)) {

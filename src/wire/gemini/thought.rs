@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::request_write::{MOST, at_most};
+use super::bounds::{MOST, at_most};
 use crate::chat::{Effort, Emulated, Reasoning};
 use crate::wire::capabilities::{Capabilities, Thinking, effort_of, nearest};
 use crate::wire::fields::FieldError;

@@ -1,7 +1,7 @@
 //! Google's Gemini.
 
+use super::family::{Capabilities, Choosing, Schemas, Thinking};
 use super::name::{Version, first_version, from};
-use super::{Capabilities, Choosing, Schemas, Thinking};
 use crate::chat::Effort::{High, Low, Medium, Minimal};
 
 const GEMINI: Capabilities = Capabilities {
