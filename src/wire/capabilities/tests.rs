@@ -1,6 +1,7 @@
 //! Each name shows its family, and the guide says what the code does.
 
-use super::{Capabilities, Choosing, Schemas, Thinking, claude, google, nearest, openai, other};
+use super::family::Choosing;
+use super::{Capabilities, Schemas, Thinking, claude, google, nearest, openai, other};
 use crate::chat::{Effort, Emulated, Reasoning, Request, Sampling};
 
 fn family(name: &str) -> &'static str {
