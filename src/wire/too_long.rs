@@ -64,8 +64,10 @@ pub fn is_said(message: &str) -> bool {
 
 /// An error that a stream reports, with the code that its message or its own code means.
 pub fn recognized(error: Error) -> Error {
-    let coded = error.upstream_code.as_deref().is_some_and(is_code);
-    if !coded && !(matches!(error.code, Code::InvalidRequest | Code::UpstreamError) && is_said(&error.message)) {
+    let is_coded = error.upstream_code.as_deref().is_some_and(is_code);
+    let may_be = matches!(error.code, Code::InvalidRequest | Code::UpstreamError);
+    let is_too_long = is_coded || (may_be && is_said(&error.message));
+    if !is_too_long {
         return error;
     }
     Error { code: Code::ContextLengthExceeded, upstream_code: None, status: None, ..error }
