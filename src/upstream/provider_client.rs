@@ -21,7 +21,7 @@ use super::client::{Client, SideCall};
 use super::connections::{Answered, Connections, Sent};
 use super::failure::{Failure, Phase, read_refusal, read_retry_after, read_retry_info, refuses_key};
 use super::in_process::{InProcess, InProcessCall, InProcessModels};
-use super::keys::{Keys, Of};
+use super::keys::Keys;
 use super::place::{Reach, Resolver};
 use super::provider::{AwsCredentials, Provider};
 use super::redaction::Redaction;
@@ -305,7 +305,7 @@ impl ProviderClient {
         limits: Limits,
         place: OwnedSemaphorePermit,
     ) -> Result<Answer, Failure> {
-        let (n, key) = self.keys.next(call.model, Instant::now());
+        let (n, key) = self.keys.next(Instant::now());
         let made;
         let (url, host) = match urls.get(&call.operation) {
             Some(known) => known,
@@ -336,7 +336,7 @@ impl ProviderClient {
         let mut answer = self.answer(Body::Http(body), limits, place);
         answer.note_head(&headers);
         if status.is_success() {
-            self.keys.accepted(n, call.model);
+            self.keys.accepted(n);
             // Our requests ask for no coding, and none is undone.
             return match headers
                 .get(CONTENT_ENCODING)
@@ -349,7 +349,7 @@ impl ProviderClient {
                 None => Ok(answer),
             };
         }
-        Err(self.refusal((status, &headers), &mut answer, n, call.model).await)
+        Err(self.refusal((status, &headers), &mut answer, n).await)
     }
 
     /// The error in an answer with this status, without the provider's keys.
@@ -400,7 +400,7 @@ impl ProviderClient {
         let api = self.provider.kind.row().batch_api.ok_or_else(none)?;
         let url = call.address(api, &self.provider.base_url);
         let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
-        let (n, key) = self.keys.next("", Instant::now());
+        let (n, key) = self.keys.next(Instant::now());
         let mut headers = key.headers.clone();
         headers.insert(CONTENT_TYPE, payload.kind);
         let deadline = Instant::now() + payload.limit;
@@ -412,10 +412,10 @@ impl ProviderClient {
         let mut answer = self.answer(Body::Side(answer), limits, place);
         answer.longest = LONGEST_RESULTS;
         if status.is_success() {
-            self.keys.accepted(n, "");
+            self.keys.accepted(n);
             return Ok(answer);
         }
-        Err(self.refusal((status, &headers), &mut answer, n, "").await)
+        Err(self.refusal((status, &headers), &mut answer, n).await)
     }
 
     /// The client for what is on no call's path.
@@ -454,7 +454,7 @@ impl ProviderClient {
         if status.is_success() {
             return Ok(answer);
         }
-        Err(self.refusal((status, &made.headers), &mut answer, 0, call.model).await)
+        Err(self.refusal((status, &made.headers), &mut answer, 0).await)
     }
 
     fn answer(&self, body: Body, limits: Limits, place: OwnedSemaphorePermit) -> Answer {
@@ -477,24 +477,11 @@ impl ProviderClient {
         }
     }
 
-    async fn refusal(
-        &self,
-        (status, headers): (StatusCode, &HeaderMap),
-        answer: &mut Answer,
-        key: usize,
-        model: &str,
-    ) -> Failure {
+    async fn refusal(&self, (status, headers): (StatusCode, &HeaderMap), answer: &mut Answer, key: usize) -> Failure {
         let body = answer.whole(MAX_REFUSAL).await.unwrap_or_default();
         let mut failure = self.failure(status.as_u16(), headers, &body);
-        match &mut failure {
-            Failure::Auth { another_key, .. } => {
-                *another_key = self.keys.refused(key, Of::Key, model, Instant::now());
-            }
-            // The key is good, but not for this model. Another may be.
-            Failure::Refused { status: 403, .. } if self.keys.refused(key, Of::Model, model, Instant::now()) => {
-                failure = Failure::Auth { status: 403, another_key: true };
-            }
-            _ => {}
+        if let Failure::Auth { another_key, .. } = &mut failure {
+            *another_key = self.keys.refused(key, Instant::now());
         }
         failure
     }
