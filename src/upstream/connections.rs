@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
@@ -22,6 +22,7 @@ use super::http1::{self, BodyReader, Head, write_head};
 use super::http2::{self, Unanswered};
 use super::place::{Reach, Resolver};
 use super::provider::Provider;
+use super::sent::Sent;
 
 /// How long an idle connection stays open.
 const MAX_IDLE: Duration = Duration::from_secs(90);
@@ -46,16 +47,6 @@ pub(super) struct Pool {
     idle: Mutex<VecDeque<(Instant, http1::Connection<Stream>)>>,
     /// The connections that calls share, where the provider speaks HTTP/2.
     shared: http2::Shared,
-}
-
-/// A request to send.
-#[derive(Clone, Copy)]
-pub(super) struct Sent<'a> {
-    pub(super) method: &'a Method,
-    pub(super) url: &'a Uri,
-    pub(super) host: &'a HeaderValue,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a Bytes,
 }
 
 /// An answer whose body is still to come.

@@ -14,7 +14,7 @@ use hyper::rt::{Read, Write};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use super::connections::Sent;
+use super::sent::Sent;
 
 /// How often the provider is asked whether it is there, and how long it may take to say so: a connection that a balancer
 /// forgot stays open without a word.

@@ -18,6 +18,7 @@ mod place;
 pub mod provider;
 mod provider_client;
 mod redaction;
+mod sent;
 mod servers;
 mod sigv4;
 pub mod simulated;

@@ -10,8 +10,8 @@ use aws_smithy_runtime_api::client::identity::Identity;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue};
 
-use super::connections::Sent;
 use super::provider::Aws;
+use super::sent::Sent;
 
 /// The name of the service in a signature's scope; that of its host is another.
 const SERVICE: &str = "bedrock";
