@@ -14,6 +14,7 @@ mod emulation;
 mod explain;
 mod feed;
 mod follow;
+mod hint;
 mod idempotent;
 mod incoming;
 mod key;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::hint;
 use super::incoming::Incoming;
 use super::key::{check_model, check_prompt};
 use super::plan::{Moment, plan};
@@ -52,17 +53,20 @@ impl Prepared {
                 request
             }
             Read::Prompted(asked, reference) => {
-                let resolved = resolve(&parts.prompts, &reference, &asked)?;
+                let resolved = resolve(&parts.prompts, &reference, &asked)
+                    .map_err(|error| hint::prompt(error, &parts.prompts, &reference, &incoming.key))?;
                 known.note(&resolved.requested, asked.stream, &live.routes);
                 known.prompt = Some(resolved.version.clone());
                 incoming.user = incoming.user.take().or_else(|| user_of(&asked.object));
                 check_prompt(&incoming.key, &asked.model, &reference, &resolved)?;
-                let request = Request::prompted(incoming.endpoint, *asked, resolved)?;
+                let request = Request::prompted(incoming.endpoint, *asked, resolved)
+                    .map_err(|error| hint::variables(error, &incoming.body))?;
                 incoming.user = incoming.user.take().or_else(|| user_of(request.first().object()));
                 Arc::new(request)
             }
         };
-        let plan = plan(&live.routes, &parts.health, incoming, &request, moment)?;
+        let plan = plan(&live.routes, &parts.health, incoming, &request, moment)
+            .map_err(|error| hint::model(error, live, incoming, &request))?;
         Ok(Self { request, plan })
     }
 }

@@ -7,6 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{StatusCode, Uri};
 
 use super::auth::Viewer;
+use super::elsewhere;
 use super::error::Refusal;
 use crate::app::App;
 use crate::chat::{Code, Error};
@@ -33,7 +34,8 @@ pub async fn metrics(State(app): State<App>, _viewer: Viewer) -> Response {
 /// What stands nowhere.
 pub async fn nothing_here(method: Method, uri: Uri) -> Refusal {
     let path: String = uri.path().chars().take(200).collect();
-    Refusal::not_found(format!("there is no {method} {path}"))
+    let hint = elsewhere::hint(&path);
+    Refusal::not_found(format!("there is no {method} {path}{hint}"))
 }
 
 /// What stands there for another method.

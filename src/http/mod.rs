@@ -7,6 +7,7 @@ mod batches;
 mod client;
 mod data;
 mod dispatch;
+mod elsewhere;
 mod error;
 mod explain;
 mod files;

@@ -26,8 +26,13 @@ pub enum Error {
     #[error("Too many wrong keys came from your address; try again in {:.0} s, with the right one.", .0.as_secs_f64().ceil())]
     Guessing(Duration),
     /// No key has this id.
-    #[error("There is no key with the id `{0}`.")]
-    NoSuchKey(String),
+    #[error("There is no key with the id `{id}`{hint}")]
+    NoSuchKey {
+        /// The id.
+        id: String,
+        /// What may be meant.
+        hint: String,
+    },
     /// A value that a key or project cannot have.
     #[error("`{field}` {problem}.")]
     Invalid {
@@ -57,7 +62,7 @@ impl From<Error> for chat::Error {
             Error::Guessing(wait) => {
                 return Self { retry_after: Some(*wait), ..Self::new(Code::RateLimitExceeded, error.to_string()) };
             }
-            Error::NoSuchKey(_) => Code::NotFound,
+            Error::NoSuchKey { .. } => Code::NotFound,
             Error::Invalid { field, .. } => return Self::field(*field, error.to_string()),
             Error::AlreadyRevoked(_) | Error::LastAdmin => Code::Conflict,
             Error::WeakAdminKey(_) => Code::InvalidRequest,

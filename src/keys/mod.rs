@@ -24,7 +24,7 @@ use self::known::Known;
 use self::store::{Change, Row};
 use self::token::Hash;
 use crate::db::Db;
-use crate::types::{Secret, Timestamp};
+use crate::types::{Secret, Timestamp, did_you_mean};
 
 pub use self::change::{KeyPatch, NewKey};
 pub use self::error::Error;
@@ -186,13 +186,18 @@ impl Keys {
         Ok(key)
     }
 
+    /// The requests a minute that the key may make; `None` where nothing limits them.
+    #[must_use]
+    pub fn limit_of(&self, key: &VirtualKey) -> Option<NonZeroU32> {
+        key.requests_per_minute.or(NonZeroU32::new(self.per_minute.load(Ordering::Relaxed)))
+    }
+
     /// Counts one request of the key. `None` where neither the key nor the configuration sets a limit.
     ///
     /// # Errors
     /// [`Throttled`] with the time until the next is admitted; a refused request is not counted.
     pub fn admit(&self, key: &VirtualKey, now: Timestamp) -> Result<Option<Window>, Throttled> {
-        let default = NonZeroU32::new(self.per_minute.load(Ordering::Relaxed));
-        let Some(limit) = key.requests_per_minute.or(default) else {
+        let Some(limit) = self.limit_of(key) else {
             return Ok(None);
         };
         key.limiter.take(limit, now).map(Some)
@@ -211,7 +216,7 @@ impl Keys {
     /// # Errors
     /// [`Error::NoSuchKey`].
     pub fn get(&self, id: &str) -> Result<Arc<VirtualKey>, Error> {
-        self.known.load().get(id).cloned().ok_or_else(|| no_such(id))
+        self.known.load().get(id).cloned().ok_or_else(|| self.no_such(id))
     }
 
     /// Makes a key, and its project where that is new. The secret is returned only here.
@@ -309,7 +314,7 @@ impl Keys {
         apply: impl FnOnce(&mut Row) -> Result<(), Error>,
     ) -> Result<Arc<VirtualKey>, Error> {
         let mut change = Change::begin(&self.db).await?;
-        let mut row = change.find(id).await?.ok_or_else(|| no_such(id))?;
+        let mut row = change.find(id).await?.ok_or_else(|| self.no_such(id))?;
         if row.key.revoked_at.is_some() {
             return Err(Error::AlreadyRevoked(row.key.id.to_string()));
         }
@@ -322,6 +327,18 @@ impl Keys {
         change.commit().await?;
         self.read_again().await?;
         self.get(id)
+    }
+
+    /// No key has this id: the one of that name, or the one with an id like that, may be meant.
+    fn no_such(&self, id: &str) -> Error {
+        let id: String = id.chars().take(80).collect();
+        let known = self.known.load();
+        let named: Vec<&str> = known.all().filter(|key| *key.name == *id).map(|key| &*key.id).take(5).collect();
+        let hint = match named.is_empty() {
+            true => did_you_mean(&id, known.all().map(|key| &*key.id)),
+            false => format!("; the key of that name has the id {}", named.join(" or ")),
+        };
+        Error::NoSuchKey { id, hint }
     }
 
     async fn read_again(&self) -> Result<(), Error> {
@@ -360,10 +377,6 @@ async fn add_admin(mut change: Change, id: &str, hash: Hash, env: Option<Hash>, 
     change.add_project(&row.key.project, now).await?;
     change.save(&row).await?;
     Ok(change.commit().await?)
-}
-
-fn no_such(id: &str) -> Error {
-    Error::NoSuchKey(id.chars().take(80).collect())
 }
 
 #[cfg(test)]

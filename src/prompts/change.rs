@@ -198,14 +198,16 @@ pub(super) async fn put_version(
     let newest = store::newest(tx, name).await?;
     let version = match newest {
         Some(_) if expect == Expect::New => return Err(Error::Exists(name.clone())),
-        None if expect == Expect::Known => return Err(Error::NoPrompt(name.clone())),
+        None if expect == Expect::Known => return Err(Error::NoPrompt(name.clone(), String::new())),
         // Nothing is lost where the newest says the same already.
         Some((version, hash)) if hash == submission.draft.hash() => return Ok((version, false)),
         Some((newest, _)) if submission.parent.is_some_and(|parent| parent != newest) => {
             let parent = submission.parent.unwrap_or_default();
             return Err(Error::Outdated { name: name.clone(), parent, newest, diff: String::new() });
         }
-        None if submission.parent.is_some_and(|parent| parent > 0) => return Err(Error::NoPrompt(name.clone())),
+        None if submission.parent.is_some_and(|parent| parent > 0) => {
+            return Err(Error::NoPrompt(name.clone(), String::new()));
+        }
         Some((version, _)) => version + 1,
         None => {
             store::add_prompt(tx, name, by.now).await?;
@@ -230,7 +232,7 @@ pub(super) async fn put_label(
     };
     if store::hash_of(tx, name, target.version).await?.is_none() {
         return match store::newest(tx, name).await? {
-            None => Err(Error::NoPrompt(name.clone())),
+            None => Err(Error::NoPrompt(name.clone(), String::new())),
             Some((newest, _)) => Err(Error::NoVersion { name: name.clone(), version: target.version, newest }),
         };
     }

@@ -8,8 +8,8 @@ use crate::types::{Diagnostic, Label, PromptName};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No prompt has this name.
-    #[error("there is no prompt `{0}`")]
-    NoPrompt(PromptName),
+    #[error("there is no prompt `{0}`{1}")]
+    NoPrompt(PromptName, String),
     /// The prompt has no such version.
     #[error("prompt `{name}` has no version {version}; its newest is {newest}")]
     NoVersion {
@@ -116,7 +116,7 @@ impl From<Error> for chat::Error {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            Error::NoPrompt(_) | Error::NoVersion { .. } | Error::NoLabel { .. } => {
+            Error::NoPrompt(..) | Error::NoVersion { .. } | Error::NoLabel { .. } => {
                 Self::new(Code::PromptNotFound, message)
             }
             Error::BadReference(_) => Self::field("prompt", message),

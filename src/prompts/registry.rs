@@ -15,7 +15,7 @@ use super::store::{self, Move};
 use super::version::Version;
 use crate::chat::PromptMessage;
 use crate::db::Db;
-use crate::types::{Label, PromptName, Timestamp};
+use crate::types::{Label, PromptName, Timestamp, did_you_mean};
 
 /// The revision counter that a change of prompts raises.
 pub(super) const TOPIC: &str = "prompts";
@@ -83,7 +83,7 @@ impl Registry {
     /// Where the prompt, version or label is unknown.
     pub fn resolve(&self, name: &PromptName, selector: &Selector) -> Result<Arc<Version>, Error> {
         let snapshot = self.0.snapshot.load();
-        let prompt = snapshot.prompts.get(name).ok_or_else(|| Error::NoPrompt(name.clone()))?;
+        let prompt = snapshot.prompts.get(name).ok_or_else(|| Error::NoPrompt(name.clone(), String::new()))?;
         prompt.resolve(selector)
     }
 
@@ -130,8 +130,9 @@ impl Registry {
     /// # Errors
     /// Where there is none of this name.
     pub fn get(&self, name: &PromptName) -> Result<Arc<Prompt>, Error> {
-        let prompt = self.0.snapshot.load().prompts.get(name).cloned();
-        prompt.ok_or_else(|| Error::NoPrompt(name.clone()))
+        let snapshot = self.0.snapshot.load();
+        let near = || did_you_mean(name.as_str(), snapshot.prompts.keys().map(PromptName::as_str));
+        snapshot.prompts.get(name).cloned().ok_or_else(|| Error::NoPrompt(name.clone(), near()))
     }
 
     /// A prompt's versions, newest first.
@@ -152,7 +153,7 @@ impl Registry {
         selector: &Selector,
         variables: &Map<String, Value>,
     ) -> Result<Rendered, Error> {
-        let version = self.resolve(name, selector)?;
+        let version = self.get(name)?.resolve(selector)?;
         let messages = version.render(variables)?;
         let chars = messages.iter().map(|message| match message {
             PromptMessage::Text { content, .. } => content.chars().count() as u64,
@@ -167,7 +168,8 @@ impl Registry {
     /// # Errors
     /// Where one of them is unknown.
     pub fn diff(&self, name: &PromptName, from: &Selector, to: &Selector) -> Result<Diff, Error> {
-        let (from, to) = (self.resolve(name, from)?, self.resolve(name, to)?);
+        let prompt = self.get(name)?;
+        let (from, to) = (prompt.resolve(from)?, prompt.resolve(to)?);
         diff::diff(&from, &to)
     }
 

@@ -105,7 +105,14 @@ impl Prompt {
 
     fn no_label(&self, label: &str) -> Error {
         let known: Vec<&str> = self.labels.keys().map(Label::as_str).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let newest = self.newest();
+        let known = match known.is_empty() {
+            true => format!(
+                "none; call `prompt/{name}@{newest}`, or set the label: fulcrum prompt label {name} {label} {newest}",
+                name = self.name
+            ),
+            false => known.join(", "),
+        };
         match label.parse() {
             Ok(label) => Error::NoLabel { name: self.name.clone(), label, known },
             Err(error) => Error::BadReference(format!("{error}")),

@@ -6,6 +6,7 @@ mod id;
 mod map;
 mod money;
 mod name;
+mod near;
 mod secret;
 mod time;
 
@@ -15,5 +16,6 @@ pub use id::RequestId;
 pub use map::{QuickMap, QuickSet};
 pub use money::{Nanos, Rate};
 pub use name::{BadName, Label, ModelName, PromptName};
+pub use near::{did_you_mean, nearest};
 pub use secret::Secret;
 pub use time::{Timestamp, now};

@@ -226,6 +226,12 @@ impl Passing {
         self.shape().route
     }
 
+    /// The model of a request that names none, where the route has one.
+    #[must_use]
+    pub const fn default_model(self) -> Option<&'static str> {
+        self.shape().model
+    }
+
     /// Whether its body may be a form.
     #[must_use]
     pub fn takes_form(self) -> bool {
