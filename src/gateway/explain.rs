@@ -91,6 +91,14 @@ struct About {
     retires_on: Option<String>,
 }
 
+impl ModelCard {
+    /// The most tokens that the model reads and writes, where they are known.
+    #[must_use]
+    pub fn limits(&self) -> (Option<u64>, Option<u64>) {
+        (self.fulcrum.context, self.fulcrum.max_output)
+    }
+}
+
 impl Gateway {
     /// Explains the call of a request, whose body names the endpoint too.
     ///

@@ -110,7 +110,11 @@ async fn need(app: &App, parts: &Parts, role: Role) -> Result<Arc<VirtualKey>, R
         return Ok(Arc::new(VirtualKey::operator(now())));
     }
     let key = key_of(app, parts, peer_of(parts), now()).await?;
-    if key.allows(role) { Ok(key) } else { Err(Refusal(forbidden(&format!("this needs a key with the role {role}")))) }
+    if key.allows(role) {
+        return Ok(key);
+    }
+    let own = if key.role == Role::App { "; GET /v1/key shows a key's own limits and spend" } else { "" };
+    Err(Refusal(forbidden(&format!("this needs a key with the role {role}{own}"))))
 }
 
 impl FromRequestParts<App> for Caller {

@@ -13,6 +13,7 @@ mod explain;
 mod files;
 mod head_watch;
 mod health;
+mod key;
 mod listed;
 mod models;
 mod router;

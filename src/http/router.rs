@@ -4,7 +4,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
-use super::{admin, batches, data, error, explain, files, health, models};
+use super::{admin, batches, data, error, explain, files, health, key, models};
 use crate::app::App;
 use crate::wire::endpoint::ENDPOINTS;
 
@@ -13,9 +13,11 @@ pub fn router(app: App) -> Router {
     let named_by_path = ENDPOINTS.iter().filter(|row| row.methods.is_empty());
     let data = named_by_path
         .fold(Router::new(), |routes, row| routes.route(row.name, post(data::called)))
-        .route("/v1beta/models/{*called}", post(data::called));
+        .route("/v1beta/models/{*called}", get(models::one).post(data::called));
     let rest = Router::new()
         .route("/v1/models", get(models::list))
+        .route("/v1beta/models", get(models::list))
+        .route("/v1/key", get(key::own))
         .route("/v1/models/{*id}", get(models::one).post(data::called))
         .route("/v1/explain", post(explain::explain))
         .route("/v1/files", get(files::list).post(files::create))

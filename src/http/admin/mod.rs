@@ -14,6 +14,7 @@ use axum::routing::{get, post, put};
 use http::header::CONTENT_TYPE;
 
 use super::auth::Anyone;
+use super::key::own;
 use crate::app::App;
 
 pub(super) use body::read;
@@ -21,6 +22,7 @@ pub(super) use body::read;
 /// The admin API's routes.
 pub fn routes() -> Router<App> {
     Router::new()
+        .route("/key", get(own))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{id}", get(keys::one).patch(keys::change).delete(keys::revoke))
         .route("/keys/{id}/rotate", post(keys::rotate))
