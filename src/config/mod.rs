@@ -1,6 +1,7 @@
 //! Reads the configuration, TOML and environment, and reports all mistakes at once.
 
 mod aws;
+mod cors;
 mod environment;
 mod file;
 mod models;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+pub use cors::Cors;
 pub use environment::{Env, Secrets};
 pub use models::PriceOverride;
 pub use sections::{

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cors::{Cors, cors};
 use super::read::{Field, Section};
 use crate::batches::Settings;
 use crate::prompts::DEFAULT_LABEL;
@@ -30,6 +31,8 @@ pub struct Server {
     pub header_timeout: Duration,
     /// How long a client may take no byte of its answer.
     pub write_timeout: Duration,
+    /// The pages that may call from a browser.
+    pub cors: Cors,
 }
 
 impl Default for Server {
@@ -43,6 +46,7 @@ impl Default for Server {
             max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),
+            cors: Cors::Off,
         }
     }
 }
@@ -207,6 +211,7 @@ pub(super) fn server(root: &Section<'_>) -> Server {
     set(&mut server.max_connections, section.get("max_connections").and_then(|field| field.whole(1..=1_000_000)));
     set(&mut server.header_timeout, section.get("header_timeout").and_then(|field| field.duration("100ms"..="5m")));
     set(&mut server.write_timeout, section.get("write_timeout").and_then(|field| field.duration("100ms"..="1h")));
+    set(&mut server.cors, section.get("cors").map(|field| cors(&field)));
     section.done();
     server
 }

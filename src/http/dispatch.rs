@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Version};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::Service;
@@ -20,6 +20,7 @@ use tower::ServiceExt;
 
 use super::activity::{Activity, Serving};
 use super::auth::Peer;
+use super::cors::Page;
 use super::data::{self, EndpointCall};
 use super::error::Refusal;
 use super::router::router;
@@ -28,6 +29,9 @@ use crate::app::App;
 use crate::chat::{Code, Error};
 use crate::types::RequestId;
 use crate::wire::DialectId;
+
+/// An answer that is being made.
+type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Served>, Infallible>> + Send>>;
 
 /// The service of a worker's connections.
 pub struct Dispatch {
@@ -63,14 +67,41 @@ pub struct ConnectionDispatch {
 impl Service<Request<Incoming>> for ConnectionDispatch {
     type Response = http::Response<Served>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering;
 
     /// The router would take a call to the same place; its boxes and copies are a twentieth of the call's CPU.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let request = request.map(Body::new);
+        if request.headers().contains_key(ORIGIN)
+            && let Some(page) = Page::of(&self.app, &request)
+        {
+            return self.for_page(page, request);
+        }
+        self.pass_on(request)
+    }
+}
+
+impl ConnectionDispatch {
+    /// The answer to a page in a browser.
+    fn for_page(&self, page: Page, request: Request<Body>) -> Answering {
+        if let Some(answer) = page.preflight(&request) {
+            let serving = Serving::begin(&self.activity);
+            return Box::pin(std::future::ready(Ok(served(answer, serving, None))));
+        }
+        let answering = self.pass_on(request);
+        Box::pin(answering.map(move |answer| {
+            answer.map(|mut answer| {
+                page.mark(answer.headers_mut());
+                answer
+            })
+        }))
+    }
+
+    /// The answer of the data plane or of the router.
+    fn pass_on(&self, mut request: Request<Body>) -> Answering {
         let serving = Serving::begin(&self.activity);
         // Over HTTP/1.1 a write to the socket fails where the caller reads nothing.
         let patience = (request.version() == Version::HTTP_2).then_some(self.write_timeout);
-        let mut request = request.map(Body::new);
         let called = EndpointCall::at(request.uri()).filter(|_| request.method() == Method::POST);
         if self.activity.takes_ambiguous() && request.headers().contains_key(TRANSFER_ENCODING) {
             let dialect = called.map_or(DialectId::OpenAiChat, |called| called.endpoint.dialect());

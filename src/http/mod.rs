@@ -5,6 +5,7 @@ pub mod admin;
 mod auth;
 mod batches;
 mod client;
+mod cors;
 mod data;
 mod dispatch;
 mod elsewhere;

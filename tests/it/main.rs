@@ -29,6 +29,7 @@ mod hints;
 mod idempotency;
 mod keys;
 mod limits;
+mod lists;
 mod llamacpp;
 mod money;
 mod native_batches;
