@@ -25,7 +25,7 @@ use crate::routing::Health;
 use crate::telemetry::Metrics;
 use crate::types::{Diagnostic, QuickMap, Secret, Timestamp, now};
 use crate::upstream::simulated::SimulatedProvider;
-use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient};
+use crate::upstream::{BadAddress, InProcess, InProcessModels, Provider, ProviderClient, vendor_at};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
 
 /// How long running lines of batches may take to end.
@@ -477,6 +477,16 @@ pub fn warnings(config: &Config) -> Vec<Diagnostic> {
     if config.providers.is_empty() {
         let problem = "there are none, so no model can be called";
         warnings.push(Diagnostic::new("providers", problem).fix("add [providers.NAME]"));
+    }
+    let is_unversioned = |provider: &&Provider| {
+        provider.kind.row().takes("vendor")
+            && config::lacks_version(&provider.base_url)
+            && vendor_at(&provider.base_url).is_none()
+    };
+    for provider in config.providers.iter().filter(is_unversioned) {
+        let problem = "the address has no path, and nearly all servers of OpenAI's API stand below /v1";
+        let fix = format!("write base_url = \"{}/v1\", unless the server differs", provider.base_url);
+        warnings.push(Diagnostic::new(format!("providers.{}.base_url", provider.name), problem).fix(fix));
     }
     if let Some(folder) = config.prompts.import.as_ref().filter(|folder| !folder.is_dir()) {
         let problem = format!("there is no folder {}, so no prompts are read", folder.display());

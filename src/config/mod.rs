@@ -1,6 +1,7 @@
 //! Reads the configuration, TOML and environment, and reports all mistakes at once.
 
 mod aws;
+mod base_url;
 mod cors;
 mod environment;
 mod file;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+pub use base_url::lacks_version;
 pub use cors::Cors;
 pub use environment::{Env, Secrets};
 pub use models::PriceOverride;

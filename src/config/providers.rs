@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use http::Uri;
 
 use super::aws;
+use super::base_url;
 use super::environment::Secrets;
 use super::option::option;
 use super::read::{Field, Section};
@@ -220,6 +221,9 @@ fn checked(url: &str) -> Result<String, (&'static str, &'static str)> {
     }
     if authority.host().is_empty() {
         return Err(("the address names no host", fix));
+    }
+    if let Some(misfit) = base_url::misfit(&parsed) {
+        return Err(misfit);
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
