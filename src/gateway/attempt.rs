@@ -262,14 +262,16 @@ impl<'a> Attempts<'a> {
         Ok(match failure {
             Failure::Auth { another_key: true, .. } => Failing::Key,
             Failure::Throttled { retry_after: Some(wait), .. } => Failing::Throttled(*wait),
+            // Another target may let in what this one forbids, and do what its server does not, now or in a moment.
+            Failure::Auth { .. } | Failure::Refused { status: 403, .. } | Failure::Server { status: 501 | 505, .. } => {
+                Failing::Longer
+            }
             Failure::Server { error, .. } if error.retry_after.is_some() => {
                 Failing::Throttled(error.retry_after.unwrap_or_default())
             }
             Failure::Connect(_) | Failure::Protocol(_) | Failure::Server { .. } | Failure::TimedOut(Phase::Connect) => {
                 Failing::Briefly
             }
-            // Another target may let in what this one forbids.
-            Failure::Auth { .. } | Failure::Refused { status: 403, .. } => Failing::Longer,
             failure if failure.is_retryable() => Failing::Longer,
             _ => Failing::Finally,
         })

@@ -2,6 +2,8 @@
 
 use cel::common::ast::LiteralValue;
 
+pub(super) use crate::types::nearest;
+
 /// What an expression results in, as far as is known before it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ty {
@@ -126,12 +128,3 @@ pub(super) const NAMES: &[&str] = &[
     "map",
     "filter",
 ];
-
-/// The known word nearest to `word`, where one is near enough to be meant.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Both halves of the work are bounded: a configuration may have many names, and long ones.
-    let word: &str = &word.chars().take(80).collect::<String>();
-    let scored = known.into_iter().take(200).map(|name| (strsim::damerau_levenshtein(word, name), name));
-    let (distance, name) = scored.min_by_key(|(distance, _)| *distance)?;
-    (distance <= 2.max(word.chars().count() / 3)).then_some(name)
-}

@@ -168,6 +168,11 @@ async fn an_error_that_a_retry_cannot_mend_says_so() {
         assert_eq!(answer.header("x-should-retry"), retry, "{}", answer.text());
         app.close().await;
     }
+    let app = TestApp::with("[defaults]\nretries = 2\n").await;
+    app.up.always(Script::error(501, "no such thing"));
+    let answer = app.hello("fast").await;
+    assert_eq!((answer.status, app.up.count()), (501, 1), "nor does Fulcrum itself");
+    app.close().await;
 }
 
 #[tokio::test]
