@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test has callers and servers of its own, and ends with them")]
 
 mod admin;
+mod agents;
 mod app;
 mod batches;
 mod bedrock;

@@ -179,8 +179,25 @@ fn read_format(format: Value) -> Result<Format, FieldError> {
 
 fn read_tools(value: Value, emulated: &mut Emulated) -> Result<Vec<Tool>, FieldError> {
     let Value::Array(tools) = value else { return Err(FieldError::wrong("tools", "must be a list")) };
+    let is_offered = tools.iter().any(|tool| tool["type"] == "function" || tool["type"] == "custom");
+    let all = tools.len();
+    let asked = tools.into_iter().enumerate().filter(|(_, tool)| !(is_offered && is_extra(tool)));
     let read = |(n, tool)| read_tool(Place::of(tool, Path::of_item("tools", n), &IDIOM)?, emulated);
-    tools.into_iter().enumerate().map(read).collect()
+    let tools = asked.map(read).collect::<Result<Vec<_>, _>>()?;
+    if tools.len() < all {
+        emulated.note("tools");
+    }
+    Ok(tools)
+}
+
+/// Whether a tool is one that Codex offers with every request beside its functions, and that a model can do without: a group of
+/// further tools, and a search that may not leave OpenAI's own store of pages.
+fn is_extra(tool: &Value) -> bool {
+    match tool["type"].as_str() {
+        Some("namespace") => true,
+        Some("web_search") => tool["external_web_access"] == false,
+        _ => false,
+    }
 }
 
 fn read_tool(mut tool: Place<'_>, emulated: &mut Emulated) -> Result<Tool, FieldError> {
