@@ -279,7 +279,7 @@ async fn next_event(
 ) -> Result<Next, Failure> {
     loop {
         match decoder.event().map_err(|error| Failure::Protocol(error.to_string()))? {
-            Some(event) if event.data().is_some() => return Ok(Next::Event(event)),
+            Some(event) if event.data().is_some() => return Ok(Next::Event(answer.redacted_event(event))),
             Some(_comment) => continue,
             None => {}
         }

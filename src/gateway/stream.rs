@@ -207,7 +207,10 @@ impl Relay {
     fn event(&mut self) -> Result<Option<Event>, Failure> {
         match self.first.next() {
             Some(first) => Ok(Some(first)),
-            None => self.decoder.event().map_err(|error| Failure::Protocol(error.to_string())),
+            None => {
+                let event = self.decoder.event().map_err(|error| Failure::Protocol(error.to_string()))?;
+                Ok(event.map(|event| self.answer.as_ref().map_or(event.clone(), |answer| answer.redacted_event(event))))
+            }
         }
     }
 

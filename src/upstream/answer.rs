@@ -16,6 +16,7 @@ use super::connections;
 use super::failure::{Failure, Phase, reason};
 use super::in_process::CpuTime;
 use super::redaction::Redaction;
+use crate::wire::sse::Event;
 
 /// The most bytes of a call's answer.
 pub(super) const MAX_ANSWER: usize = 256 << 20;
@@ -39,9 +40,19 @@ pub struct Answer {
     pub(super) redaction: Option<Arc<Redaction>>,
     /// The end of what arrived, where it may be the beginning of a key.
     pub(super) held: Bytes,
-    /// Whether the body is audio or another medium, whose bytes are not held back.
-    pub(super) is_medium: bool,
+    pub(super) form: Form,
     pub(super) _place: OwnedSemaphorePermit,
+}
+
+/// How keys are taken out of a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Any place where a key stands gets another text.
+    Text,
+    /// Audio or another medium, whose length stays and of which nothing is held back.
+    Medium,
+    /// Frames with checksums, whose events are edited once they are read.
+    Framed,
 }
 
 pub(super) enum Body {
@@ -94,14 +105,29 @@ impl Answer {
         }
     }
 
+    /// An event without the gateway's own keys, where it came in a frame. A frame has a checksum, and is left as it arrives.
+    #[must_use]
+    pub fn redacted_event(&self, event: Event) -> Event {
+        match &self.redaction {
+            Some(redaction) if self.form == Form::Framed => redaction.event(event),
+            _ => event,
+        }
+    }
+
     /// Notes the type of the body, from the head.
     pub(super) fn note_head(&mut self, headers: &HeaderMap) {
         let kinds: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
         let clean = |kind: &&HeaderValue| !self.redaction.as_ref().is_some_and(|keys| keys.finds(kind.as_bytes()));
         self.kind = headers.get(CONTENT_TYPE).filter(clean).cloned();
         let media: [&[u8]; 4] = [b"audio/", b"image/", b"video/", b"application/octet-stream"];
-        let is_medium = |kind: &HeaderValue| media.iter().any(|known| kind.as_bytes().starts_with(known));
-        self.is_medium = self.kind.as_ref().is_some_and(is_medium);
+        let is_one_of = |known: &[&[u8]]| {
+            self.kind.as_ref().is_some_and(|kind| known.iter().any(|known| kind.as_bytes().starts_with(known)))
+        };
+        self.form = match () {
+            () if is_one_of(&media) => Form::Medium,
+            () if is_one_of(&kinds[1..]) => Form::Framed,
+            () => Form::Text,
+        };
         let is_any_of = |kind: &HeaderValue| kinds.iter().any(|known| kind.as_bytes().starts_with(known));
         self.is_stream = self.kind.as_ref().is_some_and(is_any_of);
     }
@@ -114,10 +140,10 @@ impl Answer {
         loop {
             let arrived = self.unmarked().await;
             // Borrowed: a reference count would be written by every thread.
-            let Some(redaction) = &self.redaction else { return arrived };
+            let Some(redaction) = self.redaction.as_ref().filter(|_| self.form != Form::Framed) else { return arrived };
             match arrived.map_err(|failure| failure.redacted(redaction))? {
                 Some(piece) => {
-                    let piece = redaction.piece(&mut self.held, piece, !self.is_medium);
+                    let piece = redaction.piece(&mut self.held, piece, self.form == Form::Medium);
                     // What is held comes with the next.
                     if !piece.is_empty() || self.held.is_empty() {
                         return Ok(Some(piece));
@@ -197,7 +223,7 @@ impl Answer {
     /// As [`Answer::whole`].
     pub async fn rest(&mut self, first: Option<Bytes>, limit: usize) -> Result<Bytes, Failure> {
         let Some(first) = first else { return Ok(Bytes::new()) };
-        let Some(second) = self.piece().await? else { return Ok(first) };
+        let Some(second) = self.piece().await? else { return Ok(self.unframed(first)) };
         let mut all = BytesMut::from(&first[..]);
         let mut next = Some(second);
         while let Some(piece) = next {
@@ -207,6 +233,14 @@ impl Answer {
             all.extend_from_slice(&piece);
             next = self.piece().await?;
         }
-        Ok(all.freeze())
+        Ok(self.unframed(all.freeze()))
+    }
+
+    /// A whole body without the gateway's own keys, also where its type says that it comes in frames.
+    fn unframed(&self, body: Bytes) -> Bytes {
+        match &self.redaction {
+            Some(redaction) if self.form == Form::Framed => redaction.body(body),
+            _ => body,
+        }
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::adapters::{self, Adapters};
 use super::address::{Operation, parsed};
-use super::answer::{Answer, Body, MAX_ANSWER};
+use super::answer::{Answer, Body, Form, MAX_ANSWER};
 use super::batch_api::{BatchApiCall, Payload};
 use super::client::{Client, SideCall};
 use super::connections::{Answered, Connections};
@@ -473,7 +473,7 @@ impl ProviderClient {
             kind: None,
             redaction: self.redaction.clone(),
             held: Bytes::new(),
-            is_medium: false,
+            form: Form::Text,
             _place: place,
         }
     }

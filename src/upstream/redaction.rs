@@ -9,6 +9,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::chat::Error;
 use crate::types::Secret;
+use crate::wire::sse::Event;
 
 /// The shortest secret that is looked for in texts, and in answers, whose own words a short one may be.
 const SHORTEST_IN_TEXTS: usize = 4;
@@ -17,7 +18,7 @@ const SHORTEST_IN_ANSWERS: usize = 8;
 /// What stands in a text where a key was.
 const REMOVED: &[u8] = b"[removed]";
 
-/// What stands for each byte of a key in an answer, whose length stays.
+/// What stands for each byte of a key in a medium, whose length stays.
 const FILLER: u8 = b'*';
 
 /// A signature of Amazon's, as calls carry it.
@@ -75,14 +76,27 @@ impl Redaction {
         }
     }
 
+    /// An event without any secret.
+    pub(super) fn event(&self, event: Event) -> Event {
+        event.edited(|raw| self.body(raw))
+    }
+
+    /// A whole body without any secret.
+    pub(super) fn body(&self, body: Bytes) -> Bytes {
+        match &self.answers {
+            Some(answers) => answers.without(body),
+            None => body,
+        }
+    }
+
     /// Whether there is a secret in `bytes`.
     pub(super) fn finds(&self, bytes: &[u8]) -> bool {
         self.texts.is_match(bytes)
     }
 
     /// The next piece of an answer without any secret. `held` is the end of what came before, which may be the beginning of
-    /// a secret; with `holds` the end of this piece is held where it may be one.
-    pub(super) fn piece(&self, held: &mut Bytes, piece: Bytes, holds: bool) -> Bytes {
+    /// a secret. Of a medium the length stays, and nothing is held back.
+    pub(super) fn piece(&self, held: &mut Bytes, piece: Bytes, is_medium: bool) -> Bytes {
         let Some(answers) = &self.answers else { return piece };
         let piece = if held.is_empty() {
             piece
@@ -92,8 +106,11 @@ impl Redaction {
             *held = Bytes::new();
             joined.freeze()
         };
+        if is_medium {
+            return answers.filled(piece);
+        }
         let mut piece = answers.without(piece);
-        let kept = if holds { answers.begun(&piece) } else { 0 };
+        let kept = answers.begun(&piece);
         if kept > 0 {
             *held = piece.split_off(piece.len() - kept);
         }
@@ -113,6 +130,13 @@ impl Answers {
     }
 
     fn without(&self, piece: Bytes) -> Bytes {
+        match self.any.replace_all(&piece, regex::bytes::NoExpand(REMOVED)) {
+            std::borrow::Cow::Borrowed(_) => piece,
+            std::borrow::Cow::Owned(bytes) => bytes.into(),
+        }
+    }
+
+    fn filled(&self, piece: Bytes) -> Bytes {
         if !self.any.is_match(&piece) {
             return piece;
         }
@@ -213,10 +237,10 @@ mod tests {
             let (redaction, mut held, mut out) = (redaction(), Bytes::new(), Vec::new());
             for cut in cuts.windows(2) {
                 let piece = Bytes::copy_from_slice(&whole.as_bytes()[cut[0]..cut[1]]);
-                out.extend_from_slice(&redaction.piece(&mut held, piece, true));
+                out.extend_from_slice(&redaction.piece(&mut held, piece, false));
             }
             out.extend_from_slice(&held);
-            let expected = whole.replace(KEY, &"*".repeat(KEY.len()));
+            let expected = whole.replace(KEY, "[removed]");
             prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }

@@ -41,6 +41,12 @@ impl Event {
         std::str::from_utf8(name).ok()
     }
 
+    /// The event with its bytes edited.
+    #[must_use]
+    pub fn edited(self, edit: impl FnOnce(Bytes) -> Bytes) -> Self {
+        Self { raw: edit(self.raw) }
+    }
+
     /// The bytes as they came.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
