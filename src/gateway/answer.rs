@@ -13,6 +13,7 @@ use super::peek::{MOST_HELD, Peek, Seen};
 use super::rendering::Rendering;
 use super::reply::Repair;
 use super::reserve::Attempt;
+use super::unanswered::Unanswered;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{self, AnswerTool, Code, Emulated, Error, MadeBy, Stop, Usage, Used};
 use crate::routing::Target;
@@ -78,26 +79,6 @@ pub enum Answered {
         /// The first events, up to the first that has content.
         first: Vec<Event>,
     },
-}
-
-/// An attempt that brought no answer.
-pub struct Unanswered {
-    /// Why.
-    pub failure: Failure,
-    /// What the provider reports to have used all the same.
-    pub reported: Option<Used>,
-}
-
-impl From<Failure> for Unanswered {
-    fn from(failure: Failure) -> Self {
-        Self { failure, reported: None }
-    }
-}
-
-impl From<BadAnswer> for Unanswered {
-    fn from(BadAnswer(reason): BadAnswer) -> Self {
-        Failure::Protocol(reason).into()
-    }
 }
 
 /// Reads an answer as far as it must be known before nothing can be retried any more.
@@ -240,12 +221,13 @@ async fn read_first(
                 let error = Error::new(Code::UpstreamError, "its answer ended without any choice");
                 return Err(peek.unanswered(failure_of(error, &answer)));
             }
-            Err(failure) if first.is_empty() => return Err(failure.into()),
+            // Nothing went down yet: another try may do better.
+            Err(failure) => return Err(peek.unanswered(failure)),
             Ok(Next::End { .. }) if first.is_empty() => {
                 return Err(Failure::Protocol("the stream ended before it began".to_owned()).into());
             }
             // What breaks off behind its beginning ends as every stream that breaks off.
-            Ok(Next::Late | Next::End { .. }) | Err(_) => break,
+            Ok(Next::Late | Next::End { .. }) => break,
         };
         if let Some(error) = early_error(&event, dialect) {
             return Err(peek.unanswered(failure_of(error, &answer)));

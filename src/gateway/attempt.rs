@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::answer::{Answered, Served, Unanswered, read};
+use super::answer::{Answered, Served, read};
 use super::incoming::Incoming;
 use super::meter::{Ended, Meter};
 use super::rendering::Rendering;
@@ -14,6 +14,7 @@ use super::reply::Repair;
 use super::request::Request;
 use super::reserve::Attempt;
 use super::state::{Live, Parts};
+use super::unanswered::Unanswered;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{Code, Error};
 use crate::routing::{

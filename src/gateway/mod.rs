@@ -37,6 +37,7 @@ mod reserve;
 mod resolve;
 mod state;
 mod stream;
+mod unanswered;
 mod upstream_request;
 mod words;
 

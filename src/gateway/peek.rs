@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::Unanswered;
+use super::unanswered::Unanswered;
 use crate::chat::{self, Code, Content, Delta, Error, Usage};
 use crate::upstream::Failure;
 use crate::wire::ProviderDialect;

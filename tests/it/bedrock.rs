@@ -221,8 +221,8 @@ async fn an_exception_in_the_stream_is_an_error_event_of_every_caller() {
 async fn a_broken_frame_is_never_passed_on() {
     let app = TestApp::with(PROVIDERS).await;
     let mut broken = frames();
-    let last = broken[1].len() - 9;
-    broken[1][last] ^= 1;
+    let last = broken[2].len() - 9;
+    broken[2][last] ^= 1;
     app.up.next(Script::frames(broken));
     let answer = app.hello_stream("bed/amazon.nova-lite-v1:0").await;
     let text = answer.text();

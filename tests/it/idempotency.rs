@@ -131,7 +131,7 @@ async fn a_call_that_failed_is_made_again() {
         Script::error(500, "down"),
         Script::error(400, "no"),
         Script::throttled(""),
-        Script::default().reset(),
+        Script::raw("no HTTP\r\n\r\n").fin(),
         Script::stream(&EVENTS[..3]),
     ]
     .into_iter()

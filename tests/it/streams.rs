@@ -168,7 +168,7 @@ async fn an_error_event_that_echoes_the_key_loses_it() {
 #[tokio::test]
 async fn an_endless_line_is_cut() {
     let app = TestApp::start().await;
-    app.up.next(Script::sse().chunks(&EVENTS[..1]).chunks(["data: "]).repeat_chunk(&[b'x'; 65_536]));
+    app.up.next(Script::sse().chunks(&EVENTS[..2]).chunks(["data: "]).repeat_chunk(&[b'x'; 65_536]));
     let answer = app.hello_stream("fast").await;
     assert_eq!(events(answer.text()).last().unwrap()["error"]["code"], "upstream_protocol");
     assert!(answer.body.len() < 100_000, "{} bytes went down", answer.body.len());
