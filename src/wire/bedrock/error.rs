@@ -33,11 +33,12 @@ pub(super) fn read(error: &Value) -> Error {
     let text = |name: &str| error.get(name).and_then(Value::as_str);
     let kind = text("type").unwrap_or("error");
     // In a whole answer the same names begin with a capital letter.
-    let code = match kind.replacen(|_: char| true, &kind[..kind.len().min(1)].to_ascii_lowercase(), 1).as_str() {
-        "throttlingException" => Code::UpstreamRateLimited,
-        "validationException" => Code::InvalidRequest,
-        _ => Code::UpstreamError,
+    let is = |name: &str| kind.eq_ignore_ascii_case(name);
+    let code = match () {
+        () if is("throttlingException") => Code::UpstreamRateLimited,
+        () if is("validationException") => Code::InvalidRequest,
+        () => Code::UpstreamError,
     };
-    let status = (kind == "accessDeniedException").then_some(403);
+    let status = is("accessDeniedException").then_some(403);
     Error { status, ..reported(code, kind, text("message")) }
 }

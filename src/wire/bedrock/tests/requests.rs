@@ -191,7 +191,6 @@ fn what_the_model_makes_no_difference_by_is_noted() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table, or one conversation in two forms")]
 fn what_cannot_be_said_is_refused_by_its_name() {
     let with = |change: &dyn Fn(&mut Request), model: &str| {
         let mut request = Request { tools: vec![tool()], ..hello(model) };
