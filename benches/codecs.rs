@@ -102,6 +102,7 @@ fn context() -> AnswerContext {
     AnswerContext {
         model: "bench".to_owned(),
         include_usage: true,
+        choices: 1,
         input_tokens: 143,
         created: 1_767_225_600,
         id: "bench".to_owned(),

@@ -160,7 +160,7 @@ mod tests {
         serving.end();
         drop(serving);
         assert!(all[0].is_idle());
-        (at(0, 3), at(1, 1), at(2, 2));
+        [(0, 3), (1, 1), (2, 2)].into_iter().for_each(|(n, seconds)| at(n, seconds));
         assert_eq!(asked(&mut crowd), [false, true, false]);
         all[1].note_unsent(true);
         assert_eq!(asked(&mut crowd), [false, false, true], "what still sends is not idle");

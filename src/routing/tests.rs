@@ -455,9 +455,9 @@ fn the_faults_of_one_keys_calls_cool_a_target_for_that_key_only() {
         for n in 0..200 {
             let asking = of_key(&lora, "a", now);
             if n % 6 == 5 {
-                health.succeeded(asking, now)
+                health.succeeded(asking, now);
             } else {
-                health.failed(asking, fault, now, 1.0)
+                health.failed(asking, fault, now, 1.0);
             }
             assert_eq!(states(&health, &lora, &["b"], now), [true], "{fault:?} {n}");
         }

@@ -54,6 +54,7 @@ fn call(request: &Value, model: &str, key: &str) -> Call {
 }
 
 #[tokio::test]
+#[expect(clippy::excessive_nesting, reason = "a table of every caller and target")]
 async fn each_agents_requests_are_answered_by_a_target_of_every_dialect() {
     let app = TestApp::with(PROVIDERS).await;
     let mut refused = Vec::new();

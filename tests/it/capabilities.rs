@@ -25,13 +25,13 @@ async fn sent(app: &TestApp, call: Call) -> (Value, Vec<String>) {
     (received[before].json(), named.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
-fn chat(model: &str, more: Value) -> Call {
+fn chat(model: &str, more: &Value) -> Call {
     let mut body = json!({"model": model, "messages": [{"role": "user", "content": "hi"}]});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Call::chat(&body)
 }
 
-fn messages(model: &str, more: Value) -> Call {
+fn messages(model: &str, more: &Value) -> Call {
     let mut body = json!({"model": model, "max_tokens": 99, "messages": [{"role": "user", "content": "hi"}]});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Call::post("/v1/messages", &body).header("anthropic-version", "2023-06-01")
@@ -48,7 +48,7 @@ async fn a_claude_before_4_6_thinks_within_a_budget_wherever_it_is_served() {
         ("bed", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"),
     ] {
         for call in [
-            chat(&format!("{provider}/{model}"), json!({"reasoning_effort": "high", "max_tokens": 20_000})),
+            chat(&format!("{provider}/{model}"), &json!({"reasoning_effort": "high", "max_tokens": 20_000})),
             Call::post(
                 "/v1/responses",
                 &json!({"model": format!("{provider}/{model}"), "input": "hi", "store": false,
@@ -65,7 +65,7 @@ async fn a_claude_before_4_6_thinks_within_a_budget_wherever_it_is_served() {
         }
     }
     answer(&app, "claude");
-    let (body, _) = sent(&app, chat("claude/claude-sonnet-4-6", json!({"reasoning_effort": "high"}))).await;
+    let (body, _) = sent(&app, chat("claude/claude-sonnet-4-6", &json!({"reasoning_effort": "high"}))).await;
     assert_eq!((&body["thinking"], &body["output_config"]), (&json!({"type": "adaptive"}), &json!({"effort": "high"})));
 }
 
@@ -81,8 +81,8 @@ async fn a_gemini_that_cannot_stop_thinking_thinks_as_little_as_it_can() {
         ("gemini-2.0-flash", Value::Null, false),
     ] {
         for call in [
-            messages(&format!("gem/{model}"), json!({"thinking": {"type": "disabled"}})),
-            chat(&format!("gem/{model}"), json!({"reasoning_effort": "none"})),
+            messages(&format!("gem/{model}"), &json!({"thinking": {"type": "disabled"}})),
+            chat(&format!("gem/{model}"), &json!({"reasoning_effort": "none"})),
         ] {
             answer(&app, "gem");
             let (body, named) = sent(&app, call).await;
@@ -106,14 +106,14 @@ async fn the_limits_name_follows_the_model_behind_a_name() {
         ("prod", "max_completion_tokens"),
     ] {
         answer(&app, "plain");
-        let (body, _) = sent(&app, messages(model, json!({"temperature": 1.0}))).await;
+        let (body, _) = sent(&app, messages(model, &json!({"temperature": 1.0}))).await;
         assert_eq!(body[name], 99, "{model}: {body}");
         let other = if name == "max_tokens" { "max_completion_tokens" } else { "max_tokens" };
         assert_eq!(body.get(other), None, "{model}: {body}");
     }
     answer(&app, "plain");
     let (body, named) =
-        sent(&app, messages("prod", json!({"thinking": {"type": "disabled"}, "temperature": 0.3}))).await;
+        sent(&app, messages("prod", &json!({"thinking": {"type": "disabled"}, "temperature": 0.3}))).await;
     assert_eq!((&body["reasoning_effort"], body.get("temperature")), (&json!("low"), None));
     assert_eq!(named, ["temperature", "reasoning_effort"]);
 }
@@ -127,7 +127,7 @@ async fn a_users_name_that_openai_would_refuse_goes_up_as_a_hash_and_stays_whole
     let mut seen = Vec::new();
     for (provider, model) in [("plain", "plain/m"), ("answers", "answers/m"), ("plain", "plain/m")] {
         answer(&app, provider);
-        let (body, named) = sent(&app, messages(model, asked())).await;
+        let (body, named) = sent(&app, messages(model, &asked())).await;
         let sent = body["user"].as_str().unwrap().to_owned();
         assert_eq!(sent.len(), 64, "{body}");
         assert_eq!(named, ["user"]);
@@ -138,11 +138,11 @@ async fn a_users_name_that_openai_would_refuse_goes_up_as_a_hash_and_stays_whole
         assert_eq!(row["user"], user.as_str());
     }
     answer(&app, "plain");
-    let (body, named) = sent(&app, messages("plain/m", json!({"metadata": {"user_id": "ada"}}))).await;
+    let (body, named) = sent(&app, messages("plain/m", &json!({"metadata": {"user_id": "ada"}}))).await;
     assert_eq!((&body["user"], named.len()), (&json!("ada"), 0));
     answer(&app, "answers");
     let long = json!({"prompt_cache_key": "k".repeat(65), "metadata": {"a": "b".repeat(513), "c": "d"}});
-    let (body, named) = sent(&app, chat("answers/m", long)).await;
+    let (body, named) = sent(&app, chat("answers/m", &long)).await;
     assert_eq!((body["prompt_cache_key"].as_str().unwrap().len(), &body["metadata"]), (64, &json!({"c": "d"})));
     assert_eq!(named, ["metadata", "prompt_cache_key"]);
 }
@@ -152,10 +152,10 @@ async fn no_more_tokens_are_asked_for_than_the_book_knows_a_model_to_write() {
     let config = PROVIDERS.replace("[providers.plain]", "[providers.openai]\nkind = \"openai\"\nbase_url = \"http://{up}/v1\"\napi_key = \"env:UP_KEY\"\nresponses = false\n[providers.plain]");
     let app = TestApp::with(&config).await;
     answer(&app, "plain");
-    let (body, named) = sent(&app, messages("openai/gpt-4o", json!({"max_tokens": 32_000}))).await;
+    let (body, named) = sent(&app, messages("openai/gpt-4o", &json!({"max_tokens": 32_000}))).await;
     assert_eq!((&body["max_tokens"], named), (&json!(16_384), vec!["max_tokens".to_owned()]));
     answer(&app, "plain");
-    let (body, named) = sent(&app, messages("openai/gpt-4.1", json!({"max_tokens": 32_000}))).await;
+    let (body, named) = sent(&app, messages("openai/gpt-4.1", &json!({"max_tokens": 32_000}))).await;
     assert_eq!((&body["max_tokens"], named.len()), (&json!(32_000), 0));
 }
 
@@ -195,6 +195,7 @@ const TOO_LONG: [(&str, u16, &str, bool); 6] = [
 ];
 
 #[tokio::test]
+#[expect(clippy::excessive_nesting, reason = "a table of every caller and target")]
 async fn a_request_that_is_too_long_is_known_to_every_caller_by_its_own_words() {
     let app = TestApp::with(PROVIDERS).await;
     for (provider, status, words, has_numbers) in TOO_LONG {

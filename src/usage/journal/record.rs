@@ -196,6 +196,7 @@ mod tests {
     type Numbers = (u64, u64, u64, i64, i64, u32);
 
     /// A settlement from some texts and numbers.
+    #[expect(clippy::too_many_lines, reason = "a row with all its columns")]
     fn settlement(texts: &[String; 6], numbers: &[Numbers], bits: u32) -> Settlement {
         let text = |at: usize| Arc::<str>::from(texts[at].as_str());
         let some = |bit: u32, at: usize| (bits >> bit & 1 == 1).then(|| text(at));

@@ -49,13 +49,28 @@ fn result() -> impl Strategy<Value = Part> {
     })
 }
 
+/// Thoughts without proofs that follow each other are one part: an SDK sends a stream's pieces back as they came.
+fn joined(parts: Vec<Part>) -> Vec<Part> {
+    parts.into_iter().fold(Vec::new(), |mut joined: Vec<Part>, part| {
+        match (joined.last_mut(), part.content) {
+            (Some(Part { content: Content::Thinking(text), signature: None, .. }), Content::Thinking(more))
+                if part.signature.is_none() =>
+            {
+                text.push_str(&more);
+            }
+            (_, content) => joined.push(Part { content, ..part }),
+        }
+        joined
+    })
+}
+
 /// A turn of the user that begins with words or data, and one of the model's.
 fn turn() -> impl Strategy<Value = Vec<Message>> {
     let user = (vec(result(), 0..3), vec(signed(prop_oneof![text(), media()]), 1..3));
     (user, vec(answered(), 1..4)).prop_map(|((mut results, words), answered)| {
         results.extend(words);
         let message = |role, parts| Message { role, parts, name: None };
-        vec![message(Role::User, results), message(Role::Assistant, answered)]
+        vec![message(Role::User, results), message(Role::Assistant, joined(answered))]
     })
 }
 
