@@ -21,34 +21,52 @@ def fulcrum(*arguments):
 
 
 def test_the_demo_ends_well_after_its_report():
-    ended = fulcrum("demo", "--exit", "--listen", "127.0.0.1:0")
+    ended = fulcrum("demo", "--exit", "--full", "--listen", "127.0.0.1:0")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     for title in ("SIMULATED", "Usage by route", "Usage by model", "Usage by prompt", "fallback", "support-reply"):
         assert title in ended.stdout, f"{title}:\n{ended.stdout}"
 
 
 @pytest.fixture(scope="module")
-def pasted():
-    """The lines to paste, by the comment over each, of a demo that stays up."""
+def printed():
+    """What a demo prints that stays up."""
     demo = subprocess.Popen(
-        [binary(), "demo", "--listen", "127.0.0.1:0"], cwd=REPOSITORY, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+        [binary(), "demo", "--full", "--listen", "127.0.0.1:0"],
+        cwd=REPOSITORY, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True,
     )
     printed = ""
     for line in demo.stdout:
         printed += line
         if "stays up at" in line:
             break
-    lines = printed.partition("== Lines to paste")[2].partition("\nThe gateway stays up")[0]
-    yield dict(re.findall(r"^# (.+)\n((?:(?!#).+\n)+)", lines, re.MULTILINE))
+    yield printed
     demo.send_signal(signal.SIGINT)
     assert demo.wait(timeout=20) == 0
     demo.stdout.close()
 
 
+@pytest.fixture
+def pasted(printed):
+    """The lines to paste, by the comment over each."""
+    lines = printed.partition("== More lines to paste")[2].partition("\nThe gateway stays up")[0]
+    return dict(re.findall(r"^# (.+)\n((?:(?!#).+\n)+)", lines, re.MULTILINE))
+
+
 def shell(lines):
-    ended = subprocess.run(["bash", "-ec", lines], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    environment = {**os.environ, "PATH": f"{binary().parent}:{os.environ['PATH']}"}
+    ended = subprocess.run(
+        ["bash", "-ec", lines], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+def test_the_lines_of_the_first_screen_work_as_they_stand(printed):
+    screen = printed.partition("\n== ")[0]
+    lines = [line.strip() for line in screen.partition("Try it")[2].splitlines() if line.startswith("  ")]
+    answer = shell("\n".join(lines))
+    assert len(lines) == 4, lines
+    assert "HTTP/1.1 200" in answer and "x-fulcrum-simulated: true" in answer and "support-reply" in answer, answer
 
 
 def test_every_line_to_paste_works_as_it_stands(pasted):

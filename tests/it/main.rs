@@ -16,6 +16,7 @@ mod capabilities;
 mod client;
 mod crash;
 mod crossing;
+mod demo;
 mod dialects;
 mod embeddings;
 mod errors;

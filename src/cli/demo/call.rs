@@ -12,8 +12,8 @@ pub enum Caller {
     Shop,
     /// The office: may call some models.
     Office,
-    /// A key with a limit of three requests a minute.
-    Trial,
+    /// A key with a limit of five requests a minute and one model, which is revoked.
+    Intern,
     /// Somebody with a key that was never made.
     Stranger,
 }
@@ -57,7 +57,7 @@ pub struct Line {
     pub base: String,
     pub shop: String,
     pub office: String,
-    pub trial: String,
+    pub intern: String,
 }
 
 /// The outcome of a call.
@@ -120,7 +120,7 @@ impl Call {
         let key = match self.caller {
             Caller::Shop => &line.shop,
             Caller::Office => &line.office,
-            Caller::Trial => &line.trial,
+            Caller::Intern => &line.intern,
             Caller::Stranger => "fk-nobody",
         };
         let value = |value: &str| HeaderValue::from_str(value).ok();

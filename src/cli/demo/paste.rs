@@ -19,7 +19,7 @@ curl -si {base}/v1/chat/completions {json} \
 curl -sN {base}/v1/chat/completions {json} \
   -d '{{"model": "smart", "stream": true, "messages": [{{"role": "user", "content": "Explain a heat pump."}}]}}'
 
-# what a call would get, and why; calls nobody
+# what a call would get, and why; no provider is called
 curl -s {base}/v1/explain {json} \
   -d '{{"model": "prompt/support-reply", "metadata": {{"privacy": "internal"}}, "prompt": {{"variables": {{"product": "Kettle One", "ticket": "Hi"}}}}}}'
 

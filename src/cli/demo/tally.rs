@@ -46,6 +46,11 @@ impl Tally {
         }
     }
 
+    /// How many calls were counted.
+    pub fn calls(&self) -> u32 {
+        self.calls
+    }
+
     /// Calls with another outcome than the wanted one.
     pub fn odd(&self) -> &[String] {
         &self.odd
@@ -60,7 +65,7 @@ impl Tally {
                 "  {served:>4}  answered by a simulated model, {retried} of them by a fallback after an injected fault"
             ),
             format!("  {hits:>4}  answered from the cache"),
-            format!("  {coalesced:>4}  coalesced: they shared the answer to the same call under way"),
+            format!("  {coalesced:>4}  answered together with an equal call that was under way"),
             format!("  {hung_up:>4}  cut off by the caller in the middle of a stream"),
         ];
         if let Some(message) = self.broke.first() {
@@ -70,7 +75,7 @@ impl Tally {
             ));
         }
         let refused: u32 = self.refused.values().map(|(count, _)| count).sum();
-        lines.push(format!("  {refused:>4}  refused or failed, each with a row or a metric, such as"));
+        lines.push(format!("  {refused:>4}  refused or failed, such as"));
         for ((status, code), (count, message)) in &self.refused {
             lines.push(format!("        {count:>2} x {status} {code}: {message}"));
         }

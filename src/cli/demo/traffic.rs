@@ -172,12 +172,39 @@ fn mistakes() -> Vec<Call> {
         refused(Caller::Stranger, hello("fast"), "invalid_api_key"),
         refused(Caller::Shop, json!({"model": "fast", "messages": "Hello!"}), "invalid_request"),
     ];
-    calls.extend((0..6).map(|_| Call::chat(Caller::Trial, hello("fast")).wants(Wanted::Either("rate_limit_exceeded"))));
-    calls.extend((0..2).map(|_| refused(Caller::Shop, hello("simulated-faulty/down-error-503"), "upstream_error")));
+    calls.extend((0..2).map(|_| refused(Caller::Shop, hello("simulated-faulty/down-error-503"), "overloaded")));
     let cut = Call::chat(Caller::Shop, hello("simulated-faulty/cut-fast")).streamed().wants(Wanted::Break);
     let hang_up = Call::chat(Caller::Shop, hello("essay")).streamed().read(Reading::HangUp);
     calls.extend([cut.clone(), cut, hang_up.clone(), hang_up]);
     calls
+}
+
+/// Calls of the prompt whose new version is live.
+pub fn kinder() -> Vec<Call> {
+    let mut dice = StdRng::seed_from_u64(SEED + 1);
+    (0..18).map(|_| support(&mut dice)).collect()
+}
+
+/// Calls of the same prompt after the new version was taken back.
+pub fn back() -> Vec<Call> {
+    let mut dice = StdRng::seed_from_u64(SEED + 2);
+    (0..6).map(|_| support(&mut dice)).collect()
+}
+
+/// Calls of a key with limits: of a model that it may not call, then more than it may make in a minute.
+pub fn intern() -> [Vec<Call>; 2] {
+    let other = intern_call("smart").wants(Wanted::Refusal("model_not_allowed"));
+    let many = intern_call("fast").wants(Wanted::Either("rate_limit_exceeded"));
+    [vec![other; 2], vec![many; 6]]
+}
+
+/// Calls of the same key after its revocation.
+pub fn revoked() -> Vec<Call> {
+    vec![intern_call("fast").wants(Wanted::Refusal("invalid_api_key")); 2]
+}
+
+fn intern_call(model: &str) -> Call {
+    Call::chat(Caller::Intern, json!({"model": model, "messages": user("Hello!")}))
 }
 
 #[cfg(test)]
