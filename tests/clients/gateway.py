@@ -199,33 +199,18 @@ def binary() -> Path:
     return path
 
 
-class Gateway:
-    """A running gateway, its address and its admin API. `upstreams` are the addresses that CONFIG names."""
+class Process:
+    """A running gateway and its address, in `folder`."""
 
-    def __init__(self, folder: Path, **upstreams: str):
+    def __init__(self, folder: Path, config: Path, environment: dict):
         self.admin_key = f"fk-admin-{secrets.token_hex(16)}"
-        self.provider_key = f"sk-echo-{secrets.token_hex(16)}"
-        self.provider_key_id = f"AKIA{secrets.token_hex(8).upper()}"
-        self.config = folder / "fulcrum.toml"
-        config = CONFIG.format(folder=folder, repository=REPOSITORY, **upstreams)
-        flaky = [FLAKY_CONFIG.format(name=name, **upstreams) for name in FLAKY]
-        named = [NAMED_CONFIG.format(name=name) for name in BELIEVABLE]
-        self.config.write_text(config + "".join(flaky + named))
         self.log = folder / "fulcrum.log"
-        environment = {
-            "PATH": os.environ["PATH"],
-            "FULCRUM_ADMIN_KEY": self.admin_key,
-            "ECHO_API_KEY": self.provider_key,
-            "ECHO_KEY_ID": self.provider_key_id,
-        }
+        environment = {"PATH": os.environ["PATH"], "FULCRUM_ADMIN_KEY": self.admin_key, **environment}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [binary(), "serve", "--config", self.config], cwd=folder, env=environment, stderr=log, stdout=log
+                [binary(), "serve", "--config", config], cwd=folder, env=environment, stderr=log, stdout=log
             )
         self.url = self._address()
-        self.admin = httpx.Client(
-            base_url=f"{self.url}/api/v1", headers={"authorization": f"Bearer {self.admin_key}"}, timeout=20
-        )
 
     def _address(self) -> str:
         limit = time.monotonic() + 20
@@ -234,6 +219,31 @@ class Gateway:
                 return found[1]
             time.sleep(0.05)
         raise AssertionError(f"the gateway did not start:\n{self.log.read_text()}")
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+class Gateway(Process):
+    """A running gateway, its address and its admin API. `upstreams` are the addresses that CONFIG names."""
+
+    def __init__(self, folder: Path, **upstreams: str):
+        self.provider_key = f"sk-echo-{secrets.token_hex(16)}"
+        self.provider_key_id = f"AKIA{secrets.token_hex(8).upper()}"
+        self.config = folder / "fulcrum.toml"
+        config = CONFIG.format(folder=folder, repository=REPOSITORY, **upstreams)
+        flaky = [FLAKY_CONFIG.format(name=name, **upstreams) for name in FLAKY]
+        named = [NAMED_CONFIG.format(name=name) for name in BELIEVABLE]
+        self.config.write_text(config + "".join(flaky + named))
+        super().__init__(folder, self.config, {"ECHO_API_KEY": self.provider_key, "ECHO_KEY_ID": self.provider_key_id})
+        self.admin = httpx.Client(
+            base_url=f"{self.url}/api/v1", headers={"authorization": f"Bearer {self.admin_key}"}, timeout=20
+        )
 
     @property
     def base_url(self) -> str:
@@ -261,12 +271,7 @@ class Gateway:
 
     def stop(self) -> int:
         self.admin.close()
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
+        return super().stop()
 
 
 def eventually(look, complaint: str, seconds: float = 10):
