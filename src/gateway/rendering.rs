@@ -142,12 +142,10 @@ impl Rendering {
     }
 
     /// Where the caller reads proofs, beside thoughts. The proof of a text is worth a part of its own to a caller that has
-    /// tools or asks for thoughts: such a conversation goes on.
+    /// tools, whose conversation goes on; others take the last part for the text.
     pub fn proof_places(&self) -> ProofPlaces {
-        const GO_ON: [&str; 5] = ["tools", "thinking", "reasoning", "reasoning_effort", "output_config"];
         let places = self.codec().proof_places();
-        let goes_on = || GO_ON.iter().any(|name| self.object().get(name).is_some());
-        ProofPlaces { texts: places.texts || !goes_on(), ..places }
+        ProofPlaces { texts: places.texts || self.object().get("tools").is_none(), ..places }
     }
 
     /// Whether `client` counts the tokens of each of several answers by itself.

@@ -140,7 +140,8 @@ def read_chat(body: dict) -> Ask:
             known(message, "role content name", role)
             ask.question = chat_text(ask, content, role)
         elif role == "assistant":
-            known(message, "role content name tool_calls refusal audio provider_specific_fields", role)
+            # Its thoughts come back to the provider that made them, in the field that it put them in.
+            known(message, "role content name tool_calls refusal audio provider_specific_fields reasoning_content", role)
             calls = message.get("tool_calls") or []
             need(content is not None or calls or message.get("refusal"), "an assistant's message has no content")
             need(message.get("tool_calls") != [], "tool_calls: empty")

@@ -61,6 +61,7 @@ def test_each_status_has_its_class(speakers, dialects, client, provider, stream)
     expected = {given: (status, name) for given, status, name in STATUSES}
     if client == "anthropic":
         expected[413] = (413, "ContentTooLargeError")
+        expected[503] = (503, "ServiceUnavailableError")
     if client == "gemini":
         expected = {given: (status, "ClientError" if status < 500 else "ServerError") for given, status, _ in STATUSES}
     assert seen == expected
