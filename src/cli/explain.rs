@@ -82,6 +82,23 @@ pub fn pairs(texts: &[String], typed: bool) -> Result<Map<String, Value>, Failur
     Ok(pairs)
 }
 
+/// What a call is reckoned to use and to cost. A bound is named where the request has one.
+fn estimates(explanation: &Value) -> [String; 2] {
+    let at = |path: &str| cell(explanation.pointer(path));
+    let (input, output, cost) = (at("/tokens/input"), at("/tokens/max_output"), at("/estimated_cost_usd"));
+    let is_bounded = explanation.pointer("/tokens/bounded").and_then(Value::as_bool).unwrap_or(true);
+    let tokens = match is_bounded {
+        true => format!("about {input} in, at most {output} out"),
+        false => format!("about {input} in; the request sets no limit of what is written"),
+    };
+    let cost = match (cost.is_empty(), is_bounded) {
+        (true, _) => "unknown: no price".to_owned(),
+        (false, true) => format!("at most about ${cost}"),
+        (false, false) => format!("about ${cost}, if {output} tokens are written"),
+    };
+    [format!("tokens     {tokens}"), format!("cost       {cost}")]
+}
+
 /// Prints an explanation.
 pub fn show(explanation: &Value) {
     let at = |path: &str| cell(explanation.pointer(path));
@@ -94,12 +111,8 @@ pub fn show(explanation: &Value) {
         if explanation["route"].is_null() { "none: called directly".to_owned() } else { at("/route") }
     ));
     say(&format!("cache      {} {}", at("/cache/mode"), at("/cache/key")));
-    say(&format!("tokens     about {} in, at most {} out", at("/tokens/input"), at("/tokens/max_output")));
-    let cost = at("/estimated_cost_usd");
-    say(&format!(
-        "cost       {}\n",
-        if cost.is_empty() { "unknown: no price".to_owned() } else { format!("at most about ${cost}") }
-    ));
+    estimates(explanation).iter().for_each(|line| say(line));
+    say("");
     let rows = |path: &str, heads: &[&str]| -> Vec<Vec<String>> {
         let list = explanation.pointer(path).and_then(Value::as_array).cloned().unwrap_or_default();
         list.iter().map(|row| heads.iter().map(|head| cell(row.get(*head))).collect()).collect()
@@ -109,4 +122,23 @@ pub fn show(explanation: &Value) {
     say("");
     let candidates = ["model", "reason", "state", "estimated_cost_usd"];
     table(&candidates, &rows("/candidates", &candidates), &[3]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_named_only_where_the_request_has_one() {
+        let lines = |bounded: bool, cost: Value| {
+            estimates(
+                &json!({"tokens": {"input": 8, "max_output": 1_024, "bounded": bounded}, "estimated_cost_usd": cost}),
+            )
+        };
+        assert_eq!(lines(true, json!("0.01026"))[0], "tokens     about 8 in, at most 1024 out");
+        assert_eq!(lines(true, json!("0.01026"))[1], "cost       at most about $0.01026");
+        assert_eq!(lines(false, json!("0.01026"))[1], "cost       about $0.01026, if 1024 tokens are written");
+        assert!(!lines(false, json!("0.01026")).concat().contains("at most"));
+        assert_eq!(lines(false, Value::Null)[1], "cost       unknown: no price");
+    }
 }

@@ -65,6 +65,8 @@ struct CacheShown {
 struct Tokens {
     input: u64,
     max_output: u64,
+    /// Whether the request bounds what is written; else `max_output` is what is reckoned with.
+    bounded: bool,
     estimated: bool,
 }
 
@@ -158,7 +160,12 @@ impl Planned {
             estimated_cost_usd: candidates.first().and_then(|candidate| candidate.estimated_cost_usd),
             candidates,
             cache: self.cache_shown(self.plan.cache),
-            tokens: Tokens { input: reserve.input, max_output: reserve.output, estimated: true },
+            tokens: Tokens {
+                input: reserve.input,
+                max_output: reserve.output,
+                bounded: rendering.is_bounded(),
+                estimated: true,
+            },
             trace,
         }
     }

@@ -195,6 +195,11 @@ impl Rendering {
         }
     }
 
+    /// Whether the request says how much may be written at most.
+    pub fn is_bounded(&self) -> bool {
+        self.asked.max_tokens.is_some()
+    }
+
     /// What an answer's writer needs to know of the call.
     pub fn answer_context(&self, incoming: &Incoming) -> AnswerContext {
         AnswerContext {

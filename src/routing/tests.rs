@@ -626,6 +626,14 @@ fn a_trace_tells_every_rule_and_candidate() {
     ");
     insta::assert_snapshot!(serde_json::to_string(&trace.candidates).unwrap(), @r#"[{"model":"house/v3","name":"lora","reason":"target, weight 9 of 10","state":"healthy"},{"model":"openai/gpt-4o","name":"smart","reason":"target, weight 1 of 10","state":"healthy"},{"model":"openai/gpt-4o-mini","name":"fast","reason":"fallback","state":"cooling until 2026-11-23T09:46:38.000000Z"}]"#);
     assert_eq!((trace.route.as_deref(), trace.decision.as_deref()), (Some("taken"), Some("house/v3")));
+    let spec = RouteSpec {
+        strategy: Order::Priority,
+        fallbacks: vec![spanned("smart")],
+        ..route("p", &[("lora", 1), ("fast", 1)])
+    };
+    let in_turn = compile(&[spec]).unwrap().trace(&call.facts("x"), &Health::default(), 0.9);
+    let reasons: Vec<&str> = in_turn.candidates.iter().map(|candidate| &*candidate.reason).collect();
+    assert_eq!(reasons, ["target, first of 2", "target, second of 2", "fallback"]);
     let plan = routes.plan(&call.facts("x"), &health, 0.1).unwrap();
     assert_eq!(
         &*plan.trace(),

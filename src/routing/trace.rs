@@ -1,5 +1,6 @@
 //! Explains a routing decision: every rule with its result, every candidate with its health.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use super::breaker::Standing;
 use super::facts::Facts;
 use super::health::Health;
 use super::plan::{Plan, Route, Routes, Takes};
+use super::spec::Order;
 
 /// The explanation of one decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -100,13 +102,15 @@ impl Routes {
 
 fn candidates(plan: &Plan, route: Option<&Route>, health: &Health, facts: &Facts<'_>) -> Vec<Candidate> {
     let total: u64 = route.map_or(0, |route| route.targets.iter().map(|target| u64::from(target.weight)).sum());
-    let reason = |id: &Arc<str>| match route {
-        None => "direct".to_owned(),
-        Some(route) => route
-            .targets
-            .iter()
-            .find(|target| target.target.id == *id)
-            .map_or_else(|| "fallback".to_owned(), |target| format!("target, weight {} of {total}", target.weight)),
+    let reason = |id: &Arc<str>| {
+        let Some(route) = route else { return "direct".to_owned() };
+        let Some(place) = route.targets.iter().position(|target| target.target.id == *id) else {
+            return "fallback".to_owned();
+        };
+        match route.strategy {
+            Order::Weighted => format!("target, weight {} of {total}", route.targets[place].weight),
+            Order::Priority => format!("target, {} of {}", nth(place), route.targets.len()),
+        }
     };
     let state = |standing| match standing {
         Standing::Healthy => "healthy".to_owned(),
@@ -122,4 +126,10 @@ fn candidates(plan: &Plan, route: Option<&Route>, health: &Health, facts: &Facts
             state: state(health.state(target, facts.key.id, facts.now)),
         })
         .collect()
+}
+
+/// A place in an order, counted from 0, in words.
+fn nth(place: usize) -> Cow<'static, str> {
+    const WORDS: [&str; 5] = ["first", "second", "third", "fourth", "fifth"];
+    WORDS.get(place).map_or_else(|| format!("number {}", place + 1).into(), |word| Cow::Borrowed(*word))
 }
