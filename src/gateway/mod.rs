@@ -45,6 +45,6 @@ pub use batch_line::{HandedOver, LineAnswer, Owner, PreparedLine};
 pub use bodies::{Room, RoomBound, SMALL_BODY};
 pub use explain::{Explanation, ModelCard, models};
 pub use incoming::Incoming;
-pub use price::KnownPrices;
+pub use price::{KnownPrices, Pricing, price_of};
 pub use reply::{Body, Cut, Departure, Head, Repair, Reply, refusal};
 pub use state::{Gateway, Live, Parts};

@@ -9,6 +9,7 @@ mod name;
 mod near;
 mod secret;
 mod time;
+mod zone;
 
 pub use diagnostic::{Diagnostic, Place, Position};
 pub use duration::{parse_duration, parse_size};
@@ -19,3 +20,4 @@ pub use name::{BadName, Label, ModelName, PromptName};
 pub use near::{did_you_mean, nearest};
 pub use secret::Secret;
 pub use time::{Timestamp, now};
+pub use zone::{BadZone, Zone};

@@ -46,7 +46,7 @@ impl Timestamp {
         TimeZone::UTC.to_datetime(self.jiff())
     }
 
-    fn jiff(self) -> jiff::Timestamp {
+    pub(super) fn jiff(self) -> jiff::Timestamp {
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
     }
 }

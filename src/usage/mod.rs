@@ -21,8 +21,8 @@ pub(crate) use journal::checked;
 pub use ledger::{Ack, Intended, Ledger, Options};
 pub use price::{About, Price, PriceBook, PriceOverride, Rates, UnitPrices};
 pub use report::{
-    Dimension, Filter, Listing, Page, Percentiles, Query, Recorded, Report, ReportRow, Totals, Value, report, request,
-    requests,
+    AsIf, Charge, Cursor, Dimension, Filter, Listing, Order, Page, Percentiles, Query, Recorded, Report, ReportRow,
+    Sort, Totals, Value, report, report_as_if, request, requests, requests_csv,
 };
 pub use rows::{AttemptRow, Bodies, CacheState, Intent, RequestRow, Settlement, Status};
 pub use store::{Histogram, erase, prune, some_requests, texts};

@@ -9,6 +9,7 @@ mod reports;
 mod retention;
 mod rows;
 mod ticks;
+mod zones;
 
 use std::time::Duration;
 

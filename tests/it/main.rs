@@ -45,6 +45,7 @@ mod redaction;
 mod refusals;
 mod regressions;
 mod repair;
+mod reports;
 mod retries;
 mod routing;
 mod sdks;

@@ -9,7 +9,7 @@ use crate::usage::error::Error;
 /// The longest name of a tag.
 const LONGEST: usize = 512;
 /// The names of times.
-const TIMES: [(&str, By); 3] = [("hour", By::Hour), ("day", By::Day), ("month", By::Month)];
+const TIMES: [(&str, By); 4] = [("hour", By::Hour), ("day", By::Day), ("week", By::Week), ("month", By::Month)];
 
 /// What a report can group by and a list be filtered by: a time, a column of requests, or a tag.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub struct Dimension(By);
 pub(in crate::usage) enum By {
     Hour,
     Day,
+    /// From Monday on.
+    Week,
     Month,
     Column(&'static RequestColumn),
     /// The value of one tag.
@@ -68,12 +70,17 @@ impl Dimension {
         &self.0
     }
 
+    /// Whether it is a time.
+    pub(super) fn is_time(&self) -> bool {
+        TIMES.iter().any(|(_, time)| *time == self.0)
+    }
+
     /// Whether hourly sums do not have it.
     pub(super) fn needs_rows(&self) -> bool {
         match &self.0 {
             By::Column(column) => column.needs_rows(),
             By::Tag(_) => true,
-            By::Hour | By::Day | By::Month => false,
+            By::Hour | By::Day | By::Week | By::Month => false,
         }
     }
 }

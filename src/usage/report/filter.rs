@@ -1,8 +1,10 @@
 //! What a report or a list is narrowed to.
 
 use super::dimension::{By, Dimension};
-use crate::types::Timestamp;
+use super::period::span;
+use crate::types::{Zone, did_you_mean};
 use crate::usage::error::Error;
+use crate::usage::rows::{CacheState, Status};
 
 /// The longest value.
 const LONGEST: usize = 512;
@@ -15,14 +17,24 @@ pub struct Filter {
     pub dimension: Dimension,
     /// Its value.
     pub value: Option<String>,
+    /// Of a time, its start and end in microseconds.
+    pub(in crate::usage) span: Option<(i64, i64)>,
 }
 
 impl Filter {
-    /// Reads `NAME=VALUE`; an empty value means those that have none.
+    /// Reads `NAME=VALUE`; an empty value means those that have none. Times are UTC.
     ///
     /// # Errors
     /// [`Error::Parameter`] names a dimension or a value that is not understood.
     pub fn parse(name: &str, value: &str) -> Result<Self, Error> {
+        Self::parse_in(&Zone::utc(), name, value)
+    }
+
+    /// Reads `NAME=VALUE` where somebody reads it in `zone`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] names a dimension or a value that is not understood.
+    pub fn parse_in(zone: &Zone, name: &str, value: &str) -> Result<Self, Error> {
         let dimension: Dimension = name.parse().map_err(|error| match error {
             Error::Parameter { problem, .. } => Error::parameter(name, problem),
             other => other,
@@ -30,37 +42,46 @@ impl Filter {
         if value.len() > LONGEST {
             return Err(Error::parameter(name, format!("the value is longer than {LONGEST} bytes")));
         }
-        let is_number = matches!(dimension.by(), By::Column(column) if column.is_number);
-        if is_number && !value.is_empty() && value.parse::<u32>().is_err() {
-            return Err(Error::parameter(name, format!("a {name} is a number such as 3")));
+        if let By::Column(column) = dimension.by()
+            && !value.is_empty()
+        {
+            if column.is_number && value.parse::<u32>().is_err() {
+                return Err(Error::parameter(name, format!("a {name} is a number such as 3")));
+            }
+            one_of_its_words(name, column.name, value)?;
         }
-        if matches!(dimension.by(), By::Hour | By::Day | By::Month) {
-            span(dimension.by(), value).ok_or_else(|| {
+        let span = match dimension.is_time() {
+            true => Some(span(dimension.by(), value, zone).ok_or_else(|| {
                 Error::parameter(
                     name,
                     "use a time such as 2026-11-23T09:00:00Z, a date such as 2026-11-23, or a month such as 2026-11",
                 )
-            })?;
-        }
-        Ok(Self { dimension, value: Some(value.to_owned()).filter(|value| !value.is_empty()) })
+            })?),
+            false => None,
+        };
+        Ok(Self { dimension, value: Some(value.to_owned()).filter(|value| !value.is_empty()), span })
+    }
+
+    /// Whether hourly sums cannot answer it.
+    pub(super) fn needs_rows(&self) -> bool {
+        let is_whole = |(from, to): (i64, i64)| from % HOUR == 0 && to % HOUR == 0;
+        self.dimension.needs_rows() || !self.span.is_none_or(is_whole)
     }
 }
 
-/// The start and the end of an hour, a day or a month.
-pub(in crate::usage) fn span(by: &By, value: &str) -> Option<(i64, i64)> {
-    let month = || format!("{}-01", value.get(..7).unwrap_or(value));
-    let start: Timestamp = if *by == By::Month { month().parse().ok()? } else { value.parse().ok()? };
-    let start = start.hour();
-    let end = match by {
-        By::Hour => start.0.checked_add(HOUR)?,
-        By::Day => start.0.checked_add(24 * HOUR)?,
-        _ => {
-            let date = start.civil().date();
-            let next = date.checked_add(jiff::Span::new().months(1)).ok()?;
-            next.to_string().parse::<Timestamp>().ok()?.0
-        }
+/// Refuses a value that no request can have, of a column whose values are few.
+fn one_of_its_words(name: &str, column: &str, value: &str) -> Result<(), Error> {
+    let words: Vec<&str> = match column {
+        "status" => Status::ALL.into_iter().map(Status::text).collect(),
+        "cache" => CacheState::ALL.into_iter().filter_map(CacheState::text).collect(),
+        _ => return Ok(()),
     };
-    Some((start.0, end))
+    if words.contains(&value) {
+        return Ok(());
+    }
+    let shown: String = value.chars().take(80).collect();
+    let near = did_you_mean(value, words.iter().copied());
+    Err(Error::parameter(name, format!("`{shown}` is not one of {}{near}", words.join(", "))))
 }
 
 #[cfg(test)]
@@ -68,8 +89,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_month_ends_where_the_next_begins() {
-        let (from, to) = span(&By::Month, "2028-02").unwrap();
-        assert_eq!((to - from) / HOUR, 29 * 24);
+    fn a_status_or_cache_state_that_no_request_can_have_is_refused() {
+        for (name, value) in
+            [("status", "bad"), ("status", "OK"), ("status", "200"), ("cache", "hits"), ("cache", "none")]
+        {
+            let error = Filter::parse(name, value).unwrap_err();
+            assert!(matches!(&error, Error::Parameter { name: named, .. } if named == name), "{name}={value}: {error}");
+        }
+        for (name, value) in [("status", "client_closed"), ("cache", "coalesced"), ("cache", ""), ("error", "any")] {
+            assert!(Filter::parse(name, value).is_ok(), "{name}={value}");
+        }
     }
 }

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::dimension::{By, Dimension};
+use super::period::{hour_of, monday};
 use super::value::Value;
-use crate::types::Nanos;
+use crate::chat::Usage;
+use crate::types::{Nanos, Zone};
 use crate::usage::error::Error;
 use crate::usage::rows::{RequestRow, Status};
 use crate::usage::store::field::Stored;
@@ -63,7 +65,30 @@ pub struct Totals {
     pub first_token_ms: Percentiles,
     /// Spent in Fulcrum, microseconds.
     pub overhead_us: Percentiles,
+    /// The share of requests that ended with an error, 0 to 1; `None` where there are no requests.
+    pub error_rate: Option<f64>,
+    /// The share of requests that were answered without a call of their own, 0 to 1.
+    pub cache_hit_rate: Option<f64>,
+    /// The share of the report's known cost, 0 to 1; `None` where nothing of either is known.
+    pub cost_share: Option<f64>,
+    /// What a request cost on average, of those whose price is known; `None` where there are none.
+    pub cost_per_request_usd: Option<Nanos>,
+    /// What the same tokens would have cost at another model, where that was requested.
+    #[serde(skip)]
+    pub as_if: Option<AsIf>,
 }
+
+/// What calls would have cost at another model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AsIf {
+    /// As far as it is known; `None` where no part of it is.
+    pub usd: Option<Nanos>,
+    /// Of how many requests it is not known.
+    pub unknown_requests: i64,
+}
+
+/// What tokens cost at some model; `None` where that is unknown.
+pub type Charge<'a> = &'a (dyn Fn(&Usage) -> Option<Nanos> + Sync);
 
 /// One group while it is added up.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +101,8 @@ pub(in crate::usage) struct Group {
     estimated: i64,
     estimated_unpriced: i64,
     estimated_cost: Nanos,
+    as_if: Nanos,
+    as_if_unknown: i64,
 }
 
 impl Group {
@@ -111,6 +138,21 @@ impl Group {
         self.estimated += other.estimated;
         self.estimated_unpriced += other.estimated_unpriced;
         self.estimated_cost += other.estimated_cost;
+        self.as_if += other.as_if;
+        self.as_if_unknown += other.as_if_unknown;
+    }
+
+    /// Adds what a request would have cost at another model. What the cache answered would have cost nothing there either, and
+    /// so would a call of which nothing came.
+    fn add_as_if(&mut self, row: &RequestRow, charge: Charge<'_>) {
+        let is_free = row.cost == Some(Nanos(0)) && !row.unpriced && row.usage.is_none();
+        let cost = match &row.usage {
+            _ if row.cache.is_hit() || is_free => Some(Nanos(0)),
+            Some(usage) => charge(usage),
+            None => None,
+        };
+        self.as_if += cost.unwrap_or_default();
+        self.as_if_unknown += i64::from(cost.is_none());
     }
 
     fn totals(&self) -> Totals {
@@ -134,8 +176,24 @@ impl Group {
             latency_ms: percentiles(&sums.latency, millis),
             first_token_ms: percentiles(&sums.first_token, millis),
             overhead_us: Percentiles { p95: None, ..percentiles(&sums.overhead, whole) },
+            error_rate: share(self.errors, sums.requests),
+            cache_hit_rate: share(self.hits, sums.requests),
+            cost_share: None,
+            cost_per_request_usd: average(sums.cost, sums.requests - sums.unpriced),
+            as_if: None,
         }
     }
+}
+
+/// A part of a whole, to a millionth.
+fn share(part: i64, whole: i64) -> Option<f64> {
+    let millionths = (i128::from(part) * 1_000_000).checked_div(i128::from(whole))?;
+    Some(millionths as f64 / 1_000_000.0)
+}
+
+/// A sum by a count, rounded down.
+fn average(sum: Nanos, count: i64) -> Option<Nanos> {
+    sum.0.checked_div(count).filter(|_| count > 0).map(Nanos)
 }
 
 /// Whether a request's cost is an estimate: its tokens are, or it is charged what was reserved since the process ended before it.
@@ -158,15 +216,16 @@ fn whole(micros: u64) -> f64 {
 }
 
 /// The groups of a report while they are added up.
-#[derive(Debug)]
 pub(in crate::usage) struct Fold<'a> {
     by: &'a [Dimension],
+    zone: &'a Zone,
+    as_if: Option<Charge<'a>>,
     groups: HashMap<Vec<Value>, Group>,
 }
 
 impl<'a> Fold<'a> {
-    pub(in crate::usage) fn new(by: &'a [Dimension]) -> Self {
-        Self { by, groups: HashMap::new() }
+    pub(in crate::usage) fn new(by: &'a [Dimension], zone: &'a Zone, as_if: Option<Charge<'a>>) -> Self {
+        Self { by, zone, as_if, groups: HashMap::new() }
     }
 
     /// Adds a request.
@@ -174,8 +233,11 @@ impl<'a> Fold<'a> {
     /// # Errors
     /// Where it would be one group too many.
     pub(in crate::usage) fn row(&mut self, row: &RequestRow) -> Result<(), Error> {
-        let values = self.by.iter().map(|dimension| value_of(dimension, row));
-        self.group(values.collect())?.add(row);
+        let values = self.by.iter().map(|dimension| value_of(dimension, row, self.zone));
+        let as_if = self.as_if;
+        let group = self.group(values.collect())?;
+        group.add(row);
+        as_if.into_iter().for_each(|charge| group.add_as_if(row, charge));
         Ok(())
     }
 
@@ -184,7 +246,7 @@ impl<'a> Fold<'a> {
     /// # Errors
     /// Where it would be one group too many.
     pub(in crate::usage) fn rollup(&mut self, group: &RequestRow, sums: &Sums) -> Result<(), Error> {
-        let values = self.by.iter().map(|dimension| value_of(dimension, group));
+        let values = self.by.iter().map(|dimension| value_of(dimension, group, self.zone));
         self.group(values.collect())?.merge(group, sums);
         Ok(())
     }
@@ -193,9 +255,17 @@ impl<'a> Fold<'a> {
     pub(in crate::usage) fn finish(self) -> (Vec<(Vec<Value>, Totals)>, Totals) {
         let mut total = Group::default();
         self.groups.values().for_each(|group| total.join(group));
-        let mut rows: Vec<_> = self.groups.into_iter().map(|(values, group)| (values, group.totals())).collect();
+        let asked = self.as_if.is_some();
+        let figures = |group: &Group| {
+            let known = group.as_if_unknown == 0 || group.as_if != Nanos(0);
+            let as_if = AsIf { usd: known.then_some(group.as_if), unknown_requests: group.as_if_unknown };
+            let totals = group.totals();
+            let cost_share = totals.cost_usd.and_then(|cost| share(cost.0, total.sums.cost.0));
+            Totals { cost_share, as_if: asked.then_some(as_if), ..totals }
+        };
+        let mut rows: Vec<_> = self.groups.iter().map(|(values, group)| (values.clone(), figures(group))).collect();
         rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-        (rows, total.totals())
+        (rows, figures(&total))
     }
 
     fn group(&mut self, values: Vec<Value>) -> Result<&mut Group, Error> {
@@ -206,12 +276,16 @@ impl<'a> Fold<'a> {
     }
 }
 
-fn value_of(dimension: &Dimension, row: &RequestRow) -> Value {
-    let hour = row.started_at.hour();
+fn value_of(dimension: &Dimension, row: &RequestRow, zone: &Zone) -> Value {
+    let date = || zone.civil(row.started_at).date();
     match dimension.by() {
-        By::Hour => Value::Hour(hour),
-        By::Day => Value::Day(hour.civil().date()),
-        By::Month => Value::Month(hour.civil().date().first_of_month()),
+        By::Hour => {
+            let hour = hour_of(row.started_at, zone);
+            Value::Hour(hour, zone.offset(hour))
+        }
+        By::Day => Value::Day(date()),
+        By::Week => Value::Day(monday(date())),
+        By::Month => Value::Month(date().first_of_month()),
         By::Column(column) => match (column.name, &row.provider, &row.model) {
             ("model", Some(provider), Some(model)) => Value::Text(format!("{provider}/{model}").into()),
             _ => value((column.stored)(row)),

@@ -1,20 +1,24 @@
-//! What a report is asked: its groups, its span and its filters.
+//! What a report is asked: its groups, its period and its filters.
 
 use std::time::Duration;
 
 use super::dimension::Dimension;
 use super::filter::Filter;
-use crate::types::Timestamp;
+use super::period::Period;
+use super::sort::Sort;
+use crate::types::{Timestamp, Zone};
 use crate::usage::error::Error;
 
 /// The most filters and the most dimensions.
 const MOST_FILTERS: usize = 64;
 const MOST_DIMENSIONS: usize = 16;
+/// The most rows that `limit` may ask for, which is more than a report can have.
+const MOST_ROWS: usize = 100_000;
 /// How far a report goes back by default.
 const DEFAULT_SPAN: Duration = Duration::from_secs(30 * 86_400);
 
 /// What a report is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     /// The groups.
     pub by: Vec<Dimension>,
@@ -24,38 +28,77 @@ pub struct Query {
     pub to: Timestamp,
     /// Only these; several for one dimension are alternatives.
     pub filters: Vec<Filter>,
+    /// Where its dates and times are read.
+    pub zone: Zone,
+    /// The order of its rows.
+    pub sort: Sort,
+    /// The most rows; all without.
+    pub limit: Option<usize>,
+    /// The model whose price for the same tokens is shown beside.
+    pub as_if: Option<String>,
 }
 
 impl Query {
-    /// Reads `by`, `from`, `to` and filters. Without `to` it goes to the end of this hour, without `from` 30 days back.
+    /// Reads `by`, `from`, `to`, `last`, `tz`, `sort`, `limit`, `as_if` and filters. Without `to` it goes to the end of this
+    /// hour, without `from` 30 days back; where neither is named, but filters of times are, over these.
     ///
     /// # Errors
     /// [`Error::Parameter`] names what is not understood.
     pub fn parse<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Result<Self, Error> {
-        let (mut by, mut from, mut to, mut filters) = (Vec::new(), None, None, Vec::new());
+        let parameters: Vec<_> = parameters.into_iter().collect();
+        let mut query = Self { zone: zone(&parameters)?, ..Self::default() };
+        let (mut period, mut sort) = (Period::default(), None);
         for (name, value) in parameters {
             match name {
-                "by" => add_dimensions(&mut by, value)?,
-                "from" => from = Some(time(name, value)?),
-                "to" => to = Some(time(name, value)?),
-                _ => filters.push(Filter::parse(name, value)?),
+                "tz" => {}
+                "by" => add_dimensions(&mut query.by, value)?,
+                "sort" => sort = Some(value),
+                "limit" => query.limit = Some(limit(value)?),
+                "as_if" => query.as_if = Some(value.to_owned()),
+                _ if period.takes(name, value) => {}
+                _ => query.filters.push(Filter::parse_in(&query.zone, name, value)?),
             }
         }
-        if by.len() > MOST_DIMENSIONS || filters.len() > MOST_FILTERS {
+        if query.by.len() > MOST_DIMENSIONS || query.filters.len() > MOST_FILTERS {
             let most = format!("at most {MOST_DIMENSIONS} groups and {MOST_FILTERS} filters");
             return Err(Error::parameter("by", most));
         }
-        let to = to.unwrap_or(now.hour().plus(Duration::from_secs(3_600)));
-        let from = from.unwrap_or_else(|| Timestamp(to.0.saturating_sub_unsigned(micros(DEFAULT_SPAN))).hour());
-        if from > to {
+        query.sort = sort.map_or(Ok(Sort::Groups), |sort| Sort::parse(sort, &query.by))?;
+        (query.from, query.to) = match period.read(&query.zone, now)? {
+            (None, None) => filtered(&query.filters).unwrap_or_else(|| around(None, None, now)),
+            (from, to) => around(from, to, now),
+        };
+        if query.from > query.to {
+            let (from, to) = (query.from, query.to);
             return Err(Error::parameter("from", format!("from ({from}) is after to ({to})")));
         }
-        Ok(Self { by, from, to, filters })
+        Ok(query)
     }
 }
 
-fn time(name: &str, value: &str) -> Result<Timestamp, Error> {
-    value.parse().map_err(|error| Error::parameter(name, format!("{error}")))
+/// The zone that `tz` names.
+pub(super) fn zone(parameters: &[(&str, &str)]) -> Result<Zone, Error> {
+    let named = parameters.iter().rev().find(|(name, _)| *name == "tz");
+    named.map_or(Ok(Zone::utc()), |(name, value)| {
+        value.parse().map_err(|error| Error::parameter(name, format!("{error}")))
+    })
+}
+
+/// A period with its defaults.
+fn around(from: Option<Timestamp>, to: Option<Timestamp>, now: Timestamp) -> (Timestamp, Timestamp) {
+    let to = to.unwrap_or(now.hour().plus(Duration::from_secs(3_600)));
+    (from.unwrap_or_else(|| Timestamp(to.0.saturating_sub_unsigned(micros(DEFAULT_SPAN))).hour()), to)
+}
+
+/// From the first to the last moment that filters of times leave.
+fn filtered(filters: &[Filter]) -> Option<(Timestamp, Timestamp)> {
+    let spans = || filters.iter().filter_map(|filter| filter.span);
+    Some((Timestamp(spans().map(|(from, _)| from).min()?), Timestamp(spans().map(|(_, to)| to).max()?)))
+}
+
+fn limit(value: &str) -> Result<usize, Error> {
+    let limit = value.parse().ok().filter(|limit| (1..=MOST_ROWS).contains(limit));
+    limit.ok_or_else(|| Error::parameter("limit", format!("use 1 to {MOST_ROWS}")))
 }
 
 fn micros(span: Duration) -> u64 {
@@ -84,7 +127,12 @@ mod tests {
         let now: Timestamp = "2026-11-23T09:30:00Z".parse().unwrap();
         for (name, value) in [
             ("by", "model,colour"),
-            ("from", "yesterday"),
+            ("from", "last week"),
+            ("last", "7"),
+            ("tz", "Mars/Olympus"),
+            ("sort", "colour"),
+            ("limit", "0"),
+            ("status", "bad"),
             ("colour", "red"),
             ("version", "three"),
             ("day", "2026-13-01"),
@@ -98,6 +146,18 @@ mod tests {
                 "{name}={value}: {error:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_filter_of_a_time_is_the_period_where_no_other_is_named() {
+        let now: Timestamp = "2026-11-23T09:30:00Z".parse().unwrap();
+        let period = |parameters: &[(&str, &str)]| {
+            let query = Query::parse(parameters.iter().copied(), now).unwrap();
+            [query.from, query.to].map(|time| time.to_string()[..13].to_owned())
+        };
+        assert_eq!(period(&[("month", "2026-03"), ("tz", "Europe/Berlin")]), ["2026-02-28T23", "2026-03-31T22"]);
+        assert_eq!(period(&[("day", "2025-11-01"), ("day", "2025-11-03")]), ["2025-11-01T00", "2025-11-04T00"]);
+        assert_eq!(period(&[("day", "2025-11-01"), ("from", "2025-10-30")]), ["2025-10-30T00", "2026-11-23T10"]);
     }
 
     #[test]

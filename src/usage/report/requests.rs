@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::filter::Filter;
 use super::fold::millis;
+use super::listing::{Cursor, LARGEST_PAGE, Listing, Order};
+use super::table::inert;
 use crate::chat::Usage;
 use crate::db::Db;
 use crate::types::RequestId;
@@ -12,28 +13,16 @@ use crate::usage::rows::{AttemptRow, RequestRow, Status};
 use crate::usage::store::conditions::Conditions;
 use crate::usage::store::queries;
 
-/// The most rows of a page, and how many it has by default.
-const LARGEST_PAGE: u32 = 500;
+/// How many rows a page has by default.
 const PAGE: u32 = 50;
 
-/// What a list is asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// Only these; several for one dimension are alternatives.
-    pub filters: Vec<Filter>,
-    /// Where the page before ended.
-    pub cursor: Option<RequestId>,
-    /// Rows of a page, at most 500.
-    pub limit: Option<u32>,
-}
-
-/// Some requests, newest first.
+/// Some requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The requests.
     pub rows: Vec<RequestRow>,
     /// What to ask for the next page with; `None` on the last.
-    pub next_cursor: Option<RequestId>,
+    pub next_cursor: Option<Cursor>,
 }
 
 /// A request with its attempts.
@@ -45,45 +34,33 @@ pub struct Recorded {
     pub attempts: Vec<AttemptRow>,
 }
 
-impl Listing {
-    /// Reads `cursor`, `limit` and filters.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] names what is not understood.
-    pub fn parse<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Error> {
-        let mut listing = Self::default();
-        for (name, value) in parameters {
-            match name {
-                "cursor" => {
-                    let cursor =
-                        value.parse().map_err(|_| Error::parameter(name, "use the next_cursor of the page before"))?;
-                    listing.cursor = Some(cursor);
-                }
-                "limit" => {
-                    let limit = value.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
-                    let limit = limit.ok_or_else(|| Error::parameter(name, format!("use 1 to {LARGEST_PAGE}")))?;
-                    listing.limit = Some(limit);
-                }
-                _ => listing.filters.push(Filter::parse(name, value)?),
-            }
-        }
-        Ok(listing)
-    }
-}
-
-/// Requests, newest first, a page at a time.
+/// Requests as they are to be sorted, a page at a time.
 ///
 /// # Errors
 /// Where the database cannot be read.
 pub async fn requests(db: &Db, listing: &Listing) -> Result<Page, Error> {
     let limit = listing.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
-    let cursor = listing.cursor.map(|id| id.to_string());
-    let conditions = Conditions::on(db.engine()).before(cursor, &listing.filters);
-    let mut rows = queries::list(db, conditions, limit + 1).await?;
+    let mut transaction = db.snapshot().await?;
+    let has_period = listing.from.is_some() || listing.to.is_some();
+    let skew = if has_period { queries::skew(&mut transaction).await? } else { 0 };
+    let conditions = Conditions::on(db.engine()).of_list(listing, skew);
+    let mut rows = queries::list(&mut transaction, conditions, listing.order, limit + 1).await?;
+    transaction.commit().await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.id);
+    let next_cursor = rows.last().filter(|_| more).map(|row| cursor(listing.order, row));
     Ok(Page { rows, next_cursor })
+}
+
+/// Where a page ends that ends with this row.
+fn cursor(order: Order, row: &RequestRow) -> Cursor {
+    let amount = match order {
+        Order::Started => 0,
+        Order::Cost => row.cost.map_or(-1, |cost| cost.0),
+        Order::Latency if row.status == Status::Unknown => -1,
+        Order::Latency => i64::try_from(row.latency_us).unwrap_or(i64::MAX),
+    };
+    Cursor::at(order, amount, row.id)
 }
 
 /// One request with its attempts.
@@ -105,6 +82,66 @@ impl Page {
         let rows: Vec<_> = self.rows.iter().map(|row| Value::Object(request_fields(row))).collect();
         json!({ "rows": rows, "next_cursor": self.next_cursor })
     }
+
+    /// The page as CSV with a head.
+    ///
+    /// # Errors
+    /// Writing to memory does not fail, but its type allows for it.
+    pub fn csv(&self) -> Result<String, csv::Error> {
+        let rows: Vec<_> = self.rows.iter().map(|row| Value::Object(request_fields(row))).collect();
+        requests_csv(&rows)
+    }
+}
+
+/// The columns of CSV: the fields of a row of a list in their order. Tags are JSON.
+const COLUMNS: [&str; 29] = [
+    "id",
+    "started_at",
+    "project",
+    "key_id",
+    "user",
+    "session",
+    "tags",
+    "endpoint",
+    "requested_model",
+    "model",
+    "route",
+    "prompt",
+    "version",
+    "stream",
+    "status",
+    "http_status",
+    "error_code",
+    "cache",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "estimated",
+    "cost_usd",
+    "saved_usd",
+    "latency_ms",
+    "first_token_ms",
+    "overhead_us",
+];
+
+/// Requests, as lists show them, as CSV with a head. A text that a spreadsheet would take for a formula begins with `'`.
+///
+/// # Errors
+/// Writing to memory does not fail, but its type allows for it.
+pub fn requests_csv(rows: &[Value]) -> Result<String, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS)?;
+    for row in rows {
+        writer.write_record(COLUMNS.map(|name| match &row[name] {
+            Value::Null => String::new(),
+            Value::String(text) => inert(text),
+            other => other.to_string(),
+        }))?;
+    }
+    let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 impl Recorded {

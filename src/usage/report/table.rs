@@ -1,13 +1,17 @@
 //! Usage reports: from hourly sums where they can answer, from rows at the edges and for what only rows know.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, json};
 
 use super::dimension::Dimension;
-use super::fold::{Fold, Percentiles, Totals};
+use super::figures::{AS_IF, FIGURES, Figure};
+use super::filter::Filter;
+use super::fold::{Charge, Fold, Totals};
 use super::query::Query;
 use super::value::Value;
 use crate::db::Db;
-use crate::types::{Nanos, Timestamp};
+use crate::types::{Timestamp, Zone};
 use crate::usage::error::Error;
 use crate::usage::store::conditions::Conditions;
 use crate::usage::store::queries;
@@ -32,10 +36,18 @@ pub struct Report {
     pub from: Timestamp,
     /// The first moment no more.
     pub to: Timestamp,
-    /// The rows, in the order of their groups.
+    /// Where its dates and times are read.
+    pub zone: Zone,
+    /// The rows, as they were to be sorted.
     pub rows: Vec<ReportRow>,
-    /// All of them together.
+    /// How many rows `limit` left out.
+    pub left_out: usize,
+    /// All rows together, also those that are left out.
     pub total: Totals,
+    /// The model whose price for the same tokens is shown beside.
+    pub as_if: Option<String>,
+    /// Names of keys by their ids, where they are to be shown.
+    pub key_names: Option<HashMap<String, String>>,
 }
 
 /// Makes a report.
@@ -43,10 +55,22 @@ pub struct Report {
 /// # Errors
 /// Where the database cannot be read, or the report would be too long.
 pub async fn report(db: &Db, query: &Query) -> Result<Report, Error> {
-    let dimensions = query.by.iter().chain(query.filters.iter().map(|filter| &filter.dimension));
-    let needs_rows = dimensions.into_iter().any(Dimension::needs_rows);
+    report_as_if(db, query, None).await
+}
+
+/// Makes a report with what `as_if` charges for the same tokens beside, which needs every row.
+///
+/// # Errors
+/// Where the database cannot be read, or the report would be too long.
+pub async fn report_as_if(db: &Db, query: &Query, as_if: Option<Charge<'_>>) -> Result<Report, Error> {
+    let has_time = query.by.iter().any(Dimension::is_time);
+    let needs_rows = as_if.is_some()
+        || query.by.iter().any(Dimension::needs_rows)
+        || query.filters.iter().any(Filter::needs_rows)
+        // The hourly sums are of hours in UTC.
+        || (has_time && !query.zone.has_whole_hours(query.from, query.to));
     let parts = if needs_rows { Parts::rows(query) } else { Parts::of(query) };
-    let mut fold = Fold::new(&query.by);
+    let mut fold = Fold::new(&query.by, &query.zone, as_if);
     // One transaction, so that sums and rows are of the same moment.
     let mut transaction = db.snapshot().await?;
     let skew = queries::skew(&mut transaction).await?;
@@ -60,8 +84,21 @@ pub async fn report(db: &Db, query: &Query) -> Result<Report, Error> {
     }
     transaction.commit().await?;
     let (rows, total) = fold.finish();
-    let rows = rows.into_iter().map(|(groups, totals)| ReportRow { groups, totals }).collect();
-    Ok(Report { by: query.by.clone(), from: query.from, to: query.to, rows, total })
+    let mut rows: Vec<_> = rows.into_iter().map(|(groups, totals)| ReportRow { groups, totals }).collect();
+    query.sort.sort(&mut rows);
+    let left_out = rows.len().saturating_sub(query.limit.unwrap_or(usize::MAX));
+    rows.truncate(rows.len() - left_out);
+    Ok(Report {
+        by: query.by.clone(),
+        from: query.from,
+        to: query.to,
+        zone: query.zone.clone(),
+        rows,
+        left_out,
+        total,
+        as_if: query.as_if.clone(),
+        key_names: None,
+    })
 }
 
 /// Which time of a report is read from where.
@@ -95,29 +132,61 @@ impl Report {
         let rows = self.rows.iter().map(|row| {
             let groups = self.by.iter().zip(&row.groups);
             let mut object: Map<_, _> = groups.map(|(name, value)| (name.to_string(), json!(value))).collect();
+            if let Some(name) = self.key_name(row) {
+                object.insert(KEY_NAME.into(), json!(name));
+            }
             object.extend(fields(&row.totals));
             serde_json::Value::Object(object)
         });
         let rows: Vec<_> = rows.collect();
-        json!({ "from": self.from, "to": self.to, "rows": rows, "total": fields(&self.total) })
+        json!({
+            "from": self.from, "to": self.to, "tz": self.zone.to_string(), "as_if": self.as_if, "rows": rows,
+            "left_out": self.left_out, "total": fields(&self.total),
+        })
     }
 
-    /// The names of the columns: the groups, then the figures.
+    /// The names of the columns: the groups, with a key's name beside its id, then the figures.
     #[must_use]
     pub fn columns(&self) -> Vec<String> {
-        self.by.iter().map(Dimension::to_string).chain(FIGURES.iter().map(|name| (*name).to_owned())).collect()
+        let groups = self.by.iter().enumerate().flat_map(|(place, name)| {
+            let key_name = (self.key_place() == Some(place)).then(|| KEY_NAME.to_owned());
+            [name.to_string()].into_iter().chain(key_name)
+        });
+        groups.chain(self.figures().map(|figure| figure.name.to_owned())).collect()
     }
 
     /// A row's cells as text, in the order of [`Report::columns`]; what is unknown is empty.
     #[must_use]
     pub fn cells(&self, row: &ReportRow) -> Vec<String> {
-        row.groups.iter().map(Value::to_string).chain(figures(&row.totals)).collect()
+        let groups = row.groups.iter().enumerate().flat_map(|(place, value)| {
+            let key_name = (self.key_place() == Some(place)).then(|| self.key_name(row).unwrap_or_default().to_owned());
+            [value.to_string()].into_iter().chain(key_name)
+        });
+        groups.chain(self.figures().map(|figure| (figure.of)(&row.totals).text())).collect()
     }
 
     /// The cells of the sum of all rows.
     #[must_use]
     pub fn total_cells(&self) -> Vec<String> {
-        self.by.iter().map(|_| String::new()).chain(figures(&self.total)).collect()
+        let empty = self.by.len() + usize::from(self.key_place().is_some());
+        let figures = self.figures().map(|figure| (figure.of)(&self.total).text());
+        (0..empty).map(|_| String::new()).chain(figures).collect()
+    }
+
+    fn figures(&self) -> impl Iterator<Item = &'static Figure> {
+        FIGURES.iter().chain(AS_IF.iter().filter(|_| self.as_if.is_some()))
+    }
+
+    /// Which group is the key, where names of keys are known.
+    fn key_place(&self) -> Option<usize> {
+        self.key_names.as_ref()?;
+        self.by.iter().position(|dimension| dimension.to_string() == "key")
+    }
+
+    /// The name of a row's key.
+    fn key_name(&self, row: &ReportRow) -> Option<&str> {
+        let id = row.groups.get(self.key_place()?)?.to_string();
+        self.key_names.as_ref()?.get(&id).map(String::as_str)
     }
 
     /// The rows as CSV with a head. A text that a spreadsheet would take for a formula begins with `'`.
@@ -135,60 +204,7 @@ impl Report {
     }
 }
 
-const FIGURES: [&str; 21] = [
-    "requests",
-    "errors",
-    "cache_hits",
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "cost_usd",
-    "saved_usd",
-    "unpriced_requests",
-    "estimated_requests",
-    "estimated_usd",
-    "latency_ms_p50",
-    "latency_ms_p95",
-    "latency_ms_p99",
-    "first_token_ms_p50",
-    "first_token_ms_p95",
-    "first_token_ms_p99",
-    "overhead_us_p50",
-    "overhead_us_p99",
-];
-
-fn figures(totals: &Totals) -> Vec<String> {
-    let count = |number: i64| number.to_string();
-    let money = |amount: Option<Nanos>| amount.map(|amount| amount.to_string()).unwrap_or_default();
-    let span = |span: Option<f64>| span.map(|span| span.to_string()).unwrap_or_default();
-    let Percentiles { p50, p95, p99 } = totals.latency_ms;
-    let first = totals.first_token_ms;
-    vec![
-        count(totals.requests),
-        count(totals.errors),
-        count(totals.cache_hits),
-        count(totals.input_tokens),
-        count(totals.cached_input_tokens),
-        count(totals.cache_write_tokens),
-        count(totals.output_tokens),
-        count(totals.reasoning_tokens),
-        money(totals.cost_usd),
-        money(totals.saved_usd),
-        count(totals.unpriced_requests),
-        count(totals.estimated_requests),
-        money(totals.estimated_usd),
-        span(p50),
-        span(p95),
-        span(p99),
-        span(first.p50),
-        span(first.p95),
-        span(first.p99),
-        span(totals.overhead_us.p50),
-        span(totals.overhead_us.p99),
-    ]
-}
+const KEY_NAME: &str = "key_name";
 
 fn fields(totals: &Totals) -> Map<String, serde_json::Value> {
     let mut fields = match json!(totals) {
@@ -199,11 +215,15 @@ fn fields(totals: &Totals) -> Map<String, serde_json::Value> {
     for (name, span) in [("latency_ms", totals.latency_ms), ("first_token_ms", totals.first_token_ms)] {
         fields.insert(name.into(), json!({ "p50": span.p50, "p95": span.p95, "p99": span.p99 }));
     }
+    if let Some(as_if) = totals.as_if {
+        fields.insert("as_if_usd".into(), json!(as_if.usd));
+        fields.insert("as_if_unknown_requests".into(), json!(as_if.unknown_requests));
+    }
     fields
 }
 
 /// Spreadsheets run a cell that begins with one of these.
-fn inert(cell: &str) -> String {
+pub(super) fn inert(cell: &str) -> String {
     let number = cell.parse::<f64>().is_ok();
     if !number && cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
         return format!("'{cell}");

@@ -15,7 +15,8 @@ pub enum Value {
     Null,
     Number(i64),
     Text(Arc<str>),
-    Hour(Timestamp),
+    /// The start of an hour, and how many seconds the clocks that it is shown by are ahead of UTC.
+    Hour(Timestamp, i32),
     Day(Date),
     Month(Date),
 }
@@ -26,7 +27,12 @@ impl fmt::Display for Value {
             Self::Null => Ok(()),
             Self::Number(number) => write!(f, "{number}"),
             Self::Text(text) => f.write_str(text),
-            Self::Hour(hour) => write!(f, "{}Z", hour.civil()),
+            Self::Hour(hour, 0) => write!(f, "{}Z", hour.civil()),
+            Self::Hour(hour, ahead) => {
+                let shown = Timestamp(hour.0.saturating_add(i64::from(*ahead) * 1_000_000)).civil();
+                let (sign, minutes) = (if *ahead < 0 { '-' } else { '+' }, ahead.unsigned_abs() / 60);
+                write!(f, "{shown}{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+            }
             Self::Day(day) => write!(f, "{day}"),
             Self::Month(month) => write!(f, "{:04}-{:02}", month.year(), month.month()),
         }

@@ -1,10 +1,24 @@
 //! What a query is narrowed to, as conditions in SQL.
 
 use crate::db::Engine;
-use crate::types::{RequestId, Timestamp};
+use crate::types::{Nanos, RequestId, Timestamp};
 use crate::usage::columns::{Home, RequestColumn};
 use crate::usage::report::dimension::{By, Dimension};
-use crate::usage::report::filter::{Filter, span};
+use crate::usage::report::filter::Filter;
+use crate::usage::report::{Cursor, Listing, Order};
+
+/// The columns that a search looks into.
+const SEARCHED: [&str; 9] =
+    ["id", "user_id", "session", "requested_model", "model", "route", "prompt", "error_code", "tags"];
+
+/// What stands for an order's amount in SQL; nothing where ids give the order.
+pub(in crate::usage) fn amount_of(order: Order) -> Option<&'static str> {
+    match order {
+        Order::Started => None,
+        Order::Cost => Some("coalesce(cost, -1)"),
+        Order::Latency => Some("coalesce(latency_us, -1)"),
+    }
+}
 
 /// A parameter of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +72,56 @@ impl Conditions {
         self
     }
 
+    /// Requests of a list after the page before. Ids lie at most `skew` microseconds from the start.
+    pub(in crate::usage) fn of_list(mut self, listing: &Listing, skew: i64) -> Self {
+        self.sql.push_str("1 = 1");
+        if let Some(Timestamp(from)) = listing.from {
+            self.and("id >= ", Bind::Text(RequestId::first_at(Timestamp(from.saturating_sub(skew))).to_string()));
+            self.and("started_at >= ", Bind::Number(from));
+        }
+        if let Some(Timestamp(to)) = listing.to {
+            let last = to.saturating_add(skew).saturating_add(1_000);
+            self.and("id < ", Bind::Text(RequestId::first_at(Timestamp(last)).to_string()));
+            self.and("started_at < ", Bind::Number(to));
+        }
+        if let Some(Nanos(cost)) = listing.min_cost {
+            self.and("cost >= ", Bind::Number(cost));
+        }
+        if let Some(id) = listing.id {
+            self.and("id = ", Bind::Text(id.to_string()));
+        }
+        listing.search.iter().for_each(|text| self.search(text));
+        if let Some(cursor) = &listing.cursor {
+            self.after(cursor, amount_of(listing.order));
+        }
+        self.filters(&listing.filters, "started_at");
+        self
+    }
+
+    /// Rows after a page's last in the order of an amount.
+    fn after(&mut self, cursor: &Cursor, amount: Option<&str>) {
+        let id = Bind::Text(cursor.id.to_string());
+        let Some(amount) = amount else { return self.and("id < ", id) };
+        self.and(&format!("({amount} < "), Bind::Number(cursor.amount));
+        self.sql.push_str(&format!(" or ({amount} = "));
+        self.bind(Bind::Number(cursor.amount));
+        self.and("id < ", id);
+        self.sql.push_str("))");
+    }
+
+    /// Rows that have a text in a field, whatever the case of its letters.
+    fn search(&mut self, text: &str) {
+        let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+        self.sql.push_str(" and (");
+        for (at, column) in SEARCHED.iter().enumerate() {
+            self.sql.push_str(if at > 0 { " or " } else { "" });
+            self.sql.push_str(&format!("lower({column}) like lower("));
+            self.text(&format!("%{escaped}%"));
+            self.sql.push_str(") escape '!'");
+        }
+        self.sql.push(')');
+    }
+
     fn and(&mut self, left: &str, bind: Bind) {
         if !self.sql.is_empty() {
             self.sql.push_str(" and ");
@@ -96,7 +160,7 @@ impl Conditions {
     fn filter(&mut self, filter: &Filter, time: &str) {
         let value = filter.value.as_deref();
         match filter.dimension.by() {
-            By::Hour | By::Day | By::Month => self.span(filter, time),
+            By::Hour | By::Day | By::Week | By::Month => self.span(filter, time),
             By::Tag(tag) => self.tag(tag, value),
             By::Column(column) => self.column(column, value),
         }
@@ -120,8 +184,7 @@ impl Conditions {
     }
 
     fn span(&mut self, filter: &Filter, time: &str) {
-        let value = filter.value.as_deref().unwrap_or_default();
-        let (from, to) = span(filter.dimension.by(), value).unwrap_or((0, 0));
+        let (from, to) = filter.span.unwrap_or((0, 0));
         self.sql.push_str(&format!("{time} >= "));
         self.bind(Bind::Number(from));
         self.sql.push_str(&format!(" and {time} < "));

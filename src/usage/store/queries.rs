@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::conditions::{Bind, Conditions};
+use super::conditions::{Bind, Conditions, amount_of};
 use super::field::{Field, Found, SqlError};
 use super::sums::Sums;
 use crate::db::{self, Executor, Query, Row, assembled, query};
 use crate::types::{RequestId, Timestamp};
 use crate::usage::columns::{ATTEMPT, Column, GROUPS, LISTED, SUMS, WHOLE, names};
 use crate::usage::error::Error;
+use crate::usage::report::Order;
 use crate::usage::rows::{AttemptRow, RequestRow};
 
 /// Ids and starts are assumed to lie apart by this much; more than that is stored in the database.
@@ -86,14 +87,17 @@ pub(in crate::usage) async fn attempts<'e>(
     rows.iter().map(|row| row_of(&ATTEMPT, row)).collect()
 }
 
-/// Requests under `conditions`, newest first, at most `limit`.
+/// Requests under `conditions` in this order, at most `limit`.
 pub(in crate::usage) async fn list<'e>(
     on: impl Into<Executor<'e>>,
     conditions: Conditions,
+    order: Order,
     limit: u32,
 ) -> Result<Vec<RequestRow>, SqlError> {
     let listed = names(LISTED.iter().copied());
-    let sql = format!("select {listed} from full_requests where {} order by id desc limit {limit}", conditions.sql);
+    let amount = amount_of(order).map_or_else(String::new, |amount| format!("{amount} desc, "));
+    let sql =
+        format!("select {listed} from full_requests where {} order by {amount}id desc limit {limit}", conditions.sql);
     let rows = bound(sql, conditions.binds).fetch_all(on).await?;
     rows.iter().map(|row| row_of(LISTED.iter().copied(), row)).collect()
 }

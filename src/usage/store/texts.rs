@@ -5,7 +5,7 @@ use super::queries;
 use crate::db::{Db, assembled, query};
 use crate::types::RequestId;
 use crate::usage::error::Error;
-use crate::usage::report::Filter;
+use crate::usage::report::{Filter, Order};
 use crate::usage::rows::{Bodies, RequestRow};
 
 /// Requests that one transaction erases.
@@ -36,7 +36,7 @@ pub async fn some_requests(
     if with_texts {
         conditions.sql.push_str(" and id in (select request_id from bodies)");
     }
-    Ok(queries::list(db, conditions, ERASED_AT_ONCE).await?)
+    Ok(queries::list(db, conditions, Order::Started, ERASED_AT_ONCE).await?)
 }
 
 /// Deletes the texts of some requests; returns how many requests had any.

@@ -27,10 +27,10 @@ async fn pages_hold_every_request_once_newest_first() {
             }
         }
         assert_eq!(seen, ids);
-        let odd = Listing::parse([("version", "1"), ("model", "openai/gpt-4o-mini")]).unwrap();
+        let odd = Listing::parse([("version", "1"), ("model", "openai/gpt-4o-mini")], now()).unwrap();
         assert_eq!(requests(db, &odd).await.unwrap().rows.len(), 11);
         for (name, value) in [("cursor", "x"), ("limit", "0"), ("limit", "501"), ("x", "y")] {
-            assert!(Listing::parse([(name, value)]).is_err(), "{name}={value}");
+            assert!(Listing::parse([(name, value)], now()).is_err(), "{name}={value}");
         }
         pen.close().await;
     })
@@ -88,7 +88,7 @@ async fn every_filter_finds_its_requests_and_no_other() {
             .collect();
         pen.settle(&all).await;
         for ((name, value, _), one) in FILTERS.iter().zip(&all) {
-            let found = requests(db, &Listing::parse([(*name, *value)]).unwrap()).await.unwrap();
+            let found = requests(db, &Listing::parse([(*name, *value)], now()).unwrap()).await.unwrap();
             let ids: Vec<_> = found.rows.iter().map(|row| row.id).collect();
             assert_eq!(ids, [one.request.id], "{name}={value:?}");
             let parameters = [("from", "2026-11-01"), ("to", "2026-12-01"), ("by", *name), (*name, *value)];
@@ -121,7 +121,7 @@ async fn a_filter_for_nothing_finds_those_that_have_none() {
         pen.settle(&[one.clone(), none.clone()]).await;
         let (one, none) = (one.request.id, none.request.id);
         let found = async |parameters: &[(&str, &str)]| {
-            let page = requests(db, &Listing::parse(parameters.iter().copied()).unwrap()).await.unwrap();
+            let page = requests(db, &Listing::parse(parameters.iter().copied(), now()).unwrap()).await.unwrap();
             let mut ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
             ids.sort_unstable();
             ids

@@ -161,7 +161,7 @@ async fn compare(
     for by in asked {
         for filtered in [false, true] {
             let filters = filtered.then(|| Filter::parse("user", &user).unwrap()).into_iter().collect();
-            let query = Query { by: by.clone(), from, to, filters };
+            let query = Query { by: by.clone(), from, to, filters, ..Query::default() };
             let fits = |row: &&RequestRow| {
                 let inside = row.started_at >= from && row.started_at < to;
                 inside && (!filtered || row.user.as_deref().unwrap_or("") == user)
