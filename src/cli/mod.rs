@@ -5,14 +5,17 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod fitted;
 mod init;
 mod key;
 mod outcome;
 mod output;
 mod prompt;
 mod request;
+mod requests;
 mod serve;
 mod usage;
+mod usage_table;
 mod watch;
 
 use std::process::ExitCode;
@@ -56,6 +59,8 @@ enum Command {
     /// Show a request; read and erase the texts that are stored
     #[command(subcommand, after_help = "Example: fulcrum request show 019abd2c-7f10-7a33-b2c4-5d6e7f8090a1 --body")]
     Request(request::Request),
+    /// List requests by time, cost or latency
+    Requests(requests::Requests),
     /// Report what was used and spent
     Usage(usage::Usage),
     /// Explain what a request would get; no provider is called
@@ -114,6 +119,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Prompt(command) => Box::pin(command.run()).await,
         Command::Key(command) => Box::pin(command.run()).await,
         Command::Request(command) => Box::pin(command.run()).await,
+        Command::Requests(command) => Box::pin(command.run()).await,
         Command::Usage(command) => Box::pin(command.run()).await,
         Command::Explain(command) => Box::pin(command.run()).await,
     }

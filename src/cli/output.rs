@@ -57,7 +57,7 @@ fn line(out: &mut impl Write, text: &str) {
 
 /// A text without control characters but for `plain`: callers write names, users and tags, and a terminal obeys what it
 /// gets. Each is written as JSON writes it, so JSON stays JSON.
-fn visible<'t>(text: &'t str, plain: &[char]) -> Cow<'t, str> {
+pub fn visible<'t>(text: &'t str, plain: &[char]) -> Cow<'t, str> {
     let is_hidden = |letter: char| letter.is_control() && !plain.contains(&letter);
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
