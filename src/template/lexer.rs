@@ -42,8 +42,8 @@ pub(super) struct Tag<'a> {
     pub(super) tokens: Vec<Token<'a>>,
 }
 
-/// The tags of `source`, and whether it could be read to its end. Where not, Tera refuses it too.
-pub(super) fn tags(source: &str) -> (Vec<Tag<'_>>, bool) {
+/// The tags of `source`, and the first byte of one that cannot be read, where there is one: Tera refuses it too.
+pub(super) fn tags(source: &str) -> (Vec<Tag<'_>>, Option<usize>) {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(open) = next_mark(source, at) {
@@ -57,10 +57,10 @@ pub(super) fn tags(source: &str) -> (Vec<Tag<'_>>, bool) {
                 end
             }),
         };
-        let Some(next) = next else { return (found, false) };
+        let Some(next) = next else { return (found, Some(open)) };
         at = next;
     }
-    (found, true)
+    (found, None)
 }
 
 fn next_mark(source: &str, from: usize) -> Option<usize> {

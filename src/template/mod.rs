@@ -3,6 +3,7 @@
 mod lexer;
 mod meter;
 mod rules;
+mod unread;
 mod values;
 
 use std::collections::BTreeSet;
@@ -78,9 +79,15 @@ impl Template {
         let checked = rules::check(source).map_err(|(at, message)| error_at(source, at, message))?;
         let mut tera = BASE.clone();
         let added = tera.add_raw_template(NAME, &checked.source);
+        if added.is_err() || checked.broken.is_some() {
+            let unread = unread::explain(source, &checked);
+            if let Some((at, message)) = unread {
+                return Err(error_at(source, at, message));
+            }
+        }
         added.map_err(|error| translate(&error, source, &checked.inserted))?;
-        if !checked.whole {
-            return Err(error_at(source, 0, "this template cannot be read".to_owned()));
+        if let Some(at) = checked.broken {
+            return Err(error_at(source, at, "this tag cannot be read".to_owned()));
         }
         let names = tera.get_template_variables(NAME).map_err(|error| translate(&error, source, &checked.inserted))?;
         let variables = names.into_iter().map(str::to_owned).collect();

@@ -2,6 +2,7 @@
 
 use super::lexer::{self, Kind, Tag, Token};
 use super::meter;
+use crate::types::nearest;
 
 /// The longest source of one template, in bytes.
 pub const MAX_SOURCE: usize = 64 << 10;
@@ -53,6 +54,24 @@ const FILTERS: [&str; 30] = [
     "wordcount",
 ];
 
+/// Names that other template languages have for a filter, and its name here.
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("uppercase", "upper"),
+    ("upcase", "upper"),
+    ("lowercase", "lower"),
+    ("downcase", "lower"),
+    ("titlecase", "title"),
+    ("size", "length"),
+    ("count", "length"),
+    ("len", "length"),
+    ("strip", "trim"),
+    ("lstrip", "trim_start"),
+    ("rstrip", "trim_end"),
+    ("tojson", "json"),
+    ("json_encode", "json"),
+    ("string", "str"),
+];
+
 /// Words that may stand before a parenthesis without calling anything.
 const WORDS: [&str; 9] = ["and", "or", "not", "in", "is", "if", "elif", "else", "for"];
 
@@ -62,8 +81,12 @@ pub(super) struct Checked {
     pub(super) inserted: Insertions,
     /// Operators that may read a whole value.
     pub(super) heavy: u64,
-    /// Whether our reading came to the source's end; if not, only Tera's own error is of use.
-    pub(super) whole: bool,
+    /// The first byte of the tag that ended our reading before the source's end, if any.
+    pub(super) broken: Option<usize>,
+    /// The first byte and the name of the innermost block that nothing ends, if any.
+    pub(super) open: Option<(usize, &'static str)>,
+    /// The first byte of a tag that holds the beginning of another, so that it was likely never closed.
+    pub(super) runs_on: Option<usize>,
 }
 
 /// Where the meter's calls were put in, so that errors point into the author's own text.
@@ -100,8 +123,8 @@ type Refusal = (usize, String);
 
 /// An `if` or `for` that is not closed yet.
 enum Open {
-    If { elifs: usize },
-    For { insertion: usize, tokens: u64, heavy: u64, trims: bool },
+    If { at: usize, elifs: usize },
+    For { at: usize, insertion: usize, tokens: u64, heavy: u64, trims: bool },
 }
 
 #[derive(Default)]
@@ -114,7 +137,7 @@ struct Walk {
 
 /// Refuses what prompts may not use, with the place and the reason.
 pub(super) fn check(source: &str) -> Result<Checked, Refusal> {
-    let (tags, whole) = lexer::tags(source);
+    let (tags, broken) = lexer::tags(source);
     if let Some(tag) = tags.get(MAX_TAGS) {
         return Err((tag.start, format!("a template may have {MAX_TAGS} tags")));
     }
@@ -122,8 +145,13 @@ pub(super) fn check(source: &str) -> Result<Checked, Refusal> {
     for tag in &tags {
         walk.tag(tag)?;
     }
+    let open = walk.open.last().map(|open| match open {
+        Open::If { at, .. } => (*at, "if"),
+        Open::For { at, .. } => (*at, "for"),
+    });
+    let runs_on = tags.iter().find(|tag| holds_another(tag)).map(|tag| tag.start);
     let (heavy, inserted) = (walk.heavy, Insertions(walk.insertions));
-    Ok(Checked { source: inserted.apply(source), inserted, heavy, whole })
+    Ok(Checked { source: inserted.apply(source), inserted, heavy, broken, open, runs_on })
 }
 
 impl Walk {
@@ -140,7 +168,7 @@ impl Walk {
             return Err((tag.start, message));
         }
         match name.map_or("", |name| name.text) {
-            "if" => self.open.push(Open::If { elifs: 0 }),
+            "if" => self.open.push(Open::If { at: tag.start, elifs: 0 }),
             "elif" => self.elif(tag)?,
             "for" => self.begin_loop(tag)?,
             "endif" => drop(self.open.pop()),
@@ -152,10 +180,10 @@ impl Walk {
 
     fn elif(&mut self, tag: &Tag<'_>) -> Result<(), Refusal> {
         match self.open.last_mut() {
-            Some(Open::If { elifs }) if *elifs == MAX_ELIF => {
+            Some(Open::If { elifs, .. }) if *elifs == MAX_ELIF => {
                 Err((tag.start, format!("an `if` may have {MAX_ELIF} `elif`")))
             }
-            Some(Open::If { elifs }) => {
+            Some(Open::If { elifs, .. }) => {
                 *elifs += 1;
                 Ok(())
             }
@@ -174,13 +202,19 @@ impl Walk {
         }
         let insertion = self.insertions.len();
         self.insertions.push((tag.end, String::new()));
-        self.open.push(Open::For { insertion, tokens: self.tokens, heavy: self.heavy, trims: tag.trims });
+        self.open.push(Open::For {
+            at: tag.start,
+            insertion,
+            tokens: self.tokens,
+            heavy: self.heavy,
+            trims: tag.trims,
+        });
         Ok(())
     }
 
     /// Puts the meter's call at the start of the loop's body, now that what one turn may cost is known.
     fn end_loop(&mut self) {
-        if let Some(Open::For { insertion, tokens, heavy, trims }) = self.open.pop() {
+        if let Some(Open::For { insertion, tokens, heavy, trims, .. }) = self.open.pop() {
             let (tokens, heavy) = (self.tokens - tokens + 1, self.heavy - heavy);
             let trim = if trims { "-" } else { "" };
             self.insertions[insertion].1 = format!("{{{{{}(t={tokens},h={heavy}){trim}}}}}", meter::STEP);
@@ -208,12 +242,26 @@ impl Walk {
 
     fn filter(&mut self, name: &Token<'_>) -> Result<(), Refusal> {
         if !FILTERS.contains(&name.text) {
-            let known = FILTERS.join(", ");
-            return Err((name.at, format!("there is no filter `{}` in prompts; there are {known}", name.text)));
+            let short: String = name.text.chars().take(40).collect();
+            let other = ELSEWHERE.iter().find(|(other, _)| *other == name.text).map(|(_, here)| *here);
+            let message = match other.or_else(|| nearest(&short, FILTERS)) {
+                Some(near) => format!("there is no filter `{short}` in prompts; did you mean `{near}`?"),
+                None => format!("there is no filter `{short}` in prompts; there are {}", FILTERS.join(", ")),
+            };
+            return Err((name.at, message));
         }
         self.insertions.push((name.at, format!("{}|", meter::WEIGH)));
         Ok(())
     }
+}
+
+/// Whether a tag's inside has `{{` or `{%` in it: its own end was forgotten, and that of the next one taken for it.
+fn holds_another(tag: &Tag<'_>) -> bool {
+    let opens = |pair: &[Token<'_>]| {
+        let touch = pair[0].at + 1 == pair[1].at;
+        touch && pair[0].is(Kind::Sign, "{") && (pair[1].is(Kind::Sign, "{") || pair[1].is(Kind::Sign, "%"))
+    };
+    tag.tokens.windows(2).any(opens)
 }
 
 fn allowed(tag: &Token<'_>) -> Result<(), Refusal> {

@@ -75,9 +75,9 @@ fn dangerous_parts_are_refused_where_they_stand() {
         ("{% for a in [x ~ x] %}{% endfor %}", 1, 16, "~"),
         ("{% <card title=\"x\"> %}{% </card> %}", 1, 4, "no tag"),
         ("{%for a in x%}{%for b in x%}{%for c in x%}{%endfor%}{%endfor%}{%endfor%}", 1, 29, "nest"),
-        ("{{ x ", 1, 5, "end of input"),
+        ("{{ x ", 1, 1, "not closed"),
         ("a\n{{ x + }}", 2, 8, "expected"),
-        ("{% if x %}", 1, 11, "end of input"),
+        ("{% if x %}", 1, 1, "not closed"),
         ("{{ x | upper | lower | nope }}", 1, 24, "nope"),
         ("{{ x | upper + }}", 1, 16, "expected"),
     ] {
@@ -207,5 +207,34 @@ proptest! {
     #[test]
     fn any_value_comes_out_as_it_went_in(value in "\\PC{0,60}") {
         prop_assert_eq!(render("{{ v }}", json!({"v": value.clone()})).unwrap(), value);
+    }
+}
+
+#[test]
+fn what_is_not_closed_or_of_another_language_is_named_with_its_place() {
+    for (source, line, column, words) in [
+        ("{{ name ", 1, 1, "`{{` is not closed; end it with `}}`"),
+        ("Hi\n  {{ name }\nBye", 2, 3, "`{{` is not closed"),
+        ("{{ a } and {{ b }}", 1, 1, "`{{` is not closed"),
+        ("{{ a }} and {{ b", 1, 13, "`{{` is not closed"),
+        ("x {% if a", 1, 3, "`{%` is not closed; end it with `%}`"),
+        ("x {# a", 1, 3, "`{#` is not closed; end it with `#}`"),
+        ("{% raw %} {{ a }}", 1, 1, "`{% raw %}` is not closed"),
+        ("é{% if a %}x", 1, 2, "`{% if … %}` is not closed; end it with `{% endif %}`"),
+        ("{% for x in a %}{% if x %}{% endif %}", 1, 1, "`{% for … %}` is not closed; end it with `{% endfor %}`"),
+        ("{{#if x}}y{{/if}}", 1, 1, "write `{% if … %}`"),
+        ("{{#each xs}}y{{/each}}", 1, 1, "write `{% for item in … %}`"),
+        ("a {{/if}}", 1, 3, "write `{% endif %}`"),
+        ("{{{name}}}", 1, 1, "write `{{ name }}`"),
+        ("{{ name $ }}", 1, 1, "`{{ name $ }}`"),
+        ("{{ a | default(value=\"x) }}", 1, 1, "a quote is not closed"),
+        ("{{ a | uppercase }}", 1, 8, "did you mean `upper`?"),
+        ("{{ a | lowr }}", 1, 8, "did you mean `lower`?"),
+        ("{{ a | length | strip }}", 1, 17, "did you mean `trim`?"),
+        ("{{ a | xyzzy_quux }}", 1, 8, "there are abs, "),
+    ] {
+        let error = Template::parse(source).unwrap_err();
+        assert_eq!((error.line, error.column), (line, column), "{source}: {error}");
+        assert!(error.message.contains(words), "{source}: {error}");
     }
 }
