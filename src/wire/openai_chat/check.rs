@@ -13,7 +13,7 @@ use crate::wire::json::{Object, fields, items, unescaped};
 const ROLES: [&str; 6] = ["developer", "system", "user", "assistant", "tool", "function"];
 
 /// The known fields, from OpenAI's reference. Unknown fields pass.
-const FIELDS: &[Field] = &[
+pub(super) const FIELDS: &[Field] = &[
     ("model", Check::Text, false),
     ("messages", Check::AnyList, false),
     ("audio", Check::Object, true),

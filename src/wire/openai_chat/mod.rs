@@ -11,6 +11,7 @@ mod messages_write;
 mod observe;
 mod part_read;
 mod pieces;
+mod prompt_settings;
 mod prompted;
 mod replay;
 mod request_read;
@@ -28,6 +29,7 @@ use serde_json::Value;
 
 use idiom::NAME;
 
+pub use prompt_settings::{meant, setting_names, wrong_settings};
 pub use prompted::prompt;
 
 use crate::chat::{Emulated, Error, Format, ProofPlaces, Request, Response, Usage};
