@@ -21,9 +21,9 @@ use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
 use crate::pool::Pool;
 use crate::prompts::{self, Registry};
-use crate::routing::Health;
+use crate::routing::{Health, Routes};
 use crate::telemetry::Metrics;
-use crate::types::{Diagnostic, QuickMap, Secret, Timestamp, now};
+use crate::types::{Diagnostic, PromptName, QuickMap, Secret, Timestamp, did_you_mean, now};
 use crate::upstream::simulated::SimulatedProvider;
 use crate::upstream::{BadAddress, InProcess, InProcessModels, Provider, ProviderClient, vendor_at};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
@@ -122,6 +122,21 @@ impl App {
         let durable = config.ledger.durability == Durability::Disk;
         let db = Db::open(&config.database.url, durable).await?;
         let ledger = Ledger::beside(db.sqlite()?, usage::Options { durable, ..usage::Options::default() }).await;
+        let keys = Keys::beside(db.clone(), limits(&config)).await?;
+        Self::over(config, db, ledger, keys).await
+    }
+
+    /// Opens what `config` describes for a command that calls models where no gateway runs.
+    ///
+    /// # Errors
+    /// As [`App::open`], and where a gateway runs on the database.
+    pub async fn open_to_call(config: Config) -> Result<Self, Error> {
+        if let Some(missing) = db::missing_file(&config.database.url) {
+            return Err(Error::NoDatabase(missing));
+        }
+        let durable = config.ledger.durability == Durability::Disk;
+        let db = Db::open(&config.database.url, durable).await?;
+        let ledger = Ledger::open(db.sqlite()?, usage::Options { durable, ..usage::Options::default() }).await?;
         let keys = Keys::beside(db.clone(), limits(&config)).await?;
         Self::over(config, db, ledger, keys).await
     }
@@ -295,6 +310,13 @@ impl App {
         Ok(())
     }
 
+    /// Imports the prompts again, whose folder changed. Where one file is wrong, all versions stay as they are.
+    pub async fn import_again(&self) {
+        if let Err(error) = self.import_prompts(&self.config()).await {
+            tracing::error!("the changed prompts are not used; the old versions stay:\n{error}");
+        }
+    }
+
     /// Reads what another process changed in the database, and closes connections that were idle for long.
     pub async fn refresh(&self) {
         self.0.gateway.live().clients.values().for_each(|client| client.tidy_up());
@@ -320,6 +342,17 @@ impl App {
         if let Err(error) = self.batches().prune(before).await {
             tracing::warn!(%error, "cannot forget old batches");
         }
+        self.save_use().await;
+    }
+
+    /// Writes down when prompts were used last, so that commands beside the gateway read it too; beside what goes on, since a
+    /// busy database may keep it waiting.
+    pub fn note_use(&self) {
+        let app = self.clone();
+        self.0.gateway.parts().tasks.spawn(async move { app.save_use().await });
+    }
+
+    async fn save_use(&self) {
         if let Err(error) = self.prompts().save_use().await {
             tracing::warn!(%error, "cannot write down when prompts were used last");
         }
@@ -347,9 +380,7 @@ impl App {
             tracing::warn!("some work of the pool did not end");
         }
         parts.idempotency.close().await;
-        if let Err(error) = self.prompts().save_use().await {
-            tracing::warn!(%error, "cannot write down when prompts were used last");
-        }
+        self.save_use().await;
         if let Err(error) = parts.ledger.clone().close().await {
             tracing::error!(%error, "the ledger did not close well");
         }
@@ -379,12 +410,16 @@ fn report_labels(imported: &prompts::Imports) {
         tracing::info!(prompt = %name, %label, from, to, "the import moved {label} of {name} from {} to {to}", version(*from));
     }
     for prompts::LabelStay { name, label, at, version: newest, by_another } in &imported.stayed {
-        let reason = if *by_another { "which somebody else made" } else { "since somebody moved it" };
+        let place = at.map_or_else(|| "unset".to_owned(), |at| format!("at {at}"));
+        let reason = match (by_another, at) {
+            (true, _) => format!("since somebody else made version {newest}"),
+            (false, None) => "since it was taken away by hand".to_owned(),
+            (false, Some(_)) => "since it was moved by hand".to_owned(),
+        };
         tracing::warn!(
             prompt = %name, %label, at, version = newest,
-            "{label} of {name} stays {} and does not follow the file to version {newest}, {reason}; move it with \
-             `fulcrum prompt label {name} {label} {newest}`",
-            version(*at),
+            "{name}: {label} stays {place} {reason}; the file is version {newest}, and `fulcrum prompt label {name} {label} \
+             {newest}` releases it",
         );
     }
 }
@@ -437,6 +472,8 @@ fn bounds(config: &Config) -> idempotency::Bounds {
 pub struct Checked {
     /// The mistakes that show only when it is built: addresses of providers, and prompts.
     pub problems: Vec<Diagnostic>,
+    /// What is no mistake of a prompt, and likely to surprise.
+    pub warnings: Vec<Diagnostic>,
     /// How many prompts its folder has.
     pub prompts: usize,
 }
@@ -444,7 +481,8 @@ pub struct Checked {
 /// Checks what shows only when a configuration is built.
 #[must_use]
 pub fn check(config: &Config) -> Checked {
-    let (models, mut problems, mut prompts) = (in_process(), Vec::new(), 0);
+    let (models, mut problems) = (in_process(), Vec::new());
+    let (mut warnings, mut prompts) = (Vec::new(), 0);
     for provider in &config.providers {
         if let Err(error) = ProviderClient::new(provider.clone(), &models) {
             let key = format!("providers.{}", provider.name);
@@ -452,15 +490,32 @@ pub fn check(config: &Config) -> Checked {
         }
     }
     if let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) {
-        match prompts::check_dir(folder) {
-            Ok(drafts) => prompts = drafts.len(),
+        let doubts = |name: &PromptName, draft: &prompts::Draft| {
+            let model = unanswered(&config.routes, name, draft);
+            draft.warnings().into_iter().chain(model).collect()
+        };
+        match prompts::check_dir_with(folder, &doubts) {
+            Ok(checked) => {
+                prompts = checked.len();
+                warnings.extend(checked.into_iter().flat_map(|checked| checked.warnings));
+            }
             Err(prompts::Error::Files(found)) => problems.extend(found.into_iter().map(|found| found.fix(CORRECT))),
             Err(error) => {
                 problems.push(problem(&folder.display().to_string(), "prompts.import".to_owned(), error.to_string()));
             }
         }
     }
-    Checked { problems, prompts }
+    Checked { problems, warnings, prompts }
+}
+
+/// That no call of a prompt can be answered, since nothing has the model that its settings name.
+#[must_use]
+pub fn unanswered(routes: &Routes, name: &PromptName, draft: &prompts::Draft) -> Option<Diagnostic> {
+    let model = draft.model().filter(|model| !routes.may_answer(model, name.as_str()))?;
+    let near = did_you_mean(model, routes.models().iter().map(|name| &**name));
+    let problem = format!("no route takes the model `{model}`, and no model has that name{near}");
+    let fix = "name a model or a route's model, or add it to the configuration";
+    Some(Diagnostic::new("settings.model", problem).fix(fix))
 }
 
 /// What is no mistake, and likely to surprise.

@@ -70,8 +70,9 @@ impl Check {
         };
         let shown = file.display().to_string();
         let of_file = |warning: Diagnostic| warning.of_file(shown.clone());
-        let warnings = app::warnings(&config).into_iter().map(of_file).collect();
-        let Checked { problems, prompts } = app::check(&config);
+        let mut warnings: Vec<Diagnostic> = app::warnings(&config).into_iter().map(of_file).collect();
+        let Checked { problems, warnings: of_prompts, prompts } = app::check(&config);
+        warnings.extend(of_prompts);
         let read = problems.is_empty().then(|| counts(&shown, &config, prompts));
         Found { problems, warnings, read }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -20,7 +20,12 @@ use crate::upstream;
 /// The admin API, wherever it is.
 pub struct Client {
     place: Place,
+    /// Who acts, as it is written down with changes; empty where the key says so.
+    author: String,
 }
+
+/// The header by which a command says who acts.
+const AUTHOR: &str = "x-fulcrum-author";
 
 enum Place {
     Remote { client: upstream::Client, base: String, key: Option<String> },
@@ -59,7 +64,7 @@ impl Client {
             }
             let client = upstream::Client::new(&base, Duration::from_secs(3));
             let client = client.map_err(|error| Failure::Input(error.to_string()))?;
-            return Ok(Self { place: Place::Remote { client, base, key: place.key.clone() } });
+            return Ok(Self { place: Place::Remote { client, base, key: place.key.clone() }, author: String::new() });
         }
         let found = config::find(place.config.clone(), &env);
         let config = match &found {
@@ -70,7 +75,32 @@ impl Client {
             (app::Error::NoDatabase(_), Err(missing)) => Failure::Unreachable(format!("{error}\n{missing}")),
             _ => Failure::Unreachable(error.to_string()),
         })?;
-        Ok(Self { place: Place::Here { app: Box::new(app) } })
+        Ok(Self { place: Place::Here { app: Box::new(app) }, author: String::new() })
+    }
+
+    /// Reaches what `place` names, for a command that calls a model.
+    pub async fn calling(place: &Where) -> Result<Self, Failure> {
+        if place.url.as_ref().is_some_and(|url| !url.is_empty()) {
+            return Self::to(place).await;
+        }
+        let file = config::find(place.config.clone(), &env).map_err(|missing| Failure::Input(missing.to_string()))?;
+        let app = App::open_to_call(configuration(&file, Secrets::Read)?).await.map_err(|error| match error {
+            app::Error::Usage(error) => Failure::Unreachable(format!("{error}\nName the running gateway with --url.")),
+            error => Failure::Unreachable(error.to_string()),
+        })?;
+        Ok(Self { place: Place::Here { app: Box::new(app) }, author: String::new() })
+    }
+
+    /// The same, for changes that `author` makes.
+    pub fn by(self, author: &str) -> Self {
+        Self { author: author.trim().to_owned(), ..self }
+    }
+
+    /// Writes down what the command did, where it works without a gateway.
+    pub async fn close(self) {
+        if let Place::Here { app } = self.place {
+            app.close().await;
+        }
     }
 
     /// Reaches what `place` names, for a command that asks what a configuration says.
@@ -96,17 +126,28 @@ impl Client {
         read(&self.text(method, path, Some(body)).await?)
     }
 
+    fn headers(&self, method: &Method) -> Result<HeaderMap, Failure> {
+        let mut headers = HeaderMap::new();
+        if *method != Method::GET && !self.author.is_empty() {
+            let value = HeaderValue::from_bytes(self.author.as_bytes());
+            let wrong = |_| Failure::Input("--author has letters that no name has".to_owned());
+            headers.insert(AUTHOR, value.map_err(wrong)?);
+        }
+        Ok(headers)
+    }
+
     async fn text(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, Failure> {
+        let headers = self.headers(&method)?;
         let (status, text) = match &self.place {
             Place::Remote { client, base, key } => {
                 let url = format!("{base}{path}");
                 let body = body.map(Value::to_string);
                 let unreachable = |error| Failure::Unreachable(format!("{base} cannot be reached: {error}"));
-                let asked = client.ask((method, &url), key.as_deref(), HeaderMap::new(), body);
+                let asked = client.ask((method, &url), key.as_deref(), headers, body);
                 let reply = asked.await.map_err(unreachable)?;
                 (reply.status().as_u16(), reply.text().await.map_err(unreachable)?)
             }
-            Place::Here { app } => here(app, method, path, body).await?,
+            Place::Here { app } => here(app, (method, path), headers, body).await?,
         };
         if status < 300 {
             return Ok(text);
@@ -127,11 +168,17 @@ impl Client {
     }
 }
 
-async fn here(app: &App, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, String), Failure> {
+async fn here(
+    app: &App,
+    (method, path): (Method, &str),
+    headers: HeaderMap,
+    body: Option<&Value>,
+) -> Result<(u16, String), Failure> {
     let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
     let request =
         Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").extension(Operator);
-    let request = request.body(body).map_err(|error| Failure::Input(error.to_string()))?;
+    let mut request = request.body(body).map_err(|error| Failure::Input(error.to_string()))?;
+    request.headers_mut().extend(headers);
     debug_assert!(!request.headers().contains_key(AUTHORIZATION));
     let response = match router(app.clone()).oneshot(request).await {
         Ok(response) => response,

@@ -4,10 +4,11 @@ use clap::Args;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::client::Client;
+use super::client::{Client, encoded};
 use super::outcome::{Failure, Outcome, Where};
 use super::output::{Form, cell, json as print_json, say, table};
-use crate::prompts::names_prompt;
+use super::prompt::typed;
+use crate::prompts::{DEFAULT_LABEL, halves};
 
 /// Shows the rule, target, prompt, cache key and cost that a request would get; no provider is called.
 #[derive(Args)]
@@ -22,7 +23,7 @@ pub struct Explain {
     /// The user message
     #[arg(long)]
     message: Option<String>,
-    /// A variable of the prompt, as name=value; JSON values are read as such
+    /// A variable of the prompt, as name=value; a value is read as the variable's schema asks
     #[arg(long = "var")]
     variables: Vec<String>,
     /// A metadata field, as name=value
@@ -39,8 +40,11 @@ pub struct Explain {
 
 impl Explain {
     pub async fn run(self) -> Outcome {
-        let body = self.request()?;
+        let mut body = self.request()?;
         let client = Client::configured(&self.place).await?;
+        if let Some(reference) = self.model.strip_prefix("prompt/").filter(|_| self.body.is_none()) {
+            body["prompt"] = json!({"variables": typed(&self.variables, &schemas(&client, reference).await)?});
+        }
         let explanation = client.send(Method::POST, "/v1/explain", &body).await?;
         if self.format == Form::Json {
             print_json(&explanation);
@@ -59,10 +63,7 @@ impl Explain {
             let text = text.map_err(|error| Failure::Input(format!("{path}: {error}")))?;
             return serde_json::from_str(&text).map_err(|error| Failure::Input(format!("{path}: {error}")));
         }
-        let mut body = json!({"model": self.model, "metadata": pairs(&self.metadata, false)?});
-        if names_prompt(&self.model) {
-            body["prompt"] = json!({"variables": pairs(&self.variables, true)?});
-        }
+        let mut body = json!({"model": self.model, "metadata": pairs(&self.metadata)?});
         if let Some(message) = &self.message {
             body["messages"] = json!([{"role": "user", "content": message}]);
         }
@@ -70,14 +71,20 @@ impl Explain {
     }
 }
 
-/// `name=value` texts as an object; values are read as JSON where `typed` and they are.
-pub fn pairs(texts: &[String], typed: bool) -> Result<Map<String, Value>, Failure> {
+/// The schemas of a prompt's variables; none where the prompt cannot be read, which the explanation says better.
+async fn schemas(client: &Client, reference: &str) -> Value {
+    let (name, at) = halves(reference);
+    let path = format!("/api/v1/prompts/{}/versions/{}", encoded(name), encoded(at.unwrap_or(DEFAULT_LABEL)));
+    client.get(&path).await.map(|version| version["variables"].clone()).unwrap_or_default()
+}
+
+/// `name=value` texts as an object.
+fn pairs(texts: &[String]) -> Result<Map<String, Value>, Failure> {
     let mut pairs = Map::new();
     for text in texts {
         let (name, value) =
             text.split_once('=').ok_or_else(|| Failure::Input(format!("`{text}` must be name=value")))?;
-        let read = if typed { serde_json::from_str(value).ok() } else { None };
-        pairs.insert(name.to_owned(), read.unwrap_or_else(|| value.into()));
+        pairs.insert(name.to_owned(), value.into());
     }
     Ok(pairs)
 }

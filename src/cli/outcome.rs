@@ -18,6 +18,14 @@ pub struct Where {
     pub config: Option<PathBuf>,
 }
 
+/// Who makes a change.
+#[derive(Args, Clone)]
+pub struct By {
+    /// Who makes the change, as it is written down with it
+    #[arg(long, env = "USER", hide_env_values = true, default_value = "")]
+    pub author: String,
+}
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub enum Failure {

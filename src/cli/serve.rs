@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin_key;
 use super::client::{configuration, env};
 use super::outcome::{Failure, Outcome};
-use super::watch::{Seen, Signals, Watched, watch};
+use super::watch::{Seen, Signals, Watched, WatchedFolder, watch};
 use crate::app::{self, App, Built};
 use crate::config::{self, Config, Secrets, parse_listen};
 use crate::db;
@@ -54,6 +54,7 @@ impl Serve {
         let listening =
             listening.map_err(|error| Failure::Unreachable(format!("cannot listen at {listen}: {error}")))?;
         let database = config.database.url.clone();
+        let folder = WatchedFolder::of(&config);
         let built = App::build(config).await;
         let Built { app, new_admin_key } = built.map_err(|error| not_built(&error))?;
         if let Some(key) = new_admin_key {
@@ -64,7 +65,7 @@ impl Serve {
             clippy::disallowed_methods,
             reason = "the configuration is watched beside the server, until it stops"
         )]
-        tokio::spawn(watch(app.clone(), Watched { path, seen, configured, listen }, signals, stop.clone()));
+        tokio::spawn(watch(app.clone(), Watched { path, seen, folder, configured, listen }, signals, stop.clone()));
         tracing::info!("listening at http://{}", listening.address());
         let served = serve(app.clone(), listening, stop.clone()).await;
         served.map_err(|error| Failure::Unreachable(format!("cannot start a worker: {error}")))?;

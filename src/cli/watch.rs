@@ -1,4 +1,5 @@
-//! What `fulcrum serve` does beside serving: it ends on a signal, and reads its configuration again where that changed.
+//! What `fulcrum serve` does beside serving: it ends on a signal, and reads its configuration and its prompts again
+//! where they changed.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,19 +13,49 @@ use super::client::configuration_again;
 use super::outcome::Failure;
 use crate::app::App;
 use crate::config::Config;
+use crate::prompts::stamp;
 
 /// How often other processes' changes and the configuration's file are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// After how many looks it is written down when prompts were used last.
+const USES: u32 = 10;
+
 /// When a file was last written, and how large it was.
 type Written = Option<(std::time::SystemTime, u64)>;
+
+/// The prompts' folder, as it was when it was read.
+pub struct WatchedFolder {
+    path: Option<PathBuf>,
+    seen: Seen<Option<u64>>,
+}
+
+impl WatchedFolder {
+    /// The folder that `config` names, as it is now, when it is about to be read.
+    pub fn of(config: &Config) -> Self {
+        let path = config.prompts.import.clone();
+        let now = path.as_deref().and_then(stamp);
+        Self { path, seen: Seen::new(now) }
+    }
+
+    /// Whether the prompts are to be read again: a file was written, added or taken away, and nothing since the last look.
+    fn has_changed(&mut self, config: &Config) -> bool {
+        if self.path != config.prompts.import {
+            *self = Self::of(config);
+        }
+        let now = self.path.as_deref().and_then(stamp);
+        self.seen.has_changed(now) && now.is_some()
+    }
+}
 
 /// The configuration's file, as it was when it was read.
 pub struct Watched {
     /// The file.
     pub path: PathBuf,
     /// What was seen of it.
-    pub seen: Seen,
+    pub seen: Seen<Written>,
+    /// The prompts' folder.
+    pub folder: WatchedFolder,
     /// The address that it named.
     pub configured: SocketAddr,
     /// The address that is listened at.
@@ -52,27 +83,29 @@ impl Signals {
     }
 }
 
-/// What was seen of a file.
-pub struct Seen {
+/// What was seen of a file or a folder.
+pub struct Seen<T> {
     /// As it was when it was last read.
-    read: Written,
+    read: T,
     /// As it was at the last look.
-    last: Written,
+    last: T,
 }
 
-impl Seen {
+impl Seen<Written> {
     /// The file as it is now, when it is about to be read.
     pub fn of(path: &Path) -> Self {
         Self::new(written(path))
     }
+}
 
-    fn new(now: Written) -> Self {
+impl<T: Copy + PartialEq> Seen<T> {
+    fn new(now: T) -> Self {
         Self { read: now, last: now }
     }
 
     /// Whether the file is to be read again: it was written since, and not between this look and the one before, so that nobody
     /// is in the middle of writing it.
-    fn has_changed(&mut self, now: Written) -> bool {
+    fn has_changed(&mut self, now: T) -> bool {
         let stands_still = std::mem::replace(&mut self.last, now) == now;
         stands_still && std::mem::replace(&mut self.read, now) != now
     }
@@ -92,7 +125,13 @@ pub async fn watch(app: App, mut watched: Watched, signals: Signals, stop: Cance
                 if watched.seen.has_changed(written(&watched.path)) {
                     reload(&app, &watched).await;
                 }
+                if watched.folder.has_changed(&app.config()) {
+                    app.import_again().await;
+                }
                 rounds += 1;
+                if rounds.is_multiple_of(USES) {
+                    app.note_use();
+                }
                 if rounds.is_multiple_of(3_600) {
                     app.tidy_up().await;
                 }
@@ -181,6 +220,28 @@ mod tests {
         ] {
             assert_eq!(seen.has_changed(now), read, "{now:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_read_again_where_a_file_came_went_or_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("[prompts]\nimport = {:?}", folder.path().display().to_string());
+        let config = parse(&text, "f", &|_| None).unwrap();
+        let mut watched = WatchedFolder::of(&config);
+        let mut looks = || [watched.has_changed(&config), watched.has_changed(&config), watched.has_changed(&config)];
+        assert_eq!(looks(), [false; 3]);
+        let file = folder.path().join("a.toml");
+        for text in ["one", "longer"] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(looks(), [false, true, false], "{text}");
+        }
+        std::fs::write(folder.path().join("notes.txt"), "x").unwrap();
+        std::fs::write(folder.path().join("a.toml.new"), "x").unwrap();
+        assert_eq!(looks(), [false; 3], "these are no prompts");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(looks(), [false, true, false]);
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        assert_eq!(looks(), [false; 3], "there is nothing to read");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Saved {
 pub struct LabelChange {
     /// The label.
     pub label: Label,
-    /// Where it shall point: one version, until rollouts are supported.
+    /// Where it shall point: one version, until rollouts are supported; none takes the label away.
     pub targets: Vec<Target>,
     /// Why.
     pub reason: String,
@@ -48,6 +48,12 @@ impl LabelChange {
     pub fn to(label: Label, version: u32, reason: &str) -> Self {
         let targets = vec![Target { version, weight: 100 }];
         Self { label, targets, reason: reason.to_owned(), protected: None }
+    }
+
+    /// Takes `label` away.
+    #[must_use]
+    pub fn none(label: Label, reason: &str) -> Self {
+        Self { label, targets: Vec::new(), reason: reason.to_owned(), protected: None }
     }
 
     /// Reads the body of `PUT /prompts/{name}/labels/{label}`: `{"version", "reason", "protected"}`.
@@ -227,26 +233,30 @@ pub(super) async fn put_label(
     change: &LabelChange,
     by: &By<'_>,
 ) -> Result<bool, Error> {
-    let [target] = change.targets.as_slice() else {
+    if change.targets.len() > 1 {
         return Err(ROLLOUT);
-    };
-    if store::hash_of(tx, name, target.version).await?.is_none() {
-        return match store::newest(tx, name).await? {
-            None => Err(Error::NoPrompt(name.clone(), String::new())),
-            Some((newest, _)) => Err(Error::NoVersion { name: name.clone(), version: target.version, newest }),
-        };
+    }
+    for target in &change.targets {
+        if store::hash_of(tx, name, target.version).await?.is_none() {
+            return match store::newest(tx, name).await? {
+                None => Err(Error::NoPrompt(name.clone(), String::new())),
+                Some((newest, _)) => Err(Error::NoVersion { name: name.clone(), version: target.version, newest }),
+            };
+        }
     }
     let now = store::label(tx, name, &change.label).await?;
     let was_protected = now.as_ref().is_some_and(|(protected, _)| *protected);
     let protected = change.protected.unwrap_or(was_protected);
     let before = now.map(|(_, targets)| targets);
-    if before.as_ref() == Some(&change.targets) && protected == was_protected {
+    let is_there = before.as_ref().unwrap_or(&Vec::new()) == &change.targets;
+    if is_there && protected == was_protected {
         return Ok(false);
     }
     if (was_protected || protected) && !by.author.admin {
         return Err(Error::Protected { name: name.clone(), label: change.label.clone() });
     }
     let change_made = Move {
+        label: change.label.to_string(),
         before,
         after: change.targets.clone(),
         protected,
@@ -255,7 +265,10 @@ pub(super) async fn put_label(
         author: by.author.name.clone(),
         at: by.now,
     };
-    store::put_label(tx, name, &change.label, &change_made).await?;
+    match change.targets.is_empty() {
+        true => store::remove_label(tx, name, &change.label).await?,
+        false => store::put_label(tx, name, &change.label, &change_made).await?,
+    }
     store::add_history(tx, name, &change.label, &change_made).await?;
     Ok(true)
 }

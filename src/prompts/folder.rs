@@ -1,12 +1,13 @@
 //! Prompts as files in a folder: `NAME.toml`, one a prompt.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::draft::Draft;
 use super::error::Error;
-use super::toml_text::parse_file;
+use super::toml_text::parse_file_with;
 use crate::types::{Diagnostic, PromptName};
 
 /// The longest file that is read, in bytes.
@@ -23,20 +24,42 @@ pub(super) struct PromptFile {
     pub(super) text: String,
 }
 
+/// A file that was read and found right.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The prompt's name.
+    pub name: PromptName,
+    /// Its text.
+    pub draft: Draft,
+    /// What is no mistake, and likely to surprise.
+    pub warnings: Vec<Diagnostic>,
+}
+
 /// Reads and checks every file of a folder, without a database.
 ///
 /// # Errors
 /// Every mistake of every file, or that the folder cannot be read.
-pub fn check_dir(path: &Path) -> Result<Vec<(PromptName, Draft)>, Error> {
-    let mut drafts = Vec::new();
+pub fn check_dir(path: &Path) -> Result<Vec<Checked>, Error> {
+    check_dir_with(path, &|_, draft| draft.warnings())
+}
+
+/// As [`check_dir`], with the warnings that `doubts` has of each prompt.
+///
+/// # Errors
+/// As [`check_dir`].
+pub fn check_dir_with(
+    path: &Path,
+    doubts: &dyn Fn(&PromptName, &Draft) -> Vec<Diagnostic>,
+) -> Result<Vec<Checked>, Error> {
+    let mut checked = Vec::new();
     let (files, mut problems) = read_dir(path)?;
     for file in files {
-        match parse_file(&file.file, &file.text) {
-            Ok(draft) => drafts.push((file.name, draft)),
+        match parse_file_with(&file.file, &file.text, &|draft| doubts(&file.name, draft)) {
+            Ok((draft, warnings)) => checked.push(Checked { name: file.name, draft, warnings }),
             Err(found) => problems.extend(found),
         }
     }
-    if problems.is_empty() { Ok(drafts) } else { Err(Error::Files(problems)) }
+    if problems.is_empty() { Ok(checked) } else { Err(Error::Files(problems)) }
 }
 
 /// The files of a folder in the order of their names, and those that cannot be read.
@@ -86,6 +109,25 @@ fn read_file(path: &Path) -> Result<Option<PromptFile>, String> {
     opened.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     let text = String::from_utf8(bytes).map_err(|_| "the text is not UTF-8".to_owned())?;
     Ok(Some(PromptFile { name, file: file.to_owned(), text }))
+}
+
+/// A mark of the files of a folder as they are: it differs where one was written, added or taken away. `None` where the folder
+/// cannot be read.
+#[must_use]
+pub fn stamp(path: &Path) -> Option<u64> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).ok()?.take(MAX_FILES).flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| name.ends_with(".toml") && !name.starts_with('.')) else {
+            continue;
+        };
+        let Ok(about) = entry.metadata() else { continue };
+        files.push((name.to_owned(), about.modified().ok(), about.len()));
+    }
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    files.hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// Writes a prompt's file into `folder`, whole or not at all; returns its path.

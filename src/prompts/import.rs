@@ -172,7 +172,8 @@ async fn follow(tx: &mut Tx, incoming: &Incoming, following: &Following<'_>, by:
     let name = &incoming.file.name;
     let targets = store::label(tx, name, label).await?.map(|(_, targets)| targets);
     let (from, free) = match targets.as_deref() {
-        None => (None, true),
+        // Somebody took it away: it does not come back by itself.
+        None => (None, !store::was_removed(tx, name, label).await?),
         Some([target]) if target.version == version => return Ok(Followed::There),
         Some([target]) => (Some(target.version), Some(target.version) == last_made),
         Some(_) => (None, false),

@@ -4,6 +4,7 @@ mod author;
 mod change;
 mod compiled;
 mod diff;
+mod doubts;
 mod draft;
 mod error;
 mod folder;
@@ -23,13 +24,13 @@ pub use change::{LabelChange, Saved};
 pub use diff::{Change, Diff};
 pub use draft::{Draft, Entry, Submission, TestCase};
 pub use error::Error;
-pub use folder::{MAX_FILE, check_dir, write_file};
+pub use folder::{Checked, MAX_FILE, check_dir, check_dir_with, stamp, write_file};
 pub use import::{Imports, LabelMove, LabelStay};
 pub use registry::{Registry, Rendered};
 pub use selector::{DEFAULT_LABEL, Reference, Selector, halves, model_name, names_prompt};
 pub use snapshot::{LabelState, Prompt};
 pub use store::{Move, Target};
-pub use toml_text::parse_file;
+pub use toml_text::{parse_file, parse_file_with};
 pub use version::Version;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::compiled::Compiled;
+use super::doubts::{self, NOT_SETTINGS};
 use super::draft::{Draft, Entry, Submission, TestCase};
 use super::error::Error;
 use super::selector::names_prompt;
@@ -25,9 +26,6 @@ const MOST_MISTAKES: usize = 1_000;
 const MAX_DESCRIPTION: usize = 4 << 10;
 const MAX_SETTINGS: usize = 64 << 10;
 
-/// Request fields that a prompt may not set: they belong to each call.
-const NOT_SETTINGS: [&str; 6] = ["messages", "prompt", "stream", "stream_options", "user", "input"];
-
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 impl Draft {
@@ -44,13 +42,23 @@ impl Draft {
     /// Reads what this module wrote, without checking it again.
     pub(super) fn from_stored(text: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Self::of_version(&value).map_err(|mistakes| mistakes.first().map_or_else(String::new, ToString::to_string))
+    }
+
+    /// Reads the draft of a version that is stored somewhere: its settings and tests were checked when it was saved, by the
+    /// rules of then.
+    ///
+    /// # Errors
+    /// Every mistake of its form.
+    pub fn of_version(value: &Value) -> Result<Self, Vec<Diagnostic>> {
         let mut reader = Reader::default();
-        let draft = reader.draft(&value, &[]);
-        reader.diagnostics.first().map_or(Ok(draft), |mistake| Err(mistake.to_string()))
+        let draft = reader.draft(value, &[]);
+        if reader.diagnostics.is_empty() { Ok(draft) } else { Err(reader.diagnostics) }
     }
 
     /// Adds the mistakes that only show when templates are parsed and tests are run.
     fn checked(self, mut diagnostics: Vec<Diagnostic>) -> Result<Self, Vec<Diagnostic>> {
+        diagnostics.extend(doubts::settings(&self.settings));
         match Compiled::new(&self) {
             Err(more) => diagnostics.extend(more),
             Ok(compiled) if diagnostics.is_empty() => diagnostics.extend(compiled.run_tests(&self.tests)),

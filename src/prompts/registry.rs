@@ -99,16 +99,24 @@ impl Registry {
     /// # Errors
     /// Where the database fails.
     pub async fn save_use(&self) -> Result<(), Error> {
-        let used: Vec<(PromptName, Timestamp)> = {
+        let used: Vec<(Arc<Prompt>, Timestamp)> = {
             let snapshot = self.0.snapshot.load();
-            let used = |prompt: &Arc<Prompt>| Some((prompt.name.clone(), prompt.last_used_at()?));
-            snapshot.prompts.values().filter_map(used).collect()
+            let is_newer = |prompt: &Arc<Prompt>, used: Timestamp| used.0 > prompt.saved.load(Ordering::Relaxed);
+            let used = |prompt: &Arc<Prompt>| Some((prompt.clone(), prompt.last_used_at()?));
+            snapshot.prompts.values().filter_map(used).filter(|(prompt, used)| is_newer(prompt, *used)).collect()
         };
-        let mut changes = self.0.db.begin(TOPIC).await?;
-        for (name, used) in used {
-            store::set_used(&mut changes, &name, used).await?;
+        if used.is_empty() {
+            return Ok(());
         }
-        Ok(changes.commit().await?)
+        let mut changes = self.0.db.begin(TOPIC).await?;
+        for (prompt, used) in &used {
+            store::set_used(&mut changes, &prompt.name, *used).await?;
+        }
+        changes.commit().await?;
+        for (prompt, used) in &used {
+            prompt.saved.fetch_max(used.0, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Every prompt, by name.
@@ -173,14 +181,14 @@ impl Registry {
         diff::diff(&from, &to)
     }
 
-    /// A label's moves, newest first: where, who, when and why.
+    /// The moves of a prompt's labels, or of one, newest first: where, who, when and why.
     ///
     /// # Errors
     /// Where the prompt never had the label, or the database fails.
-    pub async fn label_history(&self, name: &PromptName, label: &Label) -> Result<Vec<Move>, Error> {
+    pub async fn history(&self, name: &PromptName, label: Option<&Label>) -> Result<Vec<Move>, Error> {
         let prompt = self.get(name)?;
         let moves = store::history(&self.0.db, name, label).await?;
-        if moves.is_empty() {
+        if let Some(label) = label.filter(|_| moves.is_empty()) {
             prompt.resolve(&Selector::Label(label.clone()))?;
         }
         Ok(moves)

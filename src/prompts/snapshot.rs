@@ -25,6 +25,8 @@ pub struct Prompt {
     /// Where each label points.
     pub labels: BTreeMap<Label, LabelState>,
     pub(super) used: Arc<AtomicI64>,
+    /// The last use that the database knows.
+    pub(super) saved: Arc<AtomicI64>,
 }
 
 /// Where a label points.
@@ -134,6 +136,7 @@ impl Snapshot {
                     versions: Vec::new(),
                     labels: BTreeMap::new(),
                     used: Arc::new(AtomicI64::new(row.last_used_at.map_or(0, |used| used.0))),
+                    saved: Arc::new(AtomicI64::new(row.last_used_at.map_or(0, |used| used.0))),
                 },
             };
             prompts.insert(name, prompt);

@@ -45,6 +45,8 @@ pub struct Target {
 /// One move of a label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Move {
+    /// The label.
+    pub label: String,
     /// Where it pointed; none for a new label.
     pub before: Option<Vec<Target>>,
     /// Where it points since.
@@ -196,14 +198,31 @@ pub(super) async fn put_label(tx: &mut Tx, name: &PromptName, label: &Label, cha
                   on conflict (name, label) do update set protected = $3, updated_at = $4";
     let upsert = query(upsert).bind(name.as_str()).bind(label.as_str()).bind(change.protected).bind(change.at.0);
     upsert.execute(&mut *tx).await?;
-    let clear = "delete from prompt_label_targets where name = $1 and label = $2";
-    query(clear).bind(name.as_str()).bind(label.as_str()).execute(&mut *tx).await?;
+    clear_label(tx, name, label).await?;
     for target in &change.after {
         let insert = "insert into prompt_label_targets (name, label, version, weight) values ($1, $2, $3, $4)";
         let insert = query(insert).bind(name.as_str()).bind(label.as_str());
         insert.bind(i64::from(target.version)).bind(i64::from(target.weight)).execute(&mut *tx).await?;
     }
     Ok(())
+}
+
+async fn clear_label(tx: &mut Tx, name: &PromptName, label: &Label) -> Result<(), Error> {
+    let clear = "delete from prompt_label_targets where name = $1 and label = $2";
+    query(clear).bind(name.as_str()).bind(label.as_str()).execute(tx).await.map(drop)
+}
+
+pub(super) async fn remove_label(tx: &mut Tx, name: &PromptName, label: &Label) -> Result<(), Error> {
+    clear_label(tx, name, label).await?;
+    let remove = "delete from prompt_labels where name = $1 and label = $2";
+    query(remove).bind(name.as_str()).bind(label.as_str()).execute(tx).await.map(drop)
+}
+
+/// Whether a label that is unset was taken away, and not only never set.
+pub(super) async fn was_removed(tx: &mut Tx, name: &PromptName, label: &Label) -> Result<bool, Error> {
+    let sql = "select after from prompt_label_history where name = $1 and label = $2 order by seq desc limit 1";
+    let row = query(sql).bind(name.as_str()).bind(label.as_str()).fetch_optional(tx).await?;
+    Ok(row.map(|row| row.get::<String>("after")).transpose()?.is_some_and(|after| after == "[]"))
 }
 
 pub(super) async fn add_history(tx: &mut Tx, name: &PromptName, label: &Label, change: &Move) -> Result<(), Error> {
@@ -223,14 +242,16 @@ pub(super) async fn add_history(tx: &mut Tx, name: &PromptName, label: &Label, c
     insert.execute(tx).await.map(drop)
 }
 
-/// A label's moves, newest first, at most 1,000.
-pub(super) async fn history(db: &Db, name: &PromptName, label: &Label) -> Result<Vec<Move>, Error> {
-    let sql = "select before, after, protected, reason, key_id, author, at from prompt_label_history \
-               where name = $1 and label = $2 order by seq desc limit 1000";
-    let rows = query(sql).bind(name.as_str()).bind(label.as_str()).fetch_all(db).await?;
+/// The moves of a prompt's labels, or of one, newest first, at most 1,000.
+pub(super) async fn history(db: &Db, name: &PromptName, label: Option<&Label>) -> Result<Vec<Move>, Error> {
+    let sql = "select label, before, after, protected, reason, key_id, author, at from prompt_label_history \
+               where name = $1 and ($2 = '' or label = $2) order by seq desc limit 1000";
+    let label = label.map_or("", Label::as_str);
+    let rows = query(sql).bind(name.as_str()).bind(label).fetch_all(db).await?;
     let targets = |text: &str| serde_json::from_str(text).unwrap_or_default();
     let read = |row: &Row| {
         Ok(Move {
+            label: row.get("label")?,
             before: row.get::<Option<&str>>("before")?.map(targets),
             after: targets(row.get("after")?),
             protected: row.get("protected")?,

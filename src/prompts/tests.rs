@@ -199,11 +199,11 @@ async fn labels_move_with_a_history_and_may_be_protected() {
         assert!(registry.add_version(&name("p"), &sly, &editor(), NOW).await.is_err());
         assert_eq!(registry.get(&name("p")).unwrap().newest(), 2, "the refused version must not stay");
         assert_eq!(registry.resolve(&name("p"), &Selector::Default).unwrap().version, 2);
-        let history = registry.label_history(&name("p"), &label("production")).await.unwrap();
+        let history = registry.history(&name("p"), Some(&label("production"))).await.unwrap();
         let moves: Vec<_> =
             history.iter().map(|m| (m.after[0].version, m.reason.as_str(), m.author.as_str())).collect();
         assert_eq!(moves, [(2, "better", "root"), (1, "first", "ed")]);
-        assert!(registry.label_history(&name("p"), &label("nope")).await.is_err());
+        assert!(registry.history(&name("p"), Some(&label("nope"))).await.is_err());
     })
     .await;
 }
@@ -276,7 +276,7 @@ async fn an_import_adds_new_content_once_and_never_undoes_a_rollback() {
         stand.files(&[("a.toml", &format!("# only the form is new\n{}", file("two")))]);
         let form = registry.import_dir(&path, Some(&production), NOW).await.unwrap();
         assert_eq!((form.created.len(), registry.get(&name("a")).unwrap().newest()), (0, 3));
-        assert_eq!(registry.label_history(&name("a"), &production).await.unwrap().len(), 3);
+        assert_eq!(registry.history(&name("a"), Some(&production)).await.unwrap().len(), 3);
     })
     .await;
 }
@@ -537,12 +537,75 @@ fn what_is_no_draft_is_refused() {
 fn the_example_prompts_are_right() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("prompts");
     let drafts = check_dir(&path).unwrap_or_else(|error| panic!("{error}"));
-    let names: Vec<&str> = drafts.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = drafts.iter().map(|checked| checked.name.as_str()).collect();
     assert_eq!(names, ["code-documenter", "contract-clauses", "product-categoriser", "support-reply"]);
-    for (name, draft) in &drafts {
+    for Checked { name, draft, .. } in &drafts {
         let again = Draft::from_toml(&draft.to_toml()).unwrap();
         assert_eq!(again.hash(), draft.hash(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn an_old_version_with_settings_that_are_refused_today_still_answers_and_is_shown() {
+    let content = json!({"messages": [{"role": "user", "content": "x"}], "settings": {"temperature": 9, "modle": "a"}});
+    assert!(Submission::from_json(&content).is_err());
+    let version = Version::of_content("old", 1, &content);
+    assert_eq!(version.settings()["temperature"], 9);
+    assert_eq!(version.render(&Map::new()).unwrap().len(), 1);
+    assert!(Draft::of_version(&content).is_ok());
+}
+
+#[test]
+fn settings_are_checked_at_save_and_each_mistake_has_its_place() {
+    let text = "[[messages]]\nrole = \"user\"\ncontent = \"x\"\n\n[settings]\ntemperature = 9\nmax_tokens = \"many\"\nmodle = \"fast\"\n";
+    let found = Draft::from_toml(text).unwrap_err();
+    let shown: Vec<String> = found.iter().map(|found| found.clone().of_file("f.toml").to_string()).collect();
+    for (line, words) in [
+        ("f.toml:6:1: settings.temperature: ", "from 0 to 2"),
+        ("f.toml:7:1: settings.max_tokens: ", "a whole number"),
+        ("f.toml:8:1: settings.modle: ", "did you mean `model`?"),
+    ] {
+        assert!(shown.iter().any(|shown| shown.starts_with(line) && shown.contains(words)), "{line}: {shown:#?}");
+    }
+    assert_eq!(shown.len(), 3, "{shown:#?}");
+}
+
+#[test]
+fn what_nothing_reads_is_a_warning_with_its_place() {
+    let text = "[[messages]]\nrole = \"user\"\ncontent = \"{% for a in xs %}{{ a }}{% endfor %}\"\n[[messages]]\nplaceholder = \"h\"\n\n\
+                [variables]\nxs = { type = \"array\" }\nh = { type = \"messages\" }\nspare = { type = \"string\", default = \"\" }\n\n\
+                [settings]\nguided_regex = \"a\"\n";
+    let (_, found) = parse_file_with("f.toml", text, &Draft::warnings).unwrap();
+    let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(shown.len(), 2, "{shown:#?}");
+    assert!(shown[0].starts_with("f.toml:10:1: variables.spare: no message reads this variable"), "{shown:#?}");
+    assert!(shown[1].starts_with("f.toml:13:1: settings.guided_regex: "), "{shown:#?}");
+}
+
+#[tokio::test]
+async fn a_label_that_was_taken_away_stays_away_and_its_history_says_so() {
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let production = label("production");
+        let folder = stand.files(&[("a.toml", "[[messages]]\nrole = \"user\"\ncontent = \"one\"\n")]);
+        let import = async || stand.registry.import_dir(&folder, Some(&production), NOW).await.unwrap();
+        assert_eq!(import().await.labelled.len(), 1);
+        let away = LabelChange::none(production.clone(), "not yet");
+        assert!(stand.registry.set_label(&name("a"), &away, &editor(), NOW).await.unwrap());
+        assert!(!stand.registry.set_label(&name("a"), &away, &editor(), NOW).await.unwrap(), "it is away already");
+        assert!(stand.registry.resolve(&name("a"), &Selector::Default).is_err());
+        let moves = stand.registry.history(&name("a"), None).await.unwrap();
+        assert_eq!((moves.len(), moves[0].reason.as_str(), moves[0].author.as_str()), (2, "not yet", "ed"));
+        assert_eq!((moves[0].label.as_str(), &moves[0].after), ("production", &Vec::new()));
+        stand.files(&[("a.toml", "[[messages]]\nrole = \"user\"\ncontent = \"two\"\n")]);
+        let again = import().await;
+        assert_eq!((again.created.len(), again.labelled.len(), again.stayed.len()), (1, 0, 1));
+        let protect = LabelChange { protected: Some(true), ..LabelChange::to(production.clone(), 2, "ready") };
+        stand.registry.set_label(&name("a"), &protect, &admin(), NOW).await.unwrap();
+        let refused = stand.registry.set_label(&name("a"), &away, &editor(), NOW).await;
+        assert!(matches!(refused, Err(Error::Protected { .. })), "{refused:?}");
+    })
+    .await;
 }
 
 /// Values that settings may hold.
@@ -572,6 +635,8 @@ proptest! {
         // Braces would be templates; what they may hold is tested elsewhere.
         let messages: Vec<Value> = texts.iter().map(|text| json!({"role": "user", "content": text.replace('{', "(")})).collect();
         let settings: Map<String, Value> = settings.into_iter().filter(|(key, _)| key != "model").collect();
+        let is_free = |(key, value): &(String, Value)| doubts::settings(&Map::from_iter([(key.clone(), value.clone())])).is_empty();
+        let settings: Map<String, Value> = settings.into_iter().filter(is_free).collect();
         let draft = Draft::from_json(&json!({
             "description": description, "messages": messages, "settings": settings,
             "variables": {"x": {"type": "string", "default": texts[0]}},

@@ -18,12 +18,33 @@ pub fn parse_file(file: &str, text: &str) -> Result<Draft, Vec<Diagnostic>> {
     Draft::from_toml(text).map_err(|found| found.into_iter().map(|diagnostic| diagnostic.of_file(file)).collect())
 }
 
+/// As [`parse_file`], with what `doubts` says of the draft, each with its line and column.
+///
+/// # Errors
+/// Every mistake, with its line and column.
+pub fn parse_file_with(
+    file: &str,
+    text: &str,
+    doubts: &dyn Fn(&Draft) -> Vec<Diagnostic>,
+) -> Result<(Draft, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let of_file = |found: Vec<Diagnostic>| found.into_iter().map(|found| found.of_file(file)).collect::<Vec<_>>();
+    let (draft, found) = Draft::read_toml(text, doubts).map_err(of_file)?;
+    Ok((draft, of_file(found)))
+}
+
 impl Draft {
     /// Reads a draft from TOML.
     ///
     /// # Errors
     /// Every mistake, with its line and column.
     pub fn from_toml(text: &str) -> Result<Self, Vec<Diagnostic>> {
+        Ok(Self::read_toml(text, &|_| Vec::new())?.0)
+    }
+
+    fn read_toml(
+        text: &str,
+        doubts: &dyn Fn(&Self) -> Vec<Diagnostic>,
+    ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             return Err(errors.iter().map(|error| syntax(text, error)).collect());
@@ -32,7 +53,10 @@ impl Draft {
         let value = places.table("", table.get_ref());
         let read = Self::from_json(&value);
         match read {
-            Ok(draft) if places.diagnostics.is_empty() => Ok(draft),
+            Ok(draft) if places.diagnostics.is_empty() => {
+                let doubts = doubts(&draft).into_iter().map(|found| places.locate(found)).collect();
+                Ok((draft, doubts))
+            }
             read => {
                 let mut diagnostics = std::mem::take(&mut places.diagnostics);
                 diagnostics.extend(read.err().unwrap_or_default());

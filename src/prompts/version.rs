@@ -87,6 +87,12 @@ impl Version {
         self.ready().map(|_ready| ())
     }
 
+    /// Whether tests were run when it was saved.
+    #[must_use]
+    pub fn has_tests(&self) -> bool {
+        self.draft().is_ok_and(|draft| !draft.tests.is_empty())
+    }
+
     fn ready(&self) -> Result<&Ready, Error> {
         let ready = self.ready.get_or_init(|| {
             let draft = Draft::from_stored(&self.content)?;

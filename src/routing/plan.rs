@@ -158,6 +158,18 @@ impl Routes {
         self.known.get(name).cloned()
     }
 
+    /// Whether a call that names `model` by way of the prompt `prompt` can lead anywhere: to a model, or to a route that lists
+    /// the name, takes every call, or has a rule that speaks of the prompt.
+    #[must_use]
+    pub fn may_answer(&self, model: &str, prompt: &str) -> bool {
+        let takes = |route: &Route| {
+            let names = [format!("\"{prompt}\""), format!("'{prompt}'")];
+            let speaks = |rule: &Rule| names.iter().any(|name| rule.text.contains(name));
+            route.models.is_empty() && route.rule.as_ref().is_none_or(speaks)
+        };
+        self.known(model).is_some() || self.target(model).is_some() || self.routes.iter().any(takes)
+    }
+
     /// Every route as it was compiled, for the admin API.
     #[must_use]
     pub fn list(&self) -> Vec<serde_json::Value> {

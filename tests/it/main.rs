@@ -39,6 +39,7 @@ mod others;
 mod passing;
 mod peers;
 mod process;
+mod prompt_commands;
 mod prompts;
 mod proofs;
 mod redaction;

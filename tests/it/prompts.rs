@@ -345,3 +345,81 @@ async fn a_key_for_one_version_of_a_prompt_calls_that_one_only() {
     }
     app.close().await;
 }
+
+#[tokio::test]
+async fn settings_that_no_call_can_have_are_refused_when_they_are_saved() {
+    let app = TestApp::start().await;
+    let add = async |settings: Value| {
+        let body = json!({"name": "p", "messages": [{"role": "user", "content": "x"}], "settings": settings});
+        app.admin(Call::post("/api/v1/prompts", &body)).await
+    };
+    for (settings, param) in [
+        (json!({"temperature": 9}), "settings.temperature"),
+        (json!({"top_p": -1}), "settings.top_p"),
+        (json!({"max_tokens": "many"}), "settings.max_tokens"),
+        (json!({"modle": "fast"}), "settings.modle"),
+        (json!({"response_format": "json"}), "settings.response_format"),
+    ] {
+        let refused = add(settings.clone()).await;
+        assert_eq!(refused.status, 400, "{settings}: {}", refused.text());
+        assert!(param.starts_with(&refused.param()) && refused.param().starts_with("settings."), "{}", refused.text());
+    }
+    let made = add(json!({"model": "gpt-9", "temperature": 2, "odd": 1})).await;
+    assert_eq!((made.status, &made.json()["created"]), (201, &json!(true)), "{}", made.text());
+    let warnings = made.json()["warnings"].as_array().unwrap().clone();
+    let keys: Vec<&str> = warnings.iter().map(|warning| warning["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["settings.odd", "settings.model"]);
+    assert!(warnings[1]["problem"].as_str().unwrap().contains("`gpt-9`"), "{warnings:?}");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_version_that_drops_the_tests_or_changes_nothing_says_so() {
+    let app = TestApp::start().await;
+    let mut body = json!({
+        "name": "p", "messages": [{"role": "user", "content": "x"}], "settings": {"model": "fast"},
+        "tests": [{"variables": {}, "contains": ["x"]}],
+    });
+    let made = app.admin(Call::post("/api/v1/prompts", &body).header("x-fulcrum-author", "Änne")).await.json();
+    assert_eq!((&made["warnings"], &made["author"]), (&json!([]), &json!("Änne")));
+    body.as_object_mut().unwrap().remove("name");
+    let add = async |body: &Value| app.admin(Call::post("/api/v1/prompts/p/versions", body)).await.json();
+    assert_eq!(add(&body).await["created"], false);
+    body.as_object_mut().unwrap().remove("tests");
+    let dropped = add(&body).await;
+    assert_eq!((&dropped["created"], &dropped["warnings"][0]["key"]), (&json!(true), &json!("tests")), "{dropped}");
+    for author in ["x".repeat(101), "a\tb".repeat(40)] {
+        let refused =
+            app.admin(Call::post("/api/v1/prompts/p/versions", &body).header("x-fulcrum-author", &author)).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_label_can_be_taken_away_and_the_history_of_all_labels_is_read() {
+    let app = with_prompt("").await;
+    let label = |method: &'static str, query: &str| {
+        Call::new(method, &format!("/api/v1/prompts/greet/labels/staging{query}"), String::new())
+    };
+    let removed = app.admin(label("DELETE", "?reason=over").header("x-fulcrum-author", "ann")).await;
+    assert_eq!((removed.status, &removed.json()["from"]), (200, &json!(2)), "{}", removed.text());
+    assert_eq!(app.admin(label("DELETE", "")).await.outcome(), "404 prompt_not_found");
+    let calls = app.chat(&json!({"model": "prompt/greet@staging"})).await;
+    assert_eq!(calls.outcome(), "404 prompt_not_found");
+    let history = app.admin(Call::get("/api/v1/prompts/greet/history")).await.json();
+    let rows = history["rows"].as_array().unwrap();
+    let labels: Vec<&Value> = rows.iter().map(|row| &row["label"]).collect();
+    assert_eq!(labels, [&json!("staging"), &json!("staging"), &json!("production")]);
+    assert_eq!(
+        (&rows[0]["from"], &rows[0]["version"], &rows[0]["author"], &rows[0]["reason"]),
+        (&json!(2), &Value::Null, &json!("ann"), &json!("over"))
+    );
+    let one = app.admin(Call::get("/api/v1/prompts/greet/history?label=production")).await.json();
+    assert_eq!(one["rows"].as_array().unwrap().len(), 1);
+    assert_eq!(app.admin(Call::get("/api/v1/prompts/greet/history?label=nope")).await.status, 404);
+    let moved =
+        app.admin(Call::new("PUT", "/api/v1/prompts/greet/labels/production", json!({"version": 1}).to_string())).await;
+    assert_eq!(moved.json()["moved"], false);
+    app.close().await;
+}

@@ -1,0 +1,234 @@
+//! What an editor of prompts does with the commands: the real binary on a folder, a database and a running gateway.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::app::ADMIN;
+use crate::binary::{Binary, config, fulcrum, run};
+use crate::client::Call;
+use crate::upstream::Upstream;
+
+const GREET: &str = "[[messages]]\nrole = \"user\"\ncontent = \"Hi {{ who }}\"\n\n[variables]\nwho = { type = \"string\" }\n\n\
+                     [settings]\nmodel = \"fast\"\n";
+
+/// A folder with a configuration, a database and `p/greet.toml`.
+struct Place {
+    dir: tempfile::TempDir,
+    up: Upstream,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let (dir, up) = (tempfile::tempdir().unwrap(), Upstream::start().await);
+        std::fs::create_dir(dir.path().join("p")).unwrap();
+        let place = Self { dir, up };
+        place.write("fulcrum.toml", &config(place.up.address));
+        place.write("p/greet.toml", GREET);
+        let mut binary = Binary::start(fulcrum(place.path())).await;
+        binary.signal("TERM");
+        assert!(binary.ended().await.success());
+        place
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.path().join(file), text).unwrap();
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = fulcrum(self.path());
+        command.env("FULCRUM_CONFIG", "fulcrum.toml").env("USER", "ann").args(words);
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> (i32, String) {
+        run(&mut self.command(words))
+    }
+
+    /// What a command that must succeed prints.
+    fn good(&self, words: &[&str]) -> String {
+        let (code, output) = self.run(words);
+        assert_eq!(code, 0, "{words:?}: {output}");
+        output
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        let output = self.good(&[words, &["--format", "json"]].concat());
+        serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_changed_what_is_listed_and_a_bare_name_means_production_everywhere() {
+    let place = Place::new().await;
+    let added = place.good(&["prompt", "add", "p/greet.toml", "--message", "First"]);
+    assert!(added.contains("greet@1") && added.contains("fulcrum prompt label greet production 1"), "{added}");
+    let shown = place.good(&["prompt", "show", "greet"]);
+    assert!(shown.contains("# version: 1") && shown.contains("no label production"), "{shown}");
+    place.good(&["prompt", "label", "greet", "production", "1", "--reason", "Release"]);
+    place.write("p/greet.toml", &GREET.replace("Hi", "Hello"));
+    place.good(&["prompt", "add", "p/greet.toml", "--message", "Kinder", "--author", "bob", "--label", "staging"]);
+    for (reference, version, text) in
+        [("greet", 1, "Hi Ann"), ("greet@staging", 2, "Hello Ann"), ("greet@latest", 2, "Hello")]
+    {
+        assert!(place.good(&["prompt", "show", reference]).contains(&format!("# version: {version}")), "{reference}");
+        let rendered = place.good(&["prompt", "render", reference, "--var", "who=Ann"]);
+        assert!(rendered.contains(text) && rendered.contains(&format!("greet@{version}")), "{rendered}");
+    }
+    let versions = place.json(&["prompt", "versions", "greet"]);
+    let of = |row: &Value| (row["version"].clone(), row["author"].clone(), row["message"].clone());
+    let rows: Vec<_> = versions["rows"].as_array().unwrap().iter().map(of).collect();
+    assert_eq!(rows, [(json!(2), json!("bob"), json!("Kinder")), (json!(1), json!("ann"), json!("First"))]);
+    let table = place.good(&["prompt", "versions", "greet"]);
+    assert!(["bob", "ann", "Kinder", "production", "staging"].iter().all(|word| table.contains(word)), "{table}");
+    let again = place.good(&["prompt", "label", "greet", "production", "1", "--reason", "Back"]);
+    assert!(again.contains("already 1") && again.contains("reason is not written down"), "{again}");
+    place.good(&["prompt", "label", "greet", "production", "2", "--reason", "Won"]);
+    let history = place.good(&["prompt", "history", "greet", "production"]);
+    assert!(["ann", "Won", "Release"].iter().all(|word| history.contains(word)), "{history}");
+    let history = place.json(&["prompt", "history", "greet"]);
+    assert_eq!(history["rows"].as_array().unwrap().len(), 3);
+    place.good(&["prompt", "unlabel", "greet", "staging", "--reason", "Over"]);
+    assert_eq!(place.run(&["prompt", "unlabel", "greet", "staging"]).0, 1);
+    assert!(!place.good(&["prompt", "list"]).contains("staging"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_rendered_and_run_before_it_is_a_version() {
+    let place = Place::new().await;
+    let rendered = place.good(&["prompt", "render", "p/greet.toml", "--var", "who=12345"]);
+    assert!(rendered.contains("Hi 12345") && rendered.contains("nothing is saved"), "{rendered}");
+    for (words, wrong) in [
+        (&["prompt", "render", "p/greet.toml"][..], "`who` is missing"),
+        (&["prompt", "run", "p/greet.toml", "--var", "whom=x"], "`whom`"),
+        (&["prompt", "render", "p/none.toml"], "p/none.toml"),
+    ] {
+        let (code, output) = place.run(words);
+        assert!(code == 2 && output.contains(wrong), "{words:?}: {code} {output}");
+    }
+    assert_eq!(place.up.count(), 0);
+    let ran = place.good(&["prompt", "run", "p/greet.toml", "--var", "who=12345"]);
+    assert_eq!(place.up.only().json()["messages"][0]["content"], "Hi 12345", "{ran}");
+    assert!(place.json(&["prompt", "list"])["rows"].as_array().unwrap().is_empty(), "nothing is saved");
+
+    place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);
+    // A running gateway has the database: its address is needed.
+    let mut binary = Binary::start(fulcrum(place.path())).await;
+    let (code, output) = place.run(&["prompt", "run", "greet", "--var", "who=007"]);
+    assert!(code == 3 && output.contains("--url"), "{code} {output}");
+    let url = format!("http://{}", binary.address);
+    let to = ["--url", &url, "--key", ADMIN];
+    let answer =
+        place.json(&[&["prompt", "run", "greet@1", "--var", "who=007", "--model", "up/other"][..], &to].concat());
+    assert!(answer["choices"][0]["message"].is_object(), "{answer}");
+    let sent = place.up.received().last().unwrap().json();
+    assert_eq!((&sent["model"], &sent["messages"][0]["content"]), (&json!("other"), &json!("Hi 007")));
+    let explained = place.json(&[&["explain", "--model", "prompt/greet", "--var", "who=12"][..], &to].concat());
+    assert_eq!(explained["prompt"]["version"], 1, "{explained}");
+    let (code, output) = place.run(&[&["prompt", "run", "nope"][..], &to].concat());
+    assert_eq!(code, 1, "{output}");
+    binary.signal("TERM");
+    assert!(binary.ended().await.success());
+    let ledger = place.json(&["usage"]);
+    assert!(ledger.to_string().contains("gpt-x"), "what a command called has a row: {ledger}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_says_what_came_of_each_file_and_an_export_writes_over_nothing() {
+    let place = Place::new().await;
+    let import = ["prompt", "import", "p", "--label", "production"];
+    assert_eq!(place.good(&import).trim(), "greet@1 new, production set");
+    assert_eq!(place.good(&import).trim(), "greet@1 unchanged");
+    place.write("p/greet.toml", &GREET.replace("Hi", "Hello"));
+    assert_eq!(place.good(&import).trim(), "greet@2 new, production moved from 1");
+    place.good(&["prompt", "label", "greet", "production", "1"]);
+    place.write("p/greet.toml", &GREET.replace("Hi", "Good day"));
+    let stays = place.good(&import);
+    assert!(stays.contains("greet@3 new, production stays at 1"), "{stays}");
+    std::fs::create_dir(place.path().join("empty")).unwrap();
+    let (code, output) = place.run(&["prompt", "import", "empty"]);
+    assert!(code == 1 && output.contains("empty"), "{code} {output}");
+
+    place.write("p/greet.toml", "# my edits\n");
+    let (code, output) = place.run(&["prompt", "export", "p"]);
+    assert!(code == 1 && output.contains("greet") && output.contains("--force"), "{code} {output}");
+    assert_eq!(std::fs::read_to_string(place.path().join("p/greet.toml")).unwrap(), "# my edits\n");
+    let (code, output) = place.run(&["prompt", "export", "new", "--at", "nolabel"]);
+    assert!(code == 1 && !place.path().join("new").exists(), "{code} {output}");
+    place.good(&["prompt", "export", "p", "--force"]);
+    place.good(&["prompt", "export", "p"]);
+    assert!(std::fs::read_to_string(place.path().join("p/greet.toml")).unwrap().contains("Good day"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unedited_file_and_doubtful_settings_are_named() {
+    let place = Place::new().await;
+    place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);
+    let again = place.good(&["prompt", "add", "p/greet.toml", "--message", "Kinder tone", "--label", "staging"]);
+    assert!(again.contains("unchanged: still version 1") && again.contains("edit the file first"), "{again}");
+    place.write("fulcrum.toml", &format!("{}[prompts]\nimport = \"p\"\n", config(place.up.address)));
+    assert!(place.good(&["check"]).contains("1 prompt: ok"));
+    place.write(
+        "p/greet.toml",
+        &GREET.replace("\"fast\"", "\"fats\"\nodd_one = 1").replace("who = {", "spare = { default = 1 }\nwho = {"),
+    );
+    let (code, warned) = place.run(&["check", "--strict"]);
+    assert_eq!(code, 2, "{warned}");
+    for line in [
+        "p/greet.toml:6:1: variables.spare: ",
+        "p/greet.toml:10:1: settings.model: ",
+        "p/greet.toml:11:1: settings.odd_one: ",
+    ] {
+        assert!(warned.contains(&format!("warning: {line}")), "{line} is not in {warned}");
+    }
+    assert!(warned.contains("did you mean `fast`?"), "{warned}");
+    let added = place.good(&["prompt", "add", "p/greet.toml"]);
+    assert!(added.contains("p/greet.toml:6:1: variables.spare") && added.contains("`fats`"), "{added}");
+    place.write("p/greet.toml", &format!("{GREET}temperature = 9\nmax_tokens = \"many\"\nmodle = \"x\"\n"));
+    for words in [&["check"][..], &["prompt", "add", "p/greet.toml"], &["prompt", "import", "p"]] {
+        let (code, output) = place.run(words);
+        assert_eq!(code, 2, "{words:?}: {output}");
+        for line in [
+            "greet.toml:10:1: settings.temperature",
+            "greet.toml:11:1: settings.max_tokens",
+            "greet.toml:12:1: settings.modle",
+        ] {
+            assert!(output.contains(line), "{words:?}: {line} is not in {output}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edited_prompt_is_taken_while_the_gateway_runs_and_a_broken_one_is_reported() {
+    let place = Place::new().await;
+    place.write("fulcrum.toml", &format!("{}[prompts]\nimport = \"p\"\n", config(place.up.address)));
+    let mut binary = Binary::start(fulcrum(place.path())).await;
+    let text = async |binary: &Binary| {
+        let body = json!({"model": "prompt/greet", "prompt": {"variables": {"who": "Ann"}}});
+        let answer = binary.send(Call::post("/v1/chat/completions", &body)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        place.up.received().last().unwrap().json()["messages"][0]["content"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(text(&binary).await, "Hi Ann");
+    place.write("p/greet.toml", &GREET.replace("Hi", "Hello"));
+    binary.says("moved production of greet from 1 to 2").await;
+    assert_eq!(text(&binary).await, "Hello Ann");
+    place.write("p/greet.toml", &GREET.replace("Hi", "Oh {{ who"));
+    let line = binary.says("the changed prompts are not used").await;
+    assert!(line.contains("`{{` is not closed") || binary.log().contains("`{{` is not closed"), "{line}");
+    assert_eq!(text(&binary).await, "Hello Ann");
+    let back = json!({"version": 1, "reason": "Back"});
+    let moved = binary.send(Call::new("PUT", "/api/v1/prompts/greet/labels/production", back.to_string())).await;
+    assert_eq!(moved.status, 200, "{}", moved.text());
+    place.write("p/greet.toml", &GREET.replace("Hi", "Good evening"));
+    let line = binary.says("production stays at 1 since it was moved by hand").await;
+    assert!(line.contains("fulcrum prompt label greet production 3"), "{line}");
+    assert_eq!(text(&binary).await, "Hi Ann");
+    binary.signal("TERM");
+    assert!(binary.ended().await.success());
+}
