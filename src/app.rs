@@ -15,14 +15,14 @@ use crate::batches::Batches;
 use crate::cache::{Cache, Purge};
 use crate::config::{self, Config, Durability, OnDisconnect};
 use crate::db::{self, Db};
-use crate::gateway::{Gateway, KnownPrices, Live, Parts, Room, RoomBound};
+use crate::gateway::{Gateway, KnownPrices, Live, Parts, Room, RoomBound, TargetLog};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
 use crate::pool::Pool;
 use crate::prompts::{self, Registry};
 use crate::routing::{Health, Routes};
-use crate::telemetry::Metrics;
+use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Diagnostic, PromptName, QuickMap, Secret, Timestamp, did_you_mean, now};
 use crate::upstream::simulated::SimulatedProvider;
 use crate::upstream::{BadAddress, InProcess, InProcessModels, Provider, ProviderClient, vendor_at};
@@ -151,12 +151,15 @@ impl App {
             ledger,
             idempotency: Idempotency::open(db.clone(), bounds(&config)),
             health: Health::default(),
+            target_log: TargetLog::default(),
+            access_log: AccessLog::default(),
             bodies: Arc::default(),
             metrics: Arc::new(Metrics::default()),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         parts.metrics.configure(live.routes.targets());
+        parts.access_log.set(config.telemetry.access_log);
         let gateway = Gateway::new(parts, live);
         let batches = Batches::new(db.clone(), config.batches);
         let inner = Inner {
@@ -278,6 +281,7 @@ impl App {
         self.0.gateway.parts().idempotency.set_bounds(bounds(&config));
         self.0.batches.set(config.batches);
         self.metrics().configure(live.routes.targets());
+        self.0.gateway.parts().access_log.set(config.telemetry.access_log);
         self.0.gateway.replace(live);
         self.0.config.store(Arc::new(config));
         self.look_at_servers();

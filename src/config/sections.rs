@@ -168,11 +168,13 @@ pub struct Telemetry {
     pub log: &'static str,
     /// How logs look.
     pub log_format: LogFormat,
+    /// Whether every call has a line at `info`.
+    pub access_log: bool,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info", log_format: LogFormat::Auto }
+        Self { log: "info", log_format: LogFormat::Auto, access_log: false }
     }
 }
 
@@ -339,6 +341,7 @@ pub(super) fn telemetry(root: &Section<'_>) -> Telemetry {
     set(&mut telemetry.log, section.get("log").and_then(|field| field.choice(&levels)));
     let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
     set(&mut telemetry.log_format, section.get("log_format").and_then(|field| field.choice(&formats)));
+    set(&mut telemetry.access_log, section.get("access_log").and_then(|field| field.bool()));
     if let Some(field) = section.get("otlp") {
         field.problem("OpenTelemetry export is not supported yet", "it arrives with a later release");
     }

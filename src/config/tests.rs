@@ -311,6 +311,7 @@ on_disconnect = "drain"
 [telemetry]
 log = "debug"
 log_format = "json"
+access_log = true
 [cache]
 max_size = "1GiB"
 [defaults]
@@ -340,6 +341,7 @@ store_bodies = "prompts"
     assert_eq!(config.ledger.retention, Duration::from_secs(7 * 86_400));
     assert_eq!((config.ledger.durability, config.client.on_disconnect), (Durability::Disk, OnDisconnect::Drain));
     assert_eq!((config.telemetry.log, config.telemetry.log_format), ("debug", LogFormat::Json));
+    assert!(config.telemetry.access_log);
     assert_eq!((config.defaults.retries, config.defaults.cache.mode), (0, CacheMode::Exact));
     assert_eq!(config.defaults.cache.ttl, Duration::from_secs(300));
     assert_eq!(config.providers[0].base_url, "http://127.0.0.1:1/v1");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::answer::{Answered, Served, read};
+use super::fault::fault_of;
 use super::incoming::Incoming;
 use super::meter::{Ended, Meter};
 use super::rendering::Rendering;
@@ -14,11 +15,12 @@ use super::reply::Repair;
 use super::request::Request;
 use super::reserve::Attempt;
 use super::state::{Live, Parts};
+use super::target_log::Met;
 use super::unanswered::Unanswered;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{Code, Error};
 use crate::routing::{
-    AllCooling, Asking, At, Failing, Fault, InTurn, NoPlan, Outcome, Plan, Repaired, Step, Strategy, Target,
+    AllCooling, Asking, At, Failing, InTurn, NoPlan, Outcome, Plan, Repaired, Step, Strategy, Target,
 };
 use crate::types::{Timestamp, now};
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
@@ -146,7 +148,7 @@ impl<'a> Attempts<'a> {
         let Some(turn) = &mut progress.turn else { return Ok(Outcome::Unsent) };
         match self.once(turn, &turn.rendering, meter).await? {
             Ok((attempt, answered)) => {
-                self.parts.health.succeeded(self.asking(turn), now());
+                self.note_answer(turn);
                 Ok(self.answered(attempt, answered, progress))
             }
             Err(failure) => {
@@ -236,7 +238,7 @@ impl<'a> Attempts<'a> {
         turn.upstream_request.emulated = emulated;
         match second {
             Ok((attempt, answered @ Answered::Whole { .. })) => {
-                self.parts.health.succeeded(self.asking(turn), now());
+                self.note_answer(turn);
                 Ok(self.answered(attempt, answered, progress))
             }
             Ok(_) => Ok(Outcome::Unsent),
@@ -296,12 +298,23 @@ impl<'a> Attempts<'a> {
         lacks_base64
     }
 
+    fn note_answer(&self, turn: &Turn<'_>) {
+        let now = now();
+        self.parts.health.succeeded(self.asking(turn), now);
+        self.parts.target_log.answered(self.met(turn), now);
+    }
+
     fn note_health(&self, turn: &Turn<'_>, failure: &Failure) {
-        let asking = self.asking(turn);
+        let (asking, now) = (self.asking(turn), now());
         match fault_of(failure) {
-            Some(fault) => self.parts.health.failed(asking, fault, now(), rand::random()),
-            None => self.parts.health.abandoned(asking, now()),
+            Some(fault) => self.parts.health.failed(asking, fault, now, rand::random()),
+            None => self.parts.health.abandoned(asking, now),
         }
+        self.parts.target_log.failed(self.met(turn), failure, &self.parts.health, now);
+    }
+
+    fn met<'t>(&'t self, turn: &Turn<'t>) -> Met<'t> {
+        Met { target: turn.target, key: &self.incoming.key.id, request: self.incoming.id }
     }
 
     /// One attempt: its intent, the call, and its row where it failed.
@@ -399,20 +412,4 @@ fn note_failure(Unanswered { failure, reported }: &Unanswered, attempt: &Attempt
         retryable: failure.is_retryable(),
         used: reported.or_else(came),
     });
-}
-
-/// What a failure means for the health of its target.
-pub fn fault_of(failure: &Failure) -> Option<Fault> {
-    match failure {
-        Failure::Throttled { retry_after, .. } => Some(Fault::Throttled { retry_after: *retry_after }),
-        Failure::Server { error, .. } if error.retry_after.is_some() => {
-            Some(Fault::Throttled { retry_after: error.retry_after })
-        }
-        // The target is not asked with that key for a while.
-        Failure::Auth { another_key: true, .. } => None,
-        Failure::Connect(_) | Failure::TimedOut(Phase::Connect) => Some(Fault::Unreachable),
-        Failure::TimedOut(Phase::FirstToken | Phase::Idle | Phase::Total) => Some(Fault::Slow),
-        failure if failure.is_targets_fault() => Some(Fault::Broken),
-        _ => None,
-    }
 }

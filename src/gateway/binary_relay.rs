@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
-use super::attempt::fault_of;
 use super::meter::{Ended, Meter};
 use super::reply::Cut;
 use super::reserve::Attempt;
@@ -98,9 +97,7 @@ impl BinaryRelay {
     /// Ends an answer that failed after it began: no retry, and its row.
     async fn break_off(&mut self, failure: &Failure) -> Cut {
         self.is_over = true;
-        if let Some(fault) = fault_of(failure) {
-            self.meter.showed(&self.target, fault);
-        }
+        self.meter.showed(&self.target, failure);
         let code = failure.code();
         self.attempt.end(Ended {
             status: Status::Error,

@@ -7,14 +7,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::fault::fault_of;
 use super::incoming::Incoming;
 use super::prepared::Known;
 use super::price::Pricing;
 use super::state::Parts;
+use super::target_log::Met;
 use crate::chat::{Code, Error, Usage, Used};
-use crate::routing::{Asking, Fault, Plan, Target};
-use crate::telemetry::{AttemptSeen, RequestSeen, Under};
+use crate::routing::{Asking, Plan, Target};
+use crate::telemetry::{AccessLine, AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
+use crate::upstream::Failure;
 use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, SegmentRefs, Settlement, Status};
 use crate::wire::endpoint::Endpoint;
 
@@ -127,12 +130,15 @@ impl Meter {
         &self.shared
     }
 
-    /// Notes that `target` showed a fault after its answer had begun.
-    pub fn showed(&self, target: &Target, fault: Fault) {
+    /// Notes that `target` failed after its answer had begun.
+    pub fn showed(&self, target: &Target, failure: &Failure) {
+        let Some(fault) = fault_of(failure) else { return };
         let mut whose = None;
-        self.with_row(|row| whose = Some((row.key_id.clone(), row.started_at)));
-        if let Some((key, began)) = whose {
-            self.shared.parts.health.failed(Asking { target, key: &key, began }, fault, now(), rand::random());
+        self.with_row(|row| whose = Some((row.id, row.key_id.clone(), row.started_at)));
+        if let Some((request, key, began)) = whose {
+            let (Parts { health, target_log, .. }, now) = (&*self.shared.parts, now());
+            health.failed(Asking { target, key: &key, began }, fault, now, rand::random());
+            target_log.failed(Met { target, key: &key, request }, failure, health, now);
         }
     }
 
@@ -364,6 +370,20 @@ impl Shared {
             overhead,
             usage: row.usage.unwrap_or_default(),
             cost_nanos: row.cost.unwrap_or_default().0,
+        });
+        self.parts.access_log.write(|| AccessLine {
+            request: row.id,
+            key: Some(&row.key_id),
+            endpoint: self.endpoint.name(),
+            model: &row.requested_model,
+            provider: row.provider.as_deref(),
+            provider_model: row.model.as_deref(),
+            status: row.http_status,
+            outcome: row.status.text(),
+            error: row.error_code.as_deref(),
+            latency,
+            cost: row.cost,
+            cache: row.cache.text(),
         });
     }
 }

@@ -119,10 +119,12 @@ mod tests {
     use crate::db::Db;
     use crate::gateway::incoming::Incoming;
     use crate::gateway::state::Parts;
+    use crate::gateway::target_log::TargetLog;
     use crate::idempotency::{Bounds, Idempotency};
     use crate::keys::VirtualKey;
     use crate::prompts::Registry;
     use crate::routing::Health;
+    use crate::telemetry::AccessLog;
     use crate::types::{Nanos, RequestId};
     use crate::usage::{Ledger, Options, request};
     use crate::wire::dialect::Addressed;
@@ -137,6 +139,8 @@ mod tests {
             idempotency: Idempotency::open(db.clone(), bounds),
             bodies: Arc::default(),
             health: Health::default(),
+            target_log: TargetLog::default(),
+            access_log: AccessLog::default(),
             metrics: Arc::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),

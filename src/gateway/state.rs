@@ -9,11 +9,12 @@ use tokio_util::task::TaskTracker;
 use super::bodies::Bodies;
 use super::price::{KnownPrices, Priced, Pricing};
 use super::reply::Departure;
+use super::target_log::TargetLog;
 use crate::cache::Cache;
 use crate::idempotency::Idempotency;
 use crate::prompts::Registry;
 use crate::routing::{Health, Routes, StoreBodies, Target};
-use crate::telemetry::Metrics;
+use crate::telemetry::{AccessLog, Metrics};
 use crate::types::QuickMap;
 use crate::upstream::{Provider, ProviderClient};
 use crate::usage::{Ledger, PriceBook};
@@ -55,6 +56,10 @@ pub struct Parts {
     pub idempotency: Idempotency,
     /// How targets fare.
     pub health: Health,
+    /// What the log has of them.
+    pub target_log: TargetLog,
+    /// The log lines of calls.
+    pub access_log: AccessLog,
     /// The room that bodies of requests take.
     pub bodies: Arc<Bodies>,
     /// Metrics.

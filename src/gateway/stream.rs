@@ -8,7 +8,6 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, stream};
 
 use super::answer::drain;
-use super::attempt::fault_of;
 use super::feed::{Fed, Feed, events_of};
 use super::meter::{Ended, Meter};
 use super::reserve::Attempt;
@@ -324,9 +323,7 @@ impl Relay {
             Some(answer) => answer.redacted(failure),
             None => failure,
         };
-        if let Some(fault) = fault_of(&failure) {
-            self.meter.showed(&self.target, fault);
-        }
+        self.meter.showed(&self.target, &failure);
         let code = failure.code();
         let reported = self.feed.usage().map(|usage| Used { usage: Some(usage), units: self.feed.units() });
         let used = reported.or(self.attempt.estimate());

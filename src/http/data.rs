@@ -21,6 +21,7 @@ use crate::cache::Directive;
 use crate::chat::{Code, Error};
 use crate::gateway::{self, Head, Incoming, Reply, Room, SMALL_BODY};
 use crate::keys::Window;
+use crate::telemetry::AccessLine;
 use crate::types::{RequestId, now, parse_duration};
 use crate::wire::dialect::Addressed;
 use crate::wire::endpoint::Endpoint;
@@ -99,8 +100,9 @@ async fn respond_to(app: App, id: RequestId, called: EndpointCall, request: Requ
     let as_list = called.addressed.stream && !listed::asks_events(request.uri());
     match admit(&app, id, called, request, peer).await {
         Ok((incoming, window)) => respond(app.gateway().call(incoming).await, window.as_ref(), as_list),
-        Err(Unadmitted { error, window }) => {
+        Err(Unadmitted { error, window, key }) => {
             app.metrics().saw_refusal(endpoint.name());
+            app.gateway().parts().access_log.write(|| refused(id, endpoint, &error, key.as_deref()));
             let mut response = Refusal(error).answer_in(endpoint.dialect(), id);
             if let Some(window) = window {
                 put_window(response.headers_mut(), &window);
@@ -115,11 +117,31 @@ pub struct Unadmitted {
     /// Why.
     pub error: Error,
     window: Option<Window>,
+    /// Whose request it is, where it went over that key's own limit.
+    key: Option<Arc<str>>,
 }
 
 impl<E: Into<Error>> From<E> for Unadmitted {
     fn from(error: E) -> Self {
-        Self { error: error.into(), window: None }
+        Self { error: error.into(), window: None, key: None }
+    }
+}
+
+/// The log line of a request that is not admitted.
+fn refused<'a>(request: RequestId, endpoint: Endpoint, error: &'a Error, key: Option<&'a str>) -> AccessLine<'a> {
+    AccessLine {
+        request,
+        key,
+        endpoint: endpoint.name(),
+        model: "",
+        provider: None,
+        provider_model: None,
+        status: error.status(),
+        outcome: "refused",
+        error: Some(error.code.text()),
+        latency: Duration::ZERO,
+        cost: None,
+        cache: None,
     }
 }
 
@@ -140,10 +162,11 @@ pub async fn admit(
     }
     let (parts, body) = request.into_parts();
     let key = auth::caller(app, &parts, peer, started_at).await?;
-    let window = app
-        .keys()
-        .admit(&key, started_at)
-        .map_err(|throttled| Unadmitted { window: Some(throttled.window), error: throttled.into() })?;
+    let window = app.keys().admit(&key, started_at).map_err(|throttled| Unadmitted {
+        window: Some(throttled.window),
+        key: Some(key.id.clone()),
+        error: throttled.into(),
+    })?;
     let text = |name: &'static HeaderName| header_text(&parts.headers, name);
     let mut incoming = Incoming {
         id,

@@ -112,6 +112,12 @@ fn tap_logs() {
     });
 }
 
+/// The lines of this process's log so far that hold `text`.
+pub fn logged(text: &str) -> Vec<String> {
+    let log = LOG.lock().unwrap();
+    String::from_utf8_lossy(&log).lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+}
+
 impl TestApp {
     /// A gateway without routes, whose calls are tried once.
     pub async fn start() -> Self {

@@ -33,6 +33,7 @@ mod keys;
 mod limits;
 mod lists;
 mod llamacpp;
+mod logs;
 mod money;
 mod native_batches;
 mod others;

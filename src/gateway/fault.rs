@@ -1,0 +1,20 @@
+//! Which fault of a target a failed call shows.
+
+use crate::routing::Fault;
+use crate::upstream::{Failure, Phase};
+
+/// What a failure means for the health of its target.
+pub fn fault_of(failure: &Failure) -> Option<Fault> {
+    match failure {
+        Failure::Throttled { retry_after, .. } => Some(Fault::Throttled { retry_after: *retry_after }),
+        Failure::Server { error, .. } if error.retry_after.is_some() => {
+            Some(Fault::Throttled { retry_after: error.retry_after })
+        }
+        // The target is not asked with that key for a while.
+        Failure::Auth { another_key: true, .. } => None,
+        Failure::Connect(_) | Failure::TimedOut(Phase::Connect) => Some(Fault::Unreachable),
+        Failure::TimedOut(Phase::FirstToken | Phase::Idle | Phase::Total) => Some(Fault::Slow),
+        failure if failure.is_targets_fault() => Some(Fault::Broken),
+        _ => None,
+    }
+}
