@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod fitted;
 mod init;
+mod install;
 mod key;
 mod outcome;
 mod output;
@@ -20,7 +21,7 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use outcome::{Failure, Outcome};
 
@@ -34,7 +35,7 @@ const SERVING: usize = 8;
 
 /// One binary between applications and language models.
 #[derive(Parser)]
-#[command(name = "fulcrum", version, about, after_help = "Start with: fulcrum demo")]
+#[command(name = "fulcrum", version = crate::types::VERSION, about, after_help = "Start with: fulcrum demo")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -65,6 +66,10 @@ enum Command {
     Usage(usage::Usage),
     /// Explain what a request would get; no provider is called
     Explain(explain::Explain),
+    /// Print what makes a shell complete the commands
+    Completions(install::Completions),
+    /// Write a page for each command
+    Man(install::Man),
 }
 
 /// Runs the command that the arguments name.
@@ -122,12 +127,14 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Requests(command) => Box::pin(command.run()).await,
         Command::Usage(command) => Box::pin(command.run()).await,
         Command::Explain(command) => Box::pin(command.run()).await,
+        Command::Completions(command) => command.run(Cli::command()),
+        Command::Man(command) => command.run(Cli::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::{ArgMatches, CommandFactory};
+    use clap::ArgMatches;
 
     use super::*;
 

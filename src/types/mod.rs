@@ -9,6 +9,7 @@ mod name;
 mod near;
 mod secret;
 mod time;
+mod version;
 mod zone;
 
 pub use diagnostic::{Diagnostic, Place, Position};
@@ -20,4 +21,5 @@ pub use name::{BadName, Label, ModelName, PromptName};
 pub use near::{did_you_mean, nearest};
 pub use secret::Secret;
 pub use time::{Timestamp, now};
+pub use version::VERSION;
 pub use zone::{BadZone, Zone};
