@@ -17,6 +17,7 @@ mod client;
 mod crash;
 mod crossing;
 mod demo;
+mod deploy;
 mod dialects;
 mod embeddings;
 mod errors;
