@@ -35,6 +35,8 @@ pub(super) struct Redaction {
 struct Answers {
     forms: Vec<String>,
     any: Regex,
+    /// A form any of whose characters may be written as JSON's `\u00XX`; looked for only where one is.
+    escaped: Regex,
     /// Which bytes a form may have before its last: a piece that ends in none of them ends in no part of a form.
     within: Box<[bool; 256]>,
     longest: usize,
@@ -54,7 +56,7 @@ impl Redaction {
             return None;
         }
         let long = secrets.iter().filter(|secret| secret.len() >= SHORTEST_IN_ANSWERS);
-        let answers = Answers::new(long.flat_map(|secret| self::forms(secret)).collect());
+        let answers = Answers::new(&long.copied().collect::<Vec<_>>());
         Some(Self { texts: any_of(&patterns)?, answers })
     }
 
@@ -119,21 +121,21 @@ impl Redaction {
 }
 
 impl Answers {
-    fn new(forms: Vec<String>) -> Option<Self> {
+    fn new(secrets: &[&str]) -> Option<Self> {
+        let forms: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
         let longest = forms.iter().map(String::len).max()?;
         let mut within = Box::new([false; 256]);
         for form in &forms {
             form.as_bytes().iter().rev().skip(1).for_each(|byte| within[usize::from(*byte)] = true);
         }
         let any = any_of(&forms.iter().map(|form| regex::escape(form)).collect::<Vec<_>>())?;
-        Some(Self { forms, any, within, longest })
+        let escaped = any_of(&forms.iter().map(|form| maybe_escaped(form)).collect::<Vec<_>>())?;
+        Some(Self { forms, any, escaped, within, longest })
     }
 
     fn without(&self, piece: Bytes) -> Bytes {
-        match self.any.replace_all(&piece, regex::bytes::NoExpand(REMOVED)) {
-            std::borrow::Cow::Borrowed(_) => piece,
-            std::borrow::Cow::Owned(bytes) => bytes.into(),
-        }
+        let piece = replaced(&self.any, piece);
+        if memchr::memmem::find(&piece, b"\\u00").is_some() { replaced(&self.escaped, piece) } else { piece }
     }
 
     fn filled(&self, piece: Bytes) -> Bytes {
@@ -175,6 +177,22 @@ fn forms(secret: &str) -> Vec<String> {
     forms.sort();
     forms.dedup();
     forms
+}
+
+fn replaced(found: &Regex, piece: Bytes) -> Bytes {
+    match found.replace_all(&piece, regex::bytes::NoExpand(REMOVED)) {
+        std::borrow::Cow::Borrowed(_) => piece,
+        std::borrow::Cow::Owned(bytes) => bytes.into(),
+    }
+}
+
+/// What matches a form of which any character may be written as `\u00XX`, and a slash as `\/`.
+fn maybe_escaped(form: &str) -> String {
+    form.bytes().fold(String::new(), |mut pattern, byte| {
+        let slash = if byte == b'/' { r"|\\/" } else { "" };
+        let _infallible = write!(pattern, r"(?:\x{byte:02x}{slash}|\\u00(?i:{byte:02x}))");
+        pattern
+    })
 }
 
 fn escaped(secret: &str) -> String {
@@ -223,6 +241,16 @@ mod tests {
             let text = redaction().text(format!("bad key ({secret}), sorry"));
             assert!(text.starts_with("bad key (") && text.ends_with("), sorry"), "{text}");
             assert!(text.contains("[removed]") && !text.contains(&secret), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_loses_a_secret_whose_characters_are_escaped_one_by_one() {
+        let all: String = KEY.bytes().map(|byte| format!("\\u{byte:04X}")).collect();
+        for secret in [KEY.replace('+', "\\u002B"), KEY.replace('+', "\\u002b").replace('/', "\\/"), all] {
+            let piece = Bytes::from(format!("{{\"content\":\"my {secret} key\"}}"));
+            let clean = redaction().piece(&mut Bytes::new(), piece, false);
+            assert_eq!(clean, "{\"content\":\"my [removed] key\"}", "{secret}");
         }
     }
 

@@ -86,6 +86,10 @@ fn echoes(key: &str) -> Vec<Script> {
         stream(&json!({"type": said, "x": said}).to_string()),
         stream(&json!({"candidates": [{"finishReason": said}]}).to_string()),
         stream(&format!(r#"{{"error":{{"message":"{unicode}"}}}}"#)),
+        Script::json(
+            200,
+            format!(r#"{{"choices":[{{"message":{{"role":"assistant","content":"{unicode}"}},"finish_reason":"stop"}}]}}"#),
+        ),
         Script::stream([format!("event: {key}\n: {key}\ndata: {{\"choices\":[{{\"delta\":{{\"content\":\"{key}\"}}}}]}}\n\n")]),
         Script::stream([
             "data: {\"choices\":[{\"delta\":{\"content\":\"".to_owned(), first.to_owned(), second.to_owned(),
