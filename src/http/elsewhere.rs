@@ -60,14 +60,13 @@ pub fn hint(path: &str) -> String {
     if path.len() > LONGEST {
         return String::new();
     }
-    let small = path.to_ascii_lowercase();
-    let segments: Vec<&str> = small.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     if segments.len() > MOST_SEGMENTS {
         return String::new();
     }
-    match meant(&segments) {
+    match of_google(&segments).or_else(|| meant(&segments)) {
         Some(right) => format!("; {right} is the route. {}", base_url(&right, path)),
-        None => did_you_mean(&small, routes()),
+        None => did_you_mean(&path.to_ascii_lowercase(), routes()),
     }
 }
 
@@ -75,33 +74,42 @@ fn routes() -> impl Iterator<Item = &'static str> {
     ENDPOINTS.iter().filter(|row| row.methods.is_empty()).map(|row| row.name).chain(ROUTES.iter().copied())
 }
 
+/// The route of a method of Gemini's, whose model may have a slash in its name.
+fn of_google(segments: &[&str]) -> Option<String> {
+    const METHODS: [&str; 5] =
+        ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"];
+    let (_, method) = segments.last()?.rsplit_once(':')?;
+    let is_known = METHODS.iter().any(|known| known.eq_ignore_ascii_case(method));
+    let at = segments.iter().position(|segment| segment.eq_ignore_ascii_case("models")).filter(|_| is_known)?;
+    Some(format!("/v1beta/models/{}", segments[at + 1..].join("/")))
+}
+
 /// The route that a path ends with.
 fn meant(segments: &[&str]) -> Option<String> {
     let path = |part: &[&str]| part.iter().fold(String::new(), |path, segment| path + "/" + segment);
     (0..segments.len()).find_map(|from| {
-        let (front, rest) = (path(&segments[..from]), path(&segments[from..]));
-        let right = ROOTS.iter().map(|root| format!("{root}{rest}")).find(|path| stands(path))?;
+        let (front, rest) = (path(&segments[..from]).to_ascii_lowercase(), path(&segments[from..]));
+        let right = ROOTS.iter().find_map(|root| standing(&format!("{root}{rest}")))?;
         // Below these a vendor has more routes than Fulcrum, which are no mistakes of a base URL.
         let is_below = ["/v1/messages", "/v1/files", "/v1/batches"].iter().any(|route| front.starts_with(route));
         (!is_below || front == right).then_some(right)
     })
 }
 
-/// Whether a path is one of the routes.
-fn stands(path: &str) -> bool {
-    let is = |route: &str| {
-        let (mut ours, mut theirs) = (route.split('/'), path.split('/'));
+/// The route that a path names, with the path's own names in it.
+fn standing(path: &str) -> Option<String> {
+    let named = |route: &str| {
+        let (mut ours, mut theirs, mut named) = (route.split('/'), path.split('/'), Vec::new());
         loop {
             match (ours.next(), theirs.next()) {
-                (None, None) => return true,
-                (Some("{}"), Some(_)) => {}
-                (Some(ours), Some(theirs)) if ours == theirs => {}
-                _ => return false,
+                (None, None) => return Some(named.join("/")),
+                (Some("{}"), Some(theirs)) => named.push(theirs),
+                (Some(ours), Some(theirs)) if ours.eq_ignore_ascii_case(theirs) => named.push(ours),
+                _ => return None,
             }
         }
     };
-    routes().any(is)
-        || path.strip_prefix("/v1beta/models/").is_some_and(|model| model.contains(':') && !model.contains('/'))
+    routes().find_map(named)
 }
 
 /// What the base URL of a client that means this route must be.
@@ -109,7 +117,7 @@ fn base_url(right: &str, path: &str) -> &'static str {
     match right {
         _ if right.starts_with("/api/") => "The admin API's base URL ends in /api/v1.",
         _ if right.starts_with("/v1beta/") => {
-            "The base URL of Google's clients is this server's address, without /v1beta."
+            "The base URL of Google's clients is this server's address, without /v1 and /v1beta."
         }
         _ if right.starts_with("/v1/messages") => {
             "The base URL of Anthropic's clients is this server's address, without /v1."
@@ -144,8 +152,12 @@ mod tests {
             ("/messages", "/v1/messages", "without /v1."),
             ("/anthropic/v1/messages/count_tokens", "/v1/messages/count_tokens", "without /v1."),
             ("/v1/messages/v1/messages", "/v1/messages", "without /v1."),
-            ("/v1beta/v1beta/models/m:generatecontent", "/v1beta/models/m:generatecontent", "without /v1beta"),
-            ("/v1/v1beta/models", "/v1beta/models", "without /v1beta"),
+            ("/v1beta/v1beta/models/M:generateContent", "/v1beta/models/M:generateContent", "and /v1beta"),
+            ("/v1beta/v1/models/Fast:generateContent", "/v1beta/models/Fast:generateContent", "without /v1 and"),
+            ("/v1/v1/models/a:countTokens", "/v1beta/models/a:countTokens", "without /v1 and"),
+            ("/models/Org/Fast-M:streamGenerateContent", "/v1beta/models/Org/Fast-M:streamGenerateContent", "Google"),
+            ("/v1/v1beta/models", "/v1beta/models", "and /v1beta"),
+            ("/V1/v1/Models/Fast", "/v1/models/Fast", "with /v1, once"),
             ("/v1/prompts", "/api/v1/prompts", "/api/v1"),
             ("/prompts/x/labels/production", "/api/v1/prompts/x/labels/production", "/api/v1"),
             ("/v1/metrics", "/metrics", ""),

@@ -120,7 +120,7 @@ async fn what_is_not_there_names_what_is_near() {
         (Call::get("/api/v1/keys/caller").key(ADMIN), "the key of that name has the id"),
         (Call::post("/chat/completions", &hello("fast")).key(&app.key), "with /v1, once"),
         (Call::post("/v1/v1/messages", &json!({})).key(&app.key), "without /v1."),
-        (Call::post("/v1beta/v1beta/models/fast:generateContent", &json!({})).key(&app.key), "without /v1beta"),
+        (Call::post("/v1beta/v1beta/models/fast:generateContent", &json!({})).key(&app.key), "without /v1 and /v1beta"),
         (Call::get("/api/v1/promts").key(ADMIN), "did you mean `/api/v1/prompts`?"),
     ] {
         let answer = app.send(call.clone()).await;
