@@ -1,6 +1,7 @@
 //! One call, from admission to its row in the ledger.
 
 mod answer;
+mod as_if;
 mod attempt;
 mod batch_line;
 mod binary_relay;
@@ -43,11 +44,12 @@ mod unanswered;
 mod upstream_request;
 mod words;
 
+pub use as_if::price_of;
 pub use batch_line::{HandedOver, LineAnswer, Owner, PreparedLine};
 pub use bodies::{Room, RoomBound, SMALL_BODY};
 pub use explain::{Explanation, ModelCard, models};
 pub use incoming::Incoming;
-pub use price::{KnownPrices, Pricing, price_of};
+pub use price::{KnownPrices, Pricing};
 pub use reply::{Body, Cut, Departure, Head, Repair, Reply, refusal};
 pub use state::{Gateway, Live, Parts};
 pub use target_log::TargetLog;

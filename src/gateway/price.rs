@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::state::Gateway;
 use crate::chat::Used;
 use crate::routing::Target;
 use crate::types::{Nanos, QuickMap};
@@ -127,19 +126,6 @@ const REPORTED: &str = r#"{"from":"provider"}"#;
 /// What the provider says that a call costs.
 fn reported(used: &Used) -> Option<Nanos> {
     used.usage?.service.reported_cost
-}
-
-/// The price of the model that is called so: a name of the configuration, a `provider/model`, or a vendor's model that the book
-/// has. `None` where there is no such model; what has no price is [`Pricing::Unknown`].
-#[must_use]
-pub fn price_of(gateway: &Gateway, model: &str) -> Option<Pricing> {
-    let live = gateway.live();
-    if let Some(target) = live.routes.target(model) {
-        let client = live.clients.get(&target.provider)?;
-        return Some(Pricing::of(&live.prices, client.provider(), &target));
-    }
-    let (vendor, name) = model.split_once('/')?;
-    live.prices.rate(vendor, "", name).map(Pricing::Tokens)
 }
 
 /// What the book knows of a target beside its price.

@@ -6,8 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::filter::Filter;
-use super::period::Period;
-use super::query::zone;
+use super::period::{Period, zone};
 use crate::types::{Nanos, RequestId, Timestamp};
 use crate::usage::error::Error;
 

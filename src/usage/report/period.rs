@@ -148,6 +148,14 @@ pub(super) fn monday(date: Date) -> Date {
     date.checked_sub(Span::new().days(days)).unwrap_or(date)
 }
 
+/// The zone that `tz` names.
+pub(super) fn zone(parameters: &[(&str, &str)]) -> Result<Zone, Error> {
+    let named = parameters.iter().rev().find(|(name, _)| *name == "tz");
+    named.map_or(Ok(Zone::utc()), |(name, value)| {
+        value.parse().map_err(|error| Error::parameter(name, format!("{error}")))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

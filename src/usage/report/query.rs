@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::dimension::Dimension;
 use super::filter::Filter;
-use super::period::Period;
+use super::period::{Period, zone};
 use super::sort::Sort;
 use crate::types::{Timestamp, Zone};
 use crate::usage::error::Error;
@@ -74,14 +74,6 @@ impl Query {
         }
         Ok(query)
     }
-}
-
-/// The zone that `tz` names.
-pub(super) fn zone(parameters: &[(&str, &str)]) -> Result<Zone, Error> {
-    let named = parameters.iter().rev().find(|(name, _)| *name == "tz");
-    named.map_or(Ok(Zone::utc()), |(name, value)| {
-        value.parse().map_err(|error| Error::parameter(name, format!("{error}")))
-    })
 }
 
 /// A period with its defaults.

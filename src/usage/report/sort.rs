@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::dimension::Dimension;
 use super::figures::{self, Figure};
-use super::table::ReportRow;
+use super::row::ReportRow;
 use crate::types::did_you_mean;
 use crate::usage::error::Error;
 

@@ -9,7 +9,7 @@ use super::figures::{AS_IF, FIGURES, Figure};
 use super::filter::Filter;
 use super::fold::{Charge, Fold, Totals};
 use super::query::Query;
-use super::value::Value;
+use super::row::ReportRow;
 use crate::db::Db;
 use crate::types::{Timestamp, Zone};
 use crate::usage::error::Error;
@@ -17,15 +17,6 @@ use crate::usage::store::conditions::Conditions;
 use crate::usage::store::queries;
 
 const HOUR: i64 = 3_600_000_000;
-
-/// One row of a report.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReportRow {
-    /// The values of the groups, in the order of the report's dimensions.
-    pub groups: Vec<Value>,
-    /// What was added up.
-    pub totals: Totals,
-}
 
 /// An answer to a [`Query`].
 #[derive(Clone, Debug, PartialEq)]
