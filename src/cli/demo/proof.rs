@@ -233,8 +233,8 @@ mod tests {
         for (act, figure) in all.iter().zip([
             "answered 2 calls",
             "failed 1 times",
-            "0.000003 saved (40 %)",
-            "3 calls were",
+            "1 of 2 calls came from the cache: $0.0000 of $0.0000 saved (40%)",
+            "3 answered, 2 over the limit, 2 for another model",
             "= $0.0000018",
         ]) {
             assert!(act.as_ref().is_ok_and(|text| text.contains(figure)), "{act:?}: {figure}");
