@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    fn row(model: &str, cost: Value, errors: u32) -> Value {
+    fn row(model: &str, cost: &Value, errors: u32) -> Value {
         json!({"model": model, "requests": 2_000, "errors": errors, "error_rate": f64::from(errors) / 2_000.0, "cache_hits": 0,
             "cache_hit_rate": 0.25, "input_tokens": 123_456, "output_tokens": 7_654_321, "cost_usd": cost, "saved_usd": "0",
             "unpriced_requests": 0, "estimated_requests": 0, "estimated_usd": "0", "cost_share": 0.5,
@@ -246,7 +246,7 @@ mod tests {
 
     fn report(rows: &[Value]) -> Value {
         json!({"from": "2026-10-29T00:00:00.000000Z", "to": "2026-11-28T19:00:00.000000Z", "tz": "UTC", "as_if": null,
-            "left_out": 0, "rows": rows, "total": row("", json!("1234.5"), 10)})
+            "left_out": 0, "rows": rows, "total": row("", &json!("1234.5"), 10)})
     }
 
     fn heads(report: &Value, by: &str, choice: &Choice<'_>) -> Vec<String> {
@@ -258,7 +258,7 @@ mod tests {
         let names = ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5-20250929", &"x".repeat(120)];
         for name in names {
             for errors in [0, 7] {
-                let report = report(&[row(name, json!("0.0000123456"), errors), row("b", json!("1234.567891"), 0)]);
+                let report = report(&[row(name, &json!("0.0000123456"), errors), row("b", &json!("1234.567891"), 0)]);
                 let table = fitted(columns(&report, "model", &Choice::Fitting), Some(WIDTH));
                 assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
                 for head in ["requests", "cost $"] {
@@ -267,7 +267,7 @@ mod tests {
                 assert!(table.contains("1234.567891") && table.contains("0.000012"), "no number is broken: {table}");
             }
         }
-        let short = report(&[row("openai/gpt-4o-mini", json!("0.5"), 0)]);
+        let short = report(&[row("openai/gpt-4o-mini", &json!("0.5"), 0)]);
         let table = fitted(columns(&short, "model", &Choice::Fitting), Some(WIDTH));
         for head in ["requests", "errors %", "hits %", "cost $", "estimated $", "p95 ms"] {
             assert!(table.lines().next().unwrap().contains(head), "{head}: {table}");
@@ -280,10 +280,10 @@ mod tests {
 
     #[test]
     fn groups_are_named_and_the_last_line_is_all() {
-        let mut keyed = row("", json!("1"), 0);
+        let mut keyed = row("", &json!("1"), 0);
         keyed["key"] = json!("59pgdn15m1w9");
         keyed["key_name"] = json!("search-team");
-        let mut without = row("", json!("1"), 0);
+        let mut without = row("", &json!("1"), 0);
         without["key"] = Value::Null;
         let report = report(&[keyed, without]);
         let shown = columns(&report, "key", &Choice::Fitting);
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn a_cost_says_how_many_calls_have_no_price() {
         for (cost, shown) in [(json!("0.5"), "0.500000+3?"), (Value::Null, "unknown")] {
-            let mut row = row("a", cost.clone(), 0);
+            let mut row = row("a", &cost, 0);
             row["unpriced_requests"] = json!(3);
             let report = json!({"rows": [row], "total": row});
             let columns = columns(&report, "day", &Choice::Fitting);

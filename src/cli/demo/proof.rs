@@ -243,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_thing_that_did_not_happen_is_no_success() {
-        let broken: [(usize, fn(&mut Books, &mut Release, &mut Limited)); 9] = [
+        type Spoil = fn(&mut Books, &mut Release, &mut Limited);
+        let broken: [(usize, Spoil); 9] = [
             (0, |_, release, _| release.refusal = None),
             (0, |_, release, _| release.live = 2),
             (0, |books, _, _| books.version = Value::Null),

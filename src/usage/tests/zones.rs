@@ -63,6 +63,19 @@ async fn times_are_grouped_in_the_zone_that_is_named() {
     .await;
 }
 
+/// All rows in this order, read page by page.
+async fn by_pages(db: &Db, sort: &str, size: &str) -> Vec<RequestRow> {
+    let (mut rows, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let more = cursor.as_deref().map(|cursor| ("cursor", cursor));
+        let parameters = [("sort", sort), ("limit", size)].into_iter().chain(more);
+        let page = requests(db, &Listing::parse(parameters, now()).unwrap()).await.unwrap();
+        rows.extend(page.rows);
+        let Some(next) = page.next_cursor else { return rows };
+        cursor = Some(next.to_string());
+    }
+}
+
 #[tokio::test]
 async fn lists_have_their_order_page_by_page() {
     on_each(async |scratch| {
@@ -91,16 +104,8 @@ async fn lists_have_their_order_page_by_page() {
             let mut expected: Vec<_> = all.iter().map(|one| (amount(&one.request), one.request.id)).collect();
             expected.sort_by(|a, b| b.cmp(a));
             for size in ["1", "3", "10", "500"] {
-                let (mut seen, mut cursor) = (Vec::new(), None::<String>);
-                loop {
-                    let parameters = [("sort", sort), ("limit", size)];
-                    let more = cursor.as_deref().map(|cursor| ("cursor", cursor));
-                    let listing = Listing::parse(parameters.into_iter().chain(more), now()).unwrap();
-                    let page = requests(db, &listing).await.unwrap();
-                    seen.extend(page.rows.iter().map(|row| (amount(row), row.id)));
-                    let Some(next) = page.next_cursor else { break };
-                    cursor = Some(next.to_string());
-                }
+                let rows = by_pages(db, sort, size).await;
+                let seen: Vec<_> = rows.iter().map(|row| (amount(row), row.id)).collect();
                 assert_eq!(seen, expected, "{sort} by {size}");
             }
         }

@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    fn found(settings: Value) -> Vec<(String, String)> {
+    fn found(settings: &Value) -> Vec<(String, String)> {
         wrong_settings(settings.as_object().unwrap())
     }
 
@@ -109,7 +109,7 @@ mod tests {
             json!({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto"}),
             json!({"top_k": 40, "min_p": 0.1, "guided_json": {}, "": 3, "repetition_penalty": 1.1}),
         ] {
-            assert_eq!(found(settings.clone()), [], "{settings}");
+            assert_eq!(found(&settings), [], "{settings}");
         }
         for (settings, path, words) in [
             (json!({"temperature": 9}), "temperature", "0 to 2"),
@@ -133,7 +133,7 @@ mod tests {
             (json!({"tools": {}}), "tools", "a list"),
             (json!({"logprobs": "yes"}), "logprobs", "true or false"),
         ] {
-            let found = found(settings.clone());
+            let found = found(&settings);
             assert_eq!(found.len(), 1, "{settings}: {found:?}");
             assert_eq!(found[0].0, path, "{found:?}");
             assert!(found[0].1.contains(words), "{settings}: {found:?}");
