@@ -208,7 +208,10 @@ impl Relay {
             Some(first) => Ok(Some(first)),
             None => {
                 let event = self.decoder.event().map_err(|error| Failure::Protocol(error.to_string()))?;
-                Ok(event.map(|event| self.answer.as_ref().map_or(event.clone(), |answer| answer.redacted_event(event))))
+                Ok(match (&self.answer, event) {
+                    (Some(answer), Some(event)) => Some(answer.redacted_event(event)),
+                    (_, event) => event,
+                })
             }
         }
     }
