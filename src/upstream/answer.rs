@@ -99,10 +99,7 @@ impl Answer {
     /// `failure`, whose words may be the provider's, without the gateway's keys.
     #[must_use]
     pub fn redacted(&self, failure: Failure) -> Failure {
-        match &self.redaction {
-            Some(redaction) => failure.redacted(redaction),
-            None => failure,
-        }
+        failure.redacted(self.redaction.as_deref())
     }
 
     /// An event without the gateway's own keys, where it came in a frame. A frame has a checksum, and is left as it arrives.
@@ -141,7 +138,7 @@ impl Answer {
             let arrived = self.unmarked().await;
             // Borrowed: a reference count would be written by every thread.
             let Some(redaction) = self.redaction.as_ref().filter(|_| self.form != Form::Framed) else { return arrived };
-            match arrived.map_err(|failure| failure.redacted(redaction))? {
+            match arrived.map_err(|failure| failure.redacted(Some(redaction)))? {
                 Some(piece) => {
                     let piece = redaction.piece(&mut self.held, piece, self.form == Form::Medium);
                     // What is held comes with the next.

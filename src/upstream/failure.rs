@@ -67,7 +67,8 @@ pub enum Failure {
 impl Failure {
     /// The same failure, whose words may be the provider's, without what `redaction` finds.
     #[must_use]
-    pub(super) fn redacted(self, redaction: &Redaction) -> Self {
+    pub(super) fn redacted(self, redaction: Option<&Redaction>) -> Self {
+        let Some(redaction) = redaction else { return self };
         match self {
             Self::Connect(reason) => Self::Connect(redaction.text(reason)),
             Self::Protocol(reason) => Self::Protocol(redaction.text(reason)),
@@ -320,7 +321,7 @@ mod tests {
             Failure::Server { status: 500, error: error.clone() },
             Failure::Refused { status: 400, error },
         ] {
-            let clean = failure.redacted(&redaction);
+            let clean = failure.redacted(Some(&redaction));
             assert!(!format!("{clean:?}").contains(KEY), "{clean:?}");
         }
     }

@@ -371,10 +371,7 @@ impl ProviderClient {
     /// `failure`, whose words may be the provider's, without the gateway's keys.
     #[must_use]
     pub fn redacted(&self, failure: Failure) -> Failure {
-        match &self.redaction {
-            Some(redaction) => failure.redacted(redaction),
-            None => failure,
-        }
+        failure.redacted(self.redaction.as_deref())
     }
 
     /// What an answer with this status means, whose keys stay in turn: one that came with others, as a batch's.
