@@ -1,8 +1,11 @@
 //! What goes up to one target: the caller's bytes where both speak one dialect, else a translation.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use memchr::memmem::Finder;
 
 use super::incoming::Incoming;
 use super::price::known_as;
@@ -17,6 +20,9 @@ use crate::wire::endpoint::Task;
 use crate::wire::json::{Edits, Object};
 use crate::wire::passing::{self, Passing};
 use crate::wire::{DialectId, ProviderDialect};
+
+/// Finds the mark of a proof in a body; made once, since making it costs more than a search.
+static MARK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(SEEN));
 
 /// What goes to one target.
 pub struct UpstreamRequest {
@@ -91,7 +97,7 @@ impl Rendering {
         // Only a configuration that says so keeps a request from going to its own dialect as it came.
         let stands_in = |how: Structured| how != Structured::Native && wants_form(self.format().as_ref());
         // And a proof of reasoning that the caller has from another provider, which this one would refuse.
-        let marked = || memchr::memmem::find(self.object().bytes(), SEEN).is_some();
+        let marked = || MARK.find(self.object().bytes()).is_some();
         self.counts().is_some() || !(target.structured.is_some_and(stands_in) || marked())
     }
 

@@ -3,7 +3,12 @@
 //! RFC 9112, 6.3: such a request may be an attempt to smuggle another, and a server may refuse it. What stands before the
 //! gateway may go by the length, and the gateway by the chunks.
 
-use memchr::memmem::find;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+/// Finds the end of a head; made once, since making it costs more than a search.
+static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// The most bytes of a head that are collected: more than the server's buffer takes.
 const MOST: usize = 160 << 10;
@@ -18,7 +23,7 @@ pub struct HeadWatch {
 impl HeadWatch {
     /// Whether a head that ends in these bytes has a length and chunks.
     pub fn is_ambiguous(&mut self, bytes: &[u8]) -> bool {
-        let ends = find(bytes, b"\r\n\r\n").is_some();
+        let ends = END.find(bytes).is_some();
         if self.partial.is_empty() && ends {
             // Nearly every head comes whole, and has no chunks.
             return mentions_chunks(bytes) && has_both(bytes);
@@ -28,7 +33,7 @@ impl HeadWatch {
             return false;
         }
         self.partial.extend_from_slice(bytes);
-        if find(&self.partial, b"\r\n\r\n").is_none() {
+        if END.find(&self.partial).is_none() {
             return false;
         }
         let head = std::mem::take(&mut self.partial);
@@ -42,7 +47,7 @@ fn mentions_chunks(bytes: &[u8]) -> bool {
 }
 
 fn has_both(bytes: &[u8]) -> bool {
-    let head = &bytes[..find(bytes, b"\r\n\r\n").unwrap_or(bytes.len())];
+    let head = &bytes[..END.find(bytes).unwrap_or(bytes.len())];
     let has = |wanted: &[u8]| {
         let names =
             head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| line.split(|byte| *byte == b':').next());

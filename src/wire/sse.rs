@@ -36,8 +36,7 @@ impl Event {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         let raw = self.raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.raw);
-        let mut lines = raw.split(|byte| matches!(byte, b'\n' | b'\r'));
-        let name = lines.find_map(|line| field_of(line, b"event"))?;
+        let name = lines(raw).find_map(|line| field_of(line, b"event"))?;
         std::str::from_utf8(name).ok()
     }
 
@@ -57,8 +56,7 @@ impl Event {
     #[must_use]
     pub fn data(&self) -> Option<Bytes> {
         let raw = self.raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.raw);
-        let lines = raw.split(|byte| matches!(byte, b'\n' | b'\r'));
-        let mut lines = lines.filter_map(|line| field_of(line, b"data"));
+        let mut lines = lines(raw).filter_map(|line| field_of(line, b"data"));
         let first = lines.next()?;
         let Some(second) = lines.next() else {
             return Some(self.raw.slice_ref(first));
@@ -70,6 +68,17 @@ impl Event {
         }
         Some(joined.freeze())
     }
+}
+
+/// The lines of an event, without their ends; between the two bytes of an end there is an empty one.
+fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(raw);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr::memchr2(b'\n', b'\r', line);
+        rest = end.map(|end| &line[end + 1..]);
+        Some(&line[..end.unwrap_or(line.len())])
+    })
 }
 
 /// What stands in a line of the field `name`.

@@ -1,7 +1,9 @@
 //! A stream of chunks that passes: its usage is read, and removed where only Fulcrum asked for it.
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
 use bytes::Bytes;
-use memchr::memmem;
 use serde_json::{Map, Value};
 
 use super::error::is_failure;
@@ -93,22 +95,18 @@ impl Tap for StreamTap {
         if !looks_whole(&data) {
             return Chunk::Broken;
         }
-        self.content_bytes += self.written_in(&data);
-        let mut has_failed = false;
-        for reason in texts_of(&data, "finish_reason") {
-            self.ended_choices += 1;
-            has_failed |= std::str::from_utf8(reason).is_ok_and(is_failure);
-        }
+        let seen = Seen::of(&data, self.content);
+        self.content_bytes += seen.written(&data);
+        self.ended_choices += seen.ended;
         // The tier that serves stands in all chunks or in the first, and in the last at most.
         if !std::mem::replace(&mut self.has_begun, true) {
-            self.observe_tier(&data);
+            self.tier = seen.tier.unwrap_or(self.tier);
         }
-        let has_usage = memmem::find(&data, b"\"usage\"").is_some();
-        if has_failed {
+        if seen.has_failed {
             return self.failed(data);
         }
-        if has_usage || memmem::find(&data, b"\"error\"").is_some() {
-            return self.look_inside(event, data);
+        if seen.to_read {
+            return self.look_inside(event, data, seen.tier);
         }
         Chunk::Pass(event.raw().clone())
     }
@@ -135,31 +133,6 @@ impl Tap for StreamTap {
 }
 
 impl StreamTap {
-    /// What a chunk adds to what the model wrote, in bytes. Most chunks have a text and nothing else, and are searched, not read.
-    fn written_in(&self, data: &Bytes) -> usize {
-        let texts: usize = texts_of(data, self.content).map(written::of_escaped).sum();
-        let other = [&b"\"tool_calls\""[..], b"\"reasoning", b"\"refusal\""];
-        if texts > 0 && other.iter().all(|name| memmem::find(data, name).is_none()) {
-            return texts;
-        }
-        let Ok(object) = Object::read_answer(data.clone()) else { return texts };
-        let choices = object.get("choices").filter(|choices| choices.starts_with('['));
-        let in_choice = |choice: &str| -> usize {
-            let of_field = |(name, value): (&str, &str)| match name {
-                "delta" if value.starts_with('{') => in_delta(value),
-                "text" => written::of_json(value),
-                _ => 0,
-            };
-            fields(choice).filter(|_| choice.starts_with('{')).map(of_field).sum()
-        };
-        choices.map_or(0, |choices| items(choices).map(in_choice).sum())
-    }
-
-    fn observe_tier(&mut self, data: &[u8]) {
-        let tier = texts_of(data, "service_tier").next().and_then(|tier| std::str::from_utf8(tier).ok());
-        self.tier = tier.map_or(self.tier, Tier::named);
-    }
-
     /// The provider says that a choice broke off.
     fn failed(&mut self, data: Bytes) -> Chunk {
         if let Ok(object) = Object::read_answer(data.clone()) {
@@ -168,7 +141,7 @@ impl StreamTap {
         Chunk::Failed(data)
     }
 
-    fn look_inside(&mut self, event: &Event, data: Bytes) -> Chunk {
+    fn look_inside(&mut self, event: &Event, data: Bytes, tier: Option<Tier>) -> Chunk {
         let Ok(object) = Object::read_answer(data.clone()) else {
             return Chunk::Pass(event.raw().clone());
         };
@@ -182,7 +155,7 @@ impl StreamTap {
             return Chunk::Pass(event.raw().clone());
         };
         if let Some(usage) = read_usage(usage) {
-            self.observe_tier(&data);
+            self.tier = tier.unwrap_or(self.tier);
             let before = self.usage.filter(|_| self.by_choice).map_or(0, |usage| usage.output);
             self.usage = Some(Usage { output: usage.output.saturating_add(before), ..usage });
         }
@@ -233,16 +206,88 @@ fn in_call(call: &str) -> usize {
     named.filter(|(name, _)| matches!(*name, "name" | "arguments")).map(|(_, value)| written::of_json(value)).sum()
 }
 
-/// The texts of the fields of this name, whatever space stands around their colons. The bytes are searched, not parsed: within
-/// a text quotes are escaped, so a name in quotes is a field's name.
-fn texts_of<'a>(json: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    memmem::find_iter(json, name.as_bytes()).filter_map(move |at| {
-        let quoted = at > 0 && json[at - 1] == b'"';
-        let rest = json[at + name.len()..].strip_prefix(b"\"").filter(|_| quoted)?;
-        let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
-        let start = json.len() - value.len();
-        Some(&json[start..string_end(json, start).saturating_sub(1).max(start)])
-    })
+/// The names that a chunk is searched for, in one pass. Within a text quotes are escaped, so a name in quotes is a field's.
+static NAMES: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let names = [
+        "\"content\"",
+        "\"text\"",
+        "\"finish_reason\"",
+        "\"service_tier\"",
+        "\"usage\"",
+        "\"error\"",
+        "\"tool_calls\"",
+        "\"refusal\"",
+        "\"reasoning",
+    ];
+    let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(names);
+    #[expect(clippy::expect_used, reason = "only names that pass the limits of memory cannot be built")]
+    built.expect("nine short names")
+});
+
+/// What a search of a chunk finds. Chunks are searched, not parsed: most have a text and nothing else.
+#[derive(Default)]
+struct Seen {
+    /// The bytes of its texts.
+    texts: usize,
+    /// Whether what the model wrote may stand elsewhere too.
+    has_more: bool,
+    /// How many choices end in it.
+    ended: u64,
+    /// Whether one of them ends by a failure.
+    has_failed: bool,
+    tier: Option<Tier>,
+    /// Whether it names its usage or an error.
+    to_read: bool,
+}
+
+impl Seen {
+    /// `content` is the field with a chunk's text.
+    fn of(data: &[u8], content: &str) -> Self {
+        let mut seen = Self::default();
+        for name in NAMES.find_iter(data) {
+            let text = || text_after(data, name.end());
+            match (name.pattern().as_usize(), content) {
+                (0, "content") | (1, "text") => seen.texts += text().map_or(0, written::of_escaped),
+                (2, _) => {
+                    let Some(reason) = text() else { continue };
+                    seen.ended += 1;
+                    seen.has_failed |= std::str::from_utf8(reason).is_ok_and(is_failure);
+                }
+                (3, _) if seen.tier.is_none() => {
+                    seen.tier = text().and_then(|tier| std::str::from_utf8(tier).ok()).map(Tier::named);
+                }
+                (4 | 5, _) => seen.to_read = true,
+                (6.., _) => seen.has_more = true,
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    /// What the chunk adds to what the model wrote, in bytes.
+    fn written(&self, data: &Bytes) -> usize {
+        if self.texts > 0 && !self.has_more {
+            return self.texts;
+        }
+        let Ok(object) = Object::read_answer(data.clone()) else { return self.texts };
+        let choices = object.get("choices").filter(|choices| choices.starts_with('['));
+        let in_choice = |choice: &str| -> usize {
+            let of_field = |(name, value): (&str, &str)| match name {
+                "delta" if value.starts_with('{') => in_delta(value),
+                "text" => written::of_json(value),
+                _ => 0,
+            };
+            fields(choice).filter(|_| choice.starts_with('{')).map(of_field).sum()
+        };
+        choices.map_or(0, |choices| items(choices).map(in_choice).sum())
+    }
+}
+
+/// The text that follows a field's name, whatever space stands around the colon; `None` where a value of another type does.
+fn text_after(json: &[u8], name_end: usize) -> Option<&[u8]> {
+    let value = json[name_end..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let start = json.len() - value.len();
+    Some(&json[start..string_end(json, start).saturating_sub(1).max(start)])
 }
 
 #[cfg(test)]
@@ -345,8 +390,9 @@ mod tests {
             (r#"{"x":"\"content\":\"Hi\""}"#, None),
             (r#"{"my_content":"Hi","contents":"Ho"}"#, None),
         ] {
-            let found = texts_of(json.as_bytes(), "content").next().map(|text| std::str::from_utf8(text).unwrap());
-            assert_eq!(found, text, "{json}");
+            let mut names = NAMES.find_iter(json).filter(|name| name.pattern().as_usize() == 0);
+            let found = names.find_map(|name| text_after(json.as_bytes(), name.end()));
+            assert_eq!(found, text.map(str::as_bytes), "{json}");
         }
     }
 }
