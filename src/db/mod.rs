@@ -13,6 +13,7 @@
 mod engine;
 mod error;
 mod executor;
+mod hard_link;
 mod lent;
 mod place;
 mod postgres;
@@ -30,6 +31,7 @@ mod tests;
 pub use self::engine::Engine;
 pub use self::error::Error;
 pub use self::executor::Executor;
+pub use self::hard_link::{Inode, take_inode};
 pub use self::place::{missing_file, place};
 pub use self::postgres::Postgres;
 pub use self::query::{Query, Value, assembled, query};

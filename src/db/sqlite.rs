@@ -8,6 +8,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 
+use super::hard_link::refuse_another_name;
 use super::{ACQUIRE_SECONDS, Error, PATIENCE_SECONDS};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -42,6 +43,7 @@ impl Sqlite {
         keep_private(&path)?;
         // One path for one file, however it is reached: the ledger's lock and journal lie beside it.
         let path = path.canonicalize().map_err(|source| Error::Open { path: path.clone(), source })?;
+        refuse_another_name(&path).map_err(|source| Error::Open { path: path.clone(), source })?;
         let options = options(&path, durable);
         let unusable = |error: Error| error.of_file(&path);
         let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;

@@ -1,6 +1,5 @@
 //! The ledger as the gateway sees it: intend before an attempt, settle after a request.
 
-use std::fs::File;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use super::journal::recover;
 use super::journal::segment::{SegmentRefs, left, segments};
 use super::journal::slots::{Flushed, Journal, Noted, Settled};
 use super::journal::tick::Waiting;
-use super::lock::{DatabaseFile, lock};
+use super::lock::{DatabaseFile, Lock, lock};
 use super::rows::{Intent, Settlement};
 use super::settling::{Job, MOST, Message};
 use super::shared::Shared;
@@ -165,7 +164,7 @@ impl Ledger {
         }
     }
 
-    async fn locked(db: &Sqlite, options: Options, lock: File) -> Result<Self, Error> {
+    async fn locked(db: &Sqlite, options: Options, lock: Lock) -> Result<Self, Error> {
         let unreadable = |source| Error::File { path: db.path().to_owned(), source };
         let files = left(db.path()).map_err(unreadable)?;
         let next = segments(db.path()).map_err(unreadable)?.last().map_or(1, |last| last + 1);
@@ -181,7 +180,7 @@ impl Ledger {
             file: DatabaseFile::of(db.path()),
             urgent: AtomicBool::new(false),
             hurry: Notify::new(),
-            lock: Some(lock),
+            lock: Mutex::new(Some(lock)),
         });
         let (sender, receiver) = mpsc::unbounded_channel();
         #[expect(clippy::disallowed_methods, reason = "the ledger has one writer, which lives until it is closed")]
@@ -202,7 +201,7 @@ impl Ledger {
             file: DatabaseFile::of(db.path()),
             urgent: AtomicBool::new(false),
             hurry: Notify::new(),
-            lock: None,
+            lock: Mutex::default(),
         });
         let (sender, _closed) = mpsc::unbounded_channel();
         Self { shared, sender }
@@ -330,8 +329,9 @@ impl Ledger {
         self.shared.hurry();
         let written = answer.await.unwrap_or(Ok(())).map_err(|Unavailable| Error::Unwritten);
         // Copies of this ledger may live on, and take no more rows.
-        if let Some(lock) = &self.shared.lock
-            && let Err(error) = lock.unlock()
+        let lock = self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(lock) = lock
+            && let Err(error) = lock.release()
         {
             tracing::warn!(%error, "the ledger's lock is held until this process ends: {error}");
         }

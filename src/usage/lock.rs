@@ -8,13 +8,32 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::error::Error;
+use crate::db::{Inode, take_inode};
 
 /// How often a lock that another process holds is tried.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
+/// The lock of a database: a file beside it, and, where the system has them, a name made of the file's device and number, which is
+/// the same by whatever hard link the file is reached.
+#[derive(Debug)]
+pub(super) struct Lock {
+    beside: File,
+    _inode: Option<Inode>,
+}
+
+impl Lock {
+    /// Releases it.
+    ///
+    /// # Errors
+    /// Where the system does not let the file go before the process ends.
+    pub(super) fn release(self) -> std::io::Result<()> {
+        self.beside.unlock()
+    }
+}
+
 /// Takes the lock that makes this process the ledger's only writer; the system releases it when the process ends. A command
 /// may hold it for a moment.
-pub(super) async fn lock(database: &Path, patience: Duration) -> Result<File, Error> {
+pub(super) async fn lock(database: &Path, patience: Duration) -> Result<Lock, Error> {
     let until = Instant::now() + patience;
     loop {
         match try_lock(database) {
@@ -24,7 +43,7 @@ pub(super) async fn lock(database: &Path, patience: Duration) -> Result<File, Er
     }
 }
 
-fn try_lock(database: &Path) -> Result<File, Error> {
+fn try_lock(database: &Path) -> Result<Lock, Error> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut name = database.as_os_str().to_owned();
     name.push("-lock");
@@ -32,9 +51,16 @@ fn try_lock(database: &Path) -> Result<File, Error> {
     let opened = File::options().create(true).append(true).mode(0o600).open(&path);
     let file = opened.map_err(|source| Error::File { path: path.clone(), source })?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => with_inode(database, file),
         Err(std::fs::TryLockError::WouldBlock) => Err(Error::InUse(path)),
         Err(std::fs::TryLockError::Error(source)) => Err(Error::File { path, source }),
+    }
+}
+
+fn with_inode(database: &Path, beside: File) -> Result<Lock, Error> {
+    match take_inode(database) {
+        Ok(inode) => Ok(Lock { beside, _inode: inode }),
+        Err(_) => Err(Error::InUse(database.to_owned())),
     }
 }
 
@@ -51,6 +77,11 @@ impl DatabaseFile {
     /// The file at `path`, as it is now.
     pub(super) fn of(path: &Path) -> Self {
         Self { path: path.to_owned(), identity: identity(path), is_gone: AtomicBool::new(false) }
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Looks whether it still lies there.

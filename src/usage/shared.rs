@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use super::journal::slots::Journal;
-use super::lock::DatabaseFile;
+use super::lock::{DatabaseFile, Lock};
 
 /// The state of an open ledger.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub(super) struct Shared {
     pub(super) urgent: AtomicBool,
     /// Notified when something is urgent, or when enough waits.
     pub(super) hurry: Notify,
-    /// SegmentRefs as long as the ledger is open.
-    pub(super) lock: Option<File>,
+    /// Held as long as the ledger is open.
+    pub(super) lock: Mutex<Option<Lock>>,
 }
 
 impl Shared {

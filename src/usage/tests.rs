@@ -154,6 +154,25 @@ async fn a_second_process_that_reaches_the_file_by_a_link_is_refused() {
     ledger.close().await.unwrap();
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_second_process_that_reaches_the_file_by_a_hard_link_is_refused() {
+    let place = Place::new().await;
+    let elsewhere = place.folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::hard_link(place.folder.path().join("f.db"), elsewhere.join("hard.db")).unwrap();
+    let ledger = place.ledger().await;
+    let url = format!("sqlite://{}/hard.db", elsewhere.display());
+    let refused = Sqlite::open(&url, false).await.unwrap_err().to_string();
+    assert!(refused.contains("by another name, a hard link"), "it is not even opened: {refused}");
+    let beside = Sqlite::open(&format!("sqlite://{}/f.db", place.folder.path().display()), false).await.unwrap();
+    beside.close().await;
+    ledger.close().await.unwrap();
+    place.db.close().await;
+    let other = Sqlite::open(&url, false).await.unwrap();
+    Ledger::open(&other, quick()).await.unwrap().close().await.unwrap();
+}
+
 #[tokio::test]
 async fn an_answer_waits_for_the_commit_where_the_journal_is_not_enough() {
     let with_bodies = || Settlement { bodies: Some(Bodies::default()), ..settlement(now()) };
