@@ -306,7 +306,8 @@ impl App {
     /// Imports the prompts that the configuration names.
     async fn import_prompts(&self, config: &Config) -> Result<(), Error> {
         let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) else { return Ok(()) };
-        let imported = self.prompts().import_dir(folder, config.prompts.label_on_import.as_ref(), now()).await?;
+        let label = config.prompts.label_on_import.as_ref();
+        let imported = self.prompts().import_dir_aside(self.pool(), folder, label, now()).await?;
         if !imported.created.is_empty() {
             tracing::info!(added = imported.created.len(), "imported prompts from {}", folder.display());
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::author::Author;
 use super::change::{By, Expect, LabelChange, put_label, put_version};
@@ -12,10 +13,14 @@ use super::registry::{Registry, TOPIC};
 use super::store::{self, Imported};
 use super::toml_text::parse_file;
 use crate::db::Tx;
-use crate::types::{Label, PromptName, Timestamp};
+use crate::pool::{self, Pool};
+use crate::types::{Diagnostic, Label, PromptName, Timestamp};
 
 /// Whose versions an import makes.
 const IMPORTER: &str = "import";
+
+/// How long the files' reading may wait for a thread, and take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,13 +80,37 @@ impl Registry {
     pub async fn import_dir(&self, path: &Path, label: Option<&Label>, now: Timestamp) -> Result<Imports, Error> {
         let known = store::imported(&self.0.db).await?;
         let incoming = read(path, &known)?;
+        self.import(&incoming, label, now).await
+    }
+
+    /// As [`Self::import_dir`], with the files read and parsed on a thread of `pool`.
+    ///
+    /// # Errors
+    /// As [`Self::import_dir`], and where no thread is free within a minute.
+    pub async fn import_dir_aside(
+        &self,
+        pool: &Pool,
+        path: &Path,
+        label: Option<&Label>,
+        now: Timestamp,
+    ) -> Result<Imports, Error> {
+        let (known, folder) = (store::imported(&self.0.db).await?, path.to_owned());
+        let late = |error: pool::Error| {
+            let unread = Diagnostic::new("", format!("the prompts cannot be read: {error}"));
+            Error::Files(vec![unread.of_file(path.display().to_string())])
+        };
+        let incoming = pool.run(PATIENCE, move || read(&folder, &known)).await.map_err(late)??;
+        self.import(&incoming, label, now).await
+    }
+
+    async fn import(&self, incoming: &[Incoming], label: Option<&Label>, now: Timestamp) -> Result<Imports, Error> {
         let author = Author { key_id: IMPORTER.to_owned(), name: IMPORTER.to_owned(), admin: true };
         let by = By { author: &author, now };
         let mut done = Imports::default();
         let mut changes = self.0.db.begin(TOPIC).await?;
         // Read again inside the transaction: another process may have imported in between.
         let known = store::imported(&mut changes).await?;
-        for incoming in &incoming {
+        for incoming in incoming {
             let name = &incoming.file.name;
             let last = known.get(name.as_str()).map(|last| last.version);
             let last_made = store::newest_of(&mut changes, name, IMPORTER).await?;
