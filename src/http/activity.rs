@@ -19,8 +19,10 @@ pub struct Activity {
     unsent: AtomicBool,
     /// Whether another connection needs the place.
     must_leave: AtomicBool,
-    /// Whether a head came with a length and with chunks.
-    is_ambiguous: AtomicBool,
+    /// How many requests came.
+    requests: AtomicU64,
+    /// Which of them, from 1, is the first whose head has a length and chunks; 0 where none is.
+    ambiguous: AtomicU64,
     task: AtomicWaker,
 }
 
@@ -33,7 +35,8 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             unsent: AtomicBool::new(false),
             must_leave: AtomicBool::new(false),
-            is_ambiguous: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            ambiguous: AtomicU64::new(0),
             task: AtomicWaker::new(),
         }
     }
@@ -58,14 +61,20 @@ impl Activity {
         self.unsent.store(unsent, Ordering::Release);
     }
 
-    /// Notes that a head came with a length and with chunks.
-    pub fn note_ambiguous(&self) {
-        self.is_ambiguous.store(true, Ordering::Release);
+    /// Counts a request; its number, from 1.
+    pub fn next_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Whether such a head came; asked of the request that it belongs to.
-    pub fn takes_ambiguous(&self) -> bool {
-        self.is_ambiguous.swap(false, Ordering::AcqRel)
+    /// Notes that the head of the request of this number has a length and chunks. None after it is served.
+    pub fn note_ambiguous(&self, request: u64) {
+        self.ambiguous.store(request, Ordering::Release);
+    }
+
+    /// Whether the request of this number has such a head, or came after one.
+    pub fn is_ambiguous(&self, request: u64) -> bool {
+        let first = self.ambiguous.load(Ordering::Acquire);
+        first != 0 && request >= first
     }
 
     /// Wakes `task` where the connection is asked to end.

@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONNECTION, CONTENT_LENGTH, ORIGIN, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, ORIGIN};
 use http::{HeaderValue, Method, Request, Version};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::Service;
@@ -72,6 +72,9 @@ impl Service<Request<Incoming>> for ConnectionDispatch {
     /// The router would take a call to the same place; its boxes and copies are a twentieth of the call's CPU.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let request = request.map(Body::new);
+        if self.activity.is_ambiguous(self.activity.next_request()) {
+            return self.refuse(&request);
+        }
         if request.headers().contains_key(ORIGIN)
             && let Some(page) = Page::of(&self.app, &request)
         {
@@ -82,6 +85,13 @@ impl Service<Request<Incoming>> for ConnectionDispatch {
 }
 
 impl ConnectionDispatch {
+    /// The answer to a request with a length and chunks.
+    fn refuse(&self, request: &Request<Body>) -> Answering {
+        let dialect = EndpointCall::at(request.uri()).map_or(DialectId::OpenAiChat, |called| called.endpoint.dialect());
+        let serving = Serving::begin(&self.activity);
+        Box::pin(std::future::ready(Ok(served(ambiguous(dialect), serving, None))))
+    }
+
     /// The answer to a page in a browser.
     fn for_page(&self, page: Page, request: Request<Body>) -> Answering {
         if let Some(answer) = page.preflight(&request) {
@@ -103,10 +113,6 @@ impl ConnectionDispatch {
         // Over HTTP/1.1 a write to the socket fails where the caller reads nothing.
         let patience = (request.version() == Version::HTTP_2).then_some(self.write_timeout);
         let called = EndpointCall::at(request.uri()).filter(|_| request.method() == Method::POST);
-        if self.activity.takes_ambiguous() && request.headers().contains_key(TRANSFER_ENCODING) {
-            let dialect = called.map_or(DialectId::OpenAiChat, |called| called.endpoint.dialect());
-            return Box::pin(std::future::ready(Ok(served(ambiguous(dialect), serving, None))));
-        }
         let Some(called) = called else {
             if let Some(peer) = self.peer {
                 request.extensions_mut().insert(peer);

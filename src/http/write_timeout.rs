@@ -42,16 +42,16 @@ impl WriteTimeout {
         Self { stream, limit, stalled: None, activity, heads: Some(HeadWatch::default()) }
     }
 
-    /// Reads along while no request is served: then a head comes.
+    /// Reads along, to find where heads begin.
     fn look_at(&mut self, read: &[u8]) {
-        if self.activity.is_serving() || read.is_empty() {
+        let Some(heads) = &mut self.heads else { return };
+        if read.starts_with(PREFACE) && heads.is_at_start() {
+            self.heads = None;
             return;
         }
-        if read.starts_with(PREFACE) {
+        if let Some(request) = heads.read(read) {
+            self.activity.note_ambiguous(request);
             self.heads = None;
-        }
-        if self.heads.as_mut().is_some_and(|heads| heads.is_ambiguous(read)) {
-            self.activity.note_ambiguous();
         }
     }
 

@@ -202,6 +202,35 @@ async fn a_length_beside_chunks_is_400() {
 }
 
 #[tokio::test]
+async fn a_length_beside_chunks_is_400_behind_other_requests_of_the_connection_too() {
+    let app = TestApp::start().await;
+    let body = hello("fast").to_string();
+    let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let head = |more: &str| {
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n{more}\r\n", app.key)
+    };
+    let both = format!("{}{chunks}", head("content-length: 6\r\ntransfer-encoding: chunked\r\n"));
+    let whole =
+        format!("{}{body}", head(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len())));
+    let chunked = format!("{}{chunks}", head("content-type: application/json\r\ntransfer-encoding: chunked\r\n"));
+    for before in [&whole, &chunked] {
+        let sent = app.up.count();
+        let mut socket = say(&app, format!("{before}{both}").as_bytes()).await;
+        let mut read = Vec::new();
+        timeout(PATIENCE, socket.read_to_end(&mut read)).await.unwrap().unwrap();
+        let read = String::from_utf8_lossy(&read);
+        let statuses: Vec<&str> = read.split("HTTP/1.1 ").skip(1).collect();
+        assert!(
+            matches!(statuses[..], [first, second] if first.starts_with("200") && second.starts_with("400")),
+            "{read}"
+        );
+        assert!(read.contains("not both"), "{read}");
+        assert_eq!(app.up.count(), sent + 1);
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_closes_without_a_byte_is_replaced_within_the_attempt() {
     let app = TestApp::start().await;
     let (mut sender, connection) = http2(&app, 1 << 16).await;
