@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::answer::{Answered, Served, read};
+use super::cooling::all_cooling;
 use super::fault::fault_of;
 use super::incoming::Incoming;
 use super::meter::{Ended, Meter};
@@ -18,19 +19,14 @@ use super::state::{Live, Parts};
 use super::target_log::Met;
 use super::unanswered::Unanswered;
 use super::upstream_request::UpstreamRequest;
-use crate::chat::{Code, Error};
-use crate::routing::{
-    AllCooling, Asking, At, Failing, InTurn, NoPlan, Outcome, Plan, Repaired, Step, Strategy, Target,
-};
+use crate::chat::Error;
+use crate::routing::{AllCooling, Asking, At, Failing, InTurn, Outcome, Plan, Repaired, Step, Strategy, Target};
 use crate::types::{Timestamp, now};
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
 use crate::usage::Status;
 use crate::wire::DialectId;
 use crate::wire::endpoint::Task;
 use crate::wire::openai_embeddings::{self, Encoding};
-
-/// When to ask again where every target is cooling.
-const COOLING: Duration = Duration::from_secs(1);
 
 /// The attempts of one call.
 pub struct Attempts<'a> {
@@ -94,14 +90,14 @@ impl<'a> Attempts<'a> {
                 Step::AskAgain => self.ask_again(&mut progress, meter).await?,
                 Step::Accept => match progress.served() {
                     Ok(served) => return Ok(served),
-                    Err(failure) => return Err(failed(failure, meter)),
+                    Err(failure) => return Err(failed(failure.unwrap_or_else(|| self.cooling()), meter)),
                 },
                 // All cool. The one that recovers first is the plan's first.
                 Step::GiveUp if self.may_force(&progress) && !is_forced => {
                     is_forced = true;
                     self.ask((0, true), &mut progress, meter).await?
                 }
-                Step::GiveUp => return Err(failed(progress.failure.or_else(|| self.cooling()), meter)),
+                Step::GiveUp => return Err(failed(progress.failure.unwrap_or_else(|| self.cooling()), meter)),
             };
             step = strategy.next(outcome, self.at());
         }
@@ -113,8 +109,8 @@ impl<'a> Attempts<'a> {
     }
 
     /// The error of a call whose targets all cool.
-    fn cooling(&self) -> Option<Error> {
-        self.plan.cooling.map(|retry_after| NoPlan::AllCooling { retry_after }.into())
+    fn cooling(&self) -> Error {
+        all_cooling(self.parts, self.plan, &self.incoming.key.id)
     }
 
     fn asking<'t>(&'t self, turn: &Turn<'t>) -> Asking<'t> {
@@ -392,12 +388,8 @@ async fn wait(after: Duration, meter: &Meter) {
 }
 
 /// The error of a call that no target answered.
-fn failed(last: Option<Error>, meter: &Meter) -> Error {
-    let cooling = || Error {
-        retry_after: Some(COOLING),
-        ..Error::new(Code::AllTargetsCooling, "every target of this call is cooling after failures")
-    };
-    Error { retried: meter.attempts() > 1, ..last.unwrap_or_else(cooling) }
+fn failed(last: Error, meter: &Meter) -> Error {
+    Error { retried: meter.attempts() > 1, ..last }
 }
 
 /// Ends an attempt that brought no answer. It is charged what its provider reported, or what came before it broke off: nothing

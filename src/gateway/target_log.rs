@@ -46,6 +46,8 @@ struct State {
     failing: Option<Trouble>,
     is_cooling: bool,
     last: Timestamp,
+    /// Why the target failed last.
+    cause: Arc<str>,
     window: Window,
 }
 
@@ -99,6 +101,9 @@ impl TargetLog {
         let news = {
             let mut noted = self.lock();
             let news = noted.failed(target, trouble, until.is_some(), now);
+            if let Some(state) = noted.targets.get_mut(&target.id) {
+                state.cause = cause.as_str().into();
+            }
             self.failing.store(noted.failing, Ordering::Release);
             news
         };
@@ -122,6 +127,12 @@ impl TargetLog {
             "target {} {verb}: {cause}{cooling}",
             target.id.escape_debug(),
         );
+    }
+
+    /// Why a target failed last, in words of ours.
+    #[must_use]
+    pub fn cause(&self, target: &str) -> Option<Arc<str>> {
+        self.lock().targets.get(target).map(|state| state.cause.clone()).filter(|cause| !cause.is_empty())
     }
 
     /// Logs that a target answered where it failed before.

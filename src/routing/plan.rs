@@ -100,12 +100,6 @@ pub enum NoPlan {
     /// The request names no model, and no route takes such a call.
     #[error("the request names no model, and no route takes it without one")]
     NoModel,
-    /// Every target is cooling after faults.
-    #[error("every model that could answer has failed lately and is cooling")]
-    AllCooling {
-        /// When the first may be tried again.
-        retry_after: Duration,
-    },
 }
 
 impl From<NoPlan> for chat::Error {
@@ -114,9 +108,6 @@ impl From<NoPlan> for chat::Error {
         match error {
             NoPlan::ModelNotFound(_) => Self::new(chat::Code::ModelNotFound, message).at("model"),
             NoPlan::NoModel => Self::field("model", message),
-            NoPlan::AllCooling { retry_after } => {
-                Self { retry_after: Some(retry_after), ..Self::new(chat::Code::AllTargetsCooling, message) }
-            }
         }
     }
 }

@@ -356,8 +356,6 @@ fn an_unknown_model_is_a_404_that_names_it() {
     let error: crate::chat::Error = NoPlan::ModelNotFound("gpt-9".to_owned()).into();
     assert_eq!((error.status(), error.param.as_deref()), (404, Some("model")));
     assert!(error.message.contains("gpt-9"));
-    let error: crate::chat::Error = NoPlan::AllCooling { retry_after: Duration::from_secs(4) }.into();
-    assert_eq!((error.status(), error.retry_after), (503, Some(Duration::from_secs(4))));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::app::{TestApp, hello};
@@ -169,6 +170,30 @@ async fn an_outage_costs_at_most_a_fifth_more_attempts_and_then_cools() {
     assert!(cooled > 0, "the target never cooled");
     let health = app.admin(Call::get("/api/v1/health")).await.json();
     assert_eq!(health["rows"][0]["target"], "up/gpt-x");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_refusal_since_all_cool_says_which_for_how_long_and_why() {
+    let route = "[[routes]]\nmodels = [\"auto\"]\ntargets = [{ model = \"fast\" }]\nfallbacks = [\"dead/x\"]\n";
+    let app = TestApp::with(&format!("[defaults]\nretries = 0\nall_cooling = \"refuse\"\n{route}")).await;
+    app.up.always(Script::throttled("retry-after: 50\r\n"));
+    for _ in 0..5 {
+        app.hello("auto").await;
+    }
+    let refused = app.hello("auto").await;
+    assert_eq!(refused.outcome(), "503 all_targets_cooling");
+    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    for part in ["up/gpt-x for ", " s (limits the rate of calls (429), for 50 s)", "dead/x ", "(cannot be reached: "] {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    let health = app.admin(Call::get("/api/v1/health")).await.json();
+    let row = health["rows"].as_array().unwrap().iter().find(|row| row["target"] == "up/gpt-x").unwrap();
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&json!("cooling"), &json!("limits the rate of calls (429), for 50 s"))
+    );
+    assert!(row["until"].is_string() && (1..=50).contains(&row["cooling_seconds"].as_u64().unwrap()), "{row}");
     app.close().await;
 }
 

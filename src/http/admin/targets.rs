@@ -5,8 +5,9 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::gateway::models as cards;
+use crate::gateway::{models as cards, seconds};
 use crate::http::auth::Viewer;
+use crate::routing::TargetHealth;
 use crate::types::now;
 
 /// `GET /providers`.
@@ -39,10 +40,16 @@ pub async fn routes(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
     Json(json!({"rows": app.gateway().live().routes.list(), "next_cursor": null}))
 }
 
-/// `GET /health`: the targets that have shown faults; every other one is healthy.
+/// `GET /health`: the targets that have shown faults, with the last one's cause; every other one is healthy.
 pub async fn health(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
-    let parts = app.gateway().parts();
-    let rows = parts.health.troubled(now());
+    let (parts, now) = (app.gateway().parts(), now());
+    let row = |row: TargetHealth| {
+        json!({
+            "target": row.target, "state": row.state, "until": row.until, "keys": row.keys,
+            "cooling_seconds": row.until.map(|until| seconds(until - now)), "reason": parts.target_log.cause(&row.target),
+        })
+    };
+    let rows: Vec<Value> = parts.health.troubled(now).into_iter().map(row).collect();
     Json(
         json!({"rows": rows, "next_cursor": null, "ledger": if parts.ledger.healthy() { "healthy" } else { "unavailable" }}),
     )
