@@ -1,5 +1,8 @@
 //! The whole gateway put together: built from a configuration, reloaded, and shut down.
 
+mod check;
+mod probe;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,18 +24,18 @@ use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
 use crate::pool::Pool;
 use crate::prompts::{self, Registry};
-use crate::routing::{Health, Routes};
+use crate::routing::Health;
 use crate::telemetry::{AccessLog, Metrics};
-use crate::types::{Diagnostic, PromptName, QuickMap, Secret, Timestamp, did_you_mean, now};
+use crate::types::{Diagnostic, QuickMap, Secret, Timestamp, now};
 use crate::upstream::simulated::SimulatedProvider;
-use crate::upstream::{BadAddress, InProcess, InProcessModels, Provider, ProviderClient, vendor_at};
+use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
+
+pub use self::check::{Checked, check, key_warnings, unanswered, warnings};
+pub use self::probe::probe;
 
 /// How long running lines of batches may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-
-/// What to do about a mistake that says no more than what is wrong.
-const CORRECT: &str = "correct it";
 
 /// The whole gateway. Cheap to clone.
 #[derive(Clone)]
@@ -471,91 +474,4 @@ fn limits(config: &Config) -> Limits {
 fn bounds(config: &Config) -> idempotency::Bounds {
     let config::Idempotency { ttl, max_size } = config.idempotency;
     idempotency::Bounds { ttl, max_size }
-}
-
-/// What a readable configuration leads to.
-pub struct Checked {
-    /// The mistakes that show only when it is built: addresses of providers, and prompts.
-    pub problems: Vec<Diagnostic>,
-    /// What is no mistake of a prompt, and likely to surprise.
-    pub warnings: Vec<Diagnostic>,
-    /// How many prompts its folder has.
-    pub prompts: usize,
-}
-
-/// Checks what shows only when a configuration is built.
-#[must_use]
-pub fn check(config: &Config) -> Checked {
-    let (models, mut problems) = (in_process(), Vec::new());
-    let (mut warnings, mut prompts) = (Vec::new(), 0);
-    for provider in &config.providers {
-        if let Err(error) = ProviderClient::new(provider.clone(), &models) {
-            let key = format!("providers.{}", provider.name);
-            problems.push(problem("(configuration)", key, error.to_string()));
-        }
-    }
-    if let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) {
-        let doubts = |name: &PromptName, draft: &prompts::Draft| {
-            let model = unanswered(&config.routes, name, draft);
-            draft.warnings().into_iter().chain(model).collect()
-        };
-        match prompts::check_dir_with(folder, &doubts) {
-            Ok(checked) => {
-                prompts = checked.len();
-                warnings.extend(checked.into_iter().flat_map(|checked| checked.warnings));
-            }
-            Err(prompts::Error::Files(found)) => problems.extend(found.into_iter().map(|found| found.fix(CORRECT))),
-            Err(error) => {
-                problems.push(problem(&folder.display().to_string(), "prompts.import".to_owned(), error.to_string()));
-            }
-        }
-    }
-    Checked { problems, warnings, prompts }
-}
-
-/// That no call of a prompt can be answered, since nothing has the model that its settings name.
-#[must_use]
-pub fn unanswered(routes: &Routes, name: &PromptName, draft: &prompts::Draft) -> Option<Diagnostic> {
-    let model = draft.model().filter(|model| !routes.may_answer(model, name.as_str()))?;
-    let near = did_you_mean(model, routes.models().iter().map(|name| &**name));
-    let problem = format!("no route takes the model `{model}`, and no model has that name{near}");
-    let fix = "name a model or a route's model, or add it to the configuration";
-    Some(Diagnostic::new("settings.model", problem).fix(fix))
-}
-
-/// What is no mistake, and likely to surprise.
-#[must_use]
-pub fn warnings(config: &Config) -> Vec<Diagnostic> {
-    let mut warnings = Vec::new();
-    let simulated = config.providers.iter().filter(|provider| provider.kind.row().simulated);
-    let simulated: Vec<&str> = simulated.map(|provider| &*provider.name).collect();
-    if !simulated.is_empty() {
-        let problem = format!("{} answer with made-up text, marked x-fulcrum-simulated: true", simulated.join(", "));
-        let fix = "take kind = \"simulated\" out before anybody relies on the answers";
-        warnings.push(Diagnostic::new("providers", problem).fix(fix));
-    }
-    if config.providers.is_empty() {
-        let problem = "there are none, so no model can be called";
-        warnings.push(Diagnostic::new("providers", problem).fix("add [providers.NAME]"));
-    }
-    let is_unversioned = |provider: &&Provider| {
-        provider.kind.row().takes("vendor")
-            && config::lacks_version(&provider.base_url)
-            && vendor_at(&provider.base_url).is_none()
-    };
-    for provider in config.providers.iter().filter(is_unversioned) {
-        let problem = "the address has no path, and nearly all servers of OpenAI's API stand below /v1";
-        let fix = format!("write base_url = \"{}/v1\", unless the server differs", provider.base_url);
-        warnings.push(Diagnostic::new(format!("providers.{}.base_url", provider.name), problem).fix(fix));
-    }
-    if let Some(folder) = config.prompts.import.as_ref().filter(|folder| !folder.is_dir()) {
-        let problem = format!("there is no folder {}, so no prompts are read", folder.display());
-        let fix = "check the path, which starts where `fulcrum serve` is started";
-        warnings.push(Diagnostic::new("prompts.import", problem).fix(fix));
-    }
-    warnings
-}
-
-fn problem(file: &str, key: String, problem: String) -> Diagnostic {
-    Diagnostic::new(key, problem).of_file(file).fix(CORRECT)
 }

@@ -120,7 +120,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Serve(command) => Box::pin(command.run()).await,
         Command::Init(command) => command.run(),
         Command::Demo(command) => Box::pin(command.run()).await,
-        Command::Check(command) => command.run(),
+        Command::Check(command) => Box::pin(command.run()).await,
         Command::Prompt(command) => Box::pin(command.run()).await,
         Command::Key(command) => Box::pin(command.run()).await,
         Command::Request(command) => Box::pin(command.run()).await,

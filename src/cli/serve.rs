@@ -17,6 +17,9 @@ use crate::prompts;
 use crate::telemetry::start_logs;
 use crate::upstream::Provider;
 
+/// The most warnings of a configuration that the log has.
+const MOST_WARNINGS: usize = 20;
+
 /// Runs the gateway.
 #[derive(Args)]
 #[command(after_help = "Example: fulcrum serve --config config/fulcrum.toml --listen 127.0.0.1:8080")]
@@ -90,8 +93,12 @@ fn introduce(config: &Config, path: &Path) {
     let named = |provider: &Provider| format!("{} ({})", provider.name, provider.kind.row().name);
     let providers: Vec<String> = config.providers.iter().map(named).collect();
     tracing::info!(providers = providers.len(), "providers: {}", providers.join(", "));
-    for warning in app::warnings(config) {
+    let warnings = app::warnings(config);
+    for warning in warnings.iter().take(MOST_WARNINGS) {
         tracing::warn!(key = warning.key, "{}: {}; {}", warning.key, warning.problem, warning.fix);
+    }
+    if warnings.len() > MOST_WARNINGS {
+        tracing::warn!("there are {} warnings; `fulcrum check` shows them all", warnings.len());
     }
 }
 

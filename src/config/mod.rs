@@ -7,6 +7,7 @@ mod environment;
 mod file;
 mod models;
 mod option;
+mod places;
 mod providers;
 mod read;
 mod secret;
@@ -25,6 +26,7 @@ pub use base_url::lacks_version;
 pub use cors::Cors;
 pub use environment::{Env, Secrets};
 pub use models::PriceOverride;
+pub use places::Places;
 pub use sections::{
     CacheSettings, Client, Database, Durability, Idempotency, Ledger, Limits, OnDisconnect, Prompts, Server, Telemetry,
     parse_listen,
@@ -80,6 +82,10 @@ pub struct Config {
     pub admin_key: Option<Secret>,
     /// Whether neither a provider nor a model is named, so that the simulated provider stands in.
     pub is_bare: bool,
+    /// What is no mistake, and likely to surprise.
+    pub warnings: Vec<Diagnostic>,
+    /// Where each key stands.
+    pub places: Places,
 }
 
 /// The file that a configuration is read from: `named`, else `$FULCRUM_CONFIG`, else [`DEFAULT_FILE`].
@@ -163,11 +169,11 @@ fn read_text(text: &str, file: &str, secrets: Secrets, env: Env<'_>) -> Result<C
         reader.problem(at, "toml", syntax(error.message()), "correct the line");
     }
     let config = config(&reader, document.get_ref());
-    let problems = reader.into_problems();
+    let (problems, warnings, places) = reader.into_found();
     if let Some(config) = config
         && problems.is_empty()
     {
-        return Ok(config);
+        return Ok(Config { warnings, places, ..config });
     }
     Err(beside_syntax(problems, !errors.is_empty()))
 }
@@ -217,7 +223,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     #[rustfmt::skip]
     let config = Config {
         server, database, ledger, prompts, providers, models, prices, routes, defaults, limits, cache, client,
-        telemetry, admin_key, idempotency, batches, is_bare,
+        telemetry, admin_key, idempotency, batches, is_bare, warnings: Vec::new(), places: Places::default(),
     };
     Some(config)
 }

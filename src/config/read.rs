@@ -1,6 +1,7 @@
 //! Reads TOML tables key by key: types, units and unknown keys, noting every mistake and reading on.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::environment::{Env, Secrets};
+use super::places::{Places, offset};
 use crate::routing;
 use crate::types::{Diagnostic, Place, Position, parse_duration, parse_size};
 
@@ -24,6 +26,10 @@ pub(super) struct Reader<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     pub(super) secrets: Secrets,
     problems: RefCell<Vec<Diagnostic>>,
+    /// What is no mistake, and likely to surprise.
+    warnings: RefCell<Vec<Diagnostic>>,
+    /// Where each key that was read stands.
+    offsets: RefCell<HashMap<String, usize>>,
     /// Where each line of the text begins.
     lines: Vec<usize>,
 }
@@ -56,20 +62,34 @@ pub(super) struct Field<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(file: Arc<str>, text: &'a str, secrets: Secrets, env: Env<'a>) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { file, text, env, secrets, problems: RefCell::default(), lines }
+        let (problems, warnings, offsets) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { file, text, env, secrets, problems, warnings, offsets, lines }
     }
 
     pub(super) fn problem(&self, at: usize, key: &str, problem: impl Into<String>, fix: impl Into<String>) {
         self.add(Diagnostic::new(key, problem).fix(fix).at(Place::Offset(at)));
     }
 
-    /// Notes a mistake; one without a file is of the file that is read.
+    /// Notes what is no mistake, and likely to surprise.
+    pub(super) fn warn(&self, at: usize, key: &str, problem: impl Into<String>, fix: impl Into<String>) {
+        let mut warnings = self.warnings.borrow_mut();
+        if warnings.len() < MOST_PROBLEMS {
+            let place = Place::InText(self.position(at));
+            warnings.push(Diagnostic::new(key, problem).fix(fix).at(place).of_file(self.file.clone()));
+        }
+    }
+
+    /// Notes a mistake; one without a file is of the file that is read, and one without a place at its key there.
     pub(super) fn add(&self, problem: Diagnostic) {
         if self.problems.borrow().len() >= MOST_PROBLEMS {
             return;
         }
         let problem = match problem.place {
             Place::Offset(at) => problem.at(Place::InText(self.position(at))),
+            Place::Unknown if problem.file.is_none() => match offset(&self.offsets.borrow(), &problem.key) {
+                Some(at) => problem.at(Place::InText(self.position(at))),
+                None => problem,
+            },
             Place::Unknown | Place::InValue(_) | Place::InText(_) => problem,
         };
         let problem = if problem.file.is_none() { problem.of_file(self.file.clone()) } else { problem };
@@ -88,12 +108,16 @@ impl<'a> Reader<'a> {
         self.problems.borrow().len() >= MOST_PROBLEMS
     }
 
-    /// The mistakes, by place.
-    pub(super) fn into_problems(self) -> Vec<Diagnostic> {
-        let mut problems = self.problems.into_inner();
-        problems.sort();
-        problems.dedup();
-        problems
+    /// The mistakes and the warnings, by place, and the place of each key.
+    pub(super) fn into_found(self) -> (Vec<Diagnostic>, Vec<Diagnostic>, Places) {
+        let sorted = |found: RefCell<Vec<Diagnostic>>| {
+            let mut found = found.into_inner();
+            found.sort();
+            found.dedup();
+            found
+        };
+        let places = Places::new(self.file, self.text, self.offsets.into_inner());
+        (sorted(self.problems), sorted(self.warnings), places)
     }
 
     pub(super) fn root(&'a self, table: &'a DeTable<'a>) -> Section<'a> {
@@ -122,7 +146,7 @@ impl<'a> Section<'a> {
     fn field(&self, key: &'a Spanned<toml::de::DeString<'a>>, value: &'a Spanned<DeValue<'a>>) -> Field<'a> {
         let is_table = matches!(value.get_ref(), DeValue::Table(_));
         let at = if is_table { key.span().start } else { value.span().start };
-        Field { reader: self.reader, key: self.below(key.get_ref()), at, value }
+        Field::new(self.reader, self.below(key.get_ref()), at, value)
     }
 
     pub(super) fn below(&self, name: &str) -> String {
@@ -163,6 +187,16 @@ pub(super) fn suggestion(word: &str, known: &[&str]) -> String {
 }
 
 impl<'a> Field<'a> {
+    fn new(reader: &'a Reader<'a>, key: String, at: usize, value: &'a Spanned<DeValue<'a>>) -> Self {
+        reader.offsets.borrow_mut().insert(key.clone(), at);
+        Self { reader, key, at, value }
+    }
+
+    /// Notes what is no mistake, and likely to surprise.
+    pub(super) fn warn(&self, problem: impl Into<String>, fix: impl Into<String>) {
+        self.reader.warn(self.at, &self.key, problem, fix);
+    }
+
     pub(super) fn problem(&self, problem: impl Into<String>, fix: impl Into<String>) {
         self.reader.problem(self.at, &self.key, problem, fix);
     }
@@ -194,11 +228,8 @@ impl<'a> Field<'a> {
             self.wanted::<()>("a list", example);
             return Vec::new();
         };
-        let item = |(index, value): (usize, &'a Spanned<DeValue<'a>>)| Field {
-            reader: self.reader,
-            key: format!("{}[{index}]", self.key),
-            at: value.span().start,
-            value,
+        let item = |(index, value): (usize, &'a Spanned<DeValue<'a>>)| {
+            Field::new(self.reader, format!("{}[{index}]", self.key), value.span().start, value)
         };
         items.iter().enumerate().map(item).collect()
     }

@@ -16,7 +16,7 @@ pub(super) fn resolve(field: &Field<'_>) -> Option<Secret> {
     let found = match reference.split_once(':') {
         Some(("env" | "file", _)) if field.reader.secrets == Secrets::Leave => return Some(Secret::new(UNREAD)),
         Some(("env", name)) => from_env(field, name),
-        Some(("file", path)) => from_file(path),
+        Some(("file", path)) => from_file(path).inspect(|_| warn_of_rights(field, path)),
         Some(("secret", _)) => Err(("the encrypted store of secrets is not supported yet".to_owned(), FIX.to_owned())),
         _ => Err(("a secret must not stand in the configuration itself".to_owned(), FIX.to_owned())),
     };
@@ -58,6 +58,19 @@ fn from_file(path: &str) -> Found {
         let shown: String = path.chars().take(200).collect();
         (format!("the file `{shown}` cannot be read: {error}"), "check its path and rights".to_owned())
     })
+}
+
+/// Warns where everybody on the machine can read a secret. A group may be meant to.
+fn warn_of_rights(field: &Field<'_>, path: &str) {
+    use std::os::unix::fs::MetadataExt;
+    if let Ok(data) = std::fs::metadata(path)
+        && data.mode() & 0o007 != 0
+    {
+        let shown: String = path.chars().take(200).collect();
+        let problem =
+            format!("everybody on this machine can use the file `{shown}` (mode {:04o})", data.mode() & 0o7777);
+        field.warn(problem, format!("make it its owner's alone: chmod 600 {shown}"));
+    }
 }
 
 fn usable(value: &str) -> Result<Secret, (String, String)> {

@@ -69,6 +69,17 @@ impl Db {
         }
     }
 
+    /// Opens the database of `url` to read what is there: nothing is made, migrated or changed.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub async fn open_as_it_is(url: &str) -> Result<Self, Error> {
+        match url.split_once("://") {
+            Some(("postgres" | "postgresql", _)) => Err(Error::NotSqlite),
+            _ => Sqlite::open_as_it_is(url).await.map(Self::Sqlite),
+        }
+    }
+
     /// Which database it is, for the little that SQL cannot say once.
     #[must_use]
     pub fn engine(&self) -> Engine {

@@ -57,6 +57,20 @@ impl Sqlite {
         Ok(Self { path, options: Arc::new(options), read, write })
     }
 
+    /// Opens the file of `url` as it is, to read it.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be opened.
+    pub(super) async fn open_as_it_is(url: &str) -> Result<Self, Error> {
+        let path = path_of(url)?;
+        let path = path.canonicalize().map_err(|source| Error::Open { path: path.clone(), source })?;
+        refuse_another_name(&path).map_err(|source| Error::Open { path: path.clone(), source })?;
+        let options = options(&path, false).create_if_missing(false).pragma("query_only", "on");
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
+        let pool = pool.map_err(|error| Error::from(error).of_file(&path))?;
+        Ok(Self { path, options: Arc::new(options), read: pool.clone(), write: pool })
+    }
+
     /// Where the database lies.
     #[must_use]
     pub fn path(&self) -> &Path {

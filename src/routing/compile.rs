@@ -139,8 +139,10 @@ impl Compile {
             return;
         }
         if targets.iter().all(|target| target.weight == 0) {
-            let problem = "every target has weight 0, so no call could go anywhere".to_owned();
-            self.problem(spec.name.at, format!("{}.targets", spec.key), problem, "give one a weight".to_owned());
+            // Without an offset: a weight has no name, and is found by its key.
+            let problem = "every target has weight 0, so no call could go anywhere";
+            let key = format!("{}.targets[0].weight", spec.key);
+            self.problems.push(Diagnostic::new(key, problem).fix("give one a weight"));
         }
     }
 

@@ -134,13 +134,41 @@ impl Routes {
         &self.names
     }
 
-    /// What providers call the configured targets, bare and behind the provider's name.
-    pub fn targets(&self) -> impl Iterator<Item = Arc<str>> + '_ {
+    /// The targets that the configuration names, some more than once.
+    pub fn configured(&self) -> impl Iterator<Item = &Arc<Target>> {
         let of_routes = self
             .routes
             .iter()
             .flat_map(|route| route.targets.iter().map(|weighted| &weighted.target).chain(&route.fallbacks));
-        self.models.values().chain(of_routes).flat_map(|target| [target.id.clone(), target.model.clone()])
+        self.models.values().chain(of_routes)
+    }
+
+    /// The routes that no call can reach, with the earlier one that takes their calls; by their places in the file.
+    #[must_use]
+    pub fn unreachable(&self) -> Vec<(usize, usize)> {
+        let covered = |n: usize| {
+            let earlier = || self.routes[..n].iter().enumerate();
+            let route = &self.routes[n];
+            let by = |model: &str| earlier().find(|(_, other)| other.takes_all_of(route, model)).map(|(at, _)| at);
+            if route.models.is_empty() {
+                return earlier()
+                    .find(|(_, other)| other.models.is_empty() && other.holds_with(route))
+                    .map(|(at, _)| at);
+            }
+            route.models.iter().map(|model| by(model)).try_fold(0, |last, at| Some(at?.max(last)))
+        };
+        (0..self.routes.len()).filter_map(|n| Some((n, covered(n)?))).collect()
+    }
+
+    /// A route's name, by its place in the file.
+    #[must_use]
+    pub fn name_of(&self, place: usize) -> &str {
+        self.routes.get(place).map_or("", |route| &route.name)
+    }
+
+    /// What providers call the configured targets, bare and behind the provider's name.
+    pub fn targets(&self) -> impl Iterator<Item = Arc<str>> + '_ {
+        self.configured().flat_map(|target| [target.id.clone(), target.model.clone()])
     }
 
     /// A name of [`Self::models`], shared.
@@ -244,6 +272,22 @@ impl std::fmt::Debug for Routes {
 }
 
 impl Route {
+    /// Whether this route takes every call of `model` that `other` would.
+    fn takes_all_of(&self, other: &Self, model: &str) -> bool {
+        (self.models.is_empty() || self.models.contains(model)) && self.holds_with(other)
+    }
+
+    /// Whether this route's rule holds wherever `other`'s does, as far as their texts show. A rule that breaks holds on a
+    /// private route alone.
+    fn holds_with(&self, other: &Self) -> bool {
+        let text = |route: &Self| route.rule.as_ref().map(|rule| rule.text.trim().to_owned());
+        match (text(self), text(other)) {
+            (None, _) => true,
+            (Some(rule), _) if rule == "true" => true,
+            (rule, same) => rule == same && (self.local_only || !other.local_only),
+        }
+    }
+
     fn row(&self) -> serde_json::Value {
         let mut models: Vec<&str> = self.models.iter().map(|model| &**model).collect();
         models.sort_unstable();

@@ -575,7 +575,7 @@ fn unknown_targets_and_private_routes_that_leave_the_house_are_refused() {
     routes[0].targets[1].model: `openai/gpt-4o-mini` would leave the house on a route with local_only = true; use models of providers with local = true only
     routes[0].fallbacks[0]: `openai/gpt-4o` would leave the house on a route with local_only = true; use models of providers with local = true only
     routes[0].targets[0].model: there is no model `fats`; did you mean `fast`?
-    routes[0].targets: every target has weight 0, so no call could go anywhere; give one a weight
+    routes[0].targets[0].weight: every target has weight 0, so no call could go anywhere; give one a weight
     ");
 }
 

@@ -95,6 +95,34 @@ pub(super) fn openai(provider: &Provider, operation: Operation, _: &str, _: bool
     format!("{base}{path}")
 }
 
+/// Where OpenAI's API lists its models.
+pub(super) fn openai_models(provider: &Provider) -> String {
+    format!("{}/models", provider.base_url)
+}
+
+pub(super) fn anthropic_models(provider: &Provider) -> String {
+    let base = &provider.base_url;
+    format!("{base}{}/models", if base.ends_with("/v1") { "" } else { "/v1" })
+}
+
+pub(super) fn gemini_models(provider: &Provider) -> String {
+    format!("{}{}/models", provider.base_url, gemini_version(&provider.base_url))
+}
+
+pub(super) fn azure_models(provider: &Provider) -> String {
+    let base = &provider.base_url;
+    if base.ends_with("/openai/v1") {
+        return openai_models(provider);
+    }
+    let version = provider.api_version.as_deref().unwrap_or(AZURE_VERSION);
+    format!("{base}/openai/models?api-version={version}")
+}
+
+/// The version of Gemini's API, where the base URL names none.
+fn gemini_version(base: &str) -> &'static str {
+    if ["/v1", "/v1beta", "/v1alpha"].iter().any(|end| base.ends_with(end)) { "" } else { "/v1beta" }
+}
+
 pub(super) fn anthropic(provider: &Provider, operation: Operation, _: &str, _: bool) -> String {
     let (base, path) = (&provider.base_url, operation.path());
     let version = if base.ends_with("/v1") { "" } else { "/v1" };
@@ -103,7 +131,7 @@ pub(super) fn anthropic(provider: &Provider, operation: Operation, _: &str, _: b
 
 pub(super) fn gemini(provider: &Provider, operation: Operation, model: &str, stream: bool) -> String {
     let base = &provider.base_url;
-    let version = if ["/v1", "/v1beta", "/v1alpha"].iter().any(|end| base.ends_with(end)) { "" } else { "/v1beta" };
+    let version = gemini_version(base);
     let method = match operation {
         Operation::GeminiCount => "countTokens",
         Operation::EmbedContent => "embedContent",

@@ -35,6 +35,11 @@ impl<K> Keys<K> {
         Self { keys, turn: AtomicUsize::new(0), is_any_refused: AtomicBool::new(false), refused: Mutex::default() }
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> &[K] {
+        &self.keys
+    }
+
     /// The next key that is not refused just now, with its place; any where all are.
     pub(super) fn next(&self, now: Instant) -> (usize, &K) {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.keys.len();

@@ -24,6 +24,8 @@ pub struct KindRow {
     pub passes: bool,
     /// The address of a call of an operation and a model, streamed or not.
     pub(super) address: fn(&Provider, Operation, &str, bool) -> String,
+    /// Where its models are listed; `None` where its API has no such list.
+    pub(super) list: Option<fn(&Provider) -> String>,
     /// Whether the address of a call depends on its model.
     pub(super) names_model: bool,
     /// The header of a key.
@@ -64,6 +66,7 @@ static KINDS: [KindRow; 6] = [
         operations: &[Operation::Messages, Operation::CountTokens],
         passes: false,
         address: address::anthropic,
+        list: Some(address::anthropic_models),
         auth: auth::x_api_key,
         headers: &[("anthropic-version", "2023-06-01")],
         batch_api: Some(&batch_api::ANTHROPIC),
@@ -78,6 +81,7 @@ static KINDS: [KindRow; 6] = [
         operations: &[Operation::Generate, Operation::GeminiCount, Operation::EmbedContent, Operation::EmbedContents],
         passes: false,
         address: address::gemini,
+        list: Some(address::gemini_models),
         names_model: true,
         auth: auth::x_goog_api_key,
         vendor: Some("gemini"),
@@ -87,6 +91,7 @@ static KINDS: [KindRow; 6] = [
         kind: Kind::Azure,
         name: "azure",
         address: address::azure,
+        list: Some(address::azure_models),
         names_model: true,
         auth: auth::azure,
         seller: Some("azure"),
@@ -100,6 +105,7 @@ static KINDS: [KindRow; 6] = [
         operations: &[Operation::Converse],
         passes: false,
         address: address::bedrock,
+        list: None,
         names_model: true,
         accept: "application/json, application/vnd.amazon.eventstream",
         correct: aws::correct,
@@ -126,6 +132,7 @@ const OPENAI: KindRow = KindRow {
     operations: &[Operation::Chat, Operation::Responses, Operation::Embeddings],
     passes: true,
     address: address::openai,
+    list: Some(address::openai_models),
     names_model: false,
     auth: auth::bearer,
     accept: "application/json, text/event-stream",

@@ -416,8 +416,13 @@ impl ProviderClient {
         Err(self.refusal((status, &headers), &mut answer, n).await)
     }
 
+    /// The headers of a call with each of its keys.
+    pub(super) fn key_headers(&self) -> Vec<HeaderMap> {
+        self.keys.all().iter().map(|key| key.headers.clone()).collect()
+    }
+
     /// The client for what is on no call's path.
-    fn side(&self) -> Result<&Client, Failure> {
+    pub(super) fn side(&self) -> Result<&Client, Failure> {
         if let Some(client) = self.side.get() {
             return Ok(client);
         }
