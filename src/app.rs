@@ -2,6 +2,7 @@
 
 mod check;
 mod probe;
+mod scrape;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! `fulcrum serve`: runs the gateway until a signal ends it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf, absolute};
 
 use clap::Args;
@@ -12,7 +13,7 @@ use super::watch::{Seen, Signals, Watched, WatchedFolder, watch};
 use crate::app::{self, App, Built};
 use crate::config::{self, Config, Secrets, parse_listen};
 use crate::db;
-use crate::http::{Listening, serve};
+use crate::http::{Listening, serve, serve_metrics};
 use crate::prompts;
 use crate::telemetry::start_logs;
 use crate::upstream::Provider;
@@ -53,9 +54,8 @@ impl Serve {
         let _logs = start_logs(config.telemetry.log, config.telemetry.log_format);
         introduce(&config, &path);
         let listen = config.server.listen;
-        let listening = Listening::at(listen).await;
-        let listening =
-            listening.map_err(|error| Failure::Unreachable(format!("cannot listen at {listen}: {error}")))?;
+        let listening = listening_at(listen).await?;
+        let metrics = metrics_listening(&config).await?;
         let database = config.database.url.clone();
         let folder = WatchedFolder::of(&config);
         let built = App::build(config).await;
@@ -69,6 +69,11 @@ impl Serve {
             reason = "the configuration is watched beside the server, until it stops"
         )]
         tokio::spawn(watch(app.clone(), Watched { path, seen, folder, configured, listen }, signals, stop.clone()));
+        if let Some(metrics) = metrics {
+            tracing::info!("metrics without a key at http://{}/metrics", metrics.address());
+            #[expect(clippy::disallowed_methods, reason = "the metrics are served beside the server, until it stops")]
+            tokio::spawn(serve_metrics(app.clone(), metrics, stop.clone()));
+        }
         tracing::info!("listening at http://{}", listening.address());
         let served = serve(app.clone(), listening, stop.clone()).await;
         served.map_err(|error| Failure::Unreachable(format!("cannot start a worker: {error}")))?;
@@ -76,6 +81,19 @@ impl Serve {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Where the metrics are served without a key, if anywhere.
+async fn metrics_listening(config: &Config) -> Result<Option<Listening>, Failure> {
+    match config.telemetry.metrics_listen {
+        Some(address) => listening_at(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn listening_at(address: SocketAddr) -> Result<Listening, Failure> {
+    let listening = Listening::at(address).await;
+    listening.map_err(|error| Failure::Unreachable(format!("cannot listen at {address}: {error}")))
 }
 
 /// Logs what runs: the version, what it reads and writes, whom it calls, and what is likely to surprise.

@@ -183,6 +183,7 @@ fn wait_for_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("cache.max_size", old.cache != new.cache),
         ("telemetry.log", old.telemetry.log != new.telemetry.log),
         ("telemetry.log_format", old.telemetry.log_format != new.telemetry.log_format),
+        ("telemetry.metrics_listen", old.telemetry.metrics_listen != new.telemetry.metrics_listen),
     ];
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }

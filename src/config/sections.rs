@@ -170,11 +170,13 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// Whether every call has a line at `info`.
     pub access_log: bool,
+    /// Where the metrics can be read on this machine without a key.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info", log_format: LogFormat::Auto, access_log: false }
+        Self { log: "info", log_format: LogFormat::Auto, access_log: false, metrics_listen: None }
     }
 }
 
@@ -342,11 +344,27 @@ pub(super) fn telemetry(root: &Section<'_>) -> Telemetry {
     let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
     set(&mut telemetry.log_format, section.get("log_format").and_then(|field| field.choice(&formats)));
     set(&mut telemetry.access_log, section.get("access_log").and_then(|field| field.bool()));
+    telemetry.metrics_listen = section.get("metrics_listen").and_then(|field| metrics_listen(&field));
     if let Some(field) = section.get("otlp") {
         field.problem("OpenTelemetry export is not supported yet", "it arrives with a later release");
     }
     section.done();
     telemetry
+}
+
+/// An address of this machine alone, since no key is asked for there.
+fn metrics_listen(field: &Field<'_>) -> Option<SocketAddr> {
+    let example = "\"127.0.0.1:9464\"";
+    let (problem, fix) = match parse_listen(field.text(example)?, true) {
+        Ok(address) if address.ip().is_loopback() => return Some(address),
+        Ok(address) => (
+            format!("{address} can be reached from other machines, and asks for no key"),
+            format!("write {example}; elsewhere GET /metrics of [server] answers a key with the role viewer"),
+        ),
+        Err((problem, _)) => (problem, format!("write {example}")),
+    };
+    field.problem(problem, fix);
+    None
 }
 
 pub(super) fn defaults(root: &Section<'_>) -> Defaults {

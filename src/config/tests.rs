@@ -294,6 +294,17 @@ fn a_weak_admin_key_is_refused() {
 }
 
 #[test]
+fn metrics_without_a_key_are_for_this_machine_alone() {
+    for address in ["0.0.0.0:9464", "[::]:9464", "10.0.0.1:9464", "nonsense"] {
+        // What makes a public address right for calls does not make it right for a page without a key.
+        let text = format!("[server]\nallow_public_bind = true\n[telemetry]\nmetrics_listen = \"{address}\"\n");
+        let problems = parse(&text, "f", &nothing).unwrap_err();
+        let shown = problems[0].to_string();
+        assert!(problems.len() == 1 && shown.starts_with("f:4:18: telemetry.metrics_listen: "), "{shown}");
+    }
+}
+
+#[test]
 fn every_key_is_read() {
     let text = r#"
 [server]
@@ -312,6 +323,7 @@ on_disconnect = "drain"
 log = "debug"
 log_format = "json"
 access_log = true
+metrics_listen = "[::1]:9464"
 [cache]
 max_size = "1GiB"
 [defaults]
@@ -342,6 +354,7 @@ store_bodies = "prompts"
     assert_eq!((config.ledger.durability, config.client.on_disconnect), (Durability::Disk, OnDisconnect::Drain));
     assert_eq!((config.telemetry.log, config.telemetry.log_format), ("debug", LogFormat::Json));
     assert!(config.telemetry.access_log);
+    assert_eq!(config.telemetry.metrics_listen.unwrap().to_string(), "[::1]:9464");
     assert_eq!((config.defaults.retries, config.defaults.cache.mode), (0, CacheMode::Exact));
     assert_eq!(config.defaults.cache.ttl, Duration::from_secs(300));
     assert_eq!(config.providers[0].base_url, "http://127.0.0.1:1/v1");

@@ -310,10 +310,12 @@ impl Shared {
             Some(used) => (row.cost, row.rate) = pricing.charge(used),
             None => row.cost = Some(Nanos(0)),
         }
-        self.parts.metrics.saw_attempt(AttemptSeen {
-            provider: row.provider.clone(),
-            model: row.model.clone(),
+        self.parts.metrics.saw_attempt(&AttemptSeen {
+            provider: &row.provider,
+            model: &row.model,
+            project: state.row.as_deref().map_or("", |request| &request.project),
             outcome: ended.error.map_or("ok", Code::text),
+            cost_nanos: row.cost.unwrap_or_default().0,
         });
         // An answer that was not of the form asked for was counted by its provider, and is part of what the request used.
         let invalid = |attempt: &&AttemptRow| attempt.error_code.as_deref() == Some(Code::InvalidOutput.text());
@@ -358,10 +360,11 @@ impl Shared {
     }
 
     fn see(&self, row: &RequestRow, (latency, first_token, overhead): (Duration, Option<Duration>, Duration)) {
-        self.parts.metrics.saw_request(RequestSeen {
+        self.parts.metrics.saw_request(&RequestSeen {
             endpoint: self.endpoint.name(),
-            provider: row.provider.clone(),
-            model: row.model.clone(),
+            provider: row.provider.as_deref(),
+            model: row.model.as_deref(),
+            project: &row.project,
             status: row.status.text(),
             error: row.error_code.as_deref().and_then(Code::of).map_or("", Code::text),
             cache: row.cache.text().unwrap_or("off"),
@@ -369,7 +372,6 @@ impl Shared {
             first_token,
             overhead,
             usage: row.usage.unwrap_or_default(),
-            cost_nanos: row.cost.unwrap_or_default().0,
         });
         self.parts.access_log.write(|| AccessLine {
             request: row.id,

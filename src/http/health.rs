@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
-use http::{StatusCode, Uri};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode, Uri};
 
 use super::auth::Viewer;
 use super::elsewhere;
@@ -26,9 +26,14 @@ pub async fn ready(State(app): State<App>) -> Response {
 }
 
 /// `GET /metrics`.
-pub async fn metrics(State(app): State<App>, _viewer: Viewer) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], app.metrics().text()).into_response()
+pub async fn metrics(State(app): State<App>, _viewer: Viewer, headers: HeaderMap) -> Response {
+    page(&app, &headers)
+}
+
+/// The metrics, in the form that the caller asks for.
+pub fn page(app: &App, headers: &HeaderMap) -> Response {
+    let form = TextForm::asked(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
+    ([(CONTENT_TYPE, form.content_type())], form.write(app.scrape())).into_response()
 }
 
 /// What stands nowhere.

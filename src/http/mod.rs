@@ -16,6 +16,7 @@ mod head_watch;
 mod health;
 mod key;
 mod listed;
+mod metrics_page;
 mod models;
 mod router;
 mod server;
@@ -23,5 +24,6 @@ mod write_timeout;
 
 pub use auth::Operator;
 pub use error::Detail;
+pub use metrics_page::serve_metrics;
 pub use router::router;
 pub use server::{Listening, serve, worker_count};

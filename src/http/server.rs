@@ -60,6 +60,14 @@ impl Listening {
         Ok(Self { listener, address })
     }
 
+    /// The next connection.
+    ///
+    /// # Errors
+    /// Where the system has none to give, such as for want of descriptors.
+    pub(super) async fn accept(&self) -> std::io::Result<TcpStream> {
+        self.listener.accept().await.map(|(stream, _peer)| stream)
+    }
+
     /// The address, with the port that the system chose where none was asked for.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -95,7 +103,7 @@ pub async fn serve(app: App, listening: Listening, stop: CancellationToken) -> s
     let (mut turn, mut crowd) = (0, Crowd::default());
     loop {
         let stream = tokio::select! {
-            accepted = listening.listener.accept() => accepted.map(|(stream, _peer)| stream),
+            accepted = listening.accept() => accepted,
             _ = all_done.recv() => break,
         };
         let open = app.metrics().connection_opens();

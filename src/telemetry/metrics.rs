@@ -1,62 +1,47 @@
-//! Prometheus metrics and their names, in one table.
+//! Prometheus metrics: what is counted as it happens, and what is looked at when somebody asks.
 
-use std::collections::HashSet;
-use std::hash::Hash;
+mod kind;
+mod labels;
+mod names;
+mod observed;
+mod process;
+mod text;
+
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text as open_metrics;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
 
+use self::kind::{Kind, Kinded, Stored};
+use self::labels::{
+    AttemptLabels, BuildLabels, CostLabels, EndpointLabels, LineLabels, Names, OTHER, RequestLabels, TimeLabels,
+    TokenLabels,
+};
+use self::observed::Gauges;
 use crate::chat::Usage;
 use crate::types::QuickMap;
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    endpoint: &'static str,
-    model: Arc<str>,
-    status: &'static str,
-    error: &'static str,
-    cache: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AttemptLabels {
-    provider: Arc<str>,
-    model: Arc<str>,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TokenLabels {
-    model: Arc<str>,
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LineLabels {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EndpointLabels {
-    endpoint: &'static str,
-}
+pub use self::observed::{CacheSeen, Cooling, LedgerSeen, Observed};
+pub use self::text::TextForm;
 
 /// A request as the metrics see it.
-pub struct RequestSeen {
-    /// The endpoint, such as `chat.completions`.
+pub struct RequestSeen<'a> {
+    /// The endpoint, such as `/v1/chat/completions`.
     pub endpoint: &'static str,
     /// The provider that answered, or was tried last.
-    pub provider: Option<Arc<str>>,
+    pub provider: Option<&'a str>,
     /// The model.
-    pub model: Option<Arc<str>>,
+    pub model: Option<&'a str>,
+    /// Whose request it is.
+    pub project: &'a str,
     /// The ledger's status.
     pub status: &'static str,
     /// The error's code, or empty.
@@ -71,41 +56,42 @@ pub struct RequestSeen {
     pub overhead: Duration,
     /// The tokens.
     pub usage: Usage,
+}
+
+/// An attempt as the metrics see it.
+pub struct AttemptSeen<'a> {
+    /// The provider.
+    pub provider: &'a str,
+    /// The provider's model.
+    pub model: &'a str,
+    /// Whose attempt it is.
+    pub project: &'a str,
+    /// `ok` or the error's code.
+    pub outcome: &'static str,
     /// The cost, in nano-dollars.
     pub cost_nanos: i64,
 }
 
-/// An attempt as the metrics see it.
-pub struct AttemptSeen {
-    /// The provider.
-    pub provider: Arc<str>,
-    /// The provider's model.
-    pub model: Arc<str>,
-    /// `ok` or the error's code.
-    pub outcome: &'static str,
-}
-
-/// What requests have in common by which they are counted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct RequestKind {
-    endpoint: &'static str,
-    provider: Option<Arc<str>>,
-    model: Option<Arc<str>>,
-    status: &'static str,
-    error: &'static str,
-    cache: &'static str,
-}
-
 /// The counters of one kind of requests, found by one look-up instead of one for each metric. Counters of rare things are
-/// made when they are first needed, so that no metric shows what never happened.
+/// made when they are first needed.
 #[derive(Debug)]
 struct Series {
+    provider: Arc<str>,
     model: Arc<str>,
+    project: Arc<str>,
+    times: TimeLabels,
     requests: Counter,
     tokens: [OnceLock<Counter>; 4],
     latency: Histogram,
     overhead: Histogram,
     first_token: OnceLock<Histogram>,
+}
+
+/// The counters of one kind of attempts.
+#[derive(Debug)]
+struct AttemptSeries {
+    attempts: Counter,
+    cost: Counter<f64, AtomicU64>,
 }
 
 /// The kinds of tokens that are counted, in the order of [`Series`].
@@ -114,6 +100,9 @@ const TOKENS: [&str; 4] = ["input", "cached_input", "output", "reasoning"];
 /// Callers may name any model of a provider: no more kinds of requests and attempts than this are remembered.
 const MOST_SERIES: usize = 4_096;
 
+/// The most pairs of a configured target and a project whose counters stand at 0 before they count.
+const MOST_AT_ZERO: usize = 1_000;
+
 /// Every metric.
 #[derive(Debug)]
 pub struct Metrics {
@@ -121,9 +110,9 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
-    cost: Counter<f64, AtomicU64>,
-    latency: Family<EndpointLabels, Histogram>,
-    first_token: Family<EndpointLabels, Histogram>,
+    cost: Family<CostLabels, Counter<f64, AtomicU64>>,
+    latency: Family<TimeLabels, Histogram>,
+    first_token: Family<TimeLabels, Histogram>,
     overhead: Family<EndpointLabels, Histogram>,
     refused: Family<EndpointLabels, Counter>,
     in_flight: Gauge,
@@ -131,53 +120,25 @@ pub struct Metrics {
     batches: Gauge,
     batch_lines_in_flight: Gauge,
     batch_lines: Family<LineLabels, Counter>,
-    models: Models,
-    series: ArcSwap<QuickMap<RequestKind, Arc<Series>>>,
-    attempt_series: ArcSwap<QuickMap<AttemptLabels, Counter>>,
-}
-
-/// The models that have labels of their own. Callers may name any model of a provider, and a label stays for the life of the process.
-#[derive(Debug, Default)]
-struct Models(RwLock<KnownModels>);
-
-#[derive(Debug, Default)]
-struct KnownModels {
-    /// Those that a configuration names, which callers cannot use up.
-    configured: HashSet<Arc<str>>,
-    named: HashSet<Arc<str>>,
-}
-
-impl Models {
-    const MOST: usize = 500;
-
-    /// The label for `model`: its own, or `other` where callers have named many already.
-    fn label(&self, model: Arc<str>) -> Arc<str> {
-        let is_known = |known: &KnownModels| known.configured.contains(&model) || known.named.contains(&model);
-        if is_known(&self.0.read().unwrap_or_else(PoisonError::into_inner)) {
-            return model;
-        }
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if is_known(&known) {
-            return model;
-        }
-        if known.named.len() >= Self::MOST {
-            return "other".into();
-        }
-        known.named.insert(model.clone());
-        model
-    }
+    gauges: Gauges,
+    /// Whose page is being written, since what is looked at must not change meanwhile.
+    page: Mutex<()>,
+    models: Names,
+    projects: Names,
+    series: ArcSwap<QuickMap<Stored, Arc<Series>>>,
+    attempt_series: ArcSwap<QuickMap<Stored, Arc<AttemptSeries>>>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 18));
         let micros = || Histogram::new(exponential_buckets(0.000_01, 2.0, 16));
-        let mut metrics = Self {
-            registry: Registry::with_prefix("fulcrum"),
+        let mut registry = Registry::default();
+        let metrics = Self {
             requests: Family::default(),
             attempts: Family::default(),
             tokens: Family::default(),
-            cost: Counter::default(),
+            cost: Family::default(),
             latency: Family::new_with_constructor(seconds),
             first_token: Family::new_with_constructor(seconds),
             overhead: Family::new_with_constructor(micros),
@@ -187,103 +148,147 @@ impl Default for Metrics {
             batches: Gauge::default(),
             batch_lines_in_flight: Gauge::default(),
             batch_lines: Family::default(),
-            models: Models::default(),
+            gauges: Gauges::register(&mut registry),
+            page: Mutex::default(),
+            models: Names::default(),
+            projects: Names::default(),
             series: ArcSwap::default(),
             attempt_series: ArcSwap::default(),
+            registry,
         };
-        metrics.register();
-        metrics
+        metrics.registered()
     }
 }
 
 impl Metrics {
     /// Keeps labels free for the models of a configuration, whatever callers name.
     pub fn configure(&self, models: impl IntoIterator<Item = Arc<str>>) {
-        self.models.0.write().unwrap_or_else(PoisonError::into_inner).configured.extend(models);
+        self.models.configure(models);
     }
 
-    fn register(&mut self) {
-        let Self { registry, .. } = self;
-        registry.register("requests", "Requests that were admitted", self.requests.clone());
-        registry.register("attempts", "Calls to providers", self.attempts.clone());
-        registry.register("tokens", "Tokens read and written", self.tokens.clone());
-        registry.register("cost_dollars", "What providers charge, as far as prices are known", self.cost.clone());
-        registry.register_with_unit("latency", "Until the last byte", Unit::Seconds, self.latency.clone());
-        registry.register_with_unit("first_token", "Until the first byte", Unit::Seconds, self.first_token.clone());
-        registry.register_with_unit("overhead", "Fulcrum's own part", Unit::Seconds, self.overhead.clone());
-        registry.register("refused", "Requests that were not admitted", self.refused.clone());
-        registry.register("requests_in_flight", "Requests under way", self.in_flight.clone());
-        registry.register("connections", "Open client connections", self.connections.clone());
-        registry.register("batches_running", "Batches under way", self.batches.clone());
-        let lines = self.batch_lines_in_flight.clone();
-        registry.register("batch_lines_in_flight", "Lines of batches under way or waiting for a provider", lines);
-        registry.register("batch_lines", "Lines of batches that have a result", self.batch_lines.clone());
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        names::REQUESTS.register(registry, self.requests.clone());
+        names::ATTEMPTS.register(registry, self.attempts.clone());
+        names::TOKENS.register(registry, self.tokens.clone());
+        names::COST.register(registry, self.cost.clone());
+        names::LATENCY.register(registry, self.latency.clone());
+        names::FIRST_TOKEN.register(registry, self.first_token.clone());
+        names::OVERHEAD.register(registry, self.overhead.clone());
+        names::REFUSED.register(registry, self.refused.clone());
+        names::IN_FLIGHT.register(registry, self.in_flight.clone());
+        names::CONNECTIONS.register(registry, self.connections.clone());
+        names::BATCHES.register(registry, self.batches.clone());
+        names::LINES_IN_FLIGHT.register(registry, self.batch_lines_in_flight.clone());
+        names::LINES.register(registry, self.batch_lines.clone());
+        let commit = match env!("FULCRUM_COMMIT") {
+            "" => "unknown",
+            commit => commit,
+        };
+        names::BUILD.register(registry, Info::new(BuildLabels { version: env!("CARGO_PKG_VERSION"), commit }));
+        self
     }
 
     /// Counts a request that ended.
-    pub fn saw_request(&self, seen: RequestSeen) {
-        let RequestSeen { endpoint, provider, model, status, error, cache, .. } = seen;
-        let kind = RequestKind { endpoint, provider, model, status, error, cache };
+    pub fn saw_request(&self, seen: &RequestSeen<'_>) {
+        let &RequestSeen { endpoint, provider, model, project, status, error, cache, usage, .. } = seen;
+        let names = [provider.unwrap_or_default(), model.unwrap_or_default(), project];
+        let kind = Kind { names, words: [endpoint, status, error, cache] };
         // Borrowed: a reference count would be written by every thread.
         let known = self.series.load();
         let made;
-        let series = match known.get(&kind) {
+        let series = match known.get(&kind as &dyn Kinded) {
             Some(series) => series,
             None => {
-                made = self.make_series(&kind);
+                made = self.make_series(kind);
                 &made
             }
         };
-        let usage = seen.usage;
         let counts = [usage.input, usage.cached_input, usage.output, usage.reasoning];
         for ((counter, kind), tokens) in series.tokens.iter().zip(TOKENS).zip(counts).filter(|(_, tokens)| *tokens > 0)
         {
-            let labels = || TokenLabels { model: series.model.clone(), kind };
-            counter.get_or_init(|| self.tokens.get_or_create(&labels()).clone()).inc_by(tokens);
+            counter.get_or_init(|| self.tokens.get_or_create(&series.tokens_of(kind)).clone()).inc_by(tokens);
         }
-        #[expect(clippy::cast_precision_loss, reason = "a metric is a float; the ledger has the exact sum")]
-        self.cost.inc_by(seen.cost_nanos.max(0) as f64 / 1e9);
         series.latency.observe(seen.latency.as_secs_f64());
         series.overhead.observe(seen.overhead.as_secs_f64());
         if let Some(first_token) = seen.first_token {
-            let made = || self.first_token.get_or_create(&EndpointLabels { endpoint }).clone();
+            let made = || self.first_token.get_or_create(&series.times).clone();
             series.first_token.get_or_init(made).observe(first_token.as_secs_f64());
         }
         series.requests.inc();
     }
 
-    fn make_series(&self, kind: &RequestKind) -> Arc<Series> {
-        let &RequestKind { endpoint, status, error, cache, .. } = kind;
-        let model = match (&kind.provider, &kind.model) {
-            (Some(provider), Some(model)) => self.models.label(format!("{provider}/{model}").into()),
-            _ => "".into(),
+    fn make_series(&self, kind: Kind<'_>) -> Arc<Series> {
+        let Kind { names: [provider, model, project], words: [endpoint, status, error, cache] } = kind;
+        let full = format!("{provider}/{model}");
+        let provider: Arc<str> = provider.into();
+        let (model, timed): (Arc<str>, Arc<str>) = match model {
+            "" => (Arc::from(""), Arc::from("")),
+            _ if !self.models.is_configured(&full) => {
+                // What a caller made up takes counters while there is room, and no histogram, which is twenty lines.
+                let is_full = self.series.load().len() >= MOST_SERIES;
+                (if is_full { OTHER.into() } else { self.models.label(full.into()) }, OTHER.into())
+            }
+            _ => (Arc::from(full.as_str()), Arc::from(full)),
         };
-        let labels = RequestLabels { endpoint, model: model.clone(), status, error, cache };
-        let endpoint = EndpointLabels { endpoint };
+        let project = self.projects.label(project.into());
+        let times = TimeLabels { endpoint, provider: provider.clone(), model: timed };
+        let labels = RequestLabels {
+            endpoint,
+            provider: provider.clone(),
+            model: model.clone(),
+            project: project.clone(),
+            status,
+            error,
+            cache,
+        };
         let series = Arc::new(Series {
-            model,
             requests: self.requests.get_or_create(&labels).clone(),
             tokens: Default::default(),
-            latency: self.latency.get_or_create(&endpoint).clone(),
-            overhead: self.overhead.get_or_create(&endpoint).clone(),
+            latency: self.latency.get_or_create(&times).clone(),
+            overhead: self.overhead.get_or_create(&EndpointLabels { endpoint }).clone(),
             first_token: OnceLock::new(),
+            provider,
+            model,
+            project,
+            times,
         });
         add(&self.series, kind, &series);
         series
     }
 
     /// Counts an attempt that ended.
-    pub fn saw_attempt(&self, seen: AttemptSeen) {
-        let AttemptSeen { provider, model, outcome } = seen;
-        let labels = AttemptLabels { provider, model, outcome };
-        if let Some(counter) = self.attempt_series.load().get(&labels) {
-            counter.inc();
-            return;
+    pub fn saw_attempt(&self, seen: &AttemptSeen<'_>) {
+        let &AttemptSeen { provider, model, project, outcome, cost_nanos } = seen;
+        let kind = Kind { names: [provider, model, project], words: [outcome, "", "", ""] };
+        let known = self.attempt_series.load();
+        let made;
+        let series = match known.get(&kind as &dyn Kinded) {
+            Some(series) => series,
+            None => {
+                made = self.make_attempt_series(kind);
+                &made
+            }
+        };
+        series.attempts.inc();
+        if cost_nanos > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a metric is a float; the ledger has the exact sum")]
+            series.cost.inc_by(cost_nanos as f64 / 1e9);
         }
-        let bounded = AttemptLabels { model: self.models.label(labels.model.clone()), ..labels.clone() };
-        let counter = self.attempts.get_or_create(&bounded).clone();
-        counter.inc();
-        add(&self.attempt_series, &labels, &counter);
+    }
+
+    fn make_attempt_series(&self, kind: Kind<'_>) -> Arc<AttemptSeries> {
+        let Kind { names: [provider, model, project], words: [outcome, ..] } = kind;
+        let full = self.models.label(format!("{provider}/{model}").into());
+        let provider: Arc<str> = provider.into();
+        let attempts = AttemptLabels { provider: provider.clone(), model: self.models.label(model.into()), outcome };
+        let cost = CostLabels { provider, model: full, project: self.projects.label(project.into()) };
+        let series = Arc::new(AttemptSeries {
+            attempts: self.attempts.get_or_create(&attempts).clone(),
+            cost: self.cost.get_or_create(&cost).clone(),
+        });
+        add(&self.attempt_series, kind, &series);
+        series
     }
 
     /// Counts a request that was refused before it was admitted.
@@ -327,23 +332,80 @@ impl Metrics {
         self.in_flight.get()
     }
 
-    /// Every metric, in Prometheus's text form.
+    /// Every metric, in OpenMetrics's text form, with what was seen just now.
+    #[must_use]
+    pub fn page(&self, observed: &Observed) -> String {
+        let _page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        self.begin_at_zero(observed);
+        self.gauges.set(observed, &self.models);
+        self.text()
+    }
+
+    /// Every metric as it stands, in OpenMetrics's text form.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();
-        if text::encode(&mut out, &self.registry).is_err() {
+        if open_metrics::encode(&mut out, &self.registry).is_err() {
             out.clear();
         }
         out
     }
+
+    /// Makes the counters of what is known beforehand, so that a first count is seen as an increase.
+    fn begin_at_zero(&self, observed: &Observed) {
+        for &endpoint in &observed.endpoints {
+            drop(self.refused.get_or_create(&EndpointLabels { endpoint }));
+        }
+        for result in ["completed", "failed"] {
+            drop(self.batch_lines.get_or_create(&LineLabels { result }));
+        }
+        for (provider, model) in &observed.targets {
+            let (provider, model) = (provider.clone(), model.clone());
+            drop(self.attempts.get_or_create(&AttemptLabels { provider, model, outcome: "ok" }));
+        }
+        let pairs = observed.targets.iter().flat_map(|target| observed.projects.iter().map(move |of| (target, of)));
+        for ((provider, model), project) in pairs.take(MOST_AT_ZERO) {
+            let model: Arc<str> = format!("{provider}/{model}").into();
+            self.begin_target_at_zero(observed, (provider, &model, &self.projects.label(project.clone())));
+        }
+    }
+
+    fn begin_target_at_zero(&self, observed: &Observed, names: (&Arc<str>, &Arc<str>, &Arc<str>)) {
+        let (provider, model, project) = (names.0.clone(), names.1.clone(), names.2.clone());
+        let cost = CostLabels { provider: provider.clone(), model: model.clone(), project: project.clone() };
+        drop(self.cost.get_or_create(&cost));
+        for kind in TOKENS {
+            let (provider, model, project) = (provider.clone(), model.clone(), project.clone());
+            drop(self.tokens.get_or_create(&TokenLabels { provider, model, project, kind }));
+        }
+        if let Some(&endpoint) = observed.endpoints.first() {
+            let (status, error, cache) = ("ok", "", "off");
+            drop(self.requests.get_or_create(&RequestLabels {
+                endpoint,
+                provider,
+                model,
+                project,
+                status,
+                error,
+                cache,
+            }));
+        }
+    }
+}
+
+impl Series {
+    fn tokens_of(&self, kind: &'static str) -> TokenLabels {
+        let Self { provider, model, project, .. } = self;
+        TokenLabels { provider: provider.clone(), model: model.clone(), project: project.clone(), kind }
+    }
 }
 
 /// Adds to a map that is read far more often than it grows, while there is room.
-fn add<K: Clone + Eq + Hash, V: Clone>(map: &ArcSwap<QuickMap<K, V>>, key: &K, value: &V) {
+fn add<V: Clone>(map: &ArcSwap<QuickMap<Stored, V>>, kind: Kind<'_>, value: &V) {
     if map.load().len() < MOST_SERIES {
         map.rcu(|known| {
             let mut known = QuickMap::clone(known);
-            known.insert(key.clone(), value.clone());
+            known.insert(kind.into(), value.clone());
             known
         });
     }
@@ -367,34 +429,4 @@ impl Drop for Under {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn models_that_callers_make_up_take_no_label_of_a_configured_one() {
-        let metrics = Metrics::default();
-        metrics.configure([Arc::from("up/gpt-x"), Arc::from("gpt-x")]);
-        let attempt = |model: &str| {
-            let outcome = "ok";
-            metrics.saw_attempt(AttemptSeen { provider: "up".into(), model: model.into(), outcome });
-        };
-        (0..600).for_each(|n| attempt(&format!("made-up-{n}")));
-        attempt("gpt-x");
-        assert_eq!(&*metrics.models.label("up/gpt-x".into()), "up/gpt-x");
-        assert_eq!(&*metrics.models.label("up/made-up".into()), "other");
-        let text = metrics.text();
-        assert!(text.contains("model=\"gpt-x\"") && text.contains("model=\"other\""), "{text}");
-    }
-
-    #[test]
-    fn names_begin_with_fulcrum_and_gauges_fall_back() {
-        let metrics = Metrics::default();
-        let under = metrics.request_begins();
-        metrics.saw_refusal("models");
-        let text = metrics.text();
-        assert!(text.contains("fulcrum_requests_in_flight 1"), "{text}");
-        assert!(text.contains("fulcrum_refused_total{endpoint=\"models\"} 1"), "{text}");
-        drop(under);
-        assert_eq!(metrics.in_flight(), 0);
-    }
-}
+mod tests;

@@ -2,8 +2,8 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -175,6 +175,7 @@ impl Ledger {
             durable: options.durable,
             queue: options.queue,
             waiting: AtomicUsize::new(0),
+            behind: AtomicI64::new(0),
             writable: AtomicBool::new(true),
             closing: AtomicBool::new(false),
             file: DatabaseFile::of(db.path()),
@@ -196,6 +197,7 @@ impl Ledger {
             durable: false,
             queue: 0,
             waiting: AtomicUsize::new(0),
+            behind: AtomicI64::new(0),
             writable: AtomicBool::new(false),
             closing: AtomicBool::new(true),
             file: DatabaseFile::of(db.path()),

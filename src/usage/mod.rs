@@ -10,6 +10,7 @@ mod report;
 mod rows;
 mod settling;
 mod shared;
+mod state;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -25,4 +26,5 @@ pub use report::{
     Sort, Totals, Value, report, report_as_if, request, requests, requests_csv,
 };
 pub use rows::{AttemptRow, Bodies, CacheState, Intent, RequestRow, Settlement, Status};
+pub use state::LedgerState;
 pub use store::{Histogram, erase, prune, some_requests, texts};

@@ -1,7 +1,7 @@
 //! What the gateway's side of the ledger and the writer's share.
 
-use std::fs::File;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -18,6 +18,8 @@ pub(super) struct Shared {
     pub(super) queue: usize,
     /// Those that the writer has not taken, or that will be handed to it at the end of a tick.
     pub(super) waiting: AtomicUsize,
+    /// When the writer took the first settlement that is not committed yet, in microseconds; 0 where all are.
+    pub(super) behind: AtomicI64,
     /// Whether the last batch could be written.
     pub(super) writable: AtomicBool,
     pub(super) closing: AtomicBool,

@@ -36,6 +36,7 @@ mod limits;
 mod lists;
 mod llamacpp;
 mod logs;
+mod metrics;
 mod money;
 mod native_batches;
 mod others;

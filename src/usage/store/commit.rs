@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::queries;
 use super::writer::{Failure, Writer};
 use crate::db::Sqlite;
+use crate::types::now;
 use crate::usage::error::Unavailable;
 use crate::usage::rows::Settlement;
 use crate::usage::settling::{Answer, Job, MOST, Message};
@@ -44,8 +45,10 @@ pub(in crate::usage) async fn run(
     while let Some(first) = receiver.recv().await {
         let mut taken = Taken::default();
         taken.add(&commits.shared, first);
+        commits.shared.behind.store(if taken.jobs.is_empty() { 0 } else { now().0 }, Ordering::Relaxed);
         wait(&commits.shared, &mut receiver, &mut taken).await;
         failed |= commits.commit(taken.jobs).await.is_err();
+        commits.shared.behind.store(0, Ordering::Relaxed);
         commits.check_pages().await;
         taken.flushed.into_iter().for_each(tell);
         if let Some(done) = taken.closer {
