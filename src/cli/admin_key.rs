@@ -29,7 +29,9 @@ pub fn hand_over(key: &Secret, named: Option<&Path>, database: &str) {
 }
 
 fn print(key: &Secret) {
-    note(&format!("admin key, shown this once: {}", key.expose()));
+    // One line for the key, which fits into a terminal of 80 columns whole.
+    note(&format!("admin key: {}", key.expose()));
+    note("It is shown this once. Store it safely; the database has a hash of it alone.");
 }
 
 /// The file beside the database.

@@ -245,6 +245,90 @@ mod tests {
         assert_eq!(looks(), [false; 3], "there is nothing to read");
     }
 
+    /// The keys of a table of the configuration, as the reader of an unknown one lists them.
+    fn keys_of(table: &str) -> Vec<String> {
+        let unknown = "no_such_key_by_far_and_wide";
+        let text = if table.is_empty() { format!("{unknown} = 1") } else { format!("[{table}]\n{unknown} = 1") };
+        let problems = parse(&text, "f", &|_| None).unwrap_err();
+        let found = problems.iter().find(|problem| problem.key.ends_with(unknown)).unwrap();
+        let list = found.fix.strip_prefix("use one of ").unwrap();
+        list.split(", ").map(str::to_owned).collect()
+    }
+
+    /// What a change of a key does to a running gateway.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Change {
+        AtOnce,
+        AtRestart,
+    }
+    use Change::{AtOnce, AtRestart};
+
+    /// Every key of the tables that hold settings, with a value that is not its default.
+    const SETTINGS: &[(&str, &str, &str, Change)] = &[
+        ("server", "allow_public_bind", "true", AtOnce),
+        ("server", "max_body", "\"1MiB\"", AtOnce),
+        ("server", "max_bodies", "\"64MiB\"", AtOnce),
+        ("server", "shutdown_grace", "\"1s\"", AtOnce),
+        ("server", "max_connections", "7", AtRestart),
+        ("server", "header_timeout", "\"1s\"", AtRestart),
+        ("server", "write_timeout", "\"1s\"", AtRestart),
+        ("server", "cors", "\"*\"", AtOnce),
+        ("database", "url", "\"sqlite://other.db\"", AtRestart),
+        ("ledger", "durability", "\"disk\"", AtRestart),
+        ("ledger", "store_bodies", "\"full\"", AtOnce),
+        ("ledger", "retention", "\"7d\"", AtOnce),
+        ("prompts", "import", "\"elsewhere\"", AtOnce),
+        ("prompts", "label_on_import", "\"staging\"", AtOnce),
+        ("defaults", "retries", "0", AtOnce),
+        ("defaults", "cache", "{ mode = \"exact\" }", AtOnce),
+        ("defaults", "repair", "true", AtOnce),
+        ("defaults", "all_cooling", "\"refuse\"", AtOnce),
+        ("limits", "requests_per_minute", "7", AtOnce),
+        ("limits", "wrong_keys_per_minute", "7", AtOnce),
+        ("files", "max_size", "\"1KiB\"", AtOnce),
+        ("files", "max_total", "\"1KiB\"", AtOnce),
+        ("files", "retention", "\"1h\"", AtOnce),
+        ("batches", "max_lines", "7", AtOnce),
+        ("batches", "concurrency", "7", AtOnce),
+        ("batches", "yield_above", "7", AtOnce),
+        ("batches", "poll", "\"1s\"", AtOnce),
+        ("batches", "patience", "\"1s\"", AtOnce),
+        ("cache", "max_size", "\"1MiB\"", AtRestart),
+        ("idempotency", "ttl", "\"1h\"", AtOnce),
+        ("idempotency", "max_size", "\"1MiB\"", AtOnce),
+        ("client", "on_disconnect", "\"drain\"", AtOnce),
+        ("telemetry", "log", "\"debug\"", AtRestart),
+        ("telemetry", "log_format", "\"json\"", AtRestart),
+        ("telemetry", "access_log", "true", AtOnce),
+        ("telemetry", "metrics_listen", "\"127.0.0.1:9464\"", AtRestart),
+    ];
+
+    /// Keys with a rule of their own: `listen` is compared with what the command line says, the others are refused.
+    const APART: &[(&str, &str)] = &[("server", "listen"), ("telemetry", "otlp")];
+
+    /// Tables whose keys are names, or that are refused.
+    const NAMED: &[&str] = &["models", "providers", "redis", "routes"];
+
+    #[test]
+    fn of_every_key_it_is_known_whether_a_change_waits_for_a_restart() {
+        let old = parse("", "f", &|_| None).unwrap();
+        for (table, key, value, change) in SETTINGS {
+            let new = parse(&format!("[{table}]\n{key} = {value}"), "f", &|_| None);
+            let waiting = wait_for_restart(&old, &new.unwrap_or_else(|found| panic!("{table}.{key}: {found:?}")));
+            let name = format!("{table}.{key}");
+            let expected = if *change == AtRestart { vec![name.as_str()] } else { Vec::new() };
+            assert_eq!(waiting, expected, "{name}");
+        }
+        let tables: std::collections::BTreeSet<String> = keys_of("").into_iter().collect();
+        let tables = tables.iter().filter(|table| !NAMED.contains(&table.as_str()));
+        let keys = tables.flat_map(|table| keys_of(table).into_iter().map(move |key| (table.clone(), key)));
+        let known = SETTINGS.iter().map(|(table, key, ..)| (*table, *key)).chain(APART.iter().copied());
+        let known: std::collections::BTreeSet<_> = known.collect();
+        for (table, key) in keys {
+            assert!(known.contains(&(table.as_str(), key.as_str())), "nothing is known of {table}.{key}");
+        }
+    }
+
     #[test]
     fn only_what_waits_for_a_restart_is_named() {
         let read = |text: &str| parse(text, "f", &|_| None).unwrap();

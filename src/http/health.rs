@@ -11,6 +11,25 @@ use super::elsewhere;
 use super::error::Refusal;
 use crate::app::App;
 use crate::chat::{Code, Error};
+use crate::telemetry::TextForm;
+
+/// What stands at `/`, for a person who opens the address in a browser.
+const ROOT: &str = "\
+Fulcrum, a gateway between applications and language models.
+
+Programs call it as they call OpenAI (base URL of this address, then /v1), Anthropic (this address) or Gemini (this address).
+Every call needs a key of this gateway, which its owner makes: fulcrum key create NAME
+
+GET /health/live, /health/ready   whether it runs, and takes calls
+GET /v1/models                    the models that a key may call
+GET /api/openapi.json             the admin API
+docs/guides in the source         the guides
+";
+
+/// `GET /`: what this is, and where to read on.
+pub async fn root() -> Response {
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], ROOT).into_response()
+}
 
 /// `GET /health/live`: the process answers.
 pub async fn live() -> Response {

@@ -70,8 +70,14 @@ async fn a_full_disk_stops_calls_until_there_is_room_again() {
     assert_eq!(up.count(), before, "nothing is sent that could not be written down");
     assert_eq!(binary.send(Call::get("/health/ready")).await.status, 503);
     assert_eq!(binary.send(Call::get("/health/live")).await.status, 200);
+    for _ in 0..20 {
+        assert_eq!(say_hello(&binary).await.outcome(), "503 ledger_unavailable", "every call, not every second one");
+    }
+    let lines = |text: &str| binary.log().lines().filter(|line| line.contains(text)).count();
+    assert!(lines("cannot be written") <= 2 && lines("can be written again") == 0, "a line a state:\n{}", binary.log());
     limit_files(&binary, "unlimited:unlimited");
     until(&binary, "the ledger recovers", |answer| answer.status == 200).await;
+    assert!(lines("cannot be written") <= 2 && lines("can be written again") <= 2, "a line a state:\n{}", binary.log());
     assert_eq!(binary.send(Call::get("/health/ready")).await.status, 200);
     binary.signal("TERM");
     assert!(binary.ended().await.success());

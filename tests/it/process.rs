@@ -1,6 +1,7 @@
 //! The process: its configuration, its reloads, its signals and its end.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,7 @@ fn the_configuration_that_comes_along_is_good() {
     let (code, output) = run(fulcrum(root).args(["check", "--config", "config/fulcrum.toml"]));
     let last = "config/fulcrum.toml: 2 providers, 3 models, 4 routes, 4 prompts: ok";
     assert_eq!((code, output.lines().last()), (0, Some(last)), "{output}");
-    assert!(output.lines().all(|line| line == last || line.starts_with("warning: config/fulcrum.toml: ")), "{output}");
+    assert!(output.lines().all(|line| line == last || line.starts_with("warning: config/fulcrum.toml:")), "{output}");
 }
 
 #[test]
@@ -96,6 +97,7 @@ async fn the_first_start_makes_an_admin_key_and_shows_it_once() {
     let line = binary.says("admin key").await;
     let key = line.split_whitespace().last().unwrap().to_owned();
     assert!(key.starts_with("fk-"));
+    assert!(line.chars().count() <= 80, "the key fits into a line of a terminal: {line}");
     let list = || Call::get("/api/v1/keys").key(&key);
     assert_eq!(Open::of_call(binary.address, list()).await.status, 200);
     binary.signal("TERM");
@@ -103,6 +105,40 @@ async fn the_first_start_makes_an_admin_key_and_shows_it_once() {
     let again = start().await;
     assert_eq!(Open::of_call(again.address, list()).await.status, 200, "the key is still good");
     assert!(!again.log().contains("admin key"), "{}", again.log());
+}
+
+#[tokio::test]
+async fn a_browser_at_the_root_reads_what_this_is() {
+    let (_dir, _up, binary) = started("").await;
+    let answer = Open::of_call(binary.address, Call::get("/")).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/plain; charset=utf-8")));
+    assert!(answer.text().starts_with("Fulcrum, ") && answer.text().contains("docs/guides"), "{}", answer.text());
+    assert!(!answer.text().contains(env!("CARGO_PKG_VERSION")), "who has no key learns no version");
+}
+
+/// The command as a user without rights who may have one process; `None` where this one cannot become that user.
+fn with_one_thread(dir: &Path) -> Option<Command> {
+    let plain = fulcrum(dir);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--clear-groups", "prlimit", "--nproc=1:1"]).arg(plain.get_program());
+    command.current_dir(dir).env_clear();
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let (code, _) = run(Command::new("setpriv")
+        .args(["--reuid=65534", "--clear-groups", "prlimit", "--nproc=1:1"])
+        .arg(plain.get_program())
+        .arg("--version"));
+    (code == 0).then_some(command)
+}
+
+#[test]
+fn without_threads_it_ends_with_a_word_and_does_not_half_start() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    write(dir.path(), &config("127.0.0.1:9".parse().unwrap()));
+    let Some(mut command) = with_one_thread(dir.path()) else { return };
+    let (code, output) = run(command.args(["serve", "--config", "fulcrum.toml", "--listen", "127.0.0.1:0"]));
+    assert!(code == 3 && output.contains("no more threads can be started"), "{code} {output}");
+    assert!(!output.contains("panicked") && !dir.path().join("fulcrum.db").exists(), "{output}");
 }
 
 #[tokio::test]
