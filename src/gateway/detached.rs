@@ -1,8 +1,10 @@
 //! Calls that go on though their caller hung up: where the configuration says so, or an idempotency-key asks for their answer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::idempotent::Recorder;
@@ -11,8 +13,9 @@ use super::planned::Planned;
 use super::reply::{Body, Reply, error_reply};
 use crate::chat::{Code, Error};
 
-/// How many pieces a call in a task of its own may be ahead of its caller.
+/// How many pieces, and how many bytes, a call in a task of its own may be ahead of its caller.
 const PIECES_AHEAD: usize = 16;
+const BYTES_AHEAD: u32 = 256 << 10;
 
 /// Serves in a task of its own that ends only with the answer: a caller that hangs up does not cut it short.
 pub async fn run<S>(
@@ -52,13 +55,36 @@ fn pumped<E: Send + 'static, S: Stream<Item = Result<Bytes, E>> + Send + Unpin +
     recorder: Option<Recorder>,
 ) -> impl Stream<Item = Result<Bytes, E>> + Send + use<E, S> {
     let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-    tasks.spawn(pump(pieces, sender, recorder));
-    stream::unfold(receiver, |mut pieces| async move { pieces.recv().await.map(|piece| (piece, pieces)) })
+    let ahead = Arc::new(Semaphore::new(BYTES_AHEAD as usize));
+    tasks.spawn(pump(pieces, Caller { sender, ahead }, recorder));
+    stream::unfold(receiver, |mut pieces| async move { pieces.recv().await.map(|(piece, _taken)| (piece, pieces)) })
+}
+
+/// A piece, with the room that it takes until its caller has it.
+type Ahead<E> = (Result<Bytes, E>, Option<OwnedSemaphorePermit>);
+
+/// The caller of a call in a task of its own.
+struct Caller<E> {
+    sender: mpsc::Sender<Ahead<E>>,
+    ahead: Arc<Semaphore>,
+}
+
+impl<E> Caller<E> {
+    /// Sends a piece once there is room for it, or drops it where the caller hung up: the answer is read to its end all the same.
+    async fn send(&self, piece: Result<Bytes, E>) {
+        let size = piece.as_ref().map_or(0, |piece| u32::try_from(piece.len()).unwrap_or(u32::MAX).min(BYTES_AHEAD));
+        let taken = tokio::select! {
+            biased;
+            () = self.sender.closed() => return,
+            taken = self.ahead.clone().acquire_many_owned(size) => taken.ok(),
+        };
+        let _hung_up = self.sender.send((piece, taken)).await.is_err();
+    }
 }
 
 async fn pump<E, S: Stream<Item = Result<Bytes, E>> + Unpin>(
     mut pieces: S,
-    caller: mpsc::Sender<Result<Bytes, E>>,
+    caller: Caller<E>,
     mut recorder: Option<Recorder>,
 ) {
     let mut next = pieces.next().await;
@@ -76,8 +102,7 @@ async fn pump<E, S: Stream<Item = Result<Bytes, E>> + Unpin>(
         {
             recorder.finish().await;
         }
-        // The caller hung up: the answer is read to its end all the same.
-        let _observed = caller.send(piece).await;
+        caller.send(piece).await;
         next = match ahead {
             Some(ahead) => ahead,
             None => pieces.next().await,

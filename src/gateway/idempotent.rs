@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::incoming::Incoming;
@@ -11,7 +11,7 @@ use super::meter::Meter;
 use super::planned::Planned;
 use super::reply::{Body, Head, Reply, error_reply};
 use crate::chat::Error;
-use crate::idempotency::{self, Asked, Claim, LARGEST, StoredAnswer};
+use crate::idempotency::{self, Asked, Recording, StoredAnswer};
 use crate::types::Nanos;
 use crate::usage::Status;
 
@@ -42,7 +42,7 @@ pub async fn claim(planned: &mut Planned, meter: &Meter) -> Result<Claimed, Erro
     match planned.parts.idempotency.claim(asked(planned)?).await {
         Ok(idempotency::Claimed::First(claim)) => {
             let well = meter.watched();
-            Ok(Claimed::First(Recorder { claim, well, answer: StoredAnswer::default(), body: BytesMut::new() }))
+            Ok(Claimed::First(Recorder { recording: Recording::of(claim), well, answer: StoredAnswer::default() }))
         }
         Ok(idempotency::Claimed::Again(answer)) => Ok(Claimed::Again(answer)),
         Err(error) => {
@@ -91,12 +91,11 @@ pub async fn again(mut planned: Box<Planned>, meter: Meter, stored: StoredAnswer
 
 /// Records the answer of a call with an idempotency-key.
 pub struct Recorder {
-    claim: Claim,
+    recording: Recording,
     /// Whether the call ended well.
     well: Arc<AtomicBool>,
     /// The answer, but for its body.
     answer: StoredAnswer,
-    body: BytesMut,
 }
 
 impl Recorder {
@@ -110,15 +109,13 @@ impl Recorder {
 
     /// Records a piece of the body.
     pub fn take(&mut self, piece: &Bytes) {
-        // One byte too many shows that it is too large.
-        let room = (LARGEST + 1).saturating_sub(self.body.len());
-        self.body.extend_from_slice(&piece[..piece.len().min(room)]);
+        self.recording.take(piece);
     }
 
     /// Stores what was recorded, if the call ended well; else the key is free again.
     pub async fn finish(self) {
         if self.well.load(Ordering::Acquire) {
-            self.claim.store(StoredAnswer { body: self.body.freeze(), ..self.answer }).await;
+            self.recording.store(self.answer).await;
         }
     }
 

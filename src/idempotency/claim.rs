@@ -1,7 +1,7 @@
 //! The right to make a call with a key, and the jobs by which it reaches the writer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +23,8 @@ pub(super) struct Shared {
     /// In microseconds.
     pub(super) ttl: AtomicU64,
     pub(super) max_size: AtomicU64,
+    /// How many bytes of answers under way are recorded.
+    pub(super) recorded: AtomicUsize,
 }
 
 impl Shared {
@@ -84,10 +86,18 @@ pub(super) enum State {
 
 impl Claim {
     /// Stores the answer, before its end goes to the caller. A call whose answer cannot be stored is still not made again.
-    pub async fn store(mut self, answer: StoredAnswer) {
+    pub async fn store(self, answer: StoredAnswer) {
+        self.finish(Some(answer).filter(|answer| answer.body.len() <= LARGEST)).await;
+    }
+
+    /// Stores that the call was answered, whose answer is too large.
+    pub(super) async fn store_none(self) {
+        self.finish(None).await;
+    }
+
+    async fn finish(mut self, answer: Option<StoredAnswer>) {
         self.state = State::Answered;
         let (asked, max_size) = (self.asked, self.shared.max_size());
-        let answer = Some(answer).filter(|answer| answer.body.len() <= LARGEST);
         let (done, written) = oneshot::channel();
         let sent = self.shared.jobs.send(Job::Store { asked, answer, max_size, done }).is_ok();
         if !sent || !matches!(timeout(PATIENCE, written).await, Ok(Ok(()))) {

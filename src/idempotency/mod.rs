@@ -3,12 +3,13 @@
 mod asked;
 mod claim;
 mod error;
+mod recording;
 mod store;
 mod stored_answer;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -21,7 +22,8 @@ use crate::types::{RequestId, Timestamp};
 pub use self::asked::Asked;
 pub use self::claim::Claim;
 pub use self::error::Error;
-pub use self::stored_answer::{LARGEST, StoredAnswer};
+pub use self::recording::Recording;
+pub use self::stored_answer::StoredAnswer;
 
 /// How long and how much is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,8 @@ impl Idempotency {
     #[must_use]
     pub fn open(db: Db, bounds: Bounds) -> Self {
         let (jobs, waiting) = mpsc::unbounded_channel();
-        let shared = Shared { jobs, ttl: AtomicU64::new(0), max_size: AtomicU64::new(0) };
+        let shared =
+            Shared { jobs, ttl: AtomicU64::new(0), max_size: AtomicU64::new(0), recorded: AtomicUsize::new(0) };
         let this = Self(Arc::new(shared));
         this.set_bounds(bounds);
         #[expect(

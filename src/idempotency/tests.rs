@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use futures_util::FutureExt;
 
+use super::recording::MOST_OF_ALL;
+use super::stored_answer::LARGEST;
 use super::*;
 use crate::db::scratch::{Scratch, on_each};
 use crate::types::RequestId;
@@ -158,6 +160,35 @@ async fn an_answer_too_large_is_not_kept_and_its_call_is_not_made_again() {
         let first = asked("a", "x", 0);
         fixture.first(first).await.store(answer(&vec![b'x'; LARGEST + 1])).await;
         assert_eq!(fixture.claim(asked("a", "x", 0)).await.unwrap_err(), Error::NotStored(first.request));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_recorded_of_all_answers_at_once_is_bounded() {
+    on_each(async |scratch| {
+        let fixture = Fixture::new(scratch).await;
+        let piece = vec![b'x'; LARGEST];
+        let (mut all, mut last) = (Vec::new(), asked("0", "x", 0));
+        for n in 0..=MOST_OF_ALL / LARGEST {
+            last = asked(&n.to_string(), "x", 0);
+            let mut recording = Recording::of(fixture.first(last).await);
+            recording.take(&piece);
+            all.push(recording);
+        }
+        let small = asked("small", "x", 0);
+        let mut recording = Recording::of(fixture.first(small).await);
+        recording.take(&piece[..1024]);
+        recording.store(answer(b"")).await;
+        assert!(matches!(fixture.claim(small).await, Ok(Claimed::Again(answer)) if answer.body.len() == 1024));
+        all.pop().unwrap().store(answer(b"")).await;
+        assert_eq!(fixture.claim(last).await.unwrap_err(), Error::NotStored(last.request));
+        drop(all);
+        let next = asked("next", "x", 0);
+        let mut recording = Recording::of(fixture.first(next).await);
+        recording.take(&piece[..512 << 10]);
+        recording.store(answer(b"")).await;
+        assert!(matches!(fixture.claim(next).await, Ok(Claimed::Again(answer)) if answer.body.len() == 512 << 10));
     })
     .await;
 }

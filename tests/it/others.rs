@@ -159,12 +159,25 @@ async fn the_bodies_of_one_keys_requests_leave_room_for_those_of_others() {
 async fn a_slow_reader_of_a_shared_call_holds_back_its_own_provider_only() {
     let cached = "[defaults]\nretries = 0\ncache = { mode = \"exact\", ttl = \"1h\", scope = \"project\" }\n";
     let app = TestApp::with(cached).await;
+    let call = Call::chat(&streamed(hello("fast"))).key(&app.key);
+    assert_held_back(app, call).await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_of_a_call_with_an_idempotency_key_holds_back_its_own_provider_only() {
+    let app = TestApp::with("[defaults]\nretries = 0\n").await;
+    let call = Call::chat(&streamed(hello("fast"))).key(&app.key).header("idempotency-key", "slow");
+    assert_held_back(app, call).await;
+}
+
+/// Reads nothing of a long answer until others were served, and then all of it.
+async fn assert_held_back(app: TestApp, call: Call) {
     let piece = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n", "x".repeat(60_000));
     let gate = Arc::new(Semaphore::new(0));
     // 48 MB, which the sockets on the way do not take.
     let script = Script::sse().chunks(&EVENTS[..1]).chunks(vec![piece.as_str(); 800]);
     app.up.next(script.send_signal(&gate).chunks(&EVENTS[4..]).ended());
-    let open = app.open(&Call::chat(&streamed(hello("fast"))).key(&app.key)).await;
+    let open = app.open(&call).await;
     for _ in 0..20 {
         assert_eq!(hello_of(&app, &app.key, "up/gpt-y").await, "200");
     }
