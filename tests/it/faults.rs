@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::app::{OTHER_KEY, TestApp, UP_KEY, contains, hello};
 use crate::client::{Answer, Call, Open};
+use crate::dialects::{CLIENTS, PROVIDERS, call};
 use crate::upstream::{EVENTS, Script, WHOLE};
 
 /// What an attempt's row says.
@@ -336,6 +337,37 @@ async fn usage_that_is_missing_or_cannot_be_true_is_estimated_and_flagged() {
         assert!(input.as_u64().unwrap() > 0 && output.as_u64().unwrap() > 0, "{usage}");
         assert!(input.as_u64().unwrap() < 1_000 && output.as_u64().unwrap() < 1_000, "{usage}");
         assert_eq!(estimated, true, "{usage}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn more_cached_tokens_than_there_are_make_an_estimate_in_every_dialect() {
+    let app = TestApp::with(PROVIDERS).await;
+    for (model, body) in [
+        (
+            "plain/m",
+            json!({"choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "prompt_tokens_details": {"cached_tokens": 50}}}),
+        ),
+        (
+            "answers/m",
+            json!({"status": "completed", "output": [], "usage": {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12,
+            "input_tokens_details": {"cached_tokens": 50}}}),
+        ),
+        (
+            "gem/m",
+            json!({"candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 3, "cachedContentTokenCount": 50}}),
+        ),
+    ] {
+        for client in CLIENTS {
+            app.up.next(Script::json(200, body.to_string()));
+            let answer = app.send(call(client, model, false).key(&app.key)).await;
+            let row = app.row(answer.id()).await;
+            let seen = [&row["input_tokens"], &row["cached_input_tokens"], &row["output_tokens"], &row["estimated"]];
+            assert_eq!(seen, [&json!(9), &json!(9), &json!(3), &json!(true)], "{client} {model}: {row}");
+        }
     }
     app.close().await;
 }

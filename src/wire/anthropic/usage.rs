@@ -66,15 +66,16 @@ impl Counts {
         let cached_input = self.read.unwrap_or(0);
         let parts = self.written_5m.unwrap_or(0) + self.written_1h.unwrap_or(0);
         let cache_write = self.written.unwrap_or(parts);
-        let output = self.output?;
+        let (written_1h, thinking, output) = (self.written_1h.unwrap_or(0), self.thinking.unwrap_or(0), self.output?);
         Some(Usage {
             input: self.fresh? + cached_input + cache_write,
             cached_input,
             cache_write,
-            cache_write_1h: self.written_1h.unwrap_or(0).min(cache_write),
+            cache_write_1h: written_1h.min(cache_write),
             output,
-            reasoning: self.thinking.unwrap_or(0).min(output),
-            estimated: self.odd,
+            reasoning: thinking.min(output),
+            // More of a part than of the whole cannot be true.
+            estimated: self.odd || written_1h > cache_write || thinking > output,
             service: self.service,
         })
     }

@@ -23,7 +23,7 @@ pub(super) fn read(reported: &Value) -> Option<Usage> {
         cache_write_1h: cache_write_1h.min(cache_write),
         output: tokens(reported.get("outputTokens")?)?,
         reasoning: 0,
-        estimated: false,
+        estimated: cache_write_1h > cache_write,
         service: Service::default(),
     })
 }

@@ -45,7 +45,8 @@ pub(super) fn read_usage(json: &str) -> Option<Usage> {
             cached_input: cached.unwrap_or(0).min(input),
             output: count(counted.candidates_token_count)? + reasoning,
             reasoning,
-            estimated: cached.is_none(),
+            // More of a part than of the whole cannot be true.
+            estimated: cached.is_none_or(|cached| cached > input),
             ..Usage::default()
         }
         .in_tier(Tier::of_json(counted.traffic_type.or(counted.service_tier).map(RawValue::get))),

@@ -30,19 +30,23 @@ pub fn read_usage(json: &str) -> Option<Usage> {
     let written = written.or(created).or(own[4]);
     let reasoning = reasoning.filter(|json| *json != "null").or(own[5]);
     let is_odd = |json: &Option<&str>| json.is_some_and(|json| json != "null" && count(Some(json)).is_none());
-    let estimated = [cached, written, reasoning].iter().any(is_odd);
+    let is_odd = [cached, written, reasoning].iter().any(is_odd);
     let counted = |json: Option<&str>| count(json).unwrap_or(0);
     let sides = Sides { input, output, cached: counted(cached), reasoning: counted(reasoning) };
     let Sides { input, output, cached, reasoning } = sides.summed(count(total));
     let cached_input = cached.min(input);
+    let written = counted(written);
+    let cache_write = written.min(input - cached_input);
+    // More of a part than of the whole cannot be true.
+    let is_cut = cached > input || written > cache_write || reasoning > output;
     Some(Usage {
         input,
         cached_input,
-        cache_write: counted(written).min(input - cached_input),
+        cache_write,
         cache_write_1h: 0,
         output,
         reasoning: reasoning.min(output),
-        estimated,
+        estimated: is_odd || is_cut,
         service: fees(json),
     })
 }
@@ -202,6 +206,20 @@ mod tests {
             let usage = read_usage(&format!(r#"{{"prompt_tokens":1,{rest}}}"#)).unwrap();
             assert_eq!(usage.service.reported_cost, cost.map(Nanos), "{rest}");
         }
+    }
+
+    #[test]
+    fn more_of_a_part_than_of_the_whole_is_an_estimate() {
+        let usage = |details: &str| {
+            read_usage(&format!(r#"{{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,{details}}}"#)).unwrap()
+        };
+        let cached = |tokens: u64| usage(&format!(r#""prompt_tokens_details":{{"cached_tokens":{tokens}}}"#));
+        assert_eq!((cached(10).cached_input, cached(10).estimated), (10, false));
+        assert_eq!((cached(40).cached_input, cached(40).estimated), (10, true));
+        let written = usage(r#""prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":7}"#);
+        assert_eq!((written.cache_write, written.estimated), (6, true));
+        let thought = usage(r#""completion_tokens_details":{"reasoning_tokens":3}"#);
+        assert_eq!((thought.reasoning, thought.estimated), (3, false));
     }
 
     #[test]

@@ -28,7 +28,10 @@ pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
     let total = usage.get("total_tokens").and_then(tokens);
     let Sides { input, output, cached, reasoning } = Sides { input, output, cached, reasoning }.summed(total);
     let cached_input = cached.min(input);
-    let cache_write = detail("/input_tokens_details/cache_write_tokens").min(input - cached_input);
+    let written = detail("/input_tokens_details/cache_write_tokens");
+    let cache_write = written.min(input - cached_input);
+    // More of a part than of the whole cannot be true.
+    estimated |= cached > input || written > cache_write || reasoning > output;
     let reasoning = reasoning.min(output);
     let service = fees(&usage.to_string());
     Some(Usage { input, cached_input, cache_write, cache_write_1h: 0, output, reasoning, estimated, service })
