@@ -55,6 +55,14 @@ pub enum Stop {
     Other(String),
 }
 
+impl Stop {
+    /// Whether an answer that ended so is whole, as far as the request lets it be, so that it may be stored.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        matches!(self, Self::End | Self::Sequence(_) | Self::Length | Self::Tools)
+    }
+}
+
 /// A piece of an answer as it comes.
 ///
 /// A reader gives `Begin` first and once, before any other; then for each choice its parts one after the other, each

@@ -28,6 +28,8 @@ pub struct Translation {
     input_tokens: u64,
     bytes: usize,
     finished: bool,
+    /// Whether a choice ended otherwise than an answer should that is stored.
+    ended_badly: bool,
 }
 
 /// What became of one event.
@@ -65,6 +67,7 @@ impl Feed {
             input_tokens: context.input_tokens,
             bytes: 0,
             finished: false,
+            ended_badly: false,
         }))
     }
 
@@ -150,11 +153,15 @@ impl Feed {
         }
     }
 
-    /// Whether the answer itself ended.
-    pub fn finished(&self) -> bool {
+    /// Whether the answer itself ended as one that may be stored. Where both sides speak the same, the answer put together
+    /// says why it ended.
+    pub fn ended_well(&self) -> bool {
         match self {
-            Self::Same(tap, _) => tap.finished(),
-            Self::Translated(translation) => translation.finished,
+            // Only where streams end with a mark does a tap count choices.
+            Self::Same(tap, choices) => {
+                tap.finished() && (tap.end_mark().is_empty() || tap.ended_choices() >= *choices)
+            }
+            Self::Translated(translation) => translation.finished && !translation.ended_badly,
         }
     }
 }
@@ -202,7 +209,10 @@ impl Translation {
                     return Fed::Done(out.into());
                 }
                 chat::Event::Usage(usage) => self.usage = Some(*usage),
-                chat::Event::Finish { .. } => self.finished = true,
+                chat::Event::Finish { stop, .. } => {
+                    self.finished = true;
+                    self.ended_badly |= !stop.is_good();
+                }
                 _ => {}
             }
             self.writer.write(event, &mut out);

@@ -138,6 +138,8 @@ impl Leading {
         let spent = relay.spent();
         let codec = self.planned.request.endpoint.dialect().codec();
         let whole = relay.events().and_then(|events| codec.as_whole(&events, &context).ok());
+        // By the rule for whole answers.
+        let whole = whole.filter(|body| codec.observe(body).is_ok_and(|observed| observed.ended_well));
         if let Some(body) = whole.filter(|body| !self.planned.is_malformed(body)) {
             let counted = spent.usage.and_then(|usage| with_usage(codec, &body, (usage, &context)));
             self.planned.store(self.key, &target, counted.unwrap_or(body), spent);

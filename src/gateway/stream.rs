@@ -281,7 +281,7 @@ impl Relay {
         }
         match self.meter.finish(Status::Ok, 200, None).await {
             Ok(()) => {
-                self.ended_well = self.feed.finished();
+                self.ended_well = self.feed.ended_well();
                 let held = std::mem::take(&mut self.held).freeze();
                 self.ready.extend([held, last].into_iter().filter(|bytes| !bytes.is_empty()));
             }

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::app::{TestApp, hello, streamed};
 use crate::client::{Answer, Call, Open};
+use crate::dialects::{ANSWERING, CLIENTS, PROVIDERS, call};
 use crate::upstream::{EVENTS, Script, WHOLE, without_usage};
 
 const CACHED: &str = "[defaults]\nretries = 0\ncache = { mode = \"exact\", ttl = \"1h\", scope = \"project\" }\n";
@@ -492,4 +493,103 @@ async fn an_error_of_a_shared_call_is_that_of_a_plain_one() {
     assert_eq!(seen[1][0].0, "request_timeout");
     plain.close().await;
     shared.close().await;
+}
+
+/// Answers that did not end as an answer should, by provider: whole, and as a stream's last words.
+fn badly_ended() -> Vec<(&'static str, Value, Vec<Value>)> {
+    let chat = |reason: Value| {
+        let whole = json!({"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": reason}]});
+        let events = vec![
+            json!({"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hi"}, "finish_reason": null}]}),
+            json!({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}),
+            json!("[DONE]"),
+        ];
+        ("plain", whole, events)
+    };
+    let gemini = |reason: &str| {
+        let whole = json!({"candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": reason}]});
+        ("gem", whole.clone(), vec![whole])
+    };
+    let claude = |reason: Value| {
+        let whole =
+            json!({"id": "m", "type": "message", "content": [{"type": "text", "text": "Hi"}], "stop_reason": reason});
+        let events = vec![
+            json!({"type": "message_start", "message": {"id": "m", "content": []}}),
+            json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "Hi"}}),
+            json!({"type": "content_block_stop", "index": 0}),
+            json!({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 1}}),
+            json!({"type": "message_stop"}),
+        ];
+        ("claude", whole, events)
+    };
+    let answers = |kind: &str, status: &str, why: Value| {
+        let name = if kind == "refusal" { "refusal" } else { "text" };
+        let whole = json!({"id": "r", "status": status, "incomplete_details": why, "output": [
+            {"type": "message", "id": "m", "role": "assistant", "content": [{"type": kind, name: "Hi"}]}]});
+        let created = json!({"type": "response.created", "sequence_number": 0, "response": {"id": "r", "status": "in_progress", "output": []}});
+        let last = json!({"type": format!("response.{status}"), "sequence_number": 1, "response": whole});
+        ("answers", whole, vec![created, last])
+    };
+    let refused = json!({"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": null, "refusal": "No"}, "finish_reason": "stop"}]});
+    let refusing = vec![
+        json!({"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "refusal": "No"}, "finish_reason": null}]}),
+        json!({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
+        json!("[DONE]"),
+    ];
+    vec![
+        chat(json!("content_filter")),
+        chat(json!("who_knows")),
+        chat(Value::Null),
+        ("plain", refused, refusing),
+        gemini("SAFETY"),
+        gemini("RECITATION"),
+        gemini("PROHIBITED_CONTENT"),
+        gemini("WHO_KNOWS"),
+        claude(json!("refusal")),
+        claude(json!("pause_turn")),
+        claude(json!("who_knows")),
+        answers("refusal", "completed", Value::Null),
+        answers("output_text", "incomplete", json!({"reason": "content_filter"})),
+    ]
+}
+
+#[tokio::test]
+async fn an_answer_that_ended_badly_is_stored_neither_whole_nor_streamed() {
+    let app =
+        TestApp::with(&format!("{PROVIDERS}cache = {{ mode = \"exact\", ttl = \"1h\", scope = \"project\" }}\n")).await;
+    let event = |value: &Value| match value.as_str() {
+        Some(text) => format!("data: {text}\n\n"),
+        None => format!("data: {value}\n\n"),
+    };
+    for (n, (provider, whole, events)) in badly_ended().into_iter().enumerate() {
+        for (client, stream) in CLIENTS.into_iter().flat_map(|client| [(client, false), (client, true)]) {
+            let streamed = Script::stream(events.iter().map(event));
+            app.up.next(if stream { streamed } else { Script::json(200, whole.to_string()) });
+            let model = format!("{provider}/m{n}");
+            let ask = |cache: &str| call(client, &model, stream).key(&app.key).header("x-fulcrum-cache", cache);
+            let answer = app.send(ask("refresh")).await;
+            assert_eq!(answer.status, 200, "{client} {model} {whole}: {}", answer.text());
+            let only = app.send(ask("only")).await;
+            assert_eq!(only.status, 404, "{client} {model} {stream} {whole} was stored");
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_ended_well_is_stored_whole_and_streamed() {
+    let app =
+        TestApp::with(&format!("{PROVIDERS}cache = {{ mode = \"exact\", ttl = \"1h\", scope = \"project\" }}\n")).await;
+    for answering in &ANSWERING {
+        for (client, stream) in CLIENTS.into_iter().flat_map(|client| [(client, false), (client, true)]) {
+            let streamed = answering.streamed(answering.stream.len());
+            app.up.next(if stream { streamed } else { Script::json(200, answering.whole) });
+            let ask =
+                |cache: &str| call(client, answering.model, stream).key(&app.key).header("x-fulcrum-cache", cache);
+            assert_eq!(app.send(ask("refresh")).await.status, 200);
+            let only = app.send(ask("only")).await;
+            assert_eq!(only.status, 200, "{client} {} {stream}: {}", answering.model, only.text());
+        }
+    }
+    app.close().await;
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::answer_read::read_stop;
 use super::usage::{Counts, read_usage};
 use crate::chat::Usage;
 use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
@@ -21,12 +22,11 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
         return Err(BadAnswer("it has no list `content`".to_owned()));
     }
     let usage = object.get("usage").and_then(|usage| serde_json::from_str(usage).ok());
-    let reason = object.get("stop_reason").unwrap_or("null");
+    let reason = object.get("stop_reason").and_then(|json| json.strip_prefix('"')?.strip_suffix('"'));
     Ok(Observed {
         usage: usage.and_then(|usage: Value| read_usage(&usage)),
         // A paused turn is half an answer.
-        ended_well: reason.starts_with('"')
-            && reason != "\"pause_turn\""
+        ended_well: reason.is_some_and(|reason| read_stop(reason, None).is_good())
             && object.get("error").is_none_or(|error| error == "null"),
     })
 }

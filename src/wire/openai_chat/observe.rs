@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::stop::read_stop;
 use crate::chat::Tier;
 use crate::wire::dialect::{BadAnswer, Observed};
 use crate::wire::json::{Object, fields, items};
@@ -12,7 +13,7 @@ use crate::wire::openai::{is_failure, read_usage};
 /// # Errors
 /// Where the body is no chat completion.
 pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
-    let object = Object::read_answer(body.clone()).map_err(|error| BadAnswer(error.to_string()))?;
+    let object = Object::read_answer(body.clone())?;
     let Some(choices) = object.get("choices") else {
         return Err(BadAnswer("it has no `choices`".to_owned()));
     };
@@ -20,14 +21,18 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
         return Err(BadAnswer("its `choices` are no list".to_owned()));
     }
     let mut list = items(choices).peekable();
-    let is_reason = |value: &str| value.starts_with('"') && !is_failure(value.trim_matches('"'));
     let ended = |choice: &str| {
-        let (mut ended, mut failed) = (false, false);
+        let (mut reason, mut is_refused, mut failed) = (None, false, false);
         for (name, value) in fields(choice) {
-            ended |= name == "finish_reason" && is_reason(value);
-            failed |= name == "error" && value != "null";
+            match name {
+                "finish_reason" => reason = value.strip_prefix('"').and_then(|text| text.strip_suffix('"')),
+                "message" => is_refused = refuses(value),
+                "error" => failed = value != "null",
+                _ => {}
+            }
         }
-        ended && !failed
+        let is_good = |reason: &str| !is_failure(reason) && read_stop(reason, is_refused, false).is_good();
+        reason.is_some_and(is_good) && !failed
     };
     let failed = object.get("error").is_some_and(|error| error != "null");
     let tier = Tier::of_json(object.get("service_tier"));
@@ -35,6 +40,12 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
         usage: object.get("usage").and_then(read_usage).map(|usage| usage.in_tier(tier)),
         ended_well: !failed && list.peek().is_some() && list.all(ended),
     })
+}
+
+/// Whether a message has the text of a refusal.
+fn refuses(message: &str) -> bool {
+    let is_text = |(name, value): (&str, &str)| name == "refusal" && value.len() > 2 && value.starts_with('"');
+    message.starts_with('{') && message.contains("\"refusal\"") && fields(message).any(is_text)
 }
 
 #[cfg(test)]

@@ -23,7 +23,11 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     if !object.get("output").is_some_and(|output| output.starts_with('[')) {
         return Err(BadAnswer("it has no `output`".to_owned()));
     }
-    let ended = matches!(object.get("status"), None | Some("\"completed\"" | "\"incomplete\""));
+    let ended = match object.get("status") {
+        None | Some("\"completed\"") => !object.get("output").is_some_and(refuses),
+        Some("\"incomplete\"") => object.get("incomplete_details").is_none_or(is_length),
+        Some(_) => false,
+    };
     Ok(Observed {
         usage: object
             .get("usage")
@@ -31,6 +35,23 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
             .map(|usage| served(usage, object.get("service_tier"), object.get("output"))),
         ended_well: ended && object.get("error").is_none_or(|error| error == "null"),
     })
+}
+
+/// Whether an answer is incomplete because of the request's limit, and nothing else.
+fn is_length(details: &str) -> bool {
+    let mut reasons = fields(details).filter(|(name, value)| *name == "reason" && *value != "null");
+    !details.starts_with('{') || reasons.all(|(_, reason)| reason == "\"max_output_tokens\"")
+}
+
+/// Whether an output has a refusal in it.
+fn refuses(output: &str) -> bool {
+    let is_refusal =
+        |part: &str| part.starts_with('{') && fields(part).any(|(name, kind)| name == "type" && kind == "\"refusal\"");
+    let has_refusal = |item: &str| {
+        let lists = fields(item).filter(|(name, list)| *name == "content" && list.starts_with('['));
+        item.starts_with('{') && lists.into_iter().any(|(_, list)| items(list).any(is_refusal))
+    };
+    output.contains("\"refusal\"") && items(output).any(has_refusal)
 }
 
 /// The same tokens with what beside them decides the price: the tier that served, and hosted tools, whose calls have fees.
