@@ -29,7 +29,7 @@ use crate::routing::Health;
 use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Diagnostic, QuickMap, Secret, Timestamp, now};
 use crate::upstream::simulated::SimulatedProvider;
-use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient};
+use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient, ProviderKeys};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
 
 pub use self::check::{Checked, check, key_warnings, unanswered, warnings};
@@ -442,10 +442,11 @@ fn in_process() -> InProcessModels {
 /// What a configuration decides for the gateway.
 fn live(config: &Config) -> Result<Live, Error> {
     let (models, mut clients) = (in_process(), QuickMap::default());
+    let keys = ProviderKeys::of(&config.providers);
     for provider in &config.providers {
         let name = provider.name.clone();
-        let client =
-            ProviderClient::new(provider.clone(), &models).map_err(|error| Error::Provider(name.clone(), error))?;
+        let client = ProviderClient::new(provider.clone(), &models, &keys);
+        let client = client.map_err(|error| Error::Provider(name.clone(), error))?;
         clients.insert(name, Arc::new(client));
     }
     let prices = PriceBook::builtin().with(config.prices.iter().map(price).collect());

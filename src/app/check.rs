@@ -8,7 +8,7 @@ use crate::keys::{Keys, VirtualKey};
 use crate::prompts;
 use crate::routing::{Routes, Target};
 use crate::types::{Diagnostic, ModelName, PromptName, QuickSet, did_you_mean, now};
-use crate::upstream::{BadAddress, Provider, ProviderClient, vendor_at};
+use crate::upstream::{BadAddress, Provider, ProviderClient, ProviderKeys, vendor_at};
 use crate::usage::PriceBook;
 
 /// What to do about a mistake that says no more than what is wrong.
@@ -30,7 +30,7 @@ pub fn check(config: &Config) -> Checked {
     let (models, mut problems) = (in_process(), Vec::new());
     let (mut warnings, mut prompts) = (Vec::new(), 0);
     for provider in &config.providers {
-        if let Err(error) = ProviderClient::new(provider.clone(), &models) {
+        if let Err(error) = ProviderClient::new(provider.clone(), &models, &ProviderKeys::default()) {
             let key = format!("providers.{}.{}", provider.name, key_of(&error));
             problems.push(config.places.place(Diagnostic::new(key, error.to_string()).fix(CORRECT)));
         }

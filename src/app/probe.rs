@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::in_process;
 use crate::config::Config;
-use crate::upstream::{Probe, ProviderClient};
+use crate::upstream::{Probe, ProviderClient, ProviderKeys};
 
 /// How long a provider may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -16,7 +16,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// configured are left out.
 pub async fn probe(config: &Config) -> Vec<(Arc<str>, Probe)> {
     let models = in_process();
-    let clients = config.providers.iter().filter_map(|provider| ProviderClient::new(provider.clone(), &models).ok());
+    let keys = ProviderKeys::of(&config.providers);
+    let made = config.providers.iter().map(|provider| ProviderClient::new(provider.clone(), &models, &keys));
+    let clients = made.filter_map(Result::ok);
     let probes = clients.map(|client| async move { (client.provider().name.clone(), client.probe(LIMIT).await) });
     join_all(probes).await
 }

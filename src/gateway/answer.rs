@@ -260,8 +260,8 @@ async fn next_event(
     attempt: &Attempt,
 ) -> Result<Next, Failure> {
     loop {
-        match decoder.event().map_err(|error| Failure::Protocol(error.to_string()))? {
-            Some(event) if event.data().is_some() => return Ok(Next::Event(answer.redacted_event(event))),
+        match answer.event(decoder).map_err(|error| Failure::Protocol(error.to_string()))? {
+            Some(event) if event.data().is_some() => return Ok(Next::Event(event)),
             Some(_comment) => continue,
             None => {}
         }
@@ -276,8 +276,8 @@ async fn next_event(
         let Some(piece) = piece else {
             let is_torn = decoder.has_rest();
             // The last event may lack its blank line.
-            let rest = decoder.rest().filter(|event| event.data().is_some());
-            return Ok(rest.map_or(Next::End { is_torn }, Next::Event));
+            let left = std::iter::from_fn(|| answer.last_event(decoder)).find(|event| event.data().is_some());
+            return Ok(left.map_or(Next::End { is_torn }, Next::Event));
         };
         attempt.answer_begins();
         decoder.push(piece);

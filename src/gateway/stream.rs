@@ -184,8 +184,13 @@ impl Relay {
 
     /// The bytes ended, and the stream with them, well or not.
     async fn end(&mut self) -> Result<(), Failure> {
-        let rest = self.decoder.rest();
-        match rest.and_then(|event| self.take(&event)) {
+        let mut ending = None;
+        while ending.is_none()
+            && let Some(event) = self.answer.as_mut().and_then(|answer| answer.last_event(&mut self.decoder))
+        {
+            ending = self.take(&event);
+        }
+        match ending {
             Some(Ending::Failed(failure)) => return Err(failure),
             Some(Ending::Done(last)) => self.settle_well(last).await,
             None => match self.feed.end() {
@@ -207,11 +212,11 @@ impl Relay {
         match self.first.next() {
             Some(first) => Ok(Some(first)),
             None => {
-                let event = self.decoder.event().map_err(|error| Failure::Protocol(error.to_string()))?;
-                Ok(match (&self.answer, event) {
-                    (Some(answer), Some(event)) => Some(answer.redacted_event(event)),
-                    (_, event) => event,
-                })
+                let event = match &mut self.answer {
+                    Some(answer) => answer.event(&mut self.decoder),
+                    None => self.decoder.event(),
+                };
+                event.map_err(|error| Failure::Protocol(error.to_string()))
             }
         }
     }
@@ -322,6 +327,11 @@ impl Relay {
     /// Ends a stream that failed after it began: no retry, its row, and an error event in the caller's dialect.
     async fn break_off(&mut self, failure: Failure) {
         self.is_over = true;
+        while let Some(event) = self.answer.as_mut().and_then(|answer| answer.waiting_event()) {
+            if self.take(&event).is_some() {
+                break;
+            }
+        }
         let failure = match self.answer.take() {
             Some(answer) => answer.redacted(failure),
             None => failure,

@@ -15,7 +15,10 @@ use super::client::Reply;
 use super::connections;
 use super::failure::{Failure, Phase, reason};
 use super::in_process::CpuTime;
-use super::redaction::Redaction;
+use super::redaction::{Answers, Redaction};
+use super::seams::Seams;
+use crate::wire::bad_stream::BadStream;
+use crate::wire::decoder::Decoder;
 use crate::wire::sse::Event;
 
 /// The most bytes of a call's answer.
@@ -40,6 +43,11 @@ pub struct Answer {
     pub(super) redaction: Option<Arc<Redaction>>,
     /// The end of what arrived, where it may be the beginning of a key.
     pub(super) held: Bytes,
+    /// The events that may have a key in parts.
+    pub(super) seams: Seams,
+    /// Whether what arrived may have a key in it, or part of one.
+    pub(super) is_suspect: bool,
+    pub(super) has_ended: bool,
     pub(super) form: Form,
     pub(super) _place: OwnedSemaphorePermit,
 }
@@ -102,13 +110,42 @@ impl Answer {
         failure.redacted(self.redaction.as_deref())
     }
 
-    /// An event without the gateway's own keys, where it came in a frame. A frame has a checksum, and is left as it arrives.
-    #[must_use]
-    pub fn redacted_event(&self, event: Event) -> Event {
-        match &self.redaction {
-            Some(redaction) if self.form == Form::Framed => redaction.event(event),
-            _ => event,
+    /// The next whole event of what arrived, without the gateway's own keys. One that ends in part of a key waits for the next.
+    ///
+    /// # Errors
+    /// Where the bytes are no events.
+    pub fn event(&mut self, decoder: &mut Decoder) -> Result<Option<Event>, BadStream> {
+        let Some(keys) = self.redaction.as_deref().and_then(Redaction::answers) else { return decoder.event() };
+        if let Some(event) = self.seams.pop() {
+            return Ok(Some(event));
         }
+        while let Some(event) = decoder.event()? {
+            // A frame has a checksum, and was left as it arrived.
+            let event = if self.form == Form::Framed { keys.event(event) } else { event };
+            if let Some(event) = self.seams.push(event, keys) {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next of the events that are left once the bytes ended: those that waited, and one without the blank line after it.
+    pub fn last_event(&mut self, decoder: &mut Decoder) -> Option<Event> {
+        let Some(keys) = self.redaction.as_deref().and_then(Redaction::answers) else { return decoder.rest() };
+        if let Some(event) = self.seams.pop() {
+            return Some(event);
+        }
+        let event = decoder.rest().and_then(|event| self.seams.push(event, keys));
+        if event.is_none() {
+            self.seams.release();
+        }
+        event.or_else(|| self.seams.pop())
+    }
+
+    /// The next of the events that waited, once the answer broke off: what follows no more completes a key.
+    pub fn waiting_event(&mut self) -> Option<Event> {
+        self.seams.release();
+        self.seams.pop()
     }
 
     /// Notes the type of the body, from the head.
@@ -134,22 +171,28 @@ impl Answer {
     /// # Errors
     /// Where a limit passes, the connection breaks, or the answer is endless.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, Failure> {
-        loop {
+        while !self.has_ended {
             let arrived = self.unmarked().await;
             // Borrowed: a reference count would be written by every thread.
-            let Some(redaction) = self.redaction.as_ref().filter(|_| self.form != Form::Framed) else { return arrived };
-            match arrived.map_err(|failure| failure.redacted(Some(redaction)))? {
+            let arrived = arrived.map_err(|failure| failure.redacted(self.redaction.as_deref()))?;
+            let keys = self.redaction.as_deref().and_then(Redaction::answers).filter(|_| self.form != Form::Framed);
+            let Some(keys) = keys else { return Ok(arrived) };
+            match arrived {
                 Some(piece) => {
-                    let piece = redaction.piece(&mut self.held, piece, self.form == Form::Medium);
+                    let piece = keys.piece(&mut self.held, piece, self.form == Form::Medium, &mut self.is_suspect);
                     // What is held comes with the next.
                     if !piece.is_empty() || self.held.is_empty() {
                         return Ok(Some(piece));
                     }
                 }
-                None if self.held.is_empty() => return Ok(None),
-                None => return Ok(Some(std::mem::take(&mut self.held))),
+                None => {
+                    self.has_ended = true;
+                    let held = std::mem::take(&mut self.held);
+                    return Ok((!held.is_empty()).then_some(held));
+                }
             }
         }
+        Ok(None)
     }
 
     /// The next piece as it arrives, without a mark in front of a text.
@@ -220,7 +263,7 @@ impl Answer {
     /// As [`Answer::whole`].
     pub async fn rest(&mut self, first: Option<Bytes>, limit: usize) -> Result<Bytes, Failure> {
         let Some(first) = first else { return Ok(Bytes::new()) };
-        let Some(second) = self.piece().await? else { return Ok(self.unframed(first)) };
+        let Some(second) = self.piece().await? else { return Ok(self.redacted_whole(first, self.is_suspect)) };
         let mut all = BytesMut::from(&first[..]);
         let mut next = Some(second);
         while let Some(piece) = next {
@@ -230,14 +273,22 @@ impl Answer {
             all.extend_from_slice(&piece);
             next = self.piece().await?;
         }
-        Ok(self.unframed(all.freeze()))
+        let all = all.freeze();
+        let is_suspect = self.answers().is_some_and(|keys| keys.suspects(&all));
+        Ok(self.redacted_whole(all, is_suspect))
     }
 
-    /// A whole body without the gateway's own keys, also where its type says that it comes in frames.
-    fn unframed(&self, body: Bytes) -> Bytes {
-        match &self.redaction {
-            Some(redaction) if self.form == Form::Framed => redaction.body(body),
+    /// A whole body without the gateway's own keys: those that its strings have in parts, and all where its type says that it
+    /// comes in frames.
+    fn redacted_whole(&self, body: Bytes, is_suspect: bool) -> Bytes {
+        match (self.answers(), self.form) {
+            (Some(keys), Form::Framed) => Seams::whole(keys.without(body), keys),
+            (Some(keys), Form::Text) if is_suspect => Seams::whole(body, keys),
             _ => body,
         }
+    }
+
+    fn answers(&self) -> Option<&Answers> {
+        self.redaction.as_deref().and_then(Redaction::answers)
     }
 }

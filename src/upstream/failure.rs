@@ -265,6 +265,7 @@ pub(super) fn reason(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::redaction::redaction_of;
     use super::*;
     use std::time::SystemTime;
 
@@ -310,7 +311,7 @@ mod tests {
     #[test]
     fn a_failure_loses_secrets_wherever_the_provider_may_have_put_them() {
         const KEY: &str = "sk-canary/12+34567890";
-        let redaction = Redaction::new([crate::types::Secret::new(KEY)].iter(), false).unwrap();
+        let redaction = redaction_of(KEY);
         let said = || format!("no {KEY}");
         let error = Error { param: Some(said()), ..Error::new(Code::InvalidRequest, said()) };
         let error = Box::new(Error { upstream_code: Some(said()), ..error });
@@ -329,8 +330,8 @@ mod tests {
     #[test]
     fn a_refusal_keeps_its_message_and_loses_secrets() {
         let body = br#"{"error":{"message":"bad key sk-12345 given","param":"x","code":"invalid_value"}}"#;
-        let redaction = Redaction::new([crate::types::Secret::new("sk-12345")].iter(), false);
-        let error = read_refusal(400, body, redaction.as_ref());
+        let redaction = redaction_of("sk-12345");
+        let error = read_refusal(400, body, Some(&redaction));
         assert_eq!(error.message, "bad key [removed] given");
         assert_eq!(
             (error.status(), error.param.as_deref(), error.upstream_code.as_deref()),

@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::upstream::address::tests::at;
-    use crate::upstream::{BadAddress, Call, Kind, Phase, Provider, ProviderClient, Timeouts};
+    use crate::upstream::{BadAddress, Call, Kind, Phase, Provider, ProviderClient, ProviderKeys, Timeouts};
 
     /// Answers as the model's name says.
     struct Scripted;
@@ -113,7 +113,8 @@ mod tests {
 
     fn client_of(provider: Provider) -> ProviderClient {
         let scripted: Arc<dyn InProcess> = Arc::new(Scripted);
-        ProviderClient::new(provider, &InProcessModels::from_iter([("simulated", scripted)])).unwrap()
+        let models = InProcessModels::from_iter([("simulated", scripted)]);
+        ProviderClient::new(provider, &models, &ProviderKeys::default()).unwrap()
     }
 
     fn client() -> ProviderClient {
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_kind_that_this_build_has_no_models_of_is_refused() {
-        let made = ProviderClient::new(at(Kind::Simulated, ""), &InProcessModels::default());
+        let made = ProviderClient::new(at(Kind::Simulated, ""), &InProcessModels::default(), &ProviderKeys::default());
         assert!(matches!(made.err(), Some(BadAddress::NoModels("simulated"))));
     }
 }

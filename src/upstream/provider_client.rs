@@ -23,8 +23,9 @@ use super::failure::{Failure, Phase, read_refusal, read_retry_after, read_retry_
 use super::in_process::{InProcess, InProcessCall, InProcessModels};
 use super::keys::Keys;
 use super::place::{Reach, Resolver};
-use super::provider::{AwsCredentials, Provider};
-use super::redaction::Redaction;
+use super::provider::Provider;
+use super::redaction::{ProviderKeys, Redaction};
+use super::seams::Seams;
 use super::sent::Sent;
 use super::sigv4::Signer;
 use super::tls;
@@ -147,21 +148,21 @@ fn tls_of(provider: &Provider) -> Result<rustls::ClientConfig, BadAddress> {
 }
 
 impl ProviderClient {
-    /// Prepares a provider without calling it. `models` are those that may answer in this process.
+    /// Prepares a provider without calling it. `models` are those that may answer in this process; `all` are the keys that are
+    /// looked for in its answers beside its own.
     ///
     /// # Errors
     /// Where its URL or a key cannot be used.
-    pub fn new(provider: Provider, models: &InProcessModels) -> Result<Self, BadAddress> {
+    pub fn new(provider: Provider, models: &InProcessModels, all: &ProviderKeys) -> Result<Self, BadAddress> {
         let transport = Transport::of(&provider, models)?;
         let secrets = provider.api_keys.iter().map(|key| Some(key.expose()));
         let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
         let keys = secrets.into_iter().map(|secret| Key::new(&provider, secret)).collect::<Result<_, _>>()?;
         let places = Arc::new(Semaphore::new(provider.max_in_flight));
-        let signing = provider.aws.iter().filter_map(|aws| aws.credentials.as_ref());
-        let redaction = {
-            let secrets = provider.api_keys.iter().chain(signing.flat_map(AwsCredentials::secrets));
-            Redaction::new(secrets, provider.aws.is_some()).map(Arc::new)
-        };
+        // A model in this process is given no key.
+        let none = ProviderKeys::default();
+        let all = if provider.kind.row().in_process { &none } else { all };
+        let redaction = Redaction::of(&provider, all).map(Arc::new);
         Ok(Self {
             provider,
             transport,
@@ -475,6 +476,9 @@ impl ProviderClient {
             kind: None,
             redaction: self.redaction.clone(),
             held: Bytes::new(),
+            seams: Seams::default(),
+            is_suspect: false,
+            has_ended: false,
             form: Form::Text,
             _place: place,
         }

@@ -1,12 +1,17 @@
 //! Takes the gateway's own keys out of what a provider sends: a provider may echo what it was called with.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::{Bytes, BytesMut};
-use regex::bytes::{Regex, RegexBuilder};
+use memchr::memmem;
+use regex::bytes::{NoExpand, Regex, RegexBuilder};
 
+use super::provider::{AwsCredentials, Provider};
 use crate::chat::Error;
 use crate::types::Secret;
 use crate::wire::sse::Event;
@@ -15,8 +20,14 @@ use crate::wire::sse::Event;
 const SHORTEST_IN_TEXTS: usize = 4;
 const SHORTEST_IN_ANSWERS: usize = 8;
 
+/// The shortest secret that is looked for in other providers' answers: shorter ones are words that servers of one's own accept.
+const SHORTEST_OF_OTHERS: usize = 16;
+
+/// So many bytes of a form are looked for first.
+const OPENING: usize = 4;
+
 /// What stands in a text where a key was.
-const REMOVED: &[u8] = b"[removed]";
+pub(super) const REMOVED: &[u8] = b"[removed]";
 
 /// What stands for each byte of a key in a medium, whose length stays.
 const FILLER: u8 = b'*';
@@ -24,48 +35,97 @@ const FILLER: u8 = b'*';
 /// A signature of Amazon's, as calls carry it.
 const SIGNATURE: &str = "Signature=[0-9a-f]{64}";
 
-/// A provider's secrets in every form in which calls carry them, ready to be looked for.
-#[derive(Debug)]
-pub(super) struct Redaction {
-    texts: Regex,
-    answers: Option<Answers>,
+/// The keys of all providers. Each is looked for in the answers of every provider: two may be one service, or one may have read
+/// another's key in a request.
+#[derive(Clone, Debug, Default)]
+pub struct ProviderKeys {
+    secrets: Vec<Secret>,
+    answers: Option<Arc<Answers>>,
 }
 
+/// Secrets in every form in which calls carry them, ready to be looked for: a provider's own, and those of all others.
 #[derive(Debug)]
-struct Answers {
-    forms: Vec<String>,
+pub(super) struct Redaction {
+    own: Option<Regex>,
+    answers: Option<Arc<Answers>>,
+}
+
+/// What is looked for in answers.
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// In order, each once.
+    forms: Vec<Vec<u8>>,
+    /// How the forms begin: most answers have nothing of that.
+    openings: Regex,
     any: Regex,
     /// A form any of whose characters may be written as JSON's `\u00XX`; looked for only where one is.
     escaped: Regex,
-    /// Which bytes a form may have before its last: a piece that ends in none of them ends in no part of a form.
-    within: Box<[bool; 256]>,
+    /// Which bytes a form may begin with.
+    firsts: Box<[bool; 256]>,
+    /// Which two bytes may stand together in a form, a bit each: a piece that ends in no such two ends in no part of a form.
+    pairs: Box<[u64; 1024]>,
     longest: usize,
 }
 
+impl ProviderKeys {
+    /// The keys of these providers.
+    #[must_use]
+    pub fn of(providers: &[Provider]) -> Self {
+        let mut secrets: Vec<Secret> = providers.iter().flat_map(secrets_of).cloned().collect();
+        secrets.retain(|secret| secret.expose().len() >= SHORTEST_OF_OTHERS);
+        secrets.sort_by(|one, other| one.expose().cmp(other.expose()));
+        secrets.dedup();
+        let answers = Answers::new(secrets.iter()).map(Arc::new);
+        Self { secrets, answers }
+    }
+}
+
+/// The secrets that calls of this provider carry.
+fn secrets_of(provider: &Provider) -> impl Iterator<Item = &Secret> {
+    let signing = provider.aws.iter().filter_map(|aws| aws.credentials.as_ref());
+    provider.api_keys.iter().chain(signing.flat_map(AwsCredentials::secrets))
+}
+
 impl Redaction {
-    /// Looks for `secrets`, and for signatures where calls are signed; `None` where there is nothing to look for.
-    pub(super) fn new<'a>(secrets: impl Iterator<Item = &'a Secret>, signed: bool) -> Option<Self> {
-        let mut secrets: Vec<&str> = secrets.map(Secret::expose).collect();
+    /// Looks for this provider's secrets, for signatures where its calls are signed, and for the keys of all; `None` where there
+    /// is nothing to look for.
+    pub(super) fn of(provider: &Provider, all: &ProviderKeys) -> Option<Self> {
+        Self::new(secrets_of(provider), provider.aws.is_some(), all)
+    }
+
+    fn new<'a>(secrets: impl Iterator<Item = &'a Secret>, signed: bool, all: &ProviderKeys) -> Option<Self> {
+        let mut secrets: Vec<&Secret> = secrets.collect();
         // Of two that begin alike, the longer is found first.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.retain(|secret| secret.len() >= SHORTEST_IN_TEXTS);
-        let forms: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
-        let mut patterns: Vec<String> = forms.iter().map(|form| regex::escape(form)).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        secrets.retain(|secret| secret.expose().len() >= SHORTEST_IN_TEXTS);
+        let mut patterns: Vec<String> =
+            secrets.iter().flat_map(|secret| forms(secret.expose())).map(|form| regex::escape(&form)).collect();
         patterns.extend(signed.then(|| SIGNATURE.to_owned()));
-        if patterns.is_empty() {
+        secrets.retain(|secret| secret.expose().len() >= SHORTEST_IN_ANSWERS);
+        let answers = match secrets.iter().all(|secret| all.secrets.contains(secret)) {
+            true => all.answers.clone(),
+            // Few have keys so short that only their own answers are searched for them.
+            false => Answers::new(all.secrets.iter().chain(secrets)).map(Arc::new),
+        };
+        if patterns.is_empty() && answers.is_none() {
             return None;
         }
-        let long = secrets.iter().filter(|secret| secret.len() >= SHORTEST_IN_ANSWERS);
-        let answers = Answers::new(&long.copied().collect::<Vec<_>>());
-        Some(Self { texts: any_of(&patterns)?, answers })
+        let own = if patterns.is_empty() { None } else { Some(any_of(&patterns)?) };
+        Some(Self { own, answers })
+    }
+
+    /// What is looked for in answers.
+    pub(super) fn answers(&self) -> Option<&Answers> {
+        self.answers.as_deref()
     }
 
     /// `text` without any secret.
     pub(super) fn text(&self, text: String) -> String {
-        match self.texts.replace_all(text.as_bytes(), regex::bytes::NoExpand(REMOVED)) {
-            std::borrow::Cow::Borrowed(_) => text,
-            std::borrow::Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        }
+        let sought = self.own.iter().chain(self.answers().map(|answers| &answers.any));
+        sought.fold(text, |text, found| match found.replace_all(text.as_bytes(), NoExpand(REMOVED)) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        })
     }
 
     /// `error` without any secret in what came from the provider.
@@ -78,28 +138,60 @@ impl Redaction {
         }
     }
 
-    /// An event without any secret.
-    pub(super) fn event(&self, event: Event) -> Event {
-        event.edited(|raw| self.body(raw))
-    }
-
-    /// A whole body without any secret.
-    pub(super) fn body(&self, body: Bytes) -> Bytes {
-        match &self.answers {
-            Some(answers) => answers.without(body),
-            None => body,
-        }
-    }
-
     /// Whether there is a secret in `bytes`.
     pub(super) fn finds(&self, bytes: &[u8]) -> bool {
-        self.texts.is_match(bytes)
+        self.own.iter().chain(self.answers().map(|answers| &answers.any)).any(|sought| sought.is_match(bytes))
+    }
+}
+
+impl Answers {
+    fn new<'a>(secrets: impl Iterator<Item = &'a Secret>) -> Option<Self> {
+        let mut secrets: Vec<&str> = secrets.map(Secret::expose).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let mut sought: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
+        // Where an answer comes letter by letter, the first may be gone before it shows what it begins.
+        sought.extend(secrets.iter().filter_map(|secret| secret.get(1..)).map(str::to_owned));
+        let longest = sought.iter().map(String::len).max()?;
+        let escape = |form: &[u8]| regex::escape(&String::from_utf8_lossy(form));
+        let any = any_of(&sought.iter().map(|form| escape(form.as_bytes())).collect::<Vec<_>>())?;
+        let escaped = any_of(&sought.iter().map(|form| maybe_escaped(form)).collect::<Vec<_>>())?;
+        let mut forms: Vec<Vec<u8>> = sought.into_iter().map(String::into_bytes).collect();
+        forms.sort();
+        forms.dedup();
+        let mut openings: Vec<String> = forms.iter().map(|form| escape(&form[..form.len().min(OPENING)])).collect();
+        openings.dedup();
+        let (mut firsts, mut pairs) = (Box::new([false; 256]), Box::new([0; 1024]));
+        for form in &forms {
+            firsts[usize::from(form[0])] = true;
+            form.windows(2).map(|pair| place_of(pair[0], pair[1])).for_each(|(at, bit)| pairs[at] |= bit);
+        }
+        Some(Self { openings: any_of(&openings)?, forms, any, escaped, firsts, pairs, longest })
+    }
+
+    /// Whether `bytes` may have a form in them, or its beginning.
+    pub(super) fn suspects(&self, bytes: &[u8]) -> bool {
+        self.openings.is_match(bytes) || has_escaped(bytes)
+    }
+
+    /// `bytes` without any secret.
+    pub(super) fn without(&self, bytes: Bytes) -> Bytes {
+        if self.suspects(&bytes) { self.cleared(bytes) } else { bytes }
+    }
+
+    fn cleared(&self, bytes: Bytes) -> Bytes {
+        let bytes = replaced(&self.any, bytes);
+        if has_escaped(&bytes) { replaced(&self.escaped, bytes) } else { bytes }
+    }
+
+    /// An event without any secret.
+    pub(super) fn event(&self, event: Event) -> Event {
+        event.edited(|raw| self.without(raw))
     }
 
     /// The next piece of an answer without any secret. `held` is the end of what came before, which may be the beginning of
-    /// a secret. Of a medium the length stays, and nothing is held back.
-    pub(super) fn piece(&self, held: &mut Bytes, piece: Bytes, is_medium: bool) -> Bytes {
-        let Some(answers) = &self.answers else { return piece };
+    /// a secret. Of a medium the length stays, and nothing is held back. `is_suspect` is set where the piece may have a secret in it,
+    /// or part of one.
+    pub(super) fn piece(&self, held: &mut Bytes, piece: Bytes, is_medium: bool, is_suspect: &mut bool) -> Bytes {
         let piece = if held.is_empty() {
             piece
         } else {
@@ -109,33 +201,18 @@ impl Redaction {
             joined.freeze()
         };
         if is_medium {
-            return answers.filled(piece);
+            return self.filled(piece);
         }
-        let mut piece = answers.without(piece);
-        let kept = answers.begun(&piece);
+        let mut piece = piece;
+        if self.suspects(&piece) {
+            *is_suspect = true;
+            piece = self.cleared(piece);
+        }
+        let kept = self.begun(&piece);
         if kept > 0 {
             *held = piece.split_off(piece.len() - kept);
         }
         piece
-    }
-}
-
-impl Answers {
-    fn new(secrets: &[&str]) -> Option<Self> {
-        let forms: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
-        let longest = forms.iter().map(String::len).max()?;
-        let mut within = Box::new([false; 256]);
-        for form in &forms {
-            form.as_bytes().iter().rev().skip(1).for_each(|byte| within[usize::from(*byte)] = true);
-        }
-        let any = any_of(&forms.iter().map(|form| regex::escape(form)).collect::<Vec<_>>())?;
-        let escaped = any_of(&forms.iter().map(|form| maybe_escaped(form)).collect::<Vec<_>>())?;
-        Some(Self { forms, any, escaped, within, longest })
-    }
-
-    fn without(&self, piece: Bytes) -> Bytes {
-        let piece = replaced(&self.any, piece);
-        if memchr::memmem::find(&piece, b"\\u00").is_some() { replaced(&self.escaped, piece) } else { piece }
     }
 
     fn filled(&self, piece: Bytes) -> Bytes {
@@ -149,15 +226,50 @@ impl Answers {
         bytes.freeze()
     }
 
+    /// Where forms stand in `bytes`.
+    pub(super) fn found<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+        self.any.find_iter(bytes).map(|found| found.range())
+    }
+
     /// How many of the last bytes may be the beginning of a form.
-    fn begun(&self, piece: &[u8]) -> usize {
-        if !piece.last().is_some_and(|last| self.within[usize::from(*last)]) {
+    pub(super) fn begun(&self, bytes: &[u8]) -> usize {
+        let may_be_begun = match *bytes {
+            [] => false,
+            [only] => self.firsts[usize::from(only)],
+            [.., before, last] => {
+                let (at, bit) = place_of(before, last);
+                self.firsts[usize::from(last)] || self.pairs[at] & bit != 0
+            }
+        };
+        if !may_be_begun {
             return 0;
         }
-        let longest = piece.len().min(self.longest - 1);
-        let begins = |tail: &[u8]| self.forms.iter().any(|form| form.as_bytes().starts_with(tail));
-        (1..=longest).rev().find(|length| begins(&piece[piece.len() - length..])).unwrap_or(0)
+        let tail = &bytes[bytes.len() - bytes.len().min(self.longest - 1)..];
+        let begins = |at: &usize| self.firsts[usize::from(tail[*at])] && self.begins(&tail[*at..]);
+        (0..tail.len()).find(begins).map_or(0, |at| tail.len() - at)
     }
+
+    /// Whether a form begins so.
+    fn begins(&self, tail: &[u8]) -> bool {
+        let at = self.forms.partition_point(|form| form.as_slice() < tail);
+        self.forms.get(at).is_some_and(|form| form.starts_with(tail))
+    }
+
+    /// The longest form's length.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+}
+
+/// Where the bit of two bytes is.
+fn place_of(before: u8, last: u8) -> (usize, u64) {
+    let place = usize::from(before) << 8 | usize::from(last);
+    (place / 64, 1 << (place % 64))
+}
+
+/// Whether there is an escape of JSON's by which a key's characters may be written.
+pub(super) fn has_escaped(json: &[u8]) -> bool {
+    memmem::find_iter(json, b"\\u00").any(|at| json.get(at + 4).is_none_or(|digit| (b'2'..=b'7').contains(digit)))
 }
 
 /// A secret as it may be written: as it is, with JSON's or an address's escapes, and in base64 at any place of what is encoded,
@@ -180,9 +292,9 @@ fn forms(secret: &str) -> Vec<String> {
 }
 
 fn replaced(found: &Regex, piece: Bytes) -> Bytes {
-    match found.replace_all(&piece, regex::bytes::NoExpand(REMOVED)) {
-        std::borrow::Cow::Borrowed(_) => piece,
-        std::borrow::Cow::Owned(bytes) => bytes.into(),
+    match found.replace_all(&piece, NoExpand(REMOVED)) {
+        Cow::Borrowed(_) => piece,
+        Cow::Owned(bytes) => bytes.into(),
     }
 }
 
@@ -211,6 +323,12 @@ fn any_of(patterns: &[String]) -> Option<Regex> {
     RegexBuilder::new(&patterns.join("|")).unicode(false).size_limit(usize::MAX).build().ok()
 }
 
+/// A redaction that looks for this key alone.
+#[cfg(test)]
+pub(super) fn redaction_of(key: &str) -> Redaction {
+    Redaction::new([Secret::new(key)].iter(), false, &ProviderKeys::default()).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::STANDARD;
@@ -221,7 +339,7 @@ mod tests {
     const KEY: &str = "sk-canary/12+34567890";
 
     fn redaction() -> Redaction {
-        Redaction::new([Secret::new(KEY), Secret::new("brief")].iter(), true).unwrap()
+        Redaction::new([Secret::new(KEY), Secret::new("brief")].iter(), true, &ProviderKeys::default()).unwrap()
     }
 
     #[test]
@@ -249,7 +367,7 @@ mod tests {
         let all: String = KEY.bytes().map(|byte| format!("\\u{byte:04X}")).collect();
         for secret in [KEY.replace('+', "\\u002B"), KEY.replace('+', "\\u002b").replace('/', "\\/"), all] {
             let piece = Bytes::from(format!("{{\"content\":\"my {secret} key\"}}"));
-            let clean = redaction().piece(&mut Bytes::new(), piece, false);
+            let clean = redaction().answers().unwrap().piece(&mut Bytes::new(), piece, false, &mut false);
             assert_eq!(clean, "{\"content\":\"my [removed] key\"}", "{secret}");
         }
     }
@@ -265,7 +383,7 @@ mod tests {
             let (redaction, mut held, mut out) = (redaction(), Bytes::new(), Vec::new());
             for cut in cuts.windows(2) {
                 let piece = Bytes::copy_from_slice(&whole.as_bytes()[cut[0]..cut[1]]);
-                out.extend_from_slice(&redaction.piece(&mut held, piece, false));
+                out.extend_from_slice(&redaction.answers().unwrap().piece(&mut held, piece, false, &mut false));
             }
             out.extend_from_slice(&held);
             let expected = whole.replace(KEY, "[removed]");

@@ -11,7 +11,7 @@ pub const MAX_EVENT: usize = 8 << 20;
 pub struct TooLong;
 
 /// One event: its bytes as they came, with the blank line that ends it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     raw: Bytes,
 }

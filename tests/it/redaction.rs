@@ -4,8 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::app::{TestApp, UP_KEY};
-use crate::client::Call;
+use crate::app::{OTHER_KEY, TestApp, UP_KEY};
+use crate::client::{Answer, Call};
+use crate::dialects::{ANSWERING, Answering, CLIENTS, PROVIDERS, call, seen_in_stream, seen_in_whole};
+use crate::frames;
 use crate::upstream::Script;
 
 /// The dialects in which one upstream is spoken to, and a caller's route for each dialect.
@@ -116,5 +118,120 @@ async fn no_byte_of_an_upstreams_reaches_a_text_of_ours_unredacted() {
             }
         }
     }
+    app.close().await;
+}
+
+/// The streams of a provider that says these pieces one after the other where its fixture says `Hello there.`
+fn saying(provider: &Answering, pieces: &[String]) -> Script {
+    let mut events: Vec<String> = Vec::new();
+    for event in provider.stream.iter().filter(|event| !event.contains("\"there.\"")) {
+        let said = |piece: &String| event.replace("\"Hello \"", &json!(piece).to_string());
+        if event.contains("\"Hello \"") {
+            events.extend(pieces.iter().map(said));
+        } else {
+            events.push(event.replace("Hello there.", &pieces.concat()));
+        }
+    }
+    let numbered = |(n, event): (usize, String)| match event.split_once("\"sequence_number\":") {
+        Some((before, after)) => {
+            let rest = after.trim_start_matches(|letter: char| letter.is_ascii_digit());
+            format!("{before}\"sequence_number\":{n}{rest}")
+        }
+        None => event,
+    };
+    let events = events.into_iter().enumerate().map(numbered);
+    if !provider.model.starts_with("bed/") {
+        return Script::stream(events);
+    }
+    Script::frames(
+        events.filter_map(|event| Some(event.split_once(' ')?).map(|(name, data)| frames::event(name, data))),
+    )
+}
+
+/// A text cut into pieces, each way as a model or a proxy may cut it.
+fn cuts(text: &str) -> Vec<Vec<String>> {
+    let cut = |at: usize| vec![text[..at].to_owned(), text[at..].to_owned()];
+    let pieces = |size: usize| {
+        let letters: Vec<char> = text.chars().collect();
+        letters.chunks(size).map(|piece| piece.iter().collect()).collect()
+    };
+    vec![cut(4), cut(5), cut(9), cut(14), cut(text.len() - 5), pieces(1), pieces(2), pieces(3), pieces(7)]
+}
+
+fn assert_clean(answer: &Answer, said: &str, key: &str, what: &str) {
+    assert!(!said.contains(&key[3..]) && said.contains("[removed]") && said.ends_with(" x"), "{what}: {said}");
+    assert!(!answer.text().contains(&key[3..]), "{what}: {}", answer.text());
+}
+
+fn cached(call: Call, directive: &str) -> Call {
+    call.header("x-fulcrum-cache", directive)
+}
+
+#[tokio::test]
+async fn a_key_that_comes_in_parts_goes_down_in_none() {
+    let stored = format!("{PROVIDERS}cache = {{ mode = \"exact\", ttl = \"1h\", scope = \"project\" }}\n");
+    let app = TestApp::with(&format!("{stored}[ledger]\nstore_bodies = \"full\"\n")).await;
+    for provider in &ANSWERING {
+        let said = [UP_KEY, OTHER_KEY]
+            .into_iter()
+            .flat_map(|key| cuts(&format!("my {key} x")).into_iter().map(move |pieces| (key, pieces)));
+        for (key, pieces) in said {
+            for client in CLIENTS {
+                app.up.next(saying(provider, &pieces));
+                let what = format!("{} {client} {pieces:?}", provider.model);
+                let ask = |stream, cache| cached(call(client, provider.model, stream).key(&app.key), cache);
+                let answer = app.send(ask(true, "refresh")).await;
+                assert_clean(&answer, &seen_in_stream(client, &answer).0, key, &what);
+                let stored = app.send(ask(false, "only")).await;
+                assert_clean(&stored, &seen_in_whole(client, &stored.json()).0, key, &what);
+                let text = app.admin(Call::get(&format!("/api/v1/requests/{}/body", answer.id()))).await;
+                assert!(text.status == 200 && !text.text().contains(&key[3..]), "{what}: {}", text.text());
+            }
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_whole_answer_has_no_key_in_parts_nor_another_providers() {
+    let app = TestApp::with(PROVIDERS).await;
+    let (one, two) = UP_KEY.split_at(12);
+    let bodies = [
+        (
+            "claude",
+            json!({"content": [{"type": "text", "text": one}, {"type": "text", "text": two}], "stop_reason": "end_turn"}),
+        ),
+        (
+            "gem",
+            json!({"candidates": [{"content": {"parts": [{"text": one}, {"text": two}]}, "finishReason": "STOP"}]}),
+        ),
+        (
+            "bed",
+            json!({"output": {"message": {"role": "assistant", "content": [{"text": one}, {"text": two}]}}, "stopReason": "end_turn"}),
+        ),
+        (
+            "answers",
+            json!({"status": "completed", "output": [{"type": "message", "role": "assistant", "content": [
+            {"type": "output_text", "text": one}, {"type": "output_text", "text": two}]}]}),
+        ),
+        (
+            "plain",
+            json!({"choices": [{"message": {"role": "assistant", "content": OTHER_KEY}, "finish_reason": "stop"}]}),
+        ),
+    ];
+    for (provider, body) in bodies {
+        for client in CLIENTS {
+            app.up.next(Script::json(200, body.to_string()));
+            let answer = app.send(call(client, &format!("{provider}/m"), false).key(&app.key)).await;
+            let text = answer.text();
+            assert!(
+                text.contains("[removed]") && !text.contains(&two[2..]) && !text.contains(&OTHER_KEY[3..]),
+                "{provider} {client}: {text}"
+            );
+        }
+    }
+    app.up.next(Script::error(400, &format!("no {OTHER_KEY}")));
+    let refused = app.send(call("chat", "plain/m", false).key(&app.key)).await;
+    assert!(refused.text().contains("no [removed]"), "{}", refused.text());
     app.close().await;
 }
