@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::feed::message_of;
@@ -98,7 +99,7 @@ pub async fn read(
     let observed = observe(whole.clone(), (request, incoming), upstream_request, client);
     // Few answers did not end well, so only they are read once more.
     if !observed.as_ref().is_ok_and(|(_, observed)| observed.ended_well)
-        && let Some(failed) = failed(&answer, &whole, upstream_request.dialect)
+        && let Some(failed) = failed((&answer, upstream_request.dialect), &whole, observed.as_ref().err())
     {
         return Err(failed);
     }
@@ -116,8 +117,32 @@ pub async fn read(
 /// The whole body; its first byte is noted.
 async fn whole(answer: &mut Answer, attempt: &Attempt) -> Result<Bytes, Failure> {
     let first = answer.piece().await?;
-    attempt.answer_begins();
+    if first.is_some() {
+        attempt.answer_begins();
+    }
     answer.rest(first, MAX_WHOLE).await
+}
+
+/// Why a whole answer with the status 200 failed all the same, where it did; `bad` says what is wrong with one that is none.
+fn failed((answer, dialect): (&Answer, ProviderDialect), body: &[u8], bad: Option<&BadAnswer>) -> Option<Unanswered> {
+    let value = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let reported = dialect.codec().usage(&value).map(Used::from);
+    let failure = match dialect.codec().failure(&value).or_else(|| bad.and_then(|_| bare_error(&value))) {
+        // Its status was 200, so the error has none of its own.
+        Some(error) => failure_of(Error { status: None, upstream_code: None, ..error }, answer),
+        None => Failure::Protocol(bad?.0.clone()),
+    };
+    Some(Unanswered { failure, reported, is_part: false })
+}
+
+/// The error that stands alone in a body which is no answer, as many servers write it.
+fn bare_error(body: &Value) -> Option<Error> {
+    let place = ["detail", "message"].into_iter().find(|name| !body[name].is_null())?;
+    let message = match &body[place] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    Some(Error::new(Code::UpstreamError, message))
 }
 
 /// How many tokens a model wrote in a whole answer, roughly.
@@ -126,15 +151,6 @@ pub fn written_in(body: &Bytes, dialect: DialectId) -> u64 {
         Ok(response) => written::tokens_of(&response),
         Err(_) => serde_json::from_slice(body).map_or(0, |answer| written::tokens_in(&answer)),
     }
-}
-
-/// Why a whole answer with the status 200 failed all the same, where it did.
-fn failed(answer: &Answer, body: &[u8], dialect: ProviderDialect) -> Option<Unanswered> {
-    let value = serde_json::from_slice(body).ok()?;
-    // Its status was 200, so the error has none of its own.
-    let error = Error { status: None, upstream_code: None, ..dialect.codec().failure(&value)? };
-    let reported = dialect.codec().usage(&value).map(Used::from);
-    Some(Unanswered { failure: failure_of(error, answer), reported })
 }
 
 /// The failure of an attempt whose provider reports `error` in an answer with the status 200.
@@ -186,12 +202,12 @@ fn observe(
     if let Some(tool) = answer_tool {
         response = tool.unwrap(response);
     }
-    let good = |stop: &Option<Stop>| matches!(stop, Some(Stop::End | Stop::Sequence(_) | Stop::Length | Stop::Tools));
     if dialect != own.into() {
         let by = MadeBy { maker: dialect.codec().maker(), provider: client.provider().name.clone() };
         by.mark_answer(request.proof_places(), &mut response);
     }
-    let ended_well = !response.choices.is_empty() && response.choices.iter().all(|choice| good(&choice.stop));
+    let ended_well = !response.choices.is_empty()
+        && response.choices.iter().all(|choice| choice.stop.as_ref().is_some_and(Stop::is_good));
     own.codec().can_express(&response)?;
     let usage = counted(response.usage);
     let estimate = Usage { input: request.input_tokens(), output: written, estimated: true, ..Usage::default() };
@@ -212,7 +228,8 @@ async fn read_first(
     }
     let dialect = upstream_request.dialect;
     let mut decoder = dialect.codec().decoder();
-    let mut peek = Peek::new(dialect);
+    let is_same = dialect == request.endpoint.dialect().into() && upstream_request.answer_tool.is_none();
+    let mut peek = Peek::new(dialect, is_same);
     let mut first = Vec::new();
     loop {
         let event = match next_event((&mut answer, &mut decoder), peek.until, attempt).await {
@@ -224,24 +241,40 @@ async fn read_first(
             // Nothing went down yet: another try may do better.
             Err(failure) => return Err(peek.unanswered(failure)),
             Ok(Next::End { .. }) if first.is_empty() => {
-                return Err(Failure::Protocol("the stream ended before it began".to_owned()).into());
+                let failure = Failure::Protocol("the stream ended before it began".to_owned());
+                return Err(Unanswered::nothing(failure));
             }
-            // What breaks off behind its beginning ends as every stream that breaks off.
-            Ok(Next::Late | Next::End { .. }) => break,
+            Ok(Next::End { .. }) => {
+                return Err(peek.unanswered(Failure::Protocol("the stream ended in the middle of an event".to_owned())));
+            }
+            Ok(Next::Late) => break,
         };
         if let Some(error) = early_error(&event, dialect) {
             return Err(peek.unanswered(failure_of(error, &answer)));
         }
-        let seen = if request.passes() { Seen::Begun } else { peek.look(&event) };
+        let seen = if request.passes() { begun(&event) } else { peek.look(&event) };
         first.push(event);
         match seen {
             Seen::Silent if first.len() < MOST_HELD => {}
             Seen::Silent | Seen::Begun => break,
             Seen::Failed(error) => return Err(peek.unanswered(failure_of(error, &answer))),
+            Seen::Broken(reason) => {
+                let broken = peek.unanswered(Failure::Protocol(reason));
+                return Err(Unanswered { is_part: false, ..broken });
+            }
         }
     }
     let (answer, answer_tool) = (Box::new(answer), upstream_request.answer_tool.clone());
     Ok(Answered::Stream { dialect, answer_tool, answer, decoder, first })
+}
+
+/// What the first event of a stream that only passes shows.
+fn begun(event: &Event) -> Seen {
+    let data = event.data().unwrap_or_default();
+    match data.trim_ascii() {
+        [] | [b'{', .., b'}'] | b"[DONE]" => Seen::Begun,
+        _ => Seen::Broken("an event is no JSON object".to_owned()),
+    }
 }
 
 /// What comes next of a stream whose content has not begun.
@@ -261,7 +294,10 @@ async fn next_event(
 ) -> Result<Next, Failure> {
     loop {
         match answer.event(decoder).map_err(|error| Failure::Protocol(error.to_string()))? {
-            Some(event) if event.data().is_some() => return Ok(Next::Event(event)),
+            Some(event) if event.data().is_some() => {
+                attempt.answer_begins();
+                return Ok(Next::Event(event));
+            }
             Some(_comment) => continue,
             None => {}
         }
@@ -279,7 +315,6 @@ async fn next_event(
             let left = std::iter::from_fn(|| answer.last_event(decoder)).find(|event| event.data().is_some());
             return Ok(left.map_or(Next::End { is_torn }, Next::Event));
         };
-        attempt.answer_begins();
         decoder.push(piece);
     }
 }
@@ -310,7 +345,7 @@ async fn read_passing(
     }
     let observed = passing.observe(&body, &request.asked);
     if !observed.as_ref().is_ok_and(|observed| observed.ended_well)
-        && let Some(failed) = failed(&answer, &body, DialectId::OpenAiChat.into())
+        && let Some(failed) = failed((&answer, DialectId::OpenAiChat.into()), &body, observed.as_ref().err())
     {
         return Err(failed);
     }
@@ -324,7 +359,7 @@ async fn read_passing(
 fn early_error(event: &Event, dialect: ProviderDialect) -> Option<Error> {
     let data = event.data()?;
     memchr::memmem::find(&data, b"\"error\"")?;
-    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&data).ok()?;
+    let fields: serde_json::Map<String, Value> = serde_json::from_slice(&data).ok()?;
     let reported = fields.get("error").is_some_and(|error| !error.is_null());
     let named = fields.get("type").is_some_and(|kind| kind == "error");
     if !reported && !named {

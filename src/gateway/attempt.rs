@@ -394,8 +394,8 @@ fn failed(last: Error, meter: &Meter) -> Error {
 
 /// Ends an attempt that brought no answer. It is charged what its provider reported, or what came before it broke off: nothing
 /// where not a byte of its answer came.
-fn note_failure(Unanswered { failure, reported }: &Unanswered, attempt: &Attempt) {
-    let cut_off = failure.may_be_charged();
+fn note_failure(Unanswered { failure, reported, is_part }: &Unanswered, attempt: &Attempt) {
+    let cut_off = *is_part && failure.may_be_charged();
     let came = || attempt.estimate().filter(|_| cut_off);
     attempt.end(Ended {
         status: if cut_off { Status::Unknown } else { Status::Error },

@@ -8,7 +8,7 @@ use super::unanswered::Unanswered;
 use crate::chat::{self, Code, Content, Delta, Error, Usage};
 use crate::upstream::Failure;
 use crate::wire::ProviderDialect;
-use crate::wire::dialect::ReadStream;
+use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::sse::Event;
 
 /// How long a stream's events are held back for the first that has content. A model may think for minutes before that, and a
@@ -26,11 +26,15 @@ pub enum Seen {
     Begun,
     /// The answer failed.
     Failed(Error),
+    /// It is no event of the dialect.
+    Broken(String),
 }
 
 /// Looks into the first events of a stream.
 pub struct Peek {
     reader: Box<dyn ReadStream>,
+    /// Whether the stream passes as it is, so that its tap judges events which the reader does not know.
+    is_same: bool,
     meant: Vec<chat::Event>,
     usage: Option<Usage>,
     is_finished: bool,
@@ -39,18 +43,20 @@ pub struct Peek {
 }
 
 impl Peek {
-    /// Looks into a stream of this dialect.
-    pub fn new(dialect: ProviderDialect) -> Self {
+    /// Looks into a stream of this dialect, which passes as it is or is translated.
+    pub fn new(dialect: ProviderDialect, is_same: bool) -> Self {
         let reader = dialect.codec().stream_reader();
-        Self { reader, meant: Vec::new(), usage: None, is_finished: false, until: None }
+        Self { reader, is_same, meant: Vec::new(), usage: None, is_finished: false, until: None }
     }
 
     /// Looks into the next event.
     pub fn look(&mut self, event: &Event) -> Seen {
         self.until.get_or_insert_with(|| Instant::now() + HOLD);
-        // What is no event of the dialect is for the feed to judge.
-        let is_odd = self.reader.read(event, &mut self.meant).is_err();
-        let mut seen = if is_odd { Seen::Begun } else { Seen::Silent };
+        let mut seen = match self.reader.read(event, &mut self.meant) {
+            Ok(()) => Seen::Silent,
+            Err(_) if self.is_same && is_json(event) => Seen::Begun,
+            Err(BadAnswer(reason)) => return Seen::Broken(reason),
+        };
         for event in self.meant.drain(..) {
             match event {
                 chat::Event::Failed(error) => return Seen::Failed(error),
@@ -71,8 +77,12 @@ impl Peek {
 
     /// The attempt that failed so, with what its provider reported before.
     pub fn unanswered(&self, failure: Failure) -> Unanswered {
-        Unanswered { failure, reported: self.usage.map(Into::into) }
+        Unanswered { failure, reported: self.usage.map(Into::into), is_part: true }
     }
+}
+
+fn is_json(event: &Event) -> bool {
+    event.data().is_some_and(|data| serde_json::from_slice::<serde::de::IgnoredAny>(&data).is_ok())
 }
 
 fn has_content(event: &chat::Event) -> bool {

@@ -38,6 +38,14 @@ pub struct Observed {
 pub struct BadAnswer(pub String);
 
 impl BadAnswer {
+    /// What cannot be parsed. The parser's own words name the provider's, or our types, and say nothing to a caller.
+    pub(super) fn unread(error: &serde_json::Error) -> Self {
+        Self(
+            if error.is_data() { "a value is of a type that the dialect has not there" } else { "it is no JSON" }
+                .to_owned(),
+        )
+    }
+
     /// A part of the answer, such as `a block`, has an unknown type.
     pub(super) fn of_type(thing: &str, kind: &str) -> Self {
         Self(format!("{thing} is of the type `{}`", kind.chars().take(40).collect::<String>()))
@@ -330,7 +338,10 @@ pub trait ClientCodec: ProviderCodec {
 
 impl From<ObjectError> for BadAnswer {
     fn from(error: ObjectError) -> Self {
-        Self(error.to_string())
+        Self(match error {
+            ObjectError::Syntax(_) => "it is no JSON object".to_owned(),
+            other => other.to_string(),
+        })
     }
 }
 

@@ -90,7 +90,7 @@ pub fn encoding(object: &Object) -> Encoding {
 /// # Errors
 /// Where the body is no answer.
 pub fn observe(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
-    let object = Object::read_answer(body.clone()).map_err(|error| BadAnswer(error.to_string()))?;
+    let object = Object::read_answer(body.clone())?;
     match object.get("data").is_some_and(|data| data.starts_with('[')) {
         true => Ok(object.get("usage").and_then(read_usage)),
         false => Err(BadAnswer("it has no `data`".to_owned())),
@@ -103,7 +103,7 @@ pub fn observe(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
 /// # Errors
 /// Where the body is no list of embeddings.
 pub fn recode(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), BadAnswer> {
-    let object = Object::read_answer(body.clone()).map_err(|error| BadAnswer(error.to_string()))?;
+    let object = Object::read_answer(body.clone())?;
     let Some(data) = object.get("data").filter(|data| data.starts_with('[')) else {
         return Err(BadAnswer("it has no `data`".to_owned()));
     };
@@ -115,7 +115,7 @@ pub fn recode(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), 
     if !items(data).filter_map(vector_of).any(|vector| vector.starts_with(other)) {
         return Ok((body.clone(), usage));
     }
-    let text = std::str::from_utf8(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let text = std::str::from_utf8(body).map_err(|_| BadAnswer("it is not valid UTF-8".to_owned()))?;
     Ok((recoded(text, data, wanted)?.into(), usage))
 }
 
@@ -165,7 +165,7 @@ pub fn read_vectors(body: &Bytes) -> Result<Vectors, BadAnswer> {
         embedding: Vec<f32>,
     }
     let (body, usage) = recode(body, Encoding::Float)?;
-    let Answer { data } = serde_json::from_slice(&body).map_err(|error| BadAnswer(error.to_string()))?;
+    let Answer { data } = serde_json::from_slice(&body).map_err(|error| BadAnswer::unread(&error))?;
     Ok(Vectors { vectors: data.into_iter().map(|item| item.embedding).collect(), usage })
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::client::{Answer, Call};
-use crate::dialects::{CLIENTS, PROVIDERS, seen_in_stream, seen_in_whole};
+use crate::dialects::{ANSWERING, CLIENTS, PROVIDERS, seen_in_stream, seen_in_whole};
 use crate::upstream::{EVENTS, Script, WHOLE};
 
 /// A route for each case, which falls back to another provider and caches: a target that fails five times is tried no more.
@@ -187,6 +187,124 @@ async fn a_stream_that_failed_before_its_content_falls_back() {
         }
     }
     app.close().await;
+}
+
+/// Streams that break before their first content, by provider: the first events, and what follows them.
+fn broken_streams() -> Vec<(&'static str, Vec<String>)> {
+    let garbage = ["data: {\"choi\n\n", "data: <html>busy</html>\n\n", "data: {\"a\": [1, }\n\n", "data: hello\n\n"];
+    let begun = |provider: &str| {
+        let answering = ANSWERING.iter().find(|answering| answering.model.split('/').next() == Some(provider)).unwrap();
+        answering.stream[0].to_owned()
+    };
+    let mut all = Vec::new();
+    for provider in ["plain", "answers", "claude", "gem"] {
+        for bad in garbage {
+            all.push((provider, vec![bad.to_owned()]));
+            // What Google's stream begins with is content.
+            if provider != "gem" {
+                all.push((provider, vec![begun(provider), bad.to_owned()]));
+            }
+        }
+        all.push((provider, vec!["data: {\"choi".to_owned()]));
+        all.push((provider, vec![": wait\n\n".to_owned(), ": wait\n\n".to_owned()]));
+        all.push((provider, vec![]));
+    }
+    all.push(("plain", vec![begun("plain"), "data: {\"choi".to_owned()]));
+    all.push(("plain", sse(&[json!({"object": "error", "message": "gone", "code": 500})])));
+    all.push(("plain", sse(&[json!({"detail": "gone"}), json!("[DONE]")])));
+    all
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_before_its_content_falls_back_and_costs_nothing() {
+    for chosen in broken_streams().chunks(20) {
+        let app = TestApp::with(&routes(chosen.iter().map(|(provider, _)| *provider))).await;
+        app.other.always(Script::stream(EVENTS));
+        for (n, (provider, events)) in chosen.iter().enumerate() {
+            for client in CLIENTS {
+                app.up.next(Script::stream(events));
+                let call = ask(client, &format!("to-{n}"), true).key(&app.key).header("x-fulcrum-cache", "refresh");
+                let answer = app.send(call).await;
+                assert_eq!(seen_in_stream(client, &answer).0, "Hello there.", "{provider} {client} {events:?}");
+                let row = app.row(answer.id()).await;
+                let attempt = &row["attempts"][0];
+                let torn = events.len() > 1 && events[1] == "data: {\"choi";
+                assert!(
+                    torn || (attempt["cost_usd"].clone(), &attempt["output_tokens"], &attempt["input_tokens"])
+                        == (json!("0"), &Value::Null, &Value::Null),
+                    "{provider} {client} {events:?}: {row}"
+                );
+            }
+        }
+        app.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_a_stream_is_said_without_the_parsers_words() {
+    let app = TestApp::with(PROVIDERS).await;
+    let bad = ["data: {\"choices\": [{\"index\": \n\n", "data: {\"type\": 1, \"choices\": 3, \"candidates\": 3}\n\n"];
+    for answering in &ANSWERING[..4] {
+        let provider = answering.model.split('/').next().unwrap();
+        let ends = [0, answering.stream.len().min(8) - 1];
+        let streams = bad.into_iter().flat_map(|bad| {
+            ends.map(|before| answering.stream[..before].iter().copied().chain([bad]).collect::<Vec<_>>())
+        });
+        for (n, events) in streams.enumerate() {
+            for client in CLIENTS {
+                app.up.next(Script::stream(&events));
+                let answer = app.send(ask(client, &format!("{provider}/m{n}-{client}"), true).key(&app.key)).await;
+                let text = answer.text();
+                let words = ["EOF", "line 1", "column", "expected", "invalid type"];
+                assert!(!words.iter().any(|word| text.contains(word)), "{provider} {client}: {text}");
+            }
+        }
+    }
+    app.close().await;
+}
+
+/// A good answer of the second provider.
+fn good(stream: bool) -> Script {
+    match stream {
+        true => Script::stream(EVENTS),
+        false => Script::json(200, WHOLE),
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_answer_falls_back_and_costs_nothing() {
+    let whole = |body: &str| Script::json(200, body);
+    let html = || Script::reply(200, "content-type: text/html\r\n", "<html>It works!</html>");
+    let bodies: [(&str, &dyn Fn() -> Script); 6] = [
+        ("nothing", &|| whole("")),
+        ("HTML", &html),
+        ("HTML as JSON", &|| whole("<html>It works!</html>")),
+        ("a detail", &|| whole(r#"{"detail":"Not Found"}"#)),
+        ("an object of an error", &|| whole(r#"{"object":"error","message":"gone","type":"x","code":500}"#)),
+        ("an object of nothing", &|| whole("{}")),
+    ];
+    let providers = ["plain", "answers", "claude", "gem", "bed"];
+    for (name, body) in bodies {
+        let app = TestApp::with(&routes(providers.into_iter())).await;
+        for (n, provider) in providers.into_iter().enumerate() {
+            for (client, stream) in CLIENTS.into_iter().flat_map(|client| [(client, false), (client, true)]) {
+                app.up.next(body());
+                app.other.next(good(stream));
+                let call = ask(client, &format!("to-{n}"), stream).key(&app.key).header("x-fulcrum-cache", "refresh");
+                let answer = app.send(call).await;
+                assert_eq!(answer.status, 200, "{name} {provider} {client}: {}", answer.text());
+                let row = app.row(answer.id()).await;
+                let attempt = &row["attempts"][0];
+                assert_eq!(
+                    (&attempt["status"], &attempt["cost_usd"], &attempt["output_tokens"], &attempt["input_tokens"]),
+                    (&json!("error"), &json!("0"), &Value::Null, &Value::Null),
+                    "{name} {provider} {client}: {row}"
+                );
+                assert_eq!(row["attempts"][1]["status"], "ok");
+            }
+        }
+        app.close().await;
+    }
 }
 
 #[tokio::test]

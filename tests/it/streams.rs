@@ -102,11 +102,11 @@ async fn an_end_without_done_is_an_error_event() {
 #[tokio::test]
 async fn a_half_event_at_the_end_does_not_arrive() {
     let app = TestApp::start().await;
-    app.up.next(Script::stream([EVENTS[0], &EVENTS[1][..60]]));
+    app.up.next(Script::stream([EVENTS[0], EVENTS[1], &EVENTS[2][..60]]));
     let answer = app.hello_stream("fast").await;
     let events = events(answer.text());
-    assert_eq!(events.len(), 2, "{}", answer.text());
-    assert!(events[1].get("error").is_some());
+    assert_eq!(events.len(), 3, "{}", answer.text());
+    assert!(events[2].get("error").is_some());
     app.close().await;
 }
 

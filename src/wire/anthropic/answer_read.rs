@@ -21,7 +21,7 @@ pub(super) const STOPS: [(&str, Stop); 7] = [
 
 /// Reads an answer.
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let answer: Value = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Value = exact_numbers::read(body).map_err(|error| BadAnswer::unread(&error))?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str);
     let Some(Value::Array(blocks)) = answer.get("content") else {
         return Err(BadAnswer("it has no list `content`".to_owned()));

@@ -20,7 +20,7 @@ const MAX_BLOCKS: usize = 10_000;
 /// # Errors
 /// Where `body` is no answer.
 pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
-    let mut message: Map<String, Value> = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let mut message: Map<String, Value> = exact_numbers::read(body).map_err(|error| BadAnswer::unread(&error))?;
     let Some(Value::Array(blocks)) = message.insert("content".to_owned(), json!([])) else {
         return Err(BadAnswer("it has no list `content`".to_owned()));
     };
@@ -84,7 +84,7 @@ fn put_block(out: &mut Vec<u8>, index: usize, block: Value) -> Result<(), BadAns
 pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
     let mut whole = Whole::default();
     for data in events.iter().filter_map(Event::data).filter(|data| !data.trim_ascii().is_empty()) {
-        whole.take(exact_numbers::read(&data).map_err(|error| BadAnswer(error.to_string()))?)?;
+        whole.take(exact_numbers::read(&data).map_err(|error| BadAnswer::unread(&error))?)?;
     }
     let (Some(mut message), true) = (whole.message, whole.ended) else {
         return Err(BadAnswer("the stream did not end well".to_owned()));

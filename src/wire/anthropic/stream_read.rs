@@ -49,8 +49,7 @@ impl ReadStream for Reader {
             }
             return Ok(());
         }
-        let value: Value =
-            exact_numbers::read(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
+        let value: Value = exact_numbers::read(&data).map_err(|error| BadAnswer::unread(&error))?;
         let Some(kind) = value.get("type").and_then(Value::as_str) else {
             return Err(BadAnswer("an event has no `type`".to_owned()));
         };

@@ -9,7 +9,7 @@ use crate::wire::exact_numbers;
 
 /// Reads an answer. It names neither itself nor its model.
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let answer: Value = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Value = exact_numbers::read(body).map_err(|error| BadAnswer::unread(&error))?;
     let Some(Value::Array(blocks)) = answer.pointer("/output/message/content") else {
         return Err(BadAnswer("it has no list `output.message.content`".to_owned()));
     };

@@ -45,8 +45,7 @@ enum Kind {
 impl ReadStream for Reader {
     fn read(&mut self, event: &Event, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
         let Some(data) = event.data().filter(|_| !self.ended) else { return Ok(()) };
-        let value: Value =
-            serde_json::from_slice(&data).map_err(|error| BadAnswer(format!("an event is no JSON: {error}")))?;
+        let value: Value = serde_json::from_slice(&data).map_err(|error| BadAnswer::unread(&error))?;
         if let Some(fault) = value.get("error").filter(|fault| fault.is_object()) {
             self.ended = true;
             out.push(chat::Event::Failed(error::read(fault)));

@@ -12,7 +12,7 @@ use crate::wire::exact_numbers;
 /// # Errors
 /// Where the body is no answer.
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let value: Value = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let value: Value = exact_numbers::read(body).map_err(|error| BadAnswer::unread(&error))?;
     if value.get("candidates").is_none() && value.get("promptFeedback").is_none() {
         return Err(BadAnswer("it has no `candidates`".to_owned()));
     }

@@ -170,7 +170,7 @@ struct Values {
 /// # Errors
 /// Where `body` holds no vectors.
 pub fn read_vectors(body: &[u8]) -> Result<Vectors, BadAnswer> {
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer::unread(&error))?;
     let usage = answer.usage.and_then(|usage| read_usage(usage.get()));
     let vectors: Vec<_> = answer.embeddings.into_iter().chain(answer.embedding).map(|one| one.values).collect();
     if vectors.is_empty() {

@@ -52,7 +52,7 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     if object.get("candidates").is_none() && object.get("promptFeedback").is_none() {
         return Err(BadAnswer("it has no `candidates`".to_owned()));
     }
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer::unread(&error))?;
     let candidates = answer.candidates.unwrap_or_default();
     let well = |candidate: &Candidate<'_>| matches!(candidate.finish_reason.as_deref(), Some("STOP" | "MAX_TOKENS"));
     Ok(Observed {

@@ -20,7 +20,7 @@ const GOING_ON: [&str; 2] = ["citationMetadata", "logprobsResult"];
 /// # Errors
 /// Where `body` is no answer.
 pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
-    let answer: Value = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Value = exact_numbers::read(body).map_err(|error| BadAnswer::unread(&error))?;
     if answer.get("candidates").is_none() && answer.get("promptFeedback").is_none() {
         return Err(BadAnswer("it has no `candidates`".to_owned()));
     }
@@ -35,7 +35,7 @@ pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
     let mut whole = Map::new();
     let mut candidates: Vec<Map<String, Value>> = Vec::new();
     for data in events.iter().filter_map(json_of) {
-        let mut chunk: Map<String, Value> = exact_numbers::read(&data).map_err(|error| BadAnswer(error.to_string()))?;
+        let mut chunk: Map<String, Value> = exact_numbers::read(&data).map_err(|error| BadAnswer::unread(&error))?;
         if chunk.get("error").is_some_and(|error| !error.is_null()) {
             return Err(BadAnswer("the stream ended in an error".to_owned()));
         }

@@ -65,7 +65,7 @@ impl ReadStream for Reader {
             out.extend(usage.map(|usage| Event::Usage(Usage { estimated: true, ..usage })));
             return Ok(());
         }
-        let value = exact_numbers::read(&data).map_err(|error| BadAnswer(error.to_string()))?;
+        let value = exact_numbers::read(&data).map_err(|error| BadAnswer::unread(&error))?;
         self.take(value, out)
     }
 

@@ -29,7 +29,7 @@ struct Answer<'a> {
 
 /// Reads the answer.
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer::unread(&error))?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let tier = answer.service_tier.as_str().map_or(Tier::Standard, Tier::named);
     let mut choices = answer.choices;

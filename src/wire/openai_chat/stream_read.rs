@@ -76,7 +76,7 @@ impl ReadStream for Reader {
         {
             return reading.pieces.say(Kind::Text, &more, out);
         }
-        let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| BadAnswer(error.to_string()))?;
+        let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| BadAnswer::unread(&error))?;
         if !chunk.error.is_null() {
             self.ended = true;
             out.push(Event::Failed(read_error(&chunk.error)));

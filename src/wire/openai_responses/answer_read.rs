@@ -19,7 +19,7 @@ use crate::wire::stream_error::{broke_off, in_answer};
 /// # Errors
 /// Where the body is no answer, or the answer failed.
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
-    let answer: Map<String, Value> = serde_json::from_slice(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Map<String, Value> = serde_json::from_slice(body).map_err(|error| BadAnswer::unread(&error))?;
     let Some(Value::Array(output)) = answer.get("output") else {
         return Err(BadAnswer("it has no `output`".to_owned()));
     };

@@ -11,7 +11,7 @@ use crate::wire::exact_numbers;
 /// # Errors
 /// Where the body is no answer, or the answer did not end well.
 pub(super) fn as_stream(body: &[u8]) -> Result<Bytes, BadAnswer> {
-    let answer: Map<String, Value> = exact_numbers::read(body).map_err(|error| BadAnswer(error.to_string()))?;
+    let answer: Map<String, Value> = exact_numbers::read(body).map_err(|error| BadAnswer::unread(&error))?;
     let Some(Value::Array(items)) = answer.get("output") else {
         return Err(BadAnswer("it has no `output`".to_owned()));
     };

@@ -65,7 +65,7 @@ impl ReadStream for Reader {
             }
             return Ok(());
         }
-        let event: Map<String, Value> = serde_json::from_slice(data).map_err(|error| BadAnswer(error.to_string()))?;
+        let event: Map<String, Value> = serde_json::from_slice(data).map_err(|error| BadAnswer::unread(&error))?;
         self.take(&event, out)
     }
 
