@@ -32,6 +32,7 @@ const NAMES: [(&str, u16); 17] = [
 pub(super) fn correct(status: u16, headers: &HeaderMap, body: &[u8], error: &mut Error) -> u16 {
     if too_long::is_said(&error.message) {
         error.code = Code::ContextLengthExceeded;
+        error.status = Some(if status < 500 { 400 } else { status });
     }
     let Some(name) = name(headers, body) else { return status };
     let meant = NAMES.iter().find(|(known, _)| *known == name).map(|(_, status)| *status);

@@ -196,7 +196,7 @@ pub(super) fn read_refusal(status: u16, body: &[u8], redaction: Option<&Redactio
             || (matches!(status, 400 | 413 | 422) && too_long::is_said(&message));
     Error {
         param: text(error.get("param")).map(scrubbed),
-        status: Some(status),
+        status: Some(if is_too_long && status < 500 { 400 } else { status }),
         upstream_code: if is_too_long { None } else { upstream_code.map(scrubbed) },
         ..Error::new(if is_too_long { Code::ContextLengthExceeded } else { Code::UpstreamError }, message)
     }
@@ -351,6 +351,9 @@ mod tests {
         ] {
             let body = format!(r#"{{"error":{{"type":"invalid_request_error","message":"{message}"}}}}"#);
             assert_eq!(read_refusal(400, body.as_bytes(), None).code, code, "{message}");
+            let larger = read_refusal(413, body.as_bytes(), None);
+            let status = if code == Code::ContextLengthExceeded { 400 } else { 413 };
+            assert_eq!((larger.code, larger.status()), (code, status), "{message}");
         }
     }
 

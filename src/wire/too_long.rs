@@ -65,7 +65,7 @@ pub fn is_said(message: &str) -> bool {
 /// An error that a stream reports, with the code that its message or its own code means.
 pub fn recognized(error: Error) -> Error {
     let is_coded = error.upstream_code.as_deref().is_some_and(is_code);
-    let may_be = matches!(error.code, Code::InvalidRequest | Code::UpstreamError);
+    let may_be = matches!(error.code, Code::InvalidRequest | Code::UpstreamError | Code::RequestTooLarge);
     let is_too_long = is_coded || (may_be && is_said(&error.message));
     if !is_too_long {
         return error;
@@ -112,18 +112,91 @@ fn worded<'a>(error: &'a Error, known: &[&str], words: impl Fn(Option<(u64, u64)
     format!("{}: {message}", words(numbers(message))).into()
 }
 
-/// How many tokens the request has, and how many the model reads, where the message has both: its first two numbers, of which
-/// the first is the larger.
+/// Words right before the number of tokens that the model reads.
+const BEFORE_LIMIT: [&str; 9] = [
+    "context length is",
+    "context length of",
+    "model length of",
+    "prompt length is",
+    "configured limit of",
+    "context limit of",
+    "available context size",
+    "cannot exceed",
+    "tokens allowed",
+];
+
+/// How far behind these words the number begins at most: `only`, `now`, a bracket may stand between.
+const BETWEEN: usize = 8;
+
+/// How many tokens the request has, and how many the model reads, where the message has both.
 fn numbers(message: &str) -> Option<(u64, u64)> {
-    let mut found = message
-        .split_whitespace()
-        .map(|word| word.trim_matches(|letter: char| letter.is_ascii_punctuation()).replace(',', ""))
-        .filter(|word| word.len() >= DIGITS)
-        .filter_map(|word| word.parse::<u64>().ok());
-    let (first, second) = (found.next()?, found.next()?);
-    // One that limits the sum of two numbers has neither of these.
-    let is_sum = message.contains("max_new_tokens");
-    (first != second && !is_sum).then(|| (first.max(second), first.min(second)))
+    let words: Vec<Word<'_>> = message.split_whitespace().map(|text| Word::of(message, text)).collect();
+    if let Some(summed) = summed(&words) {
+        return Some(summed);
+    }
+    let found: Vec<&Word<'_>> = words.iter().filter(|word| word.digits >= DIGITS && word.number.is_some()).collect();
+    let values = || found.iter().filter_map(|word| word.number);
+    if let Some(most) = limit(message, &words, &found) {
+        let length = values().filter(|number| *number > most).max()?;
+        return Some((length, most));
+    }
+    // Without a word that says which is which: the first two, of which the larger is too long.
+    let (first, second) = (values().next()?, values().nth(1)?);
+    (first != second).then(|| (first.max(second), first.min(second)))
+}
+
+/// A word of a message, and the number that it is.
+struct Word<'a> {
+    text: &'a str,
+    at: usize,
+    number: Option<u64>,
+    digits: usize,
+}
+
+impl<'a> Word<'a> {
+    fn of(message: &str, text: &'a str) -> Self {
+        let bare = text.trim_matches(|letter: char| letter.is_ascii_punctuation()).replace(',', "");
+        let at = text.as_ptr() as usize - message.as_ptr() as usize;
+        Self { text, at, number: bare.parse().ok(), digits: bare.len() }
+    }
+}
+
+/// Numbers of a sum: of what the request has and what it may write at most, which together are more than the model reads.
+fn summed(words: &[Word<'_>]) -> Option<(u64, u64)> {
+    let sums = words.windows(5).find_map(|five| {
+        let [first, one, second, two, third] = five else { return None };
+        let (first, second, third) = (first.number?, second.number?, third.number?);
+        match (one.text, two.text) {
+            // Anthropic: `190000 + 64000 > 200000`.
+            ("+", ">") => Some((first.saturating_add(second), third)),
+            // vLLM: `64000 > 200000 - 190000`.
+            (">", "-") => Some((first.saturating_add(third), second)),
+            _ => None,
+        }
+    });
+    // TGI: `must be <= 4096. Given: 4000 `inputs` tokens and 200 `max_new_tokens``.
+    let bounded = || {
+        let place = words.iter().position(|word| word.text == "<=")?;
+        let mut behind = words.get(place + 1..)?.iter().filter_map(|word| word.number);
+        let most = behind.next()?;
+        Some((behind.next()?.saturating_add(behind.next()?), most))
+    };
+    sums.or_else(bounded)
+}
+
+/// How many tokens the model reads, where words beside the number say so.
+fn limit(message: &str, words: &[Word<'_>], found: &[&Word<'_>]) -> Option<u64> {
+    let lower = message.to_ascii_lowercase();
+    let is_behind = |end: usize| {
+        let behind = |word: &&&Word<'_>| (end..=end + BETWEEN).contains(&word.at);
+        found.iter().find(behind).and_then(|word| word.number)
+    };
+    let named = BEFORE_LIMIT.iter().find_map(|words| is_behind(lower.find(words)? + words.len()));
+    // `> 200000 maximum`, `32768 maximum context length`.
+    named.or_else(|| {
+        let place = words.iter().position(|word| word.text.starts_with("maximum"))?;
+        words.get(place.checked_sub(1)?).filter(|word| word.digits >= DIGITS)?.number
+    })
 }
 
 #[cfg(test)]
@@ -192,6 +265,55 @@ mod tests {
     }
 
     #[test]
+    fn the_two_numbers_are_those_of_the_request_and_of_the_model() {
+        for (message, told) in [
+            (
+                "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or \
+                 `max_tokens` and try again",
+                Some((209_573, 200_000)),
+            ),
+            ("input length and `max_tokens` exceed context limit: 199990 + 64 > 200000", Some((200_054, 200_000))),
+            (
+                "'max_tokens' or 'max_completion_tokens' is too large: 4000. This model's maximum context length is 4096 \
+                 tokens and your request has 1000 input tokens (4000 > 4096 - 1000).",
+                Some((5_000, 4_096)),
+            ),
+            (
+                "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` tokens \
+                 and 200 `max_new_tokens`",
+                Some((4_200, 4_096)),
+            ),
+            (
+                "Error code: 400 - This model's maximum context length is 8192 tokens. However, you requested 9000 tokens \
+                 (8500 in the messages, 500 in the completion).",
+                Some((9_000, 8_192)),
+            ),
+            (
+                "This model's maximum context length is 4096 tokens. However, your request has 5120 input tokens. \
+                 (parameter=input_tokens, value=5120)",
+                Some((5_120, 4_096)),
+            ),
+            ("You passed 4097 input tokens, but the model's context length is only 4096 tokens.", Some((4_097, 4_096))),
+            ("prompt is too long: 203456 tokens > 200000 maximum", Some((203_456, 200_000))),
+            (
+                "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
+                Some((40_000, 32_768)),
+            ),
+            ("The decoder prompt (length 5000) is longer than the maximum model length of 4096.", Some((5_000, 4_096))),
+            ("request (5120 tokens) exceeds the available context size (4096 tokens)", Some((5_120, 4_096))),
+            (
+                "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+                Some((537_812, 131_072)),
+            ),
+            ("This model's maximum context length is 4096 tokens. Please reduce the length.", None),
+            ("too many tokens: total number of tokens in the prompt cannot exceed 4081", None),
+            ("Input is too long for requested model.", None),
+        ] {
+            assert_eq!(numbers(message), told, "{message}");
+        }
+    }
+
+    #[test]
     fn an_error_of_a_stream_is_known_by_its_code_or_its_words() {
         let coded = Error {
             upstream_code: Some("context_length_exceeded".to_owned()),
@@ -202,6 +324,11 @@ mod tests {
             recognized(Error::new(Code::InvalidRequest, "prompt is too long")).code,
             Code::ContextLengthExceeded
         );
+        assert_eq!(
+            recognized(Error::new(Code::RequestTooLarge, "prompt is too long")).code,
+            Code::ContextLengthExceeded
+        );
+        assert_eq!(recognized(Error::new(Code::RequestTooLarge, "too many bytes")).code, Code::RequestTooLarge);
         assert_eq!(recognized(Error::new(Code::UpstreamAuth, "prompt is too long")).code, Code::UpstreamAuth);
         assert_eq!(recognized(Error::new(Code::UpstreamError, "no")).code, Code::UpstreamError);
     }

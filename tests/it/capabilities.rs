@@ -160,7 +160,7 @@ async fn no_more_tokens_are_asked_for_than_the_book_knows_a_model_to_write() {
 }
 
 /// An upstream's words for a request that is too long, and whether they have both numbers.
-const TOO_LONG: [(&str, u16, &str, bool); 6] = [
+const TOO_LONG: [(&str, u16, &str, bool); 9] = [
     (
         "plain",
         400,
@@ -244,3 +244,43 @@ async fn a_request_that_is_too_long_is_known_to_every_caller_by_its_own_words() 
         }
     }
 }
+    (
+        "claude",
+        413,
+        r#"{"type":"error","error":{"type":"request_too_large","message":"prompt is too long: 9000 tokens > 8192 maximum"}}"#,
+        true,
+    ),
+    (
+        "answers",
+        413,
+        r#"{"error":{"message":"Input tokens exceed the configured limit of 8192 tokens. Your messages resulted in 9000 tokens.","type":"invalid_request_error","param":null,"code":null}}"#,
+        true,
+    ),
+    ("bed", 413, r#"{"message":"Input is too long for requested model."}"#, false),
+#[tokio::test]
+async fn a_sum_that_is_too_long_gives_every_caller_the_models_own_maximum() {
+    let app = TestApp::with(PROVIDERS).await;
+    let words = r#"{"type":"error","error":{"type":"invalid_request_error","message":"input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or `max_tokens` and try again"}}"#;
+    for (call, begins) in [
+        (
+            chat("claude/m", &json!({"max_tokens": 9})),
+            "This model's maximum context length is 200000 tokens, and the request has 209573 tokens: ",
+        ),
+        (
+            Call::post("/v1beta/models/claude/m:generateContent", &json!({"contents": [{"parts": [{"text": "hi"}]}]})),
+            "The input token count (209573) exceeds the maximum number of tokens allowed (200000): ",
+        ),
+        // Claude Code knows these words, and lowers `max_tokens` by them.
+        (
+            messages("claude/m", &json!({})),
+            "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000",
+        ),
+    ] {
+        app.up.next(Script::json(400, words));
+        let answer = app.send(call.key(&app.key)).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with(begins), "{message}");
+    }
+}
+
