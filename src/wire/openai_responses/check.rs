@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::chat::{Code, Error};
 use crate::wire::asked::{self, Asked, MAX_TURNS, Named, check_tools};
 use crate::wire::fields::{Check, Field, check_fields};
-use crate::wire::json::Object;
+use crate::wire::json::{Object, fields, text};
 
 /// The known fields, from OpenAI's reference. Unknown fields pass.
 pub(super) const FIELDS: &[Field] = &[
@@ -74,10 +74,7 @@ pub(super) fn checked(object: Object, turns: impl FnOnce(&str, bool) -> Result<u
 fn refuse_state(object: &Object) -> Result<(), Error> {
     for name in STATE {
         if object.get(name).is_some_and(|json| json != "null") {
-            let message = format!(
-                "`{name}` is not supported: Fulcrum keeps no state between requests; send the whole conversation in `input`"
-            );
-            return Err(Error::new(Code::UnsupportedFeature, message).at(name));
+            return Err(no_state(name, name));
         }
     }
     if object.get("background") == Some("true") {
@@ -95,10 +92,36 @@ fn check_input(json: &str, may_be_empty: bool) -> Result<usize, Error> {
     let items: Vec<&RawValue> =
         serde_json::from_str(json).map_err(|_| Error::field("input", "`input` must be a text or a list of items"))?;
     let count = check_items(items.len(), may_be_empty)?;
-    match items.iter().position(|item| !item.get().starts_with('{')) {
-        Some(n) => Err(Error::field(format!("input[{n}]"), "an item must be an object")),
+    if let Some(n) = items.iter().position(|item| !item.get().starts_with('{')) {
+        return Err(Error::field(format!("input[{n}]"), "an item must be an object"));
+    }
+    match items.iter().position(|item| refers(item.get())) {
+        Some(n) => Err(no_state(&format!("input[{n}].type"), "item_reference")),
         None => Ok(count),
     }
+}
+
+/// The longest text of an item that is looked at: a reference has an id and no words.
+const LONGEST_REFERENCE: usize = 512;
+
+/// Whether an item stands for one that OpenAI stores: by its type, or, as OpenAI takes it too, by an id alone.
+fn refers(item: &str) -> bool {
+    if item.len() > LONGEST_REFERENCE {
+        return false;
+    }
+    let field = |wanted: &str| fields(item).find(|(name, _)| *name == wanted).and_then(|(_, value)| text(value));
+    match field("type") {
+        Some(kind) => kind == "item_reference",
+        None => field("id").is_some() && field("role").is_none(),
+    }
+}
+
+/// The refusal of what needs an answer or a conversation to be stored between requests.
+fn no_state(path: &str, what: &str) -> Error {
+    let message = format!(
+        "`{what}` is not supported: Fulcrum keeps no state between requests; send the whole conversation in `input`"
+    );
+    Error::new(Code::UnsupportedFeature, message).at(path)
 }
 
 /// Checks how many items an input has.

@@ -77,10 +77,6 @@ fn read_item(
             }
             Ok((Role::Assistant, thought.into_iter().collect()))
         }
-        Some("item_reference") => {
-            let what = "an `item_reference` names an item that OpenAI stores: Fulcrum keeps no state between requests; send the item itself";
-            Err(unsupported(item.at("type"), what))
-        }
         Some(other) => {
             let what = format_args!("an item of type `{other}` cannot be expressed in any other dialect");
             Err(unsupported(item.at("type"), what))

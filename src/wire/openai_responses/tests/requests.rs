@@ -143,6 +143,17 @@ fn every_field_at_fault_is_named() {
         let error = asked(&body).unwrap_err();
         assert_eq!((error.code, error.param.as_deref(), error.status()), (Code::UnsupportedFeature, Some(name), 400));
     }
+    let by_field = asked(&json!({"model": "m", "input": "x", "previous_response_id": "resp_1"})).unwrap_err();
+    for reference in
+        [json!({"type": "item_reference", "id": "msg_1"}), json!({"id": "msg_1"}), json!({"type": "item_reference"})]
+    {
+        let error = asked(&json!({"model": "m", "input": [{"role": "user", "content": "x"}, reference]})).unwrap_err();
+        assert_eq!((error.code, error.param.as_deref()), (Code::UnsupportedFeature, Some("input[1].type")));
+        assert_eq!(error.message, by_field.message.replace("previous_response_id", "item_reference"));
+    }
+    let words =
+        json!([{"role": "user", "content": "item_reference"}, {"type": "reasoning", "id": "rs_1", "summary": []}]);
+    assert!(asked(&json!({"model": "m", "input": words})).is_ok());
 }
 
 #[test]
@@ -151,7 +162,6 @@ fn what_no_other_dialect_says_is_refused_only_when_it_is_translated() {
         ("tools", json!([{"type": "function", "name": "f"}, {"type": "web_search"}]), "tools[1].type"),
         ("tools", json!([{"type": "function", "name": "f", "defer_loading": true}]), "tools[0].defer_loading"),
         ("tool_choice", json!({"type": "allowed_tools"}), "tool_choice.type"),
-        ("input", json!([{"type": "item_reference", "id": "msg_1"}]), "input[0].type"),
         ("input", json!([{"role": "user", "content": [{"type": "video"}]}]), "input[0].content[0].type"),
         ("text", json!({"format": {"type": "grammar"}}), "text.format.type"),
         ("reasoning", json!({"mode": "pro"}), "reasoning.mode"),
