@@ -13,13 +13,15 @@ pub enum ThoughtField {
     ReasoningContent,
     Reasoning,
     ReasoningDetails,
+    Content,
 }
 
 impl ThoughtField {
-    const NAMES: [(Self, &'static str); 3] = [
+    const NAMES: [(Self, &'static str); 4] = [
         (Self::ReasoningContent, "reasoning_content"),
         (Self::Reasoning, "reasoning"),
         (Self::ReasoningDetails, "reasoning_details"),
+        (Self::Content, "content"),
     ];
 
     /// The field's name.
@@ -52,6 +54,18 @@ impl ThoughtPlace {
         let entry = entry.iter().filter(|(name, value)| !content.contains(&name.as_str()) && !value.is_null());
         let entry = entry.map(|(name, value)| (name.clone(), value.clone())).collect();
         Self { field: ThoughtField::ReasoningDetails, entry }
+    }
+
+    /// A block of `content`, as Mistral's models have them. The thought is a text there, or, most often, a list of texts.
+    #[must_use]
+    pub fn of_block(block: &Map<String, Value>) -> Self {
+        let content = |name: &str, value: &Value| name == "thinking" && !value.is_string();
+        let entry = block.iter().filter(|(name, value)| !content(name, value) && !value.is_null());
+        let mut entry: Map<String, Value> = entry.map(|(name, value)| (name.clone(), value.clone())).collect();
+        if let Some(thinking) = entry.get_mut("thinking") {
+            *thinking = "".into();
+        }
+        Self { field: ThoughtField::Content, entry }
     }
 
     /// The place as a text, behind which the proof or the data goes.
@@ -88,14 +102,17 @@ mod tests {
         let entry = json!({"type": "reasoning.text", "text": "Hm.", "signature": "s", "id": "rs_1", "format": "x\ny"});
         let entry = ThoughtPlace::of_entry(entry.as_object().unwrap());
         assert_eq!(entry.entry.len(), 3);
-        for place in [entry, ThoughtPlace::of_text(ThoughtField::ReasoningContent)] {
+        let block = json!({"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}], "closed": true});
+        let block = ThoughtPlace::of_block(block.as_object().unwrap());
+        assert_eq!(block.entry, *json!({"type": "thinking", "closed": true}).as_object().unwrap());
+        for place in [entry, block, ThoughtPlace::of_text(ThoughtField::ReasoningContent)] {
             for proof in ["", "sig", "a\nb"] {
                 let text = place.lead() + proof;
                 assert_eq!(ThoughtPlace::read(&text), Some((place.clone(), proof)));
                 assert_eq!(without_place(&text), proof);
             }
         }
-        for other in ["", "sig", "in:", "in:reasoning\n", "in:content\n\n", "in:reasoning\n{\n"] {
+        for other in ["", "sig", "in:", "in:reasoning\n", "in:contents\n\n", "in:reasoning\n{\n"] {
             assert_eq!(without_place(other), other);
         }
     }

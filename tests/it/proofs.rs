@@ -247,3 +247,108 @@ async fn the_entries_of_a_list_of_thoughts_go_back_as_they_came() {
     }
     app.close().await;
 }
+
+#[tokio::test]
+async fn a_text_beside_encrypted_entries_is_read_and_goes_back_with_them() {
+    let app = TestApp::with(PROVIDERS).await;
+    let details = json!([{"type": "reasoning.encrypted", "data": "ZGF0YQ==", "id": "rs_2", "format": "openai-responses-v1", "index": 0}]);
+    let body = json!({"id": "c1", "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"role": "assistant",
+        "content": null, "reasoning": "Hm.", "reasoning_details": details,
+        "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}]}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}});
+    let delta = |delta: Value| format!("data: {}\n\n", json!({"id": "c1", "choices": [{"index": 0, "delta": delta}]}));
+    let chunks = || {
+        let calls = json!([{"index": 0, "id": "call_1", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}]);
+        let end = json!({"id": "c1", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]});
+        [
+            delta(json!({"reasoning": "H"})),
+            delta(json!({"reasoning": "m."})),
+            delta(json!({"reasoning_details": details})),
+            delta(json!({"tool_calls": calls})),
+            format!("data: {end}\n\n"),
+            "data: [DONE]\n\n".to_owned(),
+        ]
+    };
+    for (client, stream) in ["messages", "responses"].into_iter().flat_map(|client| [(client, false), (client, true)]) {
+        app.up.next(if stream { Script::stream(chunks()) } else { Script::json(200, body.to_string()) });
+        let answer = app.send(call(client, "plain/m", &[], stream).key(&app.key)).await;
+        assert!(stream || answer.text().contains("Hm."), "{client}: {}", answer.text());
+        let more = goes_on(client, &answer, stream);
+        app.up.next(Script::json(200, body.to_string()));
+        let answer = app.send(call(client, "plain/m", &more, false).key(&app.key)).await;
+        assert_eq!(answer.header("x-fulcrum-emulated"), None, "{client} {stream}");
+        let sent = calls_sent(&app)["messages"][1].clone();
+        assert_eq!(
+            (&sent["reasoning"], &sent["reasoning_details"]),
+            (&json!("Hm."), &details),
+            "{client} {stream}: {sent}"
+        );
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_thought_among_the_parts_of_the_content_goes_back_there() {
+    let app = TestApp::with(&format!("{PROVIDERS_OTHER}{PROVIDERS}")).await;
+    let block = |text: &str| json!({"type": "thinking", "thinking": [{"type": "text", "text": text}]});
+    let calls =
+        json!([{"index": 0, "id": "call_1", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}]);
+    let say = json!({"type": "text", "text": "Wait."});
+    let body = json!({"id": "c1", "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"role": "assistant",
+        "content": [block("I must look."), say], "tool_calls": calls}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}});
+    let delta = |delta: Value| format!("data: {}\n\n", json!({"id": "c1", "choices": [{"index": 0, "delta": delta}]}));
+    let end = json!({"id": "c1", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]});
+    let chunks = || {
+        [
+            delta(json!({"content": [block("I must ")]})),
+            delta(json!({"content": [block("look.")]})),
+            delta(json!({"content": "Wait."})),
+            delta(json!({"tool_calls": calls})),
+            format!("data: {end}\n\n"),
+            "data: [DONE]\n\n".to_owned(),
+        ]
+    };
+    for (client, stream) in
+        ["messages", "responses", "gemini"].into_iter().flat_map(|client| [(client, false), (client, true)])
+    {
+        app.up.next(if stream { Script::stream(chunks()) } else { Script::json(200, body.to_string()) });
+        let answer = app.send(call(client, "plain/m", &[], stream).key(&app.key)).await;
+        let more = goes_on(client, &answer, stream);
+        for (model, content, named) in
+            [("plain/m", json!([block("I must look."), say]), None), ("signed/m", json!("Wait."), Some("thinking"))]
+        {
+            app.up.next(Script::json(200, body.to_string()));
+            let answer = app.send(call(client, model, &more, false).key(&app.key)).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            assert_eq!(calls_sent(&app)["messages"][1]["content"], content, "{client} {stream} {model}");
+            assert_eq!(answer.header("x-fulcrum-emulated"), named, "{client} {stream} {model}");
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_thought_that_openai_did_not_encrypt_is_no_item_for_openai() {
+    let app = TestApp::with(PROVIDERS).await;
+    let answered = r#"{"id":"resp_1","object":"response","created_at":1,"status":"completed","model":"m","output":[],"usage":{"input_tokens":1,"output_tokens":1,"total_tokens":2}}"#;
+    for client in ["messages", "gemini", "chat"] {
+        app.up.next(Script::json(200, THOUGHT.replace("FIELD", "reasoning_content")));
+        let answer = app.send(call(client, "plain/m", &[], false).key(&app.key)).await;
+        let more = match client {
+            "chat" => {
+                let result = json!({"role": "tool", "tool_call_id": "call_1", "content": "x"});
+                vec![answer.json()["choices"][0]["message"].clone(), result]
+            }
+            _ => goes_on(client, &answer, false),
+        };
+        app.up.next(Script::json(200, answered));
+        let answer = app.send(call(client, "answers/m", &more, false).key(&app.key)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let input = calls_sent(&app)["input"].clone();
+        let kinds: Vec<&Value> = input.as_array().unwrap().iter().map(|item| &item["type"]).collect();
+        assert_eq!(kinds, ["message", "function_call", "function_call_output"], "{client}: {input}");
+        assert!(answer.header("x-fulcrum-emulated").unwrap_or_default().contains("thinking"), "{client}");
+    }
+    app.close().await;
+}

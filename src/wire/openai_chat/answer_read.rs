@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::idiom::IDIOM;
-use super::part_read::{made_up_id, read_citation, read_shown, read_thoughts, thought_signature};
+use super::part_read::{made_up_id, read_block, read_citation, read_shown, read_thoughts, thought_signature};
 use super::stop::read_stop;
 use crate::chat::{Choice, Content, Part, Response, Tier};
 use crate::wire::dialect::BadAnswer;
@@ -93,11 +93,13 @@ fn read_parts(choice: usize, mut message: Place<'_>) -> Result<Vec<Part>, FieldE
 /// One part of a content that is a list; Mistral's reasoning models answer with lists.
 fn read_part(part: &Value, path: Path<'_>) -> Result<Part, FieldError> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let texts = |list: &Value| list.as_array().map(|list| list.iter().filter_map(|one| text(&one["text"])).collect());
+    if let Some(thought) = read_block(part) {
+        return Ok(thought);
+    }
     let content = match part["type"].as_str() {
         Some("text") => text(&part["text"]).map(|text| Content::Text { text, citations: Vec::new() }),
         Some("refusal") => text(&part["refusal"]).map(Content::Refusal),
-        Some("thinking") => text(&part["thinking"]).or_else(|| texts(&part["thinking"])).map(Content::Thinking),
+        Some("thinking") => None,
         _ => return Err(FieldError::wrong(path.field("type"), "is not known")),
     };
     content.map(Part::new).ok_or_else(|| FieldError::wrong(path, "has no text"))

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::idiom::IDIOM;
-use super::part_read::{data_url, read_shown, read_thoughts, thought_signature};
+use super::part_read::{data_url, read_block, read_shown, read_thoughts, thought_signature};
 use crate::chat::{CacheTtl, Content, Emulated, Message, Part, PromptMessage, Role, Source, Tool};
 use crate::wire::fields::{FieldError, Path, Place};
 
@@ -132,7 +132,10 @@ fn read_content(message: &mut Place<'_>) -> Result<Vec<Part>, FieldError> {
         Some(Value::String(text)) if text.is_empty() => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![Part::text(text)]),
         Some(Value::Array(parts)) => {
-            let read = |(n, part)| read_part(message.inner(part, message.item("content", n))?);
+            let read = |(n, part)| match read_block(&part) {
+                Some(thought) => Ok(thought),
+                None => read_part(message.inner(part, message.item("content", n))?),
+            };
             parts.into_iter().enumerate().map(read).collect()
         }
         Some(_) => Err(message.wrong("content", "must be a text or a list of parts")),

@@ -162,6 +162,7 @@ fn write_assistant(
     if content == "" && (!calls.is_empty() || !refusal.is_empty()) {
         content = Value::Null;
     }
+    let content = thoughts.before(content);
     let mut written = Map::from_iter([("role".to_owned(), "assistant".into()), ("content".to_owned(), content)]);
     if !refusal.is_empty() {
         written.insert("refusal".to_owned(), refusal.into());

@@ -5,21 +5,30 @@ use serde_json::{Map, Value};
 use crate::chat::{Citation, Content, Maker, Part, Source, ThoughtField, ThoughtPlace, Unit};
 use crate::wire::fields::{FieldError, Path, Place};
 
-/// The thoughts of a message: OpenRouter's list, which has the proofs, or else the text alone.
+/// The thoughts of a message: OpenRouter's list, which has the proofs, and the text alone where the list has none.
 pub(super) fn read_thoughts(message: &mut Place<'_>) -> Result<Vec<Part>, FieldError> {
     let details = message.list("reasoning_details")?;
     let mut parts = Vec::with_capacity(details.len());
     for (n, detail) in details.into_iter().enumerate() {
         parts.push(read_detail(message.inner(detail, message.item("reasoning_details", n))?)?);
     }
-    if !parts.is_empty() {
-        return Ok(parts);
-    }
-    let thought = plain_thought(message)?.map(|(field, thought)| {
+    let has_text = parts.iter().any(|part| matches!(&part.content, Content::Thinking(text) if !text.is_empty()));
+    if let Some((field, thought)) = plain_thought(message)?.filter(|_| !has_text) {
         let signature = Some(ThoughtPlace::of_text(field).lead());
-        Part { signature, ..Part::new(Content::Thinking(thought)) }
-    });
-    Ok(thought.into_iter().collect())
+        parts.insert(0, Part { signature, ..Part::new(Content::Thinking(thought)) });
+    }
+    Ok(parts)
+}
+
+/// A thought that stands among the parts of the content, as Mistral's models have them; `None` where the part is none.
+pub(super) fn read_block(part: &Value) -> Option<Part> {
+    let block = part.as_object().filter(|block| block.get("type").is_some_and(|kind| kind == "thinking"))?;
+    let text = match block.get("thinking")? {
+        Value::String(text) => text.clone(),
+        texts => texts.as_array()?.iter().filter_map(|one| one.get("text")?.as_str()).collect(),
+    };
+    let signature = Some(ThoughtPlace::of_block(block).lead());
+    Some(Part { signature, ..Part::new(Content::Thinking(text)) })
 }
 
 /// The thought that stands in a field of its own, and which field that is.

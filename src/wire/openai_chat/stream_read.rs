@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::error::read_error;
 use super::failure::of_choice;
 use super::idiom::IDIOM;
-use super::part_read::{plain_thought, read_citation, read_shown, thought_signature};
+use super::part_read::{plain_thought, read_block, read_citation, read_shown, thought_signature};
 use super::pieces::{Kind, Pieces};
 use super::stop::read_stop;
 use crate::chat::{Content, Delta, Event, ThoughtPlace, Tier};
@@ -256,13 +256,16 @@ impl Reading {
     }
 
     fn take_part(&mut self, part: &Value, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
-        let texts = part["thinking"].as_array().into_iter().flatten();
-        for thought in texts.filter_map(|text| text["text"].as_str()) {
-            self.pieces.say(Kind::Thinking, thought, out)?;
-        }
         match part["type"].as_str() {
             Some("text") => self.pieces.say(Kind::Text, part["text"].as_str().unwrap_or_default(), out),
-            Some("thinking") => self.pieces.say(Kind::Thinking, part["thinking"].as_str().unwrap_or_default(), out),
+            Some("thinking") => match read_block(part).map(|thought| thought.content) {
+                Some(Content::Thinking(text)) => {
+                    let none = Map::new();
+                    let place = ThoughtPlace::of_block(part.as_object().unwrap_or(&none));
+                    self.pieces.think_at(place, &text, out)
+                }
+                _ => Ok(()),
+            },
             _ => Err(BadAnswer("`choices[].delta.content` has a part that is not known".to_owned())),
         }
     }

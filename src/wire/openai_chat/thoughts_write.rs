@@ -10,6 +10,7 @@ pub(super) struct Thoughts {
     content: String,
     reasoning: String,
     details: Vec<Value>,
+    blocks: Vec<Value>,
 }
 
 impl Thoughts {
@@ -28,6 +29,7 @@ impl Thoughts {
                     if entry.get("type").is_some_and(|kind| kind == "reasoning.summary") { "summary" } else { "text" };
                 self.add(entry, [(name, text.as_str()), ("signature", proof)]);
             }
+            (Content::Thinking(text), ThoughtField::Content) => self.blocks.push(write_block(entry, text)),
             (_, _) => {
                 let signature = part.signature.as_deref().unwrap_or_default();
                 self.add(entry, [("data", proof), ("signature", signature)]);
@@ -42,7 +44,21 @@ impl Thoughts {
         self.details.push(entry.into());
     }
 
-    /// The fields of the message.
+    /// The content of the message: the thoughts that stand there, and what else does.
+    pub(super) fn before(&mut self, content: Value) -> Value {
+        if self.blocks.is_empty() {
+            return content;
+        }
+        let mut blocks = std::mem::take(&mut self.blocks);
+        match content {
+            Value::Array(parts) => blocks.extend(parts),
+            Value::String(text) if !text.is_empty() => blocks.push(json!({"type": "text", "text": text})),
+            _ => {}
+        }
+        blocks.into()
+    }
+
+    /// The other fields of the message.
     pub(super) fn finish(self) -> Vec<(String, Value)> {
         let texts = [(ThoughtField::ReasoningContent, self.content), (ThoughtField::Reasoning, self.reasoning)];
         let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
@@ -52,6 +68,16 @@ impl Thoughts {
         }
         fields
     }
+}
+
+/// A block of Mistral's.
+fn write_block(mut entry: Map<String, Value>, text: &str) -> Value {
+    let thinking = match entry.contains_key("thinking") {
+        true => text.into(),
+        false => json!([{"type": "text", "text": text}]),
+    };
+    entry.insert("thinking".to_owned(), thinking);
+    entry.into()
 }
 
 /// A call's proof, in the field where Google's chat completions have it.

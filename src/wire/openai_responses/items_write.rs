@@ -102,6 +102,11 @@ fn write_assistant(
                 content.push(json!({"type": "refusal", "refusal": text}));
                 continue;
             }
+            // A thought that OpenAI did not encrypt is an item that it should have stored, which it looks for in vain.
+            Content::Thinking(_) if part.signature.is_none() => {
+                emulated.note("thinking");
+                continue;
+            }
             Content::Thinking(text) => reasoning(Some(text), part.signature.as_deref()),
             Content::RedactedThinking(data) => reasoning(None, Some(data)),
             Content::ToolCall { id, name, arguments } => {

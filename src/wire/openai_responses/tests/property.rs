@@ -62,8 +62,11 @@ fn message(role: Role, parts: Vec<Part>) -> Message {
 
 /// A user's turn, with results first, and the assistant's after it.
 fn turn() -> impl Strategy<Value = [Message; 2]> {
-    (vec(result(), 0..3), vec(spoken(), 1..3), vec(answered(), 1..5)).prop_map(|(mut results, asked, answered)| {
+    (vec(result(), 0..3), vec(spoken(), 1..3), vec(answered(), 1..5)).prop_map(|(mut results, asked, mut answered)| {
         results.extend(asked);
+        // A thought without a proof is none of OpenAI's, and is left out.
+        let thoughts = answered.iter_mut().filter(|part| matches!(part.content, Content::Thinking(_)));
+        thoughts.for_each(|thought| thought.signature = thought.signature.take().or(Some("proof".to_owned())));
         [message(Role::User, results), message(Role::Assistant, answered)]
     })
 }
