@@ -17,9 +17,10 @@ pub fn tokens_in(json: &str) -> Option<u64> {
     json.parse().ok().filter(|tokens| *tokens <= MOST_TOKENS)
 }
 
-/// A tool call's arguments as an object, its numbers with all their digits. Empty arguments mean `{}`.
+/// A tool call's arguments as an object, its numbers with all their digits. Empty arguments mean `{}`, and so does the `null`
+/// that some models write for a tool without parameters.
 pub fn arguments(text: &str) -> Option<Value> {
-    if text.trim().is_empty() {
+    if matches!(text.trim(), "" | "null") {
         return Some(json!({}));
     }
     exact_numbers::read(text.as_bytes()).ok().filter(Value::is_object)
@@ -51,7 +52,8 @@ mod tests {
             (" \n", Some("{}")),
             ("{\"a\":1}", Some("{\"a\":1}")),
             ("[]", None),
-            ("null", None),
+            (" null ", Some("{}")),
+            ("\"x\"", None),
             ("{", None),
         ] {
             assert_eq!(arguments(text).map(|value| value.to_string()).as_deref(), expected, "{text:?}");

@@ -111,7 +111,8 @@ fn read_result(mut result: Place<'_>, emulated: &mut Emulated) -> Result<Read, F
     let (text, is_error) = match result.take("response") {
         None => (String::new(), false),
         Some(Value::Object(response)) => result_text(response),
-        Some(_) => return Err(result.wrong("response", "must be an object")),
+        // Google asks for an object; what a tool gave without one says the same.
+        Some(bare) => (text_of(&bare), false),
     };
     let mut parts: Vec<Part> = (!text.is_empty()).then(|| Part::text(text)).into_iter().collect();
     for (n, value) in result.list("parts")?.into_iter().enumerate() {
@@ -128,13 +129,16 @@ fn read_result(mut result: Place<'_>, emulated: &mut Emulated) -> Result<Read, F
 
 /// A response's text: what stands alone under one of Google's own keys, or the whole object.
 fn result_text(response: Map<String, Value>) -> (String, bool) {
-    let text = |value: &Value| value.as_str().map_or_else(|| exact_numbers::write(value), str::to_owned);
     let mut members = response.iter();
     match (members.next(), members.next()) {
-        (Some((key, value)), None) if matches!(key.as_str(), "output" | "result") => (text(value), false),
-        (Some((key, value)), None) if key == "error" => (text(value), true),
+        (Some((key, value)), None) if matches!(key.as_str(), "output" | "result") => (text_of(value), false),
+        (Some((key, value)), None) if key == "error" => (text_of(value), true),
         _ => (exact_numbers::write(&Value::Object(response)), false),
     }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| exact_numbers::write(value), str::to_owned)
 }
 
 fn read_blob(mut blob: Place<'_>, detail: Option<String>) -> Result<Content, FieldError> {

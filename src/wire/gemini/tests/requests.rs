@@ -159,6 +159,30 @@ fn calls_without_ids_find_their_results_by_name_and_order() {
 }
 
 #[test]
+fn a_result_that_is_no_object_is_its_text() {
+    for (response, text) in [
+        (json!([1, {"a": 2}]), "[1,{\"a\":2}]"),
+        (json!("plain"), "plain"),
+        (json!(7), "7"),
+        (json!(false), "false"),
+        (json!(null), ""),
+        (json!({"output": [1]}), "[1]"),
+    ] {
+        let body = json!({"contents": [
+            user("go"),
+            {"role": "model", "parts": [{"functionCall": {"name": "f", "args": null}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": response}}]},
+        ]});
+        let read = request(&body).unwrap();
+        let Content::ToolResult { parts, is_error, .. } = &read.messages[2].parts[0].content else {
+            panic!("{read:?}")
+        };
+        let read: String = parts.iter().filter_map(Part::as_text).collect();
+        assert_eq!((read.as_str(), *is_error), (text, false));
+    }
+}
+
+#[test]
 fn tools_and_their_choice_are_read() {
     let declared = json!({"name": "f", "description": "d", "parameters": {"type": "OBJECT"}});
     let body = json!({"contents": [user("a")], "tools": [{"function_declarations": [declared]}],
