@@ -209,13 +209,19 @@ impl Rendering {
             input_tokens: self.input_tokens(),
             created: incoming.started_at.0 / 1_000_000,
             id: incoming.id.text().as_str().to_owned(),
-            request: self.endpoint.row().repeats_request.then(|| self.object().clone()),
+            request: (self.endpoint.row().repeats_request || self.has_custom_tools()).then(|| self.object().clone()),
         }
     }
 
     /// The form that the answer is to have.
     pub fn format(&self) -> Option<Format> {
         if let Task::Converse = self.endpoint.task() { self.codec().format(self.object()) } else { None }
+    }
+
+    /// Whether the translated request has custom tools, whose calls the answer's writer must know.
+    fn has_custom_tools(&self) -> bool {
+        let noted = self.meant.get().and_then(|meant| meant.as_ref().ok()).map(|(_, emulated)| emulated.names());
+        noted.is_some_and(|names| names.contains(&openai::CUSTOM))
     }
 
     /// What asks a provider to count the request's tokens as its caller does, where that is what it wants.

@@ -347,3 +347,78 @@ async fn a_custom_tool_is_a_function_elsewhere_and_its_calls_come_back_as_custom
     }
     app.close().await;
 }
+
+/// A whole answer of Anthropic's that calls `apply_patch` with this input, and its stream.
+fn patching(input: &Value) -> (Value, [String; 7]) {
+    let block = json!({"type": "tool_use", "id": "t1", "name": "apply_patch", "input": input});
+    let whole = json!({"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [block],
+        "stop_reason": "tool_use", "usage": {"input_tokens": 1, "output_tokens": 1}});
+    let text = input.to_string();
+    let (one, two) = text.split_at(12);
+    let event = |data: Value| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap());
+    let begun = json!({"type": "tool_use", "id": "t1", "name": "apply_patch", "input": {}});
+    let piece = |part: &str| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": part}});
+    let mut start = whole.clone();
+    start["content"] = json!([]);
+    let events = [
+        event(json!({"type": "message_start", "message": start})),
+        event(json!({"type": "content_block_start", "index": 0, "content_block": begun})),
+        event(piece(one)),
+        event(piece(two)),
+        event(json!({"type": "content_block_stop", "index": 0})),
+        event(json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 1}})),
+        event(json!({"type": "message_stop"})),
+    ];
+    (whole, events)
+}
+
+#[tokio::test]
+async fn a_custom_tool_of_chat_completions_is_a_function_elsewhere_and_its_calls_come_back_as_custom() {
+    let app = TestApp::with(PROVIDERS).await;
+    let patch = "*** Begin Patch\n\"x\"\n*** End Patch";
+    let grammar = json!({"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: \"x\""}});
+    let tools =
+        json!([{"type": "custom", "custom": {"name": "apply_patch", "description": "Patches.", "format": grammar}}]);
+    let body = |more: &[Value], stream: bool| {
+        let messages = [&[json!({"role": "user", "content": "hi"})], more].concat();
+        json!({"stream": stream, "max_tokens": 9, "messages": messages, "tools": tools,
+            "tool_choice": {"type": "custom", "custom": {"name": "apply_patch"}}})
+    };
+    let input = json!({"input": patch});
+    let (whole, events) = patching(&input);
+    let wanted = json!({"id": "t1", "type": "custom", "custom": {"name": "apply_patch", "input": patch}});
+    for stream in [false, true] {
+        app.up.next(if stream { Script::stream(events.clone()) } else { Script::json(200, whole.to_string()) });
+        let mut asked = body(&[], stream);
+        asked["model"] = "claude/m".into();
+        let answer = app.send(Call::post("/v1/chat/completions", &asked).key(&app.key)).await;
+        assert_eq!((answer.status, named(&answer)), (200, vec!["custom_tool".to_owned()]), "{}", answer.text());
+        let sent = app.up.received().pop().unwrap().json();
+        let tool = &sent["tools"][0];
+        assert_eq!(tool["input_schema"]["properties"], json!({"input": {"type": "string"}}));
+        assert!(tool["description"].as_str().unwrap().contains("start: \"x\""), "{tool}");
+        assert_eq!(sent["tool_choice"], json!({"type": "tool", "name": "apply_patch"}));
+        let call = if stream {
+            let chunks =
+                answer.text().lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok());
+            let mut calls = chunks.filter_map(|chunk: Value| chunk.pointer("/choices/0/delta/tool_calls/0").cloned());
+            let mut call = calls.next().unwrap();
+            assert_eq!(call.as_object_mut().unwrap().remove("index"), Some(json!(0)));
+            assert_eq!(calls.next(), None);
+            call
+        } else {
+            answer.json()["choices"][0]["message"]["tool_calls"][0].clone()
+        };
+        assert_eq!(call, wanted);
+        let more = [
+            json!({"role": "assistant", "content": null, "tool_calls": [call]}),
+            json!({"role": "tool", "tool_call_id": "t1", "content": "Done."}),
+        ];
+        let (answer, sent) =
+            send_for(&app, "/v1/chat/completions", (&body(&more, false), "claude/m"), &whole.to_string()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(sent["messages"][1]["content"][0]["input"], input);
+        assert_eq!(sent["messages"][2]["content"][0]["content"], "Done.");
+    }
+    app.close().await;
+}

@@ -1,8 +1,9 @@
-//! Shared by OpenAI's APIs: errors, usage, strict schemas, tiers, chunks of a stream.
+//! Shared by OpenAI's APIs: errors, usage, strict schemas, tiers, custom tools, chunks of a stream.
 
 mod bounds;
 mod by_choice;
 mod chunks;
+mod custom;
 mod error;
 mod strict;
 mod tier;
@@ -12,6 +13,7 @@ mod usage;
 pub use bounds::{metadata, short};
 pub use by_choice::of_all_choices;
 pub use chunks::{DONE, StreamTap, pass, put_event};
+pub use custom::{CUSTOM, arguments_of, custom_tool, input_of};
 pub use error::{error_body, is_failure};
 pub use strict::keep_strict;
 pub use tier::{is_tier, write_tier};

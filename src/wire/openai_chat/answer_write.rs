@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::custom;
 use super::messages_write::{write_call, write_image};
 use super::stop::write_stop;
 use super::thoughts_write::write_signature;
@@ -15,7 +16,9 @@ use crate::wire::openai::is_tier;
 
 /// Writes the answer.
 pub(super) fn write_response(response: &Response, context: &AnswerContext) -> Bytes {
-    let choices: Vec<Value> = response.choices.iter().enumerate().map(|(n, choice)| write_choice(n, choice)).collect();
+    let customs = custom::names(context);
+    let choices = response.choices.iter().enumerate();
+    let choices: Vec<Value> = choices.map(|(n, choice)| write_choice(n, choice, &customs)).collect();
     let mut answer = json!({
         "id": first_of(&response.id, &context.id),
         "object": "chat.completion",
@@ -36,9 +39,9 @@ pub(super) fn first_of<'a>(first: &'a str, second: &'a str) -> &'a str {
     if first.is_empty() { second } else { first }
 }
 
-fn write_choice(index: usize, choice: &Choice) -> Value {
+fn write_choice(index: usize, choice: &Choice, customs: &[String]) -> Value {
     let mut message = Message::default();
-    choice.parts.iter().for_each(|part| message.take(part));
+    choice.parts.iter().for_each(|part| message.take(part, customs));
     let refused = !message.refusal.is_empty();
     let reason = write_stop(choice.stop.as_ref().unwrap_or(&Stop::End), refused);
     json!({"index": index, "message": message.write(), "logprobs": choice.logprobs, "finish_reason": reason})
@@ -60,7 +63,7 @@ struct Message {
 }
 
 impl Message {
-    fn take(&mut self, part: &Part) {
+    fn take(&mut self, part: &Part, customs: &[String]) {
         match &part.content {
             Content::Text { text, citations } => {
                 let start = self.chars;
@@ -85,7 +88,10 @@ impl Message {
                 self.images.extend(write_image(source, detail.as_deref(), &Path::ROOT).ok());
             }
             Content::ToolCall { id, name, arguments } => {
-                let mut call = write_call(id, name, arguments);
+                let mut call = match customs.contains(name) {
+                    true => custom::write_call(id, name, arguments),
+                    false => write_call(id, name, arguments),
+                };
                 if let Some(signature) = &part.signature {
                     call["extra_content"] = write_signature(signature);
                 }

@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value};
 
+use super::custom;
 use super::idiom::IDIOM;
 use super::part_read::{data_url, read_block, read_shown, read_thoughts, thought_signature};
 use crate::chat::{CacheTtl, Content, Emulated, Message, Part, PromptMessage, Role, Source, Tool};
 use crate::wire::fields::{FieldError, Path, Place};
+use crate::wire::openai::CUSTOM;
 
 /// Reads the conversation. Tool messages that follow one another become one message of the user.
 pub(super) fn read_messages(messages: Vec<Value>, emulated: &mut Emulated) -> Result<Vec<Message>, FieldError> {
@@ -113,8 +115,10 @@ fn note_litellm(fields: &Map<String, Value>, emulated: &mut Emulated) {
 }
 
 fn read_call(mut call: Place<'_>) -> Result<Part, FieldError> {
-    if call.maybe_text("type")?.is_some_and(|kind| kind != "function") {
-        return Err(call.only_here("type"));
+    match call.maybe_text("type")?.as_deref() {
+        None | Some("function") => {}
+        Some("custom") => return custom::read_call(call),
+        Some(_) => return Err(call.only_here("type")),
     }
     call.only(&["id", "function", "index", "extra_content", LITELLM])?;
     let signature = thought_signature(call.rest());
@@ -194,9 +198,14 @@ fn read_file(mut file: Place<'_>) -> Result<Content, FieldError> {
 }
 
 /// Reads one tool of a request.
-pub(super) fn read_tool(mut tool: Place<'_>) -> Result<Tool, FieldError> {
-    if tool.text("type")? != "function" {
-        return Err(tool.only_here("type"));
+pub(super) fn read_tool(mut tool: Place<'_>, emulated: &mut Emulated) -> Result<Tool, FieldError> {
+    match tool.text("type")?.as_str() {
+        "function" => {}
+        "custom" => {
+            emulated.note(CUSTOM);
+            return custom::read_tool(tool);
+        }
+        _ => return Err(tool.only_here("type")),
     }
     tool.only(&["function", "cache_control"])?;
     let mut function = tool.need_object("function")?;

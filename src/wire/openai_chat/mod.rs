@@ -3,6 +3,7 @@
 mod answer_read;
 mod answer_write;
 mod check;
+mod custom;
 mod error;
 mod failure;
 mod idiom;

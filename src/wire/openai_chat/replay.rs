@@ -155,9 +155,11 @@ fn merge_call(calls: &mut Vec<Value>, mut call: Value) {
         calls.push(call);
         return;
     };
-    let more = call.pointer("/function/arguments").and_then(Value::as_str).unwrap_or_default();
-    if let Some(Value::String(arguments)) = before.pointer_mut("/function/arguments") {
-        arguments.push_str(more);
+    for place in ["/function/arguments", "/custom/input"] {
+        let more = call.pointer(place).and_then(Value::as_str).unwrap_or_default();
+        if let Some(Value::String(text)) = before.pointer_mut(place) {
+            text.push_str(more);
+        }
     }
     if let (Some(before), Some(extra)) = (before.as_object_mut(), call.get("extra_content")) {
         before.insert("extra_content".to_owned(), extra.clone());

@@ -49,7 +49,7 @@ fn take(request: &mut Request, (name, json): (&str, &str), emulated: &mut Emulat
         "stream_options" => check_stream_options(read(name, json)?, emulated)?,
         "tools" => {
             let tools: Vec<Value> = read(name, json)?;
-            let tool = |(n, tool)| read_tool(Place::of(tool, Path::of_item("tools", n), &IDIOM)?);
+            let tool = |(n, tool)| read_tool(Place::of(tool, Path::of_item("tools", n), &IDIOM)?, emulated);
             request.tools = tools.into_iter().enumerate().map(tool).collect::<Result<_, _>>()?;
         }
         "tool_choice" => request.tool_choice = Some(read_choice(read(name, json)?)?),
@@ -114,12 +114,12 @@ fn read_choice(choice: Value) -> Result<ToolChoice, FieldError> {
         None => {}
     }
     let mut choice = Place::of(choice, path, &IDIOM)?;
-    if choice.text("type")? != "function" {
+    let kind = choice.text("type")?;
+    if kind != "function" && kind != "custom" {
         return Err(choice.only_here("type"));
     }
-    choice.only(&["function"])?;
-    let mut function = choice.need_object("function")?;
-    Ok(ToolChoice::Tool(function.text("name")?))
+    choice.only(&[&kind])?;
+    Ok(ToolChoice::Tool(choice.need_object(&kind)?.text("name")?))
 }
 
 /// The format that the request asks for.

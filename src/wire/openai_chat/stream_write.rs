@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer_write::{chars, first_of, write_citation, write_redacted, write_thought};
+use super::custom;
 use super::error::error_event;
 use super::messages_write::write_image;
 use super::stop::write_stop;
@@ -20,6 +21,8 @@ use crate::wire::openai::{DONE, put_event};
 /// Writes a stream: chunks of one id and time, then `[DONE]`.
 pub(super) struct Writer {
     context: AnswerContext,
+    /// The names of the request's custom tools.
+    customs: Vec<String>,
     choices: BTreeMap<u32, Writing>,
     usage: Option<Usage>,
     ended: bool,
@@ -87,11 +90,20 @@ enum Open {
         has_arguments: bool,
         signature: Option<String>,
     },
+    /// A call of a custom tool, whose text is known when the arguments are whole.
+    Custom {
+        index: usize,
+        id: String,
+        name: String,
+        arguments: String,
+        signature: Option<String>,
+    },
 }
 
 impl Writer {
     pub(super) fn new(context: &AnswerContext) -> Self {
-        Self { context: context.clone(), choices: BTreeMap::new(), usage: None, ended: false }
+        let customs = custom::names(context);
+        Self { context: context.clone(), customs, choices: BTreeMap::new(), usage: None, ended: false }
     }
 
     fn put_delta(&self, choice: u32, delta: &impl Serialize, out: &mut Vec<u8>) {
@@ -122,6 +134,7 @@ impl Writer {
 
     fn open(&mut self, choice: u32, content: Content, out: &mut Vec<u8>) {
         let is_call = matches!(content, Content::ToolCall { .. });
+        let is_custom = matches!(&content, Content::ToolCall { name, .. } if self.customs.contains(name));
         let writing = self.begun(choice, is_call, out);
         let mut first = None;
         writing.open = match content {
@@ -141,6 +154,10 @@ impl Writer {
                 Open::Thinking { text, signature: None }
             }
             Content::RedactedThinking(data) => Open::Redacted { data, signature: None },
+            Content::ToolCall { id, name, arguments } if is_custom => {
+                writing.calls += 1;
+                Open::Custom { index: writing.calls - 1, id, name, arguments, signature: None }
+            }
             Content::ToolCall { id, name, arguments } => {
                 let index = writing.calls;
                 writing.calls += 1;
@@ -179,8 +196,12 @@ impl Writer {
                 *has_arguments |= !more.is_empty();
                 json!({"tool_calls": [{"index": index, "function": {"arguments": more}}]})
             }
+            (Open::Custom { arguments, .. }, Delta::Arguments(more)) => return arguments.push_str(&more),
             (
-                Open::Thinking { signature, .. } | Open::Redacted { signature, .. } | Open::Call { signature, .. },
+                Open::Thinking { signature, .. }
+                | Open::Redacted { signature, .. }
+                | Open::Call { signature, .. }
+                | Open::Custom { signature, .. },
                 Delta::Signature(more),
             ) => return signature.get_or_insert_default().push_str(&more),
             _ => return,
@@ -210,6 +231,14 @@ impl Writer {
                 )
             }
             Open::Call { index, has_arguments, signature } => close_call(index, has_arguments, signature.as_deref()),
+            Open::Custom { index, id, name, arguments, signature } => {
+                let mut call = custom::write_call(&id, &name, &arguments);
+                call["index"] = index.into();
+                if let Some(signature) = &signature {
+                    call["extra_content"] = write_signature(signature);
+                }
+                Some(json!({ "tool_calls": [call] }))
+            }
             Open::None | Open::Refusal => None,
         };
         if let Some(last) = last {

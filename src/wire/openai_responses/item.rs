@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::custom::input_of;
 use super::part_write::output_text;
+use crate::wire::openai::input_of;
 
 /// The item that is open.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use crate::wire::dialect::Asked;
 use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path, Place};
 use crate::wire::json::Object;
+use crate::wire::openai::CUSTOM;
 
 /// Reads a request.
 ///
@@ -203,7 +204,7 @@ fn is_extra(tool: &Value) -> bool {
 fn read_tool(mut tool: Place<'_>, emulated: &mut Emulated) -> Result<Tool, FieldError> {
     let kind = tool.text("type")?;
     if kind == "custom" {
-        emulated.note("custom_tool");
+        emulated.note(CUSTOM);
         return custom::read_tool(tool);
     }
     if kind != "function" {

@@ -4,13 +4,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Head, Status};
-use super::custom::{self, input_of};
+use super::custom;
 use super::error::error_event;
 use super::item::{Item, Kind, OpenPart, complete_logprob, or_empty};
 use super::part_write::write_annotation;
 use crate::chat::{Content, Delta, Event, Stop, Usage};
 use crate::wire::dialect::{AnswerContext, WriteStream};
 use crate::wire::exact_numbers;
+use crate::wire::openai::input_of;
 
 /// An event with the answer so far.
 #[derive(Serialize)]

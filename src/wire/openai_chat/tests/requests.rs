@@ -176,7 +176,7 @@ fn what_only_this_dialect_says_is_refused_by_name() {
         ("web_search_options", json!({})),
         ("min_p", json!(0.1)),
         ("lora", json!([])),
-        ("tools", json!([{"type": "custom", "custom": {"name": "x"}}])),
+        ("tools", json!([{"type": "web_search"}])),
         ("tool_choice", json!({"type": "allowed_tools", "allowed_tools": {}})),
     ] {
         let mut body = with_messages(json!([{"role": "user", "content": "Hi"}]));
