@@ -44,6 +44,7 @@ impl Question<'_> {
             choices,
             logprobs,
             reasoning,
+            leaves_thinking,
             verbosity,
             service_tier,
             model: _,
@@ -67,6 +68,7 @@ impl Question<'_> {
         self.maybe(choices.filter(|choices| *choices != 1));
         self.maybe(*logprobs);
         self.reasoning(reasoning.as_ref());
+        self.flag(leaves_thinking.then_some(true));
         self.maybe_text(verbosity.as_deref());
         self.maybe_text(service_tier.as_deref().filter(|tier| *tier != "auto"));
     }

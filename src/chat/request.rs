@@ -33,6 +33,8 @@ pub struct Request {
     pub logprobs: Option<u64>,
     /// How much to think.
     pub reasoning: Option<Reasoning>,
+    /// Whether `reasoning` leaves to the model whether it thinks, and says only how hard it works (Anthropic's `effort`).
+    pub leaves_thinking: bool,
     /// How wordy to be: `low`, `medium`, `high`.
     pub verbosity: Option<String>,
     /// Whether the answer is to be a stream.

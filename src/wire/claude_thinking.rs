@@ -6,7 +6,13 @@ use super::capabilities::{Capabilities, Thinking, effort_of, nearest};
 use crate::chat::{Effort, Emulated, Reasoning, Request, ToolChoice};
 
 /// The least tokens that a thinking budget may be.
-pub(super) const LEAST_BUDGET: u64 = 1_024;
+const LEAST_BUDGET: u64 = 1_024;
+
+/// The most tokens that a thinking budget may be at a model whose family names no bound: below what all of those write.
+const MOST_BUDGET: u64 = 63_999;
+
+/// The most tokens to write beside a budget where the caller sets no limit.
+pub(super) const ROOM: u64 = 4_096;
 
 /// Why a request that forces a call is refused, where [`forces_call`] holds.
 pub(super) const NO_FORCED_CALL: &str = "while it thinks, no tool can be forced; turn thinking off or let it choose";
@@ -22,62 +28,69 @@ pub(super) struct Asked {
     pub(super) budget: Option<u64>,
 }
 
-/// A field that cannot be written, and why.
-pub(super) type Refused = (&'static str, &'static str);
-
 /// Whether a request forces a tool's call of a model that thinks, which Claude does not combine.
 pub(super) fn forces_call(request: &Request, known: &Capabilities) -> bool {
-    let thinks = request.reasoning.as_ref().is_some_and(|reasoning| !reasoning.is_off());
+    let asked = request.reasoning.as_ref().filter(|_| !request.leaves_thinking);
+    let thinks = asked.is_some_and(|reasoning| !reasoning.is_off());
     matches!(request.tool_choice, Some(ToolChoice::Any | ToolChoice::Tool(_)))
         && (!known.forced_calls || thinks && known.thinking != Thinking::Never)
 }
 
 /// How the model of a request is asked to think.
-///
-/// # Errors
-/// Where its budget is none that Claude takes.
-pub(super) fn ask(request: &Request, known: &Capabilities, emulated: &mut Emulated) -> Result<Asked, Refused> {
-    let Some(reasoning) = &request.reasoning else { return Ok(Asked::default()) };
+pub(super) fn ask(request: &Request, known: &Capabilities, emulated: &mut Emulated) -> Asked {
+    let Some(reasoning) = &request.reasoning else { return Asked::default() };
+    if request.leaves_thinking {
+        return Asked { effort: effort_alone(reasoning, known, emulated), ..Asked::default() };
+    }
     match known.thinking {
         Thinking::Never => {
             if !reasoning.is_off() {
                 emulated.note("reasoning_effort");
             }
-            Ok(Asked::default())
+            Asked::default()
         }
-        Thinking::Budget { .. } => within_budget(request, reasoning, known, emulated),
+        Thinking::Budget { most, .. } => within_budget(request, reasoning, (known, most), emulated),
         Thinking::Adaptive { budget, off } => adaptive(request, reasoning, (known, budget, off), emulated),
         Thinking::Unknown | Thinking::Effort => adaptive(request, reasoning, (known, true, Some("disabled")), emulated),
     }
 }
 
+/// An effort that does not ask to think, at a model that has efforts; other models work as they do without, which is noted.
+fn effort_alone(reasoning: &Reasoning, known: &Capabilities, emulated: &mut Emulated) -> Option<&'static str> {
+    if known.efforts.is_empty() && known.thinking != Thinking::Unknown {
+        emulated.note("reasoning_effort");
+        return None;
+    }
+    reasoning.effort.map(|effort| named(effort, known, emulated))
+}
+
 fn within_budget(
     request: &Request,
     reasoning: &Reasoning,
-    known: &Capabilities,
+    (known, most): (&Capabilities, u64),
     emulated: &mut Emulated,
-) -> Result<Asked, Refused> {
+) -> Asked {
     if reasoning.is_off() {
-        return Ok(Asked { thinking: Some(json!({"type": "disabled"})), ..Asked::default() });
+        return Asked { thinking: Some(json!({"type": "disabled"})), ..Asked::default() };
     }
     let budget = match reasoning.budget {
-        Some(budget) => checked(budget, request.max_tokens)?,
+        Some(budget) => fitted(budget, (request.max_tokens, most), emulated),
         None => {
             emulated.note("reasoning_effort");
-            let Some(budget) = budget_of(reasoning.effort, request.max_tokens) else { return Ok(Asked::default()) };
-            budget
+            budget_of(reasoning.effort, (request.max_tokens, most))
         }
     };
+    let Some(budget) = budget else { return Asked::default() };
     // These models always show their thoughts.
     if reasoning.tell == Some(false) {
         emulated.note("reasoning.summary");
     }
     let effort = reasoning.effort.filter(|_| !known.efforts.is_empty());
-    Ok(Asked {
+    Asked {
         thinking: Some(json!({"type": "enabled", "budget_tokens": budget})),
         effort: effort.map(|effort| known.effort(effort, emulated).text()),
         budget: Some(budget),
-    })
+    }
 }
 
 fn adaptive(
@@ -85,21 +98,24 @@ fn adaptive(
     reasoning: &Reasoning,
     (known, takes_budget, off): (&Capabilities, bool, Option<&'static str>),
     emulated: &mut Emulated,
-) -> Result<Asked, Refused> {
+) -> Asked {
     if reasoning.is_off() {
         if off != Some("disabled") {
             emulated.note("reasoning_effort");
         }
-        return Ok(match off {
+        return match off {
             Some(off) => Asked { thinking: Some(json!({"type": off})), ..Asked::default() },
             None => {
                 let effort = Some(known.effort(Effort::Low, emulated).text());
                 Asked { thinking: Some(json!({"type": "adaptive"})), effort, budget: None }
             }
-        });
+        };
     }
-    let budget = reasoning.budget.filter(|_| takes_budget);
-    let budget = budget.map(|budget| checked(budget, request.max_tokens)).transpose()?;
+    let asked = reasoning.budget.filter(|_| takes_budget);
+    let budget = asked.and_then(|budget| fitted(budget, (request.max_tokens, MOST_BUDGET), emulated));
+    if asked.is_some() && budget.is_none() {
+        return Asked::default();
+    }
     let mut thinking = match budget {
         Some(budget) => json!({"type": "enabled", "budget_tokens": budget}),
         None => json!({"type": "adaptive"}),
@@ -112,7 +128,7 @@ fn adaptive(
         emulated.note("reasoning.budget");
     }
     let effort = reasoning.effort.or(instead.map(effort_of));
-    Ok(Asked { thinking: Some(thinking), effort: effort.map(|effort| named(effort, known, emulated)), budget })
+    Asked { thinking: Some(thinking), effort: effort.map(|effort| named(effort, known, emulated)), budget }
 }
 
 /// An effort by the names that Claude's APIs have. Claude lacks the smallest effort, which is noted as emulated.
@@ -122,31 +138,36 @@ fn named(effort: Effort, known: &Capabilities, emulated: &mut Emulated) -> &'sta
     nearest(efforts, effort, emulated).text()
 }
 
-/// A budget that Claude takes, or why it does not.
-fn checked(budget: u64, max_tokens: Option<u64>) -> Result<u64, Refused> {
-    if budget < LEAST_BUDGET {
-        Err(("reasoning.budget", "a thinking budget there is 1024 tokens or more"))
-    } else if max_tokens.is_some_and(|most| most <= budget) {
-        Err(("reasoning.budget", "a thinking budget there must be below `max_tokens`"))
-    } else {
-        Ok(budget)
+/// A budget within these bounds: the answer's own limit, and the most of the model's generation. One that is moved is noted.
+/// `None` where the limit leaves no room to think.
+fn fitted(wanted: u64, bounds: (Option<u64>, u64), emulated: &mut Emulated) -> Option<u64> {
+    let budget = within(wanted, bounds);
+    if budget != Some(wanted) {
+        emulated.note("reasoning.budget");
+    }
+    budget
+}
+
+fn within(wanted: u64, (limit, most): (Option<u64>, u64)) -> Option<u64> {
+    let wanted = wanted.clamp(LEAST_BUDGET, most);
+    match limit {
+        Some(limit) if limit <= LEAST_BUDGET => None,
+        Some(limit) if wanted < limit => Some(wanted),
+        // Half of it stays for the answer.
+        Some(limit) => Some((limit / 2).max(LEAST_BUDGET)),
+        None => Some(wanted.min(most - ROOM)),
     }
 }
 
-/// A budget that stands for an effort, within the answer's own limit. `None` where the limit leaves no room to think.
-fn budget_of(effort: Option<Effort>, most: Option<u64>) -> Option<u64> {
+/// A budget that stands for an effort, within the same bounds, and half of the answer's limit at most.
+fn budget_of(effort: Option<Effort>, (limit, most): (Option<u64>, u64)) -> Option<u64> {
     let wanted = match effort {
         Some(Effort::None | Effort::Minimal | Effort::Low) => LEAST_BUDGET,
         None | Some(Effort::Medium) => 8_192,
         Some(Effort::High) => 16_384,
         Some(Effort::XHigh | Effort::Max) => 32_000,
     };
-    match most {
-        Some(most) if most <= LEAST_BUDGET => None,
-        // Half of it stays for the answer.
-        Some(most) => Some(wanted.min((most / 2).max(LEAST_BUDGET))),
-        None => Some(wanted),
-    }
+    within(limit.map_or(wanted, |limit| wanted.min(limit / 2)), (limit, most))
 }
 
 #[cfg(test)]
@@ -154,11 +175,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_lies_between_the_least_and_the_limit_of_the_answer() {
-        for (budget, max_tokens, is_taken) in
-            [(1_023, None, false), (1_024, None, true), (1_024, Some(1_025), true), (1_024, Some(1_024), false)]
-        {
-            assert_eq!(checked(budget, max_tokens).is_ok(), is_taken, "{budget} of {max_tokens:?}");
+    fn a_budget_lies_between_the_least_and_the_limit_of_the_answer_and_one_that_is_moved_is_named() {
+        for (wanted, limit, most, taken) in [
+            (1, None, 31_999, Some(1_024)),
+            (1_024, None, 31_999, Some(1_024)),
+            (1_024, Some(1_025), 31_999, Some(1_024)),
+            (1_024, Some(1_024), 31_999, None),
+            (9_000, Some(9_000), 31_999, Some(4_500)),
+            (9_000, Some(1_500), 31_999, Some(1_024)),
+            (8_999, Some(9_000), 31_999, Some(8_999)),
+            (40_000, Some(60_000), 31_999, Some(31_999)),
+            (32_768, None, 31_999, Some(27_903)),
+            (32_768, None, 63_999, Some(32_768)),
+            (u64::MAX, None, 63_999, Some(59_903)),
+        ] {
+            let mut emulated = Emulated::default();
+            assert_eq!(fitted(wanted, (limit, most), &mut emulated), taken, "{wanted} of {limit:?}");
+            assert_eq!(emulated.names().is_empty(), taken == Some(wanted), "{wanted} of {limit:?}");
+        }
+        for (effort, limit, taken) in [
+            (Effort::High, Some(20_000), Some(10_000)),
+            (Effort::High, Some(1_024), None),
+            (Effort::Low, Some(1_500), Some(1_024)),
+            (Effort::Max, None, Some(27_903)),
+        ] {
+            assert_eq!(budget_of(Some(effort), (limit, 31_999)), taken, "{effort:?} of {limit:?}");
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod fields;
 pub mod form;
 pub mod frames;
 pub mod gemini;
+mod hashed;
 pub mod json;
 pub mod openai;
 pub mod openai_chat;

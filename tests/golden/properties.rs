@@ -264,6 +264,8 @@ fn through(request: &Request, dialect: Dialect) -> Result<Request, String> {
 fn meaning(mut request: Request) -> Request {
     request.include_usage = true;
     request.model = "m".to_owned();
+    // Only Anthropic tells an effort from the wish to think.
+    request.leaves_thinking = false;
     let mut messages: Vec<Message> = Vec::new();
     for mut message in std::mem::take(&mut request.messages) {
         // A developer's word is the system's where there is no such role.

@@ -93,6 +93,89 @@ async fn a_gemini_that_cannot_stop_thinking_thinks_as_little_as_it_can() {
 }
 
 #[tokio::test]
+async fn a_budget_of_another_dialect_lies_within_the_bounds_of_the_target() {
+    let app = TestApp::with(PROVIDERS).await;
+    let thinks = |budget: u64| json!({"type": "enabled", "budget_tokens": budget});
+    for (model, budget, most, taken) in [
+        ("claude/claude-haiku-4-5", 128, None, thinks(1_024)),
+        ("claude/claude-haiku-4-5", 24_576, Some(8_192), thinks(4_096)),
+        ("claude/claude-haiku-4-5", 512, Some(1_000), Value::Null),
+        ("claude/claude-opus-4-1", 32_768, None, thinks(27_903)),
+        ("claude/claude-sonnet-4-6", 1, Some(3_000), thinks(1_024)),
+        ("bed/eu.anthropic.claude-sonnet-4-5-20250929-v1:0", 512, Some(3_000), thinks(1_024)),
+        ("bed/eu.anthropic.claude-sonnet-4-5-20250929-v1:0", 9_000, Some(3_000), thinks(1_500)),
+        ("gem/gemini-2.5-pro", 40_000, Some(3_000), json!({"thinkingBudget": 32_768})),
+        ("gem/m", u64::from(u32::MAX), Some(3_000), json!({"thinkingBudget": 2_147_483_647})),
+        ("plain/gpt-5", 9_000, Some(3_000), json!("high")),
+        ("answers/gpt-5", 9_000, Some(3_000), json!("high")),
+    ] {
+        let provider = model.split('/').next().unwrap();
+        let mut config = json!({"thinkingConfig": {"thinkingBudget": budget}});
+        config["maxOutputTokens"] = most.into();
+        let contents = json!({"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": config});
+        let asked =
+            json!({"max_tokens": most.unwrap_or(60_000), "thinking": {"type": "enabled", "budget_tokens": budget}});
+        let is_own = ["claude", "gem"].map(|own| own == provider);
+        let gemini = Call::post(&format!("/v1beta/models/{model}:generateContent"), &contents);
+        let calls = [(!is_own[0] && most.is_some(), messages(model, &asked)), (!is_own[1], gemini)];
+        for (_, call) in calls.into_iter().filter(|(is_other, _)| *is_other) {
+            answer(&app, provider);
+            let (body, named) = sent(&app, call).await;
+            let places = [
+                "/thinking",
+                "/additionalModelRequestFields/thinking",
+                "/generationConfig/thinkingConfig",
+                "/reasoning_effort",
+                "/reasoning/effort",
+            ];
+            let mut thinking = places.iter().find_map(|place| body.pointer(place)).cloned().unwrap_or_default();
+            if let Some(fields) = thinking.as_object_mut() {
+                fields.retain(|name, _| !["display", "includeThoughts"].contains(&name.as_str()));
+            }
+            assert_eq!(thinking, taken, "{model}: {body}");
+            assert!(named.contains(&"reasoning.budget".to_owned()), "{model}: {named:?}");
+            let limit = body.get("max_tokens").and_then(Value::as_u64);
+            let budget = thinking["budget_tokens"].as_u64();
+            assert!(limit.is_none() || budget.is_none() || budget < limit, "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_effort_alone_turns_no_thinking_on_at_a_claude_wherever_it_is_served() {
+    let app = TestApp::with(PROVIDERS).await;
+    for (model, effort, is_named) in [
+        ("bed/eu.anthropic.claude-sonnet-4-5-20250929-v1:0", Value::Null, true),
+        ("bed/us.anthropic.claude-opus-4-5-20251101-v1:0", Value::Null, true),
+        ("bed/anthropic.claude-opus-4-6-v1", json!("high"), false),
+        ("bed/anthropic.claude-sonnet-5", json!("high"), false),
+    ] {
+        answer(&app, "bed");
+        let (body, named) =
+            sent(&app, messages(model, &json!({"max_tokens": 9_000, "output_config": {"effort": "high"}}))).await;
+        assert_eq!(body.pointer("/additionalModelRequestFields/thinking"), None, "{model}: {body}");
+        assert_eq!(body["outputConfig"]["effort"], effort, "{model}: {body}");
+        assert_eq!(named.contains(&"reasoning_effort".to_owned()), is_named, "{model}: {named:?}");
+    }
+    answer(&app, "bed");
+    let thinks = json!({"max_tokens": 9_000, "thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}});
+    let (body, _) = sent(&app, messages("bed/eu.anthropic.claude-sonnet-4-5-20250929-v1:0", &thinks)).await;
+    assert_eq!(body["additionalModelRequestFields"]["thinking"]["type"], "enabled", "{body}");
+}
+
+#[tokio::test]
+async fn a_users_name_that_anthropic_would_refuse_goes_up_as_a_hash() {
+    let app = TestApp::with(PROVIDERS).await;
+    for (user, is_kept) in [("u".repeat(256), true), ("u".repeat(257), false)] {
+        answer(&app, "claude");
+        let (body, named) = sent(&app, chat("claude/m", &json!({"user": user, "max_tokens": 9}))).await;
+        let sent = body["metadata"]["user_id"].as_str().unwrap();
+        assert_eq!((sent == user, named.contains(&"user".to_owned())), (is_kept, !is_kept), "{body}");
+        assert!(sent.len() <= 256, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn the_limits_name_follows_the_model_behind_a_name() {
     let config =
         format!("{PROVIDERS}[models.prod]\nprovider = \"plain\"\nmodel = \"deployment-7\"\nbase_model = \"o4-mini\"\n");
@@ -159,6 +242,35 @@ async fn no_more_tokens_are_asked_for_than_the_book_knows_a_model_to_write() {
     assert_eq!((&body["max_tokens"], named.len()), (&json!(32_000), 0));
 }
 
+#[tokio::test]
+async fn a_text_of_the_system_in_the_middle_stays_in_its_place_as_far_as_the_model_takes_it() {
+    let app = TestApp::with(PROVIDERS).await;
+    let say = |role: &str, content: &str| json!({"role": role, "content": content});
+    let middle = [say("system", "s"), say("user", "a"), say("system", "late"), say("assistant", "b"), say("user", "c")];
+    let odd = [say("system", "s"), say("user", "a"), say("assistant", "b"), say("developer", "late"), say("user", "c")];
+    let last = [say("system", "s"), say("user", "a"), say("system", "late"), say("system", "r")];
+    for (model, messages, roles, is_named) in [
+        ("claude/claude-opus-4-8", &middle[..], "user system assistant user", false),
+        ("claude/claude-fable-5", &middle, "user system assistant user", false),
+        ("claude/claude-opus-4-8", &last, "user system", false),
+        ("claude/claude-opus-4-8", &odd, "user assistant user", true),
+        ("claude/claude-sonnet-5", &middle, "user assistant user", true),
+        ("claude/claude-haiku-4-5", &odd, "user assistant user", true),
+        ("gem/gemini-2.5-pro", &middle, "user user model user", true),
+        ("gem/gemini-2.5-pro", &odd, "user model user user", true),
+        ("bed/anthropic.claude-sonnet-5", &middle, "user assistant user", true),
+    ] {
+        answer(&app, model.split('/').next().unwrap());
+        let (body, named) = sent(&app, chat(model, &json!({"messages": messages, "max_tokens": 9}))).await;
+        let turns = body.get("messages").or_else(|| body.get("contents")).unwrap().as_array().unwrap();
+        let seen: Vec<&str> = turns.iter().map(|turn| turn["role"].as_str().unwrap()).collect();
+        assert_eq!(seen.join(" "), roles, "{model}: {body}");
+        assert_eq!(named.contains(&"system_position".to_owned()), is_named, "{model}: {named:?}");
+        let places = ["\"a\"", "\"late\""].map(|word| body.to_string().find(word).unwrap());
+        assert!(places[0] < places[1] || model.starts_with("bed"), "{model}: {body}");
+    }
+}
+
 /// An upstream's words for a request that is too long, and whether they have both numbers.
 const TOO_LONG: [(&str, u16, &str, bool); 9] = [
     (
@@ -192,7 +304,47 @@ const TOO_LONG: [(&str, u16, &str, bool); 9] = [
         r#"{"error":{"code":400,"message":"the request (9000 tokens) exceeds the available context size (8192 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":9000,"n_ctx":8192}}"#,
         true,
     ),
+    (
+        "claude",
+        413,
+        r#"{"type":"error","error":{"type":"request_too_large","message":"prompt is too long: 9000 tokens > 8192 maximum"}}"#,
+        true,
+    ),
+    (
+        "answers",
+        413,
+        r#"{"error":{"message":"Input tokens exceed the configured limit of 8192 tokens. Your messages resulted in 9000 tokens.","type":"invalid_request_error","param":null,"code":null}}"#,
+        true,
+    ),
+    ("bed", 413, r#"{"message":"Input is too long for requested model."}"#, false),
 ];
+
+#[tokio::test]
+async fn a_sum_that_is_too_long_gives_every_caller_the_models_own_maximum() {
+    let app = TestApp::with(PROVIDERS).await;
+    let words = r#"{"type":"error","error":{"type":"invalid_request_error","message":"input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or `max_tokens` and try again"}}"#;
+    for (call, begins) in [
+        (
+            chat("claude/m", &json!({"max_tokens": 9})),
+            "This model's maximum context length is 200000 tokens, and the request has 209573 tokens: ",
+        ),
+        (
+            Call::post("/v1beta/models/claude/m:generateContent", &json!({"contents": [{"parts": [{"text": "hi"}]}]})),
+            "The input token count (209573) exceeds the maximum number of tokens allowed (200000): ",
+        ),
+        // Claude Code knows these words, and lowers `max_tokens` by them.
+        (
+            messages("claude/m", &json!({})),
+            "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000",
+        ),
+    ] {
+        app.up.next(Script::json(400, words));
+        let answer = app.send(call.key(&app.key)).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with(begins), "{message}");
+    }
+}
 
 #[tokio::test]
 #[expect(clippy::excessive_nesting, reason = "a table of every caller and target")]
@@ -244,43 +396,3 @@ async fn a_request_that_is_too_long_is_known_to_every_caller_by_its_own_words() 
         }
     }
 }
-    (
-        "claude",
-        413,
-        r#"{"type":"error","error":{"type":"request_too_large","message":"prompt is too long: 9000 tokens > 8192 maximum"}}"#,
-        true,
-    ),
-    (
-        "answers",
-        413,
-        r#"{"error":{"message":"Input tokens exceed the configured limit of 8192 tokens. Your messages resulted in 9000 tokens.","type":"invalid_request_error","param":null,"code":null}}"#,
-        true,
-    ),
-    ("bed", 413, r#"{"message":"Input is too long for requested model."}"#, false),
-#[tokio::test]
-async fn a_sum_that_is_too_long_gives_every_caller_the_models_own_maximum() {
-    let app = TestApp::with(PROVIDERS).await;
-    let words = r#"{"type":"error","error":{"type":"invalid_request_error","message":"input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or `max_tokens` and try again"}}"#;
-    for (call, begins) in [
-        (
-            chat("claude/m", &json!({"max_tokens": 9})),
-            "This model's maximum context length is 200000 tokens, and the request has 209573 tokens: ",
-        ),
-        (
-            Call::post("/v1beta/models/claude/m:generateContent", &json!({"contents": [{"parts": [{"text": "hi"}]}]})),
-            "The input token count (209573) exceeds the maximum number of tokens allowed (200000): ",
-        ),
-        // Claude Code knows these words, and lowers `max_tokens` by them.
-        (
-            messages("claude/m", &json!({})),
-            "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000",
-        ),
-    ] {
-        app.up.next(Script::json(400, words));
-        let answer = app.send(call.key(&app.key)).await;
-        assert_eq!(answer.status, 400, "{}", answer.text());
-        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
-        assert!(message.starts_with(begins), "{message}");
-    }
-}
-

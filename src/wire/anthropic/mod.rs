@@ -37,6 +37,12 @@ use crate::wire::claude_schema;
 
 pub use count::{count_answer, read_count, read_count_request};
 
+/// The messages, of these of the system, that a model of this name does not take where they stand in a list of messages.
+#[must_use]
+pub fn misplaced_systems(messages: &str, places: &[usize], model: &str) -> Vec<usize> {
+    turns::misplaced(messages, places, model)
+}
+
 /// The dialect of Anthropic's Messages API.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Anthropic;

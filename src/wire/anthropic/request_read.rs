@@ -50,6 +50,7 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     note_savings(&mut top, emulated)?;
     let (tool_choice, parallel_tools) = read_choice(&mut top)?;
     let (effort, format) = read_output(&mut top, emulated)?;
+    let leaves_thinking = effort.is_some() && !top.has("thinking");
     let reasoning = read_thinking(&mut top, effort, emulated)?;
     Ok(Request {
         model: asked.model.clone(),
@@ -67,6 +68,7 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
         },
         stop: top.texts("stop_sequences")?,
         reasoning,
+        leaves_thinking,
         stream: asked.stream,
         include_usage: asked.include_usage,
         user: read_user(&mut top, emulated)?,
@@ -76,8 +78,9 @@ pub(super) fn read_request(asked: &Asked, emulated: &mut Emulated) -> Result<Req
     })
 }
 
-/// Whether the request that is read of this object has all that the object asks for. It lacks two things: that an effort
-/// without `thinking` does not turn thinking on, and that a budget without `display` leaves to the model what it shows.
+/// Whether the request that is read of this object asks, in every dialect, for what the object asks. Two things it asks here
+/// only: that an effort without `thinking` does not turn thinking on, and that a budget without `display` leaves to the model
+/// what it shows.
 pub(super) fn reads_all(object: &Object) -> bool {
     let field = |name: &str| object.get(name).and_then(|json| serde_json::from_str::<Value>(json).ok());
     let is_set = |value: &Value, name: &str| value.get(name).is_some_and(|value| !value.is_null());

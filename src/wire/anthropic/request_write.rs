@@ -12,12 +12,13 @@ use crate::wire::capabilities::Capabilities;
 use crate::wire::claude_thinking::{self, Asked};
 use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path};
+use crate::wire::hashed::hashed;
 use crate::wire::prompt::Fields;
 use crate::wire::settings;
 use crate::wire::tool_ids::fitting;
 
-/// The most tokens to write where the caller sets no limit: Anthropic requires one.
-const MAX_TOKENS: u64 = 4096;
+/// The most characters of `metadata.user_id` (API reference, Messages).
+const LONGEST_USER: usize = 256;
 
 /// The version that still takes sampling parameters, and today's, which answers 400 to them. An answer is the same in both.
 pub(super) const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
@@ -48,9 +49,8 @@ pub(super) fn write_fields(
     emulated: &mut Emulated,
 ) -> Result<Body, FieldError> {
     check_sayable(request)?;
-    let Asked { thinking, effort, budget } =
-        claude_thinking::ask(request, known, emulated).map_err(|(field, why)| not_here(field, why))?;
-    let (system, messages, files) = write_conversation(&request.messages, emulated)?;
+    let Asked { thinking, effort, budget } = claude_thinking::ask(request, known, emulated);
+    let (system, messages, files) = write_conversation(&request.messages, known.late_system, emulated)?;
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
     put("model", request.model.as_str().into());
@@ -77,7 +77,11 @@ pub(super) fn write_fields(
         put("stream", true.into());
     }
     if let Some(user) = &request.user {
-        put("metadata", json!({"user_id": user}));
+        let hash = hashed(user, LONGEST_USER);
+        if hash.is_some() {
+            emulated.note("user");
+        }
+        put("metadata", json!({"user_id": hash.as_ref().unwrap_or(user)}));
     }
     if let Some(cache) = request.cache {
         put("cache_control", cache_mark(cache));
@@ -97,11 +101,11 @@ fn check_sayable(request: &Request) -> Result<(), FieldError> {
     Ok(())
 }
 
-/// The most tokens to write, which has the tokens to think with in it.
+/// The most tokens to write, which has the tokens to think with in it. Anthropic requires a limit.
 fn limit(request: &Request, budget: Option<u64>, emulated: &mut Emulated) -> u64 {
     request.max_tokens.unwrap_or_else(|| {
         emulated.note("max_tokens");
-        budget.unwrap_or(0).saturating_add(MAX_TOKENS)
+        budget.unwrap_or(0).saturating_add(claude_thinking::ROOM)
     })
 }
 

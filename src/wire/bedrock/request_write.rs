@@ -41,7 +41,7 @@ pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Resul
         write_top_k(top_k, family, emulated, &mut own);
     }
     let mut output = Map::new();
-    thought::write(request, family, emulated, (&mut own, &mut output))?;
+    thought::write(request, family, emulated, (&mut own, &mut output));
     write_format(request.format.as_ref(), family, &mut output)?;
     if !output.is_empty() {
         put("outputConfig", output.into());

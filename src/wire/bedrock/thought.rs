@@ -3,11 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::family::Family;
-use super::idiom::not_here;
 use crate::chat::{Effort, Emulated, Reasoning, Request};
 use crate::wire::capabilities::{Capabilities, Thinking, effort_of, nearest};
 use crate::wire::claude_thinking;
-use crate::wire::fields::FieldError;
 
 /// The efforts that most models have.
 const THREE: [Effort; 3] = [Effort::Low, Effort::Medium, Effort::High];
@@ -22,11 +20,12 @@ pub(super) fn write(
     family: Family,
     emulated: &mut Emulated,
     (own, output): (&mut Map<String, Value>, &mut Map<String, Value>),
-) -> Result<(), FieldError> {
-    let Some(reasoning) = &request.reasoning else { return Ok(()) };
+) {
+    let Some(reasoning) = &request.reasoning else { return };
     let known = Capabilities::of(request);
     if family.is_claude() {
-        return write_claude(request, known, emulated, (own, output));
+        write_claude(request, known, emulated, (own, output));
+        return;
     }
     let off = reasoning.is_off();
     match family {
@@ -51,7 +50,6 @@ pub(super) fn write(
     if reasoning.tell.is_some() {
         emulated.note("reasoning.summary");
     }
-    Ok(())
 }
 
 fn write_claude(
@@ -59,13 +57,15 @@ fn write_claude(
     known: &Capabilities,
     emulated: &mut Emulated,
     (own, output): (&mut Map<String, Value>, &mut Map<String, Value>),
-) -> Result<(), FieldError> {
-    let asked = claude_thinking::ask(request, known, emulated).map_err(|(field, why)| not_here(field, why))?;
+) {
+    let asked = claude_thinking::ask(request, known, emulated);
     own.extend(asked.thinking.map(|thinking| ("thinking".to_owned(), thinking)));
-    // An effort beside a budget is a beta there.
+    // The effort of a Claude that thinks by a budget is a beta there.
     let effort = asked.effort.filter(|_| !matches!(known.thinking, Thinking::Budget { .. }));
+    if effort != asked.effort {
+        emulated.note("reasoning_effort");
+    }
     output.extend(effort.map(|effort| ("effort".to_owned(), effort.into())));
-    Ok(())
 }
 
 /// The effort that is asked for, in one of the names that the model has. One that stands for a budget is noted.

@@ -17,6 +17,8 @@ pub struct Capabilities {
     pub choosing: Choosing,
     /// How it keeps an answer to a schema.
     pub schemas: Schemas,
+    /// Where a text of the system may stand behind the conversation's beginning, in APIs that have a role for that.
+    pub late_system: LateSystem,
     /// Whether it can be made to call a tool.
     pub forced_calls: bool,
     /// Whether it takes another `verbosity` than `medium`.
@@ -67,6 +69,17 @@ pub enum Choosing {
     None,
 }
 
+/// Where a text of the system may stand, behind the conversation's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateSystem {
+    /// The name does not show it.
+    Anywhere,
+    /// Behind a turn of the user, with the assistant's turn or nothing behind it.
+    BehindUser,
+    /// Nowhere.
+    Nowhere,
+}
+
 /// How a model keeps an answer to a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schemas {
@@ -90,6 +103,7 @@ impl Capabilities {
             thinks_unasked: false,
             choosing: Choosing::All,
             schemas: Schemas::Native,
+            late_system: LateSystem::Anywhere,
             forced_calls: true,
             takes_verbosity: true,
             most_stops: usize::MAX,
@@ -114,7 +128,7 @@ impl Capabilities {
     /// Whether the model thinks about this request.
     #[must_use]
     pub fn thinks(&self, request: &Request) -> bool {
-        let asked = request.reasoning.as_ref();
+        let asked = request.reasoning.as_ref().filter(|_| !request.leaves_thinking);
         let is_off = asked.is_some_and(Reasoning::is_off);
         match self.thinking {
             Thinking::Never => false,

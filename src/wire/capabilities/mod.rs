@@ -11,7 +11,7 @@ mod other;
 #[cfg(test)]
 mod tests;
 
-pub use family::{Capabilities, Schemas, Thinking, UNKNOWN, effort_of, nearest};
+pub use family::{Capabilities, LateSystem, Schemas, Thinking, UNKNOWN, effort_of, nearest};
 
 use crate::chat::Request;
 

@@ -29,14 +29,20 @@ fn a_claude_is_known_by_every_name_it_is_served_under() {
         ],
     );
     check(
-        "Claude 3.7 and 4",
+        "Claude 3.7, Sonnet 4",
         &[
             "claude-3-7-sonnet-latest",
             "anthropic/claude-3.7-sonnet:thinking",
             "claude-sonnet-4",
             "claude-sonnet-4-20250514",
-            "claude-opus-4@20250514",
             "anthropic/claude-4-sonnet",
+        ],
+    );
+    check(
+        "Claude Opus 4",
+        &[
+            "claude-opus-4@20250514",
+            "anthropic/claude-4-opus",
             "claude-opus-4-0",
             "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-4-20250514-v1:0",
         ],
@@ -54,6 +60,10 @@ fn a_claude_is_known_by_every_name_it_is_served_under() {
         ],
     );
     check("Claude Opus 4.5", &["claude-opus-4-5", "anthropic/claude-opus-4.5", "claude-opus-4-5-20251101"]);
+}
+
+#[test]
+fn a_claude_from_4_6_on_is_known_by_every_name_it_is_served_under() {
     check(
         "Claude 4.6",
         &[
@@ -65,11 +75,10 @@ fn a_claude_is_known_by_every_name_it_is_served_under() {
             "databricks-claude-sonnet-4-6",
         ],
     );
-    check("Claude Opus 4.7, 4.8", &["claude-opus-4-7", "claude-opus-4-8", "anthropic/claude-opus-4.7"]);
-    check(
-        "Claude Opus 5, Sonnet 5, Haiku 5.5",
-        &["claude-sonnet-5", "claude-opus-5", "claude-haiku-5-5", "claude-haiku-6"],
-    );
+    check("Claude Opus 4.7", &["claude-opus-4-7", "anthropic/claude-opus-4.7"]);
+    check("Claude Opus 4.8", &["claude-opus-4-8", "claude-opus-4-9"]);
+    check("Claude Opus 5", &["claude-opus-5"]);
+    check("Claude Sonnet 5, Haiku 5.5", &["claude-sonnet-5", "claude-haiku-5-5", "claude-haiku-6"]);
     check("Claude Sonnet 5.5", &["claude-sonnet-5-5", "anthropic.claude-sonnet-5-5", "claude-sonnet-6"]);
     check(
         "Claude Fable, Mythos, Opus 5.5",
@@ -235,8 +244,7 @@ fn row(known: &Capabilities) -> String {
         Thinking::Unknown => "as asked".to_owned(),
         Thinking::Never => "never asked to".to_owned(),
         Thinking::Budget { least, most, off } => {
-            let most = if most == u64::MAX { "up".to_owned() } else { format!("to {most}") };
-            format!("a budget, {least} {most}{}", if off { "" } else { "; never off" })
+            format!("a budget, {least} to {most}{}", if off { "" } else { "; never off" })
         }
         Thinking::Adaptive { budget, off } => {
             let off = off.map_or_else(|| "never off".to_owned(), |off| format!("off as `{off}`"));

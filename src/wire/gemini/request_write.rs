@@ -220,7 +220,7 @@ fn write_config(
     put("logprobs", at_most("top_logprobs", request.logprobs.filter(|count| *count > 0), 20)?);
     write_format(request.format.as_ref(), &mut put);
     if let Some(reasoning) = &request.reasoning {
-        put("thinkingConfig", thought::write(reasoning, known, emulated)?);
+        put("thinkingConfig", thought::write(reasoning, known, emulated));
     }
     Ok(config)
 }

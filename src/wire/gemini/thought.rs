@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::bounds::{MOST, at_most};
+use super::bounds::MOST;
 use crate::chat::{Effort, Emulated, Reasoning};
 use crate::wire::capabilities::{Capabilities, Thinking, effort_of, nearest};
-use crate::wire::fields::FieldError;
 
 /// The levels that there are.
 const LEVELS: [Effort; 4] = [Effort::Minimal, Effort::Low, Effort::Medium, Effort::High];
@@ -14,13 +13,8 @@ const LEVELS: [Effort; 4] = [Effort::Minimal, Effort::Low, Effort::Medium, Effor
 const MOST_TOKENS: u64 = 24_576;
 
 /// Writes `thinkingConfig`; `None` where there is nothing to write.
-pub(super) fn write(
-    reasoning: &Reasoning,
-    known: &Capabilities,
-    emulated: &mut Emulated,
-) -> Result<Option<Value>, FieldError> {
-    let asked = at_most("reasoning.budget", reasoning.budget, MOST)?;
-    if asked.is_some() && reasoning.effort.is_some() {
+pub(super) fn write(reasoning: &Reasoning, known: &Capabilities, emulated: &mut Emulated) -> Option<Value> {
+    if reasoning.budget.is_some() && reasoning.effort.is_some() {
         // The two exclude each other; the budget says more.
         emulated.note("reasoning_effort");
     }
@@ -29,7 +23,7 @@ pub(super) fn write(
         if !reasoning.is_off() {
             emulated.note("reasoning_effort");
         }
-        return Ok(None);
+        return None;
     }
     if let Some(tell) = reasoning.tell {
         out.insert("includeThoughts".to_owned(), tell.into());
@@ -37,12 +31,13 @@ pub(super) fn write(
     let (name, value) = match known.thinking {
         Thinking::Budget { least, most, off } => ("thinkingBudget", tokens(reasoning, (least, most, off), emulated)),
         Thinking::Effort => ("thinkingLevel", level(reasoning, known, emulated)),
-        _ if reasoning.is_off() => ("thinkingBudget", Some(0.into())),
-        _ if asked.is_some() => ("thinkingBudget", asked),
+        _ if reasoning.is_off() || reasoning.budget.is_some() => {
+            ("thinkingBudget", tokens(reasoning, (1, MOST, true), emulated))
+        }
         _ => ("thinkingLevel", reasoning.effort.map(|effort| named(nearest(&LEVELS, effort, emulated)))),
     };
     out.extend(value.map(|value| (name.to_owned(), value)));
-    Ok((!out.is_empty()).then(|| out.into()))
+    (!out.is_empty()).then(|| out.into())
 }
 
 /// A budget within the model's bounds. One that is moved is noted.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::chat::Emulated;
+use crate::wire::hashed::hashed;
 
 /// The most characters of a `user`, a `safety_identifier` and a `prompt_cache_key`.
 const LONGEST: usize = 64;
@@ -13,11 +14,9 @@ const PAIRS: (usize, usize, usize) = (16, 64, 512);
 /// `text` where OpenAI takes it, else a hash of it: 64 characters, the same for the same text. A hash is noted as `name`.
 pub fn short(text: Option<&str>, name: &'static str, emulated: &mut Emulated) -> Option<Value> {
     let text = text?;
-    if text.chars().nth(LONGEST).is_none() {
-        return Some(text.into());
-    }
+    let Some(hash) = hashed(text, LONGEST) else { return Some(text.into()) };
     emulated.note(name);
-    Some(blake3::hash(text.as_bytes()).to_hex().as_str().into())
+    Some(hash.into())
 }
 
 /// The pairs of `metadata` that OpenAI takes; that others are left out is noted. `None` where none is left.

@@ -131,7 +131,7 @@ fn write_format(format: &Format, emulated: &mut Emulated) -> Value {
 fn write_effort(reasoning: Option<&Reasoning>, known: &Capabilities, emulated: &mut Emulated) -> Option<Effort> {
     let reasoning = reasoning?;
     if reasoning.budget.is_some() {
-        emulated.note("thinking.budget_tokens");
+        emulated.note("reasoning.budget");
     }
     if reasoning.tell.is_some() {
         // The dialect has no field that asks for thoughts; a server shows them or not.

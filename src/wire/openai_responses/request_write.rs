@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::idiom::unsupported;
 use super::items_write::write_message;
 use crate::chat::{Content, Effort, Emulated, Error, Format, Message, Reasoning, Request, Role, Tool, ToolChoice};
-use crate::wire::capabilities::{Capabilities, Thinking};
+use crate::wire::capabilities::{Capabilities, Thinking, effort_of};
 use crate::wire::dialect::Written;
 use crate::wire::exact_numbers;
 use crate::wire::fields::{FieldError, Path};
@@ -172,7 +172,7 @@ fn write_reasoning(reasoning: &Reasoning, known: &Capabilities, emulated: &mut E
     }
     let mut written = Map::new();
     if reasoning.budget.is_some() {
-        emulated.note("reasoning_budget");
+        emulated.note("reasoning.budget");
     }
     if let Some(effort) = reasoning.effort.or(reasoning.budget.map(effort_of)) {
         written.insert("effort".to_owned(), known.effort(effort, emulated).text().into());
@@ -181,16 +181,6 @@ fn write_reasoning(reasoning: &Reasoning, known: &Capabilities, emulated: &mut E
         written.insert("summary".to_owned(), "auto".into());
     }
     Some(Value::Object(written))
-}
-
-/// The effort nearest to a number of tokens to think with; Responses has no such bound.
-fn effort_of(budget: u64) -> Effort {
-    match budget {
-        0 => Effort::None,
-        1..4096 => Effort::Low,
-        4096..16_384 => Effort::Medium,
-        _ => Effort::High,
-    }
 }
 
 fn write_include(request: &Request, known: &Capabilities) -> Option<Value> {

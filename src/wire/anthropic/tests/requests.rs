@@ -264,6 +264,11 @@ fn each_generation_is_asked_to_think_in_its_own_way() {
         ("claude-opus-4-5", Some(Effort::High), None, Some(40_000), [budget(16_384), effort("high")], by_effort()),
         ("claude-haiku-4-5", Some(Effort::Low), None, Some(1_000), [none(), none()], by_effort()),
         ("claude-haiku-4-5@20251001", None, Some(2_000), Some(3_000), [budget(2_000), none()], vec![]),
+        ("claude-haiku-4-5", None, Some(9), Some(3_000), [budget(1_024), none()], vec!["reasoning.budget"]),
+        ("claude-sonnet-4-6", None, Some(8_192), Some(4_096), [budget(2_048), none()], vec!["reasoning.budget"]),
+        ("claude-opus-4-1", None, Some(40_000), Some(60_000), [budget(31_999), none()], vec!["reasoning.budget"]),
+        ("claude-sonnet-4-6", None, Some(2_000), Some(1_000), [none(), none()], vec!["reasoning.budget"]),
+        ("any-other", None, Some(1), Some(3_000), [budget(1_024), none()], vec!["reasoning.budget"]),
         ("claude-3-5-haiku-latest", Some(Effort::High), None, Some(9), [none(), none()], by_effort()),
         ("claude-opus-4-6", Some(Effort::High), None, Some(9), [adaptive(), effort("high")], vec![]),
         ("claude-sonnet-4-6", Some(Effort::XHigh), None, Some(9), [adaptive(), effort("high")], by_effort()),
@@ -351,10 +356,6 @@ fn what_anthropic_cannot_say_is_refused_by_name() {
         (Request { service_tier: Some("flex".into()), ..hello() }, "service_tier"),
         (Request { format: Some(Format::JsonObject), ..hello() }, "response_format"),
         (Request { tools: vec![tool], ..hello() }, "tools[0].name"),
-        (
-            Request { reasoning: Some(Reasoning { budget: Some(9), ..Reasoning::default() }), ..hello() },
-            "reasoning.budget",
-        ),
         (one(Content::Audio { data: "AA".into(), format: "wav".into() }), "messages[0].content[0]"),
         (one(Content::Image { source: bmp, detail: None }), "messages[0].content[0]"),
     ] {

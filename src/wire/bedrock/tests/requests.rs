@@ -215,8 +215,6 @@ fn what_cannot_be_said_is_refused_by_its_name() {
         (with(&|request| request.parallel_tools = Some(false), CLAUDE), "parallel_tool_calls"),
         (with(&|request| request.tools[0].name = "a.b".into(), CLAUDE), "tools[0].name"),
         (with(&|request| format(request, Format::JsonObject), CLAUDE), "response_format"),
-        (with(&|request| think(request, None, Some(1_000)), CLAUDE), "reasoning.budget"),
-        (with(&|request| think(request, None, Some(9_000)), CLAUDE), "reasoning.budget"),
         (
             with(&|request| say(request, Role::User, image(Source::Url("https://a/b.png".into()))), CLAUDE),
             "messages[1].content[0]",
@@ -325,6 +323,14 @@ fn what_is_known_of_a_model_elsewhere_is_known_here() {
         (
             think("us.anthropic.claude-opus-4-5-20251101-v1:0", Some(Effort::High), None, None),
             (json!({"thinking": {"type": "enabled", "budget_tokens": 4500}}), none(), vec!["reasoning_effort"]),
+        ),
+        (
+            think("us.anthropic.claude-opus-4-5-20251101-v1:0", None, Some(9), None),
+            (json!({"thinking": {"type": "enabled", "budget_tokens": 1024}}), none(), vec!["reasoning.budget"]),
+        ),
+        (
+            think("anthropic.claude-opus-4-1-20250805-v1:0", None, Some(9_000), None),
+            (json!({"thinking": {"type": "enabled", "budget_tokens": 4500}}), none(), vec!["reasoning.budget"]),
         ),
         (
             think("anthropic.claude-sonnet-5", None, Some(2_000), None),

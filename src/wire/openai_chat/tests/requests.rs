@@ -340,7 +340,7 @@ fn what_this_dialect_lacks_is_refused_or_noted() {
     let mut request = asking(vec![result(vec![Part::text("broke")], true), Part::text("Well?")]);
     request.reasoning = Some(Reasoning { budget: Some(4_000), ..Reasoning::default() });
     let (body, emulated) = write(&request).unwrap();
-    assert_eq!(emulated.names(), ["is_error", "thinking.budget_tokens"]);
+    assert_eq!(emulated.names(), ["is_error", "reasoning.budget"]);
     assert_eq!(body["reasoning_effort"], Effort::Medium.text());
     assert_eq!(body["messages"][0], json!({"role": "tool", "tool_call_id": "1", "content": "broke"}));
     assert_eq!(body["messages"][1], json!({"role": "user", "content": "Well?"}));
