@@ -55,6 +55,77 @@ pub struct Request {
     pub store: Option<bool>,
 }
 
+impl Request {
+    /// Sets a setting, by OpenAI's name of it, as `other` has it, unless this request has its own; whether it was set.
+    pub fn fill(&mut self, name: &str, other: &Self) -> bool {
+        match name {
+            "tools" if self.tools.is_empty() && !other.tools.is_empty() => {
+                self.tools.clone_from(&other.tools);
+                put(&mut self.tool_choice, &other.tool_choice);
+                put(&mut self.parallel_tools, &other.parallel_tools);
+                true
+            }
+            "stop" if self.stop.is_empty() && !other.stop.is_empty() => {
+                self.stop.clone_from(&other.stop);
+                true
+            }
+            "metadata" if self.metadata.is_empty() && !other.metadata.is_empty() => {
+                self.metadata.clone_from(&other.metadata);
+                true
+            }
+            // Some dialects have both in one field.
+            "tool_choice" => {
+                put(&mut self.parallel_tools, &other.parallel_tools);
+                put(&mut self.tool_choice, &other.tool_choice)
+            }
+            "parallel_tool_calls" => put(&mut self.parallel_tools, &other.parallel_tools),
+            "response_format" => put(&mut self.format, &other.format),
+            "max_tokens" => put(&mut self.max_tokens, &other.max_tokens),
+            "reasoning_effort" | "reasoning" => put(&mut self.reasoning, &other.reasoning),
+            "verbosity" => put(&mut self.verbosity, &other.verbosity),
+            "user" => put(&mut self.user, &other.user),
+            "service_tier" => put(&mut self.service_tier, &other.service_tier),
+            "prompt_cache_key" => put(&mut self.prompt_cache_key, &other.prompt_cache_key),
+            "store" => put(&mut self.store, &other.store),
+            _ => self.sampling.fill(name, &other.sampling),
+        }
+    }
+
+    /// Takes a setting out, by the same name; whether it was there.
+    pub fn clear(&mut self, name: &str) -> bool {
+        match name {
+            "tools" => {
+                (self.tool_choice, self.parallel_tools) = (None, None);
+                !std::mem::take(&mut self.tools).is_empty()
+            }
+            "stop" => !std::mem::take(&mut self.stop).is_empty(),
+            "metadata" => !std::mem::take(&mut self.metadata).is_empty(),
+            "tool_choice" => {
+                self.parallel_tools = None;
+                self.tool_choice.take().is_some()
+            }
+            "parallel_tool_calls" => self.parallel_tools.take().is_some(),
+            "response_format" => self.format.take().is_some(),
+            "max_tokens" => self.max_tokens.take().is_some(),
+            "reasoning_effort" | "reasoning" => self.reasoning.take().is_some(),
+            "verbosity" => self.verbosity.take().is_some(),
+            "user" => self.user.take().is_some(),
+            "service_tier" => self.service_tier.take().is_some(),
+            "prompt_cache_key" => self.prompt_cache_key.take().is_some(),
+            "store" => self.store.take().is_some(),
+            _ => self.sampling.clear(name),
+        }
+    }
+}
+
+fn put<T: Clone>(place: &mut Option<T>, from: &Option<T>) -> bool {
+    let is_open = place.is_none() && from.is_some();
+    if is_open {
+        place.clone_from(from);
+    }
+    is_open
+}
+
 /// How the next token is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sampling {
@@ -70,6 +141,32 @@ pub struct Sampling {
     pub presence_penalty: Option<f64>,
     /// For the same answer twice, where the provider can.
     pub seed: Option<i64>,
+}
+
+impl Sampling {
+    fn fill(&mut self, name: &str, other: &Self) -> bool {
+        match name {
+            "temperature" => put(&mut self.temperature, &other.temperature),
+            "top_p" => put(&mut self.top_p, &other.top_p),
+            "top_k" => put(&mut self.top_k, &other.top_k),
+            "frequency_penalty" => put(&mut self.frequency_penalty, &other.frequency_penalty),
+            "presence_penalty" => put(&mut self.presence_penalty, &other.presence_penalty),
+            "seed" => put(&mut self.seed, &other.seed),
+            _ => false,
+        }
+    }
+
+    fn clear(&mut self, name: &str) -> bool {
+        match name {
+            "temperature" => self.temperature.take().is_some(),
+            "top_p" => self.top_p.take().is_some(),
+            "top_k" => self.top_k.take().is_some(),
+            "frequency_penalty" => self.frequency_penalty.take().is_some(),
+            "presence_penalty" => self.presence_penalty.take().is_some(),
+            "seed" => self.seed.take().is_some(),
+            _ => false,
+        }
+    }
 }
 
 /// A tool that the model may call.

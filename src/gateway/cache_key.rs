@@ -133,6 +133,9 @@ impl Planned {
 impl Rendering {
     /// The request in the internal form, where that holds all that decides its answer.
     fn question(&self) -> Option<Cow<'_, chat::Request>> {
+        if self.brought.as_ref().is_some_and(|brought| brought.is_beyond()) {
+            return None;
+        }
         let request = match self.internal() {
             Ok((request, noted)) if noted.is_empty() => Cow::Borrowed(request),
             // What has no word in the internal form may be a field that does not change the answer.

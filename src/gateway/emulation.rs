@@ -39,7 +39,7 @@ impl Planned {
         };
         let Ok(rendering) = self.request.rendering(target) else { return None };
         let dialect = client.dialect_for(self.request.endpoint.dialect());
-        if rendering.goes_as_it_came(dialect, target) {
+        if rendering.brought.is_none() && rendering.goes_as_it_came(dialect, target) {
             return Some(Emulated::default());
         }
         let hints = hints(&rendering, self.scope());

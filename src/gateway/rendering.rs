@@ -16,6 +16,7 @@ use crate::wire::endpoint::{Endpoint, Task};
 use crate::wire::fields::MOST_TOKENS;
 use crate::wire::form::Form;
 use crate::wire::json::Object;
+use crate::wire::prompt::{Brought, Prompted};
 use crate::wire::token_estimate::estimate_tokens;
 use crate::wire::{DialectId, ProviderDialect, openai};
 
@@ -35,8 +36,8 @@ pub struct Rendering {
     pub asked: Asked,
     /// The most tokens to write, for all choices.
     pub max_tokens: Option<u64>,
-    /// Whether a prompt is in front of it.
-    pub is_prompted: bool,
+    /// What the prompt brought that is in front of it.
+    pub brought: Option<Arc<Brought>>,
     /// The form that the caller sent, where that is one.
     pub form: Option<Form>,
     /// The whole request in the internal form, for targets of other dialects.
@@ -62,7 +63,7 @@ impl Rendering {
     pub fn of(endpoint: Endpoint, asked: Asked) -> Self {
         let max_tokens = asked.max_tokens.map(|tokens| tokens.saturating_mul(asked.choices));
         let (meant, tokens, keyed) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { endpoint, asked, max_tokens, is_prompted: false, form: None, meant, tokens, keyed }
+        Self { endpoint, asked, max_tokens, brought: None, form: None, meant, tokens, keyed }
     }
 
     /// The same, where the caller sent a form.
@@ -70,9 +71,10 @@ impl Rendering {
         Self { form, ..self }
     }
 
-    /// The same, where a prompt is in front of it.
-    pub fn of_prompt(self) -> Self {
-        Self { is_prompted: true, ..self }
+    /// A request with a prompt in front of it.
+    pub fn of_prompt(endpoint: Endpoint, prompted: Prompted) -> Self {
+        let Prompted { asked, brought } = prompted;
+        Self { brought: Some(Arc::new(brought)), ..Self::of(endpoint, asked) }
     }
 
     /// The whole request in the internal form, with what had to be emulated for that.
@@ -81,6 +83,9 @@ impl Rendering {
             let mut emulated = Emulated::default();
             let mut request = self.codec().read_request(&self.asked, &mut emulated)?;
             chat::order_results(&mut request.messages);
+            if let Some(brought) = &self.brought {
+                brought.put_back(&mut request, &mut emulated);
+            }
             Ok((request, emulated))
         })
     }
@@ -213,15 +218,17 @@ impl Rendering {
         }
     }
 
-    /// The form that the answer is to have.
-    pub fn format(&self) -> Option<Format> {
-        if let Task::Converse = self.endpoint.task() { self.codec().format(self.object()) } else { None }
-    }
-
     /// Whether the translated request has custom tools, whose calls the answer's writer must know.
     fn has_custom_tools(&self) -> bool {
         let noted = self.meant.get().and_then(|meant| meant.as_ref().ok()).map(|(_, emulated)| emulated.names());
         noted.is_some_and(|names| names.contains(&openai::CUSTOM))
+    }
+
+    /// The form that the answer is to have.
+    pub fn format(&self) -> Option<Format> {
+        let Task::Converse = self.endpoint.task() else { return None };
+        let brought = || self.brought.as_ref().and_then(|brought| brought.format()).cloned();
+        self.codec().format(self.object()).or_else(brought)
     }
 
     /// What asks a provider to count the request's tokens as its caller does, where that is what it wants.

@@ -114,7 +114,8 @@ impl Rendering {
         let body = self.codec().followed(self.object(), &turns);
         let count = self.asked.turns + turns.len();
         let asked = Asked { object: Object::read(body)?, turns: count, ..self.asked.clone() };
-        let again = Self::of(self.endpoint, asked);
-        Ok(if self.is_prompted { again.of_prompt() } else { again })
+        let mut again = Self::of(self.endpoint, asked);
+        again.brought.clone_from(&self.brought);
+        Ok(again)
     }
 }

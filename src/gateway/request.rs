@@ -86,7 +86,7 @@ impl Unmerged {
             return rendering.clone();
         }
         let rendered = render(&choice, &self.prompt.model, &self.caller, endpoint);
-        let rendering = rendered.map(|asked| Arc::new(Rendering::of(endpoint, asked).of_prompt()));
+        let rendering = rendered.map(|prompted| Arc::new(Rendering::of_prompt(endpoint, prompted)));
         renderings.push((choice, rendering.clone()));
         rendering
     }
@@ -161,13 +161,13 @@ mod tests {
         for model in ["a", "b"] {
             assert!(Arc::ptr_eq(&request.rendering(&target(model)).unwrap(), request.first()));
         }
-        assert_eq!((request.requested(), request.first().is_prompted), ("prompt/p", true));
+        assert_eq!((request.requested(), request.first().brought.is_some()), ("prompt/p", true));
         let plain = Request::plain(Rendering::of(
             Endpoint::Chat,
             asked(&json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})),
         ));
         assert!(Arc::ptr_eq(&plain.rendering(&target("a")).unwrap(), plain.first()));
-        assert_eq!((plain.requested(), plain.first().is_prompted, plain.prompt().is_some()), ("m", false, false));
+        assert_eq!((plain.requested(), plain.first().brought.is_some(), plain.prompt().is_some()), ("m", false, false));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What goes up to one target: the caller's bytes where both speak one dialect, else a translation.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -64,23 +65,20 @@ impl Rendering {
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));
         }
         if self.goes_as_it_came(dialect, target) {
-            let codec = self.codec();
+            let (codec, mut emulated) = (self.codec(), Emulated::default());
             let mut headers = own_headers(codec, incoming);
             let sampled = || ["temperature", "top_p", "top_k"].iter().any(|name| self.object().get(name).is_some());
-            if self.endpoint.dialect() == DialectId::Anthropic && self.is_prompted && sampled() {
+            if self.endpoint.dialect() == DialectId::Anthropic && self.brought.is_some() && sampled() {
                 // A prompt's settings may set what Anthropic's newer versions refuse.
                 headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
             }
-            let body = adapted(codec.pass(&self.asked, &target.model), client, target);
+            let asked = match &self.brought {
+                Some(brought) => words::fit_brought((&self.asked, brought), (client, target), dialect, &mut emulated)?,
+                None => Cow::Borrowed(&self.asked),
+            };
+            let body = adapted(codec.pass(&asked, &target.model), client, target);
             let operation = counts.unwrap_or_else(|| Operation::in_dialect(dialect));
-            return Ok(UpstreamRequest {
-                operation,
-                dialect,
-                body,
-                headers,
-                emulated: Emulated::default(),
-                answer_tool: None,
-            });
+            return Ok(UpstreamRequest { operation, dialect, body, headers, emulated, answer_tool: None });
         }
         let mut upstream_request = self.translated(dialect, client, target, prices)?;
         if dialect == own {
@@ -98,7 +96,8 @@ impl Rendering {
         let stands_in = |how: Structured| how != Structured::Native && wants_form(self.format().as_ref());
         // And a proof of reasoning that the caller has from another provider, which this one would refuse.
         let marked = || MARK.find(self.object().bytes()).is_some();
-        self.counts().is_some() || !(target.structured.is_some_and(stands_in) || marked())
+        let is_beyond = self.brought.as_ref().is_some_and(|brought| brought.is_beyond());
+        self.counts().is_some() || !(is_beyond || target.structured.is_some_and(stands_in) || marked())
     }
 
     /// The request in another dialect, or in its own with a tool to answer by.
@@ -133,8 +132,20 @@ impl Rendering {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
         let headers = written.headers.iter().map(header).collect();
-        let body = adapted(written.body, client, target);
+        let body = adapted(self.with_foreign(written.body, dialect)?, client, target);
         Ok(UpstreamRequest { operation: Operation::in_dialect(dialect), dialect, body, headers, emulated, answer_tool })
+    }
+
+    /// The body with those settings of a prompt that only servers of OpenAI's chat know.
+    fn with_foreign(&self, body: Bytes, dialect: ProviderDialect) -> Result<Bytes, Error> {
+        let Some(brought) = &self.brought else { return Ok(body) };
+        let mut foreign = brought.foreign(dialect == DialectId::OpenAiChat.into())?.peekable();
+        if foreign.peek().is_none() {
+            return Ok(body);
+        }
+        let mut edits = Edits::default();
+        foreign.for_each(|(name, json)| edits.set(name, json.to_owned()));
+        Ok(Object::read(body)?.edited(&edits))
     }
 
     fn for_passing(

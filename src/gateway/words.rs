@@ -1,8 +1,14 @@
 //! What a translation for a server that merely speaks OpenAI's dialect must not say: roles and fields that only OpenAI has.
 
-use crate::chat::{Content, Emulated, Message, Request, Role};
-use crate::upstream::Provider;
-use crate::wire::{DialectId, ProviderDialect};
+use std::borrow::Cow;
+
+use crate::chat::{Content, Emulated, Error, Message, Request, Role};
+use crate::routing::Target;
+use crate::upstream::{Provider, ProviderClient, Vendor};
+use crate::wire::dialect::Asked;
+use crate::wire::json::{Edits, items};
+use crate::wire::prompt::Brought;
+use crate::wire::{DialectId, ProviderDialect, anthropic, openai_chat};
 
 /// How many letters an id has at a vendor with short ones.
 const SHORT: usize = 9;
@@ -17,25 +23,84 @@ pub fn fit(request: &mut Request, provider: &Provider, dialect: ProviderDialect,
         message.role = Role::System;
     }
     let Some(vendor) = provider.vendor.filter(|_| dialect == DialectId::OpenAiChat.into()) else { return };
-    let lacked = vendor.lacks.iter().filter(|field| clear(request, field));
+    let lacked = vendor.lacks.iter().filter(|field| request.clear(field));
     lacked.for_each(|field| emulated.note(field));
     if vendor.short_ids {
         request.messages.iter_mut().for_each(|message| shorten(message, emulated));
     }
 }
 
-/// Takes a field out of a request; whether it was there.
-fn clear(request: &mut Request, field: &str) -> bool {
-    match field {
-        "metadata" => !std::mem::take(&mut request.metadata).is_empty(),
-        "parallel_tool_calls" => request.parallel_tools.take().is_some(),
-        "prompt_cache_key" => request.prompt_cache_key.take().is_some(),
-        "service_tier" => request.service_tier.take().is_some(),
-        "store" => request.store.take().is_some(),
-        "user" => request.user.take().is_some(),
-        "verbosity" => request.verbosity.take().is_some(),
-        _ => false,
+/// Fields that only OpenAI has, which a translation never writes.
+const OPENAIS: [&str; 3] = ["prompt_cache_options", "prompt_cache_retention", "safety_identifier"];
+
+/// The two names of one field: the older one, and the one that OpenAI's models which think take.
+const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
+/// Puts what a prompt brought to a request, which a target gets in its caller's own dialect, into words that the target knows.
+/// What the caller said stays as it came.
+///
+/// # Errors
+/// Where the request would be larger than one may be.
+pub fn fit_brought<'a>(
+    (asked, brought): (&'a Asked, &Brought),
+    (client, target): (&ProviderClient, &Target),
+    dialect: ProviderDialect,
+    emulated: &mut Emulated,
+) -> Result<Cow<'a, Asked>, Error> {
+    brought.noted.iter().for_each(|name| emulated.note(name));
+    let (provider, model) = (client.provider(), target.base_model.as_deref().unwrap_or(&target.model));
+    let mut edits = Edits::default();
+    let list = if dialect == DialectId::OpenAiResponses.into() { "input" } else { "messages" };
+    if let Some(turns) = asked.object.get(list).filter(|_| !brought.special.is_empty()) {
+        if dialect == DialectId::Anthropic.into() {
+            let misplaced = anthropic::misplaced_systems(turns, &brought.special, model);
+            if !misplaced.is_empty() {
+                emulated.note("system_position");
+                edits.set(list, with_roles(turns, &misplaced, ("system", "user")));
+            }
+        } else if !provider.is_openais_own() {
+            edits.set(list, with_roles(turns, &brought.special, ("developer", "system")));
+        }
     }
+    let limit = openai_chat::limit_field(model);
+    let limit = match provider.is_openais_own() {
+        // OpenAI takes the newer name for every model.
+        true => limit.filter(|limit| *limit != LIMITS[0]),
+        false => limit.or(Some(LIMITS[0])),
+    };
+    let vendor = provider.vendor.filter(|_| !provider.is_openais_own());
+    for name in &brought.fields {
+        let lacks = |vendor: &&Vendor| OPENAIS.iter().chain(vendor.lacks).find(|lacked| *lacked == name);
+        if let Some(lacked) = vendor.as_ref().and_then(lacks) {
+            edits.remove(name);
+            emulated.note(lacked);
+        }
+        let renamed = limit.filter(|limit| LIMITS.contains(&name.as_str()) && limit != name);
+        if let (Some(limit), Some(json)) = (renamed, asked.object.get(name)) {
+            edits.remove(name);
+            edits.set(limit, json.to_owned());
+        }
+    }
+    if edits.is_empty() {
+        return Ok(Cow::Borrowed(asked));
+    }
+    Ok(Cow::Owned(Asked { object: asked.object.with(&edits)?, ..asked.clone() }))
+}
+
+/// A list of turns of which these, as a prompt's writer writes them, have another role.
+fn with_roles(turns: &str, places: &[usize], (from, to): (&str, &str)) -> String {
+    let role = |name: &str| format!("\"role\":\"{name}\"");
+    let mut list = String::with_capacity(turns.len());
+    list.push('[');
+    for (n, turn) in items(turns).enumerate() {
+        list.push_str(if n > 0 { "," } else { "" });
+        match places.contains(&n) {
+            true => list.push_str(&turn.replacen(&role(from), &role(to), 1)),
+            false => list.push_str(turn),
+        }
+    }
+    list.push(']');
+    list
 }
 
 /// Replaces ids that do not fit, each by the same one everywhere.

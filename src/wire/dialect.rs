@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::decoder::Decoder;
 use super::fields::FieldError;
 use super::json::{Object, ObjectError};
-use super::prompt::Prompt;
+use super::prompt::{Prompt, Prompted};
 use crate::chat::{
     self, Emulated, Error, Format, Maker, ProofPlaces, Request, Response, Role, Structured, Units, Usage,
 };
@@ -224,8 +224,8 @@ pub trait ClientCodec: ProviderCodec {
     /// caller has none; the field `prompt` goes out, and `model` is what the prompt says.
     ///
     /// # Errors
-    /// Where the prompt is wrong, this dialect cannot say it, or the two cannot be joined.
-    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error>;
+    /// Where the prompt is wrong, this dialect cannot say its messages, or the two cannot be joined.
+    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Prompted, Error>;
 
     /// The field that holds the conversation: `messages`, `input` or `contents`.
     fn conversation(&self) -> &'static str;

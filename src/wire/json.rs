@@ -271,6 +271,12 @@ impl Edits {
         self.changes.push((name.to_owned(), None));
     }
 
+    /// Whether they change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     fn find(&self, name: &str) -> Option<Option<&str>> {
         self.changes.iter().find(|(changed, _)| changed == name).map(|(_, value)| value.as_deref())
     }

@@ -424,3 +424,147 @@ async fn a_custom_tool_of_chat_completions_is_a_function_elsewhere_and_its_calls
     }
     app.close().await;
 }
+
+/// Prompts of `settings` and `messages` are made, one for each model; its name is `p` and the model's number.
+async fn make_prompts(app: &TestApp, models: &[&str], messages: &Value, settings: &Value) {
+    for (n, model) in models.iter().enumerate() {
+        let mut settings = settings.clone();
+        settings["model"] = (*model).into();
+        let variables =
+            json!({"q": {"type": "string", "default": "hi"}, "history": {"type": "messages", "default": []}});
+        let prompt = json!({"name": format!("p{n}"), "labels": ["production"], "messages": messages, "variables": variables, "settings": settings});
+        let made = app.admin(Call::post("/api/v1/prompts", &prompt)).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+    }
+}
+
+#[tokio::test]
+async fn what_a_prompt_brings_is_in_words_that_its_target_knows_and_what_its_caller_says_stays() {
+    let app = TestApp::with(SERVERS).await;
+    let messages = json!([{"role": "system", "content": "S"}, {"role": "developer", "content": "D"}, {"role": "user", "content": "{{ q }}"}]);
+    let settings = json!({"max_completion_tokens": 9, "verbosity": "low", "store": true, "safety_identifier": "s", "prompt_cache_key": "k", "service_tier": "default"});
+    let models = ["signed/m", "plain/m", "gem/m", "bed/m"];
+    make_prompts(&app, &models, &messages, &settings).await;
+    for (n, developer, limit, is_known) in [
+        (0, "developer", "max_completion_tokens", false),
+        (1, "system", "max_tokens", false),
+        (2, "system", "max_tokens", true),
+        (3, "system", "max_tokens", true),
+    ] {
+        let body = json!({"messages": [{"role": "developer", "content": "mine"}], "metadata": {"a": "b"}});
+        let (answer, sent) = send_for(&app, "/v1/chat/completions", (&body, &format!("prompt/p{n}")), WHOLE).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let roles: Vec<&Value> = sent["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
+        assert_eq!(roles, ["system", developer, "user", "developer"], "{}: {sent}", models[n]);
+        assert_eq!((&sent[limit], &sent["metadata"]), (&json!(9), &json!({"a": "b"})), "{}: {sent}", models[n]);
+        for field in ["verbosity", "store", "safety_identifier", "prompt_cache_key", "service_tier"] {
+            let is_left = is_known && !(n == 3 && field == "prompt_cache_key");
+            assert_eq!(sent.get(field).is_none(), is_left, "{}: {field}", models[n]);
+            assert_eq!(named(&answer).contains(&field.to_owned()), is_left, "{}: {field}", models[n]);
+        }
+        let other = if limit == "max_tokens" { "max_completion_tokens" } else { "max_tokens" };
+        assert_eq!(sent.get(other), None, "{}", models[n]);
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_prompts_late_text_of_the_system_goes_to_a_claude_as_far_as_it_takes_one() {
+    let app = TestApp::with(PROVIDERS).await;
+    let messages = json!([{"role": "system", "content": "S"}, {"role": "user", "content": "{{ q }}"}, {"role": "developer", "content": "late"}]);
+    let models = ["claude/claude-sonnet-4-5", "claude/claude-opus-4-8", "claude/m"];
+    make_prompts(&app, &models, &messages, &json!({"max_tokens": 9})).await;
+    let more = json!({"messages": [{"role": "user", "content": "more"}]});
+    for (n, body, roles, is_named) in [
+        (0, json!({"messages": []}), ["user", "user"].as_slice(), true),
+        (1, json!({"messages": []}), &["user", "system"], false),
+        (1, more.clone(), &["user", "user", "user"], true),
+        (2, more, &["user", "system", "user"], false),
+    ] {
+        let known = ANSWERING.iter().find(|known| known.model.starts_with("claude")).unwrap();
+        let (answer, sent) = send_for(&app, "/v1/messages", (&body, &format!("prompt/p{n}")), known.whole).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let seen: Vec<&Value> = sent["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
+        assert_eq!(seen, roles, "{}: {sent}", models[n]);
+        assert_eq!(named(&answer).contains(&"system_position".to_owned()), is_named, "{}", models[n]);
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_prompts_settings_need_fit_only_the_target_that_is_called() {
+    let app = TestApp::with(PROVIDERS).await;
+    let messages = json!([{"role": "system", "content": "S"}, {"role": "user", "content": "{{ q }}"}]);
+    let settings = json!({"seed": 7, "temperature": 1.5, "stop": ["END"], "frequency_penalty": 0.5, "verbosity": "low",
+        "min_p": 0.1, "response_format": {"type": "json_object"}, "max_tokens": 9});
+    make_prompts(&app, &["plain/m", "claude/m", "gem/m"], &messages, &settings).await;
+    let callers = [
+        ("/v1/chat/completions", json!({})),
+        ("/v1/responses", json!({})),
+        ("/v1/messages", json!({})),
+        ("/v1beta/models/prompt/pN:generateContent", json!({"contents": []})),
+    ];
+    for (path, body) in &callers {
+        let (answer, sent) = send_for(&app, &path.replace("pN", "p0"), (body, "prompt/p0"), WHOLE).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        for (name, value) in settings.as_object().unwrap() {
+            assert_eq!(sent.get(name), Some(value), "{path}: {name}: {sent}");
+        }
+        let (answer, _) = send_for(&app, &path.replace("pN", "p1"), (body, "prompt/p1"), WHOLE).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        let text = answer.text();
+        assert!(settings.as_object().unwrap().keys().any(|name| text.contains(name)), "{path}: {text}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_history_in_the_callers_own_shape_goes_to_a_target_of_that_dialect_as_it_came() {
+    let app = TestApp::with(PROVIDERS).await;
+    let messages = json!([{"role": "system", "content": "S"}, {"role": "user", "content": "before"}, {"placeholder": "history"}, {"role": "user", "content": "{{ q }}"}]);
+    let models = ["plain/m", "answers/m", "claude/m", "gem/gemini-3-pro-preview"];
+    make_prompts(&app, &models, &messages, &json!({"max_tokens": 9})).await;
+    let histories = [
+        (
+            "/v1/chat/completions",
+            "messages",
+            json!([{"role": "user", "content": [{"type": "text", "text": "u"}], "name": "ann"},
+            {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "[1"}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "r"}]),
+        ),
+        (
+            "/v1/responses",
+            "input",
+            json!([{"role": "user", "content": [{"type": "input_text", "text": "u"}]},
+            {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+            {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}", "namespace": "n"},
+            {"type": "function_call_output", "call_id": "c1", "output": "r"}]),
+        ),
+        (
+            "/v1/messages",
+            "messages",
+            json!([{"role": "user", "content": "u"},
+            {"role": "assistant", "content": [{"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}, {"type": "tool_use", "id": "c.1", "name": "f", "input": {}}]},
+            {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "tool_result", "tool_use_id": "c.1", "content": "r"}]}]),
+        ),
+        (
+            "/v1beta/models/prompt/p3:generateContent",
+            "contents",
+            json!([{"role": "user", "parts": [{"text": "u"}]},
+            {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "c2ln"}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"b": 1, "a": [2]}, "willContinue": false}}]}]),
+        ),
+    ];
+    for (n, (path, list, history)) in histories.iter().enumerate() {
+        let body = json!({"prompt": {"variables": {"q": "hi", "history": history}}});
+        let known =
+            ANSWERING.iter().find(|known| known.model.split('/').next() == models[n].split('/').next()).unwrap();
+        let (answer, sent) = send_for(&app, path, (&body, &format!("prompt/p{n}")), known.whole).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let turns = sent[list].as_array().unwrap();
+        let start = turns.iter().position(|turn| turn.to_string().contains("before")).unwrap() + 1;
+        assert_eq!(turns[start..turns.len() - 1], *history.as_array().unwrap(), "{path}: {sent}");
+        assert!(turns[turns.len() - 1].to_string().contains("hi"), "{path}: {sent}");
+    }
+    app.close().await;
+}

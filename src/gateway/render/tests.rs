@@ -226,7 +226,7 @@ fn rendered(endpoint: Endpoint, prompt: &Value, history: Option<&Value>, body: &
     let own = !asked.model.is_empty() && !asked.model.starts_with("prompt/");
     let model = if own { asked.model.clone() } else { "auto".to_owned() };
     match render(&Choice { version }, &model, &asked, endpoint) {
-        Ok(asked) => {
+        Ok(Prompted { asked, .. }) => {
             assert_is_as_read(&asked, endpoint);
             let Asked { model, stream, include_usage, max_tokens, choices, prompt, object, .. } = &asked;
             let limit = max_tokens.map_or_else(|| "-".to_owned(), |limit| limit.to_string());

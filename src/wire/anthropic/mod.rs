@@ -29,7 +29,7 @@ use super::dialect::{
     Written,
 };
 use super::json::Object;
-use super::prompt::Prompt;
+use super::prompt::{Prompt, Prompted};
 use super::sse::Event;
 use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Structured, Usage};
 use crate::wire::asked::last_user_text;
@@ -102,8 +102,8 @@ impl ClientCodec for Anthropic {
         request_read::reads_all(&asked.object)
     }
 
-    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error> {
-        prompted::prompted(asked, &prompt.internal()?)
+    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Prompted, Error> {
+        prompted::prompted(asked, prompt.said()?)
     }
 
     fn conversation(&self) -> &'static str {

@@ -4,33 +4,41 @@ use serde_json::{Value, json};
 
 use super::check::checked;
 use super::request_write::write_fields;
-use crate::chat::{Emulated, Error, Request};
+use crate::chat::Error;
 use crate::wire::asked::{Asked, check_joined};
 use crate::wire::capabilities::UNKNOWN;
 use crate::wire::exact_numbers;
 use crate::wire::json::{Edits, items, quoted};
-use crate::wire::prompt::check_depth;
+use crate::wire::prompt::{Prompted, Said, write};
 
 /// The caller's request with the prompt's messages and system text before its own, and the prompt's settings where it
 /// has none.
-pub(super) fn prompted(asked: &Asked, prompt: &Request) -> Result<Asked, Error> {
-    let fields = write_fields(prompt, &UNKNOWN, &mut Emulated::default())?.fields;
-    check_depth(&fields)?;
+pub(super) fn prompted(asked: &Asked, prompt: Said) -> Result<Prompted, Error> {
+    let model = prompt.settings.model.clone();
+    let (fields, mut brought) =
+        write(prompt, "messages", |prompt, emulated| Ok(write_fields(prompt, &UNKNOWN, emulated)?.fields))?;
+    // The caller's own limit stands.
+    brought.noted.retain(|name| *name != "max_tokens" || asked.max_tokens.is_none());
+    let places = fields.get("messages").and_then(Value::as_array).into_iter().flatten().enumerate();
+    brought.special = places.filter(|(_, message)| message["role"] == "system").map(|(n, _)| n).collect();
     let caller = |name: &str| asked.object.get(name).filter(|json| *json != "null");
+    brought.settle(|name| caller(name).is_some());
     let turns = asked.turns + fields.get("messages").and_then(Value::as_array).map_or(0, Vec::len);
     let mut edits = Edits::default();
     edits.remove("prompt");
     for (name, value) in fields {
         let own = caller(&name);
         match (name.as_str(), own) {
-            ("model", _) => edits.set("model", quoted(&prompt.model)),
+            ("model", _) => edits.set("model", quoted(&model)),
             ("messages", Some(own)) => edits.set("messages", joined_lists(&value, own)),
             ("system", Some(own)) => edits.set("system", joined_system(value, own)?),
             (_, Some(_)) => {}
             (_, None) => edits.set(&name, exact_numbers::write(&value)),
         }
     }
-    checked(asked.object.with(&edits)?, true, |_, may_be_empty| check_joined(turns, may_be_empty, "messages"))
+    let asked =
+        checked(asked.object.with(&edits)?, true, |_, may_be_empty| check_joined(turns, may_be_empty, "messages"))?;
+    Ok(Prompted { asked, brought })
 }
 
 /// The prompt's messages and the caller's, which stay as they came but for the space between them.

@@ -37,7 +37,7 @@ use crate::wire::dialect::{
     Written,
 };
 use crate::wire::json::Object;
-use crate::wire::prompt::Prompt;
+use crate::wire::prompt::{Prompt, Prompted};
 use crate::wire::sse::Event;
 
 /// The dialect of Gemini's generateContent.
@@ -91,8 +91,8 @@ impl ClientCodec for Gemini {
         request_read::reads_all(&asked.object)
     }
 
-    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error> {
-        prompted::prompted(asked, &prompt.internal()?)
+    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Prompted, Error> {
+        prompted::prompted(asked, prompt.said()?)
     }
 
     fn conversation(&self) -> &'static str {

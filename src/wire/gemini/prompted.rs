@@ -6,13 +6,13 @@ use serde_json::value::RawValue;
 
 use super::check::{Shape, checked, field, members};
 use super::request_write::write_fields;
-use crate::chat::{Emulated, Error, Request};
+use crate::chat::Error;
 use crate::wire::asked::{Addressed, Asked, check_joined};
 use crate::wire::capabilities::UNKNOWN;
 use crate::wire::exact_numbers;
 use crate::wire::fields::snake;
 use crate::wire::json::{Edits, Object};
-use crate::wire::prompt::check_depth;
+use crate::wire::prompt::{Prompted, Said, write};
 
 /// The body for a target of this dialect: as it came, but for the prompt's name.
 pub(super) fn pass(asked: &Asked) -> Bytes {
@@ -25,9 +25,9 @@ pub(super) fn pass(asked: &Asked) -> Bytes {
 ///
 /// # Errors
 /// Where the prompt cannot be said, or the two cannot be joined.
-pub(super) fn prompted(asked: &Asked, prompt: &Request) -> Result<Asked, Error> {
-    let fields = write_fields(prompt, &UNKNOWN, &mut Emulated::default())?;
-    check_depth(&fields)?;
+pub(super) fn prompted(asked: &Asked, prompt: Said) -> Result<Prompted, Error> {
+    let model = prompt.settings.model.clone();
+    let (fields, brought) = write(prompt, "contents", |prompt, emulated| write_fields(prompt, &UNKNOWN, emulated))?;
     let turns = asked.turns + fields.get("contents").and_then(Value::as_array).map_or(0, Vec::len);
     let mut edits = Edits::default();
     edits.remove("prompt");
@@ -44,8 +44,10 @@ pub(super) fn prompted(asked: &Asked, prompt: &Request) -> Result<Asked, Error> 
         }
         edits.set(name, value);
     }
-    let addressed = Addressed { model: Some(prompt.model.clone()), stream: asked.stream };
-    checked(asked.object.with(&edits)?, &addressed, |_, may_be_empty| check_joined(turns, may_be_empty, "contents"))
+    let addressed = Addressed { model: Some(model), stream: asked.stream };
+    let object = asked.object.with(&edits)?;
+    let asked = checked(object, &addressed, |_, may_be_empty| check_joined(turns, may_be_empty, "contents"))?;
+    Ok(Prompted { asked, brought })
 }
 
 /// The prompt's members of a list and the caller's, which stay as they came.

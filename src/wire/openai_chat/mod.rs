@@ -35,14 +35,22 @@ pub use prompted::prompt;
 
 use crate::chat::{Emulated, Error, Format, ProofPlaces, Request, Response, Usage};
 use crate::wire::asked::last_user_text;
+use crate::wire::capabilities::{Capabilities, UNKNOWN};
 use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
 };
 use crate::wire::json::Object;
 use crate::wire::openai;
-use crate::wire::prompt::Prompt;
+use crate::wire::prompt::{Prompt, Prompted};
 use crate::wire::sse::Event;
+
+/// The field for the most tokens to write, at a model of this name; `None` where nothing is known of the model.
+#[must_use]
+pub fn limit_field(model: &str) -> Option<&'static str> {
+    let known = Capabilities::named(model);
+    (*known != UNKNOWN).then_some(known.limit)
+}
 
 /// OpenAI Chat Completions, and the many servers that speak it.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +91,7 @@ impl ClientCodec for OpenAiChat {
         openai::pass(asked, model)
     }
 
-    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error> {
+    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Prompted, Error> {
         prompted::prompted(asked, &prompt)
     }
 

@@ -80,7 +80,7 @@ fn wrong(name: &str, value: &Value, settings: &Map<String, Value>) -> Option<(St
     let read = || {
         let prompt = prompt(words, &alone, "m")?;
         check_fields(&prompt.settings, OTHERS)?;
-        if FIELDS.iter().any(|(known, ..)| *known == name) { prompt.internal().map(drop) } else { Ok(()) }
+        if FIELDS.iter().any(|(known, ..)| *known == name) { prompt.said().map(drop) } else { Ok(()) }
     };
     let error: Error = read().err()?;
     if error.code != Code::InvalidRequest {

@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use super::check::{check_prompt, checked};
 use super::messages_read::read_prompt_messages;
 use super::request_read::read_request;
-use crate::chat::{Emulated, Error, Message, PromptMessage, Request};
+use crate::chat::{Code, Emulated, Error, Message, PromptMessage, Role};
 use crate::wire::asked::{Asked, check_joined};
 use crate::wire::json::{Edits, quoted};
-use crate::wire::prompt::{Prompt, ReadMessages};
+use crate::wire::prompt::{Brought, CheckMessages, Prompt, Prompted, Said, Segment};
 
 /// The two names of one field. A caller that sets either replaces the prompt's setting under both.
 const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
@@ -22,59 +22,85 @@ pub fn prompt(messages: Vec<PromptMessage>, settings: &Map<String, Value>, model
 }
 
 /// Reads a prompt as a chat completion of its own.
-fn read_prompt(prompt: Prompt) -> Result<Request, Error> {
+fn read_prompt(prompt: Prompt) -> Result<Said, Error> {
     let Prompt { messages, settings, own, .. } = prompt;
-    let asked = checked(settings, |_, may_be_empty| check_joined(messages.len(), may_be_empty, "messages"))?;
-    let mut emulated = Emulated::default();
-    let messages = match own.filter(|_| messages.iter().any(|message| matches!(message, PromptMessage::Raw(_)))) {
-        None => read_here(messages, &mut emulated)?,
-        Some(own) => match read_here(messages.clone(), &mut emulated) {
-            Ok(read) => read,
-            Err(_) => read_in_own_words(messages, &own)?,
+    let mut asked = checked(settings, |_, may_be_empty| check_joined(messages.len(), may_be_empty, "messages"))?;
+    let conversation = match own.filter(|_| messages.iter().any(|message| matches!(message, PromptMessage::Raw(_)))) {
+        None => vec![Segment::Words(read_here(messages)?)],
+        Some(own) => match read_here(messages.clone()) {
+            Ok(read) => vec![Segment::Words(read)],
+            Err(_) => read_in_own_words(&messages, &own)?,
         },
     };
-    Ok(Request { messages, ..read_request(&asked, &mut emulated)? })
+    let mut foreign = Vec::new();
+    loop {
+        let error = match read_request(&asked, &mut Emulated::default()) {
+            Ok(settings) => return Ok(Said { settings, conversation, foreign }),
+            Err(error) => error,
+        };
+        let name = error.param.as_deref().and_then(|param| param.split(['.', '[']).next()).unwrap_or_default();
+        let json = asked.object.get(name).filter(|_| error.code == Code::UnsupportedFeature).map(str::to_owned);
+        let Some(json) = json else { return Err(error) };
+        let mut edits = Edits::default();
+        edits.remove(name);
+        asked.object = asked.object.with(&edits)?;
+        foreign.push((name.to_owned(), json, error));
+    }
 }
 
 /// The messages in this dialect.
-fn read_here(messages: Vec<PromptMessage>, emulated: &mut Emulated) -> Result<Vec<Message>, Error> {
+fn read_here(messages: Vec<PromptMessage>) -> Result<Vec<Message>, Error> {
     check_prompt(&messages)?;
-    Ok(read_prompt_messages(messages, emulated)?)
+    Ok(read_prompt_messages(messages, &mut Emulated::default())?)
 }
 
-/// The messages, of which the caller's are in the caller's own dialect.
-fn read_in_own_words(messages: Vec<PromptMessage>, own: &ReadMessages) -> Result<Vec<Message>, Error> {
-    let mut read = Vec::with_capacity(messages.len());
-    let mut run = Vec::new();
-    for message in messages {
-        match message {
-            PromptMessage::Raw(message) => run.push(message),
-            PromptMessage::Text { role, content } => {
-                read.extend(own(&std::mem::take(&mut run))?);
-                read.push(Message::text(role, content));
+/// The messages, of which the caller's may be in the caller's own dialect.
+fn read_in_own_words(messages: &[PromptMessage], own: &CheckMessages) -> Result<Vec<Segment>, Error> {
+    let mut segments = Vec::new();
+    for run in messages.chunk_by(|one, other| is_raw(one) == is_raw(other)) {
+        match read_here(run.to_vec()) {
+            Ok(words) => segments.push(Segment::Words(words)),
+            Err(_) if run.iter().all(is_raw) => {
+                let given = run.iter().filter_map(|message| match message {
+                    PromptMessage::Raw(message) => Some(message.clone()),
+                    PromptMessage::Text { .. } => None,
+                });
+                let given: Vec<Value> = given.collect();
+                own(&given)?;
+                segments.push(Segment::Own(given));
             }
+            Err(error) => return Err(error),
         }
     }
-    read.extend(own(&run)?);
-    Ok(read)
+    Ok(segments)
+}
+
+fn is_raw(message: &PromptMessage) -> bool {
+    matches!(message, PromptMessage::Raw(_))
 }
 
 /// The caller's request with the prompt's messages before its own, and the prompt's settings where it has none.
-pub(super) fn prompted(asked: &Asked, prompt: &Prompt) -> Result<Asked, Error> {
+pub(super) fn prompted(asked: &Asked, prompt: &Prompt) -> Result<Prompted, Error> {
     let mut edits = Edits::default();
     edits.set("messages", joined(&prompt.messages, asked.object.get("messages").unwrap_or("[]")));
     edits.remove("prompt");
     edits.set("model", quoted(&prompt.model));
+    let mut brought = Brought::default();
     for (name, json) in prompt.settings.iter().filter(|(name, _)| !["model", "messages"].contains(name)) {
         let is_replaced = LIMITS.contains(&name) && asked.max_tokens.is_some();
         if asked.object.get(name).is_none() && !is_replaced {
             edits.set(name, json.to_owned());
+            brought.fields.push(name.to_owned());
         }
     }
-    checked(asked.object.with(&edits)?, |_, may_be_empty| {
+    let is_developer = |message: &PromptMessage| matches!(message, PromptMessage::Text { role: Role::Developer, .. });
+    let places = prompt.messages.iter().enumerate().filter(|(_, message)| is_developer(message));
+    brought.special = places.map(|(n, _)| n).collect();
+    let asked = checked(asked.object.with(&edits)?, |_, may_be_empty| {
         check_prompt(&prompt.messages)?;
         check_joined(prompt.messages.len() + asked.turns, may_be_empty, "messages")
-    })
+    })?;
+    Ok(Prompted { asked, brought })
 }
 
 /// The prompt's messages and the caller's, as one JSON list.

@@ -35,7 +35,7 @@ use crate::wire::dialect::{
 };
 use crate::wire::json::Object;
 use crate::wire::openai;
-use crate::wire::prompt::Prompt;
+use crate::wire::prompt::{Prompt, Prompted};
 use crate::wire::sse::Event;
 
 /// OpenAI Responses. Fulcrum stores no conversations: each request brings the whole conversation.
@@ -85,8 +85,8 @@ impl ClientCodec for OpenAiResponses {
         request_read::reads_all(&asked.object, request)
     }
 
-    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Asked, Error> {
-        prompted::prompted(asked, &prompt.internal()?)
+    fn prompted(&self, asked: &Asked, prompt: Prompt) -> Result<Prompted, Error> {
+        prompted::prompted(asked, prompt.said()?)
     }
 
     fn conversation(&self) -> &'static str {

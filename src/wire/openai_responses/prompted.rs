@@ -4,38 +4,44 @@ use serde_json::Value;
 
 use super::check::{check_items, checked};
 use super::request_write::write_fields;
-use crate::chat::{Emulated, Error, Request};
+use crate::chat::Error;
 use crate::wire::asked::Asked;
 use crate::wire::capabilities::UNKNOWN;
 use crate::wire::exact_numbers;
 use crate::wire::json::{Edits, items, quoted};
-use crate::wire::prompt::check_depth;
+use crate::wire::prompt::{Prompted, Said, write};
 
 /// Whether an answer is stored or streamed, and what it includes, is for the caller alone to decide.
 const OWN: [&str; 3] = ["store", "stream", "include"];
 
 /// The caller's request with the prompt's items and instructions before its own, and the prompt's settings where it has
 /// none.
-pub(super) fn prompted(asked: &Asked, prompt: &Request) -> Result<Asked, Error> {
-    let mut fields = write_fields(prompt, &UNKNOWN, &mut Emulated::default())?;
-    check_depth(&fields)?;
+pub(super) fn prompted(asked: &Asked, prompt: Said) -> Result<Prompted, Error> {
+    let model = prompt.settings.model.clone();
+    let (mut fields, mut brought) =
+        write(prompt, "input", |prompt, emulated| write_fields(prompt, &UNKNOWN, emulated))?;
     let set = |name: &str| asked.object.get(name).filter(|json| *json != "null");
+    brought.settle(|name| set(name).is_some());
     let (input, instructions) = (fields.shift_remove("input"), fields.shift_remove("instructions"));
     let mut edits = Edits::default();
     edits.remove("prompt");
     for (name, value) in &fields {
         match name.as_str() {
-            "model" => edits.set(name, quoted(&prompt.model)),
+            "model" => edits.set(name, quoted(&model)),
             name if OWN.contains(&name) || set(name).is_some() => {}
             name => edits.set(name, exact_numbers::write(value)),
         }
     }
-    let turns = asked.turns + input.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
+    let items = input.as_ref().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let places = items.iter().enumerate().filter(|(_, item)| item["role"] == "developer");
+    brought.special = places.map(|(n, _)| n).collect();
+    let turns = asked.turns + items.len();
     edits.set("input", joined_input(&input.unwrap_or_default(), set("input")));
     if let Some(instructions) = joined_instructions(instructions, set("instructions"))? {
         edits.set("instructions", instructions);
     }
-    checked(asked.object.with(&edits)?, |_, may_be_empty| check_items(turns, may_be_empty))
+    let asked = checked(asked.object.with(&edits)?, |_, may_be_empty| check_items(turns, may_be_empty))?;
+    Ok(Prompted { asked, brought })
 }
 
 /// The items of both, the prompt's first. The caller's stay as they came.

@@ -68,7 +68,7 @@ fn a_prompt_goes_before_the_callers_words_and_under_its_settings() {
         ..Request::default()
     };
     let joined = |body: Value| -> Value {
-        let joined = prompted(&ask(&body).unwrap(), &prompt).unwrap();
+        let joined = prompted(&ask(&body).unwrap(), prompt.clone().into()).unwrap().asked;
         serde_json::from_slice(joined.object.bytes()).unwrap()
     };
     let mut body = with("system", json!([{"type": "text", "text": "Rhyme."}]));
@@ -80,7 +80,7 @@ fn a_prompt_goes_before_the_callers_words_and_under_its_settings() {
     assert_eq!(joined(with("system", json!("Rhyme.")))["system"], "Be brief.\n\nRhyme.");
     assert_eq!(joined(json!({"prompt": {"id": "p"}}))["max_tokens"], 5);
     let silent = Request { messages: vec![system], ..prompt };
-    let error = prompted(&ask(&json!({"prompt": {"id": "p"}})).unwrap(), &silent).unwrap_err();
+    let error = prompted(&ask(&json!({"prompt": {"id": "p"}})).unwrap(), silent.into()).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("messages"));
 }
 

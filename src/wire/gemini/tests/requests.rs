@@ -68,7 +68,7 @@ fn a_prompt_goes_in_front_and_the_callers_settings_win() {
         "contents": [user("second")], "system_instruction": {"parts": {"text": "be brief"}}, "prompt": {"id": "p"},
         "generation_config": {"top_p": 0.1, "response_mime_type": "text/plain"},
     });
-    let joined = prompted(&asked(&body).unwrap(), &prompt).unwrap();
+    let joined = prompted(&asked(&body).unwrap(), prompt.clone().into()).unwrap().asked;
     let joined: Value = serde_json::from_slice(joined.object.bytes()).unwrap();
     let expected = json!({
         "contents": [user("first"), user("second")],

@@ -464,7 +464,7 @@ fn a_prompt_goes_in_front_and_the_callers_fields_win() {
         let messages = vec![PromptMessage::Text { role: Role::System, content: "Be brief.".to_owned() }];
         let prompt = prompt(messages, settings.as_object().unwrap(), model).unwrap();
         let asked = OpenAiChat.read(body.to_string().into(), &Addressed::default()).unwrap();
-        let joined = OpenAiChat.prompted(&asked, prompt).unwrap();
+        let joined = OpenAiChat.prompted(&asked, prompt).unwrap().asked;
         serde_json::from_slice::<Value>(joined.object.bytes()).unwrap()
     };
     let own = json!({"role": "user", "content": "Hi"});

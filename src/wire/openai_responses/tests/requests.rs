@@ -230,8 +230,9 @@ fn a_prompt_goes_in_front() {
         sampling: Sampling { temperature: Some(0.1), top_p: Some(0.5), ..Sampling::default() },
         ..Request::default()
     };
-    let joined =
-        |asked: &Asked| -> Value { serde_json::from_slice(prompted(asked, &prompt).unwrap().object.bytes()).unwrap() };
+    let joined = |asked: &Asked| -> Value {
+        serde_json::from_slice(prompted(asked, prompt.clone().into()).unwrap().asked.object.bytes()).unwrap()
+    };
     let body =
         json!({"prompt": {"id": "p", "variables": {"a": 1}}, "instructions": "C.", "temperature": 0.9, "input": "x"});
     let asked = asked(&body).unwrap();
