@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::environment::{Env, Secrets};
 use super::places::{Places, offset};
 use crate::routing;
-use crate::types::{Diagnostic, Place, Position, parse_duration, parse_size};
+use crate::types::{Diagnostic, Nanos, Place, Position, parse_duration, parse_size};
 
 /// The problem of a key that a table does not have.
 pub(super) const UNKNOWN: &str = "unknown key";
@@ -343,6 +343,11 @@ impl<'a> Field<'a> {
         let amount = (!text.starts_with('-')).then(|| text.parse().ok()).flatten();
         if amount.is_none() {
             let problem = format!("`{}` is no amount in dollars of 0 or more, with at most 9 decimals", short(text));
+            self.problem(problem, "write \"0.15\"");
+        }
+        if text.parse::<Nanos>().is_ok_and(|amount| amount > Nanos::MOST) {
+            let problem =
+                format!("`{}` is more than the {} dollars that anything here may cost", short(text), Nanos::MOST);
             self.problem(problem, "write \"0.15\"");
         }
         amount

@@ -66,7 +66,7 @@ impl Pricing {
             return Self::Tokens(price);
         }
         match (provider.gpu_hour, provider.requests_per_second) {
-            (Some(hour), Some(rate)) if rate > 0.0 => Self::share(hour, rate),
+            (Some(hour), Some(rate)) if rate > 0.0 => Self::share(hour, rate).unwrap_or(Self::Unknown),
             _ => Self::Unknown,
         }
     }
@@ -76,10 +76,10 @@ impl Pricing {
         clippy::cast_possible_truncation,
         reason = "a share is an estimate; money stays below 2^53"
     )]
-    fn share(hour: Nanos, rate: f64) -> Self {
+    fn share(hour: Nanos, rate: f64) -> Option<Self> {
         let each = Nanos((hour.0 as f64 / 3_600.0 / rate).round() as i64);
         let text = format!(r#"{{"gpu_hour":"{hour}","requests_per_second":{rate}}}"#);
-        Self::Share { each, text: text.into() }
+        (each <= Nanos::MOST).then(|| Self::Share { each, text: text.into() })
     }
 
     /// The price of calls that the provider's own batch API makes.

@@ -1,4 +1,4 @@
-//! Money in integers: nano-dollars for amounts, nano-dollars per million tokens for rates.
+//! Money in integers: nano-dollars for amounts and their sums, nano-dollars per million tokens for rates.
 
 use std::fmt;
 use std::iter::Sum;
@@ -34,7 +34,7 @@ impl Sum for Nanos {
 
 impl fmt::Display for Nanos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_decimal(self.0, f)
+        write_decimal(self.0.into(), f)
     }
 }
 
@@ -61,10 +61,58 @@ impl<'de> Deserialize<'de> for Nanos {
     }
 }
 
+/// A sum of amounts, in nano-dollars, with the text of an amount. It has room for more amounts than any database holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct NanoSum(pub i128);
+
+impl From<Nanos> for NanoSum {
+    fn from(Nanos(amount): Nanos) -> Self {
+        Self(amount.into())
+    }
+}
+
+impl<T: Into<Self>> AddAssign<T> for NanoSum {
+    fn add_assign(&mut self, other: T) {
+        self.0 += other.into().0;
+    }
+}
+
+impl Sum<Nanos> for NanoSum {
+    fn sum<I: Iterator<Item = Nanos>>(amounts: I) -> Self {
+        amounts.fold(Self::default(), |mut sum, amount| {
+            sum += amount;
+            sum
+        })
+    }
+}
+
+impl fmt::Display for NanoSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_decimal(self.0, f)
+    }
+}
+
+impl fmt::Debug for NanoSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "${self}")
+    }
+}
+
+impl Serialize for NanoSum {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A text that is no amount of dollars with at most nine decimals.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is not a decimal amount in dollars with at most 9 decimals, such as \"0.15\"")]
 pub struct BadMoney(String);
+
+impl Nanos {
+    /// More than any one call, million tokens or hour costs: what is above it is a mistake, and must not stand in a sum.
+    pub const MOST: Self = Self(1_000_000 * NANOS_PER_DOLLAR);
+}
 
 impl FromStr for Nanos {
     type Err = BadMoney;
@@ -94,14 +142,14 @@ impl Rate {
     /// Rounds a sum of [`Rate::times`] to whole nano-dollars, halves up.
     #[must_use]
     pub fn round(sum: i128) -> Nanos {
-        let nanos = (sum + 500_000).div_euclid(1_000_000);
+        let nanos = sum.saturating_add(500_000).div_euclid(1_000_000);
         Nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
     }
 }
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_decimal(self.0, f)
+        write_decimal(self.0.into(), f)
     }
 }
 
@@ -156,11 +204,11 @@ fn parse_decimal(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-fn write_decimal(billionths: i64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_decimal(billionths: i128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let sign = if billionths < 0 { "-" } else { "" };
     let size = billionths.unsigned_abs();
-    let whole = size / NANOS_PER_DOLLAR.unsigned_abs();
-    let fraction = size % NANOS_PER_DOLLAR.unsigned_abs();
+    let dollar = u128::from(NANOS_PER_DOLLAR.unsigned_abs());
+    let (whole, fraction) = (size / dollar, size % dollar);
     if fraction == 0 {
         return write!(f, "{sign}{whole}");
     }
@@ -178,6 +226,14 @@ mod tests {
         for (nanos, text) in [(0, "0"), (1, "0.000000001"), (1_500_000_000, "1.5"), (-20, "-0.00000002")] {
             assert_eq!(Nanos(nanos).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_sum_goes_on_beyond_what_an_amount_holds() {
+        let mut sum: NanoSum = [Nanos(i64::MAX); 3].into_iter().sum();
+        assert_eq!(sum.to_string(), "27670116110.564327421");
+        sum += Nanos(-1);
+        assert_eq!(serde_json::to_string(&sum).unwrap(), "\"27670116110.56432742\"");
     }
 
     #[test]

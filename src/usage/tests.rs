@@ -8,6 +8,7 @@ mod pen;
 mod reports;
 mod retention;
 mod rows;
+mod sums;
 mod ticks;
 mod zones;
 
@@ -19,7 +20,7 @@ use sqlx::{Executor, Row};
 use super::*;
 use crate::chat::Usage;
 use crate::db::{Db, Sqlite};
-use crate::types::{Nanos, RequestId, Timestamp, now};
+use crate::types::{NanoSum, Nanos, RequestId, Timestamp, now};
 
 const HOUR: i64 = 3_600_000_000;
 

@@ -133,15 +133,15 @@ async fn take_up(db: &Sqlite, writer: &mut Writer, requests: &[Cut]) -> Result<u
 }
 
 fn charged(attempt: &AttemptRow) -> AttemptRow {
-    // Nothing is set aside where no price is known, and what is unknown is not free.
-    let cost = Some(attempt.reserved).filter(|reserved| reserved.0 > 0);
+    // Nothing is set aside where no price is known, and what is unknown is not free. Earlier versions reserved without a bound.
+    let cost = Some(attempt.reserved).filter(|reserved| (Nanos(1)..=Nanos::MOST).contains(reserved));
     AttemptRow { status: Status::Unknown, cost, ..attempt.clone() }
 }
 
 fn cut_off(request: &RequestRow, attempts: Vec<AttemptRow>) -> Settlement {
     let last = attempts.iter().max_by_key(|attempt| attempt.n);
     let priced: Vec<Nanos> = attempts.iter().filter_map(|attempt| attempt.cost).collect();
-    let request = Box::new(RequestRow {
+    let mut request = Box::new(RequestRow {
         provider: last.map(|attempt| attempt.provider.clone()),
         model: last.map(|attempt| attempt.model.clone()),
         status: Status::Unknown,
@@ -149,5 +149,7 @@ fn cut_off(request: &RequestRow, attempts: Vec<AttemptRow>) -> Settlement {
         unpriced: priced.len() < attempts.len(),
         ..request.clone()
     });
+    // A settlement is bounded before it is journaled, an intent is not.
+    request.bound();
     Settlement { request, attempts, bodies: None }
 }

@@ -85,12 +85,17 @@ impl Price {
         self.is_flat
     }
 
-    /// What a call costs, and at which rates. The cost is `None` where it used something that has no price here: that is
-    /// unknown, not free.
+    /// What a call costs, and at which rates. The cost is `None` where it used something that has no price here, or more than
+    /// [`Nanos::MOST`], which no call costs: that is unknown, not free.
     #[must_use]
     pub fn cost_of(&self, used: &Used) -> (Option<Nanos>, Arc<str>) {
         let usage = used.usage.as_ref().filter(|_| self.by_tokens);
         let service = used.usage.map(|usage| usage.service).unwrap_or_default();
+        let (cost, rates) = self.sum_of(used);
+        (cost.filter(|cost| *cost <= Nanos::MOST), rates)
+    }
+
+    fn sum_of(&self, used: &Used) -> (Option<Nanos>, Arc<str>) {
         let searched = (service.searches > 0).then_some(service.searches);
         let units = used.units.or(Units { searches: searched, ..Units::default() });
         let has_unknown_fee = service.has_other_fees || (searched.is_some() && self.units.search.is_none());

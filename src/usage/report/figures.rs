@@ -1,7 +1,7 @@
 //! The figures of a report by name: in CSV, and to sort by.
 
 use super::fold::Totals;
-use crate::types::Nanos;
+use crate::types::NanoSum;
 
 /// A figure of a group.
 pub(super) struct Figure {
@@ -17,7 +17,8 @@ pub(super) struct Figure {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Amount {
     Count(i64),
-    Money(Option<Nanos>),
+    Tokens(i128),
+    Money(Option<NanoSum>),
     Number(Option<f64>),
 }
 
@@ -26,6 +27,7 @@ impl Amount {
     pub(super) fn text(self) -> String {
         match self {
             Self::Count(count) => count.to_string(),
+            Self::Tokens(count) => count.to_string(),
             Self::Money(amount) => amount.map(|amount| amount.to_string()).unwrap_or_default(),
             Self::Number(number) => number.map(|number| number.to_string()).unwrap_or_default(),
         }
@@ -36,6 +38,7 @@ impl Amount {
     pub(super) fn number(self) -> Option<f64> {
         match self {
             Self::Count(count) => Some(count as f64),
+            Self::Tokens(count) => Some(count as f64),
             Self::Money(amount) => amount.map(|amount| amount.0 as f64),
             Self::Number(number) => number,
         }
@@ -51,11 +54,11 @@ pub(super) static FIGURES: [Figure; 25] = [
     figure("requests", &["calls"], |totals| Amount::Count(totals.requests)),
     figure("errors", &[], |totals| Amount::Count(totals.errors)),
     figure("cache_hits", &["hits"], |totals| Amount::Count(totals.cache_hits)),
-    figure("input_tokens", &["input", "tokens"], |totals| Amount::Count(totals.input_tokens)),
-    figure("cached_input_tokens", &["cached_input"], |totals| Amount::Count(totals.cached_input_tokens)),
-    figure("cache_write_tokens", &["cache_write"], |totals| Amount::Count(totals.cache_write_tokens)),
-    figure("output_tokens", &["output"], |totals| Amount::Count(totals.output_tokens)),
-    figure("reasoning_tokens", &["reasoning"], |totals| Amount::Count(totals.reasoning_tokens)),
+    figure("input_tokens", &["input", "tokens"], |totals| Amount::Tokens(totals.input_tokens)),
+    figure("cached_input_tokens", &["cached_input"], |totals| Amount::Tokens(totals.cached_input_tokens)),
+    figure("cache_write_tokens", &["cache_write"], |totals| Amount::Tokens(totals.cache_write_tokens)),
+    figure("output_tokens", &["output"], |totals| Amount::Tokens(totals.output_tokens)),
+    figure("reasoning_tokens", &["reasoning"], |totals| Amount::Tokens(totals.reasoning_tokens)),
     figure("cost_usd", &["cost"], |totals| Amount::Money(totals.cost_usd)),
     figure("saved_usd", &["saved"], |totals| Amount::Money(totals.saved_usd)),
     figure("unpriced_requests", &["unpriced"], |totals| Amount::Count(totals.unpriced_requests)),

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::dimension::{By, Dimension};
 use super::period::{hour_of, monday};
 use super::value::Value;
 use crate::chat::Usage;
-use crate::types::{Nanos, Zone};
+use crate::types::{NanoSum, Nanos, Zone};
 use crate::usage::error::Error;
 use crate::usage::rows::{RequestRow, Status};
 use crate::usage::store::field::Stored;
@@ -40,25 +40,30 @@ pub struct Totals {
     /// Of them, answered without a call of their own.
     pub cache_hits: i64,
     /// All tokens read.
-    pub input_tokens: i64,
+    #[serde(serialize_with = "count")]
+    pub input_tokens: i128,
     /// Of them, from the provider's prompt cache.
-    pub cached_input_tokens: i64,
+    #[serde(serialize_with = "count")]
+    pub cached_input_tokens: i128,
     /// Of them, into the provider's prompt cache.
-    pub cache_write_tokens: i64,
+    #[serde(serialize_with = "count")]
+    pub cache_write_tokens: i128,
     /// All tokens written.
-    pub output_tokens: i64,
+    #[serde(serialize_with = "count")]
+    pub output_tokens: i128,
     /// Of them, spent on reasoning.
-    pub reasoning_tokens: i64,
+    #[serde(serialize_with = "count")]
+    pub reasoning_tokens: i128,
     /// What they cost, as far as that is known; `None` where no part of it is known.
-    pub cost_usd: Option<Nanos>,
+    pub cost_usd: Option<NanoSum>,
     /// What the cache saved, as far as that is known; `None` where no part of it is known.
-    pub saved_usd: Option<Nanos>,
+    pub saved_usd: Option<NanoSum>,
     /// How many have a part without a known price.
     pub unpriced_requests: i64,
     /// How many have tokens that are estimated, or were cut off with the process.
     pub estimated_requests: i64,
     /// What these cost, which is part of the cost.
-    pub estimated_usd: Option<Nanos>,
+    pub estimated_usd: Option<NanoSum>,
     /// From admission to the last byte, milliseconds.
     pub latency_ms: Percentiles,
     /// From admission to the first byte, milliseconds.
@@ -72,7 +77,7 @@ pub struct Totals {
     /// The share of the report's known cost, 0 to 1; `None` where nothing of either is known.
     pub cost_share: Option<f64>,
     /// What a request cost on average, of those whose price is known; `None` where there are none.
-    pub cost_per_request_usd: Option<Nanos>,
+    pub cost_per_request_usd: Option<NanoSum>,
     /// What the same tokens would have cost at another model, where that was requested.
     #[serde(skip)]
     pub as_if: Option<AsIf>,
@@ -82,7 +87,7 @@ pub struct Totals {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AsIf {
     /// As far as it is known; `None` where no part of it is.
-    pub usd: Option<Nanos>,
+    pub usd: Option<NanoSum>,
     /// Of how many requests it is not known.
     pub unknown_requests: i64,
 }
@@ -100,8 +105,8 @@ pub(in crate::usage) struct Group {
     unsaved: i64,
     estimated: i64,
     estimated_unpriced: i64,
-    estimated_cost: Nanos,
-    as_if: Nanos,
+    estimated_cost: NanoSum,
+    as_if: NanoSum,
     as_if_unknown: i64,
 }
 
@@ -158,7 +163,7 @@ impl Group {
     fn totals(&self) -> Totals {
         let sums = &self.sums;
         // An unknown price is never shown as 0, whatever else cost nothing beside it.
-        let known = |amount: Nanos, unknown: i64| (unknown == 0 || amount != Nanos(0)).then_some(amount);
+        let known = |amount: NanoSum, unknown: i64| (unknown == 0 || amount.0 != 0).then_some(amount);
         Totals {
             requests: sums.requests,
             errors: self.errors,
@@ -185,15 +190,24 @@ impl Group {
     }
 }
 
+/// A count of tokens as JSON has it: a text where no JSON number of 64 bits is exact.
+fn count<S: Serializer>(count: &i128, serializer: S) -> Result<S::Ok, S::Error> {
+    match i64::try_from(*count) {
+        Ok(count) => serializer.serialize_i64(count),
+        Err(_) => serializer.collect_str(count),
+    }
+}
+
 /// A part of a whole, to a millionth.
-fn share(part: i64, whole: i64) -> Option<f64> {
-    let millionths = (i128::from(part) * 1_000_000).checked_div(i128::from(whole))?;
+fn share(part: impl Into<i128>, whole: impl Into<i128>) -> Option<f64> {
+    let millionths = part.into().checked_mul(1_000_000)?.checked_div(whole.into())?;
     Some(millionths as f64 / 1_000_000.0)
 }
 
-/// A sum by a count, rounded down.
-fn average(sum: Nanos, count: i64) -> Option<Nanos> {
-    sum.0.checked_div(count).filter(|_| count > 0).map(Nanos)
+/// A sum by a count, rounded up: what cost something is never nothing.
+fn average(sum: NanoSum, count: i64) -> Option<NanoSum> {
+    let count = i128::from(count);
+    (count > 0).then(|| NanoSum(-(-sum.0).div_euclid(count)))
 }
 
 /// Whether a request's cost is an estimate: its tokens are, or it is charged what was reserved since the process ended before it.
@@ -257,7 +271,7 @@ impl<'a> Fold<'a> {
         self.groups.values().for_each(|group| total.join(group));
         let asked = self.as_if.is_some();
         let figures = |group: &Group| {
-            let known = group.as_if_unknown == 0 || group.as_if != Nanos(0);
+            let known = group.as_if_unknown == 0 || group.as_if.0 != 0;
             let as_if = AsIf { usd: known.then_some(group.as_if), unknown_requests: group.as_if_unknown };
             let totals = group.totals();
             let cost_share = totals.cost_usd.and_then(|cost| share(cost.0, total.sums.cost.0));

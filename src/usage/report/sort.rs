@@ -67,14 +67,14 @@ fn highest_first(a: Option<f64>, b: Option<f64>) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Nanos;
+    use crate::types::NanoSum;
     use crate::usage::report::{Totals, Value};
 
     #[test]
     fn the_highest_comes_first_and_the_unknown_last() {
-        let row = |name: &str, cost: Option<i64>| ReportRow {
+        let row = |name: &str, cost: Option<i128>| ReportRow {
             groups: vec![Value::Text(name.into())],
-            totals: Totals { cost_usd: cost.map(Nanos), ..Totals::default() },
+            totals: Totals { cost_usd: cost.map(NanoSum), ..Totals::default() },
         };
         let by = ["model".parse().unwrap()];
         let rows = [row("a", None), row("b", Some(5)), row("c", Some(0)), row("d", Some(7)), row("e", Some(5))];

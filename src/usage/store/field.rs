@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::histogram::Histogram;
 use crate::db::{self, Row};
-use crate::types::{Nanos, RequestId, Timestamp};
+use crate::types::{NanoSum, Nanos, RequestId, Timestamp};
 use crate::usage::rows::{CacheState, Status};
 
 /// What a statement fails with.
@@ -162,6 +162,27 @@ impl Field for Nanos {
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
         found.number().map(Self)
+    }
+}
+
+/// A sum that its column has room for, as hourly sums make sure.
+impl Field for i128 {
+    fn stored(&self) -> Stored<'_> {
+        Stored::Number(i64::try_from(*self).unwrap_or(i64::MAX))
+    }
+
+    fn read(found: Found<'_>) -> Result<Self, SqlError> {
+        found.number().map(Self::from)
+    }
+}
+
+impl Field for NanoSum {
+    fn stored(&self) -> Stored<'_> {
+        self.0.stored()
+    }
+
+    fn read(found: Found<'_>) -> Result<Self, SqlError> {
+        i128::read(found).map(Self)
     }
 }
 

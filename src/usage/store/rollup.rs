@@ -1,4 +1,4 @@
-//! Hourly sums as the writer keeps them: one cell for each hour and combination of groups.
+//! Hourly sums as the writer keeps them: one cell for each hour and combination of groups, and another where that is full.
 
 use std::sync::Arc;
 
@@ -82,7 +82,8 @@ impl Rollups {
     pub(in crate::usage) fn add(&mut self, settlement: &Settlement) -> (i64, usize) {
         let row = &settlement.request;
         let dimensions = self.known.number(row, settlement.only_attempt());
-        let at = self.position(row, dimensions);
+        let at =
+            self.position(row, dimensions, |sums| sums.has_room(row.cost.unwrap_or_default(), row.saved, row.usage));
         self.cells[at].sums.add(row);
         (dimensions, at)
     }
@@ -90,7 +91,7 @@ impl Rollups {
     /// Adds to the cost of a request that was counted before.
     pub(in crate::usage) fn add_cost(&mut self, row: &RequestRow, cost: Nanos) -> usize {
         let dimensions = self.known.number(row, None);
-        let at = self.position(row, dimensions);
+        let at = self.position(row, dimensions, |sums| sums.has_room(cost, Nanos(0), None));
         self.cells[at].sums.cost += cost;
         at
     }
@@ -100,9 +101,9 @@ impl Rollups {
         &self.cells[at]
     }
 
-    fn position(&mut self, row: &RequestRow, dimensions: i64) -> usize {
+    fn position(&mut self, row: &RequestRow, dimensions: i64, has_room: impl Fn(&Sums) -> bool) -> usize {
         let group = Group { hour: row.started_at.hour().0, dimensions, user: row.user.clone() };
-        if let Some(at) = self.at.get(&group) {
+        if let Some(at) = self.at.get(&group).filter(|at| has_room(&self.cells[**at].sums)) {
             return *at;
         }
         let at = self.cells.len();

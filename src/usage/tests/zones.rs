@@ -156,11 +156,11 @@ async fn rates_and_another_models_price_stand_beside_the_cost() {
         let charge = |usage: &Usage| (usage.input < 500).then(|| Nanos(usage.input as i64 * 2));
         let report = report_as_if(db, &query, Some(&charge)).await.unwrap();
         // 200 for the miss; the hit and the error cost nothing; of the long one and of the cut one nobody knows.
-        let as_if = AsIf { usd: Some(Nanos(200)), unknown_requests: 2 };
+        let as_if = AsIf { usd: Some(NanoSum(200)), unknown_requests: 2 };
         assert_eq!(report.total.as_if, Some(as_if));
         let total = &report.total;
         assert_eq!((total.error_rate, total.cache_hit_rate), (Some(0.2), Some(0.2)));
-        assert_eq!((total.cost_usd, total.cost_per_request_usd), (Some(Nanos(3_700)), Some(Nanos(925))));
+        assert_eq!((total.cost_usd, total.cost_per_request_usd), (Some(NanoSum(3_700)), Some(NanoSum(925))));
         let shares: Vec<_> = report.rows.iter().map(|row| (row.groups[0].to_string(), row.totals.cost_share)).collect();
         let share = |name: &str, share| (name.to_owned(), Some(share));
         assert_eq!(shares, [share("ok", 0.810_810), share("unknown", 0.189_189), share("error", 0.0)]);

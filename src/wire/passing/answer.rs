@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::route::{Gives, Passing, no_answer};
 use crate::chat::{Units, Usage, Used};
 use crate::wire::dialect::{Asked, BadAnswer};
+use crate::wire::fields::MOST_TOKENS;
 use crate::wire::json::{Object, fields, items};
 use crate::wire::openai::{is_failure, read_usage};
 use crate::wire::{token_estimate, written};
@@ -179,7 +180,7 @@ pub(super) fn counted(object: &Object) -> Counted {
 }
 
 fn tokens_of(counts: &Counts) -> Option<Usage> {
-    let believed = |tokens: Option<u64>| tokens.filter(|tokens| *tokens <= 1_000_000_000_000);
+    let believed = |tokens: Option<u64>| tokens.filter(|tokens| *tokens <= MOST_TOKENS);
     let output = believed(counts.output_tokens).unwrap_or(0);
     // Rerankers report the total that they read, and write nothing.
     let total = || believed(counts.total_tokens)?.checked_sub(output);
