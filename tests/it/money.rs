@@ -242,23 +242,38 @@ async fn an_unknown_price_is_unknown_in_every_group_and_format() {
 }
 
 #[tokio::test]
-async fn an_absurd_limit_is_refused_in_every_dialect() {
+async fn an_absurd_limit_is_refused_in_every_dialect_by_its_own_name() {
     let app = TestApp::start().await;
     let hi = json!([{"role": "user", "content": "Hi"}]);
-    for limit in [100_000_001_u64, 4_611_686_018_427_387_904] {
-        for call in [
-            Call::chat(&json!({"model": "fast", "messages": hi, "max_tokens": limit})),
-            Call::chat(&json!({"model": "fast", "messages": hi, "max_completion_tokens": limit})),
-            Call::post("/v1/completions", &json!({"model": "fast", "prompt": "Hi", "max_tokens": limit})),
-            Call::post("/v1/responses", &json!({"model": "fast", "input": "Hi", "max_output_tokens": limit})),
-            Call::post("/v1/messages", &json!({"model": "fast", "messages": hi, "max_tokens": limit})),
-            Call::post(
-                "/v1beta/models/fast:generateContent",
-                &json!({"contents": [{"parts": [{"text": "Hi"}]}], "generationConfig": {"maxOutputTokens": limit}}),
+    let google = "/v1beta/models/fast:generateContent";
+    let contents = json!([{"parts": [{"text": "Hi"}]}]);
+    let limits =
+        ["100000001", "4611686018427387904", "9223372036854775807", "18446744073709551616", "1e300", "-1", "1.5"];
+    for limit in limits {
+        let limit: Value = serde_json::from_str(limit).unwrap();
+        for (name, path, body) in [
+            ("max_tokens", "/v1/chat/completions", json!({"model": "fast", "messages": hi, "max_tokens": limit})),
+            (
+                "max_completion_tokens",
+                "/v1/chat/completions",
+                json!({"model": "fast", "messages": hi, "max_completion_tokens": limit}),
+            ),
+            ("max_tokens", "/v1/completions", json!({"model": "fast", "prompt": "Hi", "max_tokens": limit})),
+            ("max_output_tokens", "/v1/responses", json!({"model": "fast", "input": "Hi", "max_output_tokens": limit})),
+            ("max_tokens", "/v1/messages", json!({"model": "fast", "messages": hi, "max_tokens": limit})),
+            ("maxOutputTokens", google, json!({"contents": contents, "generationConfig": {"maxOutputTokens": limit}})),
+            (
+                "max_output_tokens",
+                google,
+                json!({"contents": contents, "generation_config": {"max_output_tokens": limit}}),
             ),
         ] {
-            let answer = app.send(call.key(&app.key)).await;
-            assert_eq!(answer.status, 400, "{}", answer.text());
+            let answer = app.send(Call::post(path, &body).key(&app.key)).await;
+            let text = answer.text();
+            assert_eq!(answer.status, 400, "{path} {name} {limit}: {text}");
+            let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+            let names = message.contains(name) && (name.contains("completion") || !message.contains("completion"));
+            assert!(names && message.contains("to 100000000"), "{path} {name} {limit}: {text}");
         }
     }
     assert_eq!(app.up.count(), 0);

@@ -41,14 +41,23 @@ pub fn check_fields(object: &Object, table: &[Field]) -> Result<(), FieldError> 
         if json == "null" && *nullable {
             continue;
         }
-        if !check.holds(json) {
-            return Err(FieldError::wrong(name, format_args!("must be {}; it is {}", check.text(), shown(json))));
-        }
+        check.of(name, json)?;
     }
     Ok(())
 }
 
 impl Check {
+    /// Checks the value of the field `name`.
+    ///
+    /// # Errors
+    /// Where it is not what it must be.
+    pub fn of(&self, name: &str, json: &str) -> Result<(), FieldError> {
+        match self.holds(json) {
+            true => Ok(()),
+            false => Err(FieldError::wrong(name, format_args!("must be {}; it is {}", self.text(), shown(json)))),
+        }
+    }
+
     /// Whether a value, as its JSON text, satisfies the check.
     pub fn holds(&self, json: &str) -> bool {
         let list = || json.starts_with('[') && !json[1..].trim_start().starts_with(']');

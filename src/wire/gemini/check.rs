@@ -128,9 +128,10 @@ fn config(object: &Object) -> Result<Option<Object>, Error> {
     for (name, check, _) in CONFIG {
         let other = snake(name);
         let Some(value) = config.get(&other).filter(|value| other != *name && *value != "null") else { continue };
-        if config.get(name).is_some() || !check.holds(value) {
-            let message = format!("`{other}` is not what `{name}` must be, or stands twice");
-            return Err(Error::field(format!("generationConfig.{other}"), message));
+        check.of(&other, value).map_err(|error| within(error.into()))?;
+        if config.get(name).is_some() {
+            let twice = Error::field(&*other, format!("`{name}` stands twice, once as `{other}`"));
+            return Err(within(twice));
         }
     }
     Ok(Some(config))
