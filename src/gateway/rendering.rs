@@ -26,7 +26,8 @@ const OPENAI: DialectId = DialectId::OpenAiChat;
 const UNLIMITED_OUTPUT: u64 = 1_024;
 
 /// What a model reads beside the conversation, in any dialect.
-const PROMPTING: [&str; 5] = ["system", "instructions", "systemInstruction", "system_instruction", "tools"];
+const PROMPTING: [&str; 6] =
+    ["system", "instructions", "systemInstruction", "system_instruction", "tools", "functions"];
 
 /// A request in its caller's dialect: with what is chosen of its prompt in front, or as it came.
 pub struct Rendering {
@@ -184,7 +185,7 @@ impl Rendering {
         *self.tokens.get_or_init(|| {
             let conversation = self.conversation();
             let texts = PROMPTING.iter().chain([&conversation]).filter_map(|field| self.object().get(field));
-            texts.map(estimate_tokens).sum()
+            estimate_tokens(texts)
         })
     }
 

@@ -10,6 +10,7 @@ mod claude_thinking;
 pub mod decoder;
 pub mod dialect;
 pub mod endpoint;
+mod escaped;
 pub mod exact_numbers;
 pub mod fields;
 pub mod form;

@@ -22,6 +22,7 @@ mod deploy;
 mod dialects;
 mod embeddings;
 mod errors;
+mod estimates;
 mod failing;
 mod faults;
 mod fidelity;
