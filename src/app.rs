@@ -38,6 +38,9 @@ pub use self::probe::probe;
 /// How long running lines of batches may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// How long ago a prompt's last use may be that is not written down, at most, in microseconds; several times what a gateway takes.
+const UNNOTED: i64 = 60_000_000;
+
 /// The whole gateway. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -149,6 +152,11 @@ impl App {
         let live = live(&config)?;
         let ledger_db = Db::Sqlite(db.sqlite()?.clone());
         let prompts = Registry::open(db.clone()).await?;
+        // A gateway writes down its prompts' last use now and then; its ledger knows what came since.
+        let since = Timestamp(now().0.saturating_sub(UNNOTED));
+        for (name, used) in usage::prompt_uses(&ledger_db, since).await? {
+            name.parse().iter().for_each(|name| prompts.touch(name, used));
+        }
         let parts = Parts {
             prompts,
             cache: Cache::new(config.cache.max_size),

@@ -27,4 +27,4 @@ pub use report::{
 };
 pub use rows::{AttemptRow, Bodies, CacheState, Intent, RequestRow, Settlement, Status};
 pub use state::LedgerState;
-pub use store::{Histogram, erase, prune, some_requests, texts};
+pub use store::{Histogram, erase, prompt_uses, prune, some_requests, texts};

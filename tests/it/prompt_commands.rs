@@ -232,3 +232,27 @@ async fn an_edited_prompt_is_taken_while_the_gateway_runs_and_a_broken_one_is_re
     binary.signal("TERM");
     assert!(binary.ended().await.success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_use_is_the_same_beside_a_gateway_and_from_it_and_after_its_crash() {
+    let place = Place::new().await;
+    place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);
+    let used = |list: &Value| list["rows"][0]["last_used_at"].clone();
+    assert_eq!(used(&place.json(&["prompt", "list"])), Value::Null);
+    let mut binary = Binary::start(fulcrum(place.path())).await;
+    let url = format!("http://{}", binary.address);
+    let body = json!({"model": "prompt/greet", "prompt": {"variables": {"who": "Ann"}}});
+    let mut before = Value::Null;
+    for _ in 0..2 {
+        assert_eq!(binary.send(Call::post("/v1/chat/completions", &body)).await.status, 200);
+        // A report has the ledger written.
+        assert_eq!(binary.send(Call::get("/api/v1/usage")).await.status, 200);
+        let from_it = used(&place.json(&["prompt", "list", "--url", &url, "--key", ADMIN]));
+        let beside = used(&place.json(&["prompt", "list"]));
+        assert!(from_it.is_string() && from_it != before, "{from_it}");
+        assert_eq!(from_it, beside);
+        before = from_it;
+    }
+    binary.kill();
+    assert_eq!(used(&place.json(&["prompt", "list"])), before);
+}

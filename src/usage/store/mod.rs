@@ -20,4 +20,5 @@ pub(super) mod writer;
 
 pub use histogram::Histogram;
 pub use prune::prune;
+pub use queries::prompt_uses;
 pub use texts::{erase, some_requests, texts};

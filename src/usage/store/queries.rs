@@ -77,6 +77,19 @@ pub(in crate::usage) async fn request<'e>(
     row.map(|row| row_of(WHOLE.iter().copied(), &row)).transpose()
 }
 
+/// When each prompt was called last, of the requests that began since then and for which a model was chosen.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn prompt_uses(db: &db::Db, since: Timestamp) -> Result<Vec<(String, Timestamp)>, Error> {
+    let sql = "select prompt, max(started_at) from full_requests where id >= $1 and started_at >= $2 \
+               and prompt is not null and trace is not null group by prompt";
+    let first = RequestId::first_at(Timestamp(since.0.saturating_sub(skew(db).await?)));
+    let rows = query(sql).bind(first.to_string()).bind(since.0).fetch_all(db).await?;
+    let uses = rows.iter().map(|row| Ok((row.get(0)?, Timestamp(row.get(1)?))));
+    uses.collect::<Result<_, SqlError>>().map_err(Error::from)
+}
+
 /// A request's attempts in order.
 pub(in crate::usage) async fn attempts<'e>(
     on: impl Into<Executor<'e>>,
