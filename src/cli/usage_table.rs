@@ -86,7 +86,7 @@ pub fn show(report: &Value, by: &str, filters: &[String], choice: &Choice<'_>) {
     }
     let width = matches!(choice, Choice::Fitting).then_some(WIDTH);
     say(&fitted(columns(report, by, choice), width));
-    notes(report).iter().for_each(|note| say(note));
+    notes(report, choice).iter().for_each(|note| say(note));
 }
 
 /// The period, its zone and the filters: `2026-10-29 to 2026-11-28 19:00 UTC, only project=search`.
@@ -135,16 +135,7 @@ fn columns(report: &Value, by: &str, choice: &Choice<'_>) -> Vec<Shown> {
         is_number: false,
         is_whole: false,
     };
-    let has_as_if = report.get("as_if").is_some_and(|model| !model.is_null());
-    let picked: Vec<(&Column, u8)> = match choice {
-        Choice::Named(names) => names.iter().filter_map(|name| Some((named(name)?, 0))).collect(),
-        Choice::All => COLUMNS.iter().map(|column| (column, 0)).collect(),
-        Choice::Fitting => {
-            COLUMNS.iter().map(|column| (column, column.rank)).filter(|(_, rank)| *rank < WIDE).collect()
-        }
-    };
-    let picked = picked.into_iter().filter(|(column, _)| column.name != "as_if" || has_as_if);
-    let figures = picked.map(|(column, rank)| Shown {
+    let figures = picked(report, choice).into_iter().map(|(column, rank)| Shown {
         head: column.head.to_owned(),
         cells: rows.iter().copied().chain(total).map(|row| column.figure(row)).collect(),
         rank,
@@ -154,8 +145,22 @@ fn columns(report: &Value, by: &str, choice: &Choice<'_>) -> Vec<Shown> {
     groups.iter().enumerate().map(group).chain(figures).collect()
 }
 
+/// The columns of figures, each with its rank.
+fn picked(report: &Value, choice: &Choice<'_>) -> Vec<(&'static Column, u8)> {
+    let has_as_if = report.get("as_if").is_some_and(|model| !model.is_null());
+    let mut picked: Vec<(&Column, u8)> = match choice {
+        Choice::Named(names) => names.iter().filter_map(|name| Some((named(name)?, 0))).collect(),
+        Choice::All => COLUMNS.iter().map(|column| (column, 0)).collect(),
+        Choice::Fitting => {
+            COLUMNS.iter().map(|column| (column, column.rank)).filter(|(_, rank)| *rank < WIDE).collect()
+        }
+    };
+    picked.retain(|(column, _)| column.name != "as_if" || has_as_if);
+    picked
+}
+
 /// What the table leaves open, in words.
-fn notes(report: &Value) -> Vec<String> {
+fn notes(report: &Value, choice: &Choice<'_>) -> Vec<String> {
     let total = |name: &str| report.pointer(&format!("/total/{name}")).and_then(Value::as_u64).unwrap_or(0);
     let mut notes = Vec::new();
     let left_out = report["left_out"].as_u64().unwrap_or(0);
@@ -165,6 +170,11 @@ fn notes(report: &Value) -> Vec<String> {
     let unpriced = total("unpriced_requests");
     if unpriced > 0 {
         notes.push(format!("+N?: the cost of N more requests is unknown; of {unpriced} in all"));
+    }
+    let rows = report["rows"].as_array().into_iter().flatten().chain(report.get("total"));
+    let amounts = || picked(report, choice).into_iter().filter(|(column, _)| column.path.ends_with("_usd"));
+    if rows.into_iter().any(|row| amounts().any(|(column, _)| is_rounded(row.pointer(column.path)))) {
+        notes.push("$: rounded to a millionth, each for itself; JSON and CSV have them exact".to_owned());
     }
     if let Some(model) = report["as_if"].as_str() {
         notes.push(format!("as if: what the stored tokens cost at the price of {model}"));
@@ -207,8 +217,14 @@ fn tokens(value: &Value) -> String {
     }
 }
 
+/// A share in percent; what is less than a tenth is not printed as 0, and what is not all not as 100.
 fn percent(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.1}", share * 100.0))
+    let Some(share) = value.as_f64() else { return "-".to_owned() };
+    match format!("{:.1}", share * 100.0) {
+        shown if shown == "0.0" && share > 0.0 => "<0.1".to_owned(),
+        shown if shown == "100.0" && share < 1.0 => ">99.9".to_owned(),
+        shown => shown,
+    }
 }
 
 fn millis(value: &Value) -> String {
@@ -219,16 +235,39 @@ fn micros(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".to_owned(), |us| format!("{us:.0}"))
 }
 
-/// Dollars, rounded to a millionth; what is less than that is not printed as 0.
+/// Dollars, rounded to a millionth, halves up; what is less than that is not printed as 0.
 pub fn money(value: &Value) -> String {
     let Some(exact) = value.as_str() else {
         return if value.is_null() { "unknown".to_owned() } else { cell(Some(value)) };
     };
-    let Ok(dollars) = exact.parse::<f64>() else { return exact.to_owned() };
-    if dollars == 0.0 {
+    if exact == "0" {
         return "0".to_owned();
     }
-    if dollars.abs() < 0.000_001 { "<0.000001".to_owned() } else { format!("{dollars:.6}") }
+    let Some((sign, millionths)) = rounded(exact) else { return exact.to_owned() };
+    match millionths {
+        0 if sign.is_empty() => "<0.000001".to_owned(),
+        0 => ">-0.000001".to_owned(),
+        _ => format!("{sign}{}.{:06}", millionths / MILLION, millionths % MILLION),
+    }
+}
+
+const MILLION: u128 = 1_000_000;
+
+/// An exact amount's sign and its millionths of a dollar; what is less than one counts as none. `None` where it is no amount.
+fn rounded(exact: &str) -> Option<(&str, u128)> {
+    let digits = exact.strip_prefix('-');
+    let sign = if digits.is_some() { "-" } else { "" };
+    let (whole, fraction) = digits.unwrap_or(exact).split_once('.').unwrap_or((digits.unwrap_or(exact), ""));
+    let nanos: u128 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    let whole: u128 = whole.parse().ok()?;
+    let millionths = if whole == 0 && nanos < 1_000 { 0 } else { whole.checked_mul(MILLION)? + (nanos + 500) / 1_000 };
+    Some((sign, millionths))
+}
+
+/// Whether a table shows an amount otherwise than it is.
+fn is_rounded(value: Option<&Value>) -> bool {
+    let fraction = value.and_then(Value::as_str).and_then(|exact| exact.split_once('.'));
+    fraction.is_some_and(|(_, fraction)| fraction.len() > 6)
 }
 
 #[cfg(test)]
@@ -316,7 +355,7 @@ mod tests {
             let columns = columns(&report, "day", &Choice::Fitting);
             let cells = &columns.iter().find(|column| column.head == "cost $").unwrap().cells;
             assert!(cells.iter().all(|cell| cell == shown), "{cells:?}");
-            assert!(notes(&report)[0].contains("unknown"));
+            assert!(notes(&report, &Choice::Fitting)[0].contains("unknown"));
         }
     }
 
@@ -325,10 +364,31 @@ mod tests {
         for (value, printed) in [
             (json!("12.5"), "12.500000"),
             (json!("0.000000004"), "<0.000001"),
+            (json!("0.000000999"), "<0.000001"),
+            (json!("0.000001"), "0.000001"),
+            (json!("0.0000015"), "0.000002"),
+            (json!("0.999999999"), "1.000000"),
+            (json!("-0.5"), "-0.500000"),
+            (json!("27670116110.564327421"), "27670116110.564327"),
             (json!("0"), "0"),
             (Value::Null, "unknown"),
         ] {
             assert_eq!(money(&value), printed);
+        }
+    }
+
+    #[test]
+    fn what_is_rounded_is_said_and_no_share_looks_like_none_or_all() {
+        let exact = row("a", &json!("0.000001"), 0);
+        let report = |cost: &str| report(&[exact.clone(), row("b", &json!(cost), 0)]);
+        let said = |cost: &str| notes(&report(cost), &Choice::Fitting).iter().any(|note| note.contains("rounded"));
+        assert!(said("0.0000015") && said("0.000000004") && !said("0.000002") && !said("3"));
+        let tokens = ["requests".to_owned()];
+        assert!(notes(&report("0.0000015"), &Choice::Named(&tokens)).is_empty(), "no amount is shown");
+        for (share, printed) in
+            [(0.0, "0.0"), (0.000_4, "<0.1"), (0.006, "0.6"), (0.5, "50.0"), (0.999_9, ">99.9"), (1.0, "100.0")]
+        {
+            assert_eq!(percent(&json!(share)), printed);
         }
     }
 
