@@ -9,6 +9,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
 
+use crate::usage::inert;
+
 /// How a command prints its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -89,15 +91,11 @@ pub fn list(list: &Value, format: Format, heads: &[&str], rows: &[Vec<String>], 
 
 /// Rows as CSV. A text that a spreadsheet would take for a formula begins with `'`.
 fn csv(heads: &[&str], rows: &[Vec<String>]) -> String {
-    let inert = |cell: &String| match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        true => format!("'{cell}"),
-        false => cell.clone(),
-    };
     let mut writer = csv::Writer::from_writer(Vec::new());
     // In memory, and every row has a cell for each head: nothing can fail.
     let _written = writer.write_record(heads);
     for row in rows {
-        let _written = writer.write_record(row.iter().map(inert));
+        let _written = writer.write_record(row.iter().map(|cell| inert(cell)));
     }
     String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
 }

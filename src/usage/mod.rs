@@ -23,7 +23,7 @@ pub use ledger::{Ack, Intended, Ledger, Options};
 pub use price::{About, Price, PriceBook, PriceOverride, Rates, UnitPrices};
 pub use report::{
     AsIf, Charge, Cursor, Dimension, Filter, Listing, Order, Page, Percentiles, Query, Recorded, Report, ReportRow,
-    Sort, Totals, Value, report, report_as_if, request, requests, requests_csv,
+    Sort, Totals, Value, inert, report, report_as_if, request, requests, requests_csv,
 };
 pub use rows::{AttemptRow, Bodies, CacheState, Intent, RequestRow, Settlement, Status};
 pub use state::LedgerState;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::{TestApp, hello};
 use crate::client::Call;
-use crate::upstream::Script;
+use crate::upstream::{Script, WHOLE};
 
 async fn get(app: &TestApp, path: &str) -> Value {
     let answer = app.admin(Call::get(&format!("/api/v1{path}"))).await;
@@ -140,6 +140,61 @@ async fn an_explanation_says_whether_the_output_is_bounded_and_a_targets_place()
         assert_eq!(explained["tokens"]["bounded"], bounded, "{explained}");
         assert_eq!(explained["candidates"][0]["reason"], "target, first of 2", "{explained}");
         assert_eq!(explained["candidates"][1]["reason"], "target, second of 2", "{explained}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_callers_write_into_a_row_is_bounded_and_runs_nowhere() {
+    let app = TestApp::start().await;
+    app.up.always(Script::json(200, WHOLE));
+    let starts = ["=", "+", "-", "@", "\t", "\r", "\n", "\u{ff1d}"];
+    for start in starts {
+        let mut body = hello("fast");
+        body["user"] = json!(format!("{start}1+cmd|'/c x'!A1\u{1b}[2J\u{7f}\u{9b}\0{}", "é".repeat(500_000)));
+        let call = Call::chat(&body).key(&app.key);
+        let call = match start.trim() {
+            "=" | "+" | "-" | "@" => {
+                let long = "x".repeat(3_000);
+                call.header("x-fulcrum-session", &format!("{start}s{long}"))
+                    .header("x-fulcrum-tags", &format!("t={start}v"))
+            }
+            _ => call,
+        };
+        let answer = app.send(call).await;
+        assert!([200, 400].contains(&answer.status), "{start:?}: {}", answer.text());
+    }
+    // A model that nobody has, of a megabyte.
+    let answer = app.chat(&hello(&format!("=m\u{1b}[2J{}", "m".repeat(1 << 20)))).await;
+    assert!(answer.status >= 400 && answer.text().len() < 2_000, "{}", answer.status);
+    let rows = app.rows(starts.len() + 1).await;
+    let texts = ["user", "session", "requested_model", "error_code"];
+    for row in &rows {
+        for name in texts {
+            assert!(row[name].as_str().is_none_or(|text| text.len() <= 256), "{name}");
+        }
+        assert!(row["tags"].to_string().len() < 1_024, "{row}");
+    }
+    assert!(rows.iter().filter(|row| row["user"].is_string()).count() >= starts.len(), "{rows:#?}");
+    for path in [
+        "/api/v1/usage?by=user&format=csv",
+        "/api/v1/usage?by=session,user&format=csv",
+        "/api/v1/usage?by=tag:t&format=csv",
+        "/api/v1/requests?format=csv",
+    ] {
+        let answer = app.admin(Call::get(path)).await;
+        let mut reader = csv::Reader::from_reader(answer.text().as_bytes());
+        let width = reader.headers().unwrap().len();
+        let mut lines = 0;
+        for record in reader.records() {
+            let record = record.unwrap();
+            assert_eq!(record.len(), width, "{path}: {record:?}");
+            let runs = |cell: &&str| cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}']);
+            let found = record.iter().filter(|cell| cell.parse::<f64>().is_err()).find(runs);
+            assert_eq!(found, None, "{path}");
+            lines += 1;
+        }
+        assert!(lines > 1, "{path}: {}", answer.text());
     }
     app.close().await;
 }

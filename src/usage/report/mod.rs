@@ -21,5 +21,5 @@ pub use query::Query;
 pub use requests::{Page, Recorded, request, requests, requests_csv};
 pub use row::ReportRow;
 pub use sort::Sort;
-pub use table::{Report, report, report_as_if};
+pub use table::{Report, inert, report, report_as_if};
 pub use value::Value;

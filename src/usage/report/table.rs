@@ -213,10 +213,14 @@ fn fields(totals: &Totals) -> Map<String, serde_json::Value> {
     fields
 }
 
-/// Spreadsheets run a cell that begins with one of these.
-pub(super) fn inert(cell: &str) -> String {
-    let number = cell.parse::<f64>().is_ok();
-    if !number && cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+/// What begins a cell that spreadsheets run; the last four are the wide forms of the first.
+const RUN: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// A cell of CSV that no spreadsheet runs: a text that it would take for a formula begins with `'`.
+#[must_use]
+pub fn inert(cell: &str) -> String {
+    let is_number = cell.parse::<f64>().is_ok();
+    if !is_number && cell.starts_with(RUN) {
         return format!("'{cell}");
     }
     cell.to_owned()
