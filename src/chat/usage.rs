@@ -57,6 +57,12 @@ pub struct Service {
     pub searches: u64,
     /// Whether the provider used something else that it charges for beside the tokens.
     pub has_other_fees: bool,
+    /// Of the tokens read, those of sound, which have a rate of their own.
+    pub audio_input: u64,
+    /// Of the tokens written, those of sound.
+    pub audio_output: u64,
+    /// Whether tokens were written that have another rate than words and sound, such as an image's.
+    pub has_other_output: bool,
     /// What the provider says that the call costs.
     pub reported_cost: Option<Nanos>,
 }
@@ -64,8 +70,10 @@ pub struct Service {
 /// The tier in which a provider served a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tier {
-    /// The usual one, or none that is named.
+    /// None that is named: the usual one, or the one that was asked for.
     #[default]
+    Unnamed,
+    /// The usual one.
     Standard,
     /// Cheaper and slower.
     Flex,
@@ -81,10 +89,10 @@ impl Tier {
     /// The tier of this name at any provider.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        match name.to_ascii_lowercase().as_str() {
-            "" | "default" | "standard" | "auto" | "on_demand" | "unspecified" | "traffic_type_unspecified" => {
-                Self::Standard
-            }
+        let name = name.to_ascii_lowercase();
+        match name.strip_prefix("service_tier_").unwrap_or(&name) {
+            "" | "auto" | "unspecified" | "traffic_type_unspecified" => Self::Unnamed,
+            "default" | "standard" | "standard_only" | "on_demand" => Self::Standard,
             "flex" | "on_demand_flex" => Self::Flex,
             "priority" | "on_demand_priority" => Self::Priority,
             "batch" => Self::Batch,
@@ -95,14 +103,14 @@ impl Tier {
     /// The tier of this name, where JSON has a text for it.
     #[must_use]
     pub fn of_json(json: Option<&str>) -> Self {
-        json.and_then(|json| json.strip_prefix('"')?.strip_suffix('"')).map_or(Self::Standard, Self::named)
+        json.and_then(|json| json.strip_prefix('"')?.strip_suffix('"')).map_or(Self::Unnamed, Self::named)
     }
 
-    /// The name by which the price book knows it; `None` for the usual one.
+    /// The name by which the price book knows it; `None` for the usual one, and where none is named.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         match self {
-            Self::Standard => None,
+            Self::Unnamed | Self::Standard => None,
             Self::Flex => Some("flex"),
             Self::Priority => Some("priority"),
             Self::Batch => Some("batch"),
@@ -112,6 +120,12 @@ impl Tier {
 }
 
 impl Usage {
+    /// The same tokens, with this many searches made for the answer.
+    #[must_use]
+    pub fn searched(self, searches: u64) -> Self {
+        Self { service: Service { searches, ..self.service }, ..self }
+    }
+
     /// The same tokens, served in this tier.
     #[must_use]
     pub fn in_tier(self, tier: Tier) -> Self {
@@ -139,6 +153,20 @@ pub struct Units {
     pub milliseconds: Option<u64>,
     /// Searches, as rerankers count them.
     pub searches: Option<u64>,
+}
+
+impl Used {
+    /// The same, its tokens served in this tier.
+    #[must_use]
+    pub fn in_tier(self, tier: Tier) -> Self {
+        Self { usage: self.usage.map(|usage| usage.in_tier(tier)), ..self }
+    }
+
+    /// The tier in which its tokens were served.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        self.usage.map(|usage| usage.service.tier).unwrap_or_default()
+    }
 }
 
 impl From<Usage> for Used {

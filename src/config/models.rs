@@ -86,7 +86,7 @@ fn price<'a>(section: Section<'a>, provider: Arc<str>, model: Arc<str>) -> Price
     }
     let tokens = match (input, output) {
         (Some(Some(input)), Some(Some(output))) => {
-            Some(Rates { input, output, cache_read, cache_write, cache_write_1h, reasoning: None })
+            Some(Rates { input, output, cache_read, cache_write, cache_write_1h, ..Rates::default() })
         }
         (None, None) if by_units => None,
         _ => {

@@ -322,7 +322,7 @@ impl<'a> Attempts<'a> {
     ) -> Result<Result<(Attempt, Answered), Failure>, Error> {
         let Turn { target, client, upstream_request, .. } = turn;
         let (pricing, most) = self.live.priced(client.provider(), target);
-        let attempt = meter.attempt(target, pricing, rendering.reserve(most)).await?;
+        let attempt = meter.attempt(target, pricing, rendering.reserve(most).in_tier(upstream_request.tier)).await?;
         let call = Call {
             operation: upstream_request.operation,
             model: &target.model,

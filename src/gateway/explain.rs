@@ -179,7 +179,9 @@ impl Planned {
     fn candidate(&self, target: &Target, trace: &Trace) -> Candidate {
         let traced = trace.candidates.iter().find(|traced| traced.model == target.id);
         let (pricing, most) = self.priced(target).unzip();
-        let reserve = self.rendering(Some(target)).reserve(most.flatten());
+        let rendering = self.rendering(Some(target));
+        let tier = self.live.clients.get(&target.provider).map(|client| rendering.asked_tier(client));
+        let reserve = rendering.reserve(most.flatten()).in_tier(tier.unwrap_or_default());
         Candidate {
             model: target.id.clone(),
             local: target.local,

@@ -297,7 +297,7 @@ impl Shared {
 
     /// Notes how an attempt ended.
     fn close(&self, state: &mut State, open: OpenAttempt, ended: &Ended) {
-        let OpenAttempt { mut row, began, pricing, .. } = open;
+        let OpenAttempt { mut row, began, pricing, estimate, .. } = open;
         let took = began.map_or(Duration::ZERO, |began| began.elapsed());
         state.upstream += took;
         row.latency_us = micros(took);
@@ -305,8 +305,9 @@ impl Shared {
         row.http_status = ended.http_status;
         row.error_code = ended.error.map(|code| code.text().into());
         row.retryable = ended.retryable;
-        row.usage = ended.used.and_then(|used| used.usage);
-        match &ended.used {
+        let used = ended.used.map(|used| pricing.in_tier_of(estimate, used));
+        row.usage = used.and_then(|used| used.usage);
+        match &used {
             Some(used) => (row.cost, row.rate) = pricing.charge(used),
             None => row.cost = Some(Nanos(0)),
         }

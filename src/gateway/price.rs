@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::chat::Used;
+use crate::chat::{Tier, Usage, Used};
 use crate::routing::Target;
 use crate::types::{Nanos, QuickMap};
 use crate::upstream::Provider;
@@ -108,6 +108,17 @@ impl Pricing {
             Self::Share { each, text } => (Some(*each), Some(text.clone())),
             Self::Unknown => (reported(used), reported(used).map(|_| REPORTED.into())),
         }
+    }
+
+    /// What an answer used, in the tier that was asked for where the answer names none and the price depends on it: an
+    /// estimate, since a provider may serve in another tier than that.
+    pub fn in_tier_of(&self, asked: Used, used: Used) -> Used {
+        let depends = matches!(self, Self::Tokens(price) if !price.is_flat()) && reported(&used).is_none();
+        if !depends || used.tier() != Tier::Unnamed || asked.tier().name().is_none() {
+            return used;
+        }
+        let used = used.in_tier(asked.tier());
+        Used { usage: used.usage.map(|usage| Usage { estimated: true, ..usage }), ..used }
     }
 
     /// The rate as the row keeps it.

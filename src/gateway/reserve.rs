@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::meter::{Ended, Meter, OpenAttempt, Shared, micros};
 use super::price::Pricing;
-use crate::chat::{Error, Usage, Used};
+use crate::chat::{Error, Tier, Usage, Used};
 use crate::routing::Target;
 use crate::types::now;
 use crate::usage::{AttemptRow, Intent, Status};
@@ -25,7 +25,9 @@ impl Meter {
     /// # Errors
     /// Where the ledger cannot take it: then nothing may be sent.
     pub async fn attempt(&self, target: &Target, pricing: Pricing, estimate: Used) -> Result<Attempt, Error> {
-        let reserved = pricing.cost(&estimate).unwrap_or_default();
+        // In a tier without a known price it may be the usual one that serves.
+        let usual = || pricing.cost(&estimate.in_tier(Tier::Standard));
+        let reserved = pricing.cost(&estimate).or_else(usual).unwrap_or_default();
         let (attempt, intended) = {
             let state = &mut *self.shared().lock();
             let n = state.number();

@@ -12,7 +12,7 @@ use super::incoming::Incoming;
 use super::price::known_as;
 use super::rendering::Rendering;
 use super::words;
-use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, MadeBy, SEEN, Structured, sort_proofs};
+use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, MadeBy, SEEN, Structured, Tier, sort_proofs};
 use crate::routing::Target;
 use crate::upstream::{Operation, ProviderClient};
 use crate::usage::PriceBook;
@@ -39,6 +39,8 @@ pub struct UpstreamRequest {
     pub emulated: Emulated,
     /// The tool by which it answers, where it is not asked for the wanted form itself.
     pub answer_tool: Option<AnswerTool>,
+    /// The tier of service that it is asked for.
+    pub tier: Tier,
 }
 
 impl Rendering {
@@ -78,7 +80,8 @@ impl Rendering {
             };
             let body = adapted(codec.pass(&asked, &target.model), client, target);
             let operation = counts.unwrap_or_else(|| Operation::in_dialect(dialect));
-            return Ok(UpstreamRequest { operation, dialect, body, headers, emulated, answer_tool: None });
+            let tier = self.asked_tier(client);
+            return Ok(UpstreamRequest { operation, dialect, body, headers, emulated, answer_tool: None, tier });
         }
         let mut upstream_request = self.translated(dialect, client, target, prices)?;
         if dialect == own {
@@ -98,6 +101,23 @@ impl Rendering {
         let marked = || MARK.find(self.object().bytes()).is_some();
         let is_beyond = self.brought.as_ref().is_some_and(|brought| brought.is_beyond());
         self.counts().is_some() || !(is_beyond || target.structured.is_some_and(stands_in) || marked())
+    }
+
+    /// The tier that the request names in its caller's own dialect.
+    pub fn asked_tier(&self, client: &ProviderClient) -> Tier {
+        let dialect = self.endpoint.dialect();
+        // Fast mode has a price of its own.
+        let is_fast = |speed: &str| !matches!(speed, "null" | "\"standard\"");
+        if dialect == DialectId::Anthropic && self.object().get("speed").is_some_and(is_fast) {
+            return Tier::Other;
+        }
+        let Some(named) = ["service_tier", "serviceTier"].iter().find_map(|name| self.object().get(name)) else {
+            return Tier::Unnamed;
+        };
+        // Vendors that speak OpenAI's dialect and have no tiers take no notice.
+        let lacks = client.provider().vendor.is_some_and(|vendor| vendor.lacks.contains(&"service_tier"));
+        let is_openais = matches!(dialect, DialectId::OpenAiChat | DialectId::OpenAiResponses);
+        if lacks && is_openais { Tier::Unnamed } else { Tier::of_json(Some(named)) }
     }
 
     /// The request in another dialect, or in its own with a tool to answer by.
@@ -133,7 +153,10 @@ impl Rendering {
         };
         let headers = written.headers.iter().map(header).collect();
         let body = adapted(self.with_foreign(written.body, dialect)?, client, target);
-        Ok(UpstreamRequest { operation: Operation::in_dialect(dialect), dialect, body, headers, emulated, answer_tool })
+        let operation = Operation::in_dialect(dialect);
+        // A tier that the target does not have was refused, or is left out and noted.
+        let tier = request.service_tier.as_deref().map_or(Tier::Unnamed, Tier::named);
+        Ok(UpstreamRequest { operation, dialect, body, headers, emulated, answer_tool, tier })
     }
 
     /// The body with those settings of a prompt that only servers of OpenAI's chat know.
@@ -172,6 +195,7 @@ impl Rendering {
             headers,
             emulated: Emulated::default(),
             answer_tool: None,
+            tier: Tier::Unnamed,
         })
     }
 }

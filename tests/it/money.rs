@@ -56,6 +56,10 @@ async fn the_tier_that_served_decides_the_price() {
         ("priority", Some("default"), json!("0.01125")),
         ("auto", None, json!("0.01125")),
         ("auto", Some("scale"), Value::Null),
+        // Nobody says which tier served: the one that was asked for, as an estimate.
+        ("priority", None, json!("0.0225")),
+        ("flex", None, json!("0.005625")),
+        ("scale", None, Value::Null),
     ] {
         let mut whole = json!({"id": "c", "choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}], "usage": usage});
         let mut chunk =
@@ -70,10 +74,16 @@ async fn the_tier_that_served_decides_the_price() {
         let found = [
             cost(&app, Call::chat(&body), Script::json(200, whole.to_string())).await,
             cost(&app, Call::chat(&streamed(body)), stream()).await,
-            cost(&app, messages("openai/gpt-5"), Script::json(200, whole.to_string())).await,
         ];
-        assert_eq!(found, [expected.clone(), expected.clone(), expected], "{asked} {served:?}");
+        assert_eq!(found, [expected.clone(), expected.clone()], "{asked} {served:?}");
+        // Anthropic's callers ask for no tier.
+        let found = cost(&app, messages("openai/gpt-5"), Script::json(200, whole.to_string())).await;
+        let expected = if served.is_some() { expected } else { json!("0.01125") };
+        assert_eq!(found, expected, "{asked} {served:?}");
     }
+    let rows = app.admin(Call::get("/api/v1/requests?limit=500")).await.json();
+    let is_estimated = |row: &&Value| row["estimated"] == true;
+    assert_eq!(rows["rows"].as_array().unwrap().iter().filter(is_estimated).count(), 6, "{rows:#}");
     app.close().await;
 }
 
@@ -118,6 +128,48 @@ async fn responses_and_gemini_name_the_tier_that_served_too() {
 }
 
 #[tokio::test]
+async fn searches_and_sound_at_google_are_charged_by_their_own_rate_or_unknown() {
+    let app = TestApp::with(PRICED).await;
+    let ask = Call::post(
+        "/v1beta/models/gemini/gemini-2.5-flash:generateContent",
+        &json!({"contents": [{"parts": [{"text": "Hi"}]}]}),
+    );
+    for (more, expected) in [
+        (json!({"candidates": [{"groundingMetadata": {"webSearchQueries": ["rain", "sun"]}}]}), Value::Null),
+        (json!({"candidates": [{"groundingMetadata": {"groundingChunks": [{"web": {"uri": "x"}}]}}]}), Value::Null),
+        (json!({"candidates": [{"groundingMetadata": {"webSearchQueries": []}}]}), json!("0.0028")),
+        // Sound has a rate of its own, and pictures have none.
+        (
+            json!({"usageMetadata": {"promptTokensDetails": [{"modality": "TEXT", "tokenCount": 400}, {"modality": "AUDIO", "tokenCount": 600}]}}),
+            json!("0.00322"),
+        ),
+        (json!({"usageMetadata": {"candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 1}]}}), Value::Null),
+        (json!({"usageMetadata": {"candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1}]}}), Value::Null),
+    ] {
+        let usage = json!({"promptTokenCount": 1_000, "candidatesTokenCount": 1_000, "totalTokenCount": 2_000});
+        let mut answer = json!({"candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}], "usageMetadata": usage});
+        for (place, more) in more.as_object().unwrap() {
+            let (into, more) = match place.as_str() {
+                "candidates" => (&mut answer["candidates"][0], &more[0]),
+                _ => (&mut answer["usageMetadata"], more),
+            };
+            into.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        }
+        let stream = || Script::stream([format!("data: {answer}\n\n")]);
+        let streams = "/v1beta/models/gemini/gemini-2.5-flash:streamGenerateContent?alt=sse";
+        let asked = json!({"contents": [{"parts": [{"text": "Hi"}]}]});
+        let found = [
+            cost(&app, ask.clone(), Script::json(200, answer.to_string())).await,
+            cost(&app, Call::post(streams, &asked), stream()).await,
+            cost(&app, Call::chat(&hello("gemini/gemini-2.5-flash")), Script::json(200, answer.to_string())).await,
+            cost(&app, Call::chat(&streamed(hello("gemini/gemini-2.5-flash"))), stream()).await,
+        ];
+        assert_eq!(found, [expected.clone(), expected.clone(), expected.clone(), expected], "{more}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn what_anthropic_charges_beside_the_tokens_is_charged_or_unknown() {
     let app = TestApp::with(PRICED).await;
     for (more, expected) in [
@@ -130,6 +182,8 @@ async fn what_anthropic_charges_beside_the_tokens_is_charged_or_unknown() {
         (json!({"service_tier": "priority"}), Value::Null),
         (json!({"speed": "fast"}), Value::Null),
         (json!({"server_tool_use": {"web_search_requests": 2}}), Value::Null),
+        (json!({"server_tool_use": {"web_fetch_requests": 2, "code_execution_requests": 0}}), json!("0.0015")),
+        (json!({"server_tool_use": {"code_execution_requests": 1}}), Value::Null),
     ] {
         let mut usage = json!({"input_tokens": 1_000, "output_tokens": 100});
         usage.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -137,6 +191,41 @@ async fn what_anthropic_charges_beside_the_tokens_is_charged_or_unknown() {
         for call in [messages("anthropic/claude-haiku-4-5"), Call::chat(&hello("anthropic/claude-haiku-4-5"))] {
             assert_eq!(cost(&app, call, Script::json(200, answer.to_string())).await, expected, "{more}");
         }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn sound_has_its_own_rate_and_what_searches_by_itself_has_a_fee_nobody_knows() {
+    let more = "[models.set]\nprovider = \"openai\"\nmodel = \"gpt-4o\"\nprice = { input = \"1\", output = \"2\" }\n";
+    let app = TestApp::with(&format!("{PRICED}{more}")).await;
+    let (read, written) = (json!({"audio_tokens": 400}), json!({"audio_tokens": 90}));
+    for (model, details, expected) in [
+        (
+            "openai/gpt-audio",
+            json!({"prompt_tokens_details": read, "completion_tokens_details": written}),
+            json!("0.02016"),
+        ),
+        ("openai/gpt-audio", json!({}), json!("0.0035")),
+        ("openai/gpt-4o-mini", json!({"prompt_tokens_details": read}), Value::Null),
+        ("openai/gpt-4o-mini", json!({"prompt_tokens_details": {"audio_tokens": 0}}), json!("0.00021")),
+        // Who sets a price sets it for all tokens.
+        ("set", json!({"prompt_tokens_details": read}), json!("0.0012")),
+        ("openai/gpt-4o-search-preview", json!({}), Value::Null),
+        ("openai/gpt-5-search-api", json!({}), Value::Null),
+    ] {
+        let mut usage = json!({"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100});
+        usage.as_object_mut().unwrap().extend(details.as_object().unwrap().clone());
+        let whole = json!({"id": "c", "choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}], "usage": usage});
+        let chunk = json!({"id": "c", "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]});
+        let last = json!({"id": "c", "choices": [], "usage": usage});
+        let stream = || Script::stream([format!("data: {chunk}\n\ndata: {last}\n\ndata: [DONE]\n\n")]);
+        let found = [
+            cost(&app, Call::chat(&hello(model)), Script::json(200, whole.to_string())).await,
+            cost(&app, Call::chat(&streamed(hello(model))), stream()).await,
+            cost(&app, messages(model), Script::json(200, whole.to_string())).await,
+        ];
+        assert_eq!(found, [expected.clone(), expected.clone(), expected], "{model} {details}");
     }
     app.close().await;
 }

@@ -5,19 +5,24 @@ use crate::chat::Usage;
 
 /// The cost in millionths of a nano-dollar.
 ///
-/// A part that is larger than the whole it belongs to counts as the whole: no provider's mistake makes tokens free.
+/// A part that is larger than the whole it belongs to counts as the whole: no provider's mistake makes tokens free. Sound
+/// without a rate of its own costs what words cost.
 pub(super) fn sum(rates: &Rates, usage: &Usage) -> i128 {
     let cached = usage.cached_input.min(usage.input);
     let written = usage.cache_write.min(usage.input - cached);
     let hour = usage.cache_write_1h.min(written);
     let reasoning = usage.reasoning.min(usage.output);
+    let heard = usage.service.audio_input.min(usage.input - cached - written);
+    let spoken = usage.service.audio_output.min(usage.output - reasoning);
     let write = rates.cache_write.unwrap_or(rates.input);
     let parts = [
-        rates.input.times(usage.input - cached - written),
+        rates.input.times(usage.input - cached - written - heard),
+        rates.input_audio.unwrap_or(rates.input).times(heard),
         rates.cache_read.unwrap_or(rates.input).times(cached),
         write.times(written - hour),
         rates.cache_write_1h.unwrap_or(write).times(hour),
-        rates.output.times(usage.output - reasoning),
+        rates.output.times(usage.output - reasoning - spoken),
+        rates.output_audio.unwrap_or(rates.output).times(spoken),
         rates.reasoning.unwrap_or(rates.output).times(reasoning),
     ];
     parts.into_iter().fold(0, i128::saturating_add)
@@ -52,6 +57,7 @@ mod tests {
                 cache_write_1h: Some(rate(rates[3])),
                 output: rate(rates[4]),
                 reasoning: Some(rate(rates[5])),
+                ..Rates::default()
             };
             let usage = Usage {
                 input: plain + read + five + hour,

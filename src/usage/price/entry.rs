@@ -11,6 +11,8 @@ use crate::types::Rate;
 /// A line of the price book, as it is written.
 #[derive(Deserialize)]
 pub(super) struct Entry {
+    provider: String,
+    model: String,
     mode: String,
     rates: Partial,
     #[serde(default)]
@@ -39,6 +41,8 @@ struct Partial {
     cache_write: Option<Rate>,
     cache_write_1h: Option<Rate>,
     reasoning: Option<Rate>,
+    input_audio: Option<Rate>,
+    output_audio: Option<Rate>,
 }
 
 impl Partial {
@@ -50,6 +54,9 @@ impl Partial {
             cache_write: self.cache_write.or(base.cache_write),
             cache_write_1h: self.cache_write_1h.or(base.cache_write_1h),
             reasoning: self.reasoning.or(base.reasoning),
+            // What sound costs in another tier than the usual one is not what it costs there.
+            input_audio: self.input_audio,
+            output_audio: self.output_audio,
         }
     }
 }
@@ -68,7 +75,26 @@ impl Entry {
         let services = self.service_tiers.iter();
         let services = services.map(|(name, some)| (name.clone(), Line::new(some.over(base), Some(name), from)));
         let (services, units) = (services.collect(), UnitPrices::default());
-        Some(Price { base: Line::new(base, None, from), services, steps, by_tokens: true, is_flat: false, units })
+        let searches = self.always_searches();
+        Some(Price {
+            base: Line::new(base, None, from),
+            services,
+            steps,
+            by_tokens: true,
+            is_flat: false,
+            searches,
+            units,
+        })
+    }
+
+    /// Whether each call of it searches the web, which has a fee that no answer reports and the book does not know.
+    fn always_searches(&self) -> bool {
+        let of_openai = || ["-search-preview", "-search-api"].iter().any(|part| self.model.contains(part));
+        match self.provider.as_str() {
+            "openai" | "azure" => of_openai(),
+            "perplexity" => self.model.contains("sonar"),
+            _ => false,
+        }
     }
 
     pub(super) fn about(self) -> About {

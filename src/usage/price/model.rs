@@ -38,6 +38,8 @@ pub struct Price {
     pub(super) by_tokens: bool,
     /// Whether it is the same in every tier: who sets a price says what calls cost.
     pub(super) is_flat: bool,
+    /// Whether each call searches, for a fee that is unknown.
+    pub(super) searches: bool,
     pub(super) units: UnitPrices,
 }
 
@@ -64,7 +66,7 @@ impl Price {
             true => Line::new(rates, None, "config"),
             false => Line { rates, text: unit_text(by_tokens.then_some(rates), &units) },
         };
-        Self { base, steps: Vec::new(), services: Vec::new(), by_tokens, is_flat: true, units }
+        Self { base, steps: Vec::new(), services: Vec::new(), by_tokens, is_flat: true, searches: false, units }
     }
 
     /// The rates that hold where no condition does.
@@ -89,16 +91,17 @@ impl Price {
     /// [`Nanos::MOST`], which no call costs: that is unknown, not free.
     #[must_use]
     pub fn cost_of(&self, used: &Used) -> (Option<Nanos>, Arc<str>) {
-        let usage = used.usage.as_ref().filter(|_| self.by_tokens);
-        let service = used.usage.map(|usage| usage.service).unwrap_or_default();
         let (cost, rates) = self.sum_of(used);
         (cost.filter(|cost| *cost <= Nanos::MOST), rates)
     }
 
     fn sum_of(&self, used: &Used) -> (Option<Nanos>, Arc<str>) {
+        let usage = used.usage.as_ref().filter(|_| self.by_tokens);
+        let service = used.usage.map(|usage| usage.service).unwrap_or_default();
         let searched = (service.searches > 0).then_some(service.searches);
         let units = used.units.or(Units { searches: searched, ..Units::default() });
-        let has_unknown_fee = service.has_other_fees || (searched.is_some() && self.units.search.is_none());
+        let has_unknown_fee =
+            service.has_other_fees || self.searches || (searched.is_some() && self.units.search.is_none());
         let by_units = self.units.sum(&units);
         let Some(usage) = usage else {
             let cost = by_units.filter(|_| !has_unknown_fee).map(Rate::round);
@@ -108,6 +111,12 @@ impl Price {
             let tier = service.tier.name().unwrap_or("long input");
             return (None, format!(r#"{{"tier":"{tier}","unknown":true}}"#).into());
         };
+        // Who sets a price sets it for all tokens.
+        let lacks = |count: u64, rate: Option<Rate>| count > 0 && rate.is_none() && !self.is_flat;
+        let has_unknown_fee = has_unknown_fee
+            || lacks(service.audio_input, line.rates.input_audio)
+            || lacks(service.audio_output, line.rates.output_audio)
+            || (service.has_other_output && !self.is_flat);
         let tokens = sum(&line.rates, usage);
         // A tenth more, of all tokens.
         let tokens = if is_us_only { tokens.saturating_mul(11) / 10 } else { tokens };
@@ -133,7 +142,8 @@ impl Price {
         let halved =
             |(over, line): &(u64, Line)| (*over, line.with(line.rates.half(), &format!("{BATCH}, input over {over}")));
         let steps = self.steps.iter().map(halved).collect();
-        Self { base, steps, services: Vec::new(), by_tokens: self.by_tokens, is_flat: true, units: self.units }
+        let (by_tokens, searches, units) = (self.by_tokens, self.searches, self.units);
+        Self { base, steps, services: Vec::new(), by_tokens, is_flat: true, searches, units }
     }
 
     /// The line that holds for these tokens; `None` where none is known for their tier.

@@ -27,6 +27,12 @@ pub struct Rates {
     /// Tokens spent on reasoning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Rate>,
+    /// Tokens of sound that are read. Without a rate of their own, what they cost is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_audio: Option<Rate>,
+    /// Tokens of sound that are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_audio: Option<Rate>,
 }
 
 /// Dollars for one of each kind that is not charged by tokens.
@@ -84,6 +90,8 @@ impl Rates {
             cache_write: half(self.cache_write),
             cache_write_1h: half(self.cache_write_1h),
             reasoning: half(self.reasoning),
+            input_audio: half(self.input_audio),
+            output_audio: half(self.output_audio),
         }
     }
 }

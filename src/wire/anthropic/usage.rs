@@ -56,8 +56,17 @@ impl Counts {
             Some("us") => self.service.is_us_only = true,
             Some(_) => self.service.has_other_fees = true,
         }
-        let searches = reported.pointer("/server_tool_use/web_search_requests").and_then(tokens);
-        self.service.searches = searches.unwrap_or(self.service.searches);
+        let tools = reported.get("server_tool_use").and_then(Value::as_object);
+        for (name, count) in
+            tools.into_iter().flatten().filter_map(|(name, count)| Some((name.as_str(), tokens(count)?)))
+        {
+            match name {
+                "web_search_requests" => self.service.searches = count,
+                // Anthropic charges nothing but tokens for these.
+                "web_fetch_requests" | "tool_search_requests" => {}
+                _ => self.service.has_other_fees |= count > 0,
+            }
+        }
     }
 
     /// The usage that the counts add up to; `None` where input or output is missing or cannot be true. Another count that

@@ -34,7 +34,7 @@ pub(super) fn read_with_service(answer: &Value) -> Option<Usage> {
     let usage = read(answer.get("usage")?)?;
     // The book has no price for answers of optimised latency.
     let tier = match text("/performanceConfig/latency") {
-        None | Some("standard") => text("/serviceTier/type").map_or(Tier::Standard, Tier::named),
+        None | Some("standard") => text("/serviceTier/type").map_or(Tier::Unnamed, Tier::named),
         Some(_) => Tier::Other,
     };
     Some(usage.in_tier(tier))

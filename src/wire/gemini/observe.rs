@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::stop::of_reason;
 use super::stream_read::json_of;
-use super::usage::read_usage;
+use super::usage::{read_usage, searches_in};
 use crate::chat::Usage;
 use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
 use crate::wire::json::{Object, fields, items};
@@ -37,6 +37,14 @@ struct Candidate<'a> {
     finish_reason: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    grounding_metadata: Option<&'a RawValue>,
+}
+
+impl Candidate<'_> {
+    fn searches(&self) -> u64 {
+        self.grounding_metadata.map_or(0, |grounding| searches_in(grounding.get()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -55,8 +63,9 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer::unread(&error))?;
     let candidates = answer.candidates.unwrap_or_default();
     let well = |candidate: &Candidate<'_>| matches!(candidate.finish_reason.as_deref(), Some("STOP" | "MAX_TOKENS"));
+    let searches = candidates.iter().map(Candidate::searches).sum();
     Ok(Observed {
-        usage: answer.usage_metadata.and_then(|usage| read_usage(usage.get())),
+        usage: answer.usage_metadata.and_then(|usage| read_usage(usage.get())).map(|usage| usage.searched(searches)),
         ended_well: !candidates.is_empty()
             && candidates.iter().all(well)
             && object.get("error").is_none_or(|error| error == "null"),
@@ -68,6 +77,8 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
 pub(super) struct StreamTap {
     usage: Option<Usage>,
     content_bytes: usize,
+    /// The most searches that a chunk shows: later ones say again what came before.
+    searches: u64,
     /// For each candidate so far, whether its finish reason came.
     finished: Vec<bool>,
 }
@@ -102,7 +113,7 @@ impl Tap for StreamTap {
 
     /// The usage reported; before the last report, the output is what came so far.
     fn usage(&self) -> Option<Usage> {
-        let reported = self.usage?;
+        let reported = self.usage?.searched(self.searches);
         if self.finished() {
             return Some(reported);
         }
@@ -125,6 +136,7 @@ impl Tap for StreamTap {
 impl StreamTap {
     fn observe_candidate(&mut self, place: usize, candidate: &Candidate<'_>) {
         self.content_bytes += candidate.content.map_or(0, |content| written_in(content.get()));
+        self.searches = self.searches.max(candidate.searches());
         let place = candidate.index.unwrap_or(place).min(127);
         if self.finished.len() <= place {
             self.finished.resize(place + 1, false);

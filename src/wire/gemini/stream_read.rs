@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::error::read_error;
 use super::logprobs::read_logprobs;
 use super::stop::{of_reason, read_stop};
-use super::usage::read_usage;
+use super::usage::{read_usage, searches_in};
 use crate::chat::{Citation, Content, Delta, Event, Source, Stop, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::exact_numbers;
@@ -26,6 +26,8 @@ pub(super) struct Reader {
     failed: bool,
     /// Whether it reads a whole answer, which fails as a whole.
     is_whole: bool,
+    /// The most searches that a chunk shows.
+    searches: u64,
     choices: Vec<Choice>,
 }
 
@@ -135,6 +137,9 @@ impl Reader {
             Some(Value::Array(list)) => list,
             Some(_) => return Err(BadAnswer("its `candidates` are no list".to_owned())),
         };
+        let searches = candidates.iter().filter_map(|candidate| candidate.get("groundingMetadata"));
+        let searches = searches.map(|grounding| searches_in(&grounding.to_string())).sum();
+        self.searches = self.searches.max(searches);
         let before = out.len();
         for (place, candidate) in candidates.into_iter().enumerate() {
             self.take_candidate(place, candidate, out)?;
@@ -146,7 +151,8 @@ impl Reader {
         let usage = chunk.get("usageMetadata").and_then(|usage| read_usage(&usage.to_string()));
         // A count before the end covers what came so far at best.
         let ended = self.is_finished();
-        let usage = usage.map(|usage| Event::Usage(Usage { estimated: usage.estimated || !ended, ..usage }));
+        let usage = usage.map(|usage| Usage { estimated: usage.estimated || !ended, ..usage }.searched(self.searches));
+        let usage = usage.map(Event::Usage);
         // Nothing is read behind a failure, so its usage stands before it.
         let at = if self.failed { before } else { out.len() };
         out.splice(at..at, usage);

@@ -4,8 +4,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::chat::{Tier, Usage};
+use crate::chat::{Service, Tier, Usage};
 use crate::wire::fields::tokens_in;
+use crate::wire::json::{fields, items};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +25,12 @@ struct Counts<'a> {
     traffic_type: Option<&'a RawValue>,
     #[serde(borrow)]
     service_tier: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    candidates_tokens_details: Option<&'a RawValue>,
 }
 
 /// Reads a `usageMetadata` value. `None` where it has no counts or they cannot be true, so that the caller estimates. A
@@ -47,10 +54,49 @@ pub(super) fn read_usage(json: &str) -> Option<Usage> {
             reasoning,
             // More of a part than of the whole cannot be true.
             estimated: cached.is_none_or(|cached| cached > input),
+            service: by_modality(&counted),
             ..Usage::default()
         }
         .in_tier(Tier::of_json(counted.traffic_type.or(counted.service_tier).map(RawValue::get))),
     )
+}
+
+/// What the counts by modality say of tokens that have a rate of their own.
+fn by_modality(counted: &Counts<'_>) -> Service {
+    let written = counted.candidates_tokens_details;
+    Service {
+        audio_input: tokens_of(counted.prompt_tokens_details, "\"AUDIO\""),
+        audio_output: tokens_of(written, "\"AUDIO\""),
+        has_other_output: tokens_of(written, "\"IMAGE\"") > 0,
+        // No book has a rate for sound that was read from the cache.
+        has_other_fees: tokens_of(counted.cache_tokens_details, "\"AUDIO\"") > 0,
+        ..Service::default()
+    }
+}
+
+/// The tokens of this modality in a list of counts.
+fn tokens_of(details: Option<&RawValue>, modality: &str) -> u64 {
+    let list = details.map(RawValue::get).filter(|list| list.starts_with('['));
+    let count = |detail: &str| {
+        let (mut is_wanted, mut tokens) = (false, 0);
+        for (name, value) in fields(detail) {
+            is_wanted |= name == "modality" && value == modality;
+            tokens = if name == "tokenCount" { tokens_in(value).unwrap_or(0) } else { tokens };
+        }
+        if is_wanted { tokens } else { 0 }
+    };
+    list.into_iter().flat_map(items).filter(|detail| detail.starts_with('{')).map(count).sum()
+}
+
+/// How many searches a candidate's `groundingMetadata` shows, each of which may have a fee: its queries, or one where it has
+/// sources alone.
+pub(super) fn searches_in(grounding: &str) -> u64 {
+    let length = |wanted: &str| {
+        let list = fields(grounding).filter(|_| grounding.starts_with('{')).find(|(name, _)| *name == wanted);
+        list.filter(|(_, list)| list.starts_with('[')).map_or(0, |(_, list)| items(list).count())
+    };
+    let sources = length("groundingChunks").min(1);
+    u64::try_from(length("webSearchQueries").max(sources)).unwrap_or(u64::MAX)
 }
 
 fn count(json: Option<&RawValue>) -> Option<u64> {

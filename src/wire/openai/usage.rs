@@ -23,14 +23,15 @@ pub fn read_usage(json: &str) -> Option<Usage> {
     };
     let [cached, written, created] =
         find(prompt, ["cached_tokens", "cache_write_tokens", "cache_creation_input_tokens"]);
-    let [reasoning] = find(completion, ["reasoning_tokens"]);
+    let [audio_input] = find(prompt, ["audio_tokens"]);
+    let [reasoning, audio_output] = find(completion, ["reasoning_tokens", "audio_tokens"]);
     let own = find(Some(json), OWN);
     // OpenAI's own field counts before a vendor's.
     let cached = cached.filter(|json| *json != "null").or_else(|| own[..4].iter().flatten().next().copied());
     let written = written.or(created).or(own[4]);
     let reasoning = reasoning.filter(|json| *json != "null").or(own[5]);
     let is_odd = |json: &Option<&str>| json.is_some_and(|json| json != "null" && count(Some(json)).is_none());
-    let is_odd = [cached, written, reasoning].iter().any(is_odd);
+    let is_odd = [cached, written, reasoning, audio_input, audio_output].iter().any(is_odd);
     let counted = |json: Option<&str>| count(json).unwrap_or(0);
     let sides = Sides { input, output, cached: counted(cached), reasoning: counted(reasoning) };
     let Sides { input, output, cached, reasoning } = sides.summed(count(total));
@@ -47,7 +48,7 @@ pub fn read_usage(json: &str) -> Option<Usage> {
         output,
         reasoning: reasoning.min(output),
         estimated: is_odd || is_cut,
-        service: fees(json),
+        service: Service { audio_input: counted(audio_input), audio_output: counted(audio_output), ..fees(json) },
     })
 }
 

@@ -31,7 +31,7 @@ struct Answer<'a> {
 pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| BadAnswer::unread(&error))?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let tier = answer.service_tier.as_str().map_or(Tier::Standard, Tier::named);
+    let tier = answer.service_tier.as_str().map_or(Tier::Unnamed, Tier::named);
     let mut choices = answer.choices;
     choices.sort_by_key(|choice| choice.get("index").and_then(Value::as_u64));
     Ok(Response {

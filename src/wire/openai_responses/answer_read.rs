@@ -64,7 +64,7 @@ pub(super) fn read_time(value: &Value) -> Option<i64> {
 
 /// The tier that served an answer.
 pub(super) fn read_tier(answer: &Map<String, Value>) -> Tier {
-    answer.get("service_tier").and_then(Value::as_str).map_or(Tier::Standard, Tier::named)
+    answer.get("service_tier").and_then(Value::as_str).map_or(Tier::Unnamed, Tier::named)
 }
 
 /// Why an answer ended, by its `status`.
