@@ -2,7 +2,7 @@
 //! around them. The same question counts the same in every dialect.
 
 use super::escaped::of_escaped;
-use super::json::string_end;
+use super::json::{MAX_DEPTH, string_end, unescaped};
 
 /// The shortest text that is taken for a file wherever one may stand.
 const SHORTEST: usize = 64;
@@ -51,8 +51,7 @@ const ADDRESSES: [&str; 5] = ["http://", "https://", "gs://", "s3://", "files/"]
 pub fn estimate_tokens<'a>(values: impl Iterator<Item = &'a str>) -> u64 {
     let (mut bytes, mut tokens) = (0, 0);
     for json in values {
-        let mut scan = Scan { json: json.as_bytes(), at: 0, bytes: 0, tokens: 0 };
-        scan.value(Role::Words);
+        let scan = Scan::of(json, Role::Words);
         bytes += scan.bytes;
         tokens += scan.tokens;
     }
@@ -74,6 +73,8 @@ enum Role {
     Json,
     /// JSON if it is an object or a list; a text is words.
     Arguments,
+    /// A text that holds JSON.
+    Written,
     /// A text is a file or the address of one.
     File,
     /// An object that holds a file.
@@ -95,11 +96,12 @@ impl Role {
             // What most objects have stands first.
             (Self::Words, "text" | "content" | "parts") => Self::Words,
             (Self::Aside, _) | (Self::Result, "name") => Self::Aside,
-            (Self::Response, "output" | "result") => Self::Arguments,
+            (Self::Response, "output" | "result" | "error") => Self::Arguments,
             (Self::Json | Self::Arguments | Self::Response, _) => Self::Json,
             (Self::Result, "response") => Self::Response,
             (_, "functionResponse" | "function_response") => Self::Result,
             (_, "input") => Self::Arguments,
+            (_, "arguments") => Self::Written,
             (Self::File | Self::Boxed, name) if BOXED.contains(&name) => Self::File,
             (_, name) if MARKS.contains(&name) => Self::Mark,
             (_, name) if ASIDE.contains(&name) => Self::Aside,
@@ -128,6 +130,7 @@ impl Role {
 struct Scan<'a> {
     json: &'a [u8],
     at: usize,
+    depth: usize,
     /// Bytes of words.
     bytes: usize,
     /// Tokens of all else.
@@ -135,8 +138,28 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
+    fn of(json: &'a str, role: Role) -> Self {
+        let mut scan = Self { json: json.as_bytes(), at: 0, depth: 0, bytes: 0, tokens: 0 };
+        scan.value(role);
+        scan
+    }
+
     fn value(&mut self, role: Role) {
-        match self.next() {
+        if self.depth == MAX_DEPTH {
+            // JSON within a text was not checked.
+            self.bytes += self.json.len().saturating_sub(self.at);
+            self.at = self.json.len();
+            return;
+        }
+        self.depth += 1;
+        self.scan(role);
+        self.depth -= 1;
+    }
+
+    fn scan(&mut self, role: Role) {
+        let first = self.next();
+        let role = if role == Role::Written && first != Some(b'"') { Role::Json } else { role };
+        match first {
             Some(b'"') => {
                 let text = self.string();
                 self.text(text, role);
@@ -189,6 +212,7 @@ impl<'a> Scan<'a> {
             (Role::Mark | Role::Aside, _) => {}
             (_, Some(tokens)) => self.tokens += tokens,
             (Role::Json, None) => self.bytes += of_escaped(text) + 2,
+            (Role::Written, None) => self.bytes += of_written(text),
             (_, None) => self.bytes += of_escaped(text),
         }
     }
@@ -218,6 +242,20 @@ impl<'a> Scan<'a> {
         let length = rest.iter().position(ends).unwrap_or(rest.len());
         self.at += length;
         length
+    }
+}
+
+/// How many bytes the JSON is that a text holds, without white space; the arguments of a call, which other dialects write as an
+/// object.
+fn of_written(text: &[u8]) -> usize {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let text = unescaped(text);
+    let text = text.trim();
+    // No arguments mean an empty object.
+    match text.as_bytes().first() {
+        None => 2,
+        Some(b'{' | b'[') => Scan::of(text, Role::Json).bytes.min(text.len()),
+        Some(_) => text.len(),
     }
 }
 
@@ -260,12 +298,13 @@ mod tests {
         let schema = json!({"type": "object", "properties": {"city": {"type": "string", "enum": ["Bonn", "Rome"]}}, "required": ["city"]});
         let (name, about) = ("get_weather", "The weather of a city.");
         let arguments = json!({"city": "Bonn", "days": [1, 2.5, true, null], "x": {}});
+        let spaced = format!("{arguments:#}");
         let url = format!("data:image/png;base64,{picture}");
         let chat = vec![
             json!([
                 {"role": "system", "content": "Be brief."},
                 {"role": "user", "content": [{"type": "text", "text": words}, {"type": "image_url", "image_url": {"url": url, "detail": "high"}}]},
-                {"role": "assistant", "content": null, "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments.to_string()}}]},
+                {"role": "assistant", "content": null, "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": name, "arguments": spaced}}]},
                 {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
                 {"role": "user", "content": "Thanks!"},
             ]),
@@ -376,6 +415,18 @@ mod tests {
         ] {
             assert_eq!(tokens(std::slice::from_ref(&body)), of_bytes(words.len()), "{:.60}", body.to_string());
         }
+    }
+
+    #[test]
+    fn arguments_count_by_what_they_mean_and_no_text_is_too_deep() {
+        let call = |arguments: &str| tokens(&[json!([{"tool_calls": [{"function": {"arguments": arguments}}]}])]);
+        for arguments in ["{}", "", " { } ", "{\"a\": \"x\\ny\", \"b\": [1,  2]}", "not { json", "[\"\\u00e9\"]"] {
+            let value: Value = serde_json::from_str(arguments).unwrap_or_else(|_| json!({}));
+            let object = tokens(&[json!([{"content": [{"type": "tool_use", "input": value}]}])]);
+            assert!(call(arguments) == object || arguments.starts_with("not"), "{arguments}");
+        }
+        assert_eq!(call(&"[".repeat(1 << 20)), of_bytes(1 << 20));
+        assert_eq!(call(&"{\"a\":".repeat(1 << 16)), of_bytes(5 << 16));
     }
 
     proptest! {
