@@ -15,6 +15,7 @@ use super::reply::{Body, Head, Reply, error_reply};
 use super::state::Gateway;
 use crate::chat::{Code, Error, Usage};
 use crate::routing::Target;
+use crate::telemetry::AttemptSeen;
 use crate::types::{Nanos, RequestId, Timestamp, now};
 use crate::usage::{AttemptRow, RequestRow, SegmentRefs, Settlement, Status};
 use crate::wire::dialect::AnswerContext;
@@ -194,8 +195,27 @@ impl Gateway {
             ..RequestRow::default()
         };
         let settlement = Settlement { request: Box::new(request), attempts: vec![attempt], bodies: None };
-        self.parts().ledger.settle(settlement, SegmentRefs::default()).await?;
+        self.record(settlement).await?;
         Ok((reply, usage.unwrap_or_default()))
+    }
+
+    /// Puts a line's rows into the ledger, and counts its tokens and cost; not its time, which is its batch's.
+    async fn record(&self, settlement: Settlement) -> Result<(), Error> {
+        let (project, attempts) = (settlement.request.project.clone(), settlement.attempts.clone());
+        let parts = self.parts();
+        parts.ledger.settle(settlement, SegmentRefs::default()).await?;
+        for AttemptRow { provider, model, error_code, cost, usage, .. } in &attempts {
+            let seen = AttemptSeen {
+                provider,
+                model,
+                project: &project,
+                outcome: error_code.as_deref().and_then(Code::of).map_or("ok", Code::text),
+                cost_nanos: cost.unwrap_or_default().0,
+            };
+            parts.metrics.saw_attempt(&seen);
+            parts.metrics.saw_tokens(&seen, &usage.unwrap_or_default());
+        }
+        Ok(())
     }
 
     /// Reads the answer of a provider, which is in its own dialect.

@@ -204,9 +204,8 @@ impl Metrics {
                 &made
             }
         };
-        let counts = [usage.input, usage.cached_input, usage.output, usage.reasoning];
-        for ((counter, kind), tokens) in series.tokens.iter().zip(TOKENS).zip(counts).filter(|(_, tokens)| *tokens > 0)
-        {
+        let tokens = series.tokens.iter().zip(TOKENS).zip(counts(&usage));
+        for ((counter, kind), tokens) in tokens.filter(|(_, tokens)| *tokens > 0) {
             counter.get_or_init(|| self.tokens.get_or_create(&series.tokens_of(kind)).clone()).inc_by(tokens);
         }
         series.latency.observe(seen.latency.as_secs_f64());
@@ -274,6 +273,17 @@ impl Metrics {
         if cost_nanos > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a metric is a float; the ledger has the exact sum")]
             series.cost.inc_by(cost_nanos as f64 / 1e9);
+        }
+    }
+
+    /// Counts the tokens of an attempt that no request of ours waited for.
+    pub fn saw_tokens(&self, seen: &AttemptSeen<'_>, usage: &Usage) {
+        let &AttemptSeen { provider, model, project, .. } = seen;
+        let model = self.models.label(format!("{provider}/{model}").into());
+        let project = self.projects.label(project.into());
+        for (kind, tokens) in TOKENS.into_iter().zip(counts(usage)).filter(|(_, tokens)| *tokens > 0) {
+            let (provider, model, project) = (provider.into(), model.clone(), project.clone());
+            self.tokens.get_or_create(&TokenLabels { provider, model, project, kind }).inc_by(tokens);
         }
     }
 
@@ -398,6 +408,11 @@ impl Series {
         let Self { provider, model, project, .. } = self;
         TokenLabels { provider: provider.clone(), model: model.clone(), project: project.clone(), kind }
     }
+}
+
+/// The tokens in the order of [`TOKENS`].
+fn counts(usage: &Usage) -> [u64; 4] {
+    [usage.input, usage.cached_input, usage.output, usage.reasoning]
 }
 
 /// Adds to a map that is read far more often than it grows, while there is room.

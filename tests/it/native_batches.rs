@@ -194,6 +194,12 @@ async fn a_batch_goes_to_openais_batch_api_at_half_the_price() {
     assert_eq!((&bad["status"], &bad["cost_usd"], &bad["http_status"]), (&json!("error"), &json!("0"), &json!(400)));
     let usage = app.admin(Call::get("/api/v1/usage?by=tag:batch")).await.json();
     assert_eq!(usage["rows"][0]["requests"], 3);
+    let cost = app.metric("fulcrum_cost_dollars_total", "model=\"openly/gpt-c\"").await;
+    assert!((cost - 0.000_018).abs() < 1e-12, "the metrics count it too: {cost}");
+    assert_eq!(
+        app.metric("fulcrum_tokens_total", "model=\"openly/gpt-c\",project=\"default\",kind=\"input\"").await,
+        18.0
+    );
     {
         let desk = desk.lock().unwrap();
         assert_eq!((desk.made, &desk.marks["fulcrum_batch"]), (1, &json!(id)));
