@@ -9,6 +9,7 @@ use super::*;
 use crate::chat::{PromptMessage, Role};
 use crate::db::Db;
 use crate::db::scratch::{Scratch, on_each};
+use crate::pool::Pool;
 use crate::types::{Label, PromptName, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_795_000_000_000_000);
@@ -394,6 +395,24 @@ async fn a_bad_file_stops_the_whole_import_and_every_mistake_is_told() {
         }
         assert!(matches!(check_dir(&path), Err(Error::Files(checked)) if checked.len() == problems.len()));
         assert!(stand.registry.list().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_import_aside_reads_its_files_on_the_pool_and_changes_nothing_without_one() {
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        let pool = Pool::start().unwrap();
+        let file = |text: &str| format!("[[messages]]\nrole = \"user\"\ncontent = \"{text}\"\n");
+        let path = stand.files(&[("a.toml", &file("one"))]);
+        let done = stand.registry.import_dir_aside(&pool, &path, None, NOW).await.unwrap();
+        assert_eq!(done.created, [(name("a"), 1)]);
+        assert!(pool.close().await);
+        stand.files(&[("a.toml", &file("two"))]);
+        let refused = stand.registry.import_dir_aside(&pool, &path, None, NOW).await.unwrap_err();
+        assert!(refused.to_string().contains("the prompts cannot be read"), "{refused}");
+        assert_eq!(stand.registry.get(&name("a")).unwrap().newest(), 1);
     })
     .await;
 }

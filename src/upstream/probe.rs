@@ -66,7 +66,7 @@ impl ProviderClient {
         let began = Instant::now();
         let (probed, detail) = timeout(limit, self.ask_what_it_has())
             .await
-            .unwrap_or_else(|_| (Probed::Unreachable, format!("no answer within {} s", limit.as_secs())));
+            .unwrap_or_else(|_| (Probed::Unreachable, format!("no answer within {limit:?}")));
         Probe { probed, detail: self.redacted_text(detail), took: began.elapsed() }
     }
 
@@ -153,5 +153,26 @@ fn unanswered(failure: &Failure) -> Found {
             (Probed::WrongPath, format!("what answers is no HTTP server, or broke off: {reason}"))
         }
         failure => (Probed::Failed, failure.status().map_or_else(String::new, |status| format!("answered {status}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::upstream::address::tests::at;
+    use crate::upstream::provider::Kind;
+    use crate::upstream::{InProcessModels, ProviderKeys};
+
+    #[tokio::test]
+    async fn a_provider_that_does_not_answer_in_time_cannot_be_reached() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for kind in [Kind::OpenAi, Kind::Anthropic, Kind::Gemini, Kind::Azure, Kind::Bedrock] {
+            let provider = at(kind, &format!("http://{}", silent.local_addr().unwrap()));
+            let client = ProviderClient::new(provider, &InProcessModels::default(), &ProviderKeys::default()).unwrap();
+            let Probe { probed, detail, .. } = client.probe(Duration::from_millis(20)).await;
+            assert_eq!((probed, &*detail), (Probed::Unreachable, "no answer within 20ms"), "{kind:?}");
+        }
     }
 }
