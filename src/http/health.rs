@@ -1,5 +1,7 @@
 //! Whether the gateway lives and is ready, its metrics, and what stands nowhere.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
@@ -44,15 +46,21 @@ pub async fn ready(State(app): State<App>) -> Response {
     answer(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"unavailable"}"#)
 }
 
+/// How long the metrics may wait for a thread of the pool, and be written there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// `GET /metrics`.
-pub async fn metrics(State(app): State<App>, _viewer: Viewer, headers: HeaderMap) -> Response {
-    page(&app, &headers)
+pub async fn metrics(State(app): State<App>, _viewer: Viewer, headers: HeaderMap) -> Result<Response, Refusal> {
+    page(app, &headers).await
 }
 
-/// The metrics, in the form that the caller asks for.
-pub fn page(app: &App, headers: &HeaderMap) -> Response {
+/// The metrics, in the form that the caller asks for. A page may be long, and files are looked at, so no worker writes it.
+pub async fn page(app: App, headers: &HeaderMap) -> Result<Response, Refusal> {
     let form = TextForm::asked(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
-    ([(CONTENT_TYPE, form.content_type())], form.write(app.scrape())).into_response()
+    let seen = app.clone();
+    let text = app.pool().run(PATIENCE, move || form.write(seen.scrape())).await;
+    let text = text.map_err(|error| Error::new(Code::Overloaded, format!("the metrics cannot be read: {error}")))?;
+    Ok(([(CONTENT_TYPE, form.content_type())], text).into_response())
 }
 
 /// What stands nowhere.

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::error::Refusal;
 use super::health;
 use super::server::Listening;
 use crate::app::App;
@@ -67,6 +68,6 @@ async fn connection(stream: TcpStream, router: Router) {
     drop(timeout(LONGEST, served).await);
 }
 
-async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
-    health::page(&app, &headers)
+async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Refusal> {
+    health::page(app, &headers).await
 }
