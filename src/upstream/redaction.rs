@@ -53,16 +53,27 @@ pub(super) struct Redaction {
 /// What is looked for in answers.
 #[derive(Debug)]
 pub(super) struct Answers {
-    /// In order, each once.
-    forms: Vec<Vec<u8>>,
     /// How the forms begin: most answers have nothing of that.
     openings: Regex,
     any: Regex,
     /// A form any of whose characters may be written as JSON's `\u00XX`; looked for only where one is.
     escaped: Regex,
+    /// What a raw piece may end in.
+    pieces: Beginnings,
+    /// What a string may end in that goes on in another: a secret as it is.
+    strings: Beginnings,
+}
+
+/// What the end of a text may be the beginning of.
+#[derive(Debug)]
+pub(super) struct Beginnings {
+    /// In order, each once.
+    forms: Vec<Vec<u8>>,
     /// Which bytes a form may begin with.
     firsts: Box<[bool; 256]>,
-    /// Which two bytes may stand together in a form, a bit each: a piece that ends in no such two ends in no part of a form.
+    /// Which two bytes a form may begin with, a bit each.
+    starts: Box<[u64; 1024]>,
+    /// Which two bytes may stand together in a form: a text that ends in no such two ends in no part of a form.
     pairs: Box<[u64; 1024]>,
     longest: usize,
 }
@@ -150,22 +161,17 @@ impl Answers {
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         let mut sought: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
         // Where an answer comes letter by letter, the first may be gone before it shows what it begins.
-        sought.extend(secrets.iter().filter_map(|secret| secret.get(1..)).map(str::to_owned));
-        let longest = sought.iter().map(String::len).max()?;
+        let rests = secrets.iter().filter_map(|secret| secret.get(1..)).map(str::to_owned);
+        let plain: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).chain(rests.clone()).collect();
+        sought.extend(rests);
         let escape = |form: &[u8]| regex::escape(&String::from_utf8_lossy(form));
         let any = any_of(&sought.iter().map(|form| escape(form.as_bytes())).collect::<Vec<_>>())?;
         let escaped = any_of(&sought.iter().map(|form| maybe_escaped(form)).collect::<Vec<_>>())?;
-        let mut forms: Vec<Vec<u8>> = sought.into_iter().map(String::into_bytes).collect();
-        forms.sort();
-        forms.dedup();
-        let mut openings: Vec<String> = forms.iter().map(|form| escape(&form[..form.len().min(OPENING)])).collect();
+        let (pieces, strings) = (Beginnings::of(sought)?, Beginnings::of(plain)?);
+        let mut openings: Vec<String> =
+            pieces.forms.iter().map(|form| escape(&form[..form.len().min(OPENING)])).collect();
         openings.dedup();
-        let (mut firsts, mut pairs) = (Box::new([false; 256]), Box::new([0; 1024]));
-        for form in &forms {
-            firsts[usize::from(form[0])] = true;
-            form.windows(2).map(|pair| place_of(pair[0], pair[1])).for_each(|(at, bit)| pairs[at] |= bit);
-        }
-        Some(Self { openings: any_of(&openings)?, forms, any, escaped, firsts, pairs, longest })
+        Some(Self { openings: any_of(&openings)?, any, escaped, pieces, strings })
     }
 
     /// Whether `bytes` may have a form in them, or its beginning.
@@ -208,7 +214,7 @@ impl Answers {
             *is_suspect = true;
             piece = self.cleared(piece);
         }
-        let kept = self.begun(&piece);
+        let kept = self.pieces.begun(&piece);
         if kept > 0 {
             *held = piece.split_off(piece.len() - kept);
         }
@@ -231,22 +237,61 @@ impl Answers {
         self.any.find_iter(bytes).map(|found| found.range())
     }
 
+    /// What a string may end in that goes on in another.
+    pub(super) fn strings(&self) -> &Beginnings {
+        &self.strings
+    }
+}
+
+impl Beginnings {
+    /// Of at least one form, none of them empty.
+    fn of(forms: Vec<String>) -> Option<Self> {
+        let mut forms: Vec<Vec<u8>> = forms.into_iter().map(String::into_bytes).collect();
+        forms.sort();
+        forms.dedup();
+        let longest = forms.iter().map(Vec::len).max()?;
+        let mut firsts = Box::new([false; 256]);
+        let (mut starts, mut pairs) = (Box::new([0; 1024]), Box::new([0; 1024]));
+        for form in &forms {
+            firsts[usize::from(form[0])] = true;
+            let mut places = form.windows(2).map(|pair| place_of(pair[0], pair[1])).peekable();
+            places.peek().into_iter().for_each(|(at, bit)| starts[*at] |= bit);
+            places.for_each(|(at, bit)| pairs[at] |= bit);
+        }
+        Some(Self { forms, firsts, starts, pairs, longest })
+    }
+
     /// How many of the last bytes may be the beginning of a form.
     pub(super) fn begun(&self, bytes: &[u8]) -> usize {
         let may_be_begun = match *bytes {
             [] => false,
-            [only] => self.firsts[usize::from(only)],
-            [.., before, last] => {
-                let (at, bit) = place_of(before, last);
-                self.firsts[usize::from(last)] || self.pairs[at] & bit != 0
-            }
+            [only] => self.is_first(only),
+            [.., before, last] => self.is_first(last) || self.has_pair(before, last),
         };
         if !may_be_begun {
             return 0;
         }
         let tail = &bytes[bytes.len() - bytes.len().min(self.longest - 1)..];
-        let begins = |at: &usize| self.firsts[usize::from(tail[*at])] && self.begins(&tail[*at..]);
+        let begins = |at: &usize| match tail[*at..] {
+            [] => false,
+            [only] => self.is_first(only),
+            [first, second, ..] => {
+                let (place, bit) = place_of(first, second);
+                self.starts[place] & bit != 0 && self.begins(&tail[*at..])
+            }
+        };
         (0..tail.len()).find(begins).map_or(0, |at| tail.len() - at)
+    }
+
+    /// Whether a form begins with this byte.
+    pub(super) fn is_first(&self, byte: u8) -> bool {
+        self.firsts[usize::from(byte)]
+    }
+
+    /// Whether these two bytes stand together in a form.
+    pub(super) fn has_pair(&self, before: u8, last: u8) -> bool {
+        let (place, bit) = place_of(before, last);
+        self.pairs[place] & bit != 0
     }
 
     /// Whether a form begins so.
