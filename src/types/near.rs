@@ -4,14 +4,18 @@
 const MOST: usize = 2_000;
 const LONGEST: usize = 200;
 
-/// The known word nearest to `word`, where one is near enough to be meant.
+/// How many letters may differ: a third, and no more than this of a long word.
+const MOST_APART: usize = 4;
+
+/// The known word nearest to `word`, where one is near enough to be meant: of short words one letter differs, of words of one or
+/// two letters none, since nearly all of them are near each other.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().take(LONGEST + 1).count();
     if length > LONGEST {
         return None;
     }
-    let most = 2.max(length / 3);
+    let most = (length / 3).min(MOST_APART);
     let may_be_near = |name: &&str| name.chars().take(length + most + 1).count().abs_diff(length) <= most;
     let scored = known.into_iter().take(MOST).filter(may_be_near);
     let scored = scored.map(|name| (strsim::damerau_levenshtein(word, name), name));
@@ -35,7 +39,7 @@ mod tests {
         assert_eq!(nearest("fats", known), Some("fast"));
         assert_eq!(nearest("house/suport-v3", known), Some("house/support-v3"));
         assert_eq!(did_you_mean("smrt", known), "; did you mean `smart`?");
-        for far in ["gpt-9", "", "fast", &"f".repeat(500)] {
+        for far in ["gpt-9", "", "fast", "x", "fo", "past-it", "art", "house/gpt-4o-mini", &"f".repeat(500)] {
             assert_eq!(did_you_mean(far, known), "", "{far:.20}");
         }
     }
