@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::{env, listed};
-use super::outcome::{Failure, Outcome};
+use super::outcome::{Failure, Outcome, path};
 use super::output::{Form, json as print_json, say};
 use crate::app::{self, Checked};
 use crate::config::{self, Config, Secrets};
@@ -19,8 +19,8 @@ use crate::upstream::{Probe, Probed};
 #[derive(Args)]
 #[command(after_help = "Example: fulcrum check --config config/fulcrum.toml\nExample: fulcrum check --strict --probe")]
 pub struct Check {
-    /// The configuration [default: $FULCRUM_CONFIG, then config/fulcrum.toml]
-    #[arg(long)]
+    /// The configuration [default: config/fulcrum.toml]
+    #[arg(long, env = "FULCRUM_CONFIG", value_parser = path())]
     config: Option<PathBuf>,
     /// End with exit code 1 where there are warnings
     #[arg(long)]

@@ -96,6 +96,11 @@ impl Client {
         Self { author: author.trim().to_owned(), ..self }
     }
 
+    /// Whether the command works on the database itself.
+    pub fn is_here(&self) -> bool {
+        matches!(self.place, Place::Here { .. })
+    }
+
     /// Writes down what the command did, where it works without a gateway.
     pub async fn close(self) {
         if let Place::Here { app } = self.place {

@@ -183,6 +183,33 @@ mod tests {
         }
     }
 
+    /// Checks the help of every command below this one: a line each option, with the variable that stands in for it.
+    fn check_help(command: &clap::Command, path: &str) {
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            check_help(sub, &format!("{path} {}", sub.get_name()));
+        }
+        let help = command.clone().render_long_help().to_string();
+        assert!(!help.contains("Possible values:"), "{path} has a line for each value:\n{help}");
+        if !command.get_arguments().any(|option| option.get_id() == "url") {
+            return;
+        }
+        let (above, connection) = help.split_once("Connection:\n").unwrap_or_else(|| panic!("{path}:\n{help}"));
+        for (option, variable) in [("--url", "FULCRUM_URL"), ("--key", "FULCRUM_KEY"), ("--config", "FULCRUM_CONFIG")] {
+            assert!(!above.contains(&format!("  {option} ")), "{path}: {option} stands above:\n{help}");
+            assert!(
+                connection.contains(option) && connection.contains(&format!("[env: {variable}")),
+                "{path}:\n{help}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_help_has_a_line_for_an_option_and_its_connection_apart() {
+        let mut command = Cli::command();
+        command.build();
+        check_help(&command, "fulcrum");
+    }
+
     #[test]
     fn every_command_has_an_example_of_its_own_that_can_be_run() {
         let mut leaves = 0;

@@ -3,19 +3,28 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+/// What stands in a command's help above the options of [`Where`].
+pub const CONNECTION: &str = "Connection";
 
 /// Which gateway, or which database, a command works on.
 #[derive(Args, Clone)]
 pub struct Where {
     /// A running gateway; without it the command works on the configured database itself
-    #[arg(long, env = "FULCRUM_URL", global = true)]
+    #[arg(long, env = "FULCRUM_URL", help_heading = CONNECTION)]
     pub url: Option<String>,
     /// A key of that gateway
-    #[arg(long, env = "FULCRUM_KEY", hide_env_values = true, global = true)]
+    #[arg(long, env = "FULCRUM_KEY", hide_env_values = true, help_heading = CONNECTION)]
     pub key: Option<String>,
-    /// The configuration [default: $FULCRUM_CONFIG, then config/fulcrum.toml]
-    #[arg(long, global = true)]
+    /// The configuration [default: config/fulcrum.toml]
+    #[arg(long, env = "FULCRUM_CONFIG", value_parser = path(), help_heading = CONNECTION)]
     pub config: Option<PathBuf>,
+}
+
+/// Reads a path; an empty variable stands for none.
+pub fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// Who makes a change.

@@ -11,25 +11,21 @@ use serde_json::Value;
 
 use crate::usage::inert;
 
-/// How a command prints its answer.
+/// How a command prints its answer. The values have no words of their own, which would take a line each in every help.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say all, and a command's help shows what is said here")]
 pub enum Format {
-    /// A table for people
     #[default]
     Table,
-    /// JSON
     Json,
-    /// CSV
     Csv,
 }
 
 /// How a command prints an answer that is no list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// Text for people
     #[default]
     Table,
-    /// JSON
     Json,
 }
 

@@ -137,7 +137,13 @@ impl Erase {
             None => format!("/api/v1/bodies?{}", filters(self.user.as_deref(), self.session.as_deref())?),
         };
         let client = Client::to(&self.place).await?;
-        let erased = client.send(Method::DELETE, &path, &Value::Null).await?;
+        let erased = client.send(Method::DELETE, &path, &Value::Null).await.map_err(|failure| match failure {
+            Failure::Unreachable(message) if client.is_here() => Failure::Unreachable(format!(
+                "{message}\nIf a gateway runs on this database, name it with --url: it empties its log and forgets its cached \
+                 answers."
+            )),
+            failure => failure,
+        })?;
         match self.format {
             Form::Json => print_json(&erased),
             Form::Table => say(&format!(

@@ -55,11 +55,8 @@ pub struct Requests {
 /// What requests are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Order {
-    /// The newest first
     Started,
-    /// The dearest first
     Cost,
-    /// The slowest first
     Latency,
 }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin_key;
 use super::client::{configuration, env};
-use super::outcome::{Failure, Outcome};
+use super::outcome::{Failure, Outcome, path};
 use super::watch::{Seen, Signals, Watched, WatchedFolder, watch};
 use crate::app::{self, App, Built};
 use crate::config::{self, Config, Secrets, parse_listen};
@@ -23,10 +23,14 @@ const MOST_WARNINGS: usize = 20;
 
 /// Runs the gateway.
 #[derive(Args)]
-#[command(after_help = "Example: fulcrum serve --config config/fulcrum.toml --listen 127.0.0.1:8080")]
+#[command(
+    after_help = "FULCRUM_ADMIN_KEY, 24 characters or more, is the admin key from the first start with it on; without it one \
+    is made and shown once.\n\n\
+    Example: fulcrum serve --config config/fulcrum.toml --listen 127.0.0.1:8080"
+)]
 pub struct Serve {
-    /// The configuration [default: $FULCRUM_CONFIG, then config/fulcrum.toml]
-    #[arg(long)]
+    /// The configuration [default: config/fulcrum.toml]
+    #[arg(long, env = "FULCRUM_CONFIG", value_parser = path())]
     config: Option<PathBuf>,
     /// Where to listen, instead of the configured address
     #[arg(long)]

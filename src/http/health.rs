@@ -73,7 +73,12 @@ pub async fn nothing_here(method: Method, uri: Uri) -> Refusal {
 /// What stands there for another method.
 pub async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     let path: String = uri.path().chars().take(200).collect();
-    Refusal(Error::new(Code::MethodNotAllowed, format!("{path} does not take {method}")))
+    let hint = match method {
+        // A browser asks before a page's call.
+        Method::OPTIONS => "; pages in browsers may call where [server] cors names their origin, which is off here",
+        _ => "",
+    };
+    Refusal(Error::new(Code::MethodNotAllowed, format!("{path} does not take {method}{hint}")))
 }
 
 fn answer(status: StatusCode, body: &'static str) -> Response {
