@@ -347,7 +347,7 @@ impl App {
         }
     }
 
-    /// Forgets rows older than the configured retention, and writes down when prompts were used last.
+    /// Forgets rows older than the configured retention, and writes down when prompts and keys were used last.
     pub async fn tidy_up(&self) {
         let retention = self.config().ledger.retention;
         let before =
@@ -362,7 +362,7 @@ impl App {
         self.save_use().await;
     }
 
-    /// Writes down when prompts were used last, so that commands beside the gateway read it too; beside what goes on, since a
+    /// Writes down when prompts and keys were used last, so that commands beside the gateway read it too; beside what goes on, since a
     /// busy database may keep it waiting.
     pub fn note_use(&self) {
         let app = self.clone();
@@ -372,6 +372,9 @@ impl App {
     async fn save_use(&self) {
         if let Err(error) = self.prompts().save_use().await {
             tracing::warn!(%error, "cannot write down when prompts were used last");
+        }
+        if let Err(error) = self.keys().save_use().await {
+            tracing::warn!(%error, "cannot write down when keys were used last");
         }
     }
 

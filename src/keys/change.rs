@@ -67,7 +67,9 @@ impl NewKey {
             expires_at: self.expires_at.map(|at| checked_expiry(at, now)).transpose()?,
             revoked_at: None,
             tags: checked_tags(self.tags)?,
+            used: Arc::default(),
             limiter: Arc::default(),
+            look_ups: Arc::default(),
         })
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::last_use::LastUse;
 use super::limit::Limiter;
 use crate::types::{ModelName, Timestamp};
 
@@ -71,9 +72,18 @@ pub struct VirtualKey {
     pub revoked_at: Option<Timestamp>,
     /// Free tags, which routing rules read and usage rows carry.
     pub tags: BTreeMap<String, String>,
+    /// When it was last used, to about a second.
+    #[serde(rename = "last_used_at")]
+    pub(super) used: Arc<LastUse>,
     #[serde(skip)]
     pub(super) limiter: Arc<Limiter>,
+    /// Counts what is looked up in the database for the key's calls.
+    #[serde(skip)]
+    pub(super) look_ups: Arc<Limiter>,
 }
+
+/// How many unknown names a minute are looked up in the database for a key.
+const LOOK_UPS: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
 
 impl VirtualKey {
     /// The owner of the database, working on it from its own machine: an admin without a key.
@@ -90,8 +100,23 @@ impl VirtualKey {
             expires_at: None,
             revoked_at: None,
             tags: BTreeMap::new(),
+            used: Arc::default(),
             limiter: Arc::default(),
+            look_ups: Arc::default(),
         }
+    }
+
+    /// Counts one look at the database for a name that a call of the key has and nothing knows; `false` where there were too many
+    /// within a minute.
+    #[must_use]
+    pub fn may_look_up(&self, now: Timestamp) -> bool {
+        self.look_ups.take(LOOK_UPS, now).is_ok()
+    }
+
+    /// Whether the key still opens anything.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.check_valid(now).is_ok()
     }
 
     /// Whether the key may call the model of this name.
@@ -153,7 +178,9 @@ mod tests {
             expires_at: Some(Timestamp(10)),
             revoked_at: None,
             tags: BTreeMap::new(),
+            used: Arc::default(),
             limiter: Arc::default(),
+            look_ups: Arc::default(),
         }
     }
 

@@ -36,6 +36,10 @@ impl Known {
         for Row { mut key, hash, old, env } in rows {
             if let Some(stored) = before.by_id.get(&key.id) {
                 key.limiter = stored.key.limiter.clone();
+                key.look_ups = stored.key.look_ups.clone();
+                if let Some(at) = std::mem::replace(&mut key.used, stored.key.used.clone()).at() {
+                    key.used.saved(at);
+                }
             }
             if env.is_some_and(|env| env.is(&hash) || old.is_some()) {
                 known.chosen.push(key.id.clone());

@@ -5,6 +5,7 @@ mod error;
 mod guess;
 mod key;
 mod known;
+mod last_use;
 mod limit;
 mod store;
 mod token;
@@ -24,7 +25,7 @@ use self::known::Known;
 use self::store::{Change, Row};
 use self::token::Hash;
 use crate::db::Db;
-use crate::types::{Secret, Timestamp, did_you_mean};
+use crate::types::{Secret, Timestamp, did_you_mean, nearest};
 
 pub use self::change::{KeyPatch, NewKey};
 pub use self::error::Error;
@@ -124,7 +125,37 @@ impl Keys {
     /// # Errors
     /// [`Error::Malformed`], [`Error::Unknown`], and where the secret is right [`Error::Expired`] and [`Error::Revoked`].
     pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Arc<VirtualKey>, Error> {
-        self.known.load().find(token, now).cloned()
+        let key = self.known.load().find(token, now).cloned()?;
+        key.used.note(now);
+        Ok(key)
+    }
+
+    /// Writes down when each key was last used; for the clock and for shutdown.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn save_use(&self) -> Result<(), Error> {
+        let unsaved = |key: &Arc<VirtualKey>| Some((key.clone(), key.used.unsaved()?));
+        let used: Vec<_> = self.known.load().all().filter_map(unsaved).collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        let mut change = Change::begin(&self.db).await?;
+        for (key, at) in &used {
+            change.set_used(&key.id, *at).await?;
+        }
+        change.commit_quietly().await?;
+        used.iter().for_each(|(key, at)| key.used.saved(*at));
+        Ok(())
+    }
+
+    /// The keys beside this one that have its name in its project and still open something.
+    #[must_use]
+    pub fn namesakes(&self, key: &VirtualKey, now: Timestamp) -> Vec<Arc<VirtualKey>> {
+        let is_one = |other: &&Arc<VirtualKey>| {
+            other.name == key.name && other.project == key.project && other.id != key.id && other.is_live(now)
+        };
+        self.known.load().all().filter(is_one).cloned().collect()
     }
 
     /// The key with this text, where memory does not know it: another process may have made it, or given it a new secret, since
@@ -334,8 +365,16 @@ impl Keys {
         let id: String = id.chars().take(80).collect();
         let known = self.known.load();
         let named: Vec<&str> = known.all().filter(|key| *key.name == *id).map(|key| &*key.id).take(5).collect();
+        let by_name = || {
+            let near = nearest(&id, known.all().map(|key| &*key.name))?;
+            let key = known.all().find(|key| *key.name == *near)?;
+            Some(format!("; did you mean `{}`, the key named {near}?", key.id))
+        };
         let hint = match named.is_empty() {
-            true => did_you_mean(&id, known.all().map(|key| &*key.id)),
+            true => match did_you_mean(&id, known.all().map(|key| &*key.id)) {
+                none if none.is_empty() => by_name().unwrap_or_default(),
+                near => near,
+            },
             false => format!("; the key of that name has the id {}", named.join(" or ")),
         };
         Error::NoSuchKey { id, hint }

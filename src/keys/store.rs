@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::last_use::LastUse;
 use super::token::Hash;
 use super::{Role, VirtualKey};
 use crate::db::{self, Db, Error, Tx, query};
@@ -34,7 +35,7 @@ pub(super) async fn load(db: &Db) -> Result<(i64, Vec<Row>), Error> {
     // The revision first: a change in between is then read twice, never missed.
     let revision = db.revision("keys").await?;
     let select = "select id, name, project, role, models, requests_per_minute, tags, hash, old_hash, old_until, \
-                  env_hash, created_at, expires_at, revoked_at from keys";
+                  env_hash, created_at, expires_at, revoked_at, last_used_at from keys";
     let rows = query(select).fetch_all(db).await?;
     let rows: Result<Vec<_>, Error> = rows.iter().map(read).collect();
     Ok((revision, rows?))
@@ -65,7 +66,7 @@ impl Change {
 
     pub(super) async fn find(&mut self, id: &str) -> Result<Option<Row>, Error> {
         let select = "select id, name, project, role, models, requests_per_minute, tags, hash, old_hash, old_until, \
-                      env_hash, created_at, expires_at, revoked_at from keys where id = $1";
+                      env_hash, created_at, expires_at, revoked_at, last_used_at from keys where id = $1";
         let row = query(select).bind(id).fetch_optional(&mut self.0).await?;
         row.as_ref().map(read).transpose()
     }
@@ -103,6 +104,17 @@ impl Change {
             .execute(&mut self.0)
             .await?;
         Ok(())
+    }
+
+    /// Writes down when a key was last used.
+    pub(super) async fn set_used(&mut self, id: &str, at: Timestamp) -> Result<(), Error> {
+        let update = "update keys set last_used_at = $2 where id = $1 and coalesce(last_used_at, 0) < $2";
+        query(update).bind(id).bind(at.0).execute(&mut self.0).await.map(drop)
+    }
+
+    /// Makes visible what no other process need read again.
+    pub(super) async fn commit_quietly(self) -> Result<(), Error> {
+        self.0.commit().await
     }
 
     /// How many admin keys work and will not lapse by themselves.
@@ -143,7 +155,9 @@ fn read(row: &db::Row) -> Result<Row, Error> {
         expires_at: row.get::<Option<i64>>("expires_at")?.map(Timestamp),
         revoked_at: row.get::<Option<i64>>("revoked_at")?.map(Timestamp),
         tags: serde_json::from_str(&tags).map_err(|_| Error::unreadable("tags"))?,
+        used: Arc::new(LastUse::stored(row.get::<Option<i64>>("last_used_at")?.map(Timestamp))),
         limiter: Arc::default(),
+        look_ups: Arc::default(),
     };
     let hash = Hash::from_hex(&hash).ok_or_else(|| Error::unreadable("hash"))?;
     let old = optional_hash(row, "old_hash")?.zip(until.map(Timestamp));

@@ -102,8 +102,9 @@ async fn a_key_is_made_read_back_and_found_by_its_secret_only() {
             "expires_at": "2099-01-01", "tags": {"team": "blue"}});
         let (made, secret) = fixture.keys.create(serde_json::from_value(new).unwrap(), NOW).await.unwrap();
         let (again, _) = reopen(&fixture.db, None).await;
-        let read = again.authenticate(secret.expose(), NOW).unwrap();
+        let read = again.get(&made.id).unwrap();
         assert_eq!(serde_json::to_value(&*read).unwrap(), serde_json::to_value(&*made).unwrap());
+        assert_eq!(again.authenticate(secret.expose(), NOW).unwrap().id, made.id);
         assert_eq!(read.tags["team"], "blue");
         assert!(secret.expose().starts_with(&format!("fk-{}-", made.id)));
         assert!(matches!(again.authenticate(token::new_token(&made.id).expose(), NOW), Err(Error::Unknown)));
@@ -111,6 +112,29 @@ async fn a_key_is_made_read_back_and_found_by_its_secret_only() {
         assert!(matches!(again.authenticate("", NOW), Err(Error::Malformed)));
         let projects = again.projects().await.unwrap();
         assert_eq!(projects.iter().map(|project| &*project.name).collect::<Vec<_>>(), ["default", "web"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_use_is_written_down_and_read_by_other_processes() {
+    on_each(async |scratch| {
+        let fixture = fixture(scratch, None).await;
+        let (made, secret) = fixture.keys.create(NewKey::named("a"), NOW).await.unwrap();
+        let used = |keys: &Keys| serde_json::to_value(&*keys.get(&made.id).unwrap()).unwrap()["last_used_at"].clone();
+        assert_eq!(used(&fixture.keys), serde_json::Value::Null);
+        fixture.keys.authenticate(secret.expose(), later(5)).unwrap();
+        let revision = fixture.db.revision("keys").await.unwrap();
+        fixture.keys.save_use().await.unwrap();
+        assert_eq!(fixture.db.revision("keys").await.unwrap(), revision, "nobody need read the keys again for it");
+        let (again, _) = reopen(&fixture.db, None).await;
+        assert_eq!(used(&again), serde_json::to_value(later(5)).unwrap());
+        again.authenticate(secret.expose(), later(9)).unwrap();
+        again.save_use().await.unwrap();
+        // What another process wrote counts once the keys are read again, and an older use takes nothing back.
+        fixture.keys.save_use().await.unwrap();
+        fixture.keys.create(NewKey::named("b"), NOW).await.unwrap();
+        assert_eq!(used(&fixture.keys), serde_json::to_value(later(9)).unwrap());
     })
     .await;
 }

@@ -27,7 +27,7 @@ pub use error::Error;
 pub use folder::{Checked, MAX_FILE, check_dir, check_dir_with, stamp, write_file};
 pub use import::{Imports, LabelMove, LabelStay};
 pub use registry::{Registry, Rendered};
-pub use selector::{DEFAULT_LABEL, Reference, Selector, halves, model_name, names_prompt};
+pub use selector::{DEFAULT_LABEL, Reference, Selector, halves, model_name, names_prompt, prompt_of};
 pub use snapshot::{LabelState, Prompt};
 pub use store::{Move, Target};
 pub use toml_text::{parse_file, parse_file_with};

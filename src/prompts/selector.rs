@@ -17,6 +17,12 @@ pub fn names_prompt(model: &str) -> bool {
     model.starts_with(PREFIX)
 }
 
+/// The reference in a model's name that is that of a prompt, well formed or not; `None` where it is no prompt's.
+#[must_use]
+pub fn prompt_of(model: &str) -> Option<&str> {
+    model.strip_prefix(PREFIX)
+}
+
 /// The name by which a request calls a prompt as its model.
 #[must_use]
 pub fn model_name(prompt: &PromptName) -> String {

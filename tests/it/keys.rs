@@ -166,6 +166,61 @@ async fn an_expired_key_is_refused() {
 }
 
 #[tokio::test]
+async fn a_key_shows_its_last_use_whatever_it_was_used_for() {
+    let app = TestApp::start().await;
+    let made = app.admin(Call::post("/api/v1/keys", &json!({"name": "viewer", "role": "viewer"}))).await.json();
+    assert_eq!(made["last_used_at"], json!(null), "{made}");
+    let path = format!("/api/v1/keys/{}", made["id"].as_str().unwrap());
+    assert_eq!(app.send(Call::get("/api/v1/usage").key(made["key"].as_str().unwrap())).await.status, 200);
+    let used = app.admin(Call::get(&path)).await.json()["last_used_at"].clone();
+    assert!(used.is_string(), "{used}");
+    let list = app.admin(Call::get("/api/v1/keys")).await.json();
+    let row = list["rows"].as_array().unwrap().iter().find(|row| row["id"] == made["id"]).unwrap().clone();
+    assert_eq!(row["last_used_at"], used);
+    // A change of any key reads all of them again, and forgets no use.
+    app.new_key(&json!({"name": "other"})).await;
+    assert_eq!(app.admin(Call::get(&path)).await.json()["last_used_at"], used);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_surprises_the_owner_of_a_key_is_named_as_it_is_made_or_changed() {
+    let app = TestApp::with("[[routes]]\nname = \"r\"\nmodels = [\"auto\"]\ntargets = [{ model = \"spare\" }]\n").await;
+    let greet = json!({"name": "greet", "messages": [{"role": "user", "content": "Hi"}]});
+    assert_eq!(app.admin(Call::post("/api/v1/prompts", &greet)).await.status, 201);
+    let known = json!(["fast", "auto", "up/gpt-9", "up/*", "prompt/greet", "prompt/greet@2", "prompt/*"]);
+    let made = app.admin(Call::post("/api/v1/keys", &json!({"name": "a", "models": known, "requests_per_minute": 9})));
+    let made = made.await.json();
+    assert_eq!(made["warnings"], json!([]), "{made:#}");
+    let bad = json!({"name": "a", "models": ["fats", "prompt/gret", "upp/*"]});
+    let second = app.admin(Call::post("/api/v1/keys", &bad)).await.json();
+    let problems: Vec<_> =
+        second["warnings"].as_array().unwrap().iter().map(|row| row["problem"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(problems.len(), 5, "{problems:#?}");
+    for (problem, words) in problems.iter().zip([
+        made["id"].as_str().unwrap(),
+        "no limit",
+        "did you mean `fast`?",
+        "did you mean `prompt/greet`?",
+        "`upp/*`",
+    ]) {
+        assert!(problem.contains(words), "{words}: {problem}");
+    }
+    let path = format!("/api/v1/keys/{}", second["id"].as_str().unwrap());
+    let good = json!({"name": "b", "models": null, "requests_per_minute": 9});
+    let changed = app.admin(Call::new("PATCH", &path, good.to_string())).await.json();
+    assert_eq!(changed["warnings"], json!([]), "{changed:#}");
+    // A revoked namesake takes nobody's place, nor does one of another project.
+    assert_eq!(app.admin(Call::new("DELETE", &path, "")).await.status, 200);
+    for fields in
+        [json!({"name": "b", "requests_per_minute": 1}), json!({"name": "a", "project": "p", "requests_per_minute": 1})]
+    {
+        assert_eq!(app.admin(Call::post("/api/v1/keys", &fields)).await.json()["warnings"], json!([]));
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_secret_is_shown_once() {
     let app = TestApp::start().await;
     let made = app.admin(Call::post("/api/v1/keys", &json!({"name": "once"}))).await.json();

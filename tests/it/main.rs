@@ -32,6 +32,7 @@ mod frames;
 mod hardship;
 mod hints;
 mod idempotency;
+mod key_commands;
 mod keys;
 mod limits;
 mod lists;

@@ -14,18 +14,31 @@ use crate::app::App;
 use crate::chat::Error;
 use crate::http::auth::Admin;
 use crate::http::error::Refusal;
-use crate::keys::{KeyPatch, NewKey, VirtualKey};
-use crate::types::{Secret, now, parse_duration};
+use crate::keys::{KeyPatch, NewKey, Role, VirtualKey};
+use crate::prompts::{halves, model_name, prompt_of};
+use crate::types::{Secret, did_you_mean, nearest, now, parse_duration};
 
 type Answer<T> = Result<T, Refusal>;
 
+/// How long a look at the keys waits for what another process changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Reads what another process changed, such as a command beside the gateway; what is known does where that cannot be read.
+async fn look_again(app: &App) {
+    if let Ok(Err(error)) = tokio::time::timeout(LOOK, app.keys().refresh()).await {
+        tracing::warn!(%error, "cannot read the keys again");
+    }
+}
+
 /// `GET /keys`.
 pub async fn list(State(app): State<App>, _admin: Admin) -> Answer<Json<Value>> {
+    look_again(&app).await;
     Ok(Json(json!({"rows": app.keys().list(), "next_cursor": null})))
 }
 
 /// `GET /keys/{id}`.
 pub async fn one(State(app): State<App>, _admin: Admin, Path(id): Path<String>) -> Answer<Json<Value>> {
+    look_again(&app).await;
     Ok(Json(json!(*app.keys().get(&id)?)))
 }
 
@@ -38,7 +51,9 @@ pub async fn create(
 ) -> Answer<(StatusCode, Json<Value>)> {
     let new: NewKey = read(&headers, body).await?;
     let (key, secret) = app.keys().create(new, now()).await?;
-    Ok((StatusCode::CREATED, Json(with_secret(&key, &secret))))
+    let mut row = with_secret(&key, &secret);
+    row["warnings"] = warnings(&app, &key).into();
+    Ok((StatusCode::CREATED, Json(row)))
 }
 
 /// `PATCH /keys/{id}`.
@@ -50,7 +65,10 @@ pub async fn change(
     body: Body,
 ) -> Answer<Json<Value>> {
     let patch: KeyPatch = read(&headers, body).await?;
-    Ok(Json(json!(*app.keys().patch(&id, patch, now()).await?)))
+    let key = app.keys().patch(&id, patch, now()).await?;
+    let mut row = json!(*key);
+    row["warnings"] = warnings(&app, &key).into();
+    Ok(Json(row))
 }
 
 /// `DELETE /keys/{id}`.
@@ -89,6 +107,49 @@ fn with_secret(key: &VirtualKey, secret: &Secret) -> Value {
     let mut row = json!(key);
     row["key"] = secret.expose().into();
     row
+}
+
+/// What is no mistake of a key, and likely to surprise its owner.
+fn warnings(app: &App, key: &VirtualKey) -> Vec<Value> {
+    let row = |key: &str, problem: String, fix: &str| json!({"key": key, "problem": problem, "fix": fix});
+    let mut found = Vec::new();
+    let ids: Vec<_> = app.keys().namesakes(key, now()).iter().map(|other| other.id.to_string()).collect();
+    if !ids.is_empty() {
+        let problem = format!("another live key of the project has the name `{}`: {}", key.name, ids.join(", "));
+        found.push(row("name", problem, "give one another name, or revoke the one that is not needed"));
+    }
+    if key.allows(Role::App) && app.keys().limit_of(key).is_none() {
+        found.push(row("requests_per_minute", "no limit".to_owned(), "--rpm 600 sets requests a minute"));
+    }
+    for model in key.models.iter().flatten() {
+        if let Some(problem) = unknown(app, model.as_str()) {
+            found.push(row("models", problem, "name what GET /v1/models lists, or add it to the configuration"));
+        }
+    }
+    found
+}
+
+/// What is wrong with a name that a key may call, where nothing has it. Without providers nothing is known of any name.
+fn unknown(app: &App, model: &str) -> Option<String> {
+    let live = app.gateway().live();
+    if live.clients.is_empty() {
+        return None;
+    }
+    if let Some(reference) = prompt_of(model) {
+        let (name, _) = halves(reference);
+        let names: Vec<String> = app.prompts().names().iter().map(ToString::to_string).collect();
+        if name == "*" || names.iter().any(|known| known == name) {
+            return None;
+        }
+        let near = nearest(name, names.iter().map(String::as_str)).and_then(|near| near.parse().ok());
+        let near = near.map_or_else(String::new, |near| format!("; did you mean `{}`?", model_name(&near)));
+        return Some(format!("there is no prompt `{name}`{near}"));
+    }
+    if live.routes.known(model).is_some() || live.routes.target(model).is_some() {
+        return None;
+    }
+    let near = did_you_mean(model, live.routes.models().iter().map(|name| &**name));
+    Some(format!("no model has the name `{model}`, and no route lists it{near}"))
 }
 
 /// `GET /projects`.
