@@ -27,12 +27,12 @@ use crate::pool::Pool;
 use crate::prompts::{self, Registry};
 use crate::routing::Health;
 use crate::telemetry::{AccessLog, Metrics};
-use crate::types::{Diagnostic, QuickMap, Secret, Timestamp, now};
+use crate::types::{Diagnostic, PromptName, QuickMap, Secret, Timestamp, now};
 use crate::upstream::simulated::SimulatedProvider;
 use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient, ProviderKeys};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
 
-pub use self::check::{Checked, check, key_warnings, unanswered, warnings};
+pub use self::check::{Checked, check, doubts, key_warnings, unanswered, warnings};
 pub use self::probe::probe;
 
 /// How long running lines of batches may take to end.
@@ -319,10 +319,13 @@ impl App {
     async fn import_prompts(&self, config: &Config) -> Result<(), Error> {
         let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) else { return Ok(()) };
         let label = config.prompts.label_on_import.as_ref();
-        let imported = self.prompts().import_dir_aside(self.pool(), folder, label, now()).await?;
+        let routes = config.routes.clone();
+        let doubted = move |name: &PromptName, draft: &prompts::Draft| doubts(&routes, name, draft);
+        let imported = self.prompts().import_dir_aside(self.pool(), (folder, label), now(), doubted).await?;
         if !imported.created.is_empty() {
             tracing::info!(added = imported.created.len(), "imported prompts from {}", folder.display());
         }
+        report_doubts(&imported);
         report_labels(&imported);
         Ok(())
     }
@@ -419,6 +422,25 @@ impl App {
             if !runner.ended(Instant::now() + LAST_WORDS).await {
                 tracing::warn!("some lines of batches did not end; the next start runs them again");
             }
+        }
+    }
+}
+
+/// Logs what is likely to surprise in files that changed, and each file that was left out.
+fn report_doubts(imported: &prompts::Imports) {
+    for warning in &imported.warnings {
+        tracing::warn!(key = warning.key, "{warning}");
+    }
+    for prompts::LeftOut { name, file, renamed_to } in &imported.left_out {
+        match renamed_to {
+            Some(to) => {
+                tracing::warn!(prompt = %name, "{file} is left out: the prompt is called {to} by now; rename the file")
+            }
+            None => tracing::warn!(
+                prompt = %name,
+                "{file} is left out: the prompt is archived; take the file away, or bring the prompt back: fulcrum prompt \
+                 unarchive {name}"
+            ),
         }
     }
 }

@@ -36,10 +36,7 @@ pub fn check(config: &Config) -> Checked {
         }
     }
     if let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) {
-        let doubts = |name: &PromptName, draft: &prompts::Draft| {
-            let model = unanswered(&config.routes, name, draft);
-            draft.warnings().into_iter().chain(model).collect()
-        };
+        let doubts = |name: &PromptName, draft: &prompts::Draft| doubts(&config.routes, name, draft);
         match prompts::check_dir_with(folder, &doubts) {
             Ok(checked) => {
                 prompts = checked.len();
@@ -62,6 +59,12 @@ fn key_of(error: &BadAddress) -> &'static str {
         BadAddress::Key => "api_key",
         BadAddress::NoModels(_) => "kind",
     }
+}
+
+/// What is no mistake of a prompt's file, and likely to surprise.
+#[must_use]
+pub fn doubts(routes: &Routes, name: &PromptName, draft: &prompts::Draft) -> Vec<Diagnostic> {
+    draft.warnings().into_iter().chain(unanswered(routes, name, draft)).collect()
 }
 
 /// That no call of a prompt can be answered, since nothing has the model that its settings name.
@@ -175,10 +178,15 @@ fn of_providers(config: &Config) -> Vec<Diagnostic> {
         let fix = format!("write base_url = \"{}/v1\", unless the server differs", provider.base_url);
         warnings.push(Diagnostic::new(format!("providers.{}.base_url", provider.name), problem).fix(fix));
     }
-    if let Some(folder) = config.prompts.import.as_ref().filter(|folder| !folder.is_dir()) {
-        let problem = format!("there is no folder {}, so no prompts are read", folder.display());
+    if let Some(folder) = &config.prompts.import {
+        let shown = folder.display();
+        let problem = match folder.is_dir() {
+            false => Some(format!("there is no folder {shown}, so no prompts are read")),
+            true if !prompts::has_files(folder) => Some(format!("the folder {shown} has no files NAME.toml")),
+            true => None,
+        };
         let fix = "check the path, which starts where `fulcrum serve` is started";
-        warnings.push(Diagnostic::new("prompts.import", problem).fix(fix));
+        warnings.extend(problem.map(|problem| Diagnostic::new("prompts.import", problem).fix(fix)));
     }
     warnings
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod folder;
+mod life;
 mod look;
 mod run;
 mod shared;
@@ -30,6 +31,12 @@ pub enum Prompt {
     Label(change::Label),
     /// Take a label away
     Unlabel(change::Unlabel),
+    /// Archive a prompt: it answers no calls and stands in no list, and its versions and history stay
+    Archive(life::Archive),
+    /// Bring an archived prompt back
+    Unarchive(life::Unarchive),
+    /// Give a prompt another name; versions, labels and history stay, and calls of the old name are refused with the new one
+    Rename(life::Rename),
     /// Tell what changed between two versions
     Diff(look::Diff),
     /// Render a version, or a file, with variables
@@ -52,6 +59,9 @@ impl Prompt {
             Self::Add(command) => command.run().await,
             Self::Label(command) => command.run().await,
             Self::Unlabel(command) => command.run().await,
+            Self::Archive(command) => command.run().await,
+            Self::Unarchive(command) => command.run().await,
+            Self::Rename(command) => command.run().await,
             Self::Diff(command) => command.run().await,
             Self::Render(command) => command.run().await,
             Self::Run(command) => command.run().await,

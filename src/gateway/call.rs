@@ -9,6 +9,7 @@ use super::follow::follow;
 use super::idempotent::{self, Claimed};
 use super::incoming::Incoming;
 use super::lead::lead;
+use super::look_up::looked_up;
 use super::meter::Meter;
 use super::plan::Moment;
 use super::planned::{Planned, refuse};
@@ -25,7 +26,12 @@ impl Gateway {
         let meter = Meter::begin(self.parts().clone(), &incoming);
         let mut head = Head::new(incoming.id, 200, incoming.endpoint.dialect());
         let live = self.live();
-        let prepared = self.prepare(&live, &mut incoming, &meter, &mut head);
+        let mut prepared = self.prepare(&live, &mut incoming, &meter, &mut head);
+        if let Err(error) = &prepared
+            && Box::pin(looked_up(self.parts(), &incoming.key, error)).await
+        {
+            prepared = self.prepare(&live, &mut incoming, &meter, &mut head);
+        }
         let Prepared { request, plan } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return refuse(head, meter, error).await,

@@ -1,11 +1,13 @@
 //! What a request would get, without a call of a provider.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::incoming::Incoming;
+use super::look_up::looked_up;
 use super::plan::{Moment, with_facts};
 use super::planned::Planned;
 use super::prepared::{Known, Prepared};
@@ -106,7 +108,7 @@ impl Gateway {
     ///
     /// # Errors
     /// What the call itself would be refused with.
-    pub fn explain(&self, mut incoming: Incoming) -> Result<Explanation, Error> {
+    pub async fn explain(&self, mut incoming: Incoming) -> Result<Explanation, Error> {
         let object = Object::read(incoming.body.clone())?;
         if let Some(endpoint) = object.get("endpoint") {
             let name: String = serde_json::from_str(endpoint).unwrap_or_default();
@@ -126,8 +128,12 @@ impl Gateway {
         incoming.body = object.edited(&edits);
         let (parts, live) = (self.parts().clone(), self.live());
         let moment = Moment::here();
-        let prepared = Prepared::of((&parts, &live), &mut incoming, &mut Known::default(), moment)?;
-        let Prepared { request, plan } = prepared;
+        let prepare = |incoming: &mut Incoming| Prepared::of((&parts, &live), incoming, &mut Known::default(), moment);
+        let prepared = match prepare(&mut incoming) {
+            Err(error) if looked_up(&parts, &incoming.key, &error).await => prepare(&mut incoming),
+            prepared => prepared,
+        };
+        let Prepared { request, plan } = prepared?;
         let Moment { now, dice } = moment;
         let trace =
             with_facts(&live.routes, &incoming, &request, now, |facts| live.routes.trace(facts, &parts.health, dice));

@@ -36,6 +36,13 @@ pub fn model(error: Error, live: &Live, incoming: &Incoming, request: &Request) 
 
 /// A prompt that there is not.
 pub fn prompt(error: Error, prompts: &Registry, reference: &Reference, key: &VirtualKey) -> Error {
+    if error.code == Code::PromptNotFound && prompts.now_called(&reference.name).is_some() {
+        // The new name is told to those who could call the old one.
+        return match key.may_call(&model_name(&reference.name)) {
+            true => error,
+            false => error.says(|_| format!("there is no prompt `{}`", reference.name)),
+        };
+    }
     let names: Vec<String> = match error.code {
         Code::PromptNotFound if prompts.get(&reference.name).is_err() => {
             prompts.names().iter().map(model_name).collect()

@@ -22,6 +22,7 @@ mod idempotent;
 mod incoming;
 mod key;
 mod lead;
+mod look_up;
 mod memo;
 mod meter;
 mod peek;

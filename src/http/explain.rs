@@ -17,7 +17,7 @@ pub async fn explain(State(app): State<App>, request: Request) -> Response {
     let called = EndpointCall { endpoint: Endpoint::default(), addressed: Addressed::default() };
     let peer = request.extensions().get().copied();
     let explained = match data::admit(&app, id, called, request, peer).await {
-        Ok((incoming, _window)) => app.gateway().explain(incoming),
+        Ok((incoming, _window)) => app.gateway().explain(incoming).await,
         Err(unadmitted) => Err(unadmitted.error),
     };
     match explained {

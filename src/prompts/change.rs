@@ -5,10 +5,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::author::Author;
+use super::diff::Side;
 use super::draft::Submission;
 use super::error::Error;
 use super::registry::{Registry, TOPIC};
 use super::selector::Selector;
+use super::standing::check_changeable;
 use super::store::{self, Move, NewVersion, Target};
 use super::variables::unknown;
 use super::version::Version;
@@ -156,10 +158,7 @@ impl Registry {
     /// Why a change that began from `parent` is refused, with what it would undo.
     async fn outdated(&self, name: &PromptName, parent: u32, newest: u32) -> Result<Error, Error> {
         self.refresh().await?;
-        let diff = match parent {
-            0 => String::new(),
-            _ => self.diff(name, &Selector::Version(parent), &Selector::Version(newest))?.unified,
-        };
+        let diff = self.diff(name, Side::of(parent), Side::of(newest))?.unified;
         let diff = diff.chars().take(LONGEST_DIFF).collect();
         Ok(Error::Outdated { name: name.clone(), parent, newest, diff })
     }
@@ -201,6 +200,7 @@ pub(super) async fn put_version(
     expect: Expect,
     by: &By<'_>,
 ) -> Result<(u32, bool), Error> {
+    check_changeable(tx, name).await?;
     let newest = store::newest(tx, name).await?;
     let version = match newest {
         Some(_) if expect == Expect::New => return Err(Error::Exists(name.clone())),
@@ -236,6 +236,7 @@ pub(super) async fn put_label(
     if change.targets.len() > 1 {
         return Err(ROLLOUT);
     }
+    check_changeable(tx, name).await?;
     for target in &change.targets {
         if store::hash_of(tx, name, target.version).await?.is_none() {
             return match store::newest(tx, name).await? {

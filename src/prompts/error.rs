@@ -10,6 +10,31 @@ pub enum Error {
     /// No prompt has this name.
     #[error("there is no prompt `{0}`{1}")]
     NoPrompt(PromptName, String),
+    /// The prompt has another name.
+    #[error("prompt `{name}` was renamed to `{to}`")]
+    Renamed {
+        /// The old name.
+        name: PromptName,
+        /// The new one.
+        to: PromptName,
+    },
+    /// A change by a name that the prompt had before.
+    #[error("the name `{name}` is taken: its prompt was renamed to `{to}`; name that, or choose another")]
+    Moved {
+        /// The old name.
+        name: PromptName,
+        /// The new one.
+        to: PromptName,
+    },
+    /// A call of a prompt that is archived.
+    #[error("prompt `{0}` is archived and answers no calls; fulcrum prompt unarchive {0} brings it back")]
+    Archived(PromptName),
+    /// A change of a prompt that is archived.
+    #[error("prompt `{0}` is archived and cannot be changed; fulcrum prompt unarchive {0} brings it back")]
+    Shelved(PromptName),
+    /// A new name for a prompt that another one has.
+    #[error("there is a prompt `{0}` already; choose another name")]
+    Taken(PromptName),
     /// The prompt has no such version.
     #[error("prompt `{name}` has no version {version}; its newest is {newest}")]
     NoVersion {
@@ -116,11 +141,14 @@ impl From<Error> for chat::Error {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            Error::NoPrompt(..) | Error::NoVersion { .. } | Error::NoLabel { .. } => {
-                Self::new(Code::PromptNotFound, message)
-            }
+            Error::NoPrompt(..)
+            | Error::NoVersion { .. }
+            | Error::NoLabel { .. }
+            | Error::Renamed { .. }
+            | Error::Archived(_) => Self::new(Code::PromptNotFound, message),
             Error::BadReference(_) => Self::field("prompt", message),
-            Error::Exists(_) => Self::new(Code::Conflict, message).at("name"),
+            Error::Exists(_) | Error::Taken(_) | Error::Moved { .. } => Self::new(Code::Conflict, message).at("name"),
+            Error::Shelved(_) => Self::new(Code::Conflict, message),
             Error::Outdated { .. } => Self::new(Code::Conflict, message).at("parent"),
             Error::Invalid(diagnostics) => {
                 let key = diagnostics.into_iter().next().map(|diagnostic| diagnostic.key);

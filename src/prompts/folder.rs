@@ -130,6 +130,12 @@ pub fn stamp(path: &Path) -> Option<u64> {
     Some(hasher.finish())
 }
 
+/// Whether a folder has a file of a prompt, right or wrong; `true` where it cannot be read, which its reading reports.
+#[must_use]
+pub fn has_files(path: &Path) -> bool {
+    read_dir(path).map_or(true, |(files, problems)| !files.is_empty() || !problems.is_empty())
+}
+
 /// Writes a prompt's file into `folder`, whole or not at all; returns its path.
 ///
 /// # Errors

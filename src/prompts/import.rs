@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::author::Author;
 use super::change::{By, Expect, LabelChange, put_label, put_version};
-use super::draft::Submission;
+use super::draft::{Draft, Submission};
 use super::error::Error;
 use super::folder::{self, PromptFile};
 use super::registry::{Registry, TOPIC};
-use super::store::{self, Imported};
-use super::toml_text::parse_file;
+use super::store::{self, Imported, State};
+use super::toml_text::parse_file_with;
 use crate::db::Tx;
 use crate::pool::{self, Pool};
 use crate::types::{Diagnostic, Label, PromptName, Timestamp};
@@ -33,6 +33,29 @@ pub struct Imports {
     pub labelled: Vec<LabelMove>,
     /// Labels that did not follow a file that changed.
     pub stayed: Vec<LabelStay>,
+    /// Files of prompts that take no versions.
+    pub left_out: Vec<LeftOut>,
+    /// What is no mistake of a file that changed, and likely to surprise.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A file that was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The prompt that the file names.
+    pub name: PromptName,
+    /// The file.
+    pub file: String,
+    /// What the prompt was renamed to; `None` where it is archived.
+    pub renamed_to: Option<PromptName>,
+}
+
+impl Imports {
+    /// Whether the folder had no file of a prompt.
+    #[must_use]
+    pub fn is_of_nothing(&self) -> bool {
+        self.created.is_empty() && self.unchanged == 0 && self.left_out.is_empty()
+    }
 }
 
 /// A label's move by an import.
@@ -79,39 +102,50 @@ impl Registry {
     /// Every mistake of every file, or that the folder or database fails.
     pub async fn import_dir(&self, path: &Path, label: Option<&Label>, now: Timestamp) -> Result<Imports, Error> {
         let known = store::imported(&self.0.db).await?;
-        let incoming = read(path, &known)?;
-        self.import(&incoming, label, now).await
+        let (incoming, warnings) = read(path, &known, &|_, draft| draft.warnings())?;
+        self.import((&incoming, warnings), label, now).await
     }
 
-    /// As [`Self::import_dir`], with the files read and parsed on a thread of `pool`.
+    /// As [`Self::import_dir`], with the files read and parsed on a thread of `pool`, and the warnings that `doubts` has of each
+    /// file that changed.
     ///
     /// # Errors
     /// As [`Self::import_dir`], and where no thread is free within a minute.
     pub async fn import_dir_aside(
         &self,
         pool: &Pool,
-        path: &Path,
-        label: Option<&Label>,
+        (path, label): (&Path, Option<&Label>),
         now: Timestamp,
+        doubts: impl Fn(&PromptName, &Draft) -> Vec<Diagnostic> + Send + Sync + 'static,
     ) -> Result<Imports, Error> {
         let (known, folder) = (store::imported(&self.0.db).await?, path.to_owned());
         let late = |error: pool::Error| {
             let unread = Diagnostic::new("", format!("the prompts cannot be read: {error}"));
             Error::Files(vec![unread.of_file(path.display().to_string())])
         };
-        let incoming = pool.run(PATIENCE, move || read(&folder, &known)).await.map_err(late)??;
-        self.import(&incoming, label, now).await
+        let read = pool.run(PATIENCE, move || read(&folder, &known, &doubts)).await;
+        let (incoming, warnings) = read.map_err(late)??;
+        self.import((&incoming, warnings), label, now).await
     }
 
-    async fn import(&self, incoming: &[Incoming], label: Option<&Label>, now: Timestamp) -> Result<Imports, Error> {
+    async fn import(
+        &self,
+        (incoming, warnings): (&[Incoming], Vec<Diagnostic>),
+        label: Option<&Label>,
+        now: Timestamp,
+    ) -> Result<Imports, Error> {
         let author = Author { key_id: IMPORTER.to_owned(), name: IMPORTER.to_owned(), admin: true };
         let by = By { author: &author, now };
-        let mut done = Imports::default();
+        let mut done = Imports { warnings, ..Imports::default() };
         let mut changes = self.0.db.begin(TOPIC).await?;
         // Read again inside the transaction: another process may have imported in between.
         let known = store::imported(&mut changes).await?;
         for incoming in incoming {
             let name = &incoming.file.name;
+            if let Some(left_out) = left_out(&mut changes, incoming).await? {
+                done.left_out.push(left_out);
+                continue;
+            }
             let last = known.get(name.as_str()).map(|last| last.version);
             let last_made = store::newest_of(&mut changes, name, IMPORTER).await?;
             let version = take(&mut changes, incoming, last, &by).await?;
@@ -134,8 +168,28 @@ impl Registry {
     }
 }
 
-fn read(path: &Path, known: &HashMap<String, Imported>) -> Result<Vec<Incoming>, Error> {
+/// Why a file is left out: its prompt is archived, or has another name. It would come back by its file otherwise.
+async fn left_out(tx: &mut Tx, incoming: &Incoming) -> Result<Option<LeftOut>, Error> {
+    let PromptFile { name, file, .. } = &incoming.file;
+    let Some(State { archived, renamed_to }) = store::state(tx, name).await? else { return Ok(None) };
+    let renamed_to = match renamed_to {
+        Some(to) => Some(store::now_called(tx, to).await?),
+        None => None,
+    };
+    let is_left_out = archived || renamed_to.is_some();
+    Ok(is_left_out.then(|| LeftOut { name: name.clone(), file: file.clone(), renamed_to }))
+}
+
+/// What is said of a prompt's file that is no mistake.
+type Doubts<'a> = dyn Fn(&PromptName, &Draft) -> Vec<Diagnostic> + Sync + 'a;
+
+fn read(
+    path: &Path,
+    known: &HashMap<String, Imported>,
+    doubts: &Doubts<'_>,
+) -> Result<(Vec<Incoming>, Vec<Diagnostic>), Error> {
     let (files, mut problems) = folder::read_dir(path)?;
+    let mut warnings = Vec::new();
     let mut incoming = Vec::with_capacity(files.len());
     for file in files {
         let hash = blake3::hash(file.text.as_bytes()).to_hex().to_string();
@@ -143,16 +197,17 @@ fn read(path: &Path, known: &HashMap<String, Imported>) -> Result<Vec<Incoming>,
             incoming.push(Incoming { file, hash, submission: None });
             continue;
         }
-        match parse_file(&file.file, &file.text) {
+        match parse_file_with(&file.file, &file.text, &|draft| doubts(&file.name, draft)) {
             Err(found) => problems.extend(found),
-            Ok(draft) => {
+            Ok((draft, found)) => {
+                warnings.extend(found);
                 let message = format!("imported from {}", file.file);
                 let submission = Some(Submission { message, ..draft.into() });
                 incoming.push(Incoming { file, hash, submission });
             }
         }
     }
-    if problems.is_empty() { Ok(incoming) } else { Err(Error::Files(problems)) }
+    if problems.is_empty() { Ok((incoming, warnings)) } else { Err(Error::Files(problems)) }
 }
 
 impl Imports {

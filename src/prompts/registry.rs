@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
-use super::diff::{self, Diff};
+use super::diff::{self, Diff, Side};
 use super::error::Error;
 use super::selector::Selector;
 use super::snapshot::{Prompt, Snapshot};
@@ -80,11 +80,14 @@ impl Registry {
     /// The version that a call asks for. Memory only.
     ///
     /// # Errors
-    /// Where the prompt, version or label is unknown.
+    /// Where the prompt, version or label is unknown, or the prompt is archived.
     pub fn resolve(&self, name: &PromptName, selector: &Selector) -> Result<Arc<Version>, Error> {
         let snapshot = self.0.snapshot.load();
-        let prompt = snapshot.prompts.get(name).ok_or_else(|| Error::NoPrompt(name.clone(), String::new()))?;
-        prompt.resolve(selector)
+        match snapshot.prompts.get(name) {
+            Some(prompt) if prompt.archived_at.is_some() => Err(Error::Archived(name.clone())),
+            Some(prompt) => prompt.resolve(selector),
+            None => Err(unknown(&snapshot, name, String::new())),
+        }
     }
 
     /// Notes that a call used the prompt. Memory only; [`Registry::save_use`] writes it down.
@@ -119,7 +122,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Every prompt, by name.
+    /// Every prompt, archived ones too, by name.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Prompt>> {
         let mut prompts: Vec<_> = self.0.snapshot.load().prompts.values().cloned().collect();
@@ -127,10 +130,17 @@ impl Registry {
         prompts
     }
 
-    /// The names of all prompts, sorted.
+    /// The names of all prompts that answer calls, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<PromptName> {
-        self.list().iter().map(|prompt| prompt.name.clone()).collect()
+        let answers = |prompt: &&Arc<Prompt>| prompt.archived_at.is_none();
+        self.list().iter().filter(answers).map(|prompt| prompt.name.clone()).collect()
+    }
+
+    /// The name that a prompt has by now which had this one.
+    #[must_use]
+    pub fn now_called(&self, name: &PromptName) -> Option<PromptName> {
+        self.0.snapshot.load().now_called(name).cloned()
     }
 
     /// One prompt with its versions and labels.
@@ -140,7 +150,7 @@ impl Registry {
     pub fn get(&self, name: &PromptName) -> Result<Arc<Prompt>, Error> {
         let snapshot = self.0.snapshot.load();
         let near = || did_you_mean(name.as_str(), snapshot.prompts.keys().map(PromptName::as_str));
-        snapshot.prompts.get(name).cloned().ok_or_else(|| Error::NoPrompt(name.clone(), near()))
+        snapshot.prompts.get(name).cloned().ok_or_else(|| unknown(&snapshot, name, near()))
     }
 
     /// A prompt's versions, newest first.
@@ -171,14 +181,14 @@ impl Registry {
         Ok(Rendered { version, messages, chars })
     }
 
-    /// What changed from one version to another.
+    /// What changed from one version to another, or from or to nothing.
     ///
     /// # Errors
     /// Where one of them is unknown.
-    pub fn diff(&self, name: &PromptName, from: &Selector, to: &Selector) -> Result<Diff, Error> {
+    pub fn diff(&self, name: &PromptName, from: Side, to: Side) -> Result<Diff, Error> {
         let prompt = self.get(name)?;
-        let (from, to) = (prompt.resolve(from)?, prompt.resolve(to)?);
-        diff::diff(&from, &to)
+        let version = |side: Side| side.0.map(|selector| prompt.resolve(&selector)).transpose();
+        diff::diff(name, version(from)?.as_deref(), version(to)?.as_deref())
     }
 
     /// The moves of a prompt's labels, or of one, newest first: where, who, when and why.
@@ -192,5 +202,13 @@ impl Registry {
             prompt.resolve(&Selector::Label(label.clone()))?;
         }
         Ok(moves)
+    }
+}
+
+/// No prompt has this name by now.
+fn unknown(snapshot: &Snapshot, name: &PromptName, near: String) -> Error {
+    match snapshot.now_called(name) {
+        Some(to) => Error::Renamed { name: name.clone(), to: to.clone() },
+        None => Error::NoPrompt(name.clone(), near),
     }
 }

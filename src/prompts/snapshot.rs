@@ -1,6 +1,6 @@
 //! All prompts in memory, so that no call waits for the database.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::error::Error;
 use super::selector::Selector;
-use super::store::{self, Target, VersionRow};
+use super::store::{self, MOST_NAMES, Target, VersionRow};
 use super::version::Version;
 use crate::db::{self, Tx};
-use crate::types::{Label, PromptName, Timestamp};
+use crate::types::{Label, PromptName, Timestamp, did_you_mean};
 
 /// One prompt: its versions, labels and last use.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Prompt {
     pub name: PromptName,
     /// When its first version was made.
     pub created_at: Timestamp,
+    /// Since when it is archived.
+    pub archived_at: Option<Timestamp>,
     /// Version 1 is the first.
     pub versions: Vec<Arc<Version>>,
     /// Where each label points.
@@ -45,6 +47,8 @@ pub(super) struct Snapshot {
     pub(super) revision: i64,
     last_seq: i64,
     pub(super) prompts: HashMap<PromptName, Arc<Prompt>>,
+    /// Names that prompts had, and what each was renamed to.
+    renamed: HashMap<PromptName, PromptName>,
 }
 
 impl Prompt {
@@ -83,11 +87,16 @@ impl Prompt {
             "newest": self.newest(),
             "labels": labels.collect::<Map<_, _>>(),
             "created_at": self.created_at,
+            "archived_at": self.archived_at,
             "last_used_at": self.last_used_at(),
         })
     }
 
-    pub(super) fn resolve(&self, selector: &Selector) -> Result<Arc<Version>, Error> {
+    /// The version that a selector names, also of a prompt that is archived.
+    ///
+    /// # Errors
+    /// Where there is no such version or label.
+    pub fn resolve(&self, selector: &Selector) -> Result<Arc<Version>, Error> {
         let version = match selector {
             Selector::Version(version) => *version,
             Selector::Latest => self.newest(),
@@ -113,7 +122,7 @@ impl Prompt {
                 "none; call `prompt/{name}@{newest}`, or set the label: fulcrum prompt label {name} {label} {newest}",
                 name = self.name
             ),
-            false => known.join(", "),
+            false => format!("{}{}", known.join(", "), did_you_mean(label, known.iter().copied())),
         };
         match label.parse() {
             Ok(label) => Error::NoLabel { name: self.name.clone(), label, known },
@@ -123,17 +132,44 @@ impl Prompt {
 }
 
 impl Snapshot {
-    /// Reads what is new since `self`: versions never change, so only later ones; labels, since they are small, all.
+    /// What a name that a prompt had leads to.
+    pub(super) fn now_called(&self, name: &PromptName) -> Option<&PromptName> {
+        let mut found = self.renamed.get(name)?;
+        for _ in 0..MOST_NAMES {
+            let Some(next) = self.renamed.get(found) else { break };
+            found = next;
+        }
+        Some(found)
+    }
+
+    /// Reads what is new since `self`: versions never change, so only later ones, and all of a prompt that got its name since;
+    /// labels, since they are small, all.
     pub(super) async fn next(&self, revision: i64, tx: &mut Tx) -> Result<Self, db::Error> {
         let mut prompts: HashMap<PromptName, Prompt> = HashMap::new();
-        for row in store::prompts(tx).await? {
-            let Ok(name) = row.name.parse::<PromptName>() else { continue };
+        let mut renamed = HashMap::new();
+        let mut rows = store::prompts(tx).await?;
+        rows.retain_mut(|row| {
+            let to = row.renamed_to.take().map(|to| renamed.insert(row.name.clone(), to));
+            to.is_none()
+        });
+        let renewed: HashSet<PromptName> = renamed.values().cloned().collect();
+        for row in rows {
+            let name = row.name;
+            let archived_at = row.archived_at;
             let prompt = match self.prompts.get(&name) {
-                Some(known) => Prompt { labels: BTreeMap::new(), ..known.as_ref().clone() },
+                Some(known) => Prompt { labels: BTreeMap::new(), archived_at, ..known.as_ref().clone() },
                 None => Prompt {
                     name: name.clone(),
                     created_at: row.created_at,
-                    versions: Vec::new(),
+                    archived_at,
+                    versions: match renewed.contains(&name) {
+                        true => store::versions_until(tx, &name, self.last_seq)
+                            .await?
+                            .into_iter()
+                            .map(|row| Arc::new(version(name.clone(), row)))
+                            .collect(),
+                        false => Vec::new(),
+                    },
                     labels: BTreeMap::new(),
                     used: Arc::new(AtomicI64::new(row.last_used_at.map_or(0, |used| used.0))),
                     saved: Arc::new(AtomicI64::new(row.last_used_at.map_or(0, |used| used.0))),
@@ -156,7 +192,7 @@ impl Snapshot {
             state.targets.push(row.target);
         }
         let prompts = prompts.into_iter().map(|(name, prompt)| (name, Arc::new(prompt))).collect();
-        Ok(Self { revision, last_seq, prompts })
+        Ok(Self { revision, last_seq, prompts, renamed })
     }
 }
 

@@ -7,10 +7,44 @@ use super::draft::Draft;
 use crate::db::{Db, Error, Executor, Row, Tx, query};
 use crate::types::{Label, PromptName, Timestamp};
 
+/// The most renamings that are followed from an old name.
+pub(super) const MOST_NAMES: usize = 32;
+
 pub(super) struct PromptRow {
-    pub(super) name: String,
+    pub(super) name: PromptName,
     pub(super) created_at: Timestamp,
     pub(super) last_used_at: Option<Timestamp>,
+    pub(super) archived_at: Option<Timestamp>,
+    pub(super) renamed_to: Option<PromptName>,
+}
+
+/// Whether a prompt answers calls by its name.
+pub(super) struct State {
+    pub(super) archived: bool,
+    pub(super) renamed_to: Option<PromptName>,
+}
+
+/// What became of a whole prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromptChange {
+    /// `archived`, `unarchived` or `renamed`.
+    pub change: String,
+    /// The name before, where it was renamed.
+    pub renamed_from: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// With which key.
+    pub key_id: String,
+    /// Who.
+    pub author: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A prompt's old name and its new one.
+pub(super) struct Renaming<'a> {
+    pub(super) from: &'a PromptName,
+    pub(super) to: &'a PromptName,
 }
 
 pub(super) struct VersionRow {
@@ -76,35 +110,55 @@ fn target_of(row: &Row) -> Result<Target, Error> {
 }
 
 pub(super) async fn prompts(tx: &mut Tx) -> Result<Vec<PromptRow>, Error> {
-    let rows = query("select name, created_at, last_used_at from prompts").fetch_all(tx).await?;
+    let sql = "select name, created_at, last_used_at, archived_at, renamed_to from prompts";
+    let rows = query(sql).fetch_all(tx).await?;
     let read = |row: &Row| {
         Ok(PromptRow {
-            name: row.get("name")?,
+            name: name_of(row, "name")?,
             created_at: time_of(row, "created_at")?,
             last_used_at: row.get::<Option<i64>>("last_used_at")?.map(Timestamp),
+            archived_at: row.get::<Option<i64>>("archived_at")?.map(Timestamp),
+            renamed_to: renamed_to(row)?,
         })
     };
-    rows.iter().map(read).collect()
+    // A name that is none can be called by nobody.
+    rows.iter().filter(|row| name_of(row, "name").is_ok()).map(read).collect()
+}
+
+fn name_of(row: &Row, column: &str) -> Result<PromptName, Error> {
+    row.get::<&str>(column)?.parse().map_err(|_| Error::unreadable(column))
+}
+
+fn renamed_to(row: &Row) -> Result<Option<PromptName>, Error> {
+    let to = row.get::<Option<&str>>("renamed_to")?;
+    to.map(|to| to.parse().map_err(|_| Error::unreadable("renamed_to"))).transpose()
 }
 
 pub(super) async fn versions_after(tx: &mut Tx, seq: i64) -> Result<Vec<VersionRow>, Error> {
     let sql = "select seq, name, version, hash, content, message, key_id, author, created_at \
                from prompt_versions where seq > $1 order by seq";
-    let rows = query(sql).bind(seq).fetch_all(tx).await?;
-    let read = |row: &Row| {
-        Ok(VersionRow {
-            seq: row.get("seq")?,
-            name: row.get("name")?,
-            version: version_of(row, "version")?,
-            hash: row.get("hash")?,
-            content: row.get("content")?,
-            message: row.get("message")?,
-            key_id: row.get("key_id")?,
-            author: row.get("author")?,
-            created_at: time_of(row, "created_at")?,
-        })
-    };
-    rows.iter().map(read).collect()
+    query(sql).bind(seq).fetch_all(tx).await?.iter().map(version_row).collect()
+}
+
+/// The versions of one prompt up to `seq`, in their order.
+pub(super) async fn versions_until(tx: &mut Tx, name: &PromptName, seq: i64) -> Result<Vec<VersionRow>, Error> {
+    let sql = "select seq, name, version, hash, content, message, key_id, author, created_at \
+               from prompt_versions where name = $1 and seq <= $2 order by version";
+    query(sql).bind(name.as_str()).bind(seq).fetch_all(tx).await?.iter().map(version_row).collect()
+}
+
+fn version_row(row: &Row) -> Result<VersionRow, Error> {
+    Ok(VersionRow {
+        seq: row.get("seq")?,
+        name: row.get("name")?,
+        version: version_of(row, "version")?,
+        hash: row.get("hash")?,
+        content: row.get("content")?,
+        message: row.get("message")?,
+        key_id: row.get("key_id")?,
+        author: row.get("author")?,
+        created_at: time_of(row, "created_at")?,
+    })
 }
 
 pub(super) async fn labels(tx: &mut Tx) -> Result<Vec<LabelRow>, Error> {
@@ -291,4 +345,100 @@ pub(super) async fn set_imported(tx: &mut Tx, name: &PromptName, imported: &Impo
 pub(super) async fn set_used(tx: &mut Tx, name: &PromptName, used: Timestamp) -> Result<(), Error> {
     let sql = "update prompts set last_used_at = $2 where name = $1 and coalesce(last_used_at, 0) < $2";
     query(sql).bind(name.as_str()).bind(used.0).execute(tx).await.map(drop)
+}
+
+/// Whether a prompt answers calls by its name; `None` where nothing has the name.
+pub(super) async fn state(tx: &mut Tx, name: &PromptName) -> Result<Option<State>, Error> {
+    let sql = "select archived_at, renamed_to from prompts where name = $1";
+    let row = query(sql).bind(name.as_str()).fetch_optional(tx).await?;
+    let read = |row: Row| -> Result<State, Error> {
+        Ok(State { archived: row.get::<Option<i64>>("archived_at")?.is_some(), renamed_to: renamed_to(&row)? })
+    };
+    row.map(read).transpose()
+}
+
+/// What a name leads to, which a prompt may have had.
+pub(super) async fn now_called(tx: &mut Tx, mut name: PromptName) -> Result<PromptName, Error> {
+    for _ in 0..MOST_NAMES {
+        match state(tx, &name).await? {
+            Some(State { renamed_to: Some(next), .. }) => name = next,
+            _ => break,
+        }
+    }
+    Ok(name)
+}
+
+pub(super) async fn set_archived(tx: &mut Tx, name: &PromptName, at: Option<Timestamp>) -> Result<(), Error> {
+    let sql = "update prompts set archived_at = $2 where name = $1";
+    query(sql).bind(name.as_str()).bind(at.map(|at| at.0)).execute(tx).await.map(drop)
+}
+
+/// A label of the prompt that only an admin may move, where there is one.
+pub(super) async fn protected_label(tx: &mut Tx, name: &PromptName) -> Result<Option<Label>, Error> {
+    let sql = "select label from prompt_labels where name = $1 and protected order by label limit 1";
+    let row = query(sql).bind(name.as_str()).fetch_optional(tx).await?;
+    row.map(|row| row.get::<&str>("label")?.parse().map_err(|_| Error::unreadable("label"))).transpose()
+}
+
+/// Moves all that a prompt has to another name. What the old name leaves behind says what it became.
+pub(super) async fn rename(tx: &mut Tx, names: &Renaming<'_>) -> Result<(), Error> {
+    let Renaming { from, to } = names;
+    let copy = "insert into prompts (name, created_at, last_used_at, imported_version, imported_hash, archived_at) \
+                select $2, created_at, last_used_at, imported_version, imported_hash, archived_at from prompts \
+                where name = $1 on conflict (name) do update set created_at = excluded.created_at, \
+                last_used_at = excluded.last_used_at, imported_version = excluded.imported_version, \
+                imported_hash = excluded.imported_hash, archived_at = excluded.archived_at, renamed_to = null";
+    query(copy).bind(from.as_str()).bind(to.as_str()).execute(&mut *tx).await?;
+    // What refers to a version goes before it, and comes back after it.
+    let pointed = "select label, version, weight from prompt_label_targets where name = $1";
+    let targets = query(pointed).bind(from.as_str()).fetch_all(&mut *tx).await?;
+    query("delete from prompt_label_targets where name = $1").bind(from.as_str()).execute(&mut *tx).await?;
+    for move_rows in [
+        "update prompt_versions set name = $2 where name = $1",
+        "update prompt_labels set name = $2 where name = $1",
+        "update prompt_label_history set name = $2 where name = $1",
+        "update prompt_changes set name = $2 where name = $1",
+        "update prompts set renamed_to = $2, imported_version = null, imported_hash = null, archived_at = null \
+         where name = $1",
+    ] {
+        query(move_rows).bind(from.as_str()).bind(to.as_str()).execute(&mut *tx).await?;
+    }
+    for target in &targets {
+        let insert = "insert into prompt_label_targets (name, label, version, weight) values ($1, $2, $3, $4)";
+        let insert = query(insert).bind(to.as_str()).bind(target.get::<&str>("label")?);
+        insert.bind(target.get::<i64>("version")?).bind(target.get::<i64>("weight")?).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn add_change(tx: &mut Tx, name: &PromptName, change: &PromptChange) -> Result<(), Error> {
+    let sql = "insert into prompt_changes (name, change, renamed_from, reason, key_id, author, at) \
+               values ($1, $2, $3, $4, $5, $6, $7)";
+    let insert = query(sql)
+        .bind(name.as_str())
+        .bind(&*change.change)
+        .bind(change.renamed_from.as_deref())
+        .bind(&*change.reason)
+        .bind(&*change.key_id)
+        .bind(&*change.author)
+        .bind(change.at.0);
+    insert.execute(tx).await.map(drop)
+}
+
+/// What became of a whole prompt, newest first, at most 1,000.
+pub(super) async fn changes(db: &Db, name: &PromptName) -> Result<Vec<PromptChange>, Error> {
+    let sql = "select change, renamed_from, reason, key_id, author, at from prompt_changes where name = $1 \
+               order by seq desc limit 1000";
+    let rows = query(sql).bind(name.as_str()).fetch_all(db).await?;
+    let read = |row: &Row| {
+        Ok(PromptChange {
+            change: row.get("change")?,
+            renamed_from: row.get("renamed_from")?,
+            reason: row.get("reason")?,
+            key_id: row.get("key_id")?,
+            author: row.get("author")?,
+            at: time_of(row, "at")?,
+        })
+    };
+    rows.iter().map(read).collect()
 }

@@ -1,5 +1,7 @@
 //! The registry on real SQLite, and drafts in both their forms.
 
+mod life;
+
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -406,11 +408,13 @@ async fn an_import_aside_reads_its_files_on_the_pool_and_changes_nothing_without
         let pool = Pool::start().unwrap();
         let file = |text: &str| format!("[[messages]]\nrole = \"user\"\ncontent = \"{text}\"\n");
         let path = stand.files(&[("a.toml", &file("one"))]);
-        let done = stand.registry.import_dir_aside(&pool, &path, None, NOW).await.unwrap();
+        let done =
+            stand.registry.import_dir_aside(&pool, (&path, None), NOW, |_, draft| draft.warnings()).await.unwrap();
         assert_eq!(done.created, [(name("a"), 1)]);
         assert!(pool.close().await);
         stand.files(&[("a.toml", &file("two"))]);
-        let refused = stand.registry.import_dir_aside(&pool, &path, None, NOW).await.unwrap_err();
+        let refused =
+            stand.registry.import_dir_aside(&pool, (&path, None), NOW, |_, draft| draft.warnings()).await.unwrap_err();
         assert!(refused.to_string().contains("the prompts cannot be read"), "{refused}");
         assert_eq!(stand.registry.get(&name("a")).unwrap().newest(), 1);
     })
@@ -440,12 +444,12 @@ async fn a_diff_tells_lines_and_fields() {
         let mut value = says("one\n2");
         value["settings"] = json!({"temperature": 0.5});
         stand.registry.add_version(&name("p"), &submission(&value), &editor(), NOW).await.unwrap();
-        let diff = stand.registry.diff(&name("p"), &Selector::Version(1), &Selector::Version(2)).unwrap();
+        let diff = stand.registry.diff(&name("p"), Side::of(1), Side::of(2)).unwrap();
         assert!(diff.unified.starts_with("--- p@1\n+++ p@2\n"), "{}", diff.unified);
         assert!(diff.unified.contains("-two\"\"\"\n+2\"\"\"\n"), "{}", diff.unified);
         let fields: Vec<&str> = diff.changes.iter().map(|change| change.field.as_str()).collect();
         assert_eq!(fields, ["messages[0].content", "settings"]);
-        let none = stand.registry.diff(&name("p"), &Selector::Version(1), &Selector::Version(1)).unwrap();
+        let none = stand.registry.diff(&name("p"), Side::of(1), Side::of(1)).unwrap();
         assert!(none.unified.is_empty() && none.changes.is_empty());
     })
     .await;

@@ -181,12 +181,32 @@ impl Routes {
     /// the name, takes every call, or has a rule that speaks of the prompt.
     #[must_use]
     pub fn may_answer(&self, model: &str, prompt: &str) -> bool {
-        let takes = |route: &Route| {
-            let names = [format!("\"{prompt}\""), format!("'{prompt}'")];
-            let speaks = |rule: &Rule| names.iter().any(|name| rule.text.contains(name));
-            route.models.is_empty() && route.rule.as_ref().is_none_or(speaks)
-        };
+        let takes =
+            |route: &Route| route.models.is_empty() && route.rule.as_ref().is_none_or(|rule| speaks_of(rule, prompt));
         self.known(model).is_some() || self.target(model).is_some() || self.routes.iter().any(takes)
+    }
+
+    /// Whether only simulated targets can answer a call that names `model`, whatever its rules find.
+    #[must_use]
+    pub fn is_simulated(&self, model: &str) -> bool {
+        let mut any = false;
+        for route in self.routes.iter().filter(|route| route.models.is_empty() || route.models.contains(model)) {
+            let mut targets = route.targets.iter().map(|weighted| &weighted.target).chain(&route.fallbacks);
+            if !targets.all(|target| target.simulated) {
+                return false;
+            }
+            any = true;
+            if route.rule.is_none() {
+                return any;
+            }
+        }
+        self.target(model).map_or(any, |target| target.simulated)
+    }
+
+    /// Whether a rule names the prompt.
+    #[must_use]
+    pub fn speaks_of(&self, prompt: &str) -> bool {
+        self.routes.iter().any(|route| route.rule.as_ref().is_some_and(|rule| speaks_of(rule, prompt)))
     }
 
     /// Every route as it was compiled, for the admin API.
@@ -263,6 +283,11 @@ impl Routes {
             usual: None,
         })
     }
+}
+
+/// Whether a rule has the prompt's name as a text.
+fn speaks_of(rule: &Rule, prompt: &str) -> bool {
+    [format!("\"{prompt}\""), format!("'{prompt}'")].iter().any(|name| rule.text.contains(name))
 }
 
 impl std::fmt::Debug for Routes {

@@ -32,6 +32,8 @@ fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("GET", "/api/v1/prompts/greet/history", "viewer", Value::Null),
         ("GET", "/api/v1/prompts/greet/diff?from=1&to=1", "viewer", Value::Null),
         ("POST", "/api/v1/prompts/greet/render", "viewer", json!({"variables": {}})),
+        ("DELETE", "/api/v1/prompts/greet?reason=over", "editor", Value::Null),
+        ("PATCH", "/api/v1/prompts/greet", "editor", json!({"archived": false, "reason": "r"})),
         ("GET", "/api/v1/usage", "viewer", Value::Null),
         ("GET", "/api/v1/requests", "viewer", Value::Null),
         ("GET", "/api/v1/requests/{request}", "viewer", Value::Null),

@@ -166,6 +166,63 @@ async fn an_import_says_what_came_of_each_file_and_an_export_writes_over_nothing
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prompt_is_archived_brought_back_and_renamed_beside_a_running_gateway() {
+    let place = Place::new().await;
+    let binary = Binary::start(fulcrum(place.path())).await;
+    let call = async |model: &str| {
+        let body = json!({"model": model, "prompt": {"variables": {"who": "Ann"}}});
+        binary.send(Call::post("/v1/chat/completions", &body)).await
+    };
+    // Not a second passes between a command and the call that it is for.
+    place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);
+    assert_eq!(call("prompt/greet").await.status, 200);
+    place.write("p/greet.toml", &GREET.replace("Hi", "Hello"));
+    place.good(&["prompt", "add", "p/greet.toml", "--label", "staging"]);
+    assert_eq!(call("prompt/greet@staging").await.status, 200);
+    assert_eq!(binary.send(Call::get("/api/v1/prompts/greet")).await.json()["labels"]["staging"]["version"], 2);
+
+    let url = format!("http://{}", binary.address);
+    let over = |words: &[&str]| place.good(&[words, &["--url", &url, "--key", ADMIN]].concat());
+    assert!(over(&["prompt", "archive", "greet", "--reason", "Over"]).contains("greet is archived"));
+    let refused = call("prompt/greet").await;
+    assert_eq!(refused.outcome(), "404 prompt_not_found");
+    assert!(refused.text().contains("is archived"), "{}", refused.text());
+    assert!(!over(&["prompt", "list"]).contains("greet"));
+    assert!(over(&["prompt", "list", "--archived"]).contains("greet (archived)"));
+    let (code, output) = place.run(&["prompt", "label", "greet", "production", "2", "--url", &url, "--key", ADMIN]);
+    assert!(code == 1 && output.contains("unarchive greet"), "{output}");
+    let imported = over(&["prompt", "import", "p"]);
+    assert!(imported.contains("greet left out: ") && imported.contains("is archived"), "{imported}");
+    assert!(over(&["prompt", "unarchive", "greet"]).contains("back from the archive"));
+    assert!(over(&["prompt", "unarchive", "greet"]).contains("is not archived"));
+    assert_eq!(call("prompt/greet").await.status, 200);
+
+    over(&["key", "create", "narrow", "--models", "prompt/greet@production"]);
+    let renamed = over(&["prompt", "rename", "greet", "hello", "--reason", "Clearer"]);
+    assert!(renamed.contains("greet is called hello now") && renamed.contains("narrow"), "{renamed}");
+    assert_eq!(call("prompt/hello").await.status, 200);
+    let refused = call("prompt/greet").await;
+    assert_eq!(refused.outcome(), "404 prompt_not_found");
+    assert!(refused.text().contains("renamed to `hello`"), "{}", refused.text());
+    for words in [&["prompt", "show", "greet"][..], &["prompt", "versions", "greet"], &["prompt", "render", "greet"]] {
+        let (code, output) = place.run(words);
+        assert!(code == 1 && output.contains("renamed to `hello`"), "{words:?}: {output}");
+    }
+    let history = over(&["prompt", "history", "hello"]);
+    for words in ["(renamed from greet)", "(archived)", "(unarchived)", "Over", "Clearer", "production"] {
+        assert!(history.contains(words), "{words}: {history}");
+    }
+    let whole = place.good(&["prompt", "diff", "hello", "0", "2"]);
+    assert!(whole.contains("+content = \"Hello {{ who }}\""), "{whole}");
+    let (code, late) = place.run(&["prompt", "add", "p/greet.toml", "--parent", "0"]);
+    assert!(code == 1 && late.contains("hello"), "the file names the old prompt: {late}");
+    std::fs::rename(place.path().join("p/greet.toml"), place.path().join("p/hello.toml")).unwrap();
+    place.write("p/hello.toml", &GREET.replace("Hi", "Good day"));
+    let (code, late) = place.run(&["prompt", "add", "p/hello.toml", "--parent", "0"]);
+    assert!(code == 1 && late.contains("+content = \"Hello {{ who }}\""), "{late}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unedited_file_and_doubtful_settings_are_named() {
     let place = Place::new().await;
     place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);

@@ -72,7 +72,12 @@ impl Import {
         let (name, path) = (name.to_string(), format!("/api/v1/prompts/{}", encoded(name.as_str())));
         let before = client.get(&format!("{path}/versions")).await.unwrap_or_default();
         let message = format!("{IMPORTED}{}", self.folder.display());
-        let mut saved = submit(client, &name, &draft, &Beside { message: &message, labels: &[], parent: None }).await?;
+        let beside = Beside { message: &message, labels: &[], parent: None };
+        let mut saved = match submit(client, &name, &draft, &beside).await {
+            // An archived prompt, or one with another name by now, stays what it is; the other files are taken.
+            Err(Failure::Negative(reason)) => return Ok(json!({"name": name, "left_out": reason})),
+            saved => saved?,
+        };
         warn(&warnings, &saved);
         let created = saved["created"].clone();
         let mut row = json!({"name": name, "version": saved["version"], "created": created});
@@ -93,6 +98,9 @@ impl Import {
 
 /// What came of one file, for people.
 fn line(row: &Value) -> String {
+    if let Some(reason) = row["left_out"].as_str() {
+        return format!("{} left out: {reason}", cell(row.get("name")));
+    }
     let (name, version) = (cell(row.get("name")), cell(row.get("version")));
     let state = if row["created"] == true { "new" } else { "unchanged" };
     let from = cell(row["label"].get("from"));

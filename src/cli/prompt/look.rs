@@ -11,6 +11,9 @@ use crate::cli::output::{Form, Format, cell, json as print_json, list, note, say
 #[derive(Args)]
 #[command(after_help = "Example: fulcrum prompt list")]
 pub struct List {
+    /// List archived prompts too
+    #[arg(long)]
+    archived: bool,
     #[arg(long, default_value = "table")]
     format: Format,
     #[command(flatten)]
@@ -57,11 +60,13 @@ pub struct History {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example: fulcrum prompt diff support-reply 1 2")]
+#[command(
+    after_help = "Example: fulcrum prompt diff support-reply 1 2\nExample: fulcrum prompt diff support-reply 0 staging"
+)]
 pub struct Diff {
     /// The prompt
     name: String,
-    /// A version or label
+    /// A version or label; 0 for nothing, against which all is new
     from: String,
     /// Another
     to: String,
@@ -78,10 +83,14 @@ fn rows(list: &Value) -> impl Iterator<Item = &Value> {
 
 impl List {
     pub async fn run(self) -> Outcome {
-        let prompts = Client::to(&self.place).await?.get("/api/v1/prompts").await?;
+        let path = if self.archived { "/api/v1/prompts?archived=true" } else { "/api/v1/prompts" };
+        let prompts = Client::to(&self.place).await?.get(path).await?;
         let row = |row: &Value| {
             let cells = ["name", "newest", "last_used_at", "description"].map(|name| cell(row.get(name)));
-            let [name, newest, used, description] = cells;
+            let [mut name, newest, used, description] = cells;
+            if row["archived_at"].is_string() {
+                name.push_str(" (archived)");
+            }
             vec![name, newest, labels(row), used, description]
         };
         let rows: Vec<Vec<String>> = rows(&prompts).map(row).collect();
@@ -149,8 +158,16 @@ impl History {
         let label = self.label.as_ref().map_or_else(String::new, |label| format!("?label={}", encoded(label)));
         let history = Client::to(&self.place).await?.get(&format!("{path}/history{label}")).await?;
         let fields = ["at", "label", "from", "version", "author", "reason"];
-        let rows: Vec<Vec<String>> =
-            rows(&history).map(|row| fields.iter().map(|field| cell(row.get(*field))).collect()).collect();
+        let row = |row: &Value| {
+            let mut cells: Vec<String> = fields.iter().map(|field| cell(row.get(*field))).collect();
+            if cells[1].is_empty() {
+                let from = cell(row.get("renamed_from"));
+                let from = if from.is_empty() { from } else { format!(" from {from}") };
+                cells[1] = format!("({}{from})", cell(row.get("change")));
+            }
+            cells
+        };
+        let rows: Vec<Vec<String>> = rows(&history).map(row).collect();
         list(&history, self.format, &["at", "label", "from", "to", "author", "reason"], &rows, &[2, 3]);
         Ok(())
     }

@@ -28,7 +28,7 @@ pub fn routes() -> Router<App> {
         .route("/keys/{id}/rotate", post(keys::rotate))
         .route("/projects", get(keys::projects).post(keys::add_project))
         .route("/prompts", get(prompts::list).post(prompts::create))
-        .route("/prompts/{name}", get(prompts::one))
+        .route("/prompts/{name}", get(prompts::one).patch(prompts::change).delete(prompts::archive))
         .route("/prompts/{name}/versions", get(prompts::versions).post(prompts::add_version))
         .route("/prompts/{name}/versions/{n}", get(prompts::version))
         .route("/prompts/{name}/labels/{label}", put(prompts::set_label).delete(prompts::remove_label))

@@ -17,7 +17,10 @@ use crate::chat::{Code, Error, PromptMessage};
 use crate::http::auth::{Editor, Viewer};
 use crate::http::error::Refusal;
 use crate::keys::{Role, VirtualKey};
-use crate::prompts::{Author, LabelChange, Move, Prompt, Saved, Selector, Submission, Target, Version};
+use crate::prompts::{
+    Author, LabelChange, Move, Prompt, PromptChange, Saved, Selector, Side, Submission, Target, Version, halves,
+    prompt_of as model_prompt,
+};
 use crate::types::{BadName, Diagnostic, Label, PromptName, now};
 
 type Answer<T> = Result<T, Refusal>;
@@ -62,9 +65,41 @@ fn version_row(prompt: &Prompt, version: &Version) -> Answer<Json<Value>> {
     Ok(Json(version.to_json(&labels)?))
 }
 
-/// `GET /prompts`.
-pub async fn list(State(app): State<App>, _viewer: Viewer) -> Answer<Json<Value>> {
-    let prompts = app.prompts().list();
+/// How long a look at the prompts waits for what another process changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Reads what another process changed, such as a command beside the gateway; what is known does where that cannot be read.
+async fn look_again(app: &App) {
+    if let Ok(Err(error)) = tokio::time::timeout(LOOK, app.prompts().refresh()).await {
+        tracing::warn!(%error, "cannot read the prompts again");
+    }
+}
+
+/// The prompt of this name, as the database has it now.
+async fn prompt_of(app: &App, name: &str) -> Answer<Arc<Prompt>> {
+    let name = named(name)?;
+    look_again(app).await;
+    Ok(app.prompts().get(&name)?)
+}
+
+/// Which prompts are listed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listing {
+    /// Archived ones too.
+    #[serde(default)]
+    archived: bool,
+}
+
+/// `GET /prompts`; `?archived=true` lists archived ones too.
+pub async fn list(
+    State(app): State<App>,
+    _viewer: Viewer,
+    Query(Listing { archived }): Query<Listing>,
+) -> Answer<Json<Value>> {
+    look_again(&app).await;
+    let mut prompts = app.prompts().list();
+    prompts.retain(|prompt| archived || prompt.archived_at.is_none());
     let read = move || Ok::<_, Error>(prompts.iter().map(|prompt| prompt.to_json()).collect::<Vec<Value>>());
     let rows = aside(&app, read).await?;
     Ok(Json(json!({"rows": rows, "next_cursor": null})))
@@ -72,7 +107,88 @@ pub async fn list(State(app): State<App>, _viewer: Viewer) -> Answer<Json<Value>
 
 /// `GET /prompts/{name}`.
 pub async fn one(State(app): State<App>, _viewer: Viewer, Path(name): Path<String>) -> Answer<Json<Value>> {
-    Ok(Json(app.prompts().get(&named(&name)?)?.to_json()))
+    Ok(Json(prompt_of(&app, &name).await?.to_json()))
+}
+
+/// A change of a whole prompt.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patch {
+    /// Another name.
+    #[serde(default)]
+    name: Option<String>,
+    /// Whether it is archived.
+    #[serde(default)]
+    archived: Option<bool>,
+    #[serde(default)]
+    reason: String,
+}
+
+/// `PATCH /prompts/{name}`: renames it, archives it, or takes it out of the archive.
+pub async fn change(
+    State(app): State<App>,
+    Editor(key): Editor,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Json<Value>> {
+    let Patch { name: to, archived, reason } = read(&headers, body).await?;
+    let (mut prompt, author, now) = (prompt_of(&app, &name).await?, author(&key, &headers)?, now());
+    let mut changed = false;
+    if to.is_none() && archived.is_none() {
+        return Err(Error::field("name", "name what to change: `name` or `archived`").into());
+    }
+    if let Some(archived) = archived {
+        changed |= app.prompts().archive(&prompt.name, archived, &reason, (&author, now)).await?;
+    }
+    let mut warnings = Vec::new();
+    if let Some(to) = to {
+        let to = named(&to)?;
+        changed |= app.prompts().rename(&prompt.name, &to, &reason, (&author, now)).await?;
+        warnings = left_behind(&app, &prompt.name, &to);
+        prompt = app.prompts().get(&to)?;
+    }
+    let mut row = app.prompts().get(&prompt.name)?.to_json();
+    row["changed"] = changed.into();
+    row["warnings"] = warnings.into();
+    Ok(Json(row))
+}
+
+/// `DELETE /prompts/{name}`: archives it, since its versions and its history stay.
+pub async fn archive(
+    State(app): State<App>,
+    Editor(key): Editor,
+    Path(name): Path<String>,
+    Query(why): Query<Why>,
+    headers: HeaderMap,
+) -> Answer<Json<Value>> {
+    let prompt = prompt_of(&app, &name).await?;
+    let reason = why.reason.unwrap_or_default();
+    let changed = app.prompts().archive(&prompt.name, true, &reason, (&author(&key, &headers)?, now())).await?;
+    let mut row = app.prompts().get(&prompt.name)?.to_json();
+    row["changed"] = changed.into();
+    Ok(Json(row))
+}
+
+/// What still says the old name of a prompt that was renamed.
+fn left_behind(app: &App, old: &PromptName, new: &PromptName) -> Vec<Value> {
+    let row = |key: &str, problem: String, fix: String| json!({"key": key, "problem": problem, "fix": fix});
+    let mut found = Vec::new();
+    if old == new {
+        return found;
+    }
+    let names_it = |model: &str| model_prompt(model).is_some_and(|reference| halves(reference).0 == old.as_str());
+    for key in app.keys().list().iter().filter(|key| key.is_live(now())) {
+        if key.models.iter().flatten().any(|model| names_it(model.as_str())) {
+            let problem = format!("the key {} ({}) may call {old} and not {new}", key.id, key.name);
+            found.push(row("models", problem, format!("fulcrum key update {} --models", key.id)));
+        }
+    }
+    if app.gateway().live().routes.speaks_of(old.as_str()) {
+        let problem = format!("a route's rule speaks of {old}");
+        found.push(row("routes", problem, format!("write {new} in the configuration")));
+    }
+    found
 }
 
 /// `POST /prompts`: a prompt and its version 1.
@@ -101,7 +217,7 @@ pub async fn add_version(
     let mut submitted = aside(&app, move || Submission::from_json(&body).map(Submitted::new)).await?;
     let submission = &mut submitted.submission;
     submission.parent = submission.parent.or(if_match(&headers)?);
-    let prompt = app.prompts().get(&name)?;
+    let prompt = prompt_of(&app, name.as_str()).await?;
     let newest = prompt.versions.last().cloned();
     let had_tests = move || Ok::<_, Error>(newest.is_some_and(|newest| newest.has_tests()));
     let drops_tests = submission.draft.tests.is_empty() && aside(&app, had_tests).await?;
@@ -154,7 +270,7 @@ async fn saved_row(app: &App, saved: &Saved, warnings: Vec<Value>) -> Answer<(St
 
 /// `GET /prompts/{name}/versions`, newest first.
 pub async fn versions(State(app): State<App>, _viewer: Viewer, Path(name): Path<String>) -> Answer<Json<Value>> {
-    let prompt = app.prompts().get(&named(&name)?)?;
+    let prompt = prompt_of(&app, &name).await?;
     let read = move || {
         let row = |version: &Arc<Version>| version.to_json(&prompt.labels_of(version.version));
         prompt.versions.iter().rev().map(row).collect::<Result<Vec<Value>, _>>()
@@ -169,9 +285,10 @@ pub async fn version(
     _viewer: Viewer,
     Path((name, n)): Path<(String, String)>,
 ) -> Answer<Json<Value>> {
-    let name = named(&name)?;
-    let version = app.prompts().resolve(&name, &n.parse::<Selector>()?)?;
-    version_row(&*app.prompts().get(&name)?, &version)
+    let selector = n.parse::<Selector>()?;
+    let prompt = prompt_of(&app, &name).await?;
+    let version = prompt.resolve(&selector)?;
+    version_row(&prompt, &version)
 }
 
 /// `PUT /prompts/{name}/labels/{label}`.
@@ -185,6 +302,7 @@ pub async fn set_label(
     let name = named(&name)?;
     let label: Label = label.parse().map_err(|error: BadName| Error::field("label", error.to_string()))?;
     let change = LabelChange::from_json(label.clone(), &read(&headers, body).await?)?;
+    look_again(&app).await;
     let moved = app.prompts().set_label(&name, &change, &author(&key, &headers)?, now()).await?;
     let prompt = app.prompts().get(&name)?;
     let state = prompt.labels.get(&label);
@@ -206,7 +324,7 @@ pub async fn remove_label(
     let name = named(&name)?;
     let label: Label = label.parse().map_err(|error: BadName| Error::field("label", error.to_string()))?;
     let change = LabelChange::none(label.clone(), why.reason.as_deref().unwrap_or_default());
-    let from = app.prompts().resolve(&name, &Selector::Label(label.clone()))?.version;
+    let from = prompt_of(&app, name.as_str()).await?.resolve(&Selector::Label(label.clone()))?.version;
     app.prompts().set_label(&name, &change, &author(&key, &headers)?, now()).await?;
     Ok(Json(json!({"name": name, "label": label, "from": from, "version": null})))
 }
@@ -234,8 +352,13 @@ pub async fn history(
 ) -> Answer<Json<Value>> {
     let label = label.map(|label| label.parse::<Label>()).transpose();
     let label = label.map_err(|error: BadName| Error::field("label", error.to_string()))?;
-    let moves = app.prompts().history(&named(&name)?, label.as_ref()).await?;
-    let rows: Vec<Value> = moves.iter().map(move_row).collect();
+    let name = prompt_of(&app, &name).await?.name.clone();
+    let moves = app.prompts().history(&name, label.as_ref()).await?;
+    let changes = if label.is_none() { app.prompts().changes(&name).await? } else { Vec::new() };
+    let of_labels = moves.iter().map(|change| (change.at, move_row(change)));
+    let mut rows: Vec<_> = of_labels.chain(changes.iter().map(|change| (change.at, change_row(change)))).collect();
+    rows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let rows: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
     Ok(Json(json!({"rows": rows, "next_cursor": null})))
 }
 
@@ -246,7 +369,8 @@ pub async fn label_history(
     Path((name, label)): Path<(String, String)>,
 ) -> Answer<Json<Value>> {
     let label: Label = label.parse().map_err(|error: BadName| Error::field("label", error.to_string()))?;
-    let moves = app.prompts().history(&named(&name)?, Some(&label)).await?;
+    let name = prompt_of(&app, &name).await?.name.clone();
+    let moves = app.prompts().history(&name, Some(&label)).await?;
     let rows: Vec<Value> = moves.iter().map(move_row).collect();
     Ok(Json(json!({"rows": rows, "next_cursor": null})))
 }
@@ -254,9 +378,16 @@ pub async fn label_history(
 fn move_row(change: &Move) -> Value {
     let version = |targets: &[Target]| targets.first().map(|target| target.version);
     json!({
-        "label": change.label, "from": change.before.as_deref().and_then(version), "version": version(&change.after),
+        "change": "label", "label": change.label, "from": change.before.as_deref().and_then(version), "version": version(&change.after),
         "protected": change.protected, "reason": change.reason, "author": change.author, "key_id": change.key_id,
         "at": change.at,
+    })
+}
+
+fn change_row(change: &PromptChange) -> Value {
+    json!({
+        "change": change.change, "renamed_from": change.renamed_from, "label": null, "from": null, "version": null,
+        "reason": change.reason, "author": change.author, "key_id": change.key_id, "at": change.at,
     })
 }
 
@@ -268,16 +399,16 @@ pub struct Two {
     to: String,
 }
 
-/// `GET /prompts/{name}/diff?from=1&to=2`; labels do as well.
+/// `GET /prompts/{name}/diff?from=1&to=2`; labels do as well, and 0 is nothing.
 pub async fn diff(
     State(app): State<App>,
     _viewer: Viewer,
     Path(name): Path<String>,
     Query(two): Query<Two>,
 ) -> Answer<Json<Value>> {
-    let (from, to) = (two.from.parse::<Selector>()?, two.to.parse::<Selector>()?);
-    let (registry, name) = (app.prompts().clone(), named(&name)?);
-    let diff = aside(&app, move || registry.diff(&name, &from, &to)).await?;
+    let (from, to) = (two.from.parse::<Side>()?, two.to.parse::<Side>()?);
+    let (registry, name) = (app.prompts().clone(), prompt_of(&app, &name).await?.name.clone());
+    let diff = aside(&app, move || registry.diff(&name, from, to)).await?;
     Ok(Json(json!(diff)))
 }
 
@@ -308,7 +439,7 @@ pub async fn render(
         (None, None) => Selector::Default,
         (Some(_), Some(_)) => return Err(Error::field("label", "name a `version` or a `label`, not both").into()),
     };
-    let (registry, name) = (app.prompts().clone(), named(&name)?);
+    let (registry, name) = (app.prompts().clone(), prompt_of(&app, &name).await?.name.clone());
     let rendered = aside(&app, move || registry.render(&name, &selector, &variables)).await?;
     let messages: Vec<Value> = rendered.messages.iter().map(message).collect();
     Ok(Json(json!({
