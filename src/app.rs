@@ -158,6 +158,7 @@ impl App {
             name.parse().iter().for_each(|name| prompts.touch(name, used));
         }
         let parts = Parts {
+            started: now(),
             prompts,
             cache: Cache::new(config.cache.max_size),
             ledger,
@@ -300,8 +301,12 @@ impl App {
         Ok(())
     }
 
-    /// Asks local servers what their calls must know of them, beside the calls.
+    /// Asks servers which models they have, and local ones what their calls must know of them, beside the calls.
     fn look_at_servers(&self) {
+        for client in self.0.gateway.live().clients.values().filter(|client| client.is_listing_due()) {
+            let client = client.clone();
+            self.0.gateway.parts().tasks.spawn(async move { client.ask_models().await });
+        }
         for client in self.0.gateway.live().clients.values().filter(|client| client.has_adapters()) {
             let (client, gateway) = (client.clone(), self.0.gateway.clone());
             self.0.gateway.parts().tasks.spawn(async move {

@@ -36,6 +36,7 @@ fn blank(name: &str, kind: Kind) -> Provider {
         timeouts: Timeouts::default(),
         max_in_flight: 512,
         native_batches: false,
+        list_models: false,
         profile: None,
     }
 }
@@ -126,6 +127,8 @@ fn speak_as(provider: &mut Provider, section: &Section<'_>) {
             field.problem(format!("only kinds {kinds} have batches of their own"), "write batch = \"fulcrum\"");
         }
     }
+    let list_models = option(provider, section, "list_models");
+    set(&mut provider.list_models, list_models.and_then(|field| field.bool()));
     let (chat, responses) = (option(provider, section, "chat"), option(provider, section, "responses"));
     provider.responses =
         provider.server.row().responses && vendor_at(&provider.base_url).is_none_or(|vendor| vendor.responses);

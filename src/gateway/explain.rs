@@ -16,9 +16,10 @@ use super::reply::Head;
 use super::state::{Gateway, Live};
 use crate::chat::Error;
 use crate::keys::{Role, VirtualKey};
-use crate::prompts::model_name;
+use crate::prompts::{Prompt, Selector, model_name};
 use crate::routing::{CacheMode, CachePolicy, Target, Trace};
-use crate::types::{Nanos, now};
+use crate::types::{Nanos, Timestamp, now};
+use crate::upstream::ProviderClient;
 use crate::wire::dialect::Addressed;
 use crate::wire::endpoint::Endpoint;
 use crate::wire::json::{Edits, Object};
@@ -96,6 +97,12 @@ struct About {
 }
 
 impl ModelCard {
+    /// When the model was made, where its server says so; else when the gateway began to offer it.
+    #[must_use]
+    pub fn created(&self) -> Timestamp {
+        Timestamp(self.created.saturating_mul(1_000_000))
+    }
+
     /// The most tokens that the model reads and writes, where they are known.
     #[must_use]
     pub fn limits(&self) -> (Option<u64>, Option<u64>) {
@@ -211,17 +218,47 @@ impl Planned {
 pub fn models(gateway: &Gateway, key: &VirtualKey) -> Vec<ModelCard> {
     let live = gateway.live();
     let names = live.routes.models().iter().filter(|name| key.may_call(name));
-    let mut cards: Vec<ModelCard> = names.map(|name| card(&live, name.clone())).collect();
-    for name in gateway.parts().prompts.names() {
-        let id = model_name(&name);
+    let started = gateway.parts().started;
+    let mut cards: Vec<ModelCard> = names.map(|name| card(&live, name.clone(), started)).collect();
+    for prompt in gateway.parts().prompts.list().iter().filter(|prompt| prompt.archived_at.is_none()) {
+        let id = model_name(&prompt.name);
         if key.may_call(&id) {
-            cards.push(card(&live, id.into()));
+            let mut card = card(&live, id.into(), prompt.created_at);
+            card.fulcrum.simulated = is_simulated(&live, prompt);
+            cards.push(card);
+        }
+    }
+    let known: HashSet<Arc<str>> = cards.iter().map(|card| card.id.clone()).collect();
+    let mut clients: Vec<_> = live.clients.values().collect();
+    clients.sort_unstable_by_key(|client| &client.provider().name);
+    for client in clients {
+        for listed in client.listed_models().iter() {
+            let id: Arc<str> = format!("{}/{}", client.provider().name, listed.id).into();
+            if !known.contains(&id) && key.may_call(&id) {
+                let mut card = card(&live, id, started);
+                card.created = listed.created.unwrap_or(card.created);
+                card.fulcrum.context = card.fulcrum.context.or(listed.context);
+                cards.push(card);
+            }
         }
     }
     cards
 }
 
-fn card(live: &Live, id: Arc<str>) -> ModelCard {
+/// Whether only simulated providers can answer the calls of a prompt that name nothing but it.
+fn is_simulated(live: &Live, prompt: &Prompt) -> bool {
+    // Which model a version names is read only where it matters.
+    let is_made_up = |client: &Arc<ProviderClient>| client.provider().kind.row().simulated;
+    if !live.clients.values().any(is_made_up) {
+        return false;
+    }
+    let version = prompt.resolve(&Selector::Default).ok().or_else(|| prompt.versions.last().cloned());
+    let draft = version.and_then(|version| version.draft().ok());
+    draft.is_some_and(|draft| draft.model().is_some_and(|model| live.routes.is_simulated(model)))
+}
+
+fn card(live: &Live, id: Arc<str>, created: Timestamp) -> ModelCard {
+    let is_simulated = live.routes.is_simulated(&id);
     let target = live.routes.target(&id);
     let client = target.as_ref().and_then(|target| live.clients.get(&target.provider));
     let provider = client.map(|client| client.provider());
@@ -230,12 +267,12 @@ fn card(live: &Live, id: Arc<str>) -> ModelCard {
     ModelCard {
         id,
         object: "model",
-        created: 0,
+        created: created.0 / 1_000_000,
         owned_by: target.as_ref().map_or_else(|| "fulcrum".into(), |target| target.provider.clone()),
         fulcrum: About {
             provider: target.as_ref().map(|target| target.provider.clone()),
             model: target.as_ref().map(|target| target.model.clone()),
-            simulated: provider.is_some_and(|provider| provider.kind.row().simulated),
+            simulated: is_simulated,
             local: target.as_ref().is_some_and(|target| target.local),
             price: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
             context: about.as_ref().and_then(|about| about.max_input_tokens),

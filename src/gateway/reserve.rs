@@ -135,6 +135,7 @@ mod tests {
     async fn parts(db: &Db) -> Arc<Parts> {
         let bounds = Bounds { ttl: Duration::from_secs(1), max_size: 1 << 20 };
         Arc::new(Parts {
+            started: now(),
             prompts: Registry::open(db.clone()).await.unwrap(),
             cache: Cache::new(1 << 20),
             ledger: Ledger::open(db.sqlite().unwrap(), Options { durable: true, ..Options::default() }).await.unwrap(),

@@ -15,7 +15,7 @@ use crate::idempotency::Idempotency;
 use crate::prompts::Registry;
 use crate::routing::{Health, Routes, StoreBodies, Target};
 use crate::telemetry::{AccessLog, Metrics};
-use crate::types::QuickMap;
+use crate::types::{QuickMap, Timestamp};
 use crate::upstream::{Provider, ProviderClient};
 use crate::usage::{Ledger, PriceBook};
 
@@ -46,6 +46,8 @@ pub struct Live {
 
 /// What stays over a reload of the configuration.
 pub struct Parts {
+    /// When the process began.
+    pub started: Timestamp,
     /// Prompts.
     pub prompts: Registry,
     /// Cached answers.

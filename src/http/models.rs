@@ -115,11 +115,11 @@ fn of_anthropic(cards: &[ModelCard], query: &Parameters) -> Result<Value, Error>
     }))
 }
 
-/// A model as Anthropic's SDKs read it. When a provider got a model is not known; OpenAI's form has the epoch too.
+/// A model as Anthropic's SDKs read it.
 fn anthropic_model(card: &ModelCard) -> Value {
     let (input, output) = card.limits();
     json!({
-        "type": "model", "id": card.id, "display_name": card.id, "created_at": "1970-01-01T00:00:00Z",
+        "type": "model", "id": card.id, "display_name": card.id, "created_at": card.created(),
         "lifecycle": "active", "max_input_tokens": input, "max_tokens": output,
     })
 }

@@ -34,6 +34,7 @@ fn provider(name: &str, local: bool) -> Provider {
         timeouts: Timeouts::default(),
         max_in_flight: 1,
         native_batches: false,
+        list_models: false,
         profile: None,
     }
 }

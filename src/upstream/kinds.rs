@@ -26,6 +26,8 @@ pub struct KindRow {
     pub(super) address: fn(&Provider, Operation, &str, bool) -> String,
     /// Where its models are listed; `None` where its API has no such list.
     pub(super) list: Option<fn(&Provider) -> String>,
+    /// What asks there for many models in one page.
+    pub(super) list_page: &'static str,
     /// Whether the address of a call depends on its model.
     pub(super) names_model: bool,
     /// The header of a key.
@@ -56,7 +58,7 @@ static KINDS: [KindRow; 6] = [
         name: "openai",
         batch_api: Some(&batch_api::OPENAI),
         vendor: Some("openai"),
-        options: &["batch", "chat", "responses", "vendor"],
+        options: &["batch", "chat", "list_models", "responses", "vendor"],
         ..OPENAI
     },
     KindRow {
@@ -67,11 +69,12 @@ static KINDS: [KindRow; 6] = [
         passes: false,
         address: address::anthropic,
         list: Some(address::anthropic_models),
+        list_page: "?limit=1000",
         auth: auth::x_api_key,
         headers: &[("anthropic-version", "2023-06-01")],
         batch_api: Some(&batch_api::ANTHROPIC),
         vendor: Some("anthropic"),
-        options: &["batch"],
+        options: &["batch", "list_models"],
         ..OPENAI
     },
     KindRow {
@@ -82,9 +85,11 @@ static KINDS: [KindRow; 6] = [
         passes: false,
         address: address::gemini,
         list: Some(address::gemini_models),
+        list_page: "?pageSize=1000",
         names_model: true,
         auth: auth::x_goog_api_key,
         vendor: Some("gemini"),
+        options: &["list_models"],
         ..OPENAI
     },
     KindRow {
@@ -133,6 +138,7 @@ const OPENAI: KindRow = KindRow {
     passes: true,
     address: address::openai,
     list: Some(address::openai_models),
+    list_page: "",
     names_model: false,
     auth: auth::bearer,
     accept: "application/json, text/event-stream",

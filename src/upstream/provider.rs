@@ -134,6 +134,8 @@ pub struct Provider {
     pub max_in_flight: usize,
     /// Whether batches all of whose lines lead here are handed to its own batch API.
     pub native_batches: bool,
+    /// Whether `GET /v1/models` lists what the provider's server lists.
+    pub list_models: bool,
     /// Faults that a simulated provider shows on every model, such as `slow` or `error-500`; empty for none.
     pub profile: Option<Arc<str>>,
 }

@@ -22,6 +22,7 @@ use super::connections::{Answered, Connections};
 use super::failure::{Failure, Phase, read_refusal, read_retry_after, read_retry_info, refuses_key};
 use super::in_process::{InProcess, InProcessCall, InProcessModels};
 use super::keys::Keys;
+use super::listing::{self, ListedModel, Listing};
 use super::place::{Reach, Resolver};
 use super::provider::Provider;
 use super::redaction::{ProviderKeys, Redaction};
@@ -81,6 +82,8 @@ pub struct ProviderClient {
     lacks_base64: AtomicBool,
     /// What a llama.cpp server puts on its model.
     adapters: Adapters,
+    /// The models that its server lists.
+    listing: Listing,
     places: Arc<Semaphore>,
 }
 
@@ -172,6 +175,7 @@ impl ProviderClient {
             lacks_responses: AtomicBool::new(false),
             lacks_base64: AtomicBool::new(false),
             adapters: Adapters::default(),
+            listing: Listing::default(),
             places,
         })
     }
@@ -260,6 +264,47 @@ impl ProviderClient {
                 false
             }
         }
+    }
+
+    /// The models that its server lists, where that is asked for and known. Memory only.
+    #[must_use]
+    pub fn listed_models(&self) -> Arc<[ListedModel]> {
+        if self.provider.list_models { self.listing.models(Instant::now()) } else { Arc::default() }
+    }
+
+    /// Whether its server is to be asked for its models now; whoever is told so asks.
+    #[must_use]
+    pub fn is_listing_due(&self) -> bool {
+        self.provider.list_models && self.listing.is_due(Instant::now())
+    }
+
+    /// Asks its server for its models, for a bounded time and of a bounded length.
+    pub async fn ask_models(&self) {
+        let asked = timeout_at(Instant::now() + listing::LIMIT, self.read_models()).await;
+        let models = asked.ok().flatten();
+        if models.is_none() {
+            tracing::debug!(provider = %self.provider.name, "the server's models cannot be read");
+        }
+        self.listing.note(models, Instant::now());
+    }
+
+    async fn read_models(&self) -> Option<Vec<ListedModel>> {
+        let row = self.provider.kind.row();
+        let url = format!("{}{}", (row.list?)(&self.provider), row.list_page);
+        let headers = self.keys.next(Instant::now()).1.headers.clone();
+        let asked = self.side().ok()?.send(SideCall { method: Method::GET, url: &url, headers, body: Bytes::new() });
+        let mut reply = asked.await.ok().filter(|reply| reply.status().is_success())?;
+        let mut list = Vec::new();
+        while let Some(piece) = reply.piece().await.ok()? {
+            if list.len() + piece.len() > listing::LONGEST {
+                return None;
+            }
+            list.extend_from_slice(&piece);
+        }
+        let mut models = listing::read(&list)?;
+        // A name that holds one of our keys is shown to nobody.
+        models.retain(|model| self.redacted_text(model.id.to_string()) == model.id.as_str());
+        Some(models)
     }
 
     /// Closes connections that have been idle for long.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{ADMIN, TestApp, hello, streamed};
-use crate::client::{Answer, Call};
+use crate::app::{ADMIN, TestApp, UP_KEY, hello, streamed};
+use crate::client::{Answer, Call, PATIENCE};
 use crate::upstream::{EVENTS, Script};
 
 fn ids(list: &Value, field: &str, name: &str) -> Vec<String> {
@@ -72,6 +72,124 @@ async fn lists_of_models_have_pages_where_the_vendor_has_them() {
     app.close().await;
 }
 
+/// Providers whose servers list their models, one that refuses connections and one that answers nothing.
+const LISTING: &str = r#"
+[defaults]
+retries = 0
+[providers.plain]
+kind = "openai"
+base_url = "http://{up}/v1"
+api_key = "env:UP_KEY"
+list_models = true
+[providers.claude]
+kind = "anthropic"
+base_url = "http://{up}"
+api_key = "env:UP_KEY"
+list_models = true
+[providers.google]
+kind = "gemini"
+base_url = "http://{up}"
+api_key = "env:UP_KEY"
+list_models = true
+[providers.refuses]
+kind = "openai"
+base_url = "http://127.0.0.1:9/v1"
+list_models = true
+[providers.silent]
+kind = "openai"
+base_url = "http://{other}/v1"
+api_key = "env:OTHER_KEY"
+list_models = true
+"#;
+
+#[tokio::test]
+async fn models_that_servers_list_are_listed_in_each_shape_and_a_dead_server_is_in_nobodys_way() {
+    let app = TestApp::start().await;
+    app.other.api(|_| Some(Script::default().stall()));
+    app.up.api(|received| {
+        let list = match received.path.as_str() {
+            "/v1/models" => json!({"data": [
+                {"id": "org/m-1", "created": 1_700_000_000, "owned_by": "org", "max_model_len": 4096},
+                {"id": UP_KEY}, {"id": "two words"}]}),
+            "/v1/models?limit=1000" => {
+                json!({"data": [{"type": "model", "id": "opus", "created_at": "2025-05-14T00:00:00Z"}]})
+            }
+            "/v1beta/models?pageSize=1000" => json!({"models": [{"name": "models/flash", "inputTokenLimit": 9}]}),
+            _ => return None,
+        };
+        Some(Script::json(200, list.to_string()))
+    });
+    app.reload(LISTING).await;
+    let key = app.new_key(&json!({"name": "narrow", "models": ["plain/*", "google/flash"]})).await;
+    let get = |path: &str, key: &str| Call::get(path).key(key);
+    let expected = ["fast", "spare", "embed", "claude/opus", "google/flash", "plain/org/m-1"];
+    let mut listed = Vec::new();
+    // They are asked for beside the calls, so the first lists may come without them.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while listed.len() < expected.len() && tokio::time::Instant::now() < deadline {
+        listed = ids(&app.send(get("/v1/models", &app.key)).await.json(), "data", "id");
+    }
+    assert_eq!(listed, expected);
+    let list = app.send(get("/v1/models", &key)).await.json();
+    assert_eq!(ids(&list, "data", "id"), ["google/flash", "plain/org/m-1"]);
+    assert_eq!(
+        (&list["data"][0]["fulcrum"]["context"], &list["data"][1]["created"]),
+        (&json!(9), &json!(1_700_000_000))
+    );
+    let claude = app.send(Call::get("/v1/models").header("x-api-key", &key).header("anthropic-version", "2023-06-01"));
+    let claude = claude.await.json();
+    assert_eq!(ids(&claude, "data", "id"), ["google/flash", "plain/org/m-1"]);
+    assert!(claude["data"][1]["created_at"].as_str().unwrap().starts_with("2023-11-14T22:13:20"), "{claude}");
+    let google = app.send(Call::get("/v1beta/models").header("x-goog-api-key", &key)).await.json();
+    assert_eq!(ids(&google, "models", "name"), ["models/google/flash", "models/plain/org/m-1"]);
+    assert_eq!(app.send(get("/v1/models/plain/org/m-1", &key)).await.status, 200);
+    assert_eq!(app.send(get("/v1/models/claude/opus", &key)).await.status, 404);
+    app.up.until("the list was asked for once by each", |all| all.len() == 3).await;
+    let asked = app.up.received();
+    assert!(asked.iter().all(|one| one.head.contains(UP_KEY)), "with the provider's key");
+    assert_eq!(app.send(Call::chat(&hello("plain/org/m-1")).key(&key)).await.status, 200);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_only_simulated_providers_can_answer_is_marked_in_the_list() {
+    let app = TestApp::with(
+        "[providers.house]\nkind = \"simulated\"\n[models.toy]\nprovider = \"house\"\n\
+         [[routes]]\nname = \"toys\"\nmodels = [\"play\"]\ntargets = [{ model = \"toy\" }]\n\
+         [[routes]]\nname = \"mixed\"\nmodels = [\"mixed\"]\ntargets = [{ model = \"toy\" }]\nfallbacks = [\"fast\"]\n\
+         [[routes]]\nname = \"some\"\nmodels = [\"some\"]\nwhen = 'request.stream'\ntargets = [{ model = \"fast\" }]\n\
+         [[routes]]\nname = \"rest\"\nmodels = [\"some\"]\ntargets = [{ model = \"toy\" }]\n",
+    )
+    .await;
+    for (name, model) in [("made-up", "play"), ("real", "fast"), ("either", "mixed")] {
+        let prompt =
+            json!({"name": name, "messages": [{"role": "user", "content": "Hi"}], "settings": {"model": model}});
+        assert_eq!(app.admin(Call::post("/api/v1/prompts", &prompt)).await.status, 201);
+    }
+    let now = fulcrum::types::now().0 / 1_000_000;
+    for (id, simulated) in [
+        ("toy", true),
+        ("play", true),
+        ("fast", false),
+        ("mixed", false),
+        ("some", false),
+        ("prompt/made-up", true),
+        ("prompt/real", false),
+        ("prompt/either", false),
+    ] {
+        let card = app.send(Call::get(&format!("/v1/models/{id}")).key(&app.key)).await.json();
+        assert_eq!(card["fulcrum"]["simulated"], simulated, "{card}");
+        let created = card["created"].as_i64().unwrap();
+        assert!((0..600).contains(&(now - created).abs()), "{card}");
+    }
+    let answer = app.hello("toy").await.json();
+    assert!((0..600).contains(&(now - answer["created"].as_i64().unwrap()).abs()), "{answer}");
+    let one = Call::get("/v1/models/toy").header("x-api-key", &app.key).header("anthropic-version", "2023-06-01");
+    let one = app.send(one).await.json();
+    assert!(one["created_at"].as_str().unwrap() > "2026", "{one}");
+    app.close().await;
+}
+
 #[tokio::test]
 async fn a_key_knows_itself_and_no_other() {
     let app = TestApp::with("[limits]\nrequests_per_minute = 600\n").await;
@@ -97,6 +215,27 @@ async fn a_key_knows_itself_and_no_other() {
 }
 
 #[tokio::test]
+async fn unknown_prompts_do_not_load_the_database() {
+    let app = TestApp::start().await;
+    let other = app.new_key(&json!({"name": "other"})).await;
+    let registry = fulcrum::prompts::Registry::open(app.app.db().clone()).await.unwrap();
+    let author = fulcrum::prompts::Author { key_id: "beside".into(), name: "beside".into(), admin: true };
+    let call = |key: &str, name: &str| Call::chat(&hello(&format!("prompt/{name}@1"))).key(key);
+    for n in 0..60 {
+        assert_eq!(app.send(call(&app.key, &format!("none-{n}"))).await.outcome(), "404 prompt_not_found");
+    }
+    let text = json!({"messages": [{"role": "user", "content": "Hi"}], "settings": {"model": "fast"}});
+    let made = fulcrum::prompts::Submission::from_json(&text).unwrap();
+    registry.create(&"new".parse().unwrap(), &made, &author, fulcrum::types::now()).await.unwrap();
+    // The key that asked for so many names waits for the clock, which does not tick here; others do not.
+    assert_eq!(app.send(call(&app.key, "new")).await.outcome(), "404 prompt_not_found");
+    let explained = Call::post("/v1/explain", &hello("prompt/new@1"));
+    assert_eq!(app.send(explained.key(&other)).await.status, 200);
+    assert_eq!(app.send(call(&app.key, "new")).await.status, 200, "it is known now");
+    app.close().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_names_what_is_near() {
     let app = TestApp::start().await;
     let made = app.admin(Call::post(
@@ -117,6 +256,10 @@ async fn what_is_not_there_names_what_is_near() {
         (Call::post("/v1/moderations", &json!({"input": "x"})).key(&app.key), "where a request names none"),
         (Call::get("/v1/models/fats").key(&app.key), "did you mean `fast`?"),
         (Call::get("/api/v1/prompts/greter").key(ADMIN), "did you mean `greeter`?"),
+        (Call::get("/api/v1/prompts/greter/versions/1").key(ADMIN), "did you mean `greeter`?"),
+        (Call::post("/api/v1/prompts/greter/render", &json!({})).key(ADMIN), "did you mean `greeter`?"),
+        (Call::new("DELETE", "/api/v1/prompts/greter/labels/production", "").key(ADMIN), "did you mean `greeter`?"),
+        (Call::get("/api/v1/keys/callr").key(ADMIN), "the key named caller?"),
         (Call::get("/api/v1/keys/caller").key(ADMIN), "the key of that name has the id"),
         (Call::post("/chat/completions", &hello("fast")).key(&app.key), "with /v1, once"),
         (Call::post("/v1/v1/messages", &json!({})).key(&app.key), "without /v1."),
@@ -181,7 +324,19 @@ async fn pages_may_call_where_the_configuration_names_their_origin() {
     let answer = app.send(Call::get("/v1/models").key(&app.key).header("origin", "null")).await;
     assert_eq!((answer.header("access-control-allow-origin"), answer.header("vary")), (Some("*"), None));
     app.reload("").await;
-    let answer = app.send(ask("/v1/chat/completions", APP)).await;
-    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (405, None), "off by default");
+    for (path, allowed) in [
+        ("/v1/chat/completions", "POST"),
+        ("/v1/models", "GET,HEAD"),
+        ("/v1/models/fast", "GET,HEAD,POST"),
+        ("/api/v1/keys/x", "GET,HEAD,PATCH,DELETE"),
+        ("/v1beta/models/m:generateContent", "GET,HEAD,POST"),
+    ] {
+        let answer = app.send(ask(path, APP)).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (405, None), "off by default");
+        assert_eq!(answer.header("allow"), Some(allowed), "{path}");
+        assert!(answer.text().contains("[server] cors"), "{path}: {}", answer.text());
+    }
+    let answer = app.send(Call::get("/v1/chat/completions").key(&app.key)).await;
+    assert!(answer.status == 405 && !answer.text().contains("cors"), "{}", answer.text());
     app.close().await;
 }

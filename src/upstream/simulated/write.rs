@@ -9,6 +9,7 @@ use super::ask::Ask;
 use super::chat::{Choice, Usage};
 use super::dice::Dice;
 use super::tokens;
+use crate::types::now;
 
 /// What every object of one answer carries.
 pub(super) struct Head<'a> {
@@ -18,15 +19,24 @@ pub(super) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// The time of making is made up too: a moment of 2026 that depends on the request.
+    /// The id is made up too; the time is when the answer is made.
     pub(super) fn new(model: &'a str, dice: &Dice) -> Self {
         let mut dice = dice.fork("head");
         Self {
             id: format!("chatcmpl-sim-{:016x}", dice.next()),
-            created: 1_767_225_600 + dice.next() % 28_000_000,
+            created: u64::try_from(now().0 / 1_000_000).unwrap_or_default(),
             model,
         }
     }
+}
+
+/// An answer without the moment that it was made at.
+#[cfg(test)]
+pub(super) fn timeless(answer: &[u8]) -> String {
+    let text = String::from_utf8_lossy(answer);
+    let mut parts = text.split("\"created\":");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| out + part.trim_start_matches(|letter: char| letter.is_ascii_digit()))
 }
 
 /// The whole answer.
