@@ -8,7 +8,10 @@ use super::client::{Client, encoded};
 use super::outcome::{Failure, Outcome, Where};
 use super::output::{Form, cell, json as print_json, say, table};
 use super::prompt::typed;
-use crate::prompts::{DEFAULT_LABEL, halves};
+use crate::prompts::{DEFAULT_LABEL, halves, names_prompt};
+
+/// The user message where none is given: a call without messages is none.
+const USUAL_MESSAGE: &str = "Hello";
 
 /// Shows the rule, target, prompt, cache key and cost that a request would get; no provider is called.
 #[derive(Args)]
@@ -20,7 +23,7 @@ pub struct Explain {
     /// The model to name
     #[arg(long, default_value = "auto")]
     model: String,
-    /// The user message
+    /// The user message; a short one where this is left out and no prompt is named
     #[arg(long)]
     message: Option<String>,
     /// A variable of the prompt, as name=value; a value is read as the variable's schema asks
@@ -64,7 +67,8 @@ impl Explain {
             return serde_json::from_str(&text).map_err(|error| Failure::Input(format!("{path}: {error}")));
         }
         let mut body = json!({"model": self.model, "metadata": pairs(&self.metadata)?});
-        if let Some(message) = &self.message {
+        let message = self.message.as_deref().or_else(|| (!names_prompt(&self.model)).then_some(USUAL_MESSAGE));
+        if let Some(message) = message {
             body["messages"] = json!([{"role": "user", "content": message}]);
         }
         Ok(body)

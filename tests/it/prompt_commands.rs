@@ -223,6 +223,18 @@ async fn a_prompt_is_archived_brought_back_and_renamed_beside_a_running_gateway(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_is_explained_by_its_name_alone() {
+    let place = Place::new().await;
+    let explained = place.good(&["explain", "--model", "fast"]);
+    assert!(explained.contains("model      fast") && explained.contains("up/gpt-x"), "{explained}");
+    let (code, output) = place.run(&["explain", "--model", "fats"]);
+    assert!(code == 1 && output.contains("did you mean `fast`?"), "{code} {output}");
+    place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);
+    let explained = place.good(&["explain", "--model", "prompt/greet", "--var", "who=Ann"]);
+    assert!(explained.contains("greet@1"), "{explained}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unedited_file_and_doubtful_settings_are_named() {
     let place = Place::new().await;
     place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);
