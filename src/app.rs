@@ -437,16 +437,15 @@ fn report_doubts(imported: &prompts::Imports) {
         tracing::warn!(key = warning.key, "{warning}");
     }
     for prompts::LeftOut { name, file, renamed_to } in &imported.left_out {
-        match renamed_to {
-            Some(to) => {
-                tracing::warn!(prompt = %name, "{file} is left out: the prompt is called {to} by now; rename the file")
-            }
-            None => tracing::warn!(
+        let Some(to) = renamed_to else {
+            tracing::warn!(
                 prompt = %name,
                 "{file} is left out: the prompt is archived; take the file away, or bring the prompt back: fulcrum prompt \
                  unarchive {name}"
-            ),
-        }
+            );
+            continue;
+        };
+        tracing::warn!(prompt = %name, "{file} is left out: the prompt is called {to} by now; rename the file");
     }
 }
 

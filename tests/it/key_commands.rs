@@ -42,15 +42,7 @@ async fn a_key_is_shown_changed_and_rotated_on_the_database_and_over_the_gateway
             let words = with(words);
             json_of(dir.path(), &words.iter().map(String::as_str).collect::<Vec<_>>())
         };
-        let made = good(&["key", "create", "shop", "--models", "fats"]);
-        for words in ["no limit: --rpm", "did you mean `fast`?"] {
-            assert!(made.contains(words), "{words}: {made}");
-        }
-        let again = good(&["key", "create", "shop", "--rpm", "5"]);
-        assert!(again.contains("another live key") && !again.contains("no limit"), "{again}");
-        let twin = json_of(&["key", "list"])["rows"].as_array().unwrap().last().unwrap()["id"].clone();
-        good(&["key", "revoke", twin.as_str().unwrap()]);
-
+        warnings(&good, &json_of);
         let made = json_of(&["key", "create", "app", "--rpm", "60"]);
         let (id, secret) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
         let shown = good(&["key", "show", id]);
@@ -93,14 +85,31 @@ async fn a_key_is_shown_changed_and_rotated_on_the_database_and_over_the_gateway
         assert!(place.len() == 2 || answer.status == 401, "{}", answer.text());
         assert!(last["key"].is_string());
     }
-    let list = good(dir.path(), &["key", "list", "--url", &url, "--key", ADMIN]);
+    list_and_refusals(dir.path(), &url);
+}
+
+/// The list over the gateway, and what a command answers to what is not there.
+fn list_and_refusals(dir: &Path, url: &str) {
+    let list = good(dir, &["key", "list", "--url", url, "--key", ADMIN]);
     assert!(list.contains("last_used_at"), "{list}");
-    let (code, nothing) = cli(dir.path(), &["key", "update", "abc"]);
+    let (code, nothing) = cli(dir, &["key", "update", "abc"]);
     assert!(code == 2 && nothing.contains("--models"), "{nothing}");
-    let (code, unknown) = cli(dir.path(), &["key", "show", "app-3"]);
+    let (code, unknown) = cli(dir, &["key", "show", "app-3"]);
     assert!(code == 1 && unknown.contains("the key named app-2?"), "{unknown}");
-    let (code, named) = cli(dir.path(), &["key", "show", "app-2"]);
+    let (code, named) = cli(dir, &["key", "show", "app-2"]);
     assert!(code == 1 && named.contains("the key of that name has the id"), "{named}");
-    let (code, wrong) = cli(dir.path(), &["key", "rotate", "abc", "--grace", "soon"]);
+    let (code, wrong) = cli(dir, &["key", "rotate", "abc", "--grace", "soon"]);
     assert!(code == 2 && wrong.contains("`grace`"), "{wrong}");
+}
+
+/// What is said of keys that surprise their owner.
+fn warnings(good: &dyn Fn(&[&str]) -> String, json_of: &dyn Fn(&[&str]) -> Value) {
+    let made = good(&["key", "create", "shop", "--models", "fats"]);
+    for words in ["no limit: --rpm", "did you mean `fast`?"] {
+        assert!(made.contains(words), "{words}: {made}");
+    }
+    let again = good(&["key", "create", "shop", "--rpm", "5"]);
+    assert!(again.contains("another live key") && !again.contains("no limit"), "{again}");
+    let twin = json_of(&["key", "list"])["rows"].as_array().unwrap().last().unwrap()["id"].clone();
+    good(&["key", "revoke", twin.as_str().unwrap()]);
 }

@@ -11,8 +11,8 @@ async fn with_p(scratch: Scratch) -> Stand {
     stand
 }
 
-fn says_of(registry: &Registry, prompt: &str, selector: Selector) -> Result<u32, Error> {
-    registry.resolve(&name(prompt), &selector).map(|version| {
+fn says_of(registry: &Registry, prompt: &str, selector: &Selector) -> Result<u32, Error> {
+    registry.resolve(&name(prompt), selector).map(|version| {
         assert_eq!(version.name, name(prompt));
         version.version
     })
@@ -28,8 +28,8 @@ async fn an_archived_prompt_answers_no_calls_takes_no_changes_and_comes_back_who
         assert!(!registry.archive(&p, true, "Over", (&editor(), NOW)).await.unwrap(), "it is so already");
         other.refresh().await.unwrap();
         for registry in [registry, &other] {
-            assert!(matches!(says_of(registry, "p", Selector::Default), Err(Error::Archived(_))));
-            assert!(matches!(says_of(registry, "p", Selector::Version(1)), Err(Error::Archived(_))));
+            assert!(matches!(says_of(registry, "p", &Selector::Default), Err(Error::Archived(_))));
+            assert!(matches!(says_of(registry, "p", &Selector::Version(1)), Err(Error::Archived(_))));
             assert!(registry.names().is_empty() && registry.list().len() == 1);
             assert_eq!(registry.versions(&p).unwrap().len(), 2, "it can be looked at");
         }
@@ -40,7 +40,7 @@ async fn an_archived_prompt_answers_no_calls_takes_no_changes_and_comes_back_who
         assert!(matches!(registry.create(&p, &submission(&says("x")), &editor(), NOW).await, Err(Error::Shelved(_))));
         assert!(registry.archive(&p, false, "Back", (&editor(), NOW)).await.unwrap());
         other.refresh().await.unwrap();
-        assert_eq!(says_of(&other, "p", Selector::Default).unwrap(), 1);
+        assert_eq!(says_of(&other, "p", &Selector::Default).unwrap(), 1);
         let changes = registry.changes(&p).await.unwrap();
         let told: Vec<_> = changes.iter().map(|change| (&*change.change, &*change.reason, &*change.author)).collect();
         assert_eq!(told, [("unarchived", "Back", "ed"), ("archived", "Over", "ed")]);
@@ -61,9 +61,9 @@ async fn a_renamed_prompt_keeps_versions_labels_and_history_and_its_old_name_say
         let opened = Registry::open(stand.db.clone()).await.unwrap();
         other.refresh().await.unwrap();
         for registry in [registry, &other, &opened] {
-            assert_eq!(says_of(registry, "r", Selector::Default).unwrap(), 1);
-            assert_eq!(says_of(registry, "r", Selector::Latest).unwrap(), 2);
-            let refused = says_of(registry, "p", Selector::Default).unwrap_err();
+            assert_eq!(says_of(registry, "r", &Selector::Default).unwrap(), 1);
+            assert_eq!(says_of(registry, "r", &Selector::Latest).unwrap(), 2);
+            let refused = says_of(registry, "p", &Selector::Default).unwrap_err();
             assert!(matches!(&refused, Error::Renamed { to, .. } if *to == name("r")), "{refused}");
             assert_eq!(registry.history(&name("r"), None).await.unwrap().len(), 1);
             let changes = registry.changes(&name("r")).await.unwrap();
@@ -76,14 +76,14 @@ async fn a_renamed_prompt_keeps_versions_labels_and_history_and_its_old_name_say
         assert!(matches!(made, Err(Error::Moved { .. })));
         // Further, back to the first name, and on as before.
         assert!(rename("r", "s").await.unwrap());
-        let refused = says_of(registry, "p", Selector::Default).unwrap_err();
+        let refused = says_of(registry, "p", &Selector::Default).unwrap_err();
         assert!(matches!(&refused, Error::Renamed { to, .. } if *to == name("s")), "{refused}");
         assert!(rename("s", "p").await.unwrap());
         registry.add_version(&name("p"), &submission(&says("three")), &editor(), NOW).await.unwrap();
         other.refresh().await.unwrap();
         for registry in [registry, &other] {
-            assert_eq!(says_of(registry, "p", Selector::Latest).unwrap(), 3);
-            assert!(matches!(says_of(registry, "r", Selector::Default), Err(Error::Renamed { .. })));
+            assert_eq!(says_of(registry, "p", &Selector::Latest).unwrap(), 3);
+            assert!(matches!(says_of(registry, "r", &Selector::Default), Err(Error::Renamed { .. })));
             assert_eq!(registry.list().len(), 2);
         }
         assert!(!rename("p", "p").await.unwrap());
