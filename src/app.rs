@@ -5,7 +5,7 @@ mod probe;
 mod scrape;
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -66,7 +66,10 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A command found no database to work on.
-    #[error("no database at {} (run fulcrum serve first)", .0.display())]
+    #[error(
+        "no database at {} (run fulcrum serve first; where a gateway runs already, start this in its folder, or name it with --url)",
+        absolute(.0).unwrap_or_else(|_| .0.clone()).display()
+    )]
     NoDatabase(PathBuf),
     /// The database.
     #[error(transparent)]
@@ -455,18 +458,9 @@ fn report_labels(imported: &prompts::Imports) {
     for prompts::LabelMove { name, label, from, to } in &imported.labelled {
         tracing::info!(prompt = %name, %label, from, to, "the import moved {label} of {name} from {} to {to}", version(*from));
     }
-    for prompts::LabelStay { name, label, at, version: newest, by_another } in &imported.stayed {
-        let place = at.map_or_else(|| "unset".to_owned(), |at| format!("at {at}"));
-        let reason = match (by_another, at) {
-            (true, _) => format!("since somebody else made version {newest}"),
-            (false, None) => "since it was taken away by hand".to_owned(),
-            (false, Some(_)) => "since it was moved by hand".to_owned(),
-        };
-        tracing::warn!(
-            prompt = %name, %label, at, version = newest,
-            "{name}: {label} stays {place} {reason}; the file is version {newest}, and `fulcrum prompt label {name} {label} \
-             {newest}` releases it",
-        );
+    for stay in &imported.stayed {
+        let prompts::LabelStay { name, label, at, version, .. } = stay;
+        tracing::warn!(prompt = %name, %label, at, version, "{stay}");
     }
 }
 

@@ -46,5 +46,17 @@ pub enum Failure {
     Unreachable(String),
 }
 
+impl Failure {
+    /// The same, of a command that had done something already.
+    pub fn after(self, done: &str) -> Self {
+        let with = |message: String| format!("{done}, but {message}");
+        match self {
+            Self::Negative(message) => Self::Negative(with(message)),
+            Self::Input(message) => Self::Input(with(message)),
+            Self::Unreachable(message) => Self::Unreachable(with(message)),
+        }
+    }
+}
+
 /// How a command ends.
 pub type Outcome = Result<(), Failure>;

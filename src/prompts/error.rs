@@ -63,7 +63,7 @@ pub enum Error {
     Exists(PromptName),
     /// The prompt has a newer version than the one that a change began from.
     #[error(
-        "prompt `{name}` is at version {newest}, not at {parent}, which this change began from; the versions since then say:\n{diff}"
+        "prompt `{name}` is at version {newest}, not at {parent}, which this change began from{}", since(*parent, *newest, diff)
     )]
     Outdated {
         /// The prompt.
@@ -131,6 +131,16 @@ pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Sql(#[from] db::Error),
+}
+
+/// What the versions since `parent` say.
+fn since(parent: u32, newest: u32, diff: &str) -> String {
+    match diff {
+        "" => format!(
+            "; version {newest} has the text of version {parent}: nothing would be lost, so begin from {newest}"
+        ),
+        diff => format!("; the versions since then say:\n{diff}"),
+    }
 }
 
 fn list(diagnostics: &[Diagnostic]) -> String {

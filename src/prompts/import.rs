@@ -1,6 +1,7 @@
 //! Takes a folder's prompts into the registry.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::types::{Diagnostic, Label, PromptName, Timestamp};
 
 /// Whose versions an import makes.
 const IMPORTER: &str = "import";
+
+/// How the reason begins of what an import does: of versions that it makes, and of labels that it moves.
+pub const IMPORTED: &str = "imported from ";
 
 /// How long the files' reading may wait for a thread, and take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,8 +86,39 @@ pub struct LabelStay {
     pub at: Option<u32>,
     /// The version that has the file's content.
     pub version: u32,
-    /// Whether somebody else made that version; else the label was moved by hand.
-    pub by_another: bool,
+    /// Why.
+    pub reason: StayReason,
+}
+
+/// Why an import leaves a label where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StayReason {
+    /// Only an admin may move it.
+    Protected,
+    /// Somebody else made the version: it may be staged.
+    MadeByAnother,
+    /// Its last move was no import's.
+    MovedByHand,
+    /// Somebody took it away.
+    TakenAway,
+}
+
+impl fmt::Display for LabelStay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, label, at, version, reason } = self;
+        let place = at.map_or_else(|| "unset".to_owned(), |at| format!("at {at}"));
+        let (reason, key) = match reason {
+            StayReason::Protected => ("since it is protected".to_owned(), ", with an admin key,"),
+            StayReason::MadeByAnother => (format!("since somebody else made version {version}"), ""),
+            StayReason::MovedByHand => ("since it was moved by hand".to_owned(), ""),
+            StayReason::TakenAway => ("since it was taken away by hand".to_owned(), ""),
+        };
+        write!(
+            f,
+            "{name}: {label} stays {place} {reason}; the file is version {version}, and `fulcrum prompt label {name} \
+             {label} {version}`{key} releases it"
+        )
+    }
 }
 
 /// A file to import: parsed where it is not the one that the last import read.
@@ -95,8 +130,8 @@ struct Incoming {
 
 impl Registry {
     /// Takes every file of a folder, or none where one is wrong. New content becomes a new version; `label` is moved
-    /// to it where it is unset or still on the version that an import made last, so that an import never undoes a rollback. A
-    /// version that somebody else made never gets the label: it may be staged.
+    /// to it where the label is new or its last move was by an import, so that an import never undoes a rollback. A
+    /// protected label is never moved, and a version that somebody else made never gets the label: it may be staged.
     ///
     /// # Errors
     /// Every mistake of every file, or that the folder or database fails.
@@ -147,12 +182,10 @@ impl Registry {
                 continue;
             }
             let last = known.get(name.as_str()).map(|last| last.version);
-            let last_made = store::newest_of(&mut changes, name, IMPORTER).await?;
             let version = take(&mut changes, incoming, last, &by).await?;
             done.count(incoming, version);
             if let (Some(label), (Some(version), _)) = (label, version) {
-                let following = Following { label, version, last_made };
-                match follow(&mut changes, incoming, &following, &by).await? {
+                match follow(&mut changes, incoming, (label, version), &by).await? {
                     Followed::Moved(moved) => done.labelled.push(moved),
                     Followed::Stayed(stay) if incoming.submission.is_some() => done.stayed.push(stay),
                     Followed::Stayed(_) | Followed::There => {}
@@ -201,7 +234,7 @@ fn read(
             Err(found) => problems.extend(found),
             Ok((draft, found)) => {
                 warnings.extend(found);
-                let message = format!("imported from {}", file.file);
+                let message = format!("{IMPORTED}{}", file.file);
                 let submission = Some(Submission { message, ..draft.into() });
                 incoming.push(Incoming { file, hash, submission });
             }
@@ -236,13 +269,6 @@ async fn take(tx: &mut Tx, incoming: &Incoming, last: Option<u32>, by: &By<'_>) 
     Ok((Some(version), created))
 }
 
-struct Following<'a> {
-    label: &'a Label,
-    version: u32,
-    /// The version that an import made last, before this one.
-    last_made: Option<u32>,
-}
-
 enum Followed {
     Moved(LabelMove),
     /// The label points at the version already.
@@ -250,24 +276,35 @@ enum Followed {
     Stayed(LabelStay),
 }
 
-/// Moves the label to the imported version, unless a person made that version, or has moved the label since the last import.
-async fn follow(tx: &mut Tx, incoming: &Incoming, following: &Following<'_>, by: &By<'_>) -> Result<Followed, Error> {
-    let Following { label, version, last_made } = *following;
+/// Moves the label to the imported version, where the label is new or its last move was by an import, and an import made the version.
+async fn follow(
+    tx: &mut Tx,
+    incoming: &Incoming,
+    (label, version): (&Label, u32),
+    by: &By<'_>,
+) -> Result<Followed, Error> {
     let name = &incoming.file.name;
-    let targets = store::label(tx, name, label).await?.map(|(_, targets)| targets);
-    let (from, free) = match targets.as_deref() {
-        // Somebody took it away: it does not come back by itself.
-        None => (None, !store::was_removed(tx, name, label).await?),
+    let (protected, targets) = store::label(tx, name, label).await?.unzip();
+    let from = match targets.as_deref() {
         Some([target]) if target.version == version => return Ok(Followed::There),
-        Some([target]) => (Some(target.version), Some(target.version) == last_made),
-        Some(_) => (None, false),
+        Some([target]) => Some(target.version),
+        _ => None,
     };
-    let by_another = store::key_of(tx, name, version).await?.as_deref() != Some(IMPORTER);
+    let made_by_import = store::key_of(tx, name, version).await?.as_deref() == Some(IMPORTER);
+    let last_move = store::last_move(tx, name, label).await?;
+    let by_hand = last_move.is_some_and(|last| last.key_id != IMPORTER && !last.reason.starts_with(IMPORTED));
+    let reason = match targets {
+        _ if protected == Some(true) => Some(StayReason::Protected),
+        None if by_hand => Some(StayReason::TakenAway),
+        Some(_) if by_hand => Some(StayReason::MovedByHand),
+        _ if !made_by_import => Some(StayReason::MadeByAnother),
+        _ => None,
+    };
     let (name, label) = (name.clone(), label.clone());
-    if by_another || !free {
-        return Ok(Followed::Stayed(LabelStay { name, label, at: from, version, by_another }));
+    if let Some(reason) = reason {
+        return Ok(Followed::Stayed(LabelStay { name, label, at: from, version, reason }));
     }
-    let change = LabelChange::to(label.clone(), version, &format!("imported from {}", incoming.file.file));
+    let change = LabelChange::to(label.clone(), version, &format!("{IMPORTED}{}", incoming.file.file));
     put_label(tx, &name, &change, by).await?;
     Ok(Followed::Moved(LabelMove { name, label, from, to: version }))
 }

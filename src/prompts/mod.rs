@@ -27,7 +27,7 @@ pub use diff::{Change, Diff, Side};
 pub use draft::{Draft, Entry, Submission, TestCase};
 pub use error::Error;
 pub use folder::{Checked, MAX_FILE, check_dir, check_dir_with, has_files, stamp, write_file};
-pub use import::{Imports, LabelMove, LabelStay, LeftOut};
+pub use import::{IMPORTED, Imports, LabelMove, LabelStay, LeftOut, StayReason};
 pub use registry::{Registry, Rendered};
 pub use selector::{DEFAULT_LABEL, Reference, Selector, halves, model_name, names_prompt, prompt_of};
 pub use snapshot::{LabelState, Prompt};

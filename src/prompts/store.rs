@@ -198,13 +198,6 @@ pub(super) async fn key_of(tx: &mut Tx, name: &PromptName, version: u32) -> Resu
     row.map(|row| row.get("key_id")).transpose()
 }
 
-/// The newest version that this key made.
-pub(super) async fn newest_of(tx: &mut Tx, name: &PromptName, key_id: &str) -> Result<Option<u32>, Error> {
-    let sql = "select version from prompt_versions where name = $1 and key_id = $2 order by version desc limit 1";
-    let row = query(sql).bind(name.as_str()).bind(key_id).fetch_optional(tx).await?;
-    row.map(|row| version_of(&row, "version")).transpose()
-}
-
 pub(super) async fn add_prompt(tx: &mut Tx, name: &PromptName, now: Timestamp) -> Result<(), Error> {
     let sql = "insert into prompts (name, created_at) values ($1, $2)";
     query(sql).bind(name.as_str()).bind(now.0).execute(tx).await.map(drop)
@@ -272,11 +265,18 @@ pub(super) async fn remove_label(tx: &mut Tx, name: &PromptName, label: &Label) 
     query(remove).bind(name.as_str()).bind(label.as_str()).execute(tx).await.map(drop)
 }
 
-/// Whether a label that is unset was taken away, and not only never set.
-pub(super) async fn was_removed(tx: &mut Tx, name: &PromptName, label: &Label) -> Result<bool, Error> {
-    let sql = "select after from prompt_label_history where name = $1 and label = $2 order by seq desc limit 1";
+/// Who made a label's last move, and why.
+pub(super) struct LastMove {
+    pub(super) key_id: String,
+    pub(super) reason: String,
+}
+
+/// The last move of a label; none of one that was never set.
+pub(super) async fn last_move(tx: &mut Tx, name: &PromptName, label: &Label) -> Result<Option<LastMove>, Error> {
+    let sql =
+        "select key_id, reason from prompt_label_history where name = $1 and label = $2 order by seq desc limit 1";
     let row = query(sql).bind(name.as_str()).bind(label.as_str()).fetch_optional(tx).await?;
-    Ok(row.map(|row| row.get::<String>("after")).transpose()?.is_some_and(|after| after == "[]"))
+    row.map(|row| Ok(LastMove { key_id: row.get("key_id")?, reason: row.get("reason")? })).transpose()
 }
 
 pub(super) async fn add_history(tx: &mut Tx, name: &PromptName, label: &Label, change: &Move) -> Result<(), Error> {

@@ -308,7 +308,13 @@ async fn an_import_releases_no_version_that_somebody_else_made() {
         stage("a", "two").await;
         let met = import().await;
         assert_eq!((at("a", &production), at("a", &staging)), (Some(1), Some(2)));
-        let stay = LabelStay { name: name("a"), label: production.clone(), at: Some(1), version: 2, by_another: true };
+        let stay = LabelStay {
+            name: name("a"),
+            label: production.clone(),
+            at: Some(1),
+            version: 2,
+            reason: StayReason::MadeByAnother,
+        };
         assert_eq!((met.created.len(), met.labelled.len(), met.stayed), (0, 0, vec![stay]));
         let again = import().await;
         assert_eq!((at("a", &production), again.stayed.len()), (Some(1), 0), "only a changed file is worth a word");
@@ -323,13 +329,111 @@ async fn an_import_releases_no_version_that_somebody_else_made() {
         registry.set_label(&name("a"), &LabelChange::to(production.clone(), 4, ""), &editor(), NOW).await.unwrap();
         stand.files(&[("a.toml", &file("five"))]);
         let stayed = import().await.stayed;
-        assert_eq!((at("a", &production), stayed.len(), stayed[0].by_another), (Some(4), 1, false));
+        assert_eq!((at("a", &production), stayed.len(), stayed[0].reason), (Some(4), 1, StayReason::MovedByHand));
 
         // A prompt that is only staged has no released version after an import either.
         registry.create(&name("b"), &submission(&says("new")), &editor(), NOW).await.unwrap();
         stand.files(&[("b.toml", &file("new"))]);
         import().await;
         assert_eq!(at("b", &production), None);
+    })
+    .await;
+}
+
+/// What happens to the label `production`, which an import set to version 1, before the file changes.
+enum Before {
+    Nothing,
+    /// The label moves with this reason.
+    Move(Author, u32, &'static str),
+    Protect(bool),
+    Away,
+    /// Somebody makes a version with the text that the file will have.
+    Made,
+    /// Somebody makes another version and releases it.
+    Released,
+}
+
+/// Does to the prompt what is `Before` an import.
+async fn before(registry: &Registry, prompt: &PromptName, what: Before) {
+    let production = label("production");
+    let (change, by) = match what {
+        Before::Nothing => return,
+        Before::Move(by, version, reason) => (LabelChange::to(production, version, reason), by),
+        Before::Protect(protect) => {
+            (LabelChange { protected: Some(protect), ..LabelChange::to(production, 1, "freeze") }, admin())
+        }
+        Before::Away => (LabelChange::none(production, "not yet"), editor()),
+        Before::Made | Before::Released => {
+            let labels = if matches!(what, Before::Released) { vec![production] } else { Vec::new() };
+            let text = if labels.is_empty() { "new" } else { "by hand" };
+            let made = Submission { labels, ..submission(&says(text)) };
+            registry.add_version(prompt, &made, &editor(), NOW).await.unwrap();
+            return;
+        }
+    };
+    registry.set_label(prompt, &change, &by, NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_import_moves_a_label_only_where_it_is_new_or_an_import_moved_it_last() {
+    use StayReason::{MadeByAnother, MovedByHand, Protected, TakenAway};
+    let cases = || {
+        [
+            ("nobody touched it", vec![Before::Nothing], Ok(2)),
+            (
+                "a command's import moved it",
+                vec![Before::Released, Before::Move(editor(), 1, "imported from p")],
+                Ok(3),
+            ),
+            (
+                "a rollback to the version that the import made",
+                vec![Before::Released, Before::Move(editor(), 1, "back")],
+                Err((Some(1), MovedByHand)),
+            ),
+            ("released by hand", vec![Before::Released], Err((Some(2), MovedByHand))),
+            (
+                "an admin's move is by hand too",
+                vec![Before::Released, Before::Move(admin(), 1, "")],
+                Err((Some(1), MovedByHand)),
+            ),
+            ("protected", vec![Before::Protect(true)], Err((Some(1), Protected))),
+            ("no longer protected", vec![Before::Protect(true), Before::Protect(false)], Err((Some(1), MovedByHand))),
+            ("taken away", vec![Before::Away], Err((None, TakenAway))),
+            ("the text is somebody else's version", vec![Before::Made], Err((Some(1), MadeByAnother))),
+        ]
+    };
+    on_each(async |scratch| {
+        let stand = Stand::new(scratch).await;
+        for (number, (case, steps, expected)) in cases().into_iter().enumerate() {
+            let prompt = name(&format!("p{number}"));
+            let import = async |text: &str| {
+                let file = format!("[[messages]]\nrole = \"user\"\ncontent = \"{text}\"\n");
+                let folder = stand.files(&[(&format!("{prompt}.toml"), &file)]);
+                stand.registry.import_dir(&folder, Some(&label("production")), NOW).await.unwrap()
+            };
+            import("first").await;
+            for step in steps {
+                before(&stand.registry, &prompt, step).await;
+            }
+            let done = import("new").await;
+            let became = match (&done.labelled[..], &done.stayed[..]) {
+                ([moved], []) => Ok(moved.to),
+                ([], [stay]) => Err((stay.at, stay.reason)),
+                other => panic!("{case}: {other:?}"),
+            };
+            assert_eq!(became, expected, "{case}");
+            let now = stand.registry.resolve(&prompt, &Selector::Default).ok().map(|version| version.version);
+            assert_eq!(now, expected.map_or_else(|(at, _)| at, Some), "{case}");
+            if let [stay] = &done.stayed[..] {
+                let line = stay.to_string();
+                let command = format!("fulcrum prompt label {prompt} production {}", stay.version);
+                assert!(
+                    line.starts_with(&format!("{prompt}: production stays ")) && line.contains(&command),
+                    "{case}: {line}"
+                );
+                assert_eq!(line.contains("admin key"), stay.reason == Protected, "{case}: {line}");
+            }
+        }
     })
     .await;
 }
@@ -351,12 +455,16 @@ async fn a_change_that_began_from_an_older_version_is_refused_with_the_differenc
         }
         assert_eq!(registry.get(&name("p")).unwrap().newest(), 2);
         assert!(registry.get(&name("p")).unwrap().labels.is_empty(), "no label moved");
+        let two = registry.add_version(&name("p"), &from(2, "one"), &editor(), NOW).await.unwrap();
+        let same = registry.add_version(&name("p"), &from(1, "late"), &editor(), NOW).await.unwrap_err().to_string();
+        assert!(two.created && same.contains("version 3 has the text of version 1"), "{same}");
+        registry.add_version(&name("p"), &from(3, "two, by A"), &editor(), NOW).await.unwrap();
         // The same content again loses nothing.
         let same = registry.add_version(&name("p"), &from(1, "two, by A"), &editor(), NOW).await.unwrap();
-        assert_eq!((same.created, same.version.version), (false, 2));
+        assert_eq!((same.created, same.version.version), (false, 4));
         assert_eq!(
-            registry.add_version(&name("p"), &from(2, "three"), &editor(), NOW).await.unwrap().version.version,
-            3
+            registry.add_version(&name("p"), &from(4, "three"), &editor(), NOW).await.unwrap().version.version,
+            5
         );
     })
     .await;

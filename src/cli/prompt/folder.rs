@@ -11,17 +11,20 @@ use super::shared::{Beside, draft_of, split, submit, warn};
 use crate::cli::client::{Client, encoded};
 use crate::cli::outcome::{By, Failure, Outcome, Where};
 use crate::cli::output::{Form, cell, json as print_json, note, say};
-use crate::prompts::{Checked, Draft, check_dir, write_file};
-use crate::types::{BadName, PromptName};
+use crate::prompts::{Checked, Draft, IMPORTED, check_dir, write_file};
+use crate::types::{BadName, Label, PromptName};
 
 #[derive(Args)]
 #[command(after_help = "Example: fulcrum prompt import prompts/ --label production")]
 pub struct Import {
     /// The folder
     folder: PathBuf,
-    /// The label to point at new versions, where it is unset or still on the version that the last import made
+    /// The label to point at new versions, where it is new or its last move was by an import; a protected label stays
     #[arg(long)]
     label: Option<String>,
+    /// Move the label also where it was moved by hand; later imports move it again
+    #[arg(long, requires = "label")]
+    force: bool,
     #[command(flatten)]
     by: By,
     #[arg(long, default_value = "table")]
@@ -50,28 +53,38 @@ pub struct Export {
 impl Import {
     pub async fn run(self) -> Outcome {
         let client = Client::to(&self.place).await?.by(&self.by.author);
+        // Nothing is saved for a label that no prompt can have.
+        let label = self.label.as_deref().map(str::parse::<Label>).transpose();
+        label.map_err(|error: BadName| Failure::Input(format!("--label: {error}")))?;
         let checked = check_dir(&self.folder).map_err(|error| Failure::Input(error.to_string()))?;
         if checked.is_empty() {
             return Err(Failure::Negative(format!("{} has no files NAME.toml", self.folder.display())));
         }
         let mut rows = Vec::new();
+        let mut outcome = Ok(());
         for checked in checked {
-            let row = self.one(&client, checked).await?;
-            match self.format {
-                Form::Json => rows.push(row),
-                Form::Table => say(&line(&row)),
+            match self.one(&client, checked).await {
+                Ok(row) if self.format == Form::Json => rows.push(row),
+                Ok(row) => say(&line(&row)),
+                Err(failure) => {
+                    outcome = Err(failure);
+                    break;
+                }
             }
         }
         print_rows(self.format, &rows);
-        Ok(())
+        outcome
     }
 
     /// Imports one prompt; what came of it.
     async fn one(&self, client: &Client, checked: Checked) -> Result<Value, Failure> {
         let Checked { name, draft, warnings } = checked;
         let (name, path) = (name.to_string(), format!("/api/v1/prompts/{}", encoded(name.as_str())));
-        let before = client.get(&format!("{path}/versions")).await.unwrap_or_default();
         let message = format!("{IMPORTED}{}", self.folder.display());
+        let before = match &self.label {
+            Some(label) => Before::of(client, &path, label).await,
+            None => Before::default(),
+        };
         let beside = Beside { message: &message, labels: &[], parent: None };
         let mut saved = match submit(client, &name, &draft, &beside).await {
             // An archived prompt, or one with another name by now, stays what it is; the other files are taken.
@@ -79,17 +92,17 @@ impl Import {
             saved => saved?,
         };
         warn(&warnings, &saved);
-        let created = saved["created"].clone();
-        let mut row = json!({"name": name, "version": saved["version"], "created": created});
+        let mut row = json!({"name": name, "version": saved["version"], "created": saved["created"]});
         if let Some(label) = &self.label {
-            let from = labelled(&before, label);
-            let moves = follows(&before, &saved, label);
+            let stays = before.stays(&saved, self.force);
+            let moves = stays.is_none() && before.at != saved["version"];
             if moves {
                 let body = json!({"version": saved["version"], "reason": message});
-                client.send(Method::PUT, &format!("{path}/labels/{}", encoded(label)), &body).await?;
+                let moved = client.send(Method::PUT, &format!("{path}/labels/{}", encoded(label)), &body).await;
+                moved.map_err(|failure| failure.after(&format!("{name}@{} is saved", cell(saved.get("version")))))?;
                 saved = client.get(&format!("{path}/versions/{}", saved["version"])).await?;
             }
-            row["label"] = json!({"label": label, "from": from, "moved": moves && from != saved["version"]});
+            row["label"] = json!({"label": label, "from": before.at, "moved": moves, "stays": stays});
         }
         row["labels"] = saved["labels"].clone();
         Ok(row)
@@ -103,41 +116,59 @@ fn line(row: &Value) -> String {
     }
     let (name, version) = (cell(row.get("name")), cell(row.get("version")));
     let state = if row["created"] == true { "new" } else { "unchanged" };
-    let from = cell(row["label"].get("from"));
-    let label = match row.get("label") {
-        None => String::new(),
-        Some(label) if label["moved"] == true && from.is_empty() => format!(", {} set", cell(label.get("label"))),
-        Some(label) if label["moved"] == true => format!(", {} moved from {from}", cell(label.get("label"))),
-        Some(_) if from == version => String::new(),
-        Some(label) if from.is_empty() => format!(", {} stays unset", cell(label.get("label"))),
-        Some(label) => {
-            format!(
-                ", {} stays at {from} since it was moved by hand, or the version made by hand",
-                cell(label.get("label"))
-            )
+    let Some(of_label) = row.get("label") else { return format!("{name}@{version} {state}") };
+    let (label, from) = (cell(of_label.get("label")), cell(of_label.get("from")));
+    let became = match of_label["stays"].as_str() {
+        _ if of_label["moved"] == true && from.is_empty() => format!(", {label} set"),
+        _ if of_label["moved"] == true => format!(", {label} moved from {from}"),
+        Some(reason) => {
+            let place = if from.is_empty() { "unset".to_owned() } else { format!("at {from}") };
+            format!(", {label} stays {place} since {reason}; fulcrum prompt label {name} {label} {version} releases it")
         }
+        None => String::new(),
     };
-    format!("{name}@{version} {state}{label}")
+    format!("{name}@{version} {state}{became}")
 }
 
-/// How the messages of versions begin that an import made.
-const IMPORTED: &str = "imported from ";
-
-/// The version under `label` among a prompt's versions; null where there is none.
-fn labelled(versions: &Value, label: &str) -> Value {
-    let has_label =
-        |row: &&Value| row["labels"].as_array().is_some_and(|labels| labels.iter().any(|name| name == label));
-    let row = versions["rows"].as_array().into_iter().flatten().find(has_label);
-    row.map(|row| row["version"].clone()).unwrap_or_default()
+/// A label before an import.
+#[derive(Default)]
+struct Before {
+    /// The version; null where it is unset.
+    at: Value,
+    protected: bool,
+    /// Whether its last move was no import's.
+    by_hand: bool,
 }
 
-/// Whether an import moves `label` to the version that it saved: that was made by an import, and the label is unset or still on
-/// the version that the import before made. `before` are the prompt's versions as they were, newest first.
-fn follows(before: &Value, saved: &Value, label: &str) -> bool {
-    let by_import = |row: &Value| row["message"].as_str().is_some_and(|message| message.starts_with(IMPORTED));
-    let labelled = labelled(before, label);
-    let last = before["rows"].as_array().into_iter().flatten().find(|row| by_import(row)).map(|row| &row["version"]);
-    by_import(saved) && (labelled.is_null() || Some(&labelled) == last)
+impl Before {
+    async fn of(client: &Client, path: &str, label: &str) -> Self {
+        let prompt = client.get(path).await.unwrap_or_default();
+        let moves = client.get(&format!("{path}/labels/{}/history", encoded(label))).await.unwrap_or_default();
+        Self::read(&prompt["labels"][label], moves.pointer("/rows/0"))
+    }
+
+    fn read(label: &Value, last_move: Option<&Value>) -> Self {
+        let by_import = |row: &Value| row["reason"].as_str().is_some_and(|reason| reason.starts_with(IMPORTED));
+        Self {
+            at: label["version"].clone(),
+            protected: label["protected"] == true,
+            by_hand: last_move.is_some_and(|row| !by_import(row)),
+        }
+    }
+
+    /// Why an import leaves the label where it is; none where it moves it to the version that it `saved`, or finds it there.
+    fn stays(&self, saved: &Value, force: bool) -> Option<&'static str> {
+        let made_by_import = saved["message"].as_str().is_some_and(|message| message.starts_with(IMPORTED));
+        match self {
+            _ if self.at == saved["version"] => None,
+            Self { protected: true, .. } => Some("it is protected and needs an admin key"),
+            _ if force => None,
+            Self { by_hand: true, at: Value::Null, .. } => Some("it was taken away by hand"),
+            Self { by_hand: true, .. } => Some("it was moved by hand"),
+            _ if !made_by_import => Some("that version was made by hand"),
+            _ => None,
+        }
+    }
 }
 
 /// A prompt to write.
@@ -221,41 +252,52 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_import_moves_a_label_only_among_versions_that_imports_made() {
-        let row = |version: u32, message: &str, labels: &[&str]| json!({"version": version, "message": message, "labels": labels});
-        let (ours, theirs) = ("imported from p", "Kinder");
-        let saved = row(3, ours, &[]);
-        for (before, saved, follows_it) in [
-            (vec![], row(1, ours, &[]), true),
-            (vec![row(2, ours, &["production"]), row(1, ours, &[])], saved.clone(), true),
-            (vec![row(2, ours, &[]), row(1, ours, &["production"])], saved.clone(), false),
-            (vec![row(2, theirs, &["production"]), row(1, ours, &[])], saved.clone(), false),
-            (vec![row(2, theirs, &["staging"]), row(1, ours, &["production"])], saved.clone(), true),
-            // The file holds what somebody else made.
-            (vec![row(2, theirs, &["staging"]), row(1, ours, &["production"])], row(2, theirs, &["staging"]), false),
-            (vec![row(2, theirs, &["staging"])], row(2, theirs, &["staging"]), false),
-            (vec![row(2, ours, &[])], row(2, ours, &[]), true),
+    fn an_import_moves_a_label_that_is_new_or_was_moved_by_an_import_last() {
+        let row = |version: u32, message: &str| json!({"version": version, "message": message});
+        let at = |version: u32, protected: bool| json!({"version": version, "protected": protected});
+        let (ours, theirs) = (json!({"reason": "imported from p"}), json!({"reason": "Back"}));
+        for (label, last, saved, stays, forced) in [
+            (Value::Null, None, row(1, "imported from p"), None, None),
+            (at(1, false), Some(&ours), row(2, "imported from p"), None, None),
+            (at(2, false), Some(&theirs), row(2, "Kinder"), None, None),
+            (at(1, false), Some(&theirs), row(2, "imported from p"), Some("it was moved by hand"), None),
+            (Value::Null, Some(&theirs), row(2, "imported from p"), Some("it was taken away by hand"), None),
+            (at(1, false), Some(&ours), row(2, "Kinder"), Some("that version was made by hand"), None),
+            (Value::Null, None, row(2, "Kinder"), Some("that version was made by hand"), None),
+            (
+                at(1, true),
+                Some(&ours),
+                row(2, "imported from p"),
+                Some("it is protected and needs an admin key"),
+                Some("it is protected and needs an admin key"),
+            ),
         ] {
-            let before = json!({"rows": before});
-            assert_eq!(follows(&before, &saved, "production"), follows_it, "{before} {saved}");
+            let before = Before::read(&label, last);
+            assert_eq!((before.stays(&saved, false), before.stays(&saved, true)), (stays, forced), "{label} {saved}");
         }
     }
 
     #[test]
     fn a_line_says_what_came_of_a_file() {
-        let label = |from: Value, moved: bool| json!({"label": "production", "from": from, "moved": moved});
+        let label = |from: Value, moved: bool, stays: Value| json!({"label": "production", "from": from, "moved": moved, "stays": stays});
         let row = |created: bool, label: Value| json!({"name": "a", "version": 3, "created": created, "label": label});
         for (row, shown) in [
             (json!({"name": "a", "version": 3, "created": true}), "a@3 new"),
             (json!({"name": "a", "version": 3, "created": false}), "a@3 unchanged"),
-            (row(true, label(Value::Null, true)), "a@3 new, production set"),
-            (row(true, label(json!(2), true)), "a@3 new, production moved from 2"),
-            (row(false, label(json!(3), false)), "a@3 unchanged"),
-            (row(false, label(Value::Null, false)), "a@3 unchanged, production stays unset"),
+            (row(true, label(Value::Null, true, Value::Null)), "a@3 new, production set"),
+            (row(true, label(json!(2), true, Value::Null)), "a@3 new, production moved from 2"),
+            (row(false, label(json!(3), false, Value::Null)), "a@3 unchanged"),
+            (
+                row(false, label(Value::Null, false, json!("it was taken away by hand"))),
+                "a@3 unchanged, production stays unset since it was taken away by hand; fulcrum prompt label a production 3 \
+                 releases it",
+            ),
+            (
+                row(true, label(json!(1), false, json!("it is protected and needs an admin key"))),
+                "a@3 new, production stays at 1 since it is protected and needs an admin key; fulcrum prompt label a production 3 releases it",
+            ),
         ] {
             assert_eq!(line(&row), shown);
         }
-        let stays = line(&row(true, label(json!(1), false)));
-        assert!(stays.starts_with("a@3 new, production stays at 1 since it was moved by hand"), "{stays}");
     }
 }
