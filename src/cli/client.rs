@@ -1,6 +1,7 @@
 //! How a command reaches the admin API: a running gateway over HTTP, or the same router over the configured database.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,8 +14,9 @@ use tower::ServiceExt;
 use super::outcome::{Failure, Where};
 use crate::app::{self, App};
 use crate::config::{self, Config, Secrets};
+use crate::gateway::DRAFT_OF;
 use crate::http::{Detail, Operator, router};
-use crate::types::Diagnostic;
+use crate::types::{Diagnostic, PromptName};
 use crate::upstream;
 
 /// The admin API, wherever it is.
@@ -30,6 +32,18 @@ const AUTHOR: &str = "x-fulcrum-author";
 enum Place {
     Remote { client: upstream::Client, base: String, key: Option<String> },
     Here { app: Box<App> },
+}
+
+/// What the command opened.
+static OPENED: Mutex<Vec<App>> = Mutex::new(Vec::new());
+
+/// Writes down what the command did, and closes the databases that it opened: who is the last to close one leaves a single file,
+/// without a write-ahead log.
+pub async fn close() {
+    let opened = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
+    for app in opened {
+        app.close().await;
+    }
 }
 
 /// A variable of the environment.
@@ -75,7 +89,13 @@ impl Client {
             (app::Error::NoDatabase(_), Err(missing)) => Failure::Unreachable(format!("{error}\n{missing}")),
             _ => Failure::Unreachable(error.to_string()),
         })?;
-        Ok(Self { place: Place::Here { app: Box::new(app) }, author: String::new() })
+        Ok(Self::here(app))
+    }
+
+    /// Works on the database itself.
+    fn here(app: App) -> Self {
+        OPENED.lock().unwrap_or_else(PoisonError::into_inner).push(app.clone());
+        Self { place: Place::Here { app: Box::new(app) }, author: String::new() }
     }
 
     /// Reaches what `place` names, for a command that calls a model.
@@ -88,7 +108,7 @@ impl Client {
             app::Error::Usage(error) => Failure::Unreachable(format!("{error}\nName the running gateway with --url.")),
             error => Failure::Unreachable(error.to_string()),
         })?;
-        Ok(Self { place: Place::Here { app: Box::new(app) }, author: String::new() })
+        Ok(Self::here(app))
     }
 
     /// The same, for changes that `author` makes.
@@ -99,13 +119,6 @@ impl Client {
     /// Whether the command works on the database itself.
     pub fn is_here(&self) -> bool {
         matches!(self.place, Place::Here { .. })
-    }
-
-    /// Writes down what the command did, where it works without a gateway.
-    pub async fn close(self) {
-        if let Place::Here { app } = self.place {
-            app.close().await;
-        }
     }
 
     /// Reaches what `place` names, for a command that asks what a configuration says.
@@ -131,6 +144,15 @@ impl Client {
         read(&self.text(method, path, Some(body)).await?)
     }
 
+    /// Sends `body` to `path`, as a draft of the prompt `of` where there is one.
+    pub async fn send_draft(&self, path: &str, body: &Value, of: Option<&PromptName>) -> Result<Value, Failure> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = of.and_then(|name| HeaderValue::from_str(name.as_str()).ok()) {
+            headers.insert(DRAFT_OF, value);
+        }
+        read(&self.text_with(Method::POST, path, Some(body), headers).await?)
+    }
+
     fn headers(&self, method: &Method) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         if *method != Method::GET && !self.author.is_empty() {
@@ -143,6 +165,16 @@ impl Client {
 
     async fn text(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, Failure> {
         let headers = self.headers(&method)?;
+        self.text_with(method, path, body, headers).await
+    }
+
+    async fn text_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: HeaderMap,
+    ) -> Result<String, Failure> {
         let (status, text) = match &self.place {
             Place::Remote { client, base, key } => {
                 let url = format!("{base}{path}");

@@ -80,7 +80,11 @@ pub fn run() -> ExitCode {
     let runtime = can_start(threads)
         .and_then(|()| tokio::runtime::Builder::new_multi_thread().worker_threads(MAIN_THREADS).enable_all().build());
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(dispatch(cli.command)),
+        Ok(runtime) => runtime.block_on(async {
+            let outcome = dispatch(cli.command).await;
+            client::close().await;
+            outcome
+        }),
         Err(error) => Err(Failure::Unreachable(format!("cannot start: {error}"))),
     };
     let (code, message) = match outcome {

@@ -52,6 +52,7 @@ pub use bodies::{Room, RoomBound, SMALL_BODY};
 pub use cooling::seconds;
 pub use explain::{Explanation, ModelCard, models};
 pub use incoming::Incoming;
+pub use plan::DRAFT_OF;
 pub use price::{KnownPrices, Pricing};
 pub use reply::{Body, Cut, Departure, Head, Repair, Reply, refusal};
 pub use state::{Gateway, Live, Parts};

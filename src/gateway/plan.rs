@@ -5,9 +5,13 @@ use serde_json::{Map, Value};
 use super::incoming::Incoming;
 use super::request::Request;
 use crate::chat::Error;
+use crate::prompts::DEFAULT_LABEL;
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes};
 use crate::types::{Timestamp, now};
 use crate::wire::json::Object;
+
+/// The header by which a call says that its messages are a draft of this prompt: rules see it as that prompt's next version.
+pub const DRAFT_OF: &str = "x-fulcrum-draft-of";
 
 /// The time and the chance by which a plan is made.
 #[derive(Clone, Copy)]
@@ -57,6 +61,7 @@ pub fn with_facts<T>(
         version: resolved.version.version,
         label: resolved.label.as_deref().unwrap_or_default(),
     });
+    let prompt = prompt.or_else(|| if needs.prompt { draft(incoming) } else { None });
     let key = &incoming.key;
     use_it(&routing::Facts {
         model: &rendering.asked.model,
@@ -75,6 +80,12 @@ pub fn with_facts<T>(
         now,
         budget_used: 0.0,
     })
+}
+
+/// The prompt that the call's messages are a draft of: newer than every version, and under the label that a bare name has.
+fn draft(incoming: &Incoming) -> Option<PromptFacts<'_>> {
+    let name = incoming.headers.get(DRAFT_OF)?.to_str().ok()?;
+    Some(PromptFacts { name, version: u32::MAX, label: DEFAULT_LABEL })
 }
 
 fn metadata(object: &Object) -> Option<Map<String, Value>> {

@@ -82,6 +82,8 @@ pub struct Needs {
     pub metadata: bool,
     /// `header(…)`.
     pub headers: bool,
+    /// `prompt`.
+    pub prompt: bool,
     /// `budget_used`.
     pub budget_used: bool,
     /// The user, for a route that is sticky by it.

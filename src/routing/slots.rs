@@ -54,6 +54,7 @@ impl Fact {
             Self::HasImages => needs.has_images = true,
             Self::Metadata(_) | Self::InMetadata(..) => needs.metadata = true,
             Self::Header(_) => needs.headers = true,
+            Self::PromptName | Self::PromptVersion | Self::PromptLabel | Self::HasPrompt => needs.prompt = true,
             Self::BudgetUsed => needs.budget_used = true,
             Self::Matches(fact, _) => fact.note(needs),
             _ => {}

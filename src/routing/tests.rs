@@ -590,6 +590,9 @@ fn needs_name_only_what_rules_read() {
     let needs = *with_rule(rule).unwrap().needs();
     let expected = Needs { text: true, headers: true, metadata: true, budget_used: true, ..Needs::default() };
     assert_eq!(needs, expected);
+    for rule in [r#"prompt.name == "a""#, "prompt.version > 1", "has(prompt.label)"] {
+        assert_eq!(*with_rule(rule).unwrap().needs(), Needs { prompt: true, ..Needs::default() }, "{rule}");
+    }
 }
 
 #[test]

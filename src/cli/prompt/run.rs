@@ -13,11 +13,15 @@ use crate::cli::client::Client;
 use crate::cli::outcome::{Failure, Outcome, Where};
 use crate::cli::output::{Form, cell, json as print_json, note, say};
 use crate::prompts::halves;
+use crate::types::PromptName;
+
+/// What `run` calls.
+const CHAT: &str = "/v1/chat/completions";
 
 #[derive(Args)]
 #[command(
     after_help = "Example: fulcrum prompt render support-reply --var product=Acme --var ticket='Where is my order?'\n\
-    Example: fulcrum prompt render prompts/support-reply.toml --var product=Acme --var ticket=12345"
+    Example: fulcrum prompt render drafts/support-reply.toml --var product=Acme --var ticket=12345"
 )]
 pub struct Render {
     /// NAME, which is NAME@production as in a call; NAME@VERSION, NAME@LABEL; or a file NAME.toml
@@ -34,7 +38,7 @@ pub struct Render {
 #[derive(Args)]
 #[command(
     after_help = "Example: fulcrum prompt run support-reply@staging --var product=Acme --var ticket='Where is my order?'\n\
-    Example: fulcrum prompt run prompts/support-reply.toml --var product=Acme --var ticket=12345 --model fast"
+    Example: fulcrum prompt run drafts/support-reply.toml --var product=Acme --var ticket=12345 --model fast"
 )]
 pub struct Run {
     /// NAME, which is NAME@production as in a call; NAME@VERSION, NAME@LABEL; or a file NAME.toml
@@ -122,6 +126,16 @@ impl Render {
     }
 }
 
+/// The route that takes a call by a rule on its prompt, whichever model it names.
+async fn taken_by_rule(client: &Client, mut body: Value, draft: Option<&PromptName>) -> Option<String> {
+    body["endpoint"] = CHAT.into();
+    let explained = client.send_draft("/v1/explain", &body, draft).await.ok()?;
+    let rules = explained.pointer("/trace/rules")?.as_array()?;
+    let taken = rules.iter().find(|rule| rule["route"] == explained["route"])?;
+    let when = taken["when"].as_str().filter(|when| when.contains("prompt.") && !when.contains("request.model"))?;
+    Some(format!("the route {} takes this prompt by its rule {when}", cell(taken.get("route"))))
+}
+
 impl Run {
     pub async fn run(self) -> Outcome {
         let of_file = match file_of(&self.reference) {
@@ -129,9 +143,11 @@ impl Run {
             None => None,
         };
         let client = Client::calling(&self.place).await?;
-        let answer = self.call(&client, of_file).await;
-        client.close().await;
-        let answer = answer?;
+        let (body, draft) = match of_file {
+            Some((body, name)) => (body.into(), name),
+            None => (self.body(&client).await?, None),
+        };
+        let answer = client.send_draft(CHAT, &body, draft.as_ref()).await?;
         if self.format == Form::Json {
             print_json(&answer);
             return Ok(());
@@ -142,15 +158,12 @@ impl Run {
         let count = |name: &str| cell(answer["usage"].get(name));
         let (input, output) = (count("prompt_tokens"), count("completion_tokens"));
         note(&format!("{}: {} in, {input} tokens; {output} tokens out", self.reference, cell(answer.get("model"))));
+        if let Some(model) = &self.model
+            && let Some(route) = taken_by_rule(&client, body, draft.as_ref()).await
+        {
+            note(&format!("--model {model} did not choose: {route}"));
+        }
         Ok(())
-    }
-
-    async fn call(&self, client: &Client, of_file: Option<Map<String, Value>>) -> Result<Value, Failure> {
-        let body = match of_file {
-            Some(body) => body.into(),
-            None => self.body(client).await?,
-        };
-        client.send(Method::POST, "/v1/chat/completions", &body).await
     }
 
     async fn body(&self, client: &Client) -> Result<Value, Failure> {
@@ -170,7 +183,8 @@ impl Run {
         Ok(body)
     }
 
-    fn body_of_file(&self, file: &Path) -> Result<Map<String, Value>, Failure> {
+    /// The call of a file, and the prompt that it is a draft of.
+    fn body_of_file(&self, file: &Path) -> Result<(Map<String, Value>, Option<PromptName>), Failure> {
         let read = read_file(file)?;
         read.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
         let (messages, _) = rendered(&read, &self.variables)?;
@@ -185,6 +199,6 @@ impl Run {
             )));
         }
         body.insert("messages".to_owned(), messages.into());
-        Ok(body)
+        Ok((body, read.name.parse().ok()))
     }
 }
