@@ -149,7 +149,18 @@ async fn an_import_says_what_came_of_each_file_and_an_export_writes_over_nothing
     place.good(&["prompt", "label", "greet", "production", "1"]);
     place.write("p/greet.toml", &GREET.replace("Hi", "Good day"));
     let stays = place.good(&import);
-    assert!(stays.contains("greet@3 new, production stays at 1"), "{stays}");
+    assert!(stays.contains("greet@3 new, production stays at 1 since it was moved by hand"), "{stays}");
+    assert!(stays.contains("fulcrum prompt label greet production 3"), "{stays}");
+    // Whoever asks for it gives the label back to the imports.
+    let forced = place.good(&[&import[..], &["--force"]].concat());
+    assert_eq!(forced.trim(), "greet@3 unchanged, production moved from 1");
+    place.write("p/greet.toml", &GREET.replace("Hi", "Good evening"));
+    assert_eq!(place.good(&import).trim(), "greet@4 new, production moved from 3");
+    let versions = place.json(&["prompt", "versions", "greet"])["rows"].as_array().unwrap().len();
+    place.write("p/greet.toml", &GREET.replace("Hi", "Good night"));
+    let (code, output) = place.run(&["prompt", "import", "p", "--label", "Bad!"]);
+    assert!(code == 2 && output.contains("--label"), "{code} {output}");
+    assert_eq!(place.json(&["prompt", "versions", "greet"])["rows"].as_array().unwrap().len(), versions);
     std::fs::create_dir(place.path().join("empty")).unwrap();
     let (code, output) = place.run(&["prompt", "import", "empty"]);
     assert!(code == 1 && output.contains("empty"), "{code} {output}");
@@ -162,7 +173,7 @@ async fn an_import_says_what_came_of_each_file_and_an_export_writes_over_nothing
     assert!(code == 1 && !place.path().join("new").exists(), "{code} {output}");
     place.good(&["prompt", "export", "p", "--force"]);
     place.good(&["prompt", "export", "p"]);
-    assert!(std::fs::read_to_string(place.path().join("p/greet.toml")).unwrap().contains("Good day"));
+    assert!(std::fs::read_to_string(place.path().join("p/greet.toml")).unwrap().contains("Good evening"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -240,6 +251,18 @@ async fn an_unedited_file_and_doubtful_settings_are_named() {
     place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);
     let again = place.good(&["prompt", "add", "p/greet.toml", "--message", "Kinder tone", "--label", "staging"]);
     assert!(again.contains("unchanged: still version 1") && again.contains("edit the file first"), "{again}");
+    for part in [
+        "version 1 has this text already, made by ann at 20",
+        "; production is at 1",
+        "staging set to 1",
+        "--message stands as the reason of the label's move",
+    ] {
+        assert!(again.contains(part), "{part}: {again}");
+    }
+    let history = place.json(&["prompt", "history", "greet", "staging"]);
+    assert_eq!(history["rows"][0]["reason"], "Kinder tone");
+    let again = place.good(&["prompt", "add", "p/greet.toml", "--message", "Kinder tone", "--label", "staging"]);
+    assert!(again.contains("staging is at 1 already") && again.contains("--message is not written down"), "{again}");
     place.write("fulcrum.toml", &format!("{}[prompts]\nimport = \"p\"\n", config(place.up.address)));
     assert!(place.good(&["check"]).contains("1 prompt: ok"));
     place.write(
@@ -256,6 +279,14 @@ async fn an_unedited_file_and_doubtful_settings_are_named() {
         assert!(warned.contains(&format!("warning: {line}")), "{line} is not in {warned}");
     }
     assert!(warned.contains("did you mean `fast`?"), "{warned}");
+    assert!(warned.contains("not ok: 3 warnings, which --strict takes for failures"), "{warned}");
+    place.write("p/greet.toml", &GREET.replace("{{ who }}", "{{ whom }}"));
+    let (code, wrong) = place.run(&["check"]);
+    assert!(code == 2 && wrong.contains("; did you mean `who`?\n") && !wrong.contains("?;"), "{code} {wrong}");
+    place.write(
+        "p/greet.toml",
+        &GREET.replace("\"fast\"", "\"fats\"\nodd_one = 1").replace("who = {", "spare = { default = 1 }\nwho = {"),
+    );
     let added = place.good(&["prompt", "add", "p/greet.toml"]);
     assert!(added.contains("p/greet.toml:6:1: variables.spare") && added.contains("`fats`"), "{added}");
     place.write("p/greet.toml", &format!("{GREET}temperature = 9\nmax_tokens = \"many\"\nmodle = \"x\"\n"));
@@ -324,4 +355,105 @@ async fn the_last_use_is_the_same_beside_a_gateway_and_from_it_and_after_its_cra
     }
     binary.kill();
     assert_eq!(used(&place.json(&["prompt", "list"])), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_label_is_moved_to_what_a_number_latest_or_another_label_names() {
+    let place = Place::new().await;
+    place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);
+    place.write("p/greet.toml", &GREET.replace("Hi", "Hello"));
+    place.good(&["prompt", "add", "p/greet.toml", "--label", "staging"]);
+    for (version, became) in [("latest", 2), ("production", 1), ("staging", 2), ("1", 1)] {
+        assert_eq!(place.json(&["prompt", "label", "greet", "trial", version])["version"], became, "{version}");
+    }
+    for (nowhere, says) in [("nope", "no label `nope`"), ("9", "no version 9"), ("0", "version"), ("1.5", "1.5")] {
+        let (code, output) = place.run(&["prompt", "label", "greet", "trial", nowhere]);
+        assert!((code == 1 || code == 2) && output.contains(says), "{nowhere}: {code} {output}");
+    }
+    assert_eq!(place.json(&["prompt", "list"])["rows"][0]["labels"]["trial"]["version"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_protected_label_is_moved_by_no_import_and_what_stays_is_said() {
+    let place = Place::new().await;
+    place.write("fulcrum.toml", &format!("{}[prompts]\nimport = \"p\"\n", config(place.up.address)));
+    let mut binary = Binary::start(fulcrum(place.path())).await;
+    let freeze = json!({"version": 1, "reason": "Freeze", "protected": true});
+    let frozen = binary.send(Call::new("PUT", "/api/v1/prompts/greet/labels/production", freeze.to_string())).await;
+    assert_eq!(frozen.status, 200, "{}", frozen.text());
+    place.write("p/greet.toml", &GREET.replace("Hi", "Hello"));
+    let line = binary.says("greet: production stays at 1 since it is protected").await;
+    assert!(line.contains("WARN") && line.contains("version 2"), "{line}");
+    assert!(line.contains("fulcrum prompt label greet production 2") && line.contains("admin key"), "{line}");
+
+    let editor = binary.send(Call::post("/api/v1/keys", &json!({"name": "ed", "role": "editor"}))).await.json();
+    let url = format!("http://{}", binary.address);
+    std::fs::create_dir(place.path().join("in")).unwrap();
+    for key in [editor["key"].as_str().unwrap(), ADMIN] {
+        for more in [&[][..], &["--force"]] {
+            place.write("in/greet.toml", &GREET.replace("Hi", &format!("{} {}", &key[..9], more.len())));
+            let import = ["prompt", "import", "in", "--label", "production", "--url", &url, "--key", key];
+            let said = place.good(&[&import[..], more].concat());
+            assert!(said.contains(" new, production stays at 1 since it is protected"), "{said}");
+        }
+    }
+    let history = binary.send(Call::get("/api/v1/prompts/greet/labels/production/history")).await.json();
+    assert_eq!(history["rows"][0]["reason"], "Freeze", "{history}");
+    binary.signal("TERM");
+    assert!(binary.ended().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_draft_goes_where_its_prompt_goes() {
+    let place = Place::new().await;
+    let route =
+        "[[routes]]\nname = \"greetings\"\nwhen = 'prompt.name == \"greet\"'\ntargets = [{ model = \"up/house\" }]\n";
+    place.write("fulcrum.toml", &format!("{}{route}", config(place.up.address)));
+    place.write("p/other.toml", GREET);
+    place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);
+    let model = || place.up.received().last().unwrap().json()["model"].as_str().unwrap().to_owned();
+    for reference in ["greet", "p/greet.toml"] {
+        place.good(&["prompt", "run", reference, "--var", "who=Ann"]);
+        assert_eq!(model(), "house", "{reference}");
+        let said = place.good(&["prompt", "run", reference, "--var", "who=Ann", "--model", "up/x"]);
+        assert_eq!(model(), "house", "{reference}");
+        assert!(said.contains("--model up/x did not choose") && said.contains("greetings"), "{said}");
+    }
+    let said = place.good(&["prompt", "run", "p/other.toml", "--var", "who=Ann", "--model", "up/x"]);
+    assert!(model() == "x" && !said.contains("did not choose"), "{said}");
+    // A running gateway does the same.
+    let mut binary = Binary::start(fulcrum(place.path())).await;
+    let url = format!("http://{}", binary.address);
+    place.good(&["prompt", "run", "p/greet.toml", "--var", "who=Ann", "--url", &url, "--key", ADMIN]);
+    assert_eq!(model(), "house");
+    binary.signal("TERM");
+    assert!(binary.ended().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_leaves_one_file_whether_it_succeeds_or_not() {
+    let place = Place::new().await;
+    for (words, code) in [
+        (&["prompt", "add", "p/greet.toml", "--label", "production"][..], 0),
+        (&["key", "create", "late"], 0),
+        (&["prompt", "list"], 0),
+        (&["prompt", "show", "nope"], 1),
+        (&["prompt", "run", "greet", "--var", "who=Ann"], 0),
+        (&["usage"], 0),
+        (&["requests"], 0),
+        (&["key", "list"], 0),
+        (&["prompt", "label", "greet", "production", "7"], 1),
+    ] {
+        let (ended, output) = place.run(words);
+        assert_eq!(ended, code, "{words:?}: {output}");
+        let beside = ["fulcrum.db-wal", "fulcrum.db-shm"].map(|file| place.path().join(file).exists());
+        assert_eq!(beside, [false, false], "{words:?}");
+    }
+    // What was copied after the last command has all that the commands wrote.
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["fulcrum.db", "fulcrum.toml"] {
+        std::fs::copy(place.path().join(file), copy.path().join(file)).unwrap();
+    }
+    let (code, output) = run(fulcrum(copy.path()).env("FULCRUM_CONFIG", "fulcrum.toml").args(["key", "list"]));
+    assert!(code == 0 && output.contains("late"), "{output}");
 }

@@ -13,7 +13,7 @@ use crate::cli::output::{Form, cell, json as print_json, note, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Example: fulcrum prompt add prompts/support-reply.toml --message 'Kinder tone' --label staging --parent 1"
+    after_help = "Example: fulcrum prompt add drafts/support-reply.toml --message 'Kinder tone' --label staging --parent 1"
 )]
 pub struct Add {
     /// A file NAME.toml
@@ -42,8 +42,8 @@ pub struct Label {
     name: String,
     /// The label
     label: String,
-    /// The version
-    version: u32,
+    /// The version: its number, latest, or a label that points at it
+    version: String,
     /// Why it is moved
     #[arg(long, default_value = "")]
     reason: String,
@@ -80,25 +80,26 @@ impl Add {
     pub async fn run(self) -> Outcome {
         let client = Client::to(&self.place).await?.by(&self.by.author);
         let read = read_file(&self.file)?;
+        let before = client.get(&split(&read.name).0).await.unwrap_or_default();
         let beside = Beside { message: &self.message, labels: &self.labels, parent: self.parent };
         let saved = submit(&client, &read.name, &read.draft, &beside).await?;
         warn(&read.warnings, &saved);
         match self.format {
             Form::Json => print_json(&saved),
-            Form::Table => self.say(&client, &read.name, &saved).await?,
+            Form::Table => self.say(&client, (&read.name, &before), &saved).await?,
         }
         Ok(())
     }
 
-    async fn say(&self, client: &Client, name: &str, saved: &Value) -> Result<(), Failure> {
+    async fn say(&self, client: &Client, (name, before): (&str, &Value), saved: &Value) -> Result<(), Failure> {
         let version = cell(saved.get("version"));
+        let prompt = client.get(&split(name).0).await?;
         if saved["created"] == false {
             say(&format!("{name}@{version} unchanged: still version {version}"));
-            note(&format!("{} says what version {version} says: edit the file first", self.file.display()));
+            self.unchanged(&prompt, before, saved).iter().for_each(|line| note(line));
             return Ok(());
         }
         say(&format!("{name}@{version}"));
-        let prompt = client.get(&split(name).0).await?;
         if prompt["labels"].get(DEFAULT).is_none() {
             note(&format!(
                 "{name} has no label {DEFAULT}: call prompt/{name}@{version}, or set the label: fulcrum prompt label {name} \
@@ -109,16 +110,51 @@ impl Add {
     }
 }
 
+impl Add {
+    /// What a file that makes no version leads to: who made the version that says the same, and what became of `--label` and `--message`.
+    fn unchanged(&self, prompt: &Value, before: &Value, saved: &Value) -> Vec<String> {
+        let version = cell(saved.get("version"));
+        let (author, made) = (cell(saved.get("author")), cell(saved.get("created_at")));
+        let released = match prompt["labels"].get(DEFAULT) {
+            Some(label) => format!("{DEFAULT} is at {}", cell(label.get("version"))),
+            None => format!("there is no label {DEFAULT}"),
+        };
+        let mut lines =
+            vec![format!("version {version} has this text already, made by {author} at {made}; {released}")];
+        let mut moved = false;
+        for label in &self.labels {
+            let from = before["labels"].get(label).map(|label| &label["version"]);
+            let is_there = from == Some(&saved["version"]);
+            moved |= !is_there;
+            lines.push(match from {
+                Some(_) if is_there => format!("{label} is at {version} already"),
+                Some(from) => format!("{label} moved from {from} to {version}"),
+                None => format!("{label} set to {version}"),
+            });
+        }
+        if !self.message.is_empty() {
+            let kept = if moved { "stands as the reason of the label's move" } else { "is not written down" };
+            lines.push(format!("no version was made, so --message {kept}"));
+        }
+        lines.push(format!("for a new version, edit the file first: {}", self.file.display()));
+        lines
+    }
+}
+
 impl Label {
     pub async fn run(self) -> Outcome {
         let client = Client::to(&self.place).await?.by(&self.by.author);
         let (path, _) = split(&self.name);
-        let mut body = json!({"version": self.version, "reason": self.reason});
+        let version = match self.version.parse::<u32>() {
+            Ok(version) => version.into(),
+            Err(_) => client.get(&format!("{path}/versions/{}", encoded(&self.version))).await?["version"].clone(),
+        };
+        let mut body = json!({"version": version, "reason": self.reason});
         if let Some(protect) = self.protect {
             body["protected"] = protect.into();
         }
         let moved = client.send(Method::PUT, &format!("{path}/labels/{}", encoded(&self.label)), &body).await?;
-        let (name, label, version) = (&self.name, &self.label, self.version);
+        let (name, label) = (&self.name, &self.label);
         match self.format {
             Form::Json => print_json(&moved),
             Form::Table if moved["moved"] == false => {
