@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use self::guess::Guesses;
 use self::known::Known;
+use self::limit::Limiter;
 use self::store::{Change, Row};
 use self::token::Hash;
 use crate::db::Db;
@@ -42,6 +43,9 @@ const LOOK_UP: Duration = Duration::from_secs(1);
 /// How many unknown keys a minute are looked up for an address where wrong keys have no limit.
 const LOOK_UPS: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
 
+/// How many unknown keys a minute are looked up for addresses that sent too many wrong ones, all together.
+const LOOK_UPS_OF_STOPPED: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
+
 /// Limits of keys that set none, and of texts that are no keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -60,6 +64,8 @@ pub struct Keys {
     /// How many wrong keys a minute an address may send; 0 is no limit.
     wrong_per_minute: AtomicU32,
     guesses: Guesses,
+    /// Look-ups for addresses that may guess no more, all together: a proxy has one address for all whom it serves.
+    stopped: Limiter,
     /// Held while the database is read again, so that an older reading never replaces a newer one.
     reading: Mutex<()>,
 }
@@ -93,6 +99,7 @@ impl Keys {
             per_minute: AtomicU32::new(0),
             wrong_per_minute: AtomicU32::new(0),
             guesses: Guesses::default(),
+            stopped: Limiter::default(),
             reading: Mutex::new(()),
         };
         keys.set_defaults(defaults);
@@ -159,7 +166,8 @@ impl Keys {
     }
 
     /// The key with this text, where memory does not know it: another process may have made it, or given it a new secret, since
-    /// the keys were read last. The database is asked once for each text that `from` may still guess, and not for long.
+    /// the keys were read last. The database is asked once for each text that `from` may still guess, for others once a second,
+    /// and not for long.
     ///
     /// # Errors
     /// `refused`, where the database does not know the key either; [`Error::Guessing`] where too many came from this address.
@@ -170,28 +178,35 @@ impl Keys {
         from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Arc<VirtualKey>, Error> {
+        let may_open = matches!(refused, Error::Unknown);
         let error = match from {
             Some(from) => self.count_wrong(refused, from, now),
             None => refused,
         };
-        if !matches!(error, Error::Unknown) {
-            return Err(error);
-        }
-        // Guesses without a limit are no reason to ask the database without one.
-        let usual = NonZeroU32::new(self.wrong_per_minute.load(Ordering::Relaxed)).is_none().then_some(LOOK_UPS);
-        if let (Some(from), Some(limit)) = (from, usual)
-            && self.guesses.count(from, limit, now).is_err()
-        {
+        if !may_open || !self.may_look(&error, from, now) {
             return Err(error);
         }
         match timeout(LOOK_UP, self.refresh()).await {
-            Ok(Ok(())) => self.authenticate(token, now),
+            Ok(Ok(())) => self.authenticate(token, now).map_err(|again| match again {
+                Error::Unknown => error,
+                known => known,
+            }),
             Ok(Err(failure)) => {
                 tracing::warn!(error = %failure, "cannot look an unknown key up");
                 Err(error)
             }
             Err(_late) => Err(error),
         }
+    }
+
+    /// Whether the database is asked for a key that is refused with `error` otherwise.
+    fn may_look(&self, error: &Error, from: Option<IpAddr>, now: Timestamp) -> bool {
+        if matches!(error, Error::Guessing(_)) {
+            return self.stopped.take(LOOK_UPS_OF_STOPPED, now).is_ok();
+        }
+        // Guesses without a limit are no reason to ask the database without one.
+        let has_limit = self.wrong_per_minute.load(Ordering::Relaxed) > 0;
+        has_limit || from.is_none_or(|from| self.guesses.count(from, LOOK_UPS, now).is_ok())
     }
 
     /// Counts a wrong key of an address. A key that was right once does not count, and good keys of the same address are not

@@ -287,3 +287,35 @@ async fn a_limit_keeps_its_count_when_keys_change() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_new_key_opens_though_its_address_sent_too_many_wrong_ones_and_the_database_is_asked_seldom() {
+    on_each(async |scratch| {
+        let limits = Limits { wrong_keys_per_minute: NonZeroU32::new(2), ..Limits::default() };
+        let fixture = fixture(scratch, Some(CHOSEN)).await;
+        fixture.keys.set_defaults(limits);
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        let open = async |token: &str| match fixture.keys.authenticate(token, NOW) {
+            Ok(key) => Ok(key),
+            Err(error) => fixture.keys.look_up(token, error, Some(proxy), NOW).await,
+        };
+        let (elsewhere, _) = reopen(&fixture.db, Some(CHOSEN)).await;
+        let make = async |name: &str| elsewhere.create(NewKey::named(name), NOW).await.unwrap().1;
+        let wrong = token::new_token(&token::new_id());
+        let wrong = wrong.expose();
+        for _ in 0..3 {
+            assert!(open(wrong).await.is_err());
+        }
+        assert!(matches!(open(wrong).await, Err(Error::Guessing(_))));
+        let fresh = make("fresh").await;
+        assert_eq!(open(fresh.expose()).await.unwrap().name.to_string(), "fresh");
+        for _ in 0..60 {
+            assert!(matches!(open(wrong).await, Err(Error::Guessing(_))));
+        }
+        let late = make("late").await;
+        assert!(matches!(open(late.expose()).await, Err(Error::Guessing(_))), "look-ups have a bound");
+        fixture.keys.refresh().await.unwrap();
+        assert!(open(late.expose()).await.is_ok(), "as the gateway reads them once a second");
+    })
+    .await;
+}
