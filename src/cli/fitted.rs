@@ -24,22 +24,40 @@ pub struct Column {
     pub is_whole: bool,
 }
 
+/// A table, and what it leaves out.
+pub struct Fitted {
+    /// The table.
+    pub table: String,
+    /// The heads of the columns that did not fit.
+    left_out: Vec<String>,
+}
+
+impl Fitted {
+    /// The columns that did not fit, and how to see them.
+    pub fn note(&self) -> Option<String> {
+        let heads = self.left_out.join(", ");
+        (!heads.is_empty()).then(|| format!("left out to fit {WIDTH} columns: {heads}; --wide shows them"))
+    }
+}
+
 /// The columns as a table of at most `width` columns of a terminal, where that is possible; without `width` all as they are.
-pub fn fitted(mut columns: Vec<Column>, width: Option<usize>) -> String {
+pub fn fitted(mut columns: Vec<Column>, width: Option<usize>) -> Fitted {
     for column in &mut columns {
         // A line break would begin a row that is none.
         column.cells.iter_mut().for_each(|cell| *cell = visible(cell, &[]).into_owned());
     }
-    let Some(width) = width else { return table(&columns, 2) };
-    let columns = chosen(columns, width);
-    match needed(&columns, 2) > width {
+    let Some(width) = width else { return Fitted { table: table(&columns, 2), left_out: Vec::new() } };
+    let (columns, others) = chosen(columns, width);
+    let left_out = others.into_iter().map(|column| column.head).collect();
+    let table = match needed(&columns, 2) > width {
         true => table(&shortened(columns, width), 1),
         false => table(&columns, 2),
-    }
+    };
+    Fitted { table, left_out }
 }
 
-/// The columns that fit, by rank: where one does not, none of a higher rank is shown either.
-fn chosen(columns: Vec<Column>, width: usize) -> Vec<Column> {
+/// The columns that fit, by rank, and the others: where one does not, none of a higher rank is shown either.
+fn chosen(columns: Vec<Column>, width: usize) -> (Vec<Column>, Vec<Column>) {
     let mut ranks: Vec<u8> = columns.iter().map(|column| column.rank).collect();
     ranks.sort_unstable();
     ranks.dedup();
@@ -48,7 +66,7 @@ fn chosen(columns: Vec<Column>, width: usize) -> Vec<Column> {
         needed(&shown, 2) <= width
     };
     let last = ranks.into_iter().take_while(|rank| *rank == 0 || fits(*rank)).last().unwrap_or(0);
-    columns.into_iter().filter(|column| column.rank <= last).collect()
+    columns.into_iter().partition(|column| column.rank <= last)
 }
 
 /// Shortens the longest names until the table fits.
@@ -116,21 +134,25 @@ mod tests {
         let columns = || {
             vec![column("name", "a-long-name", 0), column("n", "123", 0), column("x", "4567", 2), column("y", "8", 1)]
         };
-        let head =
-            |width| fitted(columns(), width).lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        let head = |width| {
+            fitted(columns(), width).table.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+        };
         assert_eq!(head(None), "name n x y");
         assert_eq!(head(Some(25)), "name n x y");
         assert_eq!(head(Some(24)), "name n y");
         assert_eq!(head(Some(18)), "name n");
-        assert_eq!(fitted(columns(), Some(12)).lines().nth(1), Some("a-long-… 123"));
-        assert_eq!(fitted(columns(), Some(3)).lines().nth(1), Some("a-lon… 123"), "a number is never cut");
+        assert!(fitted(columns(), Some(25)).note().is_none() && fitted(columns(), None).note().is_none());
+        let note = fitted(columns(), Some(18)).note();
+        assert_eq!(note.as_deref(), Some("left out to fit 80 columns: x, y; --wide shows them"));
+        assert_eq!(fitted(columns(), Some(12)).table.lines().nth(1), Some("a-long-… 123"));
+        assert_eq!(fitted(columns(), Some(3)).table.lines().nth(1), Some("a-lon… 123"), "a number is never cut");
     }
 
     #[test]
     fn wide_letters_and_control_characters_keep_the_table_in_its_width() {
         for name in ["\u{1b}[2J\nname", "名前の長いモデルの名前の長いモデルの名前"] {
             for width in 20..60 {
-                let lines = fitted(vec![column("name", name, 0), column("n", "123", 0)], Some(width));
+                let lines = fitted(vec![column("name", name, 0), column("n", "123", 0)], Some(width)).table;
                 assert_eq!(lines.lines().count(), 2, "the head and a row; the empty one is trimmed: {lines}");
                 assert!(!lines.contains('\u{1b}'));
                 let mut again = Table::new();

@@ -119,7 +119,9 @@ impl Requests {
             return say("no requests");
         }
         let width = (!self.wide).then_some(WIDTH);
-        say(&fitted(columns(rows, &zone, self.wide), width));
+        let shown = fitted(columns(rows, &zone, self.wide), width);
+        say(&shown.table);
+        shown.note().iter().for_each(|note| say(note));
         if has_more {
             say("there are more; raise --limit, or narrow them");
         }
@@ -157,6 +159,9 @@ const FIELDS: [Field; 7] = [
     ("out", 2, |row, _| cell(row.get("output_tokens"))),
 ];
 
+/// What stands in place of the status where all requests failed: the reason is what differs.
+const ERROR: Field = ("error", 0, |row, _| cell(row.get("error_code")));
+
 /// What `--wide` shows beside, by its name in JSON.
 const WIDE: [&str; 12] = [
     "http_status",
@@ -178,11 +183,23 @@ fn columns(rows: &[Value], zone: &Zone, wide: bool) -> Vec<Column> {
     let column = |head: &str, rank: u8, cells: Vec<String>| {
         // A status shall stay whole, and an id even more.
         let is_number = numbers.contains(&head);
-        Column { head: head.replace('_', " "), cells, rank, is_number, is_whole: is_number || head != "model" }
+        Column {
+            head: head.replace('_', " "),
+            cells,
+            rank,
+            is_number,
+            is_whole: is_number || !["model", "error"].contains(&head),
+        }
     };
-    let fields = FIELDS.iter().map(|(head, rank, write)| {
-        let write = |row: &Value| if wide && *head == "model" { cell(row.get("model")) } else { write(row, zone) };
-        column(head, *rank, rows.iter().map(write).collect())
+    let all_failed = rows.iter().all(|row| row["status"] == "error");
+    let shown = FIELDS.iter().map(|field| match field {
+        ("status", ..) if all_failed && !wide => ERROR,
+        (head @ ("cost $" | "ms"), _, write) if all_failed && !wide => (*head, 1, *write),
+        field => *field,
+    });
+    let fields = shown.map(|(head, rank, write)| {
+        let write = |row: &Value| if wide && head == "model" { cell(row.get("model")) } else { write(row, zone) };
+        column(head, rank, rows.iter().map(write).collect())
     });
     let more = WIDE.iter().filter(|_| wide);
     let more = more.map(|name| column(name, 0, rows.iter().map(|row| cell(row.get(*name))).collect()));
@@ -235,6 +252,23 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_failures_says_why_each_failed() {
+        let id = "019abd2c-7f10-7a33-b2c4-5d6e7f8090a1";
+        let row = |status: &str, code: &str| {
+            json!({"id": id, "started_at": "2026-11-23T23:30:05Z", "model": "openai/gpt-4o-mini", "status": status,
+                "cost_usd": "0", "latency_ms": 12.3, "output_tokens": 0, "error_code": code})
+        };
+        for code in ["upstream_connect", "upstream_rate_limited", "unsupported_media_type"] {
+            let shown = fitted(columns(&[row("error", code)], &"UTC".parse().unwrap(), false), Some(WIDTH));
+            assert!(shown.table.lines().all(|line| line.chars().count() <= 80), "{}", shown.table);
+            assert!(shown.table.contains(&code[..15]) && shown.table.contains(id), "{}", shown.table);
+        }
+        let mixed =
+            fitted(columns(&[row("error", "x_code"), row("ok", "")], &"UTC".parse().unwrap(), false), None).table;
+        assert!(mixed.contains("status") && !mixed.contains("x_code"), "{mixed}");
+    }
+
+    #[test]
     fn a_table_fits_80_columns_and_has_whole_ids() {
         let id = "019abd2c-7f10-7a33-b2c4-5d6e7f8090a1";
         for model in ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5-20250929", "x"] {
@@ -243,7 +277,7 @@ mod tests {
             {
                 let row = json!({"id": id, "started_at": "2026-11-23T23:30:05.123456Z", "model": model, "status": status,
                     "cost_usd": cost, "latency_ms": 12_345.6, "output_tokens": 1_024});
-                let table = fitted(columns(&[row], &"Europe/Berlin".parse().unwrap(), false), Some(WIDTH));
+                let table = fitted(columns(&[row], &"Europe/Berlin".parse().unwrap(), false), Some(WIDTH)).table;
                 assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
                 assert!(table.contains(id) && table.contains("11-24 00:30:05") && table.contains(status), "{table}");
             }

@@ -85,8 +85,11 @@ pub fn show(report: &Value, by: &str, filters: &[String], choice: &Choice<'_>) {
         return;
     }
     let width = matches!(choice, Choice::Fitting).then_some(WIDTH);
-    say(&fitted(columns(report, by, choice), width));
-    notes(report, choice).iter().for_each(|note| say(note));
+    let shown = columns(report, by, choice);
+    let notes = notes(report, choice, &shown);
+    let fitted = fitted(shown, width);
+    say(&fitted.table);
+    fitted.note().into_iter().chain(notes).for_each(|note| say(&note));
 }
 
 /// The period, its zone and the filters: `2026-10-29 to 2026-11-28 19:00 UTC, only project=search`.
@@ -160,7 +163,7 @@ fn picked(report: &Value, choice: &Choice<'_>) -> Vec<(&'static Column, u8)> {
 }
 
 /// What the table leaves open, in words.
-fn notes(report: &Value, choice: &Choice<'_>) -> Vec<String> {
+fn notes(report: &Value, choice: &Choice<'_>, shown: &[Shown]) -> Vec<String> {
     let total = |name: &str| report.pointer(&format!("/total/{name}")).and_then(Value::as_u64).unwrap_or(0);
     let mut notes = Vec::new();
     let left_out = report["left_out"].as_u64().unwrap_or(0);
@@ -168,8 +171,12 @@ fn notes(report: &Value, choice: &Choice<'_>) -> Vec<String> {
         notes.push(format!("{left_out} more rows; `all` has them too"));
     }
     let unpriced = total("unpriced_requests");
-    if unpriced > 0 {
-        notes.push(format!("+N?: the cost of N more requests is unknown; of {unpriced} in all"));
+    let of_cost = shown.iter().find(|column| column.head == "cost $");
+    let is_part = of_cost.is_some_and(|column| column.cells.iter().any(|cell| cell.ends_with('?')));
+    match unpriced {
+        0 => {}
+        _ if is_part => notes.push(format!("+N?: the cost of N more requests is unknown; of {unpriced} in all")),
+        _ => notes.push(format!("the cost of {unpriced} requests is unknown: no price is known for their models")),
     }
     let rows = report["rows"].as_array().into_iter().flatten().chain(report.get("total"));
     let amounts = || picked(report, choice).into_iter().filter(|(column, _)| column.path.ends_with("_usd"));
@@ -298,7 +305,7 @@ mod tests {
         for name in names {
             for errors in [0, 7] {
                 let report = report(&[row(name, &json!("0.0000123456"), errors), row("b", &json!("1234.567891"), 0)]);
-                let table = fitted(columns(&report, "model", &Choice::Fitting), Some(WIDTH));
+                let table = fitted(columns(&report, "model", &Choice::Fitting), Some(WIDTH)).table;
                 assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
                 for head in ["requests", "cost $"] {
                     assert!(table.lines().next().unwrap().contains(head), "{table}");
@@ -307,7 +314,7 @@ mod tests {
             }
         }
         let short = report(&[row("openai/gpt-4o-mini", &json!("0.5"), 0)]);
-        let table = fitted(columns(&short, "model", &Choice::Fitting), Some(WIDTH));
+        let table = fitted(columns(&short, "model", &Choice::Fitting), Some(WIDTH)).table;
         for head in ["requests", "errors %", "hits %", "cost $", "estimated $", "p95 ms"] {
             assert!(table.lines().next().unwrap().contains(head), "{head}: {table}");
         }
@@ -355,7 +362,8 @@ mod tests {
             let columns = columns(&report, "day", &Choice::Fitting);
             let cells = &columns.iter().find(|column| column.head == "cost $").unwrap().cells;
             assert!(cells.iter().all(|cell| cell == shown), "{cells:?}");
-            assert!(notes(&report, &Choice::Fitting)[0].contains("unknown"));
+            let note = &notes(&report, &Choice::Fitting, &columns)[0];
+            assert!(note.contains("unknown") && note.starts_with("+N?") == shown.contains('?'), "{note}");
         }
     }
 

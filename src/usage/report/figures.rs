@@ -7,7 +7,7 @@ use crate::types::NanoSum;
 pub(super) struct Figure {
     /// Its name, as a column of CSV has it.
     pub(super) name: &'static str,
-    /// Other names to sort by it.
+    /// Its name as a column of a table, where that is another, and others to sort by it. A table's name stands first.
     also: &'static [&'static str],
     /// The figure.
     pub(super) of: fn(&Totals) -> Amount,
@@ -51,14 +51,18 @@ const fn figure(name: &'static str, also: &'static [&'static str], of: fn(&Total
 
 /// All figures, in the order of CSV. A new one stands last, so that those who read columns by place find them.
 pub(super) static FIGURES: [Figure; 25] = [
-    figure("requests", &["calls"], |totals| Amount::Count(totals.requests)),
+    figure("requests", &["requests", "calls"], |totals| Amount::Count(totals.requests)),
     figure("errors", &[], |totals| Amount::Count(totals.errors)),
-    figure("cache_hits", &["hits"], |totals| Amount::Count(totals.cache_hits)),
-    figure("input_tokens", &["input", "tokens"], |totals| Amount::Tokens(totals.input_tokens)),
-    figure("cached_input_tokens", &["cached_input"], |totals| Amount::Tokens(totals.cached_input_tokens)),
-    figure("cache_write_tokens", &["cache_write"], |totals| Amount::Tokens(totals.cache_write_tokens)),
-    figure("output_tokens", &["output"], |totals| Amount::Tokens(totals.output_tokens)),
-    figure("reasoning_tokens", &["reasoning"], |totals| Amount::Tokens(totals.reasoning_tokens)),
+    figure("cache_hits", &["cache_hits", "hits"], |totals| Amount::Count(totals.cache_hits)),
+    figure("input_tokens", &["input_tokens", "input", "tokens"], |totals| Amount::Tokens(totals.input_tokens)),
+    figure("cached_input_tokens", &["cached_input_tokens", "cached_input"], |totals| {
+        Amount::Tokens(totals.cached_input_tokens)
+    }),
+    figure("cache_write_tokens", &["cache_write_tokens", "cache_write"], |totals| {
+        Amount::Tokens(totals.cache_write_tokens)
+    }),
+    figure("output_tokens", &["output_tokens", "output"], |totals| Amount::Tokens(totals.output_tokens)),
+    figure("reasoning_tokens", &["reasoning_tokens", "reasoning"], |totals| Amount::Tokens(totals.reasoning_tokens)),
     figure("cost_usd", &["cost"], |totals| Amount::Money(totals.cost_usd)),
     figure("saved_usd", &["saved"], |totals| Amount::Money(totals.saved_usd)),
     figure("unpriced_requests", &["unpriced"], |totals| Amount::Count(totals.unpriced_requests)),
@@ -68,13 +72,13 @@ pub(super) static FIGURES: [Figure; 25] = [
     figure("latency_ms_p95", &["p95", "latency"], |totals| Amount::Number(totals.latency_ms.p95)),
     figure("latency_ms_p99", &["p99"], |totals| Amount::Number(totals.latency_ms.p99)),
     figure("first_token_ms_p50", &["first_token"], |totals| Amount::Number(totals.first_token_ms.p50)),
-    figure("first_token_ms_p95", &[], |totals| Amount::Number(totals.first_token_ms.p95)),
+    figure("first_token_ms_p95", &["first_token_p95"], |totals| Amount::Number(totals.first_token_ms.p95)),
     figure("first_token_ms_p99", &[], |totals| Amount::Number(totals.first_token_ms.p99)),
     figure("overhead_us_p50", &["overhead"], |totals| Amount::Number(totals.overhead_us.p50)),
     figure("overhead_us_p99", &[], |totals| Amount::Number(totals.overhead_us.p99)),
     figure("error_rate", &[], |totals| Amount::Number(totals.error_rate)),
-    figure("cache_hit_rate", &["hit_rate"], |totals| Amount::Number(totals.cache_hit_rate)),
-    figure("cost_share", &["share"], |totals| Amount::Number(totals.cost_share)),
+    figure("cache_hit_rate", &["cache_hit_rate", "hit_rate"], |totals| Amount::Number(totals.cache_hit_rate)),
+    figure("cost_share", &["cost_share", "share"], |totals| Amount::Number(totals.cost_share)),
     figure("cost_per_request_usd", &["cost_per_request"], |totals| Amount::Money(totals.cost_per_request_usd)),
 ];
 
@@ -91,9 +95,9 @@ pub(super) fn named(name: &str) -> Option<&'static Figure> {
     FIGURES.iter().chain(&AS_IF).find(|figure| figure.name == name || figure.also.contains(&name))
 }
 
-/// The shortest name of each figure.
+/// The name of each figure, as a table's column has it.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    FIGURES.iter().map(|figure| figure.also.first().copied().unwrap_or(figure.name))
+    FIGURES.iter().chain(&AS_IF).map(|figure| figure.also.first().copied().unwrap_or(figure.name))
 }
 
 #[cfg(test)]
@@ -106,7 +110,8 @@ mod tests {
     fn every_name_is_of_one_figure() {
         let mut seen = HashSet::new();
         for figure in FIGURES.iter().chain(&AS_IF) {
-            for name in [&figure.name].into_iter().chain(figure.also) {
+            let others = figure.also.iter().filter(|name| **name != figure.name);
+            for name in [&figure.name].into_iter().chain(others) {
                 assert!(seen.insert(*name), "{name}");
                 assert_eq!(named(name).unwrap().name, figure.name);
             }
