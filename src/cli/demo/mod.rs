@@ -94,10 +94,14 @@ impl Demo {
         let (tally, took) = run.end();
         let books = Books::read(&admin, release.as_ref().ok().map(|release| release.new)).await?;
         let acts = proof::acts(&books, release, limited);
-        screen::lines(tally.calls(), took.as_secs_f64(), &acts).iter().for_each(|line| say(line));
-        let binary = std::env::args().next().filter(|name| name.contains('/')).unwrap_or("fulcrum".to_owned());
+        let binary = program();
         let rest = if self.exit { screen::ended() } else { screen::try_it(&sandbox.base, &sandbox.admin, &binary) };
-        rest.iter().for_each(|line| say(line));
+        let mut lines = screen::lines(tally.calls(), took.as_secs_f64(), &acts);
+        if lines.len() + rest.len() > screen::HEIGHT {
+            // The empty line between the two: a long path has one of its own.
+            lines.pop();
+        }
+        lines.iter().chain(&rest).for_each(|line| say(line));
         if self.full {
             details(sandbox, &admin, &tally, took).await?;
             if !self.exit {
@@ -108,6 +112,18 @@ impl Demo {
         }
         Ok(missing(&acts, &tally))
     }
+}
+
+/// How another shell starts this program: by its name where that leads here, else by its path.
+fn program() -> String {
+    let name = "fulcrum";
+    let Ok(own) = std::env::current_exe().and_then(|path| path.canonicalize()) else { return name.to_owned() };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join(name).canonicalize().is_ok_and(|found| found == own)) {
+        return name.to_owned();
+    }
+    let typed = std::env::args().next().filter(|name| name.contains('/'));
+    typed.unwrap_or_else(|| own.display().to_string())
 }
 
 /// The signals that end the demo.

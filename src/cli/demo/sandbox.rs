@@ -83,7 +83,9 @@ pub async fn listen(named: Option<SocketAddr>) -> Result<Listening, Failure> {
         }
         listening => listening,
     }
-    .map_err(|error| Failure::Unreachable(format!("cannot listen at {address}: {error}")))
+    .map_err(|error| {
+        Failure::Unreachable(format!("cannot listen at {address}: {error}; name another address with --listen"))
+    })
 }
 
 /// The demo's configuration, which reads nothing of the environment.

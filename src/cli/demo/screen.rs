@@ -3,8 +3,10 @@
 use super::proof::Act;
 
 const WIDTH: usize = 80;
+/// The lines of a screen.
+pub const HEIGHT: usize = 24;
 
-/// The longest path of this program that fits.
+/// The longest path of this program that fits in a line with its arguments.
 const MOST_OF_A_PATH: usize = 22;
 
 /// The product in a sentence, and each thing that happened.
@@ -30,17 +32,20 @@ pub fn lines(calls: u32, seconds: f64, acts: &[Act]) -> Vec<String> {
     lines
 }
 
-/// How to try the gateway that stays up at `base`, with a key of it.
+/// How to try the gateway that stays up at `base`, with a key of it. `binary` is how this program is called.
 pub fn try_it(base: &str, key: &str, binary: &str) -> Vec<String> {
-    let binary = if binary.len() > MOST_OF_A_PATH { "fulcrum" } else { binary };
-    vec![
+    let usage = format!("usage --by prompt --url {base} --key $K");
+    let usage = match binary.len() > MOST_OF_A_PATH {
+        true => vec![format!("  {binary} \\"), format!("    {usage}")],
+        false => vec![format!("  {binary} {usage}")],
+    };
+    let call = [
         "Try it in another shell. The key ends with the demo, and Ctrl-C ends that:".to_owned(),
         format!("  export K={key}"),
-        format!("  curl -si {base}/v1/chat/completions -H \"x-api-key: $K\" \\"),
-        r#"    --json '{"model": "fast", "messages": [{"role": "user", "content": "Hi"}]}'"#.to_owned(),
-        format!("  {binary} usage --by prompt --url {base} --key $K"),
-        "Next: docs/guides/getting-started.md".to_owned(),
-    ]
+        format!("  curl -si {base}/v1/responses -H \"x-api-key: $K\" \\"),
+        r#"    -H content-type:application/json -d '{"model": "fast", "input": "Hi"}'"#.to_owned(),
+    ];
+    call.into_iter().chain(usage).chain(["Next: docs/guides/getting-started.md".to_owned()]).collect()
 }
 
 /// What stands in place of that where the demo ends now.
@@ -87,7 +92,10 @@ mod tests {
 
     #[test]
     fn what_is_to_be_pasted_fits_with_the_longest_of_ports_and_keys() {
-        let lines = try_it("http://127.0.0.1:65535", &"k".repeat(66), "target/release/fulcrum");
-        assert!(lines.iter().all(|line| line.len() <= WIDTH), "{lines:#?}");
+        for path in ["fulcrum", "target/release/fulcrum", "/home/somebody/src/fulcrum/target/release/fulcrum"] {
+            let lines = try_it("http://127.0.0.1:65535", &"k".repeat(66), path);
+            assert!(lines.iter().all(|line| line.len() <= WIDTH), "{lines:#?}");
+            assert!(lines.iter().any(|line| line.trim_start().starts_with(path)), "{path}: {lines:#?}");
+        }
     }
 }
