@@ -32,7 +32,7 @@ pub fn check(config: &Config) -> Checked {
     for provider in &config.providers {
         if let Err(error) = ProviderClient::new(provider.clone(), &models, &ProviderKeys::default()) {
             let key = format!("providers.{}.{}", provider.name, key_of(&error));
-            problems.push(config.places.place(Diagnostic::new(key, error.to_string()).fix(CORRECT)));
+            problems.push(config.places.place(corrected(Diagnostic::new(key, error.to_string()))));
         }
     }
     if let Some(folder) = config.prompts.import.as_ref().filter(|folder| folder.is_dir()) {
@@ -42,13 +42,25 @@ pub fn check(config: &Config) -> Checked {
                 prompts = checked.len();
                 warnings.extend(checked.into_iter().flat_map(|checked| checked.warnings));
             }
-            Err(prompts::Error::Files(found)) => problems.extend(found.into_iter().map(|found| found.fix(CORRECT))),
+            Err(prompts::Error::Files(found)) => problems.extend(found.into_iter().map(corrected)),
             Err(error) => {
                 problems.push(problem(&folder.display().to_string(), "prompts.import".to_owned(), error.to_string()));
             }
         }
     }
     Checked { problems, warnings, prompts }
+}
+
+/// A mistake with what to do: what it asks at its end, where it does, such as `did you mean …?`.
+fn corrected(mut found: Diagnostic) -> Diagnostic {
+    match found.problem.rsplit_once("; ") {
+        Some((problem, question)) if question.ends_with('?') => {
+            found.fix = question.to_owned();
+            found.problem = problem.to_owned();
+            found
+        }
+        _ => found.fix(CORRECT),
+    }
 }
 
 /// The key of a provider that a mistake is about.
@@ -192,5 +204,5 @@ fn of_providers(config: &Config) -> Vec<Diagnostic> {
 }
 
 fn problem(file: &str, key: String, problem: String) -> Diagnostic {
-    Diagnostic::new(key, problem).of_file(file).fix(CORRECT)
+    corrected(Diagnostic::new(key, problem).of_file(file))
 }

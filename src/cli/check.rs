@@ -76,9 +76,10 @@ impl Check {
                 }
             }
         }
-        // What was found is the command's output, so the failure has no message.
+        // What was found is the command's output, so the failure has no other message.
         match (is_good, problems.is_empty()) {
             (true, _) => Ok(()),
+            (false, true) if self.strict && !warnings.is_empty() => Err(Failure::Negative(failed_by(warnings.len()))),
             (false, true) => Err(Failure::Negative(String::new())),
             (false, false) => Err(Failure::Input(String::new())),
         }
@@ -102,6 +103,12 @@ impl Check {
         let probes = if self.probe && is_right { Some(app::probe(&config).await) } else { None };
         Found { problems, warnings, read, probes }
     }
+}
+
+/// Why `--strict` fails where nothing is wrong.
+fn failed_by(warnings: usize) -> String {
+    let what = if warnings == 1 { "1 warning".to_owned() } else { format!("{warnings} warnings") };
+    format!("not ok: {what}, which --strict takes for failures")
 }
 
 fn probe_line(name: &str, Probe { probed, detail, took }: &Probe) -> String {

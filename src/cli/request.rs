@@ -1,6 +1,6 @@
 //! `fulcrum request`: one request of the ledger, and the texts that are stored of it.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use http::Method;
 use serde_json::Value;
 
@@ -36,9 +36,10 @@ pub struct Show {
 #[derive(Args)]
 #[command(after_help = "Example: fulcrum request erase 019abd2c-7f10-7a33-b2c4-5d6e7f8090a1\n\
     Example: fulcrum request erase --user ann@example.com")]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(["id", "user", "session"]))]
 pub struct Erase {
     /// The request's id
-    #[arg(required_unless_present_any = ["user", "session"], conflicts_with_all = ["user", "session"])]
+    #[arg(conflicts_with_all = ["user", "session"])]
     id: Option<String>,
     /// Every request of this user
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! `fulcrum serve`: runs the gateway until a signal ends it.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf, absolute};
 
@@ -58,7 +59,7 @@ impl Serve {
         let _logs = start_logs(config.telemetry.log, config.telemetry.log_format);
         introduce(&config, &path);
         let listen = config.server.listen;
-        let listening = listening_at(listen).await?;
+        let listening = listening_at(listen, "--listen, or listen under [server]").await?;
         let metrics = metrics_listening(&config).await?;
         let database = config.database.url.clone();
         let folder = WatchedFolder::of(&config);
@@ -90,14 +91,21 @@ impl Serve {
 /// Where the metrics are served without a key, if anywhere.
 async fn metrics_listening(config: &Config) -> Result<Option<Listening>, Failure> {
     match config.telemetry.metrics_listen {
-        Some(address) => listening_at(address).await.map(Some),
+        Some(address) => listening_at(address, "metrics_listen under [telemetry]").await.map(Some),
         None => Ok(None),
     }
 }
 
-async fn listening_at(address: SocketAddr) -> Result<Listening, Failure> {
+/// Listens at `address`, which `setting` names.
+async fn listening_at(address: SocketAddr, setting: &str) -> Result<Listening, Failure> {
     let listening = Listening::at(address).await;
-    listening.map_err(|error| Failure::Unreachable(format!("cannot listen at {address}: {error}")))
+    listening.map_err(|error| {
+        let other = match error.kind() {
+            ErrorKind::AddrInUse => format!("; another process listens there: name another address with {setting}"),
+            _ => String::new(),
+        };
+        Failure::Unreachable(format!("cannot listen at {address}: {error}{other}"))
+    })
 }
 
 /// Logs what runs: the version, what it reads and writes, whom it calls, and what is likely to surprise.

@@ -97,7 +97,21 @@ fn kind(section: &Section<'_>) -> Option<Kind> {
         section.problem("`kind` is missing", "write kind = \"openai\" or kind = \"simulated\"");
         return None;
     };
-    field.choice(&Kind::names())
+    // What is a server or a vendor in other gateways' words is a key beside the kind here.
+    let kinds = Kind::names();
+    let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
+    let text = field.text(&format!("one of {}, in quotes", names.join(", ")))?;
+    let servers = Server::names();
+    let server = servers.iter().find(|(name, _)| *name == text).map(|(name, _)| ("server", *name));
+    let vendor = VENDORS.iter().find(|vendor| vendor.name == text).map(|vendor| ("vendor", vendor.name));
+    if let Some((key, name)) = server.or(vendor).filter(|_| !names.contains(&text)) {
+        field.problem(
+            format!("`{name}` is no kind of providers, but a {key}"),
+            format!("write kind = \"openai\" and {key} = \"{name}\""),
+        );
+        return None;
+    }
+    field.choice(&kinds)
 }
 
 fn server(field: &Field<'_>) -> Option<Server> {

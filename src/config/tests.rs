@@ -98,6 +98,21 @@ retries = -2
 }
 
 #[test]
+fn a_server_or_a_vendor_that_is_named_as_the_kind_says_where_it_belongs() {
+    let of = |kind: &str| {
+        mistakes(&format!("[providers.a]\nkind = \"{kind}\"\nbase_url = \"http://127.0.0.1:1/v1\"")).join("\n")
+    };
+    for (kind, key) in
+        [("ollama", "server"), ("vllm", "server"), ("llamacpp", "server"), ("lorax", "server"), ("groq", "vendor")]
+    {
+        let fix = format!("write kind = \"openai\" and {key} = \"{kind}\"");
+        let found = of(kind);
+        assert!(found.starts_with("f:2:8: providers.a.kind: ") && found.ends_with(&fix), "{found}");
+    }
+    assert!(of("olama").contains("is none of openai"), "{}", of("olama"));
+}
+
+#[test]
 fn the_shipped_configuration_is_right_without_any_environment() {
     let text = include_str!("../../config/fulcrum.toml");
     let config = parse(text, DEFAULT_FILE, &nothing).unwrap();

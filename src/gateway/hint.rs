@@ -12,6 +12,9 @@ use crate::prompts::{Reference, Registry, model_name};
 use crate::types::did_you_mean;
 use crate::wire::json::Object;
 
+/// What to do where a request leaves its model open and the default has no route.
+const LISTED: &str = "put a `model` into it that GET /v1/models lists";
+
 /// A model that no route takes and that has no name.
 pub fn model(error: Error, live: &Live, incoming: &Incoming, request: &Request) -> Error {
     if error.code != Code::ModelNotFound {
@@ -22,8 +25,9 @@ pub fn model(error: Error, live: &Live, incoming: &Incoming, request: &Request) 
         && passing.default_model() == Some(wanted)
     {
         let route = passing.route();
-        return error
-            .says(|message| format!("{message}; it is the model of {route} where a request names none: name one"));
+        return error.says(|message| {
+            format!("{message}. A request to {route} that names no model asks for this one: {LISTED}")
+        });
     }
     let may_call = |name: &&str| incoming.key.may_call(name);
     let direct: Vec<String> = wanted.split_once('/').map_or_else(Vec::new, |(_, model)| {

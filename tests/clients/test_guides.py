@@ -100,6 +100,22 @@ def test_a_prompt_is_cached_for_the_user_of_the_guide(gateway, tmp_path):
         assert expected in run(gateway, tmp_path, "sh", block)
 
 
+def test_a_recipe_of_a_release_releases_nothing_while_a_person_types(gateway, tmp_path):
+    """Between two lines the gateway takes up what the folder of prompts says, as it does within seconds by itself."""
+    document = REPOSITORY / "docs/guides/prompts.md"
+    [block] = [body for _, kind, _, body in blocks(document) if kind == "sh" and "--label staging" in body]
+    lines = []
+    for number, line in enumerate(block.splitlines(), 1):
+        reread = f"until [ $(grep -c 'configuration was reloaded' fulcrum.log) -ge {number} ]; do sleep 0.05; done"
+        lines += [line, f"kill -HUP {gateway.process.pid}", reread]
+    run(gateway, tmp_path, "sh", "\n".join(lines))
+    moves = httpx.get(
+        f"{gateway.url}/api/v1/prompts/support-reply/labels/production/history",
+        headers={"authorization": f"Bearer {gateway.admin_key}"},
+    ).json()["rows"]
+    assert [(move["version"], move["author"] == "import") for move in moves] == [(1, False), (2, False), (1, True)], moves
+
+
 def test_the_guides_snippets_of_each_sdk_reach_the_stored_prompt(gateway, tmp_path):
     document = REPOSITORY / "docs/guides/getting-started.md"
     for _, kind, _, body in blocks(document):

@@ -57,9 +57,24 @@ fn the_units_and_the_containers_command_is_one() {
 fn a_proxy_before_it_keeps_no_event_back() {
     let nginx = deploy("nginx.conf");
     assert!(nginx.contains("proxy_buffering off;") && deploy("Caddyfile").contains("flush_interval -1"));
+    // The guide's extract stands inside a `server { }` as it is, and says what the whole file says.
+    let guide = include_str!("../../docs/guides/operations.md");
+    let extract = guide.split("```nginx\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    for line in extract.lines().map(|line| line.split(';').next().unwrap().trim()).filter(|line| !line.is_empty()) {
+        let own = line.starts_with("proxy_pass ") || nginx.lines().any(|known| known.trim().starts_with(line));
+        assert!(own, "deploy/nginx.conf has no `{line}`");
+    }
+    assert!(extract.contains("client_max_body_size") && extract.contains("proxy_pass http://127.0.0.1:"), "{extract}");
     let Some(program) = installed("nginx") else { return };
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().display().to_string();
+    let inside = format!(
+        "pid {place}/pid; error_log stderr; events {{ }} http {{ access_log off; server {{ listen unix:{place}/t; {extract} }} }}"
+    );
+    std::fs::write(dir.path().join("extract.conf"), inside).unwrap();
+    let config = format!("{place}/extract.conf");
+    let (code, text) = run(Command::new(&program).args(["-t", "-p", &place, "-c", &config]));
+    assert!(code == 0, "{text}");
     let own = rcgen::generate_simple_self_signed(vec!["fulcrum.example.com".to_owned()]).unwrap();
     std::fs::write(dir.path().join("fulcrum.pem"), own.cert.pem()).unwrap();
     std::fs::write(dir.path().join("fulcrum.key"), own.signing_key.serialize_pem()).unwrap();

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::app::{TestApp, UP_KEY, hello, streamed};
+use crate::app::{ADMIN, TestApp, UP_KEY, hello, streamed};
 use crate::binary::{Binary, config, fulcrum, run};
 use crate::client::{Call, Open, PATIENCE};
 use crate::upstream::Upstream;
@@ -81,16 +81,15 @@ fn a_command_without_a_database_makes_nothing_and_says_what_to_run() {
             let (code, output) =
                 run(fulcrum(dir.path()).args(*command).env("FULCRUM_CONFIG", "").env_remove("FULCRUM_ADMIN_KEY"));
             assert_eq!(code, 3, "{command:?}: {output}");
-            assert!(
-                output.starts_with("no database at data/fulcrum.db (run fulcrum serve first)"),
-                "{command:?}: {output}"
-            );
+            let looked_at = dir.path().canonicalize().unwrap().join("data/fulcrum.db");
+            let expected = format!("no database at {} (run fulcrum serve first", looked_at.display());
+            assert!(output.starts_with(&expected) && output.contains("--url"), "{command:?}: {output}");
             assert!(!output.contains("fk-"), "{command:?}: {output}");
             assert_eq!(output.contains("fulcrum init"), dir.path() == bare.path(), "{command:?}: {output}");
             assert_eq!(files(dir.path()), before, "{command:?}");
         }
     }
-    let explain = ["explain", "--model", "fast"];
+    let explain = ["explain"];
     let (code, output) = run(fulcrum(configured.path()).args(explain));
     assert!(code == 3 && output.contains("run fulcrum serve first"), "{code} {output}");
 }
@@ -130,6 +129,7 @@ async fn commands_work_without_the_secrets_that_only_calls_need_and_make_no_admi
         &["prompt", "import", "p"],
         &["prompt", "export", "out"],
         &["explain", "--model", "fast", "--message", "hi"],
+        &["explain", "--model", "fast"],
     ] {
         let (code, output) = with_config(command);
         assert!(code == 0 && !output.contains("admin key"), "{command:?}: {code} {output}");
@@ -395,6 +395,25 @@ async fn a_command_says_why_it_failed_and_what_to_write() {
     assert!(code == 2 && output.contains("--key or $FULCRUM_KEY"), "{output}");
     let (code, output) = with_url("http://127.0.0.1:9");
     assert!(code == 3 && output.to_lowercase().contains("connection refused"), "{output}");
+    // A second gateway with a database of its own, at the same address.
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("fulcrum.toml"), config(up.address)).unwrap();
+    let address = binary.address.to_string();
+    let (code, output) = run(fulcrum(other.path()).args(["serve", "--config", "fulcrum.toml", "--listen", &address]));
+    assert!(code == 3 && output.contains("name another address with --listen"), "{code} {output}");
+    let to_url = |words: &[&str]| run(fulcrum(dir.path()).args(words).args(["--url", &url, "--key", ADMIN]));
+    let (code, output) = to_url(&["request", "erase"]);
+    assert!(code == 2 && output.contains("--user") && output.contains("--session"), "{code} {output}");
+    let list = |words: &[&str]| {
+        let (code, output) = to_url(words);
+        assert_eq!(code, 2, "{output}");
+        let names = output.split("one of ").nth(1).unwrap_or_else(|| panic!("{output}")).trim().to_owned();
+        names.split(", ").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (sorts, columns) = (list(&["usage", "--sort", "zzzzzz"]), list(&["usage", "--columns", "zzzzzz"]));
+    for column in &columns {
+        assert!(sorts.contains(column), "{column} is a column, and not among what `--sort` names: {sorts:?}");
+    }
     binary.signal("TERM");
     assert!(binary.ended().await.success());
     let create =

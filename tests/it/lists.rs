@@ -253,7 +253,7 @@ async fn what_is_not_there_names_what_is_near() {
         (chat(&hello("prompt/greeter")), "call `prompt/greeter@1`"),
         (chat(&hello("prompt/greeter@9")), "its newest is 1"),
         (chat(&json!({"model": "prompt/greeter@1", "variables": {"name": "x"}})), "`variables` stand in `prompt`"),
-        (Call::post("/v1/moderations", &json!({"input": "x"})).key(&app.key), "where a request names none"),
+        (Call::post("/v1/moderations", &json!({"input": "x"})).key(&app.key), "that names no model asks for this one"),
         (Call::get("/v1/models/fats").key(&app.key), "did you mean `fast`?"),
         (Call::get("/api/v1/prompts/greter").key(ADMIN), "did you mean `greeter`?"),
         (Call::get("/api/v1/prompts/greter/versions/1").key(ADMIN), "did you mean `greeter`?"),
