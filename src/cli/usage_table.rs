@@ -389,10 +389,10 @@ mod tests {
     fn what_is_rounded_is_said_and_no_share_looks_like_none_or_all() {
         let exact = row("a", &json!("0.000001"), 0);
         let report = |cost: &str| report(&[exact.clone(), row("b", &json!(cost), 0)]);
-        let said = |cost: &str| notes(&report(cost), &Choice::Fitting).iter().any(|note| note.contains("rounded"));
+        let said = |cost: &str| notes(&report(cost), &Choice::Fitting, &[]).iter().any(|note| note.contains("rounded"));
         assert!(said("0.0000015") && said("0.000000004") && !said("0.000002") && !said("3"));
         let tokens = ["requests".to_owned()];
-        assert!(notes(&report("0.0000015"), &Choice::Named(&tokens)).is_empty(), "no amount is shown");
+        assert!(notes(&report("0.0000015"), &Choice::Named(&tokens), &[]).is_empty(), "no amount is shown");
         for (share, printed) in
             [(0.0, "0.0"), (0.000_4, "<0.1"), (0.006, "0.6"), (0.5, "50.0"), (0.999_9, ">99.9"), (1.0, "100.0")]
         {
