@@ -283,7 +283,7 @@ impl App {
     /// Whether new requests are welcome and can be recorded.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.is_welcoming() && self.0.gateway.parts().ledger.healthy()
+        self.is_welcoming() && self.0.gateway.parts().ledger.healthy() && self.0.db.is_writable()
     }
 
     /// Puts a new configuration in the old one's place. Calls under way keep the one they began with.
@@ -350,11 +350,21 @@ impl App {
         self.0.gateway.live().clients.values().for_each(|client| client.tidy_up());
         self.look_at_servers();
         self.ledger().look();
+        self.try_to_write();
         if let Err(error) = self.0.keys.refresh().await {
             tracing::warn!(%error, "cannot read the keys again");
         }
         if let Err(error) = self.prompts().refresh().await {
             tracing::warn!(%error, "cannot read the prompts again");
+        }
+    }
+
+    /// Tries whether the database can be written again, where it could not; beside what goes on, since a busy database may keep
+    /// it waiting.
+    fn try_to_write(&self) {
+        if !self.0.db.is_writable() {
+            let db = self.0.db.clone();
+            self.0.gateway.parts().tasks.spawn(async move { db.look().await });
         }
     }
 

@@ -65,13 +65,34 @@ impl Error {
 
     /// The error of a file that is being opened: with its path, and what to do.
     pub(super) fn of_file(self, path: &std::path::Path) -> Self {
-        let advice = match &self {
+        match self {
+            Self::Sql(_) | Self::Migrate(_) => {
+                let advice = self.advice();
+                Self::Unusable { path: path.to_owned(), cause: self.to_string(), advice }
+            }
+            other => other,
+        }
+    }
+
+    /// The error of an open database: where that is a file, with its path, and what to do.
+    #[must_use]
+    pub fn at(self, db: &super::Db) -> Self {
+        match db {
+            super::Db::Sqlite(file) => self.of_file(file.path()),
+            super::Db::Postgres(_) => self,
+        }
+    }
+
+    /// What to do about a file that SQLite cannot use.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
             Self::Sql(error)
             | Self::Migrate(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => advice(error),
+            Self::Unusable { advice, .. } => advice,
             Self::Migrate(_) => "restore it from a backup, or use the version of Fulcrum that wrote it",
-            _ => return self,
-        };
-        Self::Unusable { path: path.to_owned(), cause: self.to_string(), advice }
+            _ => "restore it from a backup, or move it away to begin a new one",
+        }
     }
 
     /// Whether the database is only busy, full or out of reach now, so that the same may be done later.
@@ -80,7 +101,12 @@ impl Error {
         const BUSY_LOCKED_IO_FULL_CANTOPEN: [i32; 5] = [5, 6, 10, 13, 14];
         let Self::Sql(error) = self else { return false };
         match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::Io(_)
+            // The connection is replaced by another.
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed
+            | sqlx::Error::InvalidSavePointStatement => true,
             sqlx::Error::Database(inner) => match (sqlite_code(error), inner.code().as_deref()) {
                 (Some(code), _) => BUSY_LOCKED_IO_FULL_CANTOPEN.contains(&code),
                 // PostgreSQL: resources, a lock that is not available, a server that ends, a connection that broke.
@@ -105,6 +131,12 @@ fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     let sqlx::Error::Database(error) = error else { return None };
     let error = error.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
     sqlx::error::DatabaseError::code(error)?.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+/// Whether SQLite's file cannot be written, rather than that another holds it or the statement is wrong.
+pub(super) fn refuses_writes(error: &sqlx::Error) -> bool {
+    const READONLY_IO_FULL_CANTOPEN: [i32; 4] = [8, 10, 13, 14];
+    sqlite_code(error).is_some_and(|code| READONLY_IO_FULL_CANTOPEN.contains(&code))
 }
 
 /// What to do about a file that cannot be opened.

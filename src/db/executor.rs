@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 use sqlx::pool::MaybePoolConnection;
 
-use super::lent::Lent;
+use super::lent::{Lent, Writes};
 use super::{Db, Error, Tx};
 
 /// Where a statement runs: in a transaction, on any connection of the database, or on a connection of its caller's.
@@ -28,17 +28,20 @@ impl<'e> Executor<'e> {
 
     pub(super) async fn reading(self) -> Result<Lent<'e>, Error> {
         match self {
-            Self::Db(Db::Sqlite(db)) => Ok(Lent::Sqlite(db.read().acquire().await?.into())),
+            Self::Db(Db::Sqlite(db)) => Ok(Lent::Sqlite(db.read().acquire().await?.into(), Writes::Unnoted)),
             // Boxed, so that what it takes to connect to a server is not part of every future that runs a statement.
             Self::Db(Db::Postgres(db)) => Ok(Lent::Postgres(Box::pin(db.pool().acquire()).await?.into())),
             Self::Tx(tx) => Ok(tx.lend()),
-            Self::Own(connection) => Ok(Lent::Sqlite(MaybePoolConnection::Connection(connection))),
+            Self::Own(connection) => Ok(Lent::Sqlite(MaybePoolConnection::Connection(connection), Writes::Unnoted)),
         }
     }
 
     pub(super) async fn writing(self) -> Result<Lent<'e>, Error> {
         match self {
-            Self::Db(Db::Sqlite(db)) => Ok(Lent::Sqlite(db.write().acquire().await?.into())),
+            Self::Db(Db::Sqlite(db)) => {
+                let connection = db.write().acquire().await.inspect_err(|error| db.writes().failed(error))?;
+                Ok(Lent::Sqlite(connection.into(), Writes::Alone(db.writes())))
+            }
             other => other.reading().await,
         }
     }

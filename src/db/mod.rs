@@ -22,6 +22,7 @@ mod revision;
 mod row;
 mod sqlite;
 mod tx;
+mod write_state;
 
 #[cfg(test)]
 pub(crate) mod scratch;
@@ -44,6 +45,9 @@ const PATIENCE_SECONDS: u64 = 10;
 
 /// How long a statement waits for a free connection, in seconds.
 const ACQUIRE_SECONDS: u64 = 30;
+
+/// The topic of a change that only shows whether changes can be written.
+const PROBE: &str = "probe";
 
 /// An open, migrated database.
 #[derive(Clone, Debug)]
@@ -107,7 +111,7 @@ impl Db {
     /// Where the database fails, or another change takes longer than ten seconds.
     pub async fn begin(&self, topic: &'static str) -> Result<Tx, Error> {
         match self {
-            Self::Sqlite(db) => Ok(db.write().begin_with("begin immediate").await?.into()),
+            Self::Sqlite(db) => db.begin().await,
             Self::Postgres(db) => Ok(Box::pin(db.begin(topic)).await?.into()),
         }
     }
@@ -118,8 +122,33 @@ impl Db {
     /// Where the database fails.
     pub async fn snapshot(&self) -> Result<Tx, Error> {
         match self {
-            Self::Sqlite(db) => Ok(db.read().begin().await?.into()),
+            Self::Sqlite(db) => db.snapshot().await,
             Self::Postgres(db) => Ok(Box::pin(db.snapshot()).await?.into()),
+        }
+    }
+
+    /// Whether the last change could be written, as far as the database's own file says. A server out of reach says nothing
+    /// against the data plane, which has what it needs in memory.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        match self {
+            Self::Sqlite(db) => db.writes().is_writable(),
+            Self::Postgres(_) => true,
+        }
+    }
+
+    /// Tries a change where the last could not be written, so that [`Self::is_writable`] tells when the next one can.
+    pub async fn look(&self) {
+        if self.is_writable() {
+            return;
+        }
+        let tried = async {
+            let mut change = self.begin(PROBE).await?;
+            change.bump(PROBE).await?;
+            change.commit().await
+        };
+        if let Err(error) = tried.await {
+            tracing::debug!(%error, "the database still takes no changes");
         }
     }
 

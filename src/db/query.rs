@@ -60,9 +60,11 @@ impl<'q> Query<'q> {
     pub async fn execute<'e>(self, on: impl Into<Executor<'e>>) -> Result<u64, Error> {
         let lent = on.into().writing().await?;
         match lent {
-            Lent::Sqlite(mut lent) => {
+            Lent::Sqlite(mut lent, writes) => {
                 let query = sqlx::query_with(self.sql, for_sqlite(self.values)?);
-                Ok(query.execute(&mut *lent).await?.rows_affected())
+                let ended = query.execute(&mut *lent).await;
+                writes.note(&ended);
+                Ok(ended?.rows_affected())
             }
             Lent::Postgres(mut lent) => {
                 let query = sqlx::query_with(self.sql, for_postgres(self.values)?);
@@ -92,7 +94,7 @@ impl<'q> Query<'q> {
     pub async fn fetch_optional<'e>(self, on: impl Into<Executor<'e>>) -> Result<Option<Row>, Error> {
         let lent = on.into().reading().await?;
         match lent {
-            Lent::Sqlite(mut lent) => {
+            Lent::Sqlite(mut lent, _) => {
                 let query = sqlx::query_with(self.sql, for_sqlite(self.values)?);
                 Ok(query.fetch_optional(&mut *lent).await?.map(Row::from))
             }
@@ -126,7 +128,7 @@ impl<'q> Query<'q> {
     async fn rows<E: From<Error>>(self, on: Executor<'_>, mut see: impl FnMut(Row) -> Result<(), E>) -> Result<(), E> {
         let lent = on.reading().await?;
         match lent {
-            Lent::Sqlite(mut lent) => {
+            Lent::Sqlite(mut lent, _) => {
                 let mut rows = sqlx::query_with(self.sql, for_sqlite(self.values)?).fetch(&mut *lent);
                 while let Some(row) = rows.try_next().await.map_err(Error::Sql)? {
                     see(row.into())?;

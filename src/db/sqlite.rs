@@ -9,7 +9,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 
 use super::hard_link::refuse_another_name;
-use super::{ACQUIRE_SECONDS, Error, PATIENCE_SECONDS};
+use super::write_state::WriteState;
+use super::{ACQUIRE_SECONDS, Error, PATIENCE_SECONDS, Tx};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -26,6 +27,7 @@ pub struct Sqlite {
     options: Arc<SqliteConnectOptions>,
     read: SqlitePool,
     write: SqlitePool,
+    writes: Arc<WriteState>,
 }
 
 impl Sqlite {
@@ -46,15 +48,12 @@ impl Sqlite {
         refuse_another_name(&path).map_err(|source| Error::Open { path: path.clone(), source })?;
         let options = options(&path, durable);
         let unusable = |error: Error| error.of_file(&path);
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
+        let write = pool_of(1).connect_with(options.clone()).await;
         let write = write.map_err(|error| unusable(error.into()))?;
         check_version(&write).await.map_err(unusable)?;
         migrate(&path, &write).await.map_err(unusable)?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS))
-            .connect_lazy_with(options.clone());
-        Ok(Self { path, options: Arc::new(options), read, write })
+        let read = pool_of(4).connect_lazy_with(options.clone());
+        Ok(Self { path, options: Arc::new(options), read, write, writes: Arc::default() })
     }
 
     /// Opens the file of `url` as it is, to read it.
@@ -66,9 +65,9 @@ impl Sqlite {
         let path = path.canonicalize().map_err(|source| Error::Open { path: path.clone(), source })?;
         refuse_another_name(&path).map_err(|source| Error::Open { path: path.clone(), source })?;
         let options = options(&path, false).create_if_missing(false).pragma("query_only", "on");
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
+        let pool = pool_of(1).connect_with(options.clone()).await;
         let pool = pool.map_err(|error| Error::from(error).of_file(&path))?;
-        Ok(Self { path, options: Arc::new(options), read: pool.clone(), write: pool })
+        Ok(Self { path, options: Arc::new(options), read: pool.clone(), write: pool, writes: Arc::default() })
     }
 
     /// Where the database lies.
@@ -87,6 +86,21 @@ impl Sqlite {
     #[must_use]
     pub fn write(&self) -> &SqlitePool {
         &self.write
+    }
+
+    /// What the last change says of the file.
+    pub(super) fn writes(&self) -> &WriteState {
+        &self.writes
+    }
+
+    pub(super) async fn begin(&self) -> Result<Tx, Error> {
+        let begun = self.write.begin_with("begin immediate").await.inspect_err(|error| self.writes.failed(error))?;
+        Ok(Tx::of_sqlite(begun, self.writes.clone()))
+    }
+
+    pub(super) async fn snapshot(&self) -> Result<Tx, Error> {
+        // What only reads says nothing of the disk.
+        Ok(Tx::of_sqlite(self.read.begin().await?, Arc::default()))
     }
 
     /// A connection of one's own; the ledger's writer has one.
@@ -160,6 +174,21 @@ fn options(path: &Path, durable: bool) -> SqliteConnectOptions {
         .pragma("secure_delete", "on")
         .pragma("temp_store", "memory")
         .disable_statement_logging()
+}
+
+/// A pool of at most so many connections.
+///
+/// On a full disk SQLite undoes a transaction by itself, and to undo it once more fails; such a connection counts as within a
+/// transaction for good, and begins no other. It is closed, and another opened in its place.
+fn pool_of(most: u32) -> SqlitePoolOptions {
+    let pool = SqlitePoolOptions::new().max_connections(most).acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS));
+    pool.after_release(|connection, _| {
+        Box::pin(async move {
+            // What is queued, such as undoing a transaction, is done before the answer.
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
 }
 
 async fn check_version(pool: &SqlitePool) -> Result<(), Error> {

@@ -388,3 +388,38 @@ async fn what_is_busy_or_full_passes_and_a_mistake_does_not() {
     let wrong: Error = one.execute("select nothing from nowhere").await.unwrap_err().into();
     assert!(!wrong.is_passing(), "{wrong}");
 }
+
+#[tokio::test]
+async fn a_full_database_refuses_each_change_until_there_is_room_and_recovers_by_itself() {
+    let scratch = Scratch::sqlite().await;
+    let db = &scratch.db;
+    assert!(db.is_writable());
+    let insert = "insert into prompts (name, created_at) values (hex(zeroblob(100000)), 1)";
+    for _ in 0..3 {
+        // A connection's own limit stands for a full disk; the connection that comes after it has none.
+        query("pragma max_page_count = 1").execute(db).await.unwrap();
+        let mut change = db.begin("prompts").await.unwrap();
+        let full = query(insert).execute(&mut change).await.unwrap_err();
+        assert!(full.is_passing(), "{full}");
+        assert!(!db.is_writable(), "readiness tells it");
+        drop(change);
+    }
+    query("pragma max_page_count = 1").execute(db).await.unwrap();
+    assert!(query(insert).execute(db).await.unwrap_err().is_passing());
+    let mut change = db.begin("prompts").await.unwrap();
+    query("insert into prompts (name, created_at) values ('p', 1)").execute(&mut change).await.unwrap();
+    change.commit().await.unwrap();
+    assert!(db.is_writable());
+}
+
+#[tokio::test]
+async fn a_database_that_is_full_is_tried_until_it_can_be_written() {
+    let scratch = Scratch::sqlite().await;
+    let db = &scratch.db;
+    query("pragma max_page_count = 1").execute(db).await.unwrap();
+    let insert = "insert into prompts (name, created_at) values (hex(zeroblob(100000)), 1)";
+    query(insert).execute(db).await.unwrap_err();
+    assert!(!db.is_writable());
+    db.look().await;
+    assert!(db.is_writable());
+}

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use sqlx::Row;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::app::{ADMIN, hello, streamed};
+use crate::batches::upload;
 use crate::binary::{Binary, config, fulcrum, read};
 use crate::client::{Answer, Call, Open, PATIENCE};
 use crate::upstream::{EVENTS, Script, Upstream};
@@ -56,6 +58,17 @@ async fn until(binary: &Binary, what: &str, holds: impl Fn(&Answer) -> bool) {
     }
 }
 
+/// A change of each store that callers change.
+fn changes(n: usize) -> [Call; 4] {
+    let prompt = json!({"name": format!("p{n}"), "messages": [{"role": "user", "content": "x"}]});
+    [
+        Call::post("/api/v1/keys", &json!({"name": format!("k{n}")})),
+        Call::post("/api/v1/projects", &json!({"name": format!("q{n}")})),
+        Call::post("/api/v1/prompts", &prompt),
+        upload("{}"),
+    ]
+}
+
 #[tokio::test]
 async fn a_full_disk_stops_calls_until_there_is_room_again() {
     let (dir, up) = prepared("").await;
@@ -73,11 +86,25 @@ async fn a_full_disk_stops_calls_until_there_is_room_again() {
     for _ in 0..20 {
         assert_eq!(say_hello(&binary).await.outcome(), "503 ledger_unavailable", "every call, not every second one");
     }
+    for n in 0..3 {
+        for call in changes(n) {
+            let refused = binary.send(call).await;
+            assert_eq!(refused.outcome(), "503 overloaded", "{}", refused.text());
+        }
+        let once = Call::chat(&hello("fast")).header("idempotency-key", "k");
+        assert_eq!(binary.send(once).await.status, 503);
+    }
     let lines = |text: &str| binary.log().lines().filter(|line| line.contains(text)).count();
     assert!(lines("cannot be written") <= 2 && lines("can be written again") == 0, "a line a state:\n{}", binary.log());
     limit_files(&binary, "unlimited:unlimited");
     until(&binary, "the ledger recovers", |answer| answer.status == 200).await;
     assert!(lines("cannot be written") <= 2 && lines("can be written again") <= 2, "a line a state:\n{}", binary.log());
+    for call in changes(3) {
+        let made = binary.send(call).await;
+        assert_eq!(made.status / 100, 2, "every store recovers: {}", made.text());
+    }
+    let once = Call::chat(&hello("fast")).header("idempotency-key", "l");
+    assert_eq!(binary.send(once).await.status, 200);
     assert_eq!(binary.send(Call::get("/health/ready")).await.status, 200);
     binary.signal("TERM");
     assert!(binary.ended().await.success());
