@@ -169,7 +169,7 @@ impl Ledger {
         let files = left(db.path()).map_err(unreadable)?;
         let next = segments(db.path()).map_err(unreadable)?.last().map_or(1, |last| last + 1);
         let mut writer = Writer::open(db, options.patience).await?;
-        recover::all(db, &mut writer, &files).await?;
+        recover::all(db, &mut writer, &files, options.patience).await?;
         let shared = Arc::new(Shared {
             journal: Journal::new(db.path(), next, options.durable),
             durable: options.durable,

@@ -11,7 +11,7 @@ use super::error::Error;
 use crate::db::{Inode, take_inode};
 
 /// How often a lock that another process holds is tried.
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
+pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The lock of a database: a file beside it, and, where the system has them, a name made of the file's device and number, which is
 /// the same by whatever hard link the file is reached.

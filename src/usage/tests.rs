@@ -155,6 +155,27 @@ async fn a_second_process_that_reaches_the_file_by_a_link_is_refused() {
     ledger.close().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_second_process_takes_no_journal_whose_writer_lives_though_the_lock_file_is_gone() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    let one = settlement(now());
+    let held = intend(&ledger, &one);
+    std::fs::remove_file(place.folder.path().join("f.db-lock")).unwrap();
+    if cfg!(target_os = "linux") {
+        assert!(matches!(Ledger::open(&place.db, quick()).await, Err(Error::InUse(_))));
+    }
+    // In another container the database's own lock is not seen either.
+    let mut writer = store::writer::Writer::open(&place.db, quick().patience).await.unwrap();
+    let files = journal::segment::left(place.db.path()).unwrap();
+    assert_eq!(files.len(), 1);
+    let refused = journal::recover::all(&place.db, &mut writer, &files, Duration::ZERO).await;
+    assert!(matches!(refused, Err(Error::InUse(_))), "{refused:?}");
+    ledger.settle(one, held).await.unwrap();
+    ledger.close().await.unwrap();
+    assert_eq!(place.number("select sum(cost) from full_attempts").await, 4_500);
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_second_process_that_reaches_the_file_by_a_hard_link_is_refused() {

@@ -2,13 +2,19 @@
 //! become rows of status `unknown`, charged what was reserved.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::found::{self, Found};
 use super::segment;
 use crate::db::Sqlite;
 use crate::types::{Nanos, RequestId};
 use crate::usage::error::Error;
+use crate::usage::lock::LOCK_PAUSE;
 use crate::usage::rows::{AttemptRow, RequestRow, Settlement, Status};
 use crate::usage::settling::Amendment;
 use crate::usage::store::queries;
@@ -19,11 +25,20 @@ const AT_ONCE: usize = 256;
 
 /// Takes up every file of the journal, and deletes it when all its records are committed.
 ///
+/// A file whose writer still lives after `patience` is left alone, and so are all others.
+///
 /// Settlements come first, of all files: a request's intents may lie in a file before its settlement's.
 ///
 /// # Errors
-/// Where a file cannot be read or the database not be written. Nothing is written twice by starting again.
-pub(in crate::usage) async fn all(db: &Sqlite, writer: &mut Writer, files: &[PathBuf]) -> Result<(), Error> {
+/// Where a file cannot be read, its writer still lives, or the database cannot be written. Nothing is written twice by starting again.
+pub(in crate::usage) async fn all(
+    db: &Sqlite,
+    writer: &mut Writer,
+    files: &[PathBuf],
+    patience: Duration,
+) -> Result<(), Error> {
+    // Held until all is taken up.
+    let _claimed = claimed(files, patience).await?;
     let mut settled = 0;
     for path in files {
         let found = open(path)?;
@@ -52,6 +67,26 @@ pub(in crate::usage) async fn all(db: &Sqlite, writer: &mut Writer, files: &[Pat
         );
     }
     Ok(())
+}
+
+/// Locks files whose writer is gone, or goes within `patience`: a process that ends may still have some open.
+async fn claimed(files: &[PathBuf], patience: Duration) -> Result<Vec<File>, Error> {
+    let until = Instant::now() + patience;
+    loop {
+        match files.iter().map(|path| claim(path)).collect() {
+            Err(Error::InUse(_)) if Instant::now() < until => sleep(LOCK_PAUSE).await,
+            answer => return answer,
+        }
+    }
+}
+
+/// Locks a file whose writer is gone.
+fn claim(path: &Path) -> Result<File, Error> {
+    let claimed = File::open(path).and_then(|file| segment::claim(&file).map(|()| file));
+    claimed.map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => Error::InUse(path.to_owned()),
+        _ => Error::File { path: path.to_owned(), source },
+    })
 }
 
 fn open(path: &Path) -> Result<Found, Error> {

@@ -1,6 +1,6 @@
 //! The journal's files: their names, which of them hold a request's records, and when one may go.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,7 +106,21 @@ pub(in crate::usage) fn remove(path: &Path) {
 /// Makes a file that its owner alone reads.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().create_new(true).append(true).mode(0o600).open(path)
+    let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(path)?;
+    claim(&file)?;
+    Ok(file)
+}
+
+/// Locks a file of the journal for as long as it is open, so that no other process takes it up while its writer lives: not even
+/// where the lock file beside the database is gone, or in another container. A file system without locks has none to say.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] where its writer lives.
+pub(super) fn claim(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
 }
 
 /// Where a release before the records would have written its file with this number.
