@@ -94,6 +94,22 @@ pub enum Error {
     Config(Vec<Diagnostic>),
 }
 
+impl Error {
+    /// The error of a start: where the database's file is at fault, with its path, and what to do.
+    fn at(self, db: &Db) -> Self {
+        match self {
+            Self::Db(error) | Self::Keys(keys::Error::Database(error)) | Self::Prompts(prompts::Error::Sql(error)) => {
+                Self::Db(error.at(db))
+            }
+            Self::Usage(error) => match db {
+                Db::Sqlite(file) => Self::Usage(error.of_file(file.path())),
+                Db::Postgres(_) => Self::Usage(error),
+            },
+            other => other,
+        }
+    }
+}
+
 /// An app that was just built, and the key that its owner sees only once.
 pub struct Built {
     /// The app.
@@ -110,13 +126,19 @@ impl App {
     pub async fn build(config: Config) -> Result<Built, Error> {
         let durable = config.ledger.durability == Durability::Disk;
         let db = Db::open(&config.database.url, durable).await?;
+        let made = Self::build_on(db.clone(), config, durable).await;
+        let Built { app, new_admin_key } = made.map_err(|error| error.at(&db))?;
+        app.run_batches();
+        app.look_at_servers();
+        Ok(Built { app, new_admin_key })
+    }
+
+    async fn build_on(db: Db, config: Config, durable: bool) -> Result<Built, Error> {
         let ledger = Ledger::open(db.sqlite()?, usage::Options { durable, ..usage::Options::default() }).await?;
         let (chosen, limits) = (config.admin_key.clone(), limits(&config));
         let (keys, new_admin_key) = Keys::open(db.clone(), chosen, limits, now()).await?;
         let app = Self::over(config, db, ledger, keys).await?;
         app.import_prompts(&app.config()).await?;
-        app.run_batches();
-        app.look_at_servers();
         Ok(Built { app, new_admin_key })
     }
 
@@ -132,6 +154,10 @@ impl App {
         let durable = config.ledger.durability == Durability::Disk;
         let db = Db::open(&config.database.url, durable).await?;
         let ledger = Ledger::beside(db.sqlite()?, usage::Options { durable, ..usage::Options::default() }).await;
+        Self::open_on(db.clone(), config, ledger).await.map_err(|error| error.at(&db))
+    }
+
+    async fn open_on(db: Db, config: Config, ledger: Ledger) -> Result<Self, Error> {
         let keys = Keys::beside(db.clone(), limits(&config)).await?;
         Self::over(config, db, ledger, keys).await
     }
@@ -147,8 +173,7 @@ impl App {
         let durable = config.ledger.durability == Durability::Disk;
         let db = Db::open(&config.database.url, durable).await?;
         let ledger = Ledger::open(db.sqlite()?, usage::Options { durable, ..usage::Options::default() }).await?;
-        let keys = Keys::beside(db.clone(), limits(&config)).await?;
-        Self::over(config, db, ledger, keys).await
+        Self::open_on(db.clone(), config, ledger).await.map_err(|error| error.at(&db))
     }
 
     async fn over(config: Config, db: Db, ledger: Ledger, keys: Keys) -> Result<Self, Error> {

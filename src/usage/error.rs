@@ -1,8 +1,10 @@
 //! What can go wrong in the ledger and its reports.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::chat::{self, Code};
+use crate::db;
 
 /// The ledger cannot take a row now; the call must not go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,10 +47,56 @@ pub enum Error {
     Unwritten,
     /// A statement failed.
     #[error("ledger: {0}")]
-    Sql(String),
+    Sql(Cause),
+    /// The database's file cannot be used.
+    #[error("cannot use the database {path}: {cause}; {}", .cause.advice)]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        cause: Cause,
+    },
+}
+
+/// What a database said, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    text: String,
+    advice: &'static str,
+}
+
+impl Cause {
+    /// What the database said of a statement.
+    pub(super) fn of(error: &db::Error) -> Self {
+        let text = match error {
+            db::Error::Sql(error) => error.to_string(),
+            other => other.to_string(),
+        };
+        Self { text, advice: error.advice() }
+    }
+
+    /// Rows that contradict each other.
+    pub(super) fn contradiction(text: &str) -> Self {
+        Self { text: text.to_owned(), advice: "restore it from a backup" }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl Error {
+    /// The error of a database that is being opened: with its path, and what to do.
+    #[must_use]
+    pub fn of_file(self, path: &Path) -> Self {
+        match self {
+            Self::Sql(cause) => Self::Unusable { path: path.to_owned(), cause },
+            other => other,
+        }
+    }
+
     /// A parameter that is not understood.
     pub(super) fn parameter(name: &str, problem: impl Into<String>) -> Self {
         Self::Parameter { name: name.chars().take(80).collect(), problem: problem.into() }
@@ -61,7 +109,7 @@ impl From<Error> for chat::Error {
         match error {
             Error::Parameter { name, .. } => Self::field(name, message),
             Error::TooManyRows(_) => Self::new(Code::InvalidRequest, message),
-            Error::InUse(_) | Error::File { .. } | Error::Unwritten | Error::Sql(_) => {
+            Error::InUse(_) | Error::File { .. } | Error::Unwritten | Error::Sql(_) | Error::Unusable { .. } => {
                 Self::new(Code::LedgerUnavailable, message)
             }
         }

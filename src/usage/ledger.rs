@@ -168,8 +168,9 @@ impl Ledger {
         let unreadable = |source| Error::File { path: db.path().to_owned(), source };
         let files = left(db.path()).map_err(unreadable)?;
         let next = segments(db.path()).map_err(unreadable)?.last().map_or(1, |last| last + 1);
-        let mut writer = Writer::open(db, options.patience).await?;
-        recover::all(db, &mut writer, &files, options.patience).await?;
+        let unusable = |error: Error| error.of_file(db.path());
+        let mut writer = Writer::open(db, options.patience).await.map_err(|error| unusable(error.into()))?;
+        recover::all(db, &mut writer, &files, options.patience).await.map_err(unusable)?;
         let shared = Arc::new(Shared {
             journal: Journal::new(db.path(), next, options.durable),
             durable: options.durable,

@@ -176,6 +176,19 @@ async fn a_second_process_takes_no_journal_whose_writer_lives_though_the_lock_fi
     assert_eq!(place.number("select sum(cost) from full_attempts").await, 4_500);
 }
 
+#[tokio::test]
+async fn a_database_that_cannot_take_up_the_journal_is_reported_with_its_path_and_what_to_do() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    drop(intend(&ledger, &settlement(now())));
+    drop(ledger.close().await);
+    let refuse = "create trigger full before insert on attempts begin select 1 from no_such_table; end";
+    place.db.write().execute(refuse).await.unwrap();
+    let text = Ledger::open(&place.db, quick()).await.unwrap_err().to_string();
+    assert!(text.starts_with("cannot use the database ") && text.contains("f.db: "), "{text}");
+    assert!(text.contains("; restore it from a backup"), "{text}");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_second_process_that_reaches_the_file_by_a_hard_link_is_refused() {

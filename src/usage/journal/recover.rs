@@ -13,7 +13,7 @@ use super::found::{self, Found};
 use super::segment;
 use crate::db::Sqlite;
 use crate::types::{Nanos, RequestId};
-use crate::usage::error::Error;
+use crate::usage::error::{Cause, Error};
 use crate::usage::lock::LOCK_PAUSE;
 use crate::usage::rows::{AttemptRow, RequestRow, Settlement, Status};
 use crate::usage::settling::Amendment;
@@ -160,7 +160,7 @@ async fn take_up(db: &Sqlite, writer: &mut Writer, requests: &[Cut]) -> Result<u
     let batch: Vec<_> = settlements.iter().collect();
     writer.write(&batch, &amendments).await.map_err(|failure| {
         Error::Sql(match failure {
-            Failure::Duplicate => "an attempt that was cut off has a row already".to_owned(),
+            Failure::Duplicate => Cause::contradiction("an attempt that was cut off has a row already"),
             Failure::Unfit(reason) | Failure::Busy(reason) | Failure::Unwritable(reason) => reason,
         })
     })?;

@@ -8,7 +8,7 @@ use super::sums::Sums;
 use crate::db::{self, Executor, Query, Row, assembled, query};
 use crate::types::{RequestId, Timestamp};
 use crate::usage::columns::{ATTEMPT, Column, GROUPS, LISTED, SUMS, WHOLE, names};
-use crate::usage::error::Error;
+use crate::usage::error::{Cause, Error};
 use crate::usage::report::Order;
 use crate::usage::rows::{AttemptRow, RequestRow};
 
@@ -17,10 +17,7 @@ pub(in crate::usage) const LEAST_SKEW: i64 = 5_000_000;
 
 impl From<db::Error> for Error {
     fn from(error: db::Error) -> Self {
-        Self::Sql(match error {
-            db::Error::Sql(error) => error.to_string(),
-            other => other.to_string(),
-        })
+        Self::Sql(Cause::of(&error))
     }
 }
 

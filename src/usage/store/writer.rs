@@ -10,6 +10,7 @@ use super::statements::{Statements, batches};
 use super::values::Values;
 use super::{queries, rare};
 use crate::db::Sqlite;
+use crate::usage::error::Cause;
 use crate::usage::rows::Settlement;
 use crate::usage::settling::Amendment;
 
@@ -33,11 +34,11 @@ pub(in crate::usage) enum Failure {
     /// A row of this id stands already.
     Duplicate,
     /// SQLite will never take one of the rows.
-    Unfit(String),
+    Unfit(Cause),
     /// Another holds the database's lock, and releases it.
-    Busy(String),
+    Busy(Cause),
     /// The database cannot be written now.
-    Unwritable(String),
+    Unwritable(Cause),
 }
 
 impl Writer {
@@ -173,17 +174,17 @@ fn failure_of(error: &SqlError) -> Failure {
     if error.is_unique_violation() {
         return Failure::Duplicate;
     }
+    let cause = Cause::of(error);
     match error {
-        SqlError::Sql(error @ sqlx::Error::Database(inner)) => {
+        SqlError::Sql(sqlx::Error::Database(inner)) => {
             let code = inner.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
             match code & 0xff {
-                BUSY | LOCKED => Failure::Busy(error.to_string()),
-                TOO_BIG | CONSTRAINT | MISMATCH => Failure::Unfit(error.to_string()),
-                _ => Failure::Unwritable(error.to_string()),
+                BUSY | LOCKED => Failure::Busy(cause),
+                TOO_BIG | CONSTRAINT | MISMATCH => Failure::Unfit(cause),
+                _ => Failure::Unwritable(cause),
             }
         }
-        SqlError::Sql(error @ sqlx::Error::Encode(_)) => Failure::Unfit(error.to_string()),
-        SqlError::Sql(error) => Failure::Unwritable(error.to_string()),
-        other => Failure::Unwritable(other.to_string()),
+        SqlError::Sql(sqlx::Error::Encode(_)) => Failure::Unfit(cause),
+        _ => Failure::Unwritable(cause),
     }
 }
