@@ -278,13 +278,13 @@ impl<'a> Attempts<'a> {
 
     /// Whether a target lacks the form in which it was asked, and has another; notes that for the calls to come.
     fn has_another_form(&self, turn: &Turn<'_>, failure: &Failure) -> bool {
-        let client = turn.client;
+        let (client, model) = (turn.client, &turn.target.model);
         if turn.upstream_request.operation == Operation::Responses
             && client.provider().chat
-            && matches!(failure.status(), Some(404 | 405 | 501))
-            && client.has_responses()
+            && failure.lacks_route()
+            && client.has_responses(model)
         {
-            client.lacks_responses();
+            client.lacks_responses(model);
             return true;
         }
         let lacks_base64 = refuses_base64(failure, &turn.rendering) && client.has_base64();

@@ -38,7 +38,7 @@ impl Planned {
             return Some(Emulated::default());
         };
         let Ok(rendering) = self.request.rendering(target) else { return None };
-        let dialect = client.dialect_for(self.request.endpoint.dialect());
+        let dialect = client.dialect_for(self.request.endpoint.dialect(), &target.model);
         if rendering.brought.is_none() && rendering.goes_as_it_came(dialect, target) {
             return Some(Emulated::default());
         }

@@ -61,7 +61,7 @@ impl Rendering {
         }
         let counts = self.counts();
         let own = ProviderDialect::from(self.endpoint.dialect());
-        let dialect = client.dialect_for(self.endpoint.dialect());
+        let dialect = client.dialect_for(self.endpoint.dialect(), &target.model);
         if counts.is_some() && dialect != own {
             let message = format!("{} cannot count tokens", client.provider().name);
             return Err(Error::new(Code::UnsupportedFeature, message).at("model"));

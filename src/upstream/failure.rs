@@ -104,6 +104,15 @@ impl Failure {
         cut_off || matches!(self, Self::TimedOut(phase) if *phase != Phase::Connect)
     }
 
+    /// Whether the provider has nothing at the address that was called: not only no such model there.
+    #[must_use]
+    pub fn lacks_route(&self) -> bool {
+        match self {
+            Self::Refused { status: 404 | 405, error } | Self::Server { status: 501, error } => !names_model(error),
+            _ => false,
+        }
+    }
+
     /// The provider's status, if an answer came.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
@@ -172,10 +181,17 @@ const ELSEWHERE: &str = "; check base_url: the provider has no such route there"
 
 /// Whether a provider has nothing at the address that was called, rather than no such model there.
 fn is_elsewhere(status: u16, error: &Error) -> bool {
+    matches!(status, 404 | 405) && !names_model(error)
+}
+
+/// Whether a provider's error speaks of the model.
+fn names_model(error: &Error) -> bool {
     const MODELS: [&str; 5] = ["model", "deployment", "engine", "adapter", "inference profile"];
-    let names_model = |text: &str| MODELS.iter().any(|word| text.to_ascii_lowercase().contains(word));
-    let code = error.upstream_code.as_deref().unwrap_or_default();
-    matches!(status, 404 | 405) && !names_model(&error.message) && !names_model(code)
+    let speaks = |text: &str| MODELS.iter().any(|word| text.to_ascii_lowercase().contains(word));
+    [Some(&error.message), error.upstream_code.as_ref(), error.param.as_ref()]
+        .into_iter()
+        .flatten()
+        .any(|text| speaks(text))
 }
 
 /// Reads a provider's error answer, taking out what `redaction` finds.

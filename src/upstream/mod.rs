@@ -14,6 +14,7 @@ mod http2;
 mod in_process;
 mod keys;
 mod kinds;
+mod lacking;
 mod listing;
 mod place;
 mod probe;

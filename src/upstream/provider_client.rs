@@ -22,6 +22,7 @@ use super::connections::{Answered, Connections};
 use super::failure::{Failure, Phase, read_refusal, read_retry_after, read_retry_info, refuses_key};
 use super::in_process::{InProcess, InProcessCall, InProcessModels};
 use super::keys::Keys;
+use super::lacking::Lacking;
 use super::listing::{self, ListedModel, Listing};
 use super::place::{Reach, Resolver};
 use super::provider::Provider;
@@ -76,8 +77,8 @@ pub struct ProviderClient {
     keys: Keys<Key>,
     /// Looks for its keys in what it answers; none where it has none.
     redaction: Option<Arc<Redaction>>,
-    /// Whether the provider answered that it has no Responses.
-    lacks_responses: AtomicBool,
+    /// The models for which the provider answered that it has no Responses.
+    lacks_responses: Lacking,
     /// Whether the provider refused to write embeddings as base64.
     lacks_base64: AtomicBool,
     /// What a llama.cpp server puts on its model.
@@ -172,7 +173,7 @@ impl ProviderClient {
             side: OnceLock::new(),
             keys: Keys::new(keys),
             redaction,
-            lacks_responses: AtomicBool::new(false),
+            lacks_responses: Lacking::default(),
             lacks_base64: AtomicBool::new(false),
             adapters: Adapters::default(),
             listing: Listing::default(),
@@ -186,26 +187,26 @@ impl ProviderClient {
         &self.provider
     }
 
-    /// The dialect of calls for a caller whose dialect is `own`: the same, where the provider speaks that.
+    /// The dialect of calls to `model` for a caller whose dialect is `own`: the same, where the provider speaks that.
     #[must_use]
-    pub fn dialect_for(&self, own: DialectId) -> ProviderDialect {
+    pub fn dialect_for(&self, own: DialectId, model: &str) -> ProviderDialect {
         let (row, responses) = (self.provider.kind.row(), DialectId::OpenAiResponses);
         let may_have = row.has(Operation::Responses);
-        if may_have && ((own == responses && self.has_responses()) || !self.provider.chat) {
+        if may_have && ((own == responses && self.has_responses(model)) || !self.provider.chat) {
             return responses.into();
         }
         row.dialect
     }
 
-    /// Whether the provider speaks OpenAI's Responses, as far as is known.
+    /// Whether the provider speaks OpenAI's Responses for `model`, as far as is known.
     #[must_use]
-    pub fn has_responses(&self) -> bool {
-        self.provider.responses && !self.lacks_responses.load(Ordering::Relaxed)
+    pub fn has_responses(&self, model: &str) -> bool {
+        self.provider.responses && !self.lacks_responses.has(model, Instant::now)
     }
 
-    /// Notes that the provider has no Responses: later calls use Chat Completions.
-    pub fn lacks_responses(&self) {
-        self.lacks_responses.store(true, Ordering::Relaxed);
+    /// Notes that the provider has no Responses for `model`: calls to it use Chat Completions for some minutes.
+    pub fn lacks_responses(&self, model: &str) {
+        self.lacks_responses.note(model, Instant::now());
     }
 
     /// Whether the provider may be asked for embeddings as base64, as far as is known.

@@ -112,6 +112,40 @@ async fn a_model_that_is_forbidden_takes_no_provider_key_from_other_models() {
     app.close().await;
 }
 
+/// The addresses that the first upstream was called at.
+fn paths(app: &TestApp) -> Vec<String> {
+    app.up.received().iter().map(|one| one.path.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_there_takes_no_api_from_other_models_and_keys() {
+    let app = TestApp::start().await;
+    let other = app.new_key(&json!({"name": "other", "project": "b"})).await;
+    let ask = |model: &str, key: &str| Call::post("/v1/responses", &json!({"model": model, "input": "hi"})).key(key);
+    for unknown in [
+        r#"{"error":{"message":"The model `nope` does not exist","type":"invalid_request_error","code":"model_not_found"}}"#,
+        r#"{"error":{"message":"not found","code":"model_not_found"}}"#,
+        r#"{"error":{"message":"`nope` is not there","param":"model"}}"#,
+        r#"{"detail":"Unknown deployment"}"#,
+    ] {
+        for status in [404, 501] {
+            app.up.next(Script::json(status, unknown));
+            let refused = app.send(ask("up/nope", &app.key)).await;
+            assert_eq!(refused.status, status, "the provider's own error: {}", refused.text());
+            assert_eq!(refused.header("x-fulcrum-attempts"), Some("1"));
+        }
+    }
+    assert!(paths(&app).iter().all(|path| path == "/v1/responses"), "{:?}", paths(&app));
+    // A model for which the route is not there has it not for a while; others have.
+    app.up.next(Script::error(404, "Not Found"));
+    assert_eq!(app.send(ask("up/old", &app.key)).await.status, 200);
+    assert_eq!(app.send(ask("up/old", &other)).await.status, 200);
+    assert_eq!(paths(&app)[8..], ["/v1/responses", "/v1/chat/completions", "/v1/chat/completions"]);
+    app.send(ask("fast", &other)).await;
+    assert_eq!(paths(&app)[11], "/v1/responses");
+    app.close().await;
+}
+
 /// A call whose body is announced, and sent but for its last byte.
 async fn almost(app: &TestApp, key: &str, size: usize) -> TcpStream {
     let mut socket = TcpStream::connect(app.address).await.unwrap();
