@@ -42,7 +42,7 @@ pub(super) fn correct(status: u16, headers: &HeaderMap, body: &[u8], error: &mut
     meant.unwrap_or(status)
 }
 
-/// The name of an error, of at most 100 characters.
+/// The name of an error.
 fn name(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let named = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let name = named.or_else(|| {
@@ -51,7 +51,7 @@ fn name(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     })?;
     // `com.amazon.coral.service#Name`, or `Name:http://...`.
     let name = name.rsplit('#').next()?.split(':').next()?.trim();
-    Some(name.chars().take(100).collect())
+    Some(name.to_owned())
 }
 
 #[cfg(test)]

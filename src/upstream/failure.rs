@@ -213,7 +213,7 @@ pub(super) fn read_refusal(status: u16, body: &[u8], redaction: Option<&Redactio
     Error {
         param: text(error.get("param")).map(scrubbed),
         status: Some(if is_too_long && status < 500 { 400 } else { status }),
-        upstream_code: if is_too_long { None } else { upstream_code.map(scrubbed) },
+        upstream_code: if is_too_long { None } else { upstream_code.map(|code| short_code(scrubbed(code))) },
         ..Error::new(if is_too_long { Code::ContextLengthExceeded } else { Code::UpstreamError }, message)
     }
 }
@@ -223,7 +223,12 @@ fn own_code(fields: &serde_json::Value, error: &serde_json::Value) -> Option<Str
     let is_anthropics = fields.get("type").is_some_and(|kind| kind == "error");
     let places = ["code", "status", if is_anthropics { "type" } else { "" }];
     let code = places.iter().find_map(|place| error.get(place)?.as_str()).filter(|code| !code.is_empty())?;
-    Some(code.chars().take(MOST_OF_CODE).collect())
+    Some(code.to_owned())
+}
+
+/// A code that is cut where it is long: what is cut before a key is looked for may hold most of one.
+pub(super) fn short_code(code: String) -> String {
+    if code.len() <= MOST_OF_CODE { code } else { code.chars().take(MOST_OF_CODE).collect() }
 }
 
 /// The most characters of a provider's code.

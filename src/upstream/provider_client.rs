@@ -19,7 +19,7 @@ use super::answer::{Answer, Body, Form, MAX_ANSWER};
 use super::batch_api::{BatchApiCall, Payload};
 use super::client::{Client, SideCall};
 use super::connections::{Answered, Connections};
-use super::failure::{Failure, Phase, read_refusal, read_retry_after, read_retry_info, refuses_key};
+use super::failure::{Failure, Phase, read_refusal, read_retry_after, read_retry_info, refuses_key, short_code};
 use super::in_process::{InProcess, InProcessCall, InProcessModels};
 use super::keys::Keys;
 use super::lacking::Lacking;
@@ -392,7 +392,8 @@ impl ProviderClient {
             {
                 Some(coding) => Err(Failure::Protocol(format!(
                     "it is compressed (content-encoding {:.40}), which was not asked for",
-                    coding.to_str().unwrap_or_default()
+                    // What is cut first may be a key no more, and most of it.
+                    self.redacted_text(coding.to_str().unwrap_or_default().to_owned())
                 ))),
                 None => Ok(answer),
             };
@@ -426,6 +427,8 @@ impl ProviderClient {
     pub fn failure(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
         let mut error = self.refused(status, body);
         let meant = (self.provider.kind.row().correct)(status, headers, body, &mut error);
+        // A code may stand in a header, which is as it arrived.
+        error.upstream_code = error.upstream_code.map(|code| short_code(self.redacted_text(code)));
         error.retry_after = read_retry_after(headers, crate::types::now().into()).or_else(|| read_retry_info(body));
         match meant {
             429 => Failure::Throttled { retry_after: error.retry_after, message: error.message },

@@ -235,3 +235,27 @@ async fn a_whole_answer_has_no_key_in_parts_nor_another_providers() {
     assert!(refused.text().contains("no [removed]"), "{}", refused.text());
     app.close().await;
 }
+
+/// What a caller and the ledger get of a call to a provider that answers so.
+async fn seen_of(app: &TestApp, provider: &str, script: Script) -> String {
+    app.up.next(script);
+    let answer = app.send(call("chat", &format!("{provider}/m"), false).key(&app.key)).await;
+    let row = app.row(answer.header("x-fulcrum-request-id").unwrap()).await;
+    format!("{}{row}", answer.text())
+}
+
+#[tokio::test]
+async fn a_key_at_the_place_where_a_text_is_cut_is_taken_out_before() {
+    let app = TestApp::with(PROVIDERS).await;
+    for pad in [0, 15, 25, 39, 85, 99, 185, 199] {
+        let echoed = format!("{}{UP_KEY}", "x".repeat(pad));
+        for name in ["content-encoding", "content-type", "x-amzn-errortype", "retry-after"] {
+            for (status, provider) in [(200, "bed"), (200, "plain"), (400, "bed"), (400, "plain"), (500, "bed")] {
+                let script = Script::reply(status, &format!("{name}: {echoed}\r\n"), "{}");
+                let seen = seen_of(&app, provider, script).await;
+                assert!(!seen.contains(&UP_KEY[..6]), "{pad} {name} {status}: {seen}");
+            }
+        }
+    }
+    app.close().await;
+}
