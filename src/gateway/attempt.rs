@@ -330,6 +330,8 @@ impl<'a> Attempts<'a> {
             headers: upstream_request.headers.clone(),
             body: upstream_request.body.clone(),
             deadline: self.deadline,
+            project: &self.incoming.key.project,
+            shares: self.incoming.key.shares,
             background: self.incoming.background,
         };
         let answered = async {

@@ -67,6 +67,7 @@ impl NewKey {
             expires_at: self.expires_at.map(|at| checked_expiry(at, now)).transpose()?,
             revoked_at: None,
             tags: checked_tags(self.tags)?,
+            shares: false,
             used: Arc::default(),
             limiter: Arc::default(),
             look_ups: Arc::default(),

@@ -72,6 +72,9 @@ pub struct VirtualKey {
     pub revoked_at: Option<Timestamp>,
     /// Free tags, which routing rules read and usage rows carry.
     pub tags: BTreeMap<String, String>,
+    /// Whether other projects have keys that call models, so that its project must leave them room.
+    #[serde(skip)]
+    pub shares: bool,
     /// When it was last used, to about a second.
     #[serde(rename = "last_used_at")]
     pub(super) used: Arc<LastUse>,
@@ -100,6 +103,7 @@ impl VirtualKey {
             expires_at: None,
             revoked_at: None,
             tags: BTreeMap::new(),
+            shares: false,
             used: Arc::default(),
             limiter: Arc::default(),
             look_ups: Arc::default(),
@@ -178,6 +182,7 @@ mod tests {
             expires_at: Some(Timestamp(10)),
             revoked_at: None,
             tags: BTreeMap::new(),
+            shares: false,
             used: Arc::default(),
             limiter: Arc::default(),
             look_ups: Arc::default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::store::Row;
 use super::token::{self, Hash};
-use super::{Error, VirtualKey};
+use super::{Error, Role, VirtualKey};
 use crate::types::{QuickMap, Timestamp};
 
 /// An immutable snapshot, so that no call waits for the database or for a lock.
@@ -29,11 +29,20 @@ impl StoredKey {
     }
 }
 
+/// Whether keys of more than one project call models. Keys of admins are there to administer.
+fn projects_share(rows: &[Row]) -> bool {
+    let mut calling = rows.iter().filter(|row| row.key.role == Role::App && row.key.revoked_at.is_none());
+    let first = calling.next().map(|row| &row.key.project);
+    first.is_some_and(|first| calling.any(|row| row.key.project != *first))
+}
+
 impl Known {
     /// The keys of `rows`; those that `before` knew keep the state of their limits.
     pub(super) fn new(revision: i64, rows: Vec<Row>, before: &Self) -> Self {
+        let shares = projects_share(&rows);
         let mut known = Self { revision, by_id: QuickMap::default(), chosen: Vec::new() };
         for Row { mut key, hash, old, env } in rows {
+            key.shares = shares;
             if let Some(stored) = before.by_id.get(&key.id) {
                 key.limiter = stored.key.limiter.clone();
                 key.look_ups = stored.key.look_ups.clone();

@@ -155,6 +155,7 @@ fn read(row: &db::Row) -> Result<Row, Error> {
         expires_at: row.get::<Option<i64>>("expires_at")?.map(Timestamp),
         revoked_at: row.get::<Option<i64>>("revoked_at")?.map(Timestamp),
         tags: serde_json::from_str(&tags).map_err(|_| Error::unreadable("tags"))?,
+        shares: false,
         used: Arc::new(LastUse::stored(row.get::<Option<i64>>("last_used_at")?.map(Timestamp))),
         limiter: Arc::default(),
         look_ups: Arc::default(),

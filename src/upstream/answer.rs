@@ -8,12 +8,12 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::client::Reply;
 use super::connections;
 use super::failure::{Failure, Phase, reason};
+use super::in_flight::Place;
 use super::in_process::CpuTime;
 use super::redaction::{Answers, Redaction};
 use super::seams::Seams;
@@ -49,7 +49,7 @@ pub struct Answer {
     pub(super) is_suspect: bool,
     pub(super) has_ended: bool,
     pub(super) form: Form,
-    pub(super) _place: OwnedSemaphorePermit,
+    pub(super) _place: Place,
 }
 
 /// How keys are taken out of a body.

@@ -170,7 +170,9 @@ impl Failure {
                 error.says(|message| format!("{target} answered {status}: {message}{hint}"))
             }
             Self::Refused { error, .. } => *error,
-            Self::Busy => error(format!("{target} already has as many calls as its max_in_flight allows")),
+            Self::Busy => error(format!(
+                "{target} already has as many calls as its max_in_flight allows, of all or of your project"
+            )),
             Self::Closing => error("the gateway is shutting down, and this call outlived its grace".to_owned()),
         }
     }

@@ -122,8 +122,10 @@ mod tests {
     }
 
     fn call(model: &str, stream: bool) -> Call<'_> {
+        static PROJECT: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| "a".into());
         let (operation, headers, body) = (Operation::Chat, HeaderMap::new(), Bytes::new());
-        Call { operation, model, stream, headers, body, deadline: None, background: false }
+        let (deadline, background) = (None, false);
+        Call { operation, model, stream, headers, body, deadline, project: &PROJECT, shares: false, background }
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ mod connections;
 mod failure;
 mod http1;
 mod http2;
+mod in_flight;
 mod in_process;
 mod keys;
 mod kinds;

@@ -135,7 +135,9 @@ impl ProviderClient {
         let operation = Operation::in_dialect(self.provider().kind.row().dialect);
         let body = Bytes::from_static(br#"{"messages":[{"role":"user","content":[{"text":"-"}]}]}"#);
         let (headers, stream, deadline, background) = (HeaderMap::new(), false, None, false);
-        let call = Call { operation, model: NOBODYS, stream, headers, body, deadline, background };
+        let own = std::sync::Arc::from("fulcrum");
+        let (project, shares) = (&own, false);
+        let call = Call { operation, model: NOBODYS, stream, headers, body, deadline, project, shares, background };
         match self.send(call).await {
             Ok(_) | Err(Failure::Refused { .. }) => (Probed::Ok, String::new()),
             Err(failure) => unanswered(&failure),

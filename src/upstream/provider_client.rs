@@ -10,7 +10,6 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::adapters::{self, Adapters};
@@ -20,6 +19,7 @@ use super::batch_api::{BatchApiCall, Payload};
 use super::client::{Client, SideCall};
 use super::connections::{Answered, Connections};
 use super::failure::{Failure, Phase, read_refusal, read_retry_after, read_retry_info, refuses_key, short_code};
+use super::in_flight::{Asking, InFlight, Place};
 use super::in_process::{InProcess, InProcessCall, InProcessModels};
 use super::keys::Keys;
 use super::lacking::Lacking;
@@ -54,6 +54,10 @@ pub struct Call<'a> {
     pub body: Bytes,
     /// The caller's time limit, if it set one.
     pub deadline: Option<Instant>,
+    /// The project whose call it is.
+    pub project: &'a Arc<str>,
+    /// Whether other projects may call, too: then one never takes all places.
+    pub shares: bool,
     /// Whether the call is of a batch, so that no caller waits: a quarter of the places is left to other calls.
     pub background: bool,
 }
@@ -85,7 +89,7 @@ pub struct ProviderClient {
     adapters: Adapters,
     /// The models that its server lists.
     listing: Listing,
-    places: Arc<Semaphore>,
+    places: Arc<InFlight>,
 }
 
 /// How calls reach a provider.
@@ -162,7 +166,7 @@ impl ProviderClient {
         let secrets = provider.api_keys.iter().map(|key| Some(key.expose()));
         let secrets: Vec<_> = if provider.api_keys.is_empty() { vec![None] } else { secrets.collect() };
         let keys = secrets.into_iter().map(|secret| Key::new(&provider, secret)).collect::<Result<_, _>>()?;
-        let places = Arc::new(Semaphore::new(provider.max_in_flight));
+        let places = Arc::new(InFlight::new(provider.max_in_flight));
         // A model in this process is given no key.
         let none = ProviderKeys::default();
         let all = if provider.kind.row().in_process { &none } else { all };
@@ -318,7 +322,7 @@ impl ProviderClient {
     /// How many calls are under way.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.provider.max_in_flight.saturating_sub(self.places.available_permits())
+        self.places.count()
     }
 
     /// Sends a call and waits for the answer's head.
@@ -326,10 +330,8 @@ impl ProviderClient {
     /// # Errors
     /// Where no 2xx comes in time.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, Failure> {
-        if call.background && self.places.available_permits() <= self.provider.max_in_flight / 4 {
-            return Err(Failure::Busy);
-        }
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
+        let Call { project, shares, background, .. } = call;
+        let place = self.places.take(Asking { project, shares, background }).ok_or(Failure::Busy)?;
         let now = Instant::now();
         let total = now + self.provider.timeouts.total;
         let (deadline, phase) = match call.deadline {
@@ -351,7 +353,7 @@ impl ProviderClient {
         (connections, urls): (&Connections, &HashMap<Operation, (Uri, HeaderValue)>),
         call: Call<'_>,
         limits: Limits,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Answer, Failure> {
         let (n, key) = self.keys.next(Instant::now());
         let made;
@@ -447,7 +449,7 @@ impl ProviderClient {
         let none = || Failure::Protocol("it has no batch API that is known".to_owned());
         let api = self.provider.kind.row().batch_api.ok_or_else(none)?;
         let url = call.address(api, &self.provider.base_url);
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
+        let place = self.places.take_any().ok_or(Failure::Busy)?;
         let (n, key) = self.keys.next(Instant::now());
         let mut headers = key.headers.clone();
         headers.insert(CONTENT_TYPE, payload.kind);
@@ -488,7 +490,7 @@ impl ProviderClient {
         model: &dyn InProcess,
         call: &Call<'_>,
         limits: Limits,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Answer, Failure> {
         let asked = InProcessCall {
             operation: call.operation,
@@ -510,7 +512,7 @@ impl ProviderClient {
         Err(self.refusal((status, &made.headers), &mut answer, 0).await)
     }
 
-    fn answer(&self, body: Body, limits: Limits, place: OwnedSemaphorePermit) -> Answer {
+    fn answer(&self, body: Body, limits: Limits, place: Place) -> Answer {
         let Limits { first, deadline, phase } = limits;
         let idle = self.provider.timeouts.idle;
         Answer {

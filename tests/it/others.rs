@@ -146,6 +146,27 @@ async fn a_model_that_is_not_there_takes_no_api_from_other_models_and_keys() {
     app.close().await;
 }
 
+#[tokio::test]
+async fn one_project_leaves_another_a_place_at_a_provider() {
+    let second = "[providers.second]\nkind = \"openai\"\nbase_url = \"http://{other}/v1\"\nmax_in_flight = 8\n";
+    let app = TestApp::with(&format!("[defaults]\nretries = 0\n{second}")).await;
+    let other = app.new_key(&json!({"name": "other", "project": "b"})).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let mut held = JoinSet::new();
+    for _ in 0..7 {
+        app.other.next(Script::default().gate(&gate).then(Script::json(200, WHOLE)));
+        held.spawn(Open::of_call(app.address, Call::chat(&hello("second/x")).key(&app.key)));
+    }
+    app.other.until("seven calls are sent", |received| received.len() == 7).await;
+    assert_eq!(hello_of(&app, &app.key, "second/x").await, "503 overloaded");
+    for _ in 0..3 {
+        assert_eq!(hello_of(&app, &other, "second/x").await, "200");
+    }
+    gate.add_permits(7);
+    assert!(held.join_all().await.iter().all(|answer| answer.status == 200));
+    app.close().await;
+}
+
 /// A call whose body is announced, and sent but for its last byte.
 async fn almost(app: &TestApp, key: &str, size: usize) -> TcpStream {
     let mut socket = TcpStream::connect(app.address).await.unwrap();
