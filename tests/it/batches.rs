@@ -471,8 +471,9 @@ async fn a_quarter_of_a_providers_places_is_kept_for_calls_that_somebody_waits_f
     app.close().await;
 }
 
+/// One that runs four lines of a project at once, and leaves a place to others.
 async fn started(dir: &TempDir, up: &Upstream) -> Binary {
-    let more = "[batches]\nconcurrency = 4\n";
+    let more = "[batches]\nconcurrency = 5\n";
     std::fs::write(dir.path().join("fulcrum.toml"), format!("{}{more}", config(up.address))).unwrap();
     Binary::start(fulcrum(dir.path())).await
 }

@@ -1,4 +1,5 @@
-//! The places of lines that run at once: where several wait for one, projects take turns, then keys.
+//! The places of lines that run at once: where several wait for one, projects take turns, then keys. One project never holds all,
+//! since its lines may take long: another would wait for them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,8 @@ pub(super) struct Places(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     free: usize,
+    /// The most that one project holds.
+    share: usize,
     /// Places by project, and by key.
     held: [HashMap<Arc<str>, usize>; 2],
     waiting: VecDeque<Waiting>,
@@ -35,7 +38,8 @@ pub(super) struct Place {
 
 impl Places {
     pub(super) fn new(count: usize) -> Self {
-        let state = State { free: count, held: [HashMap::new(), HashMap::new()], waiting: VecDeque::new() };
+        let share = share(count);
+        let state = State { free: count, share, held: [HashMap::new(), HashMap::new()], waiting: VecDeque::new() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -73,8 +77,14 @@ impl Places {
     }
 }
 
+/// All places but a quarter, and but one where there are fewer than four. Of one place nothing can be left.
+fn share(count: usize) -> usize {
+    (count - (count / 4).max(1).min(count)).max(1)
+}
+
 impl State {
-    /// Whose turn it is: the project that holds the fewest places, of it the key that does, of that the first.
+    /// Whose turn it is: the project that holds the fewest places, of it the key that does, of that the first. A project that has its
+    /// share waits.
     fn next(&mut self) -> Option<Waiting> {
         self.waiting.retain(|waiting| !waiting.taken.is_closed());
         if self.free == 0 {
@@ -82,7 +92,8 @@ impl State {
         }
         let held = |n: usize, waiting: &Waiting| self.held[n].get(&waiting.owner[n]).copied().unwrap_or(0);
         let share = |at: &usize| self.waiting.get(*at).map(|waiting| (held(0, waiting), held(1, waiting), *at));
-        let first = (0..self.waiting.len()).min_by_key(share)?;
+        let may = |at: &usize| self.waiting.get(*at).is_some_and(|waiting| held(0, waiting) < self.share);
+        let first = (0..self.waiting.len()).filter(may).min_by_key(share)?;
         self.waiting.remove(first)
     }
 }
@@ -116,20 +127,39 @@ mod tests {
 
     #[tokio::test]
     async fn projects_take_turns_then_keys() {
-        let places = Places::new(2);
-        let owners = [("a", "1"), ("a", "1"), ("a", "1"), ("a", "2"), ("b", "3")].map(|(p, k)| owner(p, k));
+        let places = Places::new(4);
+        let owners = [("c", "4"), ("c", "4"), ("a", "1"), ("a", "1"), ("a", "1"), ("a", "2"), ("b", "3")];
+        let owners = owners.map(|(project, key)| owner(project, key));
         let mut waiting: Vec<_> = owners.iter().map(|(project, key)| Box::pin(places.take(project, key))).collect();
         let mut held: Vec<Option<Place>> = waiting.iter_mut().map(|place| place.as_mut().now_or_never()).collect();
-        assert_eq!(held.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false, false, false]);
-        drop(held[0].take());
+        assert_eq!(held.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, true, true, false, false, false]);
+        drop(held[2].take());
+        held[6] = waiting[6].as_mut().now_or_never();
+        assert!(held[6].is_some(), "the other project is next");
+        drop(held[3].take());
+        held[5] = waiting[5].as_mut().now_or_never();
         held[4] = waiting[4].as_mut().now_or_never();
-        assert!(held[4].is_some(), "the other project is next");
-        drop(held[1].take());
-        held[3] = waiting[3].as_mut().now_or_never();
-        held[2] = waiting[2].as_mut().now_or_never();
-        assert_eq!((held[2].is_some(), held[3].is_some()), (true, false), "of equal keys the first");
-        drop(held[4].take());
-        assert!(waiting[3].as_mut().now_or_never().is_some());
+        assert_eq!((held[4].is_some(), held[5].is_some()), (true, false), "of equal keys the first");
+        drop(held[6].take());
+        assert!(waiting[5].as_mut().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_project_never_holds_all_places() {
+        for (count, share) in [(1, 1), (2, 1), (3, 2), (4, 3), (8, 6), (16, 12)] {
+            let places = Places::new(count);
+            let ((a, key), (b, other)) = (owner("a", "1"), owner("b", "2"));
+            let mut slow: Vec<_> = (0..count + 1).map(|_| Box::pin(places.take(&a, &key))).collect();
+            let mut held: Vec<Place> = slow.iter_mut().filter_map(|place| place.as_mut().now_or_never()).collect();
+            assert_eq!(held.len(), share, "{count}");
+            if count > 1 {
+                assert!(places.take(&b, &other).now_or_never().is_some(), "another project finds a place at once");
+            }
+            held.pop();
+            let freed = slow.iter_mut().skip(share).filter_map(|place| place.as_mut().now_or_never());
+            let next: Vec<Place> = freed.collect();
+            assert_eq!(next.len(), 1, "a place that comes free goes to the next");
+        }
     }
 
     #[tokio::test]
