@@ -25,7 +25,7 @@ use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
 use crate::pool::Pool;
 use crate::prompts::{self, Registry};
-use crate::routing::Health;
+use crate::routing::{Health, Routes};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Diagnostic, PromptName, QuickMap, Secret, Timestamp, now};
 use crate::upstream::simulated::SimulatedProvider;
@@ -37,6 +37,9 @@ pub use self::probe::probe;
 
 /// How long running lines of batches may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// The most names that a line of the log lists.
+const MOST_NAMED: usize = 20;
 
 /// How long ago a prompt's last use may be that is not written down, at most, in microseconds; several times what a gateway takes.
 const UNNOTED: i64 = 60_000_000;
@@ -107,6 +110,16 @@ impl Error {
             },
             other => other,
         }
+    }
+}
+
+/// Logs what a new configuration has no more: calls that name it are refused from now on.
+fn report_dropped(old: &Routes, new: &Routes) {
+    for (kind, names) in old.dropped_by(new) {
+        let more = names.len().saturating_sub(MOST_NAMED);
+        let listed = names[..names.len() - more].join(", ");
+        let listed = if more > 0 { format!("{listed} and {more} more") } else { listed };
+        tracing::warn!(kind, count = names.len(), "the new configuration drops {kind}: {listed}");
     }
 }
 
@@ -318,6 +331,7 @@ impl App {
     pub async fn reload(&self, config: Config) -> Result<(), Error> {
         let live = live(&config)?;
         self.import_prompts(&config).await?;
+        report_dropped(&self.config().routes, &config.routes);
         self.0.keys.set_defaults(limits(&config));
         self.0.gateway.parts().idempotency.set_bounds(bounds(&config));
         self.0.batches.set(config.batches);

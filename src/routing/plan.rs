@@ -1,5 +1,6 @@
 //! Chooses the ordered targets of one call.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -132,6 +133,31 @@ impl Routes {
     #[must_use]
     pub fn models(&self) -> &[Arc<str>] {
         &self.names
+    }
+
+    /// The names of all routes and of all providers, and what requests may name.
+    fn named(&self) -> [(&'static str, Vec<&str>); 3] {
+        [
+            ("models", self.names.iter().map(|name| &**name).collect()),
+            ("routes", self.routes.iter().map(|route| &*route.name).collect()),
+            ("providers", self.providers.keys().map(|name| &**name).collect()),
+        ]
+    }
+
+    /// What these have, and `new` has no more: each kind by its section, with the names in order.
+    #[must_use]
+    pub fn dropped_by<'a>(&'a self, new: &Self) -> Vec<(&'static str, Vec<&'a str>)> {
+        let mut dropped = Vec::new();
+        for ((kind, mut names), (_, new)) in self.named().into_iter().zip(new.named()) {
+            let new: HashSet<&str> = new.into_iter().collect();
+            names.retain(|name| !new.contains(name));
+            names.sort_unstable();
+            names.dedup();
+            if !names.is_empty() {
+                dropped.push((kind, names));
+            }
+        }
+        dropped
     }
 
     /// The targets that the configuration names, some more than once.

@@ -151,3 +151,18 @@ async fn a_call_has_a_line_where_the_owner_asks_for_it_and_else_none() {
     assert!(!binary.log().contains("Say hello"), "{}", binary.log());
     binary.kill();
 }
+
+#[tokio::test]
+async fn a_reload_that_drops_names_logs_which() {
+    let more = "[models.leaving]\nprovider = \"up\"\n[providers.gone-soon]\nkind = \"openai\"\nbase_url = \"http://{up}/v1\"\n\
+                [[routes]]\nname = \"way-out\"\nmodels = [\"by-route\"]\ntargets = [{ model = \"fast\" }]\n";
+    let app = TestApp::with(more).await;
+    app.reload(&format!("{more}[models.added]\nprovider = \"up\"\n")).await;
+    assert!(logged("drops models: by-route").is_empty(), "what stays is not named");
+    app.reload("").await;
+    for line in ["drops models: added, by-route, leaving", "drops routes: way-out", "drops providers: gone-soon"] {
+        let lines = logged(line);
+        assert!(lines.len() == 1 && lines[0].contains("WARN"), "{line}: {lines:?}");
+    }
+    app.close().await;
+}
