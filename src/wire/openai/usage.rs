@@ -12,20 +12,15 @@ use crate::wire::json::fields;
 /// count reasoning beside: `total_tokens` shows which it is.
 #[must_use]
 pub fn read_usage(json: &str) -> Option<Usage> {
-    let [input, output, total, prompt, completion] = find(
-        Some(json),
-        ["prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"],
-    );
+    let Reported { input, output, total, prompt, completion, own, fees } = Reported::of(json);
     let input = count(input)?;
     let output = match output {
         None | Some("null") => 0,
         tokens => count(tokens)?,
     };
-    let [cached, written, created] =
-        find(prompt, ["cached_tokens", "cache_write_tokens", "cache_creation_input_tokens"]);
-    let [audio_input] = find(prompt, ["audio_tokens"]);
+    let [cached, written, created, audio_input] =
+        find(prompt, ["cached_tokens", "cache_write_tokens", "cache_creation_input_tokens", "audio_tokens"]);
     let [reasoning, audio_output] = find(completion, ["reasoning_tokens", "audio_tokens"]);
-    let own = find(Some(json), OWN);
     // OpenAI's own field counts before a vendor's.
     let cached = cached.filter(|json| *json != "null").or_else(|| own[..4].iter().flatten().next().copied());
     let written = written.or(created).or(own[4]);
@@ -48,20 +43,50 @@ pub fn read_usage(json: &str) -> Option<Usage> {
         output,
         reasoning: reasoning.min(output),
         estimated: is_odd || is_cut,
-        service: Service { audio_input: counted(audio_input), audio_output: counted(audio_output), ..fees(json) },
+        service: Service { audio_input: counted(audio_input), audio_output: counted(audio_output), ..fees.service() },
     })
 }
 
-/// Vendors' own fields: tokens from the cache at DeepSeek, Moonshot, Mistral and gateways to Anthropic; tokens into it at the
-/// last; reasoning at Perplexity and SGLang.
-const OWN: [&str; 6] = [
-    "prompt_cache_hit_tokens",
-    "cached_tokens",
-    "num_cached_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "reasoning_tokens",
-];
+/// The fields of a `usage` that are read, unchecked, as one walk finds them.
+#[derive(Default)]
+struct Reported<'a> {
+    input: Option<&'a str>,
+    output: Option<&'a str>,
+    total: Option<&'a str>,
+    prompt: Option<&'a str>,
+    completion: Option<&'a str>,
+    /// Vendors' own fields: tokens from the cache at DeepSeek, Moonshot, Mistral and gateways to Anthropic; tokens into it at
+    /// the last; reasoning at Perplexity and SGLang.
+    own: [Option<&'a str>; 6],
+    fees: Fees<'a>,
+}
+
+impl<'a> Reported<'a> {
+    fn of(json: &'a str) -> Self {
+        let mut found = Self::default();
+        for (name, value) in fields(json).filter(|_| json.starts_with('{')) {
+            let place = match name {
+                "prompt_tokens" => &mut found.input,
+                "completion_tokens" => &mut found.output,
+                "total_tokens" => &mut found.total,
+                "prompt_tokens_details" => &mut found.prompt,
+                "completion_tokens_details" => &mut found.completion,
+                "prompt_cache_hit_tokens" => &mut found.own[0],
+                "cached_tokens" => &mut found.own[1],
+                "num_cached_tokens" => &mut found.own[2],
+                "cache_read_input_tokens" => &mut found.own[3],
+                "cache_creation_input_tokens" => &mut found.own[4],
+                "reasoning_tokens" => &mut found.own[5],
+                name => match found.fees.place(name) {
+                    Some(place) => place,
+                    None => continue,
+                },
+            };
+            *place = Some(value);
+        }
+        found
+    }
+}
 
 /// The counts of both sides, and of their details.
 #[derive(Clone, Copy, Debug)]
@@ -99,20 +124,53 @@ impl Sides {
 /// What a `usage` reports of fees beside the tokens: searches, and what OpenRouter, xAI and Perplexity say that the call costs.
 #[must_use]
 pub fn fees(json: &str) -> Service {
-    let [cost, ticks, is_byok, details, sources, queries] = find(
-        Some(json),
-        ["cost", "cost_in_usd_ticks", "is_byok", "cost_details", "num_sources_used", "num_search_queries"],
-    );
-    let of_object = |json: &str| find(Some(json), ["total_cost"])[0].and_then(dollars);
-    let cost = cost.and_then(|json| dollars(json).or_else(|| of_object(json)));
-    // With a key of the caller's own at the provider behind it, the provider charges the rest.
-    let behind = || find(details, ["upstream_inference_cost"])[0].and_then(dollars);
-    let cost = if is_byok == Some("true") { cost.zip(behind()).map(|(own, behind)| own + behind) } else { cost };
-    let ticks = ticks.and_then(|json| json.parse::<i64>().ok()).filter(|ticks| (0..=MOST_TICKS).contains(ticks));
-    Service {
-        searches: count(sources).or(count(queries)).unwrap_or(0),
-        reported_cost: cost.or(ticks.map(|ticks| Nanos((ticks + 5) / 10))),
-        ..Service::default()
+    let mut found = Fees::default();
+    for (name, value) in fields(json).filter(|_| json.starts_with('{')) {
+        if let Some(place) = found.place(name) {
+            *place = Some(value);
+        }
+    }
+    found.service()
+}
+
+/// The fields of fees, unchecked.
+#[derive(Default)]
+struct Fees<'a> {
+    cost: Option<&'a str>,
+    ticks: Option<&'a str>,
+    is_byok: Option<&'a str>,
+    details: Option<&'a str>,
+    sources: Option<&'a str>,
+    queries: Option<&'a str>,
+}
+
+impl<'a> Fees<'a> {
+    /// Where the field of this name belongs.
+    fn place(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
+        Some(match name {
+            "cost" => &mut self.cost,
+            "cost_in_usd_ticks" => &mut self.ticks,
+            "is_byok" => &mut self.is_byok,
+            "cost_details" => &mut self.details,
+            "num_sources_used" => &mut self.sources,
+            "num_search_queries" => &mut self.queries,
+            _ => return None,
+        })
+    }
+
+    fn service(&self) -> Service {
+        let Self { cost, ticks, is_byok, details, sources, queries } = *self;
+        let of_object = |json: &str| find(Some(json), ["total_cost"])[0].and_then(dollars);
+        let cost = cost.and_then(|json| dollars(json).or_else(|| of_object(json)));
+        // With a key of the caller's own at the provider behind it, the provider charges the rest.
+        let behind = || find(details, ["upstream_inference_cost"])[0].and_then(dollars);
+        let cost = if is_byok == Some("true") { cost.zip(behind()).map(|(own, behind)| own + behind) } else { cost };
+        let ticks = ticks.and_then(|json| json.parse::<i64>().ok()).filter(|ticks| (0..=MOST_TICKS).contains(ticks));
+        Service {
+            searches: count(sources).or(count(queries)).unwrap_or(0),
+            reported_cost: cost.or(ticks.map(|ticks| Nanos((ticks + 5) / 10))),
+            ..Service::default()
+        }
     }
 }
 
