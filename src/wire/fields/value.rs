@@ -9,12 +9,26 @@ pub const MOST_TOKENS: u64 = 100_000_000;
 
 /// A count of tokens; `None` where it cannot be true.
 pub fn tokens(value: &Value) -> Option<u64> {
-    value.as_u64().filter(|tokens| *tokens <= MOST_TOKENS)
+    let whole = || whole(exact_numbers::as_f64(value)?);
+    value.as_u64().or_else(whole).filter(|tokens| *tokens <= MOST_TOKENS)
 }
 
 /// A count of tokens, from its JSON text; `None` where it cannot be true.
 pub fn tokens_in(json: &str) -> Option<u64> {
-    json.parse().ok().filter(|tokens| *tokens <= MOST_TOKENS)
+    let whole = || whole(json.parse().ok()?);
+    json.parse().ok().or_else(whole).filter(|tokens| *tokens <= MOST_TOKENS)
+}
+
+/// A whole number that is written with a point or an exponent, as some languages write all numbers: `1000.0`, `1e3`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "it is whole, and lies between 0 and 10^8"
+)]
+fn whole(number: f64) -> Option<u64> {
+    let is_count = number.fract() == 0.0 && (0.0..=MOST_TOKENS as f64).contains(&number);
+    is_count.then_some(number as u64)
 }
 
 /// A tool call's arguments as an object, its numbers with all their digits. Empty arguments mean `{}`, and so does the `null`
@@ -38,10 +52,18 @@ mod tests {
             ("100000001", None),
             ("-1", None),
             ("\"1\"", None),
-            ("1.0", None),
+            ("1.0", Some(1)),
+            ("1e3", Some(1_000)),
+            ("12.5E1", Some(125)),
+            ("100000000.0", Some(MOST_TOKENS)),
+            ("1.5", None),
+            ("-1.0", None),
+            ("1e9", None),
+            ("1e300", None),
         ] {
             assert_eq!(tokens_in(json), count, "{json}");
             assert_eq!(tokens(&serde_json::from_str(json).unwrap()), count, "{json}");
+            assert_eq!(tokens(&exact_numbers::read(json.as_bytes()).unwrap()), count, "{json}");
         }
     }
 

@@ -71,9 +71,9 @@ pub(super) struct Counted {
 
 #[derive(Deserialize, Default)]
 struct Counts {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    total_tokens: Option<u64>,
+    input_tokens: Option<f64>,
+    output_tokens: Option<f64>,
+    total_tokens: Option<f64>,
     seconds: Option<f64>,
 }
 
@@ -163,8 +163,8 @@ pub(super) fn counted(object: &Object) -> Counted {
     let counts: Counts = read(reported);
     let Meta { billed_units, tokens } = read(object.get("meta"));
     let by_meta = Counts {
-        input_tokens: whole(billed_units.input_tokens),
-        output_tokens: whole(billed_units.output_tokens),
+        input_tokens: billed_units.input_tokens.map(f64::ceil),
+        output_tokens: billed_units.output_tokens.map(f64::ceil),
         ..Counts::default()
     };
     let usage = reported.and_then(read_usage).or_else(|| tokens_of(&counts)).or_else(|| tokens_of(&by_meta));
@@ -180,7 +180,8 @@ pub(super) fn counted(object: &Object) -> Counted {
 }
 
 fn tokens_of(counts: &Counts) -> Option<Usage> {
-    let believed = |tokens: Option<u64>| tokens.filter(|tokens| *tokens <= MOST_TOKENS);
+    let is_whole = |tokens: &f64| tokens.fract() == 0.0;
+    let believed = |tokens: Option<f64>| whole(tokens.filter(is_whole)).filter(|tokens| *tokens <= MOST_TOKENS);
     let output = believed(counts.output_tokens).unwrap_or(0);
     // Rerankers report the total that they read, and write nothing.
     let total = || believed(counts.total_tokens)?.checked_sub(output);
