@@ -3,9 +3,10 @@
 use super::too_long;
 use crate::chat::{Code, Error};
 
-/// The error in an answer's top field `error`, which some send with the status 200.
+/// The error in an answer's top field `error`, which some send with the status 200, or an answer that is an error itself.
 pub(super) fn in_answer(answer: &serde_json::Value) -> Option<&serde_json::Value> {
-    answer.get("error").filter(|error| is_error(error))
+    let is_itself = || answer.get("object").is_some_and(|kind| kind == "error");
+    answer.get("error").filter(|error| is_error(error)).or_else(|| is_itself().then_some(answer))
 }
 
 /// Whether the value of a field `error` is an error.

@@ -37,8 +37,13 @@ pub(super) fn read(error: &Value) -> Error {
     let code = match () {
         () if is("throttlingException") => Code::UpstreamRateLimited,
         () if is("validationException") => Code::InvalidRequest,
+        () if is("modelTimeoutException") => Code::UpstreamTimeout,
         () => Code::UpstreamError,
     };
-    let status = is("accessDeniedException").then_some(403);
+    let status = match () {
+        () if is("accessDeniedException") => Some(403),
+        () if is("serviceUnavailableException") || is("modelNotReadyException") => Some(503),
+        () => None,
+    };
     Error { status, ..reported(code, kind, text("message")) }
 }

@@ -35,7 +35,10 @@ pub(super) fn error_body(error: &Error, request_id: &str) -> Bytes {
 
 /// The event that ends a stream which failed after it began.
 pub(super) fn error_event(error: &Error) -> Bytes {
-    [b"data: ", &error_body(error, "")[..], b"\r\n\r\n"].concat().into()
+    // Google has no 529: a model that is overloaded is unavailable there.
+    let status = if error.status() == 529 { Some(503) } else { error.status };
+    let error = Error { status, ..error.clone() };
+    [b"data: ", &error_body(&error, "")[..], b"\r\n\r\n"].concat().into()
 }
 
 /// Reads the `error` object of a stream.
@@ -51,7 +54,11 @@ pub(super) fn read_error(error: &Value) -> Error {
     let mut read = Error::new(code, message);
     read.retry_after = error["details"].as_array().into_iter().flatten().find_map(retry_delay);
     if code != Code::UpstreamAuth {
-        let named = || (error["status"] == "PERMISSION_DENIED").then_some(403);
+        let named = || match error["status"].as_str()? {
+            "PERMISSION_DENIED" => Some(403),
+            "UNAVAILABLE" => Some(503),
+            _ => None,
+        };
         read.status = status.filter(|status| *status < 600).or_else(named);
         read.upstream_code = error["status"].as_str().map(str::to_owned);
     }

@@ -1,9 +1,9 @@
 //! Errors as OpenAI's SDKs read them.
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::chat::Error;
+use crate::chat::{Code, Error};
 use crate::wire::too_long;
 
 /// The body of an error's answer.
@@ -11,7 +11,7 @@ use crate::wire::too_long;
 pub fn error_body(error: &Error) -> Bytes {
     let code = error.upstream_code.as_deref().unwrap_or(error.code.text());
     let body = json!({"error": {
-        "message": too_long::for_openai(error), "type": kind(error.status()), "param": error.param, "code": code,
+        "message": too_long::for_openai(error), "type": error_type(error.status()), "param": error.param, "code": code,
     }});
     body.to_string().into()
 }
@@ -33,8 +33,45 @@ pub fn is_failure(reason: &str) -> bool {
     REASONS.iter().any(|known| reason.eq_ignore_ascii_case(known))
 }
 
+/// What an error of a provider's stream is, by the number or the names that it has, and the status that it stands for where
+/// that is not its code's.
+#[must_use]
+pub fn kind_of(error: &Value) -> (Code, Option<u16>) {
+    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    let number = ["code", "status"].iter().find_map(|name| number(error.get(name)?));
+    let names = ["code", "type"].iter().filter_map(|name| error.get(name)?.as_str());
+    let named =
+        || names.into_iter().find_map(|name| NAMES.iter().find(|(known, _)| *known == name)).map(|(_, status)| *status);
+    match number.and_then(|number| u16::try_from(number).ok()).or_else(named) {
+        Some(401) => (Code::UpstreamAuth, None),
+        Some(408 | 504) => (Code::UpstreamTimeout, None),
+        Some(429) => (Code::UpstreamRateLimited, None),
+        Some(status @ (402 | 403 | 503 | 529)) => (Code::UpstreamError, Some(status)),
+        _ => (Code::UpstreamError, None),
+    }
+}
+
+/// Names of errors, and the status that each stands for.
+const NAMES: [(&str, u16); 14] = [
+    ("authentication_error", 401),
+    ("permission_error", 403),
+    ("timeout", 504),
+    ("timeout_error", 504),
+    ("rate_limit_exceeded", 429),
+    ("rate_limit_error", 429),
+    ("insufficient_quota", 429),
+    ("too_many_requests", 429),
+    ("overloaded", 503),
+    ("overloaded_error", 503),
+    ("engine_overloaded", 503),
+    ("engine_overloaded_error", 503),
+    ("service_unavailable", 503),
+    ("service_unavailable_error", 503),
+];
+
 /// `error.type`, by status.
-fn kind(status: u16) -> &'static str {
+#[must_use]
+pub fn error_type(status: u16) -> &'static str {
     match status {
         402 => "insufficient_quota",
         403 => "permission_error",
@@ -48,7 +85,25 @@ fn kind(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Code;
+
+    #[test]
+    fn an_error_is_known_by_its_number_or_its_names() {
+        for (error, code, status) in [
+            (json!({"code": 429}), Code::UpstreamRateLimited, 429),
+            (json!({"type": "rate_limit_error", "code": null}), Code::UpstreamRateLimited, 429),
+            (json!({"code": "insufficient_quota"}), Code::UpstreamRateLimited, 429),
+            (json!({"type": "overloaded_error"}), Code::UpstreamError, 503),
+            (json!({"code": 529, "type": "x"}), Code::UpstreamError, 529),
+            (json!({"code": "429"}), Code::UpstreamRateLimited, 429),
+            (json!({"status": 504}), Code::UpstreamTimeout, 504),
+            (json!({"type": "server_error", "code": 500}), Code::UpstreamError, 502),
+            (json!({"code": "x", "type": 3}), Code::UpstreamError, 502),
+            (json!("gone"), Code::UpstreamError, 502),
+        ] {
+            let (read, named) = kind_of(&error);
+            assert_eq!((read, named.unwrap_or(read.status())), (code, status), "{error}");
+        }
+    }
 
     #[test]
     fn an_error_has_the_shape_of_openais() {

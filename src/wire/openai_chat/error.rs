@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::chat::{Code, Error};
-use crate::wire::openai::{error_body, put_event};
+use crate::chat::Error;
+use crate::wire::openai::{error_body, kind_of, put_event};
 use crate::wire::too_long;
 
 /// The event that ends a stream which failed after it began; no `[DONE]` follows it.
@@ -19,12 +19,14 @@ pub(super) fn read_error(error: &Value) -> Error {
     let message = error.as_str().or_else(|| error.get("message").and_then(Value::as_str));
     let message: String = message.unwrap_or("the provider reports an error").chars().take(2_000).collect();
     let upstream_code = error.get("code").and_then(Value::as_str).map(str::to_owned);
-    too_long::recognized(Error { upstream_code, ..Error::new(Code::UpstreamError, message) })
+    let (code, status) = kind_of(error);
+    too_long::recognized(Error { upstream_code, status, ..Error::new(code, message) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::Code;
 
     #[test]
     fn an_error_has_the_shape_of_openais() {

@@ -10,7 +10,7 @@ use crate::wire::stream_error::{broke_off, in_answer, is_error};
 /// Why a whole answer failed, where it did.
 pub(super) fn failure(answer: &Value) -> Option<Error> {
     if let Some(error) = in_answer(answer) {
-        return Some(reported(error));
+        return Some(read_error(error));
     }
     let choices = answer.get("choices")?.as_array()?;
     if choices.is_empty() {
@@ -22,16 +22,14 @@ pub(super) fn failure(answer: &Value) -> Option<Error> {
 /// Why a choice failed, where it did: OpenRouter puts the error beside it.
 pub(super) fn of_choice(choice: &Map<String, Value>) -> Option<Error> {
     if let Some(error) = choice.get("error").filter(|error| is_error(error)) {
-        return Some(reported(error));
+        return Some(read_error(error));
     }
     let reason = choice.get("finish_reason").and_then(Value::as_str)?;
     is_failure(reason).then(|| broke_off(reason))
 }
 
-/// An error, with the code that its number or its name stands for.
-fn reported(error: &Value) -> Error {
-    let read = read_error(error);
-    let number = error.get("code").and_then(Value::as_u64);
-    let is_limit = number == Some(429) || read.upstream_code.as_deref() == Some("rate_limit_exceeded");
-    Error { code: if is_limit { Code::UpstreamRateLimited } else { read.code }, ..read }
+/// The error that a chunk of a stream reports.
+pub(super) fn in_chunk(chunk: &[u8]) -> Error {
+    let chunk: Value = serde_json::from_slice(chunk).unwrap_or_default();
+    read_error(chunk.get("error").filter(|error| !error.is_null()).unwrap_or(&chunk))
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::chat::{Code, Error};
+use crate::chat::Error;
+use crate::wire::openai::{error_type, kind_of};
 use crate::wire::too_long;
 
 /// The event of an error, as the `sequence_number`th of its stream. OpenAI's reference has its fields at the top; its SDKs
@@ -13,7 +14,7 @@ pub(super) fn error_event(error: &Error, sequence_number: u64) -> Vec<u8> {
     let data = json!({
         "type": "error", "code": code, "message": message, "param": error.param,
         "sequence_number": sequence_number,
-        "error": {"type": "server_error", "code": code, "message": message, "param": error.param},
+        "error": {"type": error_type(error.status()), "code": code, "message": message, "param": error.param},
     });
     format!("event: error\ndata: {data}\n\n").into_bytes()
 }
@@ -22,10 +23,8 @@ pub(super) fn error_event(error: &Error, sequence_number: u64) -> Vec<u8> {
 pub(super) fn read_error(reported: &Value) -> Error {
     let reported = reported.get("error").filter(|error| error.is_object()).unwrap_or(reported);
     let text = |name: &str| reported.get(name).and_then(Value::as_str).map(str::to_owned);
-    let code = match text("code").as_deref() {
-        Some("rate_limit_exceeded" | "insufficient_quota") => Code::UpstreamRateLimited,
-        _ => Code::UpstreamError,
-    };
+    let (code, status) = kind_of(reported);
     let message = text("message").unwrap_or_else(|| "the provider's stream failed without a message".to_owned());
-    too_long::recognized(Error { upstream_code: text("code"), param: text("param"), ..Error::new(code, message) })
+    let read = Error { upstream_code: text("code"), param: text("param"), status, ..Error::new(code, message) };
+    too_long::recognized(read)
 }

@@ -123,7 +123,7 @@ fn errors_have_openais_shapes() {
     );
     assert_eq!(
         OpenAiResponses.error_event(&error),
-        "event: error\ndata: {\"type\":\"error\",\"code\":\"upstream_timeout\",\"message\":\"late\",\"param\":\"x\",\"sequence_number\":0,\"error\":{\"type\":\"server_error\",\"code\":\"upstream_timeout\",\"message\":\"late\",\"param\":\"x\"}}\n\n"
+        "event: error\ndata: {\"type\":\"error\",\"code\":\"upstream_timeout\",\"message\":\"late\",\"param\":\"x\",\"sequence_number\":0,\"error\":{\"type\":\"timeout_error\",\"code\":\"upstream_timeout\",\"message\":\"late\",\"param\":\"x\"}}\n\n"
     );
 }
 
