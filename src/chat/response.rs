@@ -68,7 +68,8 @@ impl Stop {
 /// A reader gives `Begin` first and once, before any other; then for each choice its parts one after the other, each
 /// `Open`, its deltas, `Close`, with at most one part of a choice open at a time (a reader buffers what a provider
 /// interleaves); then `Finish` for each choice; `Usage` whenever the provider reports it, cumulative, so that the last one counts; and
-/// `End` last, where the provider ended the stream as its dialect asks. `Failed` ends the stream too.
+/// `End` last, where the provider ended the stream as its dialect asks. `Failed` ends the stream too; only `Usage` may follow it,
+/// where the provider counts behind the failure.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The stream begins.

@@ -44,6 +44,39 @@ impl Usage {
             service: other.service,
         }
     }
+
+    /// The later of two reports on one call. Counts are cumulative: a smaller one does not replace a larger one.
+    #[must_use]
+    pub fn after(self, earlier: Option<Self>) -> Self {
+        let Some(earlier) = earlier else { return self };
+        let input = self.input.max(earlier.input);
+        let cached_input = self.cached_input.max(earlier.cached_input);
+        let cache_write = self.cache_write.max(earlier.cache_write).min(input - cached_input);
+        Self {
+            input,
+            cached_input,
+            cache_write,
+            cache_write_1h: self.cache_write_1h.max(earlier.cache_write_1h).min(cache_write),
+            output: self.output.max(earlier.output),
+            reasoning: self.reasoning.max(earlier.reasoning),
+            estimated: self.estimated,
+            service: self.service.after(earlier.service),
+        }
+    }
+
+    /// The same, where a count of zero cannot be true: then the count of `estimate` stands in its place. No call reads nothing,
+    /// and what came was written.
+    #[must_use]
+    pub fn believed(self, estimate: impl FnOnce() -> Self) -> Self {
+        if self.input > 0 && self.output > 0 {
+            return self;
+        }
+        let estimate = estimate();
+        let of = |count: u64, estimate: u64| if count == 0 { estimate } else { count };
+        let (input, output) = (of(self.input, estimate.input), of(self.output, estimate.output));
+        let estimated = self.estimated || input != self.input || output != self.output;
+        Self { input, output, estimated, ..self }
+    }
 }
 
 /// How a provider served a call, as far as its price depends on that.
@@ -65,6 +98,22 @@ pub struct Service {
     pub has_other_output: bool,
     /// What the provider says that the call costs.
     pub reported_cost: Option<Nanos>,
+}
+
+impl Service {
+    /// The later of two reports on one call.
+    fn after(self, earlier: Self) -> Self {
+        Self {
+            tier: if self.tier == Tier::Unnamed { earlier.tier } else { self.tier },
+            is_us_only: self.is_us_only || earlier.is_us_only,
+            searches: self.searches.max(earlier.searches),
+            has_other_fees: self.has_other_fees || earlier.has_other_fees,
+            audio_input: self.audio_input.max(earlier.audio_input),
+            audio_output: self.audio_output.max(earlier.audio_output),
+            has_other_output: self.has_other_output || earlier.has_other_output,
+            reported_cost: self.reported_cost.max(earlier.reported_cost),
+        }
+    }
 }
 
 /// The tier in which a provider served a call.

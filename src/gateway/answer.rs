@@ -8,7 +8,7 @@ use http::HeaderValue;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::feed::message_of;
+use super::feed::error_in;
 use super::incoming::Incoming;
 use super::peek::{MOST_HELD, Peek, Seen};
 use super::rendering::Rendering;
@@ -16,7 +16,7 @@ use super::reply::Repair;
 use super::reserve::Attempt;
 use super::unanswered::Unanswered;
 use super::upstream_request::UpstreamRequest;
-use crate::chat::{self, AnswerTool, Code, Emulated, Error, MadeBy, Stop, Usage, Used};
+use crate::chat::{AnswerTool, Code, Emulated, Error, MadeBy, Stop, Usage, Used};
 use crate::routing::Target;
 use crate::upstream::{Answer, Failure, ProviderClient};
 use crate::wire::decoder::Decoder;
@@ -25,6 +25,9 @@ use crate::wire::endpoint::Task;
 use crate::wire::passing::{Medium, Passing};
 use crate::wire::sse::Event;
 use crate::wire::{DialectId, ProviderDialect, written};
+
+/// How long counts are waited for behind the event by which a stream failed.
+pub const BEHIND: Duration = Duration::from_millis(500);
 
 /// The longest whole answer.
 pub const MAX_WHOLE: usize = 64 << 20;
@@ -104,14 +107,27 @@ pub async fn read(
         return Err(failed);
     }
     let (body, observed) = observed?;
+    let used = used(request, &body, observed.usage).into();
+    Ok(Answered::Whole { body, used, ended_well: observed.ended_well, kind: None })
+}
+
+/// The usage of a whole answer: the one that its provider reports, and an estimate of what is not, or cannot be true.
+fn used(request: &Rendering, body: &Bytes, reported: Option<Usage>) -> Usage {
     let estimate = || Usage {
         input: request.input_tokens(),
-        output: written_in(&body, request.endpoint.dialect()),
+        output: written_in(body, request.endpoint.dialect()),
         estimated: true,
         ..Usage::default()
     };
-    let used = observed.usage.unwrap_or_else(estimate).into();
-    Ok(Answered::Whole { body, used, ended_well: observed.ended_well, kind: None })
+    match (reported, request.endpoint.task()) {
+        (None, _) => estimate(),
+        (Some(usage), Task::Converse) => usage.believed(estimate),
+        // Vectors are no output.
+        (Some(usage), Task::Embed { .. }) if usage.input == 0 => {
+            Usage { input: request.input_tokens(), estimated: true, ..usage }
+        }
+        (Some(usage), _) => usage,
+    }
 }
 
 /// The whole body; its first byte is noted.
@@ -129,7 +145,7 @@ fn failed((answer, dialect): (&Answer, ProviderDialect), body: &[u8], bad: Optio
     let reported = dialect.codec().usage(&value).map(Used::from);
     let failure = match dialect.codec().failure(&value).or_else(|| bad.and_then(|_| bare_error(&value))) {
         // Its status was 200, so the error has none of its own.
-        Some(error) => failure_of(Error { status: None, upstream_code: None, ..error }, answer),
+        Some(error) => failure_of(scrubbed(Error { status: None, upstream_code: None, ..error }, answer)),
         None => Failure::Protocol(bad?.0.clone()),
     };
     Some(Unanswered { failure, reported, is_part: false })
@@ -154,17 +170,20 @@ pub fn written_in(body: &Bytes, dialect: DialectId) -> u64 {
 }
 
 /// The failure of an attempt whose provider reports `error` in an answer with the status 200.
-fn failure_of(error: Error, answer: &Answer) -> Failure {
-    let message = answer.scrubbed(&error.message);
+pub fn failure_of(error: Error) -> Failure {
     match error.code {
-        Code::UpstreamRateLimited => Failure::Throttled { retry_after: error.retry_after, message },
+        Code::UpstreamRateLimited => Failure::Throttled { retry_after: error.retry_after, message: error.message },
         Code::UpstreamAuth => Failure::Auth { status: 200, another_key: false },
         Code::InvalidRequest => {
-            let error = Error { message, upstream_code: None, param: None, ..error };
+            let error = Error { upstream_code: None, param: None, ..error };
             Failure::Refused { status: 200, error: Box::new(error) }
         }
-        _ => Failure::Server { status: 200, error: Box::new(Error { message, ..error }) },
+        _ => Failure::Server { status: 200, error: Box::new(error) },
     }
+}
+
+fn scrubbed(error: Error, answer: &Answer) -> Error {
+    Error { message: answer.scrubbed(&error.message), ..error }
 }
 
 /// A whole answer in the caller's dialect, and what was observed of it.
@@ -209,11 +228,11 @@ fn observe(
     let ended_well = !response.choices.is_empty()
         && response.choices.iter().all(|choice| choice.stop.as_ref().is_some_and(Stop::is_good));
     own.codec().can_express(&response)?;
-    let usage = counted(response.usage);
-    let estimate = Usage { input: request.input_tokens(), output: written, estimated: true, ..Usage::default() };
+    let estimate = || Usage { input: request.input_tokens(), output: written, estimated: true, ..Usage::default() };
+    let usage = counted(response.usage).map_or_else(estimate, |usage| usage.believed(estimate));
     // The caller reads the estimate that the row has.
-    response.usage = response.usage.or(Some(estimate));
-    let observed = Observed { usage: usage.or(Some(estimate)), ended_well };
+    response.usage = Some(response.usage.map_or_else(estimate, |usage| usage.believed(estimate)));
+    let observed = Observed { usage: Some(usage), ended_well };
     Ok((own.codec().write_response(&response, &request.answer_context(incoming)), observed))
 }
 
@@ -236,7 +255,7 @@ async fn read_first(
             Ok(Next::Event(event)) => event,
             Ok(Next::End { is_torn: false }) if !first.is_empty() => {
                 let error = Error::new(Code::UpstreamError, "its answer ended without any choice");
-                return Err(peek.unanswered(failure_of(error, &answer)));
+                return Err(peek.unanswered(failure_of(error)));
             }
             // Nothing went down yet: another try may do better.
             Err(failure) => return Err(peek.unanswered(failure)),
@@ -250,14 +269,19 @@ async fn read_first(
             Ok(Next::Late) => break,
         };
         if let Some(error) = early_error(&event, dialect) {
-            return Err(peek.unanswered(failure_of(error, &answer)));
+            let _counted = peek.look(&event);
+            read_counts(&mut peek, (&mut answer, &mut decoder), &error, attempt).await;
+            return Err(peek.unanswered(failure_of(scrubbed(error, &answer))));
         }
         let seen = if request.passes() { begun(&event) } else { peek.look(&event) };
         first.push(event);
         match seen {
             Seen::Silent if first.len() < MOST_HELD => {}
             Seen::Silent | Seen::Begun => break,
-            Seen::Failed(error) => return Err(peek.unanswered(failure_of(error, &answer))),
+            Seen::Failed(error) => {
+                read_counts(&mut peek, (&mut answer, &mut decoder), &error, attempt).await;
+                return Err(peek.unanswered(failure_of(scrubbed(error, &answer))));
+            }
             Seen::Broken(reason) => {
                 let broken = peek.unanswered(Failure::Protocol(reason));
                 return Err(Unanswered { is_part: false, ..broken });
@@ -274,6 +298,19 @@ fn begun(event: &Event) -> Seen {
     match data.trim_ascii() {
         [] | [b'{', .., b'}'] | b"[DONE]" => Seen::Begun,
         _ => Seen::Broken("an event is no JSON object".to_owned()),
+    }
+}
+
+/// Reads on behind the event by which an answer failed, for a moment: what its provider counted may follow.
+async fn read_counts(peek: &mut Peek, stream: (&mut Answer, &mut Decoder), error: &Error, attempt: &Attempt) {
+    if error.code != Code::UpstreamError || peek.is_counted() {
+        return;
+    }
+    let (answer, decoder) = stream;
+    let until = Some(Instant::now() + BEHIND);
+    for _ in 0..MOST_HELD {
+        let Ok(Next::Event(event)) = next_event((answer, decoder), until, attempt).await else { return };
+        let _counted = peek.look(&event);
     }
 }
 
@@ -365,12 +402,7 @@ fn early_error(event: &Event, dialect: ProviderDialect) -> Option<Error> {
     if !reported && !named {
         return None;
     }
-    let mut meant = Vec::new();
-    let read = dialect.codec().stream_reader().read(event, &mut meant);
-    Some(match (read, meant.pop()) {
-        (Ok(()), Some(chat::Event::Failed(error))) => error,
-        _ => Error::new(Code::UpstreamError, message_of(&data)),
-    })
+    Some(error_in(event, dialect))
 }
 
 /// What is left of an answer after its last event, read so that its connection can be used again.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::chat::{self, AnswerTool, Error, MadeBy, Marking, ProofPlaces, Units, Unwrapping, Usage};
+use crate::chat::{self, AnswerTool, Code, Error, MadeBy, Marking, ProofPlaces, Units, Unwrapping, Usage};
 use crate::wire::dialect::{AnswerContext, BadAnswer, Chunk, ReadStream, Tap, WriteStream};
 use crate::wire::sse::{Decoder, Event};
 use crate::wire::stream_error::broke_off;
@@ -38,8 +38,8 @@ pub enum Fed {
     Pass(Bytes),
     /// The stream ended as it should. These bytes go down last.
     Done(Bytes),
-    /// The provider reports an error, in its own words.
-    Failed(String),
+    /// The provider reports an error.
+    Failed(Box<Error>),
     /// This is no event of the dialect.
     Broken(String),
 }
@@ -71,14 +71,14 @@ impl Feed {
         }))
     }
 
-    /// Takes one event of the provider's.
-    pub fn take(&mut self, event: &Event) -> Fed {
+    /// Takes one event of the provider's; `dialect` is the caller's.
+    pub fn take(&mut self, event: &Event, dialect: DialectId) -> Fed {
         match self {
             Self::Same(tap, _) => match tap.observe(event) {
                 Chunk::Pass(bytes) => Fed::Pass(bytes),
                 Chunk::Drop => Fed::Pass(Bytes::new()),
                 Chunk::Done(bytes) => Fed::Done(bytes),
-                Chunk::Failed(data) => Fed::Failed(message_of(&data)),
+                Chunk::Failed(_) => Fed::Failed(Box::new(error_in(event, dialect.into()))),
                 Chunk::Broken => Fed::Broken("a chunk is no JSON object".to_owned()),
             },
             Self::Translated(translation) => translation.take(event),
@@ -121,11 +121,7 @@ impl Feed {
     pub fn usage(&self) -> Option<Usage> {
         match self {
             Self::Same(tap, _) => tap.usage(),
-            // A beginning is no count: what came since may be more.
-            Self::Translated(translation) => translation.usage.map(|reported| match reported.estimated {
-                true => translation.estimated(),
-                false => reported,
-            }),
+            Self::Translated(translation) => translation.reported(),
         }
     }
 
@@ -174,12 +170,20 @@ impl Translation {
         }
     }
 
+    /// The usage that was reported. A beginning is no count, since what came since may be more; nor is a zero that cannot be true.
+    fn reported(&self) -> Option<Usage> {
+        self.usage.map(|reported| match reported.estimated {
+            true => self.estimated(),
+            false => reported.believed(|| self.estimated()),
+        })
+    }
+
     /// The usage by estimate: of what was reported where something was, and of what came.
     fn estimated(&self) -> Usage {
         let output = token_estimate::of_bytes(self.bytes);
-        let none = Usage { input: self.input_tokens, estimated: true, ..Usage::default() };
-        let begun = self.usage.unwrap_or(none);
-        Usage { output: begun.output.max(output), ..begun }
+        let begun = self.usage.unwrap_or_default();
+        let input = if begun.input == 0 { self.input_tokens } else { begun.input };
+        Usage { input, output: begun.output.max(output), estimated: true, ..begun }
     }
 
     /// Writes the events that were read in the caller's dialect.
@@ -197,12 +201,14 @@ impl Translation {
         }
         for event in meant {
             match &event {
-                chat::Event::Failed(Error { message, .. }) => return Fed::Failed(message.clone()),
+                chat::Event::Failed(error) => return Fed::Failed(Box::new(error.clone())),
                 chat::Event::End => {
+                    if let Some(BadAnswer(reason)) = self.writer.fault() {
+                        return Fed::Broken(reason);
+                    }
                     // The caller reads the estimate that the row has.
-                    if self.usage.is_none_or(|usage| usage.estimated) {
-                        let usage = self.estimated();
-                        self.usage = Some(usage);
+                    let usage = self.reported().unwrap_or_else(|| self.estimated());
+                    if self.usage.replace(usage) != Some(usage) {
                         self.writer.write(chat::Event::Usage(usage), &mut out);
                     }
                     self.writer.write(event, &mut out);
@@ -219,6 +225,18 @@ impl Translation {
         }
         Fed::Pass(out.into())
     }
+}
+
+/// The error that an event of a provider's stream reports.
+pub fn error_in(event: &Event, dialect: ProviderDialect) -> Error {
+    let mut meant = Vec::new();
+    let _read = dialect.codec().stream_reader().read(event, &mut meant);
+    let reported = meant.into_iter().find_map(|event| match event {
+        chat::Event::Failed(error) => Some(error),
+        _ => None,
+    });
+    let said = || message_of(&event.data().unwrap_or_else(|| event.raw().clone()));
+    reported.unwrap_or_else(|| Error::new(Code::UpstreamError, said()))
 }
 
 /// What an error event of any dialect says.

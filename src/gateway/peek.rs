@@ -59,6 +59,7 @@ impl Peek {
         };
         for event in self.meant.drain(..) {
             match event {
+                // Its counts stand before it.
                 chat::Event::Failed(error) => return Seen::Failed(error),
                 chat::Event::Usage(usage) => self.usage = Some(usage),
                 chat::Event::Finish { .. } => {
@@ -73,6 +74,11 @@ impl Peek {
             }
         }
         seen
+    }
+
+    /// Whether the provider has counted the answer, rather than its beginning.
+    pub fn is_counted(&self) -> bool {
+        self.usage.is_some_and(|usage| !usage.estimated)
     }
 
     /// The attempt that failed so, with what its provider reported before.

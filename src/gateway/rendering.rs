@@ -173,11 +173,14 @@ impl Rendering {
     /// What an answer used, by what it reports and by what is known without it.
     pub fn used(&self, reported: Used, estimated_output: u64) -> Used {
         let Some(passing) = self.endpoint.passing() else { return reported };
-        let estimated = || {
-            let (input, output) = (self.input_tokens(), estimated_output);
-            passing.has_tokens().then(|| Usage { input, output, estimated: true, ..Usage::default() })
+        let estimated =
+            || Usage { input: self.input_tokens(), output: estimated_output, estimated: true, ..Usage::default() };
+        let usage = match reported.usage {
+            // Only of texts is it known how much was written.
+            Some(usage) if estimated_output > 0 => Some(usage.believed(estimated)),
+            usage => usage.or_else(|| passing.has_tokens().then(estimated)),
         };
-        Used { usage: reported.usage.or_else(estimated), units: reported.units.or(passing.asked_units(&self.asked)) }
+        Used { usage, units: reported.units.or(passing.asked_units(&self.asked)) }
     }
 
     /// Estimated tokens of the request.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, stream};
+use tokio::time::{Instant, timeout_at};
 
-use super::answer::drain;
+use super::answer::{BEHIND, drain, failure_of};
 use super::feed::{Fed, Feed, events_of};
 use super::meter::{Ended, Meter};
+use super::peek::MOST_HELD;
 use super::reserve::Attempt;
 use super::state::Parts;
 use crate::cache::Spent;
-use crate::chat::{Code, Error, Usage, Used};
+use crate::chat::{Error, Usage, Used};
 use crate::routing::Target;
 use crate::upstream::{Answer, Failure};
 use crate::usage::Status;
@@ -223,7 +225,7 @@ impl Relay {
 
     /// Takes one event in; returns the end where that is one.
     fn take(&mut self, event: &Event) -> Option<Ending> {
-        let bytes = match self.feed.take(event) {
+        let bytes = match self.feed.take(event, self.dialect) {
             Fed::Pass(bytes) => bytes,
             Fed::Done(bytes) => {
                 if self.is_translated() {
@@ -233,11 +235,8 @@ impl Relay {
                 }
                 return Some(Ending::Done(bytes));
             }
-            Fed::Failed(message) => {
-                let message = self.answer.as_deref().map(|answer| answer.scrubbed(&message)).unwrap_or_default();
-                let error = Box::new(Error::new(Code::UpstreamError, message));
-                return Some(Ending::Failed(Failure::Server { status: 200, error }));
-            }
+            // Its words are scrubbed where the stream breaks off.
+            Fed::Failed(error) => return Some(Ending::Failed(failure_of(*error))),
             Fed::Broken(reason) => return Some(Ending::Failed(Failure::Protocol(reason))),
         };
         match &self.feed {
@@ -300,9 +299,13 @@ impl Relay {
         let (input, output) = (self.context.input_tokens, self.feed.estimated_output());
         let estimated = || Usage { input, output, estimated: true, ..Usage::default() };
         match &self.passing {
-            None => self.feed.usage().unwrap_or_else(estimated).into(),
+            None => self.feed.usage().map_or_else(estimated, |usage| usage.believed(estimated)).into(),
             Some(known) => Used {
-                usage: self.feed.usage().or_else(|| known.usage.map(|_| estimated())),
+                usage: match self.feed.usage() {
+                    // Only of texts is it known how much was written.
+                    Some(usage) if output > 0 => Some(usage.believed(estimated)),
+                    usage => usage.or_else(|| known.usage.map(|_| estimated())),
+                },
                 units: self.feed.units().or(known.units),
             },
         }
@@ -327,6 +330,11 @@ impl Relay {
     /// Ends a stream that failed after it began: no retry, its row, and an error event in the caller's dialect.
     async fn break_off(&mut self, failure: Failure) {
         self.is_over = true;
+        if matches!(failure, Failure::Server { status: 200, .. })
+            && self.feed.usage().is_none_or(|usage| usage.estimated)
+        {
+            self.read_counts().await;
+        }
         while let Some(event) = self.answer.as_mut().and_then(|answer| answer.waiting_event()) {
             if self.take(&event).is_some() {
                 break;
@@ -338,8 +346,11 @@ impl Relay {
         };
         self.meter.showed(&self.target, &failure);
         let code = failure.code();
-        let reported = self.feed.usage().map(|usage| Used { usage: Some(usage), units: self.feed.units() });
-        let used = reported.or(self.attempt.estimate());
+        let estimate = self.attempt.estimate();
+        let came = estimate.and_then(|used| used.usage).filter(|usage| usage.output > 0);
+        let believed = |usage: Usage| came.map_or(usage, |came| usage.believed(|| came));
+        let reported = self.feed.usage().map(|usage| Used { usage: Some(believed(usage)), units: self.feed.units() });
+        let used = reported.or(estimate);
         self.attempt.end(Ended {
             status: Status::Error,
             http_status: Some(200),
@@ -350,6 +361,26 @@ impl Relay {
         let settled = self.meter.finish(Status::Error, 200, Some(code.text())).await;
         let error = settled.err().unwrap_or_else(|| failure.into_error(&self.target.id));
         self.tell(error);
+    }
+
+    /// Reads on behind the event by which the stream failed, for a moment: what its provider counted may follow.
+    async fn read_counts(&mut self) {
+        let until = Instant::now() + BEHIND;
+        for _ in 0..MOST_HELD {
+            match self.event() {
+                Err(_) => return,
+                Ok(Some(event)) => {
+                    let _counted = self.feed.take(&event, self.dialect);
+                    continue;
+                }
+                Ok(None) => {}
+            }
+            let Some(answer) = &mut self.answer else { return };
+            match timeout_at(until, answer.piece()).await {
+                Ok(Ok(Some(piece))) => self.decoder.push(piece),
+                _ => return,
+            }
+        }
     }
 
     /// Tells the error that ends the stream, behind what came in the same piece before it.

@@ -124,6 +124,12 @@ pub trait ReadStream: Send {
 pub trait WriteStream: Send {
     /// Appends the bytes of one event to `out`. `Failed` becomes the dialect's own error event.
     fn write(&mut self, event: chat::Event, out: &mut Vec<u8>);
+
+    /// Why the answer cannot end well: this dialect has no form for a part of what was written. To be asked before `End` is
+    /// written.
+    fn fault(&self) -> Option<BadAnswer> {
+        None
+    }
 }
 
 /// What the writer of an answer must know of its request.

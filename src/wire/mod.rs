@@ -7,6 +7,7 @@ pub mod bedrock;
 mod capabilities;
 mod claude_schema;
 mod claude_thinking;
+mod counted;
 pub mod decoder;
 pub mod dialect;
 pub mod endpoint;

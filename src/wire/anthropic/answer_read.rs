@@ -26,8 +26,9 @@ pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
     let Some(Value::Array(blocks)) = answer.get("content") else {
         return Err(BadAnswer("it has no list `content`".to_owned()));
     };
-    let parts = blocks.iter().map(read_block).collect::<Result<_, _>>()?;
-    let stop = text("stop_reason").map(|reason| read_stop(reason, text("stop_sequence")));
+    let parts: Vec<Part> = blocks.iter().map(read_block).collect::<Result<_, _>>()?;
+    let called = parts.iter().any(|part| matches!(part.content, Content::ToolCall { .. }));
+    let stop = text("stop_reason").map(|reason| read_stop(reason, text("stop_sequence"), called));
     let usage = answer.get("usage");
     let tier = usage.and_then(|usage| usage.get("service_tier")?.as_str());
     Ok(Response {
@@ -67,10 +68,12 @@ pub(super) fn read_block(block: &Value) -> Result<Part, BadAnswer> {
     Ok(Part::new(content))
 }
 
-/// Reads why an answer ended.
-pub(super) fn read_stop(reason: &str, sequence: Option<&str>) -> Stop {
-    if reason == "stop_sequence" {
-        return Stop::Sequence(sequence.map(str::to_owned));
+/// Reads why an answer ended; `called` says that it calls tools. Without a call there is none to wait for.
+pub(super) fn read_stop(reason: &str, sequence: Option<&str>, called: bool) -> Stop {
+    match reason {
+        "stop_sequence" => return Stop::Sequence(sequence.map(str::to_owned)),
+        "tool_use" if !called => return Stop::End,
+        _ => {}
     }
     let known = STOPS.iter().find(|(name, _)| *name == reason).map(|(_, stop)| stop.clone());
     known.unwrap_or_else(|| Stop::Other(reason.to_owned()))

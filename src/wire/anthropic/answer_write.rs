@@ -54,9 +54,14 @@ pub(super) fn can_express(response: &Response) -> Result<(), BadAnswer> {
         _ => false,
     };
     if !cut && choice.parts.iter().any(bad) {
-        return Err(BadAnswer("the arguments of a tool call are no JSON object".to_owned()));
+        return Err(no_object());
     }
     Ok(())
+}
+
+/// What is wrong with an answer whose call has arguments that no block can hold.
+pub(super) fn no_object() -> BadAnswer {
+    BadAnswer("the arguments of a tool call are no JSON object".to_owned())
 }
 
 /// How many bytes of content a part has, as a stream would count them.

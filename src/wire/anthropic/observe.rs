@@ -26,7 +26,7 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
     Ok(Observed {
         usage: usage.and_then(|usage: Value| read_usage(&usage)),
         // A paused turn is half an answer.
-        ended_well: reason.is_some_and(|reason| read_stop(reason, None).is_good())
+        ended_well: reason.is_some_and(|reason| read_stop(reason, None, true).is_good())
             && object.get("error").is_none_or(|error| error == "null"),
     })
 }

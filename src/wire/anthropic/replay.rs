@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::stream_write::put;
+use crate::wire::counted::add_report;
 use crate::wire::dialect::BadAnswer;
 use crate::wire::exact_numbers;
 use crate::wire::sse::Event;
@@ -182,10 +183,7 @@ impl Whole {
         message.extend(delta);
         for (name, value) in event.into_iter().filter(|(name, _)| name != "type") {
             match (message.get_mut(&name), value) {
-                (Some(Value::Object(place)), Value::Object(more)) => {
-                    // A count that is not repeated stays as it was.
-                    place.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
-                }
+                (Some(Value::Object(place)), Value::Object(more)) => add_report(place, more),
                 (_, value) => drop(message.insert(name, value)),
             }
         }

@@ -20,6 +20,10 @@ pub(super) struct Reader {
     begun: bool,
     finished: bool,
     ended: bool,
+    /// Whether the provider reported an error; only its counts are read behind that.
+    failed: bool,
+    /// Whether a call came.
+    called: bool,
     counts: Counts,
     parts: u32,
     open: Option<Open>,
@@ -39,7 +43,8 @@ impl ReadStream for Reader {
         let Some(data) = event.data().filter(|data| !data.trim_ascii().is_empty() && !self.ended) else {
             return Ok(());
         };
-        if let Ok(object) = Object::read_answer(data.clone())
+        if !self.failed
+            && let Ok(object) = Object::read_answer(data.clone())
             && let Some((index, more)) = only_text(&object)
             && self.open.as_ref().is_some_and(|open| open.index == index)
         {
@@ -53,6 +58,10 @@ impl ReadStream for Reader {
         let Some(kind) = value.get("type").and_then(Value::as_str) else {
             return Err(BadAnswer("an event has no `type`".to_owned()));
         };
+        if self.failed {
+            self.count(&value, out);
+            return Ok(());
+        }
         match kind {
             "message_start" => self.begin(&value, out),
             "content_block_start" => self.open(&value, out)?,
@@ -61,7 +70,7 @@ impl ReadStream for Reader {
             "message_delta" => self.finish(&value, out),
             "message_stop" => self.stop(out),
             "error" => {
-                self.ended = true;
+                self.failed = true;
                 out.push(chat::Event::Failed(read_event(&value)));
             }
             // `ping`, and whatever Anthropic adds: its reference asks that unknown events pass.
@@ -72,7 +81,7 @@ impl ReadStream for Reader {
 
     /// `message_stop` ends a stream; some servers leave it out, and then the reason to stop does.
     fn end(&mut self, out: &mut Vec<chat::Event>) {
-        if self.finished && !self.ended {
+        if self.finished && !self.ended && !self.failed {
             self.stop(out);
         }
     }
@@ -133,6 +142,7 @@ impl Reader {
                 Content::Thinking(String::new())
             }
             Content::ToolCall { id, name, arguments } => {
+                self.called = true;
                 input = (arguments != "{}").then_some(arguments);
                 Content::ToolCall { id, name, arguments: String::new() }
             }
@@ -191,9 +201,13 @@ impl Reader {
         if let Some(reason) = text("/delta/stop_reason")
             && !std::mem::replace(&mut self.finished, true)
         {
-            let stop = read_stop(reason, text("/delta/stop_sequence"));
+            let stop = read_stop(reason, text("/delta/stop_sequence"), self.called);
             out.push(chat::Event::Finish { choice: 0, stop });
         }
+        self.count(event, out);
+    }
+
+    fn count(&mut self, event: &Value, out: &mut Vec<chat::Event>) {
         if let Some(usage) = event.get("usage") {
             self.counts.observe(usage);
             out.extend(self.counts.usage().map(chat::Event::Usage));

@@ -3,12 +3,12 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::answer_write::{call_id, estimated, write_stop};
+use super::answer_write::{call_id, estimated, no_object, write_stop};
 use super::citation;
 use super::error::error_event;
 use super::usage::write_usage;
 use crate::chat::{Code, Content, Delta, Error, Event, Stop, Usage};
-use crate::wire::dialect::{AnswerContext, WriteStream};
+use crate::wire::dialect::{AnswerContext, BadAnswer, WriteStream};
 use crate::wire::exact_numbers;
 use crate::wire::fields;
 
@@ -98,6 +98,13 @@ impl WriteStream for Writer {
             | Event::Finish { .. }
             | Event::Logprobs { .. } => {}
         }
+    }
+
+    /// The limit may cut a call off; any other call that cannot be read is the provider's fault.
+    fn fault(&self) -> Option<BadAnswer> {
+        let is_open_bad = matches!(&self.open, Open::Call(arguments) if fields::arguments(arguments).is_none());
+        let is_cut = matches!(self.stop, Some(Stop::Length | Stop::Context));
+        (!is_cut && (self.bad_call || is_open_bad)).then(no_object)
     }
 }
 
@@ -196,13 +203,11 @@ impl Writer {
     fn end(&mut self, out: &mut Vec<u8>) {
         self.begin("", "", out);
         self.close(out);
-        let stop = self.stop.take().unwrap_or(Stop::End);
-        // The limit may cut a call off; any other call that cannot be read is the provider's fault.
-        if self.bad_call && !matches!(stop, Stop::Length | Stop::Context) {
-            let text = "the provider's arguments of a tool call are no JSON object";
-            self.fail(&Error::new(Code::UpstreamProtocol, text), out);
+        if let Some(BadAnswer(reason)) = self.fault() {
+            self.fail(&Error::new(Code::UpstreamProtocol, reason), out);
             return;
         }
+        let stop = self.stop.take().unwrap_or(Stop::End);
         self.ended = true;
         let (reason, sequence) = write_stop(&stop, self.has_calls);
         let usage = write_usage(&self.usage.unwrap_or_else(|| estimated(&self.context, self.bytes)));

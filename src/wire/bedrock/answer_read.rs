@@ -13,9 +13,10 @@ pub(super) fn read_response(body: &[u8]) -> Result<Response, BadAnswer> {
     let Some(Value::Array(blocks)) = answer.pointer("/output/message/content") else {
         return Err(BadAnswer("it has no list `output.message.content`".to_owned()));
     };
-    let parts = blocks.iter().map(read_block).collect::<Result<_, _>>()?;
+    let parts: Vec<Part> = blocks.iter().map(read_block).collect::<Result<_, _>>()?;
+    let called = parts.iter().any(|part| matches!(part.content, Content::ToolCall { .. }));
     Ok(Response {
-        choices: vec![Choice { parts, stop: read_stop(&answer), logprobs: None }],
+        choices: vec![Choice { parts, stop: read_stop(&answer, called), logprobs: None }],
         usage: usage::read_with_service(&answer),
         service_tier: answer.pointer("/serviceTier/type").and_then(Value::as_str).map(str::to_owned),
         ..Response::default()
@@ -62,14 +63,16 @@ fn read_cited(cited: &Value) -> Part {
     Part::new(Content::Text { text, citations: list("citations").map(citation::read).collect() })
 }
 
-/// Reads why an answer ended: of a whole answer, or of a stream's `messageStop`.
-pub(super) fn read_stop(ending: &Value) -> Option<Stop> {
+/// Reads why an answer ended: of a whole answer, or of a stream's `messageStop`; `called` says that it calls tools. Without a
+/// call there is none to wait for.
+pub(super) fn read_stop(ending: &Value, called: bool) -> Option<Stop> {
     let sequence = || {
         let text = ending.pointer("/additionalModelResponseFields/stop_sequence").and_then(Value::as_str);
         text.filter(|text| !text.is_empty()).map(str::to_owned)
     };
     Some(match ending.get("stopReason")?.as_str()? {
         "end_turn" => Stop::End,
+        "tool_use" if !called => Stop::End,
         "tool_use" => Stop::Tools,
         "max_tokens" => Stop::Length,
         "stop_sequence" => Stop::Sequence(sequence()),

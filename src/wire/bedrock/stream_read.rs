@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::answer_read::read_stop;
 use super::{citation, error, usage};
-use crate::chat::{self, Content, Delta, Stop};
+use crate::chat::{self, Content, Delta, Stop, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::sse::Event;
 
@@ -20,6 +20,11 @@ pub(super) struct Reader {
     stopped: bool,
     counted: bool,
     ended: bool,
+    /// Whether the provider reported an error; only its counts are read behind that.
+    failed: bool,
+    /// Whether a call came.
+    called: bool,
+    usage: Option<Usage>,
     parts: u32,
     open: Option<Open>,
 }
@@ -46,8 +51,12 @@ impl ReadStream for Reader {
     fn read(&mut self, event: &Event, out: &mut Vec<chat::Event>) -> Result<(), BadAnswer> {
         let Some(data) = event.data().filter(|_| !self.ended) else { return Ok(()) };
         let value: Value = serde_json::from_slice(&data).map_err(|error| BadAnswer::unread(&error))?;
+        if self.failed {
+            out.extend(self.usage_in(&value).map(chat::Event::Usage));
+            return Ok(());
+        }
         if let Some(fault) = value.get("error").filter(|fault| fault.is_object()) {
-            self.ended = true;
+            self.failed = true;
             out.push(chat::Event::Failed(error::read(fault)));
             return Ok(());
         }
@@ -66,7 +75,7 @@ impl ReadStream for Reader {
 
     /// The last event brings the usage; an answer that ended without it is whole all the same.
     fn end(&mut self, out: &mut Vec<chat::Event>) {
-        if self.stopped && !self.ended {
+        if self.stopped && !self.ended && !self.failed {
             self.ended = true;
             out.push(chat::Event::End);
         }
@@ -87,6 +96,7 @@ impl Reader {
             text.map(str::to_owned).ok_or_else(|| BadAnswer(format!("a block's start has no text `{name}`")))
         };
         let content = Content::ToolCall { id: text("toolUseId")?, name: text("name")?, arguments: String::new() };
+        self.called = true;
         self.open(index(event), Kind::Call, Some(content), out);
         Ok(())
     }
@@ -185,12 +195,12 @@ impl Reader {
         self.begin(out);
         self.close(out);
         if let Some(error) = event.get("stopReason").and_then(Value::as_str).and_then(error::of_reason) {
-            self.ended = true;
+            self.failed = true;
             out.push(chat::Event::Failed(error));
             return;
         }
         if !std::mem::replace(&mut self.stopped, true) {
-            out.push(chat::Event::Finish { choice: 0, stop: read_stop(event).unwrap_or(Stop::End) });
+            out.push(chat::Event::Finish { choice: 0, stop: read_stop(event, self.called).unwrap_or(Stop::End) });
         }
         self.end_if_whole(out);
     }
@@ -198,8 +208,14 @@ impl Reader {
     fn count(&mut self, event: &Value, out: &mut Vec<chat::Event>) {
         self.begin(out);
         self.counted = true;
-        out.extend(usage::read_with_service(event).map(chat::Event::Usage));
+        out.extend(self.usage_in(event).map(chat::Event::Usage));
         self.end_if_whole(out);
+    }
+
+    /// What an event and those before it count. Counts are cumulative.
+    fn usage_in(&mut self, event: &Value) -> Option<Usage> {
+        self.usage = Some(usage::read_with_service(event)?.after(self.usage));
+        self.usage
     }
 
     /// The usage comes behind the end of the message; both together end the stream.

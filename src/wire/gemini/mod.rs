@@ -36,6 +36,7 @@ use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
 };
+use crate::wire::exact_numbers;
 use crate::wire::json::Object;
 use crate::wire::prompt::{Prompt, Prompted};
 use crate::wire::sse::Event;
@@ -74,7 +75,7 @@ impl ProviderCodec for Gemini {
     }
 
     fn usage(&self, answer: &Value) -> Option<Usage> {
-        usage::read_usage(&answer.get("usageMetadata")?.to_string())
+        usage::read_usage(&exact_numbers::write(answer.get("usageMetadata")?))
     }
 }
 

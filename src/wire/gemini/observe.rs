@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::stop::of_reason;
 use super::stream_read::json_of;
-use super::usage::{read_usage, searches_in};
+use super::usage::{Counts, read_usage, searches_in};
 use crate::chat::Usage;
 use crate::wire::dialect::{BadAnswer, Chunk, Observed, Tap};
 use crate::wire::json::{Object, fields, items};
@@ -75,7 +75,7 @@ pub(super) fn observe(body: &Bytes) -> Result<Observed, BadAnswer> {
 /// Reads what the ledger needs of a stream. Usage stays in the stream: Google sends it to every caller.
 #[derive(Debug, Default)]
 pub(super) struct StreamTap {
-    usage: Option<Usage>,
+    counts: Option<Counts>,
     content_bytes: usize,
     /// The most searches that a chunk shows: later ones say again what came before.
     searches: u64,
@@ -91,11 +91,11 @@ impl Tap for StreamTap {
         let Ok(chunk) = serde_json::from_slice::<Answer<'_>>(&data) else {
             return Chunk::Broken;
         };
+        if let Some(counts) = chunk.usage_metadata.and_then(|usage| Counts::read(usage.get())) {
+            self.counts = Some(counts.after(self.counts));
+        }
         if chunk.error.is_some_and(|error| error.get() != "null") {
             return Chunk::Failed(data);
-        }
-        if let Some(usage) = chunk.usage_metadata.and_then(|usage| read_usage(usage.get())) {
-            self.usage = Some(usage);
         }
         for (place, candidate) in chunk.candidates.into_iter().flatten().enumerate() {
             self.observe_candidate(place, &candidate);
@@ -113,7 +113,7 @@ impl Tap for StreamTap {
 
     /// The usage reported; before the last report, the output is what came so far.
     fn usage(&self) -> Option<Usage> {
-        let reported = self.usage?.searched(self.searches);
+        let reported = self.counts?.usage().searched(self.searches);
         if self.finished() {
             return Some(reported);
         }

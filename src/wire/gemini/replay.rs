@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::stream_read::json_of;
+use crate::wire::counted::add_report;
 use crate::wire::dialect::BadAnswer;
 use crate::wire::exact_numbers;
 use crate::wire::sse::Event;
@@ -43,6 +44,12 @@ pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
             for (place, candidate) in std::mem::take(list).into_iter().enumerate() {
                 merge(&mut candidates, place, candidate)?;
             }
+        }
+        if let Some(Value::Object(before)) = whole.get_mut("usageMetadata")
+            && let Some(Value::Object(later)) = chunk.get_mut("usageMetadata").map(Value::take)
+        {
+            add_report(before, later);
+            chunk.shift_remove("usageMetadata");
         }
         whole.extend(chunk);
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::error::read_error;
 use super::logprobs::read_logprobs;
 use super::stop::{of_reason, read_stop};
-use super::usage::{read_usage, searches_in};
+use super::usage::{Counts, searches_in};
 use crate::chat::{Citation, Content, Delta, Event, Source, Stop, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::exact_numbers;
@@ -28,6 +28,7 @@ pub(super) struct Reader {
     is_whole: bool,
     /// The most searches that a chunk shows.
     searches: u64,
+    counts: Option<Counts>,
     choices: Vec<Choice>,
 }
 
@@ -57,13 +58,14 @@ impl ReadStream for Reader {
     fn read(&mut self, event: &sse::Event, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let Some(data) = json_of(event) else { return Ok(()) };
         if self.begun
+            && !self.failed
             && let Ok(object) = Object::read_answer(data.clone())
             && let Some(more) = only_text(&object)
             && let Some(choice) = self.choices.first_mut().filter(|choice| !choice.finished)
         {
             choice.text(0, (Open::Text, &more), None, out);
             // A count before the end covers what came so far at best.
-            let usage = object.get("usageMetadata").and_then(read_usage);
+            let usage = object.get("usageMetadata").and_then(|usage| self.count(usage));
             out.extend(usage.map(|usage| Event::Usage(Usage { estimated: true, ..usage })));
             return Ok(());
         }
@@ -122,9 +124,12 @@ impl Reader {
         if !chunk.is_object() {
             return Err(BadAnswer("it is no object".to_owned()));
         }
-        if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
-            self.failed = true;
-            out.push(Event::Failed(read_error(error)));
+        let usage = chunk.get("usageMetadata").and_then(|usage| self.count(&exact_numbers::write(usage)));
+        let error = chunk.get("error").filter(|error| !error.is_null());
+        if error.is_some() || self.failed {
+            out.extend(usage.map(Event::Usage));
+            let is_first = !std::mem::replace(&mut self.failed, true);
+            out.extend(error.filter(|_| is_first).map(|error| Event::Failed(read_error(error))));
             return Ok(());
         }
         if !std::mem::replace(&mut self.begun, true) {
@@ -148,7 +153,6 @@ impl Reader {
             self.choice(0)?.finished = true;
             out.push(Event::Finish { choice: 0, stop: Stop::Filtered });
         }
-        let usage = chunk.get("usageMetadata").and_then(|usage| read_usage(&usage.to_string()));
         // A count before the end covers what came so far at best.
         let ended = self.is_finished();
         let usage = usage.map(|usage| Usage { estimated: usage.estimated || !ended, ..usage }.searched(self.searches));
@@ -157,6 +161,12 @@ impl Reader {
         let at = if self.failed { before } else { out.len() };
         out.splice(at..at, usage);
         Ok(())
+    }
+
+    /// What a chunk and those before it count.
+    fn count(&mut self, usage: &str) -> Option<Usage> {
+        self.counts = Some(Counts::read(usage)?.after(self.counts));
+        self.counts.map(Counts::usage)
     }
 
     fn is_finished(&self) -> bool {

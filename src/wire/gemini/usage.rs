@@ -10,7 +10,7 @@ use crate::wire::json::{fields, items};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Counts<'a> {
+struct Reported<'a> {
     #[serde(borrow)]
     prompt_token_count: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -33,36 +33,79 @@ struct Counts<'a> {
     candidates_tokens_details: Option<&'a RawValue>,
 }
 
-/// Reads a `usageMetadata` value. `None` where it has no counts or they cannot be true, so that the caller estimates. A
-/// cached count that cannot be true is left out, and what is left counts as an estimate.
-///
-/// Google leaves out a count that is zero, and `candidatesTokenCount` does not include thoughts.
-pub(super) fn read_usage(json: &str) -> Option<Usage> {
-    let counted: Counts<'_> = serde_json::from_str(json).ok()?;
-    let counts = [counted.prompt_token_count, counted.candidates_token_count, counted.thoughts_token_count];
-    if counts.iter().all(Option::is_none) {
-        return None;
+/// The counts of one answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    prompt: u64,
+    tool_prompt: u64,
+    cached: u64,
+    candidates: u64,
+    thoughts: u64,
+    /// Whether the cached count cannot be true.
+    is_odd: bool,
+    service: Usage,
+}
+
+impl Counts {
+    /// Reads a `usageMetadata` value. `None` where it has no counts or they cannot be true, so that the caller estimates.
+    ///
+    /// Google leaves out a count that is zero.
+    pub(super) fn read(json: &str) -> Option<Self> {
+        let reported: Reported<'_> = serde_json::from_str(json).ok()?;
+        let counts = [reported.prompt_token_count, reported.candidates_token_count, reported.thoughts_token_count];
+        if counts.iter().all(Option::is_none) {
+            return None;
+        }
+        let cached = count(reported.cached_content_token_count);
+        let service = Usage { service: by_modality(&reported), ..Usage::default() };
+        Some(Self {
+            prompt: count(reported.prompt_token_count)?,
+            tool_prompt: count(reported.tool_use_prompt_token_count)?,
+            cached: cached.unwrap_or(0),
+            candidates: count(reported.candidates_token_count)?,
+            thoughts: count(reported.thoughts_token_count)?,
+            is_odd: cached.is_none(),
+            service: service.in_tier(Tier::of_json(reported.traffic_type.or(reported.service_tier).map(RawValue::get))),
+        })
     }
-    let input = count(counted.prompt_token_count)? + count(counted.tool_use_prompt_token_count)?;
-    let reasoning = count(counted.thoughts_token_count)?;
-    let cached = count(counted.cached_content_token_count);
-    Some(
+
+    /// The later of two chunks' counts. Counts are cumulative, and a chunk may leave some of them out.
+    pub(super) fn after(self, earlier: Option<Self>) -> Self {
+        let Some(earlier) = earlier else { return self };
+        Self {
+            prompt: self.prompt.max(earlier.prompt),
+            tool_prompt: self.tool_prompt.max(earlier.tool_prompt),
+            cached: self.cached.max(earlier.cached),
+            candidates: self.candidates.max(earlier.candidates),
+            thoughts: self.thoughts.max(earlier.thoughts),
+            is_odd: self.is_odd,
+            service: self.service.after(Some(earlier.service)),
+        }
+    }
+
+    /// The usage that they are. `candidatesTokenCount` does not include thoughts. A cached count that cannot be true is left
+    /// out, and what is left counts as an estimate.
+    pub(super) fn usage(self) -> Usage {
+        let input = self.prompt + self.tool_prompt;
         Usage {
             input,
-            cached_input: cached.unwrap_or(0).min(input),
-            output: count(counted.candidates_token_count)? + reasoning,
-            reasoning,
+            cached_input: self.cached.min(input),
+            output: self.candidates + self.thoughts,
+            reasoning: self.thoughts,
             // More of a part than of the whole cannot be true.
-            estimated: cached.is_none_or(|cached| cached > input),
-            service: by_modality(&counted),
-            ..Usage::default()
+            estimated: self.is_odd || self.cached > input,
+            ..self.service
         }
-        .in_tier(Tier::of_json(counted.traffic_type.or(counted.service_tier).map(RawValue::get))),
-    )
+    }
+}
+
+/// Reads the usage of a whole answer.
+pub(super) fn read_usage(json: &str) -> Option<Usage> {
+    Counts::read(json).map(Counts::usage)
 }
 
 /// What the counts by modality say of tokens that have a rate of their own.
-fn by_modality(counted: &Counts<'_>) -> Service {
+fn by_modality(counted: &Reported<'_>) -> Service {
     let written = counted.candidates_tokens_details;
     Service {
         audio_input: tokens_of(counted.prompt_tokens_details, "\"AUDIO\""),

@@ -136,28 +136,36 @@ impl StreamTap {
     /// The provider says that a choice broke off.
     fn failed(&mut self, data: Bytes) -> Chunk {
         if let Ok(object) = Object::read_answer(data.clone()) {
-            self.usage = object.get("usage").and_then(read_usage).or(self.usage);
+            object.get("usage").and_then(read_usage).into_iter().for_each(|usage| self.count(usage));
         }
         Chunk::Failed(data)
+    }
+
+    /// Notes a report. Reports are cumulative, but for those of single choices.
+    fn count(&mut self, usage: Usage) {
+        let each = self.usage.filter(|_| self.by_choice).map_or(0, |before| before.output);
+        let before = self.usage.filter(|_| !self.by_choice);
+        self.usage = Some(Usage { output: usage.output.saturating_add(each), ..usage }.after(before));
     }
 
     fn look_inside(&mut self, event: &Event, data: Bytes, tier: Option<Tier>) -> Chunk {
         let Ok(object) = Object::read_answer(data.clone()) else {
             return Chunk::Pass(event.raw().clone());
         };
-        if object.get("error").is_some_and(|error| error != "null") {
+        let has_error = object.get("error").is_some_and(|error| error != "null");
+        // Older servers send the error itself.
+        if has_error || object.get("object") == Some("\"error\"") {
             return self.failed(data);
         }
         if let Some(usage) = object.get("x_groq").and_then(usage_at_groq) {
-            self.usage = Some(usage);
+            self.count(usage);
         }
         let Some(usage) = object.get("usage") else {
             return Chunk::Pass(event.raw().clone());
         };
         if let Some(usage) = read_usage(usage) {
             self.tier = tier.unwrap_or(self.tier);
-            let before = self.usage.filter(|_| self.by_choice).map_or(0, |usage| usage.output);
-            self.usage = Some(Usage { output: usage.output.saturating_add(before), ..usage });
+            self.count(usage);
         }
         if self.keep_usage {
             return Chunk::Pass(event.raw().clone());

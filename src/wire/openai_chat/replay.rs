@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::wire::counted::add_report;
 use crate::wire::dialect::BadAnswer;
 use crate::wire::openai::{DONE, put_event};
 use crate::wire::sse::Event;
@@ -90,8 +91,9 @@ pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
         }
         let usage = chunk.shift_remove("usage").filter(|usage| !usage.is_null());
         let answer = answer.get_or_insert(chunk);
-        if let Some(usage) = usage {
-            answer.insert("usage".to_owned(), usage);
+        match (answer.get_mut("usage"), usage) {
+            (Some(Value::Object(before)), Some(Value::Object(later))) => add_report(before, later),
+            (_, usage) => drop(usage.map(|usage| answer.insert("usage".to_owned(), usage))),
         }
     }
     let mut answer = answer.ok_or_else(|| bad("it has no chunks"))?;

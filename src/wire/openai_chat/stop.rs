@@ -2,15 +2,15 @@
 
 use crate::chat::Stop;
 
-/// What a `finish_reason` means after the parts that came before: some servers send `stop` after a tool call, and OpenAI
-/// sends it after a refusal.
+/// What a `finish_reason` means after the parts that came before: some servers send `stop` after a tool call, or `tool_calls`
+/// without one, and OpenAI sends `stop` after a refusal.
 pub(super) fn read_stop(reason: &str, refused: bool, called: bool) -> Stop {
     match reason {
-        "stop" if refused => Stop::Refused,
+        "tool_calls" | "function_call" if called => Stop::Tools,
+        "stop" | "tool_calls" | "function_call" if refused => Stop::Refused,
         "stop" if called => Stop::Tools,
-        "stop" => Stop::End,
+        "stop" | "tool_calls" | "function_call" => Stop::End,
         "length" => Stop::Length,
-        "tool_calls" | "function_call" => Stop::Tools,
         "content_filter" => Stop::Filtered,
         other => Stop::Other(other.to_owned()),
     }

@@ -7,13 +7,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::error::read_error;
-use super::failure::of_choice;
+use super::failure::{in_chunk, of_choice};
 use super::idiom::IDIOM;
 use super::part_read::{plain_thought, read_block, read_citation, read_shown, thought_signature};
 use super::pieces::{Kind, Pieces};
 use super::stop::read_stop;
-use crate::chat::{Content, Delta, Event, ThoughtPlace, Tier};
+use crate::chat::{Content, Delta, Event, ThoughtPlace, Tier, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::fields::{Path, Place};
 use crate::wire::json::{self, Object, fields, items};
@@ -39,16 +38,30 @@ struct Chunk<'a> {
     x_groq: Option<&'a RawValue>,
     #[serde(borrow)]
     service_tier: Option<&'a RawValue>,
-    #[serde(default)]
-    error: Value,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
 }
+
+impl Chunk<'_> {
+    fn has_failed(&self) -> bool {
+        self.error.is_some_and(|error| error.get() != "null") || self.object.is_some_and(|kind| kind.get() == ERROR)
+    }
+}
+
+/// The `object` of an event that is an error, as older servers send it.
+const ERROR: &str = "\"error\"";
 
 /// Reads a stream.
 #[derive(Default)]
 pub(super) struct Reader {
     begun: bool,
     ended: bool,
+    /// Whether the provider reported an error; only its counts are read behind that.
+    failed: bool,
     tier: Tier,
+    usage: Option<Usage>,
     choices: BTreeMap<u32, Reading>,
 }
 
@@ -66,6 +79,11 @@ impl ReadStream for Reader {
         if data.is_empty() || self.ended {
             return Ok(());
         }
+        if self.failed {
+            let chunk = serde_json::from_slice::<Chunk<'_>>(data);
+            out.extend(chunk.ok().and_then(|chunk| self.count(&chunk)).map(Event::Usage));
+            return Ok(());
+        }
         if data == DONE {
             return self.done(out);
         }
@@ -77,17 +95,13 @@ impl ReadStream for Reader {
             return reading.pieces.say(Kind::Text, &more, out);
         }
         let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| BadAnswer::unread(&error))?;
-        if !chunk.error.is_null() {
-            self.ended = true;
-            out.push(Event::Failed(read_error(&chunk.error)));
+        let usage = self.count(&chunk);
+        if chunk.has_failed() {
+            self.failed = true;
+            out.extend(usage.map(Event::Usage));
+            out.push(Event::Failed(in_chunk(data)));
             return Ok(());
         }
-        let usage = chunk.usage.and_then(|usage| read_usage(usage.get()));
-        let usage = usage.or_else(|| usage_at_groq(chunk.x_groq?.get()));
-        if let Some(tier) = chunk.service_tier {
-            self.tier = Tier::of_json(Some(tier.get()));
-        }
-        let usage = usage.map(|usage| usage.in_tier(self.tier));
         let choices = chunk.choices.unwrap_or_default();
         if choices.is_empty() && usage.is_none() {
             return Ok(());
@@ -100,7 +114,7 @@ impl ReadStream for Reader {
         let is_failed = choices.iter().any(|choice| of_choice(choice).is_some());
         out.extend(usage.filter(|_| is_failed).map(Event::Usage));
         for choice in choices {
-            if !self.ended {
+            if !self.failed {
                 self.take(choice, out)?;
             }
         }
@@ -111,13 +125,24 @@ impl ReadStream for Reader {
     /// `[DONE]` ends a stream of this dialect; some servers leave it out, and then their last `finish_reason` does.
     fn end(&mut self, out: &mut Vec<Event>) {
         let is_finished = !self.choices.is_empty() && self.choices.values().all(|reading| reading.finished);
-        if is_finished && !std::mem::replace(&mut self.ended, true) {
+        if is_finished && !self.failed && !std::mem::replace(&mut self.ended, true) {
             out.push(Event::End);
         }
     }
 }
 
 impl Reader {
+    /// What a chunk and those before it count. Counts of chunks are cumulative.
+    fn count(&mut self, chunk: &Chunk<'_>) -> Option<Usage> {
+        if let Some(tier) = chunk.service_tier {
+            self.tier = Tier::of_json(Some(tier.get()));
+        }
+        let usage = chunk.usage.and_then(|usage| read_usage(usage.get()));
+        let usage = usage.or_else(|| usage_at_groq(chunk.x_groq?.get()))?;
+        self.usage = Some(usage.in_tier(self.tier).after(self.usage));
+        self.usage
+    }
+
     fn take(&mut self, mut choice: Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
         let number = u32::try_from(index).ok().filter(|_| index < MAX_CHOICES);
@@ -131,7 +156,7 @@ impl Reader {
             return Err(BadAnswer(format!("choice {number} says more after its end")));
         }
         if let Some(error) = of_choice(&choice) {
-            self.ended = true;
+            self.failed = true;
             out.push(Event::Failed(error));
             return Ok(());
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -116,7 +117,7 @@ impl StreamTap {
             let usage = usage_of(ended.usage?.get())?;
             Some(served(usage, ended.service_tier.map(RawValue::get), ended.output.map(RawValue::get)))
         });
-        self.usage = usage.or(self.usage);
+        self.usage = usage.map(|usage| usage.after(self.usage)).or(self.usage);
     }
 }
 
@@ -147,13 +148,19 @@ impl Tap for StreamTap {
                 self.finished = true;
                 Chunk::Done(pass())
             }
-            "response.failed" => {
+            "response.failed" | "response.cancelled" => {
                 self.observe_usage(observed.response);
                 Chunk::Failed(data)
             }
             "error" => Chunk::Failed(data),
             "" if observed.error.is_some() => Chunk::Failed(data),
-            _ => Chunk::Pass(pass()),
+            _ => {
+                // An answer that has begun seldom has counts.
+                if observed.response.is_some() && memmem::find(&data, b"\"input_tokens\"").is_some() {
+                    self.observe_usage(observed.response);
+                }
+                Chunk::Pass(pass())
+            }
         }
     }
 

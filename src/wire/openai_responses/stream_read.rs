@@ -5,12 +5,12 @@ use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Map, Value, json};
 
-use super::answer_read::{read_call, read_stop, read_tier, read_time};
+use super::answer_read::{failure, read_call, read_stop, read_tier, read_time};
 use super::error::read_error;
 use super::items_read::read_reasoning;
 use super::part_read::read_annotation;
 use super::usage::read_usage;
-use crate::chat::{Content, Delta, Event};
+use crate::chat::{Content, Delta, Error, Event, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::json::{self, Object};
 use crate::wire::sse;
@@ -23,6 +23,9 @@ const MAX_WAITING: usize = 1024;
 pub(super) struct Reader {
     begun: bool,
     ended: bool,
+    /// Whether the provider reported an error; only its counts are read behind that.
+    failed: bool,
+    usage: Option<Usage>,
     lanes: VecDeque<Lane>,
     seen: HashSet<Key>,
     next_part: u32,
@@ -56,6 +59,7 @@ impl ReadStream for Reader {
             return Ok(());
         }
         if self.begun
+            && !self.failed
             && let Ok(object) = Object::read_answer(whole.clone())
             && let Some((key, more)) = only_text(&object)
             && let Some(place) = self.lanes.iter().position(|lane| lane.key == key && !lane.closed)
@@ -86,11 +90,13 @@ impl Reader {
     fn take(&mut self, event: &Map<String, Value>, out: &mut Vec<Event>) -> Result<(), BadAnswer> {
         let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
         let response = event.get("response").and_then(Value::as_object);
-        if kind == "error" || kind == "response.failed" || (kind.is_empty() && event.contains_key("error")) {
-            let error = response.and_then(|response| response.get("error"));
-            self.ended = true;
-            out.extend(response.and_then(|response| read_usage(response.get("usage")?)).map(Event::Usage));
-            out.push(Event::Failed(read_error(error.unwrap_or(&Value::Object(event.clone())))));
+        let has_failed = matches!(kind, "error" | "response.failed" | "response.cancelled")
+            || (kind.is_empty() && event.contains_key("error"));
+        let counted = response.and_then(|response| self.count(response));
+        if has_failed || self.failed {
+            out.extend(counted.map(Event::Usage));
+            let is_first = !std::mem::replace(&mut self.failed, true);
+            out.extend(is_first.then(|| Event::Failed(error_in(event, response))));
             return Ok(());
         }
         if !self.begun {
@@ -112,6 +118,13 @@ impl Reader {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What an event's answer and those before it count. Counts are cumulative.
+    fn count(&mut self, response: &Map<String, Value>) -> Option<Usage> {
+        let usage = read_usage(response.get("usage")?)?.in_tier(read_tier(response));
+        self.usage = Some(usage.after(self.usage));
+        self.usage
     }
 
     fn begin(&mut self, response: Option<&Map<String, Value>>, out: &mut Vec<Event>) {
@@ -388,12 +401,17 @@ impl Reader {
             self.close(0, out);
         }
         out.push(Event::Finish { choice: 0, stop: read_stop(response, self.called, self.refused)? });
-        let usage = response.get("usage").and_then(read_usage).map(|usage| usage.in_tier(read_tier(response)));
-        out.extend(usage.map(Event::Usage));
+        out.extend(self.usage.map(Event::Usage));
         out.push(Event::End);
         self.ended = true;
         Ok(())
     }
+}
+
+/// The error that an event reports: its own, or that of its answer.
+fn error_in(event: &Map<String, Value>, response: Option<&Map<String, Value>>) -> Error {
+    let of_answer = response.and_then(|response| failure(&Value::Object(response.clone())));
+    of_answer.unwrap_or_else(|| read_error(&Value::Object(event.clone())))
 }
 
 fn index(event: &Map<String, Value>, name: &str) -> u64 {

@@ -62,7 +62,7 @@ impl StreamTap {
             return Chunk::Failed(data);
         }
         let counted = counted(&object);
-        self.counted.usage = counted.usage.or(self.counted.usage);
+        self.counted.usage = counted.usage.map(|usage| usage.after(self.counted.usage)).or(self.counted.usage);
         self.counted.units = counted.units.or(self.counted.units);
         self.finished |= kind.ends_with(".done\"") || kind.ends_with(".completed\"");
         Chunk::Pass(event.raw().clone())

@@ -74,7 +74,9 @@ fn reasons_to_stop_have_their_names_in_both() {
         ("tool_use", Value::Null, Stop::Tools),
         ("stop_sequence", json!("END"), Stop::Sequence(Some("END".into()))),
     ] {
-        let body = json!({"content": [], "stop_reason": reason, "stop_sequence": sequence});
+        let call = json!({"type": "tool_use", "id": "t", "name": "f", "input": {}});
+        let content = if reason == "tool_use" { json!([call]) } else { json!([]) };
+        let body = json!({"content": content, "stop_reason": reason, "stop_sequence": sequence});
         let response = Anthropic.read_response(body.to_string().as_bytes()).unwrap();
         assert_eq!(response.choices[0].stop, Some(stop));
         let written: Value =

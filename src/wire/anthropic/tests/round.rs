@@ -106,12 +106,8 @@ fn request() -> impl Strategy<Value = Request> {
 }
 
 fn response() -> impl Strategy<Value = Response> {
-    let stop = prop_oneof![
-        Just(Stop::Length),
-        Just(Stop::Tools),
-        Just(Stop::Refused),
-        word().prop_map(|text| Stop::Sequence(Some(text))),
-    ];
+    let stop =
+        prop_oneof![Just(Stop::Length), Just(Stop::Refused), word().prop_map(|text| Stop::Sequence(Some(text))),];
     let usage =
         (0..999u64, 0..999u64, 0..999u64, 0..999u64, 0..999u64).prop_map(|(fresh, read, five, hour, output)| Usage {
             input: fresh + read + five + hour,
@@ -122,13 +118,18 @@ fn response() -> impl Strategy<Value = Response> {
             reasoning: output / 2,
             ..Usage::default()
         });
-    (proptest::collection::vec(answered(), 0..4), stop, usage).prop_map(|(parts, stop, usage)| Response {
-        id: "msg_1".into(),
-        model: "m".into(),
-        created: None,
-        choices: vec![Choice { parts, stop: Some(stop), logprobs: None }],
-        usage: Some(usage),
-        service_tier: None,
+    (proptest::collection::vec(answered(), 0..4), stop, any::<bool>(), usage).prop_map(|(parts, stop, waits, usage)| {
+        // Only an answer with a call waits for it.
+        let called = parts.iter().any(|part| matches!(part.content, Content::ToolCall { .. }));
+        let stop = if called && waits { Stop::Tools } else { stop };
+        Response {
+            id: "msg_1".into(),
+            model: "m".into(),
+            created: None,
+            choices: vec![Choice { parts, stop: Some(stop), logprobs: None }],
+            usage: Some(usage),
+            service_tier: None,
+        }
     })
 }
 

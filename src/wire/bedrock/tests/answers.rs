@@ -58,7 +58,9 @@ fn every_reason_to_stop_has_its_meaning() {
         ("malformed_model_output", Stop::Other("malformed_model_output".into())),
     ] {
         let more = json!({"additionalModelResponseFields": {"stop_sequence": "END"}});
-        let read = Bedrock.read_response(&answer(&json!([]), reason, &more)).unwrap();
+        let call = json!({"toolUse": {"toolUseId": "t", "name": "f", "input": {}}});
+        let content = if reason == "tool_use" { json!([call]) } else { json!([]) };
+        let read = Bedrock.read_response(&answer(&content, reason, &more)).unwrap();
         assert_eq!(read.choices[0].stop, Some(stop), "{reason}");
     }
 }

@@ -115,7 +115,9 @@ fn an_exception_ends_the_stream_with_its_meaning() {
             frames.push(thrown.clone());
             frames.extend(stream()[before..].iter().cloned());
             let meant = events(&[&frames.concat()]).unwrap();
-            let Some(chat::Event::Failed(error)) = meant.last() else { panic!("{kind}: {meant:?}") };
+            let failed = meant.iter().position(|event| matches!(event, chat::Event::Failed(_))).unwrap();
+            assert!(meant[failed + 1..].iter().all(|event| matches!(event, chat::Event::Usage(_))), "{meant:?}");
+            let chat::Event::Failed(error) = &meant[failed] else { panic!("{kind}: {meant:?}") };
             assert_eq!((error.code, error.message.as_str()), (code, "Sorry."));
             assert_eq!(error.upstream_code.as_deref(), Some(kind));
         }
