@@ -5,7 +5,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::wire::exact_numbers;
-use crate::wire::json::{Edits, MAX_DEPTH, MAX_FIELDS, Object, ObjectError, fields, items, text, unescaped};
+use crate::wire::json::{
+    Edits, MAX_DEPTH, MAX_FIELDS, MAX_GROUPS, Object, ObjectError, fields, items, text, unescaped,
+};
 
 /// What we refuse although serde_json takes it, each with its reason.
 fn is_stricter(text: &str, error: &ObjectError) -> bool {
@@ -18,6 +20,8 @@ fn is_stricter(text: &str, error: &ObjectError) -> bool {
         ObjectError::Surrogate(at) => text[*at..].starts_with("\\u"),
         // Names are compared without unescaping, and their number is bounded.
         ObjectError::Syntax(_) => text.contains('\\') || text.matches(':').count() > MAX_FIELDS,
+        // What is read is bounded.
+        ObjectError::Values | ObjectError::Numbers(_) | ObjectError::Groups => text.len() > MAX_GROUPS,
         ObjectError::Utf8(_) => false,
     }
 }

@@ -168,7 +168,8 @@ impl Rendering {
         }
         let mut edits = Edits::default();
         foreign.for_each(|(name, json)| edits.set(name, json.to_owned()));
-        Ok(Object::read(body)?.edited(&edits))
+        // The bounds of requests are the caller's; this is of our own making.
+        Ok(Object::read_answer(body)?.edited(&edits))
     }
 
     fn for_passing(
@@ -207,7 +208,7 @@ fn adapted(body: Bytes, client: &ProviderClient, target: &Target) -> Bytes {
     if !client.provider().server.row().lora_field {
         return body;
     }
-    let Some(object) = Object::read(body.clone()).ok().filter(|object| object.get("lora").is_none()) else {
+    let Some(object) = Object::read_answer(body.clone()).ok().filter(|object| object.get("lora").is_none()) else {
         return body;
     };
     let named = target.adapter.map(|id| format!("[{{\"id\":{id},\"scale\":1.0}}]"));

@@ -16,6 +16,17 @@ pub use self::scan::{fields, items, string_end, text, unescaped};
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;
 
+/// The most values of a request that are read, at all depths, and as many numbers beside them. Each takes tens of bytes once it
+/// is read, whatever it takes in the body.
+pub const MAX_VALUES: usize = 250_000;
+
+/// The most of them that are objects and lists, as messages, their parts, and the nodes of a schema are: what is made of one
+/// takes hundreds of bytes.
+pub const MAX_GROUPS: usize = 50_000;
+
+/// The most numbers where they may be tokens: more than OpenAI's embeddings take.
+pub const MAX_TOKENS: usize = 1_000_000;
+
 /// The most top-level fields that are read.
 pub const MAX_FIELDS: usize = 256;
 
@@ -34,6 +45,15 @@ pub enum ObjectError {
     /// An escape such as `\ud800` without its other half.
     #[error("a string has half a surrogate pair (at byte {0})")]
     Surrogate(usize),
+    /// Too many values.
+    #[error("the body has more than {MAX_VALUES} values")]
+    Values,
+    /// More numbers than so many.
+    #[error("the body has more than {0} numbers")]
+    Numbers(usize),
+    /// Too many objects and lists.
+    #[error("the body has more than {MAX_GROUPS} objects and lists, such as messages, parts, and nodes of schemas")]
+    Groups,
     /// A field that stands twice.
     #[error("the field `{0}` stands twice")]
     Twice(String),
@@ -68,7 +88,20 @@ impl Object {
     /// # Errors
     /// As [`ObjectError`] lists.
     pub fn read(bytes: Bytes) -> Result<Self, ObjectError> {
-        let object = Self::scan(bytes, Checks { depth: MAX_DEPTH, surrogates: true })?;
+        Self::read_within(bytes, MAX_VALUES)
+    }
+
+    /// The same of a body that may have many tokens.
+    ///
+    /// # Errors
+    /// As [`ObjectError`] lists.
+    pub fn read_tokens(bytes: Bytes) -> Result<Self, ObjectError> {
+        Self::read_within(bytes, MAX_TOKENS)
+    }
+
+    fn read_within(bytes: Bytes, numbers: usize) -> Result<Self, ObjectError> {
+        let (values, groups) = (MAX_VALUES, MAX_GROUPS);
+        let object = Self::scan(bytes, Checks { depth: MAX_DEPTH, surrogates: true, values, numbers, groups })?;
         for (n, field) in object.fields.iter().enumerate() {
             let name = object.part(&field.name);
             if object.fields[..n].iter().any(|earlier| object.part(&earlier.name) == name) {
@@ -84,7 +117,7 @@ impl Object {
     /// # Errors
     /// Where it is no JSON object.
     pub fn read_answer(bytes: Bytes) -> Result<Self, ObjectError> {
-        Self::scan(bytes, Checks { depth: usize::MAX, surrogates: false })
+        Self::scan(bytes, Checks::of_answers())
     }
 
     fn scan(bytes: Bytes, checks: Checks) -> Result<Self, ObjectError> {
@@ -99,6 +132,7 @@ impl Object {
         match read {
             Ok(()) => Ok(Self { text, fields }),
             Err(_) if is_too_wide => Err(too_many()),
+            Err(ScanError::Numbers) => Err(ObjectError::Numbers(checks.numbers)),
             Err(error) => Err(object_error(error, &text)),
         }
     }
@@ -311,6 +345,9 @@ pub fn depth(value: &serde_json::Value) -> usize {
 fn object_error(error: ScanError, text: &str) -> ObjectError {
     match error {
         ScanError::Depth => ObjectError::Depth,
+        ScanError::Values => ObjectError::Values,
+        ScanError::Numbers => ObjectError::Numbers(MAX_VALUES),
+        ScanError::Groups => ObjectError::Groups,
         ScanError::Surrogate(at) => ObjectError::Surrogate(at),
         ScanError::EscapedName => ObjectError::Syntax("field names are written without escapes here".to_owned()),
         ScanError::Syntax => ObjectError::Syntax(match serde_json::from_str::<&RawValue>(text) {
@@ -346,6 +383,26 @@ mod tests {
         }
         let wide: Vec<String> = (0..=MAX_FIELDS).map(|n| format!("\"f{n}\":0")).collect();
         assert!(matches!(refused(format!("{{{}}}", wide.join(",")).as_bytes()), ObjectError::Syntax(_)));
+    }
+
+    #[test]
+    fn values_are_bounded_wherever_they_stand_and_those_of_answers_are_not() {
+        let list = |item: &str, count: usize| format!("{{\"a\":{{\"b\":[{}]}}}}", vec![item; count].join(","));
+        // Two objects and a list stand around them.
+        assert!(Object::read(list("null", MAX_VALUES - 2).into()).is_ok());
+        for item in ["\"\"", "null", "true"] {
+            assert_eq!(refused(list(item, MAX_VALUES - 1).as_bytes()), ObjectError::Values, "{item}");
+        }
+        assert!(Object::read(list("{}", MAX_GROUPS - 2).into()).is_ok());
+        for item in ["{}", "[]", "{\"text\":\"\"}"] {
+            assert_eq!(refused(list(item, MAX_GROUPS - 1).as_bytes()), ObjectError::Groups, "{item}");
+        }
+        let tokens = list("0", MAX_VALUES + 1);
+        assert_eq!(refused(tokens.as_bytes()), ObjectError::Numbers(MAX_VALUES));
+        assert!(Object::read_tokens(tokens.clone().into()).is_ok());
+        assert!(
+            Object::read_answer(tokens.into()).is_ok() && Object::read_answer(list("{}", MAX_GROUPS).into()).is_ok()
+        );
     }
 
     #[test]

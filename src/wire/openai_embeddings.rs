@@ -52,7 +52,7 @@ impl EmbeddingsRequest {
     /// # Errors
     /// A 400 that names the field at fault.
     pub fn read(body: Bytes) -> Result<Self, Error> {
-        let object = Object::read(body)?;
+        let object = Object::read_tokens(body)?;
         check_fields(&object, FIELDS)?;
         if object.get("input").is_none() {
             return Err(Error::field("input", "`input` is missing"));

@@ -40,6 +40,45 @@ async fn a_body_that_announces_too_much_is_413_before_it_is_sent() {
 }
 
 #[tokio::test]
+async fn a_request_of_too_many_values_is_400_in_every_dialect() {
+    let app = TestApp::start().await;
+    let text = json!({"type": "text", "text": "x"});
+    let parts = |part: &serde_json::Value| vec![part.clone(); 50_001];
+    let user = |parts: Vec<serde_json::Value>| json!([{"role": "user", "content": parts}]);
+    let hi = json!([{"role": "user", "content": "Hi"}]);
+    let schema = json!({"type": "object", "anyOf": parts(&json!({}))});
+    let function = json!({"type": "function", "function": {"name": "f", "parameters": schema}});
+    let many = json!({"model": "fast", "messages": parts(&json!({"role": "user", "content": "x"}))});
+    let input = user(parts(&json!({"type": "input_text", "text": "x"})));
+    for (path, body) in [
+        ("/v1/chat/completions", json!({"model": "fast", "messages": user(parts(&text))})),
+        ("/v1/chat/completions", many.clone()),
+        ("/v1/chat/completions", json!({"model": "fast", "messages": hi, "tools": [function]})),
+        ("/v1/chat/completions", json!({"model": "fast", "messages": hi, "stop": vec!["x"; 250_001]})),
+        ("/v1/chat/completions", json!({"model": "fast", "messages": hi, "metadata": {"n": vec![0; 250_001]}})),
+        ("/v1/messages", json!({"model": "fast", "max_tokens": 9, "messages": user(parts(&text))})),
+        ("/v1/messages/count_tokens", json!({"model": "fast", "messages": user(parts(&text))})),
+        ("/v1/responses", json!({"model": "fast", "input": input})),
+        (
+            "/v1beta/models/fast:generateContent",
+            json!({"contents": [{"role": "user", "parts": parts(&json!({"text": "x"}))}]}),
+        ),
+        ("/v1/embeddings", json!({"model": "embed", "input": vec!["x"; 250_001]})),
+        ("/v1/rerank", json!({"model": "fast", "query": "x", "documents": vec!["x"; 250_001]})),
+        ("/v1/explain", many),
+    ] {
+        let answer = app.send(Call::post(path, &body).key(&app.key)).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        assert!(answer.text().contains("the body has more than "), "{path}: {}", answer.text());
+    }
+    assert_eq!(app.up.count(), 0);
+    app.up.next(Script::json(200, json!({"object": "list", "data": []}).to_string()));
+    let tokens = json!({"model": "embed", "input": vec![vec![7; 300]; 1_000]});
+    assert_eq!(app.send(Call::post("/v1/embeddings", &tokens).key(&app.key)).await.status, 200);
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_chunked_body_that_grows_too_large_is_413() {
     let app = TestApp::with("[server]\nmax_body = \"64KiB\"\n").await;
     let mut socket = dial(&app).await;

@@ -10,6 +10,20 @@ pub(super) struct Checks {
     pub(super) depth: usize,
     /// Whether an escaped surrogate needs its other half.
     pub(super) surrogates: bool,
+    /// The most values that are no numbers, at all depths.
+    pub(super) values: usize,
+    /// The most numbers.
+    pub(super) numbers: usize,
+    /// The most of them that are objects and lists.
+    pub(super) groups: usize,
+}
+
+impl Checks {
+    /// What is checked of an answer: no more than the grammar.
+    pub(super) const fn of_answers() -> Self {
+        let most = usize::MAX;
+        Self { depth: most, surrogates: false, values: most, numbers: most, groups: most }
+    }
 }
 
 /// Why a text is not accepted.
@@ -23,6 +37,12 @@ pub(super) enum ScanError {
     Depth,
     /// Half a surrogate pair stands at this byte.
     Surrogate(usize),
+    /// There are too many values.
+    Values,
+    /// There are too many numbers.
+    Numbers,
+    /// There are too many objects and lists.
+    Groups,
 }
 
 /// Reads an object, and passes `field` the place of each top-level field: of the name without its quotes, and of the value.
@@ -31,7 +51,7 @@ pub(super) fn object(
     checks: Checks,
     mut field: impl FnMut(Range<usize>, Range<usize>) -> Result<(), ScanError>,
 ) -> Result<(), ScanError> {
-    let mut scan = Scan { bytes: text.as_bytes(), at: 0, checks, open: Vec::new() };
+    let mut scan = Scan { bytes: text.as_bytes(), at: 0, checks, values: 0, numbers: 0, groups: 0, open: Vec::new() };
     scan.expect(b'{')?;
     if scan.next()? == b'}' {
         scan.at += 1;
@@ -65,6 +85,9 @@ struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
     checks: Checks,
+    values: usize,
+    numbers: usize,
+    groups: usize,
     /// What is open inside a top-level field: `{` or `[`.
     open: Vec<u8>,
 }
@@ -96,7 +119,9 @@ impl Scan<'_> {
     /// Passes one value.
     fn value(&mut self) -> Result<(), ScanError> {
         loop {
-            let began = match self.next()? {
+            let byte = self.next()?;
+            self.count(byte)?;
+            let began = match byte {
                 b'"' => {
                     self.at += 1;
                     self.string()?;
@@ -116,6 +141,20 @@ impl Scan<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// Counts a value that begins with this byte.
+    fn count(&mut self, first: u8) -> Result<(), ScanError> {
+        if matches!(first, b'-' | b'0'..=b'9') {
+            self.numbers += 1;
+            return if self.numbers > self.checks.numbers { Err(ScanError::Numbers) } else { Ok(()) };
+        }
+        self.values += 1;
+        if self.values > self.checks.values {
+            return Err(ScanError::Values);
+        }
+        self.groups += usize::from(matches!(first, b'{' | b'['));
+        if self.groups > self.checks.groups { Err(ScanError::Groups) } else { Ok(()) }
     }
 
     /// Opens an object or a list; whether a value in it comes next.
@@ -385,7 +424,7 @@ mod tests {
     use serde_json::Value;
     use serde_json::value::RawValue;
 
-    const LENIENT: Checks = Checks { depth: usize::MAX, surrogates: false };
+    const LENIENT: Checks = Checks::of_answers();
 
     /// Text that is JSON, or nearly: pieces of it in any order.
     fn nearly() -> impl Strategy<Value = String> {

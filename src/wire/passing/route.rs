@@ -263,7 +263,8 @@ impl Passing {
     pub fn read(self, body: Bytes, content_type: &[u8]) -> Result<(Asked, Option<Form>), Error> {
         let shape = self.shape();
         if !is_form(content_type) {
-            return Ok((self.asked(Object::read(body)?)?, None));
+            let object = if self.has_tokens() { Object::read_tokens(body)? } else { Object::read(body)? };
+            return Ok((self.asked(object)?, None));
         }
         let form = Form::read(body, content_type)?;
         if let Some(file) = shape.file
