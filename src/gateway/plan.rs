@@ -8,7 +8,13 @@ use crate::chat::Error;
 use crate::prompts::DEFAULT_LABEL;
 use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes};
 use crate::types::{Timestamp, now};
-use crate::wire::json::Object;
+use crate::wire::json::{Object, fields, items};
+
+/// The most values of a request's metadata that rules read, at all depths: a rule may loop over them, in a loop over them.
+const MOST_ENTRIES: usize = 128;
+
+/// The longest metadata that rules read, in bytes.
+const LONGEST_METADATA: usize = 64 << 10;
 
 /// The header by which a call says that its messages are a draft of this prompt: rules see it as that prompt's next version.
 pub const DRAFT_OF: &str = "x-fulcrum-draft-of";
@@ -32,7 +38,7 @@ impl Moment {
 /// Asks the rules whom to call.
 ///
 /// # Errors
-/// Where no model of that name is known, or every target is cooling.
+/// Where no model of that name is known, every target is cooling, or the rules would read more metadata than they may.
 pub fn plan(
     routes: &Routes,
     health: &Health,
@@ -41,7 +47,34 @@ pub fn plan(
     moment: Moment,
 ) -> Result<Plan, Error> {
     let Moment { now, dice } = moment;
+    if routes.needs().metadata {
+        check_metadata(request.first().object())?;
+    }
     with_facts(routes, incoming, request, now, |facts| routes.plan(facts, health, dice).map_err(Error::from))
+}
+
+/// Sees to it that rules get metadata of a size that they can read, loop by loop.
+fn check_metadata(object: &Object) -> Result<(), Error> {
+    let Some(metadata) = object.get("metadata").filter(|metadata| metadata.len() > MOST_ENTRIES) else { return Ok(()) };
+    if metadata.len() <= LONGEST_METADATA && (at_most(metadata) <= MOST_ENTRIES || values(metadata) <= MOST_ENTRIES) {
+        return Ok(());
+    }
+    let bounds = format!("{MOST_ENTRIES} values and {LONGEST_METADATA} bytes");
+    Err(Error::field("metadata", format!("`metadata` has at most {bounds} where the rule of a route reads it")))
+}
+
+/// No fewer than the values inside a JSON text: commas inside of its strings count too.
+fn at_most(json: &str) -> usize {
+    1 + json.bytes().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count()
+}
+
+/// The values inside a JSON text, at all depths.
+fn values(json: &str) -> usize {
+    match json.as_bytes().first() {
+        Some(b'{') => fields(json).map(|(_, value)| 1 + values(value)).sum(),
+        Some(b'[') => items(json).map(|item| 1 + values(item)).sum(),
+        _ => 0,
+    }
 }
 
 /// Works out what the rules read of a call, and no more.
@@ -90,4 +123,27 @@ fn draft(incoming: &Incoming) -> Option<PromptFacts<'_>> {
 
 fn metadata(object: &Object) -> Option<Map<String, Value>> {
     serde_json::from_str(object.get("metadata")?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_read(metadata: &str) -> bool {
+        check_metadata(&Object::read(format!("{{\"metadata\":{metadata}}}").into()).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn metadata_for_rules_is_bounded_at_all_depths_and_by_its_bytes() {
+        let object = |count: usize, value: &str| {
+            let entries: Vec<String> = (0..count).map(|n| format!("\"k{n}\":{value}")).collect();
+            format!("{{{}}}", entries.join(","))
+        };
+        assert!(is_read("null") && is_read(&object(MOST_ENTRIES, "\"a, b, c [d] {e}\"")));
+        assert!(!is_read(&object(MOST_ENTRIES + 1, "0")));
+        assert!(!is_read(&format!("{{\"list\":[{}]}}", vec!["0"; MOST_ENTRIES].join(","))));
+        assert!(!is_read(&object(MOST_ENTRIES / 2, "[1,2]")));
+        let text = |length: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(length));
+        assert!(is_read(&text(60_000)) && !is_read(&text(70_000)));
+    }
 }

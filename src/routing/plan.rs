@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cel::{Env, ExecutionError};
+use cel::Env;
 use serde::Serialize;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::breaker::Standing;
 use super::facts::{Facts, Needs};
 use super::health::Health;
 use super::pick::{self, Weighted};
-use super::rule::Rule;
+use super::rule::{Rule, RuleError};
 use super::spec::{AllCooling, CachePolicy, Defaults, Order, StickyBy, StoreBodies};
 use super::target::Target;
 use crate::chat;
@@ -98,6 +98,9 @@ pub enum NoPlan {
     /// No route takes the call, and no model has that name.
     #[error("no route takes the model `{0}`, and no model has that name")]
     ModelNotFound(String),
+    /// A rule would take too long with what the request brings.
+    #[error("the rule of the route `{0}` takes too long with this request: send fewer entries in `metadata`")]
+    TooLong(Arc<str>),
     /// The request names no model, and no route takes such a call.
     #[error("the request names no model, and no route takes it without one")]
     NoModel,
@@ -108,6 +111,7 @@ impl From<NoPlan> for chat::Error {
         let message = error.to_string();
         match error {
             NoPlan::ModelNotFound(_) => Self::new(chat::Code::ModelNotFound, message).at("model"),
+            NoPlan::TooLong(_) => Self::field("metadata", message),
             NoPlan::NoModel => Self::field("model", message),
         }
     }
@@ -118,8 +122,8 @@ pub(super) enum Takes {
     Yes,
     NotListed,
     No,
-    /// The rule met a value of a type it does not work with.
-    Broken(ExecutionError),
+    /// The rule met a value of a type it does not work with, or more than it reads of one call.
+    Broken(RuleError),
 }
 
 impl Routes {
@@ -266,9 +270,19 @@ impl Routes {
     /// private stays with local providers.
     ///
     /// # Errors
-    /// Where no route and no model takes the call.
+    /// Where no route and no model takes the call, or a rule takes too long with it: which route is meant is not known then.
     pub fn plan(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Result<Plan, NoPlan> {
-        let taken = self.routes.iter().find(|route| route.wins(&self.takes(route, facts)));
+        let mut taken = None;
+        for route in &self.routes {
+            let takes = self.takes(route, facts);
+            if matches!(takes, Takes::Broken(RuleError::TooLong)) {
+                return Err(NoPlan::TooLong(route.name.clone()));
+            }
+            if route.wins(&takes) {
+                taken = Some(route);
+                break;
+            }
+        }
         let plan = match taken {
             Some(route) => route.plan(facts, dice),
             None => self.direct(facts.model)?,

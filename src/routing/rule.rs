@@ -8,7 +8,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 use super::check::{BadNode, Check};
 use super::facts::{Facts, Needs};
-use super::slots::{Fact, Slots};
+use super::slots::{Fact, MOST_READS, Slots};
 use crate::types::Diagnostic;
 
 const LONGEST: usize = 4_096;
@@ -59,14 +59,29 @@ impl Rule {
     /// Whether the rule holds for the call.
     ///
     /// # Errors
-    /// Where values that the request brought are not of the type that the rule expects.
-    pub(super) fn holds(&self, env: &Arc<Env>, facts: &Facts<'_>) -> Result<bool, ExecutionError> {
-        let slots = Slots { slots: &self.slots, facts };
+    /// Where values that the request brought are not of the type that the rule expects, or are so many that it takes too long.
+    pub(super) fn holds(&self, env: &Arc<Env>, facts: &Facts<'_>) -> Result<bool, RuleError> {
+        let slots = Slots::new(&self.slots, facts);
         let mut context = Context::with_env(env.clone());
         context.set_variable_resolver(&slots);
-        let result = Value::resolve_val(&self.expr, &context)?;
-        Ok(result.downcast_ref::<CelBool>().is_some_and(|holds| *holds.inner()))
+        let result = Value::resolve_val(&self.expr, &context);
+        // An operator such as `||` may hide that a value was refused.
+        if slots.are_exhausted() {
+            return Err(RuleError::TooLong);
+        }
+        Ok(result?.downcast_ref::<CelBool>().is_some_and(|holds| *holds.inner()))
     }
+}
+
+/// Why a rule neither holds nor does not.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RuleError {
+    /// A value is not of the type that the rule expects.
+    #[error(transparent)]
+    Value(#[from] ExecutionError),
+    /// The request brings so much that the rule takes too long.
+    #[error("the rule reads more than {MOST_READS} values of this request")]
+    TooLong,
 }
 
 /// The node where the text of `wanted` begins: for `a.b` and `a.f()` that is `a`, where the parser points at the dot.

@@ -1,6 +1,8 @@
 //! The variables of rules: each is a numbered slot of its rule, read from the call when the rule asks for it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt};
 use cel::common::value::{CowVal, Val};
@@ -108,16 +110,57 @@ impl Fact {
     }
 }
 
+/// How many slots a rule may read for one call: loops read some for every entry of what a caller sends.
+pub(super) const MOST_READS: usize = 20_000;
+
+/// So many bytes of a text that a loop reads again count as a slot.
+const READ: usize = 1 << 10;
+
 /// Answers a rule's slots, `@0`, `@1` and so on, from one call.
 pub(super) struct Slots<'a> {
-    pub(super) slots: &'a [Fact],
-    pub(super) facts: &'a Facts<'a>,
+    slots: &'a [Fact],
+    facts: &'a Facts<'a>,
+    reads: AtomicUsize,
+    /// Lists and objects that were read, by slot: each is made once, however often a loop reads it.
+    made: OnceLock<Box<[OnceLock<CowVal<'a, 'a>>]>>,
+}
+
+impl<'a> Slots<'a> {
+    pub(super) fn new(slots: &'a [Fact], facts: &'a Facts<'a>) -> Self {
+        Self { slots, facts, reads: AtomicUsize::new(0), made: OnceLock::new() }
+    }
+
+    /// Whether the rule read more than it may.
+    pub(super) fn are_exhausted(&self) -> bool {
+        self.reads.load(Ordering::Relaxed) > MOST_READS
+    }
+
+    /// What a slot that may be a list or an object reads.
+    fn made(&self, slot: usize, fact: &Fact) -> Option<&CowVal<'a, 'a>> {
+        let made = self.made.get_or_init(|| self.slots.iter().map(|_| OnceLock::new()).collect());
+        Some(made.get(slot)?.get_or_init(|| fact.read(self.facts)))
+    }
 }
 
 impl VariableResolver for Slots<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let slot: usize = variable.strip_prefix('@')?.parse().ok()?;
-        Some(self.slots.get(slot)?.read(self.facts))
+        let fact = self.slots.get(slot)?;
+        let before = self.reads.fetch_add(1, Ordering::Relaxed);
+        if before >= MOST_READS {
+            return None;
+        }
+        let value = match fact {
+            Fact::Metadata(_) | Fact::Tags | Fact::Matches(..) => CowVal::Borrowed(self.made(slot, fact)?.as_ref()),
+            _ => fact.read(self.facts),
+        };
+        // A rule without a loop reads each slot once, or twice to see whether something is there.
+        if before > 2 * self.slots.len()
+            && let Some(text) = value.downcast_ref::<CelString>()
+        {
+            self.reads.fetch_add(text.inner().len() / READ, Ordering::Relaxed);
+        }
+        Some(value)
     }
 }
 

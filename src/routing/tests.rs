@@ -133,6 +133,27 @@ fn result(rule: &str, facts: &Facts<'_>) -> String {
 }
 
 #[test]
+fn a_loop_reads_metadata_once_and_a_rule_that_reads_too_much_ends() {
+    let mut call = Call::new();
+    call.metadata = (0..128).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let linear = r#"metadata.exists(k, metadata[k] == "x")"#;
+    assert_eq!(result(linear, &call.facts("fast")), "false");
+    let square = r#"metadata.exists(k, metadata.exists(j, metadata[k] == metadata[j] + "x"))"#;
+    let texts = r#"metadata.exists(k, request.text.contains(k))"#;
+    let long = "y".repeat(4 << 20);
+    // What an operator makes of the refused value changes nothing.
+    for rule in [square.to_owned(), texts.to_owned(), format!("{square} || true"), format!("{texts} || true")] {
+        let facts = Facts { text: &long, ..call.facts("fast") };
+        assert!(result(&rule, &facts).contains("more than"), "{rule}");
+        let routes = with_rule(&rule).unwrap();
+        let refused = routes.plan(&facts, &Health::default(), 0.5).unwrap_err();
+        assert!(matches!(&refused, NoPlan::TooLong(name) if &**name == "r"), "{refused}");
+        let error = crate::chat::Error::from(refused);
+        assert_eq!((error.status(), error.param.as_deref()), (400, Some("metadata")));
+    }
+}
+
+#[test]
 fn rules_read_every_variable_and_what_is_missing_is_empty() {
     let call = Call::new();
     let yes = [

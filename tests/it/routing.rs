@@ -48,6 +48,26 @@ async fn the_first_route_whose_rule_holds_takes_the_call() {
 }
 
 #[tokio::test]
+async fn metadata_that_rules_read_is_bounded_and_other_metadata_is_not() {
+    let many = |count: usize| (0..count).map(|n| (format!("k{n}"), json!("v"))).collect::<BTreeMap<_, _>>();
+    let with = |count: usize| {
+        let mut body = hello("fast");
+        body["metadata"] = json!(many(count));
+        Call::chat(&body)
+    };
+    let loops = "when = 'metadata.exists(k, metadata[k] == \"x\")'\ntargets = [{ model = \"spare\" }]";
+    let app = TestApp::with(&route("loops", loops)).await;
+    assert_eq!(app.send(with(128).key(&app.key)).await.status, 200);
+    for count in [129, 20_000] {
+        let refused = app.send(with(count).key(&app.key)).await;
+        assert_eq!((refused.status, refused.param()), (400, "metadata".to_owned()), "{}", refused.text());
+    }
+    app.reload("").await;
+    assert_eq!(app.send(with(20_000).key(&app.key)).await.status, 200, "no rule reads it");
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_headers_rule_sees_no_upstream_key() {
     let app = TestApp::with(&route("r", "targets = [{ model = \"fast\" }]")).await;
     let call = Call::chat(&hello("x"))
