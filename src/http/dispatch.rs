@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONNECTION, CONTENT_LENGTH, ORIGIN};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Version};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::Service;
@@ -72,8 +72,8 @@ impl Service<Request<Incoming>> for ConnectionDispatch {
     /// The router would take a call to the same place; its boxes and copies are a twentieth of the call's CPU.
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let request = request.map(Body::new);
-        if self.activity.is_ambiguous(self.activity.next_request()) {
-            return self.refuse(&request);
+        if let Some(wrong) = self.wrong_with(&request) {
+            return self.refuse(&request, wrong);
         }
         if request.headers().contains_key(ORIGIN)
             && let Some(page) = Page::of(&self.app, &request)
@@ -85,11 +85,29 @@ impl Service<Request<Incoming>> for ConnectionDispatch {
 }
 
 impl ConnectionDispatch {
-    /// The answer to a request with a length and chunks.
-    fn refuse(&self, request: &Request<Body>) -> Answering {
+    /// What is wrong with a request's head, where it may be an attempt to smuggle another, or to be taken for one to another host.
+    fn wrong_with(&self, request: &Request<Body>) -> Option<&'static str> {
+        if self.activity.is_ambiguous(self.activity.next_request()) {
+            return Some("a request has a content-length or a transfer-encoding, not both");
+        }
+        if request.version() != Version::HTTP_11 {
+            return None;
+        }
+        // RFC 9112, 3.2.
+        if request.headers().get_all(HOST).iter().count() != 1 {
+            return Some("a request has one `host` header");
+        }
+        let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+        let is_chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+        let is_known = codings.next().is_none_or(is_chunked) && codings.next().is_none();
+        (!is_known).then_some("a transfer-encoding is `chunked`, and nothing else")
+    }
+
+    /// The answer to a request whose head is wrong.
+    fn refuse(&self, request: &Request<Body>, wrong: &str) -> Answering {
         let dialect = EndpointCall::at(request.uri()).map_or(DialectId::OpenAiChat, |called| called.endpoint.dialect());
         let serving = Serving::begin(&self.activity);
-        Box::pin(std::future::ready(Ok(served(ambiguous(dialect), serving, None))))
+        Box::pin(std::future::ready(Ok(served(wrong_head(dialect, wrong), serving, None))))
     }
 
     /// The answer to a page in a browser.
@@ -125,10 +143,9 @@ impl ConnectionDispatch {
     }
 }
 
-/// The answer to a request with a length and chunks.
-fn ambiguous(dialect: DialectId) -> Response {
-    let error = Error::new(Code::InvalidRequest, "a request has a content-length or a transfer-encoding, not both");
-    let mut answer = Refusal(error).answer_in(dialect, RequestId::new());
+/// The answer to a request whose head is wrong.
+fn wrong_head(dialect: DialectId, wrong: &str) -> Response {
+    let mut answer = Refusal(Error::new(Code::InvalidRequest, wrong)).answer_in(dialect, RequestId::new());
     // Where this request ends is not certain.
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer

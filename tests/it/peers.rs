@@ -231,6 +231,46 @@ async fn a_length_beside_chunks_is_400_behind_other_requests_of_the_connection_t
 }
 
 #[tokio::test]
+async fn a_head_of_two_hosts_or_none_or_of_another_coding_is_400() {
+    let app = TestApp::start().await;
+    let body = hello("fast").to_string();
+    let chunks = format!("transfer-encoding: CHUNKED\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let length = format!("content-length: {}\r\n\r\n{body}", body.len());
+    let gzip = chunks.replace("CHUNKED", "gzip, chunked");
+    let twice = format!("transfer-encoding: gzip\r\n{chunks}");
+    for (hosts, rest, expected) in [
+        ("host: a\r\nhost: b\r\n", &length, "one `host`"),
+        ("host: a\r\nHost: a\r\n", &chunks, "one `host`"),
+        ("", &length, "one `host`"),
+        ("host: a\r\n", &gzip, "`chunked`, and nothing else"),
+        ("host: a\r\n", &twice, "`chunked`, and nothing else"),
+    ] {
+        for path in ["/v1/chat/completions", "/v1/messages", "/api/v1/keys", "/health/live"] {
+            let head = format!("POST {path} HTTP/1.1\r\n{hosts}authorization: Bearer {}\r\n", app.key);
+            let mut socket = say(&app, format!("{head}{rest}").as_bytes()).await;
+            let mut read = Vec::new();
+            // What hyper refuses by itself has no body.
+            drop(timeout(PATIENCE, socket.read_to_end(&mut read)).await.expect("the connection is closed"));
+            let read = String::from_utf8_lossy(&read);
+            assert!(
+                read.starts_with("HTTP/1.1 400") && read.matches("HTTP/1.1 ").count() == 1,
+                "{hosts}{rest}: {read}"
+            );
+            assert!(read.contains(expected) && read.contains("x-fulcrum-request-id"), "{hosts}{rest}: {read}");
+        }
+    }
+    assert_eq!(app.up.count(), 0);
+    let kind = "content-type: application/json\r\nconnection: close\r\n";
+    for (version, hosts, rest) in [("1.1", "host: a\r\n", &chunks), ("1.0", "", &length)] {
+        let head =
+            format!("POST /v1/chat/completions HTTP/{version}\r\n{hosts}authorization: Bearer {}\r\n{kind}", app.key);
+        let answer = Open::read(say(&app, format!("{head}{rest}").as_bytes()).await).await.unwrap().rest().await;
+        assert_eq!(answer.status, 200, "{version}: {}", answer.text());
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_closes_without_a_byte_is_replaced_within_the_attempt() {
     let app = TestApp::start().await;
     let (mut sender, connection) = http2(&app, 1 << 16).await;
