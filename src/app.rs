@@ -17,9 +17,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::batches::Batches;
 use crate::cache::{Cache, Purge};
+use crate::chat;
 use crate::config::{self, Config, Durability, OnDisconnect};
 use crate::db::{self, Db};
-use crate::gateway::{Gateway, KnownPrices, Live, Parts, Room, RoomBound, TargetLog};
+use crate::gateway::{Bodies, Gateway, KnownPrices, Live, MAX_WHOLE, Parts, Room, RoomBound, TargetLog, Waiting};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
@@ -56,8 +57,6 @@ struct Inner {
     keys: Arc<Keys>,
     gateway: Gateway,
     batches: Batches,
-    /// Runs work that takes the processor long.
-    pool: Arc<Pool>,
     /// Runs batches; none where no call can be made.
     runner: OnceLock<Runner>,
     ready: AtomicBool,
@@ -208,6 +207,9 @@ impl App {
             target_log: TargetLog::default(),
             access_log: AccessLog::default(),
             bodies: Arc::default(),
+            answers: Arc::new(Bodies::of_answers()),
+            slow_bodies: Arc::default(),
+            pool: Arc::new(Pool::start().map_err(Error::Pool)?),
             metrics: Arc::new(Metrics::default()),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -223,7 +225,6 @@ impl App {
             keys: Arc::new(keys),
             gateway,
             batches,
-            pool: Arc::new(Pool::start().map_err(Error::Pool)?),
             runner: OnceLock::new(),
             ready: AtomicBool::new(true),
             stopping: OnceLock::new(),
@@ -233,9 +234,9 @@ impl App {
 
     /// Goes on with the batches that have not ended.
     fn run_batches(&self) {
-        let Inner { batches, gateway, keys, ledger_db, pool, .. } = &*self.0;
+        let Inner { batches, gateway, keys, ledger_db, .. } = &*self.0;
         let (batches, gateway, keys, db) = (batches.clone(), gateway.clone(), keys.clone(), ledger_db.clone());
-        let (pool, longest_line) = (pool.clone(), self.max_body());
+        let (pool, longest_line) = (gateway.parts().pool.clone(), self.max_body());
         self.0.runner.get_or_init(|| Runner::start(Work { batches, gateway, db, keys, pool, longest_line }));
     }
 
@@ -284,7 +285,7 @@ impl App {
     /// The threads for work that takes the processor long.
     #[must_use]
     pub(crate) fn pool(&self) -> &Pool {
-        &self.0.pool
+        &self.0.gateway.parts().pool
     }
 
     /// The ledger.
@@ -308,8 +309,16 @@ impl App {
     /// Room for the body of a call of `key`.
     #[must_use]
     pub fn room_for_body(&self, key: &Arc<str>) -> Room {
-        let all = usize::try_from(self.0.config.load().server.max_bodies).unwrap_or(usize::MAX);
+        let all = max_bodies(&self.0.config.load());
         self.0.gateway.parts().bodies.room(RoomBound::new(all, self.max_body()), key)
+    }
+
+    /// Waits for the body of a request of `project`'s.
+    ///
+    /// # Errors
+    /// Where that has its share of such requests.
+    pub fn wait_for_body(&self, project: &Arc<str>) -> Result<Waiting, chat::Error> {
+        self.0.gateway.parts().slow_bodies.wait(project, self.0.config.load().server.max_connections)
     }
 
     /// Whether new requests are welcome: the gateway is not about to stop.
@@ -456,7 +465,7 @@ impl App {
         self.end_batches().await;
         parts.tasks.close();
         parts.tasks.wait().await;
-        if !self.0.pool.close().await {
+        if !parts.pool.close().await {
             tracing::warn!("some work of the pool did not end");
         }
         parts.idempotency.close().await;
@@ -519,6 +528,11 @@ fn in_process() -> InProcessModels {
     InProcessModels::from_iter([("simulated", simulated)])
 }
 
+/// How many bytes of requests may be under way at once, and of whole answers.
+fn max_bodies(config: &Config) -> usize {
+    usize::try_from(config.server.max_bodies).unwrap_or(usize::MAX)
+}
+
 /// What a configuration decides for the gateway.
 fn live(config: &Config) -> Result<Live, Error> {
     let (models, mut clients) = (in_process(), QuickMap::default());
@@ -537,6 +551,7 @@ fn live(config: &Config) -> Result<Live, Error> {
         prices,
         store_bodies: config.ledger.store_bodies,
         drains: config.client.on_disconnect == OnDisconnect::Drain,
+        answers: RoomBound::new(max_bodies(config), MAX_WHOLE),
         known_prices: KnownPrices::default(),
     })
 }

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use super::bodies::{Bodies, Room, RoomBound};
 use super::feed::error_in;
 use super::incoming::Incoming;
 use super::peek::{MOST_HELD, Peek, Seen};
@@ -31,6 +32,9 @@ pub const BEHIND: Duration = Duration::from_millis(500);
 
 /// The longest whole answer.
 pub const MAX_WHOLE: usize = 64 << 20;
+
+/// Answers up to here need no room: what carries them takes as much by itself.
+pub const SMALL_ANSWER: usize = 64 << 10;
 
 /// A target that began to answer.
 pub struct Served {
@@ -91,14 +95,15 @@ pub async fn read(
     (request, incoming): (&Rendering, &Incoming),
     upstream_request: &UpstreamRequest,
     (client, attempt): (&ProviderClient, &Attempt),
+    room: &mut AnswerRoom<'_>,
 ) -> Result<Answered, Unanswered> {
     if answer.is_stream() {
         return read_first(answer, request, upstream_request, attempt).await;
     }
     if let Some(passing) = request.endpoint.passing() {
-        return read_passing(passing, request, answer, (client, attempt)).await;
+        return read_passing(passing, request, answer, (client, attempt), room).await;
     }
-    let whole = whole(&mut answer, attempt).await?;
+    let whole = whole(&mut answer, attempt, room).await?;
     let observed = observe(whole.clone(), (request, incoming), upstream_request, client);
     // Few answers did not end well, so only they are read once more.
     if !observed.as_ref().is_ok_and(|(_, observed)| observed.ended_well)
@@ -108,7 +113,7 @@ pub async fn read(
     }
     let (body, observed) = observed?;
     let used = used(request, &body, observed.usage).into();
-    Ok(Answered::Whole { body, used, ended_well: observed.ended_well, kind: None })
+    Ok(Answered::Whole { body: room.hold(body), used, ended_well: observed.ended_well, kind: None })
 }
 
 /// The usage of a whole answer: the one that its provider reports, and an estimate of what is not, or cannot be true.
@@ -131,12 +136,44 @@ fn used(request: &Rendering, body: &Bytes, reported: Option<Usage>) -> Usage {
 }
 
 /// The whole body; its first byte is noted.
-async fn whole(answer: &mut Answer, attempt: &Attempt) -> Result<Bytes, Failure> {
+async fn whole(answer: &mut Answer, attempt: &Attempt, room: &mut AnswerRoom<'_>) -> Result<Bytes, Failure> {
     let first = answer.piece().await?;
     if first.is_some() {
         attempt.answer_begins();
     }
-    answer.rest(first, MAX_WHOLE).await
+    answer.rest(first, MAX_WHOLE, &mut |bytes| room.reach(bytes)).await
+}
+
+/// The room that one whole answer takes while it is read, and until its caller has it.
+pub struct AnswerRoom<'a> {
+    bodies: &'a Arc<Bodies>,
+    bound: RoomBound,
+    key: &'a Arc<str>,
+    /// None for an answer that is small.
+    taken: Option<Room>,
+}
+
+impl<'a> AnswerRoom<'a> {
+    /// Room for an answer to a call of `key`.
+    pub fn new(bodies: &'a Arc<Bodies>, bound: RoomBound, key: &'a Arc<str>) -> Self {
+        Self { bodies, bound, key, taken: None }
+    }
+
+    fn reach(&mut self, bytes: usize) -> Result<(), Failure> {
+        if bytes <= SMALL_ANSWER {
+            return Ok(());
+        }
+        let room = self.taken.get_or_insert_with(|| self.bodies.room(self.bound, self.key));
+        room.reach(bytes).map_err(|error| Failure::NoRoom(Box::new(error)))
+    }
+
+    /// The answer that goes down, which has the room from now on.
+    fn hold(&mut self, body: Bytes) -> Bytes {
+        match self.taken.take() {
+            Some(room) => room.hold(body),
+            None => body,
+        }
+    }
 }
 
 /// Why a whole answer with the status 200 failed all the same, where it did; `bad` says what is wrong with one that is none.
@@ -362,6 +399,7 @@ async fn read_passing(
     request: &Rendering,
     mut answer: Answer,
     (client, attempt): (&ProviderClient, &Attempt),
+    room: &mut AnswerRoom<'_>,
 ) -> Result<Answered, Unanswered> {
     let medium = passing.medium(answer.kind().map(HeaderValue::as_bytes))?;
     let kind = answer.kind().cloned().unwrap_or(HeaderValue::from_static("application/octet-stream"));
@@ -371,10 +409,10 @@ async fn read_passing(
         attempt.answer_begins();
         return Ok(Answered::Bytes { kind, answer: Box::new(answer), first });
     }
-    let body = whole(&mut answer, attempt).await?;
+    let body = whole(&mut answer, attempt, room).await?;
     if medium == Medium::Text {
         return Ok(Answered::Whole {
-            body,
+            body: room.hold(body),
             used: request.used(Used::default(), 0),
             ended_well: true,
             kind: Some(kind),
@@ -389,7 +427,7 @@ async fn read_passing(
     let mut observed = observed?;
     observed.used.usage = observed.used.usage.map(|usage| request.usage_of(client, &body, usage));
     let (used, ended_well) = (request.used(observed.used, observed.written), observed.ended_well);
-    Ok(Answered::Whole { body, used, ended_well, kind: None })
+    Ok(Answered::Whole { body: room.hold(body), used, ended_well, kind: None })
 }
 
 /// An error that stands before the content: nothing went down yet, so another try may do better.

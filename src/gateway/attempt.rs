@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::answer::{Answered, Served, read};
+use super::answer::{AnswerRoom, Answered, Served, read};
+use super::aside::{LARGE, aside};
 use super::cooling::all_cooling;
 use super::fault::fault_of;
 use super::incoming::Incoming;
@@ -33,7 +34,7 @@ pub struct Attempts<'a> {
     /// What stays over a reload.
     pub parts: &'a Parts,
     /// The configuration.
-    pub live: &'a Live,
+    pub live: &'a Arc<Live>,
     /// The request as it arrived.
     pub incoming: &'a Incoming,
     /// The request as it was prepared.
@@ -61,7 +62,7 @@ struct Progress<'a> {
 struct Turn<'a> {
     place: usize,
     target: &'a Arc<Target>,
-    client: &'a ProviderClient,
+    client: &'a Arc<ProviderClient>,
     /// The request with what is chosen of its prompt for this target.
     rendering: Arc<Rendering>,
     /// What goes out, which may be another form of it.
@@ -134,7 +135,7 @@ impl<'a> Attempts<'a> {
             None => {
                 progress.turn = None;
                 self.learn(place).await;
-                match self.turn(place, is_forced) {
+                match self.turn(place, is_forced).await {
                     Ok(turn) => progress.turn = turn,
                     // A request that one target has no words for may suit the next.
                     Err(error) => progress.failure = Some(error),
@@ -171,20 +172,35 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// Where it has no words for the request.
-    fn turn(&self, place: usize, is_forced: bool) -> Result<Option<Turn<'a>>, Error> {
+    async fn turn(&self, place: usize, is_forced: bool) -> Result<Option<Turn<'a>>, Error> {
         let Some(target) = self.plan.targets.get(place) else { return Ok(None) };
         let Some(client) = self.live.clients.get(&target.provider) else { return Ok(None) };
         if self.plan.local_only && !client.provider().local {
             return Ok(None);
         }
         let rendering = self.request.rendering(target)?;
-        let upstream_request = rendering.for_target(self.incoming, (client, target), &self.live.prices)?;
+        let upstream_request = self.written(&rendering, (client, target)).await?;
         let began = now();
         if !self.parts.health.enter(Asking { target, key: &self.incoming.key.id, began }) && !is_forced {
             return Ok(None);
         }
         self.parts.health.called(&target.provider, began);
         Ok(Some(Turn { place, target, client, rendering, upstream_request, began }))
+    }
+
+    /// What `target` gets of a rendering, written on the pool where that is large.
+    async fn written(
+        &self,
+        rendering: &Arc<Rendering>,
+        (client, target): (&Arc<ProviderClient>, &Arc<Target>),
+    ) -> Result<UpstreamRequest, Error> {
+        if rendering.object().bytes().len() <= LARGE {
+            return rendering.for_target(self.incoming, (client, target), &self.live.prices);
+        }
+        let (rendering, client, target) = (rendering.clone(), client.clone(), target.clone());
+        let (incoming, live) = (self.incoming.clone(), self.live.clone());
+        let piece = move || rendering.for_target(&incoming, (&client, &target), &live.prices);
+        Box::pin(aside(&self.parts.pool, piece)).await?
     }
 
     /// Notes an answer, and whether it has the form that was asked for.
@@ -224,9 +240,8 @@ impl<'a> Attempts<'a> {
         let Some((turn, (_, misfit))) = progress.turn.as_mut().zip(progress.misfit.as_ref()) else {
             return Ok(Outcome::Unsent);
         };
-        let Ok(rendering) = turn.rendering.once_more(misfit) else { return Ok(Outcome::Unsent) };
-        let Ok(upstream_request) = rendering.for_target(self.incoming, (turn.client, turn.target), &self.live.prices)
-        else {
+        let Ok(rendering) = turn.rendering.once_more(misfit).map(Arc::new) else { return Ok(Outcome::Unsent) };
+        let Ok(upstream_request) = self.written(&rendering, (turn.client, turn.target)).await else {
             return Ok(Outcome::Unsent);
         };
         let emulated = std::mem::replace(&mut turn.upstream_request, upstream_request).emulated;
@@ -337,7 +352,8 @@ impl<'a> Attempts<'a> {
         let answered = async {
             let answer = client.send(call).await?;
             attempt.first_byte();
-            read(answer, (rendering, self.incoming), upstream_request, (client, &attempt)).await
+            let room = &mut AnswerRoom::new(&self.parts.answers, self.live.answers, &self.incoming.key.id);
+            read(answer, (rendering, self.incoming), upstream_request, (client, &attempt), room).await
         };
         let closing = self.parts.closing.cancelled();
         let outcome = tokio::select! {

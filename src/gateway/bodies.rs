@@ -1,4 +1,4 @@
-//! Room for the bodies of requests: so many bytes at once for all, and so many for one key.
+//! Room for the bodies of requests, and for whole answers: so many bytes at once for all, and so many for one key.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The room that is taken.
 #[derive(Debug, Default)]
 pub struct Bodies {
+    /// Whether they are answers.
+    are_answers: bool,
     all: AtomicUsize,
     keys: Mutex<QuickMap<Arc<str>, usize>>,
 }
@@ -51,9 +53,20 @@ pub struct Room {
 }
 
 impl Bodies {
+    /// The room of answers.
+    pub fn of_answers() -> Self {
+        Self { are_answers: true, ..Self::default() }
+    }
+
     /// Room for a body of a call of `key`, none of it taken yet.
     pub fn room(self: &Arc<Self>, bound: RoomBound, key: &Arc<str>) -> Room {
         Room { bodies: self.clone(), bound, key: key.clone(), taken: 0 }
+    }
+
+    fn full(&self, whose: &str, most: &str) -> Error {
+        let what = if self.are_answers { "whole answers" } else { "requests" };
+        let message = format!("{whose} {what} have as many bytes under way {most}");
+        Error { retry_after: Some(AGAIN), ..Error::new(Code::Overloaded, message) }
     }
 
     /// A panic that held the lock leaves at worst room that is taken.
@@ -79,14 +92,14 @@ impl Room {
                 if *key == 0 {
                     keys.remove(&self.key);
                 }
-                return Err(full("this key's requests have as many bytes under way as one key may"));
+                return Err(self.bodies.full("this key's", "as one key may"));
             }
             *key += more;
         }
         let before = self.bodies.all.fetch_add(more, Ordering::AcqRel);
         self.taken += more;
         if before + more > self.bound.all {
-            return Err(full("as many bytes of requests are under way as the gateway has room for"));
+            return Err(self.bodies.full("the", "as the gateway has room for"));
         }
         Ok(())
     }
@@ -122,10 +135,6 @@ impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
-}
-
-fn full(message: &str) -> Error {
-    Error { retry_after: Some(AGAIN), ..Error::new(Code::Overloaded, message) }
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@
 //! recalled (`recall`), or made in attempts that reserve what they may cost before they go out (`attempt`, `meter`); and the
 //! reply goes down once it is settled (`direct`, `lead`, `follow`).
 
+use std::sync::Arc;
+
+use super::aside::{LARGE, aside};
 use super::detached;
 use super::follow::follow;
 use super::idempotent::{self, Claimed};
@@ -18,7 +21,7 @@ use super::recall::{Recalled, recall};
 use super::reply::{Head, Reply};
 use super::state::{Gateway, Live};
 use crate::chat::{Code, Error};
-use crate::routing::StoreBodies;
+use crate::routing::{CacheMode, StoreBodies};
 
 impl Gateway {
     /// Serves one request of a caller whose key is good. Dropping the future cancels the call, which is still accounted.
@@ -26,17 +29,25 @@ impl Gateway {
         let meter = Meter::begin(self.parts().clone(), &incoming);
         let mut head = Head::new(incoming.id, 200, incoming.endpoint.dialect());
         let live = self.live();
-        let mut prepared = self.prepare(&live, &mut incoming, &meter, &mut head);
+        let is_large = incoming.body.len() > LARGE;
+        let mut prepared = self.prepare_at_once_or_aside(&live, &mut incoming, &meter, &mut head).await;
         if let Err(error) = &prepared
             && Box::pin(looked_up(self.parts(), &incoming.key, error)).await
         {
-            prepared = self.prepare(&live, &mut incoming, &meter, &mut head);
+            prepared = self.prepare_at_once_or_aside(&live, &mut incoming, &meter, &mut head).await;
         }
         let Prepared { request, plan } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return refuse(head, meter, error).await,
         };
-        let planned = Box::new(Planned { parts: self.parts().clone(), live, incoming, request, plan, head });
+        let mut planned = Box::new(Planned { parts: self.parts().clone(), live, incoming, request, plan, head });
+        if is_large && planned.plan.cache.mode != CacheMode::Off {
+            let (pool, head) = (planned.parts.pool.clone(), planned.head.clone());
+            planned = match Box::pin(aside(&pool, move || planned.keyed())).await {
+                Ok(planned) => planned,
+                Err(error) => return refuse(head, meter, error).await,
+            };
+        }
         if idempotent::has_key(&planned.incoming) {
             Box::pin(serve_once(planned, meter)).await
         } else if planned.live.drains {
@@ -48,12 +59,65 @@ impl Gateway {
 
     /// Read, resolve, key, plan; the row and the head note what is known of the request, refused or not.
     fn prepare(&self, live: &Live, incoming: &mut Incoming, meter: &Meter, head: &mut Head) -> Result<Prepared, Error> {
-        let parts = self.parts();
-        if !parts.ledger.healthy() {
-            return Err(Error::new(Code::LedgerUnavailable, "the ledger takes no rows just now, so nothing is sent"));
-        }
+        self.takes_calls()?;
         let mut known = Known::default();
-        let prepared = Prepared::of((parts, live), incoming, &mut known, Moment::here());
+        let prepared = Prepared::of((self.parts(), live), incoming, &mut known, Moment::here());
+        self.note((live, incoming), (known, prepared), meter, head)
+    }
+
+    /// Prepares a request, on the pool where its body is large.
+    async fn prepare_at_once_or_aside(
+        &self,
+        live: &Arc<Live>,
+        incoming: &mut Incoming,
+        meter: &Meter,
+        head: &mut Head,
+    ) -> Result<Prepared, Error> {
+        if incoming.body.len() > LARGE {
+            return Box::pin(self.prepare_aside(live, incoming, meter, head)).await;
+        }
+        self.prepare(live, incoming, meter, head)
+    }
+
+    /// The same on the pool, where all is worked out that the first attempt asks of the request.
+    async fn prepare_aside(
+        &self,
+        live: &Arc<Live>,
+        incoming: &mut Incoming,
+        meter: &Meter,
+        head: &mut Head,
+    ) -> Result<Prepared, Error> {
+        self.takes_calls()?;
+        let (parts, their_live, mut asked) = (self.parts().clone(), live.clone(), incoming.clone());
+        let piece = move || {
+            let mut known = Known::default();
+            let prepared = Prepared::of((&parts, &their_live), &mut asked, &mut known, Moment::here());
+            if let Ok(prepared) = &prepared {
+                prepared.work_out(&their_live);
+            }
+            (asked, known, prepared)
+        };
+        let (asked, known, prepared) = aside(&self.parts().pool, piece).await?;
+        *incoming = asked;
+        self.note((live, incoming), (known, prepared), meter, head)
+    }
+
+    fn takes_calls(&self) -> Result<(), Error> {
+        if self.parts().ledger.healthy() {
+            return Ok(());
+        }
+        Err(Error::new(Code::LedgerUnavailable, "the ledger takes no rows just now, so nothing is sent"))
+    }
+
+    /// Notes what is known of a request in its row and its head.
+    fn note(
+        &self,
+        (live, incoming): (&Live, &Incoming),
+        (known, prepared): (Known, Result<Prepared, Error>),
+        meter: &Meter,
+        head: &mut Head,
+    ) -> Result<Prepared, Error> {
+        let parts = self.parts();
         meter.note(&known, incoming);
         head.prompt = known.prompt.as_ref().map(|version| (version.name.clone(), version.version));
         let Prepared { request, plan } = prepared?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::aside::{LARGE, aside};
 use super::incoming::Incoming;
 use super::look_up::looked_up;
 use super::plan::{Moment, with_facts};
@@ -115,7 +116,23 @@ impl Gateway {
     ///
     /// # Errors
     /// What the call itself would be refused with.
-    pub async fn explain(&self, mut incoming: Incoming) -> Result<Explanation, Error> {
+    pub async fn explain(&self, incoming: Incoming) -> Result<Explanation, Error> {
+        let key = incoming.key.clone();
+        match self.explain_once(incoming.clone()).await {
+            Err(error) if looked_up(self.parts(), &key, &error).await => self.explain_once(incoming).await,
+            explained => explained,
+        }
+    }
+
+    async fn explain_once(&self, incoming: Incoming) -> Result<Explanation, Error> {
+        if incoming.body.len() <= LARGE {
+            return self.explained(incoming);
+        }
+        let gateway = self.clone();
+        aside(&self.parts().pool, move || gateway.explained(incoming)).await?
+    }
+
+    fn explained(&self, mut incoming: Incoming) -> Result<Explanation, Error> {
         let object = Object::read(incoming.body.clone())?;
         if let Some(endpoint) = object.get("endpoint") {
             let name: String = serde_json::from_str(endpoint).unwrap_or_default();
@@ -135,11 +152,7 @@ impl Gateway {
         incoming.body = object.edited(&edits);
         let (parts, live) = (self.parts().clone(), self.live());
         let moment = Moment::here();
-        let prepare = |incoming: &mut Incoming| Prepared::of((&parts, &live), incoming, &mut Known::default(), moment);
-        let prepared = match prepare(&mut incoming) {
-            Err(error) if looked_up(&parts, &incoming.key, &error).await => prepare(&mut incoming),
-            prepared => prepared,
-        };
+        let prepared = Prepared::of((&parts, &live), &mut incoming, &mut Known::default(), moment);
         let Prepared { request, plan } = prepared?;
         let Moment { now, dice } = moment;
         let trace =

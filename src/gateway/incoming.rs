@@ -14,6 +14,7 @@ use crate::wire::dialect::Addressed;
 use crate::wire::endpoint::Endpoint;
 
 /// One request of a caller whose key is good.
+#[derive(Clone)]
 pub struct Incoming {
     /// Its id.
     pub id: RequestId,

@@ -2,6 +2,7 @@
 
 mod answer;
 mod as_if;
+mod aside;
 mod attempt;
 mod batch_line;
 mod binary_relay;
@@ -39,6 +40,7 @@ mod reply;
 mod request;
 mod reserve;
 mod resolve;
+mod slow_bodies;
 mod state;
 mod stream;
 mod target_log;
@@ -46,14 +48,16 @@ mod unanswered;
 mod upstream_request;
 mod words;
 
+pub use answer::MAX_WHOLE;
 pub use as_if::price_of;
 pub use batch_line::{HandedOver, LineAnswer, Owner, PreparedLine};
-pub use bodies::{Room, RoomBound, SMALL_BODY};
+pub use bodies::{Bodies, Room, RoomBound, SMALL_BODY};
 pub use cooling::seconds;
 pub use explain::{Explanation, ModelCard, models};
 pub use incoming::Incoming;
 pub use plan::DRAFT_OF;
 pub use price::{KnownPrices, Pricing};
 pub use reply::{Body, Cut, Departure, Head, Repair, Reply, refusal};
+pub use slow_bodies::Waiting;
 pub use state::{Gateway, Live, Parts};
 pub use target_log::TargetLog;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::answer::SMALL_ANSWER;
 use super::attempt::Attempts;
 use super::feed::Feed;
 use super::incoming::Incoming;
@@ -41,6 +42,15 @@ impl Planned {
         self.incoming.timeout.map(|limit| self.incoming.started + limit)
     }
 
+    /// Itself, with the keys of the cache worked out.
+    pub fn keyed(self: Box<Self>) -> Box<Self> {
+        if let Some(target) = self.plan.targets.first() {
+            // Kept with the rendering.
+            let _kept = self.keys(target);
+        }
+        self
+    }
+
     /// The attempts that may be made for it.
     pub fn attempts(&self) -> Attempts<'_> {
         let deadline = self.deadline();
@@ -68,13 +78,29 @@ impl Planned {
         rendering.feed(target, from, (keep_usage, by_choice), context)
     }
 
+    /// An answer that is made for this call alone, with room of its own.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn held(&self, body: Bytes) -> Result<Bytes, Error> {
+        if body.len() <= SMALL_ANSWER {
+            return Ok(body);
+        }
+        let mut room = self.parts.answers.room(self.live.answers, &self.incoming.key.id);
+        room.reach(body.len())?;
+        Ok(room.hold(body))
+    }
+
     /// A whole answer to `rendering` in the form that the caller asked for.
     pub fn whole(self: Box<Self>, rendering: &Rendering, body: Bytes) -> Reply {
         if !rendering.asked.stream || rendering.passes() {
             return Reply { head: self.head, body: Body::Whole(body) };
         }
         match rendering.codec().as_stream(&body, &rendering.answer_context(&self.incoming)) {
-            Ok(events) => Reply { head: self.head, body: Body::Events(events) },
+            Ok(events) => match self.held(events) {
+                Ok(events) => Reply { head: self.head, body: Body::Events(events) },
+                Err(error) => error_reply(self.head, &error),
+            },
             Err(error) => error_reply(self.head, &Error::new(Code::UpstreamProtocol, error.to_string())),
         }
     }

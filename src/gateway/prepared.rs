@@ -69,6 +69,19 @@ impl Prepared {
             .map_err(|error| hint::model(error, live, incoming, &request))?;
         Ok(Self { request, plan })
     }
+
+    /// Works out what the attempt at the first target asks of the request, which keeps it.
+    pub fn work_out(&self, live: &Live) {
+        let Some(target) = self.plan.targets.first() else { return };
+        let Ok(rendering) = self.request.rendering(target) else { return };
+        rendering.input_tokens();
+        let client = live.clients.get(&target.provider).filter(|_| self.request.endpoint.is_answer());
+        let dialect = client.map(|client| client.dialect_for(self.request.endpoint.dialect(), &target.model));
+        if dialect.is_some_and(|dialect| !rendering.goes_as_it_came(dialect, target)) {
+            // Kept with the rendering, with the error where there is one.
+            let _kept = rendering.internal();
+        }
+    }
 }
 
 impl Known {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::answer::SMALL_ANSWER;
 use super::meter::Meter;
-use super::planned::Planned;
+use super::planned::{Planned, refuse};
 use super::read::remember;
 use super::repair::{Verdict, Wanted};
 use super::reply::{Body, Departure, Reply, error_reply};
@@ -118,6 +119,8 @@ impl Planned {
         let planned_target = self.plan.targets.first().is_some_and(|first| first.id == target.id);
         let key = if planned_target { key } else { self.keys(target).first() };
         let prompt = self.request.prompt().map(|applied| (applied.version.name.clone(), applied.version.version));
+        // What is stored takes no room of the answers under way.
+        let body = if body.len() > SMALL_ANSWER { Bytes::copy_from_slice(&body) } else { body };
         self.parts.cache.put(
             key,
             Entry {
@@ -140,6 +143,11 @@ impl Planned {
     /// Answers from the cache.
     pub async fn hit(mut self: Box<Self>, hit: Hit, meter: Meter) -> Reply {
         let Hit { key, entry, translated } = hit;
+        // The stored bytes are shared; a translation is this caller's own.
+        let translated = match translated.map(|body| self.held(body)).transpose() {
+            Ok(translated) => translated,
+            Err(error) => return refuse(self.head, meter, error).await,
+        };
         self.head.cache = Some("hit");
         self.head.age = Some(entry.age(now()));
         self.head.cost = Some(Nanos(0));

@@ -6,12 +6,14 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::bodies::Bodies;
+use super::bodies::{Bodies, RoomBound};
 use super::price::{KnownPrices, Priced, Pricing};
 use super::reply::Departure;
+use super::slow_bodies::SlowBodies;
 use super::target_log::TargetLog;
 use crate::cache::Cache;
 use crate::idempotency::Idempotency;
+use crate::pool::Pool;
 use crate::prompts::Registry;
 use crate::routing::{Health, Routes, StoreBodies, Target};
 use crate::telemetry::{AccessLog, Metrics};
@@ -40,6 +42,8 @@ pub struct Live {
     pub store_bodies: StoreBodies,
     /// Whether an answer is read to its end though its caller hung up.
     pub drains: bool,
+    /// The room for whole answers.
+    pub answers: RoomBound,
     /// Prices of the targets called so far.
     pub known_prices: KnownPrices,
 }
@@ -64,6 +68,12 @@ pub struct Parts {
     pub access_log: AccessLog,
     /// The room that bodies of requests take.
     pub bodies: Arc<Bodies>,
+    /// The room that whole answers take until their callers have them.
+    pub answers: Arc<Bodies>,
+    /// The bodies of requests that are waited for.
+    pub slow_bodies: Arc<SlowBodies>,
+    /// The threads for work on large bodies.
+    pub pool: Arc<Pool>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the process must end and running calls must too.

@@ -243,7 +243,11 @@ fn cause(failure: &Failure) -> Option<String> {
         Failure::Server { status, .. } | Failure::Refused { status: status @ 402..=405, .. } => {
             Some(format!("answered with status {status}"))
         }
-        Failure::Refused { .. } | Failure::TimedOut(Phase::Caller) | Failure::Busy | Failure::Closing => None,
+        Failure::Refused { .. }
+        | Failure::TimedOut(Phase::Caller)
+        | Failure::Busy
+        | Failure::Closing
+        | Failure::NoRoom(_) => None,
     }
 }
 

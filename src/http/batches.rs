@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::admin::read;
+use super::admin::read_of;
 use super::auth::Caller;
 use super::error::Refusal;
 use crate::app::App;
@@ -61,7 +61,7 @@ struct Wanted {
 /// `POST /v1/batches`.
 pub async fn create(State(app): State<App>, Caller(key): Caller, headers: HeaderMap, body: Body) -> Answer {
     admit(&app, &key)?;
-    let wanted: Wanted = read(&headers, body).await?;
+    let wanted: Wanted = read_of((&app, &key.project), &headers, body).await?;
     let anchored = |after: &ExpiresAfter| after.anchor == "created_at";
     if !wanted.output_expires_after.as_ref().is_none_or(anchored) {
         return Err(Error::field("output_expires_after", "`anchor` must be `created_at`").into());

@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::arrival::Arrival;
 use super::auth::{self, Peer};
 use super::error::{Refusal, SHOULD_RETRY, guarded, put_id, seconds};
 use super::listed;
@@ -188,7 +189,9 @@ pub async fn admit(
         check_json(&parts.headers)?;
     }
     let room = app.room_for_body(&incoming.key.id);
-    incoming.body = read_bytes(&parts.headers, body, app.max_body(), Some(room)).await?;
+    let key = incoming.key.clone();
+    let arrival = Arrival::of(app, &key.project, BODY_LIMIT);
+    incoming.body = read_bytes(&parts.headers, (body, arrival), app.max_body(), Some(room)).await?;
     incoming.headers = parts.headers;
     Ok((incoming, window))
 }
@@ -235,10 +238,19 @@ fn read_tags(text: Option<&str>) -> Result<Tags, Error> {
     Ok(tags)
 }
 
-/// Reads a JSON body of at most `limit` bytes.
-pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
+/// Reads a JSON body of at most `limit` bytes; of `owner` where that has a share of the bodies that are waited for.
+pub async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    owner: Option<(&App, &Arc<str>)>,
+) -> Result<Bytes, Error> {
     check_json(headers)?;
-    read_bytes(headers, body, limit, None).await
+    let arrival = match owner {
+        Some((app, project)) => Arrival::of(app, project, BODY_LIMIT),
+        None => Arrival::of_nobody(BODY_LIMIT),
+    };
+    read_bytes(headers, (body, arrival), limit, None).await
 }
 
 fn check_json(headers: &HeaderMap) -> Result<(), Error> {
@@ -259,7 +271,12 @@ fn form_of(endpoint: Endpoint, headers: &HeaderMap) -> bool {
 }
 
 /// Reads a body of at most `limit` bytes, where there is room for it.
-async fn read_bytes(headers: &HeaderMap, body: Body, limit: usize, room: Option<Room>) -> Result<Bytes, Error> {
+async fn read_bytes(
+    headers: &HeaderMap,
+    (body, arrival): (Body, Arrival<'_>),
+    limit: usize,
+    room: Option<Room>,
+) -> Result<Bytes, Error> {
     if headers.contains_key(http::header::CONTENT_ENCODING) {
         return Err(Error::new(
             Code::UnsupportedMediaType,
@@ -270,36 +287,41 @@ async fn read_bytes(headers: &HeaderMap, body: Body, limit: usize, room: Option<
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
-    let body = Limited::new(body, limit);
-    let read = async {
-        match room {
-            Some(room) if announced.is_none_or(|length| length > SMALL_BODY) => {
-                collect(body, announced, room, limit).await
-            }
-            _ => body.collect().await.map(Collected::to_bytes).map_err(|error| broken(&*error, limit)),
-        }
-    };
-    timeout(BODY_LIMIT, read).await.map_err(|_| Error::new(Code::RequestTimeout, "the body did not arrive in time"))?
+    let room = room.filter(|_| announced.is_none_or(|length| length > SMALL_BODY));
+    collect((Limited::new(body, limit), arrival), announced, room, limit).await
 }
 
-/// Collects a body as it comes: what is announced and does not come takes no room.
+/// Collects a body as it comes: what is announced and does not come takes no room. One that comes in one piece is not copied.
 async fn collect(
-    mut body: Limited<Body>,
+    (mut body, mut arrival): (Limited<Body>, Arrival<'_>),
     announced: Option<usize>,
-    mut room: Room,
+    mut room: Option<Room>,
     limit: usize,
 ) -> Result<Bytes, Error> {
-    let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = arrival.next(body.frame()).await? {
         let Ok(data) = frame.map_err(|error| broken(&*error, limit))?.into_data() else { continue };
-        room.reach(all.len() + data.len())?;
+        arrival.note(data.len());
+        let length = first.len() + all.len() + data.len();
+        if let Some(room) = &mut room {
+            room.reach(length)?;
+        }
+        if length == data.len() {
+            first = data;
+            continue;
+        }
         if all.is_empty() {
             // The system gives memory where it is written to.
-            all.reserve(announced.unwrap_or(data.len()));
+            all.reserve(announced.unwrap_or(length).max(length));
+            all.extend_from_slice(&std::mem::take(&mut first));
         }
         all.extend_from_slice(&data);
     }
-    Ok(room.hold(all.freeze()))
+    let whole = if all.is_empty() { first } else { all.freeze() };
+    Ok(match room {
+        Some(room) => room.hold(whole),
+        None => whole,
+    })
 }
 
 fn too_large(limit: usize) -> Error {
@@ -416,6 +438,33 @@ mod tests {
         }
         let many: Vec<String> = (0..33).map(|n| format!("t{n}=x")).collect();
         assert!(read_tags(Some(&many.join(","))).is_err());
+    }
+
+    #[tokio::test]
+    async fn large_bodies_are_worked_on_by_the_pool_and_small_ones_do_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.db");
+        let text =
+            format!("[database]\nurl = \"sqlite://{}\"\n[providers.sim]\nkind = \"simulated\"\n", file.display());
+        let built = App::build(crate::config::parse(&text, "test", &|_| None).unwrap()).await.unwrap();
+        let (app, key) = (built.app, built.new_admin_key.unwrap());
+        assert!(app.pool().close().await);
+        let status = async |path: &str, text: String| {
+            let message = serde_json::json!({"role": "user", "content": text});
+            let body = serde_json::json!({"model": "sim/small", "max_tokens": 9, "messages": [message]});
+            let request = Request::post(path).header("authorization", format!("Bearer {}", key.expose()));
+            let called = EndpointCall::at(&path.parse().unwrap()).unwrap();
+            serve(app.clone(), called, request.body(Body::from(body.to_string())).unwrap(), None)
+                .await
+                .status()
+                .as_u16()
+        };
+        for path in ["/v1/chat/completions", "/v1/messages"] {
+            assert_eq!(status(path, "short".to_owned()).await, 200, "{path}");
+            // There is no thread left for it.
+            assert_eq!(status(path, "x".repeat(300 << 10)).await, 503, "{path}");
+        }
+        app.close().await;
     }
 
     #[test]

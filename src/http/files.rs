@@ -11,8 +11,8 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
 
+use super::arrival::Arrival;
 use super::auth::Caller;
 use super::batches::{Listed, admit, limit, listed, scope, unknown};
 use super::error::Refusal;
@@ -27,8 +27,7 @@ type Answer = Result<Json<Value>, Refusal>;
 /// The longest list, which is the usual one.
 const MOST: u32 = 10_000;
 
-/// How long a caller may take between two pieces of a file, and for the whole file.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long a caller may take for a whole file.
 const TOTAL: Duration = Duration::from_secs(3_600);
 
 /// The most bytes of a form beside its file, and of one of its fields.
@@ -41,8 +40,14 @@ const LIFE: std::ops::RangeInclusive<u64> = 3_600..=2_592_000;
 /// `POST /v1/files`.
 pub async fn create(State(app): State<App>, Caller(key): Caller, headers: HeaderMap, body: Body) -> Answer {
     admit(&app, &key)?;
-    let mut form =
-        Form { app: &app, key: &key, limit: Instant::now() + TOTAL, upload: None, purpose: None, life: None };
+    let mut form = Form {
+        app: &app,
+        key: &key,
+        arrival: Arrival::of(&app, &key.project, TOTAL),
+        upload: None,
+        purpose: None,
+        life: None,
+    };
     let read = form.read(&headers, body).await;
     let Form { upload, life, .. } = form;
     match (read, upload) {
@@ -61,8 +66,7 @@ pub async fn create(State(app): State<App>, Caller(key): Caller, headers: Header
 struct Form<'a> {
     app: &'a App,
     key: &'a VirtualKey,
-    /// When the whole file must have come.
-    limit: Instant,
+    arrival: Arrival<'a>,
     upload: Option<Upload>,
     purpose: Option<String>,
     life: Option<Duration>,
@@ -121,6 +125,7 @@ impl Form<'_> {
         let upload = self.app.batches().upload(project, key_id, &name, now()).await?;
         self.upload = Some(upload);
         while let Some(bytes) = self.in_time(field.chunk()).await? {
+            self.arrival.note(bytes.len());
             if let Some(upload) = &mut self.upload {
                 upload.push(&bytes).await?;
             }
@@ -129,7 +134,7 @@ impl Form<'_> {
     }
 
     /// A short field.
-    async fn text(&self, mut field: Field<'_>, name: &str) -> Result<String, Error> {
+    async fn text(&mut self, mut field: Field<'_>, name: &str) -> Result<String, Error> {
         let mut text = Vec::new();
         while let Some(bytes) = self.in_time(field.chunk()).await? {
             text.extend_from_slice(&bytes);
@@ -140,10 +145,8 @@ impl Form<'_> {
         String::from_utf8(text).map_err(|_| Error::field(name, format!("`{name}` is no text")))
     }
 
-    async fn in_time<T>(&self, coming: impl Future<Output = multer::Result<T>>) -> Result<T, Error> {
-        let limit = self.limit.min(Instant::now() + IDLE);
-        let late = |_| Error::new(Code::RequestTimeout, "the file did not arrive in time");
-        timeout_at(limit, coming).await.map_err(late)?.map_err(|error| self.bad_form(&error))
+    async fn in_time<T>(&mut self, coming: impl Future<Output = multer::Result<T>>) -> Result<T, Error> {
+        self.arrival.next(coming).await?.map_err(|error| self.bad_form(&error))
     }
 
     fn bad_form(&self, error: &multer::Error) -> Error {

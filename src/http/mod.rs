@@ -2,6 +2,7 @@
 
 mod activity;
 pub mod admin;
+mod arrival;
 mod auth;
 mod batches;
 mod client;

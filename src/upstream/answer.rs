@@ -254,15 +254,21 @@ impl Answer {
     /// As [`Answer::piece`], and where the body is longer than `limit`.
     pub async fn whole(&mut self, limit: usize) -> Result<Bytes, Failure> {
         let first = self.piece().await?;
-        self.rest(first, limit).await
+        self.rest(first, limit, &mut |_| Ok(())).await
     }
 
-    /// The whole body, at most `limit` bytes, whose first piece was taken.
+    /// The whole body, at most `limit` bytes, whose first piece was taken. What it is to hold is reported before it does.
     ///
     /// # Errors
-    /// As [`Answer::whole`].
-    pub async fn rest(&mut self, first: Option<Bytes>, limit: usize) -> Result<Bytes, Failure> {
+    /// As [`Answer::whole`], and what `reach` refuses.
+    pub async fn rest(
+        &mut self,
+        first: Option<Bytes>,
+        limit: usize,
+        reach: &mut (dyn FnMut(usize) -> Result<(), Failure> + Send),
+    ) -> Result<Bytes, Failure> {
         let Some(first) = first else { return Ok(Bytes::new()) };
+        reach(first.len())?;
         let Some(second) = self.piece().await? else { return Ok(self.redacted_whole(first, self.is_suspect)) };
         let mut all = BytesMut::from(&first[..]);
         let mut next = Some(second);
@@ -270,6 +276,7 @@ impl Answer {
             if all.len() + piece.len() > limit {
                 return Err(Failure::Protocol(format!("it is longer than {limit} bytes")));
             }
+            reach(all.len() + piece.len())?;
             all.extend_from_slice(&piece);
             next = self.piece().await?;
         }

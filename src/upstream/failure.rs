@@ -62,6 +62,8 @@ pub enum Failure {
     Busy,
     /// The gateway itself is about to stop.
     Closing,
+    /// The gateway has no room for the answer, which was cut off.
+    NoRoom(Box<Error>),
 }
 
 impl Failure {
@@ -77,7 +79,7 @@ impl Failure {
             }
             Self::Server { status, error } => Self::Server { status, error: Box::new(redaction.error(*error)) },
             Self::Refused { status, error } => Self::Refused { status, error: Box::new(redaction.error(*error)) },
-            other @ (Self::TimedOut(_) | Self::Auth { .. } | Self::Busy | Self::Closing) => other,
+            other @ (Self::TimedOut(_) | Self::Auth { .. } | Self::Busy | Self::Closing | Self::NoRoom(_)) => other,
         }
     }
 
@@ -85,7 +87,7 @@ impl Failure {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::TimedOut(Phase::Caller) | Self::Closing => false,
+            Self::Refused { .. } | Self::TimedOut(Phase::Caller) | Self::Closing | Self::NoRoom(_) => false,
             Self::Auth { another_key, .. } => *another_key,
             _ => true,
         }
@@ -94,13 +96,16 @@ impl Failure {
     /// Whether the failure is a fault of the target, and not of the request.
     #[must_use]
     pub fn is_targets_fault(&self) -> bool {
-        !matches!(self, Self::Refused { .. } | Self::TimedOut(Phase::Caller) | Self::Busy | Self::Closing)
+        !matches!(
+            self,
+            Self::Refused { .. } | Self::TimedOut(Phase::Caller) | Self::Busy | Self::Closing | Self::NoRoom(_)
+        )
     }
 
     /// Whether the provider may have worked, and charges, though no answer came.
     #[must_use]
     pub fn may_be_charged(&self) -> bool {
-        let cut_off = matches!(self, Self::Protocol(_) | Self::Closing);
+        let cut_off = matches!(self, Self::Protocol(_) | Self::Closing | Self::NoRoom(_));
         cut_off || matches!(self, Self::TimedOut(phase) if *phase != Phase::Connect)
     }
 
@@ -135,7 +140,7 @@ impl Failure {
             Self::Auth { .. } => Code::UpstreamAuth,
             Self::Server { .. } => Code::UpstreamError,
             Self::Refused { error, .. } => error.code,
-            Self::Busy | Self::Closing => Code::Overloaded,
+            Self::Busy | Self::Closing | Self::NoRoom(_) => Code::Overloaded,
         }
     }
 
@@ -169,7 +174,7 @@ impl Failure {
                 let hint = if is_elsewhere(status, &error) { ELSEWHERE } else { "" };
                 error.says(|message| format!("{target} answered {status}: {message}{hint}"))
             }
-            Self::Refused { error, .. } => *error,
+            Self::Refused { error, .. } | Self::NoRoom(error) => *error,
             Self::Busy => error(format!(
                 "{target} already has as many calls as its max_in_flight allows, of all or of your project"
             )),

@@ -280,10 +280,14 @@ async fn attempts(dir: &Path, providers: &str) -> Attempts {
         }
     };
     let never = "('upstream_connect', 'overloaded')";
+    // An answer that was cut off was asked for.
+    let cut_off = "status = 'unknown'";
     // What a provider's own batch API ran was no call of ours.
     let called = r#"coalesce(rate, '') not like '%"tier":"batch"%'"#;
-    let sent =
-        count(&format!("{called} and status <> 'client_closed' and coalesce(error_code, '') not in {never}")).await;
+    let sent = count(&format!(
+        "{called} and status <> 'client_closed' and (coalesce(error_code, '') not in {never} or {cut_off})"
+    ))
+    .await;
     let hung_up = count("status = 'client_closed'").await;
     pool.close().await;
     Attempts { sent, hung_up }

@@ -7,9 +7,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::app::{OTHER_KEY, TestApp, UP_KEY, hello, streamed};
-use crate::client::{Call, Open};
+use crate::client::{Call, Open, PATIENCE};
 use crate::upstream::{EVENTS, Script, WHOLE};
 
 const REFUSING: &str = "[defaults]\nretries = 0\nall_cooling = \"refuse\"\n";
@@ -191,7 +192,7 @@ async fn the_bodies_of_one_keys_requests_leave_room_for_those_of_others() {
         let body = json!({"model": "fast", "messages": [{"role": "user", "content": "x".repeat(600_000)}]});
         app.send(Call::chat(&body).key(key))
     };
-    let deadline = tokio::time::Instant::now() + crate::client::PATIENCE;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let answer = large(&app.key).await;
         if answer.status == 503 {
@@ -206,6 +207,69 @@ async fn the_bodies_of_one_keys_requests_leave_room_for_those_of_others() {
     drop(held);
     while large(&app.key).await.status != 200 {
         assert!(tokio::time::Instant::now() < deadline, "the room never comes back");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn whole_answers_that_nobody_reads_have_a_bound() {
+    let app = TestApp::with("[server]\nmax_bodies = \"1MiB\"\n[defaults]\nretries = 0\n").await;
+    let long = WHOLE.replacen("\"choices\"", &format!("\"x\":\"{}\",\"choices\"", "y".repeat(33 << 20)), 1);
+    app.up.always(Script::json(200, &long));
+    let unread = app.open(&Call::chat(&hello("fast")).key(&app.key)).await;
+    let refused = app.send(Call::chat(&hello("fast")).key(&app.key)).await;
+    assert_eq!((refused.outcome(), refused.header("retry-after")), ("503 overloaded".to_owned(), Some("1")));
+    assert!(refused.text().contains("whole answers"), "{}", refused.text());
+    let row = app.row(refused.id()).await;
+    assert_eq!(row["error_code"], "overloaded", "{row}");
+    app.up.always(Script::json(200, WHOLE));
+    assert_eq!(hello_of(&app, &app.key, "fast").await, "200", "a small one needs no room");
+    app.up.always(Script::json(200, &long));
+    drop(unread);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while hello_of(&app, &app.key, "fast").await != "200" {
+        assert!(tokio::time::Instant::now() < deadline, "the room never comes back");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_their_bodies_leave_connections_to_other_projects() {
+    let app = TestApp::with("[server]\nmax_connections = 8\n").await;
+    let other = app.new_key(&json!({"name": "other", "project": "other"})).await;
+    let form = "content-type: multipart/form-data; boundary=X\r\ncontent-length: 9999\r\n\r\n--X\r\n";
+    let json = "content-type: application/json\r\ncontent-length: 9999\r\n\r\n{";
+    for (path, rest) in [
+        ("/v1/chat/completions", json),
+        ("/v1/messages", json),
+        ("/v1/explain", json),
+        ("/v1/batches", json),
+        ("/v1/audio/transcriptions", form),
+        ("/v1/files", form),
+    ] {
+        let stalled = async || {
+            let mut socket = TcpStream::connect(app.address).await.unwrap();
+            let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n{rest}", app.key);
+            socket.write_all(head.as_bytes()).await.unwrap();
+            socket
+        };
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(stalled().await);
+        }
+        // One of the five is refused: which came last is for the workers to say.
+        held.push(stalled().await);
+        let answers =
+            held.drain(..).map(|socket| Box::pin(async move { Open::read(socket).await.unwrap().rest().await }));
+        let (refused, _, waiting) =
+            timeout(PATIENCE, futures_util::future::select_all(answers)).await.expect("one is refused");
+        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{path}: {}", refused.text());
+        assert_eq!(hello_of(&app, &other, "fast").await, "200", "{path}");
+        drop(waiting);
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while hello_of(&app, &app.key, "fast").await != "200" {
+            assert!(tokio::time::Instant::now() < deadline, "{path}: the share never comes back");
+        }
     }
     app.close().await;
 }

@@ -1,10 +1,13 @@
 //! Reads the JSON bodies of the admin API.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
+use crate::app::App;
 use crate::chat::{Code, Error};
 use crate::http::data::read_body;
 use crate::http::error::Refusal;
@@ -14,7 +17,19 @@ const MAX_BODY: usize = 1 << 20;
 
 /// Reads a JSON body whose unknown fields are refused by its type.
 pub(in crate::http) async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
-    let bytes: Bytes = read_body(headers, body, MAX_BODY).await?;
+    parsed(read_body(headers, body, MAX_BODY, None).await?)
+}
+
+/// The same of a project's key, which has a share of the bodies that are waited for.
+pub(in crate::http) async fn read_of<T: DeserializeOwned>(
+    owner: (&App, &Arc<str>),
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Refusal> {
+    parsed(read_body(headers, body, MAX_BODY, Some(owner)).await?)
+}
+
+fn parsed<T: DeserializeOwned>(bytes: Bytes) -> Result<T, Refusal> {
     let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(Error::new(Code::InvalidRequest, "the body must be a JSON object").into());

@@ -17,7 +17,7 @@ use super::auth::Anyone;
 use super::key::own;
 use crate::app::App;
 
-pub(super) use body::read;
+pub(super) use body::read_of;
 
 /// The admin API's routes.
 pub fn routes() -> Router<App> {
