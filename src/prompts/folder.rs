@@ -66,6 +66,7 @@ pub fn check_dir_with(
 /// Other than `.toml` files, and hidden ones, are left alone.
 pub(super) fn read_dir(path: &Path) -> Result<(Vec<PromptFile>, Vec<Diagnostic>), Error> {
     let failed = |source: io::Error| Error::Folder { path: path.display().to_string(), source };
+    let root = fs::canonicalize(path).map_err(failed)?;
     let mut files = Vec::new();
     let mut problems = Vec::new();
     for (i, entry) in fs::read_dir(path).map_err(failed)?.enumerate() {
@@ -73,7 +74,7 @@ pub(super) fn read_dir(path: &Path) -> Result<(Vec<PromptFile>, Vec<Diagnostic>)
             return Err(failed(io::Error::other(format!("has more than {MAX_FILES} files"))));
         }
         let file = entry.map_err(failed)?.path();
-        match read_file(&file) {
+        match read_file(&root, &file) {
             Ok(Some(read)) => files.push(read),
             Ok(None) => {}
             Err(message) => {
@@ -86,29 +87,49 @@ pub(super) fn read_dir(path: &Path) -> Result<(Vec<PromptFile>, Vec<Diagnostic>)
     Ok((files, problems))
 }
 
-fn read_file(path: &Path) -> Result<Option<PromptFile>, String> {
+/// Reads a file of the folder `root`. A link is read where it leads to a file inside the folder, as in a volume of Kubernetes, whose
+/// files are links into a hidden folder (`p.toml -> ..data/p.toml`, `..data -> ..2026_01_01…`).
+fn read_file(root: &Path, path: &Path) -> Result<Option<PromptFile>, String> {
     let Some(file) = path.to_str() else { return Err("the file's name is not UTF-8".to_owned()) };
     let base = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if base.starts_with('.') {
         return Ok(None);
     }
-    let about = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
+    let mut about = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
+    let stem = base.strip_suffix(".toml");
+    let mut place = path.to_owned();
+    if about.is_symlink() {
+        if stem.is_none() {
+            return Ok(None);
+        }
+        place = linked(root, path)?;
+        about = fs::symlink_metadata(&place).map_err(|error| error.to_string())?;
+    }
     if about.is_dir() {
         return Err("folders inside the prompts' folder are not read; move its files up".to_owned());
     }
-    let Some(stem) = base.strip_suffix(".toml") else { return Ok(None) };
+    let Some(stem) = stem else { return Ok(None) };
     if !about.is_file() {
-        return Err("is a link or a special file; only plain files are read".to_owned());
+        return Err("is a special file; only plain files are read, and links to them".to_owned());
     }
     let name = stem.parse::<PromptName>().map_err(|error| format!("the file names the prompt: {error}"))?;
     if about.len() > MAX_FILE {
         return Err(format!("has {} bytes; the limit is {MAX_FILE}", about.len()));
     }
     let mut bytes = Vec::new();
-    let opened = fs::File::open(path).map_err(|error| error.to_string())?;
+    let opened = fs::File::open(&place).map_err(|error| error.to_string())?;
     opened.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     let text = String::from_utf8(bytes).map_err(|_| "the text is not UTF-8".to_owned())?;
     Ok(Some(PromptFile { name, file: file.to_owned(), text }))
+}
+
+/// Where a link leads, within the folder `root`.
+fn linked(root: &Path, path: &Path) -> Result<PathBuf, String> {
+    let place = fs::canonicalize(path).map_err(|error| format!("is a link that leads to no file: {error}"))?;
+    match place.starts_with(root) {
+        true => Ok(place),
+        false => Err(format!("is a link out of the folder, to {}; only links inside it are read", place.display())),
+    }
 }
 
 /// A mark of the files of a folder as they are: it differs where one was written, added or taken away. `None` where the folder
@@ -121,7 +142,8 @@ pub fn stamp(path: &Path) -> Option<u64> {
         let Some(name) = name.to_str().filter(|name| name.ends_with(".toml") && !name.starts_with('.')) else {
             continue;
         };
-        let Ok(about) = entry.metadata() else { continue };
+        // Of the file that a link leads to: the links of a volume stay as they are when its files change.
+        let Ok(about) = fs::metadata(entry.path()) else { continue };
         files.push((name.to_owned(), about.modified().ok(), about.len()));
     }
     files.sort();

@@ -1,5 +1,10 @@
 //! Prompts on their way through a call.
 
+use std::fs::{create_dir, create_dir_all, remove_file, write};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+
+use fulcrum::prompts::{check_dir, stamp};
 use serde_json::{Value, json};
 
 use crate::app::TestApp;
@@ -422,4 +427,59 @@ async fn a_label_can_be_taken_away_and_the_history_of_all_labels_is_read() {
         app.admin(Call::new("PUT", "/api/v1/prompts/greet/labels/production", json!({"version": 1}).to_string())).await;
     assert_eq!(moved.json()["moved"], false);
     app.close().await;
+}
+
+#[test]
+fn a_folder_of_links_is_read_as_kubernetes_mounts_it_and_no_link_leads_out_of_it() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, text) = (place.path().join("prompts"), "[[messages]]\nrole = \"user\"\ncontent = \"one\"\n");
+    let next = text.replace("one", "three");
+    for (version, text) in [("..2026_01", text), ("..2026_02", &next)] {
+        create_dir_all(folder.join(version)).unwrap();
+        write(folder.join(version).join("p.toml"), text).unwrap();
+        write(folder.join(version).join("README"), "no prompt").unwrap();
+    }
+    symlink("..2026_01", folder.join("..data")).unwrap();
+    symlink("..data/p.toml", folder.join("p.toml")).unwrap();
+    symlink("..data/README", folder.join("README")).unwrap();
+    symlink("prompts", place.path().join("mount")).unwrap();
+    for way in [&folder, &place.path().join("mount")] {
+        let read = check_dir(way).unwrap();
+        assert_eq!(read.iter().map(|read| read.name.as_str()).collect::<Vec<_>>(), ["p"]);
+    }
+    let before = stamp(&folder);
+    remove_file(folder.join("..data")).unwrap();
+    symlink("..2026_02", folder.join("..data")).unwrap();
+    assert_ne!(stamp(&folder), before, "a volume changes by its folder's link alone");
+    write(place.path().join("secret.toml"), text).unwrap();
+    create_dir(place.path().join("prompts-2")).unwrap();
+    write(place.path().join("prompts-2/x.toml"), text).unwrap();
+    let _socket = UnixListener::bind(folder.join("socket.toml")).unwrap();
+    for (to, name) in [
+        ("../secret.toml", "out.toml"),
+        ("..data/../../secret.toml", "through.toml"),
+        ("../prompts-2/x.toml", "beside.toml"),
+        ("loop-b.toml", "loop-a.toml"),
+        ("loop-a.toml", "loop-b.toml"),
+        ("nowhere", "none.toml"),
+        ("socket.toml", "special.toml"),
+        ("..data", "folder.toml"),
+    ] {
+        symlink(to, folder.join(name)).unwrap();
+    }
+    let refused = check_dir(&folder).unwrap_err().to_string();
+    for (name, why) in [
+        ("out.toml", "is a link out of the folder, to "),
+        ("through.toml", "is a link out of the folder, to "),
+        ("beside.toml", "is a link out of the folder, to "),
+        ("loop-a.toml", "is a link that leads to no file"),
+        ("loop-b.toml", "is a link that leads to no file"),
+        ("none.toml", "is a link that leads to no file"),
+        ("socket.toml", "is a special file"),
+        ("special.toml", "is a special file"),
+        ("folder.toml", "folders inside the prompts' folder"),
+    ] {
+        assert!(refused.contains(&format!("{}: {why}", folder.join(name).display())), "{name}: {why}: {refused}");
+    }
+    assert!(!refused.contains("p.toml: "), "{refused}");
 }
