@@ -170,6 +170,11 @@ impl Question<'_> {
             Some(ToolChoice::None) => self.byte(1),
             Some(ToolChoice::Any) => self.byte(2),
             Some(ToolChoice::Tool(name)) => self.named(3, &[name]),
+            Some(ToolChoice::Allowed { names, must }) => {
+                self.byte(if *must { 5 } else { 4 });
+                self.maybe(Some(names.len() as u64));
+                names.iter().for_each(|name| self.text(name));
+            }
         }
     }
 
@@ -457,7 +462,10 @@ mod tests {
 
     /// A request without a field that has its default value.
     fn request() -> impl Strategy<Value = Request> {
-        let choice = prop_oneof![Just(ToolChoice::None), Just(ToolChoice::Any), words().prop_map(ToolChoice::Tool)];
+        let allowed = (prop::collection::vec(words(), 0..3), any::<bool>())
+            .prop_map(|(names, must)| ToolChoice::Allowed { names, must });
+        let choice =
+            prop_oneof![Just(ToolChoice::None), Just(ToolChoice::Any), words().prop_map(ToolChoice::Tool), allowed];
         let first = (
             prop::collection::vec(message(), 0..3),
             prop::collection::vec(tool(), 0..3),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Entry;
-use crate::chat::{Content, Part, Response, Stop};
+use crate::chat::{CallIds, Content, Part, Response, Stop};
 use crate::wire::DialectId;
 use crate::wire::dialect::AnswerContext;
 
@@ -13,6 +13,7 @@ impl Entry {
     #[must_use]
     pub fn translated(&self, dialect: DialectId, context: &AnswerContext) -> Option<Bytes> {
         let mut response = self.dialect.codec().read_response(&self.body).ok()?;
+        CallIds::of(&context.id).settle(&mut response);
         // Where the provider counted nothing, the answer's row has an estimate.
         response.usage = response.usage.or(self.usage);
         let codec = dialect.codec();

@@ -47,8 +47,10 @@ impl AnswerTool {
             }
         };
         let own = !request.tools.is_empty();
-        match request.tool_choice {
-            Some(ToolChoice::Any | ToolChoice::Tool(_)) if own => return Ok(None),
+        match &request.tool_choice {
+            Some(ToolChoice::Any | ToolChoice::Tool(_) | ToolChoice::Allowed { must: true, .. }) if own => {
+                return Ok(None);
+            }
             _ => {}
         }
         let (schema, wrapped) = input(schema)?;
@@ -57,7 +59,14 @@ impl AnswerTool {
             name.push('_');
         }
         let free = own && request.tool_choice != Some(ToolChoice::None);
-        request.tool_choice = Some(if free { ToolChoice::Any } else { ToolChoice::Tool(name.clone()) });
+        request.tool_choice = Some(match request.tool_choice.take() {
+            Some(ToolChoice::Allowed { mut names, .. }) if own => {
+                names.push(name.clone());
+                ToolChoice::Allowed { names, must: true }
+            }
+            _ if free => ToolChoice::Any,
+            _ => ToolChoice::Tool(name.clone()),
+        });
         request.tools.push(Tool {
             name: name.clone(),
             description: Some(format!("Gives the answer. Call it once, with all of the answer as its input.{about}")),

@@ -71,6 +71,11 @@ impl Choice {
             Event::Delta { delta: Delta::Signature(more), .. } => self.proof.push_str(&more),
             Event::Delta { choice, part, delta } => {
                 self.release(by, (choice, part), out);
+                // A call's proof that came before the arguments is whole, and is written with the call's beginning.
+                if matches!(delta, Delta::Arguments(_)) && self.open.is_none() && !self.proof.is_empty() {
+                    let delta = Delta::Signature(by.mark(&std::mem::take(&mut self.proof)));
+                    out.push(Event::Delta { choice, part: part + self.added, delta });
+                }
                 out.push(Event::Delta { choice, part: part + self.added, delta });
             }
             Event::Close { choice, part } => {
@@ -144,17 +149,18 @@ mod tests {
     /// The answer's events, with each proof in two pieces, and before a call's arguments where it is `early`.
     fn events(is_early: bool) -> Vec<Event> {
         let mut events: Vec<Event> = Vec::new();
+        let mut late = Vec::new();
         for event in answer().into_events() {
             let Event::Delta { choice, part, delta: Delta::Signature(proof) } = event else {
                 events.push(event);
+                events.append(&mut late);
                 continue;
             };
             let (first, second) = proof.split_at(2);
             let pieces =
                 [first, second].map(|text| Event::Delta { choice, part, delta: Delta::Signature(text.to_owned()) });
-            let is_call = matches!(events.last(), Some(Event::Delta { delta: Delta::Arguments(_), .. }));
-            let at = events.len() - usize::from(is_early && is_call);
-            events.splice(at..at, pieces);
+            let is_call = matches!(events.last(), Some(Event::Open { content: Content::ToolCall { .. }, .. }));
+            if is_call && !is_early { late.extend(pieces) } else { events.extend(pieces) }
         }
         events
     }

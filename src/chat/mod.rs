@@ -1,6 +1,7 @@
 //! The internal form: requests, answers, streams, usage and errors, in no provider's API.
 
 mod answer_tool;
+mod call_ids;
 mod carried;
 mod embed;
 mod emulated;
@@ -12,9 +13,12 @@ mod request;
 mod response;
 mod results;
 mod thought;
+mod tool_names;
+mod undo;
 mod usage;
 
 pub use answer_tool::{AnswerTool, Structured, Unwrapping};
+pub use call_ids::{CallIds, id_by_place};
 pub use carried::ProofPlaces;
 pub use embed::{Embed, Vectors};
 pub use emulated::Emulated;
@@ -26,4 +30,6 @@ pub use request::{Effort, Format, Reasoning, Request, Sampling, Tool, ToolChoice
 pub use response::{Choice, Collector, Delta, Event, Response, Stop};
 pub use results::order_results;
 pub use thought::{ThoughtField, ThoughtPlace, without_place};
+pub use tool_names::{NameRule, ToolNames};
+pub use undo::Undo;
 pub use usage::{Service, Tier, Units, Usage, Used};

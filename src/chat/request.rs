@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{CacheTtl, Message};
+use super::{CacheTtl, Emulated, Message};
 
 /// A request. `None` and empty mean that the caller did not set the field.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,6 +56,17 @@ pub struct Request {
 }
 
 impl Request {
+    /// The request for a target that cannot be told which of the tools are allowed: with those tools alone, which is noted.
+    /// `None` where the request allows all of its tools.
+    #[must_use]
+    pub fn with_allowed_only(&self, emulated: &mut Emulated) -> Option<Self> {
+        let Some(ToolChoice::Allowed { names, must }) = &self.tool_choice else { return None };
+        emulated.note("allowed_tools");
+        let tools = self.tools.iter().filter(|tool| names.contains(&tool.name)).cloned().collect();
+        let choice = if *must { ToolChoice::Any } else { ToolChoice::Auto };
+        Some(Self { tools, tool_choice: Some(choice), ..self.clone() })
+    }
+
     /// Sets a setting, by OpenAI's name of it, as `other` has it, unless this request has its own; whether it was set.
     pub fn fill(&mut self, name: &str, other: &Self) -> bool {
         match name {
@@ -185,6 +196,12 @@ pub struct Tool {
 }
 
 impl Tool {
+    /// The schema of the arguments where the request has one, with `"type": "object"` as in [`Self::object_schema`].
+    #[must_use]
+    pub fn typed_schema(&self) -> Option<Value> {
+        self.schema.is_some().then(|| self.object_schema())
+    }
+
     /// The schema of the arguments, with `"type": "object"`, which some APIs require.
     #[must_use]
     pub fn object_schema(&self) -> Value {
@@ -211,6 +228,13 @@ pub enum ToolChoice {
     Any,
     /// The model must call this tool.
     Tool(String),
+    /// The model may call these of the request's tools and no others.
+    Allowed {
+        /// Their names.
+        names: Vec<String>,
+        /// Whether one of them must be called.
+        must: bool,
+    },
 }
 
 /// The format of the answer.

@@ -188,7 +188,9 @@ fn push_part(events: &mut Vec<Event>, choice: u32, number: u32, part: Part) {
         }
         whole => whole,
     };
-    deltas.extend(part.signature.map(Delta::Signature));
+    // A call's proof comes first: some dialects have to write it with the call's beginning, or before.
+    let at = if matches!(content, Content::ToolCall { .. }) { 0 } else { deltas.len() };
+    deltas.splice(at..at, part.signature.map(Delta::Signature));
     events.push(Event::Open { choice, part: number, content });
     events.extend(deltas.into_iter().map(|delta| Event::Delta { choice, part: number, delta }));
     events.push(Event::Close { choice, part: number });

@@ -17,7 +17,7 @@ use super::reply::Repair;
 use super::reserve::Attempt;
 use super::unanswered::Unanswered;
 use super::upstream_request::UpstreamRequest;
-use crate::chat::{AnswerTool, Code, Emulated, Error, MadeBy, Stop, Usage, Used};
+use crate::chat::{CallIds, Code, Emulated, Error, MadeBy, Stop, Undo, Usage, Used};
 use crate::routing::Target;
 use crate::upstream::{Answer, Failure, ProviderClient};
 use crate::wire::decoder::Decoder;
@@ -78,8 +78,8 @@ pub enum Answered {
     Stream {
         /// The dialect it comes in.
         dialect: ProviderDialect,
-        /// The tool by which it answers.
-        answer_tool: Option<AnswerTool>,
+        /// What of its request is to be taken back in it.
+        undo: Undo,
         /// The rest of it.
         answer: Box<Answer>,
         /// What was read so far, with the first event taken out.
@@ -230,7 +230,7 @@ fn observe(
     upstream_request: &UpstreamRequest,
     client: &ProviderClient,
 ) -> Result<(Bytes, Observed), BadAnswer> {
-    let UpstreamRequest { dialect, answer_tool, .. } = upstream_request;
+    let UpstreamRequest { dialect, undo, .. } = upstream_request;
     let dialect = *dialect;
     match request.endpoint.task() {
         Task::Embed { .. } => {
@@ -248,14 +248,16 @@ fn observe(
     }
     let own = request.endpoint.dialect();
     let counted = |usage: Option<Usage>| usage.map(|usage| request.usage_of(client, &body, usage));
-    if dialect == own.into() && answer_tool.is_none() {
+    if dialect == own.into() && undo.is_empty() {
         let observed = own.codec().observe(&body)?;
         let observed = Observed { usage: counted(observed.usage), ..observed };
         return Ok((body, observed));
     }
     let mut response = dialect.codec().read_response(&body)?;
     let written = written::tokens_of(&response);
-    if let Some(tool) = answer_tool {
+    CallIds::of(incoming.id.text().as_str()).settle(&mut response);
+    undo.names.restore(&mut response);
+    if let Some(tool) = &undo.answer_tool {
         response = tool.unwrap(response);
     }
     if dialect != own.into() {
@@ -284,7 +286,7 @@ async fn read_first(
     }
     let dialect = upstream_request.dialect;
     let mut decoder = dialect.codec().decoder();
-    let is_same = dialect == request.endpoint.dialect().into() && upstream_request.answer_tool.is_none();
+    let is_same = dialect == request.endpoint.dialect().into() && upstream_request.undo.is_empty();
     let mut peek = Peek::new(dialect, is_same);
     let mut first = Vec::new();
     loop {
@@ -325,8 +327,8 @@ async fn read_first(
             }
         }
     }
-    let (answer, answer_tool) = (Box::new(answer), upstream_request.answer_tool.clone());
-    Ok(Answered::Stream { dialect, answer_tool, answer, decoder, first })
+    let (answer, undo) = (Box::new(answer), upstream_request.undo.clone());
+    Ok(Answered::Stream { dialect, undo, answer, decoder, first })
 }
 
 /// What the first event of a stream that only passes shows.

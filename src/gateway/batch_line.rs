@@ -13,7 +13,7 @@ use super::plan::Moment;
 use super::prepared::{Known, Prepared};
 use super::reply::{Body, Head, Reply, error_reply};
 use super::state::Gateway;
-use crate::chat::{Code, Error, Usage};
+use crate::chat::{CallIds, Code, Error, Usage};
 use crate::routing::Target;
 use crate::telemetry::AttemptSeen;
 use crate::types::{Nanos, RequestId, Timestamp, now};
@@ -107,8 +107,8 @@ impl Gateway {
         }
         let rendering = request.rendering(target)?;
         let upstream_request = rendering.for_target(&incoming, (client, target), &live.prices)?;
-        if upstream_request.answer_tool.is_some() {
-            // Its answer comes as a call of a tool, and only a call of our own is read so.
+        if !upstream_request.undo.is_empty() {
+            // What was changed for the target, such as names of tools, is restored in answers to calls of our own only.
             return Ok(None);
         }
         let resolved = request.prompt();
@@ -271,6 +271,7 @@ impl Gateway {
         let mut response = theirs.codec().read_response(body).map_err(|bad| bad.0)?;
         let usage = response.usage.unwrap_or_else(|| estimate(written::tokens_of(&response)));
         response.usage = Some(usage);
+        CallIds::of(&handed.id).settle(&mut response);
         let context = AnswerContext {
             model: handed.told_model.clone(),
             include_usage: true,

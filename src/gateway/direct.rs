@@ -64,10 +64,10 @@ impl Planned {
                 let relay = BinaryRelay::new(self.parts, served.target, (answer, first), (meter, attempt, used));
                 return Reply { head: self.head, body: Body::Bytes(Box::pin(relay.into_stream())) };
             }
-            Answered::Stream { dialect, answer_tool, answer, decoder, first } => {
+            Answered::Stream { dialect, undo, answer, decoder, first } => {
                 let context = rendering.answer_context(&self.incoming);
                 let keep_usage = rendering.asked.include_usage;
-                let feed = self.feed((&served.target, &rendering), (dialect, answer_tool), keep_usage, &context);
+                let feed = self.feed((&served.target, &rendering), (dialect, undo), keep_usage, &context);
                 let begun = Begun {
                     target: served.target,
                     attempt,

@@ -5,7 +5,7 @@ use http::HeaderMap;
 
 use super::rendering::Rendering;
 use super::upstream_request::UpstreamRequest;
-use crate::chat::{Code, Emulated, Error, Tier, Usage};
+use crate::chat::{Code, Emulated, Error, Tier, Undo, Usage};
 use crate::routing::Target;
 use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::BadAnswer;
@@ -48,7 +48,7 @@ impl Rendering {
             }
         };
         let (dialect, headers) = (dialect.into(), HeaderMap::new());
-        Ok(UpstreamRequest { operation, dialect, body, headers, emulated, answer_tool: None, tier: Tier::Unnamed })
+        Ok(UpstreamRequest { operation, dialect, body, headers, emulated, undo: Undo::default(), tier: Tier::Unnamed })
     }
 
     fn embeds_many(&self) -> bool {

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::chat::{self, AnswerTool, Code, Error, MadeBy, Marking, ProofPlaces, Units, Unwrapping, Usage};
+use crate::chat::{
+    self, CallIds, Code, Error, MadeBy, Marking, ProofPlaces, ToolNames, Undo, Units, Unwrapping, Usage,
+};
 use crate::wire::dialect::{AnswerContext, BadAnswer, Chunk, ReadStream, Tap, WriteStream};
 use crate::wire::sse::{Decoder, Event};
 use crate::wire::stream_error::broke_off;
@@ -21,6 +23,8 @@ pub struct Translation {
     reader: Box<dyn ReadStream>,
     writer: Box<dyn WriteStream>,
     unwrapping: Option<Unwrapping>,
+    ids: CallIds,
+    names: ToolNames,
     marking: Option<Marking>,
     meant: Vec<chat::Event>,
     usage: Option<Usage>,
@@ -45,21 +49,23 @@ pub enum Fed {
 }
 
 impl Feed {
-    /// A feed from a provider's dialect into the caller's, of an answer by `tool` where there is one.
+    /// A feed from a provider's dialect into the caller's, that takes back what `undo` says.
     pub fn new(
         (from, into): (ProviderDialect, DialectId),
         (by, places): (MadeBy, ProofPlaces),
-        tool: Option<AnswerTool>,
+        undo: Undo,
         (keep_usage, context): (bool, &AnswerContext),
     ) -> Self {
-        if from == into.into() && tool.is_none() {
+        if from == into.into() && undo.is_empty() {
             return Self::Same(into.codec().tap(keep_usage), context.choices);
         }
         let context = AnswerContext { include_usage: keep_usage, ..context.clone() };
         Self::Translated(Box::new(Translation {
             reader: from.codec().stream_reader(),
             writer: into.codec().stream_writer(&context),
-            unwrapping: tool.map(Unwrapping::new),
+            unwrapping: undo.answer_tool.map(Unwrapping::new),
+            ids: CallIds::of(&context.id),
+            names: undo.names,
             marking: (from != into.into()).then(|| Marking::new(by, places)),
             meant: Vec::new(),
             usage: None,
@@ -191,6 +197,10 @@ impl Translation {
         let mut out = Vec::new();
         let mut meant = std::mem::take(&mut self.meant);
         self.bytes += meant.iter().map(written::of_event).sum::<usize>();
+        for event in &mut meant {
+            self.ids.settle_event(event);
+            self.names.restore_event(event);
+        }
         if let Some(unwrapping) = &mut self.unwrapping {
             let events = std::mem::take(&mut meant);
             events.into_iter().for_each(|event| unwrapping.take(event, &mut meant));
@@ -223,6 +233,7 @@ impl Translation {
             }
             self.writer.write(event, &mut out);
         }
+        self.writer.flush(&mut out);
         Fed::Pass(out.into())
     }
 }

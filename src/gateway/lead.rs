@@ -84,7 +84,7 @@ impl Leading {
             }
             // Such answers are shared with nobody.
             Answered::Bytes { .. } => {}
-            Answered::Stream { dialect, answer_tool, answer, decoder, first } => {
+            Answered::Stream { dialect, undo, answer, decoder, first } => {
                 let context = rendering.answer_context(&self.planned.incoming);
                 let begun = Begun {
                     target: departure.target.clone(),
@@ -92,7 +92,7 @@ impl Leading {
                     answer,
                     decoder,
                     first,
-                    feed: self.planned.feed((&departure.target, &rendering), (dialect, answer_tool), true, &context),
+                    feed: self.planned.feed((&departure.target, &rendering), (dialect, undo), true, &context),
                     into: self.planned.head.dialect,
                     keep_events: true,
                     passing: None,

@@ -14,7 +14,7 @@ use super::rendering::Rendering;
 use super::reply::{Body, Head, Reply, error_reply};
 use super::request::Request;
 use super::state::{Live, Parts};
-use crate::chat::{AnswerTool, Code, Error};
+use crate::chat::{Code, Error, Undo};
 use crate::routing::{Plan, Target};
 use crate::usage::Status;
 use crate::wire::ProviderDialect;
@@ -69,7 +69,7 @@ impl Planned {
     pub fn feed(
         &self,
         (target, rendering): (&Target, &Rendering),
-        from: (ProviderDialect, Option<AnswerTool>),
+        from: (ProviderDialect, Undo),
         keep_usage: bool,
         context: &AnswerContext,
     ) -> Feed {

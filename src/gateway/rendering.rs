@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::feed::Feed;
 use super::incoming::Incoming;
 use crate::cache::Keys;
-use crate::chat::{self, AnswerTool, Emulated, Error, Format, MadeBy, ProofPlaces, Structured, Usage, Used};
+use crate::chat::{self, Emulated, Error, Format, MadeBy, ProofPlaces, Structured, Undo, Usage, Used};
 use crate::routing::{CacheScope, Target};
 use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::{AnswerContext, Asked, ClientCodec};
@@ -130,19 +130,19 @@ impl Rendering {
     pub fn feed(
         &self,
         target: &Target,
-        (from, tool): (ProviderDialect, Option<AnswerTool>),
+        (from, undo): (ProviderDialect, Undo),
         (keep_usage, by_choice): (bool, bool),
         context: &AnswerContext,
     ) -> Feed {
         let own = self.endpoint.dialect();
         match self.endpoint.task() {
             Task::Pass(passing) => Feed::Same(passing.tap(keep_usage, by_choice), self.asked.choices),
-            Task::Converse if by_choice && tool.is_none() && own == OPENAI && from == OPENAI.into() => {
+            Task::Converse if by_choice && undo.is_empty() && own == OPENAI && from == OPENAI.into() => {
                 Feed::Same(Box::new(openai::StreamTap::new(keep_usage).by_choice(true)), self.asked.choices)
             }
             _ => {
                 let by = MadeBy { maker: from.codec().maker(), provider: target.provider.clone() };
-                Feed::new((from, own), (by, self.proof_places()), tool, (keep_usage, context))
+                Feed::new((from, own), (by, self.proof_places()), undo, (keep_usage, context))
             }
         }
     }

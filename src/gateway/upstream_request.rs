@@ -12,7 +12,9 @@ use super::incoming::Incoming;
 use super::price::known_as;
 use super::rendering::Rendering;
 use super::words;
-use crate::chat::{self, AnswerTool, Code, Emulated, Error, Format, MadeBy, SEEN, Structured, Tier, sort_proofs};
+use crate::chat::{
+    self, AnswerTool, Code, Emulated, Error, Format, MadeBy, SEEN, Structured, Tier, ToolNames, Undo, sort_proofs,
+};
 use crate::routing::Target;
 use crate::upstream::{Operation, ProviderClient};
 use crate::usage::PriceBook;
@@ -37,8 +39,8 @@ pub struct UpstreamRequest {
     pub headers: HeaderMap,
     /// What had to be emulated.
     pub emulated: Emulated,
-    /// The tool by which it answers, where it is not asked for the wanted form itself.
-    pub answer_tool: Option<AnswerTool>,
+    /// What of it its answer has to take back.
+    pub undo: Undo,
     /// The tier of service that it is asked for.
     pub tier: Tier,
 }
@@ -81,7 +83,7 @@ impl Rendering {
             let body = adapted(codec.pass(&asked, &target.model), client, target);
             let operation = counts.unwrap_or_else(|| Operation::in_dialect(dialect));
             let tier = self.asked_tier(client);
-            return Ok(UpstreamRequest { operation, dialect, body, headers, emulated, answer_tool: None, tier });
+            return Ok(UpstreamRequest { operation, dialect, body, headers, emulated, undo: Undo::default(), tier });
         }
         let mut upstream_request = self.translated(dialect, client, target, prices)?;
         if dialect == own {
@@ -142,6 +144,11 @@ impl Rendering {
         let by = MadeBy { maker: dialect.codec().maker(), provider: target.provider.clone() };
         sort_proofs(&mut request.messages, (self.codec().maker(), &by), &mut emulated);
         words::fit(&mut request, client.provider(), dialect, &mut emulated);
+        // A caller of the target's own dialect knows which names that takes.
+        let names = match dialect == self.endpoint.dialect().into() {
+            true => ToolNames::default(),
+            false => ToolNames::fit(&mut request, dialect.codec().tool_names(), &mut emulated),
+        };
         let answer_tool = enforced(&mut request, dialect.codec(), target, &mut emulated)?;
         let written = dialect.codec().write_request(&request, &mut emulated).map_err(|error| {
             // The caller forced no tool: it is the format that asks for one.
@@ -156,7 +163,7 @@ impl Rendering {
         let operation = Operation::in_dialect(dialect);
         // A tier that the target does not have was refused, or is left out and noted.
         let tier = request.service_tier.as_deref().map_or(Tier::Unnamed, Tier::named);
-        Ok(UpstreamRequest { operation, dialect, body, headers, emulated, answer_tool, tier })
+        Ok(UpstreamRequest { operation, dialect, body, headers, emulated, undo: Undo { answer_tool, names }, tier })
     }
 
     /// The body with those settings of a prompt that only servers of OpenAI's chat know.
@@ -195,7 +202,7 @@ impl Rendering {
             body: if passing == Passing::Completions { adapted(body, client, target) } else { body },
             headers,
             emulated: Emulated::default(),
-            answer_tool: None,
+            undo: Undo::default(),
             tier: Tier::Unnamed,
         })
     }

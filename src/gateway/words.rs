@@ -19,6 +19,11 @@ pub fn fit(request: &mut Request, provider: &Provider, dialect: ProviderDialect,
     if !openais.contains(&dialect) || provider.is_openais_own() {
         return;
     }
+    // Servers that are known to be another's do not have the choice `allowed_tools`.
+    let is_anothers = provider.vendor.is_some() || provider.server.row().has_own_address;
+    if is_anothers && let Some(allowed) = request.with_allowed_only(emulated) {
+        *request = allowed;
+    }
     for message in request.messages.iter_mut().filter(|message| message.role == Role::Developer) {
         message.role = Role::System;
     }

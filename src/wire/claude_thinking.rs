@@ -32,7 +32,8 @@ pub(super) struct Asked {
 pub(super) fn forces_call(request: &Request, known: &Capabilities) -> bool {
     let asked = request.reasoning.as_ref().filter(|_| !request.leaves_thinking);
     let thinks = asked.is_some_and(|reasoning| !reasoning.is_off());
-    matches!(request.tool_choice, Some(ToolChoice::Any | ToolChoice::Tool(_)))
+    let choice = request.tool_choice.as_ref();
+    matches!(choice, Some(ToolChoice::Any | ToolChoice::Tool(_) | ToolChoice::Allowed { must: true, .. }))
         && (!known.forced_calls || thinks && known.thinking != Thinking::Never)
 }
 

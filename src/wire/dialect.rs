@@ -9,7 +9,7 @@ use super::fields::FieldError;
 use super::json::{Object, ObjectError};
 use super::prompt::{Prompt, Prompted};
 use crate::chat::{
-    self, Emulated, Error, Format, Maker, ProofPlaces, Request, Response, Role, Structured, Units, Usage,
+    self, Emulated, Error, Format, Maker, NameRule, ProofPlaces, Request, Response, Role, Structured, Units, Usage,
 };
 
 pub use super::asked::{Addressed, Asked, PromptRef};
@@ -130,6 +130,11 @@ pub trait WriteStream: Send {
     fn fault(&self) -> Option<BadAnswer> {
         None
     }
+
+    /// Notes that no more events come for now: appends what waits for one that belongs to it.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        let _unused = out;
+    }
 }
 
 /// What the writer of an answer must know of its request.
@@ -176,6 +181,11 @@ pub trait ProviderCodec: Send + Sync {
     /// Who makes the proofs of reasoning in answers of this API.
     fn maker(&self) -> Maker {
         Maker::Unknown
+    }
+
+    /// Which names of tools this API takes.
+    fn tool_names(&self) -> NameRule {
+        NameRule::plain(64)
     }
 
     /// How a target of this API keeps to the request's format; that depends on the model and the other fields. For an API

@@ -334,9 +334,11 @@ fn joined(parts: Vec<Part>) -> Vec<Part> {
 }
 
 /// Cases that a dialect can only say in its own way: Anthropic wants results of tools first, and no empty text; a proof of
-/// another maker's is taken out and noted before a request is written.
-const KNOWN: [(&str, &str); 6] = [
+/// another maker's is taken out and noted before a request is written; and one allowed tool that must be called is, at Google,
+/// the tool that must be called.
+const KNOWN: [(&str, &str); 7] = [
     ("thinking_turns", "responses"),
+    ("tool_choice_some", "gemini"),
     ("tool_result_unasked", "messages"),
     ("turns_empty_texts", "chat"),
     ("turns_empty_texts", "messages"),

@@ -62,4 +62,5 @@ mod streams;
 mod structured;
 mod tls;
 mod tokens;
+mod tools;
 mod upstream;

@@ -60,10 +60,10 @@ impl<'a> Ask<'a> {
     /// The first thing that OpenAI would refuse.
     pub(super) fn read(body: &'a Map<String, Value>) -> Result<Self, Refusal> {
         let options = body.get("stream_options").and_then(Value::as_object);
-        let tools = tools(body)?;
+        let mut tools = tools(body)?;
         Ok(Self {
             turns: turns(body)?,
-            choice: choice(body, &tools)?,
+            choice: choice(body, &mut tools)?,
             tools,
             parallel: body.get("parallel_tool_calls") != Some(&Value::Bool(false)),
             format: format(body)?,
@@ -173,7 +173,8 @@ fn tools(body: &Map<String, Value>) -> Result<Vec<Tool<'_>>, Refusal> {
         .collect()
 }
 
-fn choice<'a>(body: &'a Map<String, Value>, tools: &[Tool<'_>]) -> Result<Choice<'a>, Refusal> {
+/// The choice; of the tools, those stay that it allows.
+fn choice<'a>(body: &'a Map<String, Value>, tools: &mut Vec<Tool<'_>>) -> Result<Choice<'a>, Refusal> {
     let choice = match body.get("tool_choice") {
         None | Some(Value::Null) => return Ok(Choice::Auto),
         Some(_) if tools.is_empty() => {
@@ -187,7 +188,17 @@ fn choice<'a>(body: &'a Map<String, Value>, tools: &[Tool<'_>]) -> Result<Choice
         Some("required") => return Ok(Choice::Required),
         _ => {}
     }
-    let name = choice.pointer("/function/name").and_then(Value::as_str);
+    let name_in = |choice: &'a Value| choice.pointer("/function/name").and_then(Value::as_str);
+    if let Some(allowed) = choice.get("allowed_tools") {
+        let names: Vec<&str> = allowed["tools"].as_array().into_iter().flatten().filter_map(name_in).collect();
+        tools.retain(|tool| names.contains(&tool.name));
+        return match (tools.is_empty(), allowed["mode"].as_str()) {
+            (false, Some("auto")) => Ok(Choice::Auto),
+            (false, Some("required")) => Ok(Choice::Required),
+            _ => Err(invalid("tool_choice", "'allowed_tools' names no tool of 'tools', or has no 'mode'")),
+        };
+    }
+    let name = name_in(choice);
     let known = name.filter(|name| tools.iter().any(|tool| tool.name == *name));
     known.map(Choice::Named).ok_or_else(|| invalid("tool_choice", "the choice names no tool of 'tools'"))
 }

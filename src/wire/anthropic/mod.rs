@@ -31,7 +31,7 @@ use super::dialect::{
 use super::json::Object;
 use super::prompt::{Prompt, Prompted};
 use super::sse::Event;
-use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Structured, Usage};
+use crate::chat::{Emulated, Error, Format, Maker, NameRule, Request, Response, Structured, Usage};
 use crate::wire::asked::last_user_text;
 use crate::wire::claude_schema;
 
@@ -62,6 +62,10 @@ impl ProviderCodec for Anthropic {
 
     fn maker(&self) -> Maker {
         Maker::Anthropic
+    }
+
+    fn tool_names(&self) -> NameRule {
+        NameRule::plain(128)
     }
 
     fn structured(&self, request: &mut Request) -> Structured {

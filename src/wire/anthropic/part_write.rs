@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::citation;
 use super::idiom::not_here;
 use crate::chat::{CacheTtl, Citation, Content, Emulated, Message, Part, Role, Source};
-use crate::wire::fields::{FieldError, Path, arguments};
+use crate::wire::fields::{FieldError, Path, sent_arguments};
 use crate::wire::roles;
 use crate::wire::tool_ids::{Ids, Rule, fitting};
 
@@ -80,8 +80,7 @@ impl<'a> Blocks<'a> {
             },
             Content::RedactedThinking(data) => return Ok(Some(json!({"type": "redacted_thinking", "data": data}))),
             Content::ToolCall { id, name, arguments: text } => {
-                let input = arguments(text)
-                    .ok_or_else(|| FieldError::wrong(path.field("arguments"), "must be a JSON object"))?;
+                let input = sent_arguments(text, self.emulated);
                 json!({"type": "tool_use", "id": self.ids.of_id(id), "name": name, "input": input})
             }
             Content::ToolResult { id, parts, is_error, .. } => self.result(id, parts, *is_error, path)?,

@@ -48,6 +48,8 @@ pub(super) fn write_fields(
     known: &Capabilities,
     emulated: &mut Emulated,
 ) -> Result<Body, FieldError> {
+    let allowed = request.with_allowed_only(emulated);
+    let request = allowed.as_ref().unwrap_or(request);
     check_sayable(request)?;
     let Asked { thinking, effort, budget } = claude_thinking::ask(request, known, emulated);
     let (system, messages, files) = write_conversation(&request.messages, known.late_system, emulated)?;
@@ -138,7 +140,7 @@ fn choice_of(request: &Request) -> Option<Value> {
         Some(ToolChoice::None | ToolChoice::Auto) if request.tools.is_empty() => return None,
         Some(ToolChoice::None) => return Some(json!({"type": "none"})),
         None | Some(ToolChoice::Auto) => json!({"type": "auto"}),
-        Some(ToolChoice::Any) => json!({"type": "any"}),
+        Some(ToolChoice::Any | ToolChoice::Allowed { .. }) => json!({"type": "any"}),
         Some(ToolChoice::Tool(name)) => json!({"type": "tool", "name": name}),
     };
     if let Some(parallel) = parallel {

@@ -10,7 +10,7 @@ use super::citation;
 use super::family::Family;
 use super::idiom::not_here;
 use crate::chat::{CacheTtl, Citation, Content, Emulated, Message, Part, Source};
-use crate::wire::fields::{FieldError, Path, arguments};
+use crate::wire::fields::{FieldError, Path, sent_arguments};
 use crate::wire::tool_ids::{Ids, Rule};
 
 /// What Converse takes as a tool call's id.
@@ -120,8 +120,7 @@ impl<'a> Blocks<'a> {
             },
             Content::RedactedThinking(data) => json!({"reasoningContent": {"redactedContent": data}}),
             Content::ToolCall { id, name, arguments: text } => {
-                let input = arguments(text)
-                    .ok_or_else(|| FieldError::wrong(path.field("arguments"), "must be a JSON object"))?;
+                let input = sent_arguments(text, self.emulated);
                 json!({"toolUse": {"toolUseId": self.ids.of_id(id), "name": name, "input": input}})
             }
             Content::ToolResult { id, parts, is_error, .. } => self.result(id, parts, *is_error, path)?,

@@ -18,6 +18,8 @@ const MOST_STOPS: usize = 2_500;
 
 /// Writes a request.
 pub(super) fn write_request(request: &Request, emulated: &mut Emulated) -> Result<Written, Error> {
+    let allowed = request.with_allowed_only(emulated);
+    let request = allowed.as_ref().unwrap_or(request);
     check_sayable(request, emulated)?;
     let family = Family::of_request(request);
     let known = Capabilities::of(request);

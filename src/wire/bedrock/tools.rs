@@ -42,7 +42,7 @@ pub(super) fn write(
         }
         None => None,
         Some(ToolChoice::Auto) => Some(json!({"auto": {}})),
-        Some(ToolChoice::Any) => Some(json!({"any": {}})),
+        Some(ToolChoice::Any | ToolChoice::Allowed { .. }) => Some(json!({"any": {}})),
         Some(ToolChoice::Tool(name)) => Some(json!({"tool": {"name": name}})),
     };
     let mut tools = Vec::with_capacity(request.tools.len());

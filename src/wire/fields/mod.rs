@@ -10,4 +10,4 @@ pub use check::{Check, Field, check_fields};
 pub use error::FieldError;
 pub use path::Path;
 pub use place::{Idiom, Place, snake};
-pub use value::{MOST_TOKENS, arguments, tokens, tokens_in};
+pub use value::{MOST_TOKENS, arguments, sent_arguments, tokens, tokens_in};

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::chat::Emulated;
 use crate::wire::exact_numbers;
 
 /// More tokens than any model reads or writes in a call: a count above it is a fault of the provider's.
@@ -40,6 +41,18 @@ pub fn arguments(text: &str) -> Option<Value> {
     exact_numbers::read(text.as_bytes()).ok().filter(Value::is_object)
 }
 
+/// The member that holds arguments which are no JSON object, as a model wrote them.
+const MALFORMED: &str = "malformed_arguments";
+
+/// A call's arguments in the history of a request, as an object in any case: an API that takes only objects would refuse every
+/// later turn for one call that a model got wrong. Text that is no object is kept in one member, which is noted.
+pub fn sent_arguments(text: &str, emulated: &mut Emulated) -> Value {
+    arguments(text).unwrap_or_else(|| {
+        emulated.note("tool_calls.arguments");
+        json!({ MALFORMED: text })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +78,18 @@ mod tests {
             assert_eq!(tokens(&serde_json::from_str(json).unwrap()), count, "{json}");
             assert_eq!(tokens(&exact_numbers::read(json.as_bytes()).unwrap()), count, "{json}");
         }
+    }
+
+    #[test]
+    fn sent_arguments_are_an_object_in_any_case() {
+        for text in ["[1]", "\"x\"", "{\"a\":", "{\"a\":1} {\"a\":2}", "1", "true"] {
+            let mut emulated = Emulated::default();
+            assert_eq!(sent_arguments(text, &mut emulated), json!({ MALFORMED: text }));
+            assert_eq!(emulated.names(), ["tool_calls.arguments"]);
+        }
+        let mut emulated = Emulated::default();
+        assert_eq!(sent_arguments("{\"a\":1}", &mut emulated).to_string(), "{\"a\":1}");
+        assert!(emulated.is_empty());
     }
 
     #[test]

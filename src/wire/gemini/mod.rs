@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 pub use count::{count_answer, counts};
 pub use embed::{embed_of, pass_embed, read_embed, read_vectors, write_embed, write_vectors};
 
-use crate::chat::{Emulated, Error, Format, Maker, ProofPlaces, Request, Response, Role, Structured, Usage};
+use crate::chat::{Emulated, Error, Format, Maker, NameRule, ProofPlaces, Request, Response, Role, Structured, Usage};
 use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
@@ -60,6 +60,12 @@ impl ProviderCodec for Gemini {
 
     fn maker(&self) -> Maker {
         Maker::Google
+    }
+
+    fn tool_names(&self) -> NameRule {
+        let plain = NameRule::plain(64);
+        let fits: fn(char) -> bool = |letter| letter.is_ascii_alphanumeric() || "_.:-".contains(letter);
+        NameRule { fits, begins: |letter| letter.is_ascii_alphabetic() || letter == '_', ..plain }
     }
 
     fn structured(&self, request: &mut Request) -> Structured {

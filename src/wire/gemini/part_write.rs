@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::idiom::unsupported;
 use super::part_read::is_file;
-use crate::chat::{Code, Content, Emulated, Part, Source};
+use crate::chat::{Content, Emulated, Part, Source};
 use crate::wire::fields::{self, FieldError, Path};
 
 /// Writes a part; `None` where the part is empty or has no form here.
@@ -70,10 +70,7 @@ fn write_content(
             json!({"inlineData": {"mimeType": format!("audio/{format}"), "data": data}})
         }
         Content::ToolCall { id, name, arguments } => {
-            let args = fields::arguments(arguments).ok_or_else(|| {
-                let message = format!("the arguments of `{name}` are not a JSON object");
-                FieldError::new(Code::InvalidRequest, path.field("arguments"), message)
-            })?;
+            let args = fields::sent_arguments(arguments, emulated);
             json!({"functionCall": {"id": id, "name": name, "args": args}})
         }
         Content::ToolResult { id, name, parts, is_error } => {

@@ -228,8 +228,11 @@ fn read_tool_config(mut config: Place<'_>) -> Result<Option<ToolChoice>, FieldEr
         ("AUTO", 0) => Some(ToolChoice::Auto),
         ("NONE", 0) => Some(ToolChoice::None),
         ("" | "MODE_UNSPECIFIED", 0) => None,
-        ("ANY" | "AUTO" | "NONE" | "", _) => {
-            return Err(unsupported(calling.at("allowedFunctionNames"), "can name one function only, with mode ANY"));
+        (mode @ ("ANY" | "VALIDATED"), 1..) => {
+            Some(ToolChoice::Allowed { names: std::mem::take(&mut allowed), must: mode == "ANY" })
+        }
+        ("AUTO" | "NONE" | "" | "MODE_UNSPECIFIED", _) => {
+            return Err(calling.wrong("allowedFunctionNames", "is for the modes ANY and VALIDATED"));
         }
         _ => return Err(unsupported(calling.at("mode"), "must be AUTO, NONE or ANY for a target of another kind")),
     };

@@ -174,9 +174,7 @@ fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {
     if let Some(description) = &tool.description {
         out["description"] = description.as_str().into();
     }
-    if let Some(schema) = &tool.schema {
-        out["parametersJsonSchema"] = schema.clone();
-    }
+    out["parametersJsonSchema"] = tool.object_schema();
     out
 }
 
@@ -186,6 +184,10 @@ fn write_choice(choice: &ToolChoice) -> Value {
         ToolChoice::None => json!({"mode": "NONE"}),
         ToolChoice::Any => json!({"mode": "ANY"}),
         ToolChoice::Tool(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+        // Google takes names with these two modes; with the second the model may also answer in words.
+        ToolChoice::Allowed { names, must } => {
+            json!({"mode": if *must { "ANY" } else { "VALIDATED" }, "allowedFunctionNames": names})
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::error::read_error;
 use super::logprobs::read_logprobs;
 use super::stop::{of_reason, read_stop};
 use super::usage::{Counts, searches_in};
-use crate::chat::{Citation, Content, Delta, Event, Source, Stop, Usage};
+use crate::chat::{Citation, Content, Delta, Event, Source, Stop, Usage, id_by_place};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::exact_numbers;
 use crate::wire::json::{self, Object, fields, items};
@@ -266,8 +266,11 @@ impl Choice {
         let fit = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
         let made_up = || {
             let of: String = id.chars().filter(fit).take(24).collect();
-            let gap = if of.is_empty() { "" } else { "_" };
-            format!("call_{of}{gap}{choice}_{}", self.parts + u32::from(self.open.is_some()))
+            let n = self.parts + u32::from(self.open.is_some());
+            match of.is_empty() {
+                true => id_by_place(choice, n),
+                false => format!("call_{of}_{choice}_{n}"),
+            }
         };
         Ok(Content::ToolCall { id: own.unwrap_or_else(made_up), name: name.to_owned(), arguments })
     }

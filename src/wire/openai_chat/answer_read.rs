@@ -5,9 +5,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::idiom::IDIOM;
-use super::part_read::{made_up_id, read_block, read_citation, read_shown, read_thoughts, thought_signature};
+use super::part_read::{read_block, read_citation, read_shown, read_thoughts, thought_signature};
 use super::stop::read_stop;
-use crate::chat::{Choice, Content, Part, Response, Tier};
+use crate::chat::{Choice, Content, Part, Response, Tier, id_by_place};
 use crate::wire::dialect::BadAnswer;
 use crate::wire::fields::{FieldError, Path, Place};
 use crate::wire::openai::read_usage;
@@ -122,6 +122,6 @@ fn read_call(mut call: Place<'_>, place: (usize, usize)) -> Result<Part, FieldEr
         Some(_) => return Err(function.wrong("arguments", "must be a text")),
     };
     let name = name.ok_or_else(|| function.wrong("name", "is missing"))?;
-    let content = Content::ToolCall { id: id.unwrap_or_else(|| made_up_id(place)), name, arguments };
+    let content = Content::ToolCall { id: id.unwrap_or_else(|| id_by_place(place.0, place.1)), name, arguments };
     Ok(Part { signature, ..Part::new(content) })
 }

@@ -83,11 +83,6 @@ pub(super) fn read_citation(annotation: &Value) -> Option<Citation> {
     Some(Citation { url: Some(text("url")?), title: text("title"), start, end, unit, ..Citation::default() })
 }
 
-/// An id for a call that has none, by its choice and its number in it.
-pub(super) fn made_up_id((choice, n): (usize, usize)) -> String {
-    format!("call_{choice}_{n}")
-}
-
 /// What a `data:` address holds; `None` where it is another address.
 pub(super) fn data_url(url: &str, path: Path<'_>) -> Result<Option<Source>, FieldError> {
     let Some(rest) = url.strip_prefix("data:") else { return Ok(None) };

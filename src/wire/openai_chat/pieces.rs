@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::part_read::made_up_id;
-use crate::chat::{Content, Delta, Event, ThoughtField, ThoughtPlace};
+use crate::chat::{Content, Delta, Event, ThoughtField, ThoughtPlace, id_by_place};
 use crate::wire::dialect::BadAnswer;
 use crate::wire::sse::MAX_EVENT;
 
@@ -255,7 +254,7 @@ impl Pieces {
                 return;
             }
             if id.is_empty() {
-                *id = made_up_id((usize::try_from(choice).unwrap_or(0), usize::try_from(part).unwrap_or(0)));
+                *id = id_by_place(choice, part);
             }
         }
         first.is_open = true;

@@ -114,12 +114,39 @@ fn read_choice(choice: Value) -> Result<ToolChoice, FieldError> {
         None => {}
     }
     let mut choice = Place::of(choice, path, &IDIOM)?;
-    let kind = choice.text("type")?;
-    if kind != "function" && kind != "custom" {
-        return Err(choice.only_here("type"));
+    if choice.get("type").is_some_and(|kind| kind == "allowed_tools") {
+        choice.text("type")?;
+        choice.only(&["allowed_tools"])?;
+        return read_allowed(choice.need_object("allowed_tools")?);
     }
-    choice.only(&[&kind])?;
-    Ok(ToolChoice::Tool(choice.need_object(&kind)?.text("name")?))
+    Ok(ToolChoice::Tool(read_named(choice)?))
+}
+
+/// The name of the tool that an object names by its type.
+fn read_named(mut named: Place<'_>) -> Result<String, FieldError> {
+    let kind = named.text("type")?;
+    if kind != "function" && kind != "custom" {
+        return Err(named.only_here("type"));
+    }
+    named.only(&[&kind])?;
+    named.need_object(&kind)?.text("name")
+}
+
+fn read_allowed(mut allowed: Place<'_>) -> Result<ToolChoice, FieldError> {
+    allowed.only(&["mode", "tools"])?;
+    let must = match allowed.text("mode")?.as_str() {
+        "auto" => false,
+        "required" => true,
+        _ => return Err(allowed.wrong("mode", "must be auto or required")),
+    };
+    let mut names = Vec::new();
+    for (n, tool) in allowed.list("tools")?.into_iter().enumerate() {
+        names.push(read_named(allowed.inner(tool, allowed.item("tools", n))?)?);
+    }
+    match names.is_empty() {
+        true => Err(allowed.wrong("tools", "must name a tool")),
+        false => Ok(ToolChoice::Allowed { names, must }),
+    }
 }
 
 /// The format that the request asks for.

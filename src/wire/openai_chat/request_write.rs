@@ -91,7 +91,7 @@ fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {
     function.insert("name".to_owned(), tool.name.clone().into());
     for (name, value) in [
         ("description", tool.description.clone().map(Value::from)),
-        ("parameters", tool.schema.clone()),
+        ("parameters", tool.typed_schema()),
         ("strict", strict.map(Value::from)),
     ] {
         value.and_then(|value| function.insert(name.to_owned(), value));
@@ -104,8 +104,17 @@ fn write_choice(choice: &ToolChoice) -> Value {
         ToolChoice::Auto => "auto".into(),
         ToolChoice::None => "none".into(),
         ToolChoice::Any => "required".into(),
-        ToolChoice::Tool(name) => json!({"type": "function", "function": {"name": name}}),
+        ToolChoice::Tool(name) => named_function(name),
+        ToolChoice::Allowed { names, must } => {
+            let mode = if *must { "required" } else { "auto" };
+            let tools: Vec<Value> = names.iter().map(|name| named_function(name)).collect();
+            json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}})
+        }
     }
+}
+
+fn named_function(name: &str) -> Value {
+    json!({"type": "function", "function": {"name": name}})
 }
 
 fn write_format(format: &Format, emulated: &mut Emulated) -> Value {

@@ -314,12 +314,13 @@ impl Reading {
             let text = "`choices[].delta.tool_calls` has more of a call that is whole already";
             return if is_more { Err(BadAnswer(text.to_owned())) } else { Ok(()) };
         };
-        if !arguments.is_empty() {
-            self.pieces.grow(at, Delta::Arguments(arguments), out)?;
+        // Before the arguments, as with every reader: some dialects write it with the call's beginning.
+        if let Some(signature) = signature {
+            self.pieces.grow(at, Delta::Signature(signature), out)?;
         }
-        match signature {
-            Some(signature) => self.pieces.grow(at, Delta::Signature(signature), out),
-            None => Ok(()),
+        match arguments.is_empty() {
+            true => Ok(()),
+            false => self.pieces.grow(at, Delta::Arguments(arguments), out),
         }
     }
 

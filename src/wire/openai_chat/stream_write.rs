@@ -25,6 +25,8 @@ pub(super) struct Writer {
     customs: Vec<String>,
     choices: BTreeMap<u32, Writing>,
     usage: Option<Usage>,
+    /// Whether a call's beginning may wait.
+    has_head: bool,
     ended: bool,
 }
 
@@ -84,9 +86,10 @@ enum Open {
         data: String,
         signature: Option<String>,
     },
-    /// A call, by its place among the calls.
+    /// A call, by its place among the calls; with its beginning until that is written.
     Call {
         index: usize,
+        head: Option<Head>,
         has_arguments: bool,
         signature: Option<String>,
     },
@@ -100,10 +103,17 @@ enum Open {
     },
 }
 
+/// The beginning of a call. It waits for what comes with it, because a proof belongs into the same fragment.
+struct Head {
+    id: String,
+    name: String,
+    arguments: String,
+}
+
 impl Writer {
     pub(super) fn new(context: &AnswerContext) -> Self {
         let customs = custom::names(context);
-        Self { context: context.clone(), customs, choices: BTreeMap::new(), usage: None, ended: false }
+        Self { context: context.clone(), customs, choices: BTreeMap::new(), usage: None, has_head: false, ended: false }
     }
 
     fn put_delta(&self, choice: u32, delta: &impl Serialize, out: &mut Vec<u8>) {
@@ -135,6 +145,7 @@ impl Writer {
     fn open(&mut self, choice: u32, content: Content, out: &mut Vec<u8>) {
         let is_call = matches!(content, Content::ToolCall { .. });
         let is_custom = matches!(&content, Content::ToolCall { name, .. } if self.customs.contains(name));
+        self.has_head |= is_call && !is_custom;
         let writing = self.begun(choice, is_call, out);
         let mut first = None;
         writing.open = match content {
@@ -159,13 +170,10 @@ impl Writer {
                 Open::Custom { index: writing.calls - 1, id, name, arguments, signature: None }
             }
             Content::ToolCall { id, name, arguments } => {
-                let index = writing.calls;
                 writing.calls += 1;
                 let has_arguments = !arguments.is_empty();
-                let function = json!({"name": name, "arguments": arguments});
-                let call = json!({"index": index, "id": id, "type": "function", "function": function});
-                first = Some(json!({ "tool_calls": [call] }));
-                Open::Call { index, has_arguments, signature: None }
+                let head = Some(Head { id, name, arguments });
+                Open::Call { index: writing.calls - 1, head, has_arguments, signature: None }
             }
             Content::Image { source, detail } => {
                 let image = write_image(&source, detail.as_deref(), &Path::ROOT).ok();
@@ -179,7 +187,23 @@ impl Writer {
         }
     }
 
+    /// Writes the beginning of a choice's open call, where that waits.
+    fn begin_call(&mut self, choice: u32, out: &mut Vec<u8>) {
+        let open = self.choices.get_mut(&choice).map(|writing| &mut writing.open);
+        let Some(Open::Call { index, head, signature, .. }) = open else { return };
+        let Some(Head { id, name, arguments }) = head.take() else { return };
+        let function = json!({"name": name, "arguments": arguments});
+        let mut call = json!({"index": index, "id": id, "type": "function", "function": function});
+        if let Some(signature) = signature.take() {
+            call["extra_content"] = write_signature(&signature);
+        }
+        self.put_delta(choice, &json!({ "tool_calls": [call] }), out);
+    }
+
     fn grow(&mut self, choice: u32, delta: Delta, out: &mut Vec<u8>) {
+        if self.has_head && matches!(delta, Delta::Arguments(_)) {
+            self.begin_call(choice, out);
+        }
         let Some(writing) = self.choices.get_mut(&choice) else { return };
         let delta = match (&mut writing.open, delta) {
             (Open::Text { .. }, Delta::Text(more)) => {
@@ -210,6 +234,7 @@ impl Writer {
     }
 
     fn close(&mut self, choice: u32, out: &mut Vec<u8>) {
+        self.begin_call(choice, out);
         let Some(writing) = self.choices.get_mut(&choice) else { return };
         let last = match std::mem::take(&mut writing.open) {
             Open::Text { start, citations } => {
@@ -230,7 +255,9 @@ impl Writer {
                     json!({"reasoning_details": [write_redacted(without_place(&data), signature.as_deref(), writing.details - 1)]}),
                 )
             }
-            Open::Call { index, has_arguments, signature } => close_call(index, has_arguments, signature.as_deref()),
+            Open::Call { index, has_arguments, signature, .. } => {
+                close_call(index, has_arguments, signature.as_deref())
+            }
             Open::Custom { index, id, name, arguments, signature } => {
                 let mut call = custom::write_call(&id, &name, &arguments);
                 call["index"] = index.into();
@@ -262,6 +289,13 @@ impl Writer {
 }
 
 impl WriteStream for Writer {
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.has_head) {
+            let choices: Vec<u32> = self.choices.keys().copied().collect();
+            choices.into_iter().for_each(|choice| self.begin_call(choice, out));
+        }
+    }
+
     fn write(&mut self, event: Event, out: &mut Vec<u8>) {
         if self.ended {
             return;
@@ -296,10 +330,9 @@ impl WriteStream for Writer {
 
 /// The last fragment of a call, where one is needed: an empty object for arguments that never came, and the proof.
 fn close_call(index: usize, has_arguments: bool, signature: Option<&str>) -> Option<Value> {
-    let mut call = json!({ "index": index });
-    if !has_arguments {
-        call["function"] = json!({"arguments": "{}"});
-    }
+    // Clients read `function` in every fragment.
+    let arguments = if has_arguments { "" } else { "{}" };
+    let mut call = json!({"index": index, "function": {"arguments": arguments}});
     if let Some(signature) = signature {
         call["extra_content"] = write_signature(signature);
     }

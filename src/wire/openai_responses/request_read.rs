@@ -238,7 +238,32 @@ fn read_choice(value: Value) -> Result<ToolChoice, FieldError> {
         if kind == "function" || kind == "custom" {
             return Ok(ToolChoice::Tool(choice.text("name")?));
         }
+        if kind == "allowed_tools" {
+            return read_allowed(choice);
+        }
         return Err(unsupported(choice.at("type"), format_args!("no other dialect has the choice `{kind}`")));
     }
     Err(FieldError::wrong("tool_choice", "must be auto, none, required or an object"))
+}
+
+fn read_allowed(mut choice: Place<'_>) -> Result<ToolChoice, FieldError> {
+    let must = match choice.maybe_text("mode")?.as_deref() {
+        None | Some("auto") => false,
+        Some("required") => true,
+        Some(_) => return Err(choice.wrong("mode", "must be auto or required")),
+    };
+    let mut names = Vec::new();
+    for (n, tool) in choice.list("tools")?.into_iter().enumerate() {
+        let mut tool = choice.inner(tool, choice.item("tools", n))?;
+        let kind = tool.text("type")?;
+        if kind != "function" && kind != "custom" {
+            let what = format_args!("the tool `{kind}` runs at OpenAI only; other providers have functions");
+            return Err(unsupported(tool.at("type"), what));
+        }
+        names.push(tool.text("name")?);
+    }
+    match names.is_empty() {
+        true => Err(choice.wrong("tools", "must name a tool")),
+        false => Ok(ToolChoice::Allowed { names, must }),
+    }
 }

@@ -119,7 +119,7 @@ fn write_tool(tool: &Tool, emulated: &mut Emulated) -> Value {
     if let Some(description) = &tool.description {
         written["description"] = description.as_str().into();
     }
-    written["parameters"] = tool.schema.clone().unwrap_or_default();
+    written["parameters"] = tool.typed_schema().unwrap_or_default();
     // The default of `strict` is true in this dialect, and false in every other.
     written["strict"] = keep_strict(tool.strict, tool.schema.as_ref(), emulated).unwrap_or(false).into();
     written
@@ -131,6 +131,10 @@ fn write_choice(choice: &ToolChoice) -> Value {
         ToolChoice::None => json!("none"),
         ToolChoice::Any => json!("required"),
         ToolChoice::Tool(name) => json!({"type": "function", "name": name}),
+        ToolChoice::Allowed { names, must } => {
+            let tools: Vec<Value> = names.iter().map(|name| json!({"type": "function", "name": name})).collect();
+            json!({"type": "allowed_tools", "mode": if *must { "required" } else { "auto" }, "tools": tools})
+        }
     }
 }
 

@@ -414,12 +414,13 @@ fn a_conversation_is_put_in_anthropics_order() {
 }
 
 #[test]
-fn arguments_that_are_no_object_are_named_and_silence_is_refused() {
+fn arguments_that_are_no_object_are_kept_as_text_and_silence_is_refused() {
     let call = Part::new(Content::ToolCall { id: "a".into(), name: "f".into(), arguments: "[1".into() });
     let request =
         Request { messages: vec![Message { role: Role::Assistant, parts: vec![call], name: None }], ..hello() };
-    let error = write(&request).unwrap_err();
-    assert_eq!((error.code, error.param.as_deref()), (Code::InvalidRequest, Some("messages[0].content[0].arguments")));
+    let (body, emulated) = write(&request).unwrap();
+    assert_eq!(body["messages"][0]["content"][0]["input"], json!({"malformed_arguments": "[1"}));
+    assert!(emulated.contains(&"tool_calls.arguments"), "{emulated:?}");
     let silent = Request { messages: vec![Message::text(Role::System, "x"), Message::text(Role::User, "")], ..hello() };
     assert_eq!(write(&silent).unwrap_err().param.as_deref(), Some("messages"));
 }

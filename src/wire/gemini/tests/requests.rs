@@ -74,7 +74,7 @@ fn a_prompt_goes_in_front_and_the_callers_settings_win() {
         "contents": [user("first"), user("second")],
         "systemInstruction": {"parts": [{"text": "be kind"}, {"text": "be brief"}]},
         "generationConfig": {"top_p": 0.1, "response_mime_type": "text/plain", "temperature": 0.5},
-        "tools": [{"functionDeclarations": [{"name": "f"}]}],
+        "tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": {"type": "object", "properties": {}}}]}],
     });
     assert_eq!(joined, expected);
     assert!(asked(&joined).is_ok());
@@ -204,10 +204,6 @@ fn what_only_this_dialect_says_is_refused_by_name() {
         (with("tools", json!([{"googleSearch": {}}])), "tools[0].googleSearch"),
         (with("tools", json!([{"codeExecution": {}}])), "tools[0].codeExecution"),
         (with("tools", json!([{"urlContext": {}}])), "tools[0].urlContext"),
-        (
-            with("toolConfig", json!({"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["a", "b"]}})),
-            "toolConfig.functionCallingConfig.allowedFunctionNames",
-        ),
         (with("generationConfig", json!({"speechConfig": {}})), "generationConfig.speechConfig"),
         (with("generationConfig", json!({"responseModalities": ["IMAGE"]})), "generationConfig.responseModalities"),
         (part(json!({"executableCode": {"code": "1"}})), "contents[0].parts[0].executableCode"),
@@ -233,6 +229,11 @@ fn what_is_wrong_is_refused_by_name() {
         (part(json!({"text": "a", "inlineData": {}})), "contents[0].parts[0].text"),
         (part(json!({"inlineData": {"mimeType": "text/plain", "data": "?"}})), "contents[0].parts[0].inlineData.data"),
         (part(json!({})), "contents"),
+        (
+            json!({"contents": [user("a")],
+                "toolConfig": {"functionCallingConfig": {"mode": "AUTO", "allowedFunctionNames": ["a", "b"]}}}),
+            "toolConfig.functionCallingConfig.allowedFunctionNames",
+        ),
         (
             json!({"contents": [user("a")], "generationConfig": {"responseSchema": {}}}),
             "generationConfig.responseMimeType",
@@ -266,7 +267,7 @@ fn a_request_is_written_and_what_is_left_to_chance_is_noted() {
     let expected = json!({
         "contents": [user("Hi"), user("Now French.")],
         "systemInstruction": {"parts": [{"text": "One."}, {"text": "Two."}]},
-        "tools": [{"functionDeclarations": [{"name": "f"}]}],
+        "tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": {"type": "object", "properties": {}}}]}],
         "toolConfig": {"functionCallingConfig": {"mode": "NONE"}},
     });
     assert_eq!(body, expected);
@@ -297,8 +298,10 @@ fn what_cannot_be_said_is_refused_by_name() {
         assert_eq!((error.code, error.param.as_deref()), (Code::UnsupportedFeature, Some(param)));
     }
     let call = Content::ToolCall { id: "1".to_owned(), name: "f".to_owned(), arguments: "[1]".to_owned() };
-    let error = written(&with(Part::new(call))).unwrap_err();
-    assert_eq!((error.code, error.param.as_deref()), (Code::InvalidRequest, Some("messages[0].content[0].arguments")));
+    let (body, emulated) = written(&with(Part::new(call))).unwrap();
+    let args = body.pointer("/contents/0/parts/0/functionCall/args");
+    assert_eq!(args, Some(&json!({"malformed_arguments": "[1]"})));
+    assert_eq!(emulated.names(), ["tool_calls.arguments"]);
 }
 
 #[test]

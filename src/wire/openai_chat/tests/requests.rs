@@ -177,7 +177,10 @@ fn what_only_this_dialect_says_is_refused_by_name() {
         ("min_p", json!(0.1)),
         ("lora", json!([])),
         ("tools", json!([{"type": "web_search"}])),
-        ("tool_choice", json!({"type": "allowed_tools", "allowed_tools": {}})),
+        (
+            "tool_choice",
+            json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "mcp"}]}}),
+        ),
     ] {
         let mut body = with_messages(json!([{"role": "user", "content": "Hi"}]));
         body[name] = value;

@@ -161,7 +161,7 @@ fn what_no_other_dialect_says_is_refused_only_when_it_is_translated() {
     let cases = [
         ("tools", json!([{"type": "function", "name": "f"}, {"type": "web_search"}]), "tools[1].type"),
         ("tools", json!([{"type": "function", "name": "f", "defer_loading": true}]), "tools[0].defer_loading"),
-        ("tool_choice", json!({"type": "allowed_tools"}), "tool_choice.type"),
+        ("tool_choice", json!({"type": "file_search"}), "tool_choice.type"),
         ("input", json!([{"role": "user", "content": [{"type": "video"}]}]), "input[0].content[0].type"),
         ("text", json!({"format": {"type": "grammar"}}), "text.format.type"),
         ("reasoning", json!({"mode": "pro"}), "reasoning.mode"),
