@@ -75,6 +75,7 @@ pub(super) fn write_stop(stop: &Stop) -> &str {
         Stop::Length | Stop::Context => "MAX_TOKENS",
         Stop::Filtered | Stop::Refused => "SAFETY",
         Stop::Other(reason) if OWN.contains(&reason.as_str()) => reason,
+        Stop::Other(reason) if reason.is_empty() => "STOP",
         Stop::Paused | Stop::Other(_) => "OTHER",
     }
 }

@@ -12,7 +12,7 @@ use super::idiom::IDIOM;
 use super::part_read::{plain_thought, read_block, read_citation, read_shown, thought_signature};
 use super::pieces::{Kind, Pieces};
 use super::stop::read_stop;
-use crate::chat::{Content, Delta, Event, ThoughtPlace, Tier, Usage};
+use crate::chat::{Content, Delta, Event, Stop, ThoughtPlace, Tier, Usage};
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::fields::{Path, Place};
 use crate::wire::json::{self, Object, fields, items};
@@ -328,7 +328,11 @@ impl Reading {
         self.finished = true;
         self.pieces.close_all(out)?;
         let (refused, called) = (self.pieces.has(Kind::Refusal), self.pieces.has(Kind::Call));
-        let stop = read_stop(reason.unwrap_or("stop"), refused, called);
+        let stop = match read_stop(reason.unwrap_or("stop"), refused, called) {
+            // That nothing says why it ended is no good end: it goes down as one, and is not stored.
+            Stop::End if reason.is_none() => Stop::Other(String::new()),
+            stop => stop,
+        };
         out.push(Event::Finish { choice, stop });
         Ok(())
     }
