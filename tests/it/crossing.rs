@@ -286,6 +286,7 @@ async fn stream_is_stored(client: &str, provider: &Answering) {
         // A caller of streams in Chat Completions did not ask for usage.
         let counts = if stream && client == "chat" { (0, 0, 0) } else { (9, 4, 7) };
         assert_eq!((seen.3, seen.4, seen.5), counts, "{client} from {}", provider.model);
+        assert_eq!(seen.0, "Hello there.", "{client} from {}: {}", provider.model, hit.text());
     }
     assert_eq!(app.up.count(), 1);
     app.close().await;

@@ -11,6 +11,7 @@ use super::part_read::read_annotations;
 use super::usage::read_usage;
 use crate::chat::{Choice, Code, Content, Error, Part, Response, Stop, Tier};
 use crate::wire::dialect::BadAnswer;
+use crate::wire::json::{Edits, Object, items};
 use crate::wire::sse::Event;
 use crate::wire::stream_error::{broke_off, in_answer};
 
@@ -129,9 +130,12 @@ struct Last<'a> {
     kind: String,
     #[serde(borrow)]
     response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    item: Option<&'a RawValue>,
 }
 
-/// The whole answer that a stream's last event repeats, byte for byte.
+/// The whole answer that a stream's last event repeats, byte for byte. Some servers leave the list of items empty there: it
+/// is made of the items that ended before.
 ///
 /// # Errors
 /// Where the stream did not end well.
@@ -141,8 +145,24 @@ pub(super) fn as_whole(events: &[Event]) -> Result<Bytes, BadAnswer> {
         if matches!(last.kind.as_str(), "response.completed" | "response.incomplete")
             && let Some(response) = last.response
         {
-            return Ok(data.slice_ref(response.get().as_bytes()));
+            return with_items(data.slice_ref(response.get().as_bytes()), events);
         }
     }
     Err(BadAnswer("the stream did not end well".to_owned()))
+}
+
+fn with_items(answer: Bytes, events: &[Event]) -> Result<Bytes, BadAnswer> {
+    let object = Object::read_answer(answer.clone())?;
+    if object.get("output").is_some_and(|output| items(output).next().is_some()) {
+        return Ok(answer);
+    }
+    let mut ended = Vec::new();
+    for data in events.iter().filter_map(Event::data) {
+        let Ok(event) = serde_json::from_slice::<Last<'_>>(&data) else { continue };
+        let item = event.item.filter(|_| event.kind == "response.output_item.done");
+        ended.extend(item.map(|item| item.get().to_owned()));
+    }
+    let mut edits = Edits::default();
+    edits.set("output", format!("[{}]", ended.join(",")));
+    Ok(object.edited(&edits))
 }
