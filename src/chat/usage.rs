@@ -63,20 +63,6 @@ impl Usage {
             service: self.service.after(earlier.service),
         }
     }
-
-    /// The same, where a count of zero cannot be true: then the count of `estimate` stands in its place. No call reads nothing,
-    /// and what came was written.
-    #[must_use]
-    pub fn believed(self, estimate: impl FnOnce() -> Self) -> Self {
-        if self.input > 0 && self.output > 0 {
-            return self;
-        }
-        let estimate = estimate();
-        let of = |count: u64, estimate: u64| if count == 0 { estimate } else { count };
-        let (input, output) = (of(self.input, estimate.input), of(self.output, estimate.output));
-        let estimated = self.estimated || input != self.input || output != self.output;
-        Self { input, output, estimated, ..self }
-    }
 }
 
 /// How a provider served a call, as far as its price depends on that.

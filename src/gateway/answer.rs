@@ -116,7 +116,7 @@ pub async fn read(
     Ok(Answered::Whole { body: room.hold(body), used, ended_well: observed.ended_well, kind: None })
 }
 
-/// The usage of a whole answer: the one that its provider reports, and an estimate of what is not, or cannot be true.
+/// The usage of a whole answer: the one that its provider reports, and an estimate where it reports none.
 fn used(request: &Rendering, body: &Bytes, reported: Option<Usage>) -> Usage {
     let estimate = || Usage {
         input: request.input_tokens(),
@@ -124,15 +124,7 @@ fn used(request: &Rendering, body: &Bytes, reported: Option<Usage>) -> Usage {
         estimated: true,
         ..Usage::default()
     };
-    match (reported, request.endpoint.task()) {
-        (None, _) => estimate(),
-        (Some(usage), Task::Converse) => usage.believed(estimate),
-        // Vectors are no output.
-        (Some(usage), Task::Embed { .. }) if usage.input == 0 => {
-            Usage { input: request.input_tokens(), estimated: true, ..usage }
-        }
-        (Some(usage), _) => usage,
-    }
+    reported.unwrap_or_else(estimate)
 }
 
 /// The whole body; its first byte is noted.
@@ -268,9 +260,9 @@ fn observe(
         && response.choices.iter().all(|choice| choice.stop.as_ref().is_some_and(Stop::is_good));
     own.codec().can_express(&response)?;
     let estimate = || Usage { input: request.input_tokens(), output: written, estimated: true, ..Usage::default() };
-    let usage = counted(response.usage).map_or_else(estimate, |usage| usage.believed(estimate));
+    let usage = counted(response.usage).unwrap_or_else(estimate);
     // The caller reads the estimate that the row has.
-    response.usage = Some(response.usage.map_or_else(estimate, |usage| usage.believed(estimate)));
+    response.usage = Some(response.usage.unwrap_or_else(estimate));
     let observed = Observed { usage: Some(usage), ended_well };
     Ok((own.codec().write_response(&response, &request.answer_context(incoming)), observed))
 }

@@ -176,11 +176,11 @@ impl Translation {
         }
     }
 
-    /// The usage that was reported. A beginning is no count, since what came since may be more; nor is a zero that cannot be true.
+    /// The usage that was reported. A beginning is no count, since what came since may be more.
     fn reported(&self) -> Option<Usage> {
         self.usage.map(|reported| match reported.estimated {
             true => self.estimated(),
-            false => reported.believed(|| self.estimated()),
+            false => reported,
         })
     }
 

@@ -175,11 +175,7 @@ impl Rendering {
         let Some(passing) = self.endpoint.passing() else { return reported };
         let estimated =
             || Usage { input: self.input_tokens(), output: estimated_output, estimated: true, ..Usage::default() };
-        let usage = match reported.usage {
-            // Only of texts is it known how much was written.
-            Some(usage) if estimated_output > 0 => Some(usage.believed(estimated)),
-            usage => usage.or_else(|| passing.has_tokens().then(estimated)),
-        };
+        let usage = reported.usage.or_else(|| passing.has_tokens().then(estimated));
         Used { usage, units: reported.units.or(passing.asked_units(&self.asked)) }
     }
 

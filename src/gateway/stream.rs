@@ -299,13 +299,9 @@ impl Relay {
         let (input, output) = (self.context.input_tokens, self.feed.estimated_output());
         let estimated = || Usage { input, output, estimated: true, ..Usage::default() };
         match &self.passing {
-            None => self.feed.usage().map_or_else(estimated, |usage| usage.believed(estimated)).into(),
+            None => self.feed.usage().unwrap_or_else(estimated).into(),
             Some(known) => Used {
-                usage: match self.feed.usage() {
-                    // Only of texts is it known how much was written.
-                    Some(usage) if output > 0 => Some(usage.believed(estimated)),
-                    usage => usage.or_else(|| known.usage.map(|_| estimated())),
-                },
+                usage: self.feed.usage().or_else(|| known.usage.map(|_| estimated())),
                 units: self.feed.units().or(known.units),
             },
         }
@@ -347,9 +343,7 @@ impl Relay {
         self.meter.showed(&self.target, &failure);
         let code = failure.code();
         let estimate = self.attempt.estimate();
-        let came = estimate.and_then(|used| used.usage).filter(|usage| usage.output > 0);
-        let believed = |usage: Usage| came.map_or(usage, |came| usage.believed(|| came));
-        let reported = self.feed.usage().map(|usage| Used { usage: Some(believed(usage)), units: self.feed.units() });
+        let reported = self.feed.usage().map(|usage| Used { usage: Some(usage), units: self.feed.units() });
         let used = reported.or(estimate);
         self.attempt.end(Ended {
             status: Status::Error,

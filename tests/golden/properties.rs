@@ -89,9 +89,10 @@ fn an_answer_says_the_same_whole_and_as_a_stream() {
             let Some(body) = case.files.get(&format!("{}.json", from.name)) else { continue };
             let Ok(response) = from.codec().read_response(body) else { continue };
             for to in &DIALECTS {
-                // Of a call that was cut off, a stream has the beginning. A malformed call is an answer that failed.
+                // Of a call that was cut off, a stream has the beginning. A malformed call is an answer that failed. Of input that
+                // was counted as nothing, a stream of Anthropic's begins with an estimate, which no zero replaces.
                 let skipped = match to.name {
-                    "messages" => case.name == "tool_cut_at_limit",
+                    "messages" => ["tool_cut_at_limit", "usage_zero"].contains(&case.name.as_str()),
                     "gemini" => ["tool_cut_at_limit", "tool_bad_arguments"].contains(&case.name.as_str()),
                     _ => false,
                 };
