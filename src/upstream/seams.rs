@@ -14,7 +14,7 @@ use crate::wire::sse::Event;
 const LEAST_HELD: usize = 4;
 
 /// The most events that are held back for the rest of a key.
-const MOST_HELD: u64 = 12;
+const MOST_HELD: u64 = 512;
 
 /// The most beginnings of keys that are remembered at once.
 const MOST_RUNS: usize = 16;

@@ -159,7 +159,11 @@ fn cuts(text: &str) -> Vec<Vec<String>> {
 }
 
 fn assert_clean(answer: &Answer, said: &str, key: &str, what: &str) {
-    assert!(!said.contains(&key[3..]) && said.contains("[removed]") && said.ends_with(" x"), "{what}: {said}");
+    assert!(
+        !said.contains(&key[3..]) && said.contains("[removed]") && said.ends_with(" x"),
+        "{what}: {said}\n{}",
+        answer.text()
+    );
     assert!(!answer.text().contains(&key[3..]), "{what}: {}", answer.text());
 }
 
