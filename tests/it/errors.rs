@@ -109,12 +109,12 @@ async fn a_body_that_is_no_object_is_400() {
 #[tokio::test]
 async fn a_message_at_fault_is_named_by_its_place() {
     let app = TestApp::start().await;
-    let hundred_thousand: Vec<Value> = (0..100_000).map(|_| json!({"role": "user", "content": "x"})).collect();
+    let too_many: Vec<Value> = (0..10_001).map(|_| json!({"role": "user", "content": "x"})).collect();
     for (messages, param) in [
         (json!([{"role": "robot", "content": "x"}]), "messages[0].role"),
         (json!([{"role": "user", "content": "x"}, {"role": "user"}]), "messages[1].content"),
         (json!([1]), "messages[0]"),
-        (json!(hundred_thousand), "messages"),
+        (json!(too_many), "messages"),
     ] {
         let answer = app.chat(&json!({"model": "fast", "messages": messages})).await;
         assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("400 invalid_request", param));

@@ -257,12 +257,16 @@ async fn a_caller_who_hangs_up_right_after_the_last_chunk_is_served() {
 }
 
 #[tokio::test]
-async fn a_stream_of_bytes_that_are_no_text_ends_in_an_error_or_passes() {
+async fn a_stream_of_bytes_that_are_no_text_ends_in_an_error() {
     let app = TestApp::start().await;
     let noise: Bytes = [b"data: \xff\xfe\x00\n\n".as_slice(), EVENTS[6].as_bytes()].concat().into();
     app.up.next(Script::raw(SSE).chunks([EVENTS[0].as_bytes(), &noise[..]]).ended());
     let answer = app.hello_stream("fast").await;
-    assert_eq!(answer.status, 200);
-    app.row(answer.id()).await;
+    assert_eq!(answer.status, 502, "nothing was said before it: {}", answer.text());
+    assert_eq!(app.row(answer.id()).await["status"], "error");
+    app.up.next(Script::raw(SSE).chunks([EVENTS[0].as_bytes(), EVENTS[1].as_bytes(), &noise[..]]).ended());
+    let answer = app.hello_stream("fast").await;
+    assert!(answer.status == 200 && answer.text().contains("\"error\""), "{}", answer.text());
+    assert_eq!(app.row(answer.id()).await["status"], "error");
     app.close().await;
 }

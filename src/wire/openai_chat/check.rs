@@ -263,8 +263,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_messages_are_refused() {
-        let messages = vec![json!({"role": "user", "content": "x"}); 100_000];
+    fn more_than_ten_thousand_messages_are_refused() {
+        let messages = vec![json!({"role": "user", "content": "x"}); 10_001];
         let error = read(&json!({"model": "m", "messages": messages})).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("messages"));
     }

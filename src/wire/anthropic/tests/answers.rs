@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::chat::{Choice, Code, Content, Part, Response, Stop};
+use crate::chat::{Choice, Code, Content, Part, Response, Stop, Tier};
 use crate::wire::dialect::AnswerContext;
 
 fn answer() -> Value {
@@ -26,7 +26,7 @@ fn answer() -> Value {
 #[test]
 fn a_whole_answer_is_read_and_written() {
     let response = Anthropic.read_response(answer().to_string().as_bytes()).unwrap();
-    assert_eq!(response.usage, Some(usage()));
+    assert_eq!(response.usage, Some(usage().in_tier(Tier::Standard)));
     let written: Value =
         serde_json::from_slice(&Anthropic.write_response(&response, &AnswerContext::default())).unwrap();
     assert_eq!(written, answer());
