@@ -151,6 +151,10 @@ pub(super) fn path_of(url: &str) -> Result<PathBuf, Error> {
 fn keep_private(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let failed = |source| Error::Open { path: path.to_owned(), source };
+    // A device's rights are everybody's, and a pipe would be waited for.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(failed(std::io::Error::other("it is there, and is no regular file")));
+    }
     let mut open = std::fs::OpenOptions::new();
     let file = open.create(true).append(true).mode(0o600).open(path).map_err(failed)?;
     let rights = file.metadata().map_err(failed)?.permissions();

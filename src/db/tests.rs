@@ -322,6 +322,18 @@ async fn the_file_is_its_owners_alone() {
 }
 
 #[tokio::test]
+async fn what_is_no_file_is_refused_and_keeps_its_rights() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let error = Db::open(&format!("sqlite://{}", path.display()), false).await.unwrap_err();
+    assert!(error.to_string().contains("no regular file"), "{error}");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+}
+
+#[tokio::test]
 async fn what_is_no_database_url_is_refused_without_its_password() {
     for url in ["mysql://x", "sqlite://", "sqlite://f.db?mode=ro", "f.db"] {
         assert!(matches!(Db::open(url, false).await, Err(Error::Url(_))), "{url}");
