@@ -183,7 +183,16 @@ impl Whole {
         message.extend(delta);
         for (name, value) in event.into_iter().filter(|(name, _)| name != "type") {
             match (message.get_mut(&name), value) {
-                (Some(Value::Object(place)), Value::Object(more)) => add_report(place, more),
+                (Some(Value::Object(place)), Value::Object(more)) => {
+                    // The one token of output that a stream begins with is no count.
+                    if let Some(output) = place.get_mut("output_tokens")
+                        && exact_numbers::as_f64(output) == Some(1.0)
+                        && more.contains_key("output_tokens")
+                    {
+                        *output = 0.into();
+                    }
+                    add_report(place, more);
+                }
                 (_, value) => drop(message.insert(name, value)),
             }
         }
