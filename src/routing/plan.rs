@@ -216,9 +216,13 @@ impl Routes {
         self.known(model).is_some() || self.target(model).is_some() || self.routes.iter().any(takes)
     }
 
-    /// Whether only simulated targets can answer a call that names `model`, whatever its rules find.
+    /// Whether `model` is simulated: a model by its own provider, a route's name where only simulated targets can answer it,
+    /// whatever the rules find.
     #[must_use]
     pub fn is_simulated(&self, model: &str) -> bool {
+        if let Some(target) = self.target(model) {
+            return target.simulated;
+        }
         let mut any = false;
         for route in self.routes.iter().filter(|route| route.models.is_empty() || route.models.contains(model)) {
             let mut targets = route.targets.iter().map(|weighted| &weighted.target).chain(&route.fallbacks);
@@ -230,7 +234,7 @@ impl Routes {
                 return any;
             }
         }
-        self.target(model).map_or(any, |target| target.simulated)
+        any
     }
 
     /// Whether a rule names the prompt.

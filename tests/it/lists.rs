@@ -155,6 +155,7 @@ async fn models_that_servers_list_are_listed_in_each_shape_and_a_dead_server_is_
 async fn what_only_simulated_providers_can_answer_is_marked_in_the_list() {
     let app = TestApp::with(
         "[providers.house]\nkind = \"simulated\"\n[models.toy]\nprovider = \"house\"\n\
+         [[routes]]\nname = \"private\"\nwhen = 'metadata.p == \"x\"'\nmodels = [\"toy\"]\ntargets = [{ model = \"fast\" }]\n\
          [[routes]]\nname = \"toys\"\nmodels = [\"play\"]\ntargets = [{ model = \"toy\" }]\n\
          [[routes]]\nname = \"mixed\"\nmodels = [\"mixed\"]\ntargets = [{ model = \"toy\" }]\nfallbacks = [\"fast\"]\n\
          [[routes]]\nname = \"some\"\nmodels = [\"some\"]\nwhen = 'request.stream'\ntargets = [{ model = \"fast\" }]\n\
