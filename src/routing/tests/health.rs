@@ -1,0 +1,164 @@
+//! Targets that fail: whose calls they cool for, and for how long.
+
+use super::*;
+
+#[test]
+fn a_cooling_target_is_tried_last_and_when_all_cool_the_first_to_recover_is_first() {
+    let call = Call::new();
+    let routes = compile(&[RouteSpec { fallbacks: vec![spanned("fast")], ..route("r", &[("lora", 1)]) }]).unwrap();
+    let health = Health::default();
+    let plan = |now| routes.plan(&Facts { now, ..call.facts("x") }, &health, 0.5);
+    let (lora, fast) = (routes.target("lora").unwrap(), routes.target("fast").unwrap());
+    for _ in 0..5 {
+        assert_eq!(ids(&plan(NOW).unwrap()), ["house/v3", "openai/gpt-4o-mini"]);
+        health.failed(asking(&lora, NOW), Fault::Broken, NOW, 1.0);
+    }
+    assert_eq!(ids(&plan(NOW).unwrap()), ["openai/gpt-4o-mini", "house/v3"]);
+    assert!(!health.enter(asking(&lora, NOW)));
+    health.failed(asking(&fast, NOW), Fault::Throttled { retry_after: Some(Duration::from_secs(9)) }, NOW, 0.5);
+    let all_cool = plan(NOW).unwrap();
+    assert_eq!(all_cool.cooling, Some(Duration::from_secs(1)));
+    assert_eq!(ids(&all_cool), ["house/v3", "openai/gpt-4o-mini"]);
+    let later = NOW.plus(Duration::from_secs(1));
+    assert_eq!(ids(&plan(later).unwrap()), ["house/v3", "openai/gpt-4o-mini"]);
+    assert_eq!(plan(later).unwrap().cooling, None);
+    assert!((0..3).all(|_| health.enter(asking(&lora, later))) && !health.enter(asking(&lora, later)), "a few probes");
+    assert_eq!(plan(later).unwrap().cooling, Some(Duration::from_secs(1)));
+    health.succeeded(asking(&lora, later), later);
+    assert!((0..9).all(|_| health.enter(asking(&lora, later))));
+    let rows = health.troubled(later);
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&*rows[0].target, rows[0].state), ("openai/gpt-4o-mini", "cooling"));
+}
+
+fn states(health: &Health, target: &Target, keys: &[&str], now: Timestamp) -> Vec<bool> {
+    keys.iter().map(|key| health.state(target, key, now).is_open()).collect()
+}
+
+#[test]
+fn the_faults_of_one_keys_calls_cool_a_target_for_that_key_only() {
+    let routes = compile(&[]).unwrap();
+    let lora = routes.target("lora").unwrap();
+    for fault in [Fault::Broken, Fault::Slow, Fault::Throttled { retry_after: None }] {
+        let health = Health::default();
+        let mut now = NOW;
+        for _ in 0..200 {
+            let _called_all_the_same = health.enter(of_key(&lora, "a", now));
+            health.failed(of_key(&lora, "a", now), fault, now, 1.0);
+            assert!(health.enter(of_key(&lora, "b", now)), "{fault:?}");
+            now = now.plus(Duration::from_millis(700));
+        }
+        assert_eq!(health.troubled(now)[0].keys, Some(1));
+        let health = Health::default();
+        // What it mixes with good answers stays its own as well.
+        for n in 0..200 {
+            let asking = of_key(&lora, "a", now);
+            if n % 6 == 5 {
+                health.succeeded(asking, now);
+            } else {
+                health.failed(asking, fault, now, 1.0);
+            }
+            assert_eq!(states(&health, &lora, &["b"], now), [true], "{fault:?} {n}");
+        }
+    }
+}
+
+#[test]
+fn the_faults_of_several_keys_cool_a_target_for_all() {
+    let routes = compile(&[]).unwrap();
+    let lora = routes.target("lora").unwrap();
+    for (keys, cools) in [(&["a"][..], false), (&["a", "b"], true), (&["a", "b", "c", "d", "e"], true)] {
+        for fault in [Fault::Broken, Fault::Slow] {
+            let health = Health::default();
+            for n in 0..8 {
+                health.failed(of_key(&lora, keys[n % keys.len()], NOW), fault, NOW, 1.0);
+            }
+            assert_eq!(states(&health, &lora, &["stranger"], NOW), [!cools], "{keys:?} {fault:?}");
+            assert_eq!(health.troubled(NOW)[0].keys, (!cools).then_some(1));
+        }
+    }
+}
+
+#[test]
+fn what_no_call_can_cause_cools_a_target_for_all() {
+    let routes = compile(&[]).unwrap();
+    let lora = routes.target("lora").unwrap();
+    let health = Health::default();
+    for _ in 0..5 {
+        health.failed(of_key(&lora, "a", NOW), Fault::Unreachable, NOW, 1.0);
+    }
+    assert_eq!(states(&health, &lora, &["a", "b"], NOW), [false, false]);
+    let health = Health::default();
+    let named = Fault::Throttled { retry_after: Some(Duration::from_secs(7)) };
+    health.failed(of_key(&lora, "a", NOW), named, NOW, 1.0);
+    assert_eq!(states(&health, &lora, &["a", "b"], NOW), [false, false]);
+}
+
+#[test]
+fn slow_answers_are_no_faults_for_all_while_the_target_answers_others() {
+    let routes = compile(&[]).unwrap();
+    let lora = routes.target("lora").unwrap();
+    let health = Health::default();
+    let mut now = NOW;
+    for n in 0..100 {
+        for key in ["a", "b", "c"] {
+            health.failed(of_key(&lora, key, now), Fault::Slow, now, 1.0);
+        }
+        if n % 10 == 0 {
+            health.succeeded(of_key(&lora, "good", now), now);
+        }
+        now = now.plus(Duration::from_secs(1));
+        assert!(n == 0 || health.enter(of_key(&lora, "good", now)), "{n}");
+    }
+}
+
+#[test]
+fn after_a_recovery_one_fault_cools_nothing() {
+    let routes = compile(&[]).unwrap();
+    let lora = routes.target("lora").unwrap();
+    let health = Health::default();
+    for _ in 0..5 {
+        health.failed(asking(&lora, NOW), Fault::Broken, NOW, 1.0);
+    }
+    let later = NOW.plus(Duration::from_secs(1));
+    assert!(health.enter(asking(&lora, later)));
+    health.succeeded(asking(&lora, later), later);
+    health.failed(asking(&lora, later), Fault::Broken, later, 1.0);
+    assert_eq!(states(&health, &lora, &["k1", "b"], later), [true, true]);
+}
+
+#[test]
+fn keys_with_faults_are_bounded() {
+    let routes = compile(&[]).unwrap();
+    let lora = routes.target("lora").unwrap();
+    let health = Health::default();
+    for n in 0..3_000 {
+        health.failed(of_key(&lora, &format!("k{n}"), NOW), Fault::Slow, NOW, 1.0);
+    }
+    assert!(health.troubled(NOW)[0].keys.unwrap_or_default() <= 1_024);
+}
+
+#[test]
+fn targets_with_faults_are_bounded() {
+    let health = Health::default();
+    let routes = compile(&[]).unwrap();
+    for model in 0..5_000 {
+        let target = routes.target(&format!("openai/{model}")).unwrap();
+        health.failed(asking(&target, NOW), Fault::Broken, NOW, 0.5);
+    }
+    assert_eq!(health.troubled(NOW).len(), 4_096);
+    let late = NOW.plus(Duration::from_secs(61));
+    health.failed(asking(&routes.target("openai/late").unwrap(), late), Fault::Broken, late, 0.5);
+    assert_eq!(health.troubled(NOW).len(), 1);
+}
+
+#[test]
+fn retry_budgets_are_per_provider() {
+    let health = Health::default();
+    let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+    for _ in 0..10 {
+        health.called(&a, NOW);
+    }
+    assert_eq!((0..20).filter(|_| health.may_retry(&a, NOW)).count(), 5);
+    assert_eq!((0..20).filter(|_| health.may_retry(&b, NOW)).count(), 3);
+}

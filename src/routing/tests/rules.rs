@@ -1,0 +1,217 @@
+//! What rules read, what is wrong with them, and how much they may do.
+
+use super::*;
+
+/// `true`, `false`, or the error of the rule.
+fn result(rule: &str, facts: &Facts<'_>) -> String {
+    let routes = with_rule(rule).unwrap_or_else(|problems| panic!("{rule}: {problems:?}"));
+    match routes.takes(&routes.routes[0], facts) {
+        plan::Takes::Yes => "true".to_owned(),
+        plan::Takes::No => "false".to_owned(),
+        plan::Takes::NotListed => "not listed".to_owned(),
+        plan::Takes::Broken(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_loop_reads_metadata_once_and_a_rule_that_reads_too_much_ends() {
+    let mut call = Call::new();
+    call.metadata = (0..128).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let linear = r#"metadata.exists(k, metadata[k] == "x")"#;
+    assert_eq!(result(linear, &call.facts("fast")), "false");
+    let square = r#"metadata.exists(k, metadata.exists(j, metadata[k] == metadata[j] + "x"))"#;
+    let texts = r#"metadata.exists(k, request.text.contains(k))"#;
+    let long = "y".repeat(4 << 20);
+    // What an operator makes of the refused value changes nothing.
+    for rule in [square.to_owned(), texts.to_owned(), format!("{square} || true"), format!("{texts} || true")] {
+        let facts = Facts { text: &long, ..call.facts("fast") };
+        assert!(result(&rule, &facts).contains("more than"), "{rule}");
+        let routes = with_rule(&rule).unwrap();
+        let refused = routes.plan(&facts, &Health::default(), 0.5).unwrap_err();
+        assert!(matches!(&refused, NoPlan::TooLong(name) if &**name == "r"), "{refused}");
+        let error = crate::chat::Error::from(refused);
+        assert_eq!((error.status(), error.param.as_deref()), (400, Some("metadata")));
+    }
+}
+
+#[test]
+fn rules_read_every_variable_and_what_is_missing_is_empty() {
+    let call = Call::new();
+    let yes = [
+        r#"metadata.privacy == "internal""#,
+        r#"metadata["privacy"] == "internal""#,
+        r#"metadata.nothing == """#,
+        r#"metadata.none == """#,
+        r#"metadata.nothing.deeper == """#,
+        r#"metadata.deep.a.b == "c""#,
+        r#"metadata.deep["a"].b in ["c", "d"]"#,
+        r#"metadata.level > 2 && metadata.level < 3.5 && metadata.level == 3u"#,
+        "metadata.big > 1 && metadata.ratio < 1",
+        "metadata.flag == true",
+        r#""privacy" in metadata && !("nothing" in metadata)"#,
+        r#""x" in metadata.list && !("z" in metadata.list) && !("q" in metadata.nothing)"#,
+        r#"metadata.list[0] == "x""#,
+        r#"metadata.list.exists(item, item == "x")"#,
+        r#"metadata.list.filter(item, item != "x").all(item, item.name == "y" && item.other == "")"#,
+        r#"has(metadata.privacy) && !has(metadata.nothing) && has(metadata.deep.a) && !has(metadata.deep.z)"#,
+        r#"metadata.exists(name, name.startsWith("priv"))"#,
+        r#"metadata[request.model] == "" && metadata[key.project] == """#,
+        "size(metadata) > 3 && metadata.list.size() == 2",
+        r#"request.text.contains("refund") && !request.text.contains("REFUND")"#,
+        r#"request.text.matches("(?i)^i want") && !request.text.matches("^x")"#,
+        r#"matches(request.text, "refund me$")"#,
+        r#"metadata.privacy.matches("^int") && !metadata.level.matches("3")"#,
+        r#"request.model == "fast" && request.stream"#,
+        "request.input_tokens > 2000 && request.input_tokens > 2000u && request.input_tokens > 2000.5",
+        "request.input_tokens * 2 + 1 == 5001 && request.input_tokens / 1000 == 2",
+        "request.max_tokens == 0 && !has(request.max_tokens)",
+        "!request.has_tools && !request.has_images",
+        r#"header("x-team") == "a" && header("X-Team") == "a" && header("x-other") == """#,
+        r#"prompt.name == "" && prompt.version == 0 && prompt.label == "" && !has(prompt.name)"#,
+        r#"key.id == "k1" && key.name == "app" && key.project == "shop""#,
+        r#"key.tags.team == "x" && key.tags["team"] == "x" && key.tags.other == "" && "team" in key.tags"#,
+        r#"has(key.tags.team) && !has(key.tags.other) && size(key.tags) == 1"#,
+        "now.hour >= 9 && now.hour < 10 && now.weekday == 1",
+        "budget_used < 0.8 && budget_used * 100 == 25.0 && budget_used < 1",
+        r#"request.stream ? key.name == "app" : false"#,
+        r#"string(request.input_tokens).endsWith("00") && int("7") == 7 && double(1) < 2"#,
+        r#"request.model in ["fast", "smart"]"#,
+        r#"{"fast": true}[request.model] == true"#,
+        "-request.input_tokens < 0 && 5 % 2 == 1",
+    ];
+    for rule in yes {
+        assert_eq!(result(rule, &call.facts("fast")), "true", "{rule}");
+    }
+}
+
+#[test]
+fn a_rule_without_metadata_or_with_a_prompt() {
+    let call = Call::new();
+    let none = Facts { metadata: None, ..call.facts("fast") };
+    for (rule, expected) in [
+        (r#"metadata.privacy == "internal""#, "false"),
+        (r#""a" in metadata"#, "false"),
+        ("size(metadata) == 0", "true"),
+        (r#"metadata.a.b.contains("x")"#, "false"),
+    ] {
+        assert_eq!(result(rule, &none), expected, "{rule}");
+    }
+    let prompt = Some(PromptFacts { name: "support-reply", version: 3, label: "production" });
+    let facts = Facts { prompt, max_tokens: Some(10), ..call.facts("fast") };
+    let rule = r#"prompt.name == "support-reply" && prompt.version >= 3 && prompt.label == "production" && has(prompt.name)
+        && has(request.max_tokens) && request.max_tokens == 10"#;
+    assert_eq!(result(rule, &facts), "true");
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_told_and_does_not_hold() {
+    let call = Call::new();
+    for rule in ["metadata.privacy > 3", "metadata.nothing > 3", r#"metadata.level.contains("3")"#] {
+        let found = result(rule, &call.facts("fast"));
+        assert!(found.contains("no matching overload"), "{rule}: {found}");
+        let plan = with_rule(rule).unwrap().plan(&call.facts("smart"), &Health::default(), 0.5).unwrap();
+        assert_eq!(plan.route, None);
+    }
+}
+
+#[test]
+fn a_rule_that_cannot_tell_keeps_a_call_in_the_house() {
+    let call = Call::new();
+    let private =
+        RouteSpec { when: Some(spanned("metadata.nothing > 3")), local_only: true, ..route("private", &[("lora", 1)]) };
+    let plan = compile(&[private]).unwrap().plan(&call.facts("fast"), &Health::default(), 0.5).unwrap();
+    assert_eq!(plan.route.as_deref(), Some("private"));
+    assert!(plan.local_only);
+}
+
+#[test]
+fn mistakes_in_rules_are_reported_with_their_place() {
+    let table = [
+        ("", 0, "a rule has 1 to 4096 characters"),
+        ("request.model ==", 16, "cannot be read"),
+        ("\"é\" == request.modl", 8, "has no field `modl`"),
+        ("\"é\" == \"é\" ===", 15, "cannot be read"),
+        ("a &&& b", 4, "cannot be read"),
+        ("true && reqest.model == \"a\"", 8, "unknown variable `reqest`"),
+        ("request.modell == \"a\"", 0, "`request` has no field `modell`"),
+        ("request == \"a\"", 0, "`request` is no value by itself"),
+        ("request.model.x == \"a\"", 0, "has no fields"),
+        ("request.model", 0, "must be true or false, this is text"),
+        ("request.input_tokens", 0, "this is a number"),
+        ("metadata.flag", 0, "may be something else"),
+        ("metadata.flag && true", 0, "may be something else"),
+        ("request.model == 3", 14, "`==` cannot compare text with a number"),
+        ("request.input_tokens > \"3\"", 21, "`>` cannot compare a number with text"),
+        ("header(request.model) == \"a\"", 6, "takes one header's name"),
+        ("header(\"a b\") == \"a\"", 6, "takes one header's name"),
+        ("lower(request.model) == \"a\"", 5, "unknown function `lower`"),
+        ("request.text.contain(\"a\")", 0, "unknown function `contain`"),
+        ("contains(request.text, \"a\")", 8, "called the wrong way"),
+        ("request.text.contains(3)", 0, "does not work with a number"),
+        ("request.text.contains()", 0, "wrong number of arguments"),
+        ("request.text.matches(\"(\")", 0, "no regular expression"),
+        ("request.text.matches(request.model)", 0, "must be a text in quotes"),
+        ("\"a\".matches(\"a\")", 0, "a text variable only"),
+        ("\"a\" in request.text", 4, "`in` looks into lists and maps, not text"),
+        ("budget_used + request.input_tokens > 1.0", 12, "mixes kinds of numbers"),
+        ("request.text - 1 == 2", 13, "does not work with text"),
+        ("-request.text == 2", 0, "`-` does not work with text"),
+        ("request.text.all(c, c == \"a\")", 0, "cannot be looped over"),
+        ("int == 3", 0, "is a type"),
+        ("has(key.id)", 4, "key.id is always there"),
+        ("has(key.idd)", 4, "has no field `idd`"),
+        ("Thing{a: 1} == 2", 5, "cannot build objects"),
+        ("metadata.?a == 1", 8, "cannot be read"),
+        ("[1].all(a, [1].all(b, [1].all(c, a == b && b == c)))", 29, "loops inside a loop"),
+    ];
+    for (rule, at, problem) in table {
+        let problems = with_rule(rule).err().unwrap_or_else(|| panic!("{rule} is taken"));
+        assert_eq!(problems.len(), 1, "{rule}: {problems:?}");
+        assert!(problems[0].problem.contains(problem), "{rule}: {problems:?}");
+        assert_eq!(problems[0].place, Place::Offset(at), "{rule}: {problems:?}");
+        assert!(!problems[0].fix.is_empty() && problems[0].key == "routes[0].when", "{problems:?}");
+    }
+}
+
+#[test]
+fn deep_and_long_rules_end_neither_the_stack_nor_the_start() {
+    let long = vec!["request.stream"; 200].join(" && ");
+    assert!(with_rule(&long).is_ok());
+    let most = [
+        format!("metadata{} == 1", ".a".repeat(399)),
+        format!("{}true", "!".repeat(400)),
+        format!("{}1 == 1", "1 * ".repeat(900)),
+        format!("{}1 in [1]", "1 in ".repeat(700)),
+    ];
+    for rule in most {
+        let _either = with_rule(&rule).is_ok();
+    }
+    let deep = [
+        format!("{}true{}", "(".repeat(2_000), ")".repeat(2_000)),
+        format!("metadata{} == 1", ".a".repeat(2_000)),
+        format!("{}true", "!".repeat(4_001)),
+        format!("{}1{} == 1", "[".repeat(2_000), "]".repeat(2_000)),
+        format!("{}1 == 1", "1+".repeat(2_000)),
+        format!("{}true", "true?true:".repeat(400)),
+        format!("{}'x'", "{'a':".repeat(800)),
+        format!("request.text{} == ''", "['a']".repeat(800)),
+    ];
+    for rule in deep {
+        assert!(with_rule(&rule).is_err(), "{}", &rule[..40]);
+    }
+}
+
+#[test]
+fn needs_name_only_what_rules_read() {
+    assert_eq!(*compile(&[]).unwrap().needs(), Needs::default());
+    let sticky = RouteSpec { sticky_by: StickyBy::User, ..route("r", &[("fast", 1)]) };
+    let needs = *compile(&[sticky]).unwrap().needs();
+    assert_eq!(needs, Needs { user: true, ..Needs::default() });
+    let rule = r#"request.text.matches("a") || header("b") == "c" || "x" in metadata || budget_used > 0.5"#;
+    let needs = *with_rule(rule).unwrap().needs();
+    let expected = Needs { text: true, headers: true, metadata: true, budget_used: true, ..Needs::default() };
+    assert_eq!(needs, expected);
+    for rule in [r#"prompt.name == "a""#, "prompt.version > 1", "has(prompt.label)"] {
+        assert_eq!(*with_rule(rule).unwrap().needs(), Needs { prompt: true, ..Needs::default() }, "{rule}");
+    }
+}
