@@ -347,7 +347,11 @@ fn is_plain_at(raw: &[u8], at: usize, keys: &Answers) -> bool {
     match raw.get(at + 1) {
         Some(b':') => true,
         _ if before == b'"' => !keys.strings().is_first(last),
-        _ => !keys.strings().has_pair(before, last),
+        _ if !keys.strings().has_pair(before, last) => true,
+        _ => {
+            let from = memchr::memrchr(b'"', &raw[..at]).map_or(0, |quote| quote + 1);
+            begun(&raw[from..at], keys).1 == 0
+        }
     }
 }
 
