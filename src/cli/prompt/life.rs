@@ -42,19 +42,10 @@ pub struct Unarchive {
 #[derive(Args)]
 #[command(after_help = "Example: fulcrum prompt rename support-reply support-answer --reason 'One word for it'")]
 pub struct Rename {
-    /// The prompt
-    name: String,
+    #[command(flatten)]
+    change: Change,
     /// Its new name
     new: String,
-    /// Why
-    #[arg(long, default_value = "")]
-    reason: String,
-    #[command(flatten)]
-    by: By,
-    #[arg(long, default_value = "table")]
-    format: Form,
-    #[command(flatten)]
-    place: Where,
 }
 
 impl Archive {
@@ -84,17 +75,17 @@ impl Change {
 
 impl Rename {
     pub async fn run(self) -> Outcome {
-        let body = json!({"name": self.new, "reason": self.reason});
-        let changed = patch((&self.name, &self.by, &self.place), &body).await?;
+        let Self { change: Change { name, reason, by, format, place }, new } = self;
+        let changed = patch((&name, &by, &place), &json!({"name": new, "reason": reason})).await?;
         for warning in changed["warnings"].as_array().into_iter().flatten() {
             note(&format!("warning: {}; {}", cell(warning.get("problem")), cell(warning.get("fix"))));
         }
-        match self.format {
+        match format {
             Form::Json => print_json(&changed),
-            Form::Table if changed["changed"] == false => say(&format!("{} has that name already", self.name)),
+            Form::Table if changed["changed"] == false => say(&format!("{name} has that name already")),
             Form::Table => {
-                say(&format!("{} is called {} now", self.name, self.new));
-                note(&format!("calls of prompt/{} are refused, and name prompt/{}", self.name, self.new));
+                say(&format!("{name} is called {new} now"));
+                note(&format!("calls of prompt/{name} are refused, and name prompt/{new}"));
             }
         }
         Ok(())
