@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
 use super::redaction::{Answers, REMOVED, has_escaped};
+use crate::wire::event_pattern::EventPattern;
 use crate::wire::json::string_end;
 use crate::wire::sse::Event;
 
@@ -40,6 +41,8 @@ pub(super) struct Seams {
     first: u64,
     /// How many of them may go.
     ready: usize,
+    /// What the events that pass at once have in common.
+    pattern: EventPattern,
 }
 
 /// The beginning of a key at the end of a string.
@@ -87,10 +90,7 @@ struct Found<'a> {
 impl Seams {
     /// Takes the next event, and returns the next that may go.
     pub(super) fn push(&mut self, event: Event, keys: &Answers) -> Option<Event> {
-        if self.runs.is_empty()
-            && self.held.is_empty()
-            && (ends_plainly(event.raw(), keys) || is_plain(event.raw(), keys))
-        {
+        if self.runs.is_empty() && self.held.is_empty() && self.passes_at_once(event.raw(), keys) {
             self.first += 1;
             return Some(event);
         }
@@ -106,6 +106,18 @@ impl Seams {
         let oldest = self.runs.iter().filter_map(begins).min().unwrap_or(number + 1);
         self.ready = usize::try_from(oldest - self.first).unwrap_or(usize::MAX);
         self.pop()
+    }
+
+    /// Whether no string of an event may be a part of a key, where none before it is.
+    fn passes_at_once(&mut self, raw: &Bytes, keys: &Answers) -> bool {
+        if let Some(text) = self.pattern.text_of(raw) {
+            return begun(text, keys).1 == 0;
+        }
+        let is_plain = ends_plainly(raw, keys) || is_plain(raw, keys);
+        if is_plain {
+            self.pattern.note(raw);
+        }
+        is_plain
     }
 
     /// The next event that may go.

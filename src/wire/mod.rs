@@ -12,6 +12,7 @@ pub mod decoder;
 pub mod dialect;
 pub mod endpoint;
 mod escaped;
+pub mod event_pattern;
 pub mod exact_numbers;
 pub mod fields;
 pub mod form;

@@ -11,6 +11,7 @@ use super::usage::{read_usage, usage_at_groq};
 use crate::chat::{Tier, Usage};
 use crate::wire::asked::Asked;
 use crate::wire::dialect::{Chunk, Tap};
+use crate::wire::event_pattern::EventPattern;
 use crate::wire::json::{Edits, Object, fields, items, quoted, string_end};
 use crate::wire::sse::Event;
 use crate::wire::{token_estimate, written};
@@ -52,6 +53,9 @@ pub struct StreamTap {
     has_begun: bool,
     content_bytes: usize,
     ended_choices: u64,
+    /// What the chunks have in common that hold texts and nothing else, and the bytes of their other texts.
+    pattern: EventPattern,
+    other_texts: usize,
 }
 
 impl StreamTap {
@@ -67,6 +71,8 @@ impl StreamTap {
             has_begun: false,
             content_bytes: 0,
             ended_choices: 0,
+            pattern: EventPattern::default(),
+            other_texts: 0,
         }
     }
 
@@ -86,6 +92,10 @@ impl StreamTap {
 
 impl Tap for StreamTap {
     fn observe(&mut self, event: &Event) -> Chunk {
+        if let Some(text) = self.pattern.text_of(event.raw()) {
+            self.content_bytes += self.other_texts + text.len();
+            return Chunk::Pass(event.raw().clone());
+        }
         let Some(data) = event.data() else {
             return Chunk::Pass(event.raw().clone());
         };
@@ -107,6 +117,9 @@ impl Tap for StreamTap {
         }
         if seen.to_read {
             return self.look_inside(event, data, seen.tier);
+        }
+        if seen.is_text_alone() {
+            self.note_pattern(event, seen.texts);
         }
         Chunk::Pass(event.raw().clone())
     }
@@ -133,6 +146,20 @@ impl Tap for StreamTap {
 }
 
 impl StreamTap {
+    /// Looks for what a chunk with `texts` bytes of text has in common with the one before it, but for the text that a model
+    /// writes.
+    fn note_pattern(&mut self, event: &Event, texts: usize) {
+        let Some((before, text)) = self.pattern.note(event.raw()) else { return };
+        let name = before[..before.len().saturating_sub(1)].trim_ascii_end();
+        let name = name.strip_suffix(b":").map(<[u8]>::trim_ascii_end).and_then(|name| name.strip_suffix(b"\""));
+        let is_text =
+            name.and_then(|name| name.strip_suffix(self.content.as_bytes())).is_some_and(|name| name.ends_with(b"\""));
+        match texts.checked_sub(text.len()).filter(|_| is_text) {
+            Some(others) => self.other_texts = others,
+            None => self.pattern.forget(),
+        }
+    }
+
     /// The provider says that a choice broke off.
     fn failed(&mut self, data: Bytes) -> Chunk {
         if let Ok(object) = Object::read_answer(data.clone()) {
@@ -273,6 +300,11 @@ impl Seen {
         seen
     }
 
+    /// Whether the chunk has a text, and nothing else that is read.
+    fn is_text_alone(&self) -> bool {
+        self.texts > 0 && !self.has_more && self.ended == 0 && !self.to_read
+    }
+
     /// What the chunk adds to what the model wrote, in bytes.
     fn written(&self, data: &Bytes) -> usize {
         if self.texts > 0 && !self.has_more {
@@ -386,6 +418,28 @@ mod tests {
         observe(&mut tap, &"data: {\"choices\":[{\"delta\":{\"content\":\"word \"}}]}\n\n".repeat(5));
         assert_eq!(tap.estimated_output(), 7);
         assert!(!tap.finished());
+    }
+
+    #[test]
+    fn chunks_that_differ_in_their_text_alone_are_counted_as_all_others() {
+        let chunk =
+            |text: &str| format!("data: {{\"id\":\"c\",\"choices\":[{{\"delta\":{{\"content\":{text}}}}}]}}\n\n");
+        let texts = ["\"He\"", "\"Hello\"", "\"\"", "\" you\"", "\"\\u00e9\\n\"", "\"é\"", "null", "\"!\""];
+        let mut tap = StreamTap::new(false);
+        let passed = observe(&mut tap, &texts.map(chunk).concat());
+        assert_eq!(passed.len(), 8);
+        assert_eq!(tap.content_bytes, 2 + 5 + 4 + 3 + 2 + 1);
+        // Neither another field's text nor one that a name only ends in is what a model writes.
+        let other = |name: &str, text: &str| format!("data: {{\"{name}\":\"{text}\",\"content\":\"ab\"}}\n\n");
+        for name in ["id", "my_content"] {
+            let mut tap = StreamTap::new(false);
+            observe(&mut tap, &["x", "yy", "zzz", "zzzz"].map(|text| other(name, text)).concat());
+            assert_eq!(tap.content_bytes, 8, "{name}");
+        }
+        let mut tap = StreamTap::new(false);
+        let two = |text: &str| format!("data: {{\"a\":{{\"content\":\"abc\"}},\"b\":{{\"content\":\"{text}\"}}}}\n\n");
+        observe(&mut tap, &["x", "yy", "zzz", "zzzz"].map(two).concat());
+        assert_eq!(tap.content_bytes, 4 * 3 + 10);
     }
 
     #[test]
