@@ -285,45 +285,42 @@ impl Scan<'_> {
     }
 }
 
-/// Bytes that are looked at together.
-const BLOCK: usize = 32;
-
 /// How many bytes a string goes on before a quote, a backslash or a control character.
 fn plain(bytes: &[u8]) -> usize {
-    // Most strings are names and short values: two words, then larger blocks without a branch for each byte.
+    // Most strings are names and short values: two words, then longer ones.
     let (words, _) = bytes.as_chunks::<8>();
     for (n, word) in words.iter().take(2).enumerate() {
         if let Some(at) = special_in(word) {
             return n * 8 + at;
         }
     }
-    let mut passed = words.len().min(2) * 8;
-    let (blocks, _) = bytes[passed..].as_chunks::<BLOCK>();
-    let whole = blocks.iter().take_while(|block| !block.iter().fold(false, |found, byte| found | is_special(*byte)));
-    passed += whole.count() * BLOCK;
-    let (words, rest) = bytes[passed..].as_chunks::<8>();
-    for (n, word) in words.iter().enumerate() {
-        if let Some(at) = special_in(word) {
-            return passed + n * 8 + at;
-        }
-    }
-    passed += words.len() * 8;
-    passed + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
-}
-
-fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+    let passed = words.len().min(2) * 8;
+    let rest = &bytes[passed..];
+    let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    // Valid text has no control characters, so all of it is looked at without a branch for each.
+    let has_controls = rest[..end].iter().fold(false, |found, byte| found | (*byte < 0x20));
+    let controls = || rest[..end].iter().position(|byte| *byte < 0x20);
+    passed + if has_controls { controls().unwrap_or(end) } else { end }
 }
 
 /// The first special byte of eight, found by arithmetic on all of them: a byte's high bit is set where it is special. A borrow
 /// may set it in bytes behind the first, which this search ignores.
 fn special_in(word: &[u8; 8]) -> Option<usize> {
-    const EACH: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = EACH << 7;
     let word = u64::from_le_bytes(*word);
-    let below = |word: u64, least: u8| word.wrapping_sub(EACH * u64::from(least)) & !word & HIGH;
-    let found =
-        below(word, 0x20) | below(word ^ (EACH * u64::from(b'"')), 1) | below(word ^ (EACH * u64::from(b'\\')), 1);
+    first_in(below(word, 0x20) | marks_in(word))
+}
+
+const EACH: u64 = u64::from_ne_bytes([1; 8]);
+
+fn below(word: u64, least: u8) -> u64 {
+    word.wrapping_sub(EACH * u64::from(least)) & !word & (EACH << 7)
+}
+
+fn marks_in(word: u64) -> u64 {
+    below(word ^ (EACH * u64::from(b'"')), 1) | below(word ^ (EACH * u64::from(b'\\')), 1)
+}
+
+fn first_in(found: u64) -> Option<usize> {
     (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
 }
 
@@ -406,15 +403,26 @@ fn value_end(json: &[u8]) -> usize {
 /// The place behind the closing quote of the string whose text goes on at `at`; the end where no quote closes it.
 pub fn string_end(json: &[u8], mut at: usize) -> usize {
     while let Some(rest) = json.get(at..) {
-        at += plain(rest);
-        match json.get(at) {
-            Some(b'"') => return at + 1,
-            Some(b'\\') => at += 2,
-            Some(_) => at += 1,
-            None => break,
+        let Some(mark) = mark_in(rest) else { break };
+        at += mark;
+        if json[at] == b'"' {
+            return at + 1;
         }
+        at += 2;
     }
     json.len()
+}
+
+/// The place of the first quotation mark or backslash. Most strings end within the first words.
+fn mark_in(bytes: &[u8]) -> Option<usize> {
+    let (words, _) = bytes.as_chunks::<8>();
+    let near = words.len().min(2);
+    for (n, word) in words[..near].iter().enumerate() {
+        if let Some(at) = first_in(marks_in(u64::from_le_bytes(*word))) {
+            return Some(n * 8 + at);
+        }
+    }
+    Some(near * 8 + memchr::memchr2(b'"', b'\\', &bytes[near * 8..])?)
 }
 
 #[cfg(test)]
@@ -489,8 +497,9 @@ mod tests {
             bytes in prop::collection::vec(prop_oneof![20 => 0x20u8.., 1 => any::<u8>()], 0..120), from in 0usize..9,
         ) {
             let bytes = &bytes[from.min(bytes.len())..];
-            let first = bytes.iter().position(|byte| is_special(*byte)).unwrap_or(bytes.len());
+            let first = bytes.iter().position(|byte| *byte < 0x20 || matches!(*byte, b'"' | b'\\')).unwrap_or(bytes.len());
             prop_assert_eq!(plain(bytes), first);
+            prop_assert_eq!(mark_in(bytes), bytes.iter().position(|byte| matches!(byte, b'"' | b'\\')));
         }
     }
 
