@@ -110,6 +110,16 @@ fn estimates(explanation: &Value) -> [String; 2] {
     [format!("tokens     {tokens}"), format!("cost       {cost}")]
 }
 
+/// The score of the conversation, with the parts that it has, the largest first.
+fn complexity(shown: &Value) -> String {
+    let parts = shown["parts"].as_object().into_iter().flatten();
+    let mut parts: Vec<(&str, f64)> = parts.filter_map(|(name, part)| Some((name.as_str(), part.as_f64()?))).collect();
+    parts.retain(|(_, part)| *part >= 0.005);
+    parts.sort_by(|(_, left), (_, right)| right.total_cmp(left));
+    let parts: Vec<String> = parts.iter().map(|(name, part)| format!("{name} {part:.2}")).collect();
+    format!("complexity {:.2} {}", shown["score"].as_f64().unwrap_or_default(), parts.join(", ")).trim_end().to_owned()
+}
+
 /// Prints an explanation.
 pub fn show(explanation: &Value) {
     let at = |path: &str| cell(explanation.pointer(path));
@@ -122,6 +132,7 @@ pub fn show(explanation: &Value) {
         if explanation["route"].is_null() { "none: called directly".to_owned() } else { at("/route") }
     ));
     say(&format!("cache      {} {}", at("/cache/mode"), at("/cache/key")));
+    say(&complexity(&explanation["complexity"]));
     estimates(explanation).iter().for_each(|line| say(line));
     say("");
     let rows = |path: &str, heads: &[&str]| -> Vec<Vec<String>> {
@@ -138,6 +149,13 @@ pub fn show(explanation: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parts_of_a_score_stand_by_their_size() {
+        let shown = json!({"score": 0.4321, "parts": {"length": 0.0321, "tools": 0.0, "work": 0.4}});
+        assert_eq!(complexity(&shown), "complexity 0.43 work 0.40, length 0.03");
+        assert_eq!(complexity(&json!({"score": 0.0, "parts": {"work": 0.0}})), "complexity 0.00");
+    }
 
     #[test]
     fn a_bound_is_named_only_where_the_request_has_one() {

@@ -18,7 +18,7 @@ use super::state::{Gateway, Live};
 use crate::chat::Error;
 use crate::keys::{Role, VirtualKey};
 use crate::prompts::{Prompt, Selector, model_name};
-use crate::routing::{CacheMode, CachePolicy, Target, Trace};
+use crate::routing::{CacheMode, CachePolicy, Complexity, Target, Trace};
 use crate::types::{Nanos, Timestamp, now};
 use crate::upstream::ProviderClient;
 use crate::wire::dialect::Addressed;
@@ -36,6 +36,7 @@ pub struct Explanation {
     route: Option<Arc<str>>,
     candidates: Vec<Candidate>,
     cache: CacheShown,
+    complexity: Complexity,
     tokens: Tokens,
     estimated_cost_usd: Option<Nanos>,
 }
@@ -186,6 +187,7 @@ impl Planned {
             estimated_cost_usd: candidates.first().and_then(|candidate| candidate.estimated_cost_usd),
             candidates,
             cache: self.cache_shown(self.plan.cache),
+            complexity: rendering.complexity(),
             tokens: Tokens {
                 input: reserve.input,
                 max_output: reserve.output,

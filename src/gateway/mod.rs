@@ -9,6 +9,7 @@ mod binary_relay;
 mod bodies;
 mod cache_key;
 mod call;
+mod complexity;
 mod cooling;
 mod detached;
 mod direct;

@@ -112,6 +112,7 @@ pub fn with_facts<T>(
         session: incoming.session.as_deref(),
         now,
         budget_used: 0.0,
+        complexity: if needs.complexity { rendering.complexity().score } else { 0.0 },
     })
 }
 

@@ -141,9 +141,13 @@ impl Check {
             ["key", "tags"] => (Fact::Tags, Ty::Map),
             ["key", "tags", name] => (Fact::Tag((*name).to_owned()), Ty::Text),
             ["budget_used"] => (Fact::BudgetUsed, Ty::Double),
+            ["complexity"] => (Fact::Complexity, Ty::Double),
             [root @ ("request" | "prompt" | "key" | "now"), rest @ ..] => field(id, root, rest)?,
             ["int" | "uint" | "double" | "string" | "bool" | "bytes" | "list" | "map" | "null_type" | "type"] => {
                 return refuse(id, format!("`{}` is a type, not a value", names[0]), "compare values instead");
+            }
+            [name @ ("budget_used" | "complexity"), ..] => {
+                return refuse(id, format!("`{name}` has no fields"), "compare it with a value");
             }
             [unknown, ..] => return refuse(id, format!("unknown variable `{unknown}`"), known_variables(unknown)),
             [] => return refuse(id, "a variable has no name", "name one"),
@@ -503,7 +507,7 @@ fn field(id: u64, root: &str, rest: &[&str]) -> Result<(Fact, Ty), BadNode> {
 }
 
 fn known_variables(unknown: &str) -> String {
-    let roots = ["request", "prompt", "key", "metadata", "header", "now", "budget_used"];
+    let roots = ["request", "prompt", "key", "metadata", "header", "now", "budget_used", "complexity"];
     nearest(unknown, roots).map_or_else(
         || format!("there are {}; put text in quotes", roots.join(", ")),
         |near| format!("did you mean `{near}`?"),

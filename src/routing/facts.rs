@@ -39,6 +39,8 @@ pub struct Facts<'a> {
     pub now: Timestamp,
     /// The used part of the tightest budget, 0 to 1.
     pub budget_used: f64,
+    /// How hard the conversation looks, 0 to 1.
+    pub complexity: f64,
 }
 
 /// The stored prompt of a call.
@@ -86,6 +88,8 @@ pub struct Needs {
     pub prompt: bool,
     /// `budget_used`.
     pub budget_used: bool,
+    /// `complexity`.
+    pub complexity: bool,
     /// The user, for a route that is sticky by it.
     pub user: bool,
     /// The session, for a route that is sticky by it.

@@ -5,6 +5,7 @@ mod breaker;
 mod budget;
 mod check;
 mod compile;
+mod complexity;
 mod facts;
 mod health;
 mod infer;
@@ -21,6 +22,7 @@ mod trace;
 mod tests;
 
 pub use breaker::{Fault, Standing};
+pub use complexity::Complexity;
 pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
 pub use health::{Asking, Health, TargetHealth};
 pub use plan::{NoPlan, Plan, Routes};

@@ -41,6 +41,7 @@ pub(super) enum Fact {
     Hour,
     Weekday,
     BudgetUsed,
+    Complexity,
     /// Whether the text of another fact matches.
     Matches(Box<Fact>, Regex),
 }
@@ -58,6 +59,7 @@ impl Fact {
             Self::Header(_) => needs.headers = true,
             Self::PromptName | Self::PromptVersion | Self::PromptLabel | Self::HasPrompt => needs.prompt = true,
             Self::BudgetUsed => needs.budget_used = true,
+            Self::Complexity => needs.complexity = true,
             Self::Matches(fact, _) => fact.note(needs),
             _ => {}
         }
@@ -81,6 +83,7 @@ impl Fact {
             Self::Hour => CowVal::owned(CelInt::from(i64::from(facts.now.civil().hour()))),
             Self::Weekday => CowVal::owned(CelInt::from(i64::from(facts.now.civil().weekday().to_monday_one_offset()))),
             Self::BudgetUsed => CowVal::owned(CelDouble::from(facts.budget_used)),
+            Self::Complexity => CowVal::owned(CelDouble::from(facts.complexity)),
             Self::Tags => tags(facts.key.tags),
             Self::Metadata(path) if path.is_empty() => CowVal::owned(facts.metadata.map(map).unwrap_or_default()),
             Self::Metadata(path) => find(facts, path).map_or_else(|| text(""), json),

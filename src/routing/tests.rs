@@ -116,6 +116,7 @@ impl Call {
             session: None,
             now: NOW,
             budget_used: 0.25,
+            complexity: 0.5,
         }
     }
 }

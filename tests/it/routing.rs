@@ -48,6 +48,35 @@ async fn the_first_route_whose_rule_holds_takes_the_call() {
 }
 
 #[tokio::test]
+async fn simple_calls_go_to_the_cheaper_model_and_explain_says_why() {
+    let routes = [
+        route("easy", "models = [\"auto\"]\nwhen = 'complexity < 0.3'\ntargets = [{ model = \"spare\" }]"),
+        route("hard", "models = [\"auto\"]\ntargets = [{ model = \"fast\" }]"),
+    ];
+    let app = TestApp::with(&routes.concat()).await;
+    let hard = "Prove step by step that the square root of 2 is irrational.";
+    for (text, expected) in [("What is the capital of France?", "easy"), (hard, "hard")] {
+        let body = json!({"model": "auto", "messages": [{"role": "user", "content": text}]});
+        assert_eq!(app.chat(&body).await.header("x-fulcrum-route"), Some(expected), "{text}");
+        let explained = app.send(Call::post("/v1/explain", &body).key(&app.key)).await.json();
+        let (score, work) = (&explained["complexity"]["score"], &explained["complexity"]["parts"]["work"]);
+        assert_eq!(
+            (score.as_f64().unwrap() < 0.3, work == 0.4),
+            (expected == "easy", expected == "hard"),
+            "{explained:#}"
+        );
+    }
+    for (path, body) in [
+        ("/v1/responses", json!({"model": "auto", "input": hard})),
+        ("/v1/messages", json!({"model": "auto", "max_tokens": 9, "messages": [{"role": "user", "content": hard}]})),
+    ] {
+        let answer = app.send(Call::post(path, &body).key(&app.key)).await;
+        assert_eq!(answer.header("x-fulcrum-route"), Some("hard"), "{path}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn metadata_that_rules_read_is_bounded_and_other_metadata_is_not() {
     let many = |count: usize| (0..count).map(|n| (format!("k{n}"), json!("v"))).collect::<BTreeMap<_, _>>();
     let with = |count: usize| {

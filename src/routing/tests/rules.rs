@@ -73,6 +73,7 @@ fn rules_read_every_variable_and_what_is_missing_is_empty() {
         r#"has(key.tags.team) && !has(key.tags.other) && size(key.tags) == 1"#,
         "now.hour >= 9 && now.hour < 10 && now.weekday == 1",
         "budget_used < 0.8 && budget_used * 100 == 25.0 && budget_used < 1",
+        "complexity < 0.6 && complexity * 2 == 1.0 && complexity > 0",
         r#"request.stream ? key.name == "app" : false"#,
         r#"string(request.input_tokens).endsWith("00") && int("7") == 7 && double(1) < 2"#,
         r#"request.model in ["fast", "smart"]"#,
@@ -132,6 +133,9 @@ fn mistakes_in_rules_are_reported_with_their_place() {
         ("\"é\" == request.modl", 8, "has no field `modl`"),
         ("\"é\" == \"é\" ===", 15, "cannot be read"),
         ("a &&& b", 4, "cannot be read"),
+        ("complexty < 0.3", 0, "unknown variable `complexty`"),
+        ("complexity == \"hard\"", 11, "`==` cannot compare a number with text"),
+        ("complexity.score < 0.3", 0, "`complexity` has no fields"),
         ("true && reqest.model == \"a\"", 8, "unknown variable `reqest`"),
         ("request.modell == \"a\"", 0, "`request` has no field `modell`"),
         ("request == \"a\"", 0, "`request` is no value by itself"),
@@ -209,6 +213,7 @@ fn needs_name_only_what_rules_read() {
     assert_eq!(needs, Needs { user: true, ..Needs::default() });
     let rule = r#"request.text.matches("a") || header("b") == "c" || "x" in metadata || budget_used > 0.5"#;
     let needs = *with_rule(rule).unwrap().needs();
+    assert_eq!(*with_rule("complexity < 0.3").unwrap().needs(), Needs { complexity: true, ..Needs::default() });
     let expected = Needs { text: true, headers: true, metadata: true, budget_used: true, ..Needs::default() };
     assert_eq!(needs, expected);
     for rule in [r#"prompt.name == "a""#, "prompt.version > 1", "has(prompt.label)"] {
