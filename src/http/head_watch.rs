@@ -4,7 +4,7 @@
 //! gateway may go by the length, and the gateway by the chunks. A caller may send several requests at once, so the watch follows
 //! each request to its end, as hyper does.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 /// The most bytes of a line that are collected: more than the server's buffer takes.
 const LONGEST_LINE: usize = 160 << 10;
@@ -69,6 +69,16 @@ impl HeadWatch {
                         self.at = At::Size;
                     }
                 }
+                At::Start
+                    if self.partial.is_empty()
+                        && let Some((head, end)) = head_at_once(bytes) =>
+                {
+                    (self.requests, bytes) = (self.requests + 1, &bytes[end..]);
+                    if head.has_both() {
+                        return Some(self.requests);
+                    }
+                    self.at = head.body();
+                }
                 At::Start | At::Head(_) | At::Size | At::Trailer => {
                     let (line, rest) = bytes.split_at(memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1));
                     bytes = rest;
@@ -108,7 +118,7 @@ impl HeadWatch {
                 self.requests += 1;
                 At::Head(Head::default())
             }
-            At::Head(Head { length: Some(_), has_chunks: true }) if line.is_empty() => return true,
+            At::Head(head) if line.is_empty() && head.has_both() => return true,
             At::Head(head) if line.is_empty() => head.body(),
             At::Head(head) => At::Head(head.with(line)),
             At::Size => size(line).map_or(At::Lost, |size| match size {
@@ -123,7 +133,30 @@ impl HeadWatch {
     }
 }
 
+/// A whole head, and where it ends: most come in one piece.
+fn head_at_once(bytes: &[u8]) -> Option<(Head, usize)> {
+    let mut ends = memchr_iter(b'\n', bytes);
+    let mut from = ends.next()? + 1;
+    if bytes[..from].trim_ascii_end().is_empty() {
+        return None;
+    }
+    let mut head = Head::default();
+    for end in ends {
+        let line = &bytes[from..end];
+        from = end + 1;
+        if line.first().is_none_or(u8::is_ascii_whitespace) && line.trim_ascii_end().is_empty() {
+            return Some((head, from));
+        }
+        head = head.with(line);
+    }
+    None
+}
+
 impl Head {
+    fn has_both(self) -> bool {
+        self.length.is_some() && self.has_chunks
+    }
+
     /// The head with one more line.
     fn with(mut self, line: &[u8]) -> Self {
         // Most fields begin otherwise.
