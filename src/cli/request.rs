@@ -107,6 +107,9 @@ fn show(row: &Value) {
     for (name, value) in fields.filter(|(_, value)| !(value.is_null() || value.is_object() || value.is_array())) {
         say(&format!("{name:<22}{}", cell(Some(value))));
     }
+    for own in row["own_requests"].as_array().into_iter().flatten() {
+        say(&format!("{:<22}{}", format!("own {}", cell(own.get("purpose"))), cell(own.get("id"))));
+    }
     for attempt in row["attempts"].as_array().into_iter().flatten() {
         let at = |name: &str| cell(attempt.get(name));
         let (model, error) = (format!("{}/{}", at("provider"), at("model")), at("error_code"));

@@ -21,7 +21,8 @@ const MOST: u32 = 100_000;
 #[command(after_help = "Example: fulcrum requests --last 1d --sort cost --limit 10\n\
     Example: fulcrum requests --last 7d --min-cost 1\n\
     Example: fulcrum requests --from yesterday --to today --tz Europe/Berlin --limit 10000 --format csv\n\
-    Example: fulcrum requests --status error --filter project=search --filter tag:team=web")]
+    Example: fulcrum requests --status error --filter project=search --filter tag:team=web\n\
+    Example: fulcrum requests --purpose shadow --last 1d")]
 pub struct Requests {
     #[command(flatten)]
     period: Period,
@@ -34,6 +35,9 @@ pub struct Requests {
     /// Only requests that ended so: ok, error, client_closed or unknown
     #[arg(long)]
     status: Option<String>,
+    /// Only requests that the gateway made of its own for this: shadow or verify
+    #[arg(long)]
+    purpose: Option<String>,
     /// Only where a field has a value, as name=value; may be repeated
     #[arg(long = "filter")]
     filters: Vec<String>,
@@ -87,8 +91,9 @@ impl Requests {
     }
 
     fn path(&self) -> Result<String, Failure> {
-        let others = [("min_cost", &self.min_cost), ("status", &self.status), ("q", &self.search)].into_iter();
-        let others = others.filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let others =
+            [("min_cost", &self.min_cost), ("status", &self.status), ("purpose", &self.purpose), ("q", &self.search)];
+        let others = others.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let parameters = self.period.parameters().chain(others);
         let path = format!("/api/v1/requests?sort={}", self.sort.name());
         with_filters(parameters.fold(path, added), &self.filters)
@@ -137,6 +142,7 @@ impl Requests {
         let period = self.period.parameters().filter(|(name, _)| *name != "tz");
         let period: String = period.map(|(name, value)| format!(", {name} {value}")).collect();
         let status = self.status.iter().map(|status| format!("status={status}"));
+        let status = status.chain(self.purpose.iter().map(|purpose| format!("purpose={purpose}")));
         let cost = self.min_cost.iter().map(|cost| format!("cost>={cost}"));
         let search = self.search.iter().map(|text| format!("q={text}"));
         let only: Vec<String> = status.chain(cost).chain(search).chain(self.filters.iter().cloned()).collect();
@@ -162,8 +168,11 @@ const FIELDS: [Field; 7] = [
 /// What stands in place of the status where all requests failed: the reason is what differs.
 const ERROR: Field = ("error", 0, |row, _| cell(row.get("error_code")));
 
+/// What marks requests that the gateway made of its own, where some of those that are shown are.
+const PURPOSE: Field = ("for", 0, |row, _| cell(row.get("purpose")));
+
 /// What `--wide` shows beside, by its name in JSON.
-const WIDE: [&str; 12] = [
+const WIDE: [&str; 14] = [
     "http_status",
     "error_code",
     "cache",
@@ -176,6 +185,8 @@ const WIDE: [&str; 12] = [
     "version",
     "input_tokens",
     "first_token_ms",
+    "purpose",
+    "of",
 ];
 
 fn columns(rows: &[Value], zone: &Zone, wide: bool) -> Vec<Column> {
@@ -197,6 +208,8 @@ fn columns(rows: &[Value], zone: &Zone, wide: bool) -> Vec<Column> {
         (head @ ("cost $" | "ms"), _, write) if all_failed && !wide => (*head, 1, *write),
         field => *field,
     });
+    let has_own = !wide && rows.iter().any(|row| row["purpose"].is_string());
+    let shown = shown.chain(has_own.then_some(PURPOSE));
     let fields = shown.map(|(head, rank, write)| {
         let write = |row: &Value| if wide && head == "model" { cell(row.get("model")) } else { write(row, zone) };
         column(head, rank, rows.iter().map(write).collect())
@@ -243,6 +256,7 @@ mod tests {
             ("", "sort=started"),
             ("--last 1d --sort cost --min-cost 1", "sort=cost&last=1d&min_cost=1"),
             ("--status error --filter tag:team=a --search x%", "sort=started&status=error&q=x%25&tag%3Ateam=a"),
+            ("--purpose shadow", "sort=started&purpose=shadow"),
             ("--from yesterday --to today --tz +02:00", "sort=started&from=yesterday&to=today&tz=%2B02%3A00"),
         ] {
             assert_eq!(parsed(arguments).path().unwrap(), format!("/api/v1/requests?{parameters}"));
@@ -266,6 +280,20 @@ mod tests {
         let mixed =
             fitted(columns(&[row("error", "x_code"), row("ok", "")], &"UTC".parse().unwrap(), false), None).table;
         assert!(mixed.contains("status") && !mixed.contains("x_code"), "{mixed}");
+    }
+
+    #[test]
+    fn requests_of_our_own_are_marked() {
+        let id = "019abd2c-7f10-7a33-b2c4-5d6e7f8090a1";
+        let row = |purpose: Value| {
+            json!({"id": id, "started_at": "2026-11-23T23:30:05Z", "model": "openai/gpt-4o-mini", "status": "client_closed",
+                "cost_usd": "1234.5", "latency_ms": 12_345.6, "output_tokens": 1_024, "purpose": purpose})
+        };
+        let table = |rows: &[Value]| fitted(columns(rows, &"UTC".parse().unwrap(), false), Some(WIDTH)).table;
+        let marked = table(&[row(json!("shadow")), row(Value::Null)]);
+        assert!(marked.contains("for") && marked.contains("shadow") && marked.contains(id), "{marked}");
+        assert!(marked.lines().all(|line| line.chars().count() <= 80), "{marked}");
+        assert!(!table(&[row(Value::Null)]).contains("for"));
     }
 
     #[test]

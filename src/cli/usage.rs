@@ -19,7 +19,7 @@ const TIMES: [&str; 4] = ["hour", "day", "week", "month"];
     Example: fulcrum usage --by user --from yesterday --to today --sort requests --limit 10\n\
     Example: fulcrum usage --by prompt --as-if anthropic/claude-haiku-4-5 --columns requests,cost,as_if")]
 pub struct Usage {
-    /// Groups: hour, day, week, month, project, key, user, session, provider, model, route, prompt, version, experiment, arm, status, error, cache, tag:NAME
+    /// Groups: hour, day, week, month, project, key, user, session, provider, model, route, prompt, version, experiment, arm, status, error, cache, purpose, tag:NAME
     #[arg(long, default_value = "model")]
     by: String,
     #[command(flatten)]

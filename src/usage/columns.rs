@@ -65,7 +65,7 @@ pub type AttemptColumn = Column<AttemptRow, Alone>;
 pub type SumColumn = Column<Sums, ()>;
 
 /// The columns of a request. Tokens come before `estimated`, which is theirs.
-pub static REQUEST: [RequestColumn; 34] = [
+pub static REQUEST: [RequestColumn; 36] = [
     own("id", |row| row.id.stored(), |row, found| found.into(&mut row.id)),
     own("started_at", |row| row.started_at.stored(), |row, found| found.into(&mut row.started_at)),
     shared("project", |row| row.project.stored(), |row, found| found.into(&mut row.project)).by("project"),
@@ -123,7 +123,12 @@ pub static REQUEST: [RequestColumn; 34] = [
     own("first_token_us", |row| row.first_token_us.stored(), |row, found| found.into(&mut row.first_token_us)),
     own("overhead_us", |row| row.overhead_us.stored(), |row, found| found.into(&mut row.overhead_us)),
     moved("trace", |row| row.trace.stored(), |row, found| found.into(&mut row.trace)),
+    shared("purpose", |row| row.purpose.stored(), |row, found| found.into(&mut row.purpose)).by("purpose"),
+    own("of", |row| row.of.stored(), |row, found| found.into(&mut row.of)),
 ];
+
+/// The place of what marks requests that the gateway made of its own.
+pub const PURPOSE: usize = 34;
 
 /// The columns of an attempt. Tokens come before `estimated`, which is theirs.
 pub static ATTEMPT: [AttemptColumn; 20] = [

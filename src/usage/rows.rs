@@ -94,6 +94,33 @@ impl CacheState {
     }
 }
 
+/// Why the gateway made a request of its own. Callers' requests have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Purpose {
+    /// To see how a candidate answers what a caller asked.
+    Shadow,
+    /// To see whether an answer of the semantic cache was right.
+    Verify,
+}
+
+impl Purpose {
+    /// All of them.
+    pub(super) const ALL: [Self; 2] = [Self::Shadow, Self::Verify];
+
+    /// The purpose as the ledger and reports spell it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Shadow => "shadow",
+            Self::Verify => "verify",
+        }
+    }
+
+    pub(super) fn read(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.text() == text)
+    }
+}
+
 /// One request. The journal keeps its fields in their order, so a new one stands last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestRow {
@@ -151,6 +178,10 @@ pub struct RequestRow {
     pub overhead_us: Option<u64>,
     /// Why it went where it went, JSON.
     pub trace: Option<Arc<str>>,
+    /// Why the gateway made it of its own; a caller's request has none.
+    pub purpose: Option<Purpose>,
+    /// The caller's request that it belongs to, where the gateway made it of its own.
+    pub of: Option<RequestId>,
 }
 
 /// One attempt at an upstream. The journal keeps its fields in their order, so a new one stands last.

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use crate::chat::Usage;
     use crate::types::{Nanos, RequestId, Timestamp};
-    use crate::usage::rows::{CacheState, Status};
+    use crate::usage::rows::{CacheState, Purpose, Status};
 
     type Numbers = (u64, u64, u64, i64, i64, u32);
 
@@ -241,6 +241,7 @@ mod tests {
             ..RequestRow::default()
         });
         request.trace = some(12, 3);
+        (request.purpose, request.of) = purpose_of(request.id, bits);
         let attempts = numbers.iter().map(|&(a, b, c, d, e, n)| AttemptRow {
             n,
             provider: text(4),
@@ -259,6 +260,11 @@ mod tests {
         });
         let attempts = attempts.map(|row| AttemptRow { rate: some(18, 2), ..row });
         Settlement { attempts: attempts.collect(), request, bodies: None }
+    }
+
+    /// Whether bit 30 says that the gateway made a request of its own.
+    fn purpose_of(id: RequestId, bits: u32) -> (Option<Purpose>, Option<RequestId>) {
+        if bits >> 30 & 1 == 1 { (Some(Purpose::Verify), Some(id)) } else { (None, None) }
     }
 
     fn bytes_of(settlement: &Settlement) -> Vec<u8> {
@@ -354,7 +360,7 @@ mod tests {
     #[test]
     fn what_was_written_before_is_read() {
         let mut one =
-            settlement(&["a", "b", "c", "d", "e", "f"].map(str::to_owned), &[(1, 300, 3, -4, 5, 6)], u32::MAX);
+            settlement(&["a", "b", "c", "d", "e", "f"].map(str::to_owned), &[(1, 300, 3, -4, 5, 6)], u32::MAX >> 2);
         one.request.id = RequestId::from_bytes([7; 16]);
         let hex = concat!(
             "f5464ab9447083017a000000735000000007070707070707070707070707070707070161016201016301016401016301640165016601016501016601",

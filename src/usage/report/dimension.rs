@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::usage::columns::{REQUEST, RequestColumn};
+use crate::usage::columns::{PURPOSE, REQUEST, RequestColumn};
 use crate::usage::error::Error;
 
 /// The longest name of a tag.
@@ -70,6 +70,15 @@ impl Dimension {
         &self.0
     }
 
+    /// Why the gateway made requests of its own.
+    pub(super) fn purpose() -> Self {
+        Self(By::Column(&REQUEST[PURPOSE]))
+    }
+
+    pub(super) fn is_purpose(&self) -> bool {
+        *self == Self::purpose()
+    }
+
     /// Whether it is a time.
     pub(super) fn is_time(&self) -> bool {
         TIMES.iter().any(|(_, time)| *time == self.0)
@@ -88,6 +97,11 @@ impl Dimension {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_purpose_is_the_column_of_its_name() {
+        assert_eq!(Dimension::purpose(), "purpose".parse().unwrap());
+    }
 
     #[test]
     fn a_dimension_is_shown_by_the_name_it_is_read_by() {

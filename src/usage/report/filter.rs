@@ -4,7 +4,7 @@ use super::dimension::{By, Dimension};
 use super::period::span;
 use crate::types::{Zone, did_you_mean};
 use crate::usage::error::Error;
-use crate::usage::rows::{CacheState, Status};
+use crate::usage::rows::{CacheState, Purpose, Status};
 
 /// The longest value.
 const LONGEST: usize = 512;
@@ -74,6 +74,7 @@ fn one_of_its_words(name: &str, column: &str, value: &str) -> Result<(), Error> 
     let words: Vec<&str> = match column {
         "status" => Status::ALL.into_iter().map(Status::text).collect(),
         "cache" => CacheState::ALL.into_iter().filter_map(CacheState::text).collect(),
+        "purpose" => Purpose::ALL.into_iter().map(Purpose::text).collect(),
         _ => return Ok(()),
     };
     if words.contains(&value) {
@@ -90,9 +91,14 @@ mod tests {
 
     #[test]
     fn a_status_or_cache_state_that_no_request_can_have_is_refused() {
-        for (name, value) in
-            [("status", "bad"), ("status", "OK"), ("status", "200"), ("cache", "hits"), ("cache", "none")]
-        {
+        for (name, value) in [
+            ("status", "bad"),
+            ("status", "OK"),
+            ("status", "200"),
+            ("cache", "hits"),
+            ("cache", "none"),
+            ("purpose", "shadows"),
+        ] {
             let error = Filter::parse(name, value).unwrap_err();
             assert!(matches!(&error, Error::Parameter { name: named, .. } if named == name), "{name}={value}: {error}");
         }

@@ -63,6 +63,7 @@ impl Query {
             let most = format!("at most {MOST_DIMENSIONS} groups and {MOST_FILTERS} filters");
             return Err(Error::parameter("by", most));
         }
+        query.leave_out_our_own();
         query.sort = sort.map_or(Ok(Sort::Groups), |sort| Sort::parse(sort, &query.by))?;
         (query.from, query.to) = match period.read(&query.zone, now)? {
             (None, None) => filtered(&query.filters).unwrap_or_else(|| around(None, None, now)),
@@ -73,6 +74,15 @@ impl Query {
             return Err(Error::parameter("from", format!("from ({from}) is after to ({to})")));
         }
         Ok(query)
+    }
+
+    /// Narrows it to what callers asked for, unless it names the purpose of requests itself: what the gateway asks of its own
+    /// is no part of what a caller used.
+    fn leave_out_our_own(&mut self) {
+        let mut named = self.by.iter().chain(self.filters.iter().map(|filter| &filter.dimension));
+        if !named.any(Dimension::is_purpose) {
+            self.filters.push(Filter { dimension: Dimension::purpose(), value: None, span: None });
+        }
     }
 }
 
@@ -150,6 +160,20 @@ mod tests {
         assert_eq!(period(&[("month", "2026-03"), ("tz", "Europe/Berlin")]), ["2026-02-28T23", "2026-03-31T22"]);
         assert_eq!(period(&[("day", "2025-11-01"), ("day", "2025-11-03")]), ["2025-11-01T00", "2025-11-04T00"]);
         assert_eq!(period(&[("day", "2025-11-01"), ("from", "2025-10-30")]), ["2025-10-30T00", "2026-11-23T10"]);
+    }
+
+    #[test]
+    fn requests_of_our_own_are_left_out_where_their_purpose_is_not_named() {
+        let filters = |parameters: &[(&str, &str)]| {
+            let query = Query::parse(parameters.iter().copied(), Timestamp(0)).unwrap();
+            let filters = query.filters.into_iter().map(|filter| (filter.dimension.to_string(), filter.value));
+            filters.collect::<Vec<_>>()
+        };
+        let purpose = |value: Option<&str>| ("purpose".to_owned(), value.map(ToOwned::to_owned));
+        assert_eq!(filters(&[("by", "model")]), [purpose(None)]);
+        assert_eq!(filters(&[("by", "model,purpose")]), []);
+        assert_eq!(filters(&[("purpose", "shadow")]), [purpose(Some("shadow"))]);
+        assert_eq!(filters(&[("purpose", "")]), [purpose(None)]);
     }
 
     #[test]

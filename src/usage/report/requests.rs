@@ -9,7 +9,7 @@ use crate::chat::Usage;
 use crate::db::Db;
 use crate::types::RequestId;
 use crate::usage::error::Error;
-use crate::usage::rows::{AttemptRow, RequestRow, Status};
+use crate::usage::rows::{AttemptRow, Purpose, RequestRow, Status};
 use crate::usage::store::conditions::Conditions;
 use crate::usage::store::queries;
 
@@ -32,6 +32,8 @@ pub struct Recorded {
     pub request: RequestRow,
     /// Its attempts in order.
     pub attempts: Vec<AttemptRow>,
+    /// What the gateway asked of its own on its account, in order.
+    pub own: Vec<(RequestId, Purpose)>,
 }
 
 /// Requests as they are to be sorted, a page at a time.
@@ -71,8 +73,9 @@ pub async fn request(db: &Db, id: RequestId) -> Result<Option<Recorded>, Error> 
     let mut transaction = db.snapshot().await?;
     let request = queries::request(&mut transaction, id).await?;
     let attempts = queries::attempts(&mut transaction, id).await?;
+    let own = queries::own_requests(&mut transaction, id).await?;
     transaction.commit().await?;
-    Ok(request.map(|request| Recorded { request, attempts }))
+    Ok(request.map(|request| Recorded { request, attempts, own }))
 }
 
 impl Page {
@@ -94,7 +97,7 @@ impl Page {
 }
 
 /// The columns of CSV: the fields of a row of a list in their order. Tags are JSON.
-const COLUMNS: [&str; 29] = [
+const COLUMNS: [&str; 31] = [
     "id",
     "started_at",
     "project",
@@ -124,6 +127,8 @@ const COLUMNS: [&str; 29] = [
     "latency_ms",
     "first_token_ms",
     "overhead_us",
+    "purpose",
+    "of",
 ];
 
 /// Requests, as lists show them, as CSV with a head. A text that a spreadsheet would take for a formula begins with `'`.
@@ -151,6 +156,8 @@ impl Recorded {
         let mut fields = request_fields(&self.request);
         let attempts: Vec<_> = self.attempts.iter().map(|row| Value::Object(attempt_fields(row))).collect();
         fields.insert("attempts".into(), Value::Array(attempts));
+        let own = self.own.iter().map(|(id, purpose)| json!({ "id": id, "purpose": purpose.text() }));
+        fields.insert("own_requests".into(), own.collect());
         fields.insert("trace".into(), embedded(self.request.trace.as_deref()));
         Value::Object(fields)
     }
@@ -173,6 +180,7 @@ fn request_fields(row: &RequestRow) -> Map<String, Value> {
     fields.extend(object(json!({
         "cost_usd": row.cost, "saved_usd": (!(row.cache.is_hit() && row.unpriced)).then_some(row.saved), "latency_ms": latency(row.status, row.latency_us),
         "first_token_ms": row.first_token_us.map(millis), "overhead_us": row.overhead_us,
+        "purpose": row.purpose.map(Purpose::text), "of": row.of,
     })));
     fields
 }

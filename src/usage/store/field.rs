@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::histogram::Histogram;
 use crate::db::{self, Row};
 use crate::types::{NanoSum, Nanos, RequestId, Timestamp};
-use crate::usage::rows::{CacheState, Status};
+use crate::usage::rows::{CacheState, Purpose, Status};
 
 /// What a statement fails with.
 pub(in crate::usage) type SqlError = db::Error;
@@ -223,6 +223,16 @@ impl Field for CacheState {
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
         found.text().map(Self::read)
+    }
+}
+
+impl Field for Purpose {
+    fn stored(&self) -> Stored<'_> {
+        Stored::Word(self.text())
+    }
+
+    fn read(found: Found<'_>) -> Result<Self, SqlError> {
+        found.text()?.and_then(Self::read).ok_or_else(|| found.unreadable())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::types::{RequestId, Timestamp};
 use crate::usage::columns::{ATTEMPT, Column, GROUPS, LISTED, SUMS, WHOLE, names};
 use crate::usage::error::{Cause, Error};
 use crate::usage::report::Order;
-use crate::usage::rows::{AttemptRow, RequestRow};
+use crate::usage::rows::{AttemptRow, Purpose, RequestRow};
 
 /// Ids and starts are assumed to lie apart by this much; more than that is stored in the database.
 pub(in crate::usage) const LEAST_SKEW: i64 = 5_000_000;
@@ -95,6 +95,17 @@ pub(in crate::usage) async fn attempts<'e>(
     let sql = format!("select {} from full_attempts where request_id = $1 order by n", names(&ATTEMPT));
     let rows = assembled(sql).bind(id.to_string()).fetch_all(on).await?;
     rows.iter().map(|row| row_of(&ATTEMPT, row)).collect()
+}
+
+/// The requests that the gateway made of its own on account of a caller's, in order.
+pub(in crate::usage) async fn own_requests<'e>(
+    on: impl Into<Executor<'e>>,
+    of: RequestId,
+) -> Result<Vec<(RequestId, Purpose)>, SqlError> {
+    let sql = "select id, purpose from full_requests where of = $1 order by id";
+    let rows = query(sql).bind(of.to_string()).fetch_all(on).await?;
+    let read = |row| Ok((RequestId::read(Found::at(row, 0))?, <Purpose as Field>::read(Found::at(row, 1))?));
+    rows.iter().map(read).collect()
 }
 
 /// Requests under `conditions` in this order, at most `limit`.

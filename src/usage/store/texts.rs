@@ -39,7 +39,8 @@ pub async fn some_requests(
     Ok(queries::list(db, conditions, Order::Started, ERASED_AT_ONCE).await?)
 }
 
-/// Deletes the texts of some requests; returns how many requests had any.
+/// Deletes the texts of some requests, and of those that the gateway made of its own on their account; returns how many
+/// requests had any.
 ///
 /// # Errors
 /// Where the statement fails; then nothing is deleted.
@@ -49,7 +50,9 @@ pub async fn erase(db: &Db, requests: &[RequestId]) -> Result<u64, Error> {
     }
     let mut change = db.begin("ledger").await?;
     let places: Vec<String> = (1..=requests.len()).map(|n| format!("${n}")).collect();
-    let mut delete = assembled(format!("delete from bodies where request_id in ({})", places.join(", ")));
+    let ids = places.join(", ");
+    let own = format!("select id from requests where of in ({ids})");
+    let mut delete = assembled(format!("delete from bodies where request_id in ({ids}) or request_id in ({own})"));
     for id in requests {
         delete = delete.bind(id.to_string());
     }

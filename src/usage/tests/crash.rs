@@ -130,7 +130,7 @@ async fn check(place: &Place, all: &[Settlement], lines: usize) {
             rest -= intents + usize::from(whole);
             rows += i64::from(intents > 0);
             cost += if whole { one.request.cost.unwrap().0 } else { 9_000 * intents as i64 };
-            let Some(Recorded { request, attempts }) = found else {
+            let Some(Recorded { request, attempts, .. }) = found else {
                 assert_eq!(intents, 0);
                 continue;
             };

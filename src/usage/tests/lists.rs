@@ -41,7 +41,7 @@ async fn pages_hold_every_request_once_newest_first() {
 type Change = fn(&mut RequestRow);
 
 /// A filter, and what the one request has that it finds.
-const FILTERS: [(&str, &str, Change); 24] = [
+const FILTERS: [(&str, &str, Change); 26] = [
     ("project", "pröject", |row| row.project = "pröject".into()),
     ("key", "k2", |row| row.key_id = "k2".into()),
     ("user", "Ada", |row| row.user = Some("Ada".into())),
@@ -59,6 +59,8 @@ const FILTERS: [(&str, &str, Change); 24] = [
     ("status", "client_closed", |row| row.status = Status::ClientClosed),
     ("error", "rate_limited", |row| row.error_code = Some("rate_limited".into())),
     ("cache", "coalesced", |row| row.cache = CacheState::Coalesced),
+    ("purpose", "shadow", |row| row.purpose = Some(Purpose::Shadow)),
+    ("purpose", "verify", |row| row.purpose = Some(Purpose::Verify)),
     ("tag:team", "search", |row| row.tags = tags(&[("tier", "gold"), ("team", "search")])),
     ("tag:te\"am", "a\\b", |row| row.tags = tags(&[("te\"am", "a\\b")])),
     ("tag:$.x[0]", "1", |row| row.tags = tags(&[("$.x[0]", "1")])),

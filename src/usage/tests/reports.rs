@@ -48,6 +48,7 @@ fn varied((seed, at, size): (u32, i64, u64), base: Timestamp) -> Settlement {
         latency_us: size * 1_000,
         first_token_us: (pick(24, 2) > 0).then_some(size),
         overhead_us: (pick(25, 2) > 0).then_some(size / 2),
+        purpose: [None, None, Some(Purpose::Shadow), Some(Purpose::Verify)][pick(27, 4) as usize],
         ..*one.request
     };
     one
@@ -82,6 +83,7 @@ fn name_of(dimension: &Dimension, row: &RequestRow) -> String {
         "status" => row.status.text().to_owned(),
         "error" => or(&row.error_code),
         "cache" => row.cache.text().unwrap_or("").to_owned(),
+        "purpose" => row.purpose.map_or("", Purpose::text).to_owned(),
         tag if tag.starts_with("tag:") => row.tags.first().map_or(String::new(), |(_, value)| value.to_string()),
         other => panic!("{other}"),
     }
@@ -150,7 +152,7 @@ async fn compare(
     let from = if snap % 3 == 1 { all[0].request.started_at } else { from };
     let to = Timestamp(from.0 + if snap % 2 == 0 { span / HOUR * HOUR } else { span });
     let user = all[0].request.user.as_deref().unwrap_or("").to_owned();
-    let names = "hour day month project key user session provider model route prompt version experiment arm status error cache tag:team";
+    let names = "hour day month project key user session provider model route prompt version experiment arm status error cache purpose tag:team";
     let mut asked: Vec<Vec<Dimension>> = names.split(' ').map(|name| vec![name.parse().unwrap()]).collect();
     asked.extend([
         vec![],
@@ -199,4 +201,63 @@ fn check_percentiles(total: &Totals, rows: &[&RequestRow]) -> Result<(), TestCas
         prop_assert!((found - exact).abs() <= exact * 0.02, "{found} for {exact}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn requests_of_our_own_are_left_out_of_reports_that_do_not_ask_for_them() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        let mut pen = Pen::of(db).await;
+        let at = now().hour();
+        let caller = settlement(at);
+        let mut shadow = settlement(at);
+        (shadow.request.purpose, shadow.request.of) = (Some(Purpose::Shadow), Some(caller.request.id));
+        pen.settle(&[caller.clone(), shadow.clone()]).await;
+        let asked = async |parameters: &[(&str, &str)]| {
+            // From hourly sums, and from rows.
+            let parameters = || parameters.iter().copied();
+            let sums = report(db, &Query::parse(parameters(), now()).unwrap()).await.unwrap().total;
+            let narrowed = parameters().chain([("tag:none", "")]);
+            let rows = report(db, &Query::parse(narrowed, now()).unwrap()).await.unwrap().total;
+            assert_eq!(sums, rows);
+            (sums.requests, sums.cost_usd.unwrap_or_default())
+        };
+        assert_eq!(asked(&[("by", "model")]).await, (1, NanoSum(4_500)));
+        assert_eq!(asked(&[("by", "model"), ("key", "k1")]).await, (1, NanoSum(4_500)));
+        assert_eq!(asked(&[("by", "purpose")]).await, (2, NanoSum(9_000)));
+        assert_eq!(asked(&[("purpose", "shadow")]).await, (1, NanoSum(4_500)));
+        assert_eq!(asked(&[("purpose", "verify")]).await.0, 0);
+
+        let found = request(db, caller.request.id).await.unwrap().unwrap();
+        assert_eq!(found.own, [(shadow.request.id, Purpose::Shadow)]);
+        let found = request(db, shadow.request.id).await.unwrap().unwrap();
+        assert_eq!((found.request.of, &found.own), (Some(caller.request.id), &Vec::new()));
+        assert_eq!(found.json()["purpose"], "shadow");
+        let list = async |parameters: &[(&str, &str)]| {
+            requests(db, &Listing::parse(parameters.iter().copied(), now()).unwrap()).await.unwrap().rows.len()
+        };
+        assert_eq!([list(&[]).await, list(&[("purpose", "shadow")]).await, list(&[("purpose", "")]).await], [2, 1, 1]);
+        pen.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn erasing_a_request_erases_the_texts_of_those_that_we_made_on_its_account() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        let mut pen = Pen::of(db).await;
+        let mut all = [settlement(now()), settlement(now()), settlement(now())];
+        let first = all[0].request.id;
+        all[1].request.of = Some(first);
+        for one in &mut all {
+            one.bodies = Some(Bodies { request: "ask".into(), response: "answer".into() });
+        }
+        pen.settle(&all).await;
+        assert_eq!(erase(db, &[first]).await.unwrap(), 2);
+        assert!(texts(db, all[1].request.id).await.unwrap().is_none());
+        assert!(texts(db, all[2].request.id).await.unwrap().is_some());
+        pen.close().await;
+    })
+    .await;
 }

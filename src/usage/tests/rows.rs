@@ -39,6 +39,8 @@ fn full() -> Settlement {
         first_token_us: Some(7),
         overhead_us: Some(u64::MAX),
         trace: Some(r#"{"rule":1}"#.into()),
+        purpose: Some(Purpose::Shadow),
+        of: Some(RequestId::new()),
         ..*written.request
     };
     written.attempts.push(AttemptRow {
