@@ -134,6 +134,7 @@ pub fn show(explanation: &Value) {
     say(&format!("cache      {} {}", at("/cache/mode"), at("/cache/key")));
     say(&complexity(&explanation["complexity"]));
     estimates(explanation).iter().for_each(|line| say(line));
+    summaries(explanation).iter().for_each(|line| say(line));
     say("");
     let rows = |path: &str, heads: &[&str]| -> Vec<Vec<String>> {
         let list = explanation.pointer(path).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -144,6 +145,27 @@ pub fn show(explanation: &Value) {
     say("");
     let candidates = ["model", "reason", "state", "estimated_cost_usd"];
     table(&candidates, &rows("/candidates", &candidates), &[3]);
+    reasons(explanation).iter().for_each(|line| say(line));
+}
+
+/// What features say of the call, a line each.
+fn summaries(explanation: &Value) -> Vec<String> {
+    let parts = explanation.as_object().into_iter().flatten();
+    let line = |(name, part): (&String, &Value)| {
+        Some(format!("{:<11}{}", name.replace('_', " "), part.get("summary")?.as_str()?))
+    };
+    parts.filter_map(line).collect()
+}
+
+/// Why candidates cool, a line each.
+fn reasons(explanation: &Value) -> Vec<String> {
+    let candidates = explanation["candidates"].as_array().into_iter().flatten();
+    let line = |candidate: &Value| {
+        let (model, cooling) = (candidate["model"].as_str()?, candidate.get("cooling")?);
+        let at = |name: &str| cell(cooling.get(name));
+        Some(format!("{model} cools for {}, {} s more: {}", at("for"), at("seconds"), at("why")))
+    };
+    candidates.filter_map(line).collect()
 }
 
 #[cfg(test)]
@@ -155,6 +177,19 @@ mod tests {
         let shown = json!({"score": 0.4321, "parts": {"length": 0.0321, "tools": 0.0, "work": 0.4}});
         assert_eq!(complexity(&shown), "complexity 0.43 work 0.40, length 0.03");
         assert_eq!(complexity(&json!({"score": 0.0, "parts": {"work": 0.0}})), "complexity 0.00");
+    }
+
+    #[test]
+    fn parts_with_a_summary_and_cooling_candidates_have_a_line() {
+        let explanation = json!({
+            "route": "r", "on_budget": {"summary": "half is used"}, "other": {"x": 1},
+            "candidates": [
+                {"model": "p/a"},
+                {"model": "p/b", "cooling": {"until": "x", "seconds": 9, "for": "this key", "why": "it answers 503"}},
+            ],
+        });
+        assert_eq!(summaries(&explanation), ["on budget  half is used"]);
+        assert_eq!(reasons(&explanation), ["p/b cools for this key, 9 s more: it answers 503"]);
     }
 
     #[test]

@@ -1,29 +1,40 @@
 //! What a request would get, without a call of a provider.
+//!
+//! A feature says its part in a file of its own, and has a line in [`PARTS`] or [`OF_CANDIDATES`].
 
-use std::collections::HashSet;
+mod cache;
+mod cooling;
+mod subject;
+
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use self::cache::CacheShown;
+use self::subject::{CandidatePart, Part, Subject};
 use super::aside::{LARGE, aside};
 use super::incoming::Incoming;
 use super::look_up::looked_up;
 use super::plan::{Moment, with_facts};
 use super::planned::Planned;
 use super::prepared::{Known, Prepared};
-use super::price::{Priced, Pricing, known_as};
+use super::price::Priced;
 use super::reply::Head;
-use super::state::{Gateway, Live};
+use super::state::Gateway;
 use crate::chat::Error;
-use crate::keys::{Role, VirtualKey};
-use crate::prompts::{Prompt, Selector, model_name};
-use crate::routing::{CacheMode, CachePolicy, Complexity, Target, Trace};
-use crate::types::{Nanos, Timestamp, now};
-use crate::upstream::ProviderClient;
+use crate::keys::Role;
+use crate::routing::{Complexity, Target, Trace};
+use crate::types::Nanos;
 use crate::wire::dialect::Addressed;
 use crate::wire::endpoint::Endpoint;
 use crate::wire::json::{Edits, Object};
+
+/// The parts of an explanation by their names, in their order.
+static PARTS: [(&str, Part); 0] = [];
+
+/// The parts of a candidate by their names, in their order.
+static OF_CANDIDATES: [(&str, CandidatePart); 1] = [("cooling", cooling::part)];
 
 /// What a request would get.
 #[derive(Serialize)]
@@ -39,6 +50,8 @@ pub struct Explanation {
     complexity: Complexity,
     tokens: Tokens,
     estimated_cost_usd: Option<Nanos>,
+    #[serde(flatten)]
+    parts: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -56,14 +69,8 @@ struct Candidate {
     state: String,
     estimated_cost_usd: Option<Nanos>,
     rate: Option<Value>,
-}
-
-#[derive(Serialize)]
-struct CacheShown {
-    mode: CacheMode,
-    key: Option<String>,
-    stored: bool,
-    ttl_seconds: u64,
+    #[serde(flatten)]
+    parts: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -73,43 +80,6 @@ struct Tokens {
     /// Whether the request bounds what is written; else `max_output` is what is reckoned with.
     bounded: bool,
     estimated: bool,
-}
-
-/// A model as `GET /v1/models` shows it.
-#[derive(Serialize)]
-pub struct ModelCard {
-    /// The name that requests use.
-    pub id: Arc<str>,
-    object: &'static str,
-    created: i64,
-    owned_by: Arc<str>,
-    fulcrum: About,
-}
-
-#[derive(Serialize)]
-struct About {
-    provider: Option<Arc<str>>,
-    model: Option<Arc<str>>,
-    simulated: bool,
-    local: bool,
-    price: Option<Value>,
-    context: Option<u64>,
-    max_output: Option<u64>,
-    retires_on: Option<String>,
-}
-
-impl ModelCard {
-    /// When the model was made, where its server says so; else when the gateway began to offer it.
-    #[must_use]
-    pub fn created(&self) -> Timestamp {
-        Timestamp(self.created.saturating_mul(1_000_000))
-    }
-
-    /// The most tokens that the model reads and writes, where they are known.
-    #[must_use]
-    pub fn limits(&self) -> (Option<u64>, Option<u64>) {
-        (self.fulcrum.context, self.fulcrum.max_output)
-    }
 }
 
 impl Gateway {
@@ -186,7 +156,7 @@ impl Planned {
             route: self.plan.route.clone(),
             estimated_cost_usd: candidates.first().and_then(|candidate| candidate.estimated_cost_usd),
             candidates,
-            cache: self.cache_shown(self.plan.cache),
+            cache: CacheShown::of(&self),
             complexity: rendering.complexity(),
             tokens: Tokens {
                 input: reserve.input,
@@ -194,6 +164,7 @@ impl Planned {
                 bounded: rendering.is_bounded(),
                 estimated: true,
             },
+            parts: named(PARTS.iter().map(|(name, part)| (*name, part(&Subject { call: &self })))),
             trace,
         }
     }
@@ -217,82 +188,12 @@ impl Planned {
             state: traced.map(|traced| traced.state.clone()).unwrap_or_default(),
             estimated_cost_usd: pricing.as_ref().and_then(|pricing| pricing.cost(&reserve)),
             rate: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
+            parts: named(OF_CANDIDATES.iter().map(|(name, part)| (*name, part(&Subject { call: self }, target)))),
         }
-    }
-
-    fn cache_shown(&self, policy: CachePolicy) -> CacheShown {
-        let target = self.plan.targets.first().filter(|_| policy.mode != CacheMode::Off);
-        let key = target.map(|target| self.keys(target).first());
-        let stored = key.is_some_and(|key| self.parts.cache.get(&key, now(), None).is_some());
-        CacheShown { mode: policy.mode, key: key.map(|key| key.to_string()), stored, ttl_seconds: policy.ttl.as_secs() }
     }
 }
 
-/// What `key` may call: the names of models and routes, and the prompts.
-#[must_use]
-pub fn models(gateway: &Gateway, key: &VirtualKey) -> Vec<ModelCard> {
-    let live = gateway.live();
-    let names = live.routes.models().iter().filter(|name| key.may_call(name));
-    let started = gateway.parts().started;
-    let mut cards: Vec<ModelCard> = names.map(|name| card(&live, name.clone(), started)).collect();
-    for prompt in gateway.parts().prompts.list().iter().filter(|prompt| prompt.archived_at.is_none()) {
-        let id = model_name(&prompt.name);
-        if key.may_call(&id) {
-            let mut card = card(&live, id.into(), prompt.created_at);
-            card.fulcrum.simulated = is_simulated(&live, prompt);
-            cards.push(card);
-        }
-    }
-    let known: HashSet<Arc<str>> = cards.iter().map(|card| card.id.clone()).collect();
-    let mut clients: Vec<_> = live.clients.values().collect();
-    clients.sort_unstable_by_key(|client| &client.provider().name);
-    for client in clients {
-        for listed in client.listed_models().iter() {
-            let id: Arc<str> = format!("{}/{}", client.provider().name, listed.id).into();
-            if !known.contains(&id) && key.may_call(&id) {
-                let mut card = card(&live, id, started);
-                card.created = listed.created.unwrap_or(card.created);
-                card.fulcrum.context = card.fulcrum.context.or(listed.context);
-                cards.push(card);
-            }
-        }
-    }
-    cards
-}
-
-/// Whether only simulated providers can answer the calls of a prompt that name nothing but it.
-fn is_simulated(live: &Live, prompt: &Prompt) -> bool {
-    // Which model a version names is read only where it matters.
-    let is_made_up = |client: &Arc<ProviderClient>| client.provider().kind.row().simulated;
-    if !live.clients.values().any(is_made_up) {
-        return false;
-    }
-    let version = prompt.resolve(&Selector::Default).ok().or_else(|| prompt.versions.last().cloned());
-    let draft = version.and_then(|version| version.draft().ok());
-    draft.is_some_and(|draft| draft.model().is_some_and(|model| live.routes.is_simulated(model)))
-}
-
-fn card(live: &Live, id: Arc<str>, created: Timestamp) -> ModelCard {
-    let is_simulated = live.routes.is_simulated(&id);
-    let target = live.routes.target(&id);
-    let client = target.as_ref().and_then(|target| live.clients.get(&target.provider));
-    let provider = client.map(|client| client.provider());
-    let about = target.as_ref().zip(provider).and_then(|(target, provider)| known_as(&live.prices, provider, target));
-    let pricing = target.as_ref().zip(provider).map(|(target, provider)| Pricing::of(&live.prices, provider, target));
-    ModelCard {
-        id,
-        object: "model",
-        created: created.0 / 1_000_000,
-        owned_by: target.as_ref().map_or_else(|| "fulcrum".into(), |target| target.provider.clone()),
-        fulcrum: About {
-            provider: target.as_ref().map(|target| target.provider.clone()),
-            model: target.as_ref().map(|target| target.model.clone()),
-            simulated: is_simulated,
-            local: target.as_ref().is_some_and(|target| target.local),
-            price: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
-            context: about.as_ref().and_then(|about| about.max_input_tokens),
-            max_output: about.as_ref().and_then(|about| about.max_output_tokens),
-            retires_on: about.and_then(|about| about.retires_on.clone()),
-        },
-    }
+/// The parts that say something.
+fn named(parts: impl Iterator<Item = (&'static str, Option<Value>)>) -> Map<String, Value> {
+    parts.filter_map(|(name, part)| Some((name.to_owned(), part?))).collect()
 }
