@@ -16,13 +16,22 @@ pub struct ServerRow {
     pub responses: bool,
     /// Whether the usage is of one choice only, so that the usage of several must be summed.
     pub counts_by_choice: bool,
+    /// The gauges of its `/metrics` that together count the calls which it runs and holds back; none where it has no such page.
+    pub load: &'static [&'static str],
 }
 
 /// All servers, in the order of [`Server`].
 static SERVERS: [ServerRow; 5] = [
     ServerRow { server: Server::Generic, name: "generic", has_own_address: false, responses: true, ..PLAIN },
-    ServerRow { server: Server::Vllm, name: "vllm", ..PLAIN },
-    ServerRow { server: Server::LlamaCpp, name: "llamacpp", lora_field: true, counts_by_choice: true, ..PLAIN },
+    ServerRow { server: Server::Vllm, name: "vllm", load: VLLM_LOAD, ..PLAIN },
+    ServerRow {
+        server: Server::LlamaCpp,
+        name: "llamacpp",
+        lora_field: true,
+        counts_by_choice: true,
+        load: LLAMACPP_LOAD,
+        ..PLAIN
+    },
     ServerRow { server: Server::Ollama, name: "ollama", ..PLAIN },
     ServerRow { server: Server::Lorax, name: "lorax", ..PLAIN },
 ];
@@ -35,7 +44,13 @@ const PLAIN: ServerRow = ServerRow {
     lora_field: false,
     responses: false,
     counts_by_choice: false,
+    load: &[],
 };
+
+const VLLM_LOAD: &[&str] = &["vllm:num_requests_running", "vllm:num_requests_waiting"];
+
+/// Only where the server is started with `--metrics`.
+const LLAMACPP_LOAD: &[&str] = &["llamacpp:requests_processing", "llamacpp:requests_deferred"];
 
 impl Server {
     /// The server's row.
