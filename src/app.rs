@@ -26,11 +26,11 @@ use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
 use crate::pool::Pool;
 use crate::prompts::{self, Registry};
-use crate::routing::{Health, Routes};
+use crate::routing::{Health, Ratios, Routes, Sessions, Signals};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Diagnostic, PromptName, QuickMap, Secret, Timestamp, now};
 use crate::upstream::simulated::SimulatedProvider;
-use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient, ProviderKeys};
+use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient, ProviderKeys, ServerLoad};
 use crate::usage::{self, Ledger, PriceBook, PriceOverride};
 
 pub use self::check::{Checked, check, doubts, key_warnings, unanswered, warnings};
@@ -204,6 +204,9 @@ impl App {
             ledger,
             idempotency: Idempotency::open(db.clone(), bounds(&config)),
             health: Health::default(),
+            signals: Signals::default(),
+            sessions: Sessions::default(),
+            ratios: Ratios::default(),
             target_log: TargetLog::default(),
             access_log: AccessLog::default(),
             bodies: Arc::default(),
@@ -215,6 +218,7 @@ impl App {
             tasks: TaskTracker::new(),
         };
         parts.metrics.configure(live.routes.targets());
+        parts.ratios.want(live.routes.read_ratios());
         parts.access_log.set(config.telemetry.access_log);
         let gateway = Gateway::new(parts, live);
         let batches = Batches::new(db.clone(), config.batches);
@@ -345,6 +349,7 @@ impl App {
         self.0.gateway.parts().idempotency.set_bounds(bounds(&config));
         self.0.batches.set(config.batches);
         self.metrics().configure(live.routes.targets());
+        self.0.gateway.parts().ratios.want(live.routes.read_ratios());
         self.0.gateway.parts().access_log.set(config.telemetry.access_log);
         self.0.gateway.replace(live);
         self.0.config.store(Arc::new(config));
@@ -357,6 +362,10 @@ impl App {
         for client in self.0.gateway.live().clients.values().filter(|client| client.is_listing_due()) {
             let client = client.clone();
             self.0.gateway.parts().tasks.spawn(async move { client.ask_models().await });
+        }
+        for load in self.0.gateway.live().loads.values().filter(|load| load.is_due(Instant::now())) {
+            let load = load.clone();
+            self.0.gateway.parts().tasks.spawn(async move { load.ask().await });
         }
         for client in self.0.gateway.live().clients.values().filter(|client| client.has_adapters()) {
             let (client, gateway) = (client.clone(), self.0.gateway.clone());
@@ -543,11 +552,15 @@ fn live(config: &Config) -> Result<Live, Error> {
         let client = client.map_err(|error| Error::Provider(name.clone(), error))?;
         clients.insert(name, Arc::new(client));
     }
+    let read = clients.iter().filter(|(name, _)| config.routes.read_load_of(name));
+    let loads = read.filter_map(|(name, client)| Some((name.clone(), Arc::new(ServerLoad::of(client)?))));
+    let loads = loads.collect();
     let prices = PriceBook::builtin().with(config.prices.iter().map(price).collect());
     Ok(Live {
         routes: config.routes.clone(),
         asks_servers: clients.values().any(|client: &Arc<ProviderClient>| client.has_adapters()),
         clients,
+        loads,
         prices,
         store_bodies: config.ledger.store_bodies,
         drains: config.client.on_disconnect == OnDisconnect::Drain,

@@ -145,6 +145,7 @@ pub fn show(explanation: &Value) {
     say("");
     let candidates = ["model", "reason", "state", "estimated_cost_usd"];
     table(&candidates, &rows("/candidates", &candidates), &[3]);
+    scores(explanation).iter().for_each(|line| say(line));
     reasons(explanation).iter().for_each(|line| say(line));
 }
 
@@ -166,6 +167,18 @@ fn reasons(explanation: &Value) -> Vec<String> {
         Some(format!("{model} cools for {}, {} s more: {}", at("for"), at("seconds"), at("why")))
     };
     candidates.filter_map(line).collect()
+}
+
+/// How the route's strategy rates each candidate, where that goes by figures.
+fn scores(explanation: &Value) -> Vec<String> {
+    let candidates = explanation["candidates"].as_array().into_iter().flatten();
+    let rated = candidates.filter(|candidate| candidate["score"].is_object());
+    let line = |candidate: &Value| {
+        let score = |name: &str| cell(candidate["score"].get(name));
+        let value = if candidate["score"]["value"].is_null() { "unknown".to_owned() } else { score("value") };
+        format!("score      {}: {value} {}; {}", cell(candidate.get("model")), score("unit"), score("why"))
+    };
+    rated.map(line).collect()
 }
 
 #[cfg(test)]
@@ -190,6 +203,16 @@ mod tests {
         });
         assert_eq!(summaries(&explanation), ["on budget  half is used"]);
         assert_eq!(reasons(&explanation), ["p/b cools for this key, 9 s more: it answers 503"]);
+    }
+
+    #[test]
+    fn a_score_is_shown_with_its_unit_and_reason() {
+        let score = |value: Value| json!({"value": value, "unit": "usd", "why": "no price is known"});
+        let candidates = json!([{"model": "a/b", "score": score(json!("0.01"))}, {"model": "c/d"}, {"model": "e/f", "score": score(Value::Null)}]);
+        assert_eq!(
+            scores(&json!({ "candidates": candidates })),
+            ["score      a/b: 0.01 usd; no price is known", "score      e/f: unknown usd; no price is known"]
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod environment;
 mod file;
 mod models;
 mod option;
+mod order;
 mod places;
 mod providers;
 mod read;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::order::{MOST_WEIGHT, Ordering, TARGETS, ordering};
 use super::read::{Field, Section};
-use super::sections::{cache_policy, retries, set, store_bodies};
+use super::sections::{cache_policy, retries, store_bodies};
 use crate::chat::Structured;
 use crate::prompts::names_prompt;
-use crate::routing::{ModelSpec, Order, RouteSpec, Spanned, StickyBy, TargetSpec};
+use crate::routing::{ModelSpec, RouteSpec, Spanned, TargetSpec};
 use crate::types::{ModelName, Rate};
 use crate::usage::{Rates, UnitPrices};
 
@@ -130,24 +131,23 @@ pub(super) fn routes(root: &Section<'_>) -> Vec<RouteSpec> {
 
 fn route(index: usize, section: Section<'_>) -> RouteSpec {
     let name = section.get("name").and_then(|field| route_name(&field));
-    let mut route = RouteSpec {
+    let Ordering { strategy, sticky_by, affinity } = ordering(&section);
+    let route = RouteSpec {
         name: name.unwrap_or_else(|| Spanned { text: format!("route-{}", index + 1), at: section.at }),
         key: section.key.clone(),
         when: section.get("when").and_then(|field| field.spanned("a rule in quotes")),
         models: spanned_list(&section, "models", "[\"auto\"]"),
         targets: targets(&section),
         fallbacks: spanned_list(&section, "fallbacks", "[\"fast\"]"),
-        strategy: strategy(&section),
-        sticky_by: StickyBy::None,
+        strategy,
+        sticky_by,
+        affinity,
         retries: retries(&section),
         cache: cache_policy(&section),
         repair: section.get("repair").and_then(|field| field.bool()),
         local_only: section.get("local_only").and_then(|field| field.bool()).unwrap_or(false),
         store_bodies: store_bodies(&section),
     };
-    let sticky =
-        [("user", StickyBy::User), ("session", StickyBy::Session), ("key", StickyBy::Key), ("none", StickyBy::None)];
-    set(&mut route.sticky_by, section.get("sticky_by").and_then(|field| field.choice(&sticky)));
     section.done();
     route
 }
@@ -162,15 +162,6 @@ fn route_name(field: &Field<'_>) -> Option<Spanned> {
     Some(name)
 }
 
-fn strategy(section: &Section<'_>) -> Order {
-    let Some(field) = section.get("strategy") else { return Order::Weighted };
-    if field.is_later(&["cheapest", "fastest", "least_busy", "cascade"], "the strategy") {
-        return Order::Weighted;
-    }
-    let known = [("weighted", Order::Weighted), ("priority", Order::Priority)];
-    field.choice(&known).unwrap_or_default()
-}
-
 fn spanned_list(section: &Section<'_>, name: &'static str, example: &str) -> Vec<Spanned> {
     let Some(field) = section.get(name) else { return Vec::new() };
     let items = field.list(example);
@@ -181,12 +172,11 @@ fn spanned_list(section: &Section<'_>, name: &'static str, example: &str) -> Vec
 }
 
 fn targets(section: &Section<'_>) -> Vec<TargetSpec> {
-    let example = "[{ model = \"fast\" }]";
     let Some(field) = section.get("targets") else {
         section.problem("`targets` is missing", "write targets = [{ model = \"fast\" }]");
         return Vec::new();
     };
-    let items = field.list(example);
+    let items = field.list(TARGETS);
     if items.is_empty() || items.len() > 100 {
         field.problem("a route has 1 to 100 targets", "write targets = [{ model = \"fast\" }]");
     }
@@ -203,7 +193,7 @@ fn target(field: Field<'_>) -> Option<TargetSpec> {
     if model.is_none() {
         section.problem("`model` is missing", "write { model = \"fast\" }");
     }
-    let weight = section.get("weight").map_or(Some(1), |field| field.whole(0..=1_000_000));
+    let weight = section.get("weight").map_or(Some(1), |field| field.whole(0..=MOST_WEIGHT));
     if let Some(field) = section.get("accept") {
         field.problem("`accept` is not supported yet", "it arrives with a later release, with the strategy `cascade`");
     }

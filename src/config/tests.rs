@@ -137,6 +137,7 @@ fn the_shipped_configuration_is_right_without_any_environment() {
         now: Timestamp(0),
         budget_used: 0.0,
         complexity: 0.0,
+        figures: None,
     };
     let route = |ask: &Facts<'_>| config.routes.plan(ask, &Health::default(), 0.5).unwrap().route.unwrap_or_default();
     assert_eq!(&*route(&ask), "long");

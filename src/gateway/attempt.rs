@@ -338,6 +338,7 @@ impl<'a> Attempts<'a> {
         let Turn { target, client, upstream_request, .. } = turn;
         let (pricing, most) = self.live.priced(client.provider(), target);
         let attempt = meter.attempt(target, pricing, rendering.reserve(most).in_tier(upstream_request.tier)).await?;
+        let attempt = attempt.followed(self.plan.follows, target, rendering.asked.stream);
         let call = Call {
             operation: upstream_request.operation,
             model: &target.model,
@@ -362,7 +363,10 @@ impl<'a> Attempts<'a> {
             () = closing => Err(Failure::Closing.into()),
         };
         match outcome {
-            Ok(answered) => Ok(Ok((attempt, answered))),
+            Ok(answered) => {
+                attempt.answered();
+                Ok(Ok((attempt, answered)))
+            }
             Err(unanswered) => {
                 note_failure(&unanswered, &attempt);
                 // A reason may be the provider's own words.
@@ -413,6 +417,7 @@ fn failed(last: Error, meter: &Meter) -> Error {
 /// Ends an attempt that brought no answer. It is charged what its provider reported, or what came before it broke off: nothing
 /// where not a byte of its answer came.
 fn note_failure(Unanswered { failure, reported, is_part }: &Unanswered, attempt: &Attempt) {
+    attempt.failed(failure);
     let cut_off = *is_part && failure.may_be_charged();
     let came = || attempt.estimate().filter(|_| cut_off);
     attempt.end(Ended {

@@ -24,7 +24,7 @@ use super::reply::Head;
 use super::state::Gateway;
 use crate::chat::Error;
 use crate::keys::Role;
-use crate::routing::{Complexity, Target, Trace};
+use crate::routing::{Complexity, Scored, Target, Trace};
 use crate::types::Nanos;
 use crate::wire::dialect::Addressed;
 use crate::wire::endpoint::Endpoint;
@@ -67,6 +67,8 @@ struct Candidate {
     local: bool,
     reason: String,
     state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<Scored>,
     estimated_cost_usd: Option<Nanos>,
     rate: Option<Value>,
     #[serde(flatten)]
@@ -126,8 +128,9 @@ impl Gateway {
         let prepared = Prepared::of((&parts, &live), &mut incoming, &mut Known::default(), moment);
         let Prepared { request, plan } = prepared?;
         let Moment { now, dice } = moment;
-        let trace =
-            with_facts(&live.routes, &incoming, &request, now, |facts| live.routes.trace(facts, &parts.health, dice));
+        let trace = with_facts((&parts, &live), &incoming, &request, now, |facts| {
+            live.routes.trace(facts, &parts.health, dice)
+        });
         // The rules of others may name them; who reads the configuration sees all.
         let trace = if incoming.key.allows(Role::Viewer) { trace } else { trace.of_its_own() };
         let head = Head::new(incoming.id, 200, incoming.endpoint.dialect());
@@ -186,6 +189,7 @@ impl Planned {
             local: target.local,
             reason: traced.map(|traced| traced.reason.clone()).unwrap_or_default(),
             state: traced.map(|traced| traced.state.clone()).unwrap_or_default(),
+            score: traced.and_then(|traced| traced.score.clone()),
             estimated_cost_usd: pricing.as_ref().and_then(|pricing| pricing.cost(&reserve)),
             rate: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
             parts: named(OF_CANDIDATES.iter().map(|(name, part)| (*name, part(&Subject { call: self }, target)))),

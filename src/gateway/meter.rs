@@ -356,8 +356,19 @@ impl Shared {
         request.cost = state.cost();
         request.unpriced |= request.cost.is_none();
         self.see(&request, (latency, state.first_token, overhead));
+        self.note_ratio(&request);
         let (attempts, bodies) = (std::mem::take(&mut state.attempts), state.bodies.take());
         Some((Settlement { request, attempts, bodies }, std::mem::take(&mut state.held)))
+    }
+
+    /// Notes how much the key's calls write, where some route reads that.
+    fn note_ratio(&self, row: &RequestRow) {
+        if row.status == Status::Ok
+            && !row.cache.is_hit()
+            && let Some(usage) = row.usage
+        {
+            self.parts.ratios.note(&row.key_id, usage.input, usage.output);
+        }
     }
 
     fn see(&self, row: &RequestRow, (latency, first_token, overhead): (Duration, Option<Duration>, Duration)) {

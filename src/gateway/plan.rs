@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value};
 
+use super::figures::with_figures;
 use super::incoming::Incoming;
 use super::request::Request;
+use super::state::{Live, Parts};
 use crate::chat::Error;
 use crate::prompts::DEFAULT_LABEL;
-use crate::routing::{self, Health, KeyFacts, Plan, PromptFacts, Routes};
+use crate::routing::{self, KeyFacts, Plan, PromptFacts};
 use crate::types::{Timestamp, now};
 use crate::wire::json::{Object, fields, items};
 
@@ -40,17 +42,18 @@ impl Moment {
 /// # Errors
 /// Where no model of that name is known, every target is cooling, or the rules would read more metadata than they may.
 pub fn plan(
-    routes: &Routes,
-    health: &Health,
+    (parts, live): (&Parts, &Live),
     incoming: &Incoming,
     request: &Request,
     moment: Moment,
 ) -> Result<Plan, Error> {
-    let Moment { now, dice } = moment;
+    let (Moment { now, dice }, routes) = (moment, &live.routes);
     if routes.needs().metadata {
         check_metadata(request.first().object())?;
     }
-    with_facts(routes, incoming, request, now, |facts| routes.plan(facts, health, dice).map_err(Error::from))
+    with_facts((parts, live), incoming, request, now, |facts| {
+        routes.plan(facts, &parts.health, dice).map_err(Error::from)
+    })
 }
 
 /// Sees to it that rules get metadata of a size that they can read, loop by loop.
@@ -79,13 +82,13 @@ fn values(json: &str) -> usize {
 
 /// Works out what the rules read of a call, and no more.
 pub fn with_facts<T>(
-    routes: &Routes,
+    (parts, live): (&Parts, &Live),
     incoming: &Incoming,
     request: &Request,
     now: Timestamp,
     use_it: impl FnOnce(&routing::Facts<'_>) -> T,
 ) -> T {
-    let (needs, rendering) = (routes.needs(), request.first());
+    let (needs, rendering) = (live.routes.needs(), request.first());
     let metadata: Option<Map<String, Value>> = if needs.metadata { metadata(rendering.object()) } else { None };
     let text = if needs.text { rendering.text() } else { String::new() };
     let header = |name: &str| incoming.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -96,7 +99,7 @@ pub fn with_facts<T>(
     });
     let prompt = prompt.or_else(|| if needs.prompt { draft(incoming) } else { None });
     let key = &incoming.key;
-    use_it(&routing::Facts {
+    let facts = routing::Facts {
         model: &rendering.asked.model,
         stream: rendering.asked.stream,
         input_tokens: if needs.input_tokens { rendering.input_tokens() } else { 0 },
@@ -113,6 +116,10 @@ pub fn with_facts<T>(
         now,
         budget_used: 0.0,
         complexity: if needs.complexity { rendering.complexity().score } else { 0.0 },
+        figures: None,
+    };
+    with_figures((parts, live), incoming, request, |figures| {
+        use_it(&routing::Facts { figures: Some(figures), ..facts })
     })
 }
 

@@ -65,7 +65,7 @@ impl Prepared {
                 Arc::new(request)
             }
         };
-        let plan = plan(&live.routes, &parts.health, incoming, &request, moment)
+        let plan = plan((parts, live), incoming, &request, moment)
             .map_err(|error| hint::model(error, live, incoming, &request))?;
         Ok(Self { request, plan })
     }

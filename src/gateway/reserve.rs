@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::followed::Followed;
 use super::meter::{Ended, Meter, OpenAttempt, Shared, micros};
 use super::price::Pricing;
 use crate::chat::{Error, Tier, Usage, Used};
-use crate::routing::Target;
+use crate::routing::{Follows, Target};
 use crate::types::now;
+use crate::upstream::Failure;
 use crate::usage::{AttemptRow, Intent, Status};
 
 /// An attempt that may be sent, or is under way. Several of one call may be open. Dropped before it ended, it is charged as far
@@ -17,6 +19,7 @@ use crate::usage::{AttemptRow, Intent, Status};
 pub struct Attempt {
     meter: Arc<Shared>,
     n: u32,
+    followed: Option<Box<Followed>>,
 }
 
 impl Meter {
@@ -41,7 +44,7 @@ impl Meter {
                 reserved,
                 ..AttemptRow::default()
             };
-            let attempt = Attempt { meter: self.shared().clone(), n };
+            let attempt = Attempt { meter: self.shared().clone(), n, followed: None };
             // A call that is settled makes no attempts.
             let Some(request) = state.row.as_deref() else { return Ok(attempt) };
             let intended = self.shared().parts.ledger.intend(&Intent { request, attempt: &row }, &mut state.held);
@@ -66,6 +69,24 @@ impl Meter {
 }
 
 impl Attempt {
+    /// The same attempt, of which its route remembers something, right before it is sent.
+    pub fn followed(mut self, follows: Follows, target: &Arc<Target>, is_stream: bool) -> Self {
+        if follows.is_any() {
+            self.followed = Some(Box::new(Followed::begin(&self.meter.parts, follows, target, is_stream)));
+        }
+        self
+    }
+
+    /// Notes that an answer came, as far as its first token.
+    pub fn answered(&self) {
+        self.followed.iter().for_each(|followed| followed.answered());
+    }
+
+    /// Notes that no answer came.
+    pub fn failed(&self, failure: &Failure) {
+        self.followed.iter().for_each(|followed| followed.failed(failure));
+    }
+
     /// Notes that the first byte of the answer is there.
     pub fn first_byte(&self) {
         let mut state = self.meter.lock();
@@ -97,6 +118,7 @@ impl Attempt {
 
     /// Notes how the attempt ended. Only the first end counts.
     pub fn end(&self, ended: Ended) {
+        self.followed.iter().for_each(|followed| followed.ended(&self.meter.parts, ended.status));
         self.meter.end(self.n, |_| ended);
     }
 }
@@ -125,7 +147,7 @@ mod tests {
     use crate::idempotency::{Bounds, Idempotency};
     use crate::keys::VirtualKey;
     use crate::prompts::Registry;
-    use crate::routing::Health;
+    use crate::routing::{Health, Ratios, Sessions, Signals};
     use crate::telemetry::AccessLog;
     use crate::types::{Nanos, RequestId};
     use crate::usage::{Ledger, Options, request};
@@ -145,6 +167,9 @@ mod tests {
             slow_bodies: Arc::default(),
             pool: Arc::new(crate::pool::Pool::start().unwrap()),
             health: Health::default(),
+            signals: Signals::default(),
+            sessions: Sessions::default(),
+            ratios: Ratios::default(),
             target_log: TargetLog::default(),
             access_log: AccessLog::default(),
             metrics: Arc::default(),

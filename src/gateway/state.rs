@@ -15,10 +15,10 @@ use crate::cache::Cache;
 use crate::idempotency::Idempotency;
 use crate::pool::Pool;
 use crate::prompts::Registry;
-use crate::routing::{Health, Routes, StoreBodies, Target};
+use crate::routing::{Health, Ratios, Routes, Sessions, Signals, StoreBodies, Target};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{QuickMap, Timestamp};
-use crate::upstream::{Provider, ProviderClient};
+use crate::upstream::{Provider, ProviderClient, ServerLoad};
 use crate::usage::{Ledger, PriceBook};
 
 /// Everything a call needs. Cheap to clone.
@@ -36,6 +36,8 @@ pub struct Live {
     pub asks_servers: bool,
     /// Providers by name.
     pub clients: QuickMap<Arc<str>, Arc<ProviderClient>>,
+    /// How busy local servers are, by provider: of those that a route's strategy reads.
+    pub loads: QuickMap<Arc<str>, Arc<ServerLoad>>,
     /// Prices.
     pub prices: PriceBook,
     /// Whether requests and answers are stored with their rows.
@@ -62,6 +64,12 @@ pub struct Parts {
     pub idempotency: Idempotency,
     /// How targets fare.
     pub health: Health,
+    /// What is measured of targets.
+    pub signals: Signals,
+    /// The targets that sessions are bound to.
+    pub sessions: Sessions,
+    /// How much keys' calls write.
+    pub ratios: Ratios,
     /// What the log has of them.
     pub target_log: TargetLog,
     /// The log lines of calls.

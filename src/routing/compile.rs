@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use cel::Env;
 
+use super::affinity::Affinity;
 use super::facts::Needs;
 use super::infer::nearest;
 use super::pick::Weighted;
@@ -113,7 +114,7 @@ impl Compile {
             .collect();
         self.weights(spec, &targets, before);
         self.routes.needs.user |= spec.sticky_by == StickyBy::User;
-        self.routes.needs.session |= spec.sticky_by == StickyBy::Session;
+        self.routes.needs.session |= spec.sticky_by == StickyBy::Session || spec.affinity == Affinity::Session;
         if self.problems.len() > before {
             return None;
         }
@@ -125,6 +126,7 @@ impl Compile {
             fallbacks,
             strategy: spec.strategy,
             sticky_by: spec.sticky_by,
+            affinity: spec.affinity,
             retries: spec.retries.unwrap_or(self.routes.defaults.retries),
             cache: spec.cache.unwrap_or(self.routes.defaults.cache),
             repair: spec.repair.unwrap_or(self.routes.defaults.repair),

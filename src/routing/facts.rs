@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::figures::Figures;
 use crate::types::Timestamp;
 
 /// One call, as rules see it. What [`Needs`] does not name may be left empty.
@@ -41,6 +42,8 @@ pub struct Facts<'a> {
     pub budget_used: f64,
     /// How hard the conversation looks, 0 to 1.
     pub complexity: f64,
+    /// What a route reads whose strategy needs more; without them, all targets are alike.
+    pub figures: Option<&'a Figures<'a>>,
 }
 
 /// The stored prompt of a call.

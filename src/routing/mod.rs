@@ -1,5 +1,6 @@
 //! Which targets a call gets, in which order: rules, weights, cooling and retry budgets. No I/O, no clock.
 
+mod affinity;
 mod backoff;
 mod breaker;
 mod budget;
@@ -7,11 +8,17 @@ mod check;
 mod compile;
 mod complexity;
 mod facts;
+mod figures;
 mod health;
 mod infer;
 mod pick;
 mod plan;
+mod ranking;
+mod ratios;
+mod recent;
 mod rule;
+mod sessions;
+mod signals;
 mod slots;
 mod spec;
 mod strategy;
@@ -21,11 +28,17 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use affinity::{Affinity, Follows};
 pub use breaker::{Fault, Standing};
 pub use complexity::Complexity;
 pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
+pub use figures::{Expected, Figures, Load};
 pub use health::{Asking, Health, TargetHealth};
 pub use plan::{NoPlan, Plan, Routes};
+pub use ranking::Scored;
+pub use ratios::Ratios;
+pub use sessions::{SessionKey, Sessions};
+pub use signals::{Figure, Signals, TargetSignals, Underway};
 pub use spec::{
     AllCooling, CacheMode, CachePolicy, CacheScope, Defaults, ModelSpec, Order, RouteSpec, Spanned, Spec, StickyBy,
     StoreBodies, TargetSpec,

@@ -8,11 +8,14 @@ use cel::Env;
 use serde::Serialize;
 use serde_json::json;
 
+use super::affinity::{self, Affinity, Follows};
 use super::breaker::Standing;
 use super::facts::{Facts, Needs};
 use super::health::Health;
 use super::pick::{self, Weighted};
+use super::ranking::{self, Ranked, Ranking};
 use super::rule::{Rule, RuleError};
+use super::sessions::SessionKey;
 use super::spec::{AllCooling, CachePolicy, Defaults, Order, StickyBy, StoreBodies};
 use super::target::Target;
 use crate::chat;
@@ -58,6 +61,7 @@ pub(super) struct Route {
     pub(super) fallbacks: Vec<Arc<Target>>,
     pub(super) strategy: Order,
     pub(super) sticky_by: StickyBy,
+    pub(super) affinity: Affinity,
     pub(super) retries: u32,
     pub(super) cache: CachePolicy,
     pub(super) repair: bool,
@@ -88,6 +92,8 @@ pub struct Plan {
     pub cooling: Option<Duration>,
     /// What becomes of a call all of whose targets cool.
     pub all_cooling: AllCooling,
+    /// What is remembered of its attempts.
+    pub follows: Follows,
     /// The plan's trace, where that is known already.
     usual: Option<Arc<str>>,
 }
@@ -137,6 +143,19 @@ impl Routes {
     #[must_use]
     pub fn models(&self) -> &[Arc<str>] {
         &self.names
+    }
+
+    /// Whether the strategy of some route reads how busy this provider's server is.
+    #[must_use]
+    pub fn read_load_of(&self, provider: &str) -> bool {
+        let names = |route: &Route| route.targets.iter().any(|target| *target.target.provider == *provider);
+        self.routes.iter().any(|route| route.strategy == Order::LeastBusy && names(route))
+    }
+
+    /// Whether the strategy of some route reads how much keys' calls write.
+    #[must_use]
+    pub fn read_ratios(&self) -> bool {
+        self.routes.iter().any(|route| route.strategy == Order::Cheapest)
     }
 
     /// The names of all routes and of all providers, and what requests may name.
@@ -288,7 +307,7 @@ impl Routes {
             }
         }
         let plan = match taken {
-            Some(route) => route.plan(facts, dice),
+            Some(route) => route.plan(facts, health, dice),
             None => self.direct(facts.model)?,
         };
         let plan = Plan { all_cooling: self.defaults.all_cooling, ..plan };
@@ -324,6 +343,7 @@ impl Routes {
             store_bodies: None,
             cooling: None,
             all_cooling,
+            follows: Follows::default(),
             usual: None,
         })
     }
@@ -366,6 +386,7 @@ impl Route {
         let fallbacks: Vec<_> = self.fallbacks.iter().map(|target| &target.id).collect();
         json!({
             "name": self.name, "when": self.rule.as_ref().map(|rule| &rule.text), "models": models,
+            "strategy": self.strategy, "sticky_by": self.sticky_by, "affinity": self.affinity,
             "targets": targets, "fallbacks": fallbacks, "retries": self.retries, "repair": self.repair,
             "local_only": self.local_only,
             "cache": {"mode": self.cache.mode, "ttl_seconds": self.cache.ttl.as_secs(), "scope": self.cache.scope},
@@ -381,10 +402,15 @@ impl Route {
     }
 
     /// The plan, before the breakers order its targets.
-    pub(super) fn plan(&self, facts: &Facts<'_>, dice: f64) -> Plan {
+    pub(super) fn plan(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Plan {
+        let session = self.session(facts);
+        let mut targets = self.order(facts, health, dice);
+        if let Some(place) = session.and_then(|key| self.bound(key, &targets, facts, health)) {
+            targets[..=place].rotate_right(1);
+        }
         let mut plan = Plan {
             route: Some(self.name.clone()),
-            targets: self.order(facts, dice),
+            targets,
             retries: self.retries,
             cache: self.cache,
             repair: self.repair,
@@ -392,25 +418,69 @@ impl Route {
             store_bodies: self.store_bodies,
             cooling: None,
             all_cooling: AllCooling::default(),
+            follows: Follows { signals: self.strategy.is_measured(), session },
             usual: None,
         };
-        if self.strategy == Order::Priority || self.targets.len() == 1 {
+        if (self.strategy == Order::Priority || self.targets.len() == 1) && session.is_none() {
             plan.usual = Some(self.usual.get_or_init(|| plan.text()).clone());
         }
         plan
     }
 
-    /// The drawn target, then the fallbacks, then the other targets, which are left where all fallbacks fail.
-    fn order(&self, facts: &Facts<'_>, dice: f64) -> Vec<Arc<Target>> {
-        let mut drawn = Vec::with_capacity(self.targets.len() + self.fallbacks.len());
-        match self.strategy {
-            Order::Priority => drawn.extend(self.targets.iter().map(|target| target.target.clone())),
-            Order::Weighted => {
-                let dice = self.sticky(facts).unwrap_or(dice);
-                pick::draw(&self.targets, dice, &mut |target| drawn.push(target.clone()));
-            }
+    /// The targets by the strategy's figures; `None` where it reads none.
+    pub(super) fn ranked(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Option<Vec<Ranked>> {
+        let ranking = Ranking { targets: &self.targets, facts, health, dice };
+        Some(match self.strategy {
+            Order::Cheapest => ranking::cheapest(&ranking),
+            Order::Fastest => ranking::fastest(&ranking),
+            Order::LeastBusy => ranking::least_busy(&ranking),
+            Order::Weighted if self.affinity == Affinity::PromptCache => ranking::by_prefix(&ranking),
+            Order::Weighted | Order::Priority => return None,
+        })
+    }
+
+    /// The session whose calls stay at a target, where the route keeps sessions and the call names one.
+    pub(super) fn session(&self, facts: &Facts<'_>) -> Option<SessionKey> {
+        if self.affinity != Affinity::Session {
+            return None;
         }
-        let first = if self.strategy == Order::Weighted { 1 } else { drawn.len() };
+        let session = facts.session.filter(|session| !session.is_empty())?;
+        Some(SessionKey::of(facts.key.project, &self.name, session))
+    }
+
+    /// The place, in `targets`, of the one that a session is bound to, unless its weight says that it takes no calls.
+    pub(super) fn bound(
+        &self,
+        key: SessionKey,
+        targets: &[Arc<Target>],
+        facts: &Facts<'_>,
+        health: &Health,
+    ) -> Option<usize> {
+        let place = affinity::bound(key, targets, facts, health)?;
+        let id = &targets[place].id;
+        let mut configured = self.targets.iter().filter(|target| target.target.id == *id);
+        let is_out = configured.any(|target| target.weight == 0);
+        (!is_out || self.fallbacks.iter().any(|fallback| fallback.id == *id)).then_some(place)
+    }
+
+    /// By figures or by the file, all targets, then the fallbacks. By weight, the drawn target, then the fallbacks, then the other
+    /// targets, which are left where all fallbacks fail.
+    fn order(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Vec<Arc<Target>> {
+        let mut drawn: Vec<Arc<Target>> = Vec::with_capacity(self.targets.len() + self.fallbacks.len());
+        let mut first = usize::MAX;
+        if let Some(ranked) = self.ranked(facts, health, dice) {
+            for target in ranked.iter().map(|one| &self.targets[one.place].target) {
+                if !drawn.iter().any(|known| known.id == target.id) {
+                    drawn.push(target.clone());
+                }
+            }
+        } else if self.strategy.is_weighted() {
+            let dice = self.sticky(facts).unwrap_or(dice);
+            pick::draw(&self.targets, dice, &mut |target| drawn.push(target.clone()));
+            first = 1;
+        } else {
+            drawn.extend(self.targets.iter().map(|target| target.target.clone()));
+        }
         let others = drawn.split_off(first.min(drawn.len()));
         for target in self.fallbacks.iter().chain(&others) {
             if !drawn.iter().any(|known| known.id == target.id) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::affinity::Affinity;
 use crate::chat::Structured;
 use crate::upstream::Provider;
 
@@ -64,6 +65,8 @@ pub struct RouteSpec {
     pub strategy: Order,
     /// What keeps a caller on one target.
     pub sticky_by: StickyBy,
+    /// What keeps calls that belong together on one target.
+    pub affinity: Affinity,
     /// The number of retries, where the route sets one.
     pub retries: Option<u32>,
     /// The cache policy, where the route sets one.
@@ -119,17 +122,56 @@ pub struct Spec<'a> {
 }
 
 /// How a route chooses among its targets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Order {
     /// By chance, in proportion to the weights.
     #[default]
     Weighted,
     /// The first that is not cooling.
     Priority,
+    /// By what the call is expected to cost.
+    Cheapest,
+    /// By the time to the first token.
+    Fastest,
+    /// By the calls under way.
+    LeastBusy,
+}
+
+impl Order {
+    /// Whether weights and chance decide.
+    #[must_use]
+    pub fn is_weighted(self) -> bool {
+        self == Self::Weighted
+    }
+
+    /// Whether figures of the targets decide, so that of weights only 0 counts.
+    #[must_use]
+    pub fn goes_by_figures(self) -> bool {
+        matches!(self, Self::Cheapest | Self::Fastest | Self::LeastBusy)
+    }
+
+    /// Whether it reads what is measured of targets.
+    pub(super) fn is_measured(self) -> bool {
+        matches!(self, Self::Fastest | Self::LeastBusy)
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weighted => "weighted",
+            Self::Priority => "priority",
+            Self::Cheapest => "cheapest",
+            Self::Fastest => "fastest",
+            Self::LeastBusy => "least_busy",
+        }
+    }
 }
 
 /// What keeps a caller on the same target while the weights do not change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StickyBy {
     /// Nothing: every call draws anew.
     #[default]

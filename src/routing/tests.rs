@@ -1,6 +1,7 @@
 //! Tests of rules and plans over whole routes.
 
 mod health;
+mod ranking;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,7 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         fallbacks: Vec::new(),
         strategy: Order::Weighted,
         sticky_by: StickyBy::None,
+        affinity: Affinity::None,
         retries: None,
         cache: None,
         repair: None,
@@ -117,6 +119,7 @@ impl Call {
             now: NOW,
             budget_used: 0.25,
             complexity: 0.5,
+            figures: None,
         }
     }
 }

@@ -9,7 +9,9 @@ use super::breaker::Standing;
 use super::facts::Facts;
 use super::health::Health;
 use super::plan::{Plan, Route, Routes, Takes};
+use super::ranking::{Ranked, Score, Scored};
 use super::spec::Order;
+use super::target::Target;
 
 /// The explanation of one decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,8 +48,11 @@ pub struct Candidate {
     pub model: Arc<str>,
     /// The target's name under `[models]`.
     pub name: Arc<str>,
-    /// `direct`, `target` with its weight, or `fallback`.
+    /// `direct`, `target` with its weight or place, or `fallback`; and whether the call's session is bound to it.
     pub reason: String,
+    /// How the route's strategy rates it, where that goes by figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<Scored>,
     /// `healthy`, `probing`, or `cooling until …`.
     pub state: String,
 }
@@ -72,14 +77,14 @@ impl Routes {
             let when = route.rule.as_ref().map(|rule| rule.text.clone());
             rules.push(RuleTrace { route: route.name.clone(), when, result });
         }
-        let before = taken.map_or_else(|| self.direct(facts.model).ok(), |route| Some(route.plan(facts, dice)));
+        let before = taken.map_or_else(|| self.direct(facts.model).ok(), |route| Some(route.plan(facts, health, dice)));
         let planned = self.plan(facts, health, dice);
         let ordered = planned.as_ref().ok().or(before.as_ref());
         Trace {
             model: facts.model.to_owned(),
             rules,
             route: taken.map(|route| route.name.clone()),
-            candidates: ordered.map_or_else(Vec::new, |plan| candidates(plan, taken, health, facts)),
+            candidates: ordered.map_or_else(Vec::new, |plan| candidates(plan, taken, (health, facts, dice))),
             decision: planned.as_ref().ok().and_then(|plan| plan.targets.first()).map(|target| target.id.clone()),
             error: planned.err().map(|error| error.to_string()),
         }
@@ -100,32 +105,50 @@ impl Routes {
     }
 }
 
-fn candidates(plan: &Plan, route: Option<&Route>, health: &Health, facts: &Facts<'_>) -> Vec<Candidate> {
-    let total: u64 = route.map_or(0, |route| route.targets.iter().map(|target| u64::from(target.weight)).sum());
-    let reason = |id: &Arc<str>| {
-        let Some(route) = route else { return "direct".to_owned() };
-        let Some(place) = route.targets.iter().position(|target| target.target.id == *id) else {
-            return "fallback".to_owned();
-        };
-        match route.strategy {
-            Order::Weighted => format!("target, weight {} of {total}", route.targets[place].weight),
-            Order::Priority => format!("target, {} of {}", nth(place), route.targets.len()),
-        }
-    };
+fn candidates(plan: &Plan, route: Option<&Route>, (health, facts, dice): (&Health, &Facts<'_>, f64)) -> Vec<Candidate> {
+    let ranked = route.and_then(|route| route.ranked(facts, health, dice)).unwrap_or_default();
+    let key = route.and_then(|route| route.session(facts));
+    let bound = key.zip(route).and_then(|(key, route)| route.bound(key, &plan.targets, facts, health));
     let state = |standing| match standing {
         Standing::Healthy => "healthy".to_owned(),
         Standing::Ripe | Standing::Probing => "probing".to_owned(),
         Standing::Cooling { until } => format!("cooling until {until}"),
     };
-    plan.targets
-        .iter()
-        .map(|target| Candidate {
+    let row = |(place, target): (usize, &Arc<Target>)| {
+        let ranked_as = |one: &Ranked| route.is_some_and(|route| route.targets[one.place].target.id == target.id);
+        let rank = ranked.iter().position(ranked_as).map(|rank| (rank, ranked[rank].score));
+        let of_session = if bound == Some(place) { ", where this session was answered last" } else { "" };
+        Candidate {
             model: target.id.clone(),
             name: target.name.clone(),
-            reason: reason(&target.id),
+            reason: format!("{}{of_session}", reason(route, &target.id, rank)),
+            score: rank.map(|(_, score)| score.into()),
             state: state(health.state(target, facts.key.id, facts.now)),
-        })
-        .collect()
+        }
+    };
+    plan.targets.iter().enumerate().map(row).collect()
+}
+
+/// Why a target is in the plan; `rank` is its place by its route's strategy, where that goes by figures.
+fn reason(route: Option<&Route>, id: &Arc<str>, rank: Option<(usize, Score)>) -> String {
+    let Some(route) = route else { return "direct".to_owned() };
+    let Some(place) = route.targets.iter().position(|target| target.target.id == *id) else {
+        return "fallback".to_owned();
+    };
+    let (rank, is_cold) = rank.map_or((place, false), |(rank, score)| (rank, score.is_cold()));
+    let (is_first, rank) = (rank == 0, nth(rank));
+    match route.strategy {
+        Order::Weighted => {
+            let total: u64 = route.targets.iter().map(|target| u64::from(target.weight)).sum();
+            format!("target, weight {} of {total}", route.targets[place].weight)
+        }
+        Order::Priority => format!("target, {rank} of {}", route.targets.len()),
+        Order::Cheapest => format!("target, {rank} by expected cost"),
+        Order::Fastest if is_first && is_cold => "target, to be measured".to_owned(),
+        Order::Fastest if is_first => "target, the faster of two drawn".to_owned(),
+        Order::Fastest => format!("target, {rank} by speed"),
+        Order::LeastBusy => format!("target, {rank} by calls under way"),
+    }
 }
 
 /// A place in an order, counted from 0, in words.

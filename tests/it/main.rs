@@ -42,6 +42,7 @@ mod logs;
 mod metrics;
 mod money;
 mod native_batches;
+mod ordering;
 mod others;
 mod passing;
 mod peers;
