@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::App;
 use crate::cache::Stats;
-use crate::routing::TargetHealth;
-use crate::telemetry::{CacheSeen, Cooling, LedgerSeen, Observed};
+use crate::gateway::{Live, Parts};
+use crate::routing::{Figure, TargetHealth, TargetSignals};
+use crate::telemetry::{CacheSeen, Cooling, LedgerSeen, MeasuredSeen, Observed, TargetSeen};
 use crate::types::now;
 use crate::usage::LedgerState;
 use crate::wire::endpoint::ENDPOINTS;
@@ -25,6 +28,7 @@ impl App {
             targets: targets.into_iter().collect(),
             projects: projects.into_iter().collect(),
             cooling: parts.health.troubled(now()).iter().filter_map(cooling).collect(),
+            measured: measured(parts, &live),
             ledger: ledger(parts.ledger.state()),
             cache: cache(parts.cache.stats()),
         })
@@ -34,6 +38,22 @@ impl App {
 fn cooling(row: &TargetHealth) -> Option<Cooling> {
     let (provider, model) = row.target.split_once('/').filter(|_| row.until.is_some())?;
     Some(Cooling { provider: provider.into(), model: model.into(), is_for_all: row.keys.is_none() })
+}
+
+/// What routes go by whose strategy reads figures, as far as it is new enough to count.
+fn measured(parts: &Parts, live: &Live) -> MeasuredSeen {
+    let target = |row: TargetSignals| {
+        let (provider, model) = row.target.split_once('/')?;
+        let fresh = |kind, figure: Option<Figure>| Some((kind, figure.filter(|figure| figure.is_fresh())?.time));
+        let first_token = [fresh("stream", row.stream), fresh("whole", row.whole)].into_iter().flatten().collect();
+        Some(TargetSeen { provider: provider.into(), model: model.into(), in_flight: row.in_flight, first_token })
+    };
+    let at = Instant::now();
+    MeasuredSeen {
+        targets: parts.signals.list(now()).into_iter().filter_map(target).collect(),
+        servers: live.loads.iter().filter_map(|(name, load)| Some((name.clone(), load.others(at)?))).collect(),
+        sessions: parts.sessions.len(),
+    }
 }
 
 fn ledger(LedgerState { queue, lag, is_healthy, database, wal, journal }: LedgerState) -> LedgerSeen {

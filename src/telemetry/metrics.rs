@@ -2,6 +2,7 @@
 
 mod kind;
 mod labels;
+mod measured;
 mod names;
 mod observed;
 mod process;
@@ -29,6 +30,7 @@ use self::observed::Gauges;
 use crate::chat::Usage;
 use crate::types::QuickMap;
 
+pub use self::measured::{MeasuredSeen, TargetSeen};
 pub use self::observed::{CacheSeen, Cooling, LedgerSeen, Observed};
 pub use self::text::TextForm;
 

@@ -6,4 +6,7 @@ mod metrics;
 
 pub use access_log::{AccessLine, AccessLog};
 pub use logs::{LogFormat, start_logs};
-pub use metrics::{AttemptSeen, CacheSeen, Cooling, LedgerSeen, Metrics, Observed, RequestSeen, TextForm, Under};
+pub use metrics::{
+    AttemptSeen, CacheSeen, Cooling, LedgerSeen, MeasuredSeen, Metrics, Observed, RequestSeen, TargetSeen, TextForm,
+    Under,
+};

@@ -33,8 +33,7 @@ const fn row(name: &'static str, labels: &'static [&'static str], help: &'static
     Name { name, labels, help }
 }
 
-/// What `model` is: `provider/model`, but in `fulcrum_attempts_total` and `fulcrum_target_cooling`, where it is the provider's
-/// own name.
+/// What `model` is: `provider/model`, but in `fulcrum_attempts_total` and those of targets, where it is the provider's own name.
 const CALL: &[&str] = &["endpoint", "provider", "model", "project", "status", "error", "cache"];
 const TARGET: &[&str] = &["provider", "model", "scope"];
 const TIMES: &[&str] = &["endpoint", "provider", "model"];
@@ -72,6 +71,19 @@ pub(super) const COOLING: Name = row(
     TARGET,
     "1 while a target cools after failures, for the calls of `all` or of some `keys`",
 );
+pub(super) const TARGET_IN_FLIGHT: Name = row(
+    "fulcrum_target_in_flight",
+    &["provider", "model"],
+    "Calls under way at a target, of routes that are `fastest` or `least_busy`",
+);
+pub(super) const TARGET_FIRST_TOKEN: Name = row(
+    "fulcrum_target_first_token_seconds",
+    &["provider", "model", "kind"],
+    "Mean time to the first token, as `fastest` reads it; of `stream` or `whole` answers",
+);
+pub(super) const SERVER_CALLS: Name =
+    row("fulcrum_server_calls", &["provider"], "Calls of others at a local server, as `least_busy` reads them");
+pub(super) const BOUND_SESSIONS: Name = row("fulcrum_bound_sessions", &[], "Sessions that are remembered at a target");
 pub(super) const LEDGER_QUEUE: Name = row("fulcrum_ledger_queue", &[], "Settlements that wait for the ledger's writer");
 pub(super) const LEDGER_LAG: Name =
     row("fulcrum_ledger_lag_seconds", &[], "How long the oldest settlement has waited for its commit");
@@ -114,6 +126,10 @@ pub const NAMES: &[&Name] = &[
     &LINES_IN_FLIGHT,
     &LINES,
     &COOLING,
+    &TARGET_IN_FLIGHT,
+    &TARGET_FIRST_TOKEN,
+    &SERVER_CALLS,
+    &BOUND_SESSIONS,
     &LEDGER_QUEUE,
     &LEDGER_LAG,
     &LEDGER_WRITABLE,

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::labels::{FileLabels, Names, TargetLabels};
+use super::measured::{MeasuredGauges, MeasuredSeen};
 use super::names;
 use super::process::Process;
 
@@ -24,6 +25,8 @@ pub struct Observed {
     pub projects: Vec<Arc<str>>,
     /// The targets that cool.
     pub cooling: Vec<Cooling>,
+    /// What is measured of targets.
+    pub measured: MeasuredSeen,
     /// The ledger.
     pub ledger: LedgerSeen,
     /// The cache.
@@ -79,6 +82,7 @@ pub struct CacheSeen {
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     cooling: Family<TargetLabels, Gauge>,
+    measured: MeasuredGauges,
     queue: Gauge,
     lag: Gauge<f64, AtomicU64>,
     writable: Gauge,
@@ -96,6 +100,7 @@ impl Gauges {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let mut gauges = Self::default();
         names::COOLING.register(registry, gauges.cooling.clone());
+        gauges.measured = MeasuredGauges::register(registry);
         names::LEDGER_QUEUE.register(registry, gauges.queue.clone());
         names::LEDGER_LAG.register(registry, gauges.lag.clone());
         names::LEDGER_WRITABLE.register(registry, gauges.writable.clone());
@@ -112,6 +117,7 @@ impl Gauges {
 
     pub(super) fn set(&self, observed: &Observed, models: &Names) {
         self.set_cooling(observed, models);
+        self.measured.set(&observed.measured);
         let LedgerSeen { queue, lag, is_writable, database, wal, journal } = observed.ledger;
         self.queue.set(i64::try_from(queue).unwrap_or(i64::MAX));
         self.lag.set(lag.as_secs_f64());

@@ -30,6 +30,16 @@ fn observed() -> Observed {
         endpoints: vec!["/v1/chat/completions", "/v1/embeddings"],
         targets: vec![("up".into(), "gpt-x".into())],
         projects: vec!["team-a".into()],
+        measured: MeasuredSeen {
+            targets: vec![TargetSeen {
+                provider: "up".into(),
+                model: "gpt-x".into(),
+                in_flight: 2,
+                first_token: vec![("stream", Duration::from_millis(250))],
+            }],
+            servers: vec![("house".into(), 7)],
+            sessions: 3,
+        },
         ..Observed::default()
     }
 }
@@ -118,6 +128,23 @@ fn a_target_that_cools_is_shown_until_it_does_not() {
     assert!(page.contains(&format!("{line}\"all\"}} 0")) && page.contains(&format!("{line}\"keys\"}} 1")), "{page}");
     let page = metrics.page(&observed());
     assert!(page.contains(&format!("{line}\"all\"}} 0")) && !page.contains("scope=\"keys\""), "{page}");
+}
+
+#[test]
+fn what_is_measured_is_shown_while_a_route_reads_it() {
+    let metrics = Metrics::default();
+    let lines = [
+        "fulcrum_target_in_flight{provider=\"up\",model=\"gpt-x\"} 2",
+        "fulcrum_target_first_token_seconds{provider=\"up\",model=\"gpt-x\",kind=\"stream\"} 0.25",
+        "fulcrum_server_calls{provider=\"house\"} 7",
+        "fulcrum_bound_sessions 3",
+    ];
+    let page = metrics.page(&observed());
+    for line in lines {
+        assert!(page.lines().any(|found| found == line), "{line} is not in {page}");
+    }
+    let page = metrics.page(&Observed { measured: MeasuredSeen::default(), ..observed() });
+    assert!(!page.contains("fulcrum_target_in_flight{") && !page.contains("fulcrum_server_calls{"), "{page}");
 }
 
 /// The names and labels of a page's samples, without what histograms add.
