@@ -1,20 +1,51 @@
-//! The retry budget of one provider: a fifth of its calls, and three in reserve.
+//! Retry budgets, one of each provider and one of the process: a fifth of the calls, and three in reserve.
 //!
 //! Every call adds a fifth of a retry, every retry takes a whole one, and the budget starts with three. So over any span
 //! retries are at most 20 % of the calls and 3 more. The balance is at most three and a fifth of the calls of the last 10
 //! to 20 s; without that bound, an hour without failures would allow thousands of retries at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::types::Timestamp;
+use crate::types::{QuickMap, Timestamp};
 
 const FIFTHS: u64 = 5;
 const RESERVE: u64 = 3 * FIFTHS;
 const SPAN: Duration = Duration::from_secs(10);
 
+/// The budget of the process, and those of its providers.
+#[derive(Debug)]
+pub(super) struct Budgets {
+    all: Budget,
+    providers: QuickMap<Arc<str>, Budget>,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self { all: Budget::new(Timestamp::default()), providers: QuickMap::default() }
+    }
+}
+
+impl Budgets {
+    /// A call to `provider` began (not a retry, and not a hedge).
+    pub(super) fn called(&mut self, provider: &Arc<str>, now: Timestamp) {
+        self.all.called(now);
+        match self.providers.get_mut(provider) {
+            Some(budget) => budget.called(now),
+            None => self.providers.entry(provider.clone()).or_insert_with(|| Budget::new(now)).called(now),
+        }
+    }
+
+    /// Whether one more attempt may go to `provider`; takes it out of the provider's budget and out of the process's.
+    pub(super) fn take(&mut self, provider: &Arc<str>, now: Timestamp) -> bool {
+        let own = self.providers.entry(provider.clone()).or_insert_with(|| Budget::new(now));
+        self.all.has(now) && own.take(now) && self.all.take(now)
+    }
+}
+
 /// Counted in fifths of a retry.
 #[derive(Debug)]
-pub(super) struct Budget {
+struct Budget {
     fifths: u64,
     began: Timestamp,
     calls: u64,
@@ -22,25 +53,30 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(now: Timestamp) -> Self {
+    fn new(now: Timestamp) -> Self {
         Self { fifths: RESERVE, began: now, calls: 0, calls_before: 0 }
     }
 
     /// A call began (not a retry).
-    pub(super) fn called(&mut self, now: Timestamp) {
+    fn called(&mut self, now: Timestamp) {
         self.turn(now);
         self.calls += 1;
         self.fifths = (self.fifths + 1).min(RESERVE + self.calls + self.calls_before);
     }
 
-    /// Whether a retry may start; takes one out of the budget.
-    pub(super) fn take(&mut self, now: Timestamp) -> bool {
+    /// Whether a retry may start.
+    fn has(&mut self, now: Timestamp) -> bool {
         self.turn(now);
-        if self.fifths < FIFTHS {
-            return false;
+        self.fifths >= FIFTHS
+    }
+
+    /// Whether a retry may start; takes one out of the budget.
+    fn take(&mut self, now: Timestamp) -> bool {
+        let has = self.has(now);
+        if has {
+            self.fifths -= FIFTHS;
         }
-        self.fifths -= FIFTHS;
-        true
+        has
     }
 
     fn turn(&mut self, now: Timestamp) {
@@ -76,6 +112,23 @@ mod tests {
         }
         let later = Timestamp(200_000_000);
         assert_eq!((0..1_000).filter(|_| budget.take(later)).count(), 3);
+    }
+
+    #[test]
+    fn the_budget_of_the_process_holds_over_all_providers() {
+        let providers: Vec<Arc<str>> = ["a", "b", "c"].map(Into::into).to_vec();
+        let mut budgets = Budgets::default();
+        let now = Timestamp(1_000_000);
+        for call in 0..30 {
+            budgets.called(&providers[call % 3], now);
+        }
+        // Each provider alone has two for its ten calls, and three in reserve: fifteen, of which the process allows nine.
+        let taken = |budgets: &mut Budgets, provider| (0..20).filter(|_| budgets.take(provider, now)).count();
+        assert_eq!(providers.iter().map(|provider| taken(&mut budgets, provider)).collect::<Vec<_>>(), [5, 4, 0]);
+        budgets.called(&providers[2], now);
+        assert!(!budgets.take(&providers[2], now));
+        (0..4).for_each(|_| budgets.called(&providers[2], now));
+        assert!(budgets.take(&providers[2], now), "what one refuses is not taken from the other");
     }
 
     proptest! {

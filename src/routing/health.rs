@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use super::breaker::{Breaker, Fault, MEMORY, Standing};
-use super::budget::Budget;
+use super::budget::Budgets;
 use super::target::Target;
 use crate::types::{QuickMap, Timestamp};
 
@@ -20,13 +20,13 @@ const MOST: usize = 4_096;
 /// The most keys with a breaker of their own for one target.
 const MOST_KEYS: usize = 1_024;
 
-/// The breakers of targets that have shown faults, and the retry budgets of providers.
+/// The breakers of targets that have shown faults, and the retry budgets of providers and of the process.
 #[derive(Debug, Default)]
 pub struct Health {
     /// How many targets have breakers, so that a healthy gateway takes no lock.
     troubled: AtomicUsize,
     targets: Mutex<QuickMap<Arc<str>, Breakers>>,
-    budgets: Mutex<QuickMap<Arc<str>, Budget>>,
+    budgets: Mutex<Budgets>,
 }
 
 /// The breakers of one target.
@@ -218,19 +218,21 @@ impl Health {
         }
     }
 
-    /// A call (not a retry) goes to `provider`, which adds a fifth of a retry to the provider's budget.
+    /// A call (not a retry) goes to `provider`, which adds a fifth of a retry to its budget and to that of the process.
     pub fn called(&self, provider: &Arc<str>, now: Timestamp) {
-        let mut budgets = lock(&self.budgets);
-        match budgets.get_mut(provider) {
-            Some(budget) => budget.called(now),
-            None => budgets.entry(provider.clone()).or_insert_with(|| Budget::new(now)).called(now),
-        }
+        lock(&self.budgets).called(provider, now);
     }
 
-    /// Whether a retry may go to `provider`; takes one out of the provider's budget.
+    /// Whether a retry may go to `provider`; takes one out of the provider's budget, and out of that of the process.
     #[must_use]
     pub fn may_retry(&self, provider: &Arc<str>, now: Timestamp) -> bool {
-        lock(&self.budgets).entry(provider.clone()).or_insert_with(|| Budget::new(now)).take(now)
+        lock(&self.budgets).take(provider, now)
+    }
+
+    /// Whether a hedge may go to `provider`: one more attempt beside one that runs, out of the same budgets as a retry.
+    #[must_use]
+    pub fn may_hedge(&self, provider: &Arc<str>, now: Timestamp) -> bool {
+        self.may_retry(provider, now)
     }
 
     /// Every target that has shown faults lately, by name.

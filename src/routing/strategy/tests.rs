@@ -44,6 +44,8 @@ fn failed(failing: Failing) -> Outcome {
 /// The steps of a call with `count` targets and two retries each, after these outcomes.
 fn steps(count: usize, left: Option<Duration>, outcomes: &[Outcome]) -> Vec<Step> {
     let (targets, health) = (targets(count), Health::default());
+    // The budget of the process has room for the retries of each target.
+    (0..9).for_each(|_| targets.iter().for_each(|target| health.called(&target.provider, NOW)));
     let mut strategy = Repaired::new(InTurn::new(&targets, 2, &health));
     let first = strategy.first();
     [first].into_iter().chain(outcomes.iter().map(|outcome| strategy.next(*outcome, at(left)))).collect()

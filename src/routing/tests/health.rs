@@ -153,12 +153,14 @@ fn targets_with_faults_are_bounded() {
 }
 
 #[test]
-fn retry_budgets_are_per_provider() {
+fn a_retry_and_a_hedge_take_from_the_budgets_of_their_provider_and_of_the_process() {
     let health = Health::default();
     let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-    for _ in 0..10 {
+    for _ in 0..20 {
         health.called(&a, NOW);
     }
-    assert_eq!((0..20).filter(|_| health.may_retry(&a, NOW)).count(), 5);
+    // A reserve of three, and a fifth of the calls: of all calls for the process, of its own for a provider.
     assert_eq!((0..20).filter(|_| health.may_retry(&b, NOW)).count(), 3);
+    assert_eq!((0..20).filter(|_| health.may_hedge(&a, NOW)).count(), 4);
+    assert!(!health.may_retry(&a, NOW) && !health.may_hedge(&b, NOW));
 }
