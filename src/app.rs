@@ -207,6 +207,7 @@ impl App {
             signals: Signals::default(),
             sessions: Sessions::default(),
             ratios: Ratios::default(),
+            probe_line: Arc::default(),
             target_log: TargetLog::default(),
             access_log: AccessLog::default(),
             bodies: Arc::default(),

@@ -25,9 +25,9 @@ impl App {
         let projects: BTreeSet<Arc<str>> = self.keys().list().iter().map(|key| key.project.clone()).collect();
         self.metrics().page(&Observed {
             endpoints: ENDPOINTS.iter().map(|row| row.name).collect(),
+            cooling: parts.health.troubled(now()).iter().flat_map(|row| cooling(row, &targets)).collect(),
             targets: targets.into_iter().collect(),
             projects: projects.into_iter().collect(),
-            cooling: parts.health.troubled(now()).iter().filter_map(cooling).collect(),
             measured: measured(parts, &live),
             ledger: ledger(parts.ledger.state()),
             cache: cache(parts.cache.stats()),
@@ -35,9 +35,18 @@ impl App {
     }
 }
 
-fn cooling(row: &TargetHealth) -> Option<Cooling> {
-    let (provider, model) = row.target.split_once('/').filter(|_| row.until.is_some())?;
-    Some(Cooling { provider: provider.into(), model: model.into(), is_for_all: row.keys.is_none() })
+/// A target that cools, or each configured one of a server that is down.
+fn cooling(row: &TargetHealth, targets: &BTreeSet<(Arc<str>, Arc<str>)>) -> Vec<Cooling> {
+    let is_for_all = row.keys.is_none();
+    match row.target.split_once('/').filter(|_| row.until.is_some()) {
+        None => Vec::new(),
+        Some((server, "*")) if row.reason.is_some() => {
+            let its = targets.iter().filter(|(provider, _)| **provider == *server);
+            its.map(|(provider, model)| Cooling { provider: provider.clone(), model: model.clone(), is_for_all })
+                .collect()
+        }
+        Some((provider, model)) => vec![Cooling { provider: provider.into(), model: model.into(), is_for_all }],
+    }
 }
 
 /// What routes go by whose strategy reads figures, as far as it is new enough to count.

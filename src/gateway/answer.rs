@@ -201,7 +201,9 @@ pub fn written_in(body: &Bytes, dialect: DialectId) -> u64 {
 /// The failure of an attempt whose provider reports `error` in an answer with the status 200.
 pub fn failure_of(error: Error) -> Failure {
     match error.code {
-        Code::UpstreamRateLimited => Failure::Throttled { retry_after: error.retry_after, message: error.message },
+        Code::UpstreamRateLimited => {
+            Failure::Throttled { retry_after: error.retry_after, message: error.message, another_key: false }
+        }
         Code::UpstreamAuth => Failure::Auth { status: 200, another_key: false },
         Code::InvalidRequest => {
             let error = Error { upstream_code: None, param: None, ..error };

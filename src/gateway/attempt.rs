@@ -11,6 +11,7 @@ use super::cooling::all_cooling;
 use super::fault::fault_of;
 use super::incoming::Incoming;
 use super::meter::{Ended, Meter};
+use super::probe_line::{ProbePlace, Waiting};
 use super::rendering::Rendering;
 use super::repair::{Misfit, Verdict, Wanted};
 use super::reply::Repair;
@@ -21,7 +22,7 @@ use super::target_log::Met;
 use super::unanswered::Unanswered;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::Error;
-use crate::routing::{AllCooling, Asking, At, Failing, InTurn, Outcome, Plan, Repaired, Step, Strategy, Target};
+use crate::routing::{Asking, At, Entry, Failing, InTurn, Outcome, Plan, Repaired, Step, Strategy, Target};
 use crate::types::{Timestamp, now};
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
 use crate::usage::Status;
@@ -47,7 +48,7 @@ pub struct Attempts<'a> {
 
 /// What the steps so far have brought.
 #[derive(Default)]
-struct Progress<'a> {
+pub(super) struct Progress<'a> {
     turn: Option<Turn<'a>>,
     /// The last failure.
     failure: Option<Error>,
@@ -69,6 +70,8 @@ struct Turn<'a> {
     upstream_request: UpstreamRequest,
     /// When its last attempt began.
     began: Timestamp,
+    /// The place at a target that is probed by this call: other calls of the key wait for its outcome.
+    _probes: Option<ProbePlace>,
 }
 
 impl<'a> Attempts<'a> {
@@ -86,27 +89,22 @@ impl<'a> Attempts<'a> {
             let outcome = match step {
                 Step::Try { place, after } => {
                     wait(after, meter).await;
-                    self.ask((place, is_forced), &mut progress, meter).await?
+                    self.ask((place, false), &mut progress, meter).await?
                 }
                 Step::AskAgain => self.ask_again(&mut progress, meter).await?,
                 Step::Accept => match progress.served() {
                     Ok(served) => return Ok(served),
                     Err(failure) => return Err(failed(failure.unwrap_or_else(|| self.cooling()), meter)),
                 },
-                // All cool. The one that recovers first is the plan's first.
-                Step::GiveUp if self.may_force(&progress) && !is_forced => {
+                Step::GiveUp if progress.is_untouched() && !is_forced => {
                     is_forced = true;
-                    self.ask((0, true), &mut progress, meter).await?
+                    // Apart, since a future has room for the largest that it may wait for.
+                    Box::pin(self.force(&mut progress, meter)).await.map_err(|error| failed(error, meter))?
                 }
                 Step::GiveUp => return Err(failed(progress.failure.unwrap_or_else(|| self.cooling()), meter)),
             };
             step = strategy.next(outcome, self.at());
         }
-    }
-
-    /// Whether a target that cools may be called, since no other could be.
-    fn may_force(&self, progress: &Progress<'_>) -> bool {
-        progress.failure.is_none() && progress.answer.is_none() && self.plan.all_cooling == AllCooling::Try
     }
 
     /// The error of a call whose targets all cool.
@@ -124,7 +122,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Asks the target at `place` of the plan.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         (place, is_forced): (usize, bool),
         progress: &mut Progress<'a>,
@@ -181,11 +179,15 @@ impl<'a> Attempts<'a> {
         let rendering = self.request.rendering(target)?;
         let upstream_request = self.written(&rendering, (client, target)).await?;
         let began = now();
-        if !self.parts.health.enter(Asking { target, key: &self.incoming.key.id, began }) && !is_forced {
-            return Ok(None);
-        }
+        let key = &self.incoming.key.id;
+        let probes = match self.parts.health.enter(Asking { target, key, began }) {
+            Entry::Open => None,
+            Entry::Probe if !is_forced => self.parts.probe_line.take(Waiting { target: &target.id, key }),
+            Entry::Closed if !is_forced => return Ok(None),
+            Entry::Probe | Entry::Closed => None,
+        };
         self.parts.health.called(&target.provider, began);
-        Ok(Some(Turn { place, target, client, rendering, upstream_request, began }))
+        Ok(Some(Turn { place, target, client, rendering, upstream_request, began, _probes: probes }))
     }
 
     /// What `target` gets of a rendering, written on the pool where that is large.
@@ -275,6 +277,7 @@ impl<'a> Attempts<'a> {
         self.note_health(turn, failure);
         Ok(match failure {
             Failure::Auth { another_key: true, .. } => Failing::Key,
+            Failure::Throttled { another_key: true, .. } => Failing::RestingKey,
             Failure::Throttled { retry_after: Some(wait), .. } => Failing::Throttled(*wait),
             // Another target may let in what this one forbids, and do what its server does not, now or in a moment.
             Failure::Auth { .. } | Failure::Refused { status: 403, .. } | Failure::Server { status: 501 | 505, .. } => {
@@ -377,6 +380,11 @@ impl<'a> Attempts<'a> {
 }
 
 impl Progress<'_> {
+    /// Whether no target was asked.
+    fn is_untouched(&self) -> bool {
+        self.failure.is_none() && self.answer.is_none()
+    }
+
     /// The answer that goes down.
     ///
     /// # Errors

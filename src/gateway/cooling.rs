@@ -31,7 +31,8 @@ fn state(parts: &Parts, target: &Target, key: &str, now: Timestamp) -> String {
         Standing::Probing => "until a call that is under way answers".to_owned(),
         Standing::Healthy | Standing::Ripe => "is ready again".to_owned(),
     };
-    let cause = parts.target_log.cause(&target.id).map_or_else(String::new, |cause| format!(" ({cause})"));
+    let cause = parts.health.server_reason(&target.provider, now).or_else(|| parts.target_log.cause(&target.id));
+    let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
     format!("{} {until}{cause}", target.id)
 }
 

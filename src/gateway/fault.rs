@@ -6,12 +6,12 @@ use crate::upstream::{Failure, Phase};
 /// What a failure means for the health of its target.
 pub fn fault_of(failure: &Failure) -> Option<Fault> {
     match failure {
+        // The target is not asked with that key for a while.
+        Failure::Throttled { another_key: true, .. } | Failure::Auth { another_key: true, .. } => None,
         Failure::Throttled { retry_after, .. } => Some(Fault::Throttled { retry_after: *retry_after }),
         Failure::Server { error, .. } if error.retry_after.is_some() => {
-            Some(Fault::Throttled { retry_after: error.retry_after })
+            Some(Fault::Paused { wait: error.retry_after.unwrap_or_default() })
         }
-        // The target is not asked with that key for a while.
-        Failure::Auth { another_key: true, .. } => None,
         Failure::Connect(_) | Failure::TimedOut(Phase::Connect) => Some(Fault::Unreachable),
         Failure::TimedOut(Phase::FirstToken | Phase::Idle | Phase::Total) => Some(Fault::Slow),
         failure if failure.is_targets_fault() => Some(Fault::Broken),

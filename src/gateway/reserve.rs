@@ -170,6 +170,7 @@ mod tests {
             signals: Signals::default(),
             sessions: Sessions::default(),
             ratios: Ratios::default(),
+            probe_line: Arc::default(),
             target_log: TargetLog::default(),
             access_log: AccessLog::default(),
             metrics: Arc::default(),

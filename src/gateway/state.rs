@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::bodies::{Bodies, RoomBound};
 use super::price::{KnownPrices, Priced, Pricing};
+use super::probe_line::ProbeLine;
 use super::reply::Departure;
 use super::slow_bodies::SlowBodies;
 use super::target_log::TargetLog;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// How much keys' calls write.
     pub ratios: Ratios,
+    /// Who probes those that cool, and who waits for that.
+    pub probe_line: Arc<ProbeLine>,
     /// What the log has of them.
     pub target_log: TargetLog,
     /// The log lines of calls.

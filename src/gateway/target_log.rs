@@ -228,6 +228,9 @@ fn cause(failure: &Failure) -> Option<String> {
         Failure::TimedOut(Phase::Idle) => Some("stopped in the middle of its answer".to_owned()),
         Failure::TimedOut(Phase::Total) => limit("did not finish its answer"),
         Failure::Protocol(_) => Some("its answer broke off or cannot be read".to_owned()),
+        Failure::Throttled { another_key: true, .. } => {
+            Some("limits the rate of calls with one of the provider's keys (429); another is used".to_owned())
+        }
         Failure::Throttled { retry_after: Some(wait), .. } => {
             Some(format!("limits the rate of calls (429), for {} s", wait.as_secs_f64().ceil()))
         }

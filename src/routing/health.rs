@@ -23,10 +23,26 @@ const MOST_KEYS: usize = 1_024;
 /// The breakers of targets that have shown faults, and the retry budgets of providers and of the process.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// How many targets have breakers, so that a healthy gateway takes no lock.
+    /// How many targets have breakers, and how many servers are down, so that a healthy gateway takes no lock.
     troubled: AtomicUsize,
-    targets: Mutex<QuickMap<Arc<str>, Breakers>>,
+    known: Mutex<Known>,
     budgets: Mutex<Budgets>,
+}
+
+/// The targets and servers that are not known to be well.
+#[derive(Debug, Default)]
+struct Known {
+    targets: QuickMap<Arc<str>, Breakers>,
+    /// Servers that report to be unwell, by their providers.
+    servers: QuickMap<Arc<str>, ServerDown>,
+}
+
+/// A local server that is asked for its health, and is not well.
+#[derive(Debug)]
+struct ServerDown {
+    reason: Arc<str>,
+    /// When the next report is overdue, so that the last one counts no more.
+    until: Timestamp,
 }
 
 /// The breakers of one target.
@@ -54,10 +70,21 @@ pub struct Asking<'a> {
     pub began: Timestamp,
 }
 
+/// Whether an attempt may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It may.
+    Open,
+    /// It may, and others wait for how it ends.
+    Probe,
+    /// It may not: the target cools, or is probed.
+    Closed,
+}
+
 /// The state of a target that has shown faults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TargetHealth {
-    /// `provider/model`.
+    /// `provider/model`, or `provider/*` for all models of a server that is down.
     pub target: Arc<str>,
     /// `healthy`, `cooling` or `probing`: for all, or else for the keys that it is worst for.
     pub state: &'static str,
@@ -65,6 +92,36 @@ pub struct TargetHealth {
     pub until: Option<Timestamp>,
     /// For how many keys alone it is so; `None` where it is for all.
     pub keys: Option<usize>,
+    /// What its server reports, where that is the cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Arc<str>>,
+}
+
+impl Known {
+    fn standing(&self, target: &Target, key: &str, now: Timestamp) -> Standing {
+        let own = self.targets.get(&target.id).map_or(Standing::Healthy, |breakers| breakers.standing(key, now));
+        match self.servers.get(&target.provider).filter(|server| now < server.until) {
+            Some(server) => worse(own, Standing::Cooling { until: server.until }),
+            None => own,
+        }
+    }
+
+    fn enter(&mut self, target: &Target, key: &str, now: Timestamp) -> Entry {
+        match self.standing(target, key, now) {
+            Standing::Healthy => Entry::Open,
+            Standing::Probing | Standing::Cooling { .. } => Entry::Closed,
+            Standing::Ripe => {
+                if let Some(breakers) = self.targets.get_mut(&target.id) {
+                    breakers.enter(key, now);
+                }
+                Entry::Probe
+            }
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.targets.len() + self.servers.len()
+    }
 }
 
 impl Breakers {
@@ -77,20 +134,17 @@ impl Breakers {
         worse(self.all.standing(now), own)
     }
 
-    fn enter(&mut self, key: &str, now: Timestamp) -> bool {
-        let is_open = self.standing(key, now).is_open();
-        if is_open {
-            self.all.enter(now);
-            if let Some(own) = self.keys.get_mut(key) {
-                own.enter(now);
-            }
+    fn enter(&mut self, key: &str, now: Timestamp) {
+        self.all.enter(now);
+        if let Some(own) = self.keys.get_mut(key) {
+            own.enter(now);
         }
-        is_open
     }
 
     fn failed(&mut self, asking: Asking<'_>, fault: Fault, now: Timestamp, chance: f64) {
         let Asking { key, began, .. } = asking;
-        let is_nobodys = matches!(fault, Fault::Unreachable | Fault::Throttled { retry_after: Some(_) });
+        let is_nobodys =
+            matches!(fault, Fault::Unreachable | Fault::Paused { .. } | Fault::Throttled { retry_after: Some(_) });
         if is_nobodys {
             return self.all.failed(fault, began, now, chance);
         }
@@ -115,15 +169,15 @@ impl Breakers {
             (self.first, self.is_several) = (None, false);
         }
         self.is_several |= *self.first.get_or_insert_with(|| key.clone()) != *key;
-        self.is_several || !self.all.is_at_brink(now)
+        self.is_several || !self.all.is_at_brink(fault, now)
     }
 
     fn succeeded(&mut self, Asking { key, began, .. }: Asking<'_>, now: Timestamp) {
         self.good = Some(now);
-        self.all.succeeded(began);
+        self.all.succeeded(began, now);
         let Some(own) = self.keys.get_mut(key) else { return };
         let was_closed = own.is_closed();
-        own.succeeded(began);
+        own.succeeded(began, now);
         if !was_closed && own.is_closed() && !self.is_several && self.all.is_closed() {
             // What is counted for all are that key's faults, and the target has recovered from those.
             self.all = Breaker::new();
@@ -164,17 +218,26 @@ impl Health {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return Standing::Healthy;
         }
-        lock(&self.targets).get(&target.id).map_or(Standing::Healthy, |breakers| breakers.standing(key, now))
+        lock(&self.known).standing(target, key, now)
+    }
+
+    /// Until when the provider of `target` asked for quiet by a rate limit, where that has not passed.
+    #[must_use]
+    pub fn quiet(&self, target: &Target, now: Timestamp) -> Option<Timestamp> {
+        if self.troubled.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        lock(&self.known).targets.get(&target.id)?.all.quiet(now)
     }
 
     /// Whether an attempt may start; takes the place of a probe where one is due, so call it right before the attempt and
     /// then report the outcome: [`Self::succeeded`], [`Self::failed`] or [`Self::abandoned`].
     #[must_use]
-    pub fn enter(&self, Asking { target, key, began }: Asking<'_>) -> bool {
+    pub fn enter(&self, Asking { target, key, began }: Asking<'_>) -> Entry {
         if self.troubled.load(Ordering::Acquire) == 0 {
-            return true;
+            return Entry::Open;
         }
-        lock(&self.targets).get_mut(&target.id).is_none_or(|breakers| breakers.enter(key, began))
+        lock(&self.known).enter(target, key, began)
     }
 
     /// The target answered well. Report it at the answer's head: probes hold other calls back until then.
@@ -182,27 +245,27 @@ impl Health {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return;
         }
-        let mut targets = lock(&self.targets);
-        if let Some(breakers) = targets.get_mut(&asking.target.id) {
+        let mut known = lock(&self.known);
+        if let Some(breakers) = known.targets.get_mut(&asking.target.id) {
             breakers.succeeded(asking, now);
             if breakers.is_idle(now) {
-                targets.remove(&asking.target.id);
+                known.targets.remove(&asking.target.id);
             }
         }
-        self.troubled.store(targets.len(), Ordering::Release);
+        self.troubled.store(known.count(), Ordering::Release);
     }
 
     /// The target showed a fault. `chance` (0 to 1) spreads the end of the cooling.
     pub fn failed(&self, asking: Asking<'_>, fault: Fault, now: Timestamp, chance: f64) {
-        let mut targets = lock(&self.targets);
-        let id = &asking.target.id;
+        let mut known = lock(&self.known);
+        let (targets, id) = (&mut known.targets, &asking.target.id);
         if targets.len() >= MOST {
             targets.retain(|_, breakers| !breakers.is_idle(now));
         }
         if targets.len() < MOST || targets.contains_key(id) {
             targets.entry(id.clone()).or_insert_with(Breakers::new).failed(asking, fault, now, chance);
         }
-        self.troubled.store(targets.len(), Ordering::Release);
+        self.troubled.store(known.count(), Ordering::Release);
     }
 
     /// The attempt ended without an outcome for the target: the caller hung up, or made a mistake.
@@ -210,7 +273,7 @@ impl Health {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return;
         }
-        if let Some(breakers) = lock(&self.targets).get_mut(&target.id) {
+        if let Some(breakers) = lock(&self.known).targets.get_mut(&target.id) {
             breakers.all.abandoned(began, now);
             if let Some(own) = breakers.keys.get_mut(key) {
                 own.abandoned(began, now);
@@ -235,11 +298,49 @@ impl Health {
         self.may_retry(provider, now)
     }
 
-    /// Every target that has shown faults lately, by name.
+    /// The server of `provider` reports that it is not well: its models cool until then, unless it reports otherwise before.
+    pub fn server_is_down(&self, provider: &Arc<str>, reason: &str, until: Timestamp) {
+        let mut known = lock(&self.known);
+        known.servers.insert(provider.clone(), ServerDown { reason: reason.into(), until });
+        self.troubled.store(known.count(), Ordering::Release);
+    }
+
+    /// The server of `provider` is well, or not asked any more. Its models that cool since it was not are probed by their next
+    /// calls. Returns whether that is news.
+    pub fn server_is_well(&self, provider: &str, now: Timestamp) -> bool {
+        if self.troubled.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let mut known = lock(&self.known);
+        let is_news = known.servers.remove(provider).is_some();
+        if is_news {
+            let is_its = |id: &str| id.strip_prefix(provider).is_some_and(|rest| rest.starts_with('/'));
+            for (_, breakers) in known.targets.iter_mut().filter(|(id, _)| is_its(id)) {
+                breakers.all.ripen(now);
+                breakers.keys.values_mut().for_each(|own| own.ripen(now));
+            }
+        }
+        self.troubled.store(known.count(), Ordering::Release);
+        is_news
+    }
+
+    /// What the server of `provider` reports, where it is not well.
+    #[must_use]
+    pub fn server_reason(&self, provider: &str, now: Timestamp) -> Option<Arc<str>> {
+        let known = lock(&self.known);
+        known.servers.get(provider).filter(|server| now < server.until).map(|server| server.reason.clone())
+    }
+
+    /// Every target that has shown faults lately, and every server that is down, by name.
     #[must_use]
     pub fn troubled(&self, now: Timestamp) -> Vec<TargetHealth> {
-        let targets = lock(&self.targets);
-        let mut rows: Vec<_> = targets.iter().map(|(id, breakers)| row(id, breakers.worst(now))).collect();
+        let known = lock(&self.known);
+        let mut rows: Vec<_> = known.targets.iter().map(|(id, breakers)| row(id, breakers.worst(now))).collect();
+        for (provider, server) in known.servers.iter().filter(|(_, server)| now < server.until) {
+            let cooling = (Standing::Cooling { until: server.until }, None);
+            let row = row(&format!("{provider}/*").into(), cooling);
+            rows.push(TargetHealth { reason: Some(server.reason.clone()), ..row });
+        }
         rows.sort_by(|a, b| a.target.cmp(&b.target));
         rows
     }
@@ -251,7 +352,7 @@ fn row(id: &Arc<str>, (standing, keys): (Standing, Option<usize>)) -> TargetHeal
         Standing::Ripe | Standing::Probing => ("probing", None),
         Standing::Cooling { until } => ("cooling", Some(until)),
     };
-    TargetHealth { target: id.clone(), state, until, keys }
+    TargetHealth { target: id.clone(), state, until, keys, reason: None }
 }
 
 /// A panic that held the lock leaves at worst wrong counters, so the lock stays in use.

@@ -36,6 +36,8 @@ pub enum Failure {
         retry_after: Option<Duration>,
         /// The provider's message.
         message: String,
+        /// Whether the provider has another key that may not be limited.
+        another_key: bool,
     },
     /// The provider refused this key.
     Auth {
@@ -74,8 +76,8 @@ impl Failure {
         match self {
             Self::Connect(reason) => Self::Connect(redaction.text(reason)),
             Self::Protocol(reason) => Self::Protocol(redaction.text(reason)),
-            Self::Throttled { retry_after, message } => {
-                Self::Throttled { retry_after, message: redaction.text(message) }
+            Self::Throttled { retry_after, message, another_key } => {
+                Self::Throttled { retry_after, message: redaction.text(message), another_key }
             }
             Self::Server { status, error } => Self::Server { status, error: Box::new(redaction.error(*error)) },
             Self::Refused { status, error } => Self::Refused { status, error: Box::new(redaction.error(*error)) },
@@ -157,7 +159,7 @@ impl Failure {
             Self::TimedOut(Phase::Total) => error(format!("{target} did not finish its answer in time")),
             Self::TimedOut(Phase::Caller) => error("the time that x-fulcrum-timeout gave has passed".to_owned()),
             Self::Protocol(reason) => error(format!("{target} broke its answer: {reason}")),
-            Self::Throttled { retry_after, message } => {
+            Self::Throttled { retry_after, message, .. } => {
                 Error { retry_after, ..error(format!("{target} is rate limited: {message}")) }
             }
             Self::Auth { status, .. } => error(format!(
@@ -346,7 +348,7 @@ mod tests {
         for failure in [
             Failure::Connect(said()),
             Failure::Protocol(said()),
-            Failure::Throttled { retry_after: None, message: said() },
+            Failure::Throttled { retry_after: None, message: said(), another_key: false },
             Failure::Server { status: 500, error: error.clone() },
             Failure::Refused { status: 400, error },
         ] {

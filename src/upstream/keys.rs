@@ -1,4 +1,5 @@
-//! A provider's keys in turn. One that is refused is left out for a while, so that one call's refusal costs no other call.
+//! A provider's keys in turn. One that is refused, or whose calls come too fast, is left out for a while, so that one call's
+//! refusal costs no other call.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,9 @@ use crate::types::QuickMap;
 /// How long a key is left out after its first refusal; each further one doubles that.
 const FIRST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// How long a key rests at least whose calls come too fast.
+const REST: Duration = Duration::from_secs(1);
 
 /// Keys in turn.
 pub(super) struct Keys<K> {
@@ -26,7 +30,8 @@ pub(super) struct Keys<K> {
 #[derive(Clone, Copy)]
 struct Lapse {
     until: Instant,
-    last: Duration,
+    /// How long the key was left out for its last refusal; none for one that only rests.
+    last: Option<Duration>,
 }
 
 impl<K> Keys<K> {
@@ -49,7 +54,12 @@ impl<K> Keys<K> {
 
     /// The first key from `turn` on that is not refused.
     fn good(&self, turn: usize, now: Instant) -> Option<usize> {
-        let refused = self.lock();
+        let mut refused = self.lock();
+        // A rest that is over leaves nothing to remember.
+        refused.retain(|_, lapse| lapse.last.is_some() || now < lapse.until);
+        if refused.is_empty() {
+            self.is_any_refused.store(false, Ordering::Relaxed);
+        }
         let mut places = (0..self.keys.len()).map(|n| (turn + n) % self.keys.len());
         places.find(|n| refused.get(n).is_none_or(|lapse| now >= lapse.until))
     }
@@ -58,10 +68,32 @@ impl<K> Keys<K> {
     pub(super) fn refused(&self, n: usize, now: Instant) -> bool {
         let mut refused = self.lock();
         let last = refused.get(&n).map_or(FIRST, |lapse| lapse.next(now));
-        refused.insert(n, Lapse { until: now + last, last });
+        refused.insert(n, Lapse { until: now + last, last: Some(last) });
         drop(refused);
         self.is_any_refused.store(true, Ordering::Relaxed);
         self.good(n, now).is_some()
+    }
+
+    /// Notes that calls with the key at `n` come too fast: the key rests for the time that the provider names, or for a second;
+    /// returns whether another may be used.
+    pub(super) fn limited(&self, n: usize, named: Option<Duration>, now: Instant) -> bool {
+        let until = now + named.unwrap_or(REST).clamp(REST, LONGEST);
+        let mut refused = self.lock();
+        let lapse = refused.entry(n).or_insert(Lapse { until, last: None });
+        lapse.until = lapse.until.max(until);
+        drop(refused);
+        self.is_any_refused.store(true, Ordering::Relaxed);
+        self.good(n, now).is_some()
+    }
+
+    /// How long it takes until a key may be used again.
+    pub(super) fn soonest(&self, now: Instant) -> Duration {
+        let refused = self.lock();
+        if refused.len() < self.keys.len() {
+            return Duration::ZERO;
+        }
+        let left = refused.values().map(|lapse| lapse.until.saturating_duration_since(now));
+        left.min().unwrap_or_default()
     }
 
     /// Notes that the key at `n` was accepted.
@@ -70,7 +102,8 @@ impl<K> Keys<K> {
             return;
         }
         let mut refused = self.lock();
-        refused.remove(&n);
+        // A call that began before the key's rest does not end that.
+        refused.retain(|place, lapse| *place != n || lapse.last.is_none());
         if refused.is_empty() {
             self.is_any_refused.store(false, Ordering::Relaxed);
         }
@@ -85,7 +118,8 @@ impl<K> Keys<K> {
 impl Lapse {
     /// How long the key is left out after another refusal. Calls that were under way at the first one count with it.
     fn next(self, now: Instant) -> Duration {
-        if now < self.until { self.last } else { (self.last * 2).min(LONGEST) }
+        let Some(last) = self.last else { return FIRST };
+        if now < self.until { last } else { (last * 2).min(LONGEST) }
     }
 }
 
@@ -121,6 +155,20 @@ mod tests {
         assert!(keys.refused(1, now));
         now += Duration::from_secs(60);
         assert_eq!(drawn(&keys, now), "abc", "a good answer ends the doubling");
+    }
+
+    #[test]
+    fn a_key_whose_calls_come_too_fast_rests_for_the_time_that_is_named() {
+        let (keys, now) = (three(), Instant::now());
+        let seconds = Duration::from_secs;
+        assert!(keys.limited(0, Some(seconds(7)), now) && keys.limited(1, None, now));
+        assert_eq!((drawn(&keys, now), keys.soonest(now)), ("c".to_owned(), Duration::ZERO));
+        keys.accepted(0);
+        assert_eq!(drawn(&keys, now + seconds(1)), "bc", "a call from before ends no rest");
+        assert!(!keys.limited(2, Some(seconds(3)), now) || !keys.limited(1, None, now));
+        assert_eq!(keys.soonest(now), seconds(1));
+        assert_eq!(drawn(&keys, now + seconds(7)), "abc");
+        assert!(!keys.is_any_refused.load(Ordering::Relaxed), "nothing is left of it");
     }
 
     #[test]

@@ -433,7 +433,7 @@ impl ProviderClient {
         error.upstream_code = error.upstream_code.map(|code| short_code(self.redacted_text(code)));
         error.retry_after = read_retry_after(headers, crate::types::now().into()).or_else(|| read_retry_info(body));
         match meant {
-            429 => Failure::Throttled { retry_after: error.retry_after, message: error.message },
+            429 => Failure::Throttled { retry_after: error.retry_after, message: error.message, another_key: false },
             meant if refuses_key(meant, body) => Failure::Auth { status, another_key: false },
             408 | 409 | 500..=599 => Failure::Server { status, error: Box::new(error) },
             400..=499 => Failure::Refused { status, error: Box::new(error) },
@@ -509,7 +509,7 @@ impl ProviderClient {
         if status.is_success() {
             return Ok(answer);
         }
-        Err(self.refusal((status, &made.headers), &mut answer, 0).await)
+        Err(self.refusal((status, &made.headers), &mut answer, self.keys.next(Instant::now()).0).await)
     }
 
     fn answer(&self, body: Body, limits: Limits, place: Place) -> Answer {
@@ -538,8 +538,17 @@ impl ProviderClient {
     async fn refusal(&self, (status, headers): (StatusCode, &HeaderMap), answer: &mut Answer, key: usize) -> Failure {
         let body = answer.whole(MAX_REFUSAL).await.unwrap_or_default();
         let mut failure = self.failure(status.as_u16(), headers, &body);
-        if let Failure::Auth { another_key, .. } = &mut failure {
-            *another_key = self.keys.refused(key, Instant::now());
+        let now = Instant::now();
+        match &mut failure {
+            Failure::Auth { another_key, .. } => *another_key = self.keys.refused(key, now),
+            Failure::Throttled { retry_after, another_key, .. } if self.keys.all().len() > 1 => {
+                *another_key = self.keys.limited(key, *retry_after, now);
+                if !*another_key {
+                    // The provider takes calls again once the first of its keys may be used.
+                    *retry_after = retry_after.map(|named| named.min(self.keys.soonest(now)));
+                }
+            }
+            _ => {}
         }
         failure
     }

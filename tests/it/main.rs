@@ -15,6 +15,7 @@ mod callers;
 mod capabilities;
 mod checks;
 mod client;
+mod cooling;
 mod counts;
 mod crash;
 mod crossing;

@@ -80,7 +80,7 @@ async fn stored_answers_and_explanations_are_served_while_a_target_cools() {
     let other = json!({"model": "fast", "messages": [{"role": "user", "content": "Another"}]});
     assert_eq!(app.chat(&other).await.outcome(), "429 upstream_rate_limited");
     let refused = app.chat(&other).await;
-    assert_eq!((refused.outcome().as_str(), refused.header("retry-after")), ("503 all_targets_cooling", Some("50")));
+    assert_eq!((refused.outcome().as_str(), refused.header("retry-after")), ("429 upstream_rate_limited", Some("50")));
     let hit = app.hello("fast").await;
     assert_eq!((hit.status, hit.header("x-fulcrum-cache")), (200, Some("hit")));
     let only = app.send(Call::chat(&hello("fast")).key(&app.key).header("x-fulcrum-cache", "only")).await;

@@ -46,7 +46,7 @@ pub async fn health(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
     let row = |row: TargetHealth| {
         json!({
             "target": row.target, "state": row.state, "until": row.until, "keys": row.keys,
-            "cooling_seconds": row.until.map(|until| seconds(until - now)), "reason": parts.target_log.cause(&row.target),
+            "cooling_seconds": row.until.map(|until| seconds(until - now)), "reason": row.reason.or_else(|| parts.target_log.cause(&row.target)),
         })
     };
     let rows: Vec<Value> = parts.health.troubled(now).into_iter().map(row).collect();

@@ -52,6 +52,15 @@ impl<'a> InTurn<'a> {
         }
     }
 
+    /// The same target with another key, where the budget of its provider allows one more call, whatever the plan allows: no call
+    /// is repeated to the key that is limited.
+    fn with_another_key(&mut self, at: At) -> Step {
+        match self.targets.get(self.place) {
+            Some(target) if self.health.may_retry(&target.provider, at.now) => self.again(Duration::ZERO, at),
+            _ => self.next_target(),
+        }
+    }
+
     /// The same target again, where there is time for that.
     fn again(&mut self, wait: Duration, at: At) -> Step {
         if !at.allows(wait) {
@@ -77,6 +86,7 @@ impl Strategy for InTurn<'_> {
             Outcome::Failed(Failing::Finally) => Step::GiveUp,
             Outcome::Failed(Failing::Form) => self.ask(Duration::ZERO),
             Outcome::Failed(Failing::Key) => self.again(Duration::ZERO, at),
+            Outcome::Failed(Failing::RestingKey) => self.with_another_key(at),
             Outcome::Failed(Failing::Throttled(wait)) if wait <= self.patience() => self.retry(wait, at),
             Outcome::Failed(Failing::Briefly) => self.retry(backoff(self.retries + 1, at.dice), at),
             Outcome::Unsent | Outcome::Failed(Failing::Throttled(_) | Failing::Longer) => self.next_target(),

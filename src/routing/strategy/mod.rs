@@ -60,6 +60,8 @@ pub enum Failing {
     Form,
     /// The provider refused the key, and has another.
     Key,
+    /// The provider limits the rate of calls with the key, and has another.
+    RestingKey,
     /// The target takes calls again after this time.
     Throttled(Duration),
     /// The same target may do better soon.

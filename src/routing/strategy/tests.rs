@@ -61,6 +61,7 @@ fn each_outcome_leads_to_its_step() {
         (Outcome::Unsent, ask(1, 0)),
         (failed(Failing::Form), ask(0, 0)),
         (failed(Failing::Key), ask(0, 0)),
+        (failed(Failing::RestingKey), ask(0, 0)),
         (failed(Failing::Briefly), ask(0, 250)),
         (wait(1_000), ask(0, 1_000)),
         (wait(1_001), ask(1, 0)),
@@ -98,6 +99,16 @@ fn another_form_and_another_key_take_no_retry_out_of_the_budget() {
         assert!(matches!(strategy.next(failed(Failing::Briefly), at(None)), Step::Try { .. }));
     }
     assert_eq!(strategy.next(failed(Failing::Briefly), at(None)), Step::GiveUp);
+}
+
+#[test]
+fn a_key_in_place_of_one_that_rests_is_used_within_the_budget_alone() {
+    let (targets, health) = (targets(1), Health::default());
+    let mut strategy = InTurn::new(&targets, 0, &health);
+    for _ in 0..3 {
+        assert_eq!(strategy.next(failed(Failing::RestingKey), at(None)), ask(0, 0));
+    }
+    assert_eq!(strategy.next(failed(Failing::RestingKey), at(None)), Step::GiveUp);
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn a_cooling_target_is_tried_last_and_when_all_cool_the_first_to_recover_is_firs
         health.failed(asking(&lora, NOW), Fault::Broken, NOW, 1.0);
     }
     assert_eq!(ids(&plan(NOW).unwrap()), ["openai/gpt-4o-mini", "house/v3"]);
-    assert!(!health.enter(asking(&lora, NOW)));
+    assert_eq!(health.enter(asking(&lora, NOW)), Entry::Closed);
     health.failed(asking(&fast, NOW), Fault::Throttled { retry_after: Some(Duration::from_secs(9)) }, NOW, 0.5);
     let all_cool = plan(NOW).unwrap();
     assert_eq!(all_cool.cooling, Some(Duration::from_secs(1)));
@@ -22,10 +22,10 @@ fn a_cooling_target_is_tried_last_and_when_all_cool_the_first_to_recover_is_firs
     let later = NOW.plus(Duration::from_secs(1));
     assert_eq!(ids(&plan(later).unwrap()), ["house/v3", "openai/gpt-4o-mini"]);
     assert_eq!(plan(later).unwrap().cooling, None);
-    assert!((0..3).all(|_| health.enter(asking(&lora, later))) && !health.enter(asking(&lora, later)), "a few probes");
+    assert_eq!([health.enter(asking(&lora, later)), health.enter(asking(&lora, later))], [Entry::Probe, Entry::Closed]);
     assert_eq!(plan(later).unwrap().cooling, Some(Duration::from_secs(1)));
     health.succeeded(asking(&lora, later), later);
-    assert!((0..9).all(|_| health.enter(asking(&lora, later))));
+    assert!((0..9).all(|_| health.enter(asking(&lora, later)) == Entry::Open));
     let rows = health.troubled(later);
     assert_eq!(rows.len(), 1);
     assert_eq!((&*rows[0].target, rows[0].state), ("openai/gpt-4o-mini", "cooling"));
@@ -45,7 +45,7 @@ fn the_faults_of_one_keys_calls_cool_a_target_for_that_key_only() {
         for _ in 0..200 {
             let _called_all_the_same = health.enter(of_key(&lora, "a", now));
             health.failed(of_key(&lora, "a", now), fault, now, 1.0);
-            assert!(health.enter(of_key(&lora, "b", now)), "{fault:?}");
+            assert_eq!(health.enter(of_key(&lora, "b", now)), Entry::Open, "{fault:?}");
             now = now.plus(Duration::from_millis(700));
         }
         assert_eq!(health.troubled(now)[0].keys, Some(1));
@@ -108,7 +108,7 @@ fn slow_answers_are_no_faults_for_all_while_the_target_answers_others() {
             health.succeeded(of_key(&lora, "good", now), now);
         }
         now = now.plus(Duration::from_secs(1));
-        assert!(n == 0 || health.enter(of_key(&lora, "good", now)), "{n}");
+        assert!(n == 0 || health.enter(of_key(&lora, "good", now)) == Entry::Open, "{n}");
     }
 }
 
@@ -121,7 +121,7 @@ fn after_a_recovery_one_fault_cools_nothing() {
         health.failed(asking(&lora, NOW), Fault::Broken, NOW, 1.0);
     }
     let later = NOW.plus(Duration::from_secs(1));
-    assert!(health.enter(asking(&lora, later)));
+    assert_eq!(health.enter(asking(&lora, later)), Entry::Probe);
     health.succeeded(asking(&lora, later), later);
     health.failed(asking(&lora, later), Fault::Broken, later, 1.0);
     assert_eq!(states(&health, &lora, &["k1", "b"], later), [true, true]);
@@ -163,4 +163,29 @@ fn a_retry_and_a_hedge_take_from_the_budgets_of_their_provider_and_of_the_proces
     assert_eq!((0..20).filter(|_| health.may_retry(&b, NOW)).count(), 3);
     assert_eq!((0..20).filter(|_| health.may_hedge(&a, NOW)).count(), 4);
     assert!(!health.may_retry(&a, NOW) && !health.may_hedge(&b, NOW));
+}
+
+#[test]
+fn a_server_that_is_down_cools_its_models_and_is_probed_once_it_is_well() {
+    let routes = compile(&[]).unwrap();
+    let (lora, fast) = (routes.target("lora").unwrap(), routes.target("fast").unwrap());
+    let health = Health::default();
+    let until = NOW.plus(Duration::from_secs(15));
+    assert!(!health.server_is_well(&lora.provider, NOW));
+    health.server_is_down(&lora.provider, "it loads a model", until);
+    assert_eq!(health.state(&lora, "k", NOW), Standing::Cooling { until });
+    assert_eq!((health.enter(asking(&lora, NOW)), health.enter(asking(&fast, NOW))), (Entry::Closed, Entry::Open));
+    let rows = health.troubled(NOW);
+    assert_eq!(
+        (&*rows[0].target, rows[0].state, rows[0].reason.as_deref()),
+        ("house/*", "cooling", Some("it loads a model"))
+    );
+    assert!(health.state(&lora, "k", until).is_open(), "a report that is overdue counts no more");
+    for _ in 0..5 {
+        health.failed(asking(&lora, NOW), Fault::Unreachable, NOW, 1.0);
+    }
+    assert!(health.server_is_well(&lora.provider, NOW) && !health.server_is_well(&lora.provider, NOW));
+    assert_eq!([health.enter(asking(&lora, NOW)), health.enter(asking(&lora, NOW))], [Entry::Probe, Entry::Closed]);
+    health.succeeded(asking(&lora, NOW), NOW);
+    assert_eq!(health.enter(asking(&lora, NOW)), Entry::Open);
 }
