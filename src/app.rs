@@ -3,6 +3,7 @@
 mod check;
 mod probe;
 mod scrape;
+mod servers;
 
 use std::num::NonZeroU32;
 use std::path::{PathBuf, absolute};
@@ -360,6 +361,7 @@ impl App {
 
     /// Asks servers which models they have, and local ones what their calls must know of them, beside the calls.
     fn look_at_servers(&self) {
+        servers::ask_for_health(&self.0.gateway);
         for client in self.0.gateway.live().clients.values().filter(|client| client.is_listing_due()) {
             let client = client.clone();
             self.0.gateway.parts().tasks.spawn(async move { client.ask_models().await });

@@ -5,6 +5,7 @@ mod base_url;
 mod cors;
 mod environment;
 mod file;
+mod min_speed;
 mod models;
 mod option;
 mod order;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::min_speed::min_speed;
 use super::order::{MOST_WEIGHT, Ordering, TARGETS, ordering};
 use super::read::{Field, Section};
 use super::sections::{cache_policy, retries, store_bodies};
@@ -145,6 +146,7 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
         retries: retries(&section),
         cache: cache_policy(&section),
         repair: section.get("repair").and_then(|field| field.bool()),
+        min_speed: min_speed(&section),
         local_only: section.get("local_only").and_then(|field| field.bool()).unwrap_or(false),
         store_bodies: store_bodies(&section),
     };

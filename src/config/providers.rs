@@ -122,6 +122,7 @@ fn timeouts(section: Section<'_>) -> Timeouts {
     let mut timeouts = Timeouts::default();
     let read = |name| section.get(name).and_then(|field| field.duration("1ms"..="1d"));
     set(&mut timeouts.connect, read("connect"));
+    timeouts.headers = read("headers");
     set(&mut timeouts.first_token, read("first_token"));
     set(&mut timeouts.idle, read("idle"));
     set(&mut timeouts.total, read("total"));

@@ -9,9 +9,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::bodies::{Bodies, Room, RoomBound};
-use super::feed::error_in;
 use super::incoming::Incoming;
-use super::peek::{MOST_HELD, Peek, Seen};
 use super::rendering::Rendering;
 use super::reply::Repair;
 use super::reserve::Attempt;
@@ -89,7 +87,7 @@ pub enum Answered {
     },
 }
 
-/// Reads an answer as far as it must be known before nothing can be retried any more.
+/// Reads an answer that is no stream of events, as far as it must be known before nothing can be retried any more.
 pub async fn read(
     mut answer: Answer,
     (request, incoming): (&Rendering, &Incoming),
@@ -97,9 +95,6 @@ pub async fn read(
     (client, attempt): (&ProviderClient, &Attempt),
     room: &mut AnswerRoom<'_>,
 ) -> Result<Answered, Unanswered> {
-    if answer.is_stream() {
-        return read_first(answer, request, upstream_request, attempt).await;
-    }
     if let Some(passing) = request.endpoint.passing() {
         return read_passing(passing, request, answer, (client, attempt), room).await;
     }
@@ -213,7 +208,8 @@ pub fn failure_of(error: Error) -> Failure {
     }
 }
 
-fn scrubbed(error: Error, answer: &Answer) -> Error {
+/// An error of an answer, without the keys of the gateway.
+pub fn scrubbed(error: Error, answer: &Answer) -> Error {
     Error { message: answer.scrubbed(&error.message), ..error }
 }
 
@@ -269,126 +265,6 @@ fn observe(
     Ok((own.codec().write_response(&response, &request.answer_context(incoming)), observed))
 }
 
-async fn read_first(
-    mut answer: Answer,
-    request: &Rendering,
-    upstream_request: &UpstreamRequest,
-    attempt: &Attempt,
-) -> Result<Answered, Unanswered> {
-    if !request.asked.stream {
-        return Err(Failure::Protocol("it is a stream, which was not asked for".to_owned()).into());
-    }
-    let dialect = upstream_request.dialect;
-    let mut decoder = dialect.codec().decoder();
-    let is_same = dialect == request.endpoint.dialect().into() && upstream_request.undo.is_empty();
-    let mut peek = Peek::new(dialect, is_same);
-    let mut first = Vec::new();
-    loop {
-        let event = match next_event((&mut answer, &mut decoder), peek.until, attempt).await {
-            Ok(Next::Event(event)) => event,
-            Ok(Next::End { is_torn: false }) if !first.is_empty() => {
-                let error = Error::new(Code::UpstreamError, "its answer ended without any choice");
-                return Err(peek.unanswered(failure_of(error)));
-            }
-            // Nothing went down yet: another try may do better.
-            Err(failure) => return Err(peek.unanswered(failure)),
-            Ok(Next::End { .. }) if first.is_empty() => {
-                let failure = Failure::Protocol("the stream ended before it began".to_owned());
-                return Err(Unanswered::nothing(failure));
-            }
-            Ok(Next::End { .. }) => {
-                return Err(peek.unanswered(Failure::Protocol("the stream ended in the middle of an event".to_owned())));
-            }
-            Ok(Next::Late) => break,
-        };
-        if let Some(error) = early_error(&event, dialect) {
-            let _counted = peek.look(&event);
-            read_counts(&mut peek, (&mut answer, &mut decoder), &error, attempt).await;
-            return Err(peek.unanswered(failure_of(scrubbed(error, &answer))));
-        }
-        let seen = if request.passes() { begun(&event) } else { peek.look(&event) };
-        first.push(event);
-        match seen {
-            Seen::Silent if first.len() < MOST_HELD => {}
-            Seen::Silent | Seen::Begun => break,
-            Seen::Failed(error) => {
-                read_counts(&mut peek, (&mut answer, &mut decoder), &error, attempt).await;
-                return Err(peek.unanswered(failure_of(scrubbed(error, &answer))));
-            }
-            Seen::Broken(reason) => {
-                let broken = peek.unanswered(Failure::Protocol(reason));
-                return Err(Unanswered { is_part: false, ..broken });
-            }
-        }
-    }
-    let (answer, undo) = (Box::new(answer), upstream_request.undo.clone());
-    Ok(Answered::Stream { dialect, undo, answer, decoder, first })
-}
-
-/// What the first event of a stream that only passes shows.
-fn begun(event: &Event) -> Seen {
-    let data = event.data().unwrap_or_default();
-    match data.trim_ascii() {
-        [] | [b'{', .., b'}'] | b"[DONE]" => Seen::Begun,
-        _ => Seen::Broken("an event is no JSON object".to_owned()),
-    }
-}
-
-/// Reads on behind the event by which an answer failed, for a moment: what its provider counted may follow.
-async fn read_counts(peek: &mut Peek, stream: (&mut Answer, &mut Decoder), error: &Error, attempt: &Attempt) {
-    if error.code != Code::UpstreamError || peek.is_counted() {
-        return;
-    }
-    let (answer, decoder) = stream;
-    let until = Some(Instant::now() + BEHIND);
-    for _ in 0..MOST_HELD {
-        let Ok(Next::Event(event)) = next_event((answer, decoder), until, attempt).await else { return };
-        let _counted = peek.look(&event);
-    }
-}
-
-/// What comes next of a stream whose content has not begun.
-enum Next {
-    /// This event.
-    Event(Event),
-    /// Nothing, for as long as a caller may wait for the head.
-    Late,
-    /// The end; whether it cuts an event off.
-    End { is_torn: bool },
-}
-
-async fn next_event(
-    (answer, decoder): (&mut Answer, &mut Decoder),
-    until: Option<Instant>,
-    attempt: &Attempt,
-) -> Result<Next, Failure> {
-    loop {
-        match answer.event(decoder).map_err(|error| Failure::Protocol(error.to_string()))? {
-            Some(event) if event.data().is_some() => {
-                attempt.answer_begins();
-                return Ok(Next::Event(event));
-            }
-            Some(_comment) => continue,
-            None => {}
-        }
-        let piece = match until {
-            // The limits of the answer hold until its first event.
-            None => answer.piece().await?,
-            Some(until) => match timeout_at(until, answer.piece()).await {
-                Ok(piece) => piece?,
-                Err(_) => return Ok(Next::Late),
-            },
-        };
-        let Some(piece) = piece else {
-            let is_torn = decoder.has_rest();
-            // The last event may lack its blank line.
-            let left = std::iter::from_fn(|| answer.last_event(decoder)).find(|event| event.data().is_some());
-            return Ok(left.map_or(Next::End { is_torn }, Next::Event));
-        };
-        decoder.push(piece);
-    }
-}
-
 /// Reads an answer as far as it must be known before nothing can be retried any more.
 async fn read_passing(
     passing: Passing,
@@ -424,19 +300,6 @@ async fn read_passing(
     observed.used.usage = observed.used.usage.map(|usage| request.usage_of(client, &body, usage));
     let (used, ended_well) = (request.used(observed.used, observed.written), observed.ended_well);
     Ok(Answered::Whole { body: room.hold(body), used, ended_well, kind: None })
-}
-
-/// An error that stands before the content: nothing went down yet, so another try may do better.
-fn early_error(event: &Event, dialect: ProviderDialect) -> Option<Error> {
-    let data = event.data()?;
-    memchr::memmem::find(&data, b"\"error\"")?;
-    let fields: serde_json::Map<String, Value> = serde_json::from_slice(&data).ok()?;
-    let reported = fields.get("error").is_some_and(|error| !error.is_null());
-    let named = fields.get("type").is_some_and(|kind| kind == "error");
-    if !reported && !named {
-        return None;
-    }
-    Some(error_in(event, dialect))
 }
 
 /// What is left of an answer after its last event, read so that its connection can be used again.

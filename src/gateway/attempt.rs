@@ -7,10 +7,12 @@ use tokio::time::{Instant, sleep};
 
 use super::answer::{AnswerRoom, Answered, Served, read};
 use super::aside::{LARGE, aside};
+use super::beginning::Beginning;
 use super::cooling::all_cooling;
 use super::fault::fault_of;
 use super::incoming::Incoming;
 use super::meter::{Ended, Meter};
+use super::pace::Pace;
 use super::probe_line::{ProbePlace, Waiting};
 use super::rendering::Rendering;
 use super::repair::{Misfit, Verdict, Wanted};
@@ -181,10 +183,9 @@ impl<'a> Attempts<'a> {
         let began = now();
         let key = &self.incoming.key.id;
         let probes = match self.parts.health.enter(Asking { target, key, began }) {
-            Entry::Open => None,
             Entry::Probe if !is_forced => self.parts.probe_line.take(Waiting { target: &target.id, key }),
             Entry::Closed if !is_forced => return Ok(None),
-            Entry::Probe | Entry::Closed => None,
+            Entry::Open | Entry::Probe | Entry::Closed => None,
         };
         self.parts.health.called(&target.provider, began);
         Ok(Some(Turn { place, target, client, rendering, upstream_request, began, _probes: probes }))
@@ -331,6 +332,13 @@ impl<'a> Attempts<'a> {
         Met { target: turn.target, key: &self.incoming.key.id, request: self.incoming.id }
     }
 
+    /// How fast a stream of the target at `place` must be, where another target could take its place.
+    fn pace(&self, place: usize) -> Option<Pace> {
+        let (least, now) = (self.plan.min_speed?, now());
+        let is_open = |target: &Arc<Target>| self.parts.health.state(target, &self.incoming.key.id, now).is_open();
+        self.plan.targets.iter().skip(place + 1).any(is_open).then(|| Pace::new(least))
+    }
+
     /// One attempt: its intent, the call, and its row where it failed.
     async fn once(
         &self,
@@ -356,6 +364,10 @@ impl<'a> Attempts<'a> {
         let answered = async {
             let answer = client.send(call).await?;
             attempt.first_byte();
+            if answer.is_stream() {
+                let pace = self.pace(turn.place);
+                return Beginning::new(answer, rendering, upstream_request, (&attempt, pace))?.read().await;
+            }
             let room = &mut AnswerRoom::new(&self.parts.answers, self.live.answers, &self.incoming.key.id);
             read(answer, (rendering, self.incoming), upstream_request, (client, &attempt), room).await
         };

@@ -1,5 +1,6 @@
 //! The error of a call whose targets all cool: which, for how long, and why.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::state::Parts;
@@ -31,9 +32,13 @@ fn state(parts: &Parts, target: &Target, key: &str, now: Timestamp) -> String {
         Standing::Probing => "until a call that is under way answers".to_owned(),
         Standing::Healthy | Standing::Ripe => "is ready again".to_owned(),
     };
-    let cause = parts.health.server_reason(&target.provider, now).or_else(|| parts.target_log.cause(&target.id));
-    let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
+    let cause = cause(parts, target, now).map_or_else(String::new, |cause| format!(" ({cause})"));
     format!("{} {until}{cause}", target.id)
+}
+
+/// Why a target cools: what its server reports, or how its last call failed.
+pub fn cause(parts: &Parts, target: &Target, now: Timestamp) -> Option<Arc<str>> {
+    parts.health.server_reason(&target.provider, now).or_else(|| parts.target_log.cause(&target.id))
 }
 
 /// Whole seconds, rounded up.

@@ -4,6 +4,7 @@
 
 mod cache;
 mod cooling;
+mod min_speed;
 mod subject;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use crate::wire::endpoint::Endpoint;
 use crate::wire::json::{Edits, Object};
 
 /// The parts of an explanation by their names, in their order.
-static PARTS: [(&str, Part); 0] = [];
+static PARTS: [(&str, Part); 1] = [("min_speed", min_speed::part)];
 
 /// The parts of a candidate by their names, in their order.
 static OF_CANDIDATES: [(&str, CandidatePart); 1] = [("cooling", cooling::part)];

@@ -11,12 +11,15 @@ use crate::wire::ProviderDialect;
 use crate::wire::dialect::{BadAnswer, ReadStream};
 use crate::wire::sse::Event;
 
-/// How long a stream's events are held back for the first that has content. A model may think for minutes before that, and a
-/// caller wants the head of its answer.
+/// How long a stream's events are held back once its model thinks: it may do so for minutes, and a caller wants the head of its
+/// answer. Before that, a stream that is silent for as long as its first token may take has failed.
 const HOLD: Duration = Duration::from_secs(3);
 
 /// How many events are held back.
 pub const MOST_HELD: usize = 64;
+
+/// How many bytes of events are held back.
+pub const MOST_BYTES: usize = 256 << 10;
 
 /// What an event shows of its stream.
 pub enum Seen {
@@ -38,20 +41,21 @@ pub struct Peek {
     meant: Vec<chat::Event>,
     usage: Option<Usage>,
     is_finished: bool,
-    /// Until when events are held back; `None` before the first.
+    /// Until when events are held back; `None` before the model thinks.
     pub until: Option<Instant>,
+    /// The characters of the content so far.
+    pub chars: usize,
 }
 
 impl Peek {
     /// Looks into a stream of this dialect, which passes as it is or is translated.
     pub fn new(dialect: ProviderDialect, is_same: bool) -> Self {
         let reader = dialect.codec().stream_reader();
-        Self { reader, is_same, meant: Vec::new(), usage: None, is_finished: false, until: None }
+        Self { reader, is_same, meant: Vec::new(), usage: None, is_finished: false, until: None, chars: 0 }
     }
 
     /// Looks into the next event.
     pub fn look(&mut self, event: &Event) -> Seen {
-        self.until.get_or_insert_with(|| Instant::now() + HOLD);
         let mut seen = match self.reader.read(event, &mut self.meant) {
             Ok(()) => Seen::Silent,
             Err(_) if self.is_same && is_json(event) => Seen::Begun,
@@ -69,11 +73,22 @@ impl Peek {
                 chat::Event::End if !self.is_finished => {
                     return Seen::Failed(Error::new(Code::UpstreamError, "its answer ended without any choice"));
                 }
-                event if has_content(&event) => seen = Seen::Begun,
+                chat::Event::Open { content: Content::Thinking(_), .. } => {
+                    self.until.get_or_insert_with(|| Instant::now() + HOLD);
+                }
+                event if has_content(&event) => {
+                    self.chars += chars(&event);
+                    seen = Seen::Begun;
+                }
                 _ => {}
             }
         }
         seen
+    }
+
+    /// Whether the answer has come to its end.
+    pub fn is_finished(&self) -> bool {
+        self.is_finished
     }
 
     /// Whether the provider has counted the answer, rather than its beginning.
@@ -84,6 +99,13 @@ impl Peek {
     /// The attempt that failed so, with what its provider reported before.
     pub fn unanswered(&self, failure: Failure) -> Unanswered {
         Unanswered { failure, reported: self.usage.map(Into::into), is_part: true }
+    }
+}
+
+fn chars(event: &chat::Event) -> usize {
+    match event {
+        chat::Event::Delta { delta: Delta::Text(text) | Delta::Arguments(text), .. } => text.chars().count(),
+        _ => 0,
     }
 }
 

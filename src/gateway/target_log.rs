@@ -224,6 +224,8 @@ fn cause(failure: &Failure) -> Option<String> {
             Some(format!("cannot be reached: {reason}"))
         }
         Failure::TimedOut(Phase::Connect) => limit("did not accept a connection"),
+        Failure::TimedOut(Phase::Headers) => limit("did not send the head of its answer"),
+        Failure::TimedOut(Phase::Speed) => Some("wrote more slowly than its route's min_speed".to_owned()),
         Failure::TimedOut(Phase::FirstToken) => limit("did not begin its answer"),
         Failure::TimedOut(Phase::Idle) => Some("stopped in the middle of its answer".to_owned()),
         Failure::TimedOut(Phase::Total) => limit("did not finish its answer"),

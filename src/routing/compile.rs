@@ -130,6 +130,7 @@ impl Compile {
             retries: spec.retries.unwrap_or(self.routes.defaults.retries),
             cache: spec.cache.unwrap_or(self.routes.defaults.cache),
             repair: spec.repair.unwrap_or(self.routes.defaults.repair),
+            min_speed: spec.min_speed,
             local_only: spec.local_only,
             store_bodies: spec.store_bodies,
             usual: OnceLock::new(),

@@ -299,10 +299,12 @@ impl Health {
     }
 
     /// The server of `provider` reports that it is not well: its models cool until then, unless it reports otherwise before.
-    pub fn server_is_down(&self, provider: &Arc<str>, reason: &str, until: Timestamp) {
+    /// Returns whether that is news.
+    pub fn server_is_down(&self, provider: &Arc<str>, reason: &str, until: Timestamp) -> bool {
         let mut known = lock(&self.known);
-        known.servers.insert(provider.clone(), ServerDown { reason: reason.into(), until });
+        let before = known.servers.insert(provider.clone(), ServerDown { reason: reason.into(), until });
         self.troubled.store(known.count(), Ordering::Release);
+        before.is_none_or(|before| *before.reason != *reason)
     }
 
     /// The server of `provider` is well, or not asked any more. Its models that cool since it was not are probed by their next

@@ -12,6 +12,7 @@ use super::affinity::{self, Affinity, Follows};
 use super::breaker::Standing;
 use super::facts::{Facts, Needs};
 use super::health::Health;
+use super::min_speed::MinSpeed;
 use super::pick::{self, Weighted};
 use super::ranking::{self, Ranked, Ranking};
 use super::rule::{Rule, RuleError};
@@ -65,6 +66,7 @@ pub(super) struct Route {
     pub(super) retries: u32,
     pub(super) cache: CachePolicy,
     pub(super) repair: bool,
+    pub(super) min_speed: Option<MinSpeed>,
     pub(super) local_only: bool,
     pub(super) store_bodies: Option<StoreBodies>,
     /// The trace of its plans, where they are all the same.
@@ -84,6 +86,8 @@ pub struct Plan {
     pub cache: CachePolicy,
     /// Whether an answer that was to be JSON and is not is asked for once more.
     pub repair: bool,
+    /// How fast a stream must come before anything of it goes down.
+    pub min_speed: Option<MinSpeed>,
     /// Whether the call must stay with local providers, which is checked again at the socket.
     pub local_only: bool,
     /// Which bodies the ledger stores, where the route sets that.
@@ -339,6 +343,7 @@ impl Routes {
             retries,
             cache,
             repair,
+            min_speed: None,
             local_only: false,
             store_bodies: None,
             cooling: None,
@@ -388,7 +393,7 @@ impl Route {
             "name": self.name, "when": self.rule.as_ref().map(|rule| &rule.text), "models": models,
             "strategy": self.strategy, "sticky_by": self.sticky_by, "affinity": self.affinity,
             "targets": targets, "fallbacks": fallbacks, "retries": self.retries, "repair": self.repair,
-            "local_only": self.local_only,
+            "local_only": self.local_only, "min_speed": self.min_speed,
             "cache": {"mode": self.cache.mode, "ttl_seconds": self.cache.ttl.as_secs(), "scope": self.cache.scope},
         })
     }
@@ -414,6 +419,7 @@ impl Route {
             retries: self.retries,
             cache: self.cache,
             repair: self.repair,
+            min_speed: self.min_speed,
             local_only: self.local_only,
             store_bodies: self.store_bodies,
             cooling: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::affinity::Affinity;
+use super::min_speed::MinSpeed;
 use crate::chat::Structured;
 use crate::upstream::Provider;
 
@@ -73,6 +74,8 @@ pub struct RouteSpec {
     pub cache: Option<CachePolicy>,
     /// Whether an answer that was to be JSON and is not is asked for once more, where the route sets that.
     pub repair: Option<bool>,
+    /// How fast a stream must come before anything of it goes down.
+    pub min_speed: Option<MinSpeed>,
     /// Whether calls must stay with local providers.
     pub local_only: bool,
     /// Which bodies the ledger stores, where the route sets that.

@@ -62,6 +62,7 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         retries: None,
         cache: None,
         repair: None,
+        min_speed: None,
         local_only: false,
         store_bodies: None,
     }

@@ -35,6 +35,8 @@ pub struct Answer {
     pub(super) deadline: Instant,
     pub(super) phase: Phase,
     pub(super) read: usize,
+    /// Whether the limit of the first token still holds though bytes came: they may be no content.
+    pub(super) awaits_token: bool,
     /// The most bytes of the body, where an endless one is cut.
     pub(super) longest: usize,
     pub(super) is_stream: bool,
@@ -76,6 +78,16 @@ impl Answer {
     #[must_use]
     pub fn is_stream(&self) -> bool {
         self.is_stream
+    }
+
+    /// Lets the limit of the first token hold until [`Self::token_came`], whatever comes before.
+    pub fn await_token(&mut self) {
+        self.awaits_token = true;
+    }
+
+    /// Notes that content came: from now on, pieces have the limit between two of them.
+    pub fn token_came(&mut self) {
+        self.awaits_token = false;
     }
 
     /// The answer's `content-type`.
@@ -224,8 +236,14 @@ impl Answer {
 
     /// The next piece as it arrives.
     async fn arriving(&mut self) -> Result<Option<Bytes>, Failure> {
-        let (limit, phase) =
-            if self.read == 0 { (self.first, Phase::FirstToken) } else { (Instant::now() + self.idle, Phase::Idle) };
+        let (limit, phase) = match self.read {
+            0 => (self.first, Phase::FirstToken),
+            _ => {
+                let idle = Instant::now() + self.idle;
+                let is_sooner = self.awaits_token && self.first < idle;
+                if is_sooner { (self.first, Phase::FirstToken) } else { (idle, Phase::Idle) }
+            }
+        };
         let (limit, phase) = if limit < self.deadline { (limit, phase) } else { (self.deadline, self.phase) };
         let next = async {
             match &mut self.body {

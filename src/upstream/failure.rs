@@ -11,7 +11,9 @@ use crate::wire::too_long;
 pub enum Phase {
     /// Until the connection stood.
     Connect,
-    /// Until the first byte of the answer.
+    /// Until the answer's head.
+    Headers,
+    /// Until the answer began.
     FirstToken,
     /// Between two pieces.
     Idle,
@@ -19,6 +21,8 @@ pub enum Phase {
     Total,
     /// The caller's own limit.
     Caller,
+    /// A stream came more slowly than its route allows, before anything of it went down.
+    Speed,
 }
 
 /// Why a call to a provider failed.
@@ -154,6 +158,8 @@ impl Failure {
         match self {
             Self::Connect(reason) => error(format!("{target} cannot be reached: {reason}")),
             Self::TimedOut(Phase::Connect) => error(format!("{target} did not accept a connection in time")),
+            Self::TimedOut(Phase::Headers) => error(format!("{target} did not send the head of its answer in time")),
+            Self::TimedOut(Phase::Speed) => error(format!("{target} wrote more slowly than its route's min_speed")),
             Self::TimedOut(Phase::FirstToken) => error(format!("{target} did not begin its answer in time")),
             Self::TimedOut(Phase::Idle) => error(format!("{target} stopped in the middle of its answer")),
             Self::TimedOut(Phase::Total) => error(format!("{target} did not finish its answer in time")),

@@ -3,6 +3,7 @@
 mod adapters;
 mod address;
 mod answer;
+mod ask_health;
 mod auth;
 mod aws;
 mod batch_api;
@@ -16,6 +17,7 @@ mod in_process;
 mod keys;
 mod kinds;
 mod lacking;
+mod limits;
 mod listing;
 mod load;
 mod place;
@@ -25,11 +27,15 @@ mod provider_client;
 mod redaction;
 mod seams;
 mod sent;
+mod server_health;
 mod servers;
 mod sigv4;
 pub mod simulated;
 mod tls;
 mod vendor;
+
+#[cfg(test)]
+mod deadlines;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use http1::checked;
@@ -49,5 +55,6 @@ pub use probe::{Probe, Probed};
 pub use provider::{Aws, AwsCredentials, Kind, Provider, Server, Timeouts};
 pub use provider_client::{BadAddress, Call, ProviderClient, work_as};
 pub use redaction::ProviderKeys;
+pub use server_health::{REPORT_COUNTS, ServerHealth};
 pub use servers::ServerRow;
 pub use vendor::{VENDORS, Vendor, vendor_at, vendor_named};

@@ -41,7 +41,9 @@ pub enum Server {
 pub struct Timeouts {
     /// Until the connection stands.
     pub connect: Duration,
-    /// Until the answer's head.
+    /// Until the answer's head; `None` for as long as the first token may take.
+    pub headers: Option<Duration>,
+    /// Until the answer begins: a stream with its first event that has content, a whole answer with its first byte.
     pub first_token: Duration,
     /// Between two pieces of the answer.
     pub idle: Duration,
@@ -53,6 +55,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
+            headers: None,
             first_token: Duration::from_secs(60),
             idle: Duration::from_secs(60),
             total: Duration::from_secs(600),

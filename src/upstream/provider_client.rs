@@ -23,12 +23,14 @@ use super::in_flight::{Asking, InFlight, Place};
 use super::in_process::{InProcess, InProcessCall, InProcessModels};
 use super::keys::Keys;
 use super::lacking::Lacking;
+use super::limits::Limits;
 use super::listing::{self, ListedModel, Listing};
 use super::place::{Reach, Resolver};
 use super::provider::Provider;
 use super::redaction::{ProviderKeys, Redaction};
 use super::seams::Seams;
 use super::sent::Sent;
+use super::server_health::Reports;
 use super::sigv4::Signer;
 use super::tls;
 use crate::wire::form::is_form;
@@ -89,6 +91,8 @@ pub struct ProviderClient {
     adapters: Adapters,
     /// The models that its server lists.
     listing: Listing,
+    /// What its server reports of its health.
+    pub(super) reports: Reports,
     places: Arc<InFlight>,
 }
 
@@ -181,6 +185,7 @@ impl ProviderClient {
             lacks_base64: AtomicBool::new(false),
             adapters: Adapters::default(),
             listing: Listing::default(),
+            reports: Reports::default(),
             places,
         })
     }
@@ -338,7 +343,7 @@ impl ProviderClient {
             Some(limit) if limit < total => (limit, Phase::Caller),
             _ => (total, Phase::Total),
         };
-        let limits = Limits { first: now + self.provider.timeouts.first_token, deadline, phase };
+        let limits = Limits::of(&self.provider.timeouts, now, call.stream, (deadline, phase));
         match &self.transport {
             Transport::Http { connections, urls } => {
                 let connections = &connections[WORKER.get().min(connections.len() - 1)];
@@ -380,7 +385,7 @@ impl ProviderClient {
             signed = signer.signed(&sent, crate::types::now().into()).map_err(unsigned)?;
             sent.headers = &signed;
         }
-        let (limit, phase) = limits.first();
+        let (limit, phase) = limits.head();
         let answer = connections.send(sent, limit).await;
         let Answered { status, headers, body } = answer.map_err(|broken| broken.failure(phase))?;
         let mut answer = self.answer(Body::Http(body), limits, place);
@@ -454,7 +459,7 @@ impl ProviderClient {
         let mut headers = key.headers.clone();
         headers.insert(CONTENT_TYPE, payload.kind);
         let deadline = Instant::now() + payload.limit;
-        let limits = Limits { first: deadline, deadline, phase: Phase::Total };
+        let limits = Limits { head: (deadline, Phase::Total), first: deadline, deadline, phase: Phase::Total };
         let sent = SideCall { method: call.method(), url: &url, headers, body: payload.body };
         let answer = timeout_at(deadline, self.side()?.send(sent)).await;
         let answer = answer.map_err(|_| Failure::TimedOut(Phase::Total))?.map_err(|failure| self.redacted(failure))?;
@@ -501,7 +506,7 @@ impl ProviderClient {
             profile: self.provider.profile.as_deref(),
             deadline: limits.deadline,
         };
-        let (limit, phase) = limits.first();
+        let (limit, phase) = limits.head();
         let made = timeout_at(limit, model.answer(asked)).await.map_err(|_| Failure::TimedOut(phase))??;
         let mut answer = self.answer(Body::InProcess(made.body, made.cpu), limits, place);
         answer.note_head(&made.headers);
@@ -513,7 +518,7 @@ impl ProviderClient {
     }
 
     fn answer(&self, body: Body, limits: Limits, place: Place) -> Answer {
-        let Limits { first, deadline, phase } = limits;
+        let Limits { first, deadline, phase, .. } = limits;
         let idle = self.provider.timeouts.idle;
         Answer {
             body,
@@ -522,6 +527,7 @@ impl ProviderClient {
             deadline,
             phase,
             read: 0,
+            awaits_token: false,
             longest: MAX_ANSWER,
             is_stream: false,
             kind: None,
@@ -551,21 +557,6 @@ impl ProviderClient {
             _ => {}
         }
         failure
-    }
-}
-
-/// When a call must have ended, and whose limit that is.
-#[derive(Clone, Copy)]
-struct Limits {
-    first: Instant,
-    deadline: Instant,
-    phase: Phase,
-}
-
-impl Limits {
-    /// The limit of an answer's beginning.
-    fn first(self) -> (Instant, Phase) {
-        if self.first < self.deadline { (self.first, Phase::FirstToken) } else { (self.deadline, self.phase) }
     }
 }
 

@@ -14,6 +14,8 @@ pub struct ServerRow {
     /// Whether it speaks OpenAI's Responses in full, where the configuration does not say: a server that has the route may still
     /// leave out what a request asks for, as llama.cpp does with `text.format`.
     pub responses: bool,
+    /// Where the server reports its health, below its root; 2xx while it is well, 503 while it loads a model.
+    pub health: Option<&'static str>,
     /// Whether the usage is of one choice only, so that the usage of several must be summed.
     pub counts_by_choice: bool,
     /// The gauges of its `/metrics` that together count the calls which it runs and holds back; none where it has no such page.
@@ -23,18 +25,23 @@ pub struct ServerRow {
 /// All servers, in the order of [`Server`].
 static SERVERS: [ServerRow; 5] = [
     ServerRow { server: Server::Generic, name: "generic", has_own_address: false, responses: true, ..PLAIN },
-    ServerRow { server: Server::Vllm, name: "vllm", load: VLLM_LOAD, ..PLAIN },
+    ServerRow { server: Server::Vllm, name: "vllm", health: HEALTH, load: VLLM_LOAD, ..PLAIN },
     ServerRow {
         server: Server::LlamaCpp,
         name: "llamacpp",
         lora_field: true,
         counts_by_choice: true,
+        health: HEALTH,
         load: LLAMACPP_LOAD,
         ..PLAIN
     },
-    ServerRow { server: Server::Ollama, name: "ollama", ..PLAIN },
-    ServerRow { server: Server::Lorax, name: "lorax", ..PLAIN },
+    // Its root says that it runs, and costs nothing.
+    ServerRow { server: Server::Ollama, name: "ollama", health: Some("/"), ..PLAIN },
+    ServerRow { server: Server::Lorax, name: "lorax", health: HEALTH, ..PLAIN },
 ];
+
+/// Where most servers report their health.
+const HEALTH: Option<&str> = Some("/health");
 
 /// A local server that speaks Chat Completions as OpenAI does.
 const PLAIN: ServerRow = ServerRow {
@@ -43,6 +50,7 @@ const PLAIN: ServerRow = ServerRow {
     has_own_address: true,
     lora_field: false,
     responses: false,
+    health: None,
     counts_by_choice: false,
     load: &[],
 };

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::subject::Subject;
-use crate::gateway::cooling::seconds;
+use crate::gateway::cooling::{cause, seconds};
 use crate::routing::{Standing, Target};
 use crate::types::now;
 
@@ -14,6 +14,6 @@ pub(super) fn part(subject: &Subject<'_>, target: &Target) -> Option<Value> {
     let for_all = matches!(parts.health.state(target, "", now), Standing::Cooling { .. });
     Some(json!({
         "until": until, "seconds": seconds(until - now), "for": if for_all { "all keys" } else { "this key" },
-        "why": parts.target_log.cause(&target.id),
+        "why": cause(parts, target, now),
     }))
 }

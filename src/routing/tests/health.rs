@@ -172,7 +172,8 @@ fn a_server_that_is_down_cools_its_models_and_is_probed_once_it_is_well() {
     let health = Health::default();
     let until = NOW.plus(Duration::from_secs(15));
     assert!(!health.server_is_well(&lora.provider, NOW));
-    health.server_is_down(&lora.provider, "it loads a model", until);
+    assert!(health.server_is_down(&lora.provider, "it loads a model", until));
+    assert!(!health.server_is_down(&lora.provider, "it loads a model", until));
     assert_eq!(health.state(&lora, "k", NOW), Standing::Cooling { until });
     assert_eq!((health.enter(asking(&lora, NOW)), health.enter(asking(&fast, NOW))), (Entry::Closed, Entry::Open));
     let rows = health.troubled(NOW);
