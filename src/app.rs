@@ -1,6 +1,7 @@
 //! The whole gateway put together: built from a configuration, reloaded, and shut down.
 
 mod check;
+mod live;
 mod probe;
 mod scrape;
 mod servers;
@@ -19,9 +20,9 @@ use tokio_util::task::TaskTracker;
 use crate::batches::Batches;
 use crate::cache::{Cache, Purge};
 use crate::chat;
-use crate::config::{self, Config, Durability, OnDisconnect};
+use crate::config::{self, Config, Durability};
 use crate::db::{self, Db};
-use crate::gateway::{Bodies, Gateway, KnownPrices, Live, MAX_WHOLE, Parts, Room, RoomBound, TargetLog, Waiting};
+use crate::gateway::{Bodies, Gateway, Parts, Room, RoomBound, TargetLog, Waiting};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
@@ -29,12 +30,12 @@ use crate::pool::Pool;
 use crate::prompts::{self, Registry};
 use crate::routing::{Health, Ratios, Routes, Sessions, Signals};
 use crate::telemetry::{AccessLog, Metrics};
-use crate::types::{Diagnostic, PromptName, QuickMap, Secret, Timestamp, now};
-use crate::upstream::simulated::SimulatedProvider;
-use crate::upstream::{BadAddress, InProcess, InProcessModels, ProviderClient, ProviderKeys, ServerLoad};
-use crate::usage::{self, Ledger, PriceBook, PriceOverride};
+use crate::types::{Diagnostic, PromptName, Secret, Timestamp, now};
+use crate::upstream::{BadAddress, InProcessModels};
+use crate::usage::{self, Ledger};
 
 pub use self::check::{Checked, check, doubts, key_warnings, unanswered, warnings};
+use self::live::{in_process, live, max_bodies, price};
 pub use self::probe::probe;
 
 /// How long running lines of batches may take to end.
@@ -51,6 +52,8 @@ const UNNOTED: i64 = 60_000_000;
 pub struct App(Arc<Inner>);
 
 struct Inner {
+    /// The models that answer in this process.
+    models: InProcessModels,
     config: ArcSwap<Config>,
     db: Db,
     /// Where the ledger's rows are.
@@ -137,20 +140,28 @@ impl App {
     /// # Errors
     /// Where a part cannot be built.
     pub async fn build(config: Config) -> Result<Built, Error> {
+        Self::build_with(config, in_process()).await
+    }
+
+    /// The same, with `models` in the place of every provider of their kinds.
+    ///
+    /// # Errors
+    /// Where a part cannot be built.
+    pub async fn build_with(config: Config, models: InProcessModels) -> Result<Built, Error> {
         let durable = config.ledger.durability == Durability::Disk;
         let db = Db::open(&config.database.url, durable).await?;
-        let made = Self::build_on(db.clone(), config, durable).await;
+        let made = Self::build_on(db.clone(), config, (durable, models)).await;
         let Built { app, new_admin_key } = made.map_err(|error| error.at(&db))?;
         app.run_batches();
         app.look_at_servers();
         Ok(Built { app, new_admin_key })
     }
 
-    async fn build_on(db: Db, config: Config, durable: bool) -> Result<Built, Error> {
+    async fn build_on(db: Db, config: Config, (durable, models): (bool, InProcessModels)) -> Result<Built, Error> {
         let ledger = Ledger::open(db.sqlite()?, usage::Options { durable, ..usage::Options::default() }).await?;
         let (chosen, limits) = (config.admin_key.clone(), limits(&config));
         let (keys, new_admin_key) = Keys::open(db.clone(), chosen, limits, now()).await?;
-        let app = Self::over(config, db, ledger, keys).await?;
+        let app = Self::over(config, db, (ledger, keys), models).await?;
         app.import_prompts(&app.config()).await?;
         Ok(Built { app, new_admin_key })
     }
@@ -172,7 +183,7 @@ impl App {
 
     async fn open_on(db: Db, config: Config, ledger: Ledger) -> Result<Self, Error> {
         let keys = Keys::beside(db.clone(), limits(&config)).await?;
-        Self::over(config, db, ledger, keys).await
+        Self::over(config, db, (ledger, keys), in_process()).await
     }
 
     /// Opens what `config` describes for a command that calls models where no gateway runs.
@@ -189,8 +200,13 @@ impl App {
         Self::open_on(db.clone(), config, ledger).await.map_err(|error| error.at(&db))
     }
 
-    async fn over(config: Config, db: Db, ledger: Ledger, keys: Keys) -> Result<Self, Error> {
-        let live = live(&config)?;
+    async fn over(
+        config: Config,
+        db: Db,
+        (ledger, keys): (Ledger, Keys),
+        models: InProcessModels,
+    ) -> Result<Self, Error> {
+        let live = live(&config, &models).map_err(not_callable)?;
         let ledger_db = Db::Sqlite(db.sqlite()?.clone());
         let prompts = Registry::open(db.clone()).await?;
         // A gateway writes down its prompts' last use now and then; its ledger knows what came since.
@@ -225,6 +241,7 @@ impl App {
         let gateway = Gateway::new(parts, live);
         let batches = Batches::new(db.clone(), config.batches);
         let inner = Inner {
+            models,
             config: ArcSwap::from_pointee(config),
             db,
             ledger_db,
@@ -344,7 +361,7 @@ impl App {
     /// # Errors
     /// Where it cannot be used; then the old one stays.
     pub async fn reload(&self, config: Config) -> Result<(), Error> {
-        let live = live(&config)?;
+        let live = live(&config, &self.0.models).map_err(not_callable)?;
         self.import_prompts(&config).await?;
         report_dropped(&self.config().routes, &config.routes);
         self.0.keys.set_defaults(limits(&config));
@@ -534,47 +551,8 @@ fn report_labels(imported: &prompts::Imports) {
     }
 }
 
-/// The models that answer in this process, by their kinds of providers.
-fn in_process() -> InProcessModels {
-    let simulated: Arc<dyn InProcess> = Arc::new(SimulatedProvider);
-    InProcessModels::from_iter([("simulated", simulated)])
-}
-
-/// How many bytes of requests may be under way at once, and of whole answers.
-fn max_bodies(config: &Config) -> usize {
-    usize::try_from(config.server.max_bodies).unwrap_or(usize::MAX)
-}
-
-/// What a configuration decides for the gateway.
-fn live(config: &Config) -> Result<Live, Error> {
-    let (models, mut clients) = (in_process(), QuickMap::default());
-    let keys = ProviderKeys::of(&config.providers);
-    for provider in &config.providers {
-        let name = provider.name.clone();
-        let client = ProviderClient::new(provider.clone(), &models, &keys);
-        let client = client.map_err(|error| Error::Provider(name.clone(), error))?;
-        clients.insert(name, Arc::new(client));
-    }
-    let read = clients.iter().filter(|(name, _)| config.routes.read_load_of(name));
-    let loads = read.filter_map(|(name, client)| Some((name.clone(), Arc::new(ServerLoad::of(client)?))));
-    let loads = loads.collect();
-    let prices = PriceBook::builtin().with(config.prices.iter().map(price).collect());
-    Ok(Live {
-        routes: config.routes.clone(),
-        asks_servers: clients.values().any(|client: &Arc<ProviderClient>| client.has_adapters()),
-        clients,
-        loads,
-        prices,
-        store_bodies: config.ledger.store_bodies,
-        drains: config.client.on_disconnect == OnDisconnect::Drain,
-        answers: RoomBound::new(max_bodies(config), MAX_WHOLE),
-        known_prices: KnownPrices::default(),
-    })
-}
-
-fn price(price: &config::PriceOverride) -> PriceOverride {
-    let config::PriceOverride { provider, model, tokens, units } = price;
-    PriceOverride { provider: provider.to_string(), model: model.to_string(), rates: *tokens, units: *units }
+fn not_callable((provider, bad): (Arc<str>, BadAddress)) -> Error {
+    Error::Provider(provider, bad)
 }
 
 fn limits(config: &Config) -> Limits {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::BodyExt;
@@ -229,6 +230,57 @@ async fn here(
         // A command has no log that would say more.
         Some(Detail(detail)) => Err(Failure::Unreachable(detail)),
         None => Ok((status, String::from_utf8_lossy(&bytes).into_owned())),
+    }
+}
+
+/// An answer of a gateway in this process, whose body is still to come.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    body: Body,
+}
+
+impl Answer {
+    /// The next piece of the body; `None` at its end.
+    pub async fn piece(&mut self) -> Option<Bytes> {
+        while let Some(Ok(frame)) = self.body.frame().await {
+            if let Ok(data) = frame.into_data() {
+                return Some(data);
+            }
+        }
+        None
+    }
+
+    /// The body as JSON; null where it is none.
+    pub async fn json(mut self) -> Value {
+        let mut body = Vec::new();
+        while let Some(piece) = self.piece().await {
+            body.extend_from_slice(&piece);
+        }
+        serde_json::from_slice(&body).unwrap_or_default()
+    }
+}
+
+/// Sends a request of a caller's to a gateway in this process.
+pub async fn ask(app: &App, request: Request<String>) -> Answer {
+    let response = match router(app.clone()).oneshot(request.map(Body::from)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let (head, body) = response.into_parts();
+    Answer { status: head.status.as_u16(), headers: head.headers, body }
+}
+
+/// Asks the admin API of a gateway in this process.
+pub async fn operate(app: &App, (method, path): (Method, &str), body: Option<&Value>) -> Value {
+    let body = body.map_or_else(String::new, Value::to_string);
+    let request =
+        Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").extension(Operator);
+    match request.body(body) {
+        Ok(request) => ask(app, request).await.json().await,
+        Err(_) => Value::Null,
     }
 }
 

@@ -12,6 +12,7 @@ mod key;
 mod outcome;
 mod output;
 mod prompt;
+mod rehearse;
 mod request;
 mod requests;
 mod serve;
@@ -66,6 +67,8 @@ enum Command {
     Usage(usage::Usage),
     /// Explain what a request would get; no provider is called
     Explain(explain::Explain),
+    /// Show the faults of providers to the configured routes, and check what the gateway promises; no provider is called
+    Rehearse(rehearse::Rehearse),
     /// Print what makes a shell complete the commands
     Completions(install::Completions),
     /// Write a page for each command
@@ -131,6 +134,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Requests(command) => Box::pin(command.run()).await,
         Command::Usage(command) => Box::pin(command.run()).await,
         Command::Explain(command) => Box::pin(command.run()).await,
+        Command::Rehearse(command) => Box::pin(command.run()).await,
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(Cli::command()),
     }

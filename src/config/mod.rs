@@ -48,7 +48,7 @@ const LARGEST: u64 = 1 << 20;
 const WAYS_OUT: &str = "`fulcrum init` writes one, and `fulcrum demo` shows one at work";
 
 /// The whole configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `[server]`.
     pub server: Server,

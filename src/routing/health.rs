@@ -298,6 +298,14 @@ impl Health {
         self.may_retry(provider, now)
     }
 
+    /// Forgets every fault, every report and every budget.
+    pub fn forget(&self) {
+        let mut known = lock(&self.known);
+        *known = Known::default();
+        *lock(&self.budgets) = Budgets::default();
+        self.troubled.store(0, Ordering::Release);
+    }
+
     /// The server of `provider` reports that it is not well: its models cool until then, unless it reports otherwise before.
     /// Returns whether that is news.
     pub fn server_is_down(&self, provider: &Arc<str>, reason: &str, until: Timestamp) -> bool {

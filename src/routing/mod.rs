@@ -18,6 +18,7 @@ mod ranking;
 mod rate;
 mod ratios;
 mod recent;
+mod rehearsed;
 mod rule;
 mod sessions;
 mod signals;
@@ -40,6 +41,7 @@ pub use min_speed::MinSpeed;
 pub use plan::{NoPlan, Plan, Routes};
 pub use ranking::Scored;
 pub use ratios::Ratios;
+pub use rehearsed::Rehearsed;
 pub use sessions::{SessionKey, Sessions};
 pub use signals::{Figure, Signals, TargetSignals, Underway};
 pub use spec::{

@@ -24,7 +24,8 @@ pub trait InProcess: Send + Sync {
     fn answer<'a>(&'a self, call: InProcessCall<'a>) -> BoxFuture<'a, Result<InProcessAnswer, Failure>>;
 }
 
-/// The kinds of models that answer in this process, by the names of their kinds of providers.
+/// The kinds of models that answer in this process, by the names of their kinds of providers. A kind that is called over the
+/// network otherwise is not called at all where it stands here.
 pub type InProcessModels = QuickMap<&'static str, Arc<dyn InProcess>>;
 
 /// What a model in this process is asked.

@@ -96,6 +96,29 @@ impl Provider {
     }
 }
 
+impl Provider {
+    /// The same provider for a script in its place: with these keys and limits, and nothing that is asked of a server. Amazon's
+    /// own frames are not scripted, so its models speak as OpenAI's do.
+    #[must_use]
+    pub fn scripted(self, api_keys: Vec<Secret>, timeouts: Timeouts) -> Self {
+        let kind = if self.kind == Kind::Bedrock { Kind::OpenAi } else { self.kind };
+        let profile = Some(self.name.clone());
+        let (server, list_models, native_batches) = (Server::Generic, false, false);
+        Self {
+            kind,
+            server,
+            aws: None,
+            ca_file: None,
+            list_models,
+            native_batches,
+            api_keys,
+            timeouts,
+            profile,
+            ..self
+        }
+    }
+}
+
 /// One provider.
 #[derive(Clone, Debug)]
 pub struct Provider {

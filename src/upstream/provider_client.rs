@@ -135,9 +135,12 @@ pub enum BadAddress {
 impl Transport {
     fn of(provider: &Provider, models: &InProcessModels) -> Result<Self, BadAddress> {
         let row = provider.kind.row();
-        if row.in_process {
-            let model = models.get(row.name).ok_or(BadAddress::NoModels(row.name))?;
+        // Those of a kind that is called over the network stand in for its servers.
+        if let Some(model) = models.get(row.name) {
             return Ok(Self::InProcess(model.clone()));
+        }
+        if row.in_process {
+            return Err(BadAddress::NoModels(row.name));
         }
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let tls = tls_of(provider)?;

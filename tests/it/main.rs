@@ -55,6 +55,7 @@ mod proofs;
 mod redaction;
 mod refusals;
 mod regressions;
+mod rehearse;
 mod repair;
 mod reports;
 mod retries;

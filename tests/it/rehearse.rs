@@ -1,0 +1,126 @@
+//! `fulcrum rehearse`: faults against the configured routes, with nothing called.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::binary::{fulcrum, run};
+
+const CONFIG: &str = r#"
+[providers.openai]
+kind = "openai"
+api_keys = ["env:NOBODY_SET_THIS", "env:NOR_THIS"]
+[providers.claude]
+kind = "anthropic"
+api_key = "env:NOBODY_SET_THIS"
+[providers.gem]
+kind = "gemini"
+api_key = "file:/nowhere/key"
+[providers.house]
+kind = "openai"
+server = "llamacpp"
+base_url = "http://127.0.0.1:9/v1"
+local = true
+[models.fast]
+provider = "openai"
+model = "gpt-4o-mini"
+[[routes]]
+name = "private"
+when = 'metadata.privacy == "internal"'
+strategy = "priority"
+targets = [{ model = "house/a" }, { model = "house/b" }]
+local_only = true
+[[routes]]
+name = "weighted"
+models = ["auto"]
+targets = [{ model = "fast", weight = 3 }, { model = "gem/gemini-2.5-flash", weight = 1 }]
+fallbacks = ["claude/claude-haiku-4-5"]
+[[routes]]
+name = "alone"
+targets = [{ model = "claude/claude-haiku-4-5" }]
+retries = 0
+"#;
+
+fn rehearse(dir: &Path, text: &str, more: &[&str]) -> (i32, String) {
+    std::fs::write(dir.join("fulcrum.toml"), text).unwrap();
+    let mut command = fulcrum(dir);
+    run(command.env_remove("UP_KEY").args(["rehearse", "--config", "fulcrum.toml"]).args(more))
+}
+
+fn json_of(output: &str) -> Value {
+    let start = output.find('{').unwrap();
+    let end = output.rfind('}').unwrap();
+    serde_json::from_str(&output[start..=end]).unwrap_or_else(|error| panic!("{error}: {output}"))
+}
+
+#[test]
+fn every_route_meets_every_fault_and_every_promise_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, output) = rehearse(dir.path(), CONFIG, &["--format", "json", "--junit", "report.xml"]);
+    let card = json_of(&output);
+    let cases = card["cases"].as_array().unwrap();
+    let broken: Vec<&Value> = cases
+        .iter()
+        .filter(|case| case["promises"].as_array().unwrap().iter().any(|one| one["kept"] == false))
+        .collect();
+    assert!(code == 0 && broken.is_empty() && card["broken"] == 0, "{code} {broken:#?}");
+    let find = |route: &str, fault: &str, strikes: &str, dialect: &str| {
+        cases
+            .iter()
+            .find(|case| {
+                (&case["route"], &case["fault"], &case["strikes"], &case["dialect"])
+                    == (&route.into(), &fault.into(), &strikes.into(), &dialect.into())
+            })
+            .unwrap_or_else(|| panic!("{route} {fault} {strikes} {dialect}"))
+    };
+    assert_eq!(find("private", "none", "all targets", "chat")["model"], "house/a");
+    let made_up = find("private", "status-503", "first target", "chat");
+    assert_eq!((&made_up["status"], &made_up["model"]), (&200.into(), &"house/b".into()));
+    let down = find("alone", "status-529", "all targets", "chat");
+    assert_eq!((&down["status"], &down["attempts"], &down["cost_usd"]), (&529.into(), &1.into(), &"0".into()));
+    let quiet = find("alone", "rate-limited", "all targets", "chat");
+    assert_eq!((&quiet["status"], &quiet["retry_after"]), (&429.into(), &"30".into()));
+    let hole = find("alone", "black-hole", "all targets", "chat");
+    assert_eq!((&hole["status"], &hole["code"]), (&504.into(), &"upstream_timeout".into()));
+    let (took, would) = (hole["took_ms"].as_u64().unwrap(), hole["would_take_ms"].as_u64().unwrap());
+    assert!(took < 5_000 && (60_000..65_000).contains(&would), "{took} {would}");
+    assert_eq!(find("alone", "slow-for-caller", "all targets", "chat")["status"], 408);
+    for dialect in ["chat", "responses", "messages", "gemini"] {
+        for route in ["private", "weighted", "alone"] {
+            assert_eq!(find(route, "none-stream", "all targets", dialect)["status"], 200, "{route} {dialect}");
+            let cut = find(route, "stream-cut", "all targets", dialect);
+            assert!(cut["status"] == 200 && cut["code"].is_string() && cut["attempts"] == 1, "{cut}");
+        }
+    }
+    let junit = std::fs::read_to_string(dir.path().join("report.xml")).unwrap();
+    assert_eq!(junit.matches("<testcase ").count(), cases.len());
+    assert!(junit.contains("failures=\"0\"") && !junit.contains("<failure"), "{junit}");
+    assert!(junit.contains("<testsuite name=\"weighted\""), "{junit}");
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left.len(), 2, "nothing else is left: {left:?}");
+    assert!(!output.contains("sk-rehearsal") && !junit.contains("sk-rehearsal"));
+}
+
+#[test]
+fn models_are_rehearsed_where_there_are_no_routes() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[providers.openai]\nkind = \"openai\"\napi_key = \"env:NOBODY_SET_THIS\"\n[models.fast]\nprovider = \"openai\"\n";
+    let (code, output) = rehearse(dir.path(), text, &[]);
+    assert_eq!(code, 0, "{output}");
+    for part in ["No provider is called", "route fast", "black-hole", "openai/fast", "every promise was kept"] {
+        assert!(output.contains(part), "{part} is not in:\n{output}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_bad_input_with_every_mistake_at_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[providers.openai]\nkind = \"opnai\"\n[[routes]]\nmin_speed = { window = \"1s\" }\ntargets = []\n";
+    let (code, output) = rehearse(dir.path(), text, &[]);
+    assert_eq!(code, 2, "{output}");
+    for place in ["fulcrum.toml:2:", "fulcrum.toml:4:", "fulcrum.toml:5:"] {
+        assert!(output.contains(place), "{place} is not in:\n{output}");
+    }
+    let (code, output) = rehearse(dir.path(), "", &[]);
+    assert!(code == 2 && output.contains("no route and no model"), "{code} {output}");
+}
