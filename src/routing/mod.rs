@@ -14,6 +14,7 @@ mod infer;
 mod min_speed;
 mod pick;
 mod plan;
+mod quick;
 mod ranking;
 mod rate;
 mod ratios;

@@ -8,6 +8,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 use super::check::{BadNode, Check};
 use super::facts::{Facts, Needs};
+use super::quick::Quick;
 use super::slots::{Fact, MOST_READS, Slots};
 use crate::types::Diagnostic;
 
@@ -22,6 +23,8 @@ pub(super) struct Rule {
     pub(super) text: Arc<str>,
     expr: IdedExpr,
     slots: Vec<Fact>,
+    /// The same rule without an interpreter, where its form is simple.
+    quick: Option<Quick>,
 }
 
 /// Why a text is no rule, after the byte offset of the mistake inside the rule.
@@ -47,7 +50,8 @@ impl Rule {
             let start = program.source_info().offset_for(begin).map_or(0, |(start, _)| start);
             (usize::try_from(start).unwrap_or(0), diagnostic)
         })?;
-        Ok(Self { text: text.into(), expr, slots: check.facts })
+        let quick = Quick::of(&expr, &check.facts);
+        Ok(Self { text: text.into(), expr, slots: check.facts, quick })
     }
 
     pub(super) fn note(&self, needs: &mut Needs) {
@@ -61,6 +65,20 @@ impl Rule {
     /// # Errors
     /// Where values that the request brought are not of the type that the rule expects, or are so many that it takes too long.
     pub(super) fn holds(&self, env: &Arc<Env>, facts: &Facts<'_>) -> Result<bool, RuleError> {
+        match &self.quick {
+            Some(quick) => Ok(quick.holds(facts)),
+            None => self.interpreted(env, facts),
+        }
+    }
+
+    /// Whether its form is so simple that no interpreter reads it.
+    #[cfg(test)]
+    pub(super) fn is_quick(&self) -> bool {
+        self.quick.is_some()
+    }
+
+    /// The same by the interpreter, which reads rules of every form.
+    pub(super) fn interpreted(&self, env: &Arc<Env>, facts: &Facts<'_>) -> Result<bool, RuleError> {
         let slots = Slots::new(&self.slots, facts);
         let mut context = Context::with_env(env.clone());
         context.set_variable_resolver(&slots);

@@ -92,7 +92,8 @@ impl Fact {
         }
     }
 
-    fn holds(&self, facts: &Facts<'_>) -> bool {
+    /// Whether it is true, of one that is true or false.
+    pub(super) fn holds(&self, facts: &Facts<'_>) -> bool {
         match self {
             Self::Stream => facts.stream,
             Self::HasTools => facts.has_tools,
@@ -184,7 +185,7 @@ fn matches(value: &CowVal<'_, '_>, pattern: &Regex) -> bool {
 }
 
 /// The value at `path` inside the metadata; `None` where it is missing or null.
-fn find<'a>(facts: &'a Facts<'a>, path: &[String]) -> Option<&'a Value> {
+pub(super) fn find<'a>(facts: &'a Facts<'a>, path: &[String]) -> Option<&'a Value> {
     let (first, rest) = path.split_first()?;
     let mut value = facts.metadata?.get(first)?;
     for key in rest {
