@@ -364,6 +364,7 @@ impl Shared {
     /// Notes how much the key's calls write, where some route reads that.
     fn note_ratio(&self, row: &RequestRow) {
         if row.status == Status::Ok
+            && row.purpose.is_none()
             && !row.cache.is_hit()
             && let Some(usage) = row.usage
         {

@@ -43,10 +43,11 @@ struct Mean {
 }
 
 impl Mean {
-    /// The mean with one more sample.
+    /// The mean with one more sample. One that counts no more is forgotten, so that a target which recovered is known as it is.
     fn plus(self, sample: Duration, now: Timestamp) -> Self {
-        let half_lives = (now - self.at).as_secs_f32() / HALF_LIFE.as_secs_f32();
-        let weight = (self.weight * 0.5f32.powf(half_lives)).min(MOST_WEIGHT) + 1.0;
+        let age = now - self.at;
+        let left = if age < FRESH { 0.5f32.powf(age.as_secs_f32() / HALF_LIFE.as_secs_f32()) } else { 0.0 };
+        let weight = (self.weight * left).min(MOST_WEIGHT) + 1.0;
         let sample = sample.min(LONGEST).as_secs_f32() * 1e6;
         Self { micros: self.micros + (sample - self.micros) / weight, weight, at: now }
     }
@@ -290,9 +291,9 @@ mod tests {
         assert_eq!(millis(&signals, true, NOW), Some(200));
         call.answered(Duration::from_millis(600), NOW.plus(HALF_LIFE));
         assert_eq!(millis(&signals, true, NOW.plus(HALF_LIFE)), Some(400));
-        let later = NOW.plus(HALF_LIFE * 30);
+        let later = NOW.plus(HALF_LIFE + FRESH);
         let figure = signals.first_token(&target("a"), true, later).unwrap();
-        assert!(!figure.is_fresh() && figure.age == HALF_LIFE * 29);
+        assert!(!figure.is_fresh() && figure.age == FRESH);
         call.answered(Duration::from_millis(50), later);
         assert_eq!(millis(&signals, true, later), Some(50));
     }
