@@ -2,6 +2,7 @@
 //! each strategy. And the memory of a million sessions.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place among the times")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -65,10 +66,10 @@ fn routes(order: &str, count: usize) -> Result<std::sync::Arc<Routes>, Failed> {
             2 => format!("request.input_tokens > {}", 100_000 + n),
             _ => format!("key.tags.plan == \"plan-{n}\" || request.text.contains(\"word-{n}\")"),
         };
-        write!(text, "[[routes]]\nname = \"r{n}\"\nwhen = '{rule}'\ntargets = [{{ model = \"s/m\" }}]\n")?;
+        writeln!(text, "[[routes]]\nname = \"r{n}\"\nwhen = '{rule}'\ntargets = [{{ model = \"s/m\" }}]")?;
     }
     let targets: Vec<String> = (0..TARGETS).map(|n| format!("{{ model = \"s/model-{n}\", weight = 1 }}")).collect();
-    write!(text, "[[routes]]\nname = \"last\"\n{order}\ntargets = [{}]\n", targets.join(", "))?;
+    writeln!(text, "[[routes]]\nname = \"last\"\n{order}\ntargets = [{}]", targets.join(", "))?;
     let config = config::parse(&text, "bench", &|_| None);
     Ok(config.map_err(|problems| format!("{problems:?}"))?.routes)
 }
