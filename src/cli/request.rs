@@ -112,7 +112,8 @@ fn show(row: &Value) {
     }
     for attempt in row["attempts"].as_array().into_iter().flatten() {
         let at = |name: &str| cell(attempt.get(name));
-        let (model, error) = (format!("{}/{}", at("provider"), at("model")), at("error_code"));
+        let role = attempt["role"].as_str().map_or_else(String::new, |role| format!(" ({role})"));
+        let (model, error) = (format!("{}/{}{role}", at("provider"), at("model")), at("error_code"));
         say(&format!(
             "attempt {:<14}{model} {} {error} {} ms, $ {}",
             at("n"),

@@ -18,7 +18,7 @@ use crate::routing::{Asking, Plan, Target};
 use crate::telemetry::{AccessLine, AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
 use crate::upstream::Failure;
-use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, SegmentRefs, Settlement, Status};
+use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, Role, SegmentRefs, Settlement, Status};
 use crate::wire::endpoint::Endpoint;
 
 /// How long an answer waits for its row before it is withheld.
@@ -51,6 +51,8 @@ pub(super) struct State {
     attempts: Vec<AttemptRow>,
     /// How many attempts were opened.
     opened: u32,
+    /// Since when any attempt is open.
+    pub(super) busy_since: Option<Instant>,
     open: Option<OpenAttempt>,
     /// Open attempts beside that one.
     beside: Vec<OpenAttempt>,
@@ -298,9 +300,14 @@ impl Shared {
     /// Notes how an attempt ended.
     fn close(&self, state: &mut State, open: OpenAttempt, ended: &Ended) {
         let OpenAttempt { mut row, began, pricing, estimate, .. } = open;
-        let took = began.map_or(Duration::ZERO, |began| began.elapsed());
-        state.upstream += took;
-        row.latency_us = micros(took);
+        let ends = Instant::now();
+        // Attempts that are open at once are waited for at once.
+        if !state.is_busy()
+            && let Some(since) = state.busy_since.take()
+        {
+            state.upstream += ends.saturating_duration_since(since);
+        }
+        row.latency_us = micros(began.map_or(Duration::ZERO, |began| ends.saturating_duration_since(began)));
         row.status = ended.status;
         row.http_status = ended.http_status;
         row.error_code = ended.error.map(|code| code.text().into());
@@ -318,13 +325,16 @@ impl Shared {
             outcome: ended.error.map_or("ok", Code::text),
             cost_nanos: row.cost.unwrap_or_default().0,
         });
-        // An answer that was not of the form asked for was counted by its provider, and is part of what the request used.
-        let invalid = |attempt: &&AttemptRow| attempt.error_code.as_deref() == Some(Code::InvalidOutput.text());
-        let before = state.attempts.iter().filter(invalid).filter_map(|attempt| attempt.usage);
+        // An answer that was not of the form asked for was counted by its provider, and is part of what the request used. So is
+        // what was made beside the caller's answer.
+        let is_part = |attempt: &&AttemptRow| attempt.role.is_some() || is_invalid(attempt);
+        let before = state.attempts.iter().filter(is_part).filter_map(|attempt| attempt.usage);
         let usage = before.chain(row.usage).reduce(Usage::plus);
         if let Some(request) = state.row.as_deref_mut() {
-            request.provider = Some(row.provider.clone());
-            request.model = Some(row.model.clone());
+            if !matches!(row.role, Some(Role::Judge | Role::Embedding)) {
+                request.provider = Some(row.provider.clone());
+                request.model = Some(row.model.clone());
+            }
             request.usage = usage;
         }
         // Few calls need a second.
@@ -432,6 +442,11 @@ impl State {
         Some(self.beside.swap_remove(place))
     }
 
+    /// Whether an attempt is open that was sent.
+    fn is_busy(&self) -> bool {
+        self.open.iter().chain(&self.beside).any(|open| open.began.is_some())
+    }
+
     fn cost(&self) -> Option<Nanos> {
         self.attempts.iter().map(|attempt| attempt.cost).sum()
     }
@@ -442,6 +457,11 @@ impl OpenAttempt {
     pub(super) fn charged(&self) -> Option<Used> {
         self.has_begun.then_some(self.estimate)
     }
+}
+
+/// Whether an attempt brought an answer that was not of the form asked for.
+fn is_invalid(attempt: &AttemptRow) -> bool {
+    attempt.error_code.as_deref() == Some(Code::InvalidOutput.text())
 }
 
 /// How a call ends that is dropped.

@@ -12,7 +12,7 @@ use crate::chat::{Error, Tier, Usage, Used};
 use crate::routing::{Follows, Target};
 use crate::types::now;
 use crate::upstream::Failure;
-use crate::usage::{AttemptRow, Intent, Status};
+use crate::usage::{AttemptRow, Intent, Role, Status};
 
 /// An attempt that may be sent, or is under way. Several of one call may be open. Dropped before it ended, it is charged as far
 /// as it came.
@@ -28,6 +28,20 @@ impl Meter {
     /// # Errors
     /// Where the ledger cannot take it: then nothing may be sent.
     pub async fn attempt(&self, target: &Target, pricing: Pricing, estimate: Used) -> Result<Attempt, Error> {
+        self.attempt_as(None, target, pricing, estimate).await
+    }
+
+    /// The same of an attempt in this role; `None` for one at the caller's answer.
+    ///
+    /// # Errors
+    /// Where the ledger cannot take it: then nothing may be sent.
+    pub async fn attempt_as(
+        &self,
+        role: Option<Role>,
+        target: &Target,
+        pricing: Pricing,
+        estimate: Used,
+    ) -> Result<Attempt, Error> {
         // In a tier without a known price it may be the usual one that serves.
         let usual = || pricing.cost(&estimate.in_tier(Tier::Standard));
         let reserved = pricing.cost(&estimate).or_else(usual).unwrap_or_default();
@@ -42,6 +56,7 @@ impl Meter {
                 started_at: now(),
                 rate: pricing.text(),
                 reserved,
+                role,
                 ..AttemptRow::default()
             };
             let attempt = Attempt { meter: self.shared().clone(), n, followed: None };
@@ -60,8 +75,10 @@ impl Meter {
             state.take(attempt.n);
             return Err(error.into());
         }
+        let began = Instant::now();
         if let Some(open) = state.find(attempt.n) {
-            open.began = Some(Instant::now());
+            open.began = Some(began);
+            state.busy_since.get_or_insert(began);
         }
         drop(state);
         Ok(attempt)

@@ -131,7 +131,7 @@ pub static REQUEST: [RequestColumn; 36] = [
 pub const PURPOSE: usize = 34;
 
 /// The columns of an attempt. Tokens come before `estimated`, which is theirs.
-pub static ATTEMPT: [AttemptColumn; 20] = [
+pub static ATTEMPT: [AttemptColumn; 21] = [
     always("n", "1", |row| row.n.stored(), |row, found| found.into(&mut row.n)),
     same("provider", |row| row.provider.stored(), |row, found| found.into(&mut row.provider)),
     same("model", |row| row.model.stored(), |row, found| found.into(&mut row.model)),
@@ -188,6 +188,7 @@ pub static ATTEMPT: [AttemptColumn; 20] = [
     same("cost", |row| row.cost.stored(), |row, found| found.into(&mut row.cost)),
     Column::new("rate", Alone::Shared, |row: &AttemptRow| row.rate.stored(), |row, found| found.into(&mut row.rate)),
     sent("reserved", "reserved", |row| row.reserved.stored(), |row, found| found.into(&mut row.reserved)),
+    always("role", "null", |row| row.role.stored(), |row, found| found.into(&mut row.role)),
 ];
 
 /// What hourly sums add up.

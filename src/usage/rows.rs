@@ -47,6 +47,32 @@ impl Status {
     }
 }
 
+/// What an attempt is for, beside an answer that the caller may get. A new one stands last, since the journal counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// A second target is asked while the first has not begun to answer.
+    Hedge,
+    /// A model judges the answer of another.
+    Judge,
+    /// A text is embedded, for the semantic cache or for a rule.
+    Embedding,
+}
+
+impl Role {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Hedge, Self::Judge, Self::Embedding];
+
+    /// The role as the ledger and reports spell it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Hedge => "hedge",
+            Self::Judge => "judge",
+            Self::Embedding => "embedding",
+        }
+    }
+}
+
 /// What the cache had to do with a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CacheState {
@@ -215,6 +241,8 @@ pub struct AttemptRow {
     pub rate: Option<Arc<str>>,
     /// What was set aside for it before it was sent.
     pub reserved: Nanos,
+    /// What it is for; `None` for an attempt at the caller's answer.
+    pub role: Option<Role>,
 }
 
 /// Bodies to keep.
@@ -242,7 +270,7 @@ pub struct Settlement {
 pub struct Intent<'a> {
     /// The request so far.
     pub request: &'a RequestRow,
-    /// The attempt: `n`, `provider`, `model`, `started_at` and `reserved` are read.
+    /// The attempt: `n`, `provider`, `model`, `started_at`, `reserved` and `role` are read.
     pub attempt: &'a AttemptRow,
 }
 
@@ -260,7 +288,8 @@ impl Settlement {
             && attempt.error_code == row.error_code
             && !attempt.retryable
             && attempt.usage == row.usage
-            && attempt.cost == row.cost;
+            && attempt.cost == row.cost
+            && attempt.role.is_none();
         same.then_some(attempt)
     }
 }

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use crate::chat::Usage;
     use crate::types::{Nanos, RequestId, Timestamp};
-    use crate::usage::rows::{CacheState, Purpose, Status};
+    use crate::usage::rows::{CacheState, Purpose, Role, Status};
 
     type Numbers = (u64, u64, u64, i64, i64, u32);
 
@@ -256,6 +256,7 @@ mod tests {
             usage: some(16, 0).map(|_| Usage { input: c, ..usage }),
             cost: some(17, 0).map(|_| Nanos(d)),
             reserved: Nanos(d),
+            role: some(19, 0).map(|_| Role::ALL[(n % 3) as usize]),
             ..AttemptRow::default()
         });
         let attempts = attempts.map(|row| AttemptRow { rate: some(18, 2), ..row });

@@ -9,7 +9,7 @@ use crate::chat::Usage;
 use crate::db::Db;
 use crate::types::RequestId;
 use crate::usage::error::Error;
-use crate::usage::rows::{AttemptRow, Purpose, RequestRow, Status};
+use crate::usage::rows::{AttemptRow, Purpose, RequestRow, Role, Status};
 use crate::usage::store::conditions::Conditions;
 use crate::usage::store::queries;
 
@@ -190,7 +190,7 @@ fn attempt_fields(row: &AttemptRow) -> Map<String, Value> {
         "n": row.n, "provider": row.provider, "model": row.model, "status": row.status.text(),
         "http_status": row.http_status, "error_code": row.error_code, "retryable": row.retryable,
         "started_at": row.started_at, "latency_ms": latency(row.status, row.latency_us),
-        "first_token_ms": row.first_token_us.map(millis),
+        "first_token_ms": row.first_token_us.map(millis), "role": row.role.map(Role::text),
     }));
     fields.extend(token_fields(row.usage.as_ref()));
     let written = row.usage.map(|usage| usage.cache_write_1h);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::histogram::Histogram;
 use crate::db::{self, Row};
 use crate::types::{NanoSum, Nanos, RequestId, Timestamp};
-use crate::usage::rows::{CacheState, Purpose, Status};
+use crate::usage::rows::{CacheState, Purpose, Role, Status};
 
 /// What a statement fails with.
 pub(in crate::usage) type SqlError = db::Error;
@@ -213,6 +213,17 @@ impl Field for Status {
 
     fn read(found: Found<'_>) -> Result<Self, SqlError> {
         Ok(Self::read(found.text()?.unwrap_or_default()))
+    }
+}
+
+impl Field for Role {
+    fn stored(&self) -> Stored<'_> {
+        Stored::Word(self.text())
+    }
+
+    fn read(found: Found<'_>) -> Result<Self, SqlError> {
+        let text = found.text()?.unwrap_or_default();
+        Self::ALL.into_iter().find(|role| role.text() == text).ok_or_else(|| found.unreadable())
     }
 }
 

@@ -97,7 +97,7 @@ fn an_attempt_stands_alone_only_where_its_row_says_what_the_requests_does() {
     one.request.error_code = Some("upstream_error".into());
     one.attempts[0].error_code = one.request.error_code.clone();
     assert!(one.only_attempt().is_some());
-    let changes: [Change; 14] = [
+    let changes: [Change; 15] = [
         ("n", |row| row.n = 2),
         ("provider", |row| row.provider = "other".into()),
         ("model", |row| row.model = "other".into()),
@@ -112,6 +112,7 @@ fn an_attempt_stands_alone_only_where_its_row_says_what_the_requests_does() {
         ("reasoning_tokens", |row| row.usage.as_mut().unwrap().reasoning += 1),
         ("estimated", |row| row.usage.as_mut().unwrap().estimated = true),
         ("cost", |row| row.cost = None),
+        ("role", |row| row.role = Some(Role::Judge)),
     ];
     for column in ATTEMPT.iter().filter(|column| matches!(column.home, Alone::Same | Alone::Always(_))) {
         let Some((_, change)) = changes.iter().find(|(name, _)| *name == column.name) else {
