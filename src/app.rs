@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::batches::Batches;
-use crate::cache::{Cache, Purge};
+use crate::cache::{Cache, Purge, SemanticBounds};
 use crate::chat;
 use crate::config::{self, Config, Durability};
 use crate::db::{self, Db};
-use crate::gateway::{Bodies, Gateway, Parts, Room, RoomBound, TargetLog, Waiting};
+use crate::gateway::{Bodies, Gateway, Meaning, Parts, Room, RoomBound, TargetLog, Waiting};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
@@ -218,6 +218,7 @@ impl App {
             started: now(),
             prompts,
             cache: Cache::new(config.cache.max_size),
+            meaning: Meaning::default(),
             ledger,
             idempotency: Idempotency::open(db.clone(), bounds(&config)),
             health: Health::default(),
@@ -238,6 +239,7 @@ impl App {
         parts.metrics.configure(live.routes.targets());
         parts.ratios.want(live.routes.read_ratios());
         parts.access_log.set(config.telemetry.access_log);
+        parts.cache.set_semantic(semantic_bounds(&config));
         let gateway = Gateway::new(parts, live);
         let batches = Batches::new(db.clone(), config.batches);
         let inner = Inner {
@@ -370,6 +372,7 @@ impl App {
         self.metrics().configure(live.routes.targets());
         self.0.gateway.parts().ratios.want(live.routes.read_ratios());
         self.0.gateway.parts().access_log.set(config.telemetry.access_log);
+        self.0.gateway.parts().cache.set_semantic(semantic_bounds(&config));
         self.0.gateway.replace(live);
         self.0.config.store(Arc::new(config));
         self.look_at_servers();
@@ -560,6 +563,11 @@ fn limits(config: &Config) -> Limits {
         requests_per_minute: config.limits.requests_per_minute.and_then(NonZeroU32::new),
         wrong_keys_per_minute: NonZeroU32::new(config.limits.wrong_keys_per_minute),
     }
+}
+
+fn semantic_bounds(config: &Config) -> SemanticBounds {
+    let config::SemanticSettings { max_entries, max_size } = config.cache.semantic;
+    SemanticBounds { entries: max_entries, bytes: usize::try_from(max_size).unwrap_or(usize::MAX) }
 }
 
 fn bounds(config: &Config) -> idempotency::Bounds {

@@ -69,6 +69,7 @@ fn ledger(LedgerState { queue, lag, is_healthy, database, wal, journal }: Ledger
     LedgerSeen { queue, lag, is_writable: is_healthy, database, wal, journal }
 }
 
-fn cache(Stats { hits, misses, stored, entries, bytes, flights }: Stats) -> CacheSeen {
-    CacheSeen { entries, bytes, flights, hits, misses, stored }
+fn cache(stats: Stats) -> CacheSeen {
+    let Stats { hits, misses, stored, entries, bytes, flights, questions, question_bytes } = stats;
+    CacheSeen { entries, bytes, flights, hits, misses, stored, questions, question_bytes }
 }

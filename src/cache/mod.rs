@@ -1,10 +1,12 @@
-//! Exact answers in memory: stored under their key, and shared while they still come in.
+//! Answers in memory: stored under their key, found by it or by a question that means the same, and shared while they still come
+//! in.
 
 mod directive;
 mod entry;
 mod flight;
 mod key;
 mod question;
+mod semantic;
 mod translate;
 
 use std::sync::Arc;
@@ -15,13 +17,15 @@ use bytes::Bytes;
 use moka::ops::compute::Op;
 
 use self::flight::{Flights, Place};
-use crate::types::{PromptName, Timestamp};
+use self::semantic::Semantic;
+use crate::types::{PromptName, QuickSet, Timestamp};
 
 pub use self::directive::{BadDirective, Directive};
 pub use self::entry::{Entry, Replay};
 pub use self::flight::{Aborted, Follower, Lead, Outcome, Spent};
 pub use self::key::{CacheKey, Keyer, Scope};
-pub use self::question::question_key;
+pub use self::question::{bucket_key, question_key};
+pub use self::semantic::{Difference, Question, Scanned, SemanticBounds, Similar, texts};
 
 /// One answer may take this part of the cache, so that it does not evict all others.
 const LARGEST: u64 = 8;
@@ -121,6 +125,10 @@ pub struct Stats {
     pub bytes: u64,
     /// Flights under way.
     pub flights: u64,
+    /// Questions that are found by their meaning.
+    pub questions: u64,
+    /// The bytes of their vectors and texts.
+    pub question_bytes: u64,
 }
 
 #[derive(Default)]
@@ -136,6 +144,8 @@ pub struct Cache<T = ()> {
     max_bytes: u64,
     stored: moka::sync::Cache<CacheKey, Arc<Entry>>,
     flights: Arc<Flights<T>>,
+    /// The questions that are found by their meaning.
+    semantic: Semantic,
     counts: Counts,
 }
 
@@ -148,7 +158,7 @@ impl<T> Cache<T> {
             .weigher(|_, entry: &Arc<Entry>| u32::try_from(entry.weight()).unwrap_or(u32::MAX))
             .expire_after(Lapse)
             .build();
-        Self { max_bytes, stored, flights: Arc::default(), counts: Counts::default() }
+        Self { max_bytes, stored, flights: Arc::default(), semantic: Semantic::default(), counts: Counts::default() }
     }
 
     /// The answer stored under `key`, unless it has expired or is older than `max_age`.
@@ -217,15 +227,65 @@ impl<T> Cache<T> {
 
     /// Forgets what `purge` names, and returns how many that were. None of them serves a call after that.
     pub fn purge(&self, purge: &Purge) -> u64 {
-        let mut forgotten = 0;
+        let mut forgotten = QuickSet::default();
         for (key, entry) in &self.stored {
             if purge.takes(&entry) {
                 self.stored.invalidate(&*key);
-                forgotten += 1;
+                forgotten.insert(*key);
             }
         }
         self.stored.run_pending_tasks();
-        forgotten
+        self.semantic.forget(&forgotten);
+        forgotten.len() as u64
+    }
+
+    /// Sets how many questions are found by their meaning.
+    pub fn set_semantic(&self, bounds: SemanticBounds) {
+        self.semantic.set_bounds(bounds);
+    }
+
+    /// How many questions a scan for one of this bucket goes over.
+    #[must_use]
+    pub fn similar_size(&self, bucket: &CacheKey) -> usize {
+        self.semantic.size(bucket)
+    }
+
+    /// The stored questions that are at least so similar.
+    #[must_use]
+    pub fn scan(&self, question: &Question, threshold: f64) -> Scanned {
+        self.semantic.scan(question, threshold)
+    }
+
+    /// The answer to the most similar of the questions that were found, which `translate` can write in the caller's dialect.
+    /// Called after a look that found nothing.
+    pub fn similar<H>(
+        &self,
+        question: &Question,
+        scanned: &Scanned,
+        (now, max_age): (Timestamp, Option<Duration>),
+        translate: impl Fn(CacheKey, &Arc<Entry>) -> Option<H>,
+    ) -> Similar<H> {
+        let mut gone = QuickSet::default();
+        let found = self.semantic.pick(question, scanned, |key| {
+            let Some(entry) = self.stored.get(&key) else {
+                gone.insert(key);
+                return None;
+            };
+            translate(key, &entry).filter(|_| entry.is_fresh(now, max_age))
+        });
+        if !gone.is_empty() {
+            self.semantic.forget(&gone);
+        }
+        if matches!(found, Similar::Hit(..)) {
+            self.counts.misses.fetch_sub(1, Ordering::Relaxed);
+            self.counts.hits.fetch_add(1, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// Stores that the answer under `key` is one to this question.
+    pub fn put_similar(&self, key: CacheKey, question: &Question) {
+        self.semantic.put(key, question);
     }
 
     /// Joins the calls of this `flight`, after a look that found nothing; their answer belongs under `place`.
@@ -248,6 +308,7 @@ impl<T> Cache<T> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.stored.run_pending_tasks();
+        let (questions, question_bytes) = self.semantic.stored();
         Stats {
             hits: self.counts.hits.load(Ordering::Relaxed),
             misses: self.counts.misses.load(Ordering::Relaxed),
@@ -255,6 +316,8 @@ impl<T> Cache<T> {
             entries: self.stored.entry_count(),
             bytes: self.stored.weighted_size(),
             flights: self.flights.len() as u64,
+            questions: questions as u64,
+            question_bytes: question_bytes as u64,
         }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::key::{begin, length};
+use super::semantic::may_vary;
 use super::{CacheKey, Scope};
 use crate::chat::{
     Citation, Content, Effort, Format, Message, Part, Reasoning, Request, Role, Sampling, Source, Tool, ToolChoice,
@@ -17,7 +18,22 @@ use crate::chat::{
 #[must_use]
 pub fn question_key(scope: Scope<'_>, (provider, model): (&str, &str), beside: &str, request: &Request) -> CacheKey {
     let hasher = begin("fulcrum question 3", scope, [provider, model, beside]);
-    let mut question = Question { hasher, conversation: &request.messages };
+    let mut question = Question { hasher, conversation: &request.messages, varies: None };
+    question.request(request);
+    CacheKey::of(&question.hasher)
+}
+
+/// The key of all of a question but the texts that are compared by meaning: only answers to questions with an equal one are
+/// looked at. `meaning` is whose vectors are compared.
+#[must_use]
+pub fn bucket_key(
+    scope: Scope<'_>,
+    (provider, model): (&str, &str),
+    (beside, meaning): (&str, &str),
+    request: &Request,
+) -> CacheKey {
+    let hasher = begin("fulcrum bucket 1", scope, [provider, model, beside, meaning]);
+    let mut question = Question { hasher, conversation: &request.messages, varies: Some(may_vary) };
     question.request(request);
     CacheKey::of(&question.hasher)
 }
@@ -27,6 +43,8 @@ pub fn question_key(scope: Scope<'_>, (provider, model): (&str, &str), beside: &
 struct Question<'a> {
     hasher: blake3::Hasher,
     conversation: &'a [Message],
+    /// Which texts are left out, by their author's role.
+    varies: Option<fn(Role, &str) -> bool>,
 }
 
 impl Question<'_> {
@@ -83,7 +101,10 @@ impl Question<'_> {
             Role::Tool => 5,
         });
         self.maybe_text(name.as_deref());
-        self.list(parts, Self::part);
+        self.list(parts, |question, part| match (question.varies, part.as_text()) {
+            (Some(varies), Some(text)) if varies(*role, text) => question.byte(10),
+            _ => question.part(part),
+        });
     }
 
     fn part(&mut self, part: &Part) {

@@ -15,6 +15,7 @@ mod results;
 mod thought;
 mod tool_names;
 mod undo;
+mod unit_vector;
 mod usage;
 
 pub use answer_tool::{AnswerTool, Structured, Unwrapping};
@@ -32,4 +33,5 @@ pub use results::order_results;
 pub use thought::{ThoughtField, ThoughtPlace, without_place};
 pub use tool_names::{NameRule, ToolNames};
 pub use undo::Undo;
+pub use unit_vector::{UnitVector, dot};
 pub use usage::{Service, Tier, Units, Usage, Used};

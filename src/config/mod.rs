@@ -14,6 +14,7 @@ mod providers;
 mod read;
 mod secret;
 mod sections;
+mod semantic;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use sections::{
     CacheSettings, Client, Database, Durability, Idempotency, Ledger, Limits, OnDisconnect, Prompts, Server, Telemetry,
     parse_listen,
 };
+pub use semantic::SemanticSettings;
 
 use crate::batches;
 use crate::routing::{Defaults, ModelSpec, Routes, Spec};
@@ -203,7 +205,16 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     let providers = providers::providers(&root);
     let defaults = sections::defaults(&root);
     let is_bare = models.is_empty() && root.get("providers").is_none();
-    let spec = Spec { providers: &providers, models: &models, routes: &specs, defaults };
+    let (cache, embedding) = sections::cache(&root);
+    let examples = semantic::examples(&root);
+    let spec = Spec {
+        providers: &providers,
+        models: &models,
+        routes: &specs,
+        defaults,
+        embedding: embedding.as_ref(),
+        examples: &examples,
+    };
     let routes = match Routes::compile(&spec) {
         Ok(routes) => Some(Arc::new(routes)),
         Err(problems) => {
@@ -212,7 +223,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
         }
     };
     let (server, database, ledger) = (sections::server(&root), sections::database(&root), sections::ledger(&root));
-    let (prompts, limits, cache) = (sections::prompts(&root), sections::limits(&root), sections::cache(&root));
+    let (prompts, limits) = (sections::prompts(&root), sections::limits(&root));
     let (client, telemetry) = (sections::client(&root), sections::telemetry(&root));
     let idempotency = sections::idempotency(&root);
     let batches = sections::batches(&root);

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::environment::{Env, Secrets};
 use super::places::{Places, offset};
 use crate::routing;
-use crate::types::{Diagnostic, Nanos, Place, Position, parse_duration, parse_size};
+use crate::types::{Diagnostic, Nanos, Place, Position, Share, parse_duration, parse_size};
 
 /// The problem of a key that a table does not have.
 pub(super) const UNKNOWN: &str = "unknown key";
@@ -303,6 +303,20 @@ impl<'a> Field<'a> {
         number
     }
 
+    /// A share of a whole, 0 to 1.
+    pub(super) fn share(&self) -> Option<Share> {
+        let text = match self.value.get_ref() {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::Float(number) => number.as_str(),
+            _ => return self.wanted("a number from 0 to 1", "a number such as 0.92"),
+        };
+        let share = text.parse().ok().and_then(Share::of);
+        if share.is_none() {
+            self.problem(format!("{text} is out of range"), "use 0 to 1");
+        }
+        share
+    }
+
     pub(super) fn duration(&self, range: RangeInclusive<&str>) -> Option<Duration> {
         let text = self.text("a duration such as \"30s\", in quotes")?;
         let Some(duration) = parse_duration(text) else {
@@ -372,6 +386,13 @@ impl<'a> Field<'a> {
             self.problem(format!("{what} `{text}` is not supported yet"), "it arrives with a later release");
         }
         later
+    }
+}
+
+/// Puts a value that was read in the place of the default.
+pub(super) fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
     }
 }
 

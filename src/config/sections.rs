@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use super::cors::{Cors, cors};
 use super::read::{Field, Section};
+use super::semantic::{SemanticSettings, cache_policy, semantic};
 use crate::batches::Settings;
 use crate::prompts::DEFAULT_LABEL;
-use crate::routing::{AllCooling, CacheMode, CachePolicy, CacheScope, Defaults, StoreBodies};
+use crate::routing::{AllCooling, Defaults, Spanned, StoreBodies};
 use crate::telemetry::LogFormat;
 use crate::types::{BadName, Label};
+
+pub(super) use super::read::set;
 
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,11 +124,13 @@ impl Default for Limits {
 pub struct CacheSettings {
     /// The most memory that cached answers take, in bytes.
     pub max_size: u64,
+    /// `[cache.semantic]`.
+    pub semantic: SemanticSettings,
 }
 
 impl Default for CacheSettings {
     fn default() -> Self {
-        Self { max_size: 64 << 20 }
+        Self { max_size: 64 << 20, semantic: SemanticSettings::default() }
     }
 }
 
@@ -310,12 +315,15 @@ pub(super) fn batches(root: &Section<'_>) -> Settings {
     settings
 }
 
-pub(super) fn cache(root: &Section<'_>) -> CacheSettings {
+/// `[cache]`, and the embedding model that it names.
+pub(super) fn cache(root: &Section<'_>) -> (CacheSettings, Option<Spanned>) {
     let mut cache = CacheSettings::default();
-    let Some(section) = root.section("cache") else { return cache };
+    let Some(section) = root.section("cache") else { return (cache, None) };
     set(&mut cache.max_size, section.get("max_size").and_then(|field| field.size("0B"..="1024GiB")));
+    let (semantic, embedding) = semantic(&section);
+    cache.semantic = semantic;
     section.done();
-    cache
+    (cache, embedding)
 }
 
 pub(super) fn idempotency(root: &Section<'_>) -> Idempotency {
@@ -381,26 +389,4 @@ pub(super) fn defaults(root: &Section<'_>) -> Defaults {
 
 pub(super) fn retries(section: &Section<'_>) -> Option<u32> {
     section.get("retries")?.whole(0..=10)
-}
-
-/// The inline table `cache` of a route or of the defaults.
-pub(super) fn cache_policy(section: &Section<'_>) -> Option<CachePolicy> {
-    let section = section.section("cache")?;
-    let mut policy = CachePolicy { mode: CacheMode::Exact, ..CachePolicy::default() };
-    match section.get("mode") {
-        Some(field) if field.is_later(&["semantic"], "the cache mode") => {}
-        Some(field) => set(&mut policy.mode, field.choice(&[("off", CacheMode::Off), ("exact", CacheMode::Exact)])),
-        None => section.problem("`mode` is missing", "write mode = \"exact\" or mode = \"off\""),
-    }
-    set(&mut policy.ttl, section.get("ttl").and_then(|field| field.duration("1s"..="365d")));
-    let scopes = [("key", CacheScope::Key), ("project", CacheScope::Project)];
-    set(&mut policy.scope, section.get("scope").and_then(|field| field.choice(&scopes)));
-    section.done();
-    Some(policy)
-}
-
-pub(super) fn set<T>(place: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *place = value;
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::routing::{CacheMode, Facts, Health, KeyFacts};
+use crate::routing::{CacheMode, Facts, Health, KeyFacts, Similarity};
 use crate::telemetry::LogFormat;
 use crate::types::Timestamp;
 use crate::upstream::{AwsCredentials, Kind};
@@ -138,6 +138,7 @@ fn the_shipped_configuration_is_right_without_any_environment() {
         budget_used: 0.0,
         complexity: 0.0,
         figures: None,
+        similar: &|_| Similarity::Unknown,
     };
     let route = |ask: &Facts<'_>| config.routes.plan(ask, &Health::default(), 0.5).unwrap().route.unwrap_or_default();
     assert_eq!(&*route(&ask), "long");

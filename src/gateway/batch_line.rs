@@ -97,8 +97,12 @@ impl Gateway {
     /// What the call itself would be refused with.
     pub fn prepare_line(&self, mut incoming: Incoming) -> Result<Option<PreparedLine>, Error> {
         let (parts, live) = (self.parts().clone(), self.live());
-        let prepared = Prepared::of((&parts, &live), &mut incoming, &mut Known::default(), Moment::here())?;
-        let Prepared { request, plan } = prepared;
+        let prepared = Prepared::of((&parts, &live), &mut incoming, &mut Known::default(), Moment::here());
+        // What its text means is asked when Fulcrum calls for it.
+        if incoming.judged.is_some() {
+            return Ok(None);
+        }
+        let Prepared { request, plan } = prepared?;
         let Some(target) = plan.targets.first() else { return Ok(None) };
         let Some(client) = live.clients.get(&target.provider) else { return Ok(None) };
         let provider = client.provider();

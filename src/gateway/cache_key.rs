@@ -95,7 +95,7 @@ impl Planned {
 
     /// What a key has beside the target's name and the request, as JSON; empty where there is nothing. An answer to a prompt is
     /// for that version alone, also where another renders alike: a purge of the version takes all that its callers may get.
-    fn beside(&self, target: &Target) -> String {
+    pub(super) fn beside(&self, target: &Target) -> String {
         let prompt = self.request.prompt().map(|resolved| (&resolved.version.name, resolved.version.version));
         match (target.adapter, target.structured, prompt) {
             (None, None, None) => String::new(),
@@ -122,7 +122,7 @@ impl Planned {
     }
 
     /// The caller's headers that change an answer.
-    fn counting_headers(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+    pub(super) fn counting_headers(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
         let codec = self.request.endpoint.dialect().codec();
         let value = |name: &&'static str| Some((*name, self.incoming.headers.get(*name)?.as_bytes()));
         let headers = codec.headers().iter().filter_map(value);
@@ -132,7 +132,7 @@ impl Planned {
 
 impl Rendering {
     /// The request in the internal form, where that holds all that decides its answer.
-    fn question(&self) -> Option<Cow<'_, chat::Request>> {
+    pub(super) fn question(&self) -> Option<Cow<'_, chat::Request>> {
         if self.brought.as_ref().is_some_and(|brought| brought.is_beyond()) {
             return None;
         }

@@ -13,6 +13,7 @@ use super::idempotent::{self, Claimed};
 use super::incoming::Incoming;
 use super::lead::lead;
 use super::look_up::looked_up;
+use super::meaning::{Meant, judged};
 use super::meter::Meter;
 use super::plan::Moment;
 use super::planned::{Planned, refuse};
@@ -31,16 +32,23 @@ impl Gateway {
         let live = self.live();
         let is_large = incoming.body.len() > LARGE;
         let mut prepared = self.prepare_at_once_or_aside(&live, &mut incoming, &meter, &mut head).await;
-        if let Err(error) = &prepared
-            && Box::pin(looked_up(self.parts(), &incoming.key, error)).await
-        {
+        // Its prompt may be looked up, then its text be judged for the rules.
+        for _ in 0..2 {
+            let Err(error) = &prepared else { break };
+            if !Box::pin(self.amended(&live, &mut incoming, &meter, error)).await {
+                break;
+            }
             prepared = self.prepare_at_once_or_aside(&live, &mut incoming, &meter, &mut head).await;
         }
         let Prepared { request, plan } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return refuse(head, meter, error).await,
         };
-        let mut planned = Box::new(Planned { parts: self.parts().clone(), live, incoming, request, plan, head });
+        let meant = Meant::default();
+        let mut planned = Box::new(Planned { parts: self.parts().clone(), live, incoming, request, plan, head, meant });
+        if let Some(late) = planned.incoming.judged.is_some().then(|| planned.late()).flatten() {
+            return refuse(planned.head, meter, late).await;
+        }
         if is_large && planned.plan.cache.mode != CacheMode::Off {
             let (pool, head) = (planned.parts.pool.clone(), planned.head.clone());
             planned = match Box::pin(aside(&pool, move || planned.keyed())).await {
@@ -63,6 +71,11 @@ impl Gateway {
         let mut known = Known::default();
         let prepared = Prepared::of((self.parts(), live), incoming, &mut known, Moment::here());
         self.note((live, incoming), (known, prepared), meter, head)
+    }
+
+    /// Whether a call that could not be prepared may be now: its prompt was read again, or its text was judged for the rules.
+    async fn amended(&self, live: &Live, incoming: &mut Incoming, meter: &Meter, error: &Error) -> bool {
+        looked_up(self.parts(), &incoming.key, error).await || judged((self.parts(), live), incoming, meter).await
     }
 
     /// Prepares a request, on the pool where its body is large.
@@ -130,6 +143,9 @@ impl Gateway {
             meter.keep_request(request.first().object().bytes().clone(), store == StoreBodies::Full);
         }
         meter.note_plan(&plan);
+        if plan.is_unjudged {
+            parts.metrics.embedding_failed("rules");
+        }
         Ok(Prepared { request, plan })
     }
 }
@@ -140,9 +156,19 @@ const MOST_FOLLOWED: usize = 3;
 /// Recall, attempt, reply, settle.
 async fn serve(mut planned: Box<Planned>, mut meter: Meter) -> Reply {
     for _ in 0..MOST_FOLLOWED {
-        match recall(&mut planned, &meter) {
+        let mut recalled = recall(&mut planned, &meter);
+        if let Ok(Recalled::Missed(missed)) = recalled {
+            match Box::pin(missed.look_by_meaning(&mut planned, &meter)).await {
+                Some(hit) => return planned.hit(hit, meter).await,
+                None => match planned.late() {
+                    Some(late) => return refuse(planned.head, meter, late).await,
+                    None => recalled = missed.join(&mut planned, &meter),
+                },
+            }
+        }
+        match recalled {
             Ok(Recalled::Hit(hit)) => return planned.hit(hit, meter).await,
-            Ok(Recalled::Alone) => break,
+            Ok(Recalled::Alone | Recalled::Missed(_)) => break,
             Ok(Recalled::Follow(follower)) => match Box::pin(follow(planned, meter, follower)).await {
                 Ok(reply) => return reply,
                 Err(again) => (planned, meter) = again,

@@ -4,6 +4,7 @@
 
 mod cache;
 mod cooling;
+mod meaning;
 mod min_speed;
 mod subject;
 
@@ -17,6 +18,7 @@ use self::subject::{CandidatePart, Part, Subject};
 use super::aside::{LARGE, aside};
 use super::incoming::Incoming;
 use super::look_up::looked_up;
+use super::meaning::{Judged, Meant};
 use super::plan::{Moment, with_facts};
 use super::planned::Planned;
 use super::prepared::{Known, Prepared};
@@ -32,7 +34,8 @@ use crate::wire::endpoint::Endpoint;
 use crate::wire::json::{Edits, Object};
 
 /// The parts of an explanation by their names, in their order.
-static PARTS: [(&str, Part); 1] = [("min_speed", min_speed::part)];
+static PARTS: [(&str, Part); 3] =
+    [("min_speed", min_speed::part), ("similar", meaning::similar), ("by_meaning", meaning::by_meaning)];
 
 /// The parts of a candidate by their names, in their order.
 static OF_CANDIDATES: [(&str, CandidatePart); 1] = [("cooling", cooling::part)];
@@ -126,16 +129,18 @@ impl Gateway {
         incoming.body = object.edited(&edits);
         let (parts, live) = (self.parts().clone(), self.live());
         let moment = Moment::here();
+        // What a rule would ask of an embedding model is not asked here.
+        incoming.judged = Some(Box::new(Judged::Failed("not_asked")));
         let prepared = Prepared::of((&parts, &live), &mut incoming, &mut Known::default(), moment);
         let Prepared { request, plan } = prepared?;
         let Moment { now, dice } = moment;
-        let trace = with_facts((&parts, &live), &incoming, &request, now, |facts| {
+        let trace = with_facts((&parts, &live), &incoming, &request, now, |facts, _| {
             live.routes.trace(facts, &parts.health, dice)
         });
         // The rules of others may name them; who reads the configuration sees all.
         let trace = if incoming.key.allows(Role::Viewer) { trace } else { trace.of_its_own() };
         let head = Head::new(incoming.id, 200, incoming.endpoint.dialect());
-        Ok(Planned { parts, live, incoming, request, plan, head }.explained(trace))
+        Ok(Planned { parts, live, incoming, request, plan, head, meant: Meant::default() }.explained(trace))
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use super::meaning::Judged;
 use crate::cache::Directive;
 use crate::keys::VirtualKey;
 use crate::types::{RequestId, Timestamp};
@@ -44,4 +45,6 @@ pub struct Incoming {
     pub timeout: Option<Duration>,
     /// Whether nobody waits for it: it leaves the providers' last places to others.
     pub background: bool,
+    /// What is known of its text's meaning, where the rules read that.
+    pub judged: Option<Box<Judged>>,
 }

@@ -117,6 +117,7 @@ mod tests {
             cache: Directive::default(),
             timeout: None,
             background: false,
+            judged: None,
         }
     }
 

@@ -223,10 +223,11 @@ impl Meter {
         self.shared.lock().upstream += wait;
     }
 
-    /// How many attempts were made.
+    /// How many attempts were made, beside those at vectors of texts.
     pub fn attempts(&self) -> usize {
         let state = self.shared.lock();
-        state.attempts.len() + usize::from(state.open.is_some()) + state.beside.len()
+        let ended = state.attempts.iter().filter(|row| row.role != Some(Role::Embedding)).count();
+        ended + usize::from(state.open.is_some()) + state.beside.len()
     }
 
     /// What the attempts that ended cost; `None` where a price is unknown.

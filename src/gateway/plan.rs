@@ -4,11 +4,12 @@ use serde_json::{Map, Value};
 
 use super::figures::with_figures;
 use super::incoming::Incoming;
+use super::meaning::{Judge, Judged};
 use super::request::Request;
 use super::state::{Live, Parts};
 use crate::chat::Error;
 use crate::prompts::DEFAULT_LABEL;
-use crate::routing::{self, KeyFacts, Plan, PromptFacts};
+use crate::routing::{self, KeyFacts, NoPlan, Plan, PromptFacts};
 use crate::types::{Timestamp, now};
 use crate::wire::json::{Object, fields, items};
 
@@ -43,17 +44,26 @@ impl Moment {
 /// Where no model of that name is known, every target is cooling, or the rules would read more metadata than they may.
 pub fn plan(
     (parts, live): (&Parts, &Live),
-    incoming: &Incoming,
+    incoming: &mut Incoming,
     request: &Request,
     moment: Moment,
 ) -> Result<Plan, Error> {
-    let (Moment { now, dice }, routes) = (moment, &live.routes);
+    let Moment { now, dice } = moment;
+    let routes = &live.routes;
     if routes.needs().metadata {
         check_metadata(request.first().object())?;
     }
-    with_facts((parts, live), incoming, request, now, |facts| {
-        routes.plan(facts, &parts.health, dice).map_err(Error::from)
-    })
+    let (planned, wanted) = with_facts((parts, live), incoming, request, now, |facts, judge| {
+        match routes.plan(facts, &parts.health, dice) {
+            Ok(plan) if routes.needs().similar => (Ok(judge.noted(plan)), None),
+            Err(NoPlan::Open(name)) => (Err(NoPlan::Open(name)), Some(Judged::Wanted(judge.text().into()))),
+            planned => (planned, None),
+        }
+    });
+    if let Some(wanted) = wanted {
+        incoming.judged = Some(Box::new(wanted));
+    }
+    planned.map_err(Error::from)
 }
 
 /// Sees to it that rules get metadata of a size that they can read, loop by loop.
@@ -86,7 +96,7 @@ pub fn with_facts<T>(
     incoming: &Incoming,
     request: &Request,
     now: Timestamp,
-    use_it: impl FnOnce(&routing::Facts<'_>) -> T,
+    use_it: impl FnOnce(&routing::Facts<'_>, &Judge<'_>) -> T,
 ) -> T {
     let (needs, rendering) = (live.routes.needs(), request.first());
     let metadata: Option<Map<String, Value>> = if needs.metadata { metadata(rendering.object()) } else { None };
@@ -99,6 +109,8 @@ pub fn with_facts<T>(
     });
     let prompt = prompt.or_else(|| if needs.prompt { draft(incoming) } else { None });
     let key = &incoming.key;
+    let judge = Judge::of((parts, live), incoming, &text);
+    let similar = |set: &str| judge.similarity(set);
     let facts = routing::Facts {
         model: &rendering.asked.model,
         stream: rendering.asked.stream,
@@ -117,9 +129,10 @@ pub fn with_facts<T>(
         budget_used: 0.0,
         complexity: if needs.complexity { rendering.complexity().score } else { 0.0 },
         figures: None,
+        similar: &similar,
     };
     with_figures((parts, live), incoming, request, |figures| {
-        use_it(&routing::Facts { figures: Some(figures), ..facts })
+        use_it(&routing::Facts { figures: Some(figures), ..facts }, &judge)
     })
 }
 

@@ -9,6 +9,7 @@ use super::answer::SMALL_ANSWER;
 use super::attempt::Attempts;
 use super::feed::Feed;
 use super::incoming::Incoming;
+use super::meaning::Meant;
 use super::meter::Meter;
 use super::rendering::Rendering;
 use super::reply::{Body, Head, Reply, error_reply};
@@ -16,6 +17,7 @@ use super::request::Request;
 use super::state::{Live, Parts};
 use crate::chat::{Code, Error, Undo};
 use crate::routing::{Plan, Target};
+use crate::upstream::{Failure, Phase};
 use crate::usage::Status;
 use crate::wire::ProviderDialect;
 use crate::wire::dialect::AnswerContext;
@@ -34,12 +36,20 @@ pub struct Planned {
     pub plan: Plan,
     /// What the reply's headers say so far.
     pub head: Head,
+    /// What its question means, where stored answers are found by that.
+    pub meant: Meant,
 }
 
 impl Planned {
     /// When the caller's own limit passes.
     pub fn deadline(&self) -> Option<Instant> {
         self.incoming.timeout.map(|limit| self.incoming.started + limit)
+    }
+
+    /// The error of a call that waited for what it means until its caller's own limit passed.
+    pub fn late(&self) -> Option<Error> {
+        self.deadline().filter(|deadline| *deadline <= Instant::now())?;
+        Some(Failure::TimedOut(Phase::Caller).into_error(""))
     }
 
     /// Itself, with the keys of the cache worked out.

@@ -11,7 +11,7 @@ use super::planned::{Planned, refuse};
 use super::read::remember;
 use super::repair::{Verdict, Wanted};
 use super::reply::{Body, Departure, Reply, error_reply};
-use crate::cache::{CacheKey, Entry, Follower, Join, Lead, Look, Replay, Spent};
+use crate::cache::{CacheKey, Entry, Follower, Join, Keys, Lead, Look, Replay, Spent};
 use crate::chat::{Code, Error};
 use crate::routing::{CacheMode, Target};
 use crate::types::{Nanos, now};
@@ -24,12 +24,33 @@ pub struct Hit {
     entry: Arc<Entry>,
     /// The answer in the caller's dialect, where it is stored in another.
     translated: Option<Bytes>,
+    /// How similar the question is that it was an answer to, where that is another.
+    similarity: Option<f64>,
+}
+
+impl Hit {
+    /// The same, for a question that is only so similar.
+    pub fn by_meaning(self, similarity: f64) -> Self {
+        Self { similarity: Some(similarity), ..self }
+    }
+}
+
+/// A call for whose question no answer is stored.
+pub struct Missed {
+    target: Arc<Target>,
+    keys: Keys,
+    /// Where its answer belongs.
+    place: CacheKey,
+    /// Whether the target refuses in a live call what is stored.
+    is_refused: bool,
 }
 
 /// How a call gets its answer.
 pub enum Recalled {
     /// From the cache.
     Hit(Hit),
+    /// From the answer to another question, where one means the same.
+    Missed(Missed),
     /// From an equal call that runs.
     Follow(Follower<Departure>),
     /// By a call that others may follow.
@@ -65,27 +86,49 @@ pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
             Look::Miss(key) => place = key,
         }
     }
-    if directive.only {
-        let message = "nothing is cached for this request, and x-fulcrum-cache: only was asked";
-        return Err(Error::new(Code::NotFound, message));
+    let missed = Missed { target, keys, place, is_refused };
+    if planned.looks_by_meaning() && may_be_cached {
+        return Ok(Recalled::Missed(missed));
     }
-    planned.head.cache = Some("miss");
-    meter.cache(CacheState::Miss, None);
-    // What the target refuses in a live call is not answered by an equal one that had no such field.
-    is_refused |= planned.has_hints() && !planned.notes_emulation(&target, keys.own);
-    if is_refused || !directive.store {
-        return Ok(Recalled::Alone);
+    missed.join(planned, meter)
+}
+
+impl Missed {
+    /// Looks for the answer to a question that means the same.
+    pub async fn look_by_meaning(&self, planned: &mut Planned, meter: &Meter) -> Option<Hit> {
+        let hit = planned.similar(&self.target, meter).await;
+        hit.filter(|_| planned.notes_emulation(&self.target, self.keys.own))
     }
-    let max_age = if directive.read { directive.max_age } else { Some(Duration::ZERO) };
-    Ok(match planned.parts.cache.join(keys.own, place, now(), max_age) {
-        // An answer that was stored just now may be one that this caller's dialect cannot express.
-        Join::Hit(entry) => match planned.in_dialect(place, entry) {
-            Some(hit) if planned.notes_emulation(&target, keys.own) => Recalled::Hit(hit),
-            _ => Recalled::Alone,
-        },
-        Join::Follow(follower) => Recalled::Follow(follower),
-        Join::Lead(lead) => Recalled::Lead(place, lead),
-    })
+
+    /// Joins the calls of the same question, where one runs or others may follow.
+    ///
+    /// # Errors
+    /// Where the caller asked for a cached answer only.
+    pub fn join(self, planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
+        let Self { target, keys, place, mut is_refused } = self;
+        let directive = planned.incoming.cache;
+        if directive.only {
+            let message = "nothing is cached for this request, and x-fulcrum-cache: only was asked";
+            return Err(Error::new(Code::NotFound, message));
+        }
+        planned.head.cache = Some("miss");
+        meter.cache(CacheState::Miss, None);
+        // What the target refuses in a live call is not answered by an equal one that had no such field.
+        is_refused |= planned.has_hints() && !planned.notes_emulation(&target, keys.own);
+        if is_refused || !directive.store {
+            return Ok(Recalled::Alone);
+        }
+        let max_age = if directive.read { directive.max_age } else { Some(Duration::ZERO) };
+        Ok(match planned.parts.cache.join(keys.own, place, now(), max_age) {
+            // An answer that was stored just now may be one that this caller's dialect cannot express.
+            Join::Hit(entry) => match planned.in_dialect(place, entry) {
+                Some(hit) if planned.notes_emulation(&target, keys.own) => Recalled::Hit(hit),
+                _ => Recalled::Alone,
+            },
+            Join::Follow(follower) => Recalled::Follow(follower),
+            Join::Lead(lead) => Recalled::Lead(place, lead),
+        })
+    }
 }
 
 impl Planned {
@@ -98,13 +141,13 @@ impl Planned {
     }
 
     /// A stored answer in the caller's dialect; `None` where that cannot express every part.
-    fn in_dialect(&self, key: CacheKey, entry: Arc<Entry>) -> Option<Hit> {
+    pub(super) fn in_dialect(&self, key: CacheKey, entry: Arc<Entry>) -> Option<Hit> {
         let dialect = self.head.dialect;
         if entry.dialect == dialect {
-            return Some(Hit { key, entry, translated: None });
+            return Some(Hit { key, entry, translated: None, similarity: None });
         }
         let translated = entry.translated(dialect, &self.rendering(None).answer_context(&self.incoming))?;
-        Some(Hit { key, entry, translated: Some(translated) })
+        Some(Hit { key, entry, translated: Some(translated), similarity: None })
     }
 
     /// Whether an answer has not the requested format, on a route that repairs answers.
@@ -121,7 +164,8 @@ impl Planned {
         let prompt = self.request.prompt().map(|applied| (applied.version.name.clone(), applied.version.version));
         // What is stored takes no room of the answers under way.
         let body = if body.len() > SMALL_ANSWER { Bytes::copy_from_slice(&body) } else { body };
-        self.parts.cache.put(
+        let text = body.clone();
+        let is_stored = self.parts.cache.put(
             key,
             Entry {
                 body,
@@ -138,24 +182,29 @@ impl Planned {
                 replay: Replay::default(),
             },
         );
+        if is_stored {
+            self.store_by_meaning(key, target, &text);
+        }
     }
 
     /// Answers from the cache.
     pub async fn hit(mut self: Box<Self>, hit: Hit, meter: Meter) -> Reply {
-        let Hit { key, entry, translated } = hit;
+        let Hit { key, entry, translated, similarity } = hit;
         // The stored bytes are shared; a translation is this caller's own.
         let translated = match translated.map(|body| self.held(body)).transpose() {
             Ok(translated) => translated,
             Err(error) => return refuse(self.head, meter, error).await,
         };
-        self.head.cache = Some("hit");
+        let state = if similarity.is_some() { CacheState::Semantic } else { CacheState::Hit };
+        self.head.cache = state.text();
+        self.head.similarity = similarity;
         self.head.age = Some(entry.age(now()));
         self.head.cost = Some(Nanos(0));
         let is_by = |target: &&Arc<Target>| target.provider == entry.provider && target.model == entry.model;
         let planned = self.plan.targets.first().filter(is_by).map(|target| target.id.clone());
         self.head.model = Some(planned.unwrap_or_else(|| format!("{}/{}", entry.provider, entry.model).into()));
         self.head.simulated = entry.simulated;
-        meter.cache(CacheState::Hit, entry.cost);
+        meter.cache(state, entry.cost);
         meter.keep_answer(translated.as_ref().unwrap_or(&entry.body));
         meter.note_answer_of(entry.provider.clone(), entry.model.clone());
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {

@@ -98,10 +98,12 @@ pub struct Head {
     pub route: Option<Arc<str>>,
     /// The prompt used.
     pub prompt: Option<(PromptName, u32)>,
-    /// What the cache did: `hit`, `miss`, `bypass` or `coalesced`.
+    /// What the cache did: `hit`, `semantic`, `miss`, `bypass` or `coalesced`.
     pub cache: Option<&'static str>,
     /// How old a cached answer is.
     pub age: Option<Duration>,
+    /// How similar the question is that a cached answer was for, where that is another.
+    pub similarity: Option<f64>,
     /// How many calls of providers it took; 0 where none was made.
     pub attempts: usize,
     /// What it cost, where that is known before the body goes.
@@ -136,6 +138,7 @@ impl Head {
             prompt: None,
             cache: None,
             age: None,
+            similarity: None,
             attempts: 0,
             cost: None,
             retry_after: None,

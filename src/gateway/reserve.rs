@@ -159,6 +159,7 @@ mod tests {
     use crate::cache::{Cache, Directive};
     use crate::db::Db;
     use crate::gateway::incoming::Incoming;
+    use crate::gateway::meaning::Meaning;
     use crate::gateway::state::Parts;
     use crate::gateway::target_log::TargetLog;
     use crate::idempotency::{Bounds, Idempotency};
@@ -177,6 +178,7 @@ mod tests {
             started: now(),
             prompts: Registry::open(db.clone()).await.unwrap(),
             cache: Cache::new(1 << 20),
+            meaning: Meaning::default(),
             ledger: Ledger::open(db.sqlite().unwrap(), Options { durable: true, ..Options::default() }).await.unwrap(),
             idempotency: Idempotency::open(db.clone(), bounds),
             bodies: Arc::default(),
@@ -212,6 +214,7 @@ mod tests {
             cache: Directive::default(),
             timeout: None,
             background: false,
+            judged: None,
         }
     }
 

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bodies::{Bodies, RoomBound};
+use super::meaning::Meaning;
 use super::price::{KnownPrices, Priced, Pricing};
 use super::probe_line::ProbeLine;
 use super::reply::Departure;
@@ -59,6 +60,8 @@ pub struct Parts {
     pub prompts: Registry,
     /// Cached answers.
     pub cache: Cache<Departure>,
+    /// Vectors of texts.
+    pub meaning: Meaning,
     /// The ledger.
     pub ledger: Ledger,
     /// Calls that are made once.

@@ -18,7 +18,7 @@ use crate::types::RequestId;
 
 /// What a page may read of an answer beside its body.
 const EXPOSED: &str = "x-request-id, request-id, x-fulcrum-request-id, x-fulcrum-original-request-id, x-fulcrum-model, \
-     x-fulcrum-route, x-fulcrum-prompt, x-fulcrum-cache, x-fulcrum-attempts, x-fulcrum-cost-usd, x-fulcrum-emulated, \
+     x-fulcrum-route, x-fulcrum-prompt, x-fulcrum-cache, x-fulcrum-similarity, x-fulcrum-attempts, x-fulcrum-cost-usd, x-fulcrum-emulated, \
      x-fulcrum-repair, x-fulcrum-simulated, x-fulcrum-variant, x-fulcrum-confidence, age, retry-after, x-should-retry, \
      idempotency-replayed, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests";
 

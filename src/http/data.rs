@@ -184,6 +184,7 @@ pub async fn admit(
         key,
         headers: HeaderMap::new(),
         background: false,
+        judged: None,
     };
     if !form_of(endpoint, &parts.headers) {
         check_json(&parts.headers)?;
@@ -405,6 +406,11 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
     }
     if let Some(age) = head.age {
         headers.insert(AGE, HeaderValue::from(age.as_secs()));
+    }
+    if let Some(similarity) = head.similarity
+        && let Ok(similarity) = HeaderValue::from_str(&format!("{similarity:.4}"))
+    {
+        headers.insert(HeaderName::from_static("x-fulcrum-similarity"), similarity);
     }
     if let Some(wait) = head.retry_after {
         headers.insert(RETRY_AFTER, seconds(wait));

@@ -1,9 +1,12 @@
 //! Type-checks a parsed rule and resolves its variables to slots, which is where CEL itself checks nothing.
 
+use std::sync::Arc;
+
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SelectExpr, operators};
 use regex::Regex;
 
+use super::examples::ExampleSet;
 use super::infer::{FUNCTIONS, NAMES, Ty, nearest};
 use super::slots::Fact;
 use crate::types::Diagnostic;
@@ -24,7 +27,9 @@ type Checked = Result<(IdedExpr, Ty), BadNode>;
 
 /// The walk over one rule.
 #[derive(Default)]
-pub(super) struct Check {
+pub(super) struct Check<'a> {
+    /// The sets of examples that the rule may name.
+    pub(super) sets: &'a [Arc<ExampleSet>],
     /// The facts that the rule's slots stand for.
     pub(super) facts: Vec<Fact>,
     locals: Vec<(String, Ty)>,
@@ -51,7 +56,12 @@ fn literal_text(expr: &IdedExpr) -> Option<&str> {
     }
 }
 
-impl Check {
+impl<'a> Check<'a> {
+    /// The walk over a rule that may name these sets.
+    pub(super) fn with(sets: &'a [Arc<ExampleSet>]) -> Self {
+        Self { sets, ..Self::default() }
+    }
+
     /// Checks the whole rule, which must give true or false.
     pub(super) fn rule(&mut self, expr: IdedExpr) -> Result<IdedExpr, BadNode> {
         let id = expr.id;
@@ -199,6 +209,7 @@ impl Check {
     fn call(&mut self, id: u64, call: CallExpr) -> Checked {
         match call.func_name.as_str() {
             "header" if call.target.is_none() => self.header(id, &call.args),
+            "similar_to" if call.target.is_none() => self.similar(id, &call.args),
             "matches" => self.matches(id, call),
             operators::IN => self.membership(id, call),
             _ if call.target.is_none() && is_operator(&call.func_name) => self.operator(id, call),
@@ -216,6 +227,25 @@ impl Check {
                 Ok(self.slot(id, Fact::Header(name), Ty::Text))
             }
             _ => refuse(id, "header() takes one header's name", "write it in quotes, as in header(\"x-team\")"),
+        }
+    }
+
+    /// The set is named by a literal, so that one that is missing is found here.
+    fn similar(&mut self, id: u64, args: &[IdedExpr]) -> Checked {
+        let write = "write similar_to(\"NAME\") > 0.8, with the name of a table [examples.NAME]";
+        let named = match args {
+            [name] => literal_text(name),
+            _ => None,
+        };
+        let Some(name) = named else { return refuse(id, "similar_to() takes the name of one set of examples", write) };
+        match self.sets.iter().find(|set| *set.name == *name) {
+            Some(set) => Ok(self.slot(id, Fact::Similar(set.name.clone()), Ty::Double)),
+            None => {
+                let near = nearest(name, self.sets.iter().map(|set| &*set.name));
+                let fix =
+                    near.map_or_else(|| format!("add [examples.{name}]"), |near| format!("did you mean `{near}`?"));
+                refuse(id, format!("there are no examples `{name}`"), fix)
+            }
         }
     }
 
@@ -450,7 +480,7 @@ fn widen(expr: &mut IdedExpr) -> bool {
 
 fn unknown_function(id: u64, name: &str, method: bool) -> Checked {
     let other = FUNCTIONS.iter().any(|known| known.name == name);
-    if other || name == "header" {
+    if other || name == "header" || name == "similar_to" {
         let fix = if method { format!("write {name}(…)") } else { format!("write value.{name}(…)") };
         return refuse(id, format!("{name}() is called the wrong way"), fix);
     }

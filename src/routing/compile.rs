@@ -23,6 +23,8 @@ impl Routes {
     pub fn compile(spec: &Spec<'_>) -> Result<Self, Vec<Diagnostic>> {
         let mut compile = Compile { routes: empty(spec), problems: Vec::new() };
         compile.models(spec);
+        compile.embedding(spec);
+        compile.semantic_defaults(spec);
         for route in spec.routes {
             let route = compile.route(route);
             compile.routes.routes.extend(route);
@@ -44,16 +46,18 @@ fn empty(spec: &Spec<'_>) -> Routes {
         providers,
         defaults: spec.defaults,
         needs: Needs::default(),
+        embedding: None,
+        examples: Vec::new(),
     }
 }
 
-struct Compile {
-    routes: Routes,
-    problems: Vec<Diagnostic>,
+pub(super) struct Compile {
+    pub(super) routes: Routes,
+    pub(super) problems: Vec<Diagnostic>,
 }
 
 impl Compile {
-    fn problem(&mut self, at: usize, key: String, problem: String, fix: String) {
+    pub(super) fn problem(&mut self, at: usize, key: String, problem: String, fix: String) {
         self.problems.push(Diagnostic::new(key, problem).fix(fix).at(Place::Offset(at)));
     }
 
@@ -67,7 +71,7 @@ impl Compile {
             };
             let id = format!("{provider}/{}", model.model).into();
             let (provider, name) = (provider.clone(), model.name.clone());
-            let ProviderTraits { local, simulated } = *traits;
+            let ProviderTraits { local, simulated, .. } = *traits;
             let (named, adapter, structured) = (model.model.clone(), model.adapter, model.structured);
             let base_model = model.base_model.clone();
             let target = Target {
@@ -113,6 +117,7 @@ impl Compile {
             .filter_map(|(index, fallback)| self.target(spec, fallback, format!("{}.fallbacks[{index}]", spec.key)))
             .collect();
         self.weights(spec, &targets, before);
+        self.semantic(spec, rule.as_ref());
         self.routes.needs.user |= spec.sticky_by == StickyBy::User;
         self.routes.needs.session |= spec.sticky_by == StickyBy::Session || spec.affinity == Affinity::Session;
         if self.problems.len() > before {
@@ -150,7 +155,8 @@ impl Compile {
     }
 
     fn rule(&mut self, when: &Spanned, key: &str, env: &Env) -> Option<Rule> {
-        match Rule::compile(&when.text, env) {
+        let sets = self.routes.examples.clone();
+        match Rule::compile(&when.text, env, &sets) {
             Ok(rule) => {
                 rule.note(&mut self.routes.needs);
                 Some(rule)
@@ -178,7 +184,7 @@ impl Compile {
         Some(target)
     }
 
-    fn known_model(&self, name: &str) -> String {
+    pub(super) fn known_model(&self, name: &str) -> String {
         let known = self.routes.models.keys().map(|known| &**known);
         nearest(name, known).map_or_else(
             || "name one under [models], or provider/model".to_owned(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::examples::Similarity;
 use super::figures::Figures;
 use crate::types::Timestamp;
 
@@ -44,6 +45,8 @@ pub struct Facts<'a> {
     pub complexity: f64,
     /// What a route reads whose strategy needs more; without them, all targets are alike.
     pub figures: Option<&'a Figures<'a>>,
+    /// How similar the text is to the set of example sentences of this name.
+    pub similar: &'a (dyn Fn(&str) -> Similarity + Sync),
 }
 
 /// The stored prompt of a call.
@@ -93,6 +96,8 @@ pub struct Needs {
     pub budget_used: bool,
     /// `complexity`.
     pub complexity: bool,
+    /// `similar_to(…)`.
+    pub similar: bool,
     /// The user, for a route that is sticky by it.
     pub user: bool,
     /// The session, for a route that is sticky by it.

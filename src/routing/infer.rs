@@ -120,6 +120,7 @@ pub(super) const NAMES: &[&str] = &[
     "string",
     "bool",
     "header",
+    "similar_to",
     "matches",
     "has",
     "all",

@@ -6,7 +6,9 @@ mod breaker;
 mod budget;
 mod check;
 mod compile;
+mod compile_semantic;
 mod complexity;
+mod examples;
 mod facts;
 mod figures;
 mod health;
@@ -35,6 +37,7 @@ mod tests;
 pub use affinity::{Affinity, Follows};
 pub use breaker::{Fault, Standing};
 pub use complexity::Complexity;
+pub use examples::{ExampleSet, Similarity};
 pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
 pub use figures::{Expected, Figures, Load};
 pub use health::{Asking, Entry, Health, TargetHealth};
@@ -46,8 +49,8 @@ pub use rehearsed::Rehearsed;
 pub use sessions::{SessionKey, Sessions};
 pub use signals::{Figure, Signals, TargetSignals, Underway};
 pub use spec::{
-    AllCooling, CacheMode, CachePolicy, CacheScope, Defaults, ModelSpec, Order, RouteSpec, Spanned, Spec, StickyBy,
-    StoreBodies, TargetSpec,
+    AllCooling, CacheMode, CachePolicy, CacheScope, Defaults, ExampleSpec, ModelSpec, Order, RouteSpec, Spanned, Spec,
+    StickyBy, StoreBodies, TargetSpec,
 };
 pub use strategy::{At, Failing, InTurn, Outcome, Repaired, Step, Strategy};
 pub use target::Target;

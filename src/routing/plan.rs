@@ -7,9 +7,11 @@ use std::time::Duration;
 use cel::Env;
 use serde::Serialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::affinity::{self, Affinity, Follows};
 use super::breaker::Standing;
+use super::examples::{ExampleSet, Similarity};
 use super::facts::{Facts, Needs};
 use super::health::Health;
 use super::min_speed::MinSpeed;
@@ -35,6 +37,9 @@ pub struct Routes {
     pub(super) providers: QuickMap<Arc<str>, ProviderTraits>,
     pub(super) defaults: Defaults,
     pub(super) needs: Needs,
+    /// The model by which texts are compared.
+    pub(super) embedding: Option<Arc<Target>>,
+    pub(super) examples: Vec<Arc<ExampleSet>>,
 }
 
 /// What targets must know of a provider.
@@ -44,11 +49,14 @@ pub(super) struct ProviderTraits {
     pub(super) local: bool,
     /// Whether its answers are made up.
     pub(super) simulated: bool,
+    /// Whether its models may be embedding models.
+    pub(super) embeds: bool,
 }
 
 impl ProviderTraits {
     pub(super) fn of(provider: &Provider) -> Self {
-        Self { local: provider.local, simulated: provider.kind.row().simulated }
+        let row = provider.kind.row();
+        Self { local: provider.local, simulated: row.simulated, embeds: row.embeddings().is_some() }
     }
 }
 
@@ -98,6 +106,10 @@ pub struct Plan {
     pub all_cooling: AllCooling,
     /// What is remembered of its attempts.
     pub follows: Follows,
+    /// How similar the text is to the examples that rules read, as JSON; none where no rule read any.
+    pub similar: Option<Arc<str>>,
+    /// Whether a rule read a similarity that could not be worked out.
+    pub is_unjudged: bool,
     /// The plan's trace, where that is known already.
     usual: Option<Arc<str>>,
 }
@@ -111,6 +123,9 @@ pub enum NoPlan {
     /// A rule would take too long with what the request brings.
     #[error("the rule of the route `{0}` takes too long with this request: send fewer entries in `metadata`")]
     TooLong(Arc<str>),
+    /// The rule of a route reads a similarity that is still to be worked out.
+    #[error("how similar the text is to the examples of the route `{0}` is still to be worked out")]
+    Open(Arc<str>),
     /// The request names no model, and no route takes such a call.
     #[error("the request names no model, and no route takes it without one")]
     NoModel,
@@ -122,6 +137,7 @@ impl From<NoPlan> for chat::Error {
         match error {
             NoPlan::ModelNotFound(_) => Self::new(chat::Code::ModelNotFound, message).at("model"),
             NoPlan::TooLong(_) => Self::field("metadata", message),
+            NoPlan::Open(_) => Self::new(chat::Code::Internal, message),
             NoPlan::NoModel => Self::field("model", message),
         }
     }
@@ -283,7 +299,7 @@ impl Routes {
         let id: Arc<str> = model.into();
         let usable = !name.is_empty() && name.len() <= 256;
         usable.then(|| {
-            let ProviderTraits { local, simulated } = *traits;
+            let ProviderTraits { local, simulated, .. } = *traits;
             let (provider, model, name) = (provider.clone(), name.into(), id.clone());
             let (adapter, structured, base_model) = (None, None, None);
             Arc::new(Target { provider, model, name, id, local, simulated, adapter, structured, base_model })
@@ -300,11 +316,17 @@ impl Routes {
     /// Where no route and no model takes the call, or a rule takes too long with it: which route is meant is not known then.
     pub fn plan(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Result<Plan, NoPlan> {
         let mut taken = None;
-        for route in &self.routes {
-            let takes = self.takes(route, facts);
-            if matches!(takes, Takes::Broken(RuleError::TooLong)) {
-                return Err(NoPlan::TooLong(route.name.clone()));
-            }
+        for (place, route) in self.routes.iter().enumerate() {
+            let takes = match self.takes(route, facts) {
+                Takes::Broken(RuleError::TooLong) => return Err(NoPlan::TooLong(route.name.clone())),
+                Takes::Broken(RuleError::Open) if self.may_be_embedded(place, facts) => {
+                    return Err(NoPlan::Open(route.name.clone()));
+                }
+                Takes::Broken(RuleError::Open) => {
+                    self.takes(route, &Facts { similar: &|_| Similarity::Unknown, ..*facts })
+                }
+                takes => takes,
+            };
             if route.wins(&takes) {
                 taken = Some(route);
                 break;
@@ -316,6 +338,28 @@ impl Routes {
         };
         let plan = Plan { all_cooling: self.defaults.all_cooling, ..plan };
         Ok(plan.cooling_last(health, facts))
+    }
+
+    /// Whether the text may go to the embedding model for the rule of the route at `place`: not out of the house where the
+    /// next route that takes the call, whatever that model would say, is a private one.
+    fn may_be_embedded(&self, place: usize, facts: &Facts<'_>) -> bool {
+        if self.embedding.as_ref().is_none_or(|embedding| embedding.local) {
+            return true;
+        }
+        let takes = |route: &&Route| route.wins(&self.takes(route, facts));
+        !self.routes[place + 1..].iter().find(takes).is_some_and(|route| route.local_only)
+    }
+
+    /// The model by which texts are compared, where there is one.
+    #[must_use]
+    pub fn embedding(&self) -> Option<&Arc<Target>> {
+        self.embedding.as_ref()
+    }
+
+    /// The sets of example sentences.
+    #[must_use]
+    pub fn examples(&self) -> &[Arc<ExampleSet>] {
+        &self.examples
     }
 
     pub(super) fn takes(&self, route: &Route, facts: &Facts<'_>) -> Takes {
@@ -349,6 +393,8 @@ impl Routes {
             cooling: None,
             all_cooling,
             follows: Follows::default(),
+            similar: None,
+            is_unjudged: false,
             usual: None,
         })
     }
@@ -393,8 +439,7 @@ impl Route {
             "name": self.name, "when": self.rule.as_ref().map(|rule| &rule.text), "models": models,
             "strategy": self.strategy, "sticky_by": self.sticky_by, "affinity": self.affinity,
             "targets": targets, "fallbacks": fallbacks, "retries": self.retries, "repair": self.repair,
-            "local_only": self.local_only, "min_speed": self.min_speed,
-            "cache": {"mode": self.cache.mode, "ttl_seconds": self.cache.ttl.as_secs(), "scope": self.cache.scope},
+            "local_only": self.local_only, "min_speed": self.min_speed, "cache": self.cache.row(),
         })
     }
 
@@ -425,6 +470,8 @@ impl Route {
             cooling: None,
             all_cooling: AllCooling::default(),
             follows: Follows { signals: self.strategy.is_measured(), session },
+            similar: None,
+            is_unjudged: false,
             usual: None,
         };
         if (self.strategy == Order::Priority || self.targets.len() == 1) && session.is_none() {
@@ -512,7 +559,7 @@ impl Plan {
     /// The decision as compact JSON, for the ledger: `{"rule", "candidates", "decision"}`.
     #[must_use]
     pub fn trace(&self) -> Arc<str> {
-        self.usual.clone().unwrap_or_else(|| self.text())
+        self.usual.clone().filter(|_| self.similar.is_none()).unwrap_or_else(|| self.text())
     }
 
     fn text(&self) -> Arc<str> {
@@ -521,9 +568,12 @@ impl Plan {
             rule: Option<&'a str>,
             candidates: Vec<&'a str>,
             decision: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            similar: Option<&'a RawValue>,
         }
         let candidates: Vec<&str> = self.targets.iter().map(|target| &*target.id).collect();
-        let short = Short { rule: self.route.as_deref(), decision: candidates.first().copied(), candidates };
+        let similar = self.similar.as_deref().and_then(|json| serde_json::from_str(json).ok());
+        let short = Short { rule: self.route.as_deref(), decision: candidates.first().copied(), candidates, similar };
         serde_json::to_string(&short).unwrap_or_default().into()
     }
 

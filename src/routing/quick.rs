@@ -346,7 +346,7 @@ mod tests {
             (hours, budget_used, complexity) in (0i64..400, 0.0..1.0f64, 0u8..5),
         ) {
             let env = environment();
-            let rule = Rule::compile(&text, &env).map_err(|(_, bad)| TestCaseError::fail(bad.to_string()))?;
+            let rule = Rule::compile(&text, &env, &[]).map_err(|(_, bad)| TestCaseError::fail(bad.to_string()))?;
             let tags = if flags[3] { BTreeMap::from([("team".to_owned(), "x".to_owned())]) } else { BTreeMap::new() };
             let prompt = PromptFacts { name: "p", version, label: "" };
             let facts = Facts {
@@ -367,6 +367,7 @@ mod tests {
                 budget_used,
                 complexity: f64::from(complexity) / 4.0,
                 figures: None,
+                similar: &|_| crate::routing::Similarity::Unknown,
             };
             prop_assert!(rule.is_quick(), "{} has a quick form", &text);
             let interpreted = rule.interpreted(&env, &facts).map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -388,7 +389,7 @@ mod tests {
             "metadata.flag == true",
             "budget_used * 2.0 > 0.5 || request.stream",
         ] {
-            assert!(!Rule::compile(text, &environment()).unwrap().is_quick(), "{text}");
+            assert!(!Rule::compile(text, &environment(), &[]).unwrap().is_quick(), "{text}");
         }
     }
 }

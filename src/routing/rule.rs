@@ -7,6 +7,7 @@ use cel::common::types::CelBool;
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 use super::check::{BadNode, Check};
+use super::examples::ExampleSet;
 use super::facts::{Facts, Needs};
 use super::quick::Quick;
 use super::slots::{Fact, MOST_READS, Slots};
@@ -36,7 +37,8 @@ pub(super) fn environment() -> Arc<Env> {
 }
 
 impl Rule {
-    pub(super) fn compile(text: &str, env: &Env) -> Result<Self, BadRule> {
+    /// Compiles a rule, which may name `sets` of examples.
+    pub(super) fn compile(text: &str, env: &Env, sets: &[Arc<ExampleSet>]) -> Result<Self, BadRule> {
         if text.len() > LONGEST || text.trim().is_empty() {
             return Err((0, bad("a rule has 1 to 4096 characters", "write a CEL expression, or leave `when` out")));
         }
@@ -44,7 +46,7 @@ impl Rule {
             return Err((0, bad("the rule has too many steps", "split it over several routes")));
         }
         let program = env.compile(text).map_err(|errors| syntax(text, &errors))?;
-        let mut check = Check::default();
+        let mut check = Check::with(sets);
         let expr = check.rule(program.expression().clone()).map_err(|BadNode { node, diagnostic }| {
             let begin = begin(program.expression(), node).unwrap_or(node);
             let start = program.source_info().offset_for(begin).map_or(0, |(start, _)| start);
@@ -58,6 +60,11 @@ impl Rule {
         for fact in &self.slots {
             fact.note(needs);
         }
+    }
+
+    /// Whether the rule reads a similarity.
+    pub(super) fn is_by_meaning(&self) -> bool {
+        self.slots.iter().any(|fact| matches!(fact, Fact::Similar(_)))
     }
 
     /// Whether the rule holds for the call.
@@ -87,7 +94,11 @@ impl Rule {
         if slots.are_exhausted() {
             return Err(RuleError::TooLong);
         }
-        Ok(result?.downcast_ref::<CelBool>().is_some_and(|holds| *holds.inner()))
+        if slots.is_open() {
+            return Err(RuleError::Open);
+        }
+        let holds = result?.downcast_ref::<CelBool>().is_some_and(|holds| *holds.inner());
+        if !holds && slots.is_unjudged() { Err(RuleError::Unjudged) } else { Ok(holds) }
     }
 }
 
@@ -100,6 +111,12 @@ pub(super) enum RuleError {
     /// The request brings so much that the rule takes too long.
     #[error("the rule reads more than {MOST_READS} values of this request")]
     TooLong,
+    /// A similarity is still to be worked out.
+    #[error("how similar the text is to its examples is still to be worked out")]
+    Open,
+    /// The rule does not hold by a similarity that is not known.
+    #[error("how similar the text is to its examples is not known")]
+    Unjudged,
 }
 
 /// The node where the text of `wanted` begins: for `a.b` and `a.f()` that is `a`, where the parser points at the dot.

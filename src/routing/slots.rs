@@ -1,8 +1,8 @@
 //! The variables of rules: each is a numbered slot of its rule, read from the call when the rule asks for it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt};
 use cel::common::value::{CowVal, Val};
@@ -10,6 +10,7 @@ use cel::context::VariableResolver;
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::examples::Similarity;
 use super::facts::{Facts, Needs};
 
 /// What one slot of a rule reads.
@@ -42,6 +43,8 @@ pub(super) enum Fact {
     Weekday,
     BudgetUsed,
     Complexity,
+    /// The similarity to a set of examples.
+    Similar(Arc<str>),
     /// Whether the text of another fact matches.
     Matches(Box<Fact>, Regex),
 }
@@ -60,6 +63,9 @@ impl Fact {
             Self::PromptName | Self::PromptVersion | Self::PromptLabel | Self::HasPrompt => needs.prompt = true,
             Self::BudgetUsed => needs.budget_used = true,
             Self::Complexity => needs.complexity = true,
+            Self::Similar(_) => {
+                (needs.text, needs.similar) = (true, true);
+            }
             Self::Matches(fact, _) => fact.note(needs),
             _ => {}
         }
@@ -125,18 +131,43 @@ pub(super) struct Slots<'a> {
     slots: &'a [Fact],
     facts: &'a Facts<'a>,
     reads: AtomicUsize,
+    /// Whether a similarity was read that is still to be worked out.
+    is_open: AtomicBool,
+    /// Whether a similarity was read that cannot be worked out.
+    is_unjudged: AtomicBool,
     /// Lists and objects that were read, by slot: each is made once, however often a loop reads it.
     made: OnceLock<Box<[OnceLock<CowVal<'a, 'a>>]>>,
 }
 
 impl<'a> Slots<'a> {
     pub(super) fn new(slots: &'a [Fact], facts: &'a Facts<'a>) -> Self {
-        Self { slots, facts, reads: AtomicUsize::new(0), made: OnceLock::new() }
+        let (is_open, is_unjudged) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { slots, facts, reads: AtomicUsize::new(0), is_open, is_unjudged, made: OnceLock::new() }
     }
 
     /// Whether the rule read more than it may.
     pub(super) fn are_exhausted(&self) -> bool {
         self.reads.load(Ordering::Relaxed) > MOST_READS
+    }
+
+    /// Whether the rule read a similarity that is still to be worked out.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// Whether the rule read a similarity that cannot be worked out.
+    pub(super) fn is_unjudged(&self) -> bool {
+        self.is_unjudged.load(Ordering::Relaxed)
+    }
+
+    /// The similarity to a set of examples; 0 where it is not known.
+    fn similar(&self, set: &str) -> f64 {
+        match (self.facts.similar)(set) {
+            Similarity::Known(similarity) => return similarity,
+            Similarity::Open => self.is_open.store(true, Ordering::Relaxed),
+            Similarity::Unknown => self.is_unjudged.store(true, Ordering::Relaxed),
+        }
+        0.0
     }
 
     /// What a slot that may be a list or an object reads.
@@ -155,6 +186,7 @@ impl VariableResolver for Slots<'_> {
             return None;
         }
         let value = match fact {
+            Fact::Similar(set) => CowVal::owned(CelDouble::from(self.similar(set))),
             Fact::Metadata(_) | Fact::Tags | Fact::Matches(..) => CowVal::Borrowed(self.made(slot, fact)?.as_ref()),
             _ => fact.read(self.facts),
         };

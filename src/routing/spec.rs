@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::affinity::Affinity;
 use super::min_speed::MinSpeed;
 use crate::chat::Structured;
+use crate::types::Share;
 use crate::upstream::Provider;
 
 /// A text of the configuration, with its place in the file.
@@ -111,6 +113,17 @@ impl Default for Defaults {
     }
 }
 
+/// One `[examples.NAME]` table.
+#[derive(Clone, Debug)]
+pub struct ExampleSpec {
+    /// The name that rules use, with its place.
+    pub name: Spanned,
+    /// The key of its table.
+    pub key: String,
+    /// The sentences.
+    pub sentences: Vec<String>,
+}
+
 /// The configuration that routes are compiled from.
 #[derive(Clone, Debug)]
 pub struct Spec<'a> {
@@ -122,6 +135,10 @@ pub struct Spec<'a> {
     pub routes: &'a [RouteSpec],
     /// The settings where a route has none.
     pub defaults: Defaults,
+    /// The model of `[cache.semantic]`, with its place, where there is one.
+    pub embedding: Option<&'a Spanned>,
+    /// The sets of examples.
+    pub examples: &'a [ExampleSpec],
 }
 
 /// How a route chooses among its targets.
@@ -196,11 +213,32 @@ pub struct CachePolicy {
     pub ttl: Duration,
     /// Who may use a stored answer.
     pub scope: CacheScope,
+    /// How similar a question must be, where a stored answer is found by meaning.
+    pub threshold: Share,
+    /// The share of such answers that are asked for anew, to see whether they were right.
+    pub verify_share: Share,
+}
+
+impl CachePolicy {
+    /// The policy as the admin API shows it.
+    pub(super) fn row(&self) -> serde_json::Value {
+        let mut row = json!({"mode": self.mode, "ttl_seconds": self.ttl.as_secs(), "scope": self.scope});
+        if self.mode == CacheMode::Semantic {
+            (row["threshold"], row["verify_share"]) = (json!(self.threshold), json!(self.verify_share));
+        }
+        row
+    }
 }
 
 impl Default for CachePolicy {
     fn default() -> Self {
-        Self { mode: CacheMode::Off, ttl: Duration::from_secs(3_600), scope: CacheScope::Project }
+        Self {
+            mode: CacheMode::Off,
+            ttl: Duration::from_secs(3_600),
+            scope: CacheScope::Project,
+            threshold: Share::clamped(0.92),
+            verify_share: Share::clamped(0.01),
+        }
     }
 }
 
@@ -213,6 +251,8 @@ pub enum CacheMode {
     Off,
     /// By the same request.
     Exact,
+    /// By the same request, else by one that means the same.
+    Semantic,
 }
 
 /// Who may use a stored answer.

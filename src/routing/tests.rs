@@ -69,6 +69,11 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
 }
 
 fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Diagnostic>> {
+    compile_with(routes, "lora")
+}
+
+/// The same, by another embedding model.
+fn compile_with(routes: &[RouteSpec], embedding: &str) -> Result<Routes, Vec<Diagnostic>> {
     let providers = [provider("openai", false), provider("house", true)];
     let models: Vec<ModelSpec> =
         [("fast", "openai", "gpt-4o-mini"), ("smart", "openai", "gpt-4o"), ("lora", "house", "v3")]
@@ -82,7 +87,14 @@ fn compile(routes: &[RouteSpec]) -> Result<Routes, Vec<Diagnostic>> {
                 key: format!("models.{name}"),
             })
             .into();
-    Routes::compile(&Spec { providers: &providers, models: &models, routes, defaults: Defaults::default() })
+    let examples = ["refund", "failed"].map(|name| ExampleSpec {
+        name: spanned(name),
+        key: format!("examples.{name}"),
+        sentences: vec!["Give me my money back".to_owned()],
+    });
+    let embedding = Some(&spanned(embedding));
+    let defaults = Defaults::default();
+    Routes::compile(&Spec { providers: &providers, models: &models, routes, defaults, embedding, examples: &examples })
 }
 
 struct Call {
@@ -121,6 +133,7 @@ impl Call {
             budget_used: 0.25,
             complexity: 0.5,
             figures: None,
+            similar: &|name| if name == "refund" { Similarity::Known(0.8) } else { Similarity::Unknown },
         }
     }
 }

@@ -23,8 +23,8 @@ use prometheus_client::registry::Registry;
 
 use self::kind::{Kind, Kinded, Stored};
 use self::labels::{
-    AttemptLabels, BuildLabels, CostLabels, EndpointLabels, LineLabels, Names, OTHER, RequestLabels, TimeLabels,
-    TokenLabels,
+    AttemptLabels, BuildLabels, CostLabels, DifferenceLabels, EndpointLabels, LineLabels, Names, OTHER, PurposeLabels,
+    RequestLabels, TimeLabels, TokenLabels,
 };
 use self::observed::Gauges;
 use crate::chat::Usage;
@@ -122,6 +122,8 @@ pub struct Metrics {
     batches: Gauge,
     batch_lines_in_flight: Gauge,
     batch_lines: Family<LineLabels, Counter>,
+    embedding_failures: Family<PurposeLabels, Counter>,
+    semantic_refused: Family<DifferenceLabels, Counter>,
     gauges: Gauges,
     /// Whose page is being written, since what is looked at must not change meanwhile.
     page: Mutex<()>,
@@ -150,6 +152,8 @@ impl Default for Metrics {
             batches: Gauge::default(),
             batch_lines_in_flight: Gauge::default(),
             batch_lines: Family::default(),
+            embedding_failures: Family::default(),
+            semantic_refused: Family::default(),
             gauges: Gauges::register(&mut registry),
             page: Mutex::default(),
             models: Names::default(),
@@ -183,12 +187,24 @@ impl Metrics {
         names::BATCHES.register(registry, self.batches.clone());
         names::LINES_IN_FLIGHT.register(registry, self.batch_lines_in_flight.clone());
         names::LINES.register(registry, self.batch_lines.clone());
+        names::EMBEDDING_FAILURES.register(registry, self.embedding_failures.clone());
+        names::SEMANTIC_REFUSED.register(registry, self.semantic_refused.clone());
         let commit = match env!("FULCRUM_COMMIT") {
             "" => "unknown",
             commit => commit,
         };
         names::BUILD.register(registry, Info::new(BuildLabels { version: env!("CARGO_PKG_VERSION"), commit }));
         self
+    }
+
+    /// Counts a call that goes on without a vector of its text, which was for `what`.
+    pub fn embedding_failed(&self, what: &'static str) {
+        self.embedding_failures.get_or_create(&PurposeLabels { purpose: what }).inc();
+    }
+
+    /// Counts a stored answer that was not taken, since `difference` forbids that.
+    pub fn semantic_refused(&self, difference: &'static str) {
+        self.semantic_refused.get_or_create(&DifferenceLabels { difference }).inc();
     }
 
     /// Counts a request that ended.
@@ -370,6 +386,12 @@ impl Metrics {
         }
         for result in ["completed", "failed"] {
             drop(self.batch_lines.get_or_create(&LineLabels { result }));
+        }
+        for purpose in names::PURPOSES {
+            drop(self.embedding_failures.get_or_create(&PurposeLabels { purpose }));
+        }
+        for difference in names::DIFFERENCES {
+            drop(self.semantic_refused.get_or_create(&DifferenceLabels { difference }));
         }
         for (provider, model) in &observed.targets {
             let (provider, model) = (provider.clone(), model.clone());

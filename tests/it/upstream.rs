@@ -204,10 +204,14 @@ impl Received {
 /// Answers some requests by what they ask.
 type Api = Box<dyn FnMut(&Received) -> Option<Script> + Send>;
 
+/// Answers some calls of models by what they ask.
+type Models = Box<dyn Fn(&Received) -> Option<Script> + Send>;
+
 struct Shared {
     scripts: Mutex<VecDeque<Script>>,
     always: Mutex<Option<Script>>,
     api: Mutex<Option<Api>>,
+    models: Mutex<Option<Models>>,
     received: Mutex<Vec<Received>>,
     /// What llama.cpp's `/lora-adapters` reports; 404 without it.
     adapters: Mutex<Option<String>>,
@@ -236,6 +240,7 @@ impl Upstream {
             scripts: Mutex::default(),
             always: Mutex::default(),
             api: Mutex::default(),
+            models: Mutex::default(),
             received: Mutex::default(),
             adapters: Mutex::default(),
             looks: AtomicUsize::new(0),
@@ -263,6 +268,11 @@ impl Upstream {
     /// Every request that this answers gets its answer, before all scripts.
     pub fn api(&self, api: impl FnMut(&Received) -> Option<Script> + Send + 'static) {
         *self.shared.api.lock().unwrap() = Some(Box::new(api));
+    }
+
+    /// Every call that this answers gets its answer, before all scripts.
+    pub fn answers(&self, models: impl Fn(&Received) -> Option<Script> + Send + 'static) {
+        *self.shared.models.lock().unwrap() = Some(Box::new(models));
     }
 
     /// What `GET /lora-adapters` reports from now on. Such requests are no calls, so they stand nowhere in what came.
@@ -331,6 +341,8 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
         }
         let script = shared.api.lock().unwrap().as_mut().and_then(|api| api(&received));
         received.by_api = script.is_some();
+        let by_model = || shared.models.lock().unwrap().as_ref().and_then(|models| models(&received));
+        let script = script.or_else(by_model);
         let script = script.or_else(|| shared.scripts.lock().unwrap().pop_front());
         let script = script.or_else(|| shared.always.lock().unwrap().clone()).unwrap_or_else(|| canned(&received));
         let place = shared.note(received);

@@ -20,7 +20,7 @@ pub async fn stats(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
     let stats = app.gateway().parts().cache.stats();
     Json(json!({
         "entries": stats.entries, "bytes": stats.bytes, "hits": stats.hits, "misses": stats.misses,
-        "stored": stats.stored, "running": stats.flights,
+        "stored": stats.stored, "running": stats.flights, "questions": stats.questions,
     }))
 }
 

@@ -88,6 +88,7 @@ pub(super) fn ask(batch: &Batch, key: Arc<VirtualKey>, endpoint: Endpoint, body:
         cache: Directive::default(),
         timeout: None,
         background: true,
+        judged: None,
     }
 }
 

@@ -73,6 +73,8 @@ fn rules_read_every_variable_and_what_is_missing_is_empty() {
         r#"has(key.tags.team) && !has(key.tags.other) && size(key.tags) == 1"#,
         "now.hour >= 9 && now.hour < 10 && now.weekday == 1",
         "budget_used < 0.8 && budget_used * 100 == 25.0 && budget_used < 1",
+        r#"similar_to("refund") > 0.7 && similar_to("refund") <= 0.8 && similar_to("refund") + 1 == 1.8"#,
+        r#"request.stream || similar_to("failed") > 0.5"#,
         "complexity < 0.6 && complexity * 2 == 1.0 && complexity > 0",
         r#"request.stream ? key.name == "app" : false"#,
         r#"string(request.input_tokens).endsWith("00") && int("7") == 7 && double(1) < 2"#,
@@ -125,6 +127,88 @@ fn a_rule_that_cannot_tell_keeps_a_call_in_the_house() {
     assert!(plan.local_only);
 }
 
+/// A route by meaning, then a private one by metadata.
+fn by_meaning(rule: &str) -> [RouteSpec; 2] {
+    let first = RouteSpec { when: Some(spanned(rule)), ..route("meaning", &[("fast", 1)]) };
+    let private = r#"metadata.privacy == "internal""#;
+    [first, RouteSpec { when: Some(spanned(private)), local_only: true, ..route("private", &[("lora", 1)]) }]
+}
+
+fn planned(routes: &Routes, facts: &Facts<'_>) -> String {
+    match routes.plan(facts, &Health::default(), 0.5) {
+        Ok(plan) => plan.route.map_or_else(|| "direct".to_owned(), |route| route.to_string()),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_similarity_that_is_still_open_is_asked_for_only_where_a_rule_reads_it() {
+    let open = |_: &str| Similarity::Open;
+    let call = Call::new();
+    let facts = Facts { similar: &open, ..call.facts("fast") };
+    for (rule, expected) in [
+        (
+            r#"similar_to("refund") > 0.5"#,
+            "how similar the text is to the examples of the route `meaning` is still to be worked out",
+        ),
+        (r#"request.stream || similar_to("refund") > 0.5"#, "meaning"),
+        (r#"!request.stream && similar_to("refund") > 0.5"#, "private"),
+    ] {
+        assert_eq!(planned(&compile(&by_meaning(rule)).unwrap(), &facts), expected, "{rule}");
+    }
+}
+
+#[test]
+fn a_similarity_that_is_not_known_is_0_and_holds_a_private_route() {
+    let call = Call::new();
+    let facts = call.facts("fast");
+    for (rule, expected) in [
+        (r#"similar_to("failed") > 0.5"#, "private"),
+        (r#"similar_to("failed") < 0.5"#, "meaning"),
+        (r#"similar_to("failed") > 0.5 || request.stream"#, "meaning"),
+    ] {
+        assert_eq!(planned(&compile(&by_meaning(rule)).unwrap(), &facts), expected, "{rule}");
+    }
+    let rule = r#"request.stream && similar_to("failed") > 0.5"#;
+    let private = RouteSpec { when: Some(spanned(rule)), local_only: true, ..route("held", &[("lora", 1)]) };
+    let routes = compile(&[private]).unwrap();
+    assert_eq!(planned(&routes, &facts), "held");
+    assert_eq!(planned(&routes, &Facts { stream: false, ..facts }), "direct");
+    let trace = routes.trace(&facts, &Health::default(), 0.5);
+    assert!(trace.rules[0].result.contains("how similar the text is to its examples is not known"), "{trace:?}");
+}
+
+#[test]
+fn the_text_of_a_private_call_goes_to_no_embedding_model_outside() {
+    let open = |_: &str| Similarity::Open;
+    let call = Call::new();
+    let (private, public) =
+        (Facts { similar: &open, ..call.facts("fast") }, Facts { metadata: None, ..call.facts("fast") });
+    let public = Facts { similar: &open, ..public };
+    let rules = by_meaning(r#"similar_to("refund") > 0.5"#);
+    let outside = compile_with(&rules, "smart").unwrap();
+    assert_eq!(planned(&outside, &private), "private", "without a question to a model");
+    assert!(planned(&outside, &public).contains("still to be worked out"));
+    assert!(planned(&compile_with(&rules, "lora").unwrap(), &private).contains("still to be worked out"));
+    // Another route takes the call before the private one, so the text leaves anyway.
+    let between = RouteSpec { when: Some(spanned("request.stream")), ..route("between", &[("fast", 1)]) };
+    let [first, last] = rules;
+    let routes = compile_with(&[first, between, last], "smart").unwrap();
+    assert!(planned(&routes, &private).contains("still to be worked out"));
+}
+
+#[test]
+fn private_routes_by_meaning_need_an_embedding_model_in_the_house() {
+    let rule = r#"request.stream && similar_to("refund") > 0.5"#;
+    let private = || RouteSpec { when: Some(spanned(rule)), local_only: true, ..route("r", &[("lora", 1)]) };
+    let cached = CachePolicy { mode: CacheMode::Semantic, ..CachePolicy::default() };
+    assert!(compile_with(&[private()], "lora").is_ok());
+    let problems = compile_with(&[RouteSpec { cache: Some(cached), ..private() }], "smart").err().unwrap();
+    let found: Vec<_> = problems.iter().map(|problem| (problem.key.as_str(), problem.place)).collect();
+    assert_eq!(found, [("routes[0].when", Place::Offset(18)), ("routes[0].cache.mode", Place::Unknown)]);
+    assert!(problems.iter().all(|problem| problem.problem.contains("would leave the house for `openai/gpt-4o`")));
+}
+
 #[test]
 fn mistakes_in_rules_are_reported_with_their_place() {
     let table = [
@@ -133,6 +217,11 @@ fn mistakes_in_rules_are_reported_with_their_place() {
         ("\"é\" == request.modl", 8, "has no field `modl`"),
         ("\"é\" == \"é\" ===", 15, "cannot be read"),
         ("a &&& b", 4, "cannot be read"),
+        ("true && similar_to(\"refnd\") > 0.8", 18, "there are no examples `refnd`"),
+        ("similar_to(request.text) > 0.8", 10, "takes the name of one set"),
+        ("similar_to(\"refund\", 0.8)", 10, "takes the name of one set"),
+        ("similar_to(\"refund\")", 10, "this is a number"),
+        ("request.text.similar_to(\"refund\") > 0.8", 0, "called the wrong way"),
         ("complexty < 0.3", 0, "unknown variable `complexty`"),
         ("complexity == \"hard\"", 11, "`==` cannot compare a number with text"),
         ("complexity.score < 0.3", 0, "`complexity` has no fields"),

@@ -100,6 +100,24 @@ pub(super) const CACHE_FLIGHTS: Name = row("fulcrum_cache_flights", &[], "Calls 
 pub(super) const CACHE_HITS: Name = row("fulcrum_cache_hits_total", &[], "Answers from the cache");
 pub(super) const CACHE_MISSES: Name = row("fulcrum_cache_misses_total", &[], "Look-ups without an answer");
 pub(super) const CACHE_STORED: Name = row("fulcrum_cache_stored_total", &[], "Answers that were stored");
+/// What vectors of texts are for.
+pub(super) const PURPOSES: [&str; 2] = ["rules", "cache"];
+/// What keeps a stored answer from a similar question.
+pub(super) const DIFFERENCES: [&str; 7] = ["number", "negation", "quote", "code", "time", "opposite", "name"];
+pub(super) const EMBEDDING_FAILURES: Name = row(
+    "fulcrum_embedding_failures_total",
+    &["purpose"],
+    "Calls that went on without a vector of their text, for `rules` or for the `cache`",
+);
+pub(super) const SEMANTIC_REFUSED: Name = row(
+    "fulcrum_semantic_refused_total",
+    &["difference"],
+    "Questions as similar as the cache wants, whose answer was not taken since a `number`, `negation`, `quote`, `code`, `time`, `opposite` or `name` differs",
+);
+pub(super) const QUESTIONS: Name =
+    row("fulcrum_semantic_entries", &[], "Questions whose answers the cache finds by meaning");
+pub(super) const QUESTION_BYTES: Name =
+    row("fulcrum_semantic_size_bytes", &[], "Memory that their vectors and texts take");
 pub(super) const BUILD: Name = row("fulcrum_build_info", &["version", "commit"], "Always 1; which build this is");
 pub(super) const PROCESS_MEMORY: Name =
     row("process_resident_memory_bytes", &[], "Memory in use; on Linux, as the next four");
@@ -140,6 +158,10 @@ pub const NAMES: &[&Name] = &[
     &CACHE_HITS,
     &CACHE_MISSES,
     &CACHE_STORED,
+    &EMBEDDING_FAILURES,
+    &SEMANTIC_REFUSED,
+    &QUESTIONS,
+    &QUESTION_BYTES,
     &BUILD,
     &PROCESS_MEMORY,
     &PROCESS_FDS,

@@ -76,6 +76,10 @@ pub struct CacheSeen {
     pub misses: u64,
     /// Answers stored.
     pub stored: u64,
+    /// Questions that are found by meaning.
+    pub questions: u64,
+    /// The bytes of their vectors and texts.
+    pub question_bytes: u64,
 }
 
 /// The metrics that are set and not counted.
@@ -93,6 +97,8 @@ pub(super) struct Gauges {
     hits: Counter,
     misses: Counter,
     stored: Counter,
+    questions: Gauge,
+    question_bytes: Gauge,
     process: Option<Process>,
 }
 
@@ -111,6 +117,8 @@ impl Gauges {
         names::CACHE_HITS.register(registry, gauges.hits.clone());
         names::CACHE_MISSES.register(registry, gauges.misses.clone());
         names::CACHE_STORED.register(registry, gauges.stored.clone());
+        names::QUESTIONS.register(registry, gauges.questions.clone());
+        names::QUESTION_BYTES.register(registry, gauges.question_bytes.clone());
         gauges.process = Process::register(registry);
         gauges
     }
@@ -125,7 +133,9 @@ impl Gauges {
         for (file, size) in [("database", database), ("wal", wal), ("journal", journal)] {
             self.files.get_or_create(&FileLabels { file }).set(whole(size));
         }
-        let CacheSeen { entries, bytes, flights, hits, misses, stored } = observed.cache;
+        let CacheSeen { entries, bytes, flights, hits, misses, stored, questions, question_bytes } = observed.cache;
+        self.questions.set(whole(questions));
+        self.question_bytes.set(whole(question_bytes));
         self.entries.set(whole(entries));
         self.bytes.set(whole(bytes));
         self.flights.set(whole(flights));

@@ -1,0 +1,252 @@
+//! Embeds texts for one call: each call of the embedding model is an attempt of that call's, with a row and a cost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::time::{Instant, timeout_at};
+
+use super::super::fault::fault_of;
+use super::super::incoming::Incoming;
+use super::super::meter::{Ended, Meter};
+use super::super::probe_line::Waiting;
+use super::super::state::{Live, Parts};
+use super::super::target_log::Met;
+use super::known::{Model, Set, TextKey};
+use crate::chat::{Code, Embed, UnitVector, Usage, Used, Vectors};
+use crate::routing::{Asking, Entry, ExampleSet, Target};
+use crate::types::now;
+use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
+use crate::usage::{Role, Status};
+use crate::wire::dialect::BadAnswer;
+use crate::wire::{DialectId, gemini, openai_embeddings, token_estimate};
+
+/// How long a call waits for vectors, all in all.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The longest answer of an embedding model.
+const LONGEST_ANSWER: usize = 16 << 20;
+
+/// Why there are no vectors: the code of what the attempt met, or `all_targets_cooling` where none was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unembedded(pub &'static str);
+
+impl From<Code> for Unembedded {
+    fn from(code: Code) -> Self {
+        Self(code.text())
+    }
+}
+
+/// Embeds texts for one call.
+pub struct Embedder<'a> {
+    parts: &'a Parts,
+    live: &'a Live,
+    incoming: &'a Incoming,
+    meter: &'a Meter,
+    target: &'a Arc<Target>,
+    client: &'a Arc<ProviderClient>,
+    deadline: Instant,
+    /// Whether the deadline is the caller's own.
+    is_callers: bool,
+}
+
+impl<'a> Embedder<'a> {
+    /// What embeds texts for a call; `None` where the configuration has no embedding model.
+    pub fn of((parts, live): (&'a Parts, &'a Live), incoming: &'a Incoming, meter: &'a Meter) -> Option<Self> {
+        let target = live.routes.embedding()?;
+        let client = live.clients.get(&target.provider)?;
+        let ours = Instant::now() + PATIENCE;
+        let callers = incoming.timeout.map(|limit| incoming.started + limit);
+        let is_callers = callers.is_some_and(|callers| callers < ours);
+        let deadline = callers.filter(|_| is_callers).unwrap_or(ours);
+        Some(Self { parts, live, incoming, meter, target, client, deadline, is_callers })
+    }
+
+    /// Whether texts stay inside of the organisation.
+    pub fn is_local(&self) -> bool {
+        self.client.provider().local
+    }
+
+    fn model(&self) -> Model<'a> {
+        Model { provider: self.client.provider(), model: &self.target.model }
+    }
+
+    fn key(&self, text: &str) -> TextKey {
+        self.model().key("text", &self.incoming.key.project, [text])
+    }
+
+    /// The vector of each text. What is known is not asked for, and equal texts of calls at once are asked for once.
+    ///
+    /// # Errors
+    /// Where one cannot be had in time.
+    pub async fn vectors(&self, texts: &[&str]) -> Result<Vec<Arc<UnitVector>>, Unembedded> {
+        if let Some(known) = self.known(texts) {
+            return Ok(known);
+        }
+        let key = self.model().key("texts", &self.incoming.key.project, texts.iter().copied());
+        self.in_turn(key, async {
+            if let Some(known) = self.known(texts) {
+                return Ok(known);
+            }
+            let mut lacking: Vec<&str> = Vec::new();
+            for text in texts {
+                if !lacking.contains(text) && self.vector(text).is_none() {
+                    lacking.push(text);
+                }
+            }
+            let vectors = self.embed(&lacking).await?;
+            let found: Vec<(&str, Arc<UnitVector>)> = lacking.into_iter().zip(vectors).collect();
+            for (text, vector) in &found {
+                self.parts.meaning.keep(self.key(text), vector.clone());
+            }
+            let of = |text: &&str| {
+                let new = found.iter().find(|(known, _)| known == text).map(|(_, vector)| vector.clone());
+                new.or_else(|| self.vector(text)).ok_or(Unembedded::from(Code::Internal))
+            };
+            texts.iter().map(of).collect()
+        })
+        .await
+    }
+
+    /// Sees to it that the vectors of sets of examples are known, as far as they can be.
+    pub async fn learn(&self, sets: &[Arc<ExampleSet>]) {
+        let is_open = |key: &TextKey| matches!(self.parts.meaning.set(key, Instant::now()), Set::Open);
+        for set in sets {
+            let key = self.model().key_of_set(set);
+            if !is_open(&key) {
+                continue;
+            }
+            let learnt = self.in_turn(key, async {
+                if !is_open(&key) {
+                    return Ok(());
+                }
+                let sentences: Vec<&str> = set.sentences.iter().map(String::as_str).collect();
+                let embedded = self.embed(&sentences).await;
+                let failed = embedded.as_ref().err().copied();
+                self.parts.meaning.keep_set(key, embedded.ok(), Instant::now());
+                failed.map_or(Ok(()), Err)
+            });
+            if let Err(Unembedded(reason)) = learnt.await {
+                tracing::warn!(examples = %set.name, reason, "the examples `{}` cannot be embedded", set.name);
+            }
+        }
+    }
+
+    /// The vectors of texts, where all are known.
+    pub fn known(&self, texts: &[&str]) -> Option<Vec<Arc<UnitVector>>> {
+        texts.iter().map(|text| self.vector(text)).collect()
+    }
+
+    fn vector(&self, text: &str) -> Option<Arc<UnitVector>> {
+        self.parts.meaning.text(&self.key(text))
+    }
+
+    /// Runs what embeds these texts, once no other call does.
+    async fn in_turn<T>(
+        &self,
+        key: TextKey,
+        run: impl Future<Output = Result<T, Unembedded>>,
+    ) -> Result<T, Unembedded> {
+        let (queued, began) = (self.parts.meaning.queue(key), Instant::now());
+        let turn = timeout_at(self.deadline, queued.turn()).await;
+        self.meter.waited(began.elapsed());
+        match turn {
+            Ok(_turn) => run.await,
+            Err(_late) => Err(Code::RequestTimeout.into()),
+        }
+    }
+
+    /// One attempt at the vectors of some texts.
+    async fn embed(&self, texts: &[&str]) -> Result<Vec<Arc<UnitVector>>, Unembedded> {
+        let asking = Asking { target: self.target, key: &self.incoming.key.id, began: now() };
+        if self.deadline <= Instant::now() {
+            return Err(Code::RequestTimeout.into());
+        }
+        // Calls that wait for how a probe ends are served after this one.
+        let _probes = match self.parts.health.enter(asking) {
+            Entry::Open => None,
+            Entry::Probe => self.parts.probe_line.take(Waiting { target: &self.target.id, key: asking.key }),
+            Entry::Closed => return Err(Code::AllTargetsCooling.into()),
+        };
+        self.parts.health.called(&self.target.provider, asking.began);
+        let (pricing, _) = self.live.priced(self.client.provider(), self.target);
+        let tokens = token_estimate::of_bytes(texts.iter().map(|text| text.len()).sum());
+        let estimate = Usage { input: tokens, estimated: true, ..Usage::default() };
+        let attempt = self.meter.attempt_as(Some(Role::Embedding), self.target, pricing, estimate.into());
+        let attempt = attempt.await.map_err(|error| Unembedded::from(error.code))?;
+        let called = tokio::select! {
+            biased;
+            called = self.call(texts) => called,
+            () = self.parts.closing.cancelled() => Err(Failure::Closing),
+        };
+        let met = Met { target: self.target, key: asking.key, request: self.incoming.id };
+        match called {
+            Ok((vectors, usage)) => {
+                attempt.end(Ended::well(Used::from(usage.unwrap_or(estimate))));
+                self.parts.health.succeeded(asking, now());
+                self.parts.target_log.answered(met, now());
+                Ok(vectors)
+            }
+            Err(failure) => {
+                let failure = self.client.redacted(self.late(failure));
+                attempt.end(Ended {
+                    status: Status::Error,
+                    http_status: failure.status(),
+                    error: Some(failure.code()),
+                    retryable: failure.is_retryable(),
+                    used: None,
+                });
+                match fault_of(&failure) {
+                    Some(fault) => self.parts.health.failed(asking, fault, now(), rand::random()),
+                    None => self.parts.health.abandoned(asking, now()),
+                }
+                self.parts.target_log.failed(met, &failure, &self.parts.health, now());
+                Err(failure.code().into())
+            }
+        }
+    }
+
+    /// A failure as the model's, where the limit that passed is not the caller's own.
+    fn late(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::TimedOut(Phase::Caller) if !self.is_callers => Failure::TimedOut(Phase::FirstToken),
+            failure => failure,
+        }
+    }
+
+    async fn call(&self, texts: &[&str]) -> Result<(Vec<Arc<UnitVector>>, Option<Usage>), Failure> {
+        let embed = Embed { texts: texts.iter().map(|text| (*text).to_owned()).collect(), dimensions: None };
+        let speaks_gemini = self.client.provider().kind.row().embeddings() == Some(DialectId::Gemini);
+        let (operation, body) = match speaks_gemini {
+            true => (Operation::EmbedContents, gemini::write_embed(&embed, &self.target.model)),
+            false => (Operation::Embeddings, openai_embeddings::write_embed(&embed, &self.target.model)),
+        };
+        let call = Call {
+            operation,
+            model: &self.target.model,
+            stream: false,
+            headers: HeaderMap::new(),
+            body,
+            deadline: Some(self.deadline),
+            project: &self.incoming.key.project,
+            shares: self.incoming.key.shares,
+            background: self.incoming.background,
+        };
+        let body = self.client.send(call).await?.whole(LONGEST_ANSWER).await?;
+        let bad = |error: BadAnswer| Failure::Protocol(error.to_string());
+        let Vectors { vectors, usage } = read(&body, speaks_gemini).map_err(bad)?;
+        let found: Option<Vec<_>> = vectors.iter().map(|vector| UnitVector::of(vector).map(Arc::new)).collect();
+        let is_even = |vectors: &Vec<Arc<UnitVector>>| {
+            let width = vectors.first().map(|vector| vector.numbers().len());
+            vectors.iter().all(|vector| Some(vector.numbers().len()) == width)
+        };
+        let found = found.filter(|vectors| vectors.len() == texts.len() && is_even(vectors));
+        let message = || Failure::Protocol(format!("it has not {} vectors of one length", texts.len()));
+        Ok((found.ok_or_else(message)?, usage))
+    }
+}
+
+fn read(body: &Bytes, is_geminis: bool) -> Result<Vectors, BadAnswer> {
+    if is_geminis { gemini::read_vectors(body) } else { openai_embeddings::read_vectors(body) }
+}

@@ -1,0 +1,267 @@
+//! The cache by meaning: which questions share an answer, which never do, and what is said of a hit.
+
+use serde_json::{Value, json};
+
+use crate::app::{TestApp, streamed};
+use crate::client::{Answer, Call};
+use crate::meaning::{embedded, vectors};
+use crate::upstream::{Script, WHOLE};
+
+const SEMANTIC: &str = r#"
+[defaults]
+retries = 0
+cache = { mode = "semantic", threshold = 0.9, verify_share = 0.0 }
+[cache.semantic]
+embedding_model = "meaning"
+[models.meaning]
+provider = "up"
+model = "embed-x"
+price = { input = "0.02", output = "0" }
+"#;
+
+fn cache(answer: &Answer) -> &str {
+    answer.header("x-fulcrum-cache").unwrap_or("-")
+}
+
+fn asked(text: &str) -> Value {
+    json!({"model": "fast", "messages": [{"role": "user", "content": text}]})
+}
+
+async fn app() -> TestApp {
+    let app = TestApp::with(SEMANTIC).await;
+    app.up.answers(vectors);
+    app
+}
+
+async fn ask(app: &TestApp, text: &str) -> Answer {
+    app.chat(&asked(text)).await
+}
+
+/// How many calls of the model itself the upstream saw.
+fn calls(app: &TestApp) -> usize {
+    app.up.received().iter().filter(|one| one.path != "/v1/embeddings").count()
+}
+
+#[tokio::test]
+async fn a_question_that_means_the_same_gets_the_stored_answer_and_costs_its_embedding_only() {
+    let app = app().await;
+    let first = ask(&app, "How do I get my money back?").await;
+    let second = ask(&app, "I want a refund, please").await;
+    assert_eq!((cache(&first), cache(&second)), ("miss", "semantic"), "{}", second.text());
+    assert_eq!(first.body, second.body);
+    assert_eq!((second.header("x-fulcrum-similarity"), first.header("x-fulcrum-similarity")), (Some("1.0000"), None));
+    assert!(second.header("age").is_some());
+    assert_eq!(second.header("x-fulcrum-model"), Some("up/gpt-x"));
+    assert_eq!(calls(&app), 1);
+    let (first, second) = (app.row(first.id()).await, app.row(second.id()).await);
+    assert_eq!(
+        (&second["cache"], &second["status"], &second["model"]),
+        (&json!("semantic"), &json!("ok"), &json!("up/gpt-x"))
+    );
+    assert_eq!(second["saved_usd"], first["cost_usd"], "{first:#}");
+    let attempts = second["attempts"].as_array().unwrap();
+    assert_eq!((attempts.len(), &attempts[0]["role"]), (1, &json!("embedding")), "{second:#}");
+    // Exact answers first: no vector is asked for.
+    let before = embedded(&app.up).len();
+    assert_eq!(cache(&ask(&app, "How do I get my money back?").await), "hit");
+    assert_eq!(embedded(&app.up).len(), before);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn another_question_and_one_that_differs_in_what_counts_are_misses() {
+    let app = app().await;
+    ask(&app, "I paid 10 dollars, may I have a refund?").await;
+    for text in [
+        "I cannot log in",
+        "I paid 20 dollars, may I have a refund?",
+        "I paid 10 dollars, may I not have a refund?",
+        "I paid 10 euros, may I have a refund?",
+        "I paid 10 dollars for \"Dune\", may I have a refund?",
+        "I paid 10 dollars for `a.b`, may I have a refund?",
+        "I paid 10 dollars in Berlin, may I have a refund?",
+    ] {
+        assert_eq!(cache(&ask(&app, text).await), "miss", "{text}");
+    }
+    assert_eq!(cache(&ask(&app, "can I have my money back, I paid 10 dollars").await), "semantic");
+    assert!(app.metric("fulcrum_semantic_refused_total", "number").await >= 2.0);
+    assert!(app.metric("fulcrum_semantic_entries", "").await >= 8.0);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn all_but_the_words_must_be_equal() {
+    let app = app().await;
+    ask(&app, "A refund, please").await;
+    let changes = [
+        json!({"model": "spare"}),
+        json!({"temperature": 0.5}),
+        json!({"max_tokens": 7}),
+        json!({"seed": 7}),
+        json!({"tools": [{"type": "function", "function": {"name": "f"}}]}),
+        json!({"response_format": {"type": "json_object"}}),
+        json!({"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Money back"}]}),
+    ];
+    app.other.answers(vectors);
+    for change in &changes {
+        let mut body = asked("Money back");
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        assert_eq!(cache(&app.chat(&body).await), "miss", "{change}");
+    }
+    assert_eq!(cache(&ask(&app, "Money back").await), "semantic");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_no_similar_question_may_share_is_not_embedded() {
+    let app = app().await;
+    let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
+    for change in [
+        json!({"n": 2}),
+        json!({"temperature": 1.5}),
+        json!({"logprobs": true}),
+        json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "A refund"}, image]}]}),
+        json!({"messages": [{"role": "user", "content": "x".repeat(3_000)}]}),
+    ] {
+        let mut body = asked("A refund, please");
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        assert_eq!(cache(&app.chat(&body).await), "miss", "{change}");
+        assert_eq!(cache(&app.chat(&body).await), "hit", "{change}");
+    }
+    assert_eq!(embedded(&app.up), Vec::<Value>::new());
+    app.close().await;
+}
+
+#[tokio::test]
+async fn the_whole_conversation_counts_and_not_its_last_message() {
+    let app = app().await;
+    let talk = |about: &str| {
+        json!({"model": "fast", "messages": [
+            {"role": "user", "content": about}, {"role": "assistant", "content": "I see."},
+            {"role": "user", "content": "What should I do?"}]})
+    };
+    assert_eq!(cache(&app.chat(&talk("my parcel is late")).await), "miss");
+    assert_eq!(cache(&app.chat(&talk("my password is wrong")).await), "miss");
+    assert_eq!(
+        cache(&app.chat(&talk("i cannot remember any password")).await),
+        "miss",
+        "a negation in an earlier message"
+    );
+    assert_eq!(cache(&app.chat(&talk("the password is bad")).await), "semantic");
+    let texts = embedded(&app.up);
+    assert_eq!(texts[0], json!(["my parcel is late", "I see.", "What should I do?"]));
+    assert_eq!(texts[1], json!(["my password is wrong"]), "what is known is not asked for again");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_hit_comes_in_every_dialect_and_as_a_stream() {
+    let app = app().await;
+    ask(&app, "I want my money").await;
+    let stream = app.chat(&streamed(asked("a refund please"))).await;
+    assert_eq!((cache(&stream), stream.header("content-type")), ("semantic", Some("text/event-stream")));
+    assert!(stream.text().contains("Hello there.") && stream.text().ends_with("data: [DONE]\n\n"));
+    for (path, body) in [
+        ("/v1/responses", json!({"model": "fast", "input": "refund me"})),
+        (
+            "/v1beta/models/fast:generateContent",
+            json!({"contents": [{"role": "user", "parts": [{"text": "refund me"}]}]}),
+        ),
+    ] {
+        let answer = app.send(Call::post(path, &body).key(&app.key)).await;
+        assert_eq!((cache(&answer), answer.status), ("semantic", 200), "{path}: {}", answer.text());
+        assert!(answer.text().contains("Hello there."), "{path}");
+    }
+    let message =
+        |text: &str| json!({"model": "fast", "max_tokens": 50, "messages": [{"role": "user", "content": text}]});
+    app.chat(&message("I want my money")).await;
+    let answer = app.send(Call::post("/v1/messages", &message("refund me")).key(&app.key)).await;
+    assert_eq!((cache(&answer), answer.json()["content"][0]["text"].clone()), ("semantic", json!("Hello there.")));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn directives_hold() {
+    let app = app().await;
+    let with = async |text: &str, name: &str, value: &str| {
+        app.send(Call::chat(&asked(text)).key(&app.key).header(name, value)).await
+    };
+    assert_eq!(cache(&with("my money", "cache-control", "no-store").await), "miss");
+    assert_eq!(cache(&with("a refund", "cache-control", "no-store").await), "miss", "no-store stored nothing");
+    assert_eq!(cache(&ask(&app, "my money").await), "miss");
+    assert_eq!(cache(&with("a refund", "x-fulcrum-cache", "bypass").await), "bypass");
+    assert_eq!(cache(&with("a refund", "cache-control", "max-age=0").await), "miss");
+    app.up.next(Script::json(200, WHOLE.replace("Hello", "Goodbye")));
+    assert_eq!(cache(&with("a refund", "x-fulcrum-cache", "refresh").await), "miss");
+    assert!(ask(&app, "a refund").await.text().contains("Goodbye"));
+    assert_eq!(cache(&with("the money", "cache-control", "no-store").await), "semantic", "no-store may read");
+    let before = (embedded(&app.up).len(), calls(&app));
+    assert_eq!(cache(&with("the money", "x-fulcrum-cache", "only").await), "semantic", "its vector is known");
+    assert_eq!(with("some money", "x-fulcrum-cache", "only").await.outcome(), "404 not_found");
+    assert_eq!((embedded(&app.up).len(), calls(&app)), before, "only calls nobody");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn no_hit_crosses_a_project_and_a_purge_reaches_all() {
+    let app = app().await;
+    assert_eq!(app.admin(Call::post("/api/v1/projects", &json!({"name": "elsewhere"}))).await.status, 201);
+    let stranger = app.new_key(&json!({"name": "stranger", "project": "elsewhere"})).await;
+    let sister = app.new_key(&json!({"name": "sister"})).await;
+    ask(&app, "my money").await;
+    let body = asked("a refund");
+    assert_eq!(cache(&app.send(Call::chat(&body).key(&stranger)).await), "miss");
+    assert_eq!(cache(&app.send(Call::chat(&body).key(&sister)).await), "semantic");
+    assert_eq!(cache(&app.send(Call::chat(&asked("the money")).key(&stranger)).await), "semantic");
+    let purged = app.admin(Call::post("/api/v1/cache/purge", &json!({"project": "elsewhere"}))).await;
+    assert_eq!(purged.status, 200, "{}", purged.text());
+    assert_eq!(cache(&app.send(Call::chat(&asked("refund me")).key(&stranger)).await), "miss");
+    assert_eq!(cache(&ask(&app, "refund me").await), "semantic");
+    app.admin(Call::post("/api/v1/cache/purge", &json!({"all": true}))).await;
+    assert_eq!(cache(&ask(&app, "pay the refund").await), "miss");
+    assert!((app.metric("fulcrum_semantic_entries", "").await - 1.0).abs() < 0.1);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_calls_tools_or_was_cut_off_serves_equal_questions_only() {
+    let app = app().await;
+    let cut = WHOLE.replace("\"stop\"", "\"length\"");
+    assert_ne!(cut, WHOLE);
+    app.up.next(Script::json(200, cut));
+    ask(&app, "my money").await;
+    assert_eq!(cache(&ask(&app, "my money").await), "hit");
+    assert_eq!(cache(&ask(&app, "a refund").await), "miss");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_failing_embedding_is_a_miss() {
+    let app = app().await;
+    ask(&app, "my money").await;
+    app.up.answers(|received| (received.path == "/v1/embeddings").then(|| Script::error(500, "broken")));
+    let answer = ask(&app, "a refund").await;
+    assert_eq!((cache(&answer), answer.status), ("miss", 200));
+    assert!(app.metric("fulcrum_embedding_failures_total", "purpose=\"cache\"").await >= 1.0);
+    assert_eq!(cache(&ask(&app, "a refund").await), "hit", "stored for equal questions");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn explain_shows_what_is_compared_and_calls_nobody() {
+    let app = app().await;
+    ask(&app, "my money").await;
+    let before = app.up.count();
+    let body = json!({"model": "fast", "messages": [{"role": "system", "content": ""}, {"role": "user", "content": "a refund"}]});
+    let explained = app.send(Call::post("/v1/explain", &asked("a refund")).key(&app.key)).await.json();
+    let shown = &explained["by_meaning"];
+    assert_eq!(
+        (&shown["texts"], &shown["threshold"], &shown["candidates"]),
+        (&json!(["a refund"]), &json!(0.9), &json!(1)),
+        "{explained:#}"
+    );
+    let other = app.send(Call::post("/v1/explain", &body).key(&app.key)).await.json();
+    assert_ne!(other["by_meaning"]["key"], shown["key"]);
+    assert_eq!(app.up.count(), before);
+    app.close().await;
+}
