@@ -29,11 +29,14 @@ const fn column(
     Column { name, head, path, write, rank }
 }
 
-static COLUMNS: [Column; 24] = [
+static COLUMNS: [Column; 27] = [
     column("requests", "requests", "/requests", count, 0),
     column("errors", "errors", "/errors", count, WIDE),
     column("error_rate", "errors %", "/error_rate", percent, 1),
     column("cache_hits", "cache hits", "/cache_hits", count, WIDE),
+    column("semantic_hits", "semantic hits", "/semantic_hits", count, WIDE),
+    column("semantic_verified", "verified", "/semantic_verified", count, WIDE),
+    column("semantic_wrong", "wrong", "/semantic_wrong", count, WIDE),
     column("cache_hit_rate", "hits %", "/cache_hit_rate", percent, 3),
     column("input_tokens", "tokens in", "/input_tokens", tokens, 5),
     column("cached_input_tokens", "cached in", "/cached_input_tokens", tokens, WIDE),

@@ -25,6 +25,9 @@ pub use report::{
     AsIf, Charge, Cursor, Dimension, Filter, Listing, Order, Page, Percentiles, Query, Recorded, Report, ReportRow,
     Sort, Totals, Value, inert, report, report_as_if, request, requests, requests_csv,
 };
-pub use rows::{AttemptRow, Bodies, CacheState, Intent, Purpose, RequestRow, Role, Settlement, Status};
+pub use rows::{
+    AttemptRow, Bodies, CacheState, Intent, Purpose, RequestRow, Role, SEMANTIC_UNCOMPARED, SEMANTIC_WRONG, Settlement,
+    Status,
+};
 pub use state::LedgerState;
 pub use store::{Histogram, erase, prompt_uses, prune, some_requests, texts};

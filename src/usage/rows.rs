@@ -129,6 +129,12 @@ pub enum Purpose {
     Verify,
 }
 
+/// The code of a request that was made to verify a hit, and had another answer than the one that is stored.
+pub const SEMANTIC_WRONG: &str = "semantic_wrong";
+
+/// The code of one whose answer could not be compared.
+pub const SEMANTIC_UNCOMPARED: &str = "semantic_uncompared";
+
 impl Purpose {
     /// All of them.
     pub(super) const ALL: [Self; 2] = [Self::Shadow, Self::Verify];

@@ -50,7 +50,7 @@ const fn figure(name: &'static str, also: &'static [&'static str], of: fn(&Total
 }
 
 /// All figures, in the order of CSV. A new one stands last, so that those who read columns by place find them.
-pub(super) static FIGURES: [Figure; 25] = [
+pub(super) static FIGURES: [Figure; 28] = [
     figure("requests", &["requests", "calls"], |totals| Amount::Count(totals.requests)),
     figure("errors", &[], |totals| Amount::Count(totals.errors)),
     figure("cache_hits", &["cache_hits", "hits"], |totals| Amount::Count(totals.cache_hits)),
@@ -80,6 +80,9 @@ pub(super) static FIGURES: [Figure; 25] = [
     figure("cache_hit_rate", &["cache_hit_rate", "hit_rate"], |totals| Amount::Number(totals.cache_hit_rate)),
     figure("cost_share", &["cost_share", "share"], |totals| Amount::Number(totals.cost_share)),
     figure("cost_per_request_usd", &["cost_per_request"], |totals| Amount::Money(totals.cost_per_request_usd)),
+    figure("semantic_hits", &[], |totals| Amount::Count(totals.semantic_hits)),
+    figure("semantic_verified", &[], |totals| Amount::Count(totals.semantic_verified)),
+    figure("semantic_wrong", &[], |totals| Amount::Count(totals.semantic_wrong)),
 ];
 
 /// The figures of calls as if another model had answered them.

@@ -10,7 +10,7 @@ use super::value::Value;
 use crate::chat::Usage;
 use crate::types::{NanoSum, Nanos, Zone};
 use crate::usage::error::Error;
-use crate::usage::rows::{RequestRow, Status};
+use crate::usage::rows::{CacheState, Purpose, RequestRow, SEMANTIC_WRONG, Status};
 use crate::usage::store::field::Stored;
 use crate::usage::store::histogram::Histogram;
 use crate::usage::store::sums::Sums;
@@ -78,6 +78,12 @@ pub struct Totals {
     pub cost_share: Option<f64>,
     /// What a request cost on average, of those whose price is known; `None` where there are none.
     pub cost_per_request_usd: Option<NanoSum>,
+    /// Of them, answered by what is stored for a question that means the same.
+    pub semantic_hits: i64,
+    /// How many of these hits were asked anew, to see whether they were right.
+    pub semantic_verified: i64,
+    /// Of these, how many had another answer than the one that is stored.
+    pub semantic_wrong: i64,
     /// What the same tokens would have cost at another model, where that was requested.
     #[serde(skip)]
     pub as_if: Option<AsIf>,
@@ -108,11 +114,13 @@ pub(in crate::usage) struct Group {
     estimated_cost: NanoSum,
     as_if: NanoSum,
     as_if_unknown: i64,
+    semantic: Semantic,
 }
 
 impl Group {
     fn add(&mut self, row: &RequestRow) {
         self.sums.add(row);
+        self.semantic.add(row, 1);
         self.errors += i64::from(row.status == Status::Error);
         self.hits += i64::from(row.cache.is_hit());
         self.unsaved += i64::from(row.cache.is_hit() && row.unpriced);
@@ -125,6 +133,7 @@ impl Group {
 
     fn merge(&mut self, group: &RequestRow, sums: &Sums) {
         self.sums.merge(sums);
+        self.semantic.add(group, sums.requests);
         self.errors += if group.status == Status::Error { sums.requests } else { 0 };
         self.hits += if group.cache.is_hit() { sums.requests } else { 0 };
         self.unsaved += if group.cache.is_hit() { sums.unpriced } else { 0 };
@@ -145,6 +154,7 @@ impl Group {
         self.estimated_cost += other.estimated_cost;
         self.as_if += other.as_if;
         self.as_if_unknown += other.as_if_unknown;
+        self.semantic.join(other.semantic);
     }
 
     /// Adds what a request would have cost at another model. What the cache answered would have cost nothing there either, and
@@ -185,8 +195,37 @@ impl Group {
             cache_hit_rate: share(self.hits, sums.requests),
             cost_share: None,
             cost_per_request_usd: average(sums.cost, sums.requests - sums.unpriced),
+            semantic_hits: self.semantic.hits,
+            semantic_verified: self.semantic.verified,
+            semantic_wrong: self.semantic.wrong,
             as_if: None,
         }
+    }
+}
+
+/// Hits of the semantic cache, and what came of asking some of them anew.
+#[derive(Clone, Copy, Debug, Default)]
+struct Semantic {
+    hits: i64,
+    verified: i64,
+    wrong: i64,
+}
+
+impl Semantic {
+    /// Adds so many requests that have in common what `row` has.
+    fn add(&mut self, row: &RequestRow, requests: i64) {
+        let of = |counts: bool| if counts { requests } else { 0 };
+        let answered = row.purpose == Some(Purpose::Verify) && row.status == Status::Ok;
+        let is_wrong = row.error_code.as_deref() == Some(SEMANTIC_WRONG);
+        self.hits += of(row.cache == CacheState::Semantic && row.purpose.is_none());
+        self.verified += of(answered && (is_wrong || row.error_code.is_none()));
+        self.wrong += of(answered && is_wrong);
+    }
+
+    fn join(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.verified += other.verified;
+        self.wrong += other.wrong;
     }
 }
 
@@ -234,12 +273,30 @@ pub(in crate::usage) struct Fold<'a> {
     by: &'a [Dimension],
     zone: &'a Zone,
     as_if: Option<Charge<'a>>,
+    /// Whether the report is of callers' requests: what was asked to verify a hit is counted with the hits then.
+    of_callers: bool,
     groups: HashMap<Vec<Value>, Group>,
 }
 
 impl<'a> Fold<'a> {
     pub(in crate::usage) fn new(by: &'a [Dimension], zone: &'a Zone, as_if: Option<Charge<'a>>) -> Self {
-        Self { by, zone, as_if, groups: HashMap::new() }
+        Self { by, zone, as_if, of_callers: false, groups: HashMap::new() }
+    }
+
+    /// The same, of what callers asked for alone.
+    pub(in crate::usage) fn of_callers(self, of_callers: bool) -> Self {
+        Self { of_callers, ..self }
+    }
+
+    /// Counts what was asked to verify hits with the hits themselves; whether it was such.
+    fn verified(&mut self, row: &RequestRow, requests: i64) -> Result<bool, Error> {
+        if !self.of_callers || row.purpose != Some(Purpose::Verify) {
+            return Ok(false);
+        }
+        let hit = RequestRow { cache: CacheState::Semantic, purpose: None, error_code: None, ..row.clone() };
+        let values = self.by.iter().map(|dimension| value_of(dimension, &hit, self.zone));
+        self.group(values.collect())?.semantic.add(row, requests);
+        Ok(true)
     }
 
     /// Adds a request.
@@ -247,6 +304,9 @@ impl<'a> Fold<'a> {
     /// # Errors
     /// Where it would be one group too many.
     pub(in crate::usage) fn row(&mut self, row: &RequestRow) -> Result<(), Error> {
+        if self.verified(row, 1)? {
+            return Ok(());
+        }
         let values = self.by.iter().map(|dimension| value_of(dimension, row, self.zone));
         let as_if = self.as_if;
         let group = self.group(values.collect())?;
@@ -260,6 +320,9 @@ impl<'a> Fold<'a> {
     /// # Errors
     /// Where it would be one group too many.
     pub(in crate::usage) fn rollup(&mut self, group: &RequestRow, sums: &Sums) -> Result<(), Error> {
+        if self.verified(group, sums.requests)? {
+            return Ok(());
+        }
         let values = self.by.iter().map(|dimension| value_of(dimension, group, self.zone));
         self.group(values.collect())?.merge(group, sums);
         Ok(())

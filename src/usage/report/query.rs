@@ -8,6 +8,7 @@ use super::period::{Period, zone};
 use super::sort::Sort;
 use crate::types::{Timestamp, Zone};
 use crate::usage::error::Error;
+use crate::usage::rows::Purpose;
 
 /// The most filters and the most dimensions.
 const MOST_FILTERS: usize = 64;
@@ -36,6 +37,8 @@ pub struct Query {
     pub limit: Option<usize>,
     /// The model whose price for the same tokens is shown beside.
     pub as_if: Option<String>,
+    /// Whether it is of what callers asked for, as opposed to one that names purposes itself.
+    pub(in crate::usage) of_callers: bool,
 }
 
 impl Query {
@@ -81,7 +84,11 @@ impl Query {
     fn leave_out_our_own(&mut self) {
         let mut named = self.by.iter().chain(self.filters.iter().map(|filter| &filter.dimension));
         if !named.any(Dimension::is_purpose) {
-            self.filters.push(Filter { dimension: Dimension::purpose(), value: None, span: None });
+            // What verified the cache's hits is counted with these.
+            for value in [None, Some(Purpose::Verify.text().to_owned())] {
+                self.filters.push(Filter { dimension: Dimension::purpose(), value, span: None });
+            }
+            self.of_callers = true;
         }
     }
 }
@@ -170,7 +177,7 @@ mod tests {
             filters.collect::<Vec<_>>()
         };
         let purpose = |value: Option<&str>| ("purpose".to_owned(), value.map(ToOwned::to_owned));
-        assert_eq!(filters(&[("by", "model")]), [purpose(None)]);
+        assert_eq!(filters(&[("by", "model")]), [purpose(None), purpose(Some("verify"))]);
         assert_eq!(filters(&[("by", "model,purpose")]), []);
         assert_eq!(filters(&[("purpose", "shadow")]), [purpose(Some("shadow"))]);
         assert_eq!(filters(&[("purpose", "")]), [purpose(None)]);

@@ -61,7 +61,7 @@ pub async fn report_as_if(db: &Db, query: &Query, as_if: Option<Charge<'_>>) -> 
         // The hourly sums are of hours in UTC.
         || (has_time && !query.zone.has_whole_hours(query.from, query.to));
     let parts = if needs_rows { Parts::rows(query) } else { Parts::of(query) };
-    let mut fold = Fold::new(&query.by, &query.zone, as_if);
+    let mut fold = Fold::new(&query.by, &query.zone, as_if).of_callers(query.of_callers);
     // One transaction, so that sums and rows are of the same moment.
     let mut transaction = db.snapshot().await?;
     let skew = queries::skew(&mut transaction).await?;

@@ -243,6 +243,45 @@ async fn requests_of_our_own_are_left_out_of_reports_that_do_not_ask_for_them() 
 }
 
 #[tokio::test]
+async fn what_verified_hits_is_counted_with_them_and_is_no_request_of_a_caller() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        let mut pen = Pen::of(db).await;
+        let at = now().hour();
+        let of = |cache: CacheState, purpose: Option<Purpose>, code: Option<&str>| {
+            let mut one = settlement(at);
+            (one.request.cache, one.request.purpose) = (cache, purpose);
+            one.request.error_code = code.map(Into::into);
+            one
+        };
+        let verify = |code| of(CacheState::None, Some(Purpose::Verify), code);
+        let mut failed = verify(Some("upstream_error"));
+        failed.request.status = Status::Error;
+        let hits = [(); 3].map(|()| of(CacheState::Semantic, None, None));
+        let verified = [verify(None), verify(Some(SEMANTIC_WRONG)), verify(Some(SEMANTIC_UNCOMPARED)), failed];
+        pen.settle(&[&hits[..], &verified[..], &[of(CacheState::Hit, None, None)][..]].concat()).await;
+        for narrowed in [&[][..], &[("tag:none", "")][..]] {
+            let asked = async |parameters: &[(&str, &str)]| {
+                let parameters = parameters.iter().chain(narrowed).copied();
+                report(db, &Query::parse(parameters, now()).unwrap()).await.unwrap()
+            };
+            let found = asked(&[("by", "cache")]).await;
+            let total = &found.total;
+            assert_eq!((total.requests, total.errors, total.cost_usd), (4, 0, Some(NanoSum(18_000))));
+            assert_eq!((total.semantic_hits, total.semantic_verified, total.semantic_wrong), (3, 2, 1));
+            let groups: Vec<_> =
+                found.rows.iter().map(|row| (row.totals.requests, row.totals.semantic_verified)).collect();
+            assert_eq!(groups, [(1, 0), (3, 2)], "hits by hits, what verified them with them");
+            assert_eq!(asked(&[("by", "error")]).await.rows.len(), 1);
+            let own = asked(&[("purpose", "verify")]).await.total;
+            assert_eq!((own.requests, own.semantic_verified, own.semantic_wrong), (4, 2, 1));
+        }
+        pen.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn erasing_a_request_erases_the_texts_of_those_that_we_made_on_its_account() {
     on_each(async |scratch| {
         let db = &scratch.db;
