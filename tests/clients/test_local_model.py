@@ -5,6 +5,7 @@ It is slow (some tokens a second) and not clever, so answers are short and judge
 
 import json
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.usefixtures("model_server")
@@ -135,3 +136,10 @@ def test_a_text_completion_with_the_callers_own_adapters(client, gateway):
     )
     assert raw.parse().choices[0].text
     assert gateway.row(raw.headers["x-fulcrum-request-id"])["output_tokens"] <= 3
+
+
+def test_its_server_is_well_by_its_own_report(gateway, model_address):
+    report = httpx.get(f"{model_address}/health", timeout=10)
+    assert (report.status_code, report.json()["status"]) == (200, "ok")
+    rows = gateway.admin.get("/health").json()["rows"]
+    assert not [row for row in rows if row["target"] == "local/*"], rows
