@@ -343,6 +343,13 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
         received.by_api = script.is_some();
         let by_model = || shared.models.lock().unwrap().as_ref().and_then(|models| models(&received));
         let script = script.or_else(by_model);
+        // A server is well where nothing else is said, and the question is no call.
+        if script.is_none() && ["GET /health ", "GET / "].iter().any(|line| received.head.starts_with(line)) {
+            match play(&mut socket, Script::json(200, r#"{"status":"ok"}"#)).await {
+                Played::On => continue,
+                Played::Ended | Played::Closed => return,
+            }
+        }
         let script = script.or_else(|| shared.scripts.lock().unwrap().pop_front());
         let script = script.or_else(|| shared.always.lock().unwrap().clone()).unwrap_or_else(|| canned(&received));
         let place = shared.note(received);
