@@ -123,7 +123,10 @@ impl Rendering {
     }
 
     /// The request in another dialect, or in its own with a tool to answer by.
-    fn translated(
+    ///
+    /// # Errors
+    /// `unsupported_feature` that names what its dialect cannot say.
+    pub fn translated(
         &self,
         dialect: ProviderDialect,
         client: &ProviderClient,
@@ -163,7 +166,15 @@ impl Rendering {
         let operation = Operation::in_dialect(dialect);
         // A tier that the target does not have was refused, or is left out and noted.
         let tier = request.service_tier.as_deref().map_or(Tier::Unnamed, Tier::named);
-        Ok(UpstreamRequest { operation, dialect, body, headers, emulated, undo: Undo { answer_tool, names }, tier })
+        Ok(UpstreamRequest {
+            operation,
+            dialect,
+            body,
+            headers,
+            emulated,
+            undo: Undo { answer_tool, names, logprobs: false },
+            tier,
+        })
     }
 
     /// The body with those settings of a prompt that only servers of OpenAI's chat know.

@@ -51,6 +51,8 @@ pub struct Answer {
     pub(super) is_suspect: bool,
     pub(super) has_ended: bool,
     pub(super) form: Form,
+    /// How sure a model in this process is of its answer, where it says so.
+    pub(super) confidence: Option<f64>,
     pub(super) _place: Place,
 }
 
@@ -103,6 +105,13 @@ impl Answer {
             Body::InProcess(_, cpu) => Some(cpu.total()),
             Body::Http(_) | Body::Side(_) => None,
         }
+    }
+
+    /// How sure the model is of its answer, 0 to 1, where a model in this process says so. What other servers say counts for
+    /// nothing.
+    #[must_use]
+    pub fn confidence(&self) -> Option<f64> {
+        self.confidence
     }
 
     /// The provider's message of an error, without the gateway's keys and cut short.

@@ -24,6 +24,9 @@ pub trait InProcess: Send + Sync {
     fn answer<'a>(&'a self, call: InProcessCall<'a>) -> BoxFuture<'a, Result<InProcessAnswer, Failure>>;
 }
 
+/// The header by which a model in this process says how sure it is of its answer: 0 to 1.
+pub const CONFIDENCE: &str = "x-fulcrum-confidence";
+
 /// The kinds of models that answer in this process, by the names of their kinds of providers. A kind that is called over the
 /// network otherwise is not called at all where it stands here.
 pub type InProcessModels = QuickMap<&'static str, Arc<dyn InProcess>>;

@@ -278,6 +278,18 @@ pub trait ClientCodec: ProviderCodec {
         object.edited(&edits)
     }
 
+    /// Asks for the log-probabilities of the answer's tokens by edits of the request; false where it asks for them already, or
+    /// this dialect cannot say it.
+    fn ask_logprobs(&self, object: &Object, edits: &mut super::json::Edits) -> bool {
+        let _unused = (object, edits);
+        false
+    }
+
+    /// Takes the log-probabilities out of an answer of this dialect.
+    fn without_logprobs(&self, answer: &mut Value) {
+        let _unused = answer;
+    }
+
     /// The format that the request asks for, where it names one that can be read.
     fn format(&self, object: &Object) -> Option<Format> {
         let _unused = object;

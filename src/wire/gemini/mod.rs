@@ -37,7 +37,7 @@ use crate::wire::dialect::{
     Written,
 };
 use crate::wire::exact_numbers;
-use crate::wire::json::Object;
+use crate::wire::json::{Edits, Object};
 use crate::wire::prompt::{Prompt, Prompted};
 use crate::wire::sse::Event;
 
@@ -121,6 +121,28 @@ impl ClientCodec for Gemini {
     fn turn(&self, role: Role, text: &str) -> Value {
         let role = if role == Role::Assistant { "model" } else { "user" };
         json!({"role": role, "parts": [{"text": text}]})
+    }
+
+    fn ask_logprobs(&self, object: &Object, edits: &mut Edits) -> bool {
+        let name = ["generation_config", "generationConfig"].into_iter().find(|name| object.get(name).is_some());
+        let name = name.unwrap_or("generationConfig");
+        let config = object.get(name).and_then(|json| serde_json::from_str(json).ok());
+        let mut config: serde_json::Map<String, Value> = config.unwrap_or_default();
+        let names = ["responseLogprobs", "response_logprobs"];
+        let is_open = !names.iter().any(|name| config.get(*name) == Some(&Value::Bool(true)));
+        if is_open {
+            names.iter().for_each(|name| drop(config.shift_remove(*name)));
+            config.insert(names[0].to_owned(), true.into());
+            edits.set(name, Value::from(config).to_string());
+        }
+        is_open
+    }
+
+    fn without_logprobs(&self, answer: &mut Value) {
+        let candidates = answer.get_mut("candidates").and_then(Value::as_array_mut);
+        for candidate in candidates.into_iter().flatten().filter_map(Value::as_object_mut) {
+            candidate.shift_remove("logprobsResult");
+        }
     }
 
     fn format(&self, object: &Object) -> Option<Format> {

@@ -40,7 +40,7 @@ use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
 };
-use crate::wire::json::Object;
+use crate::wire::json::{Edits, Object};
 use crate::wire::openai;
 use crate::wire::prompt::{Prompt, Prompted};
 use crate::wire::sse::Event;
@@ -109,6 +109,21 @@ impl ClientCodec for OpenAiChat {
 
     fn proof_places(&self) -> ProofPlaces {
         ProofPlaces { calls: true, texts: false }
+    }
+
+    fn ask_logprobs(&self, object: &Object, edits: &mut Edits) -> bool {
+        let is_open = object.get("logprobs") != Some("true");
+        if is_open {
+            edits.set("logprobs", "true".to_owned());
+        }
+        is_open
+    }
+
+    fn without_logprobs(&self, answer: &mut Value) {
+        let choices = answer.get_mut("choices").and_then(Value::as_array_mut);
+        for logprobs in choices.into_iter().flatten().filter_map(|choice| choice.get_mut("logprobs")) {
+            *logprobs = Value::Null;
+        }
     }
 
     fn format(&self, object: &Object) -> Option<Format> {

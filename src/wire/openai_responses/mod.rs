@@ -33,10 +33,13 @@ use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
 };
-use crate::wire::json::Object;
+use crate::wire::json::{Edits, Object};
 use crate::wire::openai;
 use crate::wire::prompt::{Prompt, Prompted};
 use crate::wire::sse::Event;
+
+/// What `include` asks for log-probabilities by.
+const LOGPROBS: &str = "message.output_text.logprobs";
 
 /// OpenAI Responses. Fulcrum stores no conversations: each request brings the whole conversation.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +102,25 @@ impl ClientCodec for OpenAiResponses {
 
     fn has_images(&self, object: &Object) -> bool {
         object.get("input").is_some_and(|input| memchr::memmem::find(input.as_bytes(), b"\"input_image\"").is_some())
+    }
+
+    fn ask_logprobs(&self, object: &Object, edits: &mut Edits) -> bool {
+        let mut include: Vec<Value> =
+            object.get("include").and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let is_open = !include.iter().any(|name| name == LOGPROBS);
+        if is_open {
+            include.push(LOGPROBS.into());
+            edits.set("include", Value::from(include).to_string());
+        }
+        is_open
+    }
+
+    fn without_logprobs(&self, answer: &mut Value) {
+        let items = answer.get_mut("output").and_then(Value::as_array_mut).into_iter().flatten();
+        let parts = items.filter_map(|item| item.get_mut("content")?.as_array_mut()).flatten();
+        for logprobs in parts.filter_map(|part| part.get_mut("logprobs")) {
+            *logprobs = Value::Array(Vec::new());
+        }
     }
 
     fn format(&self, object: &Object) -> Option<Format> {
