@@ -5,6 +5,8 @@ mod live;
 mod probe;
 mod scrape;
 mod servers;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroU32;
 use std::path::{PathBuf, absolute};
@@ -28,7 +30,7 @@ use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
 use crate::pool::Pool;
 use crate::prompts::{self, Registry};
-use crate::routing::{Health, Ratios, Routes, Sessions, Signals};
+use crate::routing::{Health, Hedges, Ratios, Routes, Sessions, Signals};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{Diagnostic, PromptName, Secret, Timestamp, now};
 use crate::upstream::{BadAddress, InProcessModels};
@@ -226,6 +228,7 @@ impl App {
             sessions: Sessions::default(),
             ratios: Ratios::default(),
             probe_line: Arc::default(),
+            hedges: Hedges::default(),
             target_log: TargetLog::default(),
             access_log: AccessLog::default(),
             bodies: Arc::default(),

@@ -1,10 +1,12 @@
 //! Reads the configuration, TOML and environment, and reports all mistakes at once.
 
+mod accept;
 mod aws;
 mod base_url;
 mod cors;
 mod environment;
 mod file;
+mod hedge;
 mod min_speed;
 mod models;
 mod option;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::accept::accept;
+use super::hedge::hedge;
 use super::min_speed::min_speed;
 use super::order::{MOST_WEIGHT, Ordering, TARGETS, ordering};
 use super::read::{Field, Section};
@@ -144,6 +146,7 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
         strategy,
         sticky_by,
         affinity,
+        hedge: hedge(&section),
         retries: retries(&section),
         cache: cache_policy(&section),
         repair: section.get("repair").and_then(|field| field.bool()),
@@ -197,10 +200,8 @@ fn target(field: Field<'_>) -> Option<TargetSpec> {
         section.problem("`model` is missing", "write { model = \"fast\" }");
     }
     let weight = section.get("weight").map_or(Some(1), |field| field.whole(0..=MOST_WEIGHT));
-    if let Some(field) = section.get("accept") {
-        field.problem("`accept` is not supported yet", "it arrives with a later release, with the strategy `cascade`");
-    }
+    let accept = accept(&section);
     let model = model.and_then(|field| field.spanned("\"fast\""));
     section.done();
-    Some(TargetSpec { model: model?, weight: weight? })
+    Some(TargetSpec { model: model?, weight: weight?, accept })
 }

@@ -32,15 +32,13 @@ pub(super) fn ordering(section: &Section<'_>) -> Ordering {
 
 fn strategy(section: &Section<'_>) -> Order {
     let Some(field) = section.get("strategy") else { return Order::Weighted };
-    if field.is_later(&["cascade"], "the strategy") {
-        return Order::Weighted;
-    }
     let known = [
         ("weighted", Order::Weighted),
         ("priority", Order::Priority),
         ("cheapest", Order::Cheapest),
         ("fastest", Order::Fastest),
         ("least_busy", Order::LeastBusy),
+        ("cascade", Order::Cascade),
     ];
     field.choice(&known).unwrap_or_default()
 }

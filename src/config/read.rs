@@ -317,6 +317,16 @@ impl<'a> Field<'a> {
         share
     }
 
+    /// A number within `range`, with or without decimals.
+    pub(super) fn decimal(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let text = match self.value.get_ref() {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::Float(number) => number.as_str(),
+            _ => return self.wanted("a number", &format!("a number from {} to {}", range.start(), range.end())),
+        };
+        self.within(text.parse().ok(), &range, text)
+    }
+
     pub(super) fn duration(&self, range: RangeInclusive<&str>) -> Option<Duration> {
         let text = self.text("a duration such as \"30s\", in quotes")?;
         let Some(duration) = parse_duration(text) else {
@@ -376,16 +386,6 @@ impl<'a> Field<'a> {
             self.problem(format!("`{}` is none of {}", short(text), words.join(", ")), suggestion(text, &words));
         }
         found
-    }
-
-    /// Refuses a word that a later release will know.
-    pub(super) fn is_later(&self, words: &[&str], what: &str) -> bool {
-        let DeValue::String(text) = self.value.get_ref() else { return false };
-        let later = words.contains(&&**text);
-        if later {
-            self.problem(format!("{what} `{text}` is not supported yet"), "it arrives with a later release");
-        }
-        later
     }
 }
 

@@ -16,14 +16,14 @@ use super::reserve::Attempt;
 use super::unanswered::Unanswered;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::{CallIds, Code, Emulated, Error, MadeBy, Stop, Undo, Usage, Used};
-use crate::routing::Target;
+use crate::routing::{Shown, Target, mean_logprob};
 use crate::upstream::{Answer, Failure, ProviderClient};
 use crate::wire::decoder::Decoder;
-use crate::wire::dialect::{BadAnswer, Observed};
+use crate::wire::dialect::{BadAnswer, ClientCodec, Observed};
 use crate::wire::endpoint::Task;
 use crate::wire::passing::{Medium, Passing};
 use crate::wire::sse::Event;
-use crate::wire::{DialectId, ProviderDialect, written};
+use crate::wire::{DialectId, ProviderDialect, exact_numbers, written};
 
 /// How long counts are waited for behind the event by which a stream failed.
 pub const BEHIND: Duration = Duration::from_millis(500);
@@ -62,6 +62,8 @@ pub enum Answered {
         ended_well: bool,
         /// Its `content-type`, where it is not JSON.
         kind: Option<HeaderValue>,
+        /// What it shows of itself beside the body.
+        shown: Shown,
     },
     /// Bytes that only pass, such as audio, of which the first are there.
     Bytes {
@@ -99,7 +101,8 @@ pub async fn read(
         return read_passing(passing, request, answer, (client, attempt), room).await;
     }
     let whole = whole(&mut answer, attempt, room).await?;
-    let observed = observe(whole.clone(), (request, incoming), upstream_request, client);
+    let mut shown = Shown { confidence: answer.confidence(), mean_logprob: None };
+    let observed = observe(whole.clone(), (request, incoming), upstream_request, client, &mut shown);
     // Few answers did not end well, so only they are read once more.
     if !observed.as_ref().is_ok_and(|(_, observed)| observed.ended_well)
         && let Some(failed) = failed((&answer, upstream_request.dialect), &whole, observed.as_ref().err())
@@ -108,7 +111,7 @@ pub async fn read(
     }
     let (body, observed) = observed?;
     let used = used(request, &body, observed.usage).into();
-    Ok(Answered::Whole { body: room.hold(body), used, ended_well: observed.ended_well, kind: None })
+    Ok(Answered::Whole { body: room.hold(body), used, ended_well: observed.ended_well, kind: None, shown })
 }
 
 /// The usage of a whole answer: the one that its provider reports, and an estimate where it reports none.
@@ -219,6 +222,7 @@ fn observe(
     (request, incoming): (&Rendering, &Incoming),
     upstream_request: &UpstreamRequest,
     client: &ProviderClient,
+    shown: &mut Shown,
 ) -> Result<(Bytes, Observed), BadAnswer> {
     let UpstreamRequest { dialect, undo, .. } = upstream_request;
     let dialect = *dialect;
@@ -241,9 +245,14 @@ fn observe(
     if dialect == own.into() && undo.is_empty() {
         let observed = own.codec().observe(&body)?;
         let observed = Observed { usage: counted(observed.usage), ..observed };
+        let body = if undo.logprobs { without_logprobs(own.codec(), body, shown)? } else { body };
         return Ok((body, observed));
     }
     let mut response = dialect.codec().read_response(&body)?;
+    if undo.logprobs {
+        shown.mean_logprob = mean_logprob(&response);
+        response.choices.iter_mut().for_each(|choice| choice.logprobs = None);
+    }
     let written = written::tokens_of(&response);
     CallIds::of(incoming.id.text().as_str()).settle(&mut response);
     undo.names.restore(&mut response);
@@ -263,6 +272,17 @@ fn observe(
     response.usage = Some(response.usage.unwrap_or_else(estimate));
     let observed = Observed { usage: Some(usage), ended_well };
     Ok((own.codec().write_response(&response, &request.answer_context(incoming)), observed))
+}
+
+/// An answer in the caller's own dialect without its log-probabilities, whose mean is noted.
+fn without_logprobs(codec: &dyn ClientCodec, body: Bytes, shown: &mut Shown) -> Result<Bytes, BadAnswer> {
+    shown.mean_logprob = mean_logprob(&codec.read_response(&body)?);
+    if shown.mean_logprob.is_none() {
+        return Ok(body);
+    }
+    let Ok(mut answer) = exact_numbers::read::<Value>(&body) else { return Ok(body) };
+    codec.without_logprobs(&mut answer);
+    Ok(exact_numbers::write(&answer).into())
 }
 
 /// Reads an answer as far as it must be known before nothing can be retried any more.
@@ -288,6 +308,7 @@ async fn read_passing(
             used: request.used(Used::default(), 0),
             ended_well: true,
             kind: Some(kind),
+            shown: Shown::default(),
         });
     }
     let observed = passing.observe(&body, &request.asked);
@@ -299,7 +320,7 @@ async fn read_passing(
     let mut observed = observed?;
     observed.used.usage = observed.used.usage.map(|usage| request.usage_of(client, &body, usage));
     let (used, ended_well) = (request.used(observed.used, observed.written), observed.ended_well);
-    Ok(Answered::Whole { body: room.hold(body), used, ended_well, kind: None })
+    Ok(Answered::Whole { body: room.hold(body), used, ended_well, kind: None, shown: Shown::default() })
 }
 
 /// What is left of an answer after its last event, read so that its connection can be used again.

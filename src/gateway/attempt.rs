@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::answer::{AnswerRoom, Answered, Served, read};
 use super::aside::{LARGE, aside};
 use super::beginning::Beginning;
+use super::check::Check;
 use super::cooling::all_cooling;
 use super::fault::fault_of;
 use super::incoming::Incoming;
@@ -24,10 +25,12 @@ use super::target_log::Met;
 use super::unanswered::Unanswered;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::Error;
-use crate::routing::{Asking, At, Entry, Failing, InTurn, Outcome, Plan, Repaired, Step, Strategy, Target};
+use crate::routing::{
+    Asking, At, CascadeStep, Cascading, Entry, Failing, Hedged, InTurn, Outcome, Plan, Repaired, Step, Strategy, Target,
+};
 use crate::types::{Timestamp, now};
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
-use crate::usage::Status;
+use crate::usage::{Role, Status};
 use crate::wire::DialectId;
 use crate::wire::endpoint::Task;
 use crate::wire::openai_embeddings::{self, Encoding};
@@ -51,29 +54,41 @@ pub struct Attempts<'a> {
 /// What the steps so far have brought.
 #[derive(Default)]
 pub(super) struct Progress<'a> {
-    turn: Option<Turn<'a>>,
+    pub(super) turn: Option<Turn<'a>>,
     /// The last failure.
-    failure: Option<Error>,
+    pub(super) failure: Option<Error>,
     /// The last answer.
-    answer: Option<(Attempt, Answered)>,
+    pub(super) answer: Option<(Attempt, Answered)>,
+    /// The last answer of a cascade that was not accepted.
+    pub(super) kept: Option<Box<Served>>,
+    /// What became of each answer of a cascade.
+    pub(super) steps: Vec<CascadeStep>,
+    /// What the attempts are for.
+    pub(super) role: Option<Role>,
+    /// Whether a second target was asked beside another, and how that at this place ended.
+    pub(super) hedged: Option<Hedged>,
     /// The form that the answer must have, and what is wrong with the last one.
-    misfit: Option<(Wanted, Misfit)>,
-    repair: Option<Repair>,
+    pub(super) misfit: Option<(Wanted, Misfit)>,
+    pub(super) repair: Option<Repair>,
 }
 
 /// The target that is asked.
-struct Turn<'a> {
-    place: usize,
-    target: &'a Arc<Target>,
-    client: &'a Arc<ProviderClient>,
+pub(super) struct Turn<'a> {
+    pub(super) place: usize,
+    pub(super) target: &'a Arc<Target>,
+    pub(super) client: &'a Arc<ProviderClient>,
     /// The request with what is chosen of its prompt for this target.
-    rendering: Arc<Rendering>,
+    pub(super) rendering: Arc<Rendering>,
     /// What goes out, which may be another form of it.
-    upstream_request: UpstreamRequest,
+    pub(super) upstream_request: UpstreamRequest,
     /// When its last attempt began.
-    began: Timestamp,
+    pub(super) began: Timestamp,
     /// The place at a target that is probed by this call: other calls of the key wait for its outcome.
-    _probes: Option<ProbePlace>,
+    pub(super) _probes: Option<ProbePlace>,
+    /// What its attempts are for.
+    pub(super) role: Option<Role>,
+    /// How its answer is looked at, in a cascade.
+    pub(super) check: Option<Box<Check<'a>>>,
 }
 
 impl<'a> Attempts<'a> {
@@ -83,7 +98,7 @@ impl<'a> Attempts<'a> {
     /// The last failure, where none does.
     pub async fn run(&self, meter: &Meter) -> Result<Served, Error> {
         let Plan { targets, retries, .. } = self.plan;
-        let mut strategy = Repaired::new(InTurn::new(targets, *retries, &self.parts.health));
+        let mut strategy = Repaired::new(Cascading::new(InTurn::new(targets, *retries, &self.parts.health)));
         let mut progress = Progress::default();
         let mut step = strategy.first();
         let mut is_forced = false;
@@ -91,10 +106,13 @@ impl<'a> Attempts<'a> {
             let outcome = match step {
                 Step::Try { place, after } => {
                     wait(after, meter).await;
-                    self.ask((place, false), &mut progress, meter).await?
+                    match &self.plan.hedge {
+                        None => self.ask((place, false), &mut progress, meter).await?,
+                        Some(hedge) => Box::pin(self.ask_hedged(hedge, place, &mut progress, meter)).await?,
+                    }
                 }
                 Step::AskAgain => self.ask_again(&mut progress, meter).await?,
-                Step::Accept => match progress.served() {
+                Step::Accept => match progress.served(meter) {
                     Ok(served) => return Ok(served),
                     Err(failure) => return Err(failed(failure.unwrap_or_else(|| self.cooling()), meter)),
                 },
@@ -136,16 +154,19 @@ impl<'a> Attempts<'a> {
                 progress.turn = None;
                 self.learn(place).await;
                 match self.turn(place, is_forced).await {
-                    Ok(turn) => progress.turn = turn,
+                    Ok(turn) => progress.turn = turn.map(|turn| Turn { role: progress.role, ..turn }),
                     // A request that one target has no words for may suit the next.
                     Err(error) => progress.failure = Some(error),
                 }
             }
         }
         let Some(turn) = &mut progress.turn else { return Ok(Outcome::Unsent) };
-        match self.once(turn, &turn.rendering, meter).await? {
+        match self.once(turn, turn.sent(), meter).await? {
             Ok((attempt, answered)) => {
                 self.note_answer(turn);
+                if self.plan.cascade.is_some() {
+                    return Box::pin(self.looked_at((attempt, answered), progress, meter)).await;
+                }
                 Ok(self.answered(attempt, answered, progress))
             }
             Err(failure) => {
@@ -162,7 +183,17 @@ impl<'a> Attempts<'a> {
         if !self.live.asks_servers {
             return;
         }
-        let client = self.plan.targets.get(place).and_then(|target| self.live.clients.get(&target.provider));
+        if let Some(target) = self.plan.targets.get(place) {
+            self.learn_of(target).await;
+        }
+    }
+
+    /// The same of a target, where there is anything to be known.
+    pub(super) async fn learn_of(&self, target: &Target) {
+        if !self.live.asks_servers {
+            return;
+        }
+        let client = self.live.clients.get(&target.provider);
         if let Some(client) = client.filter(|client| client.lacks_adapters()) {
             Box::pin(client.ask_adapters()).await;
         }
@@ -179,7 +210,11 @@ impl<'a> Attempts<'a> {
             return Ok(None);
         }
         let rendering = self.request.rendering(target)?;
-        let upstream_request = self.written(&rendering, (client, target)).await?;
+        let check = self.plan.cascade.as_ref().and_then(|cascade| self.check(cascade, target, &rendering));
+        let upstream_request = match &check {
+            None => self.written(&rendering, (client, target)).await?,
+            Some(check) => Box::pin(self.written_to_check(check, (client, target))).await?,
+        };
         let began = now();
         let key = &self.incoming.key.id;
         let probes = match self.parts.health.enter(Asking { target, key, began }) {
@@ -188,11 +223,12 @@ impl<'a> Attempts<'a> {
             Entry::Open | Entry::Probe | Entry::Closed => None,
         };
         self.parts.health.called(&target.provider, began);
-        Ok(Some(Turn { place, target, client, rendering, upstream_request, began, _probes: probes }))
+        let (role, _probes) = (None, probes);
+        Ok(Some(Turn { place, target, client, rendering, upstream_request, began, _probes, role, check }))
     }
 
     /// What `target` gets of a rendering, written on the pool where that is large.
-    async fn written(
+    pub(super) async fn written(
         &self,
         rendering: &Arc<Rendering>,
         (client, target): (&Arc<ProviderClient>, &Arc<Target>),
@@ -207,7 +243,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Notes an answer, and whether it has the form that was asked for.
-    fn answered(&self, attempt: Attempt, mut answered: Answered, progress: &mut Progress<'_>) -> Outcome {
+    pub(super) fn answered(&self, attempt: Attempt, mut answered: Answered, progress: &mut Progress<'_>) -> Outcome {
         let before = progress.misfit.take();
         let is_second = before.is_some();
         let rendering = progress.turn.as_ref().filter(|_| self.plan.repair).map(|turn| &turn.rendering);
@@ -215,7 +251,7 @@ impl<'a> Attempts<'a> {
         let mut outcome = Outcome::Answered;
         progress.repair = is_second.then_some(Repair::Repaired);
         if let Some(wanted) = wanted
-            && let Answered::Whole { body, used, ended_well, kind } = &mut answered
+            && let Answered::Whole { body, used, ended_well, kind, .. } = &mut answered
         {
             match wanted.verdict(body) {
                 Verdict::Fits => {}
@@ -266,8 +302,10 @@ impl<'a> Attempts<'a> {
     /// How a target failed: another form of the request is made where the target has one, else its health notes the failure.
     fn failing(&self, turn: &mut Turn<'_>, failure: &Failure) -> Result<Failing, Error> {
         if self.has_another_form(turn, failure) {
+            let logprobs = turn.upstream_request.undo.logprobs;
             turn.upstream_request =
-                turn.rendering.for_target(self.incoming, (turn.client, turn.target), &self.live.prices)?;
+                turn.sent().for_target(self.incoming, (turn.client, turn.target), &self.live.prices)?;
+            turn.upstream_request.undo.logprobs = logprobs;
             return Ok(Failing::Form);
         }
         // A provider that lacks a route is not unwell: its models may answer other calls.
@@ -291,6 +329,8 @@ impl<'a> Attempts<'a> {
                 Failing::Briefly
             }
             failure if failure.is_retryable() => Failing::Longer,
+            // It may be what the gateway itself asked for that the target does not know.
+            Failure::Refused { .. } if turn.upstream_request.undo.logprobs => Failing::Longer,
             _ => Failing::Finally,
         })
     }
@@ -313,13 +353,13 @@ impl<'a> Attempts<'a> {
         lacks_base64
     }
 
-    fn note_answer(&self, turn: &Turn<'_>) {
+    pub(super) fn note_answer(&self, turn: &Turn<'_>) {
         let now = now();
         self.parts.health.succeeded(self.asking(turn), now);
         self.parts.target_log.answered(self.met(turn), now);
     }
 
-    fn note_health(&self, turn: &Turn<'_>, failure: &Failure) {
+    pub(super) fn note_health(&self, turn: &Turn<'_>, failure: &Failure) {
         let (asking, now) = (self.asking(turn), now());
         match fault_of(failure) {
             Some(fault) => self.parts.health.failed(asking, fault, now, rand::random()),
@@ -340,7 +380,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// One attempt: its intent, the call, and its row where it failed.
-    async fn once(
+    pub(super) async fn once(
         &self,
         turn: &Turn<'_>,
         rendering: &Rendering,
@@ -348,7 +388,8 @@ impl<'a> Attempts<'a> {
     ) -> Result<Result<(Attempt, Answered), Failure>, Error> {
         let Turn { target, client, upstream_request, .. } = turn;
         let (pricing, most) = self.live.priced(client.provider(), target);
-        let attempt = meter.attempt(target, pricing, rendering.reserve(most).in_tier(upstream_request.tier)).await?;
+        let attempt =
+            meter.attempt(turn.role, target, pricing, rendering.reserve(most).in_tier(upstream_request.tier)).await?;
         let attempt = attempt.followed(self.plan.follows, target, rendering.asked.stream);
         let call = Call {
             operation: upstream_request.operation,
@@ -391,19 +432,29 @@ impl<'a> Attempts<'a> {
     }
 }
 
+impl Turn<'_> {
+    /// What goes out of the request.
+    fn sent(&self) -> &Rendering {
+        self.check.as_ref().map_or(&self.rendering, |check| &check.rendering)
+    }
+}
+
 impl Progress<'_> {
     /// Whether no target was asked.
     fn is_untouched(&self) -> bool {
-        self.failure.is_none() && self.answer.is_none()
+        self.failure.is_none() && self.answer.is_none() && self.kept.is_none()
     }
 
     /// The answer that goes down.
     ///
     /// # Errors
     /// The last failure, where there is no answer.
-    fn served(self) -> Result<Served, Option<Error>> {
+    fn served(self, meter: &Meter) -> Result<Served, Option<Error>> {
         let Self { turn: Some(turn), answer: Some((attempt, answer)), repair, .. } = self else {
-            return Err(self.failure);
+            let kept = self.kept.ok_or(self.failure)?;
+            // An attempt of another target may have ended since.
+            meter.note_answer_of(kept.target.provider.clone(), kept.target.model.clone());
+            return Ok(*kept);
         };
         let Turn { target, rendering, upstream_request, .. } = turn;
         Ok(Served { attempt, target: target.clone(), rendering, answer, emulated: upstream_request.emulated, repair })
@@ -443,7 +494,7 @@ fn note_failure(Unanswered { failure, reported, is_part }: &Unanswered, attempt:
     attempt.end(Ended {
         status: if cut_off { Status::Unknown } else { Status::Error },
         http_status: failure.status(),
-        error: Some(failure.code()),
+        error: Some(failure.code().text()),
         retryable: failure.is_retryable(),
         used: reported.or_else(came),
     });

@@ -103,6 +103,10 @@ impl Gateway {
             return Ok(None);
         }
         let Prepared { request, plan } = prepared?;
+        // The answers of a cascade are looked at one by one.
+        if plan.cascade.is_some() {
+            return Ok(None);
+        }
         let Some(target) = plan.targets.first() else { return Ok(None) };
         let Some(client) = live.clients.get(&target.provider) else { return Ok(None) };
         let provider = client.provider();

@@ -102,7 +102,7 @@ impl BinaryRelay {
         self.attempt.end(Ended {
             status: Status::Error,
             http_status: Some(200),
-            error: Some(code),
+            error: Some(code.text()),
             retryable: false,
             used: Some(self.used),
         });

@@ -2,8 +2,10 @@
 //!
 //! A feature says its part in a file of its own, and has a line in [`PARTS`] or [`OF_CANDIDATES`].
 
+mod accept;
 mod cache;
 mod cooling;
+mod hedge;
 mod meaning;
 mod min_speed;
 mod subject;
@@ -34,11 +36,15 @@ use crate::wire::endpoint::Endpoint;
 use crate::wire::json::{Edits, Object};
 
 /// The parts of an explanation by their names, in their order.
-static PARTS: [(&str, Part); 3] =
-    [("min_speed", min_speed::part), ("similar", meaning::similar), ("by_meaning", meaning::by_meaning)];
+static PARTS: [(&str, Part); 4] = [
+    ("min_speed", min_speed::part),
+    ("hedge", hedge::part),
+    ("similar", meaning::similar),
+    ("by_meaning", meaning::by_meaning),
+];
 
 /// The parts of a candidate by their names, in their order.
-static OF_CANDIDATES: [(&str, CandidatePart); 1] = [("cooling", cooling::part)];
+static OF_CANDIDATES: [(&str, CandidatePart); 2] = [("cooling", cooling::part), ("accept", accept::part)];
 
 /// What a request would get.
 #[derive(Serialize)]

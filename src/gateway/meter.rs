@@ -14,12 +14,15 @@ use super::price::Pricing;
 use super::state::Parts;
 use super::target_log::Met;
 use crate::chat::{Code, Error, Usage, Used};
-use crate::routing::{Asking, Plan, Target};
+use crate::routing::{Asking, NotAccepted, Plan, Reserved, RouteSpend, Target};
 use crate::telemetry::{AccessLine, AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
 use crate::upstream::Failure;
 use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, Role, SegmentRefs, Settlement, Status};
 use crate::wire::endpoint::Endpoint;
+
+/// The code of an attempt that ended since the other target of a hedged call answered first.
+const OUTRUN: &str = "hedge_lost";
 
 /// How long an answer waits for its row before it is withheld.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
@@ -51,6 +54,8 @@ pub(super) struct State {
     attempts: Vec<AttemptRow>,
     /// How many attempts were opened.
     opened: u32,
+    /// What the call adds to the spend of its route, where that is hedged.
+    hedging: Option<Box<Hedging>>,
     /// Since when any attempt is open.
     pub(super) busy_since: Option<Instant>,
     open: Option<OpenAttempt>,
@@ -67,11 +72,35 @@ pub(super) struct OpenAttempt {
     pub(super) row: AttemptRow,
     /// When it was sent; `None` while its intent is being written.
     pub(super) began: Option<Instant>,
+    /// How long after that its answer was whole, where it is looked at before the attempt ends.
+    pub(super) whole_after: Option<Duration>,
     pub(super) pricing: Pricing,
     /// What it would be charged if it broke off now.
     pub(super) estimate: Used,
     /// Whether a byte of its answer came.
     pub(super) has_begun: bool,
+}
+
+/// What a call adds to the spend of its route.
+struct Hedging {
+    spend: Arc<RouteSpend>,
+    /// The room that its hedge takes there, until that has ended.
+    reserved: Option<Reserved>,
+}
+
+impl Hedging {
+    /// Notes an attempt that ended.
+    fn note(&mut self, row: &AttemptRow) {
+        match row.role {
+            None => self.spend.note(row.cost, row.usage.map_or(0, |usage| usage.output), now()),
+            Some(Role::Hedge) => {
+                if let Some(reserved) = self.reserved.take() {
+                    reserved.settle(row.cost, now());
+                }
+            }
+            Some(Role::Judge | Role::Embedding) => {}
+        }
+    }
 }
 
 /// How an attempt ended.
@@ -80,8 +109,8 @@ pub struct Ended {
     pub status: Status,
     /// The provider's HTTP status, if an answer came.
     pub http_status: Option<u16>,
-    /// The error's code.
-    pub error: Option<Code>,
+    /// The error's code, or which check the answer did not pass.
+    pub error: Option<&'static str>,
     /// Whether another try could do better.
     pub retryable: bool,
     /// What it used; `None` where it cost nothing.
@@ -96,14 +125,23 @@ impl Ended {
 
     /// An answer that came whole, but is not of the form that was asked for.
     pub fn invalid(used: Used) -> Self {
-        let error = Some(Code::InvalidOutput);
-        Self { status: Status::Error, error, retryable: true, ..Self::well(used) }
+        Self::not_accepted(used, Code::InvalidOutput.text())
+    }
+
+    /// An answer that came whole, and did not pass the check that `code` names.
+    pub fn not_accepted(used: Used, code: &'static str) -> Self {
+        Self { status: Status::Error, error: Some(code), retryable: true, ..Self::well(used) }
+    }
+
+    /// An attempt whose answer another target's was before.
+    pub fn outrun(used: Option<Used>) -> Self {
+        Self { status: Status::ClientClosed, http_status: None, error: Some(OUTRUN), retryable: false, used }
     }
 
     /// An attempt that broke off because nobody waits for it any more, or its task panicked.
     pub(super) fn dropped(used: Option<Used>) -> Self {
         let (status, code) = dropped();
-        Self { status, http_status: None, error: Some(code), retryable: false, used }
+        Self { status, http_status: None, error: Some(code.text()), retryable: false, used }
     }
 }
 
@@ -161,6 +199,32 @@ impl Meter {
             row.route.clone_from(&plan.route);
             row.trace = Some(plan.trace());
         });
+    }
+
+    /// Notes in the row what became of the plan so far.
+    pub fn note_trace(&self, trace: Arc<str>) {
+        self.with_row(|row| row.trace = Some(trace));
+    }
+
+    /// Notes that the call's attempts count into the spend of its route.
+    pub fn spends(&self, spend: Arc<RouteSpend>) {
+        self.shared.lock().hedging.get_or_insert_with(|| Box::new(Hedging { spend, reserved: None }));
+    }
+
+    /// Notes the room that the call's hedge takes in the spend of its route, until it has ended.
+    pub fn hedges(&self, reserved: Reserved) {
+        if let Some(hedging) = &mut self.shared.lock().hedging {
+            hedging.reserved = Some(reserved);
+        }
+    }
+
+    /// Ends all open attempts but the one of this number, whose answer was there first. They are charged as far as they came.
+    pub fn outrun_by(&self, first: u32) {
+        let mut state = self.shared.lock();
+        for open in state.take_others(first) {
+            let ended = Ended::outrun(open.charged());
+            self.shared.close(&mut state, open, &ended);
+        }
     }
 
     /// Notes in the row whose answer the caller gets, where no attempt of the call's own brings it.
@@ -300,7 +364,7 @@ impl Shared {
 
     /// Notes how an attempt ended.
     fn close(&self, state: &mut State, open: OpenAttempt, ended: &Ended) {
-        let OpenAttempt { mut row, began, pricing, estimate, .. } = open;
+        let OpenAttempt { mut row, began, whole_after, pricing, estimate, .. } = open;
         let ends = Instant::now();
         // Attempts that are open at once are waited for at once.
         if !state.is_busy()
@@ -308,10 +372,11 @@ impl Shared {
         {
             state.upstream += ends.saturating_duration_since(since);
         }
-        row.latency_us = micros(began.map_or(Duration::ZERO, |began| ends.saturating_duration_since(began)));
+        let took = whole_after.or_else(|| began.map(|began| ends.saturating_duration_since(began)));
+        row.latency_us = micros(took.unwrap_or_default());
         row.status = ended.status;
         row.http_status = ended.http_status;
-        row.error_code = ended.error.map(|code| code.text().into());
+        row.error_code = ended.error.map(Into::into);
         row.retryable = ended.retryable;
         let used = ended.used.map(|used| pricing.in_tier_of(estimate, used));
         row.usage = used.and_then(|used| used.usage);
@@ -323,7 +388,7 @@ impl Shared {
             provider: &row.provider,
             model: &row.model,
             project: state.row.as_deref().map_or("", |request| &request.project),
-            outcome: ended.error.map_or("ok", Code::text),
+            outcome: ended.error.unwrap_or("ok"),
             cost_nanos: row.cost.unwrap_or_default().0,
         });
         // An answer that was not of the form asked for was counted by its provider, and is part of what the request used. So is
@@ -331,6 +396,9 @@ impl Shared {
         let is_part = |attempt: &&AttemptRow| attempt.role.is_some() || is_invalid(attempt);
         let before = state.attempts.iter().filter(is_part).filter_map(|attempt| attempt.usage);
         let usage = before.chain(row.usage).reduce(Usage::plus);
+        if let Some(hedging) = &mut state.hedging {
+            hedging.note(&row);
+        }
         if let Some(request) = state.row.as_deref_mut() {
             if !matches!(row.role, Some(Role::Judge | Role::Embedding)) {
                 request.provider = Some(row.provider.clone());
@@ -434,6 +502,12 @@ impl State {
         self.open.iter_mut().chain(&mut self.beside).find(|open| open.row.n == n)
     }
 
+    /// Takes all open attempts but `n` out.
+    fn take_others(&mut self, n: u32) -> Vec<OpenAttempt> {
+        let first = self.open.take_if(|open| open.row.n != n);
+        first.into_iter().chain(self.beside.extract_if(.., |open| open.row.n != n)).collect()
+    }
+
     /// Takes the open attempt `n` out.
     pub(super) fn take(&mut self, n: u32) -> Option<OpenAttempt> {
         if let Some(open) = self.open.take_if(|open| open.row.n == n) {
@@ -460,9 +534,10 @@ impl OpenAttempt {
     }
 }
 
-/// Whether an attempt brought an answer that was not of the form asked for.
+/// Whether an attempt brought an answer that was not of the form asked for, or not accepted, or that came too late.
 fn is_invalid(attempt: &AttemptRow) -> bool {
-    attempt.error_code.as_deref() == Some(Code::InvalidOutput.text())
+    let code = attempt.error_code.as_deref();
+    code.is_some_and(|code| [Code::InvalidOutput.text(), OUTRUN].contains(&code) || NotAccepted::is_code(code))
 }
 
 /// How a call ends that is dropped.

@@ -1,5 +1,6 @@
 //! One call, from admission to its row in the ledger.
 
+mod accept;
 mod answer;
 mod as_if;
 mod aside;
@@ -10,6 +11,7 @@ mod binary_relay;
 mod bodies;
 mod cache_key;
 mod call;
+mod check;
 mod complexity;
 mod cooling;
 mod detached;
@@ -23,9 +25,11 @@ mod figures;
 mod follow;
 mod followed;
 mod forced;
+mod hedge;
 mod hint;
 mod idempotent;
 mod incoming;
+mod judge;
 mod key;
 mod lead;
 mod look_up;

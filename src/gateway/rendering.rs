@@ -15,7 +15,7 @@ use crate::wire::dialect::{AnswerContext, Asked, ClientCodec};
 use crate::wire::endpoint::{Endpoint, Task};
 use crate::wire::fields::MOST_TOKENS;
 use crate::wire::form::Form;
-use crate::wire::json::Object;
+use crate::wire::json::{Edits, Object};
 use crate::wire::prompt::{Brought, Prompted};
 use crate::wire::token_estimate::estimate_tokens;
 use crate::wire::{DialectId, ProviderDialect, openai};
@@ -76,6 +76,35 @@ impl Rendering {
     pub fn of_prompt(endpoint: Endpoint, prompted: Prompted) -> Self {
         let Prompted { asked, brought } = prompted;
         Self { brought: Some(Arc::new(brought)), ..Self::of(endpoint, asked) }
+    }
+
+    /// The request of which the answer is to be looked at before its caller gets it: whole, and with log-probabilities where
+    /// `logprobs` asks for them; whether the caller did not ask for these. `None` where it is that already.
+    pub fn to_check(&self, logprobs: bool) -> Option<(Self, bool)> {
+        let mut edits = Edits::default();
+        if self.asked.stream {
+            ["stream", "stream_options"].into_iter().for_each(|name| edits.remove(name));
+        }
+        let asks = logprobs && self.codec().ask_logprobs(self.object(), &mut edits);
+        // A dialect that cannot say it may still be translated into one that can.
+        let meant = if logprobs && !asks { self.internal_with_logprobs() } else { None };
+        let is_new = asks || meant.is_some();
+        if !is_new && !self.asked.stream {
+            return None;
+        }
+        let asked = Asked { object: self.object().with(&edits).ok()?, stream: false, ..self.asked.clone() };
+        let mut checked = Self::of(self.endpoint, asked);
+        checked.brought.clone_from(&self.brought);
+        if let Some(meant) = meant {
+            checked.meant = OnceLock::from(Ok(meant));
+        }
+        Some((checked, is_new))
+    }
+
+    /// The request in the internal form, asking for log-probabilities; `None` where it asks for them already.
+    fn internal_with_logprobs(&self) -> Option<(chat::Request, Emulated)> {
+        let (request, emulated) = self.internal().as_ref().ok().filter(|(request, _)| request.logprobs.is_none())?;
+        Some((chat::Request { logprobs: Some(0), stream: false, ..request.clone() }, emulated.clone()))
     }
 
     /// The whole request in the internal form, with what had to be emulated for that.

@@ -51,6 +51,12 @@ impl Wanted {
         Some(Self { format, dialect: request.endpoint.dialect(), schema: OnceLock::new() })
     }
 
+    /// The same, and any JSON where the request asks for no form.
+    pub fn or_json(request: &Rendering) -> Self {
+        let any = || Self { format: Format::Text, dialect: request.endpoint.dialect(), schema: OnceLock::new() };
+        Self::of(request).unwrap_or_else(any)
+    }
+
     /// Whether a whole answer in the caller's dialect has the form. Answers that were cut off, refused, or that call tools
     /// have none to keep to.
     pub fn verdict(&self, body: &[u8]) -> Verdict {
@@ -76,6 +82,7 @@ impl Wanted {
             Err(error) => return Some(format!("it is not valid JSON: {error}")),
         };
         match &self.format {
+            // Any JSON.
             Format::Text => None,
             // Google's JSON may be of any type.
             Format::JsonObject if value.is_object() || self.dialect == DialectId::Gemini => None,

@@ -23,19 +23,12 @@ pub struct Attempt {
 }
 
 impl Meter {
-    /// Notes an attempt before it is made, so that it has a row whatever happens, and waits until that is written.
+    /// Notes an attempt before it is made, so that it has a row whatever happens, and waits until that is written. It is in this
+    /// role; `None` is one at the caller's answer.
     ///
     /// # Errors
     /// Where the ledger cannot take it: then nothing may be sent.
-    pub async fn attempt(&self, target: &Target, pricing: Pricing, estimate: Used) -> Result<Attempt, Error> {
-        self.attempt_as(None, target, pricing, estimate).await
-    }
-
-    /// The same of an attempt in this role; `None` for one at the caller's answer.
-    ///
-    /// # Errors
-    /// Where the ledger cannot take it: then nothing may be sent.
-    pub async fn attempt_as(
+    pub async fn attempt(
         &self,
         role: Option<Role>,
         target: &Target,
@@ -66,7 +59,7 @@ impl Meter {
             // What it may write is reserved; what it is charged for is what it wrote.
             let usage = estimate.usage.map(|usage| Usage { output: 0, ..usage });
             let estimate = Used { usage, ..estimate };
-            state.add(OpenAttempt { row, began: None, pricing, estimate, has_begun: false });
+            state.add(OpenAttempt { row, began: None, whole_after: None, pricing, estimate, has_begun: false });
             (attempt, intended)
         };
         let written = intended.await;
@@ -104,6 +97,11 @@ impl Attempt {
         self.followed.iter().for_each(|followed| followed.failed(failure));
     }
 
+    /// Which attempt of the call it is, from 1.
+    pub fn number(&self) -> u32 {
+        self.n
+    }
+
     /// Notes that the first byte of the answer is there.
     pub fn first_byte(&self) {
         let mut state = self.meter.lock();
@@ -111,6 +109,13 @@ impl Attempt {
         if let Some(open) = state.find(self.n) {
             let since = open.began.map_or(Duration::ZERO, |began| began.elapsed());
             open.row.first_token_us.get_or_insert_with(|| micros(since));
+        }
+    }
+
+    /// Notes that the answer is whole: what is done with it before the attempt ends is no work of the provider's.
+    pub fn is_whole(&self) {
+        if let Some(open) = self.meter.lock().find(self.n) {
+            open.whole_after = open.began.map(|began| began.elapsed());
         }
     }
 
@@ -165,7 +170,7 @@ mod tests {
     use crate::idempotency::{Bounds, Idempotency};
     use crate::keys::VirtualKey;
     use crate::prompts::Registry;
-    use crate::routing::{Health, Ratios, Sessions, Signals};
+    use crate::routing::{Health, Hedges, Ratios, Sessions, Signals};
     use crate::telemetry::AccessLog;
     use crate::types::{Nanos, RequestId};
     use crate::usage::{Ledger, Options, request};
@@ -190,6 +195,7 @@ mod tests {
             sessions: Sessions::default(),
             ratios: Ratios::default(),
             probe_line: Arc::default(),
+            hedges: Hedges::default(),
             target_log: TargetLog::default(),
             access_log: AccessLog::default(),
             metrics: Arc::default(),
@@ -232,7 +238,7 @@ mod tests {
         };
         let pricing = Pricing::Share { each: Nanos(7_000_000), text: "{}".into() };
         let estimate = Usage { input: 3, output: 5, estimated: true, ..Usage::default() };
-        meter.attempt(&target, pricing, estimate.into()).await.unwrap()
+        meter.attempt(None, &target, pricing, estimate.into()).await.unwrap()
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use crate::cache::Cache;
 use crate::idempotency::Idempotency;
 use crate::pool::Pool;
 use crate::prompts::Registry;
-use crate::routing::{Health, Ratios, Routes, Sessions, Signals, StoreBodies, Target};
+use crate::routing::{Health, Hedges, Ratios, Routes, Sessions, Signals, StoreBodies, Target};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::types::{QuickMap, Timestamp};
 use crate::upstream::{Provider, ProviderClient, ServerLoad};
@@ -76,6 +76,8 @@ pub struct Parts {
     pub ratios: Ratios,
     /// Who probes those that cool, and who waits for that.
     pub probe_line: Arc<ProbeLine>,
+    /// How soon the targets of hedged routes answer, and what hedges may cost.
+    pub hedges: Hedges,
     /// What the log has of them.
     pub target_log: TargetLog,
     /// The log lines of calls.

@@ -348,7 +348,7 @@ impl Relay {
         self.attempt.end(Ended {
             status: Status::Error,
             http_status: Some(200),
-            error: Some(code),
+            error: Some(code.text()),
             retryable: false,
             used,
         });

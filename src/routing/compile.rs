@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock};
 use cel::Env;
 
 use super::affinity::Affinity;
+use super::cascade::{self, Cascade};
 use super::facts::Needs;
+use super::hedge::{self, HedgePolicy};
 use super::infer::nearest;
 use super::pick::Weighted;
 use super::plan::{ProviderTraits, Route, Routes};
 use super::rule::{Rule, environment};
-use super::spec::{RouteSpec, Spanned, Spec, StickyBy};
+use super::spec::{Order, RouteSpec, Spanned, Spec, StickyBy, TargetSpec};
 use super::target::Target;
 use crate::types::{Diagnostic, Place, QuickMap, QuickSet};
 
@@ -118,6 +120,8 @@ impl Compile {
             .collect();
         self.weights(spec, &targets, before);
         self.semantic(spec, rule.as_ref());
+        let cascade = self.cascade(spec);
+        self.problems.extend(hedge::problems(spec));
         self.routes.needs.user |= spec.sticky_by == StickyBy::User;
         self.routes.needs.session |= spec.sticky_by == StickyBy::Session || spec.affinity == Affinity::Session;
         if self.problems.len() > before {
@@ -130,16 +134,35 @@ impl Compile {
             targets,
             fallbacks,
             strategy: spec.strategy,
+            cascade,
+            hedge: spec.hedge.as_ref().map(|hedge| Arc::new(HedgePolicy::of(spec, hedge))),
             sticky_by: spec.sticky_by,
             affinity: spec.affinity,
             retries: spec.retries.unwrap_or(self.routes.defaults.retries),
             cache: spec.cache.unwrap_or(self.routes.defaults.cache),
-            repair: spec.repair.unwrap_or(self.routes.defaults.repair),
+            repair: spec.repair.unwrap_or(self.routes.defaults.repair) && spec.strategy != Order::Cascade,
             min_speed: spec.min_speed,
             local_only: spec.local_only,
             store_bodies: spec.store_bodies,
             usual: OnceLock::new(),
         })
+    }
+
+    /// Whose answers are checked on a route that is a cascade.
+    fn cascade(&mut self, spec: &RouteSpec) -> Option<Arc<Cascade>> {
+        let is_cascade = spec.strategy == Order::Cascade;
+        self.problems.extend(cascade::problems(spec, is_cascade));
+        if !is_cascade {
+            return None;
+        }
+        let judge = |(n, target): (usize, &TargetSpec)| {
+            let named = target.accept.as_ref()?.judge.as_ref()?;
+            self.target(spec, named, format!("{}.targets[{n}].accept.judge", spec.key))
+        };
+        let judges = spec.targets.iter().enumerate().map(judge).collect();
+        let (cascade, problems) = Cascade::compile(spec, judges, |model| self.routes.target(model));
+        self.problems.extend(problems);
+        Some(Arc::new(cascade))
     }
 
     fn weights(&mut self, spec: &RouteSpec, targets: &[Weighted], before: usize) {

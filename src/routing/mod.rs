@@ -1,9 +1,11 @@
 //! Which targets a call gets, in which order: rules, weights, cooling and retry budgets. No I/O, no clock.
 
+mod accept;
 mod affinity;
 mod backoff;
 mod breaker;
 mod budget;
+mod cascade;
 mod check;
 mod compile;
 mod compile_semantic;
@@ -12,6 +14,7 @@ mod examples;
 mod facts;
 mod figures;
 mod health;
+mod hedge;
 mod infer;
 mod min_speed;
 mod pick;
@@ -21,9 +24,11 @@ mod ranking;
 mod rate;
 mod ratios;
 mod recent;
+mod refusal;
 mod rehearsed;
 mod rule;
 mod sessions;
+mod shown;
 mod signals;
 mod slots;
 mod spec;
@@ -34,13 +39,16 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use accept::{Accept, Checks, NotAccepted, Shown, mean_logprob, text_of};
 pub use affinity::{Affinity, Follows};
 pub use breaker::{Fault, Standing};
+pub use cascade::{Cascade, CascadeStep};
 pub use complexity::Complexity;
 pub use examples::{ExampleSet, Similarity};
 pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
 pub use figures::{Expected, Figures, Load};
 pub use health::{Asking, Entry, Health, TargetHealth};
+pub use hedge::{HedgePolicy, Hedges, Patience, Reserved, RouteSpend, SpendShown};
 pub use min_speed::MinSpeed;
 pub use plan::{NoPlan, Plan, Routes};
 pub use ranking::Scored;
@@ -49,9 +57,11 @@ pub use rehearsed::Rehearsed;
 pub use sessions::{SessionKey, Sessions};
 pub use signals::{Figure, Signals, TargetSignals, Underway};
 pub use spec::{
-    AllCooling, CacheMode, CachePolicy, CacheScope, Defaults, ExampleSpec, ModelSpec, Order, RouteSpec, Spanned, Spec,
-    StickyBy, StoreBodies, TargetSpec,
+    AcceptSpec, After, AllCooling, CacheMode, CachePolicy, CacheScope, Defaults, ExampleSpec, HedgeSpec, ModelSpec,
+    Order, RouteSpec, Spanned, Spec, StickyBy, StoreBodies, TargetSpec,
 };
-pub use strategy::{At, Failing, InTurn, Outcome, Repaired, Step, Strategy};
+pub use strategy::{
+    At, Cascading, Failing, Hedged, InTurn, Lane, Outcome, Race, RaceOutcome, RaceStep, Repaired, Step, Strategy,
+};
 pub use target::Target;
 pub use trace::{Candidate, RuleTrace, Trace};

@@ -5,15 +5,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cel::Env;
-use serde::Serialize;
-use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::affinity::{self, Affinity, Follows};
 use super::breaker::Standing;
+use super::cascade::Cascade;
 use super::examples::{ExampleSet, Similarity};
 use super::facts::{Facts, Needs};
 use super::health::Health;
+use super::hedge::HedgePolicy;
 use super::min_speed::MinSpeed;
 use super::pick::{self, Weighted};
 use super::ranking::{self, Ranked, Ranking};
@@ -69,6 +68,8 @@ pub(super) struct Route {
     pub(super) targets: Vec<Weighted>,
     pub(super) fallbacks: Vec<Arc<Target>>,
     pub(super) strategy: Order,
+    pub(super) cascade: Option<Arc<Cascade>>,
+    pub(super) hedge: Option<Arc<HedgePolicy>>,
     pub(super) sticky_by: StickyBy,
     pub(super) affinity: Affinity,
     pub(super) retries: u32,
@@ -88,6 +89,10 @@ pub struct Plan {
     pub route: Option<Arc<str>>,
     /// The targets, in order: those that take calls first, cooling ones last.
     pub targets: Vec<Arc<Target>>,
+    /// Whose answers must be accepted, on a route that is a cascade.
+    pub cascade: Option<Arc<Cascade>>,
+    /// When a second target is asked beside one that has not begun to answer.
+    pub hedge: Option<Arc<HedgePolicy>>,
     /// Attempts beyond the first.
     pub retries: u32,
     /// Whether and how the answer is cached.
@@ -111,7 +116,7 @@ pub struct Plan {
     /// Whether a rule read a similarity that could not be worked out.
     pub is_unjudged: bool,
     /// The plan's trace, where that is known already.
-    usual: Option<Arc<str>>,
+    pub(super) usual: Option<Arc<str>>,
 }
 
 /// Why a call has no target.
@@ -209,6 +214,8 @@ impl Routes {
             .routes
             .iter()
             .flat_map(|route| route.targets.iter().map(|weighted| &weighted.target).chain(&route.fallbacks));
+        let judges = self.routes.iter().filter_map(|route| route.cascade.as_ref()).flat_map(|cascade| cascade.judges());
+        let of_routes = of_routes.chain(judges);
         self.models.values().chain(of_routes)
     }
 
@@ -384,6 +391,8 @@ impl Routes {
         Ok(Plan {
             route: None,
             targets: vec![target],
+            cascade: None,
+            hedge: None,
             retries,
             cache,
             repair,
@@ -428,21 +437,6 @@ impl Route {
         }
     }
 
-    fn row(&self) -> serde_json::Value {
-        let mut models: Vec<&str> = self.models.iter().map(|model| &**model).collect();
-        models.sort_unstable();
-        let targets = self.targets.iter();
-        let targets: Vec<_> =
-            targets.map(|target| json!({"model": target.target.id, "weight": target.weight})).collect();
-        let fallbacks: Vec<_> = self.fallbacks.iter().map(|target| &target.id).collect();
-        json!({
-            "name": self.name, "when": self.rule.as_ref().map(|rule| &rule.text), "models": models,
-            "strategy": self.strategy, "sticky_by": self.sticky_by, "affinity": self.affinity,
-            "targets": targets, "fallbacks": fallbacks, "retries": self.retries, "repair": self.repair,
-            "local_only": self.local_only, "min_speed": self.min_speed, "cache": self.cache.row(),
-        })
-    }
-
     pub(super) fn wins(&self, takes: &Takes) -> bool {
         match takes {
             Takes::Yes => true,
@@ -461,6 +455,8 @@ impl Route {
         let mut plan = Plan {
             route: Some(self.name.clone()),
             targets,
+            cascade: self.cascade.clone(),
+            hedge: self.hedge.clone(),
             retries: self.retries,
             cache: self.cache,
             repair: self.repair,
@@ -488,7 +484,7 @@ impl Route {
             Order::Fastest => ranking::fastest(&ranking),
             Order::LeastBusy => ranking::least_busy(&ranking),
             Order::Weighted if self.affinity == Affinity::PromptCache => ranking::by_prefix(&ranking),
-            Order::Weighted | Order::Priority => return None,
+            Order::Weighted | Order::Priority | Order::Cascade => return None,
         })
     }
 
@@ -556,27 +552,6 @@ impl Route {
 }
 
 impl Plan {
-    /// The decision as compact JSON, for the ledger: `{"rule", "candidates", "decision"}`.
-    #[must_use]
-    pub fn trace(&self) -> Arc<str> {
-        self.usual.clone().filter(|_| self.similar.is_none()).unwrap_or_else(|| self.text())
-    }
-
-    fn text(&self) -> Arc<str> {
-        #[derive(Serialize)]
-        struct Short<'a> {
-            rule: Option<&'a str>,
-            candidates: Vec<&'a str>,
-            decision: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            similar: Option<&'a RawValue>,
-        }
-        let candidates: Vec<&str> = self.targets.iter().map(|target| &*target.id).collect();
-        let similar = self.similar.as_deref().and_then(|json| serde_json::from_str(json).ok());
-        let short = Short { rule: self.route.as_deref(), decision: candidates.first().copied(), candidates, similar };
-        serde_json::to_string(&short).unwrap_or_default().into()
-    }
-
     /// Puts targets that cool last, those that recover first before others.
     fn cooling_last(mut self, health: &Health, facts: &Facts<'_>) -> Self {
         let mut cooling = Vec::new();

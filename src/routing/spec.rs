@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 
+use super::accept::Checks;
 use super::affinity::Affinity;
 use super::min_speed::MinSpeed;
 use crate::chat::Structured;
@@ -47,6 +48,39 @@ pub struct TargetSpec {
     pub model: Spanned,
     /// The target's share of the route's calls; 0 for none.
     pub weight: u32,
+    /// What its answer must be, in a cascade.
+    pub accept: Option<AcceptSpec>,
+}
+
+/// The `accept` of a target, as a configuration states it.
+#[derive(Clone, Debug)]
+pub struct AcceptSpec {
+    /// The key of its table, such as `routes[0].targets[0].accept`.
+    pub key: String,
+    /// The checks that look at the answer alone.
+    pub checks: Checks,
+    /// The model that judges the answer.
+    pub judge: Option<Spanned>,
+    /// Whether a mistake in it was noted already.
+    pub is_broken: bool,
+}
+
+/// The `hedge` of a route, as a configuration states it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HedgeSpec {
+    /// When the second target is asked.
+    pub after: After,
+    /// The share of the route's spend that hedges may add, 0 to 1.
+    pub max_extra_spend: f64,
+}
+
+/// When a second target is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// After the time by which 95 of 100 answers of the first had begun.
+    P95,
+    /// After this time.
+    Time(Duration),
 }
 
 /// One `[[routes]]` table.
@@ -70,6 +104,8 @@ pub struct RouteSpec {
     pub sticky_by: StickyBy,
     /// What keeps calls that belong together on one target.
     pub affinity: Affinity,
+    /// When a second target is asked beside one that has not begun to answer.
+    pub hedge: Option<HedgeSpec>,
     /// The number of retries, where the route sets one.
     pub retries: Option<u32>,
     /// The cache policy, where the route sets one.
@@ -156,6 +192,8 @@ pub enum Order {
     Fastest,
     /// By the calls under way.
     LeastBusy,
+    /// In order, until an answer is accepted.
+    Cascade,
 }
 
 impl Order {
@@ -185,6 +223,7 @@ impl Order {
             Self::Cheapest => "cheapest",
             Self::Fastest => "fastest",
             Self::LeastBusy => "least_busy",
+            Self::Cascade => "cascade",
         }
     }
 }

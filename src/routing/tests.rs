@@ -48,7 +48,8 @@ fn spanned(text: &str) -> Spanned {
 }
 
 fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
-    let targets = targets.iter().map(|(model, weight)| TargetSpec { model: spanned(model), weight: *weight });
+    let targets =
+        targets.iter().map(|(model, weight)| TargetSpec { model: spanned(model), weight: *weight, accept: None });
     RouteSpec {
         name: spanned(name),
         key: "routes[0]".to_owned(),
@@ -59,6 +60,7 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         strategy: Order::Weighted,
         sticky_by: StickyBy::None,
         affinity: Affinity::None,
+        hedge: None,
         retries: None,
         cache: None,
         repair: None,

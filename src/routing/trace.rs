@@ -143,6 +143,7 @@ fn reason(route: Option<&Route>, id: &Arc<str>, rank: Option<(usize, Score)>) ->
             format!("target, weight {} of {total}", route.targets[place].weight)
         }
         Order::Priority => format!("target, {rank} of {}", route.targets.len()),
+        Order::Cascade => format!("cascade, {rank} of {}", route.targets.len()),
         Order::Cheapest => format!("target, {rank} by expected cost"),
         Order::Fastest if is_first && is_cold => "target, to be measured".to_owned(),
         Order::Fastest if is_first => "target, the faster of two drawn".to_owned(),

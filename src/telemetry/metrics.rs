@@ -23,8 +23,8 @@ use prometheus_client::registry::Registry;
 
 use self::kind::{Kind, Kinded, Stored};
 use self::labels::{
-    AttemptLabels, BuildLabels, CostLabels, DifferenceLabels, EndpointLabels, LineLabels, Names, OTHER, PurposeLabels,
-    RequestLabels, TimeLabels, TokenLabels,
+    AttemptLabels, BuildLabels, CostLabels, DifferenceLabels, EndpointLabels, HedgeLabels, LineLabels, Names, OTHER,
+    PurposeLabels, RequestLabels, TimeLabels, TokenLabels,
 };
 use self::observed::Gauges;
 use crate::chat::Usage;
@@ -111,6 +111,8 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
+    cascade: Family<AttemptLabels, Counter>,
+    hedges: Family<HedgeLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
     cost: Family<CostLabels, Counter<f64, AtomicU64>>,
     latency: Family<TimeLabels, Histogram>,
@@ -141,6 +143,8 @@ impl Default for Metrics {
         let metrics = Self {
             requests: Family::default(),
             attempts: Family::default(),
+            cascade: Family::default(),
+            hedges: Family::default(),
             tokens: Family::default(),
             cost: Family::default(),
             latency: Family::new_with_constructor(seconds),
@@ -176,6 +180,8 @@ impl Metrics {
         let registry = &mut self.registry;
         names::REQUESTS.register(registry, self.requests.clone());
         names::ATTEMPTS.register(registry, self.attempts.clone());
+        names::CASCADE.register(registry, self.cascade.clone());
+        names::HEDGES.register(registry, self.hedges.clone());
         names::TOKENS.register(registry, self.tokens.clone());
         names::COST.register(registry, self.cost.clone());
         names::LATENCY.register(registry, self.latency.clone());
@@ -292,6 +298,17 @@ impl Metrics {
             #[expect(clippy::cast_precision_loss, reason = "a metric is a float; the ledger has the exact sum")]
             series.cost.inc_by(cost_nanos as f64 / 1e9);
         }
+    }
+
+    /// Counts an answer of a cascade's target, which was accepted, or did not pass this check.
+    pub fn saw_cascade(&self, provider: &Arc<str>, model: &Arc<str>, outcome: &'static str) {
+        let (provider, model) = (provider.clone(), self.models.label(model.clone()));
+        self.cascade.get_or_create(&AttemptLabels { provider, model, outcome }).inc();
+    }
+
+    /// Counts what became of a hedge.
+    pub fn saw_hedge(&self, route: &Arc<str>, outcome: &'static str) {
+        self.hedges.get_or_create(&HedgeLabels { route: route.clone(), outcome }).inc();
     }
 
     /// Counts the tokens of an attempt that no request of ours waited for.

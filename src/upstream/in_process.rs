@@ -25,7 +25,7 @@ pub trait InProcess: Send + Sync {
 }
 
 /// The header by which a model in this process says how sure it is of its answer: 0 to 1.
-pub const CONFIDENCE: &str = "x-fulcrum-confidence";
+const CONFIDENCE: &str = "x-fulcrum-confidence";
 
 /// The kinds of models that answer in this process, by the names of their kinds of providers. A kind that is called over the
 /// network otherwise is not called at all where it stands here.
@@ -77,6 +77,12 @@ impl CpuTime {
     pub fn total(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
+}
+
+/// How sure a model in this process says that it is.
+pub(super) fn confidence_in(headers: &HeaderMap) -> Option<f64> {
+    let stated: f64 = headers.get(CONFIDENCE)?.to_str().ok()?.parse().ok()?;
+    (0.0..=1.0).contains(&stated).then_some(stated)
 }
 
 #[cfg(test)]

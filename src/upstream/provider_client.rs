@@ -20,7 +20,7 @@ use super::client::{Client, SideCall};
 use super::connections::{Answered, Connections};
 use super::failure::{Failure, Phase, read_refusal, read_retry_after, read_retry_info, refuses_key, short_code};
 use super::in_flight::{Asking, InFlight, Place};
-use super::in_process::{CONFIDENCE, InProcess, InProcessCall, InProcessModels};
+use super::in_process::{InProcess, InProcessCall, InProcessModels, confidence_in};
 use super::keys::Keys;
 use super::lacking::Lacking;
 use super::limits::Limits;
@@ -513,7 +513,7 @@ impl ProviderClient {
         let made = timeout_at(limit, model.answer(asked)).await.map_err(|_| Failure::TimedOut(phase))??;
         let mut answer = self.answer(Body::InProcess(made.body, made.cpu), limits, place);
         answer.note_head(&made.headers);
-        answer.confidence = read_confidence(&made.headers);
+        answer.confidence = confidence_in(&made.headers);
         let status = made.status;
         if status.is_success() {
             return Ok(answer);
@@ -563,12 +563,6 @@ impl ProviderClient {
         }
         failure
     }
-}
-
-/// How sure a model in this process says that it is.
-fn read_confidence(headers: &HeaderMap) -> Option<f64> {
-    let stated: f64 = headers.get(CONFIDENCE)?.to_str().ok()?.parse().ok()?;
-    (0.0..=1.0).contains(&stated).then_some(stated)
 }
 
 impl Key {

@@ -13,6 +13,7 @@ mod bytes;
 mod cache;
 mod callers;
 mod capabilities;
+mod cascade;
 mod checks;
 mod client;
 mod commit;

@@ -173,7 +173,7 @@ impl<'a> Embedder<'a> {
         let (pricing, _) = self.live.priced(self.client.provider(), self.target);
         let tokens = token_estimate::of_bytes(texts.iter().map(|text| text.len()).sum());
         let estimate = Usage { input: tokens, estimated: true, ..Usage::default() };
-        let attempt = self.meter.attempt_as(Some(Role::Embedding), self.target, pricing, estimate.into());
+        let attempt = self.meter.attempt(Some(Role::Embedding), self.target, pricing, estimate.into());
         let attempt = attempt.await.map_err(|error| Unembedded::from(error.code))?;
         let called = tokio::select! {
             biased;
@@ -193,7 +193,7 @@ impl<'a> Embedder<'a> {
                 attempt.end(Ended {
                     status: Status::Error,
                     http_status: failure.status(),
-                    error: Some(failure.code()),
+                    error: Some(failure.code().text()),
                     retryable: failure.is_retryable(),
                     used: None,
                 });

@@ -89,7 +89,9 @@ impl Strategy for InTurn<'_> {
             Outcome::Failed(Failing::RestingKey) => self.with_another_key(at),
             Outcome::Failed(Failing::Throttled(wait)) if wait <= self.patience() => self.retry(wait, at),
             Outcome::Failed(Failing::Briefly) => self.retry(backoff(self.retries + 1, at.dice), at),
-            Outcome::Unsent | Outcome::Failed(Failing::Throttled(_) | Failing::Longer) => self.next_target(),
+            Outcome::Unsent | Outcome::NotAccepted | Outcome::Failed(Failing::Throttled(_) | Failing::Longer) => {
+                self.next_target()
+            }
         }
     }
 }

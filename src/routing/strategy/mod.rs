@@ -1,13 +1,17 @@
 //! Decides what a call does next: state machines over the outcomes of its attempts. No I/O, no clock, no chance.
 
+mod cascading;
 mod in_turn;
+mod race;
 mod repaired;
 
 use std::time::Duration;
 
 use crate::types::Timestamp;
 
+pub use cascading::Cascading;
 pub use in_turn::InTurn;
+pub use race::{Hedged, Lane, Race, RaceOutcome, RaceStep};
 pub use repaired::Repaired;
 
 /// Decides what a call does next. A strategy may wrap another and change some of its decisions.
@@ -46,6 +50,8 @@ pub enum Outcome {
     Failed(Failing),
     /// The target answered.
     Answered,
+    /// The target answered, and its answer was not accepted.
+    NotAccepted,
     /// The target answered, and not in the form that was asked for.
     Malformed {
         /// Whether a second answer may be better.

@@ -1,9 +1,11 @@
 //! Strategies by tables: outcomes, and the steps that follow.
 
+mod random;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{At, Failing, InTurn, Outcome, Repaired, Step, Strategy};
+use super::{At, Cascading, Failing, InTurn, Outcome, Repaired, Step, Strategy};
 use crate::routing::health::Health;
 use crate::routing::target::Target;
 use crate::types::Timestamp;
@@ -46,7 +48,7 @@ fn steps(count: usize, left: Option<Duration>, outcomes: &[Outcome]) -> Vec<Step
     let (targets, health) = (targets(count), Health::default());
     // The budget of the process has room for the retries of each target.
     (0..9).for_each(|_| targets.iter().for_each(|target| health.called(&target.provider, NOW)));
-    let mut strategy = Repaired::new(InTurn::new(&targets, 2, &health));
+    let mut strategy = Repaired::new(Cascading::new(InTurn::new(&targets, 2, &health)));
     let first = strategy.first();
     [first].into_iter().chain(outcomes.iter().map(|outcome| strategy.next(*outcome, at(left)))).collect()
 }
@@ -59,6 +61,7 @@ fn each_outcome_leads_to_its_step() {
         (Outcome::Malformed { may_improve: false }, Step::Accept),
         (Outcome::Malformed { may_improve: true }, Step::AskAgain),
         (Outcome::Unsent, ask(1, 0)),
+        (Outcome::NotAccepted, ask(1, 0)),
         (failed(Failing::Form), ask(0, 0)),
         (failed(Failing::Key), ask(0, 0)),
         (failed(Failing::RestingKey), ask(0, 0)),
@@ -133,4 +136,18 @@ fn an_answer_is_repaired_once() {
     for second in [malformed, Outcome::Answered, Outcome::Unsent, failed(Failing::Briefly), failed(Failing::Finally)] {
         assert_eq!(steps(2, None, &[malformed, second]), [ask(0, 0), Step::AskAgain, Step::Accept], "{second:?}");
     }
+}
+
+#[test]
+fn the_last_answer_is_returned_where_none_is_accepted() {
+    let refused = Outcome::NotAccepted;
+    assert_eq!(steps(2, None, &[refused, refused]), [ask(0, 0), ask(1, 0), Step::Accept]);
+    for last in [failed(Failing::Longer), failed(Failing::Finally), Outcome::Unsent, Outcome::Answered] {
+        assert_eq!(steps(2, None, &[refused, last]), [ask(0, 0), ask(1, 0), Step::Accept], "{last:?}");
+    }
+    // The next is retried as ever.
+    let brief = failed(Failing::Briefly);
+    assert_eq!(steps(2, None, &[refused, brief]), [ask(0, 0), ask(1, 0), ask(1, 250)]);
+    // Where there is no time for the next, there is an answer already.
+    assert_eq!(steps(2, Some(Duration::ZERO), &[refused]), [ask(0, 0), Step::Accept]);
 }

@@ -33,6 +33,12 @@ pub(super) struct TokenLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct HedgeLabels {
+    pub(super) route: Arc<str>,
+    pub(super) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CostLabels {
     pub(super) provider: Arc<str>,
     pub(super) model: Arc<str>,

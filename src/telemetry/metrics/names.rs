@@ -41,6 +41,16 @@ const TIMES: &[&str] = &["endpoint", "provider", "model"];
 pub(super) const REQUESTS: Name = row("fulcrum_requests_total", CALL, "Requests that were admitted");
 pub(super) const ATTEMPTS: Name =
     row("fulcrum_attempts_total", &["provider", "model", "outcome"], "Calls to providers; `ok` or an error code");
+pub(super) const CASCADE: Name = row(
+    "fulcrum_cascade_answers_total",
+    &["provider", "model", "outcome"],
+    "Answers of cascades: `accepted`, or which check refused it",
+);
+pub(super) const HEDGES: Name = row(
+    "fulcrum_hedges_total",
+    &["route", "outcome"],
+    "Second targets of hedged routes: `won`, `lost`, `failed`, or `withheld` where they would have cost too much",
+);
 pub(super) const TOKENS: Name = row(
     "fulcrum_tokens_total",
     &["provider", "model", "project", "kind"],
@@ -132,6 +142,8 @@ pub(super) const PROCESS_CPU: Name = row("process_cpu_seconds_total", &[], "CPU 
 pub const NAMES: &[&Name] = &[
     &REQUESTS,
     &ATTEMPTS,
+    &CASCADE,
+    &HEDGES,
     &TOKENS,
     &COST,
     &LATENCY,

@@ -256,7 +256,7 @@ mod tests {
             usage: some(16, 0).map(|_| Usage { input: c, ..usage }),
             cost: some(17, 0).map(|_| Nanos(d)),
             reserved: Nanos(d),
-            role: some(19, 0).map(|_| Role::ALL[(n % 3) as usize]),
+            role: (n % 7 == 5).then(|| Role::ALL[(n % 3) as usize]),
             ..AttemptRow::default()
         });
         let attempts = attempts.map(|row| AttemptRow { rate: some(18, 2), ..row });
