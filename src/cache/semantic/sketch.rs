@@ -9,8 +9,9 @@ pub(super) const BITS: usize = 512;
 const WORDS: usize = BITS / 64;
 
 /// So many standard deviations more than expected may differ. Bits of one vector are nearly independent, so that of 100,000
-/// vectors at the threshold itself none is likely to be missed.
-const DEVIATIONS: f64 = 5.0;
+/// vectors at the threshold itself about three are missed, and none of those that are a little more similar. Each deviation more
+/// would let ten times as many unrelated vectors through, where a model keeps all texts close together.
+const DEVIATIONS: f64 = 4.0;
 
 /// The sketch of a vector.
 pub(super) type Sketch = [u64; WORDS];
