@@ -11,7 +11,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use fulcrum::config;
-use fulcrum::routing::{Expected, Facts, Figures, Health, KeyFacts, Load, Routes, Sessions, Signals, Target};
+use fulcrum::routing::{
+    Expected, Facts, Figures, Health, KeyFacts, Load, Routes, Sessions, Signals, Similarity, Target,
+};
 use fulcrum::types::{Nanos, Timestamp};
 
 /// The gateway's own.
@@ -44,7 +46,8 @@ fn main() -> Result<(), Failed> {
     println!("{ROUTES} routes, {TARGETS} targets, {PLANS} plans");
     println!("{:>14} {:>10} {:>10} {:>10}", "order", "p50 us", "p99 us", "most us");
     for (name, order) in ORDERS {
-        let mut times = plans(&routes(order, ROUTES)?)?;
+        let compiled = routes(order, ROUTES)?;
+        let mut times = plans(&compiled)?;
         times.sort_unstable();
         let at = |share: f64| micros(times[(times.len() as f64 * share) as usize]);
         println!("{name:>14} {:>10.2} {:>10.2} {:>10.2}", at(0.5), at(0.99), at(1.0 - 1.0 / PLANS as f64));
@@ -102,6 +105,7 @@ fn plans(routes: &Routes) -> Result<Vec<Duration>, Failed> {
         now: NOW,
         budget_used: 0.0,
         complexity: 0.0,
+        similar: &|_| Similarity::Unknown,
         figures: Some(&figures),
     };
     let plan = |n: usize| routes.plan(&facts, &health, (n % 997) as f64 / 997.0);
@@ -153,6 +157,7 @@ fn sessions() -> Result<(), Failed> {
             now: NOW,
             budget_used: 0.0,
             complexity: 0.0,
+            similar: &|_| Similarity::Unknown,
             figures: Some(&figures),
         };
         let plan = routes.plan(&facts, &health, 0.5)?;
