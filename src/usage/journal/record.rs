@@ -363,6 +363,7 @@ mod tests {
         let mut one =
             settlement(&["a", "b", "c", "d", "e", "f"].map(str::to_owned), &[(1, 300, 3, -4, 5, 6)], u32::MAX >> 2);
         one.request.id = RequestId::from_bytes([7; 16]);
+        one.attempts.iter_mut().for_each(|attempt| attempt.role = None);
         let hex = concat!(
             "f5464ab9447083017a000000735000000007070707070707070707070707070707070161016201016301016401016301640165016601016501016601",
             "01610101620106010206010163000101ac020300ac020101010a000703010101ac02010164210000000601650166010101010162010a0101ac020103",

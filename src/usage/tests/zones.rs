@@ -167,10 +167,7 @@ async fn rates_and_another_models_price_stand_beside_the_cost() {
         let unknown = &report.json()["rows"][1];
         assert_eq!((&unknown["as_if_usd"], &unknown["as_if_unknown_requests"]), (&serde_json::Value::Null, &1.into()));
         let csv = report.csv().unwrap();
-        assert!(
-            csv.lines().next().unwrap().ends_with("cost_per_request_usd,as_if_usd,as_if_unknown_requests"),
-            "{csv}"
-        );
+        assert!(csv.lines().next().unwrap().ends_with("semantic_wrong,as_if_usd,as_if_unknown_requests"), "{csv}");
         let plain = Query { as_if: None, limit: Some(1), ..query };
         let plain = super::super::report(db, &plain).await.unwrap();
         assert_eq!((plain.rows.len(), plain.left_out, plain.total.requests), (1, 2, 5));
