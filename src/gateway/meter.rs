@@ -16,9 +16,9 @@ use super::target_log::Met;
 use crate::chat::{Code, Error, Usage, Used};
 use crate::routing::{Asking, NotAccepted, Plan, Reserved, RouteSpend, Target};
 use crate::telemetry::{AccessLine, AttemptSeen, RequestSeen, Under};
-use crate::types::{Nanos, now};
+use crate::types::{Nanos, RequestId, now};
 use crate::upstream::Failure;
-use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, Role, SegmentRefs, Settlement, Status};
+use crate::usage::{AttemptRow, Bodies, CacheState, Purpose, RequestRow, Role, SegmentRefs, Settlement, Status};
 use crate::wire::endpoint::Endpoint;
 
 /// The code of an attempt that ended since the other target of a hedged call answered first.
@@ -191,6 +191,11 @@ impl Meter {
             row.prompt = known.prompt.as_ref().map(|version| version.name.shared());
             row.version = known.prompt.as_ref().map(|version| version.version);
         });
+    }
+
+    /// Notes in the row that the gateway makes the request of its own, for this purpose and on account of a caller's.
+    pub fn note_purpose(&self, purpose: Purpose, of: RequestId) {
+        self.with_row(|row| (row.purpose, row.of) = (Some(purpose), Some(of)));
     }
 
     /// Notes in the row whom the rules chose, and why.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::answer::SMALL_ANSWER;
+use super::meaning::draw_verification;
 use super::meter::Meter;
 use super::planned::{Planned, refuse};
 use super::read::remember;
@@ -14,7 +15,7 @@ use super::reply::{Body, Departure, Reply, error_reply};
 use crate::cache::{CacheKey, Entry, Follower, Join, Keys, Lead, Look, Replay, Spent};
 use crate::chat::{Code, Error};
 use crate::routing::{CacheMode, Target};
-use crate::types::{Nanos, now};
+use crate::types::now;
 use crate::usage::{CacheState, Status};
 
 /// A stored answer, as its caller gets it.
@@ -199,7 +200,8 @@ impl Planned {
         self.head.cache = state.text();
         self.head.similarity = similarity;
         self.head.age = Some(entry.age(now()));
-        self.head.cost = Some(Nanos(0));
+        // A vector may have been asked for.
+        self.head.cost = meter.cost();
         let is_by = |target: &&Arc<Target>| target.provider == entry.provider && target.model == entry.model;
         let planned = self.plan.targets.first().filter(is_by).map(|target| target.id.clone());
         self.head.model = Some(planned.unwrap_or_else(|| format!("{}/{}", entry.provider, entry.model).into()));
@@ -211,6 +213,9 @@ impl Planned {
             return error_reply(self.head, &error);
         }
         remember(&self.incoming, &self.request);
+        if let Some(target) = self.plan.targets.first().filter(|_| similarity.is_some()) {
+            draw_verification(&self, target, translated.as_ref().unwrap_or(&entry.body));
+        }
         let rendering = self.rendering(None);
         if let Some(body) = translated {
             return self.whole(&rendering, body);

@@ -265,3 +265,49 @@ async fn explain_shows_what_is_compared_and_calls_nobody() {
     assert_eq!(app.up.count(), before);
     app.close().await;
 }
+
+/// The requests that verified hits; waits until there are `count`.
+async fn verified(app: &TestApp, count: usize) -> Vec<Value> {
+    loop {
+        let found = app.admin(Call::get("/api/v1/requests?purpose=verify")).await.json();
+        let rows = found["rows"].as_array().cloned().unwrap_or_default();
+        if rows.len() == count {
+            return rows;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_share_of_hits_is_asked_anew_beside_the_caller_and_wrong_ones_are_counted() {
+    let app = TestApp::with(&SEMANTIC.replace("verify_share = 0.0", "verify_share = 1.0")).await;
+    app.up.answers(vectors);
+    ask(&app, "my money").await;
+    let right = ask(&app, "a refund").await;
+    assert_eq!((cache(&right), right.header("x-fulcrum-cost-usd")), ("semantic", Some("0.0000001")));
+    let first = verified(&app, 1).await;
+    assert_eq!((&first[0]["of"], &first[0]["error_code"]), (&json!(right.id()), &Value::Null), "{first:#?}");
+    app.up.next(Script::json(200, WHOLE.replace("Hello", "A refund")));
+    let wrong = ask(&app, "the money").await;
+    assert!(wrong.text().contains("Hello"), "the caller has the stored answer");
+    let second = verified(&app, 2).await;
+    let row = second.iter().find(|row| row["of"] == wrong.id()).unwrap();
+    assert_eq!(
+        (&row["status"], &row["error_code"], &row["cache"]),
+        (&json!("ok"), &json!("semantic_wrong"), &Value::Null)
+    );
+    assert_ne!(row["cost_usd"], "0");
+    let total = app.admin(Call::get("/api/v1/usage")).await.json()["total"].clone();
+    let figure = |name: &str| total[name].clone();
+    assert_eq!((figure("requests"), figure("semantic_hits")), (json!(3), json!(2)), "{total:#}");
+    assert_eq!((figure("semantic_verified"), figure("semantic_wrong")), (json!(2), json!(1)), "{total:#}");
+    let csv = app.admin(Call::get("/api/v1/usage?format=csv")).await;
+    assert!(
+        csv.text().lines().next().unwrap().ends_with("semantic_hits,semantic_verified,semantic_wrong"),
+        "{}",
+        csv.text()
+    );
+    // The answer that was asked for anew is not stored.
+    assert!(ask(&app, "pay me the money").await.text().contains("Hello"));
+    app.close().await;
+}
