@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::accept::{Accept, NotAccepted};
-use super::affinity::Affinity;
 use super::spec::{AcceptSpec, RouteSpec, Spanned};
 use super::target::Target;
 use crate::types::{Diagnostic, Place};
@@ -124,10 +123,6 @@ pub(super) fn problems(spec: &RouteSpec, is_cascade: bool) -> Vec<Diagnostic> {
             "`accept` has no check, so every answer would be accepted".to_owned(),
             "write not_refusal = true, or another check",
         );
-    }
-    if spec.affinity != Affinity::None {
-        let problem = "a cascade asks its targets in order, whoever was asked before".to_owned();
-        add(format!("{}.affinity", spec.key), problem, "take `affinity` out");
     }
     if spec.repair == Some(true) {
         let fix = "take `repair` out; accept = { json_schema = true } asks the next target instead";

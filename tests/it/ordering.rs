@@ -380,3 +380,25 @@ async fn prompts_that_begin_alike_go_to_one_target_and_others_are_spread() {
     );
     app.close().await;
 }
+
+#[tokio::test]
+async fn a_session_in_a_cascade_goes_on_where_its_answer_was_accepted() {
+    let route = "[[routes]]\nname = \"r\"\nretries = 0\nstrategy = \"cascade\"\naffinity = \"session\"\n\
+        targets = [{ model = \"fast\", accept = { regex = \"^Brief\" } }, { model = \"spare\" }]\n";
+    let app = TestApp::with(route).await;
+    let ask = async |session: &str| {
+        let answer = app.send(in_session(&app, session)).await;
+        (model(&answer).to_owned(), answer.header("x-fulcrum-attempts").unwrap().to_owned())
+    };
+    let (up, other) = (UP.to_owned(), OTHER.to_owned());
+    assert_eq!(ask("hard").await, (other.clone(), "2".to_owned()), "the cheap answer is not accepted");
+    for _ in 0..3 {
+        assert_eq!(ask("hard").await, (other.clone(), "1".to_owned()));
+    }
+    app.up.always(Script::json(200, WHOLE.replace("Hello there.", "Brief.")));
+    for _ in 0..3 {
+        assert_eq!(ask("easy").await, (up.clone(), "1".to_owned()));
+    }
+    assert_eq!(ask("hard").await, (other, "1".to_owned()), "each session has its own");
+    app.close().await;
+}
