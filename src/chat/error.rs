@@ -33,6 +33,7 @@ pub enum Code {
     UpstreamError,
     UpstreamAuth,
     InvalidOutput,
+    ContentFilter,
     AllTargetsCooling,
     LedgerUnavailable,
     Overloaded,
@@ -41,7 +42,7 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 31] = [
+    const ALL: [Self; 32] = [
         Self::InvalidRequest,
         Self::UnsupportedFeature,
         Self::ContextLengthExceeded,
@@ -68,6 +69,7 @@ impl Code {
         Self::UpstreamError,
         Self::UpstreamAuth,
         Self::InvalidOutput,
+        Self::ContentFilter,
         Self::AllTargetsCooling,
         Self::LedgerUnavailable,
         Self::Overloaded,
@@ -121,6 +123,7 @@ impl Code {
             Self::UpstreamError => (502, "upstream_error"),
             Self::UpstreamAuth => (502, "upstream_auth"),
             Self::InvalidOutput => (502, "invalid_output"),
+            Self::ContentFilter => (400, "content_filter"),
             Self::AllTargetsCooling => (503, "all_targets_cooling"),
             Self::LedgerUnavailable => (503, "ledger_unavailable"),
             Self::Overloaded => (503, "overloaded"),

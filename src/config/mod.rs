@@ -14,6 +14,7 @@ mod order;
 mod places;
 mod providers;
 mod read;
+mod route;
 mod secret;
 mod sections;
 mod semantic;

@@ -7,6 +7,7 @@ use super::hedge::hedge;
 use super::min_speed::min_speed;
 use super::order::{MOST_WEIGHT, Ordering, TARGETS, ordering};
 use super::read::{Field, Section};
+use super::route::{causes, shadow};
 use super::sections::{retries, store_bodies};
 use super::semantic::cache_policy;
 use crate::chat::Structured;
@@ -153,6 +154,8 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
         min_speed: min_speed(&section),
         local_only: section.get("local_only").and_then(|field| field.bool()).unwrap_or(false),
         store_bodies: store_bodies(&section),
+        causes: causes(&section),
+        shadow: shadow(&section),
     };
     section.done();
     route
@@ -168,7 +171,7 @@ fn route_name(field: &Field<'_>) -> Option<Spanned> {
     Some(name)
 }
 
-fn spanned_list(section: &Section<'_>, name: &'static str, example: &str) -> Vec<Spanned> {
+pub(super) fn spanned_list(section: &Section<'_>, name: &'static str, example: &str) -> Vec<Spanned> {
     let Some(field) = section.get(name) else { return Vec::new() };
     let items = field.list(example);
     if items.is_empty() {

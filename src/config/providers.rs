@@ -1,6 +1,7 @@
 //! `[providers.NAME]`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::Uri;
 
@@ -12,7 +13,7 @@ use super::read::{Field, Section};
 use super::secret;
 use super::sections::set;
 use crate::types::Secret;
-use crate::upstream::{Kind, Provider, Server, Timeouts, VENDORS, Vendor, vendor_at, vendor_named};
+use crate::upstream::{Kind, Operation, Provider, Server, Timeouts, VENDORS, Vendor, vendor_at, vendor_named};
 
 /// What a provider is before its section is read.
 fn blank(name: &str, kind: Kind) -> Provider {
@@ -34,6 +35,7 @@ fn blank(name: &str, kind: Kind) -> Provider {
         gpu_hour: None,
         requests_per_second: None,
         timeouts: Timeouts::default(),
+        batch_window: None,
         max_in_flight: 512,
         native_batches: false,
         list_models: false,
@@ -71,6 +73,7 @@ fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
     if let Some(limits) = section.section("timeouts") {
         provider.timeouts = timeouts(limits);
     }
+    provider.batch_window = section.get("batch_window").and_then(|field| batch_window(&field, kind));
     let profile = section.get("profile");
     aws::read(&mut provider, &section, keys.iter().any(Option::is_some));
     let row = provider.kind.row();
@@ -90,6 +93,18 @@ fn provider(name: &str, section: Section<'_>) -> Option<Provider> {
     }
     section.done();
     Some(provider)
+}
+
+/// How long calls for embeddings wait for others, of a provider that has these for a list.
+fn batch_window(field: &Field<'_>, kind: Option<Kind>) -> Option<Duration> {
+    if kind.is_some_and(|kind| !kind.row().has(Operation::Embeddings)) {
+        let kinds = Kind::names_of(|row| row.has(Operation::Embeddings)).join(", ");
+        field.problem(
+            "the provider has no embeddings of OpenAI's form, which alone are merged",
+            format!("only kinds {kinds} have this; take it out"),
+        );
+    }
+    field.duration("1ms"..="1s")
 }
 
 fn kind(section: &Section<'_>) -> Option<Kind> {

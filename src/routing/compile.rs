@@ -118,6 +118,7 @@ impl Compile {
             .enumerate()
             .filter_map(|(index, fallback)| self.target(spec, fallback, format!("{}.fallbacks[{index}]", spec.key)))
             .collect();
+        let ((causes, on_budget), shadow) = (self.causes(spec), self.shadow(spec));
         self.weights(spec, &targets, before);
         self.semantic(spec, rule.as_ref());
         let cascade = self.cascade(spec);
@@ -144,6 +145,9 @@ impl Compile {
             min_speed: spec.min_speed,
             local_only: spec.local_only,
             store_bodies: spec.store_bodies,
+            causes,
+            on_budget,
+            shadow,
             usual: OnceLock::new(),
         })
     }
@@ -192,7 +196,7 @@ impl Compile {
         }
     }
 
-    fn target(&mut self, route: &RouteSpec, model: &Spanned, key: String) -> Option<Arc<Target>> {
+    pub(super) fn target(&mut self, route: &RouteSpec, model: &Spanned, key: String) -> Option<Arc<Target>> {
         let Some(target) = self.routes.target(&model.text) else {
             let fix = self.known_model(&model.text);
             self.problem(model.at, key, format!("there is no model `{}`", model.text), fix);

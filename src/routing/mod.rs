@@ -6,6 +6,7 @@ mod backoff;
 mod breaker;
 mod budget;
 mod cascade;
+mod causes;
 mod check;
 mod compile;
 mod compile_semantic;
@@ -28,6 +29,7 @@ mod refusal;
 mod rehearsed;
 mod rule;
 mod sessions;
+mod shadow;
 mod shown;
 mod signals;
 mod slots;
@@ -43,6 +45,7 @@ pub use accept::{Accept, Checks, NotAccepted, Shown, mean_logprob, text_of};
 pub use affinity::{Affinity, Follows};
 pub use breaker::{Fault, Standing};
 pub use cascade::{Cascade, CascadeStep};
+pub use causes::{Cause, Causes, CausesSpec, OnBudgetSpec};
 pub use complexity::Complexity;
 pub use examples::{ExampleSet, Similarity};
 pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
@@ -55,13 +58,15 @@ pub use ranking::Scored;
 pub use ratios::Ratios;
 pub use rehearsed::Rehearsed;
 pub use sessions::{SessionKey, Sessions};
+pub use shadow::{Shadow, ShadowSpec};
 pub use signals::{Figure, Signals, TargetSignals, Underway};
 pub use spec::{
     AcceptSpec, After, AllCooling, CacheMode, CachePolicy, CacheScope, Defaults, ExampleSpec, HedgeSpec, ModelSpec,
     Order, RouteSpec, Spanned, Spec, StickyBy, StoreBodies, TargetSpec,
 };
 pub use strategy::{
-    At, Cascading, Failing, Hedged, InTurn, Lane, Outcome, Race, RaceOutcome, RaceStep, Repaired, Step, Strategy,
+    At, ByCause, Cascading, Failing, Hedged, InTurn, Lane, Outcome, Race, RaceOutcome, RaceStep, Repaired, Step,
+    Strategy,
 };
 pub use target::Target;
 pub use trace::{Candidate, RuleTrace, Trace};

@@ -9,6 +9,7 @@ use cel::Env;
 use super::affinity::{self, Affinity, Follows};
 use super::breaker::Standing;
 use super::cascade::Cascade;
+use super::causes::{Causes, OnBudget};
 use super::examples::{ExampleSet, Similarity};
 use super::facts::{Facts, Needs};
 use super::health::Health;
@@ -18,7 +19,8 @@ use super::pick::{self, Weighted};
 use super::ranking::{self, Ranked, Ranking};
 use super::rule::{Rule, RuleError};
 use super::sessions::SessionKey;
-use super::spec::{AllCooling, CachePolicy, Defaults, Order, StickyBy, StoreBodies};
+use super::shadow::Shadow;
+use super::spec::{AllCooling, CacheMode, CachePolicy, Defaults, Order, StickyBy, StoreBodies};
 use super::target::Target;
 use crate::chat;
 use crate::types::{QuickMap, QuickSet};
@@ -78,6 +80,9 @@ pub(super) struct Route {
     pub(super) min_speed: Option<MinSpeed>,
     pub(super) local_only: bool,
     pub(super) store_bodies: Option<StoreBodies>,
+    pub(super) causes: Option<Arc<Causes>>,
+    pub(super) on_budget: Option<OnBudget>,
+    pub(super) shadow: Option<Arc<Shadow>>,
     /// The trace of its plans, where they are all the same.
     pub(super) usual: OnceLock<Arc<str>>,
 }
@@ -115,6 +120,10 @@ pub struct Plan {
     pub similar: Option<Arc<str>>,
     /// Whether a rule read a similarity that could not be worked out.
     pub is_unjudged: bool,
+    /// The targets for causes, whose places follow those of [`Self::targets`].
+    pub causes: Option<Arc<Causes>>,
+    /// The candidate that gets a share of the route's calls.
+    pub shadow: Option<Arc<Shadow>>,
     /// The plan's trace, where that is known already.
     pub(super) usual: Option<Arc<str>>,
 }
@@ -213,7 +222,7 @@ impl Routes {
         let of_routes = self
             .routes
             .iter()
-            .flat_map(|route| route.targets.iter().map(|weighted| &weighted.target).chain(&route.fallbacks));
+            .flat_map(|route| route.may_answer().chain(route.shadow.iter().map(|shadow| &shadow.target)));
         let judges = self.routes.iter().filter_map(|route| route.cascade.as_ref()).flat_map(|cascade| cascade.judges());
         let of_routes = of_routes.chain(judges);
         self.models.values().chain(of_routes)
@@ -271,8 +280,7 @@ impl Routes {
         }
         let mut any = false;
         for route in self.routes.iter().filter(|route| route.models.is_empty() || route.models.contains(model)) {
-            let mut targets = route.targets.iter().map(|weighted| &weighted.target).chain(&route.fallbacks);
-            if !targets.all(|target| target.simulated) {
+            if !route.may_answer().all(|target| target.simulated) {
                 return false;
             }
             any = true;
@@ -404,6 +412,8 @@ impl Routes {
             follows: Follows::default(),
             similar: None,
             is_unjudged: false,
+            causes: None,
+            shadow: None,
             usual: None,
         })
     }
@@ -437,6 +447,11 @@ impl Route {
         }
     }
 
+    /// The targets that may answer its calls.
+    fn may_answer(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.targets.iter().map(|weighted| &weighted.target).chain(&self.fallbacks).chain(self.by_cause())
+    }
+
     pub(super) fn wins(&self, takes: &Takes) -> bool {
         match takes {
             Takes::Yes => true,
@@ -465,12 +480,17 @@ impl Route {
             store_bodies: self.store_bodies,
             cooling: None,
             all_cooling: AllCooling::default(),
+            causes: self.causes.clone(),
+            shadow: self.shadow.clone(),
             follows: Follows { signals: self.strategy.is_measured(), session },
             similar: None,
             is_unjudged: false,
             usual: None,
         };
-        if (self.strategy == Order::Priority || self.targets.len() == 1) && session.is_none() {
+        if self.on_budget.is_none()
+            && (self.strategy == Order::Priority || self.targets.len() == 1)
+            && session.is_none()
+        {
             plan.usual = Some(self.usual.get_or_init(|| plan.text()).clone());
         }
         plan
@@ -488,9 +508,11 @@ impl Route {
         })
     }
 
-    /// The session whose calls stay at a target, where the route keeps sessions and the call names one.
+    /// The session whose calls stay at a target, where the route keeps sessions and the call names one. A budget of which much is
+    /// used goes before.
     pub(super) fn session(&self, facts: &Facts<'_>) -> Option<SessionKey> {
-        if self.affinity != Affinity::Session {
+        let is_over = self.on_budget.as_ref().is_some_and(|on_budget| !on_budget.first(facts).is_empty());
+        if self.affinity != Affinity::Session || is_over {
             return None;
         }
         let session = facts.session.filter(|session| !session.is_empty())?;
@@ -512,9 +534,22 @@ impl Route {
         (!is_out || self.fallbacks.iter().any(|fallback| fallback.id == *id)).then_some(place)
     }
 
+    /// The targets for a budget of which much is used, then the others.
+    fn order(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Vec<Arc<Target>> {
+        let drawn = self.drawn(facts, health, dice);
+        let Some(on_budget) = &self.on_budget else { return drawn };
+        let mut order = on_budget.first(facts).to_vec();
+        for target in drawn {
+            if !order.iter().any(|known| known.id == target.id) {
+                order.push(target);
+            }
+        }
+        order
+    }
+
     /// By figures or by the file, all targets, then the fallbacks. By weight, the drawn target, then the fallbacks, then the other
     /// targets, which are left where all fallbacks fail.
-    fn order(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Vec<Arc<Target>> {
+    fn drawn(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Vec<Arc<Target>> {
         let mut drawn: Vec<Arc<Target>> = Vec::with_capacity(self.targets.len() + self.fallbacks.len());
         let mut first = usize::MAX;
         if let Some(ranked) = self.ranked(facts, health, dice) {
@@ -552,6 +587,38 @@ impl Route {
 }
 
 impl Plan {
+    /// The target at a place: of the plan, or behind those for a cause.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<&Arc<Target>> {
+        let beside = || self.causes.as_ref()?.all().nth(place.checked_sub(self.targets.len())?);
+        self.targets.get(place).or_else(beside)
+    }
+
+    /// The plan of a call that the gateway makes of its own: `target` once, with no part of the cache.
+    #[must_use]
+    pub fn alone(&self, target: Arc<Target>) -> Self {
+        Self {
+            route: self.route.clone(),
+            targets: vec![target],
+            cascade: None,
+            hedge: None,
+            retries: 0,
+            cache: CachePolicy { mode: CacheMode::Off, ..self.cache },
+            repair: false,
+            min_speed: None,
+            local_only: self.local_only,
+            store_bodies: Some(StoreBodies::None),
+            cooling: None,
+            all_cooling: AllCooling::Refuse,
+            follows: Follows::default(),
+            similar: None,
+            is_unjudged: false,
+            causes: None,
+            shadow: None,
+            usual: None,
+        }
+    }
+
     /// Puts targets that cool last, those that recover first before others.
     fn cooling_last(mut self, health: &Health, facts: &Facts<'_>) -> Self {
         let mut cooling = Vec::new();

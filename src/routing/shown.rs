@@ -33,6 +33,10 @@ impl Route {
         if let Some(hedge) = &self.hedge {
             row["hedge"] = hedge.shown();
         }
+        row["shadow"] = self.shadow.as_ref().map_or(Value::Null, |shadow| shadow.row());
+        if let Some(row) = row.as_object_mut() {
+            row.append(&mut self.causes_row());
+        }
         row
     }
 }

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::accept::Checks;
 use super::affinity::Affinity;
+use super::causes::CausesSpec;
 use super::min_speed::MinSpeed;
+use super::shadow::ShadowSpec;
 use crate::chat::Structured;
 use crate::types::Share;
 use crate::upstream::Provider;
@@ -118,6 +120,10 @@ pub struct RouteSpec {
     pub local_only: bool,
     /// Which bodies the ledger stores, where the route sets that.
     pub store_bodies: Option<StoreBodies>,
+    /// The targets for causes.
+    pub causes: CausesSpec,
+    /// The candidate that gets a share of the calls.
+    pub shadow: Option<ShadowSpec>,
 }
 
 /// The settings of direct calls, and of routes that set none.

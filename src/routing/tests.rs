@@ -36,6 +36,7 @@ fn provider(name: &str, local: bool) -> Provider {
         gpu_hour: None,
         requests_per_second: None,
         timeouts: Timeouts::default(),
+        batch_window: None,
         max_in_flight: 1,
         native_batches: false,
         list_models: false,
@@ -67,6 +68,8 @@ fn route(name: &str, targets: &[(&str, u32)]) -> RouteSpec {
         min_speed: None,
         local_only: false,
         store_bodies: None,
+        causes: CausesSpec::default(),
+        shadow: None,
     }
 }
 

@@ -132,6 +132,10 @@ fn candidates(plan: &Plan, route: Option<&Route>, (health, facts, dice): (&Healt
 /// Why a target is in the plan; `rank` is its place by its route's strategy, where that goes by figures.
 fn reason(route: Option<&Route>, id: &Arc<str>, rank: Option<(usize, Score)>) -> String {
     let Some(route) = route else { return "direct".to_owned() };
+    let is_target = route.targets.iter().any(|target| target.target.id == *id);
+    if !is_target && route.is_for_budget(id) {
+        return "on_budget".to_owned();
+    }
     let Some(place) = route.targets.iter().position(|target| target.target.id == *id) else {
         return "fallback".to_owned();
     };

@@ -221,6 +221,7 @@ pub(super) mod tests {
             timeouts: Timeouts::default(),
             max_in_flight: 1,
             native_batches: false,
+            batch_window: None,
             list_models: false,
             profile: None,
         }

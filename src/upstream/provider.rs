@@ -156,6 +156,8 @@ pub struct Provider {
     pub requests_per_second: Option<f64>,
     /// Limits of one call.
     pub timeouts: Timeouts,
+    /// How long a call for embeddings waits for others like it, to be one call with them; `None` where none does.
+    pub batch_window: Option<Duration>,
     /// The most calls at once.
     pub max_in_flight: usize,
     /// Whether batches all of whose lines lead here are handed to its own batch API.

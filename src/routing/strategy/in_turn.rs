@@ -82,8 +82,8 @@ impl Strategy for InTurn<'_> {
 
     fn next(&mut self, outcome: Outcome, at: At) -> Step {
         match outcome {
-            Outcome::Answered | Outcome::Malformed { .. } => Step::Accept,
-            Outcome::Failed(Failing::Finally) => Step::GiveUp,
+            Outcome::Answered | Outcome::Malformed { .. } | Outcome::Filtered => Step::Accept,
+            Outcome::Failed(Failing::Finally | Failing::For(_)) => Step::GiveUp,
             Outcome::Failed(Failing::Form) => self.ask(Duration::ZERO),
             Outcome::Failed(Failing::Key) => self.again(Duration::ZERO, at),
             Outcome::Failed(Failing::RestingKey) => self.with_another_key(at),

@@ -1,5 +1,6 @@
 //! Decides what a call does next: state machines over the outcomes of its attempts. No I/O, no clock, no chance.
 
+mod by_cause;
 mod cascading;
 mod in_turn;
 mod race;
@@ -7,8 +8,10 @@ mod repaired;
 
 use std::time::Duration;
 
+use super::causes::Cause;
 use crate::types::Timestamp;
 
+pub use by_cause::ByCause;
 pub use cascading::Cascading;
 pub use in_turn::InTurn;
 pub use race::{Hedged, Lane, Race, RaceOutcome, RaceStep};
@@ -57,6 +60,8 @@ pub enum Outcome {
         /// Whether a second answer may be better.
         may_improve: bool,
     },
+    /// The target answered, and a filter of its own ended the answer before its first word.
+    Filtered,
 }
 
 /// How a target failed.
@@ -74,6 +79,8 @@ pub enum Failing {
     Briefly,
     /// Another target may do better.
     Longer,
+    /// The target refuses for a cause, and another may not: one that the plan has targets for.
+    For(Cause),
     /// No target would do better: the request is at fault, or there is no time left.
     Finally,
 }

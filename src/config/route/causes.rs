@@ -1,0 +1,29 @@
+//! `on_context_length`, `on_content_filter` and `on_budget` of a route.
+
+use crate::config::models::spanned_list;
+use crate::config::read::Section;
+use crate::routing::{Cause, CausesSpec, OnBudgetSpec};
+
+pub(in crate::config) fn causes(section: &Section<'_>) -> CausesSpec {
+    let list = |cause: Cause| spanned_list(section, cause.key(), "[\"long\"]");
+    CausesSpec {
+        context_length: list(Cause::ContextLength),
+        content_filter: list(Cause::ContentFilter),
+        budget: section.section("on_budget").and_then(|section| on_budget(section)),
+    }
+}
+
+fn on_budget(section: Section<'_>) -> Option<OnBudgetSpec> {
+    const EXAMPLE: &str = "write on_budget = { above = 0.8, models = [\"fast\"] }";
+    let above = section.get("above");
+    if above.is_none() {
+        section.problem("`above` is missing", EXAMPLE);
+    }
+    let above = above.and_then(|field| field.share());
+    if section.get("models").is_none() {
+        section.problem("`models` is missing", EXAMPLE);
+    }
+    let models = spanned_list(&section, "models", "[\"fast\"]");
+    section.done();
+    Some(OnBudgetSpec { above: above?, models })
+}

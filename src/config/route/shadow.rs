@@ -1,0 +1,23 @@
+//! `shadow` of a route.
+
+use crate::config::read::Section;
+use crate::routing::ShadowSpec;
+
+pub(in crate::config) fn shadow(section: &Section<'_>) -> Option<ShadowSpec> {
+    const EXAMPLE: &str = "write shadow = { model = \"candidate\", share = 0.1, max_usd_per_day = \"5\" }";
+    let section = section.section("shadow")?;
+    let (model, share, cap) = (section.get("model"), section.get("share"), section.get("max_usd_per_day"));
+    for (name, field) in [("model", &model), ("share", &share)] {
+        if field.is_none() {
+            section.problem(format!("`{name}` is missing"), EXAMPLE);
+        }
+    }
+    if cap.is_none() {
+        section.problem("`max_usd_per_day` is missing, so nothing would bound what the candidate costs", EXAMPLE);
+    }
+    let model = model.and_then(|field| field.spanned("\"candidate\""));
+    let share = share.and_then(|field| field.share());
+    let most_a_day = cap.and_then(|field| field.money());
+    section.done();
+    Some(ShadowSpec { model: model?, share: share?, most_a_day: most_a_day? })
+}
