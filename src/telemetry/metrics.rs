@@ -24,7 +24,7 @@ use prometheus_client::registry::Registry;
 use self::kind::{Kind, Kinded, Stored};
 use self::labels::{
     AttemptLabels, BuildLabels, CostLabels, DifferenceLabels, EndpointLabels, HedgeLabels, LineLabels, Names, OTHER,
-    PurposeLabels, RequestLabels, TimeLabels, TokenLabels,
+    OwnLabels, ProviderLabels, PurposeLabels, RequestLabels, TimeLabels, TokenLabels,
 };
 use self::observed::Gauges;
 use crate::chat::Usage;
@@ -126,6 +126,8 @@ pub struct Metrics {
     batch_lines: Family<LineLabels, Counter>,
     embedding_failures: Family<PurposeLabels, Counter>,
     semantic_refused: Family<DifferenceLabels, Counter>,
+    own: Family<OwnLabels, Counter>,
+    merged: [Family<ProviderLabels, Counter>; 2],
     gauges: Gauges,
     /// Whose page is being written, since what is looked at must not change meanwhile.
     page: Mutex<()>,
@@ -158,6 +160,8 @@ impl Default for Metrics {
             batch_lines: Family::default(),
             embedding_failures: Family::default(),
             semantic_refused: Family::default(),
+            own: Family::default(),
+            merged: Default::default(),
             gauges: Gauges::register(&mut registry),
             page: Mutex::default(),
             models: Names::default(),
@@ -195,6 +199,9 @@ impl Metrics {
         names::LINES.register(registry, self.batch_lines.clone());
         names::EMBEDDING_FAILURES.register(registry, self.embedding_failures.clone());
         names::SEMANTIC_REFUSED.register(registry, self.semantic_refused.clone());
+        names::OWN.register(registry, self.own.clone());
+        names::MERGED.register(registry, self.merged[0].clone());
+        names::MERGED_PARTS.register(registry, self.merged[1].clone());
         let commit = match env!("FULCRUM_COMMIT") {
             "" => "unknown",
             commit => commit,
@@ -334,6 +341,18 @@ impl Metrics {
         });
         add(&self.attempt_series, kind, &series);
         series
+    }
+
+    /// Counts a request that Fulcrum made of its own, or did not make: `result` is its status, or why.
+    pub fn saw_own_request(&self, purpose: &'static str, result: &'static str) {
+        self.own.get_or_create(&OwnLabels { purpose, result }).inc();
+    }
+
+    /// Counts a call for embeddings that was made for several requests.
+    pub fn saw_merged(&self, provider: &Arc<str>, parts: usize) {
+        let labels = ProviderLabels { provider: provider.clone() };
+        self.merged[0].get_or_create(&labels).inc();
+        self.merged[1].get_or_create(&labels).inc_by(parts as u64);
     }
 
     /// Counts a request that was refused before it was admitted.

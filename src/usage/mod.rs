@@ -30,4 +30,6 @@ pub use rows::{
     Status,
 };
 pub use state::LedgerState;
-pub use store::{Histogram, erase, prompt_uses, prune, some_requests, texts};
+pub use store::{
+    Histogram, Pair, Pairs, erase, erase_pair, pairs, prompt_uses, prune, some_requests, store_pair, texts,
+};

@@ -76,6 +76,15 @@ pub(super) const LINES_IN_FLIGHT: Name =
     row("fulcrum_batch_lines_in_flight", &[], "Lines of batches under way or waiting for a provider");
 pub(super) const LINES: Name =
     row("fulcrum_batch_lines_total", &["result"], "Lines of batches that have a result, `completed` or `failed`");
+pub(super) const OWN: Name = row(
+    "fulcrum_own_requests_total",
+    &["purpose", "result"],
+    "Requests that Fulcrum makes of its own (`shadow`, `verify`) by their status, or why one was not made",
+);
+pub(super) const MERGED: Name =
+    row("fulcrum_merged_calls_total", &["provider"], "Calls for embeddings that were made for one or more requests");
+pub(super) const MERGED_PARTS: Name =
+    row("fulcrum_merged_parts_total", &["provider"], "The requests that these calls were made for");
 pub(super) const COOLING: Name = row(
     "fulcrum_target_cooling",
     TARGET,
@@ -155,6 +164,9 @@ pub const NAMES: &[&Name] = &[
     &BATCHES,
     &LINES_IN_FLIGHT,
     &LINES,
+    &OWN,
+    &MERGED,
+    &MERGED_PARTS,
     &COOLING,
     &TARGET_IN_FLIGHT,
     &TARGET_FIRST_TOKEN,

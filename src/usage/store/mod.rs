@@ -6,6 +6,7 @@ pub(super) mod conditions;
 mod dimensions;
 pub(super) mod field;
 pub(super) mod histogram;
+mod pairs;
 #[cfg(test)]
 pub(super) mod portable;
 mod prune;
@@ -19,6 +20,7 @@ mod values;
 pub(super) mod writer;
 
 pub use histogram::Histogram;
+pub use pairs::{Pair, Pairs, erase_pair, pairs, store_pair};
 pub use prune::prune;
 pub use queries::prompt_uses;
 pub use texts::{erase, some_requests, texts};

@@ -20,10 +20,11 @@ pub async fn prune(db: &Db, before: Timestamp) -> Result<u64, Error> {
     let below = RequestId::first_at(Timestamp(before.0.saturating_add(skew).saturating_add(1_000))).to_string();
     let mut deleted = 0;
     loop {
-        // On PostgreSQL the topic keeps out whoever else writes these tables, so that the three see the same requests.
+        // On PostgreSQL the topic keeps out whoever else writes these tables, so that all see the same requests.
         let mut change = db.begin("ledger").await?;
         let some = "(select id from requests where id < $1 and started_at < $2 order by id limit $3)";
-        for statement in ["delete from attempts where request_id in", "delete from bodies where request_id in"] {
+        for table in ["attempts", "bodies", "shadow_pairs"] {
+            let statement = format!("delete from {table} where request_id in");
             let delete = assembled(format!("{statement} {some}"));
             delete.bind(&*below).bind(before.0).bind(PRUNED_AT_ONCE).execute(&mut change).await?;
         }

@@ -57,6 +57,8 @@ pub async fn erase(db: &Db, requests: &[RequestId]) -> Result<u64, Error> {
         delete = delete.bind(id.to_string());
     }
     let gone = delete.execute(&mut change).await?;
+    let pairs = assembled(format!("delete from shadow_pairs where request_id in ({ids}) or shadow_id in ({ids})"));
+    requests.iter().fold(pairs, |pairs, id| pairs.bind(id.to_string())).execute(&mut change).await?;
     change.commit().await?;
     Ok(gone)
 }
