@@ -24,7 +24,7 @@ use crate::cache::{Cache, Purge, SemanticBounds};
 use crate::chat;
 use crate::config::{self, Config, Durability};
 use crate::db::{self, Db};
-use crate::gateway::{Bodies, Gateway, Meaning, Parts, Room, RoomBound, TargetLog, Waiting};
+use crate::gateway::{Bodies, Gateway, Meaning, Merges, Parts, Room, RoomBound, Shadows, TargetLog, Waiting};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
@@ -238,6 +238,9 @@ impl App {
             metrics: Arc::new(Metrics::default()),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            side_calls: Arc::default(),
+            merges: Merges::default(),
+            shadows: Shadows::of(ledger_db.clone()),
         };
         parts.metrics.configure(live.routes.targets());
         parts.ratios.want(live.routes.read_ratios());

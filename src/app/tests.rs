@@ -170,6 +170,7 @@ impl Rig {
             cache: Directive::default(),
             timeout: None,
             background: false,
+            own: None,
             judged: None,
         }
     }

@@ -114,6 +114,19 @@ pub async fn read(
     Ok(Answered::Whole { body: room.hold(body), used, ended_well: observed.ended_well, kind: None, shown })
 }
 
+/// The caller's part of an answer with embeddings, which a provider gave in a dialect.
+pub fn of_vectors(
+    request: &Rendering,
+    body: Bytes,
+    from: ProviderDialect,
+    room: &mut AnswerRoom<'_>,
+) -> Result<Answered, Box<Unanswered>> {
+    let (body, usage) = request.vectors(body, from).map_err(Unanswered::from)?;
+    room.reach(body.len()).map_err(Unanswered::from)?;
+    let used = used(request, &body, usage).into();
+    Ok(Answered::Whole { body: room.hold(body), used, ended_well: true, kind: None, shown: Shown::default() })
+}
+
 /// The usage of a whole answer: the one that its provider reports, and an estimate where it reports none.
 fn used(request: &Rendering, body: &Bytes, reported: Option<Usage>) -> Usage {
     let estimate = || Usage {

@@ -1,6 +1,7 @@
 //! The attempt phase: does what the strategy of a call says, until an answer goes down or the last failure does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -26,7 +27,8 @@ use super::unanswered::Unanswered;
 use super::upstream_request::UpstreamRequest;
 use crate::chat::Error;
 use crate::routing::{
-    Asking, At, CascadeStep, Cascading, Entry, Failing, Hedged, InTurn, Outcome, Plan, Repaired, Step, Strategy, Target,
+    Asking, At, ByCause, CascadeStep, Cascading, Cause, Entry, Failing, Hedged, InTurn, Outcome, Plan, Repaired, Step,
+    Strategy, Target,
 };
 use crate::types::{Timestamp, now};
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
@@ -70,6 +72,10 @@ pub(super) struct Progress<'a> {
     /// The form that the answer must have, and what is wrong with the last one.
     pub(super) misfit: Option<(Wanted, Misfit)>,
     pub(super) repair: Option<Repair>,
+    /// The first answer that a filter ended, and whose it is.
+    pub(super) filtered: Option<Box<(Turn<'a>, Attempt, Answered)>>,
+    /// Whether the estimate has said that a request is too long.
+    pub(super) is_estimated: bool,
 }
 
 /// The target that is asked.
@@ -89,6 +95,8 @@ pub(super) struct Turn<'a> {
     pub(super) role: Option<Role>,
     /// How its answer is looked at, in a cascade.
     pub(super) check: Option<Box<Check<'a>>>,
+    /// Whether another's attempt stands for this one where the target's health is noted.
+    pub(super) is_anothers: AtomicBool,
 }
 
 impl<'a> Attempts<'a> {
@@ -97,8 +105,11 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// The last failure, where none does.
     pub async fn run(&self, meter: &Meter) -> Result<Served, Error> {
-        let Plan { targets, retries, .. } = self.plan;
-        let mut strategy = Repaired::new(Cascading::new(InTurn::new(targets, *retries, &self.parts.health)));
+        let Plan { targets, retries, causes, .. } = self.plan;
+        let health = &self.parts.health;
+        let in_turn = InTurn::new(targets, *retries, health);
+        let by_cause = ByCause::new(in_turn, targets, causes.as_deref(), (*retries, health));
+        let mut strategy = Repaired::new(Cascading::new(by_cause));
         let mut progress = Progress::default();
         let mut step = strategy.first();
         let mut is_forced = false;
@@ -121,7 +132,10 @@ impl<'a> Attempts<'a> {
                     // Apart, since a future has room for the largest that it may wait for.
                     Box::pin(self.force(&mut progress, meter)).await.map_err(|error| failed(error, meter))?
                 }
-                Step::GiveUp => return Err(failed(progress.failure.unwrap_or_else(|| self.cooling()), meter)),
+                Step::GiveUp => match progress.filtered(meter) {
+                    Ok(served) => return Ok(served),
+                    Err(failure) => return Err(failed(failure.unwrap_or_else(|| self.cooling()), meter)),
+                },
             };
             step = strategy.next(outcome, self.at());
         }
@@ -152,6 +166,10 @@ impl<'a> Attempts<'a> {
             Some(turn) => turn.began = now(),
             None => {
                 progress.turn = None;
+                if !progress.is_estimated && self.is_estimated_too_long(place) {
+                    progress.is_estimated = true;
+                    return Ok(Outcome::Failed(Failing::For(Cause::ContextLength)));
+                }
                 self.learn(place).await;
                 match self.turn(place, is_forced).await {
                     Ok(turn) => progress.turn = turn.map(|turn| Turn { role: progress.role, ..turn }),
@@ -162,8 +180,12 @@ impl<'a> Attempts<'a> {
         }
         let Some(turn) = &mut progress.turn else { return Ok(Outcome::Unsent) };
         match self.once(turn, turn.sent(), meter).await? {
-            Ok((attempt, answered)) => {
+            Ok((attempt, mut answered)) => {
                 self.note_answer(turn);
+                if self.ends_filtered(turn, &attempt, &mut answered).await {
+                    progress.keep_filtered(attempt, answered);
+                    return Ok(Outcome::Filtered);
+                }
                 if self.plan.cascade.is_some() {
                     return Box::pin(self.looked_at((attempt, answered), progress, meter)).await;
                 }
@@ -183,7 +205,7 @@ impl<'a> Attempts<'a> {
         if !self.live.asks_servers {
             return;
         }
-        if let Some(target) = self.plan.targets.get(place) {
+        if let Some(target) = self.plan.at(place) {
             self.learn_of(target).await;
         }
     }
@@ -204,7 +226,7 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// Where it has no words for the request.
     async fn turn(&self, place: usize, is_forced: bool) -> Result<Option<Turn<'a>>, Error> {
-        let Some(target) = self.plan.targets.get(place) else { return Ok(None) };
+        let Some(target) = self.plan.at(place) else { return Ok(None) };
         let Some(client) = self.live.clients.get(&target.provider) else { return Ok(None) };
         if self.plan.local_only && !client.provider().local {
             return Ok(None);
@@ -222,9 +244,11 @@ impl<'a> Attempts<'a> {
             Entry::Closed if !is_forced => return Ok(None),
             Entry::Open | Entry::Probe | Entry::Closed => None,
         };
-        self.parts.health.called(&target.provider, began);
-        let (role, _probes) = (None, probes);
-        Ok(Some(Turn { place, target, client, rendering, upstream_request, began, _probes, role, check }))
+        if self.incoming.own.is_none() {
+            self.parts.health.called(&target.provider, began);
+        }
+        let (role, _probes, is_anothers) = (None, probes, AtomicBool::new(false));
+        Ok(Some(Turn { place, target, client, rendering, upstream_request, began, _probes, role, check, is_anothers }))
     }
 
     /// What `target` gets of a rendering, written on the pool where that is large.
@@ -314,6 +338,9 @@ impl<'a> Attempts<'a> {
             return Ok(if failure.is_retryable() { Failing::Longer } else { Failing::Finally });
         }
         self.note_health(turn, failure);
+        if let Some(cause) = self.cause_of(failure) {
+            return Ok(Failing::For(cause));
+        }
         Ok(match failure {
             Failure::Auth { another_key: true, .. } => Failing::Key,
             Failure::Throttled { another_key: true, .. } => Failing::RestingKey,
@@ -361,7 +388,9 @@ impl<'a> Attempts<'a> {
 
     pub(super) fn note_health(&self, turn: &Turn<'_>, failure: &Failure) {
         let (asking, now) = (self.asking(turn), now());
-        match fault_of(failure) {
+        // What the gateway asks of its own cools no target for callers.
+        let counts = self.incoming.own.is_none() && !turn.is_anothers.load(Ordering::Relaxed);
+        match fault_of(failure).filter(|_| counts) {
             Some(fault) => self.parts.health.failed(asking, fault, now, rand::random()),
             None => self.parts.health.abandoned(asking, now),
         }
@@ -386,6 +415,11 @@ impl<'a> Attempts<'a> {
         rendering: &Rendering,
         meter: &Meter,
     ) -> Result<Result<(Attempt, Answered), Failure>, Error> {
+        if let Some(window) = self.merge_window(turn)
+            && let Some(outcome) = Box::pin(self.merged(window, turn, meter)).await?
+        {
+            return Ok(outcome);
+        }
         let Turn { target, client, upstream_request, .. } = turn;
         let (pricing, most) = self.live.priced(client.provider(), target);
         let attempt =
@@ -409,7 +443,9 @@ impl<'a> Attempts<'a> {
                 let pace = self.pace(turn.place);
                 return Beginning::new(answer, rendering, upstream_request, (&attempt, pace))?.read().await;
             }
-            let room = &mut AnswerRoom::new(&self.parts.answers, self.live.answers, &self.incoming.key.id);
+            // Nor does it take room from callers' answers.
+            let answers = self.incoming.own.map_or(&self.parts.answers, |_| self.parts.side_calls.answers());
+            let room = &mut AnswerRoom::new(answers, self.live.answers, &self.incoming.key.id);
             read(answer, (rendering, self.incoming), upstream_request, (client, &attempt), room).await
         };
         let closing = self.parts.closing.cancelled();
@@ -442,7 +478,24 @@ impl Turn<'_> {
 impl Progress<'_> {
     /// Whether no target was asked.
     fn is_untouched(&self) -> bool {
-        self.failure.is_none() && self.answer.is_none() && self.kept.is_none()
+        self.failure.is_none() && self.answer.is_none() && self.kept.is_none() && self.filtered.is_none()
+    }
+
+    /// Keeps the first answer that a filter ended: the caller gets it where no other target has a better one.
+    fn keep_filtered(&mut self, attempt: Attempt, answer: Answered) {
+        if let Some(turn) = self.turn.take().filter(|_| self.filtered.is_none()) {
+            self.filtered = Some(Box::new((turn, attempt, answer)));
+        }
+    }
+
+    /// The answer that a filter ended, where no target has another.
+    ///
+    /// # Errors
+    /// The last failure, where there is none.
+    fn filtered(mut self, meter: &Meter) -> Result<Served, Option<Error>> {
+        let Some(filtered) = self.filtered.take() else { return Err(self.failure) };
+        let (turn, attempt, answer) = *filtered;
+        Self { turn: Some(turn), answer: Some((attempt, answer)), ..self }.served(meter)
     }
 
     /// The answer that goes down.
@@ -487,7 +540,7 @@ fn failed(last: Error, meter: &Meter) -> Error {
 
 /// Ends an attempt that brought no answer. It is charged what its provider reported, or what came before it broke off: nothing
 /// where not a byte of its answer came.
-fn note_failure(Unanswered { failure, reported, is_part }: &Unanswered, attempt: &Attempt) {
+pub(super) fn note_failure(Unanswered { failure, reported, is_part }: &Unanswered, attempt: &Attempt) {
     attempt.failed(failure);
     let cut_off = *is_part && failure.may_be_charged();
     let came = || attempt.estimate().filter(|_| cut_off);

@@ -189,6 +189,15 @@ async fn read_counts(peek: &mut Peek, stream: (&mut Answer, &mut Decoder), error
     }
 }
 
+/// Reads a stream that has ended without content on, for a moment, so that its counts are among its first events.
+pub async fn read_on((answer, decoder): (&mut Answer, &mut Decoder), first: &mut Vec<Event>, attempt: &Attempt) {
+    let until = Some(Instant::now() + BEHIND);
+    for _ in 0..MOST_HELD {
+        let Ok(Next::Event(event)) = next_event((answer, decoder), until, attempt).await else { return };
+        first.push(event);
+    }
+}
+
 /// What comes next of a stream whose content has not begun.
 enum Next {
     /// This event.

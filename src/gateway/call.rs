@@ -20,6 +20,7 @@ use super::planned::{Planned, refuse};
 use super::prepared::{Known, Prepared};
 use super::recall::{Recalled, recall};
 use super::reply::{Head, Reply};
+use super::shadow;
 use super::state::{Gateway, Live};
 use crate::chat::{Code, Error};
 use crate::routing::{CacheMode, StoreBodies};
@@ -48,6 +49,9 @@ impl Gateway {
         let mut planned = Box::new(Planned { parts: self.parts().clone(), live, incoming, request, plan, head, meant });
         if let Some(late) = planned.incoming.judged.is_some().then(|| planned.late()).flatten() {
             return refuse(planned.head, meter, late).await;
+        }
+        if planned.plan.shadow.is_some() {
+            shadow::draw(&planned, &meter);
         }
         if is_large && planned.plan.cache.mode != CacheMode::Off {
             let (pool, head) = (planned.parts.pool.clone(), planned.head.clone());

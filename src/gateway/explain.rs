@@ -4,10 +4,12 @@
 
 mod accept;
 mod cache;
+mod causes;
 mod cooling;
 mod hedge;
 mod meaning;
 mod min_speed;
+mod shadow;
 mod subject;
 
 use std::sync::Arc;
@@ -36,11 +38,13 @@ use crate::wire::endpoint::Endpoint;
 use crate::wire::json::{Edits, Object};
 
 /// The parts of an explanation by their names, in their order.
-static PARTS: [(&str, Part); 4] = [
+static PARTS: [(&str, Part); 6] = [
+    ("causes", causes::part),
     ("min_speed", min_speed::part),
     ("hedge", hedge::part),
     ("similar", meaning::similar),
     ("by_meaning", meaning::by_meaning),
+    ("shadow", shadow::part),
 ];
 
 /// The parts of a candidate by their names, in their order.
@@ -190,19 +194,24 @@ impl Planned {
         Some(self.live.priced(client.provider(), target))
     }
 
-    fn candidate(&self, target: &Target, trace: &Trace) -> Candidate {
-        let traced = trace.candidates.iter().find(|traced| traced.model == target.id);
-        let (pricing, most) = self.priced(target).unzip();
+    /// What the call would cost at `target`, as an attempt reserves it; `None` where no price is known.
+    fn estimated_cost(&self, target: &Target) -> Option<Nanos> {
+        let (pricing, most) = self.priced(target)?;
         let rendering = self.rendering(Some(target));
         let tier = self.live.clients.get(&target.provider).map(|client| rendering.asked_tier(client));
-        let reserve = rendering.reserve(most.flatten()).in_tier(tier.unwrap_or_default());
+        pricing.cost(&rendering.reserve(most).in_tier(tier.unwrap_or_default()))
+    }
+
+    fn candidate(&self, target: &Target, trace: &Trace) -> Candidate {
+        let traced = trace.candidates.iter().find(|traced| traced.model == target.id);
+        let pricing = self.priced(target).map(|(pricing, _)| pricing);
         Candidate {
             model: target.id.clone(),
             local: target.local,
             reason: traced.map(|traced| traced.reason.clone()).unwrap_or_default(),
             state: traced.map(|traced| traced.state.clone()).unwrap_or_default(),
             score: traced.and_then(|traced| traced.score.clone()),
-            estimated_cost_usd: pricing.as_ref().and_then(|pricing| pricing.cost(&reserve)),
+            estimated_cost_usd: self.estimated_cost(target),
             rate: pricing.and_then(|pricing| serde_json::from_str(&pricing.text()?).ok()),
             parts: named(OF_CANDIDATES.iter().map(|(name, part)| (*name, part(&Subject { call: self }, target)))),
         }

@@ -11,6 +11,7 @@ use super::meaning::Judged;
 use crate::cache::Directive;
 use crate::keys::VirtualKey;
 use crate::types::{RequestId, Timestamp};
+use crate::usage::Purpose;
 use crate::wire::dialect::Addressed;
 use crate::wire::endpoint::Endpoint;
 
@@ -47,4 +48,15 @@ pub struct Incoming {
     pub background: bool,
     /// What is known of its text's meaning, where the rules read that.
     pub judged: Option<Box<Judged>>,
+    /// Why the gateway makes it of its own; `None` for a caller's.
+    pub own: Option<Own>,
+}
+
+/// Why the gateway makes a request of its own, and on whose account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The caller's request that it belongs to.
+    pub of: RequestId,
 }

@@ -1,6 +1,7 @@
 //! A model that judges the answer of another: one attempt of the same request, with its own row.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -90,7 +91,19 @@ impl<'a> Attempts<'a> {
         self.parts.health.called(&judge.provider, began);
         // Behind all targets: none takes its place.
         let (place, role) = (self.plan.targets.len(), Some(Role::Judge));
-        Some(Turn { place, target: judge, client, rendering, upstream_request, began, _probes, role, check: None })
+        let (check, is_anothers) = (None, AtomicBool::new(false));
+        Some(Turn {
+            place,
+            target: judge,
+            client,
+            rendering,
+            upstream_request,
+            began,
+            _probes,
+            role,
+            check,
+            is_anothers,
+        })
     }
 }
 

@@ -118,6 +118,7 @@ mod tests {
             timeout: None,
             background: false,
             judged: None,
+            own: None,
         }
     }
 

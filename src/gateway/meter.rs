@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::after::{After, Following};
 use super::fault::fault_of;
 use super::incoming::Incoming;
 use super::prepared::Known;
@@ -16,9 +17,9 @@ use super::target_log::Met;
 use crate::chat::{Code, Error, Usage, Used};
 use crate::routing::{Asking, NotAccepted, Plan, Reserved, RouteSpend, Target};
 use crate::telemetry::{AccessLine, AttemptSeen, RequestSeen, Under};
-use crate::types::{Nanos, RequestId, now};
+use crate::types::{Nanos, now};
 use crate::upstream::Failure;
-use crate::usage::{AttemptRow, Bodies, CacheState, Purpose, RequestRow, Role, SegmentRefs, Settlement, Status};
+use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, Role, SegmentRefs, Settlement, Status};
 use crate::wire::endpoint::Endpoint;
 
 /// The code of an attempt that ended since the other target of a hedged call answered first.
@@ -65,6 +66,8 @@ pub(super) struct State {
     keeps_answer: bool,
     /// Set when the call has ended well.
     well: Option<Arc<AtomicBool>>,
+    /// What follows then.
+    following: Following,
 }
 
 /// An attempt under way.
@@ -79,6 +82,8 @@ pub(super) struct OpenAttempt {
     pub(super) estimate: Used,
     /// Whether a byte of its answer came.
     pub(super) has_begun: bool,
+    /// What it costs, where that is its share of a call for several callers.
+    pub(super) share: Option<Nanos>,
 }
 
 /// What a call adds to the spend of its route.
@@ -138,6 +143,12 @@ impl Ended {
         Self { status: Status::ClientClosed, http_status: None, error: Some(OUTRUN), retryable: false, used }
     }
 
+    /// An answer that a filter of its provider's ended.
+    pub fn filtered(used: Option<Used>) -> Self {
+        let error = Some(Code::ContentFilter.text());
+        Self { status: Status::Error, http_status: Some(200), error, retryable: true, used }
+    }
+
     /// An attempt that broke off because nobody waits for it any more, or its task panicked.
     pub(super) fn dropped(used: Option<Used>) -> Self {
         let (status, code) = dropped();
@@ -157,12 +168,19 @@ impl Meter {
             session: incoming.session.clone(),
             tags: tags(incoming),
             endpoint: incoming.endpoint.shared_name(),
+            purpose: incoming.own.map(|own| own.purpose),
+            of: incoming.own.map(|own| own.of),
             ..RequestRow::default()
         };
         let under = parts.metrics.request_begins();
         let state = Mutex::new(State { row: Some(Box::new(row)), ..State::default() });
         let (endpoint, started) = (incoming.endpoint, incoming.started);
         Self { shared: Arc::new(Shared { parts, endpoint, started, state }), _under: under }
+    }
+
+    /// What stays over a reload.
+    pub fn parts(&self) -> &Arc<Parts> {
+        &self.shared.parts
     }
 
     /// What open attempts share with the meter.
@@ -191,11 +209,6 @@ impl Meter {
             row.prompt = known.prompt.as_ref().map(|version| version.name.shared());
             row.version = known.prompt.as_ref().map(|version| version.version);
         });
-    }
-
-    /// Notes in the row that the gateway makes the request of its own, for this purpose and on account of a caller's.
-    pub fn note_purpose(&self, purpose: Purpose, of: RequestId) {
-        self.with_row(|row| (row.purpose, row.of) = (Some(purpose), Some(of)));
     }
 
     /// Notes in the row whom the rules chose, and why.
@@ -268,15 +281,22 @@ impl Meter {
         self.shared.lock().well.get_or_insert_default().clone()
     }
 
-    /// Whether the answer is stored with the row.
+    /// Has this done once the call is settled, where it ends well.
+    pub fn afterwards(&self, after: After) {
+        self.shared.lock().following = Following::of(after);
+    }
+
+    /// Whether the whole answer is wanted: it is stored with the row, or something follows that needs it.
     pub fn keeps_answer(&self) -> bool {
-        self.shared.lock().keeps_answer
+        let state = self.shared.lock();
+        state.keeps_answer || state.following.is_any()
     }
 
     /// Stores the answer with the row, where that is wanted.
     pub fn keep_answer(&self, answer: &Bytes) {
         let mut state = self.shared.lock();
         let keeps_answer = state.keeps_answer;
+        state.following.keep(answer);
         if let Some(bodies) = state.bodies.as_mut().filter(|_| keeps_answer) {
             bodies.response = answer.clone();
         }
@@ -319,10 +339,12 @@ impl Meter {
                 return Err(Error::new(Code::LedgerUnavailable, "the ledger did not take this request's row in time"));
             }
         }
-        if status == Status::Ok
-            && let Some(well) = &self.shared.lock().well
-        {
-            well.store(true, Ordering::Release);
+        if status == Status::Ok {
+            let mut state = self.shared.lock();
+            if let Some(well) = &state.well {
+                well.store(true, Ordering::Release);
+            }
+            std::mem::take(&mut state.following).go_on();
         }
         Ok(())
     }
@@ -369,7 +391,7 @@ impl Shared {
 
     /// Notes how an attempt ended.
     fn close(&self, state: &mut State, open: OpenAttempt, ended: &Ended) {
-        let OpenAttempt { mut row, began, whole_after, pricing, estimate, .. } = open;
+        let OpenAttempt { mut row, began, whole_after, pricing, estimate, share, .. } = open;
         let ends = Instant::now();
         // Attempts that are open at once are waited for at once.
         if !state.is_busy()
@@ -386,7 +408,10 @@ impl Shared {
         let used = ended.used.map(|used| pricing.in_tier_of(estimate, used));
         row.usage = used.and_then(|used| used.usage);
         match &used {
-            Some(used) => (row.cost, row.rate) = pricing.charge(used),
+            Some(used) => {
+                (row.cost, row.rate) = pricing.charge(used);
+                row.cost = share.or(row.cost);
+            }
             None => row.cost = Some(Nanos(0)),
         }
         self.parts.metrics.saw_attempt(&AttemptSeen {
@@ -442,6 +467,7 @@ impl Shared {
         self.see(&request, (latency, state.first_token, overhead));
         self.note_ratio(&request);
         let (attempts, bodies) = (std::mem::take(&mut state.attempts), state.bodies.take());
+        state.following.note(&request, &attempts);
         Some((Settlement { request, attempts, bodies }, std::mem::take(&mut state.held)))
     }
 
@@ -457,6 +483,9 @@ impl Shared {
     }
 
     fn see(&self, row: &RequestRow, (latency, first_token, overhead): (Duration, Option<Duration>, Duration)) {
+        if let Some(purpose) = row.purpose {
+            return self.parts.metrics.saw_own_request(purpose.text(), row.status.text());
+        }
         self.parts.metrics.saw_request(&RequestSeen {
             endpoint: self.endpoint.name(),
             provider: row.provider.as_deref(),
@@ -539,10 +568,12 @@ impl OpenAttempt {
     }
 }
 
-/// Whether an attempt brought an answer that was not of the form asked for, or not accepted, or that came too late.
+/// Whether an attempt brought an answer that the caller does not get: not of the form asked for, not accepted, ended by a filter,
+/// or too late.
 fn is_invalid(attempt: &AttemptRow) -> bool {
     let code = attempt.error_code.as_deref();
-    code.is_some_and(|code| [Code::InvalidOutput.text(), OUTRUN].contains(&code) || NotAccepted::is_code(code))
+    let unused = [Code::InvalidOutput.text(), Code::ContentFilter.text(), OUTRUN];
+    code.is_some_and(|code| unused.contains(&code) || NotAccepted::is_code(code))
 }
 
 /// How a call ends that is dropped.

@@ -113,7 +113,8 @@ fn is_json(event: &Event) -> bool {
     event.data().is_some_and(|data| serde_json::from_slice::<serde::de::IgnoredAny>(&data).is_ok())
 }
 
-fn has_content(event: &chat::Event) -> bool {
+/// Whether an event is content of an answer, or the end of one.
+pub fn has_content(event: &chat::Event) -> bool {
     match event {
         chat::Event::Open { content, .. } => {
             !matches!(content, Content::Text { .. } | Content::Refusal(_) | Content::Thinking(_))

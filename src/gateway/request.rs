@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::render::render;
@@ -11,9 +12,9 @@ use super::rendering::Rendering;
 use super::resolve::{Choice, Resolved};
 use crate::chat::Error;
 use crate::routing::Target;
-use crate::wire::dialect::Asked;
+use crate::wire::dialect::{Addressed, Asked};
 use crate::wire::endpoint::Endpoint;
-use crate::wire::json::Object;
+use crate::wire::json::{Edits, Object};
 
 /// What is asked of a provider, whichever it will be.
 pub struct Request {
@@ -50,6 +51,30 @@ impl Request {
         let unmerged = Unmerged { caller, prompt, renderings: Mutex::default() };
         let first = unmerged.rendering(choice, endpoint)?;
         Ok(Self { endpoint, unmerged: Some(unmerged), first })
+    }
+
+    /// The same for a whole answer, with bytes of its own: it takes no room of the caller's, and outlives it.
+    ///
+    /// # Errors
+    /// What the request itself could not be refused with, since it was read before.
+    pub fn whole_again(&self) -> Result<Self, Error> {
+        let asked = self.unmerged.as_ref().map_or(&self.first.asked, |unmerged| &unmerged.caller);
+        let mut edits = Edits::default();
+        edits.remove("stream");
+        edits.remove("stream_options");
+        let body = Bytes::copy_from_slice(&asked.object.edited(&edits));
+        let model = self.endpoint.is_addressed().then(|| asked.model.clone());
+        let asked = self.endpoint.dialect().codec().read(body, &Addressed { model, stream: false })?;
+        match &self.unmerged {
+            Some(unmerged) => Self::prompted(self.endpoint, asked, unmerged.prompt.clone()),
+            None => Ok(Self::plain(Rendering::of(self.endpoint, asked))),
+        }
+    }
+
+    /// How many bytes its caller sent of it.
+    pub fn size(&self) -> usize {
+        let asked = self.unmerged.as_ref().map_or(&self.first.asked, |unmerged| &unmerged.caller);
+        asked.object.bytes().len()
     }
 
     /// The prompt that it names.
@@ -118,7 +143,6 @@ mod tests {
     use super::*;
     use crate::prompts::Version;
     use crate::wire::DialectId;
-    use crate::wire::dialect::Addressed;
 
     fn target(model: &str) -> Target {
         let id = format!("up/{model}");
@@ -186,6 +210,22 @@ mod tests {
         }
         assert_eq!(request.first().input_tokens(), two.input_tokens());
         assert_eq!(two.internal().as_ref().unwrap().0.messages[0].joined_text(), "two");
+    }
+
+    #[test]
+    fn the_same_again_asks_for_no_stream_and_has_bytes_of_its_own() {
+        let messages = json!([{"role": "user", "content": "Hi"}]);
+        let streamed = json!({
+            "model": "m", "stream": true, "stream_options": {"include_usage": true}, "messages": messages,
+        });
+        let plain = Request::plain(Rendering::of(Endpoint::Chat, asked(&streamed)));
+        let again = plain.whole_again().unwrap();
+        assert_eq!(body(again.first()), json!({"model": "m", "messages": messages}));
+        assert!(!again.first().asked.stream && !again.first().asked.include_usage);
+        let request = prompted(version(1, "one", &json!({}))).unwrap();
+        let again = request.whole_again().unwrap();
+        assert_eq!(body(again.first()), body(request.first()));
+        assert_eq!(again.requested(), "prompt/p");
     }
 
     #[test]

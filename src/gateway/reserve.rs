@@ -10,7 +10,7 @@ use super::meter::{Ended, Meter, OpenAttempt, Shared, micros};
 use super::price::Pricing;
 use crate::chat::{Error, Tier, Usage, Used};
 use crate::routing::{Follows, Target};
-use crate::types::now;
+use crate::types::{Nanos, now};
 use crate::upstream::Failure;
 use crate::usage::{AttemptRow, Intent, Role, Status};
 
@@ -59,7 +59,8 @@ impl Meter {
             // What it may write is reserved; what it is charged for is what it wrote.
             let usage = estimate.usage.map(|usage| Usage { output: 0, ..usage });
             let estimate = Used { usage, ..estimate };
-            state.add(OpenAttempt { row, began: None, whole_after: None, pricing, estimate, has_begun: false });
+            let (began, whole_after, share) = (None, None, None);
+            state.add(OpenAttempt { row, began, whole_after, pricing, estimate, has_begun: false, share });
             (attempt, intended)
         };
         let written = intended.await;
@@ -133,6 +134,13 @@ impl Attempt {
         }
     }
 
+    /// Notes what the attempt costs, where that is its share of a call for several callers.
+    pub fn charge(&self, share: Option<Nanos>) {
+        if let Some(open) = self.meter.lock().find(self.n) {
+            open.share = share;
+        }
+    }
+
     /// What the attempt would be charged if it broke off now: nothing where not a byte of its answer came, or it has ended.
     pub fn estimate(&self) -> Option<Used> {
         self.meter.lock().find(self.n).and_then(|open| open.charged())
@@ -165,6 +173,8 @@ mod tests {
     use crate::db::Db;
     use crate::gateway::incoming::Incoming;
     use crate::gateway::meaning::Meaning;
+    use crate::gateway::merges::Merges;
+    use crate::gateway::shadows::Shadows;
     use crate::gateway::state::Parts;
     use crate::gateway::target_log::TargetLog;
     use crate::idempotency::{Bounds, Idempotency};
@@ -172,7 +182,7 @@ mod tests {
     use crate::prompts::Registry;
     use crate::routing::{Health, Hedges, Ratios, Sessions, Signals};
     use crate::telemetry::AccessLog;
-    use crate::types::{Nanos, RequestId};
+    use crate::types::RequestId;
     use crate::usage::{Ledger, Options, request};
     use crate::wire::dialect::Addressed;
     use crate::wire::endpoint::Endpoint;
@@ -201,6 +211,9 @@ mod tests {
             metrics: Arc::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            side_calls: Arc::default(),
+            merges: Merges::default(),
+            shadows: Shadows::of(db.clone()),
         })
     }
 
@@ -221,6 +234,7 @@ mod tests {
             timeout: None,
             background: false,
             judged: None,
+            own: None,
         }
     }
 

@@ -50,6 +50,7 @@ fn no_prompt(error: &impl ToString, param: &str) -> Error {
 }
 
 /// The version of a prompt that a request names.
+#[derive(Clone)]
 pub struct Resolved {
     /// The version.
     pub version: Arc<Version>,

@@ -8,9 +8,12 @@ use tokio_util::task::TaskTracker;
 
 use super::bodies::{Bodies, RoomBound};
 use super::meaning::Meaning;
+use super::merges::Merges;
 use super::price::{KnownPrices, Priced, Pricing};
 use super::probe_line::ProbeLine;
 use super::reply::Departure;
+use super::shadows::Shadows;
+use super::side_calls::SideCalls;
 use super::slow_bodies::SlowBodies;
 use super::target_log::TargetLog;
 use crate::cache::Cache;
@@ -96,6 +99,12 @@ pub struct Parts {
     pub closing: CancellationToken,
     /// Calls that run in tasks of their own.
     pub tasks: TaskTracker,
+    /// The places of calls that the gateway makes of its own.
+    pub side_calls: Arc<SideCalls>,
+    /// Calls for embeddings that wait for others like them.
+    pub merges: Merges,
+    /// What the shadows of routes may spend, and their calls under way.
+    pub shadows: Shadows,
 }
 
 impl Gateway {

@@ -185,6 +185,7 @@ pub async fn admit(
         headers: HeaderMap::new(),
         background: false,
         judged: None,
+        own: None,
     };
     if !form_of(endpoint, &parts.headers) {
         check_json(&parts.headers)?;

@@ -19,6 +19,7 @@ mod hedge;
 mod infer;
 mod min_speed;
 mod pick;
+mod places;
 mod plan;
 mod quick;
 mod ranking;

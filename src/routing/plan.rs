@@ -20,7 +20,7 @@ use super::ranking::{self, Ranked, Ranking};
 use super::rule::{Rule, RuleError};
 use super::sessions::SessionKey;
 use super::shadow::Shadow;
-use super::spec::{AllCooling, CacheMode, CachePolicy, Defaults, Order, StickyBy, StoreBodies};
+use super::spec::{AllCooling, CachePolicy, Defaults, Order, StickyBy, StoreBodies};
 use super::target::Target;
 use crate::chat;
 use crate::types::{QuickMap, QuickSet};
@@ -534,22 +534,9 @@ impl Route {
         (!is_out || self.fallbacks.iter().any(|fallback| fallback.id == *id)).then_some(place)
     }
 
-    /// The targets for a budget of which much is used, then the others.
-    fn order(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Vec<Arc<Target>> {
-        let drawn = self.drawn(facts, health, dice);
-        let Some(on_budget) = &self.on_budget else { return drawn };
-        let mut order = on_budget.first(facts).to_vec();
-        for target in drawn {
-            if !order.iter().any(|known| known.id == target.id) {
-                order.push(target);
-            }
-        }
-        order
-    }
-
     /// By figures or by the file, all targets, then the fallbacks. By weight, the drawn target, then the fallbacks, then the other
     /// targets, which are left where all fallbacks fail.
-    fn drawn(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Vec<Arc<Target>> {
+    pub(super) fn drawn(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Vec<Arc<Target>> {
         let mut drawn: Vec<Arc<Target>> = Vec::with_capacity(self.targets.len() + self.fallbacks.len());
         let mut first = usize::MAX;
         if let Some(ranked) = self.ranked(facts, health, dice) {
@@ -587,38 +574,6 @@ impl Route {
 }
 
 impl Plan {
-    /// The target at a place: of the plan, or behind those for a cause.
-    #[must_use]
-    pub fn at(&self, place: usize) -> Option<&Arc<Target>> {
-        let beside = || self.causes.as_ref()?.all().nth(place.checked_sub(self.targets.len())?);
-        self.targets.get(place).or_else(beside)
-    }
-
-    /// The plan of a call that the gateway makes of its own: `target` once, with no part of the cache.
-    #[must_use]
-    pub fn alone(&self, target: Arc<Target>) -> Self {
-        Self {
-            route: self.route.clone(),
-            targets: vec![target],
-            cascade: None,
-            hedge: None,
-            retries: 0,
-            cache: CachePolicy { mode: CacheMode::Off, ..self.cache },
-            repair: false,
-            min_speed: None,
-            local_only: self.local_only,
-            store_bodies: Some(StoreBodies::None),
-            cooling: None,
-            all_cooling: AllCooling::Refuse,
-            follows: Follows::default(),
-            similar: None,
-            is_unjudged: false,
-            causes: None,
-            shadow: None,
-            usual: None,
-        }
-    }
-
     /// Puts targets that cool last, those that recover first before others.
     fn cooling_last(mut self, health: &Health, facts: &Facts<'_>) -> Self {
         let mut cooling = Vec::new();

@@ -39,6 +39,7 @@ fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("GET", "/api/v1/requests/{request}", "viewer", Value::Null),
         ("GET", "/api/v1/requests/{request}/body", "viewer", Value::Null),
         ("DELETE", "/api/v1/requests/{request}/body", "admin", Value::Null),
+        ("GET", "/api/v1/shadows", "viewer", Value::Null),
         ("GET", "/api/v1/bodies?user=ann", "viewer", Value::Null),
         ("DELETE", "/api/v1/bodies?user=ann", "admin", Value::Null),
         ("GET", "/api/v1/providers", "viewer", Value::Null),

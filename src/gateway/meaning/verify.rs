@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::answer::{Answered, Served};
 use super::super::attempt::Attempts;
-use super::super::incoming::Incoming;
+use super::super::incoming::{Incoming, Own};
 use super::super::meter::{Ended, Meter};
 use super::super::planned::Planned;
 use super::super::prepared::Known;
@@ -21,7 +21,7 @@ use super::super::state::{Live, Parts};
 use super::expected::Expected;
 use crate::cache::Directive;
 use crate::chat::{Code, Error};
-use crate::routing::{AllCooling, Follows, Plan, Target};
+use crate::routing::{Plan, Target};
 use crate::types::{RequestId, now};
 use crate::usage::{Purpose, Status};
 
@@ -36,8 +36,6 @@ struct Verification {
     parts: Arc<Parts>,
     live: Arc<Live>,
     incoming: Incoming,
-    /// The caller's request.
-    of: RequestId,
     request: Arc<Request>,
     plan: Plan,
     expected: Expected,
@@ -52,10 +50,7 @@ pub fn draw(call: &Planned, target: &Arc<Target>, stored: &Bytes) {
         return;
     }
     let Some(place) = call.parts.meaning.verifying() else { return };
-    let mut plan = call.plan.clone();
-    plan.targets = vec![target.clone()];
-    (plan.cascade, plan.hedge, plan.retries, plan.repair) = (None, None, 0, false);
-    (plan.follows, plan.all_cooling) = (Follows::default(), AllCooling::Refuse);
+    let plan = call.plan.alone(target.clone());
     let expected = Expected {
         stored: Bytes::copy_from_slice(stored),
         bound: policy.threshold.number(),
@@ -69,11 +64,11 @@ pub fn draw(call: &Planned, target: &Arc<Target>, stored: &Bytes) {
         timeout: Some(LIMIT),
         background: true,
         judged: None,
+        own: Some(Own { purpose: Purpose::Verify, of: incoming.id }),
         ..incoming.clone()
     };
     let (parts, live, request) = (call.parts.clone(), call.live.clone(), call.request.clone());
-    let verification =
-        Verification { parts, live, incoming: again, of: incoming.id, request, plan, expected, _place: place };
+    let verification = Verification { parts, live, incoming: again, request, plan, expected, _place: place };
     call.parts.tasks.spawn(verification.run());
 }
 
@@ -81,7 +76,6 @@ impl Verification {
     async fn run(self) {
         let Self { parts, live, incoming, request, plan, expected, .. } = &self;
         let meter = Meter::begin(parts.clone(), incoming);
-        meter.note_purpose(Purpose::Verify, self.of);
         let prompt = request.prompt().map(|resolved| resolved.version.clone());
         meter.note(&Known { requested: request.requested().into(), stream: false, prompt }, incoming);
         meter.note_plan(plan);

@@ -4,6 +4,7 @@ mod body;
 mod cache;
 mod keys;
 mod prompts;
+mod shadows;
 mod targets;
 mod texts;
 mod usage;
@@ -40,6 +41,7 @@ pub fn routes() -> Router<App> {
         .route("/requests", get(usage::requests))
         .route("/requests/{id}", get(usage::request))
         .route("/requests/{id}/body", get(texts::one).delete(texts::erase_one))
+        .route("/shadows", get(shadows::list))
         .route("/bodies", get(texts::export).delete(texts::erase))
         .route("/providers", get(targets::providers))
         .route("/models", get(targets::models))

@@ -24,6 +24,7 @@ pub async fn providers(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
                 "name": provider.name, "kind": row.name, "simulated": row.simulated,
                 "base_url": provider.base_url, "local": provider.local, "keys": provider.api_keys.len(),
                 "in_flight": client.in_flight(), "max_in_flight": provider.max_in_flight,
+                "batch_window_ms": provider.batch_window.map(|window| window.as_secs_f64() * 1_000.0),
             })
         })
         .collect();

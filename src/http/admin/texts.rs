@@ -127,6 +127,8 @@ impl Erased {
     async fn erase(&mut self, app: &App, rows: &[RequestRow]) -> Result<(), Refusal> {
         let ids: Vec<RequestId> = rows.iter().map(|row| row.id).collect();
         self.requests += ids.len() as u64;
+        // First, so that no pair of answers is stored behind its erasure.
+        app.gateway().parts().shadows.erase(&ids);
         self.texts += usage::erase(app.ledger_db(), &ids).await?;
         let parts = app.gateway().parts();
         self.answers += parts.idempotency.erase(ids).await?;
@@ -195,7 +197,7 @@ fn shown(id: RequestId, Bodies { request, response }: &Bodies) -> Value {
 }
 
 /// A text as JSON where it is JSON, as text, or as base64 where it is neither; null where there is none.
-fn text(bytes: &[u8]) -> Value {
+pub(super) fn text(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }

@@ -89,6 +89,7 @@ pub(super) fn ask(batch: &Batch, key: Arc<VirtualKey>, endpoint: Endpoint, body:
         timeout: None,
         background: true,
         judged: None,
+        own: None,
     }
 }
 

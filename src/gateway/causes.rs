@@ -1,0 +1,113 @@
+//! Why a target refuses a request that another may answer, on routes that have targets for that.
+
+use super::answer::Answered;
+use super::attempt::{Attempts, Turn};
+use super::beginning::read_on;
+use super::meter::Ended;
+use super::peek::has_content;
+use super::price::known_as;
+use super::reserve::Attempt;
+use crate::chat::{self, Code, Stop, Usage};
+use crate::routing::{Cause, Causes, Standing};
+use crate::types::now;
+use crate::upstream::Failure;
+use crate::wire::ProviderDialect;
+use crate::wire::filtered;
+use crate::wire::sse::Event;
+
+impl Attempts<'_> {
+    fn has_targets(&self, cause: Cause) -> bool {
+        self.plan.causes.as_deref().is_some_and(|causes| !causes.of(cause).is_empty())
+    }
+
+    /// The cause of a failure, where the plan has targets for it.
+    pub(super) fn cause_of(&self, failure: &Failure) -> Option<Cause> {
+        self.plan.causes.as_ref()?;
+        let (Failure::Refused { error, .. } | Failure::Server { status: 200, error }) = failure else { return None };
+        let is_too_long = error.code == Code::ContextLengthExceeded;
+        let cause = if is_too_long { Some(Cause::ContextLength) } else { None };
+        let cause = cause.or_else(|| filtered::is_refusal(error).then_some(Cause::ContentFilter));
+        cause.filter(|cause| self.has_targets(*cause))
+    }
+
+    /// Whether the request is, by estimate, longer than the model at `place` reads, and a target for that takes calls. Nothing
+    /// is known of most models.
+    pub(super) fn is_estimated_too_long(&self, place: usize) -> bool {
+        let Some(causes) = self.plan.causes.as_deref() else { return false };
+        let is_of_plan = place < self.plan.targets.len();
+        is_of_plan && self.exceeds(place) && self.takes_calls(causes, Cause::ContextLength)
+    }
+
+    fn exceeds(&self, place: usize) -> bool {
+        let Some(target) = self.plan.at(place) else { return false };
+        let Some(client) = self.live.clients.get(&target.provider) else { return false };
+        let about = known_as(&self.live.prices, client.provider(), target);
+        let most = about.and_then(|about| about.max_input_tokens).or_else(|| {
+            client
+                .listed_models()
+                .iter()
+                .find(|listed| listed.id.as_str() == &*target.model)
+                .and_then(|listed| listed.context)
+        });
+        let rendering = || self.request.rendering(target).ok();
+        most.is_some_and(|most| rendering().is_some_and(|rendering| rendering.input_tokens() > most))
+    }
+
+    fn takes_calls(&self, causes: &Causes, cause: Cause) -> bool {
+        let (health, key, now) = (&self.parts.health, &self.incoming.key.id, now());
+        causes.of(cause).iter().any(|target| !matches!(health.state(target, key, now), Standing::Cooling { .. }))
+    }
+
+    /// Whether a filter ended an answer before anything of it went down, where the plan has targets for that: the attempt has
+    /// ended then.
+    pub(super) async fn ends_filtered(&self, turn: &Turn<'_>, attempt: &Attempt, answered: &mut Answered) -> bool {
+        if !self.has_targets(Cause::ContentFilter) || !turn.rendering.endpoint.is_answer() {
+            return false;
+        }
+        match answered {
+            Answered::Whole { ended_well: true, .. } | Answered::Bytes { .. } => false,
+            Answered::Whole { body, used, .. } => {
+                let is_filtered =
+                    turn.rendering.codec().read_response(body).is_ok_and(|answer| filtered::ended(&answer));
+                if is_filtered {
+                    attempt.end(Ended::filtered(Some(*used)));
+                }
+                is_filtered
+            }
+            Answered::Stream { dialect, answer, decoder, first, .. } => {
+                if !ends_without_content(*dialect, first) {
+                    return false;
+                }
+                read_on((answer, decoder), first, attempt).await;
+                let used = usage_in(*dialect, first).map(Into::into).or_else(|| attempt.estimate());
+                attempt.end(Ended::filtered(used));
+                true
+            }
+        }
+    }
+}
+
+/// What the first events of a stream mean, as far as they can be read.
+fn meant(dialect: ProviderDialect, first: &[Event]) -> Vec<chat::Event> {
+    let (mut reader, mut meant) = (dialect.codec().stream_reader(), Vec::new());
+    for event in first {
+        if reader.read(event, &mut meant).is_err() {
+            break;
+        }
+    }
+    meant
+}
+
+/// Whether a stream is at its end, by a filter and without content.
+fn ends_without_content(dialect: ProviderDialect, first: &[Event]) -> bool {
+    let meant = meant(dialect, first);
+    let is_filtered =
+        |event: &chat::Event| matches!(event, chat::Event::Finish { stop: Stop::Filtered | Stop::Refused, .. });
+    let says_something = |event: &chat::Event| !matches!(event, chat::Event::End) && has_content(event);
+    meant.iter().any(is_filtered) && !meant.iter().any(says_something)
+}
+
+fn usage_in(dialect: ProviderDialect, first: &[Event]) -> Option<Usage> {
+    let of_event = |event: &chat::Event| if let chat::Event::Usage(usage) = event { Some(*usage) } else { None };
+    meant(dialect, first).iter().rev().find_map(of_event)
+}

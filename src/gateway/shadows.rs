@@ -1,0 +1,129 @@
+//! What the shadows of routes may still spend today, and which of their calls are under way.
+
+mod spend;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use self::spend::Day;
+use crate::db::Db;
+use crate::routing::Shadow;
+use crate::types::{Nanos, QuickMap, RequestId, Timestamp};
+use crate::usage::{self, Pair, Query};
+
+/// What a route's shadow has spent, once the ledger has said so.
+type Spent = OnceCell<Mutex<Day>>;
+
+/// The shadows of all routes.
+pub struct Shadows {
+    db: Db,
+    /// What each route's shadow has spent, read from the ledger at its first call: so a restart forgets nothing.
+    spent: Mutex<QuickMap<Arc<str>, Arc<Spent>>>,
+    /// The requests whose pairs are not stored yet, and whether they were erased meanwhile.
+    running: Mutex<QuickMap<RequestId, bool>>,
+}
+
+/// An amount that is set aside for a call of a shadow. Dropped before it is settled, it stays spent.
+pub struct SetAside {
+    day: i64,
+    amount: Nanos,
+    of: Arc<Spent>,
+}
+
+/// A call of a shadow that is under way.
+pub struct Running<'a> {
+    shadows: &'a Shadows,
+    request: RequestId,
+}
+
+impl Shadows {
+    /// Shadows whose calls are in the ledger of `db`, and their pairs.
+    #[must_use]
+    pub fn of(db: Db) -> Self {
+        Self { db, spent: Mutex::default(), running: Mutex::default() }
+    }
+
+    /// Sets the most aside that a call may cost; `None` where the day's cap does not allow it, or the ledger cannot be read.
+    pub async fn set_aside(&self, shadow: &Shadow, amount: Nanos, now: Timestamp) -> Option<SetAside> {
+        let of = lock(&self.spent).entry(shadow.route.clone()).or_default().clone();
+        let day = match of.get_or_try_init(|| self.spent_before(&shadow.route, now)).await {
+            Ok(day) => day,
+            Err(error) => {
+                tracing::warn!(%error, route = &*shadow.route, "what a shadow has spent today cannot be read: {error}");
+                return None;
+            }
+        };
+        let day = lock(day).set_aside(amount, shadow.most_a_day, now)?;
+        Some(SetAside { day, amount, of: of.clone() })
+    }
+
+    /// What a route's shadow has spent today and has set aside; `None` where no call of it was made since the start.
+    #[must_use]
+    pub fn spent(&self, route: &str, now: Timestamp) -> Option<Nanos> {
+        let of = lock(&self.spent).get(route).cloned()?;
+        let spent = lock(of.get()?).spent(now);
+        Some(spent)
+    }
+
+    /// What the ledger says that a route's shadow has spent today.
+    async fn spent_before(&self, route: &str, now: Timestamp) -> Result<Mutex<Day>, usage::Error> {
+        let day = now.to_string();
+        let from = day.get(..10).unwrap_or_default();
+        let query = Query::parse([("purpose", "shadow"), ("route", route), ("from", from)], now)?;
+        let spent = usage::report(&self.db, &query).await?.total.cost_usd.unwrap_or_default();
+        Ok(Mutex::new(Day::begin(Nanos(i64::try_from(spent.0).unwrap_or(i64::MAX)), now)))
+    }
+
+    /// Notes that a call on account of `request` is under way.
+    pub fn begins(&self, request: RequestId) -> Running<'_> {
+        lock(&self.running).insert(request, false);
+        Running { shadows: self, request }
+    }
+
+    /// Notes that the texts of requests are erased: what is under way on their account leaves no pair.
+    pub fn erase(&self, requests: &[RequestId]) {
+        let mut running = lock(&self.running);
+        for request in requests {
+            if let Some(is_erased) = running.get_mut(request) {
+                *is_erased = true;
+            }
+        }
+    }
+}
+
+impl Running<'_> {
+    /// Stores the pair, unless the request's texts were erased meanwhile.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    pub async fn store(self, pair: &Pair) -> Result<(), usage::Error> {
+        usage::store_pair(&self.shadows.db, pair).await?;
+        // Whoever erases notes that first and deletes then: either sees the other.
+        let is_erased = lock(&self.shadows.running).get(&self.request).copied().unwrap_or_default();
+        if is_erased {
+            usage::erase_pair(&self.shadows.db, self.request).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        lock(&self.shadows.running).remove(&self.request);
+    }
+}
+
+impl SetAside {
+    /// Notes what the call cost; `None` keeps what was set aside.
+    pub fn settle(self, cost: Option<Nanos>) {
+        if let (Some(cost), Some(day)) = (cost, self.of.get()) {
+            lock(day).settle(self.day, self.amount, cost);
+        }
+    }
+}
+
+/// A panic that held the lock leaves at worst a wrong sum.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
