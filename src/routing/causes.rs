@@ -69,6 +69,12 @@ pub(super) struct OnBudget {
 }
 
 impl Causes {
+    /// Targets for these causes.
+    #[must_use]
+    pub(super) fn new(context_length: Vec<Arc<Target>>, content_filter: Vec<Arc<Target>>) -> Self {
+        Self { context_length, content_filter }
+    }
+
     /// The targets for a cause.
     #[must_use]
     pub fn of(&self, cause: Cause) -> &[Arc<Target>] {
@@ -132,10 +138,8 @@ impl Compile {
             let models = models.iter().enumerate();
             models.filter_map(|(n, model)| self.target(spec, model, format!("{}.{key}[{n}]", spec.key))).collect()
         };
-        let causes = Causes {
-            context_length: list(context_length, Cause::ContextLength.key()),
-            content_filter: list(content_filter, Cause::ContentFilter.key()),
-        };
+        let context_length = list(context_length, Cause::ContextLength.key());
+        let causes = Causes::new(context_length, list(content_filter, Cause::ContentFilter.key()));
         let on_budget = budget
             .as_ref()
             .map(|budget| OnBudget { above: budget.above, targets: list(&budget.models, "on_budget.models") });

@@ -1,5 +1,6 @@
 //! Tests of rules and plans over whole routes.
 
+mod causes;
 mod health;
 mod ranking;
 mod rules;

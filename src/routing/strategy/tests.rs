@@ -1,5 +1,6 @@
 //! Strategies by tables: outcomes, and the steps that follow.
 
+mod by_cause;
 mod random;
 
 use std::sync::Arc;
