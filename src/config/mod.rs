@@ -3,6 +3,7 @@
 mod accept;
 mod aws;
 mod base_url;
+mod causes;
 mod cors;
 mod environment;
 mod file;
@@ -14,10 +15,11 @@ mod order;
 mod places;
 mod providers;
 mod read;
-mod route;
 mod secret;
 mod sections;
 mod semantic;
+mod shadow;
+mod spanned;
 
 #[cfg(test)]
 mod tests;

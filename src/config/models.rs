@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::accept::accept;
+use super::causes::causes;
 use super::hedge::hedge;
 use super::min_speed::min_speed;
 use super::order::{MOST_WEIGHT, Ordering, TARGETS, ordering};
 use super::read::{Field, Section};
-use super::route::{causes, shadow};
 use super::sections::{retries, store_bodies};
 use super::semantic::cache_policy;
+use super::shadow::shadow;
+use super::spanned::spanned_list;
 use crate::chat::Structured;
 use crate::prompts::names_prompt;
 use crate::routing::{ModelSpec, RouteSpec, Spanned, TargetSpec};
@@ -169,15 +171,6 @@ fn route_name(field: &Field<'_>) -> Option<Spanned> {
         field.problem("this is no name for a route", "use 1 to 64 of a-z, A-Z, 0-9, _, . and -");
     }
     Some(name)
-}
-
-pub(super) fn spanned_list(section: &Section<'_>, name: &'static str, example: &str) -> Vec<Spanned> {
-    let Some(field) = section.get(name) else { return Vec::new() };
-    let items = field.list(example);
-    if items.is_empty() {
-        field.problem("the list is empty", "name one, or take the key out");
-    }
-    items.iter().filter_map(|item| item.spanned(example)).collect()
 }
 
 fn targets(section: &Section<'_>) -> Vec<TargetSpec> {

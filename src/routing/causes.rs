@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
-use super::compile::Compile;
 use super::facts::Facts;
-use super::plan::Route;
-use super::spec::{RouteSpec, Spanned};
 use super::target::Target;
 use crate::types::Share;
 
@@ -34,26 +29,6 @@ impl Cause {
     }
 }
 
-/// The targets of a route for causes, as a configuration states them.
-#[derive(Clone, Debug, Default)]
-pub struct CausesSpec {
-    /// `on_context_length`.
-    pub context_length: Vec<Spanned>,
-    /// `on_content_filter`.
-    pub content_filter: Vec<Spanned>,
-    /// `on_budget`.
-    pub budget: Option<OnBudgetSpec>,
-}
-
-/// `on_budget`, as a configuration states it.
-#[derive(Clone, Debug)]
-pub struct OnBudgetSpec {
-    /// The used part of a budget, 0 to 1, above which its models come first.
-    pub above: Share,
-    /// The models.
-    pub models: Vec<Spanned>,
-}
-
 /// The targets that are asked where one refuses for a cause, before the fallbacks.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Causes {
@@ -64,8 +39,8 @@ pub struct Causes {
 /// The targets that come first once much of a budget is used.
 #[derive(Debug)]
 pub(super) struct OnBudget {
-    above: Share,
-    targets: Vec<Arc<Target>>,
+    pub(super) above: Share,
+    pub(super) targets: Vec<Arc<Target>>,
 }
 
 impl Causes {
@@ -103,48 +78,5 @@ impl OnBudget {
     /// The targets that come first, where so much of a budget is used.
     pub(super) fn first(&self, facts: &Facts<'_>) -> &[Arc<Target>] {
         if facts.budget_used > self.above.number() { &self.targets } else { &[] }
-    }
-}
-
-impl Route {
-    /// The targets that only a cause brings in.
-    pub(super) fn by_cause(&self) -> impl Iterator<Item = &Arc<Target>> {
-        let of_causes = self.causes.iter().flat_map(|causes| causes.all());
-        of_causes.chain(self.on_budget.iter().flat_map(|on_budget| &on_budget.targets))
-    }
-
-    /// Whether much of a budget brought a target in.
-    pub(super) fn is_for_budget(&self, id: &str) -> bool {
-        self.on_budget.iter().flat_map(|on_budget| &on_budget.targets).any(|target| *target.id == *id)
-    }
-
-    /// What `GET /routes` shows of the causes.
-    pub(super) fn causes_row(&self) -> serde_json::Map<String, serde_json::Value> {
-        let ids = |targets: &[Arc<Target>]| targets.iter().map(|target| json!(target.id)).collect::<Vec<_>>();
-        let causes = self.causes.as_deref();
-        let of = |cause: Cause| causes.map_or_else(Vec::new, |causes| ids(causes.of(cause)));
-        let budget = self.on_budget.as_ref();
-        let budget = budget.map(|budget| json!({"above": budget.above, "models": ids(&budget.targets)}));
-        let lists = Cause::ALL.map(|cause| (cause.key().to_owned(), json!(of(cause))));
-        lists.into_iter().chain([("on_budget".to_owned(), json!(budget))]).collect()
-    }
-}
-
-impl Compile {
-    /// The targets for causes; nothing where the route has none.
-    pub(super) fn causes(&mut self, spec: &RouteSpec) -> (Option<Arc<Causes>>, Option<OnBudget>) {
-        let CausesSpec { context_length, content_filter, budget } = &spec.causes;
-        let mut list = |models: &[Spanned], key: &str| -> Vec<Arc<Target>> {
-            let models = models.iter().enumerate();
-            models.filter_map(|(n, model)| self.target(spec, model, format!("{}.{key}[{n}]", spec.key))).collect()
-        };
-        let context_length = list(context_length, Cause::ContextLength.key());
-        let causes = Causes::new(context_length, list(content_filter, Cause::ContentFilter.key()));
-        let on_budget = budget
-            .as_ref()
-            .map(|budget| OnBudget { above: budget.above, targets: list(&budget.models, "on_budget.models") });
-        self.routes.needs.budget_used |= on_budget.is_some();
-        let has_any = causes.all().next().is_some();
-        (has_any.then(|| Arc::new(causes)), on_budget)
     }
 }

@@ -9,6 +9,7 @@ mod cascade;
 mod causes;
 mod check;
 mod compile;
+mod compile_beside;
 mod compile_semantic;
 mod complexity;
 mod examples;
@@ -46,7 +47,7 @@ pub use accept::{Accept, Checks, NotAccepted, Shown, mean_logprob, text_of};
 pub use affinity::{Affinity, Follows};
 pub use breaker::{Fault, Standing};
 pub use cascade::{Cascade, CascadeStep};
-pub use causes::{Cause, Causes, CausesSpec, OnBudgetSpec};
+pub use causes::{Cause, Causes};
 pub use complexity::Complexity;
 pub use examples::{ExampleSet, Similarity};
 pub use facts::{Facts, KeyFacts, Needs, PromptFacts};
@@ -59,11 +60,11 @@ pub use ranking::Scored;
 pub use ratios::Ratios;
 pub use rehearsed::Rehearsed;
 pub use sessions::{SessionKey, Sessions};
-pub use shadow::{Shadow, ShadowSpec};
+pub use shadow::Shadow;
 pub use signals::{Figure, Signals, TargetSignals, Underway};
 pub use spec::{
-    AcceptSpec, After, AllCooling, CacheMode, CachePolicy, CacheScope, Defaults, ExampleSpec, HedgeSpec, ModelSpec,
-    Order, RouteSpec, Spanned, Spec, StickyBy, StoreBodies, TargetSpec,
+    AcceptSpec, After, AllCooling, CacheMode, CachePolicy, CacheScope, CausesSpec, Defaults, ExampleSpec, HedgeSpec,
+    ModelSpec, OnBudgetSpec, Order, RouteSpec, ShadowSpec, Spanned, Spec, StickyBy, StoreBodies, TargetSpec,
 };
 pub use strategy::{
     At, ByCause, Cascading, Failing, Hedged, InTurn, Lane, Outcome, Race, RaceOutcome, RaceStep, Repaired, Step,

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::affinity::Follows;
+use super::causes::Cause;
 use super::facts::Facts;
 use super::health::Health;
 use super::plan::{Plan, Route};
@@ -10,6 +13,28 @@ use super::spec::{AllCooling, CacheMode, CachePolicy, StoreBodies};
 use super::target::Target;
 
 impl Route {
+    /// The targets that only a cause brings in.
+    pub(super) fn by_cause(&self) -> impl Iterator<Item = &Arc<Target>> {
+        let of_causes = self.causes.iter().flat_map(|causes| causes.all());
+        of_causes.chain(self.on_budget.iter().flat_map(|on_budget| &on_budget.targets))
+    }
+
+    /// Whether much of a budget brought a target in.
+    pub(super) fn is_for_budget(&self, id: &str) -> bool {
+        self.on_budget.iter().flat_map(|on_budget| &on_budget.targets).any(|target| *target.id == *id)
+    }
+
+    /// What `GET /routes` shows of the causes.
+    pub(super) fn causes_row(&self) -> serde_json::Map<String, serde_json::Value> {
+        let ids = |targets: &[Arc<Target>]| targets.iter().map(|target| json!(target.id)).collect::<Vec<_>>();
+        let causes = self.causes.as_deref();
+        let of = |cause: Cause| causes.map_or_else(Vec::new, |causes| ids(causes.of(cause)));
+        let budget = self.on_budget.as_ref();
+        let budget = budget.map(|budget| json!({"above": budget.above, "models": ids(&budget.targets)}));
+        let lists = Cause::ALL.map(|cause| (cause.key().to_owned(), json!(of(cause))));
+        lists.into_iter().chain([("on_budget".to_owned(), json!(budget))]).collect()
+    }
+
     /// The targets for a budget of which much is used, then the others.
     pub(super) fn order(&self, facts: &Facts<'_>, health: &Health, dice: f64) -> Vec<Arc<Target>> {
         let drawn = self.drawn(facts, health, dice);

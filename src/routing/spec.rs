@@ -8,11 +8,9 @@ use serde_json::json;
 
 use super::accept::Checks;
 use super::affinity::Affinity;
-use super::causes::CausesSpec;
 use super::min_speed::MinSpeed;
-use super::shadow::ShadowSpec;
 use crate::chat::Structured;
-use crate::types::Share;
+use crate::types::{Nanos, Share};
 use crate::upstream::Provider;
 
 /// A text of the configuration, with its place in the file.
@@ -124,6 +122,37 @@ pub struct RouteSpec {
     pub causes: CausesSpec,
     /// The candidate that gets a share of the calls.
     pub shadow: Option<ShadowSpec>,
+}
+
+/// The targets of a route for causes, as a configuration states them.
+#[derive(Clone, Debug, Default)]
+pub struct CausesSpec {
+    /// `on_context_length`.
+    pub context_length: Vec<Spanned>,
+    /// `on_content_filter`.
+    pub content_filter: Vec<Spanned>,
+    /// `on_budget`.
+    pub budget: Option<OnBudgetSpec>,
+}
+
+/// `on_budget`, as a configuration states it.
+#[derive(Clone, Debug)]
+pub struct OnBudgetSpec {
+    /// The used part of a budget, 0 to 1, above which its models come first.
+    pub above: Share,
+    /// The models.
+    pub models: Vec<Spanned>,
+}
+
+/// `shadow` of a route, as a configuration states it.
+#[derive(Clone, Debug)]
+pub struct ShadowSpec {
+    /// The candidate.
+    pub model: Spanned,
+    /// The share of calls, 0 to 1.
+    pub share: Share,
+    /// The most that its calls may cost in a day of UTC.
+    pub most_a_day: Nanos,
 }
 
 /// The settings of direct calls, and of routes that set none.

@@ -1,10 +1,10 @@
 //! `on_context_length`, `on_content_filter` and `on_budget` of a route.
 
-use crate::config::models::spanned_list;
-use crate::config::read::Section;
+use super::read::Section;
+use super::spanned::spanned_list;
 use crate::routing::{Cause, CausesSpec, OnBudgetSpec};
 
-pub(in crate::config) fn causes(section: &Section<'_>) -> CausesSpec {
+pub(super) fn causes(section: &Section<'_>) -> CausesSpec {
     let list = |cause: Cause| spanned_list(section, cause.key(), "[\"long\"]");
     CausesSpec {
         context_length: list(Cause::ContextLength),

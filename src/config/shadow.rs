@@ -1,9 +1,9 @@
 //! `shadow` of a route.
 
-use crate::config::read::Section;
+use super::read::Section;
 use crate::routing::ShadowSpec;
 
-pub(in crate::config) fn shadow(section: &Section<'_>) -> Option<ShadowSpec> {
+pub(super) fn shadow(section: &Section<'_>) -> Option<ShadowSpec> {
     const EXAMPLE: &str = "write shadow = { model = \"candidate\", share = 0.1, max_usd_per_day = \"5\" }";
     let section = section.section("shadow")?;
     let (model, share, cap) = (section.get("model"), section.get("share"), section.get("max_usd_per_day"));
