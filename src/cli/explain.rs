@@ -145,6 +145,7 @@ pub fn show(explanation: &Value) {
     say("");
     let candidates = ["model", "reason", "state", "estimated_cost_usd"];
     table(&candidates, &rows("/candidates", &candidates), &[3]);
+    checks(explanation).iter().for_each(|line| say(line));
     scores(explanation).iter().for_each(|line| say(line));
     reasons(explanation).iter().for_each(|line| say(line));
 }
@@ -156,6 +157,17 @@ fn summaries(explanation: &Value) -> Vec<String> {
         Some(format!("{:<11}{}", name.replace('_', " "), part.get("summary")?.as_str()?))
     };
     parts.filter_map(line).collect()
+}
+
+/// What the answers of a cascade's candidates must be, a line each.
+fn checks(explanation: &Value) -> Vec<String> {
+    let candidates = explanation["candidates"].as_array().into_iter().flatten();
+    let line = |candidate: &Value| {
+        let (model, accept) = (candidate["model"].as_str()?, candidate.get("accept")?.as_object()?);
+        let checks: Vec<String> = accept.iter().map(|(name, value)| format!("{name} {}", cell(Some(value)))).collect();
+        Some(format!("accept     {model}: {}", checks.join(", ")))
+    };
+    candidates.filter_map(line).collect()
 }
 
 /// Why candidates cool, a line each.
@@ -203,6 +215,13 @@ mod tests {
         });
         assert_eq!(summaries(&explanation), ["on budget  half is used"]);
         assert_eq!(reasons(&explanation), ["p/b cools for this key, 9 s more: it answers 503"]);
+    }
+
+    #[test]
+    fn a_candidate_of_a_cascade_has_its_checks() {
+        let accept = json!({"not_refusal": true, "max_chars": 9, "judge": "p/j"});
+        let explanation = json!({"candidates": [{"model": "p/a", "accept": accept}, {"model": "p/b"}]});
+        assert_eq!(checks(&explanation), ["accept     p/a: not_refusal true, max_chars 9, judge p/j"]);
     }
 
     #[test]

@@ -84,7 +84,12 @@ pub fn recall(planned: &mut Planned, meter: &Meter) -> Result<Recalled, Error> {
         match planned.parts.cache.look(&keys, now(), directive.max_age, translate) {
             Look::Hit(hit) if planned.notes_emulation(&target, keys.own) => return Ok(Recalled::Hit(hit)),
             Look::Hit(_) => is_refused = true,
-            Look::Miss(key) => place = key,
+            Look::Miss(key) => {
+                place = key;
+                if let Some(hit) = planned.stored_by_later(directive.max_age) {
+                    return Ok(Recalled::Hit(hit));
+                }
+            }
         }
     }
     let missed = Missed { target, keys, place, is_refused };
@@ -133,6 +138,20 @@ impl Missed {
 }
 
 impl Planned {
+    /// The stored answer of a later target of a cascade, which was asked since an earlier one's was not accepted.
+    fn stored_by_later(&mut self, max_age: Option<Duration>) -> Option<Hit> {
+        self.plan.cascade.as_ref()?;
+        let later: Vec<Arc<Target>> = self.plan.targets.iter().skip(1).cloned().collect();
+        later.iter().find_map(|target| {
+            let keys = self.keys(target);
+            let translate = |key, entry: &Arc<Entry>| self.in_dialect(key, entry.clone());
+            match self.parts.cache.look(&keys, now(), max_age, translate) {
+                Look::Hit(hit) => self.notes_emulation(target, keys.own).then_some(hit),
+                Look::Miss(_) => None,
+            }
+        })
+    }
+
     /// Notes what `target` emulates of the request, as a live answer would say; false where it refuses the request.
     fn notes_emulation(&mut self, target: &Target, own: CacheKey) -> bool {
         let emulation = self.emulation(target, own);

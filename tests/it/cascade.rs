@@ -176,11 +176,20 @@ async fn the_last_good_answer_goes_down_where_no_later_target_has_one() {
             assert_eq!((&row["output_tokens"], &row["cost_usd"]), (&json!(5), &json!("0.00002")), "{row:#}");
         }
     }
-    // A strong answer that was accepted is stored as its own; an accepted cheap one is found again.
+    // An accepted cheap answer is found again.
     app.up.next(saying("Bern"));
     assert_eq!(app.hello("auto").await.header("x-fulcrum-cache"), Some("miss"));
     let again = app.hello("auto").await;
     assert_eq!((again.header("x-fulcrum-cache"), content(&again)), (Some("hit"), "Bern".to_owned()));
+    // And so is a strong one: the cheap target is not asked again for an answer that was not accepted.
+    let mut other = hello("auto");
+    other["messages"][0]["content"] = json!("Which city?");
+    app.up.next(saying("bern"));
+    app.other.next(saying("Strong"));
+    assert_eq!(app.chat(&other).await.header("x-fulcrum-cache"), Some("miss"));
+    let again = app.chat(&other).await;
+    assert_eq!((again.header("x-fulcrum-cache"), content(&again)), (Some("hit"), "Strong".to_owned()));
+    assert_eq!(again.header("x-fulcrum-model"), Some("second/strong-x"));
     app.close().await;
 }
 

@@ -213,3 +213,23 @@ async fn without_enough_answers_a_percentile_hedges_nothing() {
     let (id, ..) = rig.call("quick", false).await;
     assert_eq!(attempts(&rig.row(id).await), ["first - -"]);
 }
+
+#[tokio::test]
+async fn explain_says_when_a_second_target_would_be_asked_and_calls_nobody() {
+    let rig = Rig::new(&route("hedge = { after = \"p95\", max_extra_spend = 0.05 }"), |_, _| after(millis(1))).await;
+    let explained = async || {
+        let shown = rig.app.0.gateway.explain(Rig::incoming("quick", true)).await.unwrap();
+        serde_json::to_value(&shown).unwrap()["hedge"].clone()
+    };
+    let shown = explained().await;
+    assert_eq!(shown["policy"], json!({"after": "p95", "max_extra_spend": 0.05}));
+    assert_eq!(shown["summary"], "not asked: 0 of the 20 answers are known that a percentile needs", "{shown:#}");
+    for _ in 0..40 {
+        rig.call("quick", true).await;
+    }
+    let shown = explained().await;
+    assert_eq!((&shown["second"], &shown["spend"]["calls"]), (&json!("b/second"), &json!(40)), "{shown:#}");
+    assert!(shown["after_ms"].is_u64() && dollars(&shown["estimated_cost_usd"]) > 0.0, "{shown:#}");
+    let summary = shown["summary"].as_str().unwrap();
+    assert!(summary.starts_with("b/second is asked too where no answer began within"), "{summary}");
+}
