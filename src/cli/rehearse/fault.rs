@@ -133,11 +133,6 @@ impl Fault {
         if self.goes_on { &[Scope::First, Scope::All] } else { &[Scope::All] }
     }
 
-    /// Whether a stream with it breaks off after its first token.
-    pub fn breaks_off(&self) -> bool {
-        matches!(self.act, Act::CutAfter | Act::StallAfter | Act::NoEnd)
-    }
-
     /// Whether every call is to be answered.
     pub fn is_harmless(&self) -> bool {
         matches!(self.act, Act::Well | Act::Headers | Act::NoUsage)
