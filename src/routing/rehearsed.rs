@@ -37,7 +37,8 @@ impl Routes {
         let mut rehearsed = Vec::new();
         for (n, route) in self.routes.iter_mut().enumerate() {
             let model: Arc<str> = format!("rehearse-{n}").into();
-            route.rule = None;
+            // A copy off the path of a call is no part of what its caller sees.
+            (route.rule, route.shadow) = (None, None);
             route.models = [Box::from(&*model)].into_iter().collect();
             let mut targets: Vec<Arc<Target>> = Vec::new();
             for target in route.targets.iter().map(|weighted| &weighted.target).chain(&route.fallbacks) {
