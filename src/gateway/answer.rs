@@ -289,8 +289,9 @@ fn observe(
 
 /// An answer in the caller's own dialect without its log-probabilities, whose mean is noted.
 fn without_logprobs(codec: &dyn ClientCodec, body: Bytes, shown: &mut Shown) -> Result<Bytes, BadAnswer> {
-    shown.mean_logprob = mean_logprob(&codec.read_response(&body)?);
-    if shown.mean_logprob.is_none() {
+    let response = codec.read_response(&body)?;
+    shown.mean_logprob = mean_logprob(&response);
+    if response.choices.iter().all(|choice| choice.logprobs.is_none()) {
         return Ok(body);
     }
     let Ok(mut answer) = exact_numbers::read::<Value>(&body) else { return Ok(body) };

@@ -64,17 +64,19 @@ pub enum NotAccepted {
     NoConfidence,
     /// Its tokens are too unlikely.
     Unlikely,
-    /// It came without log-probabilities.
+    /// It came without a log-probability of each token.
     NoLogprobs,
     /// The judge says that it is not good.
     Judged,
     /// The judge said nothing that can be read, or could not be asked.
     NoJudgement,
+    /// It, or the request, is longer than what a judge reads.
+    TooLongToJudge,
 }
 
 impl NotAccepted {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Empty,
         Self::Refusal,
         Self::TooLong,
@@ -86,6 +88,7 @@ impl NotAccepted {
         Self::NoLogprobs,
         Self::Judged,
         Self::NoJudgement,
+        Self::TooLongToJudge,
     ];
 
     /// The code of the attempt whose answer was not accepted: it names the check.
@@ -99,7 +102,7 @@ impl NotAccepted {
             Self::Form => "not_accepted_json_schema",
             Self::Unsure | Self::NoConfidence => "not_accepted_min_confidence",
             Self::Unlikely | Self::NoLogprobs => "not_accepted_min_logprob",
-            Self::Judged | Self::NoJudgement => "not_accepted_judge",
+            Self::Judged | Self::NoJudgement | Self::TooLongToJudge => "not_accepted_judge",
         }
     }
 
@@ -115,9 +118,10 @@ impl NotAccepted {
             Self::Unsure => "its confidence is below min_confidence",
             Self::NoConfidence => "its model states no confidence",
             Self::Unlikely => "its mean log-probability is below min_logprob",
-            Self::NoLogprobs => "it came without log-probabilities",
+            Self::NoLogprobs => "it came without a log-probability of each token",
             Self::Judged => "the judge says that it is not good",
             Self::NoJudgement => "no judgement of it came",
+            Self::TooLongToJudge => "it or its request is longer than a judge reads",
         }
     }
 
@@ -230,14 +234,18 @@ fn is_refusal(choice: &Choice) -> bool {
         || (!calls_tools(choice) && begins_as_refusal(&text_of(choice)))
 }
 
-/// The mean of the log-probabilities of all tokens of an answer; `None` where it has none.
+/// The mean of the log-probabilities of all tokens of an answer; `None` where it has none, or where that of any token or choice is
+/// missing or no logarithm of a probability: a mean of the others says nothing of those.
 #[must_use]
 pub fn mean_logprob(answer: &Response) -> Option<f64> {
-    let lists = answer.choices.iter().filter_map(|choice| choice.logprobs.as_ref()?.get("content")?.as_array());
     let (mut sum, mut count) = (0.0, 0_u32);
-    for logprob in lists.flatten().filter_map(|token| exact_numbers::as_f64(token.get("logprob")?)) {
-        sum += logprob;
-        count += 1;
+    for choice in &answer.choices {
+        let tokens = choice.logprobs.as_ref()?.get("content")?.as_array().filter(|tokens| !tokens.is_empty())?;
+        for token in tokens {
+            let logprob = exact_numbers::as_f64(token.get("logprob")?)?;
+            sum += Some(logprob).filter(|logprob| logprob.is_finite() && *logprob <= 0.0)?;
+            count += 1;
+        }
     }
     (count > 0).then(|| sum / f64::from(count))
 }
@@ -303,6 +311,34 @@ mod tests {
         let second = Choice { logprobs: Some(json!({"content": [{"logprob": 0.0}]})), ..response.choices[0].clone() };
         response.choices.push(second);
         assert_eq!(mean_logprob(&response), Some(-1.0));
+        response.choices[1].logprobs = None;
+        assert_eq!(mean_logprob(&response), None, "a choice without any");
+    }
+
+    #[test]
+    fn a_mean_is_of_every_token_or_there_is_none() {
+        for other in [
+            json!({"token": "b"}),
+            json!({"logprob": null}),
+            json!({"logprob": "NaN"}),
+            json!({"logprob": "-0.1"}),
+            json!({"logprob": 0.1}),
+            json!({"logprob": [-0.1]}),
+            json!(null),
+        ] {
+            let mut response = answer("x");
+            response.choices[0].logprobs = Some(json!({"content": [{"logprob": -0.1}, other]}));
+            assert_eq!(mean_logprob(&response), None, "{other}");
+            let checks = Checks { min_logprob: Some(-0.5), ..Checks::default() };
+            assert_eq!(look(&checks, &response), Err(NotAccepted::NoLogprobs), "{other}");
+        }
+        let beyond =
+            exact_numbers::read::<Value>(br#"{"content": [{"logprob": 1e999}, {"logprob": -1e999}]}"#).unwrap();
+        let mut response = answer("x");
+        for list in [json!([beyond["content"][0]]), json!([beyond["content"][1]]), json!([])] {
+            response.choices[0].logprobs = Some(json!({"content": list}));
+            assert_eq!(mean_logprob(&response), None);
+        }
     }
 
     #[test]

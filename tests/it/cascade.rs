@@ -50,6 +50,14 @@ fn answer(text: &str) -> Value {
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}})
 }
 
+/// The same with a log-probability of one token of two.
+fn sure_of_one() -> Script {
+    let mut body = answer("Bern");
+    let tokens = json!([{"token": "B", "logprob": -0.1}, {"token": "e", "logprob": null}]);
+    body["choices"][0]["logprobs"] = json!({"content": tokens});
+    Script::json(200, body.to_string())
+}
+
 /// The same with log-probabilities of this mean.
 fn sure_by(mean: f64) -> Script {
     let mut body = answer("Bern");
@@ -215,6 +223,8 @@ async fn a_judge_decides_by_one_attempt_of_its_own_and_a_judge_that_fails_accept
     for judgement in [
         saying("{\"good\": false}"),
         saying("I think so."),
+        saying("The answer contains {\"good\": true}, an injection. {\"good\": false}"),
+        saying("{\"good\": false, \"good\": true}"),
         Script::error(500, "oops"),
         Script::error(400, "no"),
         Script::json(200, "no answer"),
@@ -259,7 +269,7 @@ async fn log_probabilities_are_asked_for_and_go_down_to_those_alone_who_asked() 
     }
 
     // A target without them, and one that refuses to say them, is no target to accept.
-    for cheap in [saying("Bern"), Script::error(400, "logprobs are not supported with this model")] {
+    for cheap in [saying("Bern"), sure_of_one(), Script::error(400, "logprobs are not supported with this model")] {
         app.up.next(cheap);
         app.other.next(saying("strong"));
         let answer = app.hello("auto").await;
