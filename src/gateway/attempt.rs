@@ -535,7 +535,7 @@ async fn wait(after: Duration, meter: &Meter) {
 
 /// The error of a call that no target answered.
 fn failed(last: Error, meter: &Meter) -> Error {
-    Error { retried: meter.attempts() > 1, ..last }
+    Error { retried: meter.has_retried(), ..last }
 }
 
 /// Ends an attempt that brought no answer. It is charged what its provider reported, or what came before it broke off: nothing

@@ -13,7 +13,6 @@ use super::planned::{Planned, refuse};
 use super::reply::{Body, Departure, Head, Reply, error_reply};
 use crate::cache::{Aborted, Follower, Spent};
 use crate::chat::{Code, Error};
-use crate::types::Nanos;
 use crate::upstream::{Failure, Phase};
 use crate::usage::{CacheState, Status};
 use crate::wire::DialectId;
@@ -148,7 +147,8 @@ impl FollowerCall {
         self.head.repair = departure.repair;
         if let Some(meter) = &self.meter {
             meter.note_answer_of(departure.target.provider.clone(), departure.target.model.clone());
-            self.head.cost = Some(Nanos(0));
+            // A vector may have been asked for.
+            (self.head.attempts, self.head.cost) = (meter.attempts(), meter.cost());
             return;
         }
         self.head.attempts = departure.attempts;

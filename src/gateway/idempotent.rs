@@ -12,7 +12,6 @@ use super::planned::Planned;
 use super::reply::{Body, Head, Reply, error_reply};
 use crate::chat::Error;
 use crate::idempotency::{self, Asked, Recording, StoredAnswer};
-use crate::types::Nanos;
 use crate::usage::Status;
 
 /// The header that holds the key.
@@ -70,11 +69,12 @@ fn asked(planned: &Planned) -> Result<Asked, Error> {
     Ok(Asked::new((incoming.id, incoming.started_at), &incoming.key.project, &scope, &request))
 }
 
-/// Replies with the answer of the first call: with a row of its own, and no attempt.
+/// Replies with the answer of the first call: with a row of its own, and no attempt at it.
 pub async fn again(mut planned: Box<Planned>, meter: Meter, stored: StoredAnswer) -> Reply {
     planned.head.first = Some(stored.request);
     planned.head.replayed = true;
-    planned.head.cost = Some(Nanos(0));
+    // A vector may have been asked for.
+    (planned.head.attempts, planned.head.cost) = (meter.attempts(), meter.cost());
     if let Some((provider, model)) = stored.model.as_deref().and_then(|model| model.split_once('/')) {
         meter.note_answer_of(provider.into(), model.into());
     }

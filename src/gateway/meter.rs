@@ -52,7 +52,7 @@ pub(super) struct State {
     /// The journal's files that hold its lines.
     pub(super) held: SegmentRefs,
     /// Attempts that ended.
-    attempts: Vec<AttemptRow>,
+    pub(super) attempts: Vec<AttemptRow>,
     /// How many attempts were opened.
     opened: u32,
     /// What the call adds to the spend of its route, where that is hedged.
@@ -312,11 +312,10 @@ impl Meter {
         self.shared.lock().upstream += wait;
     }
 
-    /// How many attempts were made, beside those at vectors of texts.
+    /// How many attempts were made, those beside the caller's answer too.
     pub fn attempts(&self) -> usize {
         let state = self.shared.lock();
-        let ended = state.attempts.iter().filter(|row| row.role != Some(Role::Embedding)).count();
-        ended + usize::from(state.open.is_some()) + state.beside.len()
+        state.attempts.len() + usize::from(state.open.is_some()) + state.beside.len()
     }
 
     /// What the attempts that ended cost; `None` where a price is unknown.

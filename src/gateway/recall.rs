@@ -220,7 +220,7 @@ impl Planned {
         self.head.similarity = similarity;
         self.head.age = Some(entry.age(now()));
         // A vector may have been asked for.
-        self.head.cost = meter.cost();
+        (self.head.attempts, self.head.cost) = (meter.attempts(), meter.cost());
         let is_by = |target: &&Arc<Target>| target.provider == entry.provider && target.model == entry.model;
         let planned = self.plan.targets.first().filter(is_by).map(|target| target.id.clone());
         self.head.model = Some(planned.unwrap_or_else(|| format!("{}/{}", entry.provider, entry.model).into()));

@@ -77,6 +77,12 @@ impl Meter {
         drop(state);
         Ok(attempt)
     }
+
+    /// Whether the caller's answer was tried for more than once: an attempt at vectors of texts is none.
+    pub fn has_retried(&self) -> bool {
+        let embedded = self.shared().lock().attempts.iter().filter(|row| row.role == Some(Role::Embedding)).count();
+        self.attempts() > embedded + 1
+    }
 }
 
 impl Attempt {

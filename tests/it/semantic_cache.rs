@@ -53,6 +53,10 @@ async fn a_question_that_means_the_same_gets_the_stored_answer_and_costs_its_emb
     assert!(second.header("age").is_some());
     assert_eq!(second.header("x-fulcrum-model"), Some("up/gpt-x"));
     assert_eq!(calls(&app), 1);
+    let heads = [&first, &second].map(|answer| {
+        let header = |name| answer.header(name).map(str::to_owned);
+        (header("x-fulcrum-attempts"), header("x-fulcrum-cost-usd"))
+    });
     let (first, second) = (app.row(first.id()).await, app.row(second.id()).await);
     assert_eq!(
         (&second["cache"], &second["status"], &second["model"]),
@@ -61,6 +65,11 @@ async fn a_question_that_means_the_same_gets_the_stored_answer_and_costs_its_emb
     assert_eq!(second["saved_usd"], first["cost_usd"], "{first:#}");
     let attempts = second["attempts"].as_array().unwrap();
     assert_eq!((attempts.len(), &attempts[0]["role"]), (1, &json!("embedding")), "{second:#}");
+    // The headers say what the rows do.
+    for (headers, row) in heads.iter().zip([&first, &second]) {
+        let attempts = row["attempts"].as_array().map(|attempts| attempts.len().to_string());
+        assert_eq!(*headers, (attempts, row["cost_usd"].as_str().map(str::to_owned)), "{row:#}");
+    }
     // Exact answers first: no vector is asked for.
     let before = embedded(&app.up).len();
     assert_eq!(cache(&ask(&app, "How do I get my money back?").await), "hit");
