@@ -156,13 +156,13 @@ async fn a_private_route_holds_where_its_rule_cannot_be_judged() {
 }
 
 #[tokio::test]
-async fn a_late_embedding_holds_a_call_up_for_its_own_limit_only() {
+async fn a_late_embedding_holds_a_call_up_for_a_part_of_its_limit_only() {
     let app = TestApp::with(RULES).await;
     app.up.answers(|received| (received.path == "/v1/embeddings").then(|| Script::raw("").stall()));
     let body = json!({"model": "auto", "messages": [{"role": "user", "content": "I paid"}]});
-    let call = Call::chat(&body).key(&app.key).header("x-fulcrum-timeout", "300ms");
+    let call = Call::chat(&body).key(&app.key).header("x-fulcrum-timeout", "1s");
     let answer = app.send(call).await;
-    assert_eq!(answer.outcome(), "408 request_timeout");
+    assert_eq!((answer.status, route(&answer)), (200, "rest"), "{}", answer.text());
     let began = std::time::Instant::now();
     assert_eq!(route(&app.send(Call::chat(&body).key(&app.key)).await), "rest");
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());

@@ -275,6 +275,27 @@ async fn explain_shows_what_is_compared_and_calls_nobody() {
     app.close().await;
 }
 
+#[tokio::test]
+async fn a_silent_embedding_model_takes_a_part_of_a_callers_limit_and_is_left_alone_after_a_few_calls() {
+    let app = TestApp::with(SEMANTIC).await;
+    app.up.answers(|received| (received.path == "/v1/embeddings").then(|| Script::raw("").stall()));
+    for n in 0..8 {
+        let call = Call::chat(&asked(&format!("Question {n}?"))).key(&app.key).header("x-fulcrum-timeout", "1s");
+        let answer = app.send(call).await;
+        assert_eq!((answer.status, cache(&answer)), (200, "miss"), "{n}: {}", answer.text());
+    }
+    // On a slow machine the pause of a second may have passed once.
+    let tried = embedded(&app.up).len();
+    assert!((5..=6).contains(&tried), "{tried}");
+    assert_eq!(calls(&app), 8);
+    // Callers with more time ask it all the same: its health is not touched.
+    app.up.answers(vectors);
+    let unhurried = ask(&app, "Question?").await;
+    assert_eq!(unhurried.header("x-fulcrum-attempts"), Some("2"), "{}", app.row(unhurried.id()).await);
+    assert_eq!(embedded(&app.up).len(), tried + 1);
+    app.close().await;
+}
+
 /// The requests that verified hits; waits until there are `count`.
 async fn verified(app: &TestApp, count: usize) -> Vec<Value> {
     loop {

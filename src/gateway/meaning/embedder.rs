@@ -10,12 +10,12 @@ use tokio::time::{Instant, timeout_at};
 use super::super::fault::fault_of;
 use super::super::incoming::Incoming;
 use super::super::meter::{Ended, Meter};
-use super::super::probe_line::Waiting;
+use super::super::probe_line::{ProbePlace, Waiting};
 use super::super::state::{Live, Parts};
 use super::super::target_log::Met;
 use super::known::{Model, Set, TextKey};
 use crate::chat::{Code, Embed, UnitVector, Usage, Used, Vectors};
-use crate::routing::{Asking, Entry, ExampleSet, Target};
+use crate::routing::{Asking, Entry, ExampleSet, Fault, Target};
 use crate::types::now;
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
 use crate::usage::{Role, Status};
@@ -24,6 +24,9 @@ use crate::wire::{DialectId, gemini, openai_embeddings, token_estimate};
 
 /// How long a call waits for vectors, all in all.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Nor longer than this part of what is left of its caller's limit: its answer has the rest.
+const PART: u32 = 4;
 
 /// The longest answer of an embedding model.
 const LONGEST_ANSWER: usize = 16 << 20;
@@ -47,7 +50,7 @@ pub struct Embedder<'a> {
     target: &'a Arc<Target>,
     client: &'a Arc<ProviderClient>,
     deadline: Instant,
-    /// Whether the deadline is the caller's own.
+    /// Whether the deadline is a part of the caller's own limit.
     is_callers: bool,
 }
 
@@ -56,10 +59,10 @@ impl<'a> Embedder<'a> {
     pub fn of((parts, live): (&'a Parts, &'a Live), incoming: &'a Incoming, meter: &'a Meter) -> Option<Self> {
         let target = live.routes.embedding()?;
         let client = live.clients.get(&target.provider)?;
-        let ours = Instant::now() + PATIENCE;
-        let callers = incoming.timeout.map(|limit| incoming.started + limit);
-        let is_callers = callers.is_some_and(|callers| callers < ours);
-        let deadline = callers.filter(|_| is_callers).unwrap_or(ours);
+        let began = Instant::now();
+        let left = incoming.timeout.map(|limit| (incoming.started + limit).saturating_duration_since(began));
+        let callers = left.map(|left| left / PART).filter(|part| *part < PATIENCE);
+        let (is_callers, deadline) = (callers.is_some(), began + callers.unwrap_or(PATIENCE));
         Some(Self { parts, live, incoming, meter, target, client, deadline, is_callers })
     }
 
@@ -124,10 +127,15 @@ impl<'a> Embedder<'a> {
                 let sentences: Vec<&str> = set.sentences.iter().map(String::as_str).collect();
                 let embedded = self.embed(&sentences).await;
                 let failed = embedded.as_ref().err().copied();
-                self.parts.meaning.keep_set(key, embedded.ok(), Instant::now());
+                // What one caller has no time for has not failed for others.
+                if failed.is_none_or(|failed| !self.is_haste(failed)) {
+                    self.parts.meaning.keep_set(key, embedded.ok(), Instant::now());
+                }
                 failed.map_or(Ok(()), Err)
             });
-            if let Err(Unembedded(reason)) = learnt.await {
+            if let Err(failed @ Unembedded(reason)) = learnt.await
+                && !self.is_haste(failed)
+            {
                 tracing::warn!(examples = %set.name, reason, "the examples `{}` cannot be embedded", set.name);
             }
         }
@@ -164,11 +172,7 @@ impl<'a> Embedder<'a> {
             return Err(Code::RequestTimeout.into());
         }
         // Calls that wait for how a probe ends are served after this one.
-        let _probes = match self.parts.health.enter(asking) {
-            Entry::Open => None,
-            Entry::Probe => self.parts.probe_line.take(Waiting { target: &self.target.id, key: asking.key }),
-            Entry::Closed => return Err(Code::AllTargetsCooling.into()),
-        };
+        let _probes = self.enter(asking)?;
         self.parts.health.called(&self.target.provider, asking.began);
         let (pricing, _) = self.live.priced(self.client.provider(), self.target);
         let tokens = token_estimate::of_bytes(texts.iter().map(|text| text.len()).sum());
@@ -185,6 +189,9 @@ impl<'a> Embedder<'a> {
             Ok((vectors, usage)) => {
                 attempt.end(Ended::well(Used::from(usage.unwrap_or(estimate))));
                 self.parts.health.succeeded(asking, now());
+                if self.is_callers {
+                    self.parts.meaning.in_haste.succeeded(asking, now());
+                }
                 self.parts.target_log.answered(met, now());
                 Ok(vectors)
             }
@@ -197,13 +204,48 @@ impl<'a> Embedder<'a> {
                     retryable: failure.is_retryable(),
                     used: None,
                 });
-                match fault_of(&failure) {
-                    Some(fault) => self.parts.health.failed(asking, fault, now(), rand::random()),
-                    None => self.parts.health.abandoned(asking, now()),
-                }
+                self.note_failure(asking, &failure);
                 self.parts.target_log.failed(met, &failure, &self.parts.health, now());
                 Err(failure.code().into())
             }
+        }
+    }
+
+    /// Whether it failed for the caller's own limit, or may have: others can wait for longer.
+    fn is_haste(&self, Unembedded(reason): Unembedded) -> bool {
+        self.is_callers && [Code::RequestTimeout.text(), Code::AllTargetsCooling.text()].contains(&reason)
+    }
+
+    /// Enters the model where it may be asked: as its health says, and for a caller with a short limit as those before it fared.
+    fn enter(&self, asking: Asking<'_>) -> Result<Option<ProbePlace>, Unembedded> {
+        let in_haste = &self.parts.meaning.in_haste;
+        if self.is_callers && in_haste.enter(asking) == Entry::Closed {
+            return Err(Code::AllTargetsCooling.into());
+        }
+        match self.parts.health.enter(asking) {
+            Entry::Open => Ok(None),
+            Entry::Probe => Ok(self.parts.probe_line.take(Waiting { target: &self.target.id, key: asking.key })),
+            Entry::Closed => {
+                if self.is_callers {
+                    in_haste.abandoned(asking, now());
+                }
+                Err(Code::AllTargetsCooling.into())
+            }
+        }
+    }
+
+    /// Notes a failure for the model's health. That a part of a caller's limit passed is no fault of the model, but a reason not to ask
+    /// it for such callers for a while.
+    fn note_failure(&self, asking: Asking<'_>, failure: &Failure) {
+        match fault_of(failure) {
+            Some(fault) => self.parts.health.failed(asking, fault, now(), rand::random()),
+            None => self.parts.health.abandoned(asking, now()),
+        }
+        let in_haste = &self.parts.meaning.in_haste;
+        match (self.is_callers, failure) {
+            (true, Failure::TimedOut(Phase::Caller)) => in_haste.failed(asking, Fault::Slow, now(), rand::random()),
+            (true, _) => in_haste.abandoned(asking, now()),
+            (false, _) => {}
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard, OwnedSemaphoreP
 use tokio::time::Instant;
 
 use crate::chat::UnitVector;
-use crate::routing::ExampleSet;
+use crate::routing::{ExampleSet, Health};
 use crate::types::QuickMap;
 use crate::upstream::Provider;
 
@@ -87,6 +87,8 @@ pub struct Meaning {
     running: Mutex<QuickMap<TextKey, Arc<AsyncMutex<()>>>>,
     /// Room for requests that verify hits.
     verifying: Arc<Semaphore>,
+    /// How embedding models fare for callers whose own limits are short: apart from the health that all see.
+    pub in_haste: Health,
 }
 
 impl Default for Meaning {
@@ -95,7 +97,7 @@ impl Default for Meaning {
             |_: &TextKey, vector: &Arc<UnitVector>| u32::try_from(vector.weight() + AROUND).unwrap_or(u32::MAX);
         let texts = moka::sync::Cache::builder().max_capacity(MOST_BYTES).weigher(weight).build();
         let verifying = Arc::new(Semaphore::new(MOST_VERIFYING));
-        Self { texts, examples: Mutex::default(), running: Mutex::default(), verifying }
+        Self { texts, examples: Mutex::default(), running: Mutex::default(), verifying, in_haste: Health::default() }
     }
 }
 
