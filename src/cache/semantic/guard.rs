@@ -1,7 +1,7 @@
 //! What must not differ between two texts for the answer to one to serve the other, however similar their vectors are.
 //!
 //! A vector hardly shows that 10 and 20, *is* and *is not*, or Paris and Rome differ; the answer does. So a text's numbers with
-//! their units and signs, negations, quoted words, code, days, opposites and names in capitals are compared apart. Where that
+//! their units and signs, negations, quoted words, code, symbols, days, opposites and names in capitals are compared apart. Where that
 //! refuses a good answer the caller pays a call; the other mistake would be a wrong answer.
 
 use std::collections::BTreeSet;
@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::marks::Marks;
+use super::opposed::are_opposed;
 
 /// What differs between two texts that are similar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -20,7 +21,7 @@ pub enum Difference {
     Negation,
     /// Quoted words.
     Quote,
-    /// Code, a path, an address or an identifier.
+    /// Code, a path, an address, an identifier, a symbol or the words beside it, or letters that cannot be compared.
     Code,
     /// A day or another word of time.
     Time,
@@ -57,7 +58,8 @@ pub fn difference(one: &str, other: &str) -> Option<Difference> {
         (one.numbers != other.numbers, Difference::Number),
         (one.negations != other.negations, Difference::Negation),
         (one.quotes != other.quotes, Difference::Quote),
-        (one.code != other.code, Difference::Code),
+        (one.code != other.code || one.symbols != other.symbols, Difference::Code),
+        (one.has_look_alikes || other.has_look_alikes || are_hyphened_apart(&one, &other), Difference::Code),
         (one.times != other.times, Difference::Time),
         (are_opposite(&one, &other), Difference::Opposite),
         (are_of_others(&one, &other), Difference::Name),
@@ -65,11 +67,20 @@ pub fn difference(one: &str, other: &str) -> Option<Difference> {
     found.into_iter().find(|(differs, _)| *differs).map(|(_, difference)| difference)
 }
 
-/// Whether one text has one of two opposites alone, and the other the other.
+/// Whether both texts have words of one pair of opposites, and not the same ones in the same order.
 fn are_opposite(one: &Marks, other: &Marks) -> bool {
-    let only = |marks: &Marks| (marks.lefts & !marks.rights, marks.rights & !marks.lefts);
-    let ((one_left, one_right), (other_left, other_right)) = (only(one), only(other));
-    one_left & other_right != 0 || one_right & other_left != 0
+    let in_both = (one.lefts | one.rights) & (other.lefts | other.rights);
+    let differ = (one.lefts ^ other.lefts) | (one.rights ^ other.rights) | (one.lefts_first ^ other.lefts_first);
+    in_both & differ != 0 || one.within != other.within || are_opposed(&one.words, &other.words)
+}
+
+/// Whether a word with hyphens of one text stands nowhere in the other, neither with hyphens nor with spaces nor in one.
+fn are_hyphened_apart(one: &Marks, other: &Marks) -> bool {
+    let lacks = |one: &Marks, other: &Marks| {
+        let stands = |parts: &String| other.sentence.contains(parts) || other.words.contains(&parts.replace(' ', ""));
+        !one.hyphened.iter().all(stands)
+    };
+    lacks(one, other) || lacks(other, one)
 }
 
 /// Whether a name of one text stands nowhere in the other, or their order is another. A word with which a sentence begins has a
@@ -88,5 +99,7 @@ fn are_of_others(one: &Marks, other: &Marks) -> bool {
     foreign(&one.openers, &other.words) && foreign(&other.openers, &one.words)
 }
 
+#[cfg(test)]
+mod refused;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::vocabulary::{is_negation, is_opener, is_time, negations_in, number_of, opposite_of, unit_of};
+use super::symbols::{fold, has_look_alikes, symbols_of};
+use super::vocabulary::{
+    is_attached, is_negation, is_opener, is_time, negations_in, number_of, opposites_in, sides_of, unit_of,
+};
 
 /// The marks of one text. Words are in lower case.
 #[derive(Debug, Default)]
@@ -17,15 +20,28 @@ pub(super) struct Marks {
     pub(super) code: Vec<String>,
     /// Words of time.
     pub(super) times: BTreeSet<&'static str>,
-    /// The left and the right sides of pairs of opposites, a bit a pair.
-    pub(super) lefts: u64,
-    pub(super) rights: u64,
+    /// The left and the right sides of pairs of opposites, a bit a pair, and of which pairs the left came first.
+    pub(super) lefts: u128,
+    pub(super) rights: u128,
+    pub(super) lefts_first: u128,
+    /// Opposites within words of scripts that do not part them.
+    pub(super) within: Vec<&'static str>,
+    /// Symbols with the words beside them, in their order.
+    pub(super) symbols: Vec<String>,
+    /// The parts of words with hyphens, with a space before and behind each.
+    pub(super) hyphened: BTreeSet<String>,
+    /// Whether a word has letters of two scripts.
+    pub(super) has_look_alikes: bool,
     /// Names in capitals, in their order, each once.
     pub(super) names: Vec<String>,
     /// Words in capitals with which a sentence begins, and which are no usual beginning.
     pub(super) openers: Vec<String>,
     /// All words.
     pub(super) words: BTreeSet<String>,
+    /// All words in their order, with a space before and behind each.
+    pub(super) sentence: String,
+    /// Whether the token before had a number.
+    after_number: bool,
 }
 
 /// Pairs of marks that quote.
@@ -34,13 +50,18 @@ const QUOTES: [(char, char); 8] =
 
 impl Marks {
     pub(super) fn of(text: &str) -> Self {
-        let mut marks = Self::default();
-        let rest = marks.take_code(text);
+        let text = fold(text);
+        let mut marks = Self { has_look_alikes: has_look_alikes(&text), sentence: " ".to_owned(), ..Self::default() };
+        let rest = marks.take_code(&text);
         let rest = marks.take_quotes(&rest);
         marks.negations = negations_in(&rest);
+        marks.symbols = symbols_of(&rest);
+        marks.within = opposites_in(&rest);
         let mut begins_sentence = true;
         for token in rest.split_whitespace() {
+            let numbers = marks.numbers.len();
             begins_sentence = marks.token(token, begins_sentence);
+            marks.after_number = marks.numbers.len() > numbers;
         }
         marks
     }
@@ -90,7 +111,11 @@ impl Marks {
         let inner = token.trim_matches(|c: char| {
             !c.is_alphanumeric() && !matches!(c, '-' | '−' | '+' | '/' | '%' | '_' | '°' | '$' | '€' | '£' | '¥' | '₹')
         });
-        let ends_sentence = token.ends_with(['.', '?', '!', ':', '。', '？', '！', '：']);
+        let ends_sentence = token.ends_with(['.', '?', '!', ':', '。']);
+        if matches!(inner, "a.m" | "p.m" | "A.M" | "P.M") {
+            self.numbers.push(if inner.starts_with(['a', 'A']) { "am" } else { "pm" }.to_owned());
+            return ends_sentence;
+        }
         if is_code(inner) {
             self.code.push(inner.to_owned());
             return ends_sentence;
@@ -99,6 +124,7 @@ impl Marks {
             self.number(inner);
             return ends_sentence;
         }
+        self.hyphened(inner);
         let mut begins = begins_sentence;
         for word in inner.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
             self.word(word, begins);
@@ -111,8 +137,31 @@ impl Marks {
         if inner.chars().any(char::is_alphanumeric) { ends_sentence } else { begins_sentence || ends_sentence }
     }
 
+    /// Notes the parts of a word with hyphens, save of one with pronouns such as `est-ce`.
+    fn hyphened(&mut self, token: &str) {
+        let word = token.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+        if word.contains('-') && !word.split('-').skip(1).all(is_attached) {
+            let parts: Vec<&str> = word.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).collect();
+            self.hyphened.insert(format!(" {} ", parts.join(" ")));
+        }
+    }
+
+    /// Notes a word that says a number, or what part of the day a number means.
+    fn number_word(&mut self, word: &str) {
+        if word.chars().any(|c| c.is_numeric() && !c.is_ascii_digit()) {
+            self.numbers.push(word.to_owned());
+        }
+        match word {
+            "am" | "pm" if self.after_number => self.numbers.push(word.to_owned()),
+            "pm" => self.numbers.push(word.to_owned()),
+            "one" if self.after_number => self.numbers.push("1".to_owned()),
+            _ => {}
+        }
+    }
+
     fn word(&mut self, word: &str, begins_sentence: bool) {
         let lower = word.to_lowercase();
+        self.number_word(&lower);
         if let Some(number) = number_of(&lower) {
             self.numbers.push(number.to_owned());
         }
@@ -122,9 +171,10 @@ impl Marks {
         if let Some(time) = is_time(&lower) {
             self.times.insert(time);
         }
-        if let Some((pair, is_left)) = opposite_of(&lower) {
-            if is_left { self.lefts |= 1 << pair } else { self.rights |= 1 << pair }
-        }
+        let (lefts, rights) = sides_of(&lower);
+        self.lefts |= lefts;
+        self.lefts_first |= rights & self.lefts & !self.rights;
+        self.rights |= rights;
         let has_capital = word.chars().any(char::is_uppercase);
         let is_plain = is_negation(&lower) || is_opener(&lower);
         let is_only_capitalised = word.chars().enumerate().all(|(at, letter)| (at == 0) == letter.is_uppercase());
@@ -134,6 +184,8 @@ impl Marks {
                 place.push(lower.clone());
             }
         }
+        self.sentence.push_str(&lower);
+        self.sentence.push(' ');
         self.words.insert(lower);
     }
 
@@ -225,6 +277,9 @@ fn has_three_digits(mut rest: impl Iterator<Item = char>) -> bool {
     (0..3).all(|_| rest.next().is_some_and(is_digit)) && !rest.next().is_some_and(is_digit)
 }
 
+/// Abbreviations that have a point within.
+const ABBREVIATIONS: [&str; 10] = ["e.g", "i.e", "z.b", "d.h", "u.a", "p.ex", "p.s", "u.s", "u.k", "a.k.a"];
+
 /// Whether a token is an identifier, a path, an address or a call, as opposed to a word.
 fn is_code(token: &str) -> bool {
     let has_letters = token.chars().any(char::is_alphabetic);
@@ -235,8 +290,9 @@ fn is_code(token: &str) -> bool {
             let character = if last { characters.next_back() } else { characters.next() };
             character.is_some_and(char::is_alphabetic)
         };
-        left.len() > 1 && ends(left, true) && ends(right, false) && right.len() > 1
+        ends(left, true) && ends(right, false) && !ABBREVIATIONS.contains(&token.to_lowercase().as_str())
     });
+    let is_switch = token.strip_prefix(['-', '$']).is_some_and(|rest| rest.starts_with(|c: char| c.is_alphabetic()));
     has_letters
         && (token.contains(['_', '@', '\\', '{', '<', '='])
             || token.contains("::")
@@ -245,5 +301,6 @@ fn is_code(token: &str) -> bool {
             || token.starts_with("--")
             || token.starts_with('/')
             || joined("(")
+            || is_switch
             || is_dotted)
 }

@@ -8,7 +8,9 @@ mod bucket;
 mod conversation;
 mod guard;
 mod marks;
+mod opposed;
 mod sketch;
+mod symbols;
 mod vocabulary;
 
 use std::collections::BTreeMap;

@@ -1,41 +1,143 @@
 //! Words that the guard knows: numbers, units, negations, words of time, opposites, and words with which sentences begin.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 mod openers;
 mod opposites;
 
 use self::openers::OPENERS;
 use self::opposites::OPPOSITES;
 
-/// Numbers in words, English, German, French, Spanish, Italian and Portuguese; none that is another word in one of them.
+/// Numbers in words, English, German, French, Spanish, Italian, Portuguese and Russian; none that is another word in one of them.
 const NUMBERS: &[(&str, &[&str])] = &[
-    ("2", &["two", "zwei", "deux", "dos", "dois", "duas", "two's"]),
-    ("3", &["three", "drei", "trois", "tres", "três"]),
-    ("4", &["four", "vier", "quatre", "cuatro", "quattro", "quatro"]),
-    ("5", &["five", "fünf", "cinq", "cinco", "cinque"]),
-    ("6", &["six", "sechs", "seis"]),
-    ("7", &["seven", "sieben", "sept", "siete", "sette", "sete"]),
-    ("8", &["eight", "acht", "huit", "ocho", "otto", "oito"]),
-    ("9", &["nine", "neun", "neuf", "nueve", "nove"]),
-    ("10", &["ten", "zehn", "diez", "dieci", "dez"]),
-    ("11", &["eleven", "elf", "onze", "undici"]),
-    ("12", &["twelve", "zwölf", "douze", "doce", "dodici", "doze"]),
-    ("15", &["fifteen", "fünfzehn", "quinze", "quindici"]),
-    ("20", &["twenty", "zwanzig", "vingt", "veinte", "venti", "vinte"]),
-    ("30", &["thirty", "dreißig", "trente", "treinta", "trenta", "trinta"]),
-    ("40", &["forty", "vierzig", "quarante", "cuarenta", "quaranta", "quarenta"]),
-    ("50", &["fifty", "fünfzig", "cinquante", "cincuenta", "cinquanta", "cinquenta"]),
-    ("60", &["sixty", "sechzig", "soixante", "sesenta", "sessanta", "sessenta"]),
-    ("70", &["seventy", "siebzig", "setenta", "settanta"]),
-    ("80", &["eighty", "achtzig", "ochenta", "ottanta", "oitenta"]),
-    ("90", &["ninety", "neunzig", "noventa", "novanta"]),
-    ("100", &["hundred", "hundert", "cien", "ciento", "cento", "cem"]),
-    ("1000", &["thousand", "tausend", "mille", "mil"]),
-    ("1000000", &["million", "millionen", "millón", "millones", "milione", "milhão", "milhões"]),
-    ("half", &["half", "halb", "halbe", "moitié", "mitad", "metà", "metade"]),
+    ("2", &["two", "zwei", "deux", "dos", "dois", "duas", "two's", "два", "две", "двух"]),
+    ("3", &["three", "drei", "trois", "tres", "três", "три", "трёх", "трех"]),
+    ("4", &["four", "vier", "quatre", "cuatro", "quattro", "quatro", "четыре", "четырёх", "четырех"]),
+    ("5", &["five", "fünf", "cinq", "cinco", "cinque", "пять", "пяти"]),
+    ("6", &["six", "sechs", "seis", "шесть", "шести"]),
+    ("7", &["seven", "sieben", "sept", "siete", "sette", "sete", "семь", "семи"]),
+    ("8", &["eight", "acht", "huit", "ocho", "otto", "oito", "восемь", "восьми"]),
+    ("9", &["nine", "neun", "neuf", "nueve", "nove", "девять", "девяти"]),
+    ("10", &["ten", "zehn", "diez", "dieci", "dez", "dix", "десять", "десяти"]),
+    ("11", &["eleven", "elf", "onze", "undici", "одиннадцать"]),
+    ("12", &["twelve", "zwölf", "douze", "doce", "dodici", "doze", "двенадцать"]),
+    ("15", &["fifteen", "fünfzehn", "quinze", "quindici", "пятнадцать"]),
+    ("20", &["twenty", "zwanzig", "vingt", "veinte", "venti", "vinte", "двадцать"]),
+    ("30", &["thirty", "dreißig", "trente", "treinta", "trenta", "trinta", "тридцать"]),
+    ("40", &["forty", "vierzig", "quarante", "cuarenta", "quaranta", "quarenta", "сорок"]),
+    ("50", &["fifty", "fünfzig", "cinquante", "cincuenta", "cinquanta", "cinquenta", "пятьдесят"]),
+    ("60", &["sixty", "sechzig", "soixante", "sesenta", "sessanta", "sessenta", "шестьдесят"]),
+    ("70", &["seventy", "siebzig", "setenta", "settanta", "семьдесят"]),
+    ("80", &["eighty", "achtzig", "ochenta", "ottanta", "oitenta", "восемьдесят"]),
+    ("90", &["ninety", "neunzig", "noventa", "novanta", "девяносто"]),
+    ("100", &["hundred", "hundert", "cien", "ciento", "cento", "cem", "cent", "cents", "hundreds", "сто"]),
+    ("1000", &["thousand", "tausend", "mille", "mil", "thousands", "тысяча", "тысячи", "тысяч"]),
+    (
+        "1000000",
+        &[
+            "million",
+            "millionen",
+            "millón",
+            "millones",
+            "milione",
+            "milhão",
+            "milhões",
+            "millions",
+            "миллион",
+            "миллиона",
+            "миллионов",
+        ],
+    ),
+    (
+        "half",
+        &[
+            "half",
+            "halb",
+            "halbe",
+            "moitié",
+            "mitad",
+            "metà",
+            "metade",
+            "halves",
+            "hälfte",
+            "demi",
+            "половина",
+            "половину",
+        ],
+    ),
     ("double", &["double", "twice", "doppelt", "doble", "doppio", "dobro"]),
     ("triple", &["triple", "thrice", "dreifach"]),
     ("1st", &["first", "erste", "ersten", "erster", "premier", "première", "primero", "primera"]),
-    ("3rd", &["third", "dritte", "dritten", "troisième", "tercero", "tercera"]),
+    (
+        "3rd",
+        &[
+            "third",
+            "dritte",
+            "dritten",
+            "troisième",
+            "tercero",
+            "tercera",
+            "thirds",
+            "drittel",
+            "tiers",
+            "tercio",
+            "tercios",
+            "terzo",
+            "terzi",
+            "terço",
+            "terços",
+            "треть",
+            "трети",
+            "третий",
+        ],
+    ),
+    (
+        "4th",
+        &[
+            "fourth",
+            "fourths",
+            "vierte",
+            "vierten",
+            "quatrième",
+            "cuarto",
+            "cuartos",
+            "четвёртый",
+            "четверть",
+            "четверти",
+        ],
+    ),
+    ("quarter", &["quarter", "quarters", "viertel", "quart", "quarts"]),
+    (
+        "5th",
+        &[
+            "fifth",
+            "fifths",
+            "fünfte",
+            "fünften",
+            "fünftel",
+            "cinquième",
+            "cinquièmes",
+            "quinto",
+            "quintos",
+            "пятый",
+            "пятая",
+            "пятых",
+        ],
+    ),
+    ("6th", &["sixth", "sixths", "sechstel", "sixième", "sixièmes", "sexto", "sextos", "шестых"]),
+    ("7th", &["seventh", "sevenths", "siebtel", "septième", "septièmes", "séptimo", "séptimos"]),
+    ("8th", &["eighth", "eighths", "achtel", "huitième", "huitièmes", "octavo", "octavos", "восьмых"]),
+    ("9th", &["ninth", "ninths", "neuntel", "neuvième", "neuvièmes", "noveno", "novenos"]),
+    ("10th", &["tenth", "tenths", "zehntel", "dixième", "dixièmes", "décimo", "décimos", "десятых"]),
+    ("13", &["thirteen", "dreizehn", "treize", "trece", "тринадцать"]),
+    ("14", &["fourteen", "vierzehn", "quatorze", "catorce", "четырнадцать"]),
+    ("16", &["sixteen", "sechzehn", "seize", "dieciséis", "шестнадцать"]),
+    ("17", &["seventeen", "siebzehn", "diecisiete", "семнадцать"]),
+    ("18", &["eighteen", "achtzehn", "dieciocho", "восемнадцать"]),
+    ("19", &["nineteen", "neunzehn", "diecinueve", "девятнадцать"]),
+    ("200", &["двести", "doscientos"]),
+    ("dozen", &["dozen", "dozens", "dutzend", "douzaine", "docena", "дюжина"]),
 ];
 
 /// Numerals that stand inside words of Chinese and Japanese; not 一, which stands in many.
@@ -188,10 +290,112 @@ const NEGATIONS: &[&str] = &[
     "नहीं",
     "ना",
     "बिना",
+    "aint",
+    "havent",
+    "hasnt",
+    "hadnt",
+    "wouldnt",
+    "werent",
+    "mustnt",
+    "neednt",
+    "hardly",
+    "scarcely",
+    "barely",
+    "rarely",
+    "seldom",
+    "kaum",
+    "selten",
+    "guère",
+    "apenas",
+    "нельзя",
+    "едва",
+    "לא",
+    "אין",
+    "בלי",
+    "안",
+    "못",
+    "không",
+    "chưa",
+    "tidak",
+    "bukan",
+    "jangan",
+    "tanpa",
+    "δεν",
+    "δε",
+    "μη",
+    "μην",
+    "όχι",
+    "χωρίς",
+    "मत",
+    "nem",
+    "nincs",
+    "ei",
+    "eivät",
+    "نیست",
 ];
 
-/// What denies inside words of Chinese and Japanese.
-const DENYING: [&str; 11] = ["不", "没", "無", "无", "别", "非", "未", "ない", "ません", "なし", "勿"];
+/// What denies inside words of Chinese, Japanese, Korean and Thai, and `w/o`.
+const DENYING: [&str; 16] =
+    ["不", "没", "無", "无", "别", "非", "未", "ない", "ません", "なし", "勿", "않", "없", "아니", "ไม่", "w/o"];
+
+/// Opposites that stand inside words of Chinese, Japanese and Korean: which of them a text has is compared.
+const WITHIN: [&str; 49] = [
+    "买",
+    "卖",
+    "昨天",
+    "今天",
+    "明天",
+    "后天",
+    "前天",
+    "昨日",
+    "今日",
+    "明日",
+    "上午",
+    "下午",
+    "午前",
+    "午後",
+    "之前",
+    "之后",
+    "以前",
+    "以后",
+    "打开",
+    "关闭",
+    "开启",
+    "左",
+    "右",
+    "最大",
+    "最小",
+    "增加",
+    "减少",
+    "上升",
+    "下降",
+    "今年",
+    "去年",
+    "明年",
+    "上周",
+    "下周",
+    "本周",
+    "这周",
+    "男",
+    "女",
+    "어제",
+    "오늘",
+    "내일",
+    "오전",
+    "오후",
+    "왼쪽",
+    "오른쪽",
+    "東",
+    "西",
+    "南",
+    "北",
+];
+
+/// Pronouns that are joined to a verb by a hyphen, in French and Portuguese.
+const ATTACHED: [&str; 26] = [
+    "je", "tu", "il", "elle", "on", "nous", "vous", "ils", "elles", "ce", "moi", "toi", "le", "la", "les", "lui",
+    "leur", "y", "en", "là", "ci", "t", "me", "se", "te", "lhe",
+];
 
 /// Words of time, by what they mean.
 const TIMES: &[(&str, &[&str])] = &[
@@ -217,6 +421,24 @@ const TIMES: &[(&str, &[&str])] = &[
     ("october", &["october", "oktober", "octobre", "octubre", "ottobre", "outubro"]),
     ("november", &["november", "novembre", "noviembre", "novembro"]),
     ("december", &["december", "dezember", "décembre", "diciembre", "dicembre", "dezembro"]),
+    ("noon", &["noon", "midday", "mittag", "mittags", "midi", "mediodía", "полдень"]),
+    ("midnight", &["midnight", "mitternacht", "minuit", "medianoche", "полночь"]),
+    ("morning", &["morning", "mornings", "morgens", "vormittag", "matin", "утро", "утром"]),
+    ("afternoon", &["afternoon", "afternoons", "nachmittag"]),
+    ("evening", &["evening", "evenings", "abend", "abends", "soir", "вечер", "вечером"]),
+    ("night", &["night", "nights", "nacht", "nachts", "nuit", "noche", "notte", "noite", "ночь", "ночью"]),
+    ("spring", &["spring", "frühling", "frühjahr", "printemps", "primavera", "весна", "весной"]),
+    ("summer", &["summer", "sommer", "verano", "verão", "лето", "летом"]),
+    ("autumn", &["autumn", "herbst", "automne", "otoño", "autunno", "outono", "осень", "осенью"]),
+    ("winter", &["winter", "hiver", "invierno", "inverno", "зима", "зимой"]),
+    ("hourly", &["hourly", "stündlich"]),
+    ("daily", &["daily", "täglich", "quotidien", "diario", "ежедневно"]),
+    ("weekly", &["weekly", "wöchentlich", "hebdomadaire", "semanal", "еженедельно"]),
+    ("monthly", &["monthly", "monatlich", "mensuel", "mensual", "mensal", "ежемесячно"]),
+    ("quarterly", &["quarterly", "trimestriel", "trimestral"]),
+    ("yearly", &["yearly", "annual", "annually", "jährlich", "annuel", "anual", "ежегодно"]),
+    ("weekend", &["weekend", "weekends", "wochenende", "выходные"]),
+    ("weekday", &["weekday", "weekdays", "werktag", "werktags", "будни"]),
 ];
 
 fn found<T: Copy>(table: &[(T, &[&str])], word: &str) -> Option<T> {
@@ -241,10 +463,30 @@ pub(super) fn is_time(word: &str) -> Option<&'static str> {
     found(TIMES, word)
 }
 
-/// The pair of opposites that a word belongs to, and whether to its left side.
-pub(super) fn opposite_of(word: &str) -> Option<(usize, bool)> {
-    let within = |(_, (left, right)): &(usize, &(&[&str], &[&str]))| left.contains(&word) || right.contains(&word);
-    OPPOSITES.iter().enumerate().find(within).map(|(pair, (left, _))| (pair, left.contains(&word)))
+/// The pairs of opposites to whose left and to whose right side a word belongs, a bit a pair.
+pub(super) fn sides_of(word: &str) -> (u128, u128) {
+    static SIDES: LazyLock<HashMap<&str, (u128, u128)>> = LazyLock::new(|| {
+        let mut sides: HashMap<&str, (u128, u128)> = HashMap::new();
+        for (pair, (left, right)) in OPPOSITES.iter().enumerate() {
+            left.iter().for_each(|word| sides.entry(word).or_default().0 |= 1 << pair);
+            right.iter().for_each(|word| sides.entry(word).or_default().1 |= 1 << pair);
+        }
+        sides
+    });
+    SIDES.get(word).copied().unwrap_or_default()
+}
+
+/// The opposites inside words of scripts that do not part words by spaces.
+pub(super) fn opposites_in(text: &str) -> Vec<&'static str> {
+    if text.is_ascii() {
+        return Vec::new();
+    }
+    WITHIN.into_iter().filter(|word| text.contains(word)).collect()
+}
+
+/// Whether a word is joined to the one before by a hyphen without a meaning of its own.
+pub(super) fn is_attached(word: &str) -> bool {
+    ATTACHED.contains(&word)
 }
 
 /// Whether a word denies.
@@ -272,7 +514,7 @@ mod tests {
 
     #[test]
     fn every_pair_has_a_bit() {
-        assert!(OPPOSITES.len() <= 64);
+        assert!(OPPOSITES.len() <= 128);
     }
 
     #[test]
