@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::read::Section;
-use crate::routing::MinSpeed;
+use crate::routing::{MinSpeed, RouteSpec};
 
 /// The window of a route that sets none.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -27,4 +27,13 @@ pub(super) fn min_speed(section: &Section<'_>) -> Option<MinSpeed> {
     }
     section.done();
     speed
+}
+
+/// Warns of one that nothing comes of: the last target is never given up.
+pub(super) fn warn_alone(section: &Section<'_>, route: &RouteSpec) {
+    let is_alone = route.min_speed.is_some() && route.causes.budget.is_none() && !route.has_second();
+    if let Some(field) = section.get("min_speed").filter(|_| is_alone) {
+        let fix = "name another target or a fallback, or take `min_speed` out";
+        field.warn("a slow stream goes on at the next target, and the route has one", fix);
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::accept::accept;
 use super::causes::causes;
 use super::hedge::hedge;
-use super::min_speed::min_speed;
+use super::min_speed::{min_speed, warn_alone};
 use super::order::{MOST_WEIGHT, Ordering, TARGETS, ordering};
 use super::read::{Field, Section};
 use super::sections::{retries, store_bodies};
@@ -159,6 +159,7 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
         causes: causes(&section),
         shadow: shadow(&section),
     };
+    warn_alone(&section, &route);
     section.done();
     route
 }

@@ -70,15 +70,17 @@ fn check_affinity(section: &Section<'_>, strategy: Order, (affinity, sticky_by):
     }
 }
 
-/// Warns of weights that nothing reads.
+/// Refuses weights in a cascade, which would ask a target of weight 0 too, and warns of others that nothing reads.
 fn check_weights(section: &Section<'_>, strategy: Order) {
-    if !strategy.goes_by_figures() {
+    if strategy != Order::Cascade && !strategy.goes_by_figures() {
         return;
     }
     let targets = section.get("targets").map(|field| field.list(TARGETS)).unwrap_or_default();
     let tables = targets.into_iter().filter(|target| !target.is_text()).filter_map(Field::section);
     for weight in tables.filter_map(|target| target.get("weight")) {
-        if weight.whole(0..=MOST_WEIGHT).is_some_and(|weight| weight > 1) {
+        if strategy == Order::Cascade {
+            weight.problem("a cascade asks its targets in order, whatever their weights", "take `weight` out");
+        } else if weight.whole(0..=MOST_WEIGHT).is_some_and(|weight| weight > 1) {
             let problem = format!("the strategy `{}` reads of a weight only whether it is 0", strategy.name());
             weight.warn(problem, "take the weight out");
         }

@@ -159,7 +159,12 @@ impl<'a> Section<'a> {
 
     /// Refuses the keys that no reader asked for.
     pub(super) fn done(self) {
-        let asked = self.asked.into_inner();
+        let mut asked: Vec<&str> = Vec::new();
+        for name in self.asked.into_inner() {
+            if !asked.contains(&name) {
+                asked.push(name);
+            }
+        }
         for (key, _) in self.table {
             let name = key.get_ref();
             if asked.iter().any(|known| *known == name) {

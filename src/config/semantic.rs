@@ -112,6 +112,8 @@ fn by_meaning(section: &Section<'_>, name: &'static str, mode: CacheMode) -> Opt
     let share = field.share();
     if mode != CacheMode::Semantic {
         field.warn("only mode = \"semantic\" reads this", "take it out, or change the mode");
+    } else if name == "threshold" && share == Some(Share::clamped(0.0)) {
+        field.warn("every stored question would be similar enough, whatever it says", "write threshold = 0.92");
     }
     share
 }

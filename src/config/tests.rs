@@ -464,3 +464,26 @@ fn an_emptied_file_takes_no_configurations_place() {
     write(good);
     assert!(load_again(&path, &bare, &env).is_ok());
 }
+
+#[test]
+fn what_nothing_comes_of_and_what_fits_everything_are_warned_of() {
+    let base = "[providers.s]\nkind = \"simulated\"\n[models.m]\nprovider = \"s\"\n[cache.semantic]\nembedding_model = \"m\"\n\
+        [[routes]]\nname = \"r\"\n";
+    let warnings = |rest: &str| {
+        let config = parse(&format!("{base}{rest}"), "f", &nothing).unwrap();
+        config.warnings.iter().map(Diagnostic::to_string).collect::<Vec<_>>()
+    };
+    let speed = "min_speed = { chars_per_second = 5 }\n";
+    let alone = warnings(&format!("{speed}targets = [{{ model = \"m\" }}]\n"));
+    assert!(alone.len() == 1 && alone[0].starts_with("f:9:1: routes[0].min_speed: a slow stream"), "{alone:?}");
+    for more in ["fallbacks = [\"s/x\"]", "on_budget = { above = 0.8, models = [\"s/x\"] }"] {
+        let none = warnings(&format!("{speed}{more}\ntargets = [{{ model = \"m\" }}]\n"));
+        assert!(none.is_empty(), "{none:?}");
+    }
+    let threshold = |value: &str| {
+        warnings(&format!("cache = {{ mode = \"semantic\", threshold = {value} }}\ntargets = [{{ model = \"m\" }}]\n"))
+    };
+    assert!(threshold("0.01").is_empty());
+    let zero = threshold("0");
+    assert!(zero.len() == 1 && zero[0].contains("routes[0].cache.threshold: "), "{zero:?}");
+}

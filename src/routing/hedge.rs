@@ -113,11 +113,10 @@ pub(super) fn problems(spec: &RouteSpec) -> Vec<Diagnostic> {
         let problem = Diagnostic::new(key(), "a cascade has no hedges: it asks its targets one after the other");
         problems.push(problem.fix("take `hedge` out, or use another strategy"));
     }
-    let mut models =
-        spec.targets.iter().map(|target| &target.model.text).chain(spec.fallbacks.iter().map(|model| &model.text));
-    let first = models.next();
-    if models.all(|model| Some(model) == first) {
-        let problem = Diagnostic::new(key(), "a hedge needs a second target, and the route has one");
+    if !spec.has_second() {
+        let is_never_asked = spec.targets.iter().any(|target| !spec.strategy.asks(target.weight));
+        let but = if is_never_asked { "all but one have weight 0" } else { "the route has one" };
+        let problem = Diagnostic::new(key(), format!("a hedge needs a second target, and {but}"));
         problems.push(problem.fix("name another target or a fallback, or take `hedge` out"));
     }
     problems

@@ -12,7 +12,7 @@ pub struct Rehearsed {
     pub name: Arc<str>,
     /// The model by which requests call it.
     pub model: Arc<str>,
-    /// The targets, then the fallbacks, each once.
+    /// The targets that can be asked, then the fallbacks, each once.
     pub targets: Vec<Arc<Target>>,
     /// Whether its calls must stay with local providers.
     pub local_only: bool,
@@ -41,7 +41,8 @@ impl Routes {
             (route.rule, route.shadow) = (None, None);
             route.models = [Box::from(&*model)].into_iter().collect();
             let mut targets: Vec<Arc<Target>> = Vec::new();
-            for target in route.targets.iter().map(|weighted| &weighted.target).chain(&route.fallbacks) {
+            let asked = route.targets.iter().filter(|weighted| route.strategy.asks(weighted.weight));
+            for target in asked.map(|weighted| &weighted.target).chain(&route.fallbacks) {
                 if !targets.iter().any(|known| known.id == target.id) {
                     targets.push(target.clone());
                 }

@@ -124,6 +124,17 @@ pub struct RouteSpec {
     pub shadow: Option<ShadowSpec>,
 }
 
+impl RouteSpec {
+    /// Whether a call has two targets that can be asked, or one and a fallback.
+    #[must_use]
+    pub fn has_second(&self) -> bool {
+        let asked = self.targets.iter().filter(|target| self.strategy.asks(target.weight));
+        let mut models = asked.map(|target| &target.model.text).chain(self.fallbacks.iter().map(|model| &model.text));
+        let first = models.next();
+        models.any(|model| Some(model) != first)
+    }
+}
+
 /// The targets of a route for causes, as a configuration states them.
 #[derive(Clone, Debug, Default)]
 pub struct CausesSpec {
@@ -242,6 +253,11 @@ impl Order {
     #[must_use]
     pub fn goes_by_figures(self) -> bool {
         matches!(self, Self::Cheapest | Self::Fastest | Self::LeastBusy)
+    }
+
+    /// Whether it ever asks a target of this weight.
+    pub(super) fn asks(self, weight: u32) -> bool {
+        weight > 0 || !(self.is_weighted() || self.goes_by_figures())
     }
 
     /// Whether it reads what is measured of targets.

@@ -124,3 +124,12 @@ fn a_wrong_configuration_is_bad_input_with_every_mistake_at_its_place() {
     let (code, output) = rehearse(dir.path(), "", &[]);
     assert!(code == 2 && output.contains("no route and no model"), "{code} {output}");
 }
+
+#[test]
+fn a_target_of_weight_0_is_none_that_could_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[providers.a]\nkind = \"openai\"\napi_key = \"env:NOBODY_SET_THIS\"\n\
+        [[routes]]\nname = \"drained\"\ntargets = [{ model = \"a/x\" }, { model = \"a/y\", weight = 0 }]\n";
+    let (code, output) = rehearse(dir.path(), text, &[]);
+    assert!(code == 0 && output.contains("every promise was kept"), "{output}");
+}
