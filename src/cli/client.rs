@@ -145,6 +145,21 @@ impl Client {
         read(&self.text(method, path, Some(body)).await?)
     }
 
+    /// Sends `body` to `path`. What a refusal says comes with it.
+    pub async fn send_and_read(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<(Value, Option<Failure>), Failure> {
+        let headers = self.headers(&method)?;
+        let (status, text) = self.reply(method, path, Some(body), headers).await?;
+        if status < 300 {
+            return Ok((read(&text)?, None));
+        }
+        Ok((serde_json::from_str(&text).unwrap_or_default(), Some(self.failure(status, &text))))
+    }
+
     /// Sends `body` to `path`, as a draft of the prompt `of` where there is one.
     pub async fn send_draft(&self, path: &str, body: &Value, of: Option<&PromptName>) -> Result<Value, Failure> {
         let mut headers = HeaderMap::new();
@@ -176,7 +191,18 @@ impl Client {
         body: Option<&Value>,
         headers: HeaderMap,
     ) -> Result<String, Failure> {
-        let (status, text) = match &self.place {
+        let (status, text) = self.reply(method, path, body, headers).await?;
+        if status < 300 { Ok(text) } else { Err(self.failure(status, &text)) }
+    }
+
+    async fn reply(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: HeaderMap,
+    ) -> Result<(u16, String), Failure> {
+        Ok(match &self.place {
             Place::Remote { client, base, key } => {
                 let url = format!("{base}{path}");
                 let body = body.map(Value::to_string);
@@ -186,23 +212,23 @@ impl Client {
                 (reply.status().as_u16(), reply.text().await.map_err(unreachable)?)
             }
             Place::Here { app } => here(app, (method, path), headers, body).await?,
-        };
-        if status < 300 {
-            return Ok(text);
-        }
-        let body: Value = serde_json::from_str(&text).unwrap_or_default();
-        let message = body.pointer("/error/message").and_then(Value::as_str).unwrap_or(&text).to_owned();
+        })
+    }
+
+    fn failure(&self, status: u16, text: &str) -> Failure {
+        let body: Value = serde_json::from_str(text).unwrap_or_default();
+        let message = body.pointer("/error/message").and_then(Value::as_str).unwrap_or(text).to_owned();
         let message = match &self.place {
             Place::Remote { key: None, .. } if status == 401 => {
                 format!("{message}\nName a key with --key or $FULCRUM_KEY.")
             }
             _ => message,
         };
-        Err(match status {
+        match status {
             404 | 409 => Failure::Negative(message),
             500.. => Failure::Unreachable(message),
             _ => Failure::Input(message),
-        })
+        }
     }
 }
 

@@ -48,13 +48,15 @@ impl Explain {
         if let Some(reference) = self.model.strip_prefix("prompt/").filter(|_| self.body.is_none()) {
             body["prompt"] = json!({"variables": typed(&self.variables, &schemas(&client, reference).await)?});
         }
-        let explanation = client.send(Method::POST, "/v1/explain", &body).await?;
-        if self.format == Form::Json {
-            print_json(&explanation);
-            return Ok(());
+        let (explanation, refused) = client.send_and_read(Method::POST, "/v1/explain", &body).await?;
+        // A refusal has the rules where none takes the call.
+        match (self.format, explanation["trace"].is_object()) {
+            (_, false) => {}
+            (Form::Json, true) => print_json(&explanation),
+            (_, true) if refused.is_some() => rules(&explanation),
+            (_, true) => show(&explanation),
         }
-        show(&explanation);
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     fn request(&self) -> Result<Value, Failure> {
@@ -136,18 +138,24 @@ pub fn show(explanation: &Value) {
     estimates(explanation).iter().for_each(|line| say(line));
     summaries(explanation).iter().for_each(|line| say(line));
     say("");
-    let rows = |path: &str, heads: &[&str]| -> Vec<Vec<String>> {
-        let list = explanation.pointer(path).and_then(Value::as_array).cloned().unwrap_or_default();
-        list.iter().map(|row| heads.iter().map(|head| cell(row.get(*head))).collect()).collect()
-    };
-    let rules = ["route", "when", "result"];
-    table(&rules, &rows("/trace/rules", &rules), &[]);
+    rules(explanation);
     say("");
     let candidates = ["model", "reason", "state", "estimated_cost_usd"];
-    table(&candidates, &rows("/candidates", &candidates), &[3]);
+    table(&candidates, &rows(explanation, "/candidates", &candidates), &[3]);
     checks(explanation).iter().for_each(|line| say(line));
     scores(explanation).iter().for_each(|line| say(line));
     reasons(explanation).iter().for_each(|line| say(line));
+}
+
+/// Prints each route with its rule and what that found.
+fn rules(explanation: &Value) {
+    let heads = ["route", "when", "result"];
+    table(&heads, &rows(explanation, "/trace/rules", &heads), &[]);
+}
+
+fn rows(explanation: &Value, path: &str, heads: &[&str]) -> Vec<Vec<String>> {
+    let list = explanation.pointer(path).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    list.iter().map(|row| heads.iter().map(|head| cell(row.get(*head))).collect()).collect()
 }
 
 /// What features say of the call, a line each.

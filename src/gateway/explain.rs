@@ -11,6 +11,7 @@ mod meaning;
 mod min_speed;
 mod shadow;
 mod subject;
+mod unexplained;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use serde_json::{Map, Value};
 
 use self::cache::CacheShown;
 use self::subject::{CandidatePart, Part, Subject};
+pub use self::unexplained::Unexplained;
 use super::aside::{LARGE, aside};
 use super::incoming::Incoming;
 use super::look_up::looked_up;
@@ -102,16 +104,16 @@ impl Gateway {
     /// Explains the call of a request, whose body names the endpoint too.
     ///
     /// # Errors
-    /// What the call itself would be refused with.
-    pub async fn explain(&self, incoming: Incoming) -> Result<Explanation, Error> {
+    /// What the call itself would be refused with, with the rules where none takes it.
+    pub async fn explain(&self, incoming: Incoming) -> Result<Explanation, Unexplained> {
         let key = incoming.key.clone();
         match self.explain_once(incoming.clone()).await {
-            Err(error) if looked_up(self.parts(), &key, &error).await => self.explain_once(incoming).await,
+            Err(refused) if looked_up(self.parts(), &key, &refused.error).await => self.explain_once(incoming).await,
             explained => explained,
         }
     }
 
-    async fn explain_once(&self, incoming: Incoming) -> Result<Explanation, Error> {
+    async fn explain_once(&self, incoming: Incoming) -> Result<Explanation, Unexplained> {
         if incoming.body.len() <= LARGE {
             return self.explained(incoming);
         }
@@ -119,8 +121,8 @@ impl Gateway {
         aside(&self.parts().pool, move || gateway.explained(incoming)).await?
     }
 
-    fn explained(&self, mut incoming: Incoming) -> Result<Explanation, Error> {
-        let object = Object::read(incoming.body.clone())?;
+    fn explained(&self, mut incoming: Incoming) -> Result<Explanation, Unexplained> {
+        let object = Object::read(incoming.body.clone()).map_err(Error::from)?;
         if let Some(endpoint) = object.get("endpoint") {
             let name: String = serde_json::from_str(endpoint).unwrap_or_default();
             incoming.endpoint = Endpoint::named(&name).ok_or_else(|| {
@@ -141,14 +143,21 @@ impl Gateway {
         let moment = Moment::here();
         // What a rule would ask of an embedding model is not asked here.
         incoming.judged = Some(Box::new(Judged::Failed("not_asked")));
-        let prepared = Prepared::of((&parts, &live), &mut incoming, &mut Known::default(), moment);
-        let Prepared { request, plan } = prepared?;
+        let request = Prepared::request((&parts, &live), &mut incoming, &mut Known::default())?;
+        let planned = Prepared::planned((&parts, &live), &mut incoming, request.clone(), moment);
+        if let Err(error) = &planned
+            && error.param.as_deref() != Some("model")
+        {
+            // The rules are not asked about what they may not read.
+            return Err(error.clone().into());
+        }
         let Moment { now, dice } = moment;
         let trace = with_facts((&parts, &live), &incoming, &request, now, |facts, _| {
             live.routes.trace(facts, &parts.health, dice)
         });
         // The rules of others may name them; who reads the configuration sees all.
         let trace = if incoming.key.allows(Role::Viewer) { trace } else { trace.of_its_own() };
+        let plan = planned.map_err(|error| Unexplained::with(error, trace.clone()))?.plan;
         let head = Head::new(incoming.id, 200, incoming.endpoint.dialect());
         Ok(Planned { parts, live, incoming, request, plan, head, meant: Meant::default() }.explained(trace))
     }

@@ -29,6 +29,9 @@ pub fn model(error: Error, live: &Live, incoming: &Incoming, request: &Request) 
             format!("{message}. A request to {route} that names no model asks for this one: {LISTED}")
         });
     }
+    if live.routes.known(wanted).is_some() {
+        return error;
+    }
     let may_call = |name: &&str| incoming.key.may_call(name);
     let direct: Vec<String> = wanted.split_once('/').map_or_else(Vec::new, |(_, model)| {
         live.clients.keys().map(|provider| format!("{provider}/{model}")).collect()

@@ -75,7 +75,7 @@ pub use as_if::price_of;
 pub use batch_line::{HandedOver, LineAnswer, Owner, PreparedLine};
 pub use bodies::{Bodies, Room, RoomBound, SMALL_BODY};
 pub use cooling::seconds;
-pub use explain::Explanation;
+pub use explain::{Explanation, Unexplained};
 pub use incoming::{Incoming, Own};
 pub use meaning::Meaning;
 pub use merges::Merges;

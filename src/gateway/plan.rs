@@ -8,6 +8,7 @@ use super::meaning::{Judge, Judged};
 use super::request::Request;
 use super::state::{Live, Parts};
 use crate::chat::Error;
+use crate::keys::Role;
 use crate::prompts::DEFAULT_LABEL;
 use crate::routing::{self, KeyFacts, NoPlan, Plan, PromptFacts};
 use crate::types::{Timestamp, now};
@@ -63,7 +64,8 @@ pub fn plan(
     if let Some(wanted) = wanted {
         incoming.judged = Some(Box::new(wanted));
     }
-    planned.map_err(Error::from)
+    let may_see = incoming.key.allows(Role::Viewer);
+    planned.map_err(|error| if may_see { error } else { error.without_names() }.into())
 }
 
 /// Sees to it that rules get metadata of a size that they can read, loop by loop.

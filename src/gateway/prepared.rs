@@ -44,7 +44,20 @@ impl Prepared {
         known: &mut Known,
         moment: Moment,
     ) -> Result<Self, Error> {
-        let request = match read(incoming)? {
+        let request = Self::request((parts, live), incoming, known)?;
+        Self::planned((parts, live), incoming, request, moment)
+    }
+
+    /// The first half of [`Self::of`]: all but the plan.
+    ///
+    /// # Errors
+    /// What the caller is refused with.
+    pub fn request(
+        (parts, live): (&Parts, &Live),
+        incoming: &mut Incoming,
+        known: &mut Known,
+    ) -> Result<Arc<Request>, Error> {
+        Ok(match read(incoming)? {
             Read::Ready(request) => {
                 let asked = &request.first().asked;
                 known.note(request.requested(), asked.stream, &live.routes);
@@ -64,7 +77,19 @@ impl Prepared {
                 incoming.user = incoming.user.take().or_else(|| user_of(request.first().object()));
                 Arc::new(request)
             }
-        };
+        })
+    }
+
+    /// The other half: whom the rules choose for it.
+    ///
+    /// # Errors
+    /// What the caller is refused with.
+    pub fn planned(
+        (parts, live): (&Parts, &Live),
+        incoming: &mut Incoming,
+        request: Arc<Request>,
+        moment: Moment,
+    ) -> Result<Self, Error> {
         let plan = plan((parts, live), incoming, &request, moment)
             .map_err(|error| hint::model(error, live, incoming, &request))?;
         Ok(Self { request, plan })

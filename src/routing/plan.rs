@@ -15,6 +15,7 @@ use super::facts::{Facts, Needs};
 use super::health::Health;
 use super::hedge::HedgePolicy;
 use super::min_speed::MinSpeed;
+use super::no_plan::{self, NoPlan};
 use super::pick::{self, Weighted};
 use super::ranking::{self, Ranked, Ranking};
 use super::rule::{Rule, RuleError};
@@ -22,7 +23,6 @@ use super::sessions::SessionKey;
 use super::shadow::Shadow;
 use super::spec::{AllCooling, CachePolicy, Defaults, Order, StickyBy, StoreBodies};
 use super::target::Target;
-use crate::chat;
 use crate::types::{QuickMap, QuickSet};
 use crate::upstream::Provider;
 
@@ -126,35 +126,6 @@ pub struct Plan {
     pub shadow: Option<Arc<Shadow>>,
     /// The plan's trace, where that is known already.
     pub(super) usual: Option<Arc<str>>,
-}
-
-/// Why a call has no target.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoPlan {
-    /// No route takes the call, and no model has that name.
-    #[error("no route takes the model `{0}`, and no model has that name")]
-    ModelNotFound(String),
-    /// A rule would take too long with what the request brings.
-    #[error("the rule of the route `{0}` takes too long with this request: send fewer entries in `metadata`")]
-    TooLong(Arc<str>),
-    /// The rule of a route reads a similarity that is still to be worked out.
-    #[error("how similar the text is to the examples of the route `{0}` is still to be worked out")]
-    Open(Arc<str>),
-    /// The request names no model, and no route takes such a call.
-    #[error("the request names no model, and no route takes it without one")]
-    NoModel,
-}
-
-impl From<NoPlan> for chat::Error {
-    fn from(error: NoPlan) -> Self {
-        let message = error.to_string();
-        match error {
-            NoPlan::ModelNotFound(_) => Self::new(chat::Code::ModelNotFound, message).at("model"),
-            NoPlan::TooLong(_) => Self::field("metadata", message),
-            NoPlan::Open(_) => Self::new(chat::Code::Internal, message),
-            NoPlan::NoModel => Self::field("model", message),
-        }
-    }
 }
 
 /// Whether a route takes a call.
@@ -349,7 +320,7 @@ impl Routes {
         }
         let plan = match taken {
             Some(route) => route.plan(facts, health, dice),
-            None => self.direct(facts.model)?,
+            None => self.direct(facts)?,
         };
         let plan = Plan { all_cooling: self.defaults.all_cooling, ..plan };
         Ok(plan.cooling_last(health, facts))
@@ -388,13 +359,28 @@ impl Routes {
         }
     }
 
-    pub(super) fn direct(&self, model: &str) -> Result<Plan, NoPlan> {
-        if model.is_empty() {
+    /// Why no route takes a call whose model has no target of its own.
+    fn not_taken(&self, facts: &Facts<'_>) -> NoPlan {
+        let model = facts.model.chars().take(no_plan::LONGEST).collect();
+        let mut listing = self.routes.iter().filter(|route| route.models.contains(facts.model));
+        let Some(first) = listing.next() else { return NoPlan::ModelNotFound(model) };
+        let name = &first.name;
+        let rule = match self.takes(first, facts) {
+            Takes::Broken(error) => format!("route `{name}` lists it, and its rule fails: {error}"),
+            _ => format!("route `{name}` lists it, and its rule is false"),
+        };
+        let why = match listing.count() {
+            0 => rule,
+            more => format!("{rule}; so it is with {more} more"),
+        };
+        NoPlan::NotTaken { model, why }
+    }
+
+    pub(super) fn direct(&self, facts: &Facts<'_>) -> Result<Plan, NoPlan> {
+        if facts.model.is_empty() {
             return Err(NoPlan::NoModel);
         }
-        let Some(target) = self.target(model) else {
-            return Err(NoPlan::ModelNotFound(model.chars().take(80).collect()));
-        };
+        let Some(target) = self.target(facts.model) else { return Err(self.not_taken(facts)) };
         let Defaults { retries, cache, repair, all_cooling } = self.defaults;
         Ok(Plan {
             route: None,

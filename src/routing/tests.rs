@@ -188,7 +188,11 @@ fn a_model_is_found_by_route_then_name_then_provider() {
         assert_eq!((plan.route.as_deref(), ids(&plan)), (route, vec![target]), "{model}");
         assert_eq!((plan.retries, plan.cache.mode), (2, CacheMode::Off));
     }
-    for model in ["chat", "nope", "nobody/x", "openai/"] {
+    let error = routes.plan(&call.facts("chat"), &health, 0.5).unwrap_err();
+    let expected = "no route takes this call of the model `chat`: route `both` lists it, and its rule is false";
+    assert_eq!(error.to_string(), expected);
+    assert!(!error.without_names().to_string().contains("both"));
+    for model in ["nope", "nobody/x", "openai/"] {
         let error = routes.plan(&call.facts(model), &health, 0.5).unwrap_err();
         assert_eq!(error, NoPlan::ModelNotFound(model.to_owned()));
     }
@@ -213,9 +217,15 @@ fn a_route_with_neither_rule_nor_models_takes_everything() {
 
 #[test]
 fn an_unknown_model_is_a_404_that_names_it() {
-    let error: crate::chat::Error = NoPlan::ModelNotFound("gpt-9".to_owned()).into();
-    assert_eq!((error.status(), error.param.as_deref()), (404, Some("model")));
-    assert!(error.message.contains("gpt-9"));
+    let model = || "gpt-9".to_owned();
+    for error in [NoPlan::ModelNotFound(model()), NoPlan::NotTaken { model: model(), why: String::new() }] {
+        let error: crate::chat::Error = error.into();
+        assert_eq!(
+            (error.status(), error.code.text(), error.param.as_deref()),
+            (404, "model_not_found", Some("model"))
+        );
+        assert!(error.message.contains("gpt-9"));
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Routes {
             let when = route.rule.as_ref().map(|rule| rule.text.clone());
             rules.push(RuleTrace { route: route.name.clone(), when, result });
         }
-        let before = taken.map_or_else(|| self.direct(facts.model).ok(), |route| Some(route.plan(facts, health, dice)));
+        let before = taken.map_or_else(|| self.direct(facts).ok(), |route| Some(route.plan(facts, health, dice)));
         let planned = self.plan(facts, health, dice);
         let ordered = planned.as_ref().ok().or(before.as_ref());
         Trace {

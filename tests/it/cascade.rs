@@ -198,6 +198,9 @@ async fn the_last_good_answer_goes_down_where_no_later_target_has_one() {
     let again = app.chat(&other).await;
     assert_eq!((again.header("x-fulcrum-cache"), content(&again)), (Some("hit"), "Strong".to_owned()));
     assert_eq!(again.header("x-fulcrum-model"), Some("second/strong-x"));
+    let explained = app.send(Call::post("/v1/explain", &other).key(&app.key)).await.json();
+    let cache = &explained["cache"];
+    assert_eq!((&cache["stored"], &cache["of"]["target"]), (&json!(true), &json!("second/strong-x")), "{cache:#}");
     app.close().await;
 }
 

@@ -240,6 +240,12 @@ async fn a_model_is_explained_by_its_name_alone() {
     assert!(explained.contains("model      fast") && explained.contains("up/gpt-x"), "{explained}");
     let (code, output) = place.run(&["explain", "--model", "fats"]);
     assert!(code == 1 && output.contains("did you mean `fast`?"), "{code} {output}");
+    let route =
+        "[[routes]]\nname = \"night\"\nmodels = [\"auto\"]\nwhen = 'now.hour > 24'\ntargets = [{ model = \"fast\" }]\n";
+    place.write("fulcrum.toml", &format!("{}\n{route}", config(place.up.address)));
+    let (code, output) = place.run(&["explain", "--model", "auto"]);
+    assert!(code == 1 && output.contains("route `night` lists it, and its rule is false"), "{code} {output}");
+    assert!(output.contains("now.hour > 24") && output.contains("result"), "{output}");
     place.good(&["prompt", "add", "p/greet.toml", "--label", "production"]);
     let explained = place.good(&["explain", "--model", "prompt/greet", "--var", "who=Ann"]);
     assert!(explained.contains("greet@1"), "{explained}");

@@ -309,3 +309,28 @@ async fn explain_shows_an_app_key_no_rule_but_its_own() {
     assert!(explain(crate::app::ADMIN).await.text().contains("zeta-secret"));
     app.close().await;
 }
+
+#[tokio::test]
+async fn explain_shows_who_may_see_them_the_rules_where_none_takes_the_call() {
+    let app = TestApp::with(
+        "[[routes]]\nname = \"hdr\"\nmodels = [\"auto\"]\nwhen = 'header(\"x-team\") == \"ml\"'\ntargets = [{ model = \"fast\" }]\n",
+    )
+    .await;
+    let explain = |key: &str| app.send(Call::post("/v1/explain", &hello("auto")).key(key));
+    let shown = explain(crate::app::ADMIN).await;
+    assert_eq!(shown.outcome(), "404 model_not_found");
+    let body = shown.json();
+    assert!(
+        body["error"]["message"].as_str().unwrap().ends_with("route `hdr` lists it, and its rule is false"),
+        "{body}"
+    );
+    assert_eq!(
+        body["trace"]["rules"],
+        json!([{"route": "hdr", "when": "header(\"x-team\") == \"ml\"", "result": "false"}])
+    );
+    for refused in [explain(&app.key).await, app.hello("auto").await] {
+        assert_eq!(refused.outcome(), "404 model_not_found");
+        assert!(!refused.text().contains("hdr") && refused.text().contains("a route lists it"), "{}", refused.text());
+    }
+    app.close().await;
+}

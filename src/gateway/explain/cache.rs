@@ -36,10 +36,15 @@ struct KeyParts {
 impl CacheShown {
     pub(super) fn of(call: &Planned) -> Self {
         let policy = call.plan.cache;
-        let target = call.plan.targets.first().filter(|_| policy.mode != CacheMode::Off);
+        let is_stored = |target: &&Arc<Target>| call.parts.cache.get(&call.keys(target).first(), now(), None).is_some();
+        // In a cascade the answer of any target is found.
+        let looked_at = if call.plan.cascade.is_some() { call.plan.targets.len() } else { 1 };
+        let mut looked_at = call.plan.targets.iter().take(looked_at).filter(|_| policy.mode != CacheMode::Off);
+        let first = looked_at.clone().next();
+        let found = looked_at.find(is_stored);
+        let (stored, target) = (found.is_some(), found.or(first));
         let keys = target.map(|target| call.keys(target));
         let key = keys.map(|keys| keys.first());
-        let stored = key.is_some_and(|key| call.parts.cache.get(&key, now(), None).is_some());
         let of = target.zip(keys).map(|(target, keys)| KeyParts::of(call, target, keys.question.is_some()));
         let (mode, ttl_seconds) = (policy.mode, policy.ttl.as_secs());
         Self { mode, key: key.map(|key| key.to_string()), of, stored, ttl_seconds }

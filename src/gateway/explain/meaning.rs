@@ -9,10 +9,10 @@ use crate::gateway::meaning::Compared;
 pub(super) fn similar(subject: &Subject<'_>) -> Option<Value> {
     let sets: Map<String, Value> = serde_json::from_str(subject.call.plan.similar.as_deref()?).ok()?;
     let shown = |(set, similarity): (&String, &Value)| match similarity {
-        Value::Null => format!("{set} not known"),
+        Value::Null => format!("{set} not known: explain calls nobody"),
         similarity => format!("{set} {similarity}"),
     };
-    let summary: Vec<String> = sets.iter().map(shown).collect();
+    let summary: Vec<String> = sets.iter().filter(|(name, _)| *name != "failed").map(shown).collect();
     Some(json!({"sets": sets, "summary": summary.join(", ")}))
 }
 
