@@ -1,6 +1,6 @@
 //! Words that the guard knows: numbers, units, negations, words of time, opposites, and words with which sentences begin.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 mod openers;
@@ -441,8 +441,17 @@ const TIMES: &[(&str, &[&str])] = &[
     ("weekday", &["weekday", "weekdays", "werktag", "werktags", "будни"]),
 ];
 
-fn found<T: Copy>(table: &[(T, &[&str])], word: &str) -> Option<T> {
-    table.iter().find(|(_, words)| words.contains(&word)).map(|(meaning, _)| *meaning)
+type Meanings = HashMap<&'static str, &'static str>;
+
+/// The first meaning of each word of a table.
+fn meanings(table: &'static [(&'static str, &'static [&'static str])]) -> Meanings {
+    let mut meanings = Meanings::new();
+    for (meaning, words) in table {
+        for word in *words {
+            meanings.entry(word).or_insert(meaning);
+        }
+    }
+    meanings
 }
 
 /// The number that a word means.
@@ -450,17 +459,20 @@ pub(super) fn number_of(word: &str) -> Option<&str> {
     if word.contains(|c| NUMERALS.contains(c)) {
         return Some(word);
     }
-    found(NUMBERS, word)
+    static MEANINGS: LazyLock<Meanings> = LazyLock::new(|| meanings(NUMBERS));
+    MEANINGS.get(word).copied()
 }
 
 /// The unit that a word means.
 pub(super) fn unit_of(word: &str) -> Option<&'static str> {
-    found(UNITS, word)
+    static MEANINGS: LazyLock<Meanings> = LazyLock::new(|| meanings(UNITS));
+    MEANINGS.get(word).copied()
 }
 
 /// The time that a word means.
 pub(super) fn is_time(word: &str) -> Option<&'static str> {
-    found(TIMES, word)
+    static MEANINGS: LazyLock<Meanings> = LazyLock::new(|| meanings(TIMES));
+    MEANINGS.get(word).copied()
 }
 
 /// The pairs of opposites to whose left and to whose right side a word belongs, a bit a pair.
@@ -491,12 +503,14 @@ pub(super) fn is_attached(word: &str) -> bool {
 
 /// Whether a word denies.
 pub(super) fn is_negation(word: &str) -> bool {
-    NEGATIONS.contains(&word)
+    static WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| NEGATIONS.iter().copied().collect());
+    WORDS.contains(word)
 }
 
 /// Whether sentences often begin with the word.
 pub(super) fn is_opener(word: &str) -> bool {
-    OPENERS.contains(&word)
+    static WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| OPENERS.iter().copied().collect());
+    WORDS.contains(word)
 }
 
 /// How often a text denies.
