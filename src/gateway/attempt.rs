@@ -181,7 +181,10 @@ impl<'a> Attempts<'a> {
         let Some(turn) = &mut progress.turn else { return Ok(Outcome::Unsent) };
         match self.once(turn, turn.sent(), meter).await? {
             Ok((attempt, mut answered)) => {
-                self.note_answer(turn);
+                match &answered {
+                    Answered::Whole { .. } => self.note_answer(turn),
+                    Answered::Stream { .. } | Answered::Bytes { .. } => self.note_beginning(turn),
+                }
                 if self.ends_filtered(turn, &attempt, &mut answered).await {
                     progress.keep_filtered(attempt, answered);
                     return Ok(Outcome::Filtered);
@@ -386,6 +389,13 @@ impl<'a> Attempts<'a> {
         self.parts.target_log.answered(self.met(turn), now);
     }
 
+    /// Notes the head of an answer whose end will show whether it is good.
+    fn note_beginning(&self, turn: &Turn<'_>) {
+        let now = now();
+        self.parts.health.begun(self.asking(turn), now);
+        self.parts.target_log.answered(self.met(turn), now);
+    }
+
     pub(super) fn note_health(&self, turn: &Turn<'_>, failure: &Failure) {
         let (asking, now) = (self.asking(turn), now());
         // What the gateway asks of its own cools no target for callers.
@@ -456,7 +466,10 @@ impl<'a> Attempts<'a> {
         };
         match outcome {
             Ok(answered) => {
-                attempt.answered();
+                match attempt.is_followed() && Self::says_nothing(&answered, rendering) {
+                    true => attempt.said_nothing(),
+                    false => attempt.answered(),
+                }
                 Ok(Ok((attempt, answered)))
             }
             Err(unanswered) => {

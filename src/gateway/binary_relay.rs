@@ -87,6 +87,7 @@ impl BinaryRelay {
 
     async fn settle_well(&mut self) -> Option<Result<Bytes, Cut>> {
         self.is_over = true;
+        self.meter.came_whole(&self.target);
         self.attempt.end(Ended::well(self.used));
         match self.meter.finish(Status::Ok, 200, None).await {
             Ok(()) => Some(Ok(std::mem::take(&mut self.held))),
@@ -98,6 +99,7 @@ impl BinaryRelay {
     async fn break_off(&mut self, failure: &Failure) -> Cut {
         self.is_over = true;
         self.meter.showed(&self.target, failure);
+        self.attempt.broke(failure);
         let code = failure.code();
         self.attempt.end(Ended {
             status: Status::Error,

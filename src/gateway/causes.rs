@@ -3,9 +3,11 @@
 use super::answer::Answered;
 use super::attempt::{Attempts, Turn};
 use super::beginning::read_on;
+use super::empty::is_empty;
 use super::meter::Ended;
 use super::peek::has_content;
 use super::price::known_as;
+use super::rendering::Rendering;
 use super::reserve::Attempt;
 use crate::chat::{self, Code, Stop, Usage};
 use crate::routing::{Cause, Causes, Standing};
@@ -58,6 +60,16 @@ impl Attempts<'_> {
         causes.of(cause).iter().any(|target| !matches!(health.state(target, key, now), Standing::Cooling { .. }))
     }
 
+    /// Whether an answer to `request` says nothing, as far as it is there.
+    pub(super) fn says_nothing(answered: &Answered, request: &Rendering) -> bool {
+        match answered {
+            _ if !request.endpoint.is_answer() => false,
+            Answered::Whole { body, used, .. } => is_empty(body, used.usage, request.endpoint.dialect()),
+            Answered::Stream { dialect, first, .. } => ends_without_words(*dialect, first),
+            Answered::Bytes { .. } => false,
+        }
+    }
+
     /// Whether a filter ended an answer before anything of it went down, where the plan has targets for that: the attempt has
     /// ended then.
     pub(super) async fn ends_filtered(&self, turn: &Turn<'_>, attempt: &Attempt, answered: &mut Answered) -> bool {
@@ -103,8 +115,18 @@ fn ends_without_content(dialect: ProviderDialect, first: &[Event]) -> bool {
     let meant = meant(dialect, first);
     let is_filtered =
         |event: &chat::Event| matches!(event, chat::Event::Finish { stop: Stop::Filtered | Stop::Refused, .. });
-    let says_something = |event: &chat::Event| !matches!(event, chat::Event::End) && has_content(event);
     meant.iter().any(is_filtered) && !meant.iter().any(says_something)
+}
+
+/// Whether a stream is at its end, and has no content.
+fn ends_without_words(dialect: ProviderDialect, first: &[Event]) -> bool {
+    let meant = meant(dialect, first);
+    let is_end = |event: &chat::Event| matches!(event, chat::Event::Finish { .. } | chat::Event::End);
+    meant.iter().any(is_end) && !meant.iter().any(says_something)
+}
+
+fn says_something(event: &chat::Event) -> bool {
+    !matches!(event, chat::Event::End) && has_content(event)
 }
 
 fn usage_in(dialect: ProviderDialect, first: &[Event]) -> Option<Usage> {

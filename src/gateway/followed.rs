@@ -39,6 +39,11 @@ impl Followed {
         self.measure(|underway| underway.answered(self.began.elapsed(), now()));
     }
 
+    /// An answer came that says nothing.
+    pub fn said_nothing(&self) {
+        self.measure(|underway| underway.said_nothing(now()));
+    }
+
     /// No answer came.
     pub fn failed(&self, failure: &Failure) {
         self.measure(|underway| match failure {
@@ -47,6 +52,13 @@ impl Followed {
             // A request that is refused says nothing of the target's speed.
             _ => {}
         });
+    }
+
+    /// The answer broke off after its first token, which was measured.
+    pub fn broke(&self, failure: &Failure) {
+        if let Some(underway) = self.underway.as_ref().filter(|_| fault_of(failure).is_some()) {
+            underway.broke(now());
+        }
     }
 
     /// The attempt ended. The session stays with a target that answered to the end.

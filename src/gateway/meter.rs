@@ -8,17 +8,14 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::after::{After, Following};
-use super::fault::fault_of;
 use super::incoming::Incoming;
 use super::prepared::Known;
 use super::price::Pricing;
 use super::state::Parts;
-use super::target_log::Met;
 use crate::chat::{Code, Error, Usage, Used};
-use crate::routing::{Asking, NotAccepted, Plan, Reserved, RouteSpend, Target};
+use crate::routing::{NotAccepted, Plan, Reserved, RouteSpend};
 use crate::telemetry::{AccessLine, AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
-use crate::upstream::Failure;
 use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, Role, SegmentRefs, Settlement, Status};
 use crate::wire::endpoint::Endpoint;
 
@@ -188,18 +185,6 @@ impl Meter {
         &self.shared
     }
 
-    /// Notes that `target` failed after its answer had begun.
-    pub fn showed(&self, target: &Target, failure: &Failure) {
-        let Some(fault) = fault_of(failure) else { return };
-        let mut whose = None;
-        self.with_row(|row| whose = Some((row.id, row.key_id.clone(), row.started_at)));
-        if let Some((request, key, began)) = whose {
-            let (Parts { health, target_log, .. }, now) = (&*self.shared.parts, now());
-            health.failed(Asking { target, key: &key, began }, fault, now, rand::random());
-            target_log.failed(Met { target, key: &key, request }, failure, health, now);
-        }
-    }
-
     /// Notes in the row what is known of the request.
     pub fn note(&self, known: &Known, incoming: &Incoming) {
         self.with_row(|row| {
@@ -263,7 +248,7 @@ impl Meter {
         });
     }
 
-    fn with_row(&self, change: impl FnOnce(&mut RequestRow)) {
+    pub(super) fn with_row(&self, change: impl FnOnce(&mut RequestRow)) {
         if let Some(row) = self.shared.lock().row.as_deref_mut() {
             change(row);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::answer::SMALL_ANSWER;
+use super::empty::is_empty;
 use super::meaning::draw_verification;
 use super::meter::Meter;
 use super::planned::{Planned, refuse};
@@ -177,8 +178,12 @@ impl Planned {
         matches!(verdict, Some(Verdict::Misses(_) | Verdict::Unchecked { is_torn: true }))
     }
 
-    /// Stores an answer under the key of the target that gave it.
+    /// Stores an answer under the key of the target that gave it; one that says nothing is not stored.
     pub fn store(&self, key: CacheKey, target: &Arc<Target>, body: Bytes, spent: Spent) {
+        let endpoint = self.request.endpoint;
+        if endpoint.is_answer() && is_empty(&body, spent.usage, endpoint.dialect()) {
+            return;
+        }
         let planned_target = self.plan.targets.first().is_some_and(|first| first.id == target.id);
         let key = if planned_target { key } else { self.keys(target).first() };
         let prompt = self.request.prompt().map(|applied| (applied.version.name.clone(), applied.version.version));

@@ -99,9 +99,24 @@ impl Attempt {
         self.followed.iter().for_each(|followed| followed.answered());
     }
 
+    /// Notes that an answer came which says nothing.
+    pub fn said_nothing(&self) {
+        self.followed.iter().for_each(|followed| followed.said_nothing());
+    }
+
     /// Notes that no answer came.
     pub fn failed(&self, failure: &Failure) {
         self.followed.iter().for_each(|followed| followed.failed(failure));
+    }
+
+    /// Notes that the answer broke off after its first token.
+    pub fn broke(&self, failure: &Failure) {
+        self.followed.iter().for_each(|followed| followed.broke(failure));
+    }
+
+    /// Whether anything is remembered of the attempt.
+    pub fn is_followed(&self) -> bool {
+        self.followed.is_some()
     }
 
     /// Which attempt of the call it is, from 1.

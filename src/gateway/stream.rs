@@ -276,6 +276,7 @@ impl Relay {
     async fn settle_well(&mut self, last: Bytes) {
         self.is_over = true;
         let used = self.used();
+        self.meter.came_whole(&self.target);
         self.attempt.end(Ended::well(used));
         self.spent = Spent { usage: used.usage, cost: self.meter.cost() };
         if self.meter.keeps_answer()
@@ -341,6 +342,7 @@ impl Relay {
             None => failure,
         };
         self.meter.showed(&self.target, &failure);
+        self.attempt.broke(&failure);
         let code = failure.code();
         let estimate = self.attempt.estimate();
         let reported = self.feed.usage().map(|usage| Used { usage: Some(usage), units: self.feed.units() });

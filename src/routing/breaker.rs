@@ -5,7 +5,7 @@
 //! the target, unless they are more than a minute apart: a target with so few calls needs no protection. A good answer halves
 //! the count, and where three of five answers are faults the target cools too, however they mix. The cooling doubles with every
 //! failed probe. A refusal that names a time cools at once for that time; then the breaker reopens without a probe, since the
-//! provider named the time. Rate limits (429) without one are counted apart from faults: they say nothing of the target's health.
+//! provider named the time. The beginning of a stream lets calls through again, but only its end is good or a fault. Rate limits (429) without one are counted apart from faults: they say nothing of the target's health.
 
 use std::time::Duration;
 
@@ -109,12 +109,21 @@ pub(super) struct Breaker {
     pauses: u32,
     /// Until when the provider asked for quiet by a rate limit.
     quiet: Timestamp,
+    /// Which cooling the next one is, where the last one ended at the beginning of a stream.
+    round: u32,
 }
 
 impl Breaker {
     pub(super) fn new() -> Self {
         let state = State::Closed { faults: Count::default() };
-        Self { state, rate: Rate::default(), limits: Count::default(), pauses: 0, quiet: Timestamp::default() }
+        Self {
+            state,
+            rate: Rate::default(),
+            limits: Count::default(),
+            pauses: 0,
+            quiet: Timestamp::default(),
+            round: 0,
+        }
     }
 
     pub(super) fn standing(&self, now: Timestamp) -> Standing {
@@ -187,11 +196,33 @@ impl Breaker {
         match &mut self.state {
             State::Closed { faults } => {
                 faults.count /= 2;
+                self.round = 0;
                 self.limits.count /= 2;
                 self.rate.good(now);
             }
             State::Throttled { since, .. } | State::Cooling { since, .. } if began < *since => {}
             State::Throttled { .. } | State::Cooling { .. } | State::Probing { .. } => *self = Self::new(),
+        }
+    }
+
+    /// A stream of a call that began then has begun. What it is worth shows at its end: that erases no fault, and a target that
+    /// cooled takes calls again, and cools once more, for longer, where the next thing it shows is a fault.
+    pub(super) fn begun(&mut self, began: Timestamp, now: Timestamp) {
+        match self.state {
+            State::Throttled { since, .. } | State::Cooling { since, .. } if began < since => {}
+            State::Closed { .. } => {}
+            State::Throttled { .. } => *self = Self::new(),
+            State::Cooling { round, .. } | State::Probing { round, .. } => {
+                let state = State::Closed { faults: Count { count: FAULTS - 1, last: now } };
+                *self = Self { state, round: round.saturating_add(1), ..Self::new() };
+            }
+        }
+    }
+
+    /// A stream ended well. That ends no cooling which began while it ran.
+    pub(super) fn ended_well(&mut self, now: Timestamp) {
+        if self.is_closed() {
+            self.succeeded(now, now);
         }
     }
 
@@ -235,8 +266,9 @@ impl Breaker {
         match &mut self.state {
             State::Closed { faults } => {
                 self.rate.bad(now);
+                let round = if faults.is_idle(now) { 0 } else { self.round };
                 if faults.add(now) >= FAULTS || self.rate.is_bad(now) {
-                    self.state = cool(0);
+                    self.state = cool(round);
                     self.rate = Rate::default();
                 }
             }
@@ -294,6 +326,32 @@ mod tests {
         let open = breaker.standing(now).is_open();
         breaker.enter(now);
         open
+    }
+
+    #[test]
+    fn the_beginning_of_a_stream_opens_the_breaker_and_erases_no_fault() {
+        let mut breaker = Breaker::new();
+        for n in 0..5 {
+            assert!(enters(&mut breaker, at(0)), "{n}");
+            breaker.begun(at(0), at(0));
+            fail(&mut breaker, Fault::Broken, at(0));
+        }
+        assert_eq!(breaker.standing(at(0)), Standing::Cooling { until: at(1) });
+        // Each probe begins well and breaks: the coolings get longer.
+        assert!(enters(&mut breaker, at(1)) && breaker.standing(at(1)) == Standing::Probing);
+        breaker.begun(at(1), at(1));
+        assert_eq!(breaker.standing(at(1)), Standing::Healthy, "others are let through from the beginning on");
+        fail(&mut breaker, Fault::Broken, at(2));
+        assert_eq!(breaker.standing(at(2)), Standing::Cooling { until: at(4) });
+        breaker.ended_well(at(3));
+        assert_eq!(breaker.standing(at(3)), Standing::Cooling { until: at(4) }, "it began before");
+        assert!(enters(&mut breaker, at(4)));
+        breaker.begun(at(4), at(4));
+        for _ in 0..3 {
+            breaker.ended_well(at(5));
+        }
+        fail(&mut breaker, Fault::Broken, at(6));
+        assert_eq!(breaker.standing(at(6)), Standing::Healthy);
     }
 
     #[test]

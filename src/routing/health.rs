@@ -187,6 +187,23 @@ impl Breakers {
         }
     }
 
+    fn begun(&mut self, Asking { key, began, .. }: Asking<'_>, now: Timestamp) {
+        self.all.begun(began, now);
+        if let Some(own) = self.keys.get_mut(key) {
+            own.begun(began, now);
+        }
+    }
+
+    fn ended_well(&mut self, key: &str, now: Timestamp) {
+        self.good = Some(now);
+        self.all.ended_well(now);
+        let Some(own) = self.keys.get_mut(key) else { return };
+        own.ended_well(now);
+        if own.is_idle(now) {
+            self.keys.remove(key);
+        }
+    }
+
     fn is_idle(&self, now: Timestamp) -> bool {
         self.all.is_idle(now) && self.keys.values().all(|breaker| breaker.is_idle(now))
     }
@@ -240,7 +257,36 @@ impl Health {
         lock(&self.known).enter(target, key, began)
     }
 
-    /// The target answered well. Report it at the answer's head: probes hold other calls back until then.
+    /// A stream of the target's has begun: probes hold other calls back until then. Report its end as well:
+    /// [`Self::ended_well`] or [`Self::failed`].
+    pub fn begun(&self, asking: Asking<'_>, now: Timestamp) {
+        if self.troubled.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        if let Some(breakers) = lock(&self.known).targets.get_mut(&asking.target.id) {
+            breakers.begun(asking, now);
+        }
+    }
+
+    /// A stream of the target's, to a call of `key`, ended well.
+    pub fn ended_well(&self, target: &Target, key: &str, now: Timestamp) {
+        let mut known = lock(&self.known);
+        if let Some(breakers) = known.targets.get_mut(&target.id) {
+            breakers.ended_well(key, now);
+            if breakers.is_idle(now) {
+                known.targets.remove(&target.id);
+            }
+        }
+        self.troubled.store(known.count(), Ordering::Release);
+    }
+
+    /// Whether any target has shown faults lately, or any server is down.
+    #[must_use]
+    pub fn has_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Acquire) > 0
+    }
+
+    /// The target gave a whole answer that is good.
     pub fn succeeded(&self, asking: Asking<'_>, now: Timestamp) {
         if self.troubled.load(Ordering::Acquire) == 0 {
             return;

@@ -197,7 +197,7 @@ impl Signal {
     }
 }
 
-/// A call under way, which is measured. At most one of its three ends is noted.
+/// A call under way, which is measured. At most one of its ends is noted, and one that broke off behind its first token.
 #[derive(Debug)]
 pub struct Underway {
     signal: Arc<Signal>,
@@ -215,6 +215,19 @@ impl Underway {
     pub fn failed(&self, after: Duration, now: Timestamp) {
         let known = self.mean().load().figure(now).map_or(Duration::ZERO, |figure| figure.time);
         self.mean().note(after.max(FAILED).max(known * 2), now);
+    }
+
+    /// The target failed after its first token: that counts as two failures, which outweigh the token's time.
+    pub fn broke(&self, now: Timestamp) {
+        self.failed(Duration::ZERO, now);
+        self.failed(Duration::ZERO, now);
+    }
+
+    /// The answer says nothing, so it has no first token: only a target of which no speed is known looks slow by it.
+    pub fn said_nothing(&self, now: Timestamp) {
+        if !self.mean().load().figure(now).is_some_and(Figure::is_fresh) {
+            self.failed(Duration::ZERO, now);
+        }
     }
 
     /// The caller went before a first token came: it takes longer than that. Noted where that is news.
@@ -318,6 +331,32 @@ mod tests {
         assert!(millis(&signals, true, NOW).unwrap() > 60_000);
         (0..1_000).for_each(|_| call.failed(Duration::ZERO, NOW));
         assert!(signals.first_token(&target("a"), true, NOW).unwrap().time <= LONGEST);
+    }
+
+    #[test]
+    fn a_target_that_begins_at_once_and_breaks_looks_slow() {
+        let signals = Signals::default();
+        let call = signals.enter(&target("a"), true);
+        let mut last = 0;
+        for _ in 0..12 {
+            call.answered(Duration::from_millis(1), NOW);
+            call.broke(NOW);
+            let time = millis(&signals, true, NOW).unwrap();
+            assert!(time > last && time > 6_000, "{time} after {last}");
+            last = time;
+        }
+    }
+
+    #[test]
+    fn an_answer_that_says_nothing_is_never_fast() {
+        let signals = Signals::default();
+        let call = signals.enter(&target("a"), true);
+        call.said_nothing(NOW);
+        assert_eq!(millis(&signals, true, NOW), Some(10_000));
+        let later = NOW.plus(FRESH);
+        call.answered(Duration::from_millis(300), later);
+        call.said_nothing(later);
+        assert_eq!(millis(&signals, true, later), Some(300));
     }
 
     #[test]

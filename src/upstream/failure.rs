@@ -6,6 +6,9 @@ use super::redaction::Redaction;
 use crate::chat::{Code, Error};
 use crate::wire::too_long;
 
+/// The longest time that a provider may ask callers to wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+
 /// Which limit passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -258,8 +261,12 @@ pub(super) fn refuses_key(status: u16, body: &[u8]) -> bool {
     }
 }
 
-/// Reads `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. Nonsense is `None`.
+/// Reads `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. Nonsense is `None`, and more than an hour is an hour.
 pub(super) fn read_retry_after(headers: &http::HeaderMap, now: std::time::SystemTime) -> Option<Duration> {
+    named_wait(headers, now).map(|wait| wait.min(LONGEST_WAIT))
+}
+
+fn named_wait(headers: &http::HeaderMap, now: std::time::SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let amount = |text: &str, scale: f64| {
         let number = text.parse::<f64>().ok().filter(|number| (0.0..=1e9).contains(number))?;
@@ -276,7 +283,8 @@ pub(super) fn read_retry_after(headers: &http::HeaderMap, now: std::time::System
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// Reads Google's `RetryInfo`, which stands in an error's details: `"retryDelay": "34.07s"`. Nonsense is `None`.
+/// Reads Google's `RetryInfo`, which stands in an error's details: `"retryDelay": "34.07s"`. Nonsense is `None`, and more than
+/// an hour is an hour.
 pub(super) fn read_retry_info(body: &[u8]) -> Option<Duration> {
     memchr::memmem::find(body, b"retryDelay")?;
     let fields: serde_json::Value = serde_json::from_slice(body).ok()?;
@@ -285,7 +293,7 @@ pub(super) fn read_retry_info(body: &[u8]) -> Option<Duration> {
     let details = fields.get("error")?.get("details")?.as_array()?;
     let delay = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str())?;
     let seconds = delay.strip_suffix('s')?.parse::<f64>().ok().filter(|seconds| (0.0..=1e9).contains(seconds))?;
-    Some(Duration::from_secs_f64(seconds))
+    Some(Duration::from_secs_f64(seconds).min(LONGEST_WAIT))
 }
 
 /// The message of a transport error's first cause.
@@ -313,6 +321,9 @@ mod tests {
             ("retry-after", "0.5", Some(0.5)),
             ("retry-after-ms", "250", Some(0.25)),
             ("retry-after", "Thu, 01 Jan 1970 00:00:30 GMT", Some(30.0)),
+            ("retry-after", "86400", Some(3_600.0)),
+            ("retry-after-ms", "999999999", Some(3_600.0)),
+            ("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT", Some(3_600.0)),
             ("retry-after", "soon", None),
             ("retry-after", "-1", None),
             ("retry-after", "1e300", None),
@@ -332,6 +343,7 @@ mod tests {
         for (delay, seconds) in [
             ("34.5s", Some(34.5)),
             ("2s", Some(2.0)),
+            ("90000s", Some(3_600.0)),
             ("0s", Some(0.0)),
             ("soon", None),
             ("-1s", None),

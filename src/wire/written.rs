@@ -14,6 +14,17 @@ pub fn tokens_of(response: &Response) -> u64 {
     of_bytes(parts.map(|part| of_content(&part.content)).sum())
 }
 
+/// Whether an answer says nothing: no text, no call of a tool, nothing else than thoughts.
+#[must_use]
+pub fn is_empty(response: &Response) -> bool {
+    let mut parts = response.choices.iter().flat_map(|choice| &choice.parts);
+    parts.all(|part| match &part.content {
+        Content::Text { text, .. } | Content::Refusal(text) => text.is_empty(),
+        Content::Thinking(_) => true,
+        _ => false,
+    })
+}
+
 /// How many bytes an event of a stream adds to what the model wrote.
 #[must_use]
 pub fn of_event(event: &Event) -> usize {

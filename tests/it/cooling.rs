@@ -201,3 +201,49 @@ async fn a_callers_own_limit_cools_nothing() {
     assert_eq!(health["rows"], json!([]));
     app.close().await;
 }
+
+#[tokio::test]
+async fn a_target_that_breaks_every_stream_after_its_first_words_cools_and_the_next_is_asked() {
+    let begun = || Script::sse().chunks(&EVENTS[..3]);
+    let error = "data: {\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\"}}\n\n";
+    for (model, script) in [
+        ("fast", begun().fin()),
+        ("fast", begun().reset()),
+        ("fast", begun().ended()),
+        ("fast", begun().chunks([error]).ended()),
+        ("hasty/x", begun().stall()),
+    ] {
+        let route = format!(
+            "[[routes]]\nname = \"r\"\nstrategy = \"priority\"\nretries = 0\ntargets = [{{ model = \"{model}\" }}, {{ model = \"spare\" }}]\n"
+        );
+        let app = TestApp::with(&route).await;
+        app.up.always(script);
+        let mut broken = 0;
+        for n in 0..12 {
+            let answer = app.chat(&streamed(hello("any"))).await;
+            if answer.text().ends_with("[DONE]\n\n") {
+                assert_eq!(answer.header("x-fulcrum-model"), Some("other/spare-x"), "{model} {n}");
+            } else {
+                broken += 1;
+            }
+        }
+        assert!((5..=7).contains(&broken), "{model}: {broken} of 12 broke");
+        assert!(app.other.count() >= 5);
+        app.close().await;
+    }
+}
+
+#[tokio::test]
+async fn callers_that_hang_up_on_streams_cool_nothing() {
+    let app = TestApp::start().await;
+    app.up.always(Script::sse().chunks(&EVENTS[..3]).stall());
+    for _ in 0..8 {
+        let open = app.open(&Call::chat(&streamed(hello("fast"))).key(&app.key)).await;
+        assert_eq!(open.status, 200);
+        drop(open);
+    }
+    app.up.until("the gateway hangs up", |received| received.iter().filter(|one| one.closed).count() == 8).await;
+    let health = app.admin(Call::get("/api/v1/health")).await.json();
+    assert_eq!(health["rows"], json!([]));
+    app.close().await;
+}

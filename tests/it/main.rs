@@ -26,6 +26,7 @@ mod demo;
 mod deploy;
 mod dialects;
 mod embeddings;
+mod empty_answers;
 mod errors;
 mod estimates;
 mod failing;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
-use crate::app::{ADMIN, TestApp, hello};
+use crate::app::{ADMIN, TestApp, hello, streamed};
 use crate::client::{Answer, Call, Open, PATIENCE};
 use crate::upstream::{EVENTS, Script, WHOLE};
 
@@ -154,6 +154,46 @@ async fn a_target_that_fails_at_once_is_not_the_fastest() {
     app.close().await;
 }
 
+#[tokio::test]
+async fn a_target_that_begins_a_stream_at_once_and_breaks_it_is_not_the_fastest() {
+    let app = TestApp::with(&route("strategy = \"fastest\"")).await;
+    let stream = streamed(hello("any"));
+    while app.up.count() == 0 || app.other.count() == 0 {
+        assert_eq!(app.chat(&stream).await.status, 200);
+    }
+    let first = model(&app.chat(&stream).await).to_owned();
+    let (breaks, well) = if first == UP { (&app.up, OTHER) } else { (&app.other, UP) };
+    breaks.next(Script::sse().chunks(&EVENTS[..3]).fin());
+    assert!(app.chat(&stream).await.text().contains("\"error\""));
+    let before = breaks.count();
+    for _ in 0..20 {
+        assert_eq!(model(&app.chat(&stream).await), well);
+    }
+    assert_eq!(breaks.count(), before);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_target_whose_answers_say_nothing_is_not_the_fastest() {
+    let nothing = WHOLE.replace("Hello there.", "").replace("\"completion_tokens\":3", "\"completion_tokens\":0");
+    let events = [EVENTS[0], EVENTS[4], EVENTS[6]];
+    for (call, script) in
+        [(hello("any"), Script::json(200, &nothing)), (streamed(hello("any")), Script::sse().chunks(events).ended())]
+    {
+        let app = TestApp::with(&route("strategy = \"fastest\"")).await;
+        app.up.always(script);
+        while app.other.count() == 0 {
+            assert_eq!(app.chat(&call).await.status, 200);
+        }
+        let before = app.up.count();
+        for _ in 0..20 {
+            assert_eq!(model(&app.chat(&call).await), OTHER);
+        }
+        assert!(before > 0 && app.up.count() == before);
+        app.close().await;
+    }
+}
+
 /// A call that is under way until its gate opens.
 fn held(app: &TestApp, gate: &Arc<Semaphore>, model: &str) -> tokio::task::JoinHandle<Answer> {
     let script = Script::default().gate(gate).then(Script::json(200, WHOLE));
@@ -211,7 +251,7 @@ async fn a_call_that_is_hung_up_on_is_under_way_no_more() {
     let app = TestApp::with(&route("models = [\"any\"]\nstrategy = \"least_busy\"")).await;
     app.up.always(Script::sse().chunks(&EVENTS[..2]).stall());
     app.other.always(Script::sse().chunks(&EVENTS[..2]).stall());
-    let call = Call::chat(&crate::app::streamed(hello("any"))).key(&app.key);
+    let call = Call::chat(&streamed(hello("any"))).key(&app.key);
     let mut open = app.open(&call).await;
     open.until("Hello").await;
     let busy = explain(&app, &hello("any"), None).await.to_string();

@@ -132,7 +132,7 @@ async fn a_429_that_names_a_far_date_goes_back_with_a_wait() {
     app.up.next(Script::throttled("retry-after: Tue, 31 Dec 2999 23:59:59 GMT\r\n"));
     let answer = app.hello("fast").await;
     assert_eq!(answer.outcome(), "429 upstream_rate_limited");
-    assert!(answer.header("retry-after").is_some_and(|wait| wait.parse::<u64>().unwrap() > 1_000_000));
+    assert_eq!(answer.header("retry-after"), Some("3600"), "no more than an hour");
     app.close().await;
 }
 

@@ -71,9 +71,12 @@ fn seconds(time: Duration) -> String {
     format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// The longest time that a provider may ask callers to wait.
+const LONGEST_DELAY: Duration = Duration::from_secs(3_600);
+
 fn retry_delay(detail: &Value) -> Option<Duration> {
     let seconds: f64 = detail["retryDelay"].as_str()?.strip_suffix('s')?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
+    Duration::try_from_secs_f64(seconds).ok().map(|delay| delay.min(LONGEST_DELAY))
 }
 
 /// The name that goes with an HTTP status.
