@@ -203,12 +203,13 @@ fn columns(rows: &[Value], zone: &Zone, wide: bool) -> Vec<Column> {
         }
     };
     let all_failed = rows.iter().all(|row| row["status"] == "error");
+    let has_own = !wide && rows.iter().any(|row| row["purpose"].is_string());
     let shown = FIELDS.iter().map(|field| match field {
         ("status", ..) if all_failed && !wide => ERROR,
         (head @ ("cost $" | "ms"), _, write) if all_failed && !wide => (*head, 1, *write),
+        (head @ "status", _, write) if has_own => (*head, 1, *write),
         field => *field,
     });
-    let has_own = !wide && rows.iter().any(|row| row["purpose"].is_string());
     let shown = shown.chain(has_own.then_some(PURPOSE));
     let fields = shown.map(|(head, rank, write)| {
         let write = |row: &Value| if wide && head == "model" { cell(row.get("model")) } else { write(row, zone) };

@@ -303,11 +303,11 @@ mod tests {
         ("telemetry", "metrics_listen", "\"127.0.0.1:9464\"", AtRestart),
     ];
 
-    /// Keys with a rule of their own: `listen` is compared with what the command line says, the others are refused.
-    const APART: &[(&str, &str)] = &[("server", "listen"), ("telemetry", "otlp")];
+    /// Keys with a rule of their own: `listen` is compared with what the command line says, `semantic` is a table, `otlp` is refused.
+    const APART: &[(&str, &str)] = &[("server", "listen"), ("cache", "semantic"), ("telemetry", "otlp")];
 
     /// Tables whose keys are names, or that are refused.
-    const NAMED: &[&str] = &["models", "providers", "redis", "routes"];
+    const NAMED: &[&str] = &["examples", "models", "providers", "redis", "routes"];
 
     #[test]
     fn of_every_key_it_is_known_whether_a_change_waits_for_a_restart() {

@@ -166,6 +166,8 @@ fn the_table_of_names_holds_what_a_page_has_and_no_more() {
     metrics.saw_attempt(&attempt("gpt-x", 1));
     metrics.saw_cascade(&"up".into(), &"gpt-x".into(), "accepted");
     metrics.saw_hedge(&"quick".into(), "won");
+    metrics.saw_own_request("shadow", "ok");
+    metrics.saw_merged(&"up".into(), 2);
     let found = samples(&metrics.page(&observed()));
     let is_here = |name: &&&Name| cfg!(target_os = "linux") || !name.name.starts_with("process_");
     let table = NAMES.iter().filter(is_here);
