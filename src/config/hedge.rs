@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::read::{Field, Section};
-use crate::routing::{After, HedgeSpec};
+use crate::routing::{After, HedgeSpec, Order};
 use crate::types::parse_duration;
 
 /// The share of a route's spend that hedges may add where the route names none.
@@ -13,8 +13,8 @@ const SHARE: f64 = 0.05;
 const LEAST: Duration = Duration::from_millis(1);
 const MOST: Duration = Duration::from_secs(600);
 
-/// The inline table `hedge` of a route.
-pub(super) fn hedge(route: &Section<'_>) -> Option<HedgeSpec> {
+/// The inline table `hedge` of a route. On a cascade it is read, and nothing comes of it.
+pub(super) fn hedge(route: &Section<'_>, strategy: Order) -> Option<HedgeSpec> {
     let section = route.section("hedge")?;
     let field = section.get("after");
     if field.is_none() {
@@ -24,6 +24,13 @@ pub(super) fn hedge(route: &Section<'_>) -> Option<HedgeSpec> {
     let after = field.and_then(|field| after(&field)).unwrap_or(After::P95);
     let share = section.get("max_extra_spend").map_or(Some(SHARE), |field| field.decimal(0.0..=1.0));
     section.done();
+    if strategy == Order::Cascade {
+        if let Some(field) = route.get("hedge") {
+            let problem = "a cascade has no hedges: it asks its targets one after the other";
+            field.warn(problem, "take `hedge` out, or use another strategy");
+        }
+        return None;
+    }
     Some(HedgeSpec { after, max_extra_spend: share.unwrap_or(SHARE) })
 }
 

@@ -149,7 +149,7 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
         strategy,
         sticky_by,
         affinity,
-        hedge: hedge(&section),
+        hedge: hedge(&section, strategy),
         retries: retries(&section),
         cache: cache_policy(&section),
         repair: section.get("repair").and_then(|field| field.bool()),

@@ -44,6 +44,22 @@ fn every_mistake_is_reported_with_its_line_column_and_fix() {
 }
 
 #[test]
+fn a_hedge_on_a_cascade_is_a_warning_and_nothing_comes_of_it() {
+    let text = "[providers.simulated]\nkind = \"simulated\"\n[[routes]]\nname = \"c\"\nstrategy = \"cascade\"\n\
+        targets = [{ model = \"simulated/a\", accept = { not_refusal = true } }, { model = \"simulated/b\" }]\n\
+        hedge = { after = \"p95\" }";
+    let config = parse(text, "f", &env).unwrap();
+    let warnings: Vec<String> = config.warnings.iter().map(Diagnostic::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "f:7:1: routes[0].hedge: a cascade has no hedges: it asks its targets one after the other; take `hedge` out, or use another strategy"
+        ]
+    );
+    assert_eq!(config.routes.list()[0]["hedge"], serde_json::Value::Null);
+}
+
+#[test]
 fn no_secret_is_ever_shown() {
     for case in BAD.split("%%\n") {
         let text: Vec<&str> = case.lines().filter(|line| !line.starts_with("    f:")).collect();

@@ -13,7 +13,7 @@ pub use times::Patience;
 
 use self::spend::lock;
 use self::times::Times;
-use super::spec::{After, HedgeSpec, Order, RouteSpec};
+use super::spec::{After, HedgeSpec, RouteSpec};
 use crate::types::{Diagnostic, QuickMap};
 
 /// The most targets whose times are known, and the most routes whose spend is: callers may name any model of a provider.
@@ -108,10 +108,6 @@ pub(super) fn problems(spec: &RouteSpec) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     if spec.hedge.is_none() {
         return problems;
-    }
-    if spec.strategy == Order::Cascade {
-        let problem = Diagnostic::new(key(), "a cascade has no hedges: it asks its targets one after the other");
-        problems.push(problem.fix("take `hedge` out, or use another strategy"));
     }
     if !spec.has_second() {
         let is_never_asked = spec.targets.iter().any(|target| !spec.strategy.asks(target.weight));
