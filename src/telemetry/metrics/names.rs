@@ -131,7 +131,7 @@ pub(super) const EMBEDDING_FAILURES: Name = row(
 pub(super) const SEMANTIC_REFUSED: Name = row(
     "fulcrum_semantic_refused_total",
     &["difference"],
-    "Questions as similar as the cache wants, whose answer was not taken since a `number`, `negation`, `quote`, `code`, `time`, `opposite` or `name` differs",
+    "Questions as similar as the cache wants, whose answer was not taken since a `number`, `negation`, `quote`, `code` (with symbols), `time`, `opposite` or `name` differs",
 );
 pub(super) const QUESTIONS: Name =
     row("fulcrum_semantic_entries", &[], "Questions whose answers the cache finds by meaning");
