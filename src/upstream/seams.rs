@@ -113,6 +113,9 @@ impl Seams {
         if let Some(text) = self.pattern.text_of(raw) {
             return begun(text, keys).1 == 0;
         }
+        if self.pattern.is_last(raw) {
+            return true;
+        }
         let is_plain = ends_plainly(raw, keys) || is_plain(raw, keys);
         if is_plain {
             self.pattern.note(raw);

@@ -29,6 +29,11 @@ impl EventPattern {
         })
     }
 
+    /// Whether `event` is the one that was noted last, byte for byte, as where a model repeats itself.
+    pub fn is_last(&self, event: &[u8]) -> bool {
+        !event.is_empty() && event == self.last
+    }
+
     /// Notes an event that fits no pattern, and finds the one that it has with the event noted before it. Returns what stands
     /// before that pattern's text, and the text in this event.
     pub fn note<'a>(&mut self, event: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
@@ -108,6 +113,16 @@ mod tests {
         }
         pattern.forget();
         assert_eq!(pattern.text_of(delta(" you").as_bytes()), None);
+    }
+
+    #[test]
+    fn an_event_that_comes_again_is_known_without_a_pattern() {
+        let mut pattern = EventPattern::default();
+        assert!(!pattern.is_last(b"") && !pattern.is_last(delta("la").as_bytes()));
+        pattern.note(delta("la").as_bytes());
+        assert!(pattern.is_last(delta("la").as_bytes()) && !pattern.is_last(delta("lo").as_bytes()));
+        pattern.note(delta("lo").as_bytes());
+        assert!(pattern.is_last(delta("lo").as_bytes()) && !pattern.is_last(delta("la").as_bytes()));
     }
 
     #[test]

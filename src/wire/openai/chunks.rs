@@ -56,6 +56,8 @@ pub struct StreamTap {
     /// What the chunks have in common that hold texts and nothing else, and the bytes of their other texts.
     pattern: EventPattern,
     other_texts: usize,
+    /// The bytes of the texts of the last chunk that was noted for its pattern.
+    last_texts: usize,
 }
 
 impl StreamTap {
@@ -73,6 +75,7 @@ impl StreamTap {
             ended_choices: 0,
             pattern: EventPattern::default(),
             other_texts: 0,
+            last_texts: 0,
         }
     }
 
@@ -94,6 +97,10 @@ impl Tap for StreamTap {
     fn observe(&mut self, event: &Event) -> Chunk {
         if let Some(text) = self.pattern.text_of(event.raw()) {
             self.content_bytes += self.other_texts + text.len();
+            return Chunk::Pass(event.raw().clone());
+        }
+        if self.pattern.is_last(event.raw()) {
+            self.content_bytes += self.last_texts;
             return Chunk::Pass(event.raw().clone());
         }
         let Some(data) = event.data() else {
@@ -149,7 +156,11 @@ impl StreamTap {
     /// Looks for what a chunk with `texts` bytes of text has in common with the one before it, but for the text that a model
     /// writes.
     fn note_pattern(&mut self, event: &Event, texts: usize) {
-        let Some((before, text)) = self.pattern.note(event.raw()) else { return };
+        let noted = self.pattern.note(event.raw());
+        if self.pattern.is_last(event.raw()) {
+            self.last_texts = texts;
+        }
+        let Some((before, text)) = noted else { return };
         let name = before[..before.len().saturating_sub(1)].trim_ascii_end();
         let name = name.strip_suffix(b":").map(<[u8]>::trim_ascii_end).and_then(|name| name.strip_suffix(b"\""));
         let is_text =
@@ -398,6 +409,23 @@ mod tests {
             "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\"\"}}]}\n\n: ping\n\n",
         );
         assert!(matches!(&chunks[..], [Chunk::Failed(_), Chunk::Pass(_), Chunk::Pass(_)]));
+    }
+
+    #[test]
+    fn a_chunk_that_comes_again_counts_again() {
+        let chunk = |text: &str| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+        let numbered =
+            |n: usize| format!("data: {{\"n\":{n},\"choices\":[{{\"delta\":{{\"content\":\"abcd\"}}}}]}}\n\n");
+        for (events, bytes) in [
+            (vec![chunk("la"), chunk("la"), chunk("la")], 6),
+            (vec![chunk("la"), chunk("la"), chunk("long"), chunk("long"), chunk("la"), chunk("la")], 16),
+            // More than are searched for a pattern, the last of which comes again.
+            ((0..40).map(numbered).chain([chunk("la"), numbered(39), numbered(15)]).collect(), 170),
+        ] {
+            let mut tap = StreamTap::new(false);
+            observe(&mut tap, &events.concat());
+            assert_eq!(tap.content_bytes, bytes, "{events:?}");
+        }
     }
 
     #[test]
