@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
-use super::meter::{Ended, Meter};
+use super::meter::Meter;
+use super::open_attempt::Ended;
 use super::reply::Cut;
 use super::reserve::Attempt;
 use super::state::Parts;

@@ -4,7 +4,7 @@ use super::answer::Answered;
 use super::attempt::{Attempts, Turn};
 use super::beginning::read_on;
 use super::empty::is_empty;
-use super::meter::Ended;
+use super::open_attempt::Ended;
 use super::peek::has_content;
 use super::price::known_as;
 use super::rendering::Rendering;

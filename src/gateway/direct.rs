@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::answer::{Answered, Served};
 use super::binary_relay::BinaryRelay;
-use super::meter::{Ended, Meter};
+use super::meter::Meter;
+use super::open_attempt::Ended;
 use super::planned::{Planned, refuse};
 use super::reply::{Body, Reply, error_reply};
 use super::stream::{Begun, Relay};

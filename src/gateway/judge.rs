@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::answer::Answered;
 use super::attempt::{Attempts, Turn};
-use super::meter::{Ended, Meter};
+use super::meter::Meter;
+use super::open_attempt::Ended;
 use super::probe_line::Waiting;
 use super::rendering::Rendering;
 use crate::chat::{Content, Error, Response, Stop};

@@ -8,7 +8,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::answer::{Answered, Served};
 use super::follow::{FollowerCall, error_of};
-use super::meter::{Ended, Meter};
+use super::meter::Meter;
+use super::open_attempt::Ended;
 use super::planned::Planned;
 use super::reply::{Departure, Reply, error_reply};
 use super::stream::{Begun, Relay};

@@ -9,18 +9,15 @@ use tokio::time::Instant;
 
 use super::after::{After, Following};
 use super::incoming::Incoming;
+use super::open_attempt::{Ended, OpenAttempt, dropped, is_unused, micros};
 use super::prepared::Known;
-use super::price::Pricing;
 use super::state::Parts;
 use crate::chat::{Code, Error, Usage, Used};
-use crate::routing::{NotAccepted, Plan, Reserved, RouteSpend};
+use crate::routing::{Plan, Reserved, RouteSpend};
 use crate::telemetry::{AccessLine, AttemptSeen, RequestSeen, Under};
 use crate::types::{Nanos, now};
 use crate::usage::{AttemptRow, Bodies, CacheState, RequestRow, Role, SegmentRefs, Settlement, Status};
 use crate::wire::endpoint::Endpoint;
-
-/// The code of an attempt that ended since the other target of a hedged call answered first.
-const OUTRUN: &str = "hedge_lost";
 
 /// How long an answer waits for its row before it is withheld.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
@@ -67,22 +64,6 @@ pub(super) struct State {
     following: Following,
 }
 
-/// An attempt under way.
-pub(super) struct OpenAttempt {
-    pub(super) row: AttemptRow,
-    /// When it was sent; `None` while its intent is being written.
-    pub(super) began: Option<Instant>,
-    /// How long after that its answer was whole, where it is looked at before the attempt ends.
-    pub(super) whole_after: Option<Duration>,
-    pub(super) pricing: Pricing,
-    /// What it would be charged if it broke off now.
-    pub(super) estimate: Used,
-    /// Whether a byte of its answer came.
-    pub(super) has_begun: bool,
-    /// What it costs, where that is its share of a call for several callers.
-    pub(super) share: Option<Nanos>,
-}
-
 /// What a call adds to the spend of its route.
 struct Hedging {
     spend: Arc<RouteSpend>,
@@ -102,54 +83,6 @@ impl Hedging {
             }
             Some(Role::Judge | Role::Embedding) => {}
         }
-    }
-}
-
-/// How an attempt ended.
-pub struct Ended {
-    /// Its status.
-    pub status: Status,
-    /// The provider's HTTP status, if an answer came.
-    pub http_status: Option<u16>,
-    /// The error's code, or which check the answer did not pass.
-    pub error: Option<&'static str>,
-    /// Whether another try could do better.
-    pub retryable: bool,
-    /// What it used; `None` where it cost nothing.
-    pub used: Option<Used>,
-}
-
-impl Ended {
-    /// An answer that came whole and well.
-    pub fn well(used: impl Into<Used>) -> Self {
-        Self { status: Status::Ok, http_status: Some(200), error: None, retryable: false, used: Some(used.into()) }
-    }
-
-    /// An answer that came whole, but is not of the form that was asked for.
-    pub fn invalid(used: Used) -> Self {
-        Self::not_accepted(used, Code::InvalidOutput.text())
-    }
-
-    /// An answer that came whole, and did not pass the check that `code` names.
-    pub fn not_accepted(used: Used, code: &'static str) -> Self {
-        Self { status: Status::Error, error: Some(code), retryable: true, ..Self::well(used) }
-    }
-
-    /// An attempt whose answer another target's was before.
-    pub fn outrun(used: Option<Used>) -> Self {
-        Self { status: Status::ClientClosed, http_status: None, error: Some(OUTRUN), retryable: false, used }
-    }
-
-    /// An answer that a filter of its provider's ended.
-    pub fn filtered(used: Option<Used>) -> Self {
-        let error = Some(Code::ContentFilter.text());
-        Self { status: Status::Error, http_status: Some(200), error, retryable: true, used }
-    }
-
-    /// An attempt that broke off because nobody waits for it any more, or its task panicked.
-    pub(super) fn dropped(used: Option<Used>) -> Self {
-        let (status, code) = dropped();
-        Self { status, http_status: None, error: Some(code.text()), retryable: false, used }
     }
 }
 
@@ -375,7 +308,6 @@ impl Shared {
 
     /// Notes how an attempt ended.
     fn close(&self, state: &mut State, open: OpenAttempt, ended: &Ended) {
-        let OpenAttempt { mut row, began, whole_after, pricing, estimate, share, .. } = open;
         let ends = Instant::now();
         // Attempts that are open at once are waited for at once.
         if !state.is_busy()
@@ -383,21 +315,7 @@ impl Shared {
         {
             state.upstream += ends.saturating_duration_since(since);
         }
-        let took = whole_after.or_else(|| began.map(|began| ends.saturating_duration_since(began)));
-        row.latency_us = micros(took.unwrap_or_default());
-        row.status = ended.status;
-        row.http_status = ended.http_status;
-        row.error_code = ended.error.map(Into::into);
-        row.retryable = ended.retryable;
-        let used = ended.used.map(|used| pricing.in_tier_of(estimate, used));
-        row.usage = used.and_then(|used| used.usage);
-        match &used {
-            Some(used) => {
-                (row.cost, row.rate) = pricing.charge(used);
-                row.cost = share.or(row.cost);
-            }
-            None => row.cost = Some(Nanos(0)),
-        }
+        let row = open.row_ended(ended, ends);
         self.parts.metrics.saw_attempt(&AttemptSeen {
             provider: &row.provider,
             model: &row.model,
@@ -407,7 +325,7 @@ impl Shared {
         });
         // An answer that was not of the form asked for was counted by its provider, and is part of what the request used. So is
         // what was made beside the caller's answer.
-        let is_part = |attempt: &&AttemptRow| attempt.role.is_some() || is_invalid(attempt);
+        let is_part = |attempt: &&AttemptRow| attempt.role.is_some() || is_unused(attempt);
         let before = state.attempts.iter().filter(is_part).filter_map(|attempt| attempt.usage);
         let usage = before.chain(row.usage).reduce(Usage::plus);
         if let Some(hedging) = &mut state.hedging {
@@ -545,29 +463,6 @@ impl State {
     }
 }
 
-impl OpenAttempt {
-    /// What it would be charged if it broke off now: nothing where not a byte of its answer came.
-    pub(super) fn charged(&self) -> Option<Used> {
-        self.has_begun.then_some(self.estimate)
-    }
-}
-
-/// Whether an attempt brought an answer that the caller does not get: not of the form asked for, not accepted, ended by a filter,
-/// or too late.
-fn is_invalid(attempt: &AttemptRow) -> bool {
-    let code = attempt.error_code.as_deref();
-    let unused = [Code::InvalidOutput.text(), Code::ContentFilter.text(), OUTRUN];
-    code.is_some_and(|code| unused.contains(&code) || NotAccepted::is_code(code))
-}
-
-/// How a call ends that is dropped.
-fn dropped() -> (Status, Code) {
-    match std::thread::panicking() {
-        true => (Status::Error, Code::Internal),
-        false => (Status::ClientClosed, Code::ClientClosed),
-    }
-}
-
 /// The request's tags, and those of its key that it does not set itself.
 fn tags(incoming: &Incoming) -> Vec<(Arc<str>, Arc<str>)> {
     let mut tags = incoming.tags.clone();
@@ -577,8 +472,4 @@ fn tags(incoming: &Incoming) -> Vec<(Arc<str>, Arc<str>)> {
         }
     }
     tags
-}
-
-pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -42,6 +42,7 @@ mod merged;
 mod merges;
 mod meter;
 mod model_card;
+mod open_attempt;
 mod pace;
 mod peek;
 mod plan;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::followed::Followed;
-use super::meter::{Ended, Meter, OpenAttempt, Shared, micros};
+use super::meter::{Meter, Shared};
+use super::open_attempt::{Ended, OpenAttempt, micros};
 use super::price::Pricing;
 use crate::chat::{Error, Tier, Usage, Used};
 use crate::routing::{Follows, Target};

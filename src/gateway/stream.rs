@@ -10,7 +10,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::{BEHIND, drain, failure_of};
 use super::feed::{Fed, Feed, events_of};
-use super::meter::{Ended, Meter};
+use super::meter::Meter;
+use super::open_attempt::Ended;
 use super::peek::MOST_HELD;
 use super::reserve::Attempt;
 use super::state::Parts;

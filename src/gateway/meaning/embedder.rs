@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::fault::fault_of;
 use super::super::incoming::Incoming;
-use super::super::meter::{Ended, Meter};
+use super::super::meter::Meter;
+use super::super::open_attempt::Ended;
 use super::super::probe_line::{ProbePlace, Waiting};
 use super::super::state::{Live, Parts};
 use super::super::target_log::Met;
