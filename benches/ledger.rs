@@ -67,7 +67,7 @@ async fn settle(ledger: Ledger, words: Arc<Interned>, how: (usize, usize, bool))
             let (request, attempt) = words.asked();
             let mut held = SegmentRefs::default();
             if intents {
-                ledger.intend(&Intent { request: &request, attempt: &attempt }, &mut held).await?;
+                ledger.intend(&Intent { request: &request, attempt: &attempt, ended: &[] }, &mut held).await?;
             }
             acks.push(ledger.settle(words.ended(request, attempt), held));
         }

@@ -60,8 +60,8 @@ impl<'a> Attempts<'a> {
         let Some(turn) = progress.turn.as_ref() else { return Ok(Outcome::Unsent) };
         let target = turn.target;
         let verdict = match (&turn.check, &answered) {
-            (Some(check), Answered::Whole { body, shown, .. }) => {
-                attempt.is_whole();
+            (Some(check), Answered::Whole { body, shown, used, .. }) => {
+                attempt.is_whole(*used);
                 self.verdict((turn, check), (body, *shown), meter).await?
             }
             _ => Ok(()),

@@ -542,6 +542,7 @@ async fn wait(after: Duration, meter: &Meter) {
     if after.is_zero() {
         return;
     }
+    meter.goes_on();
     let began = Instant::now();
     sleep(after).await;
     meter.waited(began.elapsed());

@@ -57,6 +57,8 @@ impl<'a> Attempts<'a> {
         let Some(turn) = self.turn_of_judge(judge, &question) else {
             return Ok(Err(NotAccepted::NoJudgement));
         };
+        // What is judged is paid.
+        meter.goes_on();
         let limit = Instant::now() + LIMIT;
         let deadline = Some(self.deadline.map_or(limit, |deadline| deadline.min(limit)));
         let answered = Attempts { deadline, ..*self }.once(&turn, &turn.rendering, meter).await?;

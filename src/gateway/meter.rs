@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) held: SegmentRefs,
     /// Attempts that ended.
     pub(super) attempts: Vec<AttemptRow>,
+    /// How many of those the journal has: a call that ends with its first attempt leaves it to the settlement.
+    pub(super) recorded: usize,
     /// How many attempts were opened.
     opened: u32,
     /// What the call adds to the spend of its route, where that is hedged.
@@ -161,6 +163,13 @@ impl Meter {
             let ended = Ended::outrun(open.charged());
             self.shared.close(&mut state, open, &ended);
         }
+        self.shared.goes_on(&mut state);
+    }
+
+    /// Has the journal note what the attempts so far cost, since the call goes on without another attempt just now, and may be
+    /// killed meanwhile. Nobody waits for that.
+    pub fn goes_on(&self) {
+        self.shared.goes_on(&mut self.shared.lock());
     }
 
     /// Notes in the row whose answer the caller gets, where no attempt of the call's own brings it.
@@ -303,6 +312,20 @@ impl Shared {
         if let Some(open) = state.take(n) {
             let ended = ended(open.charged());
             self.close(&mut state, open, &ended);
+            if state.open.is_some() || !state.beside.is_empty() {
+                self.goes_on(&mut state);
+            }
+        }
+    }
+
+    /// Has the journal note attempts that ended, and those whose answer is whole, where it does not have them yet.
+    fn goes_on(&self, state: &mut State) {
+        let Some(request) = state.row.as_ref().map(|row| row.id) else { return };
+        let mut ends = state.attempts.get(state.recorded..).unwrap_or_default().to_vec();
+        state.recorded = state.attempts.len();
+        ends.extend(state.open.iter().chain(&state.beside).filter_map(OpenAttempt::row_if_whole));
+        if !ends.is_empty() {
+            self.parts.ledger.note_ends(request, &ends, &mut state.held);
         }
     }
 

@@ -14,12 +14,13 @@ use crate::usage::{AttemptRow, Status};
 const OUTRUN: &str = "hedge_lost";
 
 /// An attempt under way.
+#[derive(Clone)]
 pub(super) struct OpenAttempt {
     pub(super) row: AttemptRow,
     /// When it was sent; `None` while its intent is being written.
     pub(super) began: Option<Instant>,
-    /// How long after that its answer was whole, where it is looked at before the attempt ends.
-    pub(super) whole_after: Option<Duration>,
+    /// How long after that its answer was whole, and what it used, where it is looked at before the attempt ends.
+    pub(super) whole: Option<Box<(Duration, Used)>>,
     pub(super) pricing: Pricing,
     /// What it would be charged if it broke off now.
     pub(super) estimate: Used,
@@ -83,9 +84,16 @@ impl OpenAttempt {
         self.has_begun.then_some(self.estimate)
     }
 
+    /// Its row as of now where its answer is whole, though it is still looked at.
+    pub(super) fn row_if_whole(&self) -> Option<AttemptRow> {
+        let (_, used) = **self.whole.as_ref()?;
+        Some(self.clone().row_ended(&Ended::well(used), Instant::now()))
+    }
+
     /// Its row, as it ended `at` that time.
     pub(super) fn row_ended(self, ended: &Ended, at: Instant) -> AttemptRow {
-        let Self { mut row, began, whole_after, pricing, estimate, share, .. } = self;
+        let Self { mut row, began, whole, pricing, estimate, share, .. } = self;
+        let whole_after = whole.map(|whole| whole.0);
         let took = whole_after.or_else(|| began.map(|began| at.saturating_duration_since(began)));
         row.latency_us = micros(took.unwrap_or_default());
         row.status = ended.status;

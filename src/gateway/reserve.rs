@@ -56,12 +56,15 @@ impl Meter {
             let attempt = Attempt { meter: self.shared().clone(), n, followed: None };
             // A call that is settled makes no attempts.
             let Some(request) = state.row.as_deref() else { return Ok(attempt) };
-            let intended = self.shared().parts.ledger.intend(&Intent { request, attempt: &row }, &mut state.held);
+            let ended = state.attempts.get(state.recorded..).unwrap_or_default();
+            state.recorded = state.attempts.len();
+            let intent = Intent { request, attempt: &row, ended };
+            let intended = self.shared().parts.ledger.intend(&intent, &mut state.held);
             // What it may write is reserved; what it is charged for is what it wrote.
             let usage = estimate.usage.map(|usage| Usage { output: 0, ..usage });
             let estimate = Used { usage, ..estimate };
-            let (began, whole_after, share) = (None, None, None);
-            state.add(OpenAttempt { row, began, whole_after, pricing, estimate, has_begun: false, share });
+            let (began, whole, share) = (None, None, None);
+            state.add(OpenAttempt { row, began, whole, pricing, estimate, has_begun: false, share });
             (attempt, intended)
         };
         let written = intended.await;
@@ -135,10 +138,10 @@ impl Attempt {
         }
     }
 
-    /// Notes that the answer is whole: what is done with it before the attempt ends is no work of the provider's.
-    pub fn is_whole(&self) {
+    /// Notes that the answer is whole, and what it used: what is done with it before the attempt ends is no work of the provider's.
+    pub fn is_whole(&self, used: Used) {
         if let Some(open) = self.meter.lock().find(self.n) {
-            open.whole_after = open.began.map(|began| began.elapsed());
+            open.whole = open.began.map(|began| Box::new((began.elapsed(), used)));
         }
     }
 

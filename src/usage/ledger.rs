@@ -16,12 +16,13 @@ use super::journal::segment::{SegmentRefs, left, segments};
 use super::journal::slots::{Flushed, Journal, Noted, Settled};
 use super::journal::tick::Waiting;
 use super::lock::{DatabaseFile, Lock, lock};
-use super::rows::{Intent, Settlement};
+use super::rows::{AttemptRow, Intent, Settlement};
 use super::settling::{Job, MOST, Message};
 use super::shared::Shared;
 use super::store::commit;
 use super::store::writer::Writer;
 use crate::db::Sqlite;
+use crate::types::RequestId;
 
 /// How long a flush waits for the database.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -225,6 +226,12 @@ impl Ledger {
     /// answer.
     pub fn intend(&self, intent: &Intent<'_>, held: &mut SegmentRefs) -> Intended {
         Intended(self.shared.journal.intend(intent, held))
+    }
+
+    /// Writes down that attempts of a request ended, which goes on. Only notes, so nobody waits, and a `Drop` may call it: where
+    /// the record cannot be written, a start after a crash charges what was reserved for them.
+    pub fn note_ends(&self, request: RequestId, ended: &[AttemptRow], held: &mut SegmentRefs) {
+        let _nobody_waits = self.shared.journal.note_ends(request, ended, held);
     }
 
     /// Hands over what a request left behind. Only notes and sends, so a `Drop` may call it.

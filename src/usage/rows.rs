@@ -278,6 +278,8 @@ pub struct Intent<'a> {
     pub request: &'a RequestRow,
     /// The attempt: `n`, `provider`, `model`, `started_at`, `reserved` and `role` are read.
     pub attempt: &'a AttemptRow,
+    /// Attempts of the request that ended before, of which no record says so yet.
+    pub ended: &'a [AttemptRow],
 }
 
 impl Settlement {

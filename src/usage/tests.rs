@@ -104,7 +104,7 @@ fn settlement(started_at: Timestamp) -> Settlement {
 fn intend(ledger: &Ledger, settlement: &Settlement) -> SegmentRefs {
     let mut held = SegmentRefs::default();
     for attempt in &settlement.attempts {
-        let intended = ledger.intend(&Intent { request: &settlement.request, attempt }, &mut held);
+        let intended = ledger.intend(&Intent { request: &settlement.request, attempt, ended: &[] }, &mut held);
         assert_eq!(intended.now_or_never(), Some(Ok(())));
     }
     held
@@ -238,7 +238,7 @@ async fn a_ledger_that_is_closed_takes_nothing_and_lets_another_open() {
     ledger.clone().close().await.unwrap();
     let next = place.ledger().await;
     let late = settlement(now());
-    let intent = Intent { request: &late.request, attempt: &late.attempts[0] };
+    let intent = Intent { request: &late.request, attempt: &late.attempts[0], ended: &[] };
     assert_eq!(ledger.intend(&intent, &mut SegmentRefs::default()).await, Err(Unavailable));
     assert_eq!(ledger.settle(late, SegmentRefs::default()).await, Err(Unavailable));
     ledger.flush().await;

@@ -27,6 +27,7 @@ mod deploy;
 mod dialects;
 mod embeddings;
 mod empty_answers;
+mod ends;
 mod errors;
 mod estimates;
 mod failing;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::legacy;
 use super::record::{self, Record};
+use crate::types::RequestId;
 use crate::usage::rows::{AttemptRow, RequestRow, Settlement};
 
 /// What a file holds.
@@ -12,6 +13,8 @@ use crate::usage::rows::{AttemptRow, RequestRow, Settlement};
 pub(in crate::usage) struct Found {
     /// Attempts that were about to be sent.
     pub(in crate::usage) intents: Vec<(RequestRow, AttemptRow)>,
+    /// Attempts that ended while their request went on, in the order of the records: the last of an attempt counts.
+    pub(in crate::usage) ends: Vec<(RequestId, AttemptRow)>,
     /// Requests that ended.
     pub(in crate::usage) settlements: Vec<Settlement>,
     /// How many records are torn, damaged, or of a version that is not known.
@@ -59,10 +62,18 @@ pub(in crate::usage) fn ends(bytes: &[u8]) -> Vec<usize> {
 impl Found {
     fn add(&mut self, record: Record) {
         match record {
-            Record::Intent(request, attempt) => self.intents.push((*request, *attempt)),
+            Record::Intent(request, attempt, ended) => {
+                self.ended(request.id, ended);
+                self.intents.push((*request, *attempt));
+            }
+            Record::Ends(request, ended) => self.ended(request, ended),
             Record::Settlement(settlement) => self.settlements.push(*settlement),
             Record::Empty => {}
         }
+    }
+
+    fn ended(&mut self, request: RequestId, ended: Vec<AttemptRow>) {
+        self.ends.extend(ended.into_iter().map(|attempt| (request, attempt)));
     }
 
     /// Adds what is no record: lines of an older process, or something that is damaged.

@@ -31,7 +31,7 @@ pub(in crate::usage) fn read(line: &[u8]) -> Option<Record> {
     let mut fields = Read(content.strip_suffix(b"\t")?.split(is_tab));
     let mut request = Box::new(fields.request()?);
     match *kind {
-        INTENT => Some(Record::Intent(request, Box::new(fields.attempt()?))),
+        INTENT => Some(Record::Intent(request, Box::new(fields.attempt()?), Vec::new())),
         SETTLEMENT => {
             fields.ended(&mut request)?;
             let count = fields.number()?;

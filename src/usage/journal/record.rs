@@ -1,9 +1,12 @@
-//! A record of the journal: an intent or a settlement as few bytes that cost little to write, with a version and a checksum.
+//! A record of the journal: an intent, ends of attempts or a settlement as few bytes that cost little to write, with a version
+//! and a checksum.
 //!
 //! A record is a mark, its version, the length and the checksum of what follows, a letter for what it is, and parts: a request's
-//! row, then rows of attempts, each behind its length. A row's part is what `serde` derives of its struct. What is missing at
-//! the end of a part is read as zeros, which stand for `None`, 0, false and an empty text: so a field that is added at the end of
-//! a row needs no other version, and any other change of a row does.
+//! row or its id, then rows of attempts, each behind its length. A row's part is what `serde` derives of its struct. What is
+//! missing at the end of a part is read as zeros, which stand for `None`, 0, false and an empty text: so a field that is added at
+//! the end of a row needs no other version, and any other change of a row does.
+//!
+//! Attempts that ended before an intent stand behind its own attempt. A reader that does not know of them leaves them out.
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod checked;
@@ -14,6 +17,7 @@ use memchr::memmem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::types::RequestId;
 use crate::usage::rows::{AttemptRow, Intent, RequestRow, Settlement};
 
 /// What a record begins with: its first byte stands in no text.
@@ -30,14 +34,17 @@ const LENGTH: usize = 4;
 const ADDED: usize = 256;
 
 const INTENT: u8 = b'i';
+const ENDS: u8 = b'n';
 const SETTLEMENT: u8 = b's';
 const EMPTY: u8 = b'e';
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Record {
-    /// An attempt was about to be sent.
-    Intent(Box<RequestRow>, Box<AttemptRow>),
+    /// An attempt was about to be sent; these of the same request had ended.
+    Intent(Box<RequestRow>, Box<AttemptRow>, Vec<AttemptRow>),
+    /// Attempts of a request ended, and it went on.
+    Ends(RequestId, Vec<AttemptRow>),
     /// A request ended.
     Settlement(Box<Settlement>),
     /// Nothing: it was written to see whether that is possible.
@@ -51,7 +58,19 @@ pub(super) enum Record {
 pub(super) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) -> io::Result<()> {
     write(buffer, INTENT, |parts| {
         parts.add(intent.request)?;
-        parts.add(intent.attempt)
+        parts.add(intent.attempt)?;
+        parts.add_all(intent.ended)
+    })
+}
+
+/// Appends a record of attempts that ended to `buffer`.
+///
+/// # Errors
+/// Where a row is larger than a record can be.
+pub(super) fn write_ends(buffer: &mut Vec<u8>, request: RequestId, ended: &[AttemptRow]) -> io::Result<()> {
+    write(buffer, ENDS, |parts| {
+        parts.add(&request)?;
+        parts.add_all(ended)
     })
 }
 
@@ -62,7 +81,7 @@ pub(super) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) -> io::Res
 pub(super) fn write_settlement(buffer: &mut Vec<u8>, settlement: &Settlement) -> io::Result<()> {
     write(buffer, SETTLEMENT, |parts| {
         parts.add(&*settlement.request)?;
-        settlement.attempts.iter().try_for_each(|attempt| parts.add(attempt))
+        parts.add_all(&settlement.attempts)
     })
 }
 
@@ -92,14 +111,12 @@ pub(super) fn read(bytes: &[u8]) -> Option<(Record, usize)> {
         INTENT => Record::Intent(
             Box::new(parts.next::<RequestRow>()?.intended()),
             Box::new(parts.next::<AttemptRow>()?.intended()),
+            parts.rest()?,
         ),
+        ENDS => Record::Ends(parts.next()?, parts.rest()?),
         SETTLEMENT => {
-            let request = parts.next()?;
-            let mut attempts = Vec::new();
-            while !parts.0.is_empty() {
-                attempts.push(parts.next()?);
-            }
-            Record::Settlement(Box::new(Settlement { request: Box::new(request), attempts, bodies: None }))
+            let request = Box::new(parts.next()?);
+            Record::Settlement(Box::new(Settlement { request, attempts: parts.rest()?, bodies: None }))
         }
         EMPTY => Record::Empty,
         _ => return None,
@@ -147,6 +164,10 @@ impl Append<'_> {
         self.0[start..start + LENGTH].copy_from_slice(&length.to_le_bytes());
         Ok(())
     }
+
+    fn add_all(&mut self, attempts: &[AttemptRow]) -> postcard::Result<()> {
+        attempts.iter().try_for_each(|attempt| self.add(attempt))
+    }
 }
 
 impl postcard::ser_flavors::Flavor for Append<'_> {
@@ -178,6 +199,15 @@ impl Parts<'_> {
         let mut padded = part.to_vec();
         padded.resize(part.len() + ADDED, 0);
         postcard::from_bytes(&padded).ok()
+    }
+
+    /// All parts that are left.
+    fn rest(mut self) -> Option<Vec<AttemptRow>> {
+        let mut rows = Vec::new();
+        while !self.0.is_empty() {
+            rows.push(self.next()?);
+        }
+        Some(rows)
     }
 }
 
@@ -295,12 +325,38 @@ mod tests {
             prop_assert_eq!(read(record), Some((Record::Settlement(Box::new(written.clone())), record.len())));
             for attempt in &written.attempts {
                 buffer.clear();
-                write_intent(&mut buffer, &Intent { request: &written.request, attempt }).unwrap();
-                let Some((Record::Intent(request, sent), _)) = read(&buffer) else {
+                write_intent(&mut buffer, &Intent { request: &written.request, attempt, ended: &[] }).unwrap();
+                let Some((Record::Intent(request, sent, ended), _)) = read(&buffer) else {
                     return Err(TestCaseError::fail("no intent"));
                 };
+                prop_assert!(ended.is_empty());
                 prop_assert_eq!((request.id, &request.tags, sent.n), (written.request.id, &written.request.tags, attempt.n));
                 prop_assert_eq!((request.usage, sent.status), (None, Status::Unknown));
+            }
+        }
+
+        #[test]
+        fn attempts_that_ended_are_read_as_they_were_written(
+            texts in prop::array::uniform6("[\\PC\t\n\\\\=]{0,12}"),
+            numbers in prop::collection::vec(any::<Numbers>(), 1..5),
+            bits: u32,
+        ) {
+            let Settlement { request, attempts, .. } = settlement(&texts, &numbers, bits);
+            let (attempt, ended) = attempts.split_last().unwrap();
+            let (mut with, mut plain) = (Vec::new(), Vec::new());
+            write_intent(&mut with, &Intent { request: &request, attempt, ended }).unwrap();
+            write_intent(&mut plain, &Intent { request: &request, attempt, ended: &[] }).unwrap();
+            let Some((Record::Intent(of, sent, read_ends), length)) = read(&with) else {
+                return Err(TestCaseError::fail("no intent"));
+            };
+            prop_assert_eq!((of.id, sent.n, &read_ends[..], length), (request.id, attempt.n, ended, with.len()));
+            // A reader that knows of no ends reads the two first parts: they are those of the plain intent.
+            prop_assert_eq!(&with[CONTENT..plain.len()], &plain[CONTENT..]);
+            let mut ends = Vec::new();
+            write_ends(&mut ends, request.id, ended).unwrap();
+            prop_assert_eq!(read(&ends), Some((Record::Ends(request.id, ended.to_vec()), ends.len())));
+            for end in 0..ends.len() {
+                prop_assert_eq!(read(&ends[..end]), None);
             }
         }
 
@@ -316,7 +372,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_break_the_reader(mut bytes in prop::collection::vec(any::<u8>(), 0..80), kind in prop::sample::select(b"ise?".to_vec())) {
+        fn no_bytes_break_the_reader(mut bytes in prop::collection::vec(any::<u8>(), 0..80), kind in prop::sample::select(b"insie?".to_vec())) {
             let mut record = [&MARK[..], &[0; CHECKSUM], &[VERSION]].concat();
             bytes.insert(0, kind);
             record.extend(u32::try_from(bytes.len()).unwrap().to_le_bytes());

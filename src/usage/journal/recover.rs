@@ -1,7 +1,8 @@
 //! What a crash left in the journal: settlements that the database lacks are written, and attempts with an intent and no row
-//! become rows of status `unknown`, charged what was reserved.
+//! become rows. Those that had ended have the status and the cost of their end; the others are `unknown`, charged what was
+//! reserved.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,11 +12,12 @@ use tokio::time::{Instant, sleep};
 
 use super::found::{self, Found};
 use super::segment;
+use crate::chat::Usage;
 use crate::db::Sqlite;
 use crate::types::{Nanos, RequestId};
 use crate::usage::error::{Cause, Error};
 use crate::usage::lock::LOCK_PAUSE;
-use crate::usage::rows::{AttemptRow, RequestRow, Settlement, Status};
+use crate::usage::rows::{AttemptRow, RequestRow, Role, Settlement, Status};
 use crate::usage::settling::Amendment;
 use crate::usage::store::queries;
 use crate::usage::store::writer::{Failure, Writer};
@@ -23,11 +25,11 @@ use crate::usage::store::writer::{Failure, Writer};
 /// Requests that one transaction takes up.
 const AT_ONCE: usize = 256;
 
-/// Takes up every file of the journal, and deletes it when all its records are committed.
+/// Takes up every file of the journal, and deletes them when all their records are committed.
 ///
 /// A file whose writer still lives after `patience` is left alone, and so are all others.
 ///
-/// Settlements come first, of all files: a request's intents may lie in a file before its settlement's.
+/// Settlements come first, of all files: a request's records may lie in several, in any order.
 ///
 /// # Errors
 /// Where a file cannot be read, its writer still lives, or the database cannot be written. Nothing is written twice by starting again.
@@ -50,20 +52,25 @@ pub(in crate::usage) async fn all(
             settled += settle(db, writer, some).await?;
         }
     }
-    let mut charged = 0;
+    let mut lost = Lost::default();
     for path in files {
-        let found = open(path)?;
-        for some in by_request(found.intents).chunks(AT_ONCE) {
-            charged += take_up(db, writer, some).await?;
-        }
-        segment::remove(path);
+        lost.add(db, open(path)?).await?;
     }
-    if settled + charged > 0 {
+    let (mut ended, mut charged) = (0, 0);
+    for some in lost.by_request().chunks(AT_ONCE) {
+        take_up(db, writer, some).await?;
+        let attempts = some.iter().flat_map(|(_, attempts)| attempts);
+        let (whole, cut): (Vec<_>, Vec<_>) = attempts.partition(|attempt| attempt.is_ended);
+        (ended, charged) = (ended + whole.len(), charged + cut.len());
+    }
+    files.iter().for_each(|path| segment::remove(path));
+    if settled + ended + charged > 0 {
         tracing::warn!(
             settled,
+            ended,
             charged,
-            "the last process ended without notice: {settled} requests are taken up from its journal, and {charged} attempts \
-             were cut off; each is charged what was reserved for it"
+            "the last process ended without notice: {settled} requests are taken up from its journal, {ended} attempts of others \
+             had ended and cost what they did, and {charged} attempts were cut off; each is charged what was reserved for it"
         );
     }
     Ok(())
@@ -122,40 +129,64 @@ async fn settle(db: &Sqlite, writer: &mut Writer, settlements: &[Settlement]) ->
     Ok(written)
 }
 
-type Cut = (RequestRow, Vec<AttemptRow>);
-
-fn by_request(intents: Vec<(RequestRow, AttemptRow)>) -> Vec<Cut> {
-    let mut requests: BTreeMap<RequestId, Cut> = BTreeMap::new();
-    for (request, attempt) in intents {
-        let (_, attempts) = requests.entry(request.id).or_insert_with(|| (request, Vec::new()));
-        if attempts.iter().all(|other| other.n != attempt.n) {
-            attempts.push(attempt);
-        }
-    }
-    requests.into_values().collect()
+/// An attempt that has no row.
+struct LostAttempt {
+    row: AttemptRow,
+    /// Whether the journal says how it ended.
+    is_ended: bool,
 }
 
-async fn take_up(db: &Sqlite, writer: &mut Writer, requests: &[Cut]) -> Result<usize, Error> {
+/// A request as its first intent has it, and those of its attempts that have no row.
+type Cut = (RequestRow, Vec<LostAttempt>);
+
+/// Attempts without a row, of all files.
+#[derive(Default)]
+struct Lost {
+    requests: BTreeMap<RequestId, (RequestRow, BTreeMap<u32, AttemptRow>)>,
+    /// How attempts ended whose request went on.
+    ends: HashMap<(RequestId, u32), AttemptRow>,
+}
+
+impl Lost {
+    /// Adds a file's intents that have no row, and its ends.
+    async fn add(&mut self, db: &Sqlite, found: Found) -> Result<(), Error> {
+        let mut connection = db.connect().await?;
+        for some in found.intents.chunks(AT_ONCE) {
+            let ids: BTreeSet<_> = some.iter().map(|(request, _)| request.id).collect();
+            let known = queries::known_attempts(&mut connection, ids.into_iter()).await?;
+            for (request, attempt) in some.iter().filter(|(request, attempt)| !known.contains(&(request.id, attempt.n)))
+            {
+                let (_, attempts) =
+                    self.requests.entry(request.id).or_insert_with(|| (request.clone(), BTreeMap::new()));
+                attempts.entry(attempt.n).or_insert_with(|| attempt.clone());
+            }
+        }
+        self.ends.extend(found.ends.into_iter().map(|(request, attempt)| ((request, attempt.n), attempt)));
+        Ok(())
+    }
+
+    fn by_request(mut self) -> Vec<Cut> {
+        let cut = self.requests.into_iter().map(|(id, (request, attempts))| {
+            let attempts = attempts.into_iter().map(|(n, attempt)| match self.ends.remove(&(id, n)) {
+                Some(row) => LostAttempt { row, is_ended: true },
+                None => LostAttempt { row: charged(attempt), is_ended: false },
+            });
+            (request, attempts.collect())
+        });
+        cut.collect()
+    }
+}
+
+async fn take_up(db: &Sqlite, writer: &mut Writer, requests: &[Cut]) -> Result<(), Error> {
     let mut settlements = Vec::new();
     let mut amendments = Vec::new();
     let mut connection = db.connect().await?;
-    let known = queries::known_attempts(&mut connection, requests.iter().map(|(request, _)| request.id)).await?;
     for (request, attempts) in requests {
-        let lost = attempts.iter().filter(|attempt| !known.contains(&(request.id, attempt.n)));
-        let lost: Vec<_> = lost.map(charged).collect();
-        if lost.is_empty() {
-            continue;
-        }
+        let lost = attempts.iter().map(|attempt| attempt.row.clone());
         match queries::request(&mut connection, request.id).await? {
-            Some(request) => {
-                amendments.extend(lost.into_iter().map(|attempt| Amendment { request: request.clone(), attempt }));
-            }
-            None => settlements.push(cut_off(request, lost)),
+            Some(request) => amendments.extend(lost.map(|attempt| Amendment { request: request.clone(), attempt })),
+            None => settlements.push(cut_off(request, lost.collect())),
         }
-    }
-    let count = amendments.len() + settlements.iter().map(|one: &Settlement| one.attempts.len()).sum::<usize>();
-    if count == 0 {
-        return Ok(0);
     }
     let batch: Vec<_> = settlements.iter().collect();
     writer.write(&batch, &amendments).await.map_err(|failure| {
@@ -163,23 +194,26 @@ async fn take_up(db: &Sqlite, writer: &mut Writer, requests: &[Cut]) -> Result<u
             Failure::Duplicate => Cause::contradiction("an attempt that was cut off has a row already"),
             Failure::Unfit(reason) | Failure::Busy(reason) | Failure::Unwritable(reason) => reason,
         })
-    })?;
-    Ok(count)
+    })
 }
 
-fn charged(attempt: &AttemptRow) -> AttemptRow {
+/// The row of an attempt that had not ended.
+fn charged(attempt: AttemptRow) -> AttemptRow {
     // Nothing is set aside where no price is known, and what is unknown is not free. Earlier versions reserved without a bound.
     let cost = Some(attempt.reserved).filter(|reserved| (Nanos(1)..=Nanos::MOST).contains(reserved));
-    AttemptRow { status: Status::Unknown, cost, ..attempt.clone() }
+    AttemptRow { status: Status::Unknown, cost, ..attempt }
 }
 
+/// What is left of a request that did not settle.
 fn cut_off(request: &RequestRow, attempts: Vec<AttemptRow>) -> Settlement {
-    let last = attempts.iter().max_by_key(|attempt| attempt.n);
+    let mut answers = attempts.iter().filter(|attempt| !matches!(attempt.role, Some(Role::Judge | Role::Embedding)));
+    let last = answers.next_back().or(attempts.last());
     let priced: Vec<Nanos> = attempts.iter().filter_map(|attempt| attempt.cost).collect();
     let mut request = Box::new(RequestRow {
         provider: last.map(|attempt| attempt.provider.clone()),
         model: last.map(|attempt| attempt.model.clone()),
         status: Status::Unknown,
+        usage: attempts.iter().filter_map(|attempt| attempt.usage).reduce(Usage::plus),
         cost: (!priced.is_empty()).then(|| priced.iter().copied().sum()),
         unpriced: priced.len() < attempts.len(),
         ..request.clone()

@@ -1,4 +1,5 @@
 //! The journal: before an attempt is sent, and when a request has ended, one record about it lies in a file next to the database.
+//! Attempts that end while their request goes on go along with the next intent, or have a record of their own.
 //!
 //! The system keeps what was written to it when the process is killed, so no transaction stands before the dispatch or before
 //! an answer's end. Each thread has a file of its own, so that none waits for another's write; a worker's thread writes what its
@@ -17,8 +18,9 @@ use std::task::{Context, Poll};
 use super::record;
 use super::segment::{Segment, SegmentRefs, create, folder_of, remove, segment_path};
 use super::tick::{Tick, Waiting, Written};
+use crate::types::RequestId;
 use crate::usage::error::Unavailable;
-use crate::usage::rows::Intent;
+use crate::usage::rows::{AttemptRow, Intent};
 use crate::usage::settling::Job;
 
 /// A file that has grown to this is followed by the next.
@@ -104,8 +106,22 @@ impl Journal {
 
     /// Notes an intent. It is in the file when the answer says so.
     pub(in crate::usage) fn intend(&self, intent: &Intent<'_>, held: &mut SegmentRefs) -> Noted {
+        self.add(held, |records| record::write_intent(records, intent))
+    }
+
+    /// Notes attempts that ended while their request goes on.
+    pub(in crate::usage) fn note_ends(
+        &self,
+        request: RequestId,
+        ended: &[AttemptRow],
+        held: &mut SegmentRefs,
+    ) -> Noted {
+        self.add(held, |records| record::write_ends(records, request, ended))
+    }
+
+    fn add(&self, held: &mut SegmentRefs, make: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Noted {
         let mut slot = lock(&self.slots[self.slot()]);
-        match self.note(&mut slot, held, |records| record::write_intent(records, intent)) {
+        match self.note(&mut slot, held, make) {
             Ok(None) => Noted::Now(self.noted(Ok(()))),
             Ok(Some(waiting)) => Noted::Later(waiting),
             Err(error) => Noted::Now(self.noted(Err(error))),
@@ -351,7 +367,7 @@ mod tests {
         let request = RequestRow { id: RequestId::new(), user: Some(user.into()), ..RequestRow::default() };
         let attempt = AttemptRow { n, provider: "p".into(), reserved: Nanos(7), ..AttemptRow::default() };
         let mut held = SegmentRefs::default();
-        let noted = journal.intend(&Intent { request: &request, attempt: &attempt }, &mut held);
+        let noted = journal.intend(&Intent { request: &request, attempt: &attempt, ended: &[] }, &mut held);
         assert!(matches!(noted, Noted::Now(Ok(()))));
         (request, held)
     }
@@ -410,7 +426,8 @@ mod tests {
         let request = RequestRow::default();
         let attempt = AttemptRow::default();
         assert!(journal.is_writable());
-        let noted = journal.intend(&Intent { request: &request, attempt: &attempt }, &mut SegmentRefs::default());
+        let noted =
+            journal.intend(&Intent { request: &request, attempt: &attempt, ended: &[] }, &mut SegmentRefs::default());
         assert!(matches!(noted, Noted::Now(Err(Unavailable))));
         assert!(!journal.is_writable());
         std::fs::create_dir(folder.path().join("later")).unwrap();

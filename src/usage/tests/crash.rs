@@ -157,6 +157,104 @@ async fn check(place: &Place, all: &[Settlement], lines: usize) {
     }
 }
 
+/// An attempt of a request: its number, and what it cost where it has ended.
+fn attempt(n: u32, cost: Option<i64>) -> AttemptRow {
+    let sent = AttemptRow {
+        n,
+        provider: "p".into(),
+        model: format!("m{n}").into(),
+        reserved: Nanos(9_000),
+        ..AttemptRow::default()
+    };
+    let Some(cost) = cost else { return sent };
+    let (usage, cost) = (Some(Usage { input: 7, output: u64::from(n), ..Usage::default() }), Some(Nanos(cost)));
+    let (status, error_code, latency_us) = (Status::Error, Some("not_accepted_judge".into()), 77);
+    AttemptRow { status, http_status: Some(200), error_code, retryable: true, latency_us, usage, cost, ..sent }
+}
+
+/// Writes what a call of three attempts writes: the second's intent has the end of the first, and two records that of the second,
+/// of which the later counts.
+async fn three_attempts(ledger: &Ledger) -> Settlement {
+    let mut one = settlement(now());
+    one.attempts = vec![attempt(1, Some(100)), attempt(2, Some(200)), attempt(3, Some(400))];
+    one.request.cost = Some(Nanos(700));
+    let (request, mut held) = (&*one.request, SegmentRefs::default());
+    let intend = |n: u32, ended: &[AttemptRow], held: &mut SegmentRefs| {
+        let sent = attempt(n, None);
+        ledger.intend(&Intent { request, attempt: &sent, ended }, held)
+    };
+    intend(1, &[], &mut held).await.unwrap();
+    intend(2, &one.attempts[..1], &mut held).await.unwrap();
+    let looked_at = AttemptRow { status: Status::Ok, error_code: None, ..one.attempts[1].clone() };
+    ledger.note_ends(request.id, &[looked_at], &mut held);
+    ledger.note_ends(request.id, &one.attempts[1..2], &mut held);
+    intend(3, &[], &mut held).await.unwrap();
+    ledger.settle(one.clone(), held).await.unwrap();
+    one
+}
+
+/// What a start makes of these files of the journal: status, cost and code of each attempt, and the request's cost and tokens.
+async fn taken_up(files: &[&[u8]], one: &Settlement) -> (Vec<String>, String) {
+    let place = Place::new().await;
+    for (number, bytes) in (1..).zip(files) {
+        std::fs::write(segment_path(place.db.path(), number), bytes).unwrap();
+    }
+    let mut seen = None;
+    for _ in 0..2 {
+        place.ledger().await.close().await.unwrap();
+        assert_eq!(place.intents(), 0);
+        let Some(Recorded { request, attempts, .. }) = place.request(one.request.id).await else { continue };
+        let code = |row: &AttemptRow| row.error_code.clone().unwrap_or("-".into());
+        let shown =
+            |row: &AttemptRow| format!("{} {} {}", row.status.text(), row.cost.unwrap_or_default().0, code(row));
+        let cost = request.cost.unwrap_or_default().0;
+        let tokens = request.usage.unwrap_or_default();
+        let sum = format!("{} {} {}+{}", request.status.text(), cost, tokens.input, tokens.output);
+        assert_eq!(place.number("select sum(cost) from full_attempts").await, cost);
+        assert_eq!(place.number("select sum(cost) from rollups").await, cost);
+        let now: (Vec<String>, String) = (attempts.iter().map(shown).collect(), sum);
+        assert_eq!(seen.get_or_insert_with(|| now.clone()), &now, "a second start changes nothing");
+    }
+    seen.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_attempt_that_had_ended_keeps_its_status_and_cost_wherever_the_journal_ends() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    let mut other = place.db.connect().await.unwrap();
+    other.execute("begin immediate").await.unwrap();
+    let one = three_attempts(&ledger).await;
+    let bytes = std::fs::read(segment_path(place.db.path(), 1)).unwrap();
+    other.execute("commit").await.unwrap();
+    ledger.close().await.unwrap();
+    let ends = found::ends(&bytes);
+    let code = "not_accepted_judge";
+    let (first, second) = (format!("error 100 {code}"), format!("error 200 {code}"));
+    let open = || "unknown 9000 -".to_owned();
+    let by_records = [
+        (vec![], String::new()),
+        (vec![open()], "unknown 9000 0+0".to_owned()),
+        (vec![first.clone(), open()], "unknown 9100 7+1".to_owned()),
+        (vec![first.clone(), "ok 200 -".to_owned()], "unknown 300 14+3".to_owned()),
+        (vec![first.clone(), second.clone()], "unknown 300 14+3".to_owned()),
+        (vec![first.clone(), second.clone(), open()], "unknown 9300 14+3".to_owned()),
+        (vec![first, second, format!("error 400 {code}")], "ok 700 10+5".to_owned()),
+    ];
+    assert_eq!(ends.len(), by_records.len() - 1);
+    for (records, expected) in by_records.iter().enumerate() {
+        let whole = if records == 0 { 0 } else { ends[records - 1] };
+        let next = ends.get(records).copied().unwrap_or(bytes.len());
+        // The next record is missing, or torn.
+        for end in [whole, (whole + 3).min(next), next.max(whole + 1) - 1] {
+            assert_eq!(&taken_up(&[&bytes[..end.min(bytes.len())]], &one).await, expected, "{records} records, {end}");
+        }
+        // A call may have gone to another thread, whose file has another number.
+        let (before, after) = bytes[..whole].split_at(ends[0].min(whole));
+        assert_eq!(&taken_up(&[after, before], &one).await, expected, "{records} records in two files");
+    }
+}
+
 #[tokio::test]
 async fn a_settlement_that_does_not_fit_is_kept_until_it_does_and_stops_no_start() {
     let place = Place::new().await;
@@ -226,6 +324,33 @@ async fn what_a_process_of_before_the_records_left_is_taken_up() {
     }
 }
 
+/// What a gateway of 2026-11-29 left, which wrote no ends, when it was killed in a cascade's and in a fallback's second attempt.
+#[tokio::test]
+async fn what_a_process_left_that_wrote_no_ends_is_taken_up() {
+    let place = Place::new().await;
+    let records = include_bytes!("../../../tests/fixtures/journal/records-without-ends");
+    std::fs::write(segment_path(place.db.path(), 1), records).unwrap();
+    for _ in 0..2 {
+        place.ledger().await.close().await.unwrap();
+        for (sql, expected) in [
+            ("select count(*) from full_requests", 4),
+            ("select count(*) from full_requests where status = 'ok' and output_tokens = 5", 2),
+            ("select count(*) from full_attempts where status = 'error' and http_status = 500 and cost = 0", 1),
+            (
+                "select count(*) from full_requests where status = 'unknown' and model = 'strong-x' and output_tokens is null",
+                2,
+            ),
+            ("select count(*) from full_attempts where status = 'unknown' and cost = reserved and cost > 0", 4),
+            ("select count(*) from full_attempts", 7),
+            ("select sum(cost) from full_requests", 1_302_000),
+            ("select sum(cost) from full_attempts", 1_302_000),
+        ] {
+            assert_eq!(place.number(sql).await, expected, "{sql}");
+        }
+        assert_eq!(place.intents(), 0);
+    }
+}
+
 #[tokio::test]
 async fn records_lie_where_a_process_of_before_them_does_not_look() {
     let place = Place::new().await;
@@ -233,7 +358,10 @@ async fn records_lie_where_a_process_of_before_them_does_not_look() {
     let ledger = place.ledger().await;
     let request = settlement(now()).request;
     let attempt = AttemptRow { n: 1, ..AttemptRow::default() };
-    ledger.intend(&Intent { request: &request, attempt: &attempt }, &mut SegmentRefs::default()).await.unwrap();
+    ledger
+        .intend(&Intent { request: &request, attempt: &attempt, ended: &[] }, &mut SegmentRefs::default())
+        .await
+        .unwrap();
     assert!(segment_path(place.db.path(), 1).exists() && !path_of_lines(place.db.path(), 1).exists());
     ledger.close().await.unwrap();
 }

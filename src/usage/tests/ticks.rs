@@ -32,7 +32,7 @@ async fn no_call_goes_on_before_all_of_its_tick_are_in_the_file() {
         tokio::spawn(async move {
             let one = settlement(now());
             let mut held = SegmentRefs::default();
-            let intent = Intent { request: &one.request, attempt: &one.attempts[0] };
+            let intent = Intent { request: &one.request, attempt: &one.attempts[0], ended: &[] };
             let mut intended = ledger.intend(&intent, &mut held);
             assert_eq!(((&mut intended).now_or_never(), lines(&place)), (None, (0, 0)));
             intended.await.unwrap();
@@ -52,13 +52,33 @@ async fn no_call_goes_on_before_all_of_its_tick_are_in_the_file() {
 }
 
 #[tokio::test]
+async fn ends_that_nobody_waits_for_are_written_with_their_tick() {
+    let place = Place::new().await;
+    let ledger = place.ledger().await;
+    let _writer = by_ticks(&ledger).await;
+    let one = settlement(now());
+    let mut held = SegmentRefs::default();
+    let intent = Intent { request: &one.request, attempt: &one.attempts[0], ended: &[] };
+    ledger.intend(&intent, &mut held).await.unwrap();
+    let path = segment_path(place.db.path(), 1);
+    let ends = || found::read(&path).unwrap().ends;
+    ledger.note_ends(one.request.id, &one.attempts, &mut held);
+    assert!(ends().is_empty());
+    yield_now().await;
+    assert_eq!(ends(), [(one.request.id, one.attempts[0].clone())]);
+    ledger.settle(one, held).await.unwrap();
+    ledger.close().await.unwrap();
+    assert_eq!(place.intents(), 0, "the file goes once the request is committed");
+}
+
+#[tokio::test]
 async fn a_tick_that_cannot_be_written_is_told_to_every_call_of_it() {
     let place = Place::new().await;
     let ledger = place.ledger().await;
     let _writer = by_ticks(&ledger).await;
     let mut all: Vec<_> = (0..3).map(|_| (settlement(now()), SegmentRefs::default())).collect();
     let intend = |(one, held): &mut (Settlement, SegmentRefs)| {
-        ledger.intend(&Intent { request: &one.request, attempt: &one.attempts[0] }, held)
+        ledger.intend(&Intent { request: &one.request, attempt: &one.attempts[0], ended: &[] }, held)
     };
     assert!(join_all(all.iter_mut().map(intend)).await.iter().all(Result::is_ok));
     ledger.shared.journal.break_files();
@@ -108,9 +128,9 @@ async fn a_disk_that_must_keep_a_line_is_waited_for_once_a_tick() {
     let ledger = place.durable().await;
     let _writer = by_ticks(&ledger).await;
     let mut all: Vec<_> = (0..5).map(|_| (settlement(now()), SegmentRefs::default())).collect();
-    let intended = all
-        .iter_mut()
-        .map(|(one, held)| ledger.intend(&Intent { request: &one.request, attempt: &one.attempts[0] }, held));
+    let intended = all.iter_mut().map(|(one, held)| {
+        ledger.intend(&Intent { request: &one.request, attempt: &one.attempts[0], ended: &[] }, held)
+    });
     assert!(join_all(intended).await.iter().all(Result::is_ok));
     assert_eq!(lines(&place), (5, 0));
     let acks: Vec<_> = all.into_iter().map(|(one, held)| ledger.settle(one, held)).collect();

@@ -1,6 +1,8 @@
 //! What must hold of any bytes that lie in a file of the journal.
 
-use super::{CHECKED, CHECKSUM, LENGTH, MARK, Record, VERSION, read, write_empty, write_intent, write_settlement};
+use super::{
+    CHECKED, CHECKSUM, LENGTH, MARK, Record, VERSION, read, write_empty, write_ends, write_intent, write_settlement,
+};
 use crate::usage::rows::Intent;
 
 /// Reads bytes as a record, and as a record's content whose checksum holds.
@@ -12,7 +14,8 @@ pub(crate) fn content(data: &[u8]) {
     assert_eq!(read(&bytes[..length - 1]), None, "a torn record is read");
     let mut again = Vec::new();
     let written = match &record {
-        Record::Intent(request, attempt) => write_intent(&mut again, &Intent { request, attempt }),
+        Record::Intent(request, attempt, ended) => write_intent(&mut again, &Intent { request, attempt, ended }),
+        Record::Ends(request, ended) => write_ends(&mut again, *request, ended),
         Record::Settlement(settlement) => write_settlement(&mut again, settlement),
         Record::Empty => write_empty(&mut again),
     };
