@@ -98,7 +98,7 @@ pub async fn read(
     room: &mut AnswerRoom<'_>,
 ) -> Result<Answered, Unanswered> {
     if let Some(passing) = request.endpoint.passing() {
-        return read_passing(passing, request, answer, (client, attempt), room).await;
+        return Box::pin(read_passing(passing, request, answer, (client, attempt), room)).await;
     }
     let whole = whole(&mut answer, attempt, room).await?;
     let mut shown = Shown { confidence: answer.confidence(), mean_logprob: None };

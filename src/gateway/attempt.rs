@@ -123,7 +123,7 @@ impl<'a> Attempts<'a> {
                         Some(hedge) => Box::pin(self.ask_hedged(hedge, place, &mut progress, meter)).await?,
                     }
                 }
-                Step::AskAgain => self.ask_again(&mut progress, meter).await?,
+                Step::AskAgain => Box::pin(self.ask_again(&mut progress, meter)).await?,
                 Step::Accept => match progress.served(meter) {
                     Ok(served) => return Ok(served),
                     Err(failure) => return Err(failed(failure.unwrap_or_else(|| self.cooling()), meter)),
@@ -452,7 +452,8 @@ impl<'a> Attempts<'a> {
             attempt.first_byte();
             if answer.is_stream() {
                 let pace = self.pace(turn.place);
-                return Beginning::new(answer, rendering, upstream_request, (&attempt, pace))?.read().await;
+                let beginning = Beginning::new(answer, rendering, upstream_request, (&attempt, pace))?;
+                return Box::pin(beginning.read()).await;
             }
             // Nor does it take room from callers' answers.
             let answers = self.incoming.own.map_or(&self.parts.answers, |_| self.parts.side_calls.answers());

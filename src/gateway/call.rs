@@ -43,12 +43,12 @@ impl Gateway {
         }
         let Prepared { request, plan } = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return refuse(head, meter, error).await,
+            Err(error) => return Box::pin(refuse(head, meter, error)).await,
         };
         let meant = Meant::default();
         let mut planned = Box::new(Planned { parts: self.parts().clone(), live, incoming, request, plan, head, meant });
         if let Some(late) = planned.incoming.judged.is_some().then(|| planned.late()).flatten() {
-            return refuse(planned.head, meter, late).await;
+            return Box::pin(refuse(planned.head, meter, late)).await;
         }
         if planned.plan.shadow.is_some() {
             shadow::draw(&planned, &meter);
@@ -57,7 +57,7 @@ impl Gateway {
             let (pool, head) = (planned.parts.pool.clone(), planned.head.clone());
             planned = match Box::pin(aside(&pool, move || planned.keyed())).await {
                 Ok(planned) => planned,
-                Err(error) => return refuse(head, meter, error).await,
+                Err(error) => return Box::pin(refuse(head, meter, error)).await,
             };
         }
         if idempotent::has_key(&planned.incoming) {
@@ -165,7 +165,7 @@ async fn serve(mut planned: Box<Planned>, mut meter: Meter) -> Reply {
             match Box::pin(missed.look_by_meaning(&mut planned, &meter)).await {
                 Some(hit) => return planned.hit(hit, meter).await,
                 None => match planned.late() {
-                    Some(late) => return refuse(planned.head, meter, late).await,
+                    Some(late) => return Box::pin(refuse(planned.head, meter, late)).await,
                     None => recalled = missed.join(&mut planned, &meter),
                 },
             }
@@ -178,7 +178,7 @@ async fn serve(mut planned: Box<Planned>, mut meter: Meter) -> Reply {
                 Err(again) => (planned, meter) = again,
             },
             Ok(Recalled::Lead(key, flight)) => return Box::pin(lead(planned, meter, key, flight)).await,
-            Err(error) => return refuse(planned.head, meter, error).await,
+            Err(error) => return Box::pin(refuse(planned.head, meter, error)).await,
         }
     }
     planned.direct(meter).await

@@ -90,7 +90,7 @@ impl Attempts<'_> {
                 if !ends_without_content(*dialect, first) {
                     return false;
                 }
-                read_on((answer, decoder), first, attempt).await;
+                Box::pin(read_on((answer, decoder), first, attempt)).await;
                 let used = usage_in(*dialect, first).map(Into::into).or_else(|| attempt.estimate());
                 attempt.end(Ended::filtered(used));
                 true

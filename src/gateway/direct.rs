@@ -20,14 +20,14 @@ impl Planned {
         if let Task::Count(counting) = self.request.endpoint.task()
             && !self.provider_counts()
         {
-            return self.count(counting, meter).await;
+            return Box::pin(self.count(counting, meter)).await;
         }
         let attempts = self.attempts();
         let served = attempts.run(&meter).await;
         self.head.attempts = meter.attempts();
         match served {
             Ok(served) => self.reply(served, meter).await,
-            Err(error) => refuse(self.head, meter, error).await,
+            Err(error) => Box::pin(refuse(self.head, meter, error)).await,
         }
     }
 
@@ -89,7 +89,7 @@ impl Planned {
         meter.keep_answer(&body);
         self.head.cost = meter.cost();
         if let Err(error) = meter.finish(Status::Ok, 200, None).await {
-            return refuse(self.head, meter, error).await;
+            return Box::pin(refuse(self.head, meter, error)).await;
         }
         self.whole(&rendering, body)
     }

@@ -58,7 +58,7 @@ impl Leading {
     async fn go_out(mut self, meter: Meter) -> usize {
         let served = {
             let attempts = self.planned.attempts();
-            while_followed(&self.lead, &mut self.look, attempts.run(&meter)).await
+            while_followed(&self.lead, &mut self.look, Box::pin(attempts.run(&meter))).await
         };
         let Served { attempt, target, rendering, answer, emulated, repair } = match served {
             None => return 0,

@@ -352,7 +352,7 @@ impl ProviderClient {
                 let connections = &connections[WORKER.get().min(connections.len() - 1)];
                 self.send_http((connections, urls), call, limits, place).await
             }
-            Transport::InProcess(model) => self.answer_here(&**model, &call, limits, place).await,
+            Transport::InProcess(model) => Box::pin(self.answer_here(&**model, &call, limits, place)).await,
         }
     }
 
@@ -408,7 +408,8 @@ impl ProviderClient {
                 None => Ok(answer),
             };
         }
-        Err(self.refusal((status, &headers), &mut answer, n).await)
+        // Apart, since a future has room for the largest that it may wait for, and is copied with it, once for each that waits for it.
+        Err(Box::pin(self.refusal((status, &headers), &mut answer, n)).await)
     }
 
     /// The error in an answer with this status, without the provider's keys.
