@@ -15,6 +15,7 @@ mod complexity;
 mod examples;
 mod facts;
 mod figures;
+mod foreign;
 mod health;
 mod hedge;
 mod infer;

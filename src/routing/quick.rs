@@ -371,7 +371,7 @@ mod tests {
             };
             prop_assert!(rule.is_quick(), "{} has a quick form", &text);
             let interpreted = rule.interpreted(&env, &facts).map_err(|error| TestCaseError::fail(error.to_string()))?;
-            let holds = rule.holds(&env, &facts).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let holds = rule.in_cel(&env, &facts).map_err(|error| TestCaseError::fail(error.to_string()))?;
             prop_assert_eq!(holds, interpreted, "{}", &text);
         }
     }

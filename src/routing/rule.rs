@@ -9,6 +9,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 use super::check::{BadNode, Check};
 use super::examples::ExampleSet;
 use super::facts::{Facts, Needs};
+use super::foreign::Compared;
 use super::quick::Quick;
 use super::slots::{Fact, MOST_READS, Slots};
 use crate::types::Diagnostic;
@@ -26,6 +27,8 @@ pub(super) struct Rule {
     slots: Vec<Fact>,
     /// The same rule without an interpreter, where its form is simple.
     quick: Option<Quick>,
+    /// What of the metadata it compares with literals.
+    compared: Compared,
 }
 
 /// Why a text is no rule, after the byte offset of the mistake inside the rule.
@@ -53,7 +56,8 @@ impl Rule {
             (usize::try_from(start).unwrap_or(0), diagnostic)
         })?;
         let quick = Quick::of(&expr, &check.facts);
-        Ok(Self { text: text.into(), expr, slots: check.facts, quick })
+        let compared = Compared::of(&expr, &check.facts);
+        Ok(Self { text: text.into(), expr, slots: check.facts, quick, compared })
     }
 
     pub(super) fn note(&self, needs: &mut Needs) {
@@ -72,6 +76,12 @@ impl Rule {
     /// # Errors
     /// Where values that the request brought are not of the type that the rule expects, or are so many that it takes too long.
     pub(super) fn holds(&self, env: &Arc<Env>, facts: &Facts<'_>) -> Result<bool, RuleError> {
+        let holds = self.in_cel(env, facts)?;
+        if self.compared.is_misled(holds, facts) { Err(RuleError::Foreign) } else { Ok(holds) }
+    }
+
+    /// Whether the rule holds in CEL, to which values of different types are unequal.
+    pub(super) fn in_cel(&self, env: &Arc<Env>, facts: &Facts<'_>) -> Result<bool, RuleError> {
         match &self.quick {
             Some(quick) => Ok(quick.holds(facts)),
             None => self.interpreted(env, facts),
@@ -108,6 +118,9 @@ pub(super) enum RuleError {
     /// A value is not of the type that the rule expects.
     #[error(transparent)]
     Value(#[from] ExecutionError),
+    /// A value is of another type than what the rule compares it with.
+    #[error("a value of the request's metadata is of another type than what the rule compares it with")]
+    Foreign,
     /// The request brings so much that the rule takes too long.
     #[error("the rule reads more than {MOST_READS} values of this request")]
     TooLong,

@@ -127,6 +127,52 @@ fn a_rule_that_cannot_tell_keeps_a_call_in_the_house() {
     assert!(plan.local_only);
 }
 
+/// A value of another type than a comparison's literal is "not equal" to CEL, which a private route must not take for a no.
+#[test]
+fn a_value_of_another_type_is_no_answer_to_whether_a_call_is_private() {
+    let odd = [json!(["internal"]), json!(5), json!(true), json!({"level": "internal"})];
+    let of = |rule: &str, local_only: bool| {
+        let first = RouteSpec { when: Some(spanned(rule)), local_only, ..route("first", &[("lora", 1)]) };
+        compile(&[first, route("open", &[("fast", 1)])]).unwrap()
+    };
+    let planned_with = |routes: &Routes, value: &Value| {
+        let metadata = json!({"privacy": value, "n": 3});
+        let call = Call { metadata: metadata.as_object().unwrap().clone(), ..Call::new() };
+        planned(routes, &call.facts("fast"))
+    };
+    for rule in [
+        r#"metadata.privacy == "internal""#,
+        r#""internal" == metadata.privacy"#,
+        r#"metadata.privacy in ["internal", "secret"]"#,
+        r#"metadata.privacy == "internal" || request.model == "none""#,
+        r#"metadata.privacy == "internal" && request.input_tokens > 0"#,
+        r#"!(metadata.privacy != "internal")"#,
+        r#"metadata.privacy != "public""#,
+        r#"request.model.size() > 90 || metadata.privacy == "internal""#,
+        r#"metadata.privacy == "internal" ? true : false"#,
+    ] {
+        let (private, public) = (of(rule, true), of(rule, false));
+        for value in &odd {
+            assert_eq!(planned_with(&private, value), "first", "{rule} {value}");
+            assert_eq!(planned_with(&public, value), "open", "{rule} {value}");
+        }
+        for (value, other) in [(json!("internal"), "first"), (json!("public"), "open"), (Value::Null, "open")] {
+            // No value is no text, which is not "public".
+            let other = if rule.contains("public") && value.is_null() { "first" } else { other };
+            assert_eq!(planned_with(&private, &value), other, "{rule} {value}");
+            assert_eq!(planned_with(&public, &value), other, "{rule} {value}");
+        }
+    }
+    // What holds whatever the odd value is, holds.
+    let either = r#"metadata.n == 3 || metadata.privacy == "internal""#;
+    assert_eq!(planned_with(&of(either, false), &odd[0]), "first");
+    let trace = of(r#"metadata.privacy == "internal""#, true);
+    let metadata = json!({"privacy": 5});
+    let call = Call { metadata: metadata.as_object().unwrap().clone(), ..Call::new() };
+    let shown = trace.trace(&call.facts("fast"), &Health::default(), 0.5);
+    assert!(shown.rules[0].result.contains("of another type"), "{shown:?}");
+}
+
 /// A route by meaning, then a private one by metadata.
 fn by_meaning(rule: &str) -> [RouteSpec; 2] {
     let first = RouteSpec { when: Some(spanned(rule)), ..route("meaning", &[("fast", 1)]) };
