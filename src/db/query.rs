@@ -38,6 +38,8 @@ pub enum Value<'q> {
     Null,
     /// A number, a time in microseconds, an amount in nano-dollars.
     Integer(Option<i64>),
+    /// A `double precision`.
+    Real(Option<f64>),
     /// A `boolean`.
     Flag(Option<bool>),
     /// A `text`.
@@ -152,6 +154,7 @@ fn for_sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, Error> {
         let added = match value {
             Value::Null => arguments.add(None::<i64>),
             Value::Integer(number) => arguments.add(number),
+            Value::Real(number) => arguments.add(number),
             Value::Flag(flag) => arguments.add(flag),
             Value::Text(text) => arguments.add(text.as_deref()),
             Value::Bytes(bytes) => arguments.add(bytes.as_deref()),
@@ -168,6 +171,7 @@ fn for_postgres(values: Vec<Value<'_>>) -> Result<PgArguments, Error> {
         let added = match value {
             Value::Null => arguments.add(Untyped),
             Value::Integer(number) => arguments.add(number),
+            Value::Real(number) => arguments.add(number),
             Value::Flag(flag) => arguments.add(flag),
             Value::Text(text) => arguments.add(text.as_deref()),
             Value::Bytes(bytes) => arguments.add(bytes.as_deref()),
@@ -202,6 +206,12 @@ impl From<i64> for Value<'_> {
 impl From<Option<i64>> for Value<'_> {
     fn from(number: Option<i64>) -> Self {
         Self::Integer(number)
+    }
+}
+
+impl From<Option<f64>> for Value<'_> {
+    fn from(number: Option<f64>) -> Self {
+        Self::Real(number)
     }
 }
 

@@ -15,7 +15,7 @@ enum Inner {
 }
 
 impl Row {
-    /// The value of a column, by its name or its place from 0: `i64`, `bool`, `String`, `&str`, `Vec<u8>`, `&[u8]`, or an
+    /// The value of a column, by its name or its place from 0: `i64`, `f64`, `bool`, `String`, `&str`, `Vec<u8>`, `&[u8]`, or an
     /// `Option` of them. A flag that stands in a `bigint` is read as `i64`.
     ///
     /// # Errors
