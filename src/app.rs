@@ -24,6 +24,7 @@ use crate::cache::{Cache, Purge, SemanticBounds};
 use crate::chat;
 use crate::config::{self, Config, Durability};
 use crate::db::{self, Db};
+use crate::feedback::Feedback;
 use crate::gateway::{Bodies, Gateway, Meaning, Merges, Parts, Room, RoomBound, Shadows, TargetLog, Waiting};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::{Runner, Work};
@@ -63,6 +64,7 @@ struct Inner {
     keys: Arc<Keys>,
     gateway: Gateway,
     batches: Batches,
+    feedback: Feedback,
     /// Runs batches; none where no call can be made.
     runner: OnceLock<Runner>,
     ready: AtomicBool,
@@ -248,6 +250,7 @@ impl App {
         parts.cache.set_semantic(semantic_bounds(&config));
         let gateway = Gateway::new(parts, live);
         let batches = Batches::new(db.clone(), config.batches);
+        let feedback = Feedback::open(ledger_db.clone());
         let inner = Inner {
             models,
             config: ArcSwap::from_pointee(config),
@@ -256,6 +259,7 @@ impl App {
             keys: Arc::new(keys),
             gateway,
             batches,
+            feedback,
             runner: OnceLock::new(),
             ready: AtomicBool::new(true),
             stopping: OnceLock::new(),
@@ -305,6 +309,12 @@ impl App {
     #[must_use]
     pub fn batches(&self) -> &Batches {
         &self.0.batches
+    }
+
+    /// The feedback.
+    #[must_use]
+    pub fn feedback(&self) -> &Feedback {
+        &self.0.feedback
     }
 
     /// The prompts.
@@ -507,6 +517,7 @@ impl App {
             tracing::warn!("some work of the pool did not end");
         }
         parts.idempotency.close().await;
+        self.0.feedback.close().await;
         self.save_use().await;
         if let Err(error) = parts.ledger.clone().close().await {
             tracing::error!(%error, "the ledger did not close well");

@@ -17,6 +17,7 @@ pub mod upstream;
 
 pub mod batches;
 pub mod cache;
+pub mod feedback;
 mod idempotency;
 mod keys;
 pub mod prompts;

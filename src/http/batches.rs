@@ -29,11 +29,17 @@ pub fn scope(key: &VirtualKey) -> Scope<'_> {
     if key.role == Role::Admin { Scope::All } else { Scope::Project(&key.project) }
 }
 
+/// Refuses what would make something, where the gateway is about to stop.
+pub fn welcome(app: &App) -> Result<(), Error> {
+    if app.is_welcoming() {
+        return Ok(());
+    }
+    Err(Error::new(Code::Overloaded, "the gateway is shutting down; ask another, or again in a moment"))
+}
+
 /// Counts a request that makes something against the key's limit, unless the gateway is about to stop.
 pub fn admit(app: &App, key: &Arc<VirtualKey>) -> Result<(), Error> {
-    if !app.is_welcoming() {
-        return Err(Error::new(Code::Overloaded, "the gateway is shutting down; ask another, or again in a moment"));
-    }
+    welcome(app)?;
     app.keys().admit(key, now()).map(drop).map_err(Error::from)
 }
 

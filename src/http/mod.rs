@@ -12,6 +12,7 @@ mod dispatch;
 mod elsewhere;
 mod error;
 mod explain;
+mod feedback;
 mod files;
 mod head_watch;
 mod health;

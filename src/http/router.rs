@@ -4,7 +4,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
-use super::{admin, batches, data, error, explain, files, health, key, models};
+use super::{admin, batches, data, error, explain, feedback, files, health, key, models};
 use crate::app::App;
 use crate::wire::endpoint::ENDPOINTS;
 
@@ -20,6 +20,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/key", get(key::own))
         .route("/v1/models/{*id}", get(models::one).post(data::called))
         .route("/v1/explain", post(explain::explain))
+        .route("/v1/feedback", post(feedback::create))
         .route("/v1/files", get(files::list).post(files::create))
         .route("/v1/files/{id}", get(files::one).delete(files::delete))
         .route("/v1/files/{id}/content", get(files::content))

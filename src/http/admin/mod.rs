@@ -2,6 +2,7 @@
 
 mod body;
 mod cache;
+mod feedback;
 mod keys;
 mod prompts;
 mod shadows;
@@ -41,6 +42,7 @@ pub fn routes() -> Router<App> {
         .route("/requests", get(usage::requests))
         .route("/requests/{id}", get(usage::request))
         .route("/requests/{id}/body", get(texts::one).delete(texts::erase_one))
+        .route("/feedback", get(feedback::list))
         .route("/shadows", get(shadows::list))
         .route("/bodies", get(texts::export).delete(texts::erase))
         .route("/providers", get(targets::providers))

@@ -23,7 +23,7 @@ pub async fn prune(db: &Db, before: Timestamp) -> Result<u64, Error> {
         // On PostgreSQL the topic keeps out whoever else writes these tables, so that all see the same requests.
         let mut change = db.begin("ledger").await?;
         let some = "(select id from requests where id < $1 and started_at < $2 order by id limit $3)";
-        for table in ["attempts", "bodies", "shadow_pairs"] {
+        for table in ["attempts", "bodies", "shadow_pairs", "feedback"] {
             let statement = format!("delete from {table} where request_id in");
             let delete = assembled(format!("{statement} {some}"));
             delete.bind(&*below).bind(before.0).bind(PRUNED_AT_ONCE).execute(&mut change).await?;
