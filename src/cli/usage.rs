@@ -17,6 +17,7 @@ const TIMES: [&str; 4] = ["hour", "day", "week", "month"];
     Example: fulcrum usage --by key --month 2026-11 --tz Europe/Berlin\n\
     Example: fulcrum usage --by model,day --from 2026-11-01 --filter project=search --format csv\n\
     Example: fulcrum usage --by user --from yesterday --to today --sort requests --limit 10\n\
+    Example: fulcrum usage --by prompt,version --metric resolved\n\
     Example: fulcrum usage --by prompt --as-if anthropic/claude-haiku-4-5 --columns requests,cost,as_if")]
 pub struct Usage {
     /// Groups: hour, day, week, month, project, key, user, session, provider, model, route, prompt, version, experiment, arm, status, error, cache, purpose, tag:NAME
@@ -39,6 +40,9 @@ pub struct Usage {
     /// Show beside the cost what the same tokens cost at the price of this model
     #[arg(long, value_name = "MODEL")]
     as_if: Option<String>,
+    /// Show beside them what feedback of this metric says: how many, and their mean
+    #[arg(long, value_name = "NAME")]
+    metric: Option<String>,
     /// Show every column, however wide; without it a table fits 80 columns
     #[arg(long)]
     wide: bool,
@@ -113,6 +117,7 @@ impl Usage {
             ("sort", Some(self.sort.as_deref().unwrap_or_else(|| default_sort(&self.by)))),
             ("limit", limit.as_deref()),
             ("as_if", self.as_if.as_deref()),
+            ("metric", self.metric.as_deref()),
         ];
         let others = others.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let parameters = self.period.parameters().chain(others);
@@ -171,6 +176,7 @@ mod tests {
             ("--last 7d --tz Europe/Berlin", "by=model&last=7d&tz=Europe%2FBerlin&sort=cost"),
             ("--month 2026-11 --filter user=a&b", "by=model&month=2026-11&sort=cost&user=a%26b"),
             ("--as-if openai/gpt-4o --by tag:t", "by=tag%3At&sort=cost&as_if=openai%2Fgpt-4o"),
+            ("--by prompt,version --metric resolved", "by=prompt%2Cversion&sort=cost&metric=resolved"),
         ] {
             assert_eq!(path(arguments), format!("/api/v1/usage?{parameters}"));
         }

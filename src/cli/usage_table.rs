@@ -29,7 +29,7 @@ const fn column(
     Column { name, head, path, write, rank }
 }
 
-static COLUMNS: [Column; 27] = [
+static COLUMNS: [Column; 29] = [
     column("requests", "requests", "/requests", count, 0),
     column("errors", "errors", "/errors", count, WIDE),
     column("error_rate", "errors %", "/error_rate", percent, 1),
@@ -44,6 +44,8 @@ static COLUMNS: [Column; 27] = [
     column("output_tokens", "tokens out", "/output_tokens", tokens, 6),
     column("reasoning_tokens", "reasoning", "/reasoning_tokens", tokens, WIDE),
     column("cost", "cost $", "/cost_usd", money, 0),
+    column("metric_n", "n", "/metric/n", count, 0),
+    column("metric_mean", "mean", "/metric/mean", mean, 0),
     column("as_if", "as if $", "/as_if_usd", money, 0),
     column("cost_share", "share %", "/cost_share", percent, WIDE),
     column("cost_per_request", "$ per request", "/cost_per_request_usd", money, WIDE),
@@ -162,6 +164,8 @@ fn picked(report: &Value, choice: &Choice<'_>) -> Vec<(&'static Column, u8)> {
         }
     };
     picked.retain(|(column, _)| column.name != "as_if" || has_as_if);
+    let is_measured = report.get("metric").is_some_and(|metric| !metric.is_null());
+    picked.retain(|(column, _)| !column.name.starts_with("metric_") || is_measured);
     picked
 }
 
@@ -185,6 +189,9 @@ fn notes(report: &Value, choice: &Choice<'_>, shown: &[Shown]) -> Vec<String> {
     let amounts = || picked(report, choice).into_iter().filter(|(column, _)| column.path.ends_with("_usd"));
     if rows.into_iter().any(|row| amounts().any(|(column, _)| is_rounded(row.pointer(column.path)))) {
         notes.push("$: rounded to a millionth, each for itself; JSON and CSV have them exact".to_owned());
+    }
+    if let Some(metric) = report["metric"].as_str() {
+        notes.push(format!("n, mean: feedback of the metric {metric}; yes counts as 1, no as 0"));
     }
     if let Some(model) = report["as_if"].as_str() {
         notes.push(format!("as if: what the stored tokens cost at the price of {model}"));
@@ -235,6 +242,12 @@ fn percent(value: &Value) -> String {
         shown if shown == "100.0" && share < 1.0 => ">99.9".to_owned(),
         shown => shown,
     }
+}
+
+/// A mean to a thousandth.
+fn mean(value: &Value) -> String {
+    let shown = |mean: f64| if mean.abs() < 1e9 { format!("{mean:.3}") } else { format!("{mean:.3e}") };
+    value.as_f64().map_or_else(|| "-".to_owned(), shown)
 }
 
 fn millis(value: &Value) -> String {

@@ -22,8 +22,8 @@ pub(crate) use journal::checked;
 pub use ledger::{Ack, Intended, Ledger, Options};
 pub use price::{About, Price, PriceBook, PriceOverride, Rates, UnitPrices};
 pub use report::{
-    AsIf, Charge, Cursor, Dimension, Filter, Listing, Order, Page, Percentiles, Query, Recorded, Report, ReportRow,
-    Sort, Totals, Value, inert, report, report_as_if, request, requests, requests_csv,
+    AsIf, Charge, Cursor, Dimension, Filter, Listing, Measured, Order, Page, Percentiles, Query, Recorded, Report,
+    ReportRow, Sort, Totals, Value, inert, report, report_as_if, request, requests, requests_csv,
 };
 pub use rows::{
     AttemptRow, Bodies, CacheState, Intent, Purpose, RequestRow, Role, SEMANTIC_UNCOMPARED, SEMANTIC_WRONG, Settlement,
@@ -31,5 +31,5 @@ pub use rows::{
 };
 pub use state::LedgerState;
 pub use store::{
-    Histogram, Pair, Pairs, erase, erase_pair, pairs, prompt_uses, prune, some_requests, store_pair, texts,
+    ErasedTexts, Histogram, Pair, Pairs, erase, erase_pair, pairs, prompt_uses, prune, some_requests, store_pair, texts,
 };

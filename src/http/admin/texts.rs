@@ -1,4 +1,5 @@
-//! Stored texts: what was asked and answered, where the configuration says that it is stored. To read, to export, to erase.
+//! Stored texts: what was asked and answered, where the configuration says that it is stored, and what people wrote of it. To
+//! read, to export, to erase.
 
 use std::io;
 
@@ -18,7 +19,7 @@ use crate::chat::{Code, Error};
 use crate::http::auth::{Admin, Viewer};
 use crate::http::error::Refusal;
 use crate::types::RequestId;
-use crate::usage::{self, Bodies, Filter, RequestRow};
+use crate::usage::{self, Bodies, ErasedTexts, Filter, RequestRow};
 
 type Parameters = Query<Vec<(String, String)>>;
 
@@ -119,6 +120,7 @@ fn narrowed(parameters: &[(String, String)]) -> Result<(Vec<Filter>, Option<Stri
 struct Erased {
     requests: u64,
     texts: u64,
+    feedback: u64,
     answers: u64,
     cached: u64,
 }
@@ -129,7 +131,9 @@ impl Erased {
         self.requests += ids.len() as u64;
         // First, so that no pair of answers is stored behind its erasure.
         app.gateway().parts().shadows.erase(&ids);
-        self.texts += usage::erase(app.ledger_db(), &ids).await?;
+        let ErasedTexts { requests, feedback } = usage::erase(app.ledger_db(), &ids).await?;
+        self.texts += requests;
+        self.feedback += feedback;
         let parts = app.gateway().parts();
         self.answers += parts.idempotency.erase(ids).await?;
         let mut projects: Vec<&str> = rows.iter().map(|row| &*row.project).collect();
@@ -143,7 +147,7 @@ impl Erased {
 
     /// Sees to it that no older page with the texts stays in a file of the database.
     async fn finish(self, app: &App) -> Result<Json<Value>, Refusal> {
-        let Self { requests, texts, answers, cached } = self;
+        let Self { requests, texts, feedback, answers, cached } = self;
         let emptied = match app.ledger_db().sqlite() {
             Ok(sqlite) => sqlite.empty_log().await,
             Err(_) => Ok(true),
@@ -156,9 +160,10 @@ impl Erased {
             let message = "the texts are deleted, but the database's write-ahead log is in use and may still hold them: ask again";
             return Err(Error::new(Code::Overloaded, message).into());
         }
-        tracing::info!(requests, texts, answers, "stored texts were erased");
+        tracing::info!(requests, texts, feedback, answers, "stored texts were erased");
         Ok(Json(json!({
-            "erased": texts, "requests": requests, "idempotent_answers": answers, "cached_answers": cached,
+            "erased": texts, "requests": requests, "feedback": feedback, "idempotent_answers": answers,
+            "cached_answers": cached,
         })))
     }
 }

@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::chat::{Code, Error, Usage, Used};
+use crate::feedback::Entry;
 use crate::gateway::{Pricing, price_of};
 use crate::http::auth::Viewer;
 use crate::http::error::Refusal;
+use crate::keys::Role;
 use crate::types::{RequestId, now};
 use crate::usage::{self, Charge, Listing};
 
@@ -85,7 +87,11 @@ pub async fn requests(
 }
 
 /// `GET /requests/{id}`.
-pub async fn request(State(app): State<App>, _viewer: Viewer, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+pub async fn request(
+    State(app): State<App>,
+    Viewer(key): Viewer,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
     let found = match id.parse::<RequestId>() {
         Ok(id) => {
             app.ledger().flush().await;
@@ -93,5 +99,11 @@ pub async fn request(State(app): State<App>, _viewer: Viewer, Path(id): Path<Str
         }
         Err(_) => None,
     };
-    found.map(|recorded| Json(recorded.json())).ok_or_else(|| Refusal::not_found("there is no request with this id"))
+    let recorded = found.ok_or_else(|| Refusal::not_found("there is no request with this id"))?;
+    let mut shown = recorded.json();
+    // It holds people's words, so a key sees that of its own project.
+    let project = (!key.allows(Role::Admin)).then_some(&*key.project);
+    let feedback = app.feedback().of(recorded.request.id, project).await?;
+    shown["feedback"] = feedback.iter().map(Entry::json).collect();
+    Ok(Json(shown))
 }

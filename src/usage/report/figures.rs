@@ -93,14 +93,27 @@ pub(super) static AS_IF: [Figure; 2] = [
     }),
 ];
 
+/// The figures of feedback.
+pub(super) static METRIC: [Figure; 2] = [
+    figure("metric_n", &[], |totals| Amount::Count(totals.metric.map_or(0, |metric| metric.n))),
+    figure("metric_mean", &["metric_mean", "metric"], |totals| {
+        Amount::Number(totals.metric.and_then(|metric| metric.mean))
+    }),
+];
+
+/// All of them.
+fn all() -> impl Iterator<Item = &'static Figure> {
+    FIGURES.iter().chain(&AS_IF).chain(&METRIC)
+}
+
 /// The figure that is called so.
 pub(super) fn named(name: &str) -> Option<&'static Figure> {
-    FIGURES.iter().chain(&AS_IF).find(|figure| figure.name == name || figure.also.contains(&name))
+    all().find(|figure| figure.name == name || figure.also.contains(&name))
 }
 
 /// The name of each figure, as a table's column has it.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    FIGURES.iter().chain(&AS_IF).map(|figure| figure.also.first().copied().unwrap_or(figure.name))
+    all().map(|figure| figure.also.first().copied().unwrap_or(figure.name))
 }
 
 #[cfg(test)]
@@ -112,7 +125,7 @@ mod tests {
     #[test]
     fn every_name_is_of_one_figure() {
         let mut seen = HashSet::new();
-        for figure in FIGURES.iter().chain(&AS_IF) {
+        for figure in all() {
             let others = figure.also.iter().filter(|name| **name != figure.name);
             for name in [&figure.name].into_iter().chain(others) {
                 assert!(seen.insert(*name), "{name}");

@@ -87,6 +87,18 @@ pub struct Totals {
     /// What the same tokens would have cost at another model, where that was requested.
     #[serde(skip)]
     pub as_if: Option<AsIf>,
+    /// What the feedback on them says, where a metric was asked for.
+    #[serde(skip)]
+    pub metric: Option<Measured>,
+}
+
+/// What the feedback of a metric says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Measured {
+    /// How many.
+    pub n: i64,
+    /// The mean of its numbers, yes as 1 and no as 0; `None` where there are none.
+    pub mean: Option<f64>,
 }
 
 /// What calls would have cost at another model.
@@ -115,6 +127,7 @@ pub(in crate::usage) struct Group {
     as_if: NanoSum,
     as_if_unknown: i64,
     semantic: Semantic,
+    feedback: Numbers,
 }
 
 impl Group {
@@ -155,6 +168,7 @@ impl Group {
         self.as_if += other.as_if;
         self.as_if_unknown += other.as_if_unknown;
         self.semantic.join(other.semantic);
+        self.feedback.join(other.feedback);
     }
 
     /// Adds what a request would have cost at another model. What the cache answered would have cost nothing there either, and
@@ -199,7 +213,34 @@ impl Group {
             semantic_verified: self.semantic.verified,
             semantic_wrong: self.semantic.wrong,
             as_if: None,
+            metric: None,
         }
+    }
+}
+
+/// Feedback while it is added up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Numbers {
+    n: i64,
+    numbers: i64,
+    sum: f64,
+}
+
+impl Numbers {
+    fn add(&mut self, number: Option<f64>) {
+        self.n += 1;
+        self.numbers += i64::from(number.is_some());
+        self.sum += number.unwrap_or(0.0);
+    }
+
+    fn join(&mut self, other: Self) {
+        self.n += other.n;
+        self.numbers += other.numbers;
+        self.sum += other.sum;
+    }
+
+    fn measured(self) -> Measured {
+        Measured { n: self.n, mean: (self.numbers > 0).then(|| self.sum / self.numbers as f64) }
     }
 }
 
@@ -275,17 +316,24 @@ pub(in crate::usage) struct Fold<'a> {
     as_if: Option<Charge<'a>>,
     /// Whether the report is of callers' requests: what was asked to verify a hit is counted with the hits then.
     of_callers: bool,
+    /// Whether feedback is shown.
+    is_measured: bool,
     groups: HashMap<Vec<Value>, Group>,
 }
 
 impl<'a> Fold<'a> {
     pub(in crate::usage) fn new(by: &'a [Dimension], zone: &'a Zone, as_if: Option<Charge<'a>>) -> Self {
-        Self { by, zone, as_if, of_callers: false, groups: HashMap::new() }
+        Self { by, zone, as_if, of_callers: false, is_measured: false, groups: HashMap::new() }
     }
 
     /// The same, of what callers asked for alone.
     pub(in crate::usage) fn of_callers(self, of_callers: bool) -> Self {
         Self { of_callers, ..self }
+    }
+
+    /// The same, with what feedback says.
+    pub(in crate::usage) fn measured(self, is_measured: bool) -> Self {
+        Self { is_measured, ..self }
     }
 
     /// Counts what was asked to verify hits with the hits themselves; whether it was such.
@@ -315,6 +363,16 @@ impl<'a> Fold<'a> {
         Ok(())
     }
 
+    /// Adds feedback on a request.
+    ///
+    /// # Errors
+    /// Where it would be one group too many.
+    pub(in crate::usage) fn feedback(&mut self, row: &RequestRow, number: Option<f64>) -> Result<(), Error> {
+        let values = self.by.iter().map(|dimension| value_of(dimension, row, self.zone));
+        self.group(values.collect())?.feedback.add(number);
+        Ok(())
+    }
+
     /// Adds an hourly sum of requests that have in common what `group` has.
     ///
     /// # Errors
@@ -338,7 +396,8 @@ impl<'a> Fold<'a> {
             let as_if = AsIf { usd: known.then_some(group.as_if), unknown_requests: group.as_if_unknown };
             let totals = group.totals();
             let cost_share = totals.cost_usd.and_then(|cost| share(cost.0, total.sums.cost.0));
-            Totals { cost_share, as_if: asked.then_some(as_if), ..totals }
+            let metric = self.is_measured.then(|| group.feedback.measured());
+            Totals { cost_share, as_if: asked.then_some(as_if), metric, ..totals }
         };
         let mut rows: Vec<_> = self.groups.iter().map(|(values, group)| (values.clone(), figures(group))).collect();
         rows.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -15,7 +15,7 @@ mod value;
 
 pub use dimension::Dimension;
 pub use filter::Filter;
-pub use fold::{AsIf, Charge, Percentiles, Totals};
+pub use fold::{AsIf, Charge, Measured, Percentiles, Totals};
 pub use listing::{Cursor, Listing, Order};
 pub use query::Query;
 pub use requests::{Page, Recorded, request, requests, requests_csv};

@@ -15,6 +15,8 @@ const MOST_FILTERS: usize = 64;
 const MOST_DIMENSIONS: usize = 16;
 /// The most rows that `limit` may ask for, which is more than a report can have.
 const MOST_ROWS: usize = 100_000;
+/// The longest name of a metric.
+const LONGEST_METRIC: usize = 64;
 /// How far a report goes back by default.
 const DEFAULT_SPAN: Duration = Duration::from_secs(30 * 86_400);
 
@@ -37,12 +39,14 @@ pub struct Query {
     pub limit: Option<usize>,
     /// The model whose price for the same tokens is shown beside.
     pub as_if: Option<String>,
+    /// The metric whose feedback is shown beside.
+    pub metric: Option<String>,
     /// Whether it is of what callers asked for, as opposed to one that names purposes itself.
     pub(in crate::usage) of_callers: bool,
 }
 
 impl Query {
-    /// Reads `by`, `from`, `to`, `last`, `tz`, `sort`, `limit`, `as_if` and filters. Without `to` it goes to the end of this
+    /// Reads `by`, `from`, `to`, `last`, `tz`, `sort`, `limit`, `as_if`, `metric` and filters. Without `to` it goes to the end of this
     /// hour, without `from` 30 days back; where neither is named, but filters of times are, over these.
     ///
     /// # Errors
@@ -58,6 +62,7 @@ impl Query {
                 "sort" => sort = Some(value),
                 "limit" => query.limit = Some(limit(value)?),
                 "as_if" => query.as_if = Some(value.to_owned()),
+                "metric" => query.metric = Some(metric(value)?),
                 _ if period.takes(name, value) => {}
                 _ => query.filters.push(Filter::parse_in(&query.zone, name, value)?),
             }
@@ -110,6 +115,14 @@ fn limit(value: &str) -> Result<usize, Error> {
     limit.ok_or_else(|| Error::parameter("limit", format!("use 1 to {MOST_ROWS}")))
 }
 
+/// The name of a metric.
+fn metric(value: &str) -> Result<String, Error> {
+    if value.is_empty() || value.len() > LONGEST_METRIC {
+        return Err(Error::parameter("metric", format!("use the name of a metric, of 1 to {LONGEST_METRIC} letters")));
+    }
+    Ok(value.to_owned())
+}
+
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
@@ -141,6 +154,7 @@ mod tests {
             ("tz", "Mars/Olympus"),
             ("sort", "colour"),
             ("limit", "0"),
+            ("metric", ""),
             ("status", "bad"),
             ("colour", "red"),
             ("version", "three"),

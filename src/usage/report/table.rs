@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use serde_json::{Map, json};
 
 use super::dimension::Dimension;
-use super::figures::{AS_IF, FIGURES, Figure};
+use super::figures::{AS_IF, FIGURES, Figure, METRIC};
 use super::filter::Filter;
 use super::fold::{Charge, Fold, Totals};
 use super::query::Query;
 use super::row::ReportRow;
-use crate::db::Db;
-use crate::types::{Timestamp, Zone};
+use crate::db::{Db, Tx};
+use crate::types::{Timestamp, Zone, did_you_mean};
 use crate::usage::error::Error;
+use crate::usage::rows::RequestRow;
 use crate::usage::store::conditions::Conditions;
-use crate::usage::store::queries;
+use crate::usage::store::{feedback, queries};
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -37,6 +38,8 @@ pub struct Report {
     pub total: Totals,
     /// The model whose price for the same tokens is shown beside.
     pub as_if: Option<String>,
+    /// The metric whose feedback is shown beside.
+    pub metric: Option<String>,
     /// Names of keys by their ids, where they are to be shown.
     pub key_names: Option<HashMap<String, String>>,
 }
@@ -62,6 +65,7 @@ pub async fn report_as_if(db: &Db, query: &Query, as_if: Option<Charge<'_>>) -> 
         || (has_time && !query.zone.has_whole_hours(query.from, query.to));
     let parts = if needs_rows { Parts::rows(query) } else { Parts::of(query) };
     let mut fold = Fold::new(&query.by, &query.zone, as_if).of_callers(query.of_callers);
+    fold = fold.measured(query.metric.is_some());
     // One transaction, so that sums and rows are of the same moment.
     let mut transaction = db.snapshot().await?;
     let skew = queries::skew(&mut transaction).await?;
@@ -72,6 +76,12 @@ pub async fn report_as_if(db: &Db, query: &Query, as_if: Option<Charge<'_>>) -> 
     for span in parts.edges.into_iter().filter(|(from, to)| from < to) {
         let conditions = Conditions::on(db.engine()).of_requests(span, skew, &query.filters);
         queries::each_request(&mut transaction, conditions, |row| fold.row(row)).await?;
+    }
+    if let Some(metric) = &query.metric {
+        known(&mut transaction, metric).await?;
+        let conditions = Conditions::on(db.engine()).of_requests((query.from.0, query.to.0), skew, &query.filters);
+        let see = |row: &RequestRow, number| fold.feedback(row, number);
+        feedback::each_measured(&mut transaction, metric, conditions, see).await?;
     }
     transaction.commit().await?;
     let (rows, total) = fold.finish();
@@ -88,8 +98,25 @@ pub async fn report_as_if(db: &Db, query: &Query, as_if: Option<Charge<'_>>) -> 
         left_out,
         total,
         as_if: query.as_if.clone(),
+        metric: query.metric.clone(),
         key_names: None,
     })
+}
+
+/// Refuses a metric that no feedback is of, with those that some is of.
+async fn known(transaction: &mut Tx, metric: &str) -> Result<(), Error> {
+    if feedback::is_reported(&mut *transaction, metric).await? {
+        return Ok(());
+    }
+    let known = feedback::metrics(transaction).await?;
+    if known.is_empty() {
+        return Err(Error::parameter("metric", "no feedback is stored yet; callers send it to POST /v1/feedback"));
+    }
+    let near = did_you_mean(metric, known.iter().map(String::as_str));
+    Err(Error::parameter(
+        "metric",
+        format!("no feedback is of `{metric}`; there is some of {}{near}", known.join(", ")),
+    ))
 }
 
 /// Which time of a report is read from where.
@@ -131,8 +158,8 @@ impl Report {
         });
         let rows: Vec<_> = rows.collect();
         json!({
-            "from": self.from, "to": self.to, "tz": self.zone.to_string(), "as_if": self.as_if, "rows": rows,
-            "left_out": self.left_out, "total": fields(&self.total),
+            "from": self.from, "to": self.to, "tz": self.zone.to_string(), "as_if": self.as_if, "metric": self.metric,
+            "rows": rows, "left_out": self.left_out, "total": fields(&self.total),
         })
     }
 
@@ -165,7 +192,8 @@ impl Report {
     }
 
     fn figures(&self) -> impl Iterator<Item = &'static Figure> {
-        FIGURES.iter().chain(AS_IF.iter().filter(|_| self.as_if.is_some()))
+        let as_if = AS_IF.iter().filter(|_| self.as_if.is_some());
+        FIGURES.iter().chain(as_if).chain(METRIC.iter().filter(|_| self.metric.is_some()))
     }
 
     /// Which group is the key, where names of keys are known.
@@ -209,6 +237,9 @@ fn fields(totals: &Totals) -> Map<String, serde_json::Value> {
     if let Some(as_if) = totals.as_if {
         fields.insert("as_if_usd".into(), json!(as_if.usd));
         fields.insert("as_if_unknown_requests".into(), json!(as_if.unknown_requests));
+    }
+    if let Some(metric) = totals.metric {
+        fields.insert("metric".into(), json!(metric));
     }
     fields
 }

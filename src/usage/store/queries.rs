@@ -149,7 +149,7 @@ pub(in crate::usage) async fn each_rollup<'e>(
     bound(sql, conditions.binds).each(on, see_row).await
 }
 
-fn bound<'q>(sql: String, binds: Vec<Bind>) -> Query<'q> {
+pub(super) fn bound<'q>(sql: String, binds: Vec<Bind>) -> Query<'q> {
     binds.into_iter().fold(assembled(sql), |query, bind| match bind {
         Bind::Text(text) => query.bind(text),
         Bind::Number(number) => query.bind(number),
@@ -157,7 +157,7 @@ fn bound<'q>(sql: String, binds: Vec<Bind>) -> Query<'q> {
 }
 
 /// A row of the columns that a statement selects.
-fn row_of<R: Default + 'static, H: 'static>(
+pub(super) fn row_of<R: Default + 'static, H: 'static>(
     columns: impl IntoIterator<Item = &'static Column<R, H>>,
     row: &Row,
 ) -> Result<R, SqlError> {

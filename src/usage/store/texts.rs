@@ -2,7 +2,7 @@
 
 use super::conditions::Conditions;
 use super::queries;
-use crate::db::{Db, assembled, query};
+use crate::db::{Db, Tx, assembled, query};
 use crate::types::RequestId;
 use crate::usage::error::Error;
 use crate::usage::report::{Filter, Order};
@@ -39,14 +39,23 @@ pub async fn some_requests(
     Ok(queries::list(db, conditions, Order::Started, ERASED_AT_ONCE).await?)
 }
 
-/// Deletes the texts of some requests, and of those that the gateway made of its own on their account; returns how many
-/// requests had any.
+/// How many texts were erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ErasedTexts {
+    /// Requests whose texts were stored.
+    pub requests: u64,
+    /// Comments and demonstrations on them, and on their sessions.
+    pub feedback: u64,
+}
+
+/// Deletes the texts of some requests, and of those that the gateway made of its own on their account, with what people wrote of
+/// them and of their sessions.
 ///
 /// # Errors
 /// Where the statement fails; then nothing is deleted.
-pub async fn erase(db: &Db, requests: &[RequestId]) -> Result<u64, Error> {
+pub async fn erase(db: &Db, requests: &[RequestId]) -> Result<ErasedTexts, Error> {
     if requests.is_empty() {
-        return Ok(0);
+        return Ok(ErasedTexts::default());
     }
     let mut change = db.begin("ledger").await?;
     let places: Vec<String> = (1..=requests.len()).map(|n| format!("${n}")).collect();
@@ -59,6 +68,20 @@ pub async fn erase(db: &Db, requests: &[RequestId]) -> Result<u64, Error> {
     let gone = delete.execute(&mut change).await?;
     let pairs = assembled(format!("delete from shadow_pairs where request_id in ({ids}) or shadow_id in ({ids})"));
     requests.iter().fold(pairs, |pairs, id| pairs.bind(id.to_string())).execute(&mut change).await?;
+    let feedback = erase_feedback(&mut change, (requests, &ids)).await?;
     change.commit().await?;
-    Ok(gone)
+    Ok(ErasedTexts { requests: gone, feedback })
+}
+
+/// Deletes the comments and demonstrations on some requests and their sessions, and the words of none else; `ids` are the
+/// requests' places in a statement.
+async fn erase_feedback(change: &mut Tx, (requests, ids): (&[RequestId], &str)) -> Result<u64, Error> {
+    let of_sessions = format!(
+        "select f.id from full_requests r join feedback f on f.project = r.project and f.session = r.session \
+         where r.id in ({ids}) and f.session is not null"
+    );
+    let delete = assembled(format!(
+        "delete from feedback where words is not null and (request_id in ({ids}) or id in ({of_sessions}))"
+    ));
+    Ok(requests.iter().fold(delete, |delete, id| delete.bind(id.to_string())).execute(change).await?)
 }

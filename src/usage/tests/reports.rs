@@ -293,9 +293,72 @@ async fn erasing_a_request_erases_the_texts_of_those_that_we_made_on_its_account
             one.bodies = Some(Bodies { request: "ask".into(), response: "answer".into() });
         }
         pen.settle(&all).await;
-        assert_eq!(erase(db, &[first]).await.unwrap(), 2);
+        assert_eq!(erase(db, &[first]).await.unwrap().requests, 2);
         assert!(texts(db, all[1].request.id).await.unwrap().is_none());
         assert!(texts(db, all[2].request.id).await.unwrap().is_some());
+        pen.close().await;
+    })
+    .await;
+}
+
+/// Writes feedback as its own slice does.
+async fn measure(db: &Db, request: RequestId, (metric, number, words): (&str, Option<f64>, Option<&str>)) {
+    let insert = "insert into feedback (id, request_id, project, key_id, metric, kind, number, words, at) \
+                  values ($1, $2, 'p', 'k', $3, 'any', $4, $5, 0)";
+    let insert = crate::db::query(insert).bind(RequestId::new().to_string()).bind(request.to_string());
+    insert.bind(metric).bind(number).bind(words).execute(db).await.unwrap();
+}
+
+#[tokio::test]
+async fn feedback_is_counted_in_the_group_of_its_request_and_averaged_where_it_is_a_number() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        let mut pen = Pen::of(db).await;
+        let base = Timestamp(now().hour().0 - 2 * HOUR);
+        let all: Vec<_> = (0..6_u32)
+            .map(|n| {
+                let mut one = settlement(Timestamp(base.0 + i64::from(n) * HOUR / 2 + 1));
+                one.request.prompt = Some(format!("prompt{}", n % 2).into());
+                one.request.tags = vec![("team".into(), format!("t{}", n % 2).into())];
+                one.request.purpose = (n == 5).then_some(Purpose::Shadow);
+                one
+            })
+            .collect();
+        pen.settle(&all).await;
+        for (n, one) in (0_i32..).zip(&all) {
+            measure(db, one.request.id, ("score", Some(f64::from(n) / 4.0), None)).await;
+            measure(db, one.request.id, ("other", Some(1.0), None)).await;
+        }
+        measure(db, all[0].request.id, ("why", None, Some("words"))).await;
+        let asked = async |parameters: &[(&str, &str)]| {
+            let query = Query::parse(parameters.iter().copied(), now())?;
+            report(db, &query).await
+        };
+        for by in ["prompt", "tag:team", "prompt,hour"] {
+            let found = asked(&[("by", by), ("metric", "score")]).await.unwrap();
+            let total = found.total.metric.unwrap();
+            // 0, 1, 2, 3 and 4 quarters; the sixth is the gateway's own.
+            assert_eq!((total.n, total.mean), (5, Some(0.5)), "{by}");
+            let n: i64 = found.rows.iter().map(|row| row.totals.metric.unwrap().n).sum();
+            assert_eq!((n, found.total.requests), (5, 5), "{by}");
+        }
+        let by_prompt = asked(&[("by", "prompt"), ("metric", "score")]).await.unwrap();
+        let means: Vec<_> = by_prompt.rows.iter().map(|row| row.totals.metric.unwrap()).collect();
+        assert_eq!(means, [Measured { n: 3, mean: Some(0.5) }, Measured { n: 2, mean: Some(0.5) }]);
+        let narrowed = asked(&[("by", "prompt"), ("metric", "score"), ("prompt", "prompt1")]).await.unwrap();
+        assert_eq!(narrowed.total.metric.unwrap().n, 2);
+        let to = Timestamp(base.0 + HOUR).to_string();
+        let first_hour = asked(&[("metric", "score"), ("from", &base.to_string()), ("to", &to)]).await.unwrap();
+        assert_eq!(first_hour.total.metric, Some(Measured { n: 2, mean: Some(0.125) }));
+        let notes = asked(&[("by", "prompt"), ("metric", "why")]).await.unwrap();
+        assert_eq!(notes.total.metric, Some(Measured { n: 1, mean: None }));
+        assert_eq!(asked(&[("by", "prompt")]).await.unwrap().total.metric, None);
+        let unknown = asked(&[("metric", "scor")]).await.unwrap_err().to_string();
+        assert!(unknown.contains("other, score, why; did you mean `score`?"), "{unknown}");
+        assert_eq!(erase(db, &[all[0].request.id]).await.unwrap().feedback, 1);
+        assert_eq!(asked(&[("metric", "score")]).await.unwrap().total.metric.unwrap().n, 5);
+        prune(db, Timestamp(base.0 + HOUR)).await.unwrap();
+        assert_eq!(asked(&[("metric", "score")]).await.unwrap().total.metric.unwrap().n, 3);
         pen.close().await;
     })
     .await;
