@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod feedback;
 mod fitted;
 mod init;
 mod install;
@@ -61,6 +62,9 @@ enum Command {
     /// Show a request; read and erase the texts that are stored
     #[command(subcommand, after_help = "Example: fulcrum request show 019abd2c-7f10-7a33-b2c4-5d6e7f8090a1 --body")]
     Request(request::Request),
+    /// Report and list what people and programs say of answers
+    #[command(subcommand, after_help = "Example: fulcrum feedback list --metric resolved")]
+    Feedback(feedback::Feedback),
     /// List requests by time, cost or latency
     Requests(requests::Requests),
     /// Report what was used and spent
@@ -131,6 +135,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Prompt(command) => Box::pin(command.run()).await,
         Command::Key(command) => Box::pin(command.run()).await,
         Command::Request(command) => Box::pin(command.run()).await,
+        Command::Feedback(command) => Box::pin(command.run()).await,
         Command::Requests(command) => Box::pin(command.run()).await,
         Command::Usage(command) => Box::pin(command.run()).await,
         Command::Explain(command) => Box::pin(command.run()).await,

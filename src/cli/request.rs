@@ -13,7 +13,7 @@ use super::output::{Form, cell, json as print_json, say};
 pub enum Request {
     /// Show a request with its attempts; with --body the stored texts too
     Show(Show),
-    /// Erase stored texts for good: of one request, of a user or of a session
+    /// Erase stored texts for good, and comments and demonstrations: of one request, of a user or of a session
     Erase(Erase),
     /// Print stored texts, a line of JSON for each request
     Export(Export),
@@ -110,6 +110,11 @@ fn show(row: &Value) {
     for own in row["own_requests"].as_array().into_iter().flatten() {
         say(&format!("{:<22}{}", format!("own {}", cell(own.get("purpose"))), cell(own.get("id"))));
     }
+    for feedback in row["feedback"].as_array().into_iter().flatten() {
+        let of = feedback["session_id"].as_str().map_or_else(String::new, |session| format!(" (session {session})"));
+        let (metric, value) = (cell(feedback.get("metric")), cell(feedback.get("value")));
+        say(&format!("{:<22}{value}{of}", format!("feedback {metric}")));
+    }
     for attempt in row["attempts"].as_array().into_iter().flatten() {
         let at = |name: &str| cell(attempt.get(name));
         let role = attempt["role"].as_str().map_or_else(String::new, |role| format!(" ({role})"));
@@ -152,10 +157,14 @@ impl Erase {
         match self.format {
             Form::Json => print_json(&erased),
             Form::Table => say(&format!(
-                "erased the texts of {} of {} requests, and {} answers stored for idempotency keys",
+                "erased the texts of {} of {} requests, and {} answers stored for idempotency keys{}",
                 cell(erased.get("erased")),
                 cell(erased.get("requests")),
-                cell(erased.get("idempotent_answers"))
+                cell(erased.get("idempotent_answers")),
+                match erased["feedback"].as_u64() {
+                    None | Some(0) => String::new(),
+                    Some(texts) => format!(", and {texts} comments and demonstrations"),
+                }
             )),
         }
         Ok(())

@@ -40,6 +40,7 @@ fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("GET", "/api/v1/requests/{request}/body", "viewer", Value::Null),
         ("DELETE", "/api/v1/requests/{request}/body", "admin", Value::Null),
         ("GET", "/api/v1/shadows", "viewer", Value::Null),
+        ("GET", "/api/v1/feedback", "viewer", Value::Null),
         ("GET", "/api/v1/bodies?user=ann", "viewer", Value::Null),
         ("DELETE", "/api/v1/bodies?user=ann", "admin", Value::Null),
         ("GET", "/api/v1/providers", "viewer", Value::Null),
@@ -58,6 +59,7 @@ fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("POST", "/v1/chat/completions", "app", hello("fast")),
         ("POST", "/v1/embeddings", "app", json!({"model": "embed", "input": "x"})),
         ("POST", "/v1/explain", "app", hello("fast")),
+        ("POST", "/v1/feedback", "app", json!({"request_id": "", "metric": "ok", "value": true})),
         ("POST", "/v1/messages", "app", messages.clone()),
         ("POST", "/v1/messages/count_tokens", "app", messages),
         ("POST", "/v1beta/models/fast:generateContent", "app", contents.clone()),
@@ -94,6 +96,9 @@ async fn every_route_is_open_to_its_roles_and_to_no_other() {
             let path = path.replace("{id}", id).replace("{request}", &request);
             if body.get("name").is_some() {
                 body["name"] = format!("{role}-{n}").into();
+            }
+            if body.get("request_id").is_some() {
+                body["request_id"] = request.as_str().into();
             }
             let bytes = if body.is_null() { String::new() } else { body.to_string() };
             let mut call = Call::new(method, &path, bytes);

@@ -32,6 +32,7 @@ mod errors;
 mod estimates;
 mod failing;
 mod faults;
+mod feedback;
 mod fidelity;
 mod fields;
 mod first_hour;
