@@ -6,6 +6,7 @@
 pub mod types;
 
 pub mod chat;
+pub mod stats;
 
 pub mod db;
 mod pool;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The rows of ARCHITECTURE.md. A module uses only rows above it, and no other module of its own row.
 const ROWS: [&[&str]; 13] = [
     &["types"],
-    &["chat"],
+    &["chat", "stats"],
     &["db", "pool", "telemetry", "template", "wire"],
     &["upstream"],
     &["batches", "cache", "feedback", "idempotency", "keys", "prompts", "routing", "usage"],
