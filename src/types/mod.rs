@@ -18,7 +18,7 @@ pub use duration::{parse_duration, parse_size};
 pub use id::RequestId;
 pub use map::{QuickMap, QuickSet};
 pub use money::{NanoSum, Nanos, Rate};
-pub use name::{BadName, Label, ModelName, PromptName};
+pub use name::{ArmName, BadName, ExperimentName, Label, ModelName, PromptName};
 pub use near::{did_you_mean, nearest};
 pub use secret::Secret;
 pub use share::Share;

@@ -28,12 +28,39 @@ impl FromStr for PromptName {
     type Err = BadName;
 
     fn from_str(name: &str) -> Result<Self, BadName> {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if name.is_empty() || name.len() > 64 || name.starts_with('-') || !name.bytes().all(fits) {
-            return Err(bad("prompt name", "use 1 to 64 of a-z, 0-9 and -, beginning with a letter or digit", name));
-        }
-        Ok(Self(name.into()))
+        if is_slug(name) { Ok(Self(name.into())) } else { Err(bad("prompt name", SLUG, name)) }
     }
+}
+
+/// An experiment's name, of the form that a prompt's has.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExperimentName(Arc<str>);
+
+impl FromStr for ExperimentName {
+    type Err = BadName;
+
+    fn from_str(name: &str) -> Result<Self, BadName> {
+        if is_slug(name) { Ok(Self(name.into())) } else { Err(bad("name of an experiment", SLUG, name)) }
+    }
+}
+
+/// The name of an arm of an experiment, of the form that a prompt's has.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ArmName(Arc<str>);
+
+impl FromStr for ArmName {
+    type Err = BadName;
+
+    fn from_str(name: &str) -> Result<Self, BadName> {
+        if is_slug(name) { Ok(Self(name.into())) } else { Err(bad("name of an arm", SLUG, name)) }
+    }
+}
+
+const SLUG: &str = "use 1 to 64 of a-z, 0-9 and -, beginning with a letter or digit";
+
+fn is_slug(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.len() <= 64 && !name.starts_with('-') && name.bytes().all(fits)
 }
 
 /// A prompt label: `a-z0-9_.-`, 1 to 36 characters; `latest` is reserved and digits alone would read as a version.
@@ -129,8 +156,8 @@ macro_rules! text_of {
     )*};
 }
 
-// Three names share one text form; a generic type would cost every reader more than these lines.
-text_of!(PromptName, Label, ModelName);
+// These names share one text form; a generic type would cost every reader more than these lines.
+text_of!(PromptName, ExperimentName, ArmName, Label, ModelName);
 
 #[cfg(test)]
 mod tests {
