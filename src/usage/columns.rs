@@ -6,7 +6,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::LazyLock;
 
-use super::rows::{AttemptRow, RequestRow, Status};
+use super::rows::{Assignment, AttemptRow, RequestRow, Status};
 use super::store::field::{Field, Found, SqlError, Stored, number};
 use super::store::sums::Sums;
 use crate::chat::Usage;
@@ -43,8 +43,6 @@ pub enum Home {
     Own,
     /// In the request's row; hourly sums stand apart for each of its values.
     Summed,
-    /// Nowhere yet: reports know the name, and no request has a value.
-    Nowhere,
 }
 
 /// Where a column of a request's only attempt stands, which has no row of its own.
@@ -65,7 +63,7 @@ pub type AttemptColumn = Column<AttemptRow, Alone>;
 pub type SumColumn = Column<Sums, ()>;
 
 /// The columns of a request. Tokens come before `estimated`, which is theirs.
-pub static REQUEST: [RequestColumn; 36] = [
+pub static REQUEST: [RequestColumn; 38] = [
     own("id", |row| row.id.stored(), |row, found| found.into(&mut row.id)),
     own("started_at", |row| row.started_at.stored(), |row, found| found.into(&mut row.started_at)),
     shared("project", |row| row.project.stored(), |row, found| found.into(&mut row.project)).by("project"),
@@ -80,8 +78,14 @@ pub static REQUEST: [RequestColumn; 36] = [
     shared("route", |row| row.route.stored(), |row, found| found.into(&mut row.route)).by("route"),
     shared("prompt", |row| row.prompt.stored(), |row, found| found.into(&mut row.prompt)).by("prompt"),
     shared("version", |row| row.version.stored(), |row, found| found.into(&mut row.version)).by_number("version"),
-    nowhere("experiment"),
-    nowhere("arm"),
+    shared(
+        "experiment",
+        |row| assigned(row, |to| to.experiment.stored()),
+        |row, found| assign(found, row, |to| &mut to.experiment),
+    )
+    .by("experiment"),
+    shared("arm", |row| assigned(row, |to| to.arm.stored()), |row, found| assign(found, row, |to| &mut to.arm))
+        .by("arm"),
     shared("stream", |row| row.stream.stored(), |row, found| found.into(&mut row.stream)),
     shared("status", |row| row.status.stored(), |row, found| found.into(&mut row.status)).by("status"),
     shared("http_status", http_status, |row, found| {
@@ -125,6 +129,12 @@ pub static REQUEST: [RequestColumn; 36] = [
     moved("trace", |row| row.trace.stored(), |row, found| found.into(&mut row.trace)),
     shared("purpose", |row| row.purpose.stored(), |row, found| found.into(&mut row.purpose)).by("purpose"),
     own("of", |row| row.of.stored(), |row, found| found.into(&mut row.of)),
+    shared(
+        "propensity",
+        |row| assigned(row, |to| to.propensity.stored()),
+        |row, found| assign(found, row, |to| &mut to.propensity),
+    ),
+    own("unit", |row| assigned(row, |to| to.unit.stored()), |row, found| assign(found, row, |to| &mut to.unit)),
 ];
 
 /// The place of what marks requests that the gateway made of its own.
@@ -215,17 +225,14 @@ pub static SHARED: LazyLock<Vec<&RequestColumn>> =
 pub static OWN: LazyLock<Vec<&RequestColumn>> =
     LazyLock::new(|| REQUEST.iter().filter(|column| matches!(column.home, Home::Own | Home::Summed)).collect());
 /// Columns that are read with many requests.
-pub static LISTED: LazyLock<Vec<&RequestColumn>> = LazyLock::new(|| {
-    let is_listed = |column: &&RequestColumn| column.home != Home::Nowhere && !column.is_detail;
-    REQUEST.iter().filter(is_listed).collect()
-});
+pub static LISTED: LazyLock<Vec<&RequestColumn>> =
+    LazyLock::new(|| REQUEST.iter().filter(|column| !column.is_detail).collect());
 /// Columns that are read with a single request.
-pub static WHOLE: LazyLock<Vec<&RequestColumn>> =
-    LazyLock::new(|| REQUEST.iter().filter(|column| column.home != Home::Nowhere).collect());
+pub static WHOLE: LazyLock<Vec<&RequestColumn>> = LazyLock::new(|| REQUEST.iter().collect());
 /// Columns that hourly sums are read by, beside their hour.
 pub static GROUPS: LazyLock<Vec<&RequestColumn>> = LazyLock::new(|| {
     let is_group = |column: &&RequestColumn| (!column.dimension.is_empty() && !column.needs_rows()) || column.is_apart;
-    REQUEST.iter().filter(is_group).filter(|column| column.home != Home::Nowhere).collect()
+    REQUEST.iter().filter(is_group).collect()
 });
 /// Columns of a request's only attempt that stand in the request's own row.
 pub static ALONE_OWN: LazyLock<Vec<&AttemptColumn>> =
@@ -315,10 +322,6 @@ const fn moved(name: &'static str, stored: Write<RequestRow>, read: Read<Request
     column
 }
 
-const fn nowhere(name: &'static str) -> RequestColumn {
-    Column::new(name, Home::Nowhere, |_| Stored::Null, |_, _| Ok(())).by(name)
-}
-
 const fn same(name: &'static str, stored: Write<AttemptRow>, read: Read<AttemptRow>) -> AttemptColumn {
     Column::new(name, Alone::Same, stored, read)
 }
@@ -343,6 +346,22 @@ const fn sent(
 
 const fn sum(name: &'static str, stored: Write<Sums>, read: Read<Sums>) -> SumColumn {
     Column::new(name, (), stored, read)
+}
+
+/// A part of the assignment of a request, which most have not.
+fn assigned(row: &RequestRow, part: fn(&Assignment) -> Stored<'_>) -> Stored<'_> {
+    row.assigned.as_deref().map_or(Stored::Null, part)
+}
+
+fn assign<T: Field>(
+    found: Found<'_>,
+    row: &mut RequestRow,
+    part: fn(&mut Assignment) -> &mut T,
+) -> Result<(), SqlError> {
+    if let Some(value) = Option::<T>::read(found)? {
+        *part(row.assigned.get_or_insert_default()) = value;
+    }
+    Ok(())
 }
 
 fn http_status(row: &RequestRow) -> Stored<'_> {

@@ -26,8 +26,8 @@ pub use report::{
     ReportRow, Sort, Totals, Value, inert, report, report_as_if, request, requests, requests_csv,
 };
 pub use rows::{
-    AttemptRow, Bodies, CacheState, Intent, Purpose, RequestRow, Role, SEMANTIC_UNCOMPARED, SEMANTIC_WRONG, Settlement,
-    Status,
+    Assignment, AttemptRow, Bodies, CacheState, Intent, Purpose, RequestRow, Role, SEMANTIC_UNCOMPARED, SEMANTIC_WRONG,
+    Settlement, Status,
 };
 pub use state::LedgerState;
 pub use store::{

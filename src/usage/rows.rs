@@ -214,6 +214,21 @@ pub struct RequestRow {
     pub purpose: Option<Purpose>,
     /// The caller's request that it belongs to, where the gateway made it of its own.
     pub of: Option<RequestId>,
+    /// The arm that an experiment gave it, answered or not, and whoever answered.
+    pub assigned: Option<Box<Assignment>>,
+}
+
+/// The arm of an experiment that a request got.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The experiment.
+    pub experiment: Arc<str>,
+    /// The arm.
+    pub arm: Arc<str>,
+    /// The probability that its unit gets that arm, in millionths.
+    pub propensity: u32,
+    /// Its unit, such as its user, as a number that is the same for all requests of that unit in the experiment.
+    pub unit: i64,
 }
 
 /// One attempt at an upstream. The journal keeps its fields in their order, so a new one stands last.

@@ -97,7 +97,7 @@ impl Page {
 }
 
 /// The columns of CSV: the fields of a row of a list in their order. Tags are JSON.
-const COLUMNS: [&str; 31] = [
+const COLUMNS: [&str; 34] = [
     "id",
     "started_at",
     "project",
@@ -129,6 +129,9 @@ const COLUMNS: [&str; 31] = [
     "overhead_us",
     "purpose",
     "of",
+    "experiment",
+    "arm",
+    "propensity",
 ];
 
 /// Requests, as lists show them, as CSV with a head. A text that a spreadsheet would take for a formula begins with `'`.
@@ -181,6 +184,11 @@ fn request_fields(row: &RequestRow) -> Map<String, Value> {
         "cost_usd": row.cost, "saved_usd": (!(row.cache.is_hit() && row.unpriced)).then_some(row.saved), "latency_ms": latency(row.status, row.latency_us),
         "first_token_ms": row.first_token_us.map(millis), "overhead_us": row.overhead_us,
         "purpose": row.purpose.map(Purpose::text), "of": row.of,
+    })));
+    let assigned = row.assigned.as_deref();
+    fields.extend(object(json!({
+        "experiment": assigned.map(|to| &to.experiment), "arm": assigned.map(|to| &to.arm),
+        "propensity": assigned.map(|to| f64::from(to.propensity) / 1_000_000.0),
     })));
     fields
 }

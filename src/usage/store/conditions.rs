@@ -2,7 +2,7 @@
 
 use crate::db::Engine;
 use crate::types::{Nanos, RequestId, Timestamp};
-use crate::usage::columns::{Home, RequestColumn};
+use crate::usage::columns::RequestColumn;
 use crate::usage::report::dimension::{By, Dimension};
 use crate::usage::report::filter::Filter;
 use crate::usage::report::{Cursor, Listing, Order};
@@ -167,9 +167,6 @@ impl Conditions {
     }
 
     fn column(&mut self, column: &RequestColumn, value: Option<&str>) {
-        if column.home == Home::Nowhere {
-            return self.sql.push_str(if value.is_none() { "1 = 1" } else { "1 = 0" });
-        }
         let Some(value) = value else { return self.sql.push_str(&format!("{} is null", column.name)) };
         self.sql.push_str(&format!("{} = ", column.name));
         match value.parse() {

@@ -5,20 +5,19 @@ use crate::db::scratch::on_each;
 use crate::db::{Engine, assembled, query};
 use crate::usage::columns::{ATTEMPT, Alone, AttemptColumn, GROUPS, Home, REQUEST, RequestColumn, SUMS};
 
-fn stands(column: &RequestColumn) -> Option<String> {
+fn stands(column: &RequestColumn) -> String {
     let name = column.name;
     match column.home {
-        Home::Shared => Some(format!("k.{name}")),
-        Home::Moved => Some(format!("coalesce(r.{name}, k.{name}) as {name}")),
-        Home::Own | Home::Summed => Some(format!("r.{name}")),
-        Home::Nowhere => None,
+        Home::Shared => format!("k.{name}"),
+        Home::Moved => format!("coalesce(r.{name}, k.{name}) as {name}"),
+        Home::Own | Home::Summed => format!("r.{name}"),
     }
 }
 
 fn stands_alone(column: &AttemptColumn) -> String {
     let name = column.name;
     match column.home {
-        Alone::Same => REQUEST.iter().find(|other| other.name == name).and_then(stands).unwrap(),
+        Alone::Same => REQUEST.iter().find(|other| other.name == name).map(stands).unwrap(),
         Alone::Always(value) => format!("{value} as {name}"),
         Alone::Own(alone) if alone == name => format!("r.{name}"),
         Alone::Own(alone) => format!("r.{alone} as {name}"),
@@ -27,7 +26,7 @@ fn stands_alone(column: &AttemptColumn) -> String {
 }
 
 fn full_requests() -> String {
-    let columns: Vec<_> = REQUEST.iter().filter_map(stands).collect();
+    let columns: Vec<_> = REQUEST.iter().map(stands).collect();
     format!("create view full_requests as select {} from requests r join kinds k on k.id = r.kind", columns.join(", "))
 }
 

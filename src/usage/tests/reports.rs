@@ -49,6 +49,10 @@ fn varied((seed, at, size): (u32, i64, u64), base: Timestamp) -> Settlement {
         first_token_us: (pick(24, 2) > 0).then_some(size),
         overhead_us: (pick(25, 2) > 0).then_some(size / 2),
         purpose: [None, None, Some(Purpose::Shadow), Some(Purpose::Verify)][pick(27, 4) as usize],
+        assigned: some(28, "arm").map(|arm| {
+            let experiment = format!("e{}", pick(30, 2)).into();
+            Box::new(Assignment { experiment, arm, propensity: 500_000, unit: i64::from(pick(2, 4)) })
+        }),
         ..*one.request
     };
     one
@@ -79,7 +83,8 @@ fn name_of(dimension: &Dimension, row: &RequestRow) -> String {
         "route" => or(&row.route),
         "prompt" => or(&row.prompt),
         "version" => row.version.map_or(String::new(), |version| version.to_string()),
-        "experiment" | "arm" => String::new(),
+        "experiment" => row.assigned.as_ref().map_or(String::new(), |to| to.experiment.to_string()),
+        "arm" => row.assigned.as_ref().map_or(String::new(), |to| to.arm.to_string()),
         "status" => row.status.text().to_owned(),
         "error" => or(&row.error_code),
         "cache" => row.cache.text().unwrap_or("").to_owned(),

@@ -41,6 +41,12 @@ fn full() -> Settlement {
         trace: Some(r#"{"rule":1}"#.into()),
         purpose: Some(Purpose::Shadow),
         of: Some(RequestId::new()),
+        assigned: Some(Box::new(Assignment {
+            experiment: "support-v4".into(),
+            arm: "candidate".into(),
+            propensity: 475_000,
+            unit: i64::MIN,
+        })),
         ..*written.request
     };
     written.attempts.push(AttemptRow {
@@ -78,6 +84,7 @@ async fn a_row_is_read_as_it_was_written() {
         assert_eq!((&read.request, &read.attempts), (&*written.request, &written.attempts));
         assert_eq!(read.json()["trace"]["rule"], 1);
         assert_eq!(read.json()["model"], "openai/gpt-4o-mini");
+        assert_eq!((&read.json()["arm"], &read.json()["propensity"]), (&"candidate".into(), &0.475.into()));
         assert_eq!(number(db, "select count(*) from bodies").await, 1);
         assert!(request(db, RequestId::new()).await.unwrap().is_none());
         pen.close().await;
