@@ -1,6 +1,7 @@
 //! The whole gateway put together: built from a configuration, reloaded, and shut down.
 
 mod check;
+mod experiments;
 mod live;
 mod probe;
 mod scrape;
@@ -24,6 +25,7 @@ use crate::cache::{Cache, Purge, SemanticBounds};
 use crate::chat;
 use crate::config::{self, Config, Durability};
 use crate::db::{self, Db};
+use crate::experiments::{self as trials, Experiments};
 use crate::feedback::Feedback;
 use crate::gateway::{Bodies, Gateway, Meaning, Merges, Parts, Room, RoomBound, Shadows, TargetLog, Waiting};
 use crate::idempotency::{self, Idempotency};
@@ -90,6 +92,9 @@ pub enum Error {
     /// The prompts.
     #[error(transparent)]
     Prompts(#[from] prompts::Error),
+    /// The experiments.
+    #[error(transparent)]
+    Experiments(#[from] trials::Error),
     /// The ledger.
     #[error(transparent)]
     Usage(#[from] usage::Error),
@@ -108,9 +113,10 @@ impl Error {
     /// The error of a start: where the database's file is at fault, with its path, and what to do.
     fn at(self, db: &Db) -> Self {
         match self {
-            Self::Db(error) | Self::Keys(keys::Error::Database(error)) | Self::Prompts(prompts::Error::Sql(error)) => {
-                Self::Db(error.at(db))
-            }
+            Self::Db(error)
+            | Self::Keys(keys::Error::Database(error))
+            | Self::Prompts(prompts::Error::Sql(error))
+            | Self::Experiments(trials::Error::Sql(error)) => Self::Db(error.at(db)),
             Self::Usage(error) => match db {
                 Db::Sqlite(file) => Self::Usage(error.of_file(file.path())),
                 Db::Postgres(_) => Self::Usage(error),
@@ -221,6 +227,7 @@ impl App {
         let parts = Parts {
             started: now(),
             prompts,
+            experiments: Experiments::open(db.clone()).await?,
             cache: Cache::new(config.cache.max_size),
             meaning: Meaning::default(),
             ledger,
@@ -453,6 +460,7 @@ impl App {
         if let Err(error) = self.prompts().refresh().await {
             tracing::warn!(%error, "cannot read the prompts again");
         }
+        self.refresh_experiments().await;
     }
 
     /// Tries whether the database can be written again, where it could not; beside what goes on, since a busy database may keep

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::answer::written_in;
+use super::assign::noted;
 use super::incoming::Incoming;
 use super::plan::Moment;
 use super::prepared::{Known, Prepared};
@@ -17,7 +18,7 @@ use crate::chat::{CallIds, Code, Error, Usage};
 use crate::routing::Target;
 use crate::telemetry::AttemptSeen;
 use crate::types::{Nanos, RequestId, Timestamp, now};
-use crate::usage::{AttemptRow, RequestRow, SegmentRefs, Settlement, Status};
+use crate::usage::{Assignment, AttemptRow, RequestRow, SegmentRefs, Settlement, Status};
 use crate::wire::dialect::AnswerContext;
 use crate::wire::endpoint::{Endpoint, Task};
 use crate::wire::{DialectId, written};
@@ -59,6 +60,9 @@ pub struct HandedOver {
     pub input_tokens: u64,
     /// Why it went where it went, JSON.
     pub trace: Option<Arc<str>>,
+    /// The arm that an experiment gave it.
+    #[serde(default)]
+    pub assigned: Option<Box<Assignment>>,
 }
 
 /// The answer of a provider's batch API to a line.
@@ -137,6 +141,7 @@ impl Gateway {
             path: upstream_request.operation.path().to_owned(),
             input_tokens: rendering.input_tokens(),
             trace: Some(plan.trace()),
+            assigned: resolved.and_then(|resolved| resolved.assigned.as_ref()).map(|to| Box::new(noted(to))),
         };
         Ok(Some(PreparedLine { body: upstream_request.body, handed }))
     }
@@ -200,6 +205,7 @@ impl Gateway {
             unpriced: cost.is_none(),
             latency_us,
             trace: handed.trace.clone(),
+            assigned: handed.assigned.clone(),
             ..RequestRow::default()
         };
         let settlement = Settlement { request: Box::new(request), attempts: vec![attempt], bodies: None };

@@ -7,6 +7,7 @@ use super::planned::Planned;
 use super::rendering::{Keyed, Rendering};
 use crate::cache::{CacheKey, Keyer, Keys, Scope, question_key};
 use crate::chat::{self, Content, Emulated, Part};
+use crate::experiments::Assigned;
 use crate::routing::{CacheScope, Target};
 use crate::types::QuickMap;
 use crate::wire::dialect::Asked;
@@ -96,13 +97,19 @@ impl Planned {
     /// What a key has beside the target's name and the request, as JSON; empty where there is nothing. An answer to a prompt is
     /// for that version alone, also where another renders alike: a purge of the version takes all that its callers may get.
     pub(super) fn beside(&self, target: &Target) -> String {
-        let prompt = self.request.prompt().map(|resolved| (&resolved.version.name, resolved.version.version));
+        let resolved = self.request.prompt();
+        let prompt = resolved.map(|resolved| (&resolved.version.name, resolved.version.version));
+        let variant = resolved.and_then(|resolved| resolved.assigned.as_ref()).map(Assigned::variant);
         match (target.adapter, target.structured, prompt) {
             (None, None, None) => String::new(),
             (adapter, structured, prompt) => {
                 let structured = structured.map(|how| format!("{how:?}"));
                 let prompt = prompt.map(|(name, version)| format!("{name}@{version}"));
-                serde_json::json!([adapter, structured, prompt]).to_string()
+                match variant {
+                    // No arm answers with what another's calls left, nor the label with an arm's.
+                    Some(variant) => serde_json::json!([adapter, structured, prompt, variant]).to_string(),
+                    None => serde_json::json!([adapter, structured, prompt]).to_string(),
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A call: its phases in order, a file each.
 //!
-//! `http` admits it. Then it is read, its prompt resolved, its key checked and its targets planned (`prepared`); its answer is
+//! `http` admits it. Then it is read, an arm of an experiment assigned, its prompt resolved, its key checked and its targets planned (`prepared`); its answer is
 //! recalled (`recall`), or made in attempts that reserve what they may cost before they go out (`attempt`, `meter`); and the
 //! reply goes down once it is settled (`direct`, `lead`, `follow`).
 
@@ -69,7 +69,7 @@ impl Gateway {
         }
     }
 
-    /// Read, resolve, key, plan; the row and the head note what is known of the request, refused or not.
+    /// Read, assign, resolve, key, plan; the row and the head note what is known of the request, refused or not.
     fn prepare(&self, live: &Live, incoming: &mut Incoming, meter: &Meter, head: &mut Head) -> Result<Prepared, Error> {
         self.takes_calls()?;
         let mut known = Known::default();
@@ -137,6 +137,7 @@ impl Gateway {
         let parts = self.parts();
         meter.note(&known, incoming);
         head.prompt = known.prompt.as_ref().map(|version| (version.name.clone(), version.version));
+        head.variant = known.assigned.as_ref().map(|assigned| assigned.variant().into());
         let Prepared { request, plan } = prepared?;
         if let Some(version) = &known.prompt {
             parts.prompts.touch(&version.name, incoming.started_at);

@@ -6,6 +6,7 @@ mod accept;
 mod cache;
 mod causes;
 mod cooling;
+mod experiment;
 mod hedge;
 mod meaning;
 mod min_speed;
@@ -40,7 +41,8 @@ use crate::wire::endpoint::Endpoint;
 use crate::wire::json::{Edits, Object};
 
 /// The parts of an explanation by their names, in their order.
-static PARTS: [(&str, Part); 6] = [
+static PARTS: [(&str, Part); 7] = [
+    ("experiment", experiment::part),
     ("causes", causes::part),
     ("min_speed", min_speed::part),
     ("hedge", hedge::part),

@@ -20,11 +20,18 @@ pub fn check_model(key: &VirtualKey, model: &str) -> Result<(), Error> {
 /// # Errors
 /// `model_not_allowed`.
 pub fn check_prompt(key: &VirtualKey, model: &str, reference: &Reference, resolved: &Resolved) -> Result<(), Error> {
-    let name = || model_name(&reference.name);
     let names_none = model.is_empty() || names_prompt(model);
-    let by_name =
-        || names_none && (key.may_call(&name()) || key.may_call(&format!("{}@{}", name(), reference.selector.text())));
-    if key.may_call(&resolved.model) || by_name() { Ok(()) } else { Err(refused(&resolved.requested)) }
+    if key.may_call(&resolved.model) || (names_none && may_call_by_name(key, reference)) {
+        Ok(())
+    } else {
+        Err(refused(&resolved.requested))
+    }
+}
+
+/// Whether `key` lists a prompt, or the very version or label of it that `reference` names.
+pub fn may_call_by_name(key: &VirtualKey, reference: &Reference) -> bool {
+    let name = model_name(&reference.name);
+    key.may_call(&name) || key.may_call(&format!("{name}@{}", reference.selector.text()))
 }
 
 fn refused(name: &str) -> Error {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::after::{After, Following};
+use super::assign::noted;
 use super::incoming::Incoming;
 use super::open_attempt::{Ended, OpenAttempt, dropped, is_unused, micros};
 use super::prepared::Known;
@@ -128,6 +129,7 @@ impl Meter {
             row.user.clone_from(&incoming.user);
             row.prompt = known.prompt.as_ref().map(|version| version.name.shared());
             row.version = known.prompt.as_ref().map(|version| version.version);
+            row.assigned = known.assigned.as_ref().map(|assigned| Box::new(noted(assigned)));
         });
     }
 

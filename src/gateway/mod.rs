@@ -5,6 +5,7 @@ mod after;
 mod answer;
 mod as_if;
 mod aside;
+mod assign;
 mod attempt;
 mod batch_line;
 mod beginning;

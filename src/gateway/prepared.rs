@@ -1,7 +1,8 @@
-//! The front half of a call, in the one order that calls, explanations and lines of batches share: read, resolve, key, plan.
+//! The front half of a call, in the one order that calls, explanations and lines of batches share: read, assign, resolve, key, plan.
 
 use std::sync::Arc;
 
+use super::assign::{assign, may_get_any_arm};
 use super::hint;
 use super::incoming::Incoming;
 use super::key::{check_model, check_prompt};
@@ -11,6 +12,7 @@ use super::request::{Request, user_of};
 use super::resolve::resolve;
 use super::state::{Live, Parts};
 use crate::chat::Error;
+use crate::experiments::Assigned;
 use crate::prompts::Version;
 use crate::routing::{Plan, Routes};
 
@@ -31,6 +33,8 @@ pub struct Known {
     pub stream: bool,
     /// The prompt's version.
     pub prompt: Option<Arc<Version>>,
+    /// The arm that an experiment gave it.
+    pub assigned: Option<Assigned>,
 }
 
 impl Prepared {
@@ -66,11 +70,14 @@ impl Prepared {
                 request
             }
             Read::Prompted(asked, reference) => {
-                let resolved = resolve(&parts.prompts, &reference, &asked)
+                incoming.user = incoming.user.take().or_else(|| user_of(&asked.object));
+                let assigned = assign(&parts.experiments, &reference, incoming)
+                    .filter(|assigned| may_get_any_arm(&incoming.key, &reference, assigned));
+                known.assigned.clone_from(&assigned);
+                let resolved = resolve(&parts.prompts, &reference, &asked, assigned)
                     .map_err(|error| hint::prompt(error, &parts.prompts, &reference, &incoming.key))?;
                 known.note(&resolved.requested, asked.stream, &live.routes);
                 known.prompt = Some(resolved.version.clone());
-                incoming.user = incoming.user.take().or_else(|| user_of(&asked.object));
                 check_prompt(&incoming.key, &asked.model, &reference, &resolved)?;
                 let request = Request::prompted(incoming.endpoint, *asked, resolved)
                     .map_err(|error| hint::variables(error, &incoming.body))?;

@@ -17,10 +17,9 @@ use crate::wire::prompt::Prompted;
 /// # Errors
 /// Where variables are missing or wrong, or the caller's dialect has no words for the prompt's messages.
 pub fn render(choice: &Choice, model: &str, caller: &Asked, endpoint: Endpoint) -> Result<Prompted, Error> {
-    let Choice { version } = choice;
     let none = Map::new();
     let variables = caller.prompt.as_ref().map_or(&none, |prompt| &prompt.variables);
-    let prompt = openai_chat::prompt(version.render(variables)?, version.settings(), model)?;
+    let prompt = openai_chat::prompt(choice.version.render(variables)?, choice.settings(), model)?;
     let codec = endpoint.dialect().codec();
     if endpoint.dialect() == DialectId::OpenAiChat {
         return codec.prompted(caller, prompt);

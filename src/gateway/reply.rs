@@ -98,6 +98,8 @@ pub struct Head {
     pub route: Option<Arc<str>>,
     /// The prompt used.
     pub prompt: Option<(PromptName, u32)>,
+    /// The experiment and the arm, `experiment:arm`.
+    pub variant: Option<Arc<str>>,
     /// What the cache did: `hit`, `semantic`, `miss`, `bypass` or `coalesced`.
     pub cache: Option<&'static str>,
     /// How old a cached answer is.
@@ -136,6 +138,7 @@ impl Head {
             model: None,
             route: None,
             prompt: None,
+            variant: None,
             cache: None,
             age: None,
             similarity: None,

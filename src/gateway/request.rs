@@ -171,7 +171,14 @@ mod tests {
 
     fn prompted(version: Arc<Version>) -> Result<Request, Error> {
         let caller = asked(&json!({"prompt": {"id": "p"}, "messages": [{"role": "user", "content": "Hi"}]}));
-        let prompt = Resolved { version, label: None, requested: "prompt/p".to_owned(), model: "fast".to_owned() };
+        let prompt = Resolved {
+            version,
+            label: None,
+            requested: "prompt/p".to_owned(),
+            model: "fast".to_owned(),
+            assigned: None,
+            settings: None,
+        };
         Request::prompted(Endpoint::Chat, caller, prompt)
     }
 
@@ -199,7 +206,7 @@ mod tests {
         let request = prompted(version(1, "one", &json!({}))).unwrap();
         let unmerged = request.unmerged.as_ref().unwrap();
         let choose = |number, text| {
-            let choice = Choice { version: version(number, text, &json!({})) };
+            let choice = version(number, text, &json!({})).into();
             unmerged.rendering(choice, Endpoint::Chat).unwrap()
         };
         let two = choose(2, "two");
@@ -236,7 +243,7 @@ mod tests {
         let request = prompted(version(1, "one", &json!({}))).unwrap();
         let unmerged = request.unmerged.as_ref().unwrap();
         for _ in 0..2 {
-            assert_eq!(unmerged.rendering(Choice { version: needy() }, Endpoint::Chat).err().unwrap(), error);
+            assert_eq!(unmerged.rendering(needy().into(), Endpoint::Chat).err().unwrap(), error);
         }
         assert!(Arc::ptr_eq(&request.rendering(&target("a")).unwrap(), request.first()));
     }

@@ -196,6 +196,7 @@ mod tests {
     use super::*;
     use crate::cache::{Cache, Directive};
     use crate::db::Db;
+    use crate::experiments::Experiments;
     use crate::gateway::incoming::Incoming;
     use crate::gateway::meaning::Meaning;
     use crate::gateway::merges::Merges;
@@ -217,6 +218,7 @@ mod tests {
         Arc::new(Parts {
             started: now(),
             prompts: Registry::open(db.clone()).await.unwrap(),
+            experiments: Experiments::open(db.clone()).await.unwrap(),
             cache: Cache::new(1 << 20),
             meaning: Meaning::default(),
             ledger: Ledger::open(db.sqlite().unwrap(), Options { durable: true, ..Options::default() }).await.unwrap(),

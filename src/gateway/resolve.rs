@@ -3,9 +3,10 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::chat::{Code, Error};
+use crate::experiments::Assigned;
 use crate::prompts::{Reference, Registry, Selector, Version, model_name, names_prompt};
 use crate::routing::Target;
 use crate::types::{BadName, PromptName};
@@ -60,6 +61,10 @@ pub struct Resolved {
     pub requested: String,
     /// The model that the request leads to: its own, or the one of the prompt's settings.
     pub model: String,
+    /// The arm that an experiment gives the call.
+    pub assigned: Option<Assigned>,
+    /// The settings of that arm over its version's own, where it has any.
+    pub settings: Option<Arc<Map<String, Value>>>,
 }
 
 /// What a target gets of a prompt. Equal choices are rendered once in a call.
@@ -67,11 +72,28 @@ pub struct Resolved {
 pub struct Choice {
     /// The version, whose messages and settings are taken.
     pub version: Arc<Version>,
+    /// Settings instead of the version's own.
+    settings: Option<Arc<Map<String, Value>>>,
 }
 
 impl PartialEq for Choice {
     fn eq(&self, other: &Self) -> bool {
-        self.version.version == other.version.version && self.version.name == other.version.name
+        self.version.version == other.version.version
+            && self.version.name == other.version.name
+            && self.settings == other.settings
+    }
+}
+
+impl From<Arc<Version>> for Choice {
+    fn from(version: Arc<Version>) -> Self {
+        Self { version, settings: None }
+    }
+}
+
+impl Choice {
+    /// The settings that hold.
+    pub fn settings(&self) -> &Map<String, Value> {
+        self.settings.as_deref().unwrap_or_else(|| self.version.settings())
     }
 }
 
@@ -80,20 +102,29 @@ impl Resolved {
     /// request names.
     pub fn choice(&self, target: Option<&Target>) -> Choice {
         let _unused = target;
-        Choice { version: self.version.clone() }
+        Choice { version: self.version.clone(), settings: self.settings.clone() }
     }
 }
 
-/// Looks up the version that `reference` names, and the model that it leads to.
+/// Looks up the version that `reference` names, or that of the arm that the call got, and the model that it leads to.
 ///
 /// # Errors
 /// Where there is no such version, or neither the request nor the version names a model.
-pub fn resolve(prompts: &Registry, reference: &Reference, asked: &Asked) -> Result<Resolved, Error> {
+pub fn resolve(
+    prompts: &Registry,
+    reference: &Reference,
+    asked: &Asked,
+    assigned: Option<Assigned>,
+) -> Result<Resolved, Error> {
     let by_model = names_prompt(&asked.model);
     let param = if by_model { "model" } else { "prompt.id" };
     let Reference { name, selector } = reference;
-    let version = prompts.resolve(name, selector).map_err(|error| Error::from(error).at(param))?;
-    let model = match version.settings().get("model").and_then(Value::as_str) {
+    let of_arm = assigned.as_ref().map(|assigned| Selector::Version(assigned.arm.version));
+    let version = prompts.resolve(name, of_arm.as_ref().unwrap_or(selector));
+    let version = version.map_err(|error| Error::from(error).at(param))?;
+    let arm = assigned.as_ref().map(|assigned| &assigned.arm).filter(|arm| arm.is_more_than_a_version());
+    let settings = arm.map(|arm| Arc::new(arm.settings_over(version.settings())));
+    let model = match settings.as_deref().unwrap_or_else(|| version.settings()).get("model").and_then(Value::as_str) {
         _ if !asked.model.is_empty() && !by_model => asked.model.clone(),
         Some(model) => model.to_owned(),
         None => {
@@ -102,7 +133,7 @@ pub fn resolve(prompts: &Registry, reference: &Reference, asked: &Asked) -> Resu
         }
     };
     let requested = if asked.model.is_empty() { model_name(&version.name) } else { asked.model.clone() };
-    Ok(Resolved { version, label: selector.label().map(str::to_owned), requested, model })
+    Ok(Resolved { version, label: selector.label().map(str::to_owned), requested, model, assigned, settings })
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ impl SideCall {
         let began = self.incoming.started;
         let meter = Meter::begin(self.parts.clone(), &self.incoming);
         let prompt = self.request.prompt().map(|resolved| resolved.version.clone());
-        let known = Known { requested: self.request.requested().into(), stream: false, prompt };
+        let known = Known { requested: self.request.requested().into(), stream: false, prompt, assigned: None };
         meter.note(&known, &self.incoming);
         meter.note_plan(&self.plan);
         let (answer, cost) = self.answer(meter).await;

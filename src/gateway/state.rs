@@ -17,6 +17,7 @@ use super::side_calls::SideCalls;
 use super::slow_bodies::SlowBodies;
 use super::target_log::TargetLog;
 use crate::cache::Cache;
+use crate::experiments::Experiments;
 use crate::idempotency::Idempotency;
 use crate::pool::Pool;
 use crate::prompts::Registry;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub started: Timestamp,
     /// Prompts.
     pub prompts: Registry,
+    /// Experiments.
+    pub experiments: Experiments,
     /// Cached answers.
     pub cache: Cache<Departure>,
     /// Vectors of texts.

@@ -37,6 +37,7 @@ static CACHE: HeaderName = HeaderName::from_static("x-fulcrum-cache");
 static MODEL: HeaderName = HeaderName::from_static("x-fulcrum-model");
 static ROUTE: HeaderName = HeaderName::from_static("x-fulcrum-route");
 static PROMPT: HeaderName = HeaderName::from_static("x-fulcrum-prompt");
+static VARIANT: HeaderName = HeaderName::from_static("x-fulcrum-variant");
 static EMULATED: HeaderName = HeaderName::from_static("x-fulcrum-emulated");
 static REPAIR: HeaderName = HeaderName::from_static("x-fulcrum-repair");
 static COST: HeaderName = HeaderName::from_static("x-fulcrum-cost-usd");
@@ -376,6 +377,9 @@ fn put_head(headers: &mut HeaderMap, head: &Head) {
     }
     if let Some((name, version)) = &head.prompt {
         put(&PROMPT, &format!("{name}@{version}"));
+    }
+    if let Some(variant) = &head.variant {
+        put(&VARIANT, variant);
     }
     if !head.emulated.is_empty() {
         put(&EMULATED, &head.emulated.names().join(", "));

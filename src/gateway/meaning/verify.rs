@@ -78,7 +78,7 @@ impl Verification {
         let Self { parts, live, incoming, request, plan, expected, .. } = &self;
         let meter = Meter::begin(parts.clone(), incoming);
         let prompt = request.prompt().map(|resolved| resolved.version.clone());
-        meter.note(&Known { requested: request.requested().into(), stream: false, prompt }, incoming);
+        meter.note(&Known { requested: request.requested().into(), stream: false, prompt, assigned: None }, incoming);
         meter.note_plan(plan);
         let deadline = Some(incoming.started + LIMIT);
         let attempts = Attempts { parts, live, incoming, request, plan, deadline };

@@ -225,7 +225,7 @@ fn rendered(endpoint: Endpoint, prompt: &Value, history: Option<&Value>, body: &
     let version = Arc::new(Version::of_content("p", 1, prompt));
     let own = !asked.model.is_empty() && !asked.model.starts_with("prompt/");
     let model = if own { asked.model.clone() } else { "auto".to_owned() };
-    match render(&Choice { version }, &model, &asked, endpoint) {
+    match render(&version.into(), &model, &asked, endpoint) {
         Ok(Prompted { asked, .. }) => {
             assert_is_as_read(&asked, endpoint);
             let Asked { model, stream, include_usage, max_tokens, choices, prompt, object, .. } = &asked;
