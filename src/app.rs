@@ -29,6 +29,7 @@ use crate::experiments::{self as trials, Experiments};
 use crate::feedback::Feedback;
 use crate::gateway::{Bodies, Gateway, Meaning, Merges, Parts, Room, RoomBound, Shadows, TargetLog, Waiting};
 use crate::idempotency::{self, Idempotency};
+use crate::jobs::experiments::ExperimentRunner;
 use crate::jobs::{Runner, Work};
 use crate::keys::{self, Keys, Limits};
 use crate::pool::Pool;
@@ -69,6 +70,8 @@ struct Inner {
     feedback: Feedback,
     /// Runs batches; none where no call can be made.
     runner: OnceLock<Runner>,
+    /// Looks at experiments; none where no call can be made.
+    experiments: OnceLock<ExperimentRunner>,
     ready: AtomicBool,
     /// When shutdown began.
     stopping: OnceLock<Instant>,
@@ -163,6 +166,7 @@ impl App {
         let made = Self::build_on(db.clone(), config, (durable, models)).await;
         let Built { app, new_admin_key } = made.map_err(|error| error.at(&db))?;
         app.run_batches();
+        app.look_at_experiments();
         app.look_at_servers();
         Ok(Built { app, new_admin_key })
     }
@@ -268,6 +272,7 @@ impl App {
             batches,
             feedback,
             runner: OnceLock::new(),
+            experiments: OnceLock::new(),
             ready: AtomicBool::new(true),
             stopping: OnceLock::new(),
         };
@@ -519,6 +524,7 @@ impl App {
     pub async fn close(&self) {
         let parts = self.0.gateway.parts();
         self.end_batches().await;
+        self.end_experiments().await;
         parts.tasks.close();
         parts.tasks.wait().await;
         if !parts.pool.close().await {

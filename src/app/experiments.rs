@@ -2,12 +2,27 @@
 
 use super::App;
 use crate::experiments::Experiments;
+use crate::jobs::experiments::ExperimentRunner;
 
 impl App {
     /// The experiments.
     #[must_use]
     pub fn experiments(&self) -> &Experiments {
         &self.0.gateway.parts().experiments
+    }
+
+    /// Looks at the running experiments from now on.
+    pub(super) fn look_at_experiments(&self) {
+        let (gateway, databases) = (self.gateway().clone(), (self.db().clone(), self.ledger_db().clone()));
+        let rest = self.config().experiments.look_every;
+        self.0.experiments.get_or_init(|| ExperimentRunner::start(gateway, databases, rest));
+    }
+
+    /// Looks no more.
+    pub(super) async fn end_experiments(&self) {
+        if let Some(runner) = self.0.experiments.get() {
+            runner.end().await;
+        }
     }
 
     /// Reads what another process changed of the experiments.

@@ -6,6 +6,7 @@ mod base_url;
 mod causes;
 mod cors;
 mod environment;
+mod experiments;
 mod file;
 mod hedge;
 mod min_speed;
@@ -33,6 +34,7 @@ use toml::de::DeTable;
 pub use base_url::lacks_version;
 pub use cors::Cors;
 pub use environment::{Env, Secrets};
+pub use experiments::Experiments;
 pub use models::PriceOverride;
 pub use places::Places;
 pub use sections::{
@@ -81,6 +83,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[cache]`.
     pub cache: CacheSettings,
+    /// `[experiments]`.
+    pub experiments: Experiments,
     /// `[idempotency]`.
     pub idempotency: Idempotency,
     /// `[client]`.
@@ -232,6 +236,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     let (client, telemetry) = (sections::client(&root), sections::telemetry(&root));
     let idempotency = sections::idempotency(&root);
     let batches = sections::batches(&root);
+    let experiments = experiments::experiments(&root);
     let admin_key = admin_key(reader);
     if let Some(field) = root.get("redis") {
         field.problem("Redis is not supported yet", "it arrives with a later release; take the section out");
@@ -241,7 +246,7 @@ fn config<'a>(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Option<Config> 
     #[rustfmt::skip]
     let config = Config {
         server, database, ledger, prompts, providers, models, prices, routes, defaults, limits, cache, client,
-        telemetry, admin_key, idempotency, batches, is_bare, warnings: Vec::new(), places: Places::default(),
+        telemetry, admin_key, idempotency, batches, experiments, is_bare, warnings: Vec::new(), places: Places::default(),
     };
     Some(config)
 }

@@ -18,7 +18,7 @@ use crate::db::Db;
 use crate::types::{Label, PromptName, Timestamp, did_you_mean};
 
 /// The revision counter that a change of prompts raises.
-pub(super) const TOPIC: &str = "prompts";
+pub const TOPIC: &str = "prompts";
 
 /// All prompts. Cheap to clone; calls read memory only.
 #[derive(Clone, Debug)]

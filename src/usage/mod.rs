@@ -31,5 +31,6 @@ pub use rows::{
 };
 pub use state::LedgerState;
 pub use store::{
-    ErasedTexts, Histogram, Pair, Pairs, erase, erase_pair, pairs, prompt_uses, prune, some_requests, store_pair, texts,
+    ArmTotals, ErasedTexts, Histogram, Moments, Pair, Pairs, Trial, arm_totals, erase, erase_pair, pairs, prompt_uses,
+    prune, slow_latency, slower_than, some_requests, store_pair, texts,
 };

@@ -10,6 +10,7 @@ mod retention;
 mod rows;
 mod sums;
 mod ticks;
+mod trials;
 mod zones;
 
 use std::time::Duration;

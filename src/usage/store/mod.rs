@@ -17,6 +17,7 @@ mod rollup;
 mod statements;
 pub(super) mod sums;
 mod texts;
+pub(super) mod trials;
 mod values;
 pub(super) mod writer;
 
@@ -25,3 +26,4 @@ pub use pairs::{Pair, Pairs, erase_pair, pairs, store_pair};
 pub use prune::prune;
 pub use queries::prompt_uses;
 pub use texts::{ErasedTexts, erase, some_requests, texts};
+pub use trials::{ArmTotals, Moments, Trial, arm_totals, slow_latency, slower_than};

@@ -1,0 +1,81 @@
+//! Looks at the running experiments again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::decide::decide;
+use super::seen::observe;
+use crate::chat::Error;
+use crate::db::Db;
+use crate::experiments::{Experiment, State};
+use crate::gateway::Gateway;
+use crate::types::now;
+
+/// A look takes at most about one part in so many of the time.
+const PART: u32 = 20;
+
+/// Looks at experiments until it is stopped.
+pub struct ExperimentRunner {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What a look needs.
+struct Work {
+    gateway: Gateway,
+    /// The database of prompts and experiments.
+    db: Db,
+    /// The database with the ledger's rows.
+    ledger_db: Db,
+}
+
+impl ExperimentRunner {
+    /// Begins to look, with a `rest` between two looks at least. A decision that was cut off by the end of a process was not made: the next look makes it.
+    #[must_use]
+    pub fn start(gateway: Gateway, (db, ledger_db): (Db, Db), rest: Duration) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let work = Work { gateway, db, ledger_db };
+        tasks.spawn(look_on(work, rest, stop.clone()));
+        tasks.close();
+        Self { tasks, stop }
+    }
+
+    /// Looks no more, and waits for the look that is under way.
+    pub async fn end(&self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+async fn look_on(work: Work, rest: Duration, stop: CancellationToken) {
+    let mut pause = rest;
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = stop.cancelled() => break,
+        }
+        let began = Instant::now();
+        for experiment in work.gateway.parts().experiments.list() {
+            if experiment.state == State::Running
+                && let Err(error) = work.look(&experiment).await
+            {
+                let (name, error) = (&experiment.spec.name, error.detail.as_deref().unwrap_or(&error.message));
+                tracing::warn!(experiment = %name, "cannot look at the experiment {name}: {error}");
+            }
+        }
+        pause = rest.max(began.elapsed() * PART);
+    }
+}
+
+impl Work {
+    async fn look(&self, experiment: &Arc<Experiment>) -> Result<(), Error> {
+        let parts = self.gateway.parts();
+        let now = now();
+        let observed = observe(&self.ledger_db, experiment, now).await?;
+        decide((parts, &self.db), experiment, &observed.look.verdict, now).await.map(drop)
+    }
+}
