@@ -4,6 +4,7 @@ mod admin_key;
 mod check;
 mod client;
 mod demo;
+mod experiment;
 mod explain;
 mod feedback;
 mod fitted;
@@ -56,6 +57,9 @@ enum Command {
     /// Read and change the prompt registry
     #[command(subcommand, after_help = "Example: fulcrum prompt show support-reply@production")]
     Prompt(prompt::Prompt),
+    /// Try versions and models on a part of the calls, and keep the better one
+    #[command(subcommand, after_help = "Example: fulcrum experiment show support-v4")]
+    Experiment(experiment::Experiment),
     /// Make, list, revoke and rotate virtual keys
     #[command(subcommand, after_help = "Example: fulcrum key create search-team --rpm 600")]
     Key(key::Key),
@@ -133,6 +137,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Demo(command) => Box::pin(command.run()).await,
         Command::Check(command) => Box::pin(command.run()).await,
         Command::Prompt(command) => Box::pin(command.run()).await,
+        Command::Experiment(command) => Box::pin(command.run()).await,
         Command::Key(command) => Box::pin(command.run()).await,
         Command::Request(command) => Box::pin(command.run()).await,
         Command::Feedback(command) => Box::pin(command.run()).await,

@@ -11,7 +11,7 @@ fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
     let version = json!({"messages": [{"role": "user", "content": "y"}]});
     let messages = json!({"model": "fast", "max_tokens": 9, "messages": [{"role": "user", "content": "y"}]});
     let contents = json!({"contents": [{"parts": [{"text": "y"}]}]});
-    vec![
+    let others = vec![
         ("GET", "/api/v1/keys", "admin", Value::Null),
         ("GET", "/api/v1/keys/{id}", "admin", Value::Null),
         ("POST", "/api/v1/keys", "admin", json!({"name": "n"})),
@@ -64,7 +64,38 @@ fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("POST", "/v1/messages/count_tokens", "app", messages),
         ("POST", "/v1beta/models/fast:generateContent", "app", contents.clone()),
         ("POST", "/v1/models/fast:generateContent", "app", contents),
+    ];
+    others.into_iter().chain(experiment_routes()).collect()
+}
+
+fn experiment_routes() -> [(&'static str, &'static str, &'static str, Value); 5] {
+    [
+        ("GET", "/api/v1/experiments", "viewer", Value::Null),
+        ("POST", "/api/v1/experiments", "editor", experiment("made", "production")),
+        ("GET", "/api/v1/experiments/{draft}", "viewer", Value::Null),
+        ("POST", "/api/v1/experiments/{draft}/start", "editor", json!({"share": 0.5})),
+        ("POST", "/api/v1/experiments/{running}/stop", "editor", Value::Null),
     ]
+}
+
+fn experiment(name: &str, label: &str) -> Value {
+    let arms = json!([{"name": "a", "version": 1}, {"name": "b", "version": 1, "model": "fast"}]);
+    json!({"name": name, "prompt": "greet", "label": label, "arms": arms, "metric": {"name": "error_rate"}})
+}
+
+/// Makes an experiment on a label of its own, and starts it where the path asks for a running one; the path with its name.
+async fn with_experiment(app: &TestApp, path: String, name: &str) -> String {
+    if !path.contains("{draft}") && !path.contains("{running}") {
+        return path;
+    }
+    let labelled = Call::new("PUT", &format!("/api/v1/prompts/greet/labels/{name}"), json!({"version": 1}).to_string());
+    assert_eq!(app.admin(labelled).await.status, 200);
+    assert_eq!(app.admin(Call::post("/api/v1/experiments", &experiment(name, name))).await.status, 201);
+    if path.contains("{running}") {
+        let started = app.admin(Call::post(&format!("/api/v1/experiments/{name}/start"), &json!({}))).await;
+        assert_eq!(started.status, 200, "{}", started.text());
+    }
+    path.replace("{draft}", name).replace("{running}", name)
 }
 
 fn may(role: &str, needs: &str) -> bool {
@@ -94,6 +125,7 @@ async fn every_route_is_open_to_its_roles_and_to_no_other() {
             let subject = app.admin(Call::post("/api/v1/keys", &json!({"name": "subject"}))).await.json();
             let id = subject["id"].as_str().unwrap();
             let path = path.replace("{id}", id).replace("{request}", &request);
+            let path = with_experiment(&app, path, &format!("{role}-{n}")).await;
             if body.get("name").is_some() {
                 body["name"] = format!("{role}-{n}").into();
             }

@@ -30,6 +30,7 @@ mod empty_answers;
 mod ends;
 mod errors;
 mod estimates;
+mod experiments;
 mod failing;
 mod faults;
 mod feedback;

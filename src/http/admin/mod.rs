@@ -2,6 +2,7 @@
 
 mod body;
 mod cache;
+mod experiments;
 mod feedback;
 mod keys;
 mod prompts;
@@ -38,6 +39,10 @@ pub fn routes() -> Router<App> {
         .route("/prompts/{name}/labels/{label}/history", get(prompts::label_history))
         .route("/prompts/{name}/diff", get(prompts::diff))
         .route("/prompts/{name}/render", post(prompts::render))
+        .route("/experiments", get(experiments::list).post(experiments::create))
+        .route("/experiments/{name}", get(experiments::one))
+        .route("/experiments/{name}/start", post(experiments::start))
+        .route("/experiments/{name}/stop", post(experiments::stop))
         .route("/usage", get(usage::report))
         .route("/requests", get(usage::requests))
         .route("/requests/{id}", get(usage::request))

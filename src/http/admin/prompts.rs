@@ -48,7 +48,7 @@ const AUTHOR: &str = "x-fulcrum-author";
 /// The longest name of an author, in characters.
 const LONGEST_AUTHOR: usize = 100;
 
-fn author(key: &VirtualKey, headers: &HeaderMap) -> Result<Author, Error> {
+pub(super) fn author(key: &VirtualKey, headers: &HeaderMap) -> Result<Author, Error> {
     let name = match headers.get(AUTHOR).map(|value| str::from_utf8(value.as_bytes()).map(str::trim)) {
         None | Some(Ok("")) => key.name.to_string(),
         Some(Ok(name)) if name.chars().count() <= LONGEST_AUTHOR => name.to_owned(),
