@@ -1,6 +1,7 @@
 //! The whole gateway put together: built from a configuration, reloaded, and shut down.
 
 mod check;
+mod error;
 mod experiments;
 mod live;
 mod probe;
@@ -10,7 +11,6 @@ mod servers;
 mod tests;
 
 use std::num::NonZeroU32;
-use std::path::{PathBuf, absolute};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,22 +25,23 @@ use crate::cache::{Cache, Purge, SemanticBounds};
 use crate::chat;
 use crate::config::{self, Config, Durability};
 use crate::db::{self, Db};
-use crate::experiments::{self as trials, Experiments};
+use crate::experiments::Experiments;
 use crate::feedback::Feedback;
 use crate::gateway::{Bodies, Gateway, Meaning, Merges, Parts, Room, RoomBound, Shadows, TargetLog, Waiting};
 use crate::idempotency::{self, Idempotency};
 use crate::jobs::experiments::ExperimentRunner;
 use crate::jobs::{Runner, Work};
-use crate::keys::{self, Keys, Limits};
+use crate::keys::{Keys, Limits};
 use crate::pool::Pool;
 use crate::prompts::{self, Registry};
 use crate::routing::{Health, Hedges, Ratios, Routes, Sessions, Signals};
 use crate::telemetry::{AccessLog, Metrics};
-use crate::types::{Diagnostic, PromptName, Secret, Timestamp, now};
+use crate::types::{PromptName, Secret, Timestamp, now};
 use crate::upstream::{BadAddress, InProcessModels};
 use crate::usage::{self, Ledger};
 
 pub use self::check::{Checked, check, doubts, key_warnings, unanswered, warnings};
+pub use self::error::Error;
 use self::live::{in_process, live, max_bodies, price};
 pub use self::probe::probe;
 
@@ -75,58 +76,6 @@ struct Inner {
     ready: AtomicBool,
     /// When shutdown began.
     stopping: OnceLock<Instant>,
-}
-
-/// Why the gateway cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A command found no database to work on.
-    #[error(
-        "no database at {} (run fulcrum serve first; where a gateway runs already, start this in its folder, or name it with --url)",
-        absolute(.0).unwrap_or_else(|_| .0.clone()).display()
-    )]
-    NoDatabase(PathBuf),
-    /// The database.
-    #[error(transparent)]
-    Db(#[from] db::Error),
-    /// The keys.
-    #[error(transparent)]
-    Keys(#[from] keys::Error),
-    /// The prompts.
-    #[error(transparent)]
-    Prompts(#[from] prompts::Error),
-    /// The experiments.
-    #[error(transparent)]
-    Experiments(#[from] trials::Error),
-    /// The ledger.
-    #[error(transparent)]
-    Usage(#[from] usage::Error),
-    /// The pool.
-    #[error("no thread can be started: {0}")]
-    Pool(std::io::Error),
-    /// A provider.
-    #[error("provider `{0}`: {1}")]
-    Provider(Arc<str>, BadAddress),
-    /// The configuration.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Config(Vec<Diagnostic>),
-}
-
-impl Error {
-    /// The error of a start: where the database's file is at fault, with its path, and what to do.
-    fn at(self, db: &Db) -> Self {
-        match self {
-            Self::Db(error)
-            | Self::Keys(keys::Error::Database(error))
-            | Self::Prompts(prompts::Error::Sql(error))
-            | Self::Experiments(trials::Error::Sql(error)) => Self::Db(error.at(db)),
-            Self::Usage(error) => match db {
-                Db::Sqlite(file) => Self::Usage(error.of_file(file.path())),
-                Db::Postgres(_) => Self::Usage(error),
-            },
-            other => other,
-        }
-    }
 }
 
 /// Logs what a new configuration has no more: calls that name it are refused from now on.
