@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::metric::{Better, Metric};
 use super::spec::{Guardrail, Margin, Spec};
-use crate::stats::{Estimate, Interval, Sequence, Sums, holm, sample_ratio};
+use crate::stats::{Estimate, Interval, Sequence, Sums, holm, ratio_e_value, sample_ratio};
 use crate::types::ArmName;
 
-/// Arms whose units are this unlikely to have fallen by chance freeze the experiment.
+/// Arms whose units are this unlikely to have fallen by chance freeze the experiment: by the chi-squared test, and as that test is
+/// of one look, by one that holds at all of them too.
 const MISMATCH: f64 = 0.001;
 
 /// Samples of one metric in one arm, a sample a unit.
@@ -111,8 +112,9 @@ impl Spec {
         let control = tallies.first().unwrap_or(&none);
         let seen = |tally: &Tally| {
             let gain = gain(self.goal.better, &tally.goal, &control.goal);
-            let mean = Sequence::narrowest_at(crate::stats::real(self.min_samples), self.alpha)
-                .interval(&tally.goal.estimate());
+            let mean = Sequence::narrowest_at(crate::stats::real(self.min_samples), self.alpha);
+            let mean = mean.interval(&tally.goal.estimate());
+            let mean = if tally.goal.is_bounded { mean.within(0.0, 1.0) } else { mean };
             Seen { mean, gain: sequence.interval(&gain), e_value: sequence.e_value(&gain, 0.0) }
         };
         let mut arms: Vec<Seen> = tallies.iter().map(seen).collect();
@@ -120,7 +122,8 @@ impl Spec {
             *control =
                 Seen { gain: Interval { low: f64::NEG_INFINITY, high: f64::INFINITY }, e_value: 1.0, ..*control };
         }
-        let srm_p = self.mismatch(tallies);
+        let (counts, shares) = self.counted(tallies);
+        let srm_p = sample_ratio(&counts, &shares);
         let e_value = arms.iter().map(|arm| arm.e_value).fold(1.0, f64::max);
         let verdict = self.verdict(tallies, &arms, srm_p, running);
         Look { srm_p, e_value, arms, verdict }
@@ -131,17 +134,15 @@ impl Spec {
         Sequence::narrowest_at(2.0 * crate::stats::real(self.min_samples), alpha)
     }
 
-    /// The probability of counts this uneven among the arms that take part.
-    fn mismatch(&self, tallies: &[Tally]) -> f64 {
-        let on = || tallies.iter().zip(&self.arms).filter(|(tally, _)| !tally.is_off);
-        let counts: Vec<u64> = on().map(|(tally, _)| tally.units).collect();
-        let shares: Vec<f64> = on().map(|(_, arm)| f64::from(arm.weight)).collect();
-        sample_ratio(&counts, &shares)
+    /// The units of the arms that take part, and their weights.
+    fn counted(&self, tallies: &[Tally]) -> (Vec<u64>, Vec<f64>) {
+        let on = tallies.iter().zip(&self.arms).filter(|(tally, _)| !tally.is_off);
+        on.map(|(tally, arm)| (tally.units, f64::from(arm.weight))).unzip()
     }
 
     fn verdict(&self, tallies: &[Tally], seen: &[Seen], srm_p: f64, running: Duration) -> Verdict {
-        let units: u64 = tallies.iter().map(|tally| tally.units).sum();
-        if units >= self.min_samples && srm_p < MISMATCH {
+        let (counts, shares) = self.counted(tallies);
+        if srm_p < MISMATCH && ratio_e_value(&counts, &shares) >= 1.0 / MISMATCH {
             return Verdict::Freeze(self.uneven(tallies, srm_p));
         }
         let Some(control) = tallies.first() else { return Verdict::Wait };
@@ -149,9 +150,10 @@ impl Spec {
         if !has_samples(control) {
             return Verdict::Wait;
         }
-        let differs = holm(&seen[1..].iter().map(|arm| 1.0 / arm.e_value).collect::<Vec<_>>(), self.alpha);
+        let p_values: Vec<f64> = seen[1..].iter().map(|arm| 1.0 / arm.e_value).collect();
+        let (differs, suffers) = (holm(&p_values, self.alpha), holm(&p_values, 2.0 * self.alpha));
         let ready: Vec<usize> = (1..tallies.len()).filter(|place| has_samples(&tallies[*place])).collect();
-        let harmed = self.harmed(tallies, seen, (&ready, &differs));
+        let harmed = self.harmed(tallies, seen, (&ready, &suffers));
         if let Some((_, reason)) = harmed.first() {
             let arms = harmed.iter().map(|(place, _)| self.arms[*place].name.clone()).collect();
             return Verdict::Harmed(arms, reason.clone());
@@ -163,21 +165,23 @@ impl Spec {
         let better = ready.iter().copied().filter(|place| differs[place - 1] && seen[*place].gain.low > 0.0);
         let best = better.filter(is_safe).max_by(|a, b| seen[*a].gain.low.total_cmp(&seen[*b].gain.low));
         match best {
-            Some(place) => {
-                Verdict::Won(self.arms[place].name.clone(), self.told(tallies, seen, place, "is better than"))
-            }
+            Some(place) => Verdict::Won(
+                self.arms[place].name.clone(),
+                self.told(tallies, seen, (place, "is better than"), self.alpha),
+            ),
             None => self.equivalent(tallies, seen, &ready),
         }
     }
 
-    /// The arms that are worse than the control or break a guardrail, each with why.
-    fn harmed(&self, tallies: &[Tally], seen: &[Seen], (ready, differs): (&[usize], &[bool])) -> Vec<(usize, String)> {
+    /// The arms that are worse than the control or break a guardrail, each with why. To be worse is looked for on one side alone: with
+    /// the whole of α there, an arm that does harm ends sooner.
+    fn harmed(&self, tallies: &[Tally], seen: &[Seen], (ready, suffers): (&[usize], &[bool])) -> Vec<(usize, String)> {
         let control = &tallies[0];
         let guards = crate::stats::real(self.guardrails.len().max(1) as u64);
         let sequence = self.sequence(self.alpha / guards);
         let why = |place: usize| {
-            if differs[place - 1] && seen[place].gain.high < 0.0 {
-                return Some(self.told(tallies, seen, place, "is worse than"));
+            if suffers[place - 1] && seen[place].gain.low + seen[place].gain.high < 0.0 {
+                return Some(self.told(tallies, seen, (place, "is worse than"), 2.0 * self.alpha));
             }
             let guards = self.guardrails.iter().zip(tallies[place].guards.iter().zip(&control.guards));
             let mut broken =
@@ -205,7 +209,7 @@ impl Spec {
         Verdict::Equivalent(format!("no arm differs from the control in {} by {margin} or more", self.goal.metric))
     }
 
-    fn told(&self, tallies: &[Tally], seen: &[Seen], place: usize, is: &str) -> String {
+    fn told(&self, tallies: &[Tally], seen: &[Seen], (place, is): (usize, &str), alpha: f64) -> String {
         let (arm, control) = (&self.arms[place].name, &self.control().name);
         let Seen { gain, e_value, .. } = seen[place];
         let (low, high) = match self.goal.better {
@@ -223,7 +227,7 @@ impl Spec {
             shown(low),
             shown(high),
             shown(e_value),
-            shown(1.0 / self.alpha),
+            shown(1.0 / alpha),
         )
     }
 
@@ -270,6 +274,9 @@ impl Spec {
 fn shown(number: f64) -> String {
     if !number.is_finite() {
         return number.to_string();
+    }
+    if number.abs() >= 1e6 {
+        return format!("{number:.2e}");
     }
     let digits = if number == 0.0 { 0.0 } else { (3.0 - number.abs().log10().floor()).clamp(0.0, 12.0) };
     let scale = 10f64.powf(digits);

@@ -39,6 +39,27 @@ pub fn sample_ratio(counts: &[u64], shares: &[f64]) -> f64 {
     survival(statistic, u32::try_from(counts.len().saturating_sub(1)).unwrap_or(u32::MAX))
 }
 
+/// The evidence that units do not fall into arms by `shares`; 1/p says at any look what a p-value says at one.
+///
+/// The likelihood of the counts where the true shares are drawn from a Dirichlet distribution about `shares`, over that of `shares`:
+/// Lindon and Malek, *Anytime-valid inference for multinomial count data*, NeurIPS 35 (2022). Of two equal arms it is the paired
+/// e-value. 1 where a share is not positive.
+#[must_use]
+pub fn ratio_e_value(counts: &[u64], shares: &[f64]) -> f64 {
+    let whole = shares.iter().sum::<f64>();
+    if counts.len() != shares.len() || shares.iter().any(|share| share.is_nan() || *share <= 0.0) {
+        return 1.0;
+    }
+    let weight = 0.5 * real(u64::try_from(shares.len()).unwrap_or(u64::MAX));
+    let total = real(counts.iter().sum());
+    let term = |(count, share): (&u64, &f64)| {
+        let (count, share) = (real(*count), share / whole);
+        libm::lgamma(weight * share + count) - libm::lgamma(weight * share) - count * share.ln()
+    };
+    let ln: f64 = counts.iter().zip(shares).map(term).sum();
+    (ln + libm::lgamma(weight) - libm::lgamma(weight + total)).exp().min(f64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -59,6 +80,15 @@ mod tests {
     }
 
     #[test]
+    fn a_ratio_is_judged_at_any_look() {
+        // Of two equal arms it is the paired e-value: 14 to 2 gives 30.6.
+        assert!((ratio_e_value(&[14, 2], &[1.0, 1.0]) - crate::stats::paired_e_value(14, 2)).abs() < 1e-9);
+        assert!(ratio_e_value(&[900, 100], &[90.0, 10.0]) < 1.0 && ratio_e_value(&[900, 200], &[90.0, 10.0]) > 1e6);
+        assert!((ratio_e_value(&[0, 0, 0], &[0.2, 0.3, 0.5]) - 1.0).abs() < 1e-9);
+        assert!((ratio_e_value(&[1, 2], &[1.0, 0.0]), ratio_e_value(&[1], &[0.5, 0.5])) == (1.0, 1.0));
+    }
+
+    #[test]
     fn a_share_that_is_off_is_seen() {
         assert!((sample_ratio(&[500, 500], &[0.5, 0.5]) - 1.0).abs() < 1e-12);
         // (550 - 500)² / 500 twice is 10, whose tail with one degree is 0.001565.
@@ -69,6 +99,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_next_unit_changes_the_evidence_by_nothing_on_average(
+            counts in prop::collection::vec(0u64..60, 3),
+            shares in prop::collection::vec(0.05f64..1.0, 3),
+        ) {
+            let now = ratio_e_value(&counts, &shares);
+            let whole: f64 = shares.iter().sum();
+            let next = |arm: usize| {
+                let mut counts = counts.clone();
+                counts[arm] += 1;
+                shares[arm] / whole * ratio_e_value(&counts, &shares)
+            };
+            prop_assert!(((0..3).map(next).sum::<f64>() / now - 1.0).abs() < 1e-6);
+        }
+
         #[test]
         fn a_tail_falls_and_more_degrees_have_more_of_it(x in 0.0f64..200.0, more in 0.01f64..10.0, degrees in 1u32..40) {
             let tail = survival(x, degrees);

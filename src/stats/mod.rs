@@ -12,7 +12,7 @@ mod size;
 mod sums;
 
 pub use agreement::{Judge, corrected, kappa};
-pub use chi_squared::{sample_ratio, survival as chi_squared_survival};
+pub use chi_squared::{ratio_e_value, sample_ratio, survival as chi_squared_survival};
 pub use holm::holm;
 pub use interval::Interval;
 pub use normal::{quantile as normal_quantile, survival as normal_survival};

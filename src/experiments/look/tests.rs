@@ -60,6 +60,17 @@ fn an_arm_wins_or_loses_once_the_evidence_is_there() {
 }
 
 #[test]
+fn a_ratio_that_is_off_at_one_look_freezes_nothing() {
+    let spec = spec(&json!({}));
+    // p is 0.0009 there, which some look of a thousand sees in half of all experiments.
+    let (low, high) = (tally(350, 447), tally(430, 553));
+    let look = spec.look(&[low, high], DAY);
+    assert!(look.srm_p < 0.001 && look.verdict == Verdict::Wait, "{look:?}");
+    let Verdict::Freeze(reason) = verdict(&spec, &[tally(350, 400), tally(430, 600)]) else { panic!("not frozen") };
+    assert!(reason.contains("control 400, candidate 600"), "{reason}");
+}
+
+#[test]
 fn a_win_waits_for_its_time_and_harm_does_not() {
     let spec = spec(&json!({}));
     let look =
@@ -156,9 +167,14 @@ fn arms_that_differ_by_less_than_matters_are_equivalent() {
 
 #[test]
 fn figures_are_short() {
-    for (number, text) in
-        [(0.0, "0"), (0.123_456, "0.1235"), (1_234.56, "1235"), (-0.000_123_456, "-0.0001235"), (f64::INFINITY, "inf")]
-    {
+    for (number, text) in [
+        (0.0, "0"),
+        (0.123_456, "0.1235"),
+        (1_234.56, "1235"),
+        (2.92e48, "2.92e48"),
+        (-0.000_123_456, "-0.0001235"),
+        (f64::INFINITY, "inf"),
+    ] {
         assert_eq!(shown(number), text);
     }
 }
