@@ -32,5 +32,5 @@ pub use rows::{
 pub use state::LedgerState;
 pub use store::{
     ArmTotals, ErasedTexts, Histogram, Moments, Pair, Pairs, Trial, arm_totals, erase, erase_pair, pairs, prompt_uses,
-    prune, slow_latency, slower_than, some_requests, store_pair, texts,
+    prune, reported, slow_latency, slower_than, some_requests, store_pair, texts, unreported,
 };

@@ -69,7 +69,7 @@ pub async fn create(
     let body: Value = read(&headers, body).await?;
     let spec = Spec::from_json(&body).map_err(experiments::Error::Invalid)?;
     look_again(&app).await;
-    let made = make(app.gateway().parts(), spec, (author(&key, &headers)?, now())).await?;
+    let made = make((app.gateway().parts(), app.ledger_db()), spec, (author(&key, &headers)?, now())).await?;
     Ok((StatusCode::CREATED, Json(made.to_json())))
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::chat::{Code, Error};
+use crate::db::Db;
 use crate::experiments::{self, Arm, Author, Experiment, Spec};
 use crate::gateway::Parts;
 use crate::prompts::{Draft, Prompt, Selector};
 use crate::types::{Diagnostic, ExperimentName, Share, Timestamp};
+use crate::usage::unreported;
 
 /// How long the check of an experiment's settings may wait for a thread of the pool, and run there.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -17,8 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Makes an experiment, whose prompt must have the versions of its arms.
 ///
 /// # Errors
-/// Where the prompt or a version is missing, an arm's settings are wrong, or the name is taken.
-pub async fn create(parts: &Parts, spec: Spec, (author, now): (Author, Timestamp)) -> Result<Arc<Experiment>, Error> {
+/// Where the prompt or a version is missing, nobody reports a metric, an arm's settings are wrong, or the name is taken.
+pub async fn create(
+    (parts, ledger_db): (&Parts, &Db),
+    spec: Spec,
+    (author, now): (Author, Timestamp),
+) -> Result<Arc<Experiment>, Error> {
+    let wrong = unreported_metrics(ledger_db, &spec).await?;
+    if !wrong.is_empty() {
+        return Err(experiments::Error::Invalid(wrong).into());
+    }
     let prompt = parts.prompts.get(&spec.prompt).map_err(|error| Error::from(error).at("prompt"))?;
     let arms = spec.arms.clone();
     let checked = parts.pool.run(PATIENCE, move || {
@@ -28,6 +38,21 @@ pub async fn create(parts: &Parts, spec: Spec, (author, now): (Author, Timestamp
     let checked = checked.await;
     checked.map_err(|error| Error::new(Code::Overloaded, format!("the arms cannot be checked: {error}")))??;
     Ok(parts.experiments.create(spec, Uuid::now_v7().simple().to_string(), (author, now)).await?)
+}
+
+/// Metrics that callers should report, and of which there is no feedback.
+async fn unreported_metrics(db: &Db, spec: &Spec) -> Result<Vec<Diagnostic>, Error> {
+    let guards = spec.guardrails.iter().enumerate();
+    let guards = guards.map(|(n, guardrail)| (format!("guardrails[{n}].metric"), &guardrail.metric));
+    let mut wrong = Vec::new();
+    for (key, metric) in [("metric.name".to_owned(), &spec.goal.metric)].into_iter().chain(guards) {
+        if metric.is_reported()
+            && let Some(problem) = unreported(db, metric.name()).await?
+        {
+            wrong.push(Diagnostic::new(key, problem));
+        }
+    }
+    Ok(wrong)
 }
 
 /// What is wrong with the arm at place `n`.

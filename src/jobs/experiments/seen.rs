@@ -1,5 +1,6 @@
 //! What the requests of an experiment's arms say so far: samples of its metrics, a sample a unit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chat::Error;
@@ -7,7 +8,7 @@ use crate::db::Db;
 use crate::experiments::{Experiment, Look, Margin, Metric, SLOWEST, Samples, Tally};
 use crate::stats::Sums;
 use crate::types::Timestamp;
-use crate::usage::{ArmTotals, Moments, Trial, arm_totals, slow_latency, slower_than};
+use crate::usage::{ArmTotals, Moments, Trial, arm_totals, reported, slow_latency, slower_than};
 
 /// An experiment with what is known of its arms.
 #[derive(Clone, Debug)]
@@ -84,6 +85,14 @@ pub async fn latencies(db: &Db, experiment: &Experiment, now: Timestamp) -> Resu
     Ok(found)
 }
 
+/// What callers report of a metric.
+struct Reported {
+    metric: Arc<str>,
+    arms: Vec<(String, Moments)>,
+    /// Whether all of it lies between 0 and 1.
+    is_bounded: bool,
+}
+
 /// What was read of an experiment's arms.
 struct Reading<'a> {
     db: &'a Db,
@@ -91,6 +100,8 @@ struct Reading<'a> {
     totals: Vec<ArmTotals>,
     /// Shares of units' requests that took longer than so many microseconds.
     slow: Vec<(i64, Vec<(String, Moments)>)>,
+    /// What callers report.
+    reported: Vec<Reported>,
     /// The control's 95 %, in microseconds, once it was read.
     threshold: Option<Option<i64>>,
 }
@@ -98,7 +109,7 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     async fn of(db: &'a Db, trial: Trial<'a>) -> Result<Self, Error> {
         let totals = arm_totals(db, trial).await?;
-        Ok(Self { db, trial, totals, slow: Vec::new(), threshold: None })
+        Ok(Self { db, trial, totals, slow: Vec::new(), reported: Vec::new(), threshold: None })
     }
 
     /// Samples of a metric in an arm; of a latency, of what lies above the control's 95 % and the margin.
@@ -112,10 +123,23 @@ impl<'a> Reading<'a> {
             Metric::ErrorRate => of_moments(totals.map(|totals| totals.errors), true),
             Metric::CostUsd => of_moments(totals.map(|totals| totals.cost), false),
             Metric::LatencyP95Ms => self.tail(margin, (arm, control)).await?,
-            // Nothing stores them yet.
-            Metric::Feedback(_) => Samples::default(),
+            Metric::Feedback(name) => self.reported(name, arm).await?,
         };
         Ok(samples)
+    }
+
+    async fn reported(&mut self, name: &Arc<str>, arm: &str) -> Result<Samples, Error> {
+        let at = match self.reported.iter().position(|known| known.metric == *name) {
+            Some(at) => at,
+            None => {
+                let (arms, is_bounded) = reported(self.db, self.trial, name).await?;
+                self.reported.push(Reported { metric: name.clone(), arms, is_bounded });
+                self.reported.len() - 1
+            }
+        };
+        let Reported { arms, is_bounded, .. } = &self.reported[at];
+        let moments = arms.iter().find(|(known, _)| known == arm).map(|(_, moments)| *moments);
+        Ok(of_moments(moments, *is_bounded))
     }
 
     async fn tail(&mut self, margin: Option<Margin>, (arm, control): (&str, &str)) -> Result<Samples, Error> {

@@ -11,7 +11,7 @@ use super::fold::{Charge, Fold, Totals};
 use super::query::Query;
 use super::row::ReportRow;
 use crate::db::{Db, Tx};
-use crate::types::{Timestamp, Zone, did_you_mean};
+use crate::types::{Timestamp, Zone};
 use crate::usage::error::Error;
 use crate::usage::rows::RequestRow;
 use crate::usage::store::conditions::Conditions;
@@ -105,18 +105,10 @@ pub async fn report_as_if(db: &Db, query: &Query, as_if: Option<Charge<'_>>) -> 
 
 /// Refuses a metric that no feedback is of, with those that some is of.
 async fn known(transaction: &mut Tx, metric: &str) -> Result<(), Error> {
-    if feedback::is_reported(&mut *transaction, metric).await? {
-        return Ok(());
+    match feedback::unreported(transaction, metric).await? {
+        Some(problem) => Err(Error::parameter("metric", problem)),
+        None => Ok(()),
     }
-    let known = feedback::metrics(transaction).await?;
-    if known.is_empty() {
-        return Err(Error::parameter("metric", "no feedback is stored yet; callers send it to POST /v1/feedback"));
-    }
-    let near = did_you_mean(metric, known.iter().map(String::as_str));
-    Err(Error::parameter(
-        "metric",
-        format!("no feedback is of `{metric}`; there is some of {}{near}", known.join(", ")),
-    ))
 }
 
 /// Which time of a report is read from where.

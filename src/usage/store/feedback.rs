@@ -4,6 +4,7 @@ use super::conditions::Conditions;
 use super::field::SqlError;
 use super::queries::{bound, row_of};
 use crate::db::{Executor, query};
+use crate::types::did_you_mean;
 use crate::usage::columns::{LISTED, names};
 use crate::usage::error::Error;
 use crate::usage::rows::RequestRow;
@@ -33,14 +34,33 @@ pub(in crate::usage) async fn each_measured<'e>(
     statement.each(on, |row| see(&row_of(LISTED.iter().copied(), row)?, row.get(last)?)).await
 }
 
+/// What is wrong with a metric that no feedback is of, with those that some is of; `None` where some is of it.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn unreported<'e>(on: impl Into<Executor<'e>>, metric: &str) -> Result<Option<String>, Error> {
+    let mut on = on.into();
+    if is_reported(on.again(), metric).await? {
+        return Ok(None);
+    }
+    let known = metrics(on).await?;
+    Ok(Some(match known.is_empty() {
+        true => "no feedback is stored yet; callers send it to POST /v1/feedback".to_owned(),
+        false => {
+            let near = did_you_mean(metric, known.iter().map(String::as_str));
+            format!("no feedback is of `{metric}`; there is some of {}{near}", known.join(", "))
+        }
+    }))
+}
+
 /// Whether any feedback is of a metric.
-pub(in crate::usage) async fn is_reported<'e>(on: impl Into<Executor<'e>>, metric: &str) -> Result<bool, SqlError> {
+async fn is_reported<'e>(on: impl Into<Executor<'e>>, metric: &str) -> Result<bool, SqlError> {
     let select = query("select 1 from feedback where metric = $1 limit 1").bind(metric);
     Ok(select.fetch_optional(on).await?.is_some())
 }
 
 /// The metrics that feedback is of, in order; each is found by the index, whatever the number of rows.
-pub(in crate::usage) async fn metrics<'e>(on: impl Into<Executor<'e>>) -> Result<Vec<String>, SqlError> {
+async fn metrics<'e>(on: impl Into<Executor<'e>>) -> Result<Vec<String>, SqlError> {
     let select = "with recursive known (metric) as (select min(metric) from feedback union all \
                   select (select min(metric) from feedback where metric > known.metric) from known \
                   where known.metric is not null) \

@@ -21,9 +21,10 @@ pub(super) mod trials;
 mod values;
 pub(super) mod writer;
 
+pub use feedback::unreported;
 pub use histogram::Histogram;
 pub use pairs::{Pair, Pairs, erase_pair, pairs, store_pair};
 pub use prune::prune;
 pub use queries::prompt_uses;
 pub use texts::{ErasedTexts, erase, some_requests, texts};
-pub use trials::{ArmTotals, Moments, Trial, arm_totals, slow_latency, slower_than};
+pub use trials::{ArmTotals, Moments, Trial, arm_totals, reported, slow_latency, slower_than};

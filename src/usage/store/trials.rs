@@ -108,6 +108,29 @@ pub async fn slower_than(db: &Db, trial: Trial<'_>, above: i64) -> Result<Vec<(S
     Ok(rows.iter().map(read).collect::<Result<_, SqlError>>()?)
 }
 
+/// For each arm, the mean of each unit's feedback of a metric that has numbers; whether all of it lies between 0 and 1.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn reported(db: &Db, trial: Trial<'_>, metric: &str) -> Result<(Vec<(String, Moments)>, bool), Error> {
+    let sql = "select arm, count(*) as n, sum(mean) as total, sum(mean * mean) as squares, \
+               min(least) as least, max(most) as most \
+               from (select k.arm as arm, r.unit as unit, avg(f.number) as mean, min(f.number) as least, \
+               max(f.number) as most from kinds k join requests r on r.kind = k.id \
+               join feedback f on f.request_id = r.id and f.metric = $4 where k.experiment = $1 and k.purpose is null \
+               and r.unit is not null and r.started_at >= $2 and r.started_at < $3 and f.number is not null \
+               group by k.arm, r.unit) as of_units group by arm order by arm";
+    let select = query(sql).bind(trial.experiment).bind(trial.from.0).bind(trial.until.0).bind(metric);
+    let rows = select.fetch_all(db).await?;
+    let read = |row: &Row| {
+        let is_bounded = row.get::<f64>("least")? >= 0.0 && row.get::<f64>("most")? <= 1.0;
+        Ok(((row.get("arm")?, moments(row, ["n", "total", "squares"])?), is_bounded))
+    };
+    let found: Vec<_> = rows.iter().map(read).collect::<Result<_, SqlError>>()?;
+    let is_bounded = found.iter().all(|(_, is_bounded)| *is_bounded);
+    Ok((found.into_iter().map(|(arm, _)| arm).collect(), is_bounded))
+}
+
 fn count(row: &Row, column: &str) -> Result<u64, SqlError> {
     Ok(u64::try_from(row.get::<i64>(column)?).unwrap_or(0))
 }

@@ -2,9 +2,10 @@
 
 use super::pen::Pen;
 use super::*;
+use crate::db::query;
 use crate::db::scratch::on_each;
 use crate::types::Timestamp;
-use crate::usage::store::trials::{Trial, arm_totals, slow_latency, slower_than};
+use crate::usage::store::trials::{Trial, arm_totals, reported, slow_latency, slower_than};
 
 fn one(at: Timestamp, (arm, unit): (&str, i64), (status, cost, latency_us): (Status, Option<i64>, u64)) -> Settlement {
     let mut one = settlement(at);
@@ -55,6 +56,37 @@ async fn each_unit_counts_once_in_its_arm() {
         assert_eq!(slow.len(), 1, "nothing of arm b was answered");
         assert_eq!((slow[0].0.as_str(), slow[0].1.n, slow[0].1.sum), ("a", 2, 1.0));
         assert!(arm_totals(db, Trial { experiment: "none", ..trial }).await.unwrap().is_empty());
+        pen.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_callers_report_counts_once_for_each_unit() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        let mut pen = Pen::of(db).await;
+        let at = now();
+        let fine = (Status::Ok, Some(1), 1);
+        let rows = [one(at, ("a", 1), fine), one(at, ("a", 1), fine), one(at, ("a", 2), fine), one(at, ("b", 3), fine)];
+        pen.settle(&rows).await;
+        let report = async |n: usize, metric: &str, number: Option<f64>| {
+            let sql = "insert into feedback (id, request_id, project, key_id, metric, kind, number, at) \
+                       values ($1, $2, 'p', 'k', $3, 'float', $4, 1)";
+            let insert = query(sql).bind(format!("{n}-{metric}")).bind(rows[n].request.id.to_string()).bind(metric);
+            insert.bind(number).execute(db).await.unwrap();
+        };
+        for (n, number) in [(0, Some(1.0)), (1, Some(0.0)), (2, Some(1.0)), (3, None)] {
+            report(n, "resolved", number).await;
+        }
+        report(3, "stars", Some(5.0)).await;
+        let trial = Trial { experiment: "e", from: at, until: at.plus(Duration::from_secs(1)) };
+        let (resolved, is_bounded) = reported(db, trial, "resolved").await.unwrap();
+        assert_eq!((resolved.len(), resolved[0].0.as_str(), is_bounded), (1, "a", true));
+        assert_eq!((resolved[0].1.n, resolved[0].1.sum, resolved[0].1.squares), (2, 1.5, 1.25));
+        let (stars, is_bounded) = reported(db, trial, "stars").await.unwrap();
+        assert_eq!((stars[0].0.as_str(), stars[0].1.sum, is_bounded), ("b", 5.0, false));
+        assert!(reported(db, trial, "none").await.unwrap().0.is_empty());
         pen.close().await;
     })
     .await;
