@@ -3,6 +3,7 @@
 use super::App;
 use crate::experiments::Experiments;
 use crate::jobs::experiments::ExperimentRunner;
+use crate::upstream::Webhook;
 
 impl App {
     /// The experiments.
@@ -14,8 +15,13 @@ impl App {
     /// Looks at the running experiments from now on.
     pub(super) fn look_at_experiments(&self) {
         let (gateway, databases) = (self.gateway().clone(), (self.db().clone(), self.ledger_db().clone()));
-        let rest = self.config().experiments.look_every;
-        self.0.experiments.get_or_init(|| ExperimentRunner::start(gateway, databases, rest));
+        let settings = self.config().experiments.clone();
+        let webhook = settings.webhook.and_then(|settings| {
+            let made = Webhook::new(settings);
+            made.inspect_err(|error| tracing::error!("decisions of experiments cannot be sent: {error}")).ok()
+        });
+        let how = (settings.look_every, webhook);
+        self.0.experiments.get_or_init(|| ExperimentRunner::start(gateway, databases, how));
     }
 
     /// Looks no more.

@@ -305,8 +305,9 @@ mod tests {
         ("telemetry", "metrics_listen", "\"127.0.0.1:9464\"", AtRestart),
     ];
 
-    /// Keys with a rule of their own: `listen` is compared with what the command line says, `semantic` is a table, `otlp` is refused.
-    const APART: &[(&str, &str)] = &[("server", "listen"), ("cache", "semantic"), ("telemetry", "otlp")];
+    /// Keys with a rule of their own: `listen` is compared with what the command line says, `semantic` and `webhook` are tables, `otlp` is refused.
+    const APART: &[(&str, &str)] =
+        &[("server", "listen"), ("cache", "semantic"), ("experiments", "webhook"), ("telemetry", "otlp")];
 
     /// Tables whose keys are names, or that are refused.
     const NAMED: &[&str] = &["examples", "models", "providers", "redis", "routes"];

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use super::assign::{Assigned, Caller, Live};
 use super::error::Error;
 use super::experiment::{Author, Experiment, State};
+use super::notice::{self, Notice};
 use super::spec::Spec;
 use super::store;
 use crate::db::{Db, Tx};
@@ -209,17 +210,50 @@ impl Experiments {
         self.commit(changes, name).await
     }
 
-    /// Writes what a look decided into a transaction of its caller's; `false` where another change came before.
+    /// Writes what a look decided into a transaction of its caller's, and a message about it under the id `notice` where that is to be
+    /// sent; `false` where another change came before.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn decide(&self, tx: &mut Tx, was: &Experiment, next: &Experiment) -> Result<bool, Error> {
+    pub async fn decide(
+        &self,
+        tx: &mut Tx,
+        (was, next): (&Experiment, &Experiment),
+        notice: Option<(&str, Timestamp)>,
+    ) -> Result<bool, Error> {
         let is_same = store::one(tx, was.spec.name.as_str()).await?.is_some_and(|stored| stored == *was);
         let is_set = is_same && store::set(tx, next, was.state).await?;
         if is_set {
             tx.bump(TOPIC).await?;
+            if let Some((id, now)) = notice {
+                notice::add(tx, id, &notice::body(next, id), now).await?;
+            }
         }
         Ok(is_set)
+    }
+
+    /// Messages about decisions whose time has come, the oldest first.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn notices(&self, now: Timestamp) -> Result<Vec<Notice>, Error> {
+        notice::due(&self.0.db, now).await
+    }
+
+    /// Forgets a message that arrived.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn arrived(&self, notice: &Notice) -> Result<(), Error> {
+        notice::remove(&self.0.db, &notice.id).await
+    }
+
+    /// Notes that a message did not arrive, so that it is tried later; `false` where it is given up.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn failed(&self, notice: &Notice, now: Timestamp) -> Result<bool, Error> {
+        notice::failed(&self.0.db, notice, now).await
     }
 
     async fn stored(&self, changes: &mut Tx, name: &ExperimentName) -> Result<Experiment, Error> {

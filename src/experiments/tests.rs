@@ -95,17 +95,18 @@ async fn a_decision_is_made_once_and_read_back_whole() {
         let running = here.start(&"e".parse().unwrap(), None, by(20)).await.unwrap();
         let next = running.after(&Verdict::Freeze("uneven".to_owned()), Timestamp(40)).unwrap();
         let mut undone = scratch.db.begin(TOPIC).await.unwrap();
-        assert!(here.decide(&mut undone, &running, &next).await.unwrap());
+        assert!(here.decide(&mut undone, (&running, &next), Some(("undone", Timestamp(40)))).await.unwrap());
         drop(undone);
         let decide = async |experiments: &Experiments| {
             let mut tx = scratch.db.begin(TOPIC).await.unwrap();
-            let decided = experiments.decide(&mut tx, &running, &next).await.unwrap();
+            let decided = experiments.decide(&mut tx, (&running, &next), Some(("n1", Timestamp(40)))).await.unwrap();
             tx.commit().await.unwrap();
             decided
         };
         assert!(decide(&here).await && !decide(&there).await);
         there.refresh().await.unwrap();
         assert_eq!(*there.get("e").unwrap(), next);
+        send_in_vain(&there).await;
         let again = there.start(&"e".parse().unwrap(), None, by(50)).await.unwrap();
         assert_eq!(
             (again.state, again.decision.clone(), again.counted_from),
@@ -114,11 +115,29 @@ async fn a_decision_is_made_once_and_read_back_whole() {
         let harmed = Verdict::Harmed(vec!["b".parse().unwrap()], "worse".to_owned());
         let next = again.after(&harmed, Timestamp(60)).unwrap();
         let mut tx = scratch.db.begin(TOPIC).await.unwrap();
-        assert!(here.decide(&mut tx, &again, &next).await.unwrap());
+        assert!(here.decide(&mut tx, (&again, &next), None).await.unwrap());
         tx.commit().await.unwrap();
         here.refresh().await.unwrap();
         assert_eq!(*here.get("e").unwrap(), next);
         assert_eq!((next.state, count(&here, "production")), (State::Harmed, 0));
     })
     .await;
+}
+
+/// The message about the decision is due until it arrived or was given up, each time later than the last.
+async fn send_in_vain(experiments: &Experiments) {
+    let due = async |at: i64| experiments.notices(Timestamp(at)).await.unwrap();
+    assert!(due(39).await.is_empty());
+    let first = due(40).await;
+    assert_eq!((first.len(), first[0].id.as_str(), first[0].tries), (1, "n1", 0));
+    assert!(first[0].body.contains(r#""state":"frozen""#) && first[0].body.contains("uneven"), "{}", first[0].body);
+    assert!(experiments.failed(&first[0], Timestamp(40)).await.unwrap());
+    assert!(due(1_000_039).await.is_empty());
+    let mut tries = 1;
+    while let [notice] = &due(i64::MAX).await[..] {
+        assert_eq!(notice.tries, tries);
+        tries += 1;
+        assert_eq!(experiments.failed(notice, Timestamp(50)).await.unwrap(), tries < 14);
+    }
+    assert_eq!(tries, 14);
 }

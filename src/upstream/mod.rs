@@ -33,6 +33,7 @@ mod sigv4;
 pub mod simulated;
 mod tls;
 mod vendor;
+mod webhook;
 
 #[cfg(test)]
 mod deadlines;
@@ -58,3 +59,4 @@ pub use redaction::ProviderKeys;
 pub use server_health::{REPORT_COUNTS, ServerHealth};
 pub use servers::ServerRow;
 pub use vendor::{VENDORS, Vendor, vendor_at, vendor_named};
+pub use webhook::{Webhook, WebhookSettings};

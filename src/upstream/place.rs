@@ -33,10 +33,15 @@ pub(super) enum Reach {
 impl Reach {
     /// What `provider`'s configuration names. An address in its base URL names itself, and is not looked up.
     pub(super) fn of(provider: &Provider) -> Self {
-        if provider.local || provider.allow_private {
+        Self::of_url(&provider.base_url, provider.local || provider.allow_private)
+    }
+
+    /// What an address that is configured names; any where it is `open`.
+    pub(super) fn of_url(url: &str, open: bool) -> Self {
+        if open {
             return Self::Any;
         }
-        let host = host_of(&provider.base_url);
+        let host = host_of(url);
         if host == "localhost" || host.ends_with(".localhost") {
             return Self::Loopback;
         }

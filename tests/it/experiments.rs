@@ -339,3 +339,62 @@ async fn a_decision_after_kill_9_is_made_once() {
         binary.ended().await;
     }
 }
+
+#[tokio::test]
+async fn what_callers_report_decides() {
+    let app = TestApp::with(LOOKS).await;
+    with_greet(&app, "fast").await;
+    let body = json!({"name": "trial", "prompt": "greet", "metric": {"name": "resolvd"},
+        "arms": [{"name": "old", "version": 1}, {"name": "new", "version": 2}]});
+    let report = async |id: &str, value: bool| {
+        let body = json!({"request_id": id, "metric": "resolved", "value": value});
+        let reported = app.send(Call::post("/v1/feedback", &body).key(&app.key)).await;
+        assert_eq!(reported.status, 201, "{}", reported.text());
+    };
+    report(called(&app, "prompt/greet", "first").await.id(), true).await;
+    let refused = app.admin(Call::post("/api/v1/experiments", &body)).await;
+    assert_eq!((refused.outcome().as_str(), refused.param().as_str()), ("400 invalid_request", "metric.name"));
+    assert!(refused.text().contains("there is some of resolved; did you mean `resolved`?"), "{}", refused.text());
+    started(&app, &json!({"metric": {"name": "resolved"}, "on_win": "promote"})).await;
+    for n in 0..70 {
+        let answer = called(&app, "prompt/greet", &format!("user-{n}")).await;
+        report(answer.id(), answer.header("x-fulcrum-variant") == Some("trial:new")).await;
+    }
+    let won = until(&app, "won").await;
+    assert_eq!((&won["decision"]["arm"], &won["arms"][1]["mean"]), (&json!("new"), &json!(1.0)), "{won:#}");
+    let answer = called(&app, "prompt/greet", "ann").await;
+    assert_eq!((answer.header("x-fulcrum-variant"), answer.header("x-fulcrum-prompt")), (None, Some("greet@2")));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_decision_is_sent_to_the_webhook_until_it_arrives() {
+    let hook = Upstream::start().await;
+    hook.next(Script::error(500, "later"));
+    hook.always(Script::json(200, "{}"));
+    let app = TestApp::with(&format!(
+        "{LOOKS}webhook = {{ url = \"http://{}/hook\", secret = \"env:UP_KEY\" }}\n",
+        hook.address
+    ))
+    .await;
+    with_greet(&app, "fast").await;
+    app.other.always(Script::error(500, "broken"));
+    started(&app, &json!({"arms": [{"name": "old", "version": 1}, {"name": "new", "version": 2, "model": "spare"}]}))
+        .await;
+    for n in 0..60 {
+        called(&app, "prompt/greet", &format!("user-{n}")).await;
+    }
+    until(&app, "harmed").await;
+    hook.until("a message comes twice", |received| received.len() == 2).await;
+    let received = hook.received();
+    let (first, second) = (&received[0], &received[1]);
+    assert_eq!(
+        (first.json(), first.header("x-fulcrum-webhook-id")),
+        (second.json(), second.header("x-fulcrum-webhook-id"))
+    );
+    let body = second.json();
+    assert_eq!((&body["experiment"], &body["state"], &body["arm"]), (&json!("trial"), &json!("harmed"), &json!("new")));
+    let signature = second.header("x-fulcrum-signature").unwrap();
+    assert!(signature.starts_with("t=") && signature.split_once(",v1=").unwrap().1.len() == 64, "{signature}");
+    app.close().await;
+}

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::chat::Error;
 use crate::db::{Db, Tx};
 use crate::experiments::{Arm, Experiment, State, Verdict};
@@ -9,7 +11,7 @@ use crate::gateway::Parts;
 use crate::prompts::{self, Release, Selector};
 use crate::types::Timestamp;
 
-/// Writes down what follows from `verdict`; `None` where nothing does, or where another process was there first.
+/// Writes down what follows from `verdict`, with a message about it where `notifies` asks for one; `None` where nothing does, or where another process was there first.
 ///
 /// # Errors
 /// Where the database fails; then nothing is changed.
@@ -17,7 +19,7 @@ pub async fn decide(
     (parts, db): (&Parts, &Db),
     experiment: &Arc<Experiment>,
     verdict: &Verdict,
-    now: Timestamp,
+    (now, notifies): (Timestamp, bool),
 ) -> Result<Option<Experiment>, Error> {
     let Some(mut next) = experiment.after(verdict, now) else { return Ok(None) };
     let mut changes = db.begin(prompts::TOPIC).await.map_err(crate::experiments::Error::from)?;
@@ -33,7 +35,9 @@ pub async fn decide(
         next.is_promoted = false;
         add_reason(&mut next, &format!("the label stays: {}", refusal.message));
     }
-    if !parts.experiments.decide(&mut changes, experiment, &next).await? {
+    let id = Uuid::now_v7().to_string();
+    let notice = notifies.then_some((id.as_str(), now));
+    if !parts.experiments.decide(&mut changes, (experiment, &next), notice).await? {
         return Ok(None);
     }
     changes.commit().await.map_err(crate::experiments::Error::from)?;

@@ -14,6 +14,7 @@ use crate::db::Db;
 use crate::experiments::{Experiment, State};
 use crate::gateway::Gateway;
 use crate::types::now;
+use crate::upstream::Webhook;
 
 /// A look takes at most about one part in so many of the time.
 const PART: u32 = 20;
@@ -31,14 +32,16 @@ struct Work {
     db: Db,
     /// The database with the ledger's rows.
     ledger_db: Db,
+    /// Where decisions are sent.
+    webhook: Option<Webhook>,
 }
 
 impl ExperimentRunner {
     /// Begins to look, with a `rest` between two looks at least. A decision that was cut off by the end of a process was not made: the next look makes it.
     #[must_use]
-    pub fn start(gateway: Gateway, (db, ledger_db): (Db, Db), rest: Duration) -> Self {
+    pub fn start(gateway: Gateway, (db, ledger_db): (Db, Db), (rest, webhook): (Duration, Option<Webhook>)) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let work = Work { gateway, db, ledger_db };
+        let work = Work { gateway, db, ledger_db, webhook };
         tasks.spawn(look_on(work, rest, stop.clone()));
         tasks.close();
         Self { tasks, stop }
@@ -68,6 +71,10 @@ async fn look_on(work: Work, rest: Duration, stop: CancellationToken) {
             }
         }
         pause = rest.max(began.elapsed() * PART);
+        if let Err(error) = work.send().await {
+            let error = error.detail.as_deref().unwrap_or(&error.message);
+            tracing::warn!("cannot read which decisions are to be sent: {error}");
+        }
     }
 }
 
@@ -76,6 +83,31 @@ impl Work {
         let parts = self.gateway.parts();
         let now = now();
         let observed = observe(&self.ledger_db, experiment, now).await?;
-        decide((parts, &self.db), experiment, &observed.look.verdict, now).await.map(drop)
+        let notifies = self.webhook.is_some();
+        decide((parts, &self.db), experiment, &observed.look.verdict, (now, notifies)).await.map(drop)
+    }
+
+    /// Sends the messages about decisions that are due, each once.
+    async fn send(&self) -> Result<(), Error> {
+        let Some(webhook) = &self.webhook else { return Ok(()) };
+        let experiments = &self.gateway.parts().experiments;
+        for notice in experiments.notices(now()).await? {
+            match webhook.send(&notice.id, &notice.body, now()).await {
+                Ok(()) => experiments.arrived(&notice).await?,
+                Err(problem) if experiments.failed(&notice, now()).await? => {
+                    tracing::warn!(
+                        notice = notice.id,
+                        "the webhook did not take a decision, which is sent again: {problem}"
+                    );
+                }
+                Err(problem) => {
+                    tracing::error!(
+                        notice = notice.id,
+                        "the webhook did not take a decision, which is given up: {problem}"
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 }
