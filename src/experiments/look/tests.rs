@@ -62,7 +62,7 @@ fn an_arm_wins_or_loses_once_the_evidence_is_there() {
 #[test]
 fn a_ratio_that_is_off_at_one_look_freezes_nothing() {
     let spec = spec(&json!({}));
-    // p is 0.0009 there, which some look of a thousand sees in half of all experiments.
+    // p is 0.0008 there, which some look of thousands sees in one experiment of forty, though it is a thousandth at one look.
     let (low, high) = (tally(350, 447), tally(430, 553));
     let look = spec.look(&[low, high], DAY);
     assert!(look.srm_p < 0.001 && look.verdict == Verdict::Wait, "{look:?}");
