@@ -64,6 +64,8 @@ mod tests {
     fn agreement_is_counted_beyond_chance() {
         // 35 of 50 agree, 0.5 by chance: (0.7 - 0.5)/(1 - 0.5).
         assert!((kappa(&[vec![20, 5], vec![10, 15]]).unwrap() - 0.4).abs() < 1e-12);
+        // 60 of 100 agree, 0.54 by chance where the judges' shares differ.
+        assert!((kappa(&[vec![45, 15], vec![25, 15]]).unwrap() - 0.06 / 0.46).abs() < 1e-12);
         assert!((kappa(&[vec![5, 0], vec![0, 5]]).unwrap() - 1.0).abs() < 1e-12);
         assert!((kappa(&[vec![5, 5], vec![5, 5]]).unwrap()).abs() < 1e-12);
         assert_eq!([kappa(&[]), kappa(&[vec![0, 0], vec![0, 0]]), kappa(&[vec![9, 0], vec![0, 0]])], [None; 3]);

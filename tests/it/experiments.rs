@@ -135,6 +135,28 @@ async fn a_version_of_the_callers_choice_and_other_labels_are_left_alone() {
 }
 
 #[tokio::test]
+async fn a_key_that_may_not_call_every_arm_has_no_part() {
+    let app = TestApp::start().await;
+    with_greet(&app, "fast").await;
+    started(&app, &json!({"arms": [{"name": "old", "version": 1}, {"name": "new", "version": 2, "model": "spare"}]}))
+        .await;
+    for (models, has_part) in [
+        (json!(["fast"]), false),
+        (json!(["fast", "spare"]), true),
+        (json!(["prompt/greet"]), true),
+        (Value::Null, true),
+    ] {
+        let key = app.new_key(&json!({"name": "narrow", "models": models})).await;
+        for n in 0..8 {
+            let body = json!({"model": "prompt/greet", "user": format!("user-{n}")});
+            let answer = app.send(Call::chat(&body).key(&key)).await;
+            assert_eq!((answer.status, answer.header("x-fulcrum-variant").is_some()), (200, has_part), "{models}");
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_fallback_does_not_change_the_arm() {
     let app = TestApp::with(
         "[defaults]\nretries = 0\n[[routes]]\nname = \"r\"\nmodels = [\"auto\"]\ntargets = [{ model = \"fast\" }]\nfallbacks = [\"spare\"]\n",
