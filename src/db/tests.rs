@@ -273,6 +273,7 @@ async fn columns(db: &Db) -> BTreeSet<(String, String, &'static str)> {
             "text" => "text",
             "blob" | "bytea" => "bytes",
             "boolean" => "flag",
+            "double precision" => "real",
             // SQLite knows no type of a view's expression.
             "" => "any",
             other => panic!("a column of type {other}"),
