@@ -15,6 +15,7 @@ use super::answer::{Answered, Served};
 use super::aside::{LARGE, aside};
 use super::attempt::Attempts;
 use super::incoming::{Incoming, Own};
+use super::meaning::Embedder;
 use super::meter::Meter;
 use super::open_attempt::Ended;
 use super::planned::Planned;
@@ -43,6 +44,14 @@ pub struct SideCall {
     plan: Plan,
     target: Arc<Target>,
     _place: Place,
+}
+
+/// One whose target has answered or failed. Its row is not settled yet: a look at the answer may add attempts to that.
+pub struct Asked {
+    call: SideCall,
+    meter: Meter,
+    /// The answer in the caller's dialect.
+    pub answer: Result<Bytes, Error>,
 }
 
 /// How such a call ended.
@@ -88,6 +97,7 @@ impl SideCall {
             cache: Directive { read: false, store: false, ..Directive::default() },
             timeout: Some(LIMIT),
             background: true,
+            judged: None,
             own: Some(own),
             ..incoming.clone()
         };
@@ -127,28 +137,30 @@ impl SideCall {
     }
 
     /// Makes the call, within its own limit of time.
-    pub async fn run(mut self) -> SideAnswer {
-        let id = self.id();
-        if let Err(error) = self.detach().await {
-            return SideAnswer { id, answer: Err(error), cost: Some(Nanos(0)), latency: Duration::ZERO };
-        }
+    pub async fn run(self) -> SideAnswer {
+        self.ask().await.settle(None).await
+    }
+
+    /// Makes the call, and leaves its row to be settled.
+    pub async fn ask(mut self) -> Asked {
         (self.incoming.started, self.incoming.started_at) = (Instant::now(), now());
-        let began = self.incoming.started;
         let meter = Meter::begin(self.parts.clone(), &self.incoming);
         let prompt = self.request.prompt().map(|resolved| resolved.version.clone());
         let known = Known { requested: self.request.requested().into(), stream: false, prompt, assigned: None };
         meter.note(&known, &self.incoming);
         meter.note_plan(&self.plan);
-        let (answer, cost) = self.answer(meter).await;
-        self.parts.side_calls.ended(&self.target.id, answer.is_ok(), now());
-        SideAnswer { id, answer, cost, latency: began.elapsed() }
+        let answer = match self.detach().await {
+            Ok(()) => self.answer(&meter).await,
+            Err(error) => Err(error),
+        };
+        Asked { call: self, meter, answer }
     }
 
-    async fn answer(&self, meter: Meter) -> (Result<Bytes, Error>, Option<Nanos>) {
+    async fn answer(&self, meter: &Meter) -> Result<Bytes, Error> {
         let Self { parts, live, incoming, request, plan, .. } = self;
         let deadline = Some(incoming.started + LIMIT);
         let attempts = Attempts { parts, live, incoming, request, plan, deadline };
-        let answer = match attempts.run(&meter).await {
+        let answer = match attempts.run(meter).await {
             Ok(Served { attempt, answer: Answered::Whole { body, used, .. }, .. }) => {
                 attempt.end(Ended::well(used));
                 Ok(body)
@@ -156,11 +168,26 @@ impl SideCall {
             Ok(_) => Err(Error::new(Code::UpstreamError, "the answer came as a stream, which was not asked for")),
             Err(error) => Err(error),
         };
-        let cost = meter.cost();
+        parts.side_calls.ended(&self.target.id, answer.is_ok(), now());
+        answer
+    }
+}
+
+impl Asked {
+    /// What embeds texts on account of the call; `None` where there is no embedding model.
+    pub fn embedder(&self) -> Option<Embedder<'_>> {
+        let SideCall { parts, live, incoming, .. } = &self.call;
+        Embedder::of((parts, live), incoming, &self.meter)
+    }
+
+    /// Settles the row, with `code` as what a look at a good answer found.
+    pub async fn settle(self, code: Option<&'static str>) -> SideAnswer {
+        let Self { call, meter, answer } = self;
+        let (cost, latency) = (meter.cost(), call.incoming.started.elapsed());
         let settled = match &answer {
-            Ok(_) => meter.finish(Status::Ok, 200, None).await,
+            Ok(_) => meter.finish(Status::Ok, 200, code).await,
             Err(error) => meter.finish(Status::Error, error.status(), Some(error.code.text())).await,
         };
-        (settled.and(answer), cost)
+        SideAnswer { id: call.id(), answer: settled.and(answer), cost, latency }
     }
 }

@@ -1,9 +1,13 @@
 //! The cache by meaning: which questions share an answer, which never do, and what is said of a hit.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::app::{TestApp, streamed};
-use crate::client::{Answer, Call};
+use crate::batches::{CHAT, line};
+use crate::client::{Answer, Call, PATIENCE};
 use crate::meaning::{embedded, vectors};
 use crate::upstream::{Script, WHOLE};
 
@@ -298,13 +302,15 @@ async fn a_silent_embedding_model_takes_a_part_of_a_callers_limit_and_is_left_al
 
 /// The requests that verified hits; waits until there are `count`.
 async fn verified(app: &TestApp, count: usize) -> Vec<Value> {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let found = app.admin(Call::get("/api/v1/requests?purpose=verify")).await.json();
         let rows = found["rows"].as_array().cloned().unwrap_or_default();
         if rows.len() == count {
             return rows;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        assert!(Instant::now() < deadline && rows.len() < count, "{} rows, not {count}: {rows:#?}", rows.len());
+        sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -339,5 +345,34 @@ async fn a_share_of_hits_is_asked_anew_beside_the_caller_and_wrong_ones_are_coun
     );
     // The answer that was asked for anew is not stored.
     assert!(ask(&app, "pay me the money").await.text().contains("Hello"));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn hits_that_go_down_as_streams_and_those_of_batches_are_verified_and_those_of_only_are_not() {
+    let app = TestApp::with(&SEMANTIC.replace("verify_share = 0.0", "verify_share = 1.0")).await;
+    app.up.answers(vectors);
+    ask(&app, "my money").await;
+    let stream = app.chat(&streamed(asked("a refund"))).await;
+    assert_eq!((cache(&stream), stream.status), ("semantic", 200), "{}", stream.text());
+    let first = verified(&app, 1).await;
+    assert_eq!(first[0]["of"], stream.id());
+    assert_eq!((&first[0]["stream"], &first[0]["error_code"]), (&json!(false), &Value::Null), "{first:#?}");
+    assert!(first[0]["attempts"].as_u64() == Some(1) || first[0]["attempts"].is_null(), "{first:#?}");
+    let sent = app.up.received().last().unwrap().json();
+    assert_eq!((sent.get("stream"), &sent["messages"][0]["content"]), (None, &json!("a refund")), "{sent}");
+
+    let only = Call::chat(&asked("a refund")).key(&app.key).header("x-fulcrum-cache", "only");
+    assert_eq!(cache(&app.send(only).await), "semantic");
+    app.up.next(Script::json(200, WHOLE.replace("Hello", "A refund")));
+    let batch = app.begin(&line("one", CHAT, &asked("the money")), CHAT).await;
+    let batch = app.ended(&batch, "completed").await;
+    let [output, _] = app.results(&batch).await;
+    assert!(output["one"].to_string().contains("Hello"), "{output:#?}");
+    let rows = verified(&app, 2).await;
+    let wrong = rows.iter().find(|row| row["of"] != stream.id()).unwrap();
+    assert_eq!(wrong["of"], output["one"]["response"]["request_id"], "{output:#?}");
+    assert_eq!((&wrong["error_code"], &wrong["tags"]), (&json!("semantic_wrong"), &json!({"batch": batch["id"]})));
+    assert!(app.metric("fulcrum_own_requests_total", "purpose=\"verify\",result=\"ok\"").await >= 2.0);
     app.close().await;
 }

@@ -2,9 +2,6 @@
 
 use bytes::Bytes;
 
-use super::super::incoming::Incoming;
-use super::super::meter::Meter;
-use super::super::state::{Live, Parts};
 use super::embedder::Embedder;
 use crate::chat::Part;
 use crate::usage::{SEMANTIC_UNCOMPARED, SEMANTIC_WRONG};
@@ -17,6 +14,8 @@ const LONGEST: usize = 8 << 10;
 pub struct Expected {
     /// The answer that a caller got, in the caller's dialect.
     pub stored: Bytes,
+    /// Which that is.
+    pub dialect: DialectId,
     /// How similar two answers must be that are not the same: the route's threshold for questions.
     pub bound: f64,
     /// Whether texts must stay inside of the organisation.
@@ -26,20 +25,13 @@ pub struct Expected {
 impl Expected {
     /// What the row of a request that asked anew says of its answer; nothing where that is as good as the stored one: the same
     /// words, or such that mean the same.
-    pub async fn code_of(
-        &self,
-        answer: &Bytes,
-        (parts, live): (&Parts, &Live),
-        (incoming, meter): (&Incoming, &Meter),
-    ) -> Option<&'static str> {
-        let dialect = incoming.endpoint.dialect();
-        let (Some(one), Some(other)) = (words(dialect, &self.stored), words(dialect, answer)) else {
+    pub async fn code_of(&self, answer: &Bytes, embedder: Option<Embedder<'_>>) -> Option<&'static str> {
+        let (Some(one), Some(other)) = (words(self.dialect, &self.stored), words(self.dialect, answer)) else {
             return Some(SEMANTIC_UNCOMPARED);
         };
         if one == other {
             return None;
         }
-        let embedder = Embedder::of((parts, live), incoming, meter);
         let Some(embedder) = embedder.filter(|embedder| !self.local_only || embedder.is_local()) else {
             return Some(SEMANTIC_UNCOMPARED);
         };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard};
 use tokio::time::Instant;
 
 use crate::chat::UnitVector;
@@ -19,9 +19,6 @@ const AROUND: usize = 200;
 
 /// The most sets of examples that are known at once: those of configurations before go where more come.
 const MOST_SETS: usize = 256;
-
-/// The most requests at once that verify hits.
-const MOST_VERIFYING: usize = 16;
 
 /// How long a set that could not be embedded is left, at first and at most; each failure doubles that.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -85,8 +82,6 @@ pub struct Meaning {
     examples: Mutex<QuickMap<TextKey, Examples>>,
     /// The texts that are being embedded: calls with the same ones wait for the first.
     running: Mutex<QuickMap<TextKey, Arc<AsyncMutex<()>>>>,
-    /// Room for requests that verify hits.
-    verifying: Arc<Semaphore>,
     /// How embedding models fare for callers whose own limits are short: apart from the health that all see.
     pub in_haste: Health,
 }
@@ -96,17 +91,11 @@ impl Default for Meaning {
         let weight =
             |_: &TextKey, vector: &Arc<UnitVector>| u32::try_from(vector.weight() + AROUND).unwrap_or(u32::MAX);
         let texts = moka::sync::Cache::builder().max_capacity(MOST_BYTES).weigher(weight).build();
-        let verifying = Arc::new(Semaphore::new(MOST_VERIFYING));
-        Self { texts, examples: Mutex::default(), running: Mutex::default(), verifying, in_haste: Health::default() }
+        Self { texts, examples: Mutex::default(), running: Mutex::default(), in_haste: Health::default() }
     }
 }
 
 impl Meaning {
-    /// A place for a request that verifies a hit; `None` where as many run as may: then the hit is not verified.
-    pub fn verifying(&self) -> Option<OwnedSemaphorePermit> {
-        self.verifying.clone().try_acquire_owned().ok()
-    }
-
     /// The vector of a text.
     pub fn text(&self, key: &TextKey) -> Option<Arc<UnitVector>> {
         self.texts.get(key)

@@ -10,6 +10,7 @@ mod meant;
 mod resemble;
 mod verify;
 
+pub use embedder::Embedder;
 pub use judge::Judge;
 pub use judged::Judged;
 pub use judging::judged;
