@@ -426,8 +426,8 @@ impl<'a> Attempts<'a> {
         rendering: &Rendering,
         meter: &Meter,
     ) -> Result<Result<(Attempt, Answered), Failure>, Error> {
-        if let Some(window) = self.merge_window(turn)
-            && let Some(outcome) = Box::pin(self.merged(window, turn, meter)).await?
+        if turn.may_merge()
+            && let Some(outcome) = Box::pin(self.merged(turn, meter)).await?
         {
             return Ok(outcome);
         }

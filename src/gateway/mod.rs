@@ -40,6 +40,7 @@ mod look_up;
 mod meaning;
 mod memo;
 mod merged;
+mod merged_call;
 mod merges;
 mod meter;
 mod model_card;

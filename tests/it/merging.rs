@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::client::{Answer, Call};
+use crate::meaning::embedded;
 use crate::upstream::{Received, Script};
 
 const MERGING: &str = "[providers.merging]\nkind = \"openai\"\nbase_url = \"http://{up}/v1\"\napi_key = \"env:UP_KEY\"\n\
@@ -160,5 +161,69 @@ async fn a_caller_that_hangs_up_and_one_without_time_hurt_no_other() {
     // Too little time to wait for others: it goes out alone.
     assert_eq!(seen.lock().unwrap().len(), 2);
     app.rows(3).await;
+    app.close().await;
+}
+
+/// The cache by meaning, whose embedding model merges.
+fn semantic() -> String {
+    format!(
+        "{MERGING}cache = {{ mode = \"semantic\", threshold = 0.9 }}\n[cache.semantic]\nembedding_model = \"merged\"\n"
+    )
+}
+
+async fn ask(app: &TestApp, text: &str) -> Answer {
+    app.chat(&json!({"model": "fast", "messages": [{"role": "user", "content": text}]})).await
+}
+
+#[tokio::test]
+async fn the_caches_own_embeddings_are_merged_with_each_other_and_with_callers() {
+    let app = TestApp::with(&semantic()).await;
+    app.up.api(|received| (received.path == "/v1/embeddings").then(|| vectors(&received.json())));
+    let (first, second, direct) = tokio::join!(
+        ask(&app, "I paid 10 dollars"),
+        ask(&app, "I paid 20 dollars"),
+        embed(&app, &app.key, text(json!(["a caller's"]))),
+    );
+    assert_eq!((first.status, second.status, direct.status), (200, 200, 200), "{}", direct.text());
+    let asked = embedded(&app.up);
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(asked[0].as_array().unwrap().len(), 3);
+    let mut shares = direct.json()["usage"]["prompt_tokens"].as_u64().unwrap();
+    for answer in [&first, &second] {
+        let row = app.row(answer.id()).await;
+        let embedding = &row["attempts"][0];
+        assert_eq!(embedding["role"], "embedding", "{row:#}");
+        let tokens = embedding["input_tokens"].as_u64().unwrap();
+        // At 12.5 nano-dollars, with one that cannot be shared.
+        let cost: f64 = embedding["cost_usd"].as_str().unwrap().parse().unwrap();
+        assert!(tokens > 0 && (cost * 1e9 - f64::from(u32::try_from(tokens).unwrap()) * 12.5).abs() < 1.0, "{row:#}");
+        shares += tokens;
+    }
+    assert_eq!(shares, 21, "each has its share of the one call's");
+    assert!((app.metric("fulcrum_merged_parts_total", "merging").await - 3.0).abs() < 0.1);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_text_whose_embedding_is_refused_makes_no_others_question_a_miss() {
+    let app = TestApp::with(&semantic()).await;
+    app.up.api(|received| {
+        let body = (received.path == "/v1/embeddings").then(|| received.json())?;
+        let is_bad = body["input"].to_string().contains("bad");
+        Some(if is_bad { Script::error(400, "`bad` is too long") } else { vectors(&body) })
+    });
+    let (good, bad) = tokio::join!(ask(&app, "I paid 10 dollars"), ask(&app, "I had 20 bad dollars"));
+    assert_eq!((good.status, bad.status), (200, 200));
+    let good = app.row(good.id()).await;
+    let attempts: Vec<(&Value, &Value)> =
+        good["attempts"].as_array().unwrap().iter().map(|one| (&one["role"], &one["http_status"])).collect();
+    let embedding = json!("embedding");
+    assert_eq!(
+        attempts,
+        [(&embedding, &json!(400)), (&embedding, &json!(200)), (&Value::Null, &json!(200))],
+        "{good:#}"
+    );
+    assert!((app.metric("fulcrum_embedding_failures_total", "purpose=\"cache\"").await - 1.0).abs() < 0.1);
+    assert_eq!(embedded(&app.up).len(), 3, "one for both, and one for each");
     app.close().await;
 }

@@ -9,9 +9,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::fault::fault_of;
 use super::super::incoming::Incoming;
+use super::super::merged_call::Mergeable;
+use super::super::merges::Part;
 use super::super::meter::Meter;
 use super::super::open_attempt::Ended;
+use super::super::price::Pricing;
 use super::super::probe_line::{ProbePlace, Waiting};
+use super::super::reserve::Attempt;
 use super::super::state::{Live, Parts};
 use super::super::target_log::Met;
 use super::known::{Model, Set, TextKey};
@@ -41,6 +45,29 @@ impl From<Code> for Unembedded {
         Self(code.text())
     }
 }
+
+/// What is asked for the vectors of some texts.
+struct Asked {
+    count: usize,
+    /// Whether it is in Gemini's shape, else in OpenAI's.
+    is_geminis: bool,
+    body: Bytes,
+    /// Its tokens by estimate.
+    tokens: u64,
+}
+
+/// The vectors of texts, and the tokens that their provider reports.
+type Answer = (Vec<Arc<UnitVector>>, Option<Usage>);
+
+/// An attempt that brought no vectors.
+struct Failed {
+    failure: Failure,
+    /// Whether another caller's attempt stands for this one where the model's health is noted.
+    is_anothers: bool,
+}
+
+/// What became of an attempt.
+type Outcome = Result<Vec<Arc<UnitVector>>, Failed>;
 
 /// Embeds texts for one call.
 pub struct Embedder<'a> {
@@ -166,7 +193,7 @@ impl<'a> Embedder<'a> {
         }
     }
 
-    /// One attempt at the vectors of some texts.
+    /// Asks for the vectors of some texts: as part of a merged call where the provider has a `batch_window`, else alone.
     async fn embed(&self, texts: &[&str]) -> Result<Vec<Arc<UnitVector>>, Unembedded> {
         let asking = Asking { target: self.target, key: &self.incoming.key.id, began: now() };
         if self.deadline <= Instant::now() {
@@ -175,20 +202,14 @@ impl<'a> Embedder<'a> {
         // Calls that wait for how a probe ends are served after this one.
         let _probes = self.enter(asking)?;
         self.parts.health.called(&self.target.provider, asking.began);
-        let (pricing, _) = self.live.priced(self.client.provider(), self.target);
-        let tokens = token_estimate::of_bytes(texts.iter().map(|text| text.len()).sum());
-        let estimate = Usage { input: tokens, estimated: true, ..Usage::default() };
-        let attempt = self.meter.attempt(Some(Role::Embedding), self.target, pricing, estimate.into());
-        let attempt = attempt.await.map_err(|error| Unembedded::from(error.code))?;
-        let called = tokio::select! {
-            biased;
-            called = self.call(texts) => called,
-            () = self.parts.closing.cancelled() => Err(Failure::Closing),
+        let asked = self.asked(texts);
+        let outcome = match self.merged(&asked).await? {
+            Some(outcome) => outcome,
+            None => self.alone(&asked).await?,
         };
         let met = Met { target: self.target, key: asking.key, request: self.incoming.id };
-        match called {
-            Ok((vectors, usage)) => {
-                attempt.end(Ended::well(Used::from(usage.unwrap_or(estimate))));
+        match outcome {
+            Ok(vectors) => {
                 self.parts.health.succeeded(asking, now());
                 if self.is_callers {
                     self.parts.meaning.in_haste.succeeded(asking, now());
@@ -196,20 +217,82 @@ impl<'a> Embedder<'a> {
                 self.parts.target_log.answered(met, now());
                 Ok(vectors)
             }
-            Err(failure) => {
-                let failure = self.client.redacted(self.late(failure));
-                attempt.end(Ended {
-                    status: Status::Error,
-                    http_status: failure.status(),
-                    error: Some(failure.code().text()),
-                    retryable: failure.is_retryable(),
-                    used: None,
-                });
-                self.note_failure(asking, &failure);
+            Err(Failed { failure, is_anothers }) => {
+                self.note_failure(asking, &failure, is_anothers);
                 self.parts.target_log.failed(met, &failure, &self.parts.health, now());
                 Err(failure.code().into())
             }
         }
+    }
+
+    /// What is asked for the vectors of some texts.
+    fn asked(&self, texts: &[&str]) -> Asked {
+        let embed = Embed { texts: texts.iter().map(|text| (*text).to_owned()).collect(), dimensions: None };
+        let is_geminis = self.client.provider().kind.row().embeddings() == Some(DialectId::Gemini);
+        let body = match is_geminis {
+            true => gemini::write_embed(&embed, &self.target.model),
+            false => openai_embeddings::write_embed(&embed, &self.target.model),
+        };
+        let tokens = token_estimate::of_bytes(texts.iter().map(|text| text.len()).sum());
+        Asked { count: texts.len(), is_geminis, body, tokens }
+    }
+
+    async fn attempt(&self, asked: &Asked, pricing: Pricing) -> Result<Attempt, Unembedded> {
+        let attempt = self.meter.attempt(Some(Role::Embedding), self.target, pricing, asked.estimate().into()).await;
+        attempt.map_err(|error| error.code.into())
+    }
+
+    /// One attempt that is part of a merged call; `None` where it must go out alone, which it may have to after that.
+    async fn merged(&self, asked: &Asked) -> Result<Option<Outcome>, Unembedded> {
+        let Self { live, incoming, client, target, .. } = *self;
+        let (parts, deadline) = (self.meter.parts(), Some(self.deadline));
+        let mergeable = Mergeable { parts, live, incoming, client, target, deadline };
+        let Some(window) = mergeable.window().filter(|_| !asked.is_geminis) else { return Ok(None) };
+        let Some(member) = mergeable.member(asked.body.clone(), asked.tokens) else { return Ok(None) };
+        let (pricing, _) = live.priced(client.provider(), target);
+        let attempt = self.attempt(asked, pricing.clone()).await?;
+        Ok(match mergeable.part(window, pricing, member).await {
+            Part::Answer(share, cost) => {
+                attempt.charge(cost);
+                Some(self.ended(&attempt, asked, asked.read(&share.body), false))
+            }
+            Part::Failed { failure, is_first } => Some(self.ended(&attempt, asked, Err(failure), !is_first)),
+            Part::Alone(failure) => {
+                let _first = self.ended(&attempt, asked, Err(failure), false);
+                None
+            }
+        })
+    }
+
+    /// One attempt by itself.
+    async fn alone(&self, asked: &Asked) -> Result<Outcome, Unembedded> {
+        let (pricing, _) = self.live.priced(self.client.provider(), self.target);
+        let attempt = self.attempt(asked, pricing).await?;
+        let called = tokio::select! {
+            biased;
+            called = self.call(asked) => called,
+            () = self.parts.closing.cancelled() => Err(Failure::Closing),
+        };
+        Ok(self.ended(&attempt, asked, called, false))
+    }
+
+    /// Notes how an attempt ended in its row.
+    fn ended(&self, attempt: &Attempt, asked: &Asked, answer: Result<Answer, Failure>, is_anothers: bool) -> Outcome {
+        let failure = match answer {
+            Ok((vectors, usage)) => {
+                attempt.end(Ended::well(Used::from(usage.unwrap_or(asked.estimate()))));
+                return Ok(vectors);
+            }
+            Err(failure) => self.client.redacted(self.late(failure)),
+        };
+        attempt.end(Ended {
+            status: Status::Error,
+            http_status: failure.status(),
+            error: Some(failure.code().text()),
+            retryable: failure.is_retryable(),
+            used: None,
+        });
+        Err(Failed { failure, is_anothers })
     }
 
     /// Whether it failed for the caller's own limit, or may have: others can wait for longer.
@@ -235,10 +318,11 @@ impl<'a> Embedder<'a> {
         }
     }
 
-    /// Notes a failure for the model's health. That a part of a caller's limit passed is no fault of the model, but a reason not to ask
-    /// it for such callers for a while.
-    fn note_failure(&self, asking: Asking<'_>, failure: &Failure) {
-        match fault_of(failure) {
+    /// Notes a failure for the model's health, which only callers' attempts touch. That a part of a caller's limit passed is no fault
+    /// of the model, but a reason not to ask it for such callers for a while.
+    fn note_failure(&self, asking: Asking<'_>, failure: &Failure, is_anothers: bool) {
+        let counts = self.incoming.own.is_none() && !is_anothers;
+        match fault_of(failure).filter(|_| counts) {
             Some(fault) => self.parts.health.failed(asking, fault, now(), rand::random()),
             None => self.parts.health.abandoned(asking, now()),
         }
@@ -258,38 +342,39 @@ impl<'a> Embedder<'a> {
         }
     }
 
-    async fn call(&self, texts: &[&str]) -> Result<(Vec<Arc<UnitVector>>, Option<Usage>), Failure> {
-        let embed = Embed { texts: texts.iter().map(|text| (*text).to_owned()).collect(), dimensions: None };
-        let speaks_gemini = self.client.provider().kind.row().embeddings() == Some(DialectId::Gemini);
-        let (operation, body) = match speaks_gemini {
-            true => (Operation::EmbedContents, gemini::write_embed(&embed, &self.target.model)),
-            false => (Operation::Embeddings, openai_embeddings::write_embed(&embed, &self.target.model)),
-        };
+    async fn call(&self, asked: &Asked) -> Result<Answer, Failure> {
         let call = Call {
-            operation,
+            operation: if asked.is_geminis { Operation::EmbedContents } else { Operation::Embeddings },
             model: &self.target.model,
             stream: false,
             headers: HeaderMap::new(),
-            body,
+            body: asked.body.clone(),
             deadline: Some(self.deadline),
             project: &self.incoming.key.project,
             shares: self.incoming.key.shares,
             background: self.incoming.background,
         };
-        let body = self.client.send(call).await?.whole(LONGEST_ANSWER).await?;
-        let bad = |error: BadAnswer| Failure::Protocol(error.to_string());
-        let Vectors { vectors, usage } = read(&body, speaks_gemini).map_err(bad)?;
+        asked.read(&self.client.send(call).await?.whole(LONGEST_ANSWER).await?)
+    }
+}
+
+impl Asked {
+    /// What it is reckoned to use.
+    fn estimate(&self) -> Usage {
+        Usage { input: self.tokens, estimated: true, ..Usage::default() }
+    }
+
+    /// Its answer.
+    fn read(&self, body: &Bytes) -> Result<Answer, Failure> {
+        let read = if self.is_geminis { gemini::read_vectors(body) } else { openai_embeddings::read_vectors(body) };
+        let Vectors { vectors, usage } = read.map_err(|error: BadAnswer| Failure::Protocol(error.to_string()))?;
         let found: Option<Vec<_>> = vectors.iter().map(|vector| UnitVector::of(vector).map(Arc::new)).collect();
         let is_even = |vectors: &Vec<Arc<UnitVector>>| {
             let width = vectors.first().map(|vector| vector.numbers().len());
             vectors.iter().all(|vector| Some(vector.numbers().len()) == width)
         };
-        let found = found.filter(|vectors| vectors.len() == texts.len() && is_even(vectors));
-        let message = || Failure::Protocol(format!("it has not {} vectors of one length", texts.len()));
+        let found = found.filter(|vectors| vectors.len() == self.count && is_even(vectors));
+        let message = || Failure::Protocol(format!("it has not {} vectors of one length", self.count));
         Ok((found.ok_or_else(message)?, usage))
     }
-}
-
-fn read(body: &Bytes, is_geminis: bool) -> Result<Vectors, BadAnswer> {
-    if is_geminis { gemini::read_vectors(body) } else { openai_embeddings::read_vectors(body) }
 }
