@@ -95,11 +95,6 @@ fn hide(body: &mut Value) {
     if let Some(id) = body.get_mut("request_id") {
         *id = "ID".into();
     }
-    for detail in body.pointer_mut("/error/details").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Some(id) = detail.get_mut("requestId") {
-            *id = "ID".into();
-        }
-    }
 }
 
 /// Providers of every dialect with a fallback, and one whose base URL leads elsewhere.

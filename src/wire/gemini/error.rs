@@ -10,8 +10,9 @@ use crate::wire::too_long;
 
 const TYPES: &str = "type.googleapis.com/google.rpc.";
 
-/// The body of an error's answer.
-pub(super) fn error_body(error: &Error, request_id: &str) -> Bytes {
+/// The body of an error's answer. The request's id stands in the headers alone: litellm sorts Gemini's errors by digits anywhere in
+/// the body, and an id may hold `403`.
+pub(super) fn error_body(error: &Error) -> Bytes {
     let kind = |name: &str| format!("{TYPES}{name}");
     let message = too_long::for_gemini(error);
     let reason = error.upstream_code.as_deref().unwrap_or(error.code.text());
@@ -22,9 +23,6 @@ pub(super) fn error_body(error: &Error, request_id: &str) -> Bytes {
     }
     if let Some(after) = error.retry_after {
         details.push(json!({"@type": kind("RetryInfo"), "retryDelay": seconds(after)}));
-    }
-    if !request_id.is_empty() {
-        details.push(json!({"@type": kind("RequestInfo"), "requestId": request_id}));
     }
     let code = error.status();
     let body = json!({"error": {
@@ -38,7 +36,7 @@ pub(super) fn error_event(error: &Error) -> Bytes {
     // Google has no 529: a model that is overloaded is unavailable there.
     let status = if error.status() == 529 { Some(503) } else { error.status };
     let error = Error { status, ..error.clone() };
-    [b"data: ", &error_body(&error, "")[..], b"\r\n\r\n"].concat().into()
+    [b"data: ", &error_body(&error)[..], b"\r\n\r\n"].concat().into()
 }
 
 /// Reads the `error` object of a stream.
@@ -65,10 +63,11 @@ pub(super) fn read_error(error: &Value) -> Error {
     too_long::recognized(read)
 }
 
-/// A time as Google writes it: seconds with at most three digits behind the point.
+/// A time as Google writes it, rounded up to tenths of a second: with more digits it might hold some that look like a status.
 fn seconds(time: Duration) -> String {
-    let text = format!("{}.{:03}", time.as_secs(), time.subsec_millis());
-    format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
+    let tenths = time.as_nanos().div_ceil(100_000_000);
+    let text = format!("{}.{}", tenths / 10, tenths % 10);
+    format!("{}s", text.trim_end_matches(".0"))
 }
 
 /// The longest time that a provider may ask callers to wait.
@@ -100,12 +99,14 @@ fn status_name(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::dialect::ClientCodec;
+    use crate::wire::gemini::Gemini;
 
     #[test]
     fn an_error_has_the_shape_of_googles() {
         let mut error = Error::new(Code::RateLimitExceeded, "slow down").at("contents");
         error.retry_after = Some(Duration::from_millis(1500));
-        let body: Value = serde_json::from_slice(&error_body(&error, "r1")).unwrap();
+        let body: Value = serde_json::from_slice(&error_body(&error)).unwrap();
         assert_eq!(
             body,
             json!({"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED", "details": [
@@ -113,7 +114,6 @@ mod tests {
                 {"@type": "type.googleapis.com/google.rpc.BadRequest",
                     "fieldViolations": [{"field": "contents", "description": "slow down"}]},
                 {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.5s"},
-                {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": "r1"},
             ]}})
         );
         let event = error_event(&Error::new(Code::Internal, "boom"));
@@ -121,12 +121,28 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_has_no_more_digits_than_google_reads() {
-        for (micros, text) in
-            [(1_510_544, "1.51s"), (2_000_000, "2s"), (10_000_000, "10s"), (7_000, "0.007s"), (0, "0s")]
-        {
+    fn a_delay_is_rounded_up_to_tenths_of_a_second() {
+        for (micros, text) in [
+            (1_510_544, "1.6s"),
+            (2_000_000, "2s"),
+            (12_403_000, "12.5s"),
+            (9_950_000, "10s"),
+            (100_000, "0.1s"),
+            (7_000, "0.1s"),
+            (0, "0s"),
+        ] {
             assert_eq!(seconds(Duration::from_micros(micros)), text);
         }
+    }
+
+    #[test]
+    fn no_digit_of_a_body_is_by_chance() {
+        let mut error = Error::new(Code::AllTargetsCooling, "all rest");
+        error.retry_after = Some(Duration::from_millis(12_403));
+        let body = Gemini.error_body(&error, "019-403-429-404");
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        let digits: String = body.chars().map(|c| if c.is_ascii_digit() { c } else { ' ' }).collect();
+        assert_eq!(digits.split_whitespace().collect::<Vec<_>>(), ["503", "12", "5"], "{body}");
     }
 
     #[test]

@@ -169,8 +169,8 @@ impl ClientCodec for Gemini {
         Box::new(stream_write::Writer::new(context))
     }
 
-    fn error_body(&self, error: &Error, request_id: &str) -> Bytes {
-        error::error_body(error, request_id)
+    fn error_body(&self, error: &Error, _request_id: &str) -> Bytes {
+        error::error_body(error)
     }
 
     fn error_event(&self, error: &Error) -> Bytes {
