@@ -303,21 +303,8 @@ impl Gateway {
     fn batch_cost(&self, handed: &HandedOver, usage: Option<&Usage>) -> (Option<Nanos>, Option<Arc<str>>) {
         let live = self.live();
         let Some(client) = live.clients.get(&handed.provider) else { return (None, None) };
-        let id: Arc<str> = format!("{}/{}", handed.provider, handed.model).into();
         let provider = client.provider();
-        let (named, model) = (handed.provider.clone(), handed.model.clone());
-        let (name, local) = (id.clone(), provider.local);
-        let target = Target {
-            provider: named,
-            model,
-            name,
-            id,
-            local,
-            simulated: false,
-            adapter: None,
-            structured: None,
-            base_model: None,
-        };
+        let target = Target { local: provider.local, ..Target::of(&handed.provider, &handed.model) };
         let pricing = live.pricing(provider, &target).batched();
         let Some(usage) = usage else { return (Some(Nanos(0)), pricing.text()) };
         pricing.charge(&(*usage).into())

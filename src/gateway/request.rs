@@ -145,18 +145,7 @@ mod tests {
     use crate::wire::DialectId;
 
     fn target(model: &str) -> Target {
-        let id = format!("up/{model}");
-        Target {
-            provider: "up".into(),
-            model: model.into(),
-            name: id.as_str().into(),
-            id: id.into(),
-            local: false,
-            simulated: false,
-            adapter: None,
-            structured: None,
-            base_model: None,
-        }
+        Target::of("up", model)
     }
 
     fn asked(body: &Value) -> Asked {

@@ -266,17 +266,7 @@ mod tests {
     }
 
     async fn attempt(meter: &Meter, model: &str) -> Attempt {
-        let target = Target {
-            provider: "p".into(),
-            model: model.into(),
-            name: model.into(),
-            id: format!("p/{model}").into(),
-            local: false,
-            simulated: false,
-            adapter: None,
-            structured: None,
-            base_model: None,
-        };
+        let target = Target::of("p", model);
         let pricing = Pricing::Share { each: Nanos(7_000_000), text: "{}".into() };
         let estimate = Usage { input: 3, output: 5, estimated: true, ..Usage::default() };
         meter.attempt(None, &target, pricing, estimate.into()).await.unwrap()

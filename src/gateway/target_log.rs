@@ -262,17 +262,7 @@ mod tests {
 
     fn target(id: &str) -> Target {
         let (provider, model) = id.split_once('/').unwrap();
-        Target {
-            provider: provider.into(),
-            model: model.into(),
-            name: id.into(),
-            id: id.into(),
-            local: false,
-            simulated: false,
-            adapter: None,
-            structured: None,
-            base_model: None,
-        }
+        Target::of(provider, model)
     }
 
     fn at(seconds: i64) -> Timestamp {

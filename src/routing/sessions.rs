@@ -128,18 +128,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_795_427_193_000_000);
 
-    fn target(id: &str) -> Target {
-        Target {
-            provider: "p".into(),
-            model: id.into(),
-            name: id.into(),
-            id: id.into(),
-            local: false,
-            simulated: false,
-            adapter: None,
-            structured: None,
-            base_model: None,
-        }
+    fn target(model: &str) -> Target {
+        Target::of("p", model)
     }
 
     #[test]

@@ -26,3 +26,22 @@ pub struct Target {
     /// The model that `model` stands for, where the configuration says so.
     pub base_model: Option<Arc<str>>,
 }
+
+impl Target {
+    /// A model of a provider that no configuration says more of.
+    #[must_use]
+    pub fn of(provider: &str, model: &str) -> Self {
+        let id: Arc<str> = format!("{provider}/{model}").into();
+        Self {
+            provider: provider.into(),
+            model: model.into(),
+            name: id.clone(),
+            id,
+            local: false,
+            simulated: false,
+            adapter: None,
+            structured: None,
+            base_model: None,
+        }
+    }
+}

@@ -164,17 +164,7 @@ mod tests {
 
     fn target(id: &str, local: bool) -> Arc<Target> {
         let (provider, model) = id.split_once('/').unwrap();
-        Arc::new(Target {
-            provider: provider.into(),
-            model: model.into(),
-            name: id.into(),
-            id: id.into(),
-            local,
-            simulated: false,
-            adapter: None,
-            structured: None,
-            base_model: None,
-        })
+        Arc::new(Target { local, ..Target::of(provider, model) })
     }
 
     fn route() -> Rehearsed {

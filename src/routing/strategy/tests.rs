@@ -14,18 +14,7 @@ use crate::types::Timestamp;
 const NOW: Timestamp = Timestamp(1_000_000);
 
 fn targets(count: usize) -> Vec<Arc<Target>> {
-    let target = |n| Target {
-        provider: format!("p{n}").into(),
-        model: "m".into(),
-        name: "m".into(),
-        id: format!("p{n}/m").into(),
-        local: false,
-        simulated: false,
-        adapter: None,
-        structured: None,
-        base_model: None,
-    };
-    (0..count).map(|n| Arc::new(target(n))).collect()
+    (0..count).map(|n| Arc::new(Target::of(&format!("p{n}"), "m"))).collect()
 }
 
 fn at(left: Option<Duration>) -> At {
