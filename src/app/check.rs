@@ -84,7 +84,7 @@ pub fn doubts(routes: &Routes, name: &PromptName, draft: &prompts::Draft) -> Vec
 pub fn unanswered(routes: &Routes, name: &PromptName, draft: &prompts::Draft) -> Option<Diagnostic> {
     let model = draft.model().filter(|model| !routes.may_answer(model, name.as_str()))?;
     let near = did_you_mean(model, routes.models().iter().map(|name| &**name));
-    let problem = format!("no route takes the model `{model}`, and no model has that name{near}");
+    let problem = format!("no route lists the model `{model}`, and no model has that name{near}");
     let fix = "name a model or a route's model, or add it to the configuration";
     Some(Diagnostic::new("settings.model", problem).fix(fix))
 }

@@ -45,10 +45,24 @@ fn flag(field: &Field<'_>) -> Option<bool> {
     field.bool()
 }
 
+/// Whether a pattern seems to match every text: each printable letter of ASCII, one of another script, and a long text of many
+/// lines. An answer without text is never accepted, so that one need not match.
+fn matches_all(pattern: &Regex) -> bool {
+    let letters = || ('!'..='~').chain(['ж']);
+    let long = letters().chain(['\n', ' ']).cycle().take(10_000).collect::<String>();
+    pattern.is_match(&long) && letters().all(|letter| pattern.is_match(letter.encode_utf8(&mut [0; 4])))
+}
+
 fn pattern(field: &Field<'_>) -> Option<Regex> {
     let text = field.text("\"^[A-Z]\"")?;
     match RegexBuilder::new(text).size_limit(LARGEST_PATTERN).build() {
-        Ok(pattern) => Some(pattern),
+        Ok(pattern) => {
+            if matches_all(&pattern) {
+                let fix = "write what an answer must look like, such as \"^[A-Z]\", or take `regex` out";
+                field.warn("every text matches this pattern, so it accepts every answer", fix);
+            }
+            Some(pattern)
+        }
         Err(error) => {
             let reason = error.to_string();
             let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();

@@ -13,7 +13,7 @@ const SHARE: f64 = 0.05;
 const LEAST: Duration = Duration::from_millis(1);
 const MOST: Duration = Duration::from_secs(600);
 
-/// The inline table `hedge` of a route. On a cascade it is read, and nothing comes of it.
+/// The inline table `hedge` of a route. On a cascade it is checked, and ignored with a warning.
 pub(super) fn hedge(route: &Section<'_>, strategy: Order) -> Option<HedgeSpec> {
     let section = route.section("hedge")?;
     let field = section.get("after");
@@ -26,7 +26,7 @@ pub(super) fn hedge(route: &Section<'_>, strategy: Order) -> Option<HedgeSpec> {
     section.done();
     if strategy == Order::Cascade {
         if let Some(field) = route.get("hedge") {
-            let problem = "a cascade has no hedges: it asks its targets one after the other";
+            let problem = "this is ignored: a cascade asks its targets one after the other, and has no hedges";
             field.warn(problem, "take `hedge` out, or use another strategy");
         }
         return None;

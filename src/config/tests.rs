@@ -53,10 +53,37 @@ fn a_hedge_on_a_cascade_is_a_warning_and_nothing_comes_of_it() {
     assert_eq!(
         warnings,
         [
-            "f:7:1: routes[0].hedge: a cascade has no hedges: it asks its targets one after the other; take `hedge` out, or use another strategy"
+            "f:7:1: routes[0].hedge: this is ignored: a cascade asks its targets one after the other, and has no hedges; take `hedge` out, or use another strategy"
         ]
     );
     assert_eq!(config.routes.list()[0]["hedge"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_pattern_that_accepts_every_answer_is_a_warning_with_its_place() {
+    for (pattern, is_warned) in [
+        ("", true),
+        (".*", true),
+        ("^", true),
+        ("a*", true),
+        (".", true),
+        ("^.*$", false),
+        ("^.{0,500}", true),
+        ("^(?s:.{0,500})$", false),
+        ("^[A-Z]", false),
+        ("[^%]", false),
+        ("\\\\w", false),
+    ] {
+        let text = format!(
+            "[providers.simulated]\nkind = \"simulated\"\n[[routes]]\nname = \"c\"\nstrategy = \"cascade\"\n\
+             targets = [{{ model = \"simulated/a\", accept = {{ regex = \"{pattern}\" }} }}, {{ model = \"simulated/b\" }}]"
+        );
+        let config = parse(&text, "f", &env).unwrap();
+        let warnings: Vec<String> = config.warnings.iter().map(Diagnostic::to_string).collect();
+        let expected = "f:6:56: routes[0].targets[0].accept.regex: every text matches this pattern, so it accepts every answer; \
+             write what an answer must look like, such as \"^[A-Z]\", or take `regex` out";
+        assert_eq!(warnings, if is_warned { vec![expected] } else { Vec::new() }, "{pattern}");
+    }
 }
 
 #[test]
