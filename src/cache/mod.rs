@@ -25,7 +25,7 @@ pub use self::entry::{Entry, Replay};
 pub use self::flight::{Aborted, Follower, Lead, Outcome, Spent};
 pub use self::key::{CacheKey, Keyer, Scope};
 pub use self::question::{bucket_key, question_key};
-pub use self::semantic::{Difference, Question, Scanned, SemanticBounds, Similar, texts};
+pub use self::semantic::{Difference, Nearest, Question, Scanned, SemanticBounds, Similar, texts};
 
 /// One answer may take this part of the cache, so that it does not evict all others.
 const LARGEST: u64 = 8;
@@ -254,6 +254,12 @@ impl<T> Cache<T> {
     #[must_use]
     pub fn scan(&self, question: &Question, threshold: f64) -> Scanned {
         self.semantic.scan(question, threshold)
+    }
+
+    /// The most similar stored question of the bucket, as an explanation shows it.
+    #[must_use]
+    pub fn nearest(&self, question: &Question) -> Option<Nearest> {
+        self.semantic.nearest(question, |key| self.stored.contains_key(key))
     }
 
     /// The answer to the most similar of the questions that were found, which `translate` can write in the caller's dialect.

@@ -145,15 +145,14 @@ impl Client {
         read(&self.text(method, path, Some(body)).await?)
     }
 
-    /// Sends `body` to `path`. What a refusal says comes with it.
+    /// Sends `body` to `path` with headers of a caller's. What a refusal says comes with it.
     pub async fn send_and_read(
         &self,
-        method: Method,
         path: &str,
         body: &Value,
+        headers: HeaderMap,
     ) -> Result<(Value, Option<Failure>), Failure> {
-        let headers = self.headers(&method)?;
-        let (status, text) = self.reply(method, path, Some(body), headers).await?;
+        let (status, text) = self.reply(Method::POST, path, Some(body), headers).await?;
         if status < 300 {
             return Ok((read(&text)?, None));
         }

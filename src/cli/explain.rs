@@ -1,7 +1,8 @@
 //! `fulcrum explain`: what a request would get.
 
 use clap::Args;
-use http::Method;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, encoded};
@@ -13,10 +14,15 @@ use crate::prompts::{DEFAULT_LABEL, halves, names_prompt};
 /// The user message where none is given: a call without messages is none.
 const USUAL_MESSAGE: &str = "Hello";
 
+/// The headers that are the command's own.
+const OWN_HEADERS: [HeaderName; 6] =
+    [AUTHORIZATION, CONTENT_TYPE, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, HeaderName::from_static("x-api-key")];
+
 /// Shows the rule, target, prompt, cache key and cost that a request would get; no provider is called.
 #[derive(Args)]
 #[command(
     after_help = "Example: fulcrum explain --model prompt/support-reply --var product=Acme --var ticket='Where is my order?'\n\
+    Example: fulcrum explain --session chat-7 --header x-region=eu\n\
     Example: fulcrum explain --body request.json"
 )]
 pub struct Explain {
@@ -32,6 +38,15 @@ pub struct Explain {
     /// A metadata field, as name=value
     #[arg(long = "metadata")]
     metadata: Vec<String>,
+    /// A header of the call, as name=value, where rules read it; as often as there are headers
+    #[arg(long = "header")]
+    headers: Vec<String>,
+    /// The session that the call names in x-fulcrum-session
+    #[arg(long)]
+    session: Option<String>,
+    /// The user that the call names in x-fulcrum-user
+    #[arg(long)]
+    user: Option<String>,
     /// A file with a whole request body instead; `-` is standard input
     #[arg(long, conflicts_with_all = ["message", "variables", "metadata"])]
     body: Option<String>,
@@ -43,12 +58,12 @@ pub struct Explain {
 
 impl Explain {
     pub async fn run(self) -> Outcome {
-        let mut body = self.request()?;
+        let (mut body, headers) = (self.request()?, self.headers()?);
         let client = Client::configured(&self.place).await?;
         if let Some(reference) = self.model.strip_prefix("prompt/").filter(|_| self.body.is_none()) {
             body["prompt"] = json!({"variables": typed(&self.variables, &schemas(&client, reference).await)?});
         }
-        let (explanation, refused) = client.send_and_read(Method::POST, "/v1/explain", &body).await?;
+        let (explanation, refused) = client.send_and_read("/v1/explain", &body, headers).await?;
         // A refusal has the rules where none takes the call.
         match (self.format, explanation["trace"].is_object()) {
             (_, false) => {}
@@ -57,6 +72,31 @@ impl Explain {
             (_, true) => show(&explanation),
         }
         refused.map_or(Ok(()), Err)
+    }
+
+    /// The headers of the call.
+    fn headers(&self) -> Result<HeaderMap, Failure> {
+        let mut headers = HeaderMap::new();
+        for text in &self.headers {
+            let (name, value) =
+                text.split_once('=').ok_or_else(|| Failure::Input(format!("--header `{text}` must be name=value")))?;
+            let name = name.trim();
+            let parsed = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| Failure::Input(format!("--header `{name}`: no header has such a name")))?;
+            if OWN_HEADERS.contains(&parsed) {
+                return Err(Failure::Input(format!(
+                    "--header `{name}`: the command sets that itself; --key names a key"
+                )));
+            }
+            headers.append(parsed, header_value(&format!("--header `{name}`"), value)?);
+        }
+        let named = [("x-fulcrum-session", "--session", &self.session), ("x-fulcrum-user", "--user", &self.user)];
+        for (name, option, value) in named {
+            if let Some(value) = value {
+                headers.insert(name, header_value(option, value)?);
+            }
+        }
+        Ok(headers)
     }
 
     fn request(&self) -> Result<Value, Failure> {
@@ -75,6 +115,11 @@ impl Explain {
         }
         Ok(body)
     }
+}
+
+fn header_value(option: &str, value: &str) -> Result<HeaderValue, Failure> {
+    let wrong = |_| Failure::Input(format!("{option}: the value has letters that no header has"));
+    HeaderValue::from_str(value).map_err(wrong)
 }
 
 /// The schemas of a prompt's variables; none where the prompt cannot be read, which the explanation says better.

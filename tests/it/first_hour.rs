@@ -429,3 +429,46 @@ async fn a_command_says_why_it_failed_and_what_to_write() {
     let (code, output) = create(&[]);
     assert!(code == 3 && output.contains("database or disk is full") && !output.contains("see the log"), "{output}");
 }
+
+#[tokio::test]
+async fn explain_names_headers_a_session_and_a_user_as_a_caller_would() {
+    let (dir, up) = (tempfile::tempdir().unwrap(), Upstream::start().await);
+    let mut text = config(up.address);
+    for (name, rule) in [
+        ("eu", "header(\"x-region\") == \"eu=1\" && header(\"x-tier\") == \"gold\""),
+        ("session", "header(\"x-fulcrum-session\") == \"chat-7\""),
+        ("user", "header(\"x-fulcrum-user\") == \"ann\""),
+        ("rest", "true"),
+    ] {
+        text += &format!(
+            "[[routes]]\nname = \"{name}\"\nmodels = [\"auto\"]\nwhen = '{rule}'\ntargets = [{{ model = \"fast\" }}]\n"
+        );
+    }
+    std::fs::write(dir.path().join("fulcrum.toml"), text).unwrap();
+    let mut binary = Binary::start(fulcrum(dir.path())).await;
+    let url = format!("http://{}", binary.address);
+    for place in [&["--url", &url, "--key", ADMIN][..], &["--config", "fulcrum.toml"]] {
+        for (words, route) in [
+            (&["--header", "x-region=eu=1", "--header", "X-Tier=gold"][..], "eu"),
+            (&["--header", "x-region=eu=1"], "rest"),
+            (&["--session", "chat-7"], "session"),
+            (&["--user", "ann", "--header", "x-region=us"], "user"),
+            (&[], "rest"),
+        ] {
+            let (code, output) = run(fulcrum(dir.path()).args(["explain", "--format", "json"]).args(words).args(place));
+            let explained: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{code}: {output}"));
+            assert_eq!((code, &explained["route"]), (0, &json!(route)), "{words:?}");
+        }
+    }
+    for (words, message) in [
+        (["--header", "x-region"], "--header `x-region` must be name=value"),
+        (["--header", "x region=eu"], "--header `x region`: no header has such a name"),
+        (["--header", "Authorization=Bearer x"], "--header `Authorization`: the command sets that itself"),
+        (["--session", "a\nb"], "--session: the value has letters that no header has"),
+    ] {
+        let (code, output) = run(fulcrum(dir.path()).args(["explain", "--url", &url]).args(words));
+        assert!(code == 2 && output.contains(message), "{words:?}: {code} {output}");
+    }
+    binary.signal("TERM");
+    assert!(binary.ended().await.success());
+}

@@ -106,7 +106,10 @@ async fn a_text_like_the_examples_takes_their_route() {
         .await
         .json();
     assert_eq!(unknown["similar"]["sets"], json!({"refund": null, "failed": "not_asked"}));
-    assert_eq!(unknown["similar"]["summary"], "refund not known: explain calls nobody");
+    assert_eq!(
+        unknown["similar"]["summary"],
+        "refund not known: that needs a call of the embedding model, and explain calls nobody"
+    );
     assert_eq!(embedded(&app.up).len(), 3, "explain calls nobody");
     app.close().await;
 }

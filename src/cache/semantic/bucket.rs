@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::asked::Question;
 use super::guard::{Difference, difference};
-use super::sketch::{Sketch, is_near, most_different, sketch};
+use super::sketch::{self, Sketch, is_near, most_different, sketch};
 use crate::cache::key::CacheKey;
 use crate::chat::{UnitVector, dot};
 use crate::types::QuickMap;
@@ -41,6 +41,15 @@ pub(super) struct Candidate {
     pub(super) key: CacheKey,
     /// The similarity of the least similar texts.
     pub(super) similarity: f64,
+}
+
+/// A stored question as an explanation shows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nearest {
+    /// The similarity of the least similar texts.
+    pub similarity: f64,
+    /// What keeps the guard from its answer, however similar it is.
+    pub differs: Option<Difference>,
 }
 
 /// What a scan found: the similar questions, the most similar first, and what kept the guard from another.
@@ -104,6 +113,32 @@ impl Bucket {
             }
         }
         found
+    }
+
+    /// The most similar question whose answer is usable. No threshold says how similar that must be, so those are compared whose
+    /// sketches differ least.
+    pub(super) fn nearest(&self, question: &Question, usable: impl Fn(&CacheKey) -> bool) -> Option<Nearest> {
+        let (last, earlier) = question.vectors.split_last()?;
+        let width = last.numbers().len();
+        if self.numbers.len() != width * self.rows.len() {
+            return None;
+        }
+        let asked = sketch(last.numbers());
+        let differences = self.sketches.iter().map(|sketch| sketch::difference(&asked, sketch));
+        let mut near: Vec<(u32, usize)> = differences.zip(0..).filter(|(_, at)| usable(&self.rows[*at].key)).collect();
+        if near.len() > MOST_CANDIDATES {
+            near.select_nth_unstable(MOST_CANDIDATES);
+            near.truncate(MOST_CANDIDATES);
+        }
+        let similarity = |at: usize| {
+            let similarity = dot(last.numbers(), &self.numbers[at * width..(at + 1) * width]);
+            let others = earlier.iter().zip(&self.rows[at].earlier).map(|(one, other)| one.cosine(other));
+            others.fold(similarity, f64::min)
+        };
+        let nearest = near.into_iter().map(|(_, at)| (similarity(at), at));
+        let (similarity, at) = nearest.max_by(|(left, _), (right, _)| left.total_cmp(right))?;
+        let mut pairs = question.texts.iter().zip(&self.rows[at].texts);
+        Some(Nearest { similarity, differs: pairs.find_map(|(one, other)| difference(one, other)) })
     }
 
     /// Stores a question whose answer lies under `key`; how many bytes that takes. `None` where its vectors are of another model

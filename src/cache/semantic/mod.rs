@@ -21,7 +21,7 @@ use super::key::CacheKey;
 use crate::types::{QuickMap, QuickSet};
 
 pub use self::asked::Question;
-pub use self::bucket::Scanned;
+pub use self::bucket::{Nearest, Scanned};
 pub(super) use self::conversation::may_vary;
 pub use self::conversation::texts;
 pub use self::guard::Difference;
@@ -86,6 +86,12 @@ impl Semantic {
     pub fn scan(&self, question: &Question, threshold: f64) -> Scanned {
         let bucket = self.state().buckets.get(&question.bucket).cloned();
         bucket.map_or_else(Scanned::default, |bucket| read(&bucket).scan(question, threshold))
+    }
+
+    /// The most similar question of the bucket whose answer is usable, as an explanation shows it.
+    pub fn nearest(&self, question: &Question, usable: impl Fn(&CacheKey) -> bool) -> Option<Nearest> {
+        let bucket = self.state().buckets.get(&question.bucket).cloned()?;
+        read(&bucket).nearest(question, usable)
     }
 
     /// The most similar of those that were found, whose answer `usable` finds.

@@ -4,6 +4,8 @@
 //! probability *a* / π (Charikar, 2002), so that in 512 bits those beyond a threshold differ in many more than those within.
 //! The planes are the rows of a fast random rotation: random signs and a Walsh-Hadamard transform, twice.
 
+use std::ops::Range;
+
 /// The bits of a sketch.
 pub(super) const BITS: usize = 512;
 const WORDS: usize = BITS / 64;
@@ -68,8 +70,16 @@ pub(super) fn most_different(threshold: f64) -> u32 {
 
 /// Whether at most so many bits differ.
 pub(super) fn is_near(one: &Sketch, other: &Sketch, most: u32) -> bool {
-    let differ = |range: std::ops::Range<usize>| range.map(|word| (one[word] ^ other[word]).count_ones()).sum::<u32>();
     // Most vectors are far, as half of the bits show.
-    let first = differ(0..WORDS / 2);
-    first <= most && first + differ(WORDS / 2..WORDS) <= most
+    let first = differing(one, other, 0..WORDS / 2);
+    first <= most && first + differing(one, other, WORDS / 2..WORDS) <= most
+}
+
+/// How many bits differ.
+pub(super) fn difference(one: &Sketch, other: &Sketch) -> u32 {
+    differing(one, other, 0..WORDS)
+}
+
+fn differing(one: &Sketch, other: &Sketch, words: Range<usize>) -> u32 {
+    words.map(|word| (one[word] ^ other[word]).count_ones()).sum()
 }

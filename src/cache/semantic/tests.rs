@@ -55,6 +55,25 @@ fn the_most_similar_question_of_the_bucket_is_found() {
 }
 
 #[test]
+fn the_nearest_question_is_shown_however_far_it_is_and_with_what_differs() {
+    let semantic = Semantic::default();
+    let asked = question(1, &[("pay 10", [1.0, 0.0, 0.0])]);
+    assert_eq!(semantic.nearest(&asked, |_| true), None);
+    for n in 0..40_u8 {
+        let far = [0.1, f32::from(n) + 1.0, 3.0];
+        semantic.put(key(100 + usize::from(n)), &question(1, &[("far", far)]));
+    }
+    semantic.put(key(1), &question(1, &[("pay 10 soon", [0.5, 0.5, 0.0])]));
+    semantic.put(key(2), &question(1, &[("pay 20", [1.0, 0.1, 0.0])]));
+    let nearest = |usable: &dyn Fn(&CacheKey) -> bool| {
+        let Nearest { similarity, differs } = semantic.nearest(&asked, usable).unwrap();
+        ((similarity * 1e3).round() / 1e3, differs)
+    };
+    assert_eq!(nearest(&|_| true), (0.995, Some(Difference::Number)));
+    assert_eq!(nearest(&|key| *key != self::key(2)), (0.707, None), "where one's answer is gone, the next is shown");
+}
+
+#[test]
 fn every_text_of_a_conversation_must_be_similar() {
     let semantic = Semantic::default();
     let talk = |first: [f32; 3], last: [f32; 3]| question(1, &[("one", first), ("two", last)]);

@@ -7,6 +7,7 @@ use super::super::meter::Meter;
 use super::super::planned::Planned;
 use super::super::recall::Hit;
 use super::embedder::{Embedder, Unembedded};
+use super::known::Model;
 use super::meant::Meant;
 use crate::cache::{self, CacheKey, Question, Scanned, Similar, bucket_key};
 use crate::chat::{Content, Stop};
@@ -48,6 +49,16 @@ impl Planned {
         let texts = cache::texts(&request)?.into_iter().map(Into::into).collect();
         let (served_by, beside) = ((&*target.provider, &*target.model), self.beside(target));
         Some(Compared { bucket: bucket_key(self.scope(), served_by, (&beside, &meaning), &request), texts })
+    }
+
+    /// The question as it is compared, where the vectors of all its texts are known without a call.
+    pub fn known_question(&self, compared: &Compared) -> Option<Question> {
+        let embedding = self.live.routes.embedding()?;
+        let provider = self.live.clients.get(&embedding.provider)?.provider();
+        let (model, project) = (Model { provider, model: &embedding.model }, &self.incoming.key.project);
+        let vector = |text: &str| self.parts.meaning.text(&model.key("text", project, [text]));
+        let vectors: Option<Vec<_>> = compared.texts.iter().map(|text| vector(text)).collect();
+        Some(Question { bucket: compared.bucket, texts: compared.texts.clone(), vectors: vectors? })
     }
 
     /// Looks for the answer to a question that means the same; what the call is known to mean is kept for its own answer.
