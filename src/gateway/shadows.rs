@@ -10,7 +10,7 @@ use self::spend::Day;
 use crate::db::Db;
 use crate::routing::Shadow;
 use crate::types::{Nanos, QuickMap, RequestId, Timestamp};
-use crate::usage::{self, Pair, Query};
+use crate::usage::{self, Pair};
 
 /// What a route's shadow has spent, once the ledger has said so.
 type Spent = OnceCell<Mutex<Day>>;
@@ -68,11 +68,7 @@ impl Shadows {
 
     /// What the ledger says that a route's shadow has spent today.
     async fn spent_before(&self, route: &str, now: Timestamp) -> Result<Mutex<Day>, usage::Error> {
-        let day = now.to_string();
-        let from = day.get(..10).unwrap_or_default();
-        let query = Query::parse([("purpose", "shadow"), ("route", route), ("from", from)], now)?;
-        let spent = usage::report(&self.db, &query).await?.total.cost_usd.unwrap_or_default();
-        Ok(Mutex::new(Day::begin(Nanos(i64::try_from(spent.0).unwrap_or(i64::MAX)), now)))
+        Ok(Mutex::new(Day::begin(usage::spent_by_shadow(&self.db, route, now).await?, now)))
     }
 
     /// Notes that a call on account of `request` is under way.

@@ -23,7 +23,7 @@ pub use ledger::{Ack, Intended, Ledger, Options};
 pub use price::{About, Price, PriceBook, PriceOverride, Rates, UnitPrices};
 pub use report::{
     AsIf, Charge, Cursor, Dimension, Filter, Listing, Measured, Order, Page, Percentiles, Query, Recorded, Report,
-    ReportRow, Sort, Totals, Value, inert, report, report_as_if, request, requests, requests_csv,
+    ReportRow, Sort, Totals, Value, inert, report, report_as_if, request, requests, requests_csv, spent_by_shadow,
 };
 pub use rows::{
     Assignment, AttemptRow, Bodies, CacheState, Intent, Purpose, RequestRow, Role, SEMANTIC_UNCOMPARED, SEMANTIC_WRONG,

@@ -4,6 +4,7 @@
 mod columns;
 mod crash;
 mod lists;
+mod pairs;
 mod pen;
 mod reports;
 mod retention;

@@ -8,8 +8,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use crate::app::{TestApp, hello, streamed};
+use crate::binary::{Binary, config, fulcrum};
 use crate::client::{Call, PATIENCE};
-use crate::upstream::{EVENTS, Script, WHOLE};
+use crate::upstream::{EVENTS, Script, Upstream, WHOLE};
 
 /// A route whose calls all have a shadow.
 fn route(cap: &str) -> String {
@@ -146,7 +147,7 @@ async fn a_candidate_that_fails_is_asked_once_and_cools_for_no_caller() {
 }
 
 #[tokio::test]
-async fn the_cap_of_a_day_holds_over_parallel_calls_and_a_restart_of_its_sums() {
+async fn the_cap_of_a_day_holds_over_parallel_calls_and_gives_back_what_was_not_spent() {
     // One call reserves about 0.0041 dollars: 1,024 tokens at 4 dollars a million, and costs 0.000039.
     let app = TestApp::with(&route("0.009")).await;
     let gate = Arc::new(Semaphore::new(0));
@@ -275,4 +276,52 @@ async fn explain_and_the_list_of_routes_show_the_shadow_and_call_nobody() {
     assert_eq!(routes["rows"][0]["shadow"], json!({"model": "other/spare-x", "share": 1.0, "max_usd_per_day": "5"}));
     assert_eq!((app.up.count(), app.other.count()), (0, 0));
     app.close().await;
+}
+
+/// The line of a metric of requests of our own in a running gateway: how many ended so.
+async fn own_of(binary: &Binary, result: &str) -> u64 {
+    let metrics = binary.send(Call::get("/metrics")).await;
+    let line = format!("fulcrum_own_requests_total{{purpose=\"shadow\",result=\"{result}\"}} ");
+    metrics.text().lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_cap_of_a_day_knows_after_kill_9_what_was_spent_before() {
+    let (dir, up, other) = (tempfile::tempdir().unwrap(), Upstream::start().await, Upstream::start().await);
+    let write = |cap: &str| {
+        let route = route(cap).replace("[defaults]\nretries = 2\n", "");
+        let more = format!(
+            "[providers.other]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\napi_key = \"env:OTHER_KEY\"\n[models.spare]\n\
+             provider = \"other\"\nmodel = \"spare-x\"\nprice = {{ input = \"3\", output = \"4\" }}\n{route}",
+            other.address
+        );
+        std::fs::write(dir.path().join("fulcrum.toml"), config(up.address) + &more).unwrap();
+    };
+    write("5");
+    let mut binary = Binary::start(fulcrum(dir.path())).await;
+    let shadow = async |binary: &Binary| {
+        let explained = binary.send(Call::post("/v1/explain", &hello("auto"))).await.json();
+        explained["shadow"].clone()
+    };
+    // The cap is just what one call sets aside.
+    let reserve = shadow(&binary).await["estimated_cost_usd"].as_str().unwrap().to_owned();
+    binary.kill();
+    write(&reserve);
+    let mut binary = Binary::start(fulcrum(dir.path())).await;
+    assert_eq!(binary.send(Call::chat(&hello("auto"))).await.status, 200);
+    let deadline = Instant::now() + PATIENCE;
+    while shadow(&binary).await["spent_today_usd"] != "0.000039" {
+        assert!(Instant::now() < deadline, "{}", shadow(&binary).await);
+        sleep(Duration::from_millis(10)).await;
+    }
+    binary.kill();
+    let mut binary = Binary::start(fulcrum(dir.path())).await;
+    assert_eq!(binary.send(Call::chat(&hello("auto"))).await.status, 200);
+    while own_of(&binary, "over_cap").await == 0 {
+        assert!(Instant::now() < deadline && own_of(&binary, "ok").await == 0, "the cap forgot what was spent");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(shadow(&binary).await["spent_today_usd"], "0.000039");
+    assert_eq!(other.count(), 1);
+    binary.kill();
 }
