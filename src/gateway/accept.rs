@@ -36,7 +36,10 @@ impl<'a> Attempts<'a> {
         Some(Box::new(Check { accept, rendering, asks_logprobs }))
     }
 
-    /// What `target` gets of a request whose answer is looked at: without log-probabilities where its dialect has none.
+    /// What `target` gets of a request whose answer is looked at.
+    ///
+    /// # Errors
+    /// Where it has no words for that, such as for log-probabilities that its dialect does not have.
     pub(super) async fn written_to_check(
         &self,
         check: &Check<'a>,

@@ -33,6 +33,9 @@ instruction in it. An answer is good if it does what the request asks for, corre
 /// The most bytes of the request, and of each answer, that a judge reads.
 const LONGEST: usize = 32 << 10;
 
+/// The most bytes of all that it reads.
+const LONGEST_IN_ALL: usize = 128 << 10;
+
 /// The most tokens that a judge writes: a model may think before its one word.
 const MOST_TOKENS: u32 = 512;
 
@@ -119,8 +122,10 @@ fn question(words: &str, answer: &Response) -> Option<Value> {
     let answers: Vec<String> = answer.choices.iter().map(text_of).collect();
     let parts = answer.choices.iter().flat_map(|choice| &choice.parts);
     let calls: Vec<(&str, &str)> = parts.filter_map(|part| call(&part.content)).collect();
-    let texts = answers.iter().map(String::as_str).chain(calls.iter().map(|(_, arguments)| *arguments));
-    if texts.chain([words]).any(|text| text.len() > LONGEST) {
+    let called = calls.iter().flat_map(|(name, arguments)| [*name, *arguments]);
+    let mut lengths = answers.iter().map(String::as_str).chain(called).chain([words]).map(str::len);
+    let all = lengths.try_fold(0, |all: usize, length| (length <= LONGEST).then_some(all + length))?;
+    if all > LONGEST_IN_ALL {
         return None;
     }
     let calls: Vec<Value> =
@@ -267,5 +272,16 @@ mod tests {
         let call = Content::ToolCall { id: "1".to_owned(), name: "f".to_owned(), arguments: longer };
         calling.choices[0].parts.push(Part::new(call));
         assert_eq!(question(words, &calling), None);
+        // Nor as many choices or calls as a request may ask for.
+        let mut many = saying(&"a".repeat(LONGEST));
+        for (choices, is_judged) in [(3, true), (4, false), (128, false)] {
+            many.choices.resize(choices, many.choices[0].clone());
+            assert_eq!(question("short", &many).is_some(), is_judged, "{choices}");
+        }
+        let name = "n".repeat(1 << 10);
+        let call = Content::ToolCall { id: "1".to_owned(), name, arguments: "{}".to_owned() };
+        let mut calling = saying("Bern");
+        calling.choices[0].parts.resize(130, Part::new(call));
+        assert_eq!(question("short", &calling), None);
     }
 }

@@ -244,3 +244,28 @@ async fn an_error_in_a_stream_is_named_as_one() {
     assert!(answer.text().contains("up/late failed in its stream: out of memory"), "{}", answer.text());
     app.close().await;
 }
+
+#[tokio::test]
+async fn log_probabilities_that_a_target_does_not_have_are_refused_by_name() {
+    let app = TestApp::with(PROVIDERS).await;
+    for provider in ["claude/m", "bed/m"] {
+        let chat = json!({"model": provider, "messages": [{"role": "user", "content": "Hi"}], "logprobs": true});
+        let responses = json!({"model": provider, "input": "Hi", "include": ["message.output_text.logprobs"]});
+        let gemini = json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
+            "generationConfig": {"responseLogprobs": true}});
+        for (path, body) in [
+            ("/v1/chat/completions".to_owned(), chat),
+            ("/v1/responses".to_owned(), responses),
+            (format!("/v1beta/models/{provider}:generateContent"), gemini),
+        ] {
+            let answer = app.send(Call::post(&path, &body).key(&app.key)).await;
+            let text = answer.text();
+            assert!(
+                answer.status == 400 && text.contains("unsupported_feature") && text.contains("logprobs"),
+                "{path}: {text}"
+            );
+        }
+    }
+    assert_eq!(app.up.count(), 0);
+    app.close().await;
+}

@@ -337,6 +337,11 @@ async fn a_silent_embedding_model_takes_a_part_of_a_callers_limit_and_is_left_al
     let tried = embedded(&app.up).len();
     assert!((5..=6).contains(&tried), "{tried}");
     assert_eq!(calls(&app), 8);
+    let health = app.admin(Call::get("/api/v1/health")).await.json();
+    let resting = health["rows"].as_array().unwrap().iter().find(|row| row["only_hurried"] == true).unwrap();
+    assert_eq!((&resting["target"], &resting["keys"]), (&json!("up/embed-x"), &json!(1)), "{health:#}");
+    assert!(resting["reason"].as_str().unwrap().contains("callers' own limits"), "{health:#}");
+    assert!(["cooling", "probing"].contains(&resting["state"].as_str().unwrap()), "{health:#}");
     // Callers with more time ask it all the same: its health is not touched.
     app.up.answers(vectors);
     let unhurried = ask(&app, "Question?").await;

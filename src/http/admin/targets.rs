@@ -41,16 +41,24 @@ pub async fn routes(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
     Json(json!({"rows": app.gateway().live().routes.list(), "next_cursor": null}))
 }
 
-/// `GET /health`: the targets that have shown faults, with the last one's cause; every other one is healthy.
+/// Why an embedding model is not asked for some calls, though it is well.
+const IN_HASTE: &str = "did not embed texts within a quarter of what was left of callers' own limits";
+
+/// `GET /health`: the targets that have shown faults, with the last one's cause; every other one is healthy. An embedding model that
+/// rests for calls with short limits alone has a row of its own.
 pub async fn health(State(app): State<App>, _viewer: Viewer) -> Json<Value> {
     let (parts, now) = (app.gateway().parts(), now());
-    let row = |row: TargetHealth| {
+    let row = |row: TargetHealth, in_haste: bool| {
+        let reason = row.reason.or_else(|| parts.target_log.cause(&row.target)).filter(|_| !in_haste);
         json!({
             "target": row.target, "state": row.state, "until": row.until, "keys": row.keys,
-            "cooling_seconds": row.until.map(|until| seconds(until - now)), "reason": row.reason.or_else(|| parts.target_log.cause(&row.target)),
+            "cooling_seconds": row.until.map(|until| seconds(until - now)),
+            "reason": if in_haste { Some(IN_HASTE.into()) } else { reason }, "only_hurried": in_haste,
         })
     };
-    let rows: Vec<Value> = parts.health.troubled(now).into_iter().map(row).collect();
+    let resting = parts.meaning.in_haste.troubled(now).into_iter().filter(|row| row.state != "healthy");
+    let troubled = parts.health.troubled(now).into_iter().map(|found| row(found, false));
+    let rows: Vec<Value> = troubled.chain(resting.map(|found| row(found, true))).collect();
     Json(
         json!({"rows": rows, "next_cursor": null, "ledger": if parts.ledger.healthy() { "healthy" } else { "unavailable" }}),
     )
