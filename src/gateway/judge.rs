@@ -40,7 +40,7 @@ const LONGEST_IN_ALL: usize = 128 << 10;
 const MOST_TOKENS: u32 = 512;
 
 /// How long a judge may take.
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 impl<'a> Attempts<'a> {
     /// Asks `judge` whether an answer to the user's words is good. A judge that fails has not said so.

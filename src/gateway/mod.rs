@@ -82,6 +82,7 @@ pub use bodies::{Bodies, Room, RoomBound, SMALL_BODY};
 pub use cooling::seconds;
 pub use explain::{Explanation, Unexplained};
 pub use incoming::{Incoming, Own};
+pub use judge::LIMIT as JUDGE_LIMIT;
 pub use meaning::Meaning;
 pub use merges::Merges;
 pub use model_card::{ModelCard, models};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::causes::{Cause, Causes};
 use super::plan::Routes;
 use super::target::Target;
 
@@ -14,8 +15,26 @@ pub struct Rehearsed {
     pub model: Arc<str>,
     /// The targets that can be asked, then the fallbacks, each once.
     pub targets: Vec<Arc<Target>>,
+    /// The targets of each cause.
+    pub causes: Option<Arc<Causes>>,
+    /// The models that judge answers.
+    pub judges: Vec<Arc<Target>>,
     /// Whether its calls must stay with local providers.
     pub local_only: bool,
+}
+
+impl Rehearsed {
+    /// The targets for a cause.
+    #[must_use]
+    pub fn of(&self, cause: Cause) -> &[Arc<Target>] {
+        self.causes.as_deref().map_or(&[], |causes| causes.of(cause))
+    }
+
+    /// Everyone that a call of the route may ask.
+    pub fn asked(&self) -> impl Iterator<Item = &Arc<Target>> {
+        let of_causes = Cause::ALL.into_iter().flat_map(|cause| self.of(cause));
+        self.targets.iter().chain(of_causes).chain(&self.judges)
+    }
 }
 
 impl Routes {
@@ -29,6 +48,8 @@ impl Routes {
                 name: name.clone(),
                 model: name.clone(),
                 targets: vec![target.clone()],
+                causes: None,
+                judges: Vec::new(),
                 local_only: false,
             };
             let rehearsed = models.into_iter().map(direct).collect();
@@ -47,8 +68,9 @@ impl Routes {
                     targets.push(target.clone());
                 }
             }
-            let (name, local_only) = (route.name.clone(), route.local_only);
-            rehearsed.push(Rehearsed { name, model: model.clone(), targets, local_only });
+            let (name, causes, local_only) = (route.name.clone(), route.causes.clone(), route.local_only);
+            let judges = route.cascade.iter().flat_map(|cascade| cascade.judges().cloned()).collect();
+            rehearsed.push(Rehearsed { name, model: model.clone(), targets, causes, judges, local_only });
             self.known.insert(model.clone());
             self.names.push(model);
         }

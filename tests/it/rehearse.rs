@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::binary::{fulcrum, run};
 
@@ -99,6 +99,45 @@ fn every_route_meets_every_fault_and_every_promise_is_kept() {
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left.len(), 2, "nothing else is left: {left:?}");
     assert!(!output.contains("sk-rehearsal") && !junit.contains("sk-rehearsal"));
+}
+
+#[test]
+fn targets_for_causes_and_judges_have_faults_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let cascade = "[[routes]]\nname = \"cascade\"\nstrategy = \"cascade\"\n\
+        targets = [{ model = \"house/a\", accept = { judge = \"claude/claude-haiku-4-5\" } }, { model = \"fast\" }]\n\
+        on_context_length = [\"gem/gemini-2.5-pro\"]\non_content_filter = [\"openai/gpt-4o\"]\n";
+    let start = CONFIG.find("[[routes]]").unwrap();
+    let (code, output) = rehearse(dir.path(), &format!("{}{cascade}", &CONFIG[..start]), &["--format", "json"]);
+    let card = json_of(&output);
+    let cases = card["cases"].as_array().unwrap();
+    let broken: Vec<&Value> = cases
+        .iter()
+        .filter(|case| case["promises"].as_array().unwrap().iter().any(|one| one["kept"] == false))
+        .collect();
+    assert!(code == 0 && broken.is_empty(), "{code} {broken:#?}");
+    for (fault, strikes, status, model, attempts) in [
+        // The judge accepts the cheap answer where it is well.
+        ("none", "all targets", 200, Some("house/a"), 2),
+        ("too-long", "first target", 200, Some("gem/gemini-2.5-pro"), 2),
+        ("filtered", "first target", 200, Some("openai/gpt-4o"), 2),
+        ("too-long", "all targets", 400, None, 3),
+        ("judge-down", "the judge", 200, Some("openai/gpt-4o-mini"), 3),
+        ("judge-silent", "the judge", 200, Some("openai/gpt-4o-mini"), 3),
+        ("judge-talks", "the judge", 200, Some("openai/gpt-4o-mini"), 3),
+    ] {
+        let found =
+            cases.iter().find(|case| case["fault"] == fault && case["strikes"] == strikes && case["dialect"] == "chat");
+        let found = found.unwrap_or_else(|| panic!("no case {fault} {strikes}"));
+        let expected = (&json!(status), &json!(attempts), &json!(model));
+        assert_eq!((&found["status"], &found["attempts"], &found["model"]), expected, "{found:#}");
+    }
+    let silent = cases.iter().find(|case| case["fault"] == "judge-silent").unwrap();
+    let would = silent["would_take_ms"].as_u64().unwrap();
+    assert!((30_000..35_000).contains(&would), "a judge has 30 seconds: {would}");
+    // Other routes have none of these.
+    let (_, output) = rehearse(dir.path(), CONFIG, &["--format", "json"]);
+    assert!(!output.contains("judge-") && !output.contains("too-long"), "{output}");
 }
 
 #[test]

@@ -11,6 +11,9 @@ use crate::wire::dialect::AnswerContext;
 /// The words of every good answer, by which a caller's stream shows that its content began.
 pub const WORDS: &str = "rehearsed";
 
+/// What a judge says of each.
+pub const JUDGEMENT: &str = "{\"good\": true}";
+
 /// A good answer to one call.
 pub struct Answers {
     /// The dialect that the call is of.
@@ -20,8 +23,8 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// The answer to `call`; `None` where it asks for what is not rehearsed.
-    pub fn of(call: &InProcessCall<'_>, has_usage: bool) -> Option<Self> {
+    /// The answer to `call` in these words; `None` where it asks for what is not rehearsed.
+    pub fn of(call: &InProcessCall<'_>, words: &str, has_usage: bool) -> Option<Self> {
         let dialect = match call.operation {
             Operation::Chat => DialectId::OpenAiChat,
             Operation::Responses => DialectId::OpenAiResponses,
@@ -40,7 +43,7 @@ impl Answers {
         let usage = json!({"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12});
         let mut chat = json!({
             "id": "rehearsal", "object": "chat.completion", "created": 1_700_000_000, "model": call.model,
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": WORDS}, "finish_reason": "stop"}],
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": words}, "finish_reason": "stop"}],
         });
         if has_usage {
             chat["usage"] = usage;
@@ -123,7 +126,7 @@ mod tests {
     async fn every_dialect_has_an_answer_and_a_stream_with_content() {
         let body = Bytes::new();
         for operation in [Operation::Chat, Operation::Responses, Operation::Messages, Operation::Generate] {
-            let answers = Answers::of(&call(operation, &body), true).unwrap();
+            let answers = Answers::of(&call(operation, &body), WORDS, true).unwrap();
             let read = answers.dialect.codec().read_response(&answers.whole()).unwrap();
             assert!(read.usage.is_some(), "{operation:?}");
             let (events, content) = answers.events();
@@ -132,6 +135,6 @@ mod tests {
                 "{operation:?}"
             );
         }
-        assert!(Answers::of(&call(Operation::CountTokens, &body), true).is_none());
+        assert!(Answers::of(&call(Operation::CountTokens, &body), WORDS, true).is_none());
     }
 }

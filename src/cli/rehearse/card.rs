@@ -9,6 +9,7 @@ use super::case::{Case, Seen, name_of};
 use super::fault::{Fault, Scope, Waits};
 use super::promise::Promise;
 use super::stage::LIMITS;
+use crate::gateway::JUDGE_LIMIT;
 use crate::upstream::Provider;
 use crate::wire::DialectId;
 
@@ -140,8 +141,11 @@ fn longer(fault: &Fault, seen: &Seen, providers: &[Provider]) -> Duration {
     let each = late.filter_map(|attempt| {
         let name = attempt["provider"].as_str()?;
         let limits = providers.iter().find(|provider| *provider.name == *name)?.timeouts;
+        let longest = if attempt["role"] == "judge" { JUDGE_LIMIT } else { Duration::MAX };
         Some(match fault.waits? {
-            Waits::FirstToken => limits.headers.unwrap_or(limits.first_token).saturating_sub(LIMITS.first_token),
+            Waits::FirstToken => {
+                limits.headers.unwrap_or(limits.first_token).min(longest).saturating_sub(LIMITS.first_token)
+            }
             Waits::Idle => limits.idle.saturating_sub(LIMITS.idle),
         })
     });

@@ -72,7 +72,7 @@ pub fn name_of(dialect: DialectId) -> &'static str {
 impl Case<'_> {
     /// Makes the call.
     pub async fn make(&self, stage: &Stage) -> Seen {
-        stage.script.play(self.fault.act, self.scope, &stage.key);
+        stage.script.play((self.fault.act, self.scope), &self.route.judges, &stage.key);
         let began = Instant::now();
         let mut seen = timeout(PATIENCE, self.send(stage)).await.unwrap_or_default();
         seen.took = began.elapsed();

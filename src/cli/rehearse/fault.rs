@@ -1,5 +1,7 @@
 //! The faults that a rehearsal shows: a row each.
 
+use crate::routing::{Cause, Rehearsed};
+
 /// Where a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -7,6 +9,8 @@ pub enum Scope {
     First,
     /// At every target.
     All,
+    /// At the model that judges answers.
+    Judge,
 }
 
 impl Scope {
@@ -15,6 +19,7 @@ impl Scope {
         match self {
             Self::First => "first target",
             Self::All => "all targets",
+            Self::Judge => "the judge",
         }
     }
 }
@@ -24,6 +29,8 @@ impl Scope {
 pub enum Act {
     /// It answers well.
     Well,
+    /// It judges that an answer is good.
+    Judge,
     /// It answers well, with headers that must not go down.
     Headers,
     /// It answers well, and reports no usage.
@@ -36,6 +43,8 @@ pub enum Act {
     Reset,
     /// It answers with this status, and says when to ask again.
     Status(u16, Option<&'static str>),
+    /// It refuses the request with these words.
+    Refusal(&'static str),
     /// It refuses the request, and repeats the key that it was called with.
     EchoKey,
     /// It answers with this type and body.
@@ -61,6 +70,17 @@ pub enum Waits {
     Idle,
 }
 
+/// Which routes a fault is shown to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// All of them.
+    Any,
+    /// Those with targets for a cause.
+    Cause(Cause),
+    /// Cascades with a model that judges.
+    Judge,
+}
+
 /// One fault.
 #[derive(Debug)]
 pub struct Fault {
@@ -80,6 +100,8 @@ pub struct Fault {
     pub limit: Option<u64>,
     /// Whether it is shown in every dialect.
     pub in_all_dialects: bool,
+    /// Which routes it is shown to.
+    pub of: Of,
 }
 
 /// A fault of a whole answer, which another target makes up for.
@@ -92,6 +114,7 @@ const WHOLE: Fault = Fault {
     goes_on: true,
     limit: None,
     in_all_dialects: false,
+    of: Of::Any,
 };
 
 /// A fault of a stream that has begun, which nothing makes up for.
@@ -125,12 +148,30 @@ pub static FAULTS: &[Fault] = &[
     Fault { name: "stream-cut", says: "a stream breaks off after its first token", act: Act::CutAfter, in_all_dialects: true, ..BEGUN },
     Fault { name: "stream-stall", says: "a stream stops after its first token", act: Act::StallAfter, waits: Some(Waits::Idle), ..BEGUN },
     Fault { name: "stream-no-end", says: "a stream ends without its last event", act: Act::NoEnd, ..BEGUN },
+    Fault { name: "too-long", says: "400, the request is too long", act: Act::Refusal("prompt is too long: 9000 tokens > 8192 maximum"), of: Of::Cause(Cause::ContextLength), ..WHOLE },
+    Fault { name: "filtered", says: "400, a filter refuses the request", act: Act::Refusal("refused by the content filter"), of: Of::Cause(Cause::ContentFilter), ..WHOLE },
+    Fault { name: "judge-down", says: "the judge answers 503", act: Act::Status(503, None), of: Of::Judge, ..WHOLE },
+    Fault { name: "judge-silent", says: "the judge does not answer", act: Act::Silence, waits: Some(Waits::FirstToken), of: Of::Judge, ..WHOLE },
+    Fault { name: "judge-talks", says: "the judge says neither yes nor no", of: Of::Judge, ..WHOLE },
 ];
 
 impl Fault {
     /// Where it is shown to strike: where another target makes up for it, at all of them too.
     pub fn scopes(&self) -> &'static [Scope] {
-        if self.goes_on { &[Scope::First, Scope::All] } else { &[Scope::All] }
+        match (self.of, self.goes_on) {
+            (Of::Judge, _) => &[Scope::Judge],
+            (_, true) => &[Scope::First, Scope::All],
+            (_, false) => &[Scope::All],
+        }
+    }
+
+    /// Whether it is shown to a route.
+    pub fn is_of(&self, route: &Rehearsed) -> bool {
+        match self.of {
+            Of::Any => true,
+            Of::Cause(cause) => !route.of(cause).is_empty(),
+            Of::Judge => !route.judges.is_empty(),
+        }
     }
 
     /// Whether every call is to be answered.

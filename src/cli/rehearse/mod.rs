@@ -25,7 +25,7 @@ use crate::upstream::Provider;
 use crate::wire::DialectId;
 use card::{Card, Line};
 use case::Case;
-use fault::{Act, FAULTS, Fault, Scope};
+use fault::{Act, FAULTS, Fault, Of, Scope};
 use promise::{Promise, promises, target_of};
 use stage::Stage;
 
@@ -117,7 +117,7 @@ fn jobs(route: &Rehearsed) -> Vec<Job<'_>> {
     const ALL: [DialectId; 4] =
         [DialectId::OpenAiChat, DialectId::OpenAiResponses, DialectId::Anthropic, DialectId::Gemini];
     let mut jobs = Vec::new();
-    for fault in FAULTS {
+    for fault in FAULTS.iter().filter(|fault| fault.is_of(route)) {
         for scope in fault.scopes() {
             // Where a fault strikes one target alone, what the caller gets is an answer in any dialect.
             let count = if fault.in_all_dialects && *scope == Scope::All { ALL.len() } else { 1 };
@@ -147,6 +147,7 @@ async fn storm(stage: &Stage, route: &Rehearsed) -> Line {
         goes_on: true,
         limit: None,
         in_all_dialects: false,
+        of: Of::Any,
     };
     let began = Instant::now();
     let case = Case { route, fault: &DOWN, scope: Scope::All, dialect: DialectId::OpenAiChat };

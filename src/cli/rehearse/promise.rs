@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::case::{Case, Seen};
-use super::fault::Scope;
+use super::fault::{Of, Scope};
 use super::script::canary;
 use crate::routing::Rehearsed;
 use crate::types::Nanos;
@@ -43,8 +43,10 @@ fn answered(case: &Case<'_>, seen: &Seen) -> Option<String> {
     if seen.status == 0 {
         return Some("no answer came within a minute".to_owned());
     }
-    let is_wanted = seen.is_answered() || !case.fault.is_harmless();
-    (!is_wanted).then(|| format!("every target is well, and the answer is {} {}", seen.status, seen.code))
+    // An answer that no judge accepts goes down where no later target has a better one.
+    let is_well = case.fault.is_harmless() || case.scope == Scope::Judge;
+    (is_well && !seen.is_answered())
+        .then(|| format!("every target is well, and the answer is {} {}", seen.status, seen.code))
 }
 
 /// The ledger has a row with each call that a provider got, and their costs make up its own.
@@ -80,7 +82,7 @@ fn secrets(route: &Rehearsed, seen: &Seen) -> Option<String> {
     if seen.leaked {
         return Some("a provider got the caller's key".to_owned());
     }
-    let providers: BTreeSet<&str> = route.targets.iter().map(|target| &*target.provider).collect();
+    let providers: BTreeSet<&str> = route.asked().map(|target| &*target.provider).collect();
     let headers = format!("{:?}", seen.headers);
     for provider in providers {
         // Keys differ in their last part alone.
@@ -133,7 +135,7 @@ fn dialect(case: &Case<'_>, seen: &Seen) -> Option<String> {
 }
 
 fn at_home(route: &Rehearsed, seen: &Seen) -> Option<String> {
-    let is_foreign = |made: &&String| route.targets.iter().any(|target| *target.id == ***made && !target.local);
+    let is_foreign = |made: &&String| route.asked().any(|target| *target.id == ***made && !target.local);
     let foreign = seen.made.iter().find(is_foreign).filter(|_| route.local_only)?;
     Some(format!("{foreign} was called"))
 }
@@ -147,8 +149,13 @@ fn in_time(case: &Case<'_>, seen: &Seen) -> Option<String> {
 }
 
 fn made_up_for(case: &Case<'_>, seen: &Seen) -> Option<String> {
-    let targets: BTreeSet<&str> = case.route.targets.iter().map(|target| &*target.id).collect();
-    let can = case.scope == Scope::First && case.fault.goes_on && targets.len() > 1;
+    let first = seen.made.first().map(String::as_str);
+    let others = match case.fault.of {
+        Of::Cause(cause) => case.route.of(cause),
+        Of::Any | Of::Judge => &case.route.targets,
+    };
+    let has_other = others.iter().any(|target| first.is_none_or(|first| *target.id != *first));
+    let can = case.scope == Scope::First && case.fault.goes_on && has_other;
     (can && !seen.is_answered()).then(|| format!("the answer is {} {}", seen.status, seen.code))
 }
 
@@ -169,7 +176,8 @@ mod tests {
 
     fn route() -> Rehearsed {
         let targets = vec![target("house/a", true), target("openai/b", false)];
-        Rehearsed { name: "r".into(), model: "rehearse-0".into(), targets, local_only: true }
+        let judges = vec![target("abroad/judge", false)];
+        Rehearsed { name: "r".into(), model: "rehearse-0".into(), targets, causes: None, judges, local_only: true }
     }
 
     /// An answer as it should be.
@@ -235,13 +243,12 @@ mod tests {
             ),
             ("slow-for-caller", Scope::All, failed(error), Some("the caller's own limit holds")),
             ("status-503", Scope::First, failed(error), Some("another target answers where one can")),
+            ("judge-down", Scope::Judge, good(), None),
+            ("judge-down", Scope::Judge, failed(error), Some("the caller gets an answer or an error")),
         ] {
             let found = broken(fault, scope, chat, &seen);
             assert_eq!(found, promise.into_iter().collect::<Vec<_>>(), "{fault} {seen:?}");
         }
-        let row = json!({"cost_usd": "0", "attempts": [{"provider": "openai", "model": "b", "cost_usd": "0"}]});
-        let abroad = Seen { made: vec!["openai/b".to_owned()], row: Some(row), ..good() };
-        assert_eq!(broken("none", Scope::All, chat, &abroad), ["private calls stay in the house"]);
         for (dialect, body) in [
             (DialectId::Anthropic, r#"{"type": "error", "error": {"type": "t", "message": "m"}}"#),
             (DialectId::Gemini, r#"{"error": {"code": 503, "status": "S", "message": "m"}}"#),
@@ -249,5 +256,21 @@ mod tests {
             assert!(broken("status-503", Scope::All, dialect, &failed(body)).is_empty(), "{dialect:?}");
             assert_eq!(broken("status-503", Scope::All, dialect, &failed(error)), ["errors have the caller's dialect"]);
         }
+    }
+
+    #[test]
+    fn whoever_is_asked_is_held_to_privacy_and_secrecy() {
+        let row = json!({"cost_usd": "0", "attempts": [{"provider": "openai", "model": "b", "cost_usd": "0"}]});
+        let abroad = Seen { made: vec!["openai/b".to_owned()], row: Some(row), ..good() };
+        assert_eq!(broken("none", Scope::All, DialectId::OpenAiChat, &abroad), ["private calls stay in the house"]);
+        let attempts = json!([{"provider": "abroad", "model": "judge", "cost_usd": "0", "role": "judge"}]);
+        let judged = Seen {
+            made: vec!["abroad/judge".to_owned()],
+            row: Some(json!({"cost_usd": "0", "attempts": attempts})),
+            body: canary("abroad", 0),
+            ..good()
+        };
+        let expected = ["no secret goes down or up", "private calls stay in the house"];
+        assert_eq!(broken("none", Scope::All, DialectId::OpenAiChat, &judged), expected);
     }
 }

@@ -8,8 +8,9 @@ use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::answers::{Answers, error_body, error_event};
+use super::answers::{Answers, JUDGEMENT, WORDS, error_body, error_event};
 use super::fault::{Act, Scope};
+use crate::routing::Target;
 use crate::upstream::{CpuTime, Failure, InProcess, InProcessAnswer, InProcessCall, InProcessModels, Kind};
 use crate::wire::DialectId;
 
@@ -20,6 +21,8 @@ pub struct Script(Arc<Mutex<State>>);
 struct State {
     act: Act,
     scope: Scope,
+    /// The models that judge the answers of others.
+    judges: Vec<Arc<Target>>,
     /// The target that was asked first, as `provider/model`.
     first: Option<String>,
     made: Vec<String>,
@@ -33,6 +36,7 @@ impl Default for State {
         Self {
             act: Act::Well,
             scope: Scope::All,
+            judges: Vec::new(),
             first: None,
             made: Vec::new(),
             leaked: false,
@@ -53,9 +57,10 @@ impl Script {
         Kind::names().into_iter().map(one).collect()
     }
 
-    /// From now on, targets have this fault; `callers_key` is looked for in what they are sent.
-    pub fn play(&self, act: Act, scope: Scope, callers_key: &str) {
-        *self.lock() = State { act, scope, callers_key: callers_key.to_owned(), ..State::default() };
+    /// From now on, those whom a call asks have this fault, and `judges` judge; `callers_key` is looked for in what they are sent.
+    pub fn play(&self, (act, scope): (Act, Scope), judges: &[Arc<Target>], callers_key: &str) {
+        let (judges, callers_key) = (judges.to_vec(), callers_key.to_owned());
+        *self.lock() = State { act, scope, judges, callers_key, ..State::default() };
     }
 
     /// Every call that came since, as `provider/model`.
@@ -77,14 +82,20 @@ impl Script {
     fn act(&self, call: &InProcessCall<'_>) -> Act {
         let mut state = self.lock();
         let target = format!("{}/{}", call.profile.unwrap_or_default(), call.model);
+        let judges = state.judges.iter().any(|judge| *judge.id == *target);
         let strikes = match state.scope {
-            Scope::All => true,
-            Scope::First => *state.first.get_or_insert_with(|| target.clone()) == target,
+            Scope::All => !judges,
+            Scope::First => !judges && *state.first.get_or_insert_with(|| target.clone()) == target,
+            Scope::Judge => judges,
         };
         let key = state.callers_key.clone();
         state.leaked |= !key.is_empty() && memchr::memmem::find(call.body, key.as_bytes()).is_some();
         state.made.push(target);
-        if strikes { state.act } else { Act::Well }
+        match strikes {
+            true => state.act,
+            false if judges => Act::Judge,
+            false => Act::Well,
+        }
     }
 
     /// A panic that held the lock leaves what was counted so far.
@@ -113,7 +124,8 @@ fn reset() -> Failure {
 }
 
 fn answered(act: Act, call: &InProcessCall<'_>) -> InProcessAnswer {
-    let Some(answers) = Answers::of(call, act != Act::NoUsage) else {
+    let words = if act == Act::Judge { JUDGEMENT } else { WORDS };
+    let Some(answers) = Answers::of(call, words, act != Act::NoUsage) else {
         return whole(404, "application/json", Bytes::from_static(br#"{"error":{"message":"no such route"}}"#));
     };
     let dialect = answers.dialect;
@@ -128,6 +140,7 @@ fn answered(act: Act, call: &InProcessCall<'_>) -> InProcessAnswer {
             }
             answer
         }
+        Act::Refusal(message) => whole(400, "application/json", error_body(dialect, 400, message)),
         Act::EchoKey => {
             let message = format!("bad request, called with {}", canary(call.profile.unwrap_or_default(), 0));
             whole(400, "application/json", error_body(dialect, 400, &message))
