@@ -6,6 +6,7 @@
 mod admin;
 mod agents;
 mod app;
+mod batch_ends;
 mod batches;
 mod bedrock;
 mod binary;
@@ -30,6 +31,7 @@ mod empty_answers;
 mod ends;
 mod errors;
 mod estimates;
+mod every_dialect;
 mod experiments;
 mod failing;
 mod faults;

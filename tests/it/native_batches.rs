@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use sqlx::Row;
 
 use crate::app::{OTHER_KEY, TestApp, hello};
-use crate::batches::{CHAT, begun, line, output, until};
+use crate::batch_ends::{begun, output, until};
+use crate::batches::{CHAT, line};
 use crate::binary::{Binary, config, find_secrets, fulcrum, read};
 use crate::client::Call;
 use crate::upstream::{Received, Script, Upstream, WHOLE};
