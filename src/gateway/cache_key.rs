@@ -390,9 +390,11 @@ mod tests {
         Some(Rendering::of(endpoint, asked))
     }
 
+    /// Adds fields to others. An object with a `type` is one of several kinds, so it takes the place of another: a mixture of two
+    /// has fields that its kind does not read.
     fn merge(into: &mut Value, more: &Value) {
         match (into, more) {
-            (Value::Object(into), Value::Object(more)) => {
+            (Value::Object(into), Value::Object(more)) if !more.contains_key("type") => {
                 more.iter().for_each(|(name, value)| merge(into.entry(name.as_str()).or_insert(Value::Null), value));
             }
             (into, more) => *into = more.clone(),
