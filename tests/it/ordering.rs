@@ -1,7 +1,7 @@
 //! Strategies that order targets by figures, and what keeps a session or a prompt at one target.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::app::{ADMIN, TestApp, hello, streamed};
 use crate::client::{Answer, Call, Open, PATIENCE};
-use crate::upstream::{EVENTS, Script, WHOLE};
+use crate::upstream::{EVENTS, Script, Upstream, WHOLE};
 
 const UP: &str = "up/gpt-x";
 const OTHER: &str = "other/spare-x";
@@ -117,16 +117,40 @@ async fn warm(app: &TestApp) {
     panic!("a cold target is never probed");
 }
 
+/// What the request that [`spoil`] waits for says.
+const SPOILT: &str = "Spoil this";
+
+fn spoilt() -> Value {
+    json!({"model": "any", "messages": [{"role": "user", "content": SPOILT}]})
+}
+
+/// The first request that says so gets this, at whichever target: which one is asked may change with every answer before.
+fn spoil(app: &TestApp, script: Script) {
+    let waiting = Arc::new(Mutex::new(Some(script)));
+    for upstream in [&app.up, &app.other] {
+        let waiting = waiting.clone();
+        upstream.answers(move |received| match received.json().to_string().contains(SPOILT) {
+            true => waiting.lock().unwrap().take(),
+            false => None,
+        });
+    }
+}
+
+/// The target that was asked by it alone, and the name of the other.
+fn spoilt_by(app: &TestApp) -> (&Upstream, &'static str) {
+    let is_up = app.up.received().iter().any(|received| received.json().to_string().contains(SPOILT));
+    if is_up { (&app.up, OTHER) } else { (&app.other, UP) }
+}
+
 #[tokio::test]
 async fn the_fastest_route_leaves_a_target_that_becomes_slow() {
     let app = TestApp::with(&route("strategy = \"fastest\"")).await;
     assert_eq!(model(&app.hello("any").await), UP, "all are cold: in the file's order");
     warm(&app).await;
-    let fast = app.hello("any").await;
-    let (slow, quick) = if model(&fast) == UP { (&app.up, OTHER) } else { (&app.other, UP) };
-    slow.next(Script::default().stall());
-    let limited = Call::chat(&hello("any")).key(&app.key).header("x-fulcrum-timeout", "1s");
+    spoil(&app, Script::default().stall());
+    let limited = Call::chat(&spoilt()).key(&app.key).header("x-fulcrum-timeout", "1s");
     assert_eq!(app.send(limited).await.outcome(), "408 request_timeout");
+    let (_, quick) = spoilt_by(&app);
     for _ in 0..10 {
         assert_eq!(model(&app.hello("any").await), quick, "its caller gave it up, so it takes longer than that");
     }
@@ -141,16 +165,15 @@ async fn the_fastest_route_leaves_a_target_that_becomes_slow() {
 async fn a_target_that_fails_at_once_is_not_the_fastest() {
     let app = TestApp::with(&route("strategy = \"fastest\"")).await;
     warm(&app).await;
-    let first = model(&app.hello("any").await).to_owned();
-    let (fails, well) = if first == UP { (&app.up, OTHER) } else { (&app.other, UP) };
-    fails.next(Script::error(500, "down"));
+    spoil(&app, Script::error(500, "down"));
+    let failed = app.chat(&spoilt()).await;
+    let (fails, well) = if model(&failed) == UP { (&app.other, UP) } else { (&app.up, OTHER) };
+    assert_eq!(failed.header("x-fulcrum-attempts"), Some("2"));
     let before = fails.count();
-    let failed = app.hello("any").await;
-    assert_eq!((model(&failed), failed.header("x-fulcrum-attempts")), (well, Some("2")));
     for _ in 0..20 {
         assert_eq!(model(&app.hello("any").await), well);
     }
-    assert_eq!(fails.count(), before + 1, "one fault cools nothing, and is enough to look slow");
+    assert_eq!(fails.count(), before, "one fault cools nothing, and is enough to look slow");
     app.close().await;
 }
 
@@ -161,10 +184,9 @@ async fn a_target_that_begins_a_stream_at_once_and_breaks_it_is_not_the_fastest(
     while app.up.count() == 0 || app.other.count() == 0 {
         assert_eq!(app.chat(&stream).await.status, 200);
     }
-    let first = model(&app.chat(&stream).await).to_owned();
-    let (breaks, well) = if first == UP { (&app.up, OTHER) } else { (&app.other, UP) };
-    breaks.next(Script::sse().chunks(&EVENTS[..3]).fin());
-    assert!(app.chat(&stream).await.text().contains("\"error\""));
+    spoil(&app, Script::sse().chunks(&EVENTS[..3]).fin());
+    assert!(app.chat(&streamed(spoilt())).await.text().contains("\"error\""));
+    let (breaks, well) = spoilt_by(&app);
     let before = breaks.count();
     for _ in 0..20 {
         assert_eq!(model(&app.chat(&stream).await), well);
