@@ -69,6 +69,17 @@ impl Bodies {
         Error { retry_after: Some(AGAIN), ..Error::new(Code::Overloaded, message) }
     }
 
+    /// Frees what a body of a key has taken.
+    fn give_back(&self, keys: &mut QuickMap<Arc<str>, usize>, whose: &Arc<str>, taken: usize) {
+        self.all.fetch_sub(taken, Ordering::AcqRel);
+        if let Some(key) = keys.get_mut(whose) {
+            *key -= taken;
+            if *key == 0 {
+                keys.remove(whose);
+            }
+        }
+    }
+
     /// A panic that held the lock leaves at worst room that is taken.
     fn lock(&self) -> MutexGuard<'_, QuickMap<Arc<str>, usize>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
@@ -79,7 +90,8 @@ impl Room {
     /// Takes room for `bytes` in all.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Where there is none. What was taken before is free again at once: of many bodies that come together some find room to their
+    /// ends.
     pub fn reach(&mut self, bytes: usize) -> Result<(), Error> {
         if bytes <= self.taken {
             return Ok(());
@@ -89,9 +101,7 @@ impl Room {
             let mut keys = self.bodies.lock();
             let key = keys.entry(self.key.clone()).or_default();
             if *key + more > self.bound.key {
-                if *key == 0 {
-                    keys.remove(&self.key);
-                }
+                self.bodies.give_back(&mut keys, &self.key, std::mem::take(&mut self.taken));
                 return Err(self.bodies.full("this key's", "as one key may"));
             }
             *key += more;
@@ -99,6 +109,7 @@ impl Room {
         let before = self.bodies.all.fetch_add(more, Ordering::AcqRel);
         self.taken += more;
         if before + more > self.bound.all {
+            self.bodies.give_back(&mut self.bodies.lock(), &self.key, std::mem::take(&mut self.taken));
             return Err(self.bodies.full("the", "as the gateway has room for"));
         }
         Ok(())
@@ -112,16 +123,8 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        if self.taken == 0 {
-            return;
-        }
-        self.bodies.all.fetch_sub(self.taken, Ordering::AcqRel);
-        let mut keys = self.bodies.lock();
-        if let Some(key) = keys.get_mut(&self.key) {
-            *key -= self.taken;
-            if *key == 0 {
-                keys.remove(&self.key);
-            }
+        if self.taken > 0 {
+            self.bodies.give_back(&mut self.bodies.lock(), &self.key, self.taken);
         }
     }
 }
@@ -165,6 +168,23 @@ mod tests {
         drop(held);
         assert_eq!(bodies.all.load(Ordering::Relaxed), 0);
         assert!(bodies.lock().is_empty());
+    }
+
+    #[test]
+    fn of_bodies_that_come_together_a_refused_one_frees_its_room_at_once() {
+        let (bodies, key): (_, Arc<str>) = (Arc::new(Bodies::default()), "a".into());
+        for bound in [RoomBound { all: 9 * STEP, key: 8 * STEP }, RoomBound { all: 8 * STEP, key: 9 * STEP }] {
+            let mut rooms: Vec<Room> = (0..3).map(|_| bodies.room(bound, &key)).collect();
+            for (room, steps) in rooms.iter_mut().zip([3, 3, 2]) {
+                assert!(room.reach(steps * STEP).is_ok());
+            }
+            assert!(rooms[0].reach(4 * STEP).is_err());
+            // It is still there.
+            assert!(rooms[1].reach(4 * STEP).is_ok() && rooms[2].reach(4 * STEP).is_ok());
+            drop(rooms);
+            assert_eq!(bodies.all.load(Ordering::Relaxed), 0);
+            assert!(bodies.lock().is_empty());
+        }
     }
 
     #[test]
