@@ -261,17 +261,22 @@ pub(super) fn refuses_key(status: u16, body: &[u8]) -> bool {
     }
 }
 
-/// Reads `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. Nonsense is `None`, and more than an hour is an hour.
+/// Reads `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. Nonsense is `None`, and more than an hour, however
+/// large the number, is an hour.
 pub(super) fn read_retry_after(headers: &http::HeaderMap, now: std::time::SystemTime) -> Option<Duration> {
     named_wait(headers, now).map(|wait| wait.min(LONGEST_WAIT))
 }
 
+/// Reads a number of units of so many seconds, cut to an hour; `None` for what is negative or no number.
+fn amount(text: &str, unit: f64) -> Option<Duration> {
+    // Words such as `inf` and `nan` are floats to Rust, and no number in a header.
+    let is_word = !text.bytes().any(|byte| byte.is_ascii_digit());
+    let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0 && !is_word)?;
+    Some(Duration::from_secs_f64((number * unit).min(LONGEST_WAIT.as_secs_f64())))
+}
+
 fn named_wait(headers: &http::HeaderMap, now: std::time::SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let amount = |text: &str, scale: f64| {
-        let number = text.parse::<f64>().ok().filter(|number| (0.0..=1e9).contains(number))?;
-        Some(Duration::from_secs_f64(number * scale))
-    };
     if let Some(delay) = text("retry-after-ms").and_then(|text| amount(text, 0.001)) {
         return Some(delay);
     }
@@ -292,8 +297,7 @@ pub(super) fn read_retry_info(body: &[u8]) -> Option<Duration> {
     let fields = fields.get(0).unwrap_or(&fields);
     let details = fields.get("error")?.get("details")?.as_array()?;
     let delay = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str())?;
-    let seconds = delay.strip_suffix('s')?.parse::<f64>().ok().filter(|seconds| (0.0..=1e9).contains(seconds))?;
-    Some(Duration::from_secs_f64(seconds).min(LONGEST_WAIT))
+    amount(delay.strip_suffix('s')?, 1.0)
 }
 
 /// The message of a transport error's first cause.
@@ -326,7 +330,13 @@ mod tests {
             ("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT", Some(3_600.0)),
             ("retry-after", "soon", None),
             ("retry-after", "-1", None),
-            ("retry-after", "1e300", None),
+            ("retry-after", "4294967296", Some(3_600.0)),
+            ("retry-after", "99999999999999999999999999", Some(3_600.0)),
+            ("retry-after-ms", "4294967296000", Some(3_600.0)),
+            ("retry-after", "1e300", Some(3_600.0)),
+            ("retry-after", "-4294967296", None),
+            ("retry-after", "NaN", None),
+            ("retry-after", "inf", None),
         ] {
             let headers = std::iter::once((http::HeaderName::from_static(name), value.parse().unwrap())).collect();
             assert_eq!(read_retry_after(&headers, epoch), seconds.map(Duration::from_secs_f64), "{value}");
