@@ -46,8 +46,10 @@ struct State {
     failing: Option<Trouble>,
     is_cooling: bool,
     last: Timestamp,
-    /// Why the target failed last.
+    /// Why the target cools, or else failed last.
     cause: Arc<str>,
+    /// Until when it cools for that cause.
+    cools_until: Timestamp,
     window: Window,
 }
 
@@ -102,7 +104,7 @@ impl TargetLog {
             let mut noted = self.lock();
             let news = noted.failed(target, trouble, until.is_some(), now);
             if let Some(state) = noted.targets.get_mut(&target.id) {
-                state.cause = cause.as_str().into();
+                state.note_cause(&cause, until, now);
             }
             self.failing.store(noted.failing, Ordering::Release);
             news
@@ -129,7 +131,7 @@ impl TargetLog {
         );
     }
 
-    /// Why a target failed last, in words of ours.
+    /// Why a target cools, or else failed last, in words of ours.
     #[must_use]
     pub fn cause(&self, target: &str) -> Option<Arc<str>> {
         self.lock().targets.get(target).map(|state| state.cause.clone()).filter(|cause| !cause.is_empty())
@@ -196,10 +198,20 @@ impl Noted {
         let Some(state) = self.targets.get_mut(&target.id) else { return false };
         let is_news = state.failing.take().is_some();
         self.failing -= usize::from(is_news);
-        state.is_cooling = false;
+        (state.is_cooling, state.cools_until) = (false, Timestamp::default());
         is_news
             && state.window.takes(MOST_OF_TARGET, now)
             && self.providers.entry(target.provider.clone()).or_default().takes(MOST_OF_PROVIDER, now)
+    }
+}
+
+impl State {
+    /// Notes why a target failed that cools until then. A shorter pause than the one in force changes nothing.
+    fn note_cause(&mut self, cause: &str, until: Option<Timestamp>, now: Timestamp) {
+        let until = until.unwrap_or_default();
+        if now >= self.cools_until || until > self.cools_until {
+            (self.cause, self.cools_until) = (cause.into(), until);
+        }
     }
 }
 
@@ -287,6 +299,28 @@ mod tests {
         assert_eq!(noted.failed(&up, REFUSED, false, at(7)), News::None);
         assert_eq!(noted.failed(&up, REFUSED, false, at(700)), News::Fails, "after so long it is news again");
         assert!(!noted.answered(&target("up/b"), at(8)));
+    }
+
+    #[test]
+    fn the_cause_is_that_of_the_pause_in_force() {
+        let mut state = State::default();
+        for (cause, until, now, expected) in [
+            ("broke", None, 0, "broke"),
+            ("limits for 30 s", Some(31), 1, "limits for 30 s"),
+            ("limits for 1 s", Some(31), 2, "limits for 30 s"),
+            ("broke", None, 3, "limits for 30 s"),
+            ("limits for 60 s", Some(64), 4, "limits for 60 s"),
+            ("broke", None, 64, "broke"),
+        ] {
+            state.note_cause(cause, until.map(at), at(now));
+            assert_eq!(&*state.cause, expected, "{cause} at {now}");
+        }
+        let (mut noted, up) = (Noted::default(), target("up/a"));
+        let _news = noted.failed(&up, BROKEN, true, at(0));
+        noted.targets.get_mut(&up.id).unwrap().note_cause("limits", Some(at(60)), at(0));
+        assert!(noted.answered(&up, at(1)));
+        noted.targets.get_mut(&up.id).unwrap().note_cause("broke", None, at(2));
+        assert_eq!(&*noted.targets[&up.id].cause, "broke", "an answer ended the pause");
     }
 
     #[test]
