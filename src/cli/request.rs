@@ -140,6 +140,14 @@ fn filters(user: Option<&str>, session: Option<&str>) -> Result<String, Failure>
     Ok(pairs.join("&"))
 }
 
+/// What else was erased; empty where nothing was.
+fn beside(count: &Value, what: &str) -> String {
+    match count.as_u64() {
+        None | Some(0) => String::new(),
+        Some(count) => format!(", and {count} {what}"),
+    }
+}
+
 impl Erase {
     async fn run(self) -> Outcome {
         let path = match &self.id {
@@ -157,14 +165,12 @@ impl Erase {
         match self.format {
             Form::Json => print_json(&erased),
             Form::Table => say(&format!(
-                "erased the texts of {} of {} requests, and {} answers stored for idempotency keys{}",
+                "erased the texts of {} of {} requests, and {} answers stored for idempotency keys{}{}",
                 cell(erased.get("erased")),
                 cell(erased.get("requests")),
                 cell(erased.get("idempotent_answers")),
-                match erased["feedback"].as_u64() {
-                    None | Some(0) => String::new(),
-                    Some(texts) => format!(", and {texts} comments and demonstrations"),
-                }
+                beside(&erased["feedback"], "comments and demonstrations"),
+                beside(&erased["shadow_pairs"], "pairs of an answer and its shadow's")
             )),
         }
         Ok(())

@@ -216,12 +216,12 @@ async fn pairs_are_seen_in_their_project_erased_with_their_request_and_filtered(
         assert_eq!(answer.json()["rows"].as_array().map_or(0, Vec::len), count, "{query}");
     }
     let erased = app.admin(Call::new("DELETE", &format!("/api/v1/requests/{first}/body"), String::new())).await;
-    assert_eq!(erased.status, 200, "{}", erased.text());
+    assert_eq!((erased.status, &erased.json()["shadow_pairs"]), (200, &json!(1)), "{}", erased.text());
     assert_eq!(pairs(&app, 1).await[0]["request_id"], newest["request_id"]);
     // By the shadow's own id, too.
     let shadow = newest["shadow_id"].as_str().unwrap();
     let erased = app.admin(Call::new("DELETE", &format!("/api/v1/requests/{shadow}/body"), String::new())).await;
-    assert_eq!(erased.status, 200, "{}", erased.text());
+    assert_eq!((erased.status, &erased.json()["shadow_pairs"]), (200, &json!(1)), "{}", erased.text());
     pairs(&app, 0).await;
     app.close().await;
 }

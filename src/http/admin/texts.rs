@@ -121,6 +121,7 @@ struct Erased {
     requests: u64,
     texts: u64,
     feedback: u64,
+    pairs: u64,
     answers: u64,
     cached: u64,
 }
@@ -131,9 +132,10 @@ impl Erased {
         self.requests += ids.len() as u64;
         // First, so that no pair of answers is stored behind its erasure.
         app.gateway().parts().shadows.erase(&ids);
-        let ErasedTexts { requests, feedback } = usage::erase(app.ledger_db(), &ids).await?;
+        let ErasedTexts { requests, feedback, shadow_pairs } = usage::erase(app.ledger_db(), &ids).await?;
         self.texts += requests;
         self.feedback += feedback;
+        self.pairs += shadow_pairs;
         let parts = app.gateway().parts();
         self.answers += parts.idempotency.erase(ids).await?;
         let mut projects: Vec<&str> = rows.iter().map(|row| &*row.project).collect();
@@ -147,7 +149,7 @@ impl Erased {
 
     /// Sees to it that no older page with the texts stays in a file of the database.
     async fn finish(self, app: &App) -> Result<Json<Value>, Refusal> {
-        let Self { requests, texts, feedback, answers, cached } = self;
+        let Self { requests, texts, feedback, pairs, answers, cached } = self;
         let emptied = match app.ledger_db().sqlite() {
             Ok(sqlite) => sqlite.empty_log().await,
             Err(_) => Ok(true),
@@ -160,10 +162,10 @@ impl Erased {
             let message = "the texts are deleted, but the database's write-ahead log is in use and may still hold them: ask again";
             return Err(Error::new(Code::Overloaded, message).into());
         }
-        tracing::info!(requests, texts, feedback, answers, "stored texts were erased");
+        tracing::info!(requests, texts, feedback, pairs, answers, "stored texts were erased");
         Ok(Json(json!({
-            "erased": texts, "requests": requests, "feedback": feedback, "idempotent_answers": answers,
-            "cached_answers": cached,
+            "erased": texts, "requests": requests, "feedback": feedback, "shadow_pairs": pairs,
+            "idempotent_answers": answers, "cached_answers": cached,
         })))
     }
 }

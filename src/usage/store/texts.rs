@@ -46,6 +46,8 @@ pub struct ErasedTexts {
     pub requests: u64,
     /// Comments and demonstrations on them, and on their sessions.
     pub feedback: u64,
+    /// Pairs of an answer and its shadow's.
+    pub shadow_pairs: u64,
 }
 
 /// Deletes the texts of some requests, and of those that the gateway made of its own on their account, with what people wrote of
@@ -67,10 +69,10 @@ pub async fn erase(db: &Db, requests: &[RequestId]) -> Result<ErasedTexts, Error
     }
     let gone = delete.execute(&mut change).await?;
     let pairs = assembled(format!("delete from shadow_pairs where request_id in ({ids}) or shadow_id in ({ids})"));
-    requests.iter().fold(pairs, |pairs, id| pairs.bind(id.to_string())).execute(&mut change).await?;
+    let shadow_pairs = requests.iter().fold(pairs, |pairs, id| pairs.bind(id.to_string())).execute(&mut change).await?;
     let feedback = erase_feedback(&mut change, (requests, &ids)).await?;
     change.commit().await?;
-    Ok(ErasedTexts { requests: gone, feedback })
+    Ok(ErasedTexts { requests: gone, feedback, shadow_pairs })
 }
 
 /// Deletes the comments and demonstrations on some requests and their sessions, and the words of none else; `ids` are the
