@@ -16,7 +16,7 @@ use super::incoming::Incoming;
 use super::meter::Meter;
 use super::open_attempt::Ended;
 use super::pace::Pace;
-use super::probe_line::{ProbePlace, Waiting};
+use super::probe::Probe;
 use super::rendering::Rendering;
 use super::repair::{Misfit, Verdict, Wanted};
 use super::reply::Repair;
@@ -90,8 +90,8 @@ pub(super) struct Turn<'a> {
     pub(super) upstream_request: UpstreamRequest,
     /// When its last attempt began.
     pub(super) began: Timestamp,
-    /// The place at a target that is probed by this call: other calls of the key wait for its outcome.
-    pub(super) _probes: Option<ProbePlace>,
+    /// That the target is probed by this call.
+    pub(super) _probe: Option<Probe<'a>>,
     /// What its attempts are for.
     pub(super) role: Option<Role>,
     /// How its answer is looked at, in a cascade.
@@ -241,18 +241,20 @@ impl<'a> Attempts<'a> {
             None => self.written(&rendering, (client, target)).await?,
             Some(check) => Box::pin(self.written_to_check(check, (client, target))).await?,
         };
-        let began = now();
-        let key = &self.incoming.key.id;
-        let probes = match self.parts.health.enter(Asking { target, key, began }) {
-            Entry::Probe if !is_forced => self.parts.probe_line.take(Waiting { target: &target.id, key }),
+        let (began, health) = (now(), &self.parts.health);
+        let asking = Asking { target, key: &self.incoming.key.id, began };
+        // A call that is forced has its place in the line already.
+        let line = (!is_forced).then_some(&self.parts.probe_line);
+        let _probe = match health.enter(asking) {
             Entry::Closed if !is_forced => return Ok(None),
-            Entry::Open | Entry::Probe | Entry::Closed => None,
+            Entry::Probe => Some(Probe::new(health, asking, line)),
+            Entry::Open | Entry::Closed => None,
         };
         if self.incoming.own.is_none() {
-            self.parts.health.called(&target.provider, began);
+            health.called(&target.provider, began);
         }
-        let (role, _probes, is_anothers) = (None, probes, AtomicBool::new(false));
-        Ok(Some(Turn { place, target, client, rendering, upstream_request, began, _probes, role, check, is_anothers }))
+        let (role, is_anothers) = (None, AtomicBool::new(false));
+        Ok(Some(Turn { place, target, client, rendering, upstream_request, began, _probe, role, check, is_anothers }))
     }
 
     /// What `target` gets of a rendering, written on the pool where that is large.

@@ -12,7 +12,7 @@ use super::answer::Answered;
 use super::attempt::{Attempts, Turn};
 use super::meter::Meter;
 use super::open_attempt::Ended;
-use super::probe_line::Waiting;
+use super::probe::Probe;
 use super::rendering::Rendering;
 use crate::chat::{Content, Error, Response, Stop};
 use crate::routing::{Asking, Entry, NotAccepted, Target, text_of};
@@ -92,13 +92,14 @@ impl<'a> Attempts<'a> {
         let dialect = client.dialect_for(endpoint.dialect(), &judge.model);
         // Translated though it may be of the judge's own dialect: what its model does not know is left out.
         let upstream_request = rendering.translated(dialect, client, judge, &self.live.prices).ok()?;
-        let (key, began) = (&self.incoming.key.id, now());
-        let _probes = match self.parts.health.enter(Asking { target: judge, key, began }) {
+        let (began, health) = (now(), &self.parts.health);
+        let asking = Asking { target: judge, key: &self.incoming.key.id, began };
+        let _probe = match health.enter(asking) {
             Entry::Open => None,
-            Entry::Probe => self.parts.probe_line.take(Waiting { target: &judge.id, key }),
+            Entry::Probe => Some(Probe::new(health, asking, Some(&self.parts.probe_line))),
             Entry::Closed => return None,
         };
-        self.parts.health.called(&judge.provider, began);
+        health.called(&judge.provider, began);
         // Behind all targets: none takes its place.
         let (place, role) = (self.plan.targets.len(), Some(Role::Judge));
         let (check, is_anothers) = (None, AtomicBool::new(false));
@@ -109,7 +110,7 @@ impl<'a> Attempts<'a> {
             rendering,
             upstream_request,
             began,
-            _probes,
+            _probe,
             role,
             check,
             is_anothers,

@@ -52,6 +52,7 @@ mod planned;
 mod prefix;
 mod prepared;
 mod price;
+mod probe;
 mod probe_line;
 mod read;
 mod recall;

@@ -247,3 +247,30 @@ async fn callers_that_hang_up_on_streams_cool_nothing() {
     assert_eq!(health["rows"], json!([]));
     app.close().await;
 }
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_while_it_probes_holds_no_other_back() {
+    let targets = "targets = [{ model = \"fast\" }, { model = \"spare\" }]\n";
+    let app =
+        TestApp::with(&format!("[[routes]]\nname = \"r\"\nstrategy = \"priority\"\nretries = 0\n{targets}")).await;
+    for _ in 0..5 {
+        app.up.next(Script::error(500, "down"));
+        assert_eq!(app.hello("any").await.header("x-fulcrum-model"), Some("other/spare-x"));
+    }
+    app.up.next(Script::default().stall());
+    app.up.always(Script::json(200, WHOLE));
+    // Until the target has cooled, calls go to the other.
+    while app.up.count() < 6 {
+        tokio::select! {
+            answer = app.hello("any") => assert_eq!(answer.header("x-fulcrum-model"), Some("other/spare-x")),
+            () = app.up.until("the target is probed", |received| received.len() == 6) => {}
+        }
+    }
+    app.up.until("the gateway hangs up on the probe", |received| received[5].closed).await;
+    let mut calls = 0;
+    while app.hello("any").await.header("x-fulcrum-model") == Some("other/spare-x") {
+        calls += 1;
+        assert!(calls < 40, "the target is not called, though nobody probes it");
+    }
+    app.close().await;
+}

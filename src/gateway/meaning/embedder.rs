@@ -14,7 +14,7 @@ use super::super::merges::Part;
 use super::super::meter::Meter;
 use super::super::open_attempt::Ended;
 use super::super::price::Pricing;
-use super::super::probe_line::{ProbePlace, Waiting};
+use super::super::probe::Probe;
 use super::super::reserve::Attempt;
 use super::super::state::{Live, Parts};
 use super::super::target_log::Met;
@@ -301,21 +301,15 @@ impl<'a> Embedder<'a> {
     }
 
     /// Enters the model where it may be asked: as its health says, and for a caller with a short limit as those before it fared.
-    fn enter(&self, asking: Asking<'_>) -> Result<Option<ProbePlace>, Unembedded> {
-        let in_haste = &self.parts.meaning.in_haste;
-        if self.is_callers && in_haste.enter(asking) == Entry::Closed {
-            return Err(Code::AllTargetsCooling.into());
-        }
-        match self.parts.health.enter(asking) {
+    fn enter<'t>(&'t self, asking: Asking<'t>) -> Result<[Option<Probe<'t>>; 2], Unembedded> {
+        let (in_haste, health) = (&self.parts.meaning.in_haste, &self.parts.health);
+        let entered = |entry, health, line| match entry {
             Entry::Open => Ok(None),
-            Entry::Probe => Ok(self.parts.probe_line.take(Waiting { target: &self.target.id, key: asking.key })),
-            Entry::Closed => {
-                if self.is_callers {
-                    in_haste.abandoned(asking, now());
-                }
-                Err(Code::AllTargetsCooling.into())
-            }
-        }
+            Entry::Probe => Ok(Some(Probe::new(health, asking, line))),
+            Entry::Closed => Err(Unembedded::from(Code::AllTargetsCooling)),
+        };
+        let hasty = if self.is_callers { entered(in_haste.enter(asking), in_haste, None)? } else { None };
+        Ok([hasty, entered(health.enter(asking), health, Some(&self.parts.probe_line))?])
     }
 
     /// Notes a failure for the model's health, which only callers' attempts touch. That a part of a caller's limit passed is no fault
