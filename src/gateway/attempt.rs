@@ -421,18 +421,13 @@ impl<'a> Attempts<'a> {
         self.plan.targets.iter().skip(place + 1).any(is_open).then(|| Pace::new(least))
     }
 
-    /// One attempt: its intent, the call, and its row where it failed.
-    pub(super) async fn once(
+    /// One attempt of this call alone: its intent, the call, and its row where it failed.
+    pub(super) async fn alone(
         &self,
         turn: &Turn<'_>,
         rendering: &Rendering,
         meter: &Meter,
     ) -> Result<Result<(Attempt, Answered), Failure>, Error> {
-        if turn.may_merge()
-            && let Some(outcome) = Box::pin(self.merged(turn, meter)).await?
-        {
-            return Ok(outcome);
-        }
         let Turn { target, client, upstream_request, .. } = turn;
         let (pricing, most) = self.live.priced(client.provider(), target);
         let attempt =

@@ -1,6 +1,7 @@
 //! One call of a provider for the embeddings of many callers: what joins it, and what each of them gets of it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,12 +10,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer::MAX_WHOLE;
 use super::bodies::RoomBound;
+use super::fault::fault_of;
 use super::incoming::Incoming;
-use super::merges::{Like, MOST_BYTES, MOST_INPUTS, Member, Part, Waiting};
+use super::merge_limits::{Trial, Whose};
+use super::merges::{Like, MOST_BYTES, Member, Part, Waiting};
 use super::price::Pricing;
 use super::state::{Live, Parts};
 use crate::chat::Usage;
-use crate::routing::Target;
+use crate::routing::{Fault, Target};
 use crate::types::Nanos;
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
 use crate::wire::dialect::BadAnswer;
@@ -32,6 +35,14 @@ pub(super) struct Mergeable<'a> {
     pub(super) deadline: Option<Instant>,
 }
 
+/// What became of an attempt that was to be part of a merged call.
+pub(super) enum Merged<T> {
+    /// It ended so.
+    Ended(T),
+    /// The caller must ask by itself; how that fares is noted where the merged call may have been too large.
+    Alone(Option<Arc<Trial>>),
+}
+
 /// How a merged call is made.
 struct MergedCall {
     parts: Arc<Parts>,
@@ -44,6 +55,12 @@ struct MergedCall {
     shares: bool,
 }
 
+impl MergedCall {
+    fn whose(&self) -> Whose {
+        Whose { project: self.project.clone(), target: self.target.id.clone() }
+    }
+}
+
 impl Mergeable<'_> {
     /// How long it may wait for others; `None` where it goes out alone.
     pub(super) fn window(&self) -> Option<Duration> {
@@ -51,19 +68,25 @@ impl Mergeable<'_> {
         self.deadline.is_none_or(|deadline| Instant::now() + window < deadline).then_some(window)
     }
 
-    /// A request as part of a merged call, with its tokens by estimate; `None` where it asks for too much, or for what cannot be
-    /// merged.
+    /// A request as part of a merged call, with its tokens by estimate; `None` where it asks for too much, for what cannot be
+    /// merged, or where merged calls of its project failed lately.
     pub(super) fn member(&self, request: Bytes, weight: u64) -> Option<(Like, Member)> {
+        let whose = Whose { project: self.incoming.key.project.clone(), target: self.target.id.clone() };
+        let most = self.parts.merges.limits.most(&whose, Instant::now());
+        if most < 2 {
+            return None;
+        }
         let request = Object::read_tokens(request).ok()?;
-        let inputs = inputs(&request).filter(|inputs| inputs.count < MOST_INPUTS && inputs.bytes < MOST_BYTES)?;
+        let inputs = inputs(&request).filter(|inputs| inputs.count < most && inputs.bytes < MOST_BYTES)?;
         let like = Like {
-            project: self.incoming.key.project.clone(),
-            target: self.target.id.clone(),
+            project: whose.project,
+            target: whose.target,
             settings: settings(&request),
             are_texts: inputs.are_texts,
             client: Arc::as_ptr(self.client) as usize,
         };
-        Some((like, Member { request, inputs, weight, background: self.incoming.background }))
+        let (key, background) = (self.incoming.key.id.clone(), self.incoming.background);
+        Some((like, Member { request, inputs, weight, background, key, most }))
     }
 
     /// Joins those that are like it, and waits for its part within its own limit of time.
@@ -135,23 +158,69 @@ async fn go_out(call: Arc<MergedCall>, waiting: Waiting) {
 async fn parts(call: &MergedCall, members: &[Member]) -> Vec<Part> {
     let counts: Vec<usize> = members.iter().map(|member| member.inputs.count).collect();
     let weights: Vec<u64> = members.iter().map(|member| member.weight).collect();
+    let limits = &call.parts.merges.limits;
     let each = |part: &dyn Fn(usize) -> Part| (0..members.len()).map(part).collect();
     match answer(call, members).await {
         Ok(body) => match split(body, &counts, &weights) {
             Ok(parts) => {
+                if members.len() > 1 {
+                    limits.succeeded(&call.whose(), Instant::now());
+                }
                 let costs = costs(&call.pricing, &parts);
                 parts.into_iter().zip(costs).map(|(share, cost)| Part::Answer(share, cost)).collect()
             }
-            Err(BadAnswer(reason)) => each(&|_| Part::Alone(Failure::Protocol(reason.clone()))),
+            Err(BadAnswer(reason)) => {
+                limits.failed(&call.whose(), Instant::now());
+                each(&|_| Part::Alone(Failure::Protocol(reason.clone()), None))
+            }
         },
-        Err(failure) if members.len() > 1 && is_one_callers(&failure) => each(&|_| Part::Alone(failure.clone())),
-        Err(failure) => each(&|n| Part::Failed { failure: failure.clone(), is_first: n == 0 }),
+        Err(failure) if members.len() > 1 && may_be_one_texts(&failure) => {
+            limits.failed(&call.whose(), Instant::now());
+            let trial = may_be_its_size(&failure).then(|| trial(call, &counts));
+            each(&|_| Part::Alone(failure.clone(), trial.clone()))
+        }
+        Err(failure) => {
+            let of_all = counts_for_all(&failure);
+            let is_first = |n: usize| n == 0 || !of_all && members[..n].iter().all(|one| one.key != members[n].key);
+            each(&|n| Part::Failed { failure: failure.clone(), is_first: is_first(n) })
+        }
     }
 }
 
-/// Whether each may fare better alone: one text is refused for all, or there is no room for the answers of all.
-fn is_one_callers(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused { .. } | Failure::NoRoom(_))
+/// Whether each may fare better alone: one text is refused, or is too much for the server, for all of them, or there is no room for
+/// the answers of all. What the target says of itself or of the provider's key holds for each.
+fn may_be_one_texts(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused { status, .. } => *status != 403,
+        Failure::Server { status, error } => !matches!(status, 503 | 529) && error.retry_after.is_none(),
+        Failure::TimedOut(phase) => !matches!(phase, Phase::Connect | Phase::Caller),
+        Failure::Protocol(_) | Failure::NoRoom(_) => true,
+        Failure::Connect(_) | Failure::Throttled { .. } | Failure::Auth { .. } | Failure::Busy | Failure::Closing => {
+            false
+        }
+    }
+}
+
+/// Whether a server may have refused a call for the number of its inputs.
+fn may_be_its_size(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused { status: 400 | 413 | 422, .. })
+}
+
+/// Whether a failure counts against its target for all keys, so that one of its parts notes it.
+fn counts_for_all(failure: &Failure) -> bool {
+    let paused = |fault| matches!(fault, Fault::Paused { .. } | Fault::Throttled { retry_after: Some(_) });
+    fault_of(failure).is_some_and(|fault| fault == Fault::Unreachable || paused(fault))
+}
+
+fn trial(call: &MergedCall, counts: &[usize]) -> Arc<Trial> {
+    Arc::new(Trial {
+        limits: call.parts.merges.limits.clone(),
+        whose: call.whose(),
+        inputs: counts.iter().sum(),
+        parts: counts.len(),
+        passed: AtomicUsize::new(0),
+        failed: AtomicUsize::new(0),
+    })
 }
 
 /// The merged call's whole answer.

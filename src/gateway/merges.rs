@@ -4,18 +4,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::merge_limits::{MergeLimits, Trial};
 use crate::types::{Nanos, QuickMap};
 use crate::upstream::Failure;
 use crate::wire::json::Object;
 use crate::wire::merged_embeddings::{Inputs, Share};
 
-/// The most vectors and the most bytes of one merged call.
-pub const MOST_INPUTS: usize = 256;
+/// The most bytes of one merged call.
 pub const MOST_BYTES: usize = 1 << 20;
 
 /// The calls that wait for others.
 #[derive(Default)]
-pub struct Merges(Mutex<QuickMap<Like, Waiting>>);
+pub struct Merges {
+    waiting: Mutex<QuickMap<Like, Waiting>>,
+    /// How many may be one call.
+    pub limits: Arc<MergeLimits>,
+}
 
 /// What calls have in common that can be one. Those of two projects never are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +46,10 @@ pub struct Member {
     pub weight: u64,
     /// Whether nobody waits for it.
     pub background: bool,
+    /// Whose key it is.
+    pub key: Arc<str>,
+    /// The most inputs of the call that it may be part of.
+    pub most: usize,
 }
 
 /// What a caller gets of a merged call.
@@ -52,11 +60,12 @@ pub enum Part {
     Failed {
         /// Why.
         failure: Failure,
-        /// Whether this caller's attempt stands for all of them where the target's health is noted.
+        /// Whether this caller's attempt is the one where the target's health is noted, for its key or for all.
         is_first: bool,
     },
-    /// The call failed so, which may be one caller's fault alone: each asks by itself.
-    Alone(Failure),
+    /// The call failed so, which may be one text's fault: each asks by itself. What becomes of that is noted where the call may
+    /// have been too large.
+    Alone(Failure, Option<Arc<Trial>>),
 }
 
 /// Calls that go out as one.
@@ -83,7 +92,7 @@ impl Merges {
     pub fn join(&self, like: &Like, member: Member) -> Joined {
         let (sender, part) = oneshot::channel();
         let mut waiting = self.lock();
-        if let Some(open) = waiting.get_mut(like).filter(|open| open.has_room(&member.inputs)) {
+        if let Some(open) = waiting.get_mut(like).filter(|open| open.has_room(&member)) {
             open.add(member, sender);
             return Joined { part, is_first: false, full: None };
         }
@@ -100,13 +109,13 @@ impl Merges {
 
     /// A panic that held the lock leaves at worst calls without an answer, which their deadlines end.
     fn lock(&self) -> MutexGuard<'_, QuickMap<Like, Waiting>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiting {
-    fn has_room(&self, inputs: &Inputs) -> bool {
-        self.inputs + inputs.count <= MOST_INPUTS && self.bytes + inputs.bytes <= MOST_BYTES
+    fn has_room(&self, Member { inputs, most, .. }: &Member) -> bool {
+        self.inputs + inputs.count <= *most && self.bytes + inputs.bytes <= MOST_BYTES
     }
 
     fn add(&mut self, member: Member, sender: oneshot::Sender<Part>) {
@@ -118,6 +127,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use super::super::merge_limits::MOST_INPUTS;
     use super::*;
 
     fn like(settings: &str) -> Like {
@@ -126,7 +136,14 @@ mod tests {
 
     fn member(count: usize, bytes: usize) -> Member {
         let inputs = Inputs { count, bytes, are_texts: true };
-        Member { request: Object::read("{}".into()).unwrap(), inputs, weight: 1, background: false }
+        Member {
+            request: Object::read("{}".into()).unwrap(),
+            inputs,
+            weight: 1,
+            background: false,
+            key: "k".into(),
+            most: MOST_INPUTS,
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod lead;
 mod look_up;
 mod meaning;
 mod memo;
+mod merge_limits;
 mod merged;
 mod merged_call;
 mod merges;

@@ -81,7 +81,7 @@ fn push(list: &mut String, item: &str) {
 /// The answer's part for each request: `counts` says how many vectors each asked for, `weights` how much of the tokens is its own.
 ///
 /// # Errors
-/// Where the answer has not just the vectors that were asked for.
+/// Where the answer has not just the vectors that were asked for, or one is empty or of another length than the others.
 pub fn split(answer: Bytes, counts: &[usize], weights: &[u64]) -> Result<Vec<Share>, BadAnswer> {
     let object = Object::read_answer(answer)?;
     let data = object.get("data").filter(|data| data.starts_with('['));
@@ -108,10 +108,28 @@ fn in_order(data: &str, count: usize) -> Result<Vec<&str>, BadAnswer> {
         let place = vectors.get_mut(own.unwrap_or(n)).filter(|place| place.is_empty() && item.starts_with('{'));
         *place.ok_or_else(|| BadAnswer("its vectors are not those that were asked for".to_owned()))? = item;
     }
-    match vectors.iter().all(|item| !item.is_empty()) {
-        true => Ok(vectors),
-        false => Err(BadAnswer("it has fewer vectors than were asked for".to_owned())),
+    if vectors.iter().any(|item| item.is_empty()) {
+        return Err(BadAnswer("it has fewer vectors than were asked for".to_owned()));
     }
+    let mut lengths = vectors.iter().map(|item| length(item));
+    let first = lengths.next().flatten();
+    match first.is_none() && !vectors.is_empty() || lengths.any(|length| length != first) {
+        true => Err(BadAnswer("one of its vectors is empty, or of another length than the others".to_owned())),
+        false => Ok(vectors),
+    }
+}
+
+/// How long the vector of an item is: in numbers, or in letters of its base64. `None` where it has none, or an empty one.
+fn length(item: &str) -> Option<(bool, usize)> {
+    let (_, vector) = fields(item).find(|(name, _)| *name == "embedding")?;
+    let inner =
+        |open, close| vector.strip_prefix(open)?.strip_suffix(close).map(str::trim).filter(|inner| !inner.is_empty());
+    let count = |bytes: &str, byte| memchr::memchr_iter(byte, bytes.as_bytes()).count();
+    if let Some(letters) = inner('"', '"') {
+        // An escaped slash is one letter.
+        return Some((true, letters.len() - count(letters, b'\\')));
+    }
+    inner('[', ']').map(|numbers| (false, count(numbers, b',')))
 }
 
 /// An answer with some of the vectors, numbered anew, and some of the tokens.
@@ -227,6 +245,26 @@ mod tests {
             let answer = json!({"data": data}).to_string();
             assert!(split(answer.into(), &[1, 1], &[1, 1]).is_err(), "{data}");
         }
+    }
+
+    #[test]
+    fn an_answer_with_a_vector_that_is_empty_or_of_another_length_is_none() {
+        for (one, other, is_good) in [
+            ("[1,2]", "[3, 4.5]", true),
+            ("\"AAAA\"", "\"A\\/AA\"", true),
+            ("[1,2]", "[]", false),
+            ("[ ]", "[ ]", false),
+            ("[1,2]", "null", false),
+            ("null", "null", false),
+            ("[1,2]", "[3]", false),
+            ("\"AAAA\"", "\"\"", false),
+            ("\"AAAA\"", "\"AAAAAAAA\"", false),
+            ("\"AAAA\"", "[1,2]", false),
+        ] {
+            let answer = format!("{{\"data\":[{{\"embedding\":{one}}},{{\"embedding\":{other}}}]}}");
+            assert_eq!(split(answer.into(), &[1, 1], &[1, 1]).is_ok(), is_good, "{one} {other}");
+        }
+        assert!(split("{\"data\":[{\"index\":0},{\"index\":1}]}".into(), &[1, 1], &[1, 1]).is_err());
     }
 
     proptest! {

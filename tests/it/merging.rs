@@ -133,15 +133,94 @@ async fn an_answer_with_too_few_vectors_is_asked_for_by_each() {
     app.close().await;
 }
 
-#[tokio::test]
-async fn one_failure_of_a_merged_call_is_one_fault_of_its_target() {
-    let app = TestApp::with(MERGING).await;
-    let seen = embeds(&app, |_| Some(Script::error(500, "oops")));
-    let answers = join_all((0..8).map(|n| embed(&app, &app.key, text(n.to_string())))).await;
-    assert!(answers.iter().all(|answer| answer.status == 500));
-    assert_eq!(seen.lock().unwrap().len(), 1);
+/// A server that has no room for a text, and says that a call which has it failed.
+fn fails_with_poison(status: u16) -> impl FnMut(&Value) -> Option<Script> + Send + 'static {
+    move |body| body["input"].to_string().contains("poison").then(|| Script::error(status, "too large to process"))
+}
+
+/// What `GET /api/v1/health` has of the merging provider's model.
+async fn health(app: &TestApp) -> Vec<(Value, Value)> {
     let health = app.admin(Call::get("/api/v1/health")).await.json();
-    assert!(health["rows"].as_array().unwrap().iter().all(|row| row["state"] == "healthy"), "{health:#}");
+    health["rows"].as_array().unwrap().iter().map(|row| (row["state"].clone(), row["keys"].clone())).collect()
+}
+
+#[tokio::test]
+async fn a_text_that_its_server_fails_on_cools_no_other_key_whoever_came_first() {
+    for status in [500, 502] {
+        let app = TestApp::with(&format!("{MERGING}all_cooling = \"refuse\"\n")).await;
+        let (first, second) = (app.new_key(&json!({"name": "1"})).await, app.new_key(&json!({"name": "2"})).await);
+        let _seen = embeds(&app, fails_with_poison(status));
+        for n in 0..6 {
+            let calls = [(&first, text("fine")), (&app.key, text("poison")), (&second, text("fine too"))];
+            let answers = join_all(calls.iter().map(|(key, body)| embed(&app, key, body.clone()))).await;
+            let bad = if n < 5 { status } else { 503 };
+            let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+            assert_eq!(statuses, [200, bad, 200], "{n}: {}", answers[1].text());
+        }
+        assert_eq!(health(&app).await, [(json!("cooling"), json!(1))], "for the key whose text it is");
+        app.close().await;
+    }
+}
+
+#[tokio::test]
+async fn merged_calls_that_fail_in_a_row_are_made_no_more_for_a_while() {
+    let app = TestApp::with(MERGING).await;
+    let seen = embeds(&app, fails_with_poison(400));
+    for calls in [4, 4, 4, 3, 3] {
+        seen.lock().unwrap().clear();
+        let answers = join_all(["a", "poison", "c"].map(|input| embed(&app, &app.key, text(input)))).await;
+        assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 400, 200]);
+        assert_eq!(seen.lock().unwrap().len(), calls, "one for all and one for each, then each alone");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_many_inputs_gets_fewer_from_then_on() {
+    let app = TestApp::with(MERGING).await;
+    let seen = embeds(&app, |body| {
+        let count = body["input"].as_array().map_or(1, Vec::len);
+        (count > 3).then(|| Script::error(422, "batch size > maximum allowed batch size 3"))
+    });
+    // 12 at once and each alone, then 6 and 6 and each alone, then 3 in each.
+    for calls in [13, 14, 4, 4] {
+        seen.lock().unwrap().clear();
+        let answers = join_all((0..12).map(|n| embed(&app, &app.key, text(n.to_string())))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        assert_eq!(seen.lock().unwrap().len(), calls);
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_with_an_empty_or_a_shorter_vector_is_asked_for_by_each() {
+    for bad in [json!([]), json!(null), json!([1, 2])] {
+        let app = TestApp::with(MERGING).await;
+        let seen = embeds(&app, move |body| {
+            let texts = body["input"].as_array().filter(|texts| texts.len() > 1)?;
+            let vector = |n: usize| if n == 1 { bad.clone() } else { json!([7]) };
+            let data: Vec<Value> = (0..texts.len()).map(|n| json!({"index": n, "embedding": vector(n)})).collect();
+            Some(Script::json(200, json!({"object": "list", "data": data}).to_string()))
+        });
+        let answers = join_all(["a", "bb", "ccc"].map(|input| embed(&app, &app.key, text(input)))).await;
+        for (answer, length) in answers.iter().zip([3, 4, 5]) {
+            assert_eq!(answer.json()["data"][0]["embedding"], json!([length]), "{}", answer.text());
+        }
+        assert_eq!(seen.lock().unwrap().len(), 4);
+        app.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_merged_call_that_no_text_can_fail_is_one_fault_of_its_target_for_each_key() {
+    let app = TestApp::with(MERGING).await;
+    let other = app.new_key(&json!({"name": "other"})).await;
+    let seen = embeds(&app, |_| Some(Script::error(503, "oops")));
+    let keys = [&app.key, &other, &app.key, &app.key, &other];
+    let answers = join_all(keys.iter().map(|key| embed(&app, key, text("a")))).await;
+    assert!(answers.iter().all(|answer| answer.status == 503));
+    assert_eq!(seen.lock().unwrap().len(), 1);
+    assert_eq!(health(&app).await, [(json!("healthy"), json!(null))], "two faults of five that would cool");
     app.close().await;
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::fault::fault_of;
 use super::super::incoming::Incoming;
-use super::super::merged_call::Mergeable;
+use super::super::merged_call::{Mergeable, Merged};
 use super::super::merges::Part;
 use super::super::meter::Meter;
 use super::super::open_attempt::Ended;
@@ -204,8 +204,12 @@ impl<'a> Embedder<'a> {
         self.parts.health.called(&self.target.provider, asking.began);
         let asked = self.asked(texts);
         let outcome = match self.merged(&asked).await? {
-            Some(outcome) => outcome,
-            None => self.alone(&asked).await?,
+            Merged::Ended(outcome) => outcome,
+            Merged::Alone(trial) => {
+                let outcome = self.alone(&asked).await?;
+                trial.iter().for_each(|trial| trial.saw(outcome.is_ok()));
+                outcome
+            }
         };
         let met = Met { target: self.target, key: asking.key, request: self.incoming.id };
         match outcome {
@@ -242,24 +246,28 @@ impl<'a> Embedder<'a> {
         attempt.map_err(|error| error.code.into())
     }
 
-    /// One attempt that is part of a merged call; `None` where it must go out alone, which it may have to after that.
-    async fn merged(&self, asked: &Asked) -> Result<Option<Outcome>, Unembedded> {
+    /// One attempt that is part of a merged call. It may have to go out alone after that.
+    async fn merged(&self, asked: &Asked) -> Result<Merged<Outcome>, Unembedded> {
         let Self { live, incoming, client, target, .. } = *self;
         let (parts, deadline) = (self.meter.parts(), Some(self.deadline));
         let mergeable = Mergeable { parts, live, incoming, client, target, deadline };
-        let Some(window) = mergeable.window().filter(|_| !asked.is_geminis) else { return Ok(None) };
-        let Some(member) = mergeable.member(asked.body.clone(), asked.tokens) else { return Ok(None) };
+        let Some(window) = mergeable.window().filter(|_| !asked.is_geminis) else {
+            return Ok(Merged::Alone(None));
+        };
+        let Some(member) = mergeable.member(asked.body.clone(), asked.tokens) else {
+            return Ok(Merged::Alone(None));
+        };
         let (pricing, _) = live.priced(client.provider(), target);
         let attempt = self.attempt(asked, pricing.clone()).await?;
         Ok(match mergeable.part(window, pricing, member).await {
             Part::Answer(share, cost) => {
                 attempt.charge(cost);
-                Some(self.ended(&attempt, asked, asked.read(&share.body), false))
+                Merged::Ended(self.ended(&attempt, asked, asked.read(&share.body), false))
             }
-            Part::Failed { failure, is_first } => Some(self.ended(&attempt, asked, Err(failure), !is_first)),
-            Part::Alone(failure) => {
+            Part::Failed { failure, is_first } => Merged::Ended(self.ended(&attempt, asked, Err(failure), !is_first)),
+            Part::Alone(failure, trial) => {
                 let _first = self.ended(&attempt, asked, Err(failure), false);
-                None
+                Merged::Alone(trial)
             }
         })
     }
