@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::marks::Marks;
 use super::opposed::are_opposed;
+use super::phrases::Phrases;
 
 /// What differs between two texts that are similar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,7 +26,7 @@ pub enum Difference {
     Code,
     /// A day or another word of time.
     Time,
-    /// One of two opposites, such as `before` and `after`.
+    /// One of two opposites, such as `before` and `after`, or something else that is measured or done.
     Opposite,
     /// A name in capitals.
     Name,
@@ -71,7 +72,8 @@ pub fn difference(one: &str, other: &str) -> Option<Difference> {
 fn are_opposite(one: &Marks, other: &Marks) -> bool {
     let in_both = (one.lefts | one.rights) & (other.lefts | other.rights);
     let differ = (one.lefts ^ other.lefts) | (one.rights ^ other.rights) | (one.lefts_first ^ other.lefts_first);
-    in_both & differ != 0 || one.within != other.within || are_opposed(&one.words, &other.words)
+    let phrases = || Phrases::of(&one.sentence).are_opposed(&Phrases::of(&other.sentence));
+    in_both & differ != 0 || one.within != other.within || are_opposed(&one.words, &other.words) || phrases()
 }
 
 /// Whether a word with hyphens of one text stands nowhere in the other, neither with hyphens nor with spaces nor in one.

@@ -9,6 +9,7 @@ mod conversation;
 mod guard;
 mod marks;
 mod opposed;
+mod phrases;
 mod sketch;
 mod symbols;
 mod vocabulary;

@@ -3,9 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+mod endings;
 mod openers;
 mod opposites;
 
+use self::endings::stems;
 use self::openers::OPENERS;
 use self::opposites::OPPOSITES;
 
@@ -475,7 +477,8 @@ pub(super) fn is_time(word: &str) -> Option<&'static str> {
     MEANINGS.get(word).copied()
 }
 
-/// The pairs of opposites to whose left and to whose right side a word belongs, a bit a pair.
+/// The pairs of opposites to whose left and to whose right side a word belongs, a bit a pair; a word with an ending such as `-ed`
+/// belongs where the word without it does.
 pub(super) fn sides_of(word: &str) -> (u128, u128) {
     static SIDES: LazyLock<HashMap<&str, (u128, u128)>> = LazyLock::new(|| {
         let mut sides: HashMap<&str, (u128, u128)> = HashMap::new();
@@ -485,7 +488,11 @@ pub(super) fn sides_of(word: &str) -> (u128, u128) {
         }
         sides
     });
-    SIDES.get(word).copied().unwrap_or_default()
+    let of = |word: &str| SIDES.get(word).copied().unwrap_or_default();
+    stems(word)
+        .iter()
+        .map(|stem| of(stem))
+        .fold(of(word), |(lefts, rights), (left, right)| (lefts | left, rights | right))
 }
 
 /// The opposites inside words of scripts that do not part words by spaces.
