@@ -255,6 +255,8 @@ mod tests {
     use super::*;
     use crate::chat::Part;
 
+    const REFUSAL: &str = "I'm sorry, but I can't help with that.";
+
     fn answer(text: &str) -> Response {
         let choice = Choice { parts: vec![Part::text(text)], stop: Some(Stop::End), logprobs: None };
         Response { choices: vec![choice], ..Response::default() }
@@ -352,5 +354,25 @@ mod tests {
         let mut filtered = answer("yes");
         filtered.choices[0].stop = Some(Stop::Filtered);
         assert_eq!(look(&checks, &filtered), Err(NotAccepted::Refusal));
+        let polite = Checks { not_refusal: true, ..Checks::default() };
+        for (text, why) in [(" ", NotAccepted::Empty), (REFUSAL, NotAccepted::Refusal)] {
+            two.choices[1] = answer(text).choices.remove(0);
+            assert_eq!(look(&polite, &two), Err(why), "one of two: {text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_what_its_provider_calls_one_and_no_words_beside_a_call() {
+        let polite = Checks { not_refusal: true, ..Checks::default() };
+        assert_eq!(look(&polite, &call(REFUSAL)), Ok(()), "it calls a tool");
+        let with = |content: Content| {
+            let choice = Choice { parts: vec![Part::new(content)], stop: Some(Stop::End), logprobs: None };
+            Response { choices: vec![choice], ..Response::default() }
+        };
+        let refused = with(Content::Refusal("No.".to_owned()));
+        assert_eq!(look(&polite, &refused), Err(NotAccepted::Refusal));
+        let yes = Checks { regex: Some(Regex::new("^yes$").unwrap()), ..Checks::default() };
+        assert_eq!(look(&yes, &refused), Err(NotAccepted::NoMatch), "it has no text, and calls no tool");
+        assert_eq!(look(&Checks::default(), &with(Content::Thinking("Hm".to_owned()))), Err(NotAccepted::Empty));
     }
 }

@@ -505,6 +505,62 @@ mod tests {
     }
 
     #[test]
+    fn what_began_before_a_probe_or_a_cooling_decides_nothing() {
+        let mut breaker = broken(5, at(0));
+        assert!(enters(&mut breaker, at(1)));
+        breaker.abandoned(at(0), at(1));
+        breaker.failed(Fault::Slow, at(0), at(2), 1.0);
+        assert_eq!(breaker.standing(at(2)), Standing::Probing);
+        let mut breaker = broken(5, at(1));
+        breaker.begun(at(0), at(1));
+        assert_eq!(breaker.standing(at(1)), Standing::Cooling { until: at(2) });
+    }
+
+    #[test]
+    fn a_good_answer_after_the_beginning_of_a_stream_makes_the_next_cooling_a_first_one() {
+        let mut breaker = broken(5, at(0));
+        assert!(enters(&mut breaker, at(1)));
+        breaker.begun(at(1), at(1));
+        breaker.succeeded(at(1), at(1));
+        (0..3).for_each(|_| fail(&mut breaker, Fault::Broken, at(2)));
+        assert_eq!(breaker.standing(at(2)), Standing::Cooling { until: at(3) });
+    }
+
+    #[test]
+    fn a_target_that_asked_for_quiet_is_not_probed_before_that() {
+        let mut breaker = broken(5, at(0));
+        fail(&mut breaker, Fault::Throttled { retry_after: Some(Duration::from_secs(20)) }, at(0));
+        breaker.ripen(at(1));
+        assert_eq!(breaker.standing(at(1)), Standing::Cooling { until: at(20) });
+    }
+
+    #[test]
+    fn each_pause_after_a_rate_limit_doubles_up_to_a_minute() {
+        let mut breaker = Breaker::new();
+        (0..4).for_each(|_| fail(&mut breaker, Fault::Throttled { retry_after: None }, at(0)));
+        let mut now = at(0);
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+            fail(&mut breaker, Fault::Throttled { retry_after: None }, now);
+            let until = now.plus(Duration::from_secs(seconds));
+            assert_eq!(breaker.standing(now), Standing::Cooling { until });
+            now = until;
+        }
+        assert!(
+            !breaker.is_idle(now) && breaker.is_idle(now.plus(MEMORY)),
+            "its rate limits are remembered for a minute"
+        );
+    }
+
+    #[test]
+    fn a_pause_lasts_a_minute_at_most_and_is_not_shortened() {
+        let mut breaker = Breaker::new();
+        for (asked, at_least) in [(30, 30), (2, 30), (100_000, 60), (1, 60)] {
+            fail(&mut breaker, Fault::Paused { wait: Duration::from_secs(asked) }, at(0));
+            assert_eq!(breaker.standing(at(0)), Standing::Cooling { until: at(at_least) }, "{asked}");
+        }
+    }
+
+    #[test]
     fn five_throttles_without_a_time_cool() {
         let mut breaker = Breaker::new();
         for _ in 0..5 {

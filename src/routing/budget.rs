@@ -129,6 +129,8 @@ mod tests {
         assert!(!budgets.take(&providers[2], now));
         (0..4).for_each(|_| budgets.called(&providers[2], now));
         assert!(budgets.take(&providers[2], now), "what one refuses is not taken from the other");
+        (0..25).for_each(|_| budgets.called(&providers[0], now));
+        assert_eq!(taken(&mut budgets, &providers[2]), 5, "its own is whole, however often the process's refused");
     }
 
     proptest! {

@@ -117,3 +117,33 @@ pub(super) fn problems(spec: &RouteSpec) -> Vec<Diagnostic> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_routes_and_targets_is_bounded() {
+        let hedges = Hedges::default();
+        for n in 0..=MOST {
+            let name: Arc<str> = n.to_string().into();
+            drop(hedges.spend_of(&name));
+            hedges.began_after(&name, false, Duration::ZERO);
+        }
+        assert!(lock(&hedges.routes).len() <= MOST && lock(&hedges.times).len() <= MOST);
+        let route: Arc<str> = "r".into();
+        assert!(Arc::ptr_eq(&hedges.spend_of(&route), &hedges.spend_of(&route)), "a route has one spend");
+    }
+
+    #[test]
+    fn whole_answers_and_streams_are_known_apart() {
+        let (hedges, target): (_, Arc<str>) = (Hedges::default(), "p/m".into());
+        (0..times::FEWEST).for_each(|_| hedges.began_after(&target, true, Duration::from_millis(7)));
+        let mut policy = HedgePolicy { route: "r".into(), after: After::P95, max_extra_spend: 0.1 };
+        let patience =
+            |policy: &HedgePolicy| [true, false].map(|is_stream| hedges.patience(policy, &target, is_stream));
+        assert_eq!(patience(&policy), [Patience::Known(Duration::from_millis(7)), Patience::TooFew(0)]);
+        policy.after = After::Time(Duration::from_secs(1));
+        assert_eq!(patience(&policy), [Patience::Known(Duration::from_secs(1)); 2]);
+    }
+}

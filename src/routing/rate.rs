@@ -80,7 +80,7 @@ mod tests {
         }
         assert!(!rate.is_bad(at(5)) && rate.would_be_bad(at(5)) && !rate.is_idle(at(5)));
         rate.good(at(5));
-        assert!(rate.is_bad(at(5)) && rate.is_bad(at(16)), "nine of ten");
+        assert!(rate.is_bad(at(5)) && rate.is_bad(at(16)) && !rate.is_idle(at(16)), "nine of ten");
         assert!(!rate.is_bad(at(31)) && rate.is_idle(at(31)));
         let mut mixed = Rate::default();
         for n in 0..20 {

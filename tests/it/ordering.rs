@@ -414,6 +414,10 @@ async fn a_session_revives_no_target_that_is_out() {
     for _ in 0..5 {
         assert_eq!(app.hello("spare").await.status, 500);
     }
+    let explained = explain(&app, &hello("any"), Some("s")).await;
+    let mut candidates = explained["candidates"].as_array().unwrap().iter();
+    let is_bound = |one: &Value| one["reason"].as_str().unwrap().contains("this session");
+    assert!(!candidates.any(is_bound), "it is bound to nothing that cools: {explained:#}");
     let answer = app.send(in_session(&app, "s")).await;
     assert_eq!((model(&answer), answer.header("x-fulcrum-attempts")), (UP, Some("1")), "what cools is not called");
     app.close().await;

@@ -97,6 +97,7 @@ mod tests {
         assert!(!with(|request| request.choices = Some(2)));
         assert!(!with(|request| request.logprobs = Some(0)));
         assert!(!with(|request| request.messages.clear()));
+        assert!(!with(|request| request.messages[1].parts[0].signature = Some("s".to_owned())));
         let many = (0..=MOST).map(|_| Message::text(Role::User, "Hi")).collect();
         assert_eq!(texts(&asked(many)), None);
     }

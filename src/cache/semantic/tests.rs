@@ -74,6 +74,16 @@ fn the_nearest_question_is_shown_however_far_it_is_and_with_what_differs() {
 }
 
 #[test]
+fn a_question_that_is_stored_again_takes_the_room_of_one() {
+    let semantic = Semantic::default();
+    let asked = question(1, &[("asked", [1.0, 0.0, 0.0])]);
+    semantic.put(key(1), &asked);
+    let once = semantic.stored();
+    semantic.put(key(1), &asked);
+    assert_eq!((semantic.stored(), semantic.size(&asked.bucket)), (once, 1));
+}
+
+#[test]
 fn every_text_of_a_conversation_must_be_similar() {
     let semantic = Semantic::default();
     let talk = |first: [f32; 3], last: [f32; 3]| question(1, &[("one", first), ("two", last)]);

@@ -217,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn a_jump_of_the_clock_empties_all_that_it_passes_and_one_back_empties_nothing() {
+        let spend = RouteSpend::default();
+        (0..10).for_each(|part| spend.note(Some(Nanos(1)), 1, at(part * 60)));
+        assert_eq!(spend.shown(at(540)).calls, 10);
+        spend.note(Some(Nanos(1)), 1, at(300));
+        assert_eq!(spend.shown(at(540)).calls, 11, "what is set back counts into the newest part");
+        assert_eq!(spend.shown(at(540 + 240)).calls, 7, "four parts have passed");
+        assert_eq!(spend.shown(at(5_000)).calls, 0);
+    }
+
+    #[test]
     fn where_no_price_is_known_calls_are_counted() {
         let spend = Arc::new(RouteSpend::default());
         (0..19).for_each(|_| spend.note(None, 1, at(0)));

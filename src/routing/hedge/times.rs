@@ -68,5 +68,10 @@ mod tests {
         (0..MOST).for_each(|_| times.note(Duration::from_millis(7)));
         assert_eq!(times.p95(), Patience::Known(Duration::from_millis(7)));
         assert_eq!(times.micros.len(), MOST);
+        // Each of the last takes the place of the oldest: 13 of 256 are more than 5 of 100.
+        (0..12).for_each(|_| times.note(Duration::from_secs(1)));
+        assert_eq!(times.p95(), Patience::Known(Duration::from_millis(7)));
+        times.note(Duration::from_secs(1));
+        assert_eq!(times.p95(), Patience::Known(Duration::from_secs(1)));
     }
 }

@@ -6,7 +6,7 @@ mod random;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{At, Cascading, Failing, InTurn, Outcome, Repaired, Step, Strategy};
+use super::{At, Cascading, Failing, InTurn, Outcome, Race, RaceOutcome, RaceStep, Repaired, Step, Strategy};
 use crate::routing::health::Health;
 use crate::routing::target::Target;
 use crate::types::Timestamp;
@@ -118,6 +118,16 @@ fn no_wait_goes_beyond_the_callers_limit() {
     assert_eq!(steps(2, Some(millis(251)), &[brief]), [ask(0, 0), ask(0, 250)]);
     let malformed = Outcome::Malformed { may_improve: true };
     assert_eq!(steps(2, Some(Duration::ZERO), &[malformed]), [ask(0, 0), Step::Accept]);
+}
+
+#[test]
+fn a_race_asks_one_second_target() {
+    let mut race = Race::new(Some(millis(5)), Some(1));
+    assert_eq!(race.first(), RaceStep::Wait { late: Some(millis(5)) });
+    assert_eq!(race.next(RaceOutcome::Late), RaceStep::Beside { place: 1 });
+    for outcome in [RaceOutcome::Asked, RaceOutcome::Late, RaceOutcome::Withheld] {
+        assert_eq!(race.next(outcome), RaceStep::Wait { late: None }, "{outcome:?}");
+    }
 }
 
 #[test]

@@ -104,8 +104,10 @@ fn slow_answers_are_no_faults_for_all_while_the_target_answers_others() {
         for key in ["a", "b", "c"] {
             health.failed(of_key(&lora, key, now), Fault::Slow, now, 1.0);
         }
-        if n % 10 == 0 {
-            health.succeeded(of_key(&lora, "good", now), now);
+        match n % 20 {
+            0 => health.succeeded(of_key(&lora, "good", now), now),
+            10 => health.ended_well(&lora, "good", now),
+            _ => {}
         }
         now = now.plus(Duration::from_secs(1));
         assert!(n == 0 || health.enter(of_key(&lora, "good", now)) == Entry::Open, "{n}");
@@ -132,10 +134,104 @@ fn keys_with_faults_are_bounded() {
     let routes = compile(&[]).unwrap();
     let lora = routes.target("lora").unwrap();
     let health = Health::default();
+    let slow = |key: &str, times: u32, now| {
+        // While it answers others, slow answers are of their keys alone.
+        health.failed(of_key(&lora, "good", now), Fault::Slow, now, 1.0);
+        health.succeeded(of_key(&lora, "good", now), now);
+        (0..times).for_each(|_| health.failed(of_key(&lora, key, now), Fault::Slow, now, 1.0));
+    };
     for n in 0..3_000 {
-        health.failed(of_key(&lora, &format!("k{n}"), NOW), Fault::Slow, NOW, 1.0);
+        slow(&format!("k{n}"), if n < 9 { 5 } else { 1 }, NOW);
     }
-    assert!(health.troubled(NOW)[0].keys.unwrap_or_default() <= 1_024);
+    assert_eq!(health.troubled(NOW)[0].keys, Some(9));
+    assert_eq!(states(&health, &lora, &["k0", "k9", "good"], NOW), [false, true, true]);
+    slow("late", 5, NOW);
+    assert_eq!(health.troubled(NOW)[0].keys, Some(9), "there is no room for one more");
+    let later = NOW.plus(Duration::from_secs(61));
+    slow("late", 5, later);
+    assert_eq!(states(&health, &lora, &["late"], later), [false], "those whose faults are forgotten make room");
+}
+
+#[test]
+fn the_faults_of_a_key_count_no_more_for_all_once_they_are_forgotten() {
+    let routes = compile(&[]).unwrap();
+    let lora = routes.target("lora").unwrap();
+    let health = Health::default();
+    health.failed(of_key(&lora, "a", NOW), Fault::Broken, NOW, 1.0);
+    let later = NOW.plus(Duration::from_secs(61));
+    (0..8).for_each(|_| health.failed(of_key(&lora, "b", later), Fault::Broken, later, 1.0));
+    assert_eq!(states(&health, &lora, &["b", "stranger"], later), [false, true]);
+}
+
+#[test]
+fn a_probe_that_fails_cools_for_all_and_for_the_key_that_probed() {
+    let routes = compile(&[]).unwrap();
+    let lora = routes.target("lora").unwrap();
+    let health = Health::default();
+    for key in ["a", "b", "a", "b", "a", "b", "a", "b", "a", "b"] {
+        health.failed(of_key(&lora, key, NOW), Fault::Broken, NOW, 1.0);
+    }
+    assert_eq!((health.troubled(NOW)[0].state, health.troubled(NOW)[0].keys), ("cooling", None), "it cools for all");
+    let later = NOW.plus(Duration::from_secs(1));
+    assert_eq!(health.enter(of_key(&lora, "a", later)), Entry::Probe);
+    health.failed(of_key(&lora, "a", later), Fault::Broken, later, 1.0);
+    let until = later.plus(Duration::from_secs(2));
+    for key in ["a", "stranger"] {
+        assert_eq!(health.state(&lora, key, later), Standing::Cooling { until }, "{key}");
+    }
+}
+
+/// A target that cools for all calls, or for those of the key `a` alone.
+fn cooled(for_all: bool) -> (Arc<Target>, Health) {
+    let lora = compile(&[]).unwrap().target("lora").unwrap();
+    let (health, fault) = (Health::default(), if for_all { Fault::Unreachable } else { Fault::Broken });
+    (0..5).for_each(|_| health.failed(of_key(&lora, "a", NOW), fault, NOW, 1.0));
+    assert_eq!(states(&health, &lora, &["a", "b"], NOW), [false, !for_all]);
+    (lora, health)
+}
+
+#[test]
+fn a_probe_that_is_given_up_makes_room_and_one_that_begins_to_answer_lets_others_through() {
+    let later = NOW.plus(Duration::from_secs(1));
+    for for_all in [true, false] {
+        let (lora, health) = cooled(for_all);
+        let asking = of_key(&lora, "a", later);
+        for _ in 0..3 {
+            assert_eq!([health.enter(asking), health.enter(asking)], [Entry::Probe, Entry::Closed], "{for_all}");
+            health.abandoned(asking, later);
+        }
+        assert_eq!(health.enter(asking), Entry::Probe);
+        health.begun(asking, later);
+        assert_eq!([health.enter(asking), health.enter(of_key(&lora, "b", later))], [Entry::Open; 2], "{for_all}");
+    }
+}
+
+#[test]
+fn a_server_that_is_well_again_is_probed_by_its_own_models_calls_alone() {
+    for for_all in [true, false] {
+        let (lora, health) = cooled(for_all);
+        let other = Target { provider: "house2".into(), id: "house2/m".into(), ..(*lora).clone() };
+        (0..5).for_each(|_| health.failed(of_key(&other, "a", NOW), Fault::Unreachable, NOW, 1.0));
+        assert!(health.server_is_down(&lora.provider, "it is down", NOW.plus(Duration::from_secs(15))));
+        assert!(health.server_is_well(&lora.provider, NOW));
+        assert_eq!(health.enter(of_key(&lora, "a", NOW)), Entry::Probe, "{for_all}");
+        assert_eq!(health.enter(of_key(&other, "a", NOW)), Entry::Closed, "another provider's name begins alike");
+    }
+}
+
+#[test]
+fn what_fails_more_often_than_not_for_one_key_takes_calls_of_others() {
+    let routes = compile(&[]).unwrap();
+    let lora = routes.target("lora").unwrap();
+    let health = Health::default();
+    for n in 0..60 {
+        let asking = of_key(&lora, "a", NOW);
+        match n % 3 {
+            2 => health.succeeded(asking, NOW),
+            _ => health.failed(asking, Fault::Broken, NOW, 1.0),
+        }
+        assert_eq!(states(&health, &lora, &["stranger"], NOW), [true], "{n}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use proptest::strategy::Strategy as Chances;
 
 use super::*;
-use crate::types::Nanos;
+use crate::types::{Nanos, Share};
 
 /// The figures of a test, by target.
 #[derive(Default)]
@@ -232,13 +232,57 @@ fn a_session_goes_where_it_was_answered_and_revives_nothing() {
         // Another session, and none.
         let other = plan(&routes, &Facts { session: Some("s2"), ..facts }, &healthy);
         assert_ne!(ids(&other)[0], SMART, "{strategy:?}");
-        assert_eq!(plan(&routes, &Facts { session: None, ..facts }, &healthy).follows.session, None);
+        for session in [None, Some("")] {
+            assert_eq!(plan(&routes, &Facts { session, ..facts }, &healthy).follows.session, None);
+        }
         let later = Facts { now: NOW.plus(Duration::from_secs(3_600)), ..facts };
         assert_ne!(ids(&plan(&routes, &later, &healthy))[0], SMART, "{strategy:?}");
     }
     let backup = weighted.target("openai/backup").unwrap();
     known.sessions.bind(key, &backup, NOW);
     assert_eq!(ids(&plan(&weighted, &facts, &healthy)), ["openai/backup", LORA, FAST, SMART]);
+}
+
+#[test]
+fn a_session_stays_at_a_fallback_of_weight_0_and_at_nothing_that_cools_or_that_a_budget_goes_before() {
+    let call = Call::new();
+    let (known, healthy) = (Known::default(), Health::default());
+    let facts = Facts { session: Some("s1"), ..call.facts("x") };
+    let mut targets = THREE;
+    targets[2].1 = 0;
+    let spec = RouteSpec { affinity: Affinity::Session, ..by(Order::Weighted, &targets) };
+    let budget = Some(OnBudgetSpec { above: Share::of(0.8).unwrap(), models: vec![spanned("fast")] });
+    let causes = CausesSpec { budget, ..CausesSpec::default() };
+    let routes = routes(RouteSpec { fallbacks: vec![spanned("smart")], causes, ..spec });
+    let smart = routes.target("smart").unwrap();
+    let key = known.plan(&routes, &facts, (&healthy, 0.0)).follows.session.unwrap();
+    known.sessions.bind(key, &smart, NOW);
+    let plan = |facts: &Facts<'_>| known.plan(&routes, facts, (&healthy, 0.0));
+    assert_eq!(ids(&plan(&facts))[0], SMART, "a fallback takes calls, whatever its weight is elsewhere");
+    let over = plan(&Facts { budget_used: 0.81, ..facts });
+    assert_eq!((ids(&over)[0], over.follows.session), (FAST, None));
+    let cooling = Health::default();
+    cool(&cooling, &routes, "smart", NOW);
+    let bound = |health: &Health| {
+        let trace = known.with(&facts, |facts| routes.trace(facts, health, 0.0));
+        let mut bound = trace.candidates.iter().filter(|one| one.reason.contains("this session"));
+        bound.next().map(|one| one.model.to_string())
+    };
+    assert_eq!((bound(&healthy).as_deref(), bound(&cooling)), (Some(SMART), None), "none goes to what cools");
+}
+
+#[test]
+fn the_others_keep_their_order_behind_a_sessions_target_and_the_trace_shows_it() {
+    let call = Call::new();
+    let (known, healthy) = (Known::default(), Health::default());
+    let routes = routes(RouteSpec { affinity: Affinity::Session, ..by(Order::Priority, &THREE) });
+    let facts = Facts { session: Some("s1"), ..call.facts("x") };
+    let first = known.plan(&routes, &facts, (&healthy, 0.0));
+    assert!(first.trace().contains(&format!(r#""decision":"{LORA}""#)), "{}", first.trace());
+    known.sessions.bind(first.follows.session.unwrap(), &routes.target("smart").unwrap(), NOW);
+    let bound = known.plan(&routes, &facts, (&healthy, 0.0));
+    assert_eq!(ids(&bound), [SMART, LORA, FAST]);
+    assert!(bound.trace().contains(&format!(r#""decision":"{SMART}""#)), "{}", bound.trace());
 }
 
 #[test]

@@ -42,6 +42,8 @@ const REFUSED: &[(&str, &str)] = &[
     // Code.
     ("what does ls -a do", "what does ls -l do"),
     ("deploy my-app", "deploy my-web"),
+    ("deploy my-app", "deploy the app"),
+    ("add 1,2345", "add 12345"),
     ("print $x", "print $y"),
     ("who is @bob", "who is @amy"),
     ("posts with #alpha", "posts with #beta"),
@@ -134,6 +136,9 @@ const SERVED: &[(&str, &str)] = &[
     ("Is it possible to pay by card?", "Can I pay by card?"),
     ("how to install it", "the way to install it"),
     ("What is the price?", "what is the price – please"),
+    ("is it possible or impossible", "say whether it is possible or impossible"),
+    ("which one is the best", "which is the best"),
+    ("what am I to pay", "what do I pay"),
 ];
 
 #[test]
