@@ -24,7 +24,8 @@ pub struct Complexity {
 /// What each feature adds to a score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Parts {
-    /// Up to 0.40: words that ask for hard work, such as `prove`, `refactor` and `compare`, in nine languages.
+    /// Up to 0.40: words that ask for hard work, such as `prove`, `refactor` and `compare`, in nine languages, and words that
+    /// ask for code.
     pub work: f64,
     /// Up to 0.20: the length of the user's last words, from 12 to 1,500 tokens.
     pub length: f64,

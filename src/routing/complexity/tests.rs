@@ -18,7 +18,7 @@ fn tool(name: &str) -> Tool {
     Tool { name: name.to_owned(), description: None, schema: None, strict: None, cache: None }
 }
 
-const EASY: [&str; 14] = [
+const EASY: [&str; 34] = [
     "",
     "Hi!",
     "Thanks, that helps.",
@@ -33,9 +33,29 @@ const EASY: [&str; 14] = [
     "Which of these is a fruit: carrot, apple, potato?",
     "Summarise in one sentence: The meeting moved from Monday to Tuesday because the room was taken, and lunch is included.",
     "What is 12 plus 30?",
+    "Write a birthday card for my grandmother.",
+    "Write a poem about a python in the jungle.",
+    "Write a letter about the dress code in our office.",
+    "Write a story about a bug that dreams of flying.",
+    "Create a shopping list for a week.",
+    "Say in one sentence: The study compares two drugs against the common cold.",
+    "Make a reservation for four people at eight.",
+    "Find a synonym for quick.",
+    "Fix the typos in this sentence: I has a cat.",
+    "Correct my spelling: recieve.",
+    "Translate this: Where is the railway station?",
+    "Proofread this sentence for me: The train leave at nine.",
+    "What does the proverb about early birds mean?",
+    "What is the function of the liver?",
+    "What is a good name for a class of ten children?",
+    "Is the weather in Rust nice in May?",
+    "Sales rose by a tenth compared to last year. Say that in one word.",
+    "Schreib eine Geburtstagskarte für meine Oma.",
+    "Nenne mir drei unterschiedliche Obstsorten.",
+    "写一张生日贺卡。",
 ];
 
-const HARD: [&str; 12] = [
+const HARD: [&str; 37] = [
     "Prove that there are infinitely many primes of the form 4k + 3, step by step.",
     "Beweise Schritt für Schritt, dass die Wurzel aus 2 irrational ist, und vergleiche zwei Beweise.",
     "Démontre le théorème des accroissements finis et explique pourquoi chaque hypothèse est nécessaire.",
@@ -48,17 +68,42 @@ const HARD: [&str; 12] = [
     "Derive the closed form of the sum ∑ k^3 from 1 to n = 100, and calculate it for n = 250. Why does it equal (n(n+1)/2)^2?",
     "Write an essay of 2000 words that evaluates three strategies for a carbon tax. What are the pros and cons? Who pays? How is it enforced? What happened in Sweden, and why?",
     "Implement an LRU cache in Go with O(1) operations, then analyse its algorithm and justify each choice.",
+    "Prove that there are infinitely many primes.",
+    "Prove that the square root of 2 is irrational.",
+    "Write a Python function that reverses a string.",
+    "Write code for quicksort in Rust",
+    "Write me a SQL query that joins orders and customers",
+    "Implement a thread-safe LRU cache in Go",
+    "Fix this bug: def f(x): return x+1",
+    "Fix this:\n```python\ndef f(x) return x\n```",
+    "Can you write a regex for dates?",
+    "Create a REST API for a library.",
+    "Write a script that renames all files in a folder.",
+    "Find the memory leak in my server.",
+    "Add unit tests to my project.",
+    "Write a class that keeps the ten latest values.",
+    "Build a web page with HTML and CSS.",
+    "Compare PostgreSQL and MySQL",
+    "Write a comparison of electric and hybrid cars.",
+    "Compare the advantages of nuclear and solar power.",
+    "What is the difference between TCP and UDP?",
+    "Schreibe eine Funktion, die eine Liste sortiert.",
+    "Behebe den Bug in meinem Skript.",
+    "Was ist der Unterschied zwischen TCP und UDP?",
+    "用Python写一个反转字符串的函数。",
+    "TCP和UDP的区别是什么？",
+    "文字列を逆にする関数を書いてください。",
 ];
 
 #[test]
-fn ordinary_easy_requests_are_below_a_fifth_and_hard_ones_above_a_third() {
+fn ordinary_easy_requests_are_below_a_fifth_and_hard_ones_above_what_the_guide_says() {
     for text in EASY {
         let Complexity { score, parts } = Complexity::of(&asked(text));
         assert!(score < 0.2, "{score}: {text}\n{parts:?}");
     }
     for text in HARD {
         let Complexity { score, parts } = Complexity::of(&asked(text));
-        assert!(score > 0.34, "{score}: {text}\n{parts:?}");
+        assert!(score > 0.35, "{score}: {text}\n{parts:?}");
         assert_eq!(Complexity::of_text(text).score, score, "a text alone is scored as a conversation of it");
     }
 }
@@ -111,7 +156,7 @@ fn the_last_words_of_the_user_count_and_not_results_of_tools() {
     let result = Content::ToolResult { id: "1".to_owned(), name: None, parts: vec![Part::text("ok")], is_error: false };
     let result = Message { role: Role::User, parts: vec![Part::new(result)], name: None };
     let request = Request { messages: vec![user(hard), result], ..Request::default() };
-    assert!(Complexity::of(&request).score > 0.34);
+    assert!(Complexity::of(&request).score > 0.35);
     let thanked = Request { messages: vec![user(hard), user("Thanks!")], ..Request::default() };
     assert!(Complexity::of(&thanked).score < 0.2);
 }
