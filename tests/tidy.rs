@@ -365,12 +365,13 @@ fn examples() -> Vec<(String, String)> {
 }
 
 /// What the documents' fragments refer to, where they do not say it themselves.
-const CONTEXT: [(&str, &str); 6] = [
+const CONTEXT: [(&str, &str); 7] = [
     ("[providers.simulated]", "kind = \"simulated\"\n"),
     ("[providers.openai]", "kind = \"openai\"\napi_key = \"env:OPENAI_API_KEY\"\n"),
     ("[providers.house]", "kind = \"simulated\"\nlocal = true\n"),
     ("[models.fast]", "provider = \"simulated\"\n"),
     ("[models.smart]", "provider = \"simulated\"\n"),
+    ("[models.house]", "provider = \"house\"\n"),
     ("[models.support-lora]", "provider = \"house\"\n"),
 ];
 
