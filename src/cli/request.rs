@@ -95,11 +95,19 @@ impl Show {
         show(&row);
         for name in ["request", "response"] {
             if let Some(text) = texts.as_ref().and_then(|texts| texts.get(name)).filter(|text| !text.is_null()) {
-                say(&format!("\n{name}:\n{}", text.as_str().map_or_else(|| format!("{text:#}"), ToOwned::to_owned)));
+                say_text(name, text);
             }
+        }
+        if let Some(pair) = texts.as_ref().and_then(|texts| texts.get("shadow")) {
+            say_text("answer to the caller", &pair["answer"]);
+            say_text(&format!("answer of the shadow {}", cell(pair.get("shadow_model"))), &pair["shadow_answer"]);
         }
         Ok(())
     }
+}
+
+fn say_text(name: &str, text: &Value) {
+    say(&format!("\n{name}:\n{}", text.as_str().map_or_else(|| format!("{text:#}"), ToOwned::to_owned)));
 }
 
 fn show(row: &Value) {

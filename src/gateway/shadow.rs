@@ -51,7 +51,6 @@ async fn compare(call: Box<Planned>, shadow: Arc<Shadow>, caller: Settled, is_cu
     let free = (shadow.target.local || shadow.target.simulated).then_some(Nanos(0));
     let Some(most) = side.reserve().or(free) else { return left_out("unpriced") };
     let Some(set_aside) = parts.shadows.set_aside(&shadow, most, now()).await else { return left_out("over_cap") };
-    let running = parts.shadows.begins(of);
     let answered = side.run().await;
     set_aside.settle(answered.cost);
     let (shadow_answer, error_code) = match &answered.answer {
@@ -75,7 +74,7 @@ async fn compare(call: Box<Planned>, shadow: Arc<Shadow>, caller: Settled, is_cu
         shadow_latency_us: u64::try_from(answered.latency.as_micros()).unwrap_or(u64::MAX),
         stored_at: now(),
     };
-    if let Err(error) = running.store(&pair).await {
+    if let Err(error) = parts.shadows.store(&pair).await {
         tracing::warn!(%error, request = of.text().as_str(), "a pair of answers cannot be stored: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the shadows of routes may still spend today, and which of their calls are under way.
+//! What the shadows of routes may still spend today, and the pairs of answers that they leave.
 
 mod spend;
 
@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use self::spend::Day;
 use crate::db::Db;
 use crate::routing::Shadow;
-use crate::types::{Nanos, QuickMap, RequestId, Timestamp};
+use crate::types::{Nanos, QuickMap, Timestamp};
 use crate::usage::{self, Pair};
 
 /// What a route's shadow has spent, once the ledger has said so.
@@ -20,8 +20,6 @@ pub struct Shadows {
     db: Db,
     /// What each route's shadow has spent, read from the ledger at its first call: so a restart forgets nothing.
     spent: Mutex<QuickMap<Arc<str>, Arc<Spent>>>,
-    /// The requests whose pairs are not stored yet, and whether they were erased meanwhile.
-    running: Mutex<QuickMap<RequestId, bool>>,
 }
 
 /// An amount that is set aside for a call of a shadow. Dropped before it is settled, it stays spent.
@@ -31,17 +29,11 @@ pub struct SetAside {
     of: Arc<Spent>,
 }
 
-/// A call of a shadow that is under way.
-pub struct Running<'a> {
-    shadows: &'a Shadows,
-    request: RequestId,
-}
-
 impl Shadows {
     /// Shadows whose calls are in the ledger of `db`, and their pairs.
     #[must_use]
     pub fn of(db: Db) -> Self {
-        Self { db, spent: Mutex::default(), running: Mutex::default() }
+        Self { db, spent: Mutex::default() }
     }
 
     /// Sets the most aside that a call may cost; `None` where the day's cap does not allow it, or the ledger cannot be read.
@@ -71,42 +63,12 @@ impl Shadows {
         Ok(Mutex::new(Day::begin(usage::spent_by_shadow(&self.db, route, now).await?, now)))
     }
 
-    /// Notes that a call on account of `request` is under way.
-    pub fn begins(&self, request: RequestId) -> Running<'_> {
-        lock(&self.running).insert(request, false);
-        Running { shadows: self, request }
-    }
-
-    /// Notes that the texts of requests are erased: what is under way on their account leaves no pair.
-    pub fn erase(&self, requests: &[RequestId]) {
-        let mut running = lock(&self.running);
-        for request in requests {
-            if let Some(is_erased) = running.get_mut(request) {
-                *is_erased = true;
-            }
-        }
-    }
-}
-
-impl Running<'_> {
-    /// Stores the pair, unless the request's texts were erased meanwhile.
+    /// Stores a pair, unless the texts of its request were erased meanwhile.
     ///
     /// # Errors
     /// Where the database cannot be written.
-    pub async fn store(self, pair: &Pair) -> Result<(), usage::Error> {
-        usage::store_pair(&self.shadows.db, pair).await?;
-        // Whoever erases notes that first and deletes then: either sees the other.
-        let is_erased = lock(&self.shadows.running).get(&self.request).copied().unwrap_or_default();
-        if is_erased {
-            usage::erase_pair(&self.shadows.db, self.request).await?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        lock(&self.shadows.running).remove(&self.request);
+    pub async fn store(&self, pair: &Pair) -> Result<(), usage::Error> {
+        usage::store_pair(&self.db, pair).await
     }
 }
 

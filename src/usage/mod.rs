@@ -23,7 +23,7 @@ pub use ledger::{Ack, Intended, Ledger, Options};
 pub use price::{About, Price, PriceBook, PriceOverride, Rates, UnitPrices};
 pub use report::{
     AsIf, Charge, Cursor, Dimension, Filter, Listing, Measured, Order, Page, Percentiles, Query, Recorded, Report,
-    ReportRow, Sort, Totals, Value, inert, report, report_as_if, request, requests, requests_csv, spent_by_shadow,
+    ReportRow, Sort, Totals, Value, inert, report, report_as_if, request, requests, requests_csv,
 };
 pub use rows::{
     Assignment, AttemptRow, Bodies, CacheState, Intent, Purpose, RequestRow, Role, SEMANTIC_UNCOMPARED, SEMANTIC_WRONG,
@@ -31,6 +31,7 @@ pub use rows::{
 };
 pub use state::LedgerState;
 pub use store::{
-    ArmTotals, ErasedTexts, Histogram, Moments, Pair, Pairs, Trial, arm_totals, erase, erase_pair, pairs, prompt_uses,
-    prune, reported, slow_latency, slower_than, some_requests, store_pair, texts, unreported,
+    ArmTotals, ErasedTexts, Histogram, LARGEST_PAGE_OF_PAIRS, Moments, Pair, Pairs, Trial, arm_totals, erase, pair,
+    pairs, prompt_uses, prune, reported, slow_latency, slower_than, some_requests, spent_by_shadow, store_pair, texts,
+    unreported,
 };

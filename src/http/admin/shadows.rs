@@ -4,19 +4,19 @@ use axum::Json;
 use axum::extract::{Query, State};
 use serde_json::{Value, json};
 
-use super::texts::text;
+use super::texts::pair_shown;
 use crate::app::App;
 use crate::chat::Error;
 use crate::http::auth::Viewer;
 use crate::http::error::Refusal;
 use crate::keys::Role;
 use crate::types::now;
-use crate::usage::{self, Listing, Pair};
+use crate::usage::{self, Listing};
 
 /// The parameters of a list of pairs.
 const PARAMETERS: [&str; 8] = ["route", "project", "from", "to", "last", "tz", "cursor", "limit"];
 
-/// `GET /shadows?route=&project=&from=&to=&cursor=&limit=`, newest first. They hold texts, so a key sees those of its own
+/// `GET /shadows?route=&project=&from=&to=&last=&tz=&cursor=&limit=`, newest first. They hold texts, so a key sees those of its own
 /// project; an admin's sees all.
 pub async fn list(
     State(app): State<App>,
@@ -27,23 +27,15 @@ pub async fn list(
         let shown: String = name.chars().take(80).collect();
         return Err(Error::field(shown, format!("use one of {}", PARAMETERS.join(", "))).into());
     }
+    let is_page =
+        |limit: &str| limit.parse::<u32>().is_ok_and(|limit| (1..=usage::LARGEST_PAGE_OF_PAIRS).contains(&limit));
+    if parameters.iter().any(|(name, value)| name == "limit" && !is_page(value)) {
+        return Err(Error::field("limit", format!("use 1 to {}", usage::LARGEST_PAGE_OF_PAIRS)).into());
+    }
     let named = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let listing = Listing::parse(named, now())?;
     let own = (!key.allows(Role::Admin)).then_some(&*key.project);
     let page = usage::pairs(app.ledger_db(), &listing, own).await?;
-    let rows: Vec<Value> = page.rows.iter().map(row).collect();
+    let rows: Vec<Value> = page.rows.iter().map(pair_shown).collect();
     Ok(Json(json!({"rows": rows, "next_cursor": page.next_cursor})))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a latency is shown in milliseconds")]
-fn row(pair: &Pair) -> Value {
-    let millis = |micros: u64| micros as f64 / 1_000.0;
-    json!({
-        "request_id": pair.request, "shadow_id": pair.shadow, "project": pair.project, "route": pair.route,
-        "at": pair.stored_at, "model": pair.model, "shadow_model": pair.shadow_model,
-        "answer": text(&pair.answer), "shadow_answer": pair.shadow_answer.as_ref().map(|answer| text(answer)),
-        "error_code": pair.error_code, "is_cut": pair.is_cut,
-        "cost_usd": pair.cost, "shadow_cost_usd": pair.shadow_cost,
-        "latency_ms": millis(pair.latency_us), "shadow_latency_ms": millis(pair.shadow_latency_us),
-    })
 }

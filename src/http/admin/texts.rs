@@ -19,16 +19,16 @@ use crate::chat::{Code, Error};
 use crate::http::auth::{Admin, Viewer};
 use crate::http::error::Refusal;
 use crate::types::RequestId;
-use crate::usage::{self, Bodies, ErasedTexts, Filter, RequestRow};
+use crate::usage::{self, Bodies, ErasedTexts, Filter, Pair, RequestRow};
 
 type Parameters = Query<Vec<(String, String)>>;
 
 /// `GET /requests/{id}/body`.
 pub async fn one(State(app): State<App>, _viewer: Viewer, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
     let id = known(&app, &id).await?.id;
-    let texts = usage::texts(app.ledger_db(), id).await?;
+    let texts = stored(&app, id).await?;
     let none = || Refusal::not_found("no texts of this request are stored: store_bodies was none, or they were erased");
-    texts.map(|texts| Json(shown(id, &texts))).ok_or_else(none)
+    texts.map(Json).ok_or_else(none)
 }
 
 /// `DELETE /requests/{id}/body`.
@@ -130,8 +130,6 @@ impl Erased {
     async fn erase(&mut self, app: &App, rows: &[RequestRow]) -> Result<(), Refusal> {
         let ids: Vec<RequestId> = rows.iter().map(|row| row.id).collect();
         self.requests += ids.len() as u64;
-        // First, so that no pair of answers is stored behind its erasure.
-        app.gateway().parts().shadows.erase(&ids);
         let ErasedTexts { requests, feedback, shadow_pairs } = usage::erase(app.ledger_db(), &ids).await?;
         self.texts += requests;
         self.feedback += feedback;
@@ -184,8 +182,8 @@ impl Exporting {
     async fn line(&mut self) -> Result<Option<Bytes>, usage::Error> {
         loop {
             while let Some(id) = self.waiting.pop() {
-                if let Some(texts) = usage::texts(self.app.ledger_db(), id).await? {
-                    return Ok(Some(format!("{}\n", shown(id, &texts)).into()));
+                if let Some(texts) = stored(&self.app, id).await? {
+                    return Ok(Some(format!("{texts}\n").into()));
                 }
             }
             if self.at_end {
@@ -199,12 +197,37 @@ impl Exporting {
     }
 }
 
-fn shown(id: RequestId, Bodies { request, response }: &Bodies) -> Value {
-    json!({"id": id, "request": text(request), "response": text(response)})
+/// What is stored of a request's texts, with the pair of answers that a shadow left; `None` where there is nothing.
+async fn stored(app: &App, id: RequestId) -> Result<Option<Value>, usage::Error> {
+    let texts = usage::texts(app.ledger_db(), id).await?;
+    let pair = usage::pair(app.ledger_db(), id).await?;
+    if texts.is_none() && pair.is_none() {
+        return Ok(None);
+    }
+    let Bodies { request, response } = texts.unwrap_or_default();
+    let mut shown = json!({"id": id, "request": text(&request), "response": text(&response)});
+    if let Some(pair) = pair {
+        shown["shadow"] = pair_shown(&pair);
+    }
+    Ok(Some(shown))
+}
+
+/// A pair of answers.
+#[expect(clippy::cast_precision_loss, reason = "a latency is shown in milliseconds")]
+pub(super) fn pair_shown(pair: &Pair) -> Value {
+    let millis = |micros: u64| micros as f64 / 1_000.0;
+    json!({
+        "request_id": pair.request, "shadow_id": pair.shadow, "project": pair.project, "route": pair.route,
+        "at": pair.stored_at, "model": pair.model, "shadow_model": pair.shadow_model,
+        "answer": text(&pair.answer), "shadow_answer": pair.shadow_answer.as_ref().map(|answer| text(answer)),
+        "error_code": pair.error_code, "is_cut": pair.is_cut,
+        "cost_usd": pair.cost, "shadow_cost_usd": pair.shadow_cost,
+        "latency_ms": millis(pair.latency_us), "shadow_latency_ms": millis(pair.shadow_latency_us),
+    })
 }
 
 /// A text as JSON where it is JSON, as text, or as base64 where it is neither; null where there is none.
-pub(super) fn text(bytes: &[u8]) -> Value {
+fn text(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }

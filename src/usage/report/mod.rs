@@ -10,7 +10,6 @@ mod query;
 mod requests;
 mod row;
 mod sort;
-mod spent;
 mod table;
 mod value;
 
@@ -22,6 +21,5 @@ pub use query::Query;
 pub use requests::{Page, Recorded, request, requests, requests_csv};
 pub use row::ReportRow;
 pub use sort::Sort;
-pub use spent::spent_by_shadow;
 pub use table::{Report, inert, report, report_as_if};
 pub use value::Value;

@@ -23,7 +23,7 @@ pub(super) mod writer;
 
 pub use feedback::unreported;
 pub use histogram::Histogram;
-pub use pairs::{Pair, Pairs, erase_pair, pairs, store_pair};
+pub use pairs::{LARGEST_PAGE_OF_PAIRS, Pair, Pairs, pair, pairs, spent_by_shadow, store_pair};
 pub use prune::prune;
 pub use queries::prompt_uses;
 pub use texts::{ErasedTexts, erase, some_requests, texts};

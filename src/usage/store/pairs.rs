@@ -7,9 +7,14 @@ use crate::types::{Nanos, RequestId, Timestamp};
 use crate::usage::error::Error;
 use crate::usage::report::Listing;
 
-/// The rows of a page, where none are asked for and at most.
+/// The rows of a page, where none are asked for.
 const PAGE: u32 = 50;
-const LARGEST_PAGE: u32 = 100;
+
+/// A day, in microseconds.
+const DAY: i64 = 86_400_000_000;
+
+/// The most rows of a page.
+pub const LARGEST_PAGE_OF_PAIRS: u32 = 100;
 
 /// The columns, in the order of [`read`].
 const COLUMNS: &str = "request_id, shadow_id, project, route, model, shadow_model, answer, shadow_answer, error_code, \
@@ -59,12 +64,16 @@ pub struct Pairs {
     pub next_cursor: Option<RequestId>,
 }
 
-/// Stores a pair.
+/// Stores a pair, unless the texts of its request were erased meanwhile, by whatever process.
 ///
 /// # Errors
 /// Where the statement fails.
 pub async fn store_pair(db: &Db, pair: &Pair) -> Result<(), Error> {
     let mut change = db.begin("ledger").await?;
+    let erased = query("select request_id from erased_requests where request_id = $1").bind(pair.request.to_string());
+    if erased.fetch_optional(&mut change).await?.is_some() {
+        return Ok(());
+    }
     let places: Vec<String> = (1..=15).map(|n| format!("${n}")).collect();
     let insert = assembled(format!("insert into shadow_pairs ({COLUMNS}) values ({})", places.join(", ")));
     let micros = |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX);
@@ -105,7 +114,7 @@ pub async fn pairs(db: &Db, listing: &Listing, project: Option<&str>) -> Result<
         times.push(time);
         sql.push_str(&format!(" and {condition} ${}", texts.len() + times.len()));
     }
-    let limit = listing.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = listing.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE_OF_PAIRS);
     let all =
         format!("select {COLUMNS} from shadow_pairs where 1 = 1{sql} order by request_id desc limit {}", limit + 1);
     let select = texts.into_iter().fold(assembled(all), Query::bind);
@@ -117,16 +126,28 @@ pub async fn pairs(db: &Db, listing: &Listing, project: Option<&str>) -> Result<
     Ok(Pairs { rows, next_cursor })
 }
 
-/// Deletes the pair of a caller's request.
+/// The pair of a caller's request.
 ///
 /// # Errors
-/// Where the statement fails.
-pub async fn erase_pair(db: &Db, request: RequestId) -> Result<(), Error> {
-    let mut change = db.begin("ledger").await?;
-    let delete = query("delete from shadow_pairs where request_id = $1").bind(request.to_string());
-    delete.execute(&mut change).await?;
-    change.commit().await?;
-    Ok(())
+/// Where the database cannot be read.
+pub async fn pair(db: &Db, request: RequestId) -> Result<Option<Pair>, Error> {
+    let select = assembled(format!("select {COLUMNS} from shadow_pairs where request_id = $1"));
+    let found = select.bind(request.to_string()).fetch_optional(db).await?;
+    Ok(found.as_ref().map(read).transpose()?)
+}
+
+/// What the ledger says that the shadow of `route` has spent since the day of `now` began, in UTC. A call that a crash cut off, or
+/// whose cost is unknown, counts with what was reserved for it.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn spent_by_shadow(db: &Db, route: &str, now: Timestamp) -> Result<Nanos, Error> {
+    let select = query(
+        "select cast(coalesce(sum(coalesce(r.cost, (select sum(a.reserved) from attempts a where a.request_id = r.id))), 0) \
+         as bigint) from full_requests r where r.purpose = 'shadow' and r.route = $1 and r.started_at >= $2",
+    );
+    let row = select.bind(route.to_owned()).bind(now.0 - now.0.rem_euclid(DAY)).fetch_one(db).await?;
+    Ok(Nanos(row.get(0)?))
 }
 
 fn read(row: &Row) -> Result<Pair, SqlError> {

@@ -39,6 +39,7 @@ pub async fn prune(db: &Db, before: Timestamp) -> Result<u64, Error> {
         }
         tokio::task::yield_now().await;
     }
+    query("delete from erased_requests where erased_at < $1").bind(before.0).execute(db).await?;
     // All that refers to them is gone: nothing is younger than the hour of its dimensions.
     query("delete from kinds where hour < $1").bind(before.0).execute(db).await?;
     Ok(deleted)

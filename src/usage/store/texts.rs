@@ -3,13 +3,19 @@
 use super::conditions::Conditions;
 use super::queries;
 use crate::db::{Db, Tx, assembled, query};
-use crate::types::RequestId;
+use crate::types::{RequestId, now};
 use crate::usage::error::Error;
 use crate::usage::report::{Filter, Order};
 use crate::usage::rows::{Bodies, RequestRow};
 
 /// Requests that one transaction erases.
 const ERASED_AT_ONCE: u32 = 500;
+
+/// Requests that began so long ago, in microseconds, have no call on their account any more.
+const MARKED_SINCE: i64 = 6 * 3_600_000_000;
+
+/// How long a mark stays, in microseconds: longer than any call that the gateway makes of its own.
+const MARKED_FOR: i64 = 3_600_000_000;
 
 /// The stored texts of one request; `None` where there are none.
 ///
@@ -34,7 +40,9 @@ pub async fn some_requests(
 ) -> Result<Vec<RequestRow>, Error> {
     let mut conditions = Conditions::on(db.engine()).before(cursor.map(|id| id.to_string()), filters);
     if with_texts {
-        conditions.sql.push_str(" and id in (select request_id from bodies)");
+        conditions
+            .sql
+            .push_str(" and (id in (select request_id from bodies) or id in (select request_id from shadow_pairs))");
     }
     Ok(queries::list(db, conditions, Order::Started, ERASED_AT_ONCE).await?)
 }
@@ -62,6 +70,7 @@ pub async fn erase(db: &Db, requests: &[RequestId]) -> Result<ErasedTexts, Error
     let mut change = db.begin("ledger").await?;
     let places: Vec<String> = (1..=requests.len()).map(|n| format!("${n}")).collect();
     let ids = places.join(", ");
+    mark_erased(&mut change, requests, &ids).await?;
     let own = format!("select id from requests where of in ({ids})");
     let mut delete = assembled(format!("delete from bodies where request_id in ({ids}) or request_id in ({own})"));
     for id in requests {
@@ -86,4 +95,19 @@ async fn erase_feedback(change: &mut Tx, (requests, ids): (&[RequestId], &str)) 
         "delete from feedback where words is not null and (request_id in ({ids}) or id in ({of_sessions}))"
     ));
     Ok(requests.iter().fold(delete, |delete, id| delete.bind(id.to_string())).execute(change).await?)
+}
+
+/// Marks the requests on whose account a call may still run, so that nothing is stored of it behind the erasure.
+async fn mark_erased(change: &mut Tx, requests: &[RequestId], ids: &str) -> Result<(), Error> {
+    let now = now();
+    let (at, since) = (requests.len() + 1, requests.len() + 2);
+    let mark = assembled(format!(
+        "insert into erased_requests (request_id, erased_at) select id, cast(${at} as bigint) from requests \
+         where id in ({ids}) and started_at >= ${since} on conflict (request_id) do nothing"
+    ));
+    let mark = requests.iter().fold(mark, |mark, id| mark.bind(id.to_string()));
+    mark.bind(now.0).bind(now.0 - MARKED_SINCE).execute(&mut *change).await?;
+    let old = query("delete from erased_requests where erased_at < $1");
+    old.bind(now.0 - MARKED_FOR).execute(change).await?;
+    Ok(())
 }

@@ -100,7 +100,7 @@ async fn pairs_are_listed_by_project_route_and_time_a_page_at_a_time() {
 }
 
 #[tokio::test]
-async fn pairs_are_deleted_alone_with_their_texts_and_with_old_rows() {
+async fn pairs_are_deleted_with_their_texts_and_with_old_rows() {
     on_each(async |scratch| {
         let db = &scratch.db;
         let count = async || number(db, "select count(*) from shadow_pairs").await;
@@ -108,11 +108,7 @@ async fn pairs_are_deleted_alone_with_their_texts_and_with_old_rows() {
         for pair in &all {
             store_pair(db, pair).await.unwrap();
         }
-        erase_pair(db, all[0].request).await.unwrap();
-        // A shadow's id deletes nothing here.
-        erase_pair(db, all[1].shadow).await.unwrap();
-        assert_eq!(count().await, 3);
-        erase(db, &[all[1].request, all[2].shadow]).await.unwrap();
+        erase(db, &[all[0].request, all[1].request, all[2].shadow]).await.unwrap();
         let left = pairs(db, &Listing::default(), None).await.unwrap().rows;
         assert_eq!(left, [all[3].clone()]);
         let mut pen = Pen::of(db).await;
@@ -156,9 +152,36 @@ async fn a_shadows_spend_is_of_its_route_and_of_today() {
         ])
         .await;
         let later = Timestamp(noon.0 + HOUR);
-        assert_eq!(spent_by_shadow(db, "r", later).await.unwrap(), Nanos(1_111));
+        assert_eq!(
+            spent_by_shadow(db, "r", later).await.unwrap(),
+            Nanos(1_111 + 9_000),
+            "what is unknown counts as it was reserved"
+        );
         assert_eq!(spent_by_shadow(db, "none", later).await.unwrap(), Nanos(0));
         assert_eq!(spent_by_shadow(db, "r", Timestamp(noon.0 + 12 * HOUR)).await.unwrap(), Nanos(0), "a new day");
+        pen.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_pair_of_a_shadow_is_stored_behind_the_erasure_of_its_request() {
+    on_each(async |scratch| {
+        let db = &scratch.db;
+        let mut pen = Pen::of(db).await;
+        let all = [settlement(now()), settlement(now())];
+        pen.settle(&all).await;
+        let [erased, left] = all.map(|settled| Pair { request: settled.request.id, ..pair(1, "p", "r") });
+        for _ in 0..2 {
+            erase(db, &[erased.request]).await.unwrap();
+        }
+        for pair in [&erased, &left] {
+            store_pair(db, pair).await.unwrap();
+        }
+        let stored = pairs(db, &Listing::default(), None).await.unwrap().rows;
+        assert_eq!(stored, std::slice::from_ref(&left));
+        assert_eq!(super::pair(db, left.request).await.unwrap(), Some(left));
+        assert_eq!(super::pair(db, erased.request).await.unwrap(), None);
         pen.close().await;
     })
     .await;
