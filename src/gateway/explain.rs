@@ -30,9 +30,10 @@ use super::plan::{Moment, with_facts};
 use super::planned::Planned;
 use super::prepared::{Known, Prepared};
 use super::price::Priced;
+use super::rendering::Rendering;
 use super::reply::Head;
 use super::state::Gateway;
-use crate::chat::Error;
+use crate::chat::{Error, Used};
 use crate::keys::Role;
 use crate::routing::{Complexity, Scored, Target, Trace};
 use crate::types::Nanos;
@@ -207,10 +208,19 @@ impl Planned {
 
     /// What the call would cost at `target`, as an attempt reserves it; `None` where no price is known.
     fn estimated_cost(&self, target: &Target) -> Option<Nanos> {
+        self.estimated(target, Rendering::reserve)
+    }
+
+    /// What a copy of the call would cost at `target`, as a shadow sets it aside; `None` where no price is known.
+    fn estimated_copy(&self, target: &Target) -> Option<Nanos> {
+        self.estimated(target, Rendering::own_reserve)
+    }
+
+    fn estimated(&self, target: &Target, reserve: impl Fn(&Rendering, Option<u64>) -> Used) -> Option<Nanos> {
         let (pricing, most) = self.priced(target)?;
         let rendering = self.rendering(Some(target));
         let tier = self.live.clients.get(&target.provider).map(|client| rendering.asked_tier(client));
-        pricing.cost(&rendering.reserve(most).in_tier(tier.unwrap_or_default()))
+        pricing.cost(&reserve(&rendering, most).in_tier(tier.unwrap_or_default()))
     }
 
     fn candidate(&self, target: &Target, trace: &Trace) -> Candidate {

@@ -123,6 +123,10 @@ impl<'a> Attempts<'a> {
         if self.parts.health.state(target, key, at) != Standing::Healthy {
             return None;
         }
+        if self.request.rendering(target).is_ok_and(|rendering| rendering.acts()) {
+            self.saw_hedge(hedge, "acts", meter);
+            return None;
+        }
         // The calls of the first cause it, so it is of their budget.
         let reserved = self.room_for(hedge, target, at).filter(|_| self.parts.health.may_hedge(&first.provider, at));
         let Some(reserved) = reserved else {
@@ -162,8 +166,10 @@ impl<'a> Attempts<'a> {
             Patience::Known(after) => Some(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             Patience::TooFew(_) => None,
         };
+        let acts = self.request.rendering(first).is_ok_and(|rendering| rendering.acts());
         let summary = match (second, patience) {
             (None, _) => "not asked: the call has one target".to_owned(),
+            _ if acts => "not asked: the provider may act on the call, and would act twice".to_owned(),
             (_, Patience::TooFew(known)) => {
                 format!("not asked: {known} of the {} answers are known that a percentile needs", Hedges::fewest())
             }

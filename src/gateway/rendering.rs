@@ -25,6 +25,9 @@ const OPENAI: DialectId = DialectId::OpenAiChat;
 /// How many tokens an answer is reckoned at where nothing limits it.
 const UNLIMITED_OUTPUT: u64 = 1_024;
 
+/// How many tokens an answer has at most that the gateway asks for of its own, where nothing else limits it.
+const OWN_BOUND: u64 = 4_096;
+
 /// What a model reads beside the conversation, in any dialect.
 const PROMPTING: [&str; 6] =
     ["system", "instructions", "systemInstruction", "system_instruction", "tools", "functions"];
@@ -145,6 +148,11 @@ impl Rendering {
         named("query").or_else(|| named(self.conversation())).unwrap_or_default()
     }
 
+    /// Whether the provider may act on the request, and twice where it is made twice.
+    pub fn acts(&self) -> bool {
+        self.codec().acts(self.object())
+    }
+
     /// Whether an answer may be shared with an equal request.
     pub fn may_be_cached(&self) -> bool {
         self.endpoint.passing().is_none_or(|passing| passing.may_be_cached(&self.asked))
@@ -220,7 +228,24 @@ impl Rendering {
     /// What a call is reckoned to use, until it is known, of a model that writes at most `most` tokens.
     pub fn reserve(&self, most: Option<u64>) -> Used {
         let each = self.asked.max_tokens.unwrap_or(UNLIMITED_OUTPUT).min(most.unwrap_or(MOST_TOKENS));
-        let choices = if self.asked.max_tokens.is_some() { self.asked.choices } else { 1 };
+        self.reckoned(each, if self.asked.max_tokens.is_some() { self.asked.choices } else { 1 })
+    }
+
+    /// The most tokens of each answer that the gateway asks for of its own, of a model that writes at most `most`; `None` where
+    /// the request says it already.
+    pub fn own_bound(&self, most: Option<u64>) -> Option<u64> {
+        (!self.is_bounded()).then(|| most.unwrap_or(OWN_BOUND).clamp(1, MOST_TOKENS))
+    }
+
+    /// What a call is reckoned to use at most that the gateway makes of its own, with [`Self::own_bound`] in it.
+    pub fn own_reserve(&self, most: Option<u64>) -> Used {
+        match self.own_bound(most) {
+            Some(each) => self.reckoned(each, self.asked.choices),
+            None => self.reserve(most),
+        }
+    }
+
+    fn reckoned(&self, each: u64, choices: u64) -> Used {
         let output = each.saturating_mul(choices).min(MOST_TOKENS);
         let usage = Usage { input: self.input_tokens(), output, estimated: true, ..Usage::default() };
         match self.endpoint.passing() {
@@ -263,5 +288,87 @@ impl Rendering {
     /// What asks a provider to count the request's tokens as its caller does, where that is what it wants.
     pub fn counts(&self) -> Option<Operation> {
         if let Task::Count(_) = self.endpoint.task() { Operation::count_in(self.endpoint.dialect()) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::wire::dialect::Addressed;
+
+    fn rendering(endpoint: Endpoint, more: &Value) -> Rendering {
+        let turns = json!([{"role": "user", "content": "Hi"}]);
+        let mut body = match endpoint.dialect() {
+            DialectId::OpenAiChat => json!({"model": "m", "messages": turns}),
+            DialectId::OpenAiResponses => json!({"model": "m", "input": "Hi"}),
+            DialectId::Anthropic => json!({"model": "m", "max_tokens": 9, "messages": turns}),
+            DialectId::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}),
+        };
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let addressed = Addressed { model: Some("m".to_owned()), stream: false };
+        Rendering::of(endpoint, endpoint.dialect().codec().read(body.to_string().into(), &addressed).unwrap())
+    }
+
+    #[test]
+    fn a_request_acts_whose_tools_its_provider_runs_or_that_leaves_something_there() {
+        let typed = |kind: &str| json!({"tools": [{"type": "function", "name": "f"}, {"type": kind, "name": "g"}]});
+        let gemini = |tool: &str| json!({"tools": [{"functionDeclarations": []}, {tool: {}}]});
+        let cases = [
+            (Endpoint::Chat, json!({}), false),
+            (Endpoint::Chat, json!({"tools": [], "store": false, "web_search_options": null}), false),
+            (Endpoint::Chat, typed("custom"), false),
+            (Endpoint::Chat, typed("web_search"), true),
+            (Endpoint::Chat, json!({"store": true}), true),
+            (Endpoint::Chat, json!({"web_search_options": {}}), true),
+            (Endpoint::Chat, json!({"plugins": [{"id": "web"}]}), true),
+            (Endpoint::Responses, json!({}), false),
+            (Endpoint::Responses, typed("custom"), false),
+            (Endpoint::Responses, typed("mcp"), true),
+            (Endpoint::Responses, typed("web_search_preview"), true),
+            (Endpoint::Responses, typed("code_interpreter"), true),
+            (Endpoint::Responses, typed("local_shell"), true),
+            (Endpoint::Responses, json!({"store": false}), false),
+            (Endpoint::Responses, json!({"store": true}), true),
+            (Endpoint::Responses, json!({"previous_response_id": "resp_1"}), true),
+            (Endpoint::Responses, json!({"previous_response_id": "resp_1", "store": false}), false),
+            (Endpoint::Responses, json!({"conversation": "conv_1", "store": false}), true),
+            (Endpoint::Responses, json!({"background": true}), true),
+            (Endpoint::Messages, json!({"tools": [{"name": "f", "input_schema": {}}]}), false),
+            (Endpoint::Messages, json!({"tools": [{"type": "custom", "name": "f", "input_schema": {}}]}), false),
+            (Endpoint::Messages, json!({"tools": [{"type": "bash_20250124", "name": "bash"}]}), false),
+            (Endpoint::Messages, json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}), true),
+            (Endpoint::Messages, json!({"mcp_servers": [{"type": "url", "url": "https://x", "name": "x"}]}), true),
+            (Endpoint::Generate, json!({"tools": [{"functionDeclarations": []}]}), false),
+            (Endpoint::Generate, gemini("google_search"), true),
+            (Endpoint::Generate, gemini("codeExecution"), true),
+        ];
+        for (endpoint, more, acts) in cases {
+            assert_eq!(rendering(endpoint, &more).acts(), acts, "{more}");
+        }
+    }
+
+    #[test]
+    fn a_request_of_our_own_is_bounded_and_reserves_its_bound_for_each_choice() {
+        let cases = [
+            (Endpoint::Chat, json!({"n": 3}), None, Some(4_096), 3 * 4_096),
+            (Endpoint::Chat, json!({"n": 3}), Some(64), Some(64), 3 * 64),
+            (Endpoint::Chat, json!({"n": 3, "max_tokens": 7}), Some(64), None, 3 * 7),
+            (Endpoint::Responses, json!({}), None, Some(4_096), 4_096),
+            (Endpoint::Messages, json!({}), None, None, 9),
+            (Endpoint::Generate, json!({"generationConfig": {"topP": 1}}), Some(500), Some(500), 500),
+        ];
+        for (endpoint, more, most, bound, output) in cases {
+            let rendering = rendering(endpoint, &more);
+            assert_eq!(rendering.own_bound(most), bound, "{more}");
+            assert_eq!(rendering.own_reserve(most).usage.unwrap().output, output, "{more}");
+            let Some(bound) = bound else { continue };
+            let mut edits = Edits::default();
+            rendering.codec().bound(rendering.object(), ("max_tokens", bound), &mut edits);
+            let addressed = Addressed { model: Some("m".to_owned()), stream: false };
+            let again = rendering.codec().read(rendering.object().edited(&edits), &addressed).unwrap();
+            assert_eq!(again.max_tokens, Some(bound), "{more}");
+        }
     }
 }

@@ -53,15 +53,19 @@ impl Request {
         Ok(Self { endpoint, unmerged: Some(unmerged), first })
     }
 
-    /// The same for a whole answer, with bytes of its own: it takes no room of the caller's, and outlives it.
+    /// The same for a whole answer, with bytes of its own: it takes no room of the caller's, and outlives it. `bound` is the most
+    /// tokens of each answer where the request leaves them open, with the name of that field in OpenAI's chat.
     ///
     /// # Errors
     /// What the request itself could not be refused with, since it was read before.
-    pub fn whole_again(&self) -> Result<Self, Error> {
+    pub fn whole_again(&self, bound: Option<(&str, u64)>) -> Result<Self, Error> {
         let asked = self.unmerged.as_ref().map_or(&self.first.asked, |unmerged| &unmerged.caller);
         let mut edits = Edits::default();
         edits.remove("stream");
         edits.remove("stream_options");
+        if let Some(bound) = bound {
+            self.first.codec().bound(&asked.object, bound, &mut edits);
+        }
         let body = Bytes::copy_from_slice(&asked.object.edited(&edits));
         let model = self.endpoint.is_addressed().then(|| asked.model.clone());
         let asked = self.endpoint.dialect().codec().read(body, &Addressed { model, stream: false })?;
@@ -215,11 +219,11 @@ mod tests {
             "model": "m", "stream": true, "stream_options": {"include_usage": true}, "messages": messages,
         });
         let plain = Request::plain(Rendering::of(Endpoint::Chat, asked(&streamed)));
-        let again = plain.whole_again().unwrap();
+        let again = plain.whole_again(None).unwrap();
         assert_eq!(body(again.first()), json!({"model": "m", "messages": messages}));
         assert!(!again.first().asked.stream && !again.first().asked.include_usage);
         let request = prompted(version(1, "one", &json!({}))).unwrap();
-        let again = request.whole_again().unwrap();
+        let again = request.whole_again(None).unwrap();
         assert_eq!(body(again.first()), body(request.first()));
         assert_eq!(again.requested(), "prompt/p");
     }

@@ -23,6 +23,7 @@ use super::prepared::Known;
 use super::request::Request;
 use super::side_calls::Place;
 use super::state::{Live, Parts};
+use super::words::limit_name;
 use crate::cache::Directive;
 use crate::chat::{Code, Error};
 use crate::routing::{Plan, Standing, Target};
@@ -81,6 +82,10 @@ impl SideCall {
         if !request.endpoint.is_answer() {
             return Err("no_answer");
         }
+        // What the provider does for the caller, it would do again.
+        if request.rendering(target).is_ok_and(|rendering| rendering.acts()) {
+            return Err("acts");
+        }
         if request.size() > LARGEST {
             return Err("too_large");
         }
@@ -122,15 +127,24 @@ impl SideCall {
         let client = self.live.clients.get(&self.target.provider)?;
         let rendering = self.request.rendering(&self.target).ok()?;
         let (pricing, most) = self.live.priced(client.provider(), &self.target);
-        pricing.cost(&rendering.reserve(most).in_tier(rendering.asked_tier(client)))
+        pricing.cost(&rendering.own_reserve(most).in_tier(rendering.asked_tier(client)))
+    }
+
+    /// The most tokens that a shadow asks for where the request leaves that open, so that it costs no more than it reserved.
+    fn bound(&self) -> Option<(&'static str, u64)> {
+        self.incoming.own.filter(|own| own.purpose == Purpose::Shadow)?;
+        let client = self.live.clients.get(&self.target.provider)?;
+        let (_, most) = self.live.priced(client.provider(), &self.target);
+        let bound = self.request.rendering(&self.target).ok()?.own_bound(most)?;
+        Some((limit_name(client, &self.target), bound))
     }
 
     /// Copies what it needs of the caller's request, so that nothing of that is held any longer.
     async fn detach(&mut self) -> Result<(), Error> {
-        let request = self.request.clone();
+        let (request, bound) = (self.request.clone(), self.bound());
         let again = match request.size() > LARGE {
-            true => aside(&self.parts.pool, move || request.whole_again()).await??,
-            false => request.whole_again()?,
+            true => aside(&self.parts.pool, move || request.whole_again(bound)).await??,
+            false => request.whole_again(bound)?,
         };
         self.request = Arc::new(again);
         Ok(())
@@ -169,6 +183,9 @@ impl SideCall {
             Err(error) => Err(error),
         };
         parts.side_calls.ended(&self.target.id, answer.is_ok(), now());
+        if let Some(quiet) = answer.as_ref().err().and_then(|error| error.retry_after) {
+            parts.side_calls.hush(&self.target.id, quiet);
+        }
         answer
     }
 }

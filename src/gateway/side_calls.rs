@@ -18,6 +18,9 @@ const FAILURES: u32 = 3;
 /// How long a target that fails is asked nothing.
 const PAUSE: Duration = Duration::from_secs(30);
 
+/// The longest that a target is asked nothing because it asked for quiet.
+const LONGEST_QUIET: Duration = Duration::from_secs(3_600);
+
 /// The most targets whose failures are remembered.
 const MOST_TARGETS: usize = 256;
 
@@ -40,6 +43,8 @@ struct Taken {
 struct Failures {
     count: u32,
     last: Timestamp,
+    /// How long it asked for quiet since then.
+    quiet: Duration,
 }
 
 /// The place of one call, which it has until this is dropped.
@@ -76,7 +81,14 @@ impl SideCalls {
     /// Whether a target may be asked, which failed in none of the last such calls, or long ago.
     pub fn may_ask(&self, target: &str, now: Timestamp) -> bool {
         let failing = lock(&self.failing);
-        failing.get(target).is_none_or(|failures| failures.count < FAILURES || now - failures.last >= PAUSE)
+        failing.get(target).is_none_or(|failures| now - failures.last >= failures.pause())
+    }
+
+    /// Notes that a target that failed asks for quiet, for an hour at most.
+    pub fn hush(&self, target: &Arc<str>, quiet: Duration) {
+        if let Some(failures) = lock(&self.failing).get_mut(target) {
+            failures.quiet = quiet.min(LONGEST_QUIET);
+        }
     }
 
     /// Notes how a call of `target` ended.
@@ -87,12 +99,19 @@ impl SideCalls {
             return;
         }
         if failing.len() >= MOST_TARGETS {
-            failing.retain(|_, failures| now - failures.last < PAUSE);
+            failing.retain(|_, failures| now - failures.last < PAUSE.max(failures.quiet));
         }
         if failing.len() < MOST_TARGETS || failing.contains_key(target) {
             let failures = failing.entry(target.clone()).or_default();
-            *failures = Failures { count: failures.count.saturating_add(1), last: now };
+            *failures = Failures { count: failures.count.saturating_add(1), last: now, quiet: Duration::ZERO };
         }
+    }
+}
+
+impl Failures {
+    /// How long the target is left alone after the last.
+    fn pause(&self) -> Duration {
+        if self.count < FAILURES { self.quiet } else { PAUSE.max(self.quiet) }
     }
 }
 
@@ -153,6 +172,19 @@ mod tests {
         assert!(!calls.may_ask(&target, at(36)));
         calls.ended(&target, true, at(65));
         assert!(calls.may_ask(&target, at(66)));
+    }
+
+    #[test]
+    fn a_target_that_asks_for_quiet_has_it_of_shadows_for_an_hour_at_most() {
+        let (calls, target) = (SideCalls::default(), Arc::<str>::from("p/m"));
+        let at = |seconds: i64| Timestamp(seconds * 1_000_000);
+        for (asked, left) in [(120, 120), (90_000, 3_600)] {
+            calls.ended(&target, false, at(0));
+            calls.hush(&target, Duration::from_secs(asked));
+            assert!(!calls.may_ask(&target, at(left - 1)) && calls.may_ask(&target, at(left)), "{asked}");
+            calls.ended(&target, true, at(left));
+            assert!(calls.may_ask(&target, at(0)));
+        }
     }
 
     #[test]

@@ -92,6 +92,13 @@ pub fn fit_brought<'a>(
     Ok(Cow::Owned(Asked { object: asked.object.with(&edits)?, ..asked.clone() }))
 }
 
+/// The field for the most tokens to write that a target takes which speaks OpenAI's chat.
+pub fn limit_name(client: &ProviderClient, target: &Target) -> &'static str {
+    let model = target.base_model.as_deref().unwrap_or(&target.model);
+    let known = openai_chat::limit_field(model);
+    known.unwrap_or(if client.provider().is_openais_own() { LIMITS[1] } else { LIMITS[0] })
+}
+
 /// A list of turns of which these, as a prompt's writer writes them, have another role.
 fn with_roles(turns: &str, places: &[usize], (from, to): (&str, &str)) -> String {
     let role = |name: &str| format!("\"role\":\"{name}\"");

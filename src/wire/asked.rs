@@ -158,6 +158,26 @@ pub fn check_tools(object: &Object) -> Result<(), FieldError> {
     }
 }
 
+/// Whether the request has a tool of which `acts` holds, whose `type` it gets, if there is one. A list that cannot be read has one.
+#[must_use]
+pub fn has_tool(object: &Object, acts: impl Fn(Option<&str>) -> bool) -> bool {
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(default, rename = "type")]
+        kind: Option<String>,
+    }
+    let Some(json) = object.get("tools").filter(|json| *json != "null") else { return false };
+    let tools: Result<Vec<Typed>, _> = serde_json::from_str(json);
+    tools.map_or(true, |tools| tools.iter().any(|tool| acts(tool.kind.as_deref())))
+}
+
+/// Whether one of these fields is there and says more than null, false or nothing.
+#[must_use]
+pub fn has_any(object: &Object, names: &[&str]) -> bool {
+    let is_set = |json: &str| !["null", "false", "\"\"", "[]"].contains(&json.trim());
+    names.iter().any(|name| object.get(name).is_some_and(is_set))
+}
+
 /// The fields of a conversation's turn that are read before a translation.
 #[derive(Deserialize)]
 struct Turn<'a> {

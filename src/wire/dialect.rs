@@ -285,6 +285,17 @@ pub trait ClientCodec: ProviderCodec {
         false
     }
 
+    /// Whether the provider may act on such a request: it has a tool that the provider runs, such as a search or an MCP server,
+    /// or leaves something at the provider, such as a stored answer. Made twice, it may act twice.
+    fn acts(&self, object: &Object) -> bool;
+
+    /// Sets the most tokens of each answer, which the request leaves open, by edits. `chat_name` is the field's name where the
+    /// dialect is OpenAI's chat, whose models differ in it.
+    fn bound(&self, object: &Object, (chat_name, most): (&str, u64), edits: &mut super::json::Edits) {
+        let _unused = object;
+        edits.set(chat_name, most.to_string());
+    }
+
     /// Takes the log-probabilities out of an answer of this dialect.
     fn without_logprobs(&self, answer: &mut Value) {
         let _unused = answer;

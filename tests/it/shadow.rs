@@ -148,8 +148,8 @@ async fn a_candidate_that_fails_is_asked_once_and_cools_for_no_caller() {
 
 #[tokio::test]
 async fn the_cap_of_a_day_holds_over_parallel_calls_and_gives_back_what_was_not_spent() {
-    // One call reserves about 0.0041 dollars: 1,024 tokens at 4 dollars a million, and costs 0.000039.
-    let app = TestApp::with(&route("0.009")).await;
+    // One call reserves about 0.0164 dollars: 4,096 tokens at 4 dollars a million, and costs 0.000039.
+    let app = TestApp::with(&route("0.036")).await;
     let gate = Arc::new(Semaphore::new(0));
     for _ in 0..2 {
         app.other.next(Script::default().gate(&gate).then(Script::json(200, WHOLE)));
@@ -164,7 +164,7 @@ async fn the_cap_of_a_day_holds_over_parallel_calls_and_gives_back_what_was_not_
     // What was set aside and not spent is free again.
     assert_eq!(app.hello("auto").await.status, 200);
     pairs(&app, 3).await;
-    let explained = app.send(Call::post("/v1/explain", &hello("auto")).key(&app.key)).await.json();
+    let explained = app.admin(Call::post("/v1/explain", &hello("auto"))).await.json();
     assert_eq!(explained["shadow"]["spent_today_usd"], "0.000117");
     app.close().await;
 }
@@ -208,13 +208,25 @@ async fn pairs_are_seen_in_their_project_erased_with_their_request_and_filtered(
     let cursor = page["next_cursor"].as_str().unwrap();
     let page = app.admin(Call::get(&format!("/api/v1/shadows?limit=1&cursor={cursor}"))).await.json();
     assert_eq!((&page["rows"][0]["request_id"], &page["next_cursor"]), (&json!(first), &Value::Null));
-    for (query, status, count) in
-        [("route=x", 200, 0), ("to=2026-01-01", 200, 0), ("last=1h", 200, 2), ("user=x", 400, 0), ("x=y", 400, 0)]
-    {
+    for (query, status, count) in [
+        ("route=x", 200, 0),
+        ("to=2026-01-01", 200, 0),
+        ("last=1h", 200, 2),
+        ("user=x", 400, 0),
+        ("x=y", 400, 0),
+        ("limit=100", 200, 2),
+        ("limit=101", 400, 0),
+        ("limit=0", 400, 0),
+    ] {
         let answer = app.admin(Call::get(&format!("/api/v1/shadows?{query}"))).await;
         assert_eq!(answer.status, status, "{query}: {}", answer.text());
         assert_eq!(answer.json()["rows"].as_array().map_or(0, Vec::len), count, "{query}");
     }
+    // The texts themselves are not stored here; what is stored of a request is exported all the same.
+    let export = app.admin(Call::get("/api/v1/bodies?route=r")).await;
+    assert_eq!(export.text().matches("\"shadow\"").count(), 2, "{}", export.text());
+    let body = app.admin(Call::get(&format!("/api/v1/requests/{first}/body"))).await.json();
+    assert_eq!(body["shadow"]["shadow_answer"]["choices"][0]["message"]["content"], "Hello there.");
     let erased = app.admin(Call::new("DELETE", &format!("/api/v1/requests/{first}/body"), String::new())).await;
     assert_eq!((erased.status, &erased.json()["shadow_pairs"]), (200, &json!(1)), "{}", erased.text());
     assert_eq!(pairs(&app, 1).await[0]["request_id"], newest["request_id"]);
@@ -261,7 +273,11 @@ async fn a_share_of_the_calls_is_copied() {
 #[tokio::test]
 async fn explain_and_the_list_of_routes_show_the_shadow_and_call_nobody() {
     let app = TestApp::with(&route("5")).await;
-    let explained = app.send(Call::post("/v1/explain", &hello("auto")).key(&app.key)).await.json();
+    let callers = app.send(Call::post("/v1/explain", &hello("auto")).key(&app.key)).await.json();
+    let mut names: Vec<&String> = callers["shadow"].as_object().unwrap().keys().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["may_be_copied", "summary"], "an app key reads no more than that there is one");
+    let explained = app.admin(Call::post("/v1/explain", &hello("auto"))).await.json();
     let shadow = &explained["shadow"];
     assert_eq!(
         (&shadow["model"], &shadow["share"], &shadow["max_usd_per_day"]),
@@ -324,4 +340,80 @@ async fn a_cap_of_a_day_knows_after_kill_9_what_was_spent_before() {
     assert_eq!(shadow(&binary).await["spent_today_usd"], "0.000039");
     assert_eq!(other.count(), 1);
     binary.kill();
+}
+
+#[tokio::test]
+async fn no_call_is_copied_on_which_its_provider_may_act() {
+    let app = TestApp::with(&route("5")).await;
+    let function = json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}});
+    let acting = [
+        json!({"tools": [function, {"type": "web_search"}]}),
+        json!({"web_search_options": {}, "store": true}),
+        json!({"store": true}),
+    ];
+    for (n, more) in acting.iter().enumerate() {
+        let mut body = hello("auto");
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(app.chat(&body).await.status, 200, "{more}");
+        until_own(&app, "acts", f64::from(u32::try_from(n + 1).unwrap())).await;
+        let explained = app.admin(Call::post("/v1/explain", &body)).await.json();
+        assert_eq!(explained["shadow"]["may_be_copied"], false, "{more}");
+    }
+    let mut harmless = hello("auto");
+    harmless["tools"] = json!([function]);
+    harmless["store"] = json!(false);
+    assert_eq!(app.chat(&harmless).await.status, 200);
+    pairs(&app, 1).await;
+    assert_eq!(app.other.count(), 1);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_without_a_bound_gets_one_in_its_copy_that_is_set_aside_for_each_choice() {
+    // A copy reserves 0.0164 dollars for each choice.
+    let app = TestApp::with(&route("0.05")).await;
+    let several = |n: u32| {
+        let mut body = hello("auto");
+        body["n"] = n.into();
+        body
+    };
+    assert_eq!(app.chat(&several(4)).await.status, 200);
+    until_own(&app, "over_cap", 1.0).await;
+    assert_eq!(app.chat(&several(2)).await.status, 200);
+    pairs(&app, 1).await;
+    let asked = app.other.only().json();
+    assert_eq!((&asked["max_tokens"], &asked["n"]), (&json!(4_096), &json!(2)));
+    let mut bounded = hello("auto");
+    bounded["max_completion_tokens"] = json!(17);
+    assert_eq!(app.chat(&bounded).await.status, 200);
+    pairs(&app, 2).await;
+    let asked = app.other.received().pop().unwrap().json();
+    assert_eq!((asked.get("max_tokens"), &asked["max_completion_tokens"]), (None, &json!(17)));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn no_call_is_hedged_on_which_its_provider_may_act() {
+    let app = TestApp::with(
+        "[[routes]]\nname = \"h\"\nmodels = [\"twice\"]\nstrategy = \"priority\"\n\
+         targets = [{ model = \"fast\" }, { model = \"spare\" }]\n\
+         hedge = { after = \"1ms\", max_extra_spend = 1.0 }\n",
+    )
+    .await;
+    let gate = Arc::new(Semaphore::new(0));
+    app.up.next(Script::default().gate(&gate).then(Script::json(200, WHOLE)));
+    let mut body = hello("twice");
+    body["tools"] = json!([{"type": "web_search"}]);
+    let release = async {
+        let deadline = Instant::now() + PATIENCE;
+        while app.metric("fulcrum_hedges_total", "outcome=\"acts\"").await < 1.0 {
+            assert!(Instant::now() < deadline, "the first target is not late");
+            sleep(Duration::from_millis(10)).await;
+        }
+        gate.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(app.chat(&body), release);
+    assert_eq!((answer.status, app.other.count()), (200, 0), "{}", answer.text());
+    assert_eq!(app.row(answer.id()).await["trace"]["hedge"], "acts");
+    app.close().await;
 }

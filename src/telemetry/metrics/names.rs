@@ -49,7 +49,7 @@ pub(super) const CASCADE: Name = row(
 pub(super) const HEDGES: Name = row(
     "fulcrum_hedges_total",
     &["route", "outcome"],
-    "Second targets of hedged routes: `won`, `lost`, `failed`, or `withheld` where they would have cost too much",
+    "Second targets of hedged routes: `won`, `lost`, `failed`, `withheld` where they would have cost too much, or `acts` where the provider may act on the call",
 );
 pub(super) const TOKENS: Name = row(
     "fulcrum_tokens_total",

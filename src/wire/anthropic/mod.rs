@@ -28,11 +28,11 @@ use super::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
 };
-use super::json::Object;
+use super::json::{Edits, Object};
 use super::prompt::{Prompt, Prompted};
 use super::sse::Event;
 use crate::chat::{Emulated, Error, Format, Maker, NameRule, Request, Response, Structured, Usage};
-use crate::wire::asked::last_user_text;
+use crate::wire::asked::{has_any, has_tool, last_user_text};
 use crate::wire::claude_schema;
 
 pub use count::{count_answer, read_count, read_count_request};
@@ -120,6 +120,17 @@ impl ClientCodec for Anthropic {
 
     fn has_images(&self, object: &Object) -> bool {
         check::has_images(object.get("messages").unwrap_or_default())
+    }
+
+    fn acts(&self, object: &Object) -> bool {
+        // Tools of Anthropic's that the caller runs; their names end in a date.
+        const CALLERS: [&str; 4] = ["bash_", "text_editor_", "computer_", "memory_"];
+        let is_run_there = |kind: &str| kind != "custom" && !CALLERS.iter().any(|callers| kind.starts_with(callers));
+        has_any(object, &["mcp_servers"]) || has_tool(object, |kind| kind.is_some_and(is_run_there))
+    }
+
+    fn bound(&self, _: &Object, (_, most): (&str, u64), edits: &mut Edits) {
+        edits.set("max_tokens", most.to_string());
     }
 
     fn format(&self, object: &Object) -> Option<Format> {

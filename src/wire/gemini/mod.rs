@@ -26,7 +26,7 @@ mod thought;
 mod usage;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub use count::{count_answer, counts};
 pub use embed::{embed_of, pass_embed, read_embed, read_vectors, write_embed, write_vectors};
@@ -85,6 +85,14 @@ impl ProviderCodec for Gemini {
     }
 }
 
+/// The field of a request's settings by the name that it has there, and the settings.
+fn generation_config(object: &Object) -> (&'static str, Map<String, Value>) {
+    let name = ["generation_config", "generationConfig"].into_iter().find(|name| object.get(name).is_some());
+    let name = name.unwrap_or("generationConfig");
+    let config = object.get(name).and_then(|json| serde_json::from_str(json).ok());
+    (name, config.unwrap_or_default())
+}
+
 impl ClientCodec for Gemini {
     fn read(&self, body: Bytes, addressed: &Addressed) -> Result<Asked, Error> {
         check::read(body, addressed)
@@ -123,11 +131,24 @@ impl ClientCodec for Gemini {
         json!({"role": role, "parts": [{"text": text}]})
     }
 
+    fn acts(&self, object: &Object) -> bool {
+        let Some(json) = object.get("tools").filter(|json| *json != "null") else { return false };
+        let Ok(tools) = serde_json::from_str::<Value>(json) else { return true };
+        let tools = tools.as_array().map_or_else(|| vec![&tools], |tools| tools.iter().collect());
+        let mut fields = tools.into_iter().filter_map(Value::as_object).flatten();
+        let declares = |name: &str| ["functionDeclarations", "function_declarations"].contains(&name);
+        fields.any(|(name, tool)| !declares(name) && !tool.is_null())
+    }
+
+    fn bound(&self, object: &Object, (_, most): (&str, u64), edits: &mut Edits) {
+        let (name, mut config) = generation_config(object);
+        config.shift_remove("max_output_tokens");
+        config.insert("maxOutputTokens".to_owned(), most.into());
+        edits.set(name, Value::from(config).to_string());
+    }
+
     fn ask_logprobs(&self, object: &Object, edits: &mut Edits) -> bool {
-        let name = ["generation_config", "generationConfig"].into_iter().find(|name| object.get(name).is_some());
-        let name = name.unwrap_or("generationConfig");
-        let config = object.get(name).and_then(|json| serde_json::from_str(json).ok());
-        let mut config: serde_json::Map<String, Value> = config.unwrap_or_default();
+        let (name, mut config) = generation_config(object);
         let names = ["responseLogprobs", "response_logprobs"];
         let is_open = !names.iter().any(|name| config.get(*name) == Some(&Value::Bool(true)));
         if is_open {

@@ -34,7 +34,7 @@ pub use prompt_settings::{meant, setting_names, wrong_settings};
 pub use prompted::prompt;
 
 use crate::chat::{Emulated, Error, Format, ProofPlaces, Request, Response, Usage};
-use crate::wire::asked::last_user_text;
+use crate::wire::asked::{has_any, has_tool, last_user_text};
 use crate::wire::capabilities::{Capabilities, UNKNOWN};
 use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
@@ -109,6 +109,13 @@ impl ClientCodec for OpenAiChat {
 
     fn proof_places(&self) -> ProofPlaces {
         ProofPlaces { calls: true, texts: false }
+    }
+
+    fn acts(&self, object: &Object) -> bool {
+        // Searches and plugins of OpenAI, xAI and OpenRouter have fields of their own.
+        const ACTING: [&str; 4] = ["web_search_options", "search_parameters", "plugins", "store"];
+        let is_run_there = |kind: Option<&str>| kind.is_some_and(|kind| !["function", "custom"].contains(&kind));
+        has_any(object, &ACTING) || has_tool(object, is_run_there)
     }
 
     fn ask_logprobs(&self, object: &Object, edits: &mut Edits) -> bool {

@@ -29,6 +29,7 @@ use serde_json::Value;
 use idiom::NAME;
 
 use crate::chat::{Emulated, Error, Format, Maker, Request, Response, Usage};
+use crate::wire::asked::{has_any, has_tool};
 use crate::wire::dialect::{
     Addressed, AnswerContext, Asked, BadAnswer, ClientCodec, Observed, ProviderCodec, ReadStream, Tap, WriteStream,
     Written,
@@ -102,6 +103,17 @@ impl ClientCodec for OpenAiResponses {
 
     fn has_images(&self, object: &Object) -> bool {
         object.get("input").is_some_and(|input| memchr::memmem::find(input.as_bytes(), b"\"input_image\"").is_some())
+    }
+
+    fn acts(&self, object: &Object) -> bool {
+        let is_run_there = |kind: Option<&str>| kind.is_none_or(|kind| !["function", "custom"].contains(&kind));
+        // What goes on from a stored answer is stored too, unless the request forbids that.
+        let goes_on = has_any(object, &["previous_response_id"]) && object.get("store") != Some("false");
+        goes_on || has_any(object, &["store", "conversation", "background"]) || has_tool(object, is_run_there)
+    }
+
+    fn bound(&self, _: &Object, (_, most): (&str, u64), edits: &mut Edits) {
+        edits.set("max_output_tokens", most.to_string());
     }
 
     fn ask_logprobs(&self, object: &Object, edits: &mut Edits) -> bool {
