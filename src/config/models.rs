@@ -10,7 +10,7 @@ use super::order::{MOST_WEIGHT, Ordering, TARGETS, ordering};
 use super::read::{Field, Section};
 use super::sections::{retries, store_bodies};
 use super::semantic::cache_policy;
-use super::shadow::shadow;
+use super::shadow::{shadow, warn_same};
 use super::spanned::spanned_list;
 use crate::chat::Structured;
 use crate::prompts::names_prompt;
@@ -160,6 +160,7 @@ fn route(index: usize, section: Section<'_>) -> RouteSpec {
         shadow: shadow(&section),
     };
     warn_alone(&section, &route);
+    warn_same(&section, &route);
     section.done();
     route
 }

@@ -1,7 +1,17 @@
 //! `shadow` of a route.
 
 use super::read::Section;
-use crate::routing::ShadowSpec;
+use crate::routing::{RouteSpec, ShadowSpec};
+
+/// Warns of one that compares its route's only target with itself.
+pub(super) fn warn_same(section: &Section<'_>, route: &RouteSpec) {
+    let Some(shadow) = &route.shadow else { return };
+    let only = route.targets.first().filter(|_| !route.has_second());
+    if let Some(field) = section.get("shadow").filter(|_| only.is_some_and(|only| only.model.text == shadow.model.text))
+    {
+        field.warn("the candidate is the route's only target, so both answers are its own", "name another candidate");
+    }
+}
 
 pub(super) fn shadow(section: &Section<'_>) -> Option<ShadowSpec> {
     const EXAMPLE: &str = "write shadow = { model = \"candidate\", share = 0.1, max_usd_per_day = \"5\" }";

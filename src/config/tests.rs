@@ -87,6 +87,19 @@ fn a_pattern_that_accepts_every_answer_is_a_warning_with_its_place() {
 }
 
 #[test]
+fn a_shadow_that_is_its_routes_only_target_is_a_warning() {
+    let text = |targets: &str| {
+        format!(
+            "[providers.simulated]\nkind = \"simulated\"\n[[routes]]\nname = \"c\"\ntargets = [{targets}]\n\
+             shadow = {{ model = \"simulated/a\", share = 1, max_usd_per_day = \"1\" }}"
+        )
+    };
+    let warned = |targets: &str| parse(&text(targets), "f", &env).unwrap().warnings.len();
+    let (a, b) = ("{ model = \"simulated/a\" }", "{ model = \"simulated/b\" }");
+    assert_eq!((warned(a), warned(b), warned(&format!("{a}, {b}"))), (1, 0, 0));
+}
+
+#[test]
 fn no_secret_is_ever_shown() {
     for case in BAD.split("%%\n") {
         let text: Vec<&str> = case.lines().filter(|line| !line.starts_with("    f:")).collect();

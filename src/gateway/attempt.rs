@@ -430,8 +430,8 @@ impl<'a> Attempts<'a> {
     ) -> Result<Result<(Attempt, Answered), Failure>, Error> {
         let Turn { target, client, upstream_request, .. } = turn;
         let (pricing, most) = self.live.priced(client.provider(), target);
-        let attempt =
-            meter.attempt(turn.role, target, pricing, rendering.reserve(most).in_tier(upstream_request.tier)).await?;
+        let estimate = rendering.reserve(most).in_tier(upstream_request.tier);
+        let attempt = meter.attempt(turn.role, target, pricing, estimate).await?;
         let attempt = attempt.followed(self.plan.follows, target, rendering.asked.stream);
         let call = Call {
             operation: upstream_request.operation,
@@ -472,6 +472,9 @@ impl<'a> Attempts<'a> {
                 Ok(Ok((attempt, answered)))
             }
             Err(unanswered) => {
+                if self.incoming.own.is_some() && matches!(unanswered.failure, Failure::Closing) {
+                    attempt.end(Ended::cut_off(estimate));
+                }
                 note_failure(&unanswered, &attempt);
                 // A reason may be the provider's own words.
                 Ok(Err(client.redacted(unanswered.failure)))

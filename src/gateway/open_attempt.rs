@@ -71,6 +71,12 @@ impl Ended {
         Self { status: Status::Error, http_status: Some(200), error, retryable: true, used }
     }
 
+    /// An attempt of the gateway's own that it cut off itself: what it cost nobody knows, so all counts that was reserved.
+    pub fn cut_off(reserved: Used) -> Self {
+        let error = Some(Code::Overloaded.text());
+        Self { status: Status::Unknown, http_status: None, error, retryable: false, used: Some(reserved) }
+    }
+
     /// An attempt that broke off because nobody waits for it any more, or its task panicked.
     pub(super) fn dropped(used: Option<Used>) -> Self {
         let (status, code) = dropped();

@@ -103,7 +103,7 @@ fn read_one(row: &Value) -> Option<ListedModel> {
         "/inputTokenLimit",
         "/meta/n_ctx_train",
     ];
-    let context = lengths.iter().find_map(|path| row.pointer(path)?.as_u64());
+    let context = lengths.iter().find_map(|path| row.pointer(path)?.as_u64().filter(|tokens| *tokens > 0));
     Some(ListedModel { id, created, context })
 }
 
@@ -120,11 +120,12 @@ mod tests {
     #[test]
     fn lists_of_each_shape_are_read_and_bounded() {
         let openai = json!({"object": "list", "data": [
-            {"id": "org/m-1", "created": 1_700_000_000, "max_model_len": 4096}, {"id": "org/m-1"}, {"id": "a b"}, {"id": 3}, {},
+            {"id": "org/m-1", "created": 1_700_000_000, "max_model_len": 4096}, {"id": "org/m-1"}, {"id": "zero", "max_model_len": 0}, {"id": "a b"}, {"id": 3}, {},
         ]});
         let read_back = read(openai.to_string().as_bytes()).unwrap();
         let only = ListedModel { id: "org/m-1".parse().unwrap(), created: Some(1_700_000_000), context: Some(4_096) };
-        assert_eq!(read_back, [only]);
+        let zero = ListedModel { id: "zero".parse().unwrap(), created: None, context: None };
+        assert_eq!(read_back, [only, zero]);
         let anthropic = json!({"data": [{"type": "model", "id": "claude", "created_at": "2025-05-14T00:00:00Z"}]});
         assert_eq!(read(anthropic.to_string().as_bytes()).unwrap()[0].created, Some(1_747_180_800));
         assert_eq!(ids(&json!({"models": [{"name": "models/gemini"}]})).unwrap(), ["gemini"]);

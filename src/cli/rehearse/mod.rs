@@ -76,7 +76,7 @@ impl Rehearse {
         }
         if let Some(junit) = &self.junit {
             let written = std::fs::write(junit, junit::document(&card));
-            written.map_err(|error| Failure::Unreachable(format!("{} cannot be written: {error}", junit.display())))?;
+            written.map_err(|error| Failure::Input(format!("{} cannot be written: {error}", junit.display())))?;
         }
         match card.broken() {
             0 => Ok(()),
