@@ -25,6 +25,7 @@ use crate::batches::Batches;
 use crate::cache::{Cache, Purge, SemanticBounds};
 use crate::chat;
 use crate::config::{self, Config, Durability};
+use crate::datasets::Datasets;
 use crate::db::{self, Db};
 use crate::experiments::Experiments;
 use crate::feedback::Feedback;
@@ -70,6 +71,7 @@ struct Inner {
     keys: Arc<Keys>,
     gateway: Gateway,
     batches: Batches,
+    datasets: Datasets,
     feedback: Feedback,
     /// Runs batches; none where no call can be made.
     runner: OnceLock<Runner>,
@@ -212,6 +214,7 @@ impl App {
         parts.cache.set_semantic(semantic_bounds(&config));
         let gateway = Gateway::new(parts, live);
         let batches = Batches::new(db.clone(), config.batches);
+        let datasets = Datasets::new(ledger_db.clone());
         let feedback = Feedback::open(ledger_db.clone());
         let inner = Inner {
             models,
@@ -221,6 +224,7 @@ impl App {
             keys: Arc::new(keys),
             gateway,
             batches,
+            datasets,
             feedback,
             runner: OnceLock::new(),
             experiments: OnceLock::new(),
@@ -272,6 +276,12 @@ impl App {
     #[must_use]
     pub fn batches(&self) -> &Batches {
         &self.0.batches
+    }
+
+    /// The datasets.
+    #[must_use]
+    pub fn datasets(&self) -> &Datasets {
+        &self.0.datasets
     }
 
     /// The feedback.
@@ -439,6 +449,9 @@ impl App {
         self.0.gateway.parts().idempotency.tidy_up(now());
         if let Err(error) = self.batches().prune(before).await {
             tracing::warn!(%error, "cannot forget old batches");
+        }
+        if let Err(error) = self.datasets().tidy_up(now()).await {
+            tracing::warn!(%error, "cannot delete what imports of datasets left");
         }
         self.save_use().await;
     }

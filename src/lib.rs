@@ -18,6 +18,7 @@ pub mod upstream;
 
 pub mod batches;
 pub mod cache;
+pub mod datasets;
 pub mod experiments;
 pub mod feedback;
 mod idempotency;

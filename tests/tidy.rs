@@ -14,7 +14,7 @@ const ROWS: [&[&str]; 13] = [
     &["chat", "stats"],
     &["db", "pool", "telemetry", "template", "wire"],
     &["upstream"],
-    &["batches", "cache", "experiments", "feedback", "idempotency", "keys", "prompts", "routing", "usage"],
+    &["batches", "cache", "datasets", "experiments", "feedback", "idempotency", "keys", "prompts", "routing", "usage"],
     &["gateway"],
     &["jobs"],
     &["config"],

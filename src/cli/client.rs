@@ -145,6 +145,13 @@ impl Client {
         read(&self.text(method, path, Some(body)).await?)
     }
 
+    /// Sends a text that is no JSON object, such as lines of JSON.
+    pub async fn send_text(&self, path: &str, text: String) -> Result<Value, Failure> {
+        let headers = self.headers(&Method::POST)?;
+        let (status, answer) = self.reply(Method::POST, path, Some(text), headers).await?;
+        if status < 300 { read(&answer) } else { Err(self.failure(status, &answer)) }
+    }
+
     /// Sends `body` to `path` with headers of a caller's. What a refusal says comes with it.
     pub async fn send_and_read(
         &self,
@@ -152,7 +159,7 @@ impl Client {
         body: &Value,
         headers: HeaderMap,
     ) -> Result<(Value, Option<Failure>), Failure> {
-        let (status, text) = self.reply(Method::POST, path, Some(body), headers).await?;
+        let (status, text) = self.reply(Method::POST, path, Some(body.to_string()), headers).await?;
         if status < 300 {
             return Ok((read(&text)?, None));
         }
@@ -190,7 +197,7 @@ impl Client {
         body: Option<&Value>,
         headers: HeaderMap,
     ) -> Result<String, Failure> {
-        let (status, text) = self.reply(method, path, body, headers).await?;
+        let (status, text) = self.reply(method, path, body.map(Value::to_string), headers).await?;
         if status < 300 { Ok(text) } else { Err(self.failure(status, &text)) }
     }
 
@@ -198,13 +205,12 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<String>,
         headers: HeaderMap,
     ) -> Result<(u16, String), Failure> {
         Ok(match &self.place {
             Place::Remote { client, base, key } => {
                 let url = format!("{base}{path}");
-                let body = body.map(Value::to_string);
                 let unreachable = |error| Failure::Unreachable(format!("{base} cannot be reached: {error}"));
                 let asked = client.ask((method, &url), key.as_deref(), headers, body);
                 let reply = asked.await.map_err(unreachable)?;
@@ -235,9 +241,9 @@ async fn here(
     app: &App,
     (method, path): (Method, &str),
     headers: HeaderMap,
-    body: Option<&Value>,
+    body: Option<String>,
 ) -> Result<(u16, String), Failure> {
-    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    let body = body.map_or_else(Body::empty, Body::from);
     let request =
         Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").extension(Operator);
     let mut request = request.body(body).map_err(|error| Failure::Input(error.to_string()))?;

@@ -3,6 +3,7 @@
 mod admin_key;
 mod check;
 mod client;
+mod dataset;
 mod demo;
 mod experiment;
 mod explain;
@@ -66,6 +67,9 @@ enum Command {
     /// Show a request; read and erase the texts that are stored
     #[command(subcommand, after_help = "Example: fulcrum request show 019abd2c-7f10-7a33-b2c4-5d6e7f8090a1 --body")]
     Request(request::Request),
+    /// Make, fill, show and export datasets to evaluate and to train with
+    #[command(subcommand, after_help = "Example: fulcrum dataset import tickets tickets.jsonl")]
+    Dataset(dataset::Dataset),
     /// Report and list what people and programs say of answers
     #[command(subcommand, after_help = "Example: fulcrum feedback list --metric resolved")]
     Feedback(feedback::Feedback),
@@ -140,6 +144,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Experiment(command) => Box::pin(command.run()).await,
         Command::Key(command) => Box::pin(command.run()).await,
         Command::Request(command) => Box::pin(command.run()).await,
+        Command::Dataset(command) => Box::pin(command.run()).await,
         Command::Feedback(command) => Box::pin(command.run()).await,
         Command::Requests(command) => Box::pin(command.run()).await,
         Command::Usage(command) => Box::pin(command.run()).await,

@@ -65,11 +65,17 @@ fn routes() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("POST", "/v1beta/models/fast:generateContent", "app", contents.clone()),
         ("POST", "/v1/models/fast:generateContent", "app", contents),
     ];
-    others.into_iter().chain(experiment_routes()).collect()
+    others.into_iter().chain(measuring_routes()).collect()
 }
 
-fn experiment_routes() -> [(&'static str, &'static str, &'static str, Value); 5] {
+fn measuring_routes() -> [(&'static str, &'static str, &'static str, Value); 11] {
     [
+        ("GET", "/api/v1/datasets", "viewer", Value::Null),
+        ("POST", "/api/v1/datasets", "editor", json!({"name": "made"})),
+        ("GET", "/api/v1/datasets/facts", "viewer", Value::Null),
+        ("GET", "/api/v1/datasets/facts/items", "viewer", Value::Null),
+        ("POST", "/api/v1/datasets/facts/items", "editor", json!({"variables": {}})),
+        ("GET", "/api/v1/datasets/facts/export", "viewer", Value::Null),
         ("GET", "/api/v1/experiments", "viewer", Value::Null),
         ("POST", "/api/v1/experiments", "editor", experiment("made", "production")),
         ("GET", "/api/v1/experiments/{draft}", "viewer", Value::Null),
@@ -112,6 +118,7 @@ async fn with_greet() -> TestApp {
     let app = TestApp::with("[defaults]\nretries = 0\n[ledger]\nstore_bodies = \"full\"\n").await;
     let greet = json!({"name": "greet", "messages": [{"role": "user", "content": "Hi"}], "labels": ["production"]});
     assert_eq!(app.admin(Call::post("/api/v1/prompts", &greet)).await.status, 201);
+    assert_eq!(app.admin(Call::post("/api/v1/datasets", &json!({"name": "facts"}))).await.status, 201);
     app
 }
 

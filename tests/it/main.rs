@@ -23,6 +23,7 @@ mod cooling;
 mod counts;
 mod crash;
 mod crossing;
+mod datasets;
 mod demo;
 mod deploy;
 mod dialects;

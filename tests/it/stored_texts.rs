@@ -45,7 +45,7 @@ async fn the_texts_of_a_request_are_read_and_then_erased_from_every_file() {
     assert!(!holding(app.dir.path(), CANARY).is_empty());
 
     let erased = erase(&app, &format!("/requests/{}/body", asked.id())).await;
-    let expected = json!({"erased": 1, "requests": 1, "feedback": 0, "shadow_pairs": 0, "idempotent_answers": 1, "cached_answers": 0});
+    let expected = json!({"erased": 1, "requests": 1, "feedback": 0, "shadow_pairs": 0, "dataset_items": 0, "idempotent_answers": 1, "cached_answers": 0});
     assert_eq!((erased.status, erased.json()), (200, expected));
     assert_eq!(holding(app.dir.path(), CANARY), Vec::<String>::new());
     assert_eq!(app.admin(Call::get(&path)).await.outcome(), "404 not_found");

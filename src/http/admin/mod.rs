@@ -2,6 +2,7 @@
 
 mod body;
 mod cache;
+mod datasets;
 mod experiments;
 mod feedback;
 mod keys;
@@ -47,6 +48,10 @@ pub fn routes() -> Router<App> {
         .route("/requests", get(usage::requests))
         .route("/requests/{id}", get(usage::request))
         .route("/requests/{id}/body", get(texts::one).delete(texts::erase_one))
+        .route("/datasets", get(datasets::list).post(datasets::create))
+        .route("/datasets/{name}", get(datasets::one))
+        .route("/datasets/{name}/items", get(datasets::items).post(datasets::import))
+        .route("/datasets/{name}/export", get(datasets::export))
         .route("/feedback", get(feedback::list))
         .route("/shadows", get(shadows::list))
         .route("/bodies", get(texts::export).delete(texts::erase))

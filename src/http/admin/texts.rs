@@ -122,6 +122,7 @@ struct Erased {
     texts: u64,
     feedback: u64,
     pairs: u64,
+    items: u64,
     answers: u64,
     cached: u64,
 }
@@ -134,6 +135,7 @@ impl Erased {
         self.texts += requests;
         self.feedback += feedback;
         self.pairs += shadow_pairs;
+        self.items += app.datasets().erase(&ids).await?;
         let parts = app.gateway().parts();
         self.answers += parts.idempotency.erase(ids).await?;
         let mut projects: Vec<&str> = rows.iter().map(|row| &*row.project).collect();
@@ -147,7 +149,7 @@ impl Erased {
 
     /// Sees to it that no older page with the texts stays in a file of the database.
     async fn finish(self, app: &App) -> Result<Json<Value>, Refusal> {
-        let Self { requests, texts, feedback, pairs, answers, cached } = self;
+        let Self { requests, texts, feedback, pairs, items, answers, cached } = self;
         let emptied = match app.ledger_db().sqlite() {
             Ok(sqlite) => sqlite.empty_log().await,
             Err(_) => Ok(true),
@@ -160,9 +162,9 @@ impl Erased {
             let message = "the texts are deleted, but the database's write-ahead log is in use and may still hold them: ask again";
             return Err(Error::new(Code::Overloaded, message).into());
         }
-        tracing::info!(requests, texts, feedback, pairs, answers, "stored texts were erased");
+        tracing::info!(requests, texts, feedback, pairs, items, answers, "stored texts were erased");
         Ok(Json(json!({
-            "erased": texts, "requests": requests, "feedback": feedback, "shadow_pairs": pairs,
+            "erased": texts, "requests": requests, "feedback": feedback, "shadow_pairs": pairs, "dataset_items": items,
             "idempotent_answers": answers, "cached_answers": cached,
         })))
     }
