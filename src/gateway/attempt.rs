@@ -11,7 +11,7 @@ use super::aside::{LARGE, aside};
 use super::beginning::Beginning;
 use super::check::Check;
 use super::cooling::all_cooling;
-use super::fault::fault_of;
+use super::fault::{fault_of, lacks_other_route};
 use super::incoming::Incoming;
 use super::meter::Meter;
 use super::open_attempt::Ended;
@@ -35,7 +35,7 @@ use crate::types::{Timestamp, now};
 use crate::upstream::{Call, Failure, Operation, Phase, ProviderClient};
 use crate::usage::{Role, Status};
 use crate::wire::DialectId;
-use crate::wire::endpoint::Task;
+use crate::wire::endpoint::{Endpoint, Task};
 use crate::wire::openai_embeddings::{self, Encoding};
 
 /// The attempts of one call.
@@ -352,9 +352,9 @@ impl<'a> Attempts<'a> {
             Failure::Throttled { another_key: true, .. } => Failing::RestingKey,
             Failure::Throttled { retry_after: Some(wait), .. } => Failing::Throttled(*wait),
             // Another target may let in what this one forbids, and do what its server does not, now or in a moment.
-            Failure::Auth { .. } | Failure::Refused { status: 403, .. } | Failure::Server { status: 501 | 505, .. } => {
-                Failing::Longer
-            }
+            Failure::Auth { .. } | Failure::Server { status: 501 | 505, .. } => Failing::Longer,
+            failure if failure.is_forbidden() => Failing::Longer,
+            failure if failure.is_gone() && !lacks_other_route(failure, turn.rendering.endpoint) => Failing::Longer,
             Failure::Server { error, .. } if error.retry_after.is_some() => {
                 Failing::Throttled(error.retry_after.unwrap_or_default())
             }
@@ -371,13 +371,10 @@ impl<'a> Attempts<'a> {
     /// Whether a target lacks the form in which it was asked, and has another; notes that for the calls to come.
     fn has_another_form(&self, turn: &Turn<'_>, failure: &Failure) -> bool {
         let (client, model) = (turn.client, &turn.target.model);
-        if turn.upstream_request.operation == Operation::Responses
-            && client.provider().chat
-            && failure.lacks_route()
-            && client.has_responses(model)
-        {
+        if turn.upstream_request.operation == Operation::Responses && client.provider().chat && failure.lacks_route() {
+            // Another call may have noted it meanwhile.
             client.lacks_responses(model);
-            return true;
+            return !client.has_responses(model);
         }
         let lacks_base64 = refuses_base64(failure, &turn.rendering) && client.has_base64();
         if lacks_base64 {
@@ -402,7 +399,8 @@ impl<'a> Attempts<'a> {
     pub(super) fn note_health(&self, turn: &Turn<'_>, failure: &Failure) {
         let (asking, now) = (self.asking(turn), now());
         // What the gateway asks of its own cools no target for callers.
-        let counts = self.incoming.own.is_none() && !turn.is_anothers.load(Ordering::Relaxed);
+        let is_own = self.incoming.own.is_some() || turn.is_anothers.load(Ordering::Relaxed);
+        let counts = !is_own && !lacks_other_route(failure, turn.rendering.endpoint);
         match fault_of(failure).filter(|_| counts) {
             Some(fault) => self.parts.health.failed(asking, fault, now, rand::random()),
             None => self.parts.health.abandoned(asking, now),
@@ -475,7 +473,7 @@ impl<'a> Attempts<'a> {
                 if self.incoming.own.is_some() && matches!(unanswered.failure, Failure::Closing) {
                     attempt.end(Ended::cut_off(estimate));
                 }
-                note_failure(&unanswered, &attempt);
+                note_failure(&unanswered, &attempt, rendering.endpoint);
                 // A reason may be the provider's own words.
                 Ok(Err(client.redacted(unanswered.failure)))
             }
@@ -556,8 +554,11 @@ fn failed(last: Error, meter: &Meter) -> Error {
 
 /// Ends an attempt that brought no answer. It is charged what its provider reported, or what came before it broke off: nothing
 /// where not a byte of its answer came.
-pub(super) fn note_failure(Unanswered { failure, reported, is_part }: &Unanswered, attempt: &Attempt) {
-    attempt.failed(failure);
+pub(super) fn note_failure(unanswered: &Unanswered, attempt: &Attempt, endpoint: Endpoint) {
+    let Unanswered { failure, reported, is_part } = unanswered;
+    if !lacks_other_route(failure, endpoint) {
+        attempt.failed(failure);
+    }
     let cut_off = *is_part && failure.may_be_charged();
     let came = || attempt.estimate().filter(|_| cut_off);
     attempt.end(Ended {

@@ -2,6 +2,7 @@
 
 use crate::routing::Fault;
 use crate::upstream::{Failure, Phase};
+use crate::wire::endpoint::Endpoint;
 
 /// What a failure means for the health of its target.
 pub fn fault_of(failure: &Failure) -> Option<Fault> {
@@ -19,6 +20,11 @@ pub fn fault_of(failure: &Failure) -> Option<Fault> {
         failure if failure.is_targets_fault() => Some(Fault::Broken),
         _ => None,
     }
+}
+
+/// Whether a provider lacks a route of its API that is no conversation's: its models answer other calls all the same.
+pub fn lacks_other_route(failure: &Failure, endpoint: Endpoint) -> bool {
+    !endpoint.is_answer() && matches!(failure, Failure::Refused { .. }) && failure.lacks_route()
 }
 
 #[cfg(test)]

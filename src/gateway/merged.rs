@@ -66,11 +66,11 @@ impl Attempts<'_> {
             }
             Part::Alone(failure, trial) => {
                 turn.is_anothers.store(false, Ordering::Relaxed);
-                note_failure(&failure.into(), &attempt);
+                note_failure(&failure.into(), &attempt, rendering.endpoint);
                 return Ok(Merged::Alone(trial));
             }
         };
-        note_failure(&failure, &attempt);
+        note_failure(&failure, &attempt, rendering.endpoint);
         Ok(Merged::Ended(Err(client.redacted(failure.failure))))
     }
 

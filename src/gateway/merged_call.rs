@@ -191,7 +191,7 @@ async fn parts(call: &MergedCall, members: &[Member]) -> Vec<Part> {
 /// the answers of all. What the target says of itself or of the provider's key holds for each.
 fn may_be_one_texts(failure: &Failure) -> bool {
     match failure {
-        Failure::Refused { status, .. } => *status != 403,
+        Failure::Refused { .. } => !failure.is_forbidden() && !failure.is_gone(),
         Failure::Server { status, error } => !matches!(status, 503 | 529) && error.retry_after.is_none(),
         Failure::TimedOut(phase) => !matches!(phase, Phase::Connect | Phase::Caller),
         Failure::Protocol(_) | Failure::NoRoom(_) => true,

@@ -260,6 +260,9 @@ fn cause(failure: &Failure) -> Option<String> {
         Failure::Server { status, .. } | Failure::Refused { status: status @ 402..=405, .. } => {
             Some(format!("answered with status {status}"))
         }
+        Failure::Refused { status, .. } if failure.is_gone() => {
+            Some(format!("says that its model or its credit is gone ({status})"))
+        }
         Failure::Refused { .. }
         | Failure::TimedOut(Phase::Caller)
         | Failure::Busy

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::redaction::Redaction;
 use crate::chat::{Code, Error};
-use crate::wire::too_long;
+use crate::wire::{gone, too_long};
 
 /// The longest time that a provider may ask callers to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
@@ -60,7 +60,7 @@ pub enum Failure {
         /// The provider's error.
         error: Box<Error>,
     },
-    /// The provider refused the request: any other 4xx.
+    /// The provider refused the request: any other 4xx, or what means that within an answer with the status 200.
     Refused {
         /// The provider's status.
         status: u16,
@@ -105,10 +105,33 @@ impl Failure {
     /// Whether the failure is a fault of the target, and not of the request.
     #[must_use]
     pub fn is_targets_fault(&self) -> bool {
-        !matches!(
+        let is_other = matches!(
             self,
             Self::Refused { .. } | Self::TimedOut(Phase::Caller) | Self::Busy | Self::Closing | Self::NoRoom(_)
-        )
+        );
+        !is_other || self.is_gone()
+    }
+
+    /// Whether the target answers nobody for now, whatever is asked: it is out of credit, retired, or not there.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Refused { status, error } | Self::Server { status: status @ 200, error } => {
+                gone::is_gone(meant(*status, error), error)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the target may not be used for the request with this key, and another may.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        match self {
+            Self::Refused { status, error } | Self::Server { status: status @ 200, error } => {
+                meant(*status, error) == 403
+            }
+            _ => false,
+        }
     }
 
     /// Whether the provider may have worked, and charges, though no answer came.
@@ -192,6 +215,11 @@ impl Failure {
             Self::Closing => error("the gateway is shutting down, and this call outlived its grace".to_owned()),
         }
     }
+}
+
+/// The status that an error means, where it stands in an answer with the status 200.
+fn meant(status: u16, error: &Error) -> u16 {
+    if status == 200 { error.status.unwrap_or(status) } else { status }
 }
 
 /// What follows the message of a provider that has nothing at the address that was called.
@@ -413,6 +441,29 @@ mod tests {
             let status = if code == Code::ContextLengthExceeded { 400 } else { 413 };
             assert_eq!((larger.code, larger.status()), (code, status), "{message}");
         }
+    }
+
+    #[test]
+    fn a_target_that_is_gone_is_at_fault_and_a_request_is_not() {
+        let refused = |status: u16, code: &str| {
+            let body = format!(r#"{{"error":{{"message":"no","code":"{code}"}}}}"#);
+            Failure::Refused { status, error: Box::new(read_refusal(status, body.as_bytes(), None)) }
+        };
+        let within = |status: u16| {
+            let error = Error { status: Some(status), ..Error::new(Code::UpstreamError, "no") };
+            Failure::Server { status: 200, error: Box::new(error) }
+        };
+        for failure in
+            [refused(402, ""), refused(404, ""), refused(410, ""), refused(400, "model_not_found"), within(404)]
+        {
+            assert!(failure.is_gone() && failure.is_targets_fault() && !failure.is_forbidden(), "{failure:?}");
+        }
+        for failure in
+            [refused(400, ""), refused(403, ""), refused(422, "invalid_value"), refused(404, "content_filter")]
+        {
+            assert!(!failure.is_gone() && !failure.is_targets_fault(), "{failure:?}");
+        }
+        assert!(refused(403, "").is_forbidden() && within(403).is_forbidden() && !within(503).is_gone());
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod filtered;
 pub mod form;
 pub mod frames;
 pub mod gemini;
+pub mod gone;
 mod hashed;
 pub mod json;
 pub mod merged_embeddings;

@@ -19,6 +19,14 @@ async fn a_lone_target_that_fails_answers_for_itself_the_tenth_time_too() {
         (Script::reply(529, "content-type: application/json\r\n", body), "529 their_own", None),
         (Script::reply(529, named, body), "529 their_own", Some("7")),
         (Script::throttled(""), "429 upstream_rate_limited", None),
+        (Script::error(402, "Insufficient Balance"), "402 upstream_error", None),
+        (Script::error(404, "no such model"), "404 upstream_error", None),
+        (Script::error(410, "retired"), "410 upstream_error", None),
+        (
+            Script::json(400, r#"{"error":{"message":"no","code":"model_decommissioned"}}"#),
+            "400 model_decommissioned",
+            None,
+        ),
     ] {
         let app = TestApp::start().await;
         app.up.always(script);

@@ -41,6 +41,7 @@ mod fidelity;
 mod fields;
 mod first_hour;
 mod frames;
+mod gone;
 mod hardship;
 mod hints;
 mod idempotency;

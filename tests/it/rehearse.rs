@@ -76,6 +76,11 @@ fn every_route_meets_every_fault_and_every_promise_is_kept() {
     assert_eq!(find("private", "none", "all targets", "chat")["model"], "house/a");
     let made_up = find("private", "status-503", "first target", "chat");
     assert_eq!((&made_up["status"], &made_up["model"]), (&200.into(), &"house/b".into()));
+    for (fault, status) in [("no-credit", 402), ("not-there", 404), ("retired", 410)] {
+        let made_up = find("private", fault, "first target", "chat");
+        assert_eq!((&made_up["status"], &made_up["model"]), (&200.into(), &"house/b".into()), "{fault}");
+        assert_eq!(find("alone", fault, "all targets", "chat")["status"], status);
+    }
     let down = find("alone", "status-529", "all targets", "chat");
     assert_eq!((&down["status"], &down["attempts"], &down["cost_usd"]), (&529.into(), &1.into(), &"0".into()));
     let quiet = find("alone", "rate-limited", "all targets", "chat");

@@ -1,0 +1,69 @@
+//! Targets that are out of credit, retired or not there: others are asked, and these cool.
+
+use serde_json::{Value, json};
+
+use crate::app::TestApp;
+use crate::client::Call;
+use crate::dialects::PROVIDERS;
+use crate::upstream::Script;
+
+const ROUTE: &str = r#"
+[[routes]]
+name = "r"
+models = ["auto"]
+strategy = "priority"
+targets = [{ model = "fast" }, { model = "spare" }]
+[defaults]
+retries = 0
+"#;
+
+/// What providers answer whose model or credit is gone.
+fn gone() -> Vec<Script> {
+    let coded = |status: u16, message: &str, code: &str| {
+        Script::json(
+            status,
+            json!({"error": {"message": message, "type": "invalid_request_error", "code": code}}).to_string(),
+        )
+    };
+    let mut all: Vec<Script> =
+        [402, 404, 405, 410, 424, 425, 451, 498].into_iter().map(|status| Script::error(status, "no")).collect();
+    all.extend([
+        coded(400, "The model was retired", "model_decommissioned"),
+        coded(400, "The model `x` does not exist", "model_not_found"),
+        coded(400, "Insufficient Balance", "invalid_request_error"),
+        coded(403, "You exceeded your quota", "insufficient_quota"),
+    ]);
+    all
+}
+
+async fn health(app: &TestApp) -> Value {
+    app.admin(Call::get("/api/v1/health")).await.json()["rows"].clone()
+}
+
+#[tokio::test]
+async fn a_target_that_is_gone_is_passed_over_and_cools() {
+    for script in gone() {
+        let app = TestApp::with(ROUTE).await;
+        app.up.always(script.clone());
+        for _ in 0..7 {
+            let answer = app.hello("auto").await;
+            assert_eq!((answer.status, answer.header("x-fulcrum-model")), (200, Some("other/spare-x")), "{script:?}");
+        }
+        assert_eq!((app.up.count(), app.other.count()), (5, 7), "{script:?}");
+        assert_eq!(health(&app).await[0]["target"], "up/gpt-x", "{script:?}");
+        app.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_provider_without_a_route_to_count_tokens_stays_well() {
+    let app = TestApp::with(PROVIDERS).await;
+    app.up.always(Script::error(404, "404 page not found"));
+    let body = json!({"model": "claude/m", "messages": [{"role": "user", "content": "Hi"}]});
+    for _ in 0..7 {
+        let answer = app.send(Call::post("/v1/messages/count_tokens", &body).key(&app.key)).await;
+        assert_eq!(answer.status, 404, "{}", answer.text());
+    }
+    assert_eq!((app.up.count(), health(&app).await), (7, json!([])));
+    app.close().await;
+}
