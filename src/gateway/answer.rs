@@ -184,8 +184,11 @@ fn failed((answer, dialect): (&Answer, ProviderDialect), body: &[u8], bad: Optio
     let value = serde_json::from_slice::<Value>(body).unwrap_or_default();
     let reported = dialect.codec().usage(&value).map(Used::from);
     let failure = match dialect.codec().failure(&value).or_else(|| bad.and_then(|_| bare_error(&value))) {
-        // Its status was 200, so the error has none of its own.
-        Some(error) => failure_of(scrubbed(Error { status: None, upstream_code: None, ..error }, answer)),
+        // Its status was 200, so the error has none of its own but that of a refusal.
+        Some(error) => {
+            let status = error.status.filter(|status| (400..500).contains(status));
+            failure_of(scrubbed(Error { status, upstream_code: None, ..error }, answer))
+        }
         None => Failure::Protocol(bad?.0.clone()),
     };
     Some(Unanswered { failure, reported, is_part: false })
@@ -216,8 +219,12 @@ pub fn failure_of(error: Error) -> Failure {
             Failure::Throttled { retry_after: error.retry_after, message: error.message, another_key: false }
         }
         Code::UpstreamAuth => Failure::Auth { status: 200, another_key: false },
+        // What means a refusal is one, as it would be by its status.
         Code::InvalidRequest => {
             let error = Error { upstream_code: None, param: None, ..error };
+            Failure::Refused { status: 200, error: Box::new(error) }
+        }
+        Code::RequestTooLarge | Code::ContextLengthExceeded | Code::ContentFilter => {
             Failure::Refused { status: 200, error: Box::new(error) }
         }
         _ => Failure::Server { status: 200, error: Box::new(error) },

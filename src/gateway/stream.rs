@@ -328,7 +328,7 @@ impl Relay {
     /// Ends a stream that failed after it began: no retry, its row, and an error event in the caller's dialect.
     async fn break_off(&mut self, failure: Failure) {
         self.is_over = true;
-        if matches!(failure, Failure::Server { status: 200, .. })
+        if matches!(failure, Failure::Server { status: 200, .. } | Failure::Refused { status: 200, .. })
             && self.feed.usage().is_none_or(|usage| usage.estimated)
         {
             self.read_counts().await;

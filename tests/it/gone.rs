@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::TestApp;
+use crate::app::{TestApp, hello, streamed};
 use crate::client::Call;
 use crate::dialects::PROVIDERS;
 use crate::upstream::Script;
@@ -53,6 +53,43 @@ async fn a_target_that_is_gone_is_passed_over_and_cools() {
         assert_eq!(health(&app).await[0]["target"], "up/gpt-x", "{script:?}");
         app.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_callers_own_mistake_goes_nowhere_else_and_cools_nothing() {
+    let event = |error: Value| Script::stream([format!("data: {}\n\n", json!({"error": error}))]);
+    let app = TestApp::with(ROUTE).await;
+    for (script, stream) in [
+        (Script::json(404, r#"{"error":{"message":"no response","param":"previous_response_id"}}"#), false),
+        (Script::error(422, "`temperature` must be at most 1"), false),
+        (event(json!({"code": 400, "message": "Invalid value for 'temperature'"})), true),
+        (event(json!({"code": null, "type": "invalid_request_error", "message": "no"})), true),
+        (event(json!({"code": 422, "message": "no"})), true),
+    ] {
+        app.up.always(script.clone());
+        for _ in 0..7 {
+            let body = if stream { streamed(hello("auto")) } else { hello("auto") };
+            let answer = app.chat(&body).await;
+            assert!((400..430).contains(&answer.status), "{script:?}: {}", answer.text());
+        }
+    }
+    assert_eq!((app.other.count(), health(&app).await), (0, json!([])));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn an_error_event_that_says_that_the_model_is_gone_goes_on_to_another_target() {
+    let app = TestApp::with(ROUTE).await;
+    for error in [
+        json!({"code": 404, "message": "no"}),
+        json!({"code": 402, "message": "no"}),
+        json!({"code": 403, "message": "no"}),
+    ] {
+        app.up.next(Script::stream([format!("data: {}\n\n", json!({"error": error}))]));
+        let answer = app.chat(&streamed(hello("auto"))).await;
+        assert_eq!((answer.status, answer.header("x-fulcrum-attempts")), (200, Some("2")), "{}", answer.text());
+    }
+    app.close().await;
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ pub(super) fn read(error: &Value) -> Error {
     };
     let status = match () {
         () if is("accessDeniedException") => Some(403),
+        () if is("resourceNotFoundException") => Some(404),
         () if is("serviceUnavailableException") || is("modelNotReadyException") => Some(503),
         () => None,
     };

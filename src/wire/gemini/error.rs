@@ -46,6 +46,8 @@ pub(super) fn read_error(error: &Value) -> Error {
         (Some(401), _) | (None, Some("UNAUTHENTICATED")) => Code::UpstreamAuth,
         (Some(429), _) | (None, Some("RESOURCE_EXHAUSTED")) => Code::UpstreamRateLimited,
         (Some(504), _) | (None, Some("DEADLINE_EXCEEDED")) => Code::UpstreamTimeout,
+        (Some(400 | 413 | 414 | 422), _)
+        | (None, Some("INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE")) => Code::InvalidRequest,
         _ => Code::UpstreamError,
     };
     let message = error["message"].as_str().unwrap_or("the provider reports an error and does not say which");
@@ -54,6 +56,7 @@ pub(super) fn read_error(error: &Value) -> Error {
     if code != Code::UpstreamAuth {
         let named = || match error["status"].as_str()? {
             "PERMISSION_DENIED" => Some(403),
+            "NOT_FOUND" => Some(404),
             "UNAVAILABLE" => Some(503),
             _ => None,
         };

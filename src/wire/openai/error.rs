@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::chat::{Code, Error};
-use crate::wire::too_long;
+use crate::wire::{gone, too_long};
 
 /// The body of an error's answer.
 #[must_use]
@@ -38,7 +38,7 @@ pub fn is_failure(reason: &str) -> bool {
 #[must_use]
 pub fn kind_of(error: &Value) -> (Code, Option<u16>) {
     let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
-    let number = ["code", "status"].iter().find_map(|name| number(error.get(name)?));
+    let number = ["code", "status"].iter().find_map(|name| number(error.get(name)?).filter(|n| (400..600).contains(n)));
     let names = ["code", "type"].iter().filter_map(|name| error.get(name)?.as_str());
     let named =
         || names.into_iter().find_map(|name| NAMES.iter().find(|(known, _)| *known == name)).map(|(_, status)| *status);
@@ -46,13 +46,42 @@ pub fn kind_of(error: &Value) -> (Code, Option<u16>) {
         Some(401) => (Code::UpstreamAuth, None),
         Some(408 | 504) => (Code::UpstreamTimeout, None),
         Some(429) => (Code::UpstreamRateLimited, None),
-        Some(status @ (402 | 403 | 503 | 529)) => (Code::UpstreamError, Some(status)),
+        Some(status @ (403 | 503 | 529)) => (Code::UpstreamError, Some(status)),
+        Some(status) if gone::is_status(status) => (Code::UpstreamError, Some(status)),
+        Some(400) => (Code::InvalidRequest, None),
+        // A conflict asks for another try, as it does by its status.
+        Some(status @ (406..=408 | 410..=499)) => (Code::InvalidRequest, Some(status)),
         _ => (Code::UpstreamError, None),
     }
 }
 
 /// Names of errors, and the status that each stands for.
-const NAMES: [(&str, u16); 14] = [
+const NAMES: [(&str, u16); 36] = [
+    // Faults of the request: OpenAI's, with those by which its Responses fail, and those of servers like it.
+    ("invalid_request_error", 400),
+    ("invalid_value", 400),
+    ("invalid_type", 400),
+    ("invalid_prompt", 400),
+    ("unsupported_value", 400),
+    ("unsupported_parameter", 400),
+    ("missing_required_parameter", 400),
+    ("invalid_image", 400),
+    ("invalid_image_format", 400),
+    ("invalid_image_url", 400),
+    ("invalid_base64_image", 400),
+    ("image_too_large", 400),
+    ("image_parse_error", 400),
+    ("failed_to_download_image", 400),
+    ("BadRequestError", 400),
+    ("UnprocessableEntityError", 422),
+    // Models that are not there.
+    ("model_not_found", 404),
+    ("model_decommissioned", 404),
+    ("not_found_error", 404),
+    ("NotFoundError", 404),
+    // Faults of the provider.
+    ("server_error", 500),
+    ("api_error", 500),
     ("authentication_error", 401),
     ("permission_error", 403),
     ("timeout", 504),
@@ -97,6 +126,15 @@ mod tests {
             (json!({"code": "429"}), Code::UpstreamRateLimited, 429),
             (json!({"status": 504}), Code::UpstreamTimeout, 504),
             (json!({"type": "server_error", "code": 500}), Code::UpstreamError, 502),
+            (json!({"type": "BadRequestError", "code": 400}), Code::InvalidRequest, 400),
+            (json!({"type": "invalid_request_error", "code": null}), Code::InvalidRequest, 400),
+            (json!({"type": "invalid_request_error", "code": "server_error"}), Code::UpstreamError, 502),
+            (json!({"type": "invalid_request_error", "code": "1301"}), Code::InvalidRequest, 400),
+            (json!({"code": 422}), Code::InvalidRequest, 422),
+            (json!({"code": 409}), Code::UpstreamError, 502),
+            (json!({"code": 402}), Code::UpstreamError, 402),
+            (json!({"code": "model_not_found", "type": "invalid_request_error"}), Code::UpstreamError, 404),
+            (json!({"code": 1}), Code::UpstreamError, 502),
             (json!({"code": "x", "type": 3}), Code::UpstreamError, 502),
             (json!("gone"), Code::UpstreamError, 502),
         ] {
