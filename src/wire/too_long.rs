@@ -13,39 +13,38 @@ const CODES: [&str; 4] = [
     "context_window_exceeded",
 ];
 
-/// Words of messages that say it, at providers that have no code for it: all of a line stand in the message.
-const WORDS: [[&str; 2]; 22] = [
-    // Anthropic.
-    ["prompt is too long", ""],
-    ["exceed context limit", ""],
-    // OpenAI, and servers that repeat its words: vLLM, DeepSeek, Mistral, OpenRouter, Llama at Bedrock.
-    ["maximum context length", ""],
-    ["exceeds the context window", ""],
-    ["exceed the configured limit", "tokens"],
-    ["context_length_exceeded", ""],
-    // Google.
-    ["input token count", "exceeds the maximum"],
-    ["input context is too long", ""],
-    // Amazon.
-    ["input is too long", ""],
-    ["input tokens exceeded", ""],
-    ["exceeds the maximum number of input tokens", ""],
-    // llama.cpp, Ollama, LM Studio.
-    ["exceeds the available context size", ""],
-    ["exceeds the context length", ""],
-    ["exceed_context_size", ""],
-    ["prompt too long", ""],
-    ["greater than the context length", ""],
-    // vLLM.
-    ["longer than the maximum model length", ""],
-    ["model's context length is only", ""],
-    // TGI and Together.
-    ["`inputs` tokens + `max_new_tokens` must be", ""],
-    // xAI.
-    ["maximum prompt length is", ""],
-    // Cohere, Groq and Cerebras.
-    ["too many tokens", "prompt"],
-    ["reduce the length of the messages", ""],
+/// Words of messages that say it, at providers that have no code for it, by whose they are: both stand in the message.
+const WORDS: [(&str, [&str; 2]); 29] = [
+    ("Anthropic", ["prompt is too long", ""]),
+    ("Anthropic", ["exceed context limit", ""]),
+    // vLLM, DeepSeek, Mistral, OpenRouter and Llama at Bedrock repeat OpenAI's words.
+    ("OpenAI", ["maximum context length", ""]),
+    ("OpenAI", ["exceeds the context window", ""]),
+    ("OpenAI", ["exceed the configured limit", "tokens"]),
+    ("OpenAI", ["context_length_exceeded", ""]),
+    ("Google", ["input token count", "exceeds the maximum"]),
+    ("Google", ["input context is too long", ""]),
+    ("Amazon", ["input is too long", ""]),
+    ("Amazon", ["input tokens exceeded", ""]),
+    ("Amazon", ["exceeds the maximum number of input tokens", ""]),
+    ("llama.cpp", ["exceeds the available context size", ""]),
+    ("llama.cpp", ["exceed_context_size", ""]),
+    ("Ollama", ["exceeds the context length", ""]),
+    ("Ollama", ["prompt too long", ""]),
+    ("LM Studio", ["greater than the context length", ""]),
+    ("LM Studio", ["tokens when context the overflows", ""]),
+    ("LM Studio", ["loaded with context length of only", ""]),
+    ("LM Studio", ["context size has been exceeded", ""]),
+    ("vLLM", ["longer than the maximum model length", ""]),
+    ("vLLM", ["model's context length is only", ""]),
+    ("SGLang", ["input", "is longer than the model's context length"]),
+    ("SGLang", ["input length", "exceeds the maximum allowed length"]),
+    ("TGI and Together", ["`inputs` tokens + `max_new_tokens` must be", ""]),
+    ("TGI", ["`inputs` must have less than", "tokens"]),
+    ("DashScope", ["range of input length should be", ""]),
+    ("xAI", ["maximum prompt length is", ""]),
+    ("Cohere", ["too many tokens", "prompt"]),
+    ("Groq and Cerebras", ["reduce the length of the messages", ""]),
 ];
 
 /// The shortest number that can be a count of tokens here.
@@ -59,7 +58,7 @@ pub fn is_code(code: &str) -> bool {
 /// Whether an error's message says it.
 pub fn is_said(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    WORDS.iter().any(|words| words.iter().all(|word| message.contains(word)))
+    WORDS.iter().any(|(_, words)| words.iter().all(|word| message.contains(word)))
 }
 
 /// An error that a stream reports, with the code that its message or its own code means.
@@ -228,13 +227,59 @@ mod tests {
             "Please reduce the length of the messages or completion.",
             "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
             "the input length exceeds the context length",
+            "The input (12345 tokens) is longer than the model's context length (8192 tokens).",
+            "Input length (700001 tokens) exceeds the maximum allowed length (536826 tokens). Use a shorter input.",
+            "Trying to keep the first 9000 tokens when context the overflows. However, the model is loaded with context \
+             length of only 4096 tokens, which is not enough.",
+            "Context size has been exceeded.",
+            "Range of input length should be [1, 129024]",
+            "Input validation error: `inputs` must have less than 4095 tokens. Given: 9000",
         ] {
             assert!(is_said(message), "{message}");
         }
-        for message in
-            ["max_tokens is too large: 99999. This model supports at most 16384 completion tokens.", "too long a name"]
-        {
+        for message in [
+            "max_tokens is too large: 99999. This model supports at most 16384 completion tokens.",
+            "too long a name",
+            "Range of max_tokens should be [1, 8192]",
+            "`stop` must have less than 4 entries. Given: 9",
+            "The input of the tool is longer than its schema allows",
+            "The length of `user` exceeds the maximum allowed length (64 characters)",
+            "Input validation error: `max_new_tokens` must be strictly positive",
+            "the context of the tool call is unknown",
+            "model is loaded with another adapter",
+        ] {
             assert!(!is_said(message), "{message}");
+        }
+    }
+
+    #[test]
+    fn each_row_needs_all_of_its_words() {
+        for (whose, words) in WORDS {
+            assert!(is_said(&words.join(" x ")), "{whose}");
+            let has_two = words.iter().all(|word| !word.is_empty());
+            for word in words.iter().filter(|_| has_two) {
+                assert!(!is_said(word), "{whose}: {word}");
+            }
+        }
+    }
+
+    proptest::proptest! {
+        /// What servers say of other fields than the messages: none of it means the whole request.
+        #[test]
+        fn a_refusal_of_one_field_is_no_request_that_is_too_long(
+            field in "(temperature|max_tokens|stop|user|tools|seed|metadata|top_logprobs|context|response_format)(\\[[0-9]\\])?",
+            most in 1u32..2_000_000, got in 1u32..2_000_000,
+        ) {
+            for message in [
+                format!("Invalid value for '{field}': must be at most {most}, and is {got}"),
+                format!("Range of {field} should be [1, {most}]"),
+                format!("`{field}` must have less than {most} characters. Given: {got}"),
+                format!("The length of {field} ({got}) exceeds the maximum length ({most})"),
+                format!("{field}: string too long. Expected at most {most}, got {got}"),
+                format!("{field} is too large: {got}. This model supports at most {most} completion tokens"),
+            ] {
+                proptest::prop_assert!(!is_said(&message), "{}", message);
+            }
         }
     }
 
@@ -301,6 +346,12 @@ mod tests {
             ),
             ("The decoder prompt (length 5000) is longer than the maximum model length of 4096.", Some((5_000, 4_096))),
             ("request (5120 tokens) exceeds the available context size (4096 tokens)", Some((5_120, 4_096))),
+            (
+                "The input (12345 tokens) is longer than the model's context length (8192 tokens).",
+                Some((12_345, 8_192)),
+            ),
+            ("`inputs` must have less than 4095 tokens. Given: 9000", Some((9_000, 4_095))),
+            ("Range of input length should be [1, 129024]", None),
             (
                 "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
                 Some((537_812, 131_072)),

@@ -176,3 +176,45 @@ async fn explain_shows_the_targets_for_causes() {
     assert_eq!(app.up.count(), 0);
     app.close().await;
 }
+
+/// What a server answers with this status, and the same as an error event of a stream.
+fn refused(status: u16, body: &Value) -> [(Script, bool); 2] {
+    let error = body.get("error").filter(|error| error.is_object()).unwrap_or(body);
+    let event = format!("data: {}\n\n", json!({"error": error}));
+    [(Script::json(status, body.to_string()), false), (Script::stream([event]), true)]
+}
+
+async fn goes_to_spare(app: &TestApp, (script, stream): (Script, bool), code: &str) {
+    app.up.next(script.clone());
+    app.other.next(if stream { Script::stream(EVENTS) } else { Script::json(200, WHOLE) });
+    let body = if stream { streamed(hello("auto")) } else { hello("auto") };
+    let answer = app.chat(&body).await;
+    assert_eq!(answer.header("x-fulcrum-model"), Some("other/spare-x"), "{script:?}: {}", answer.text());
+    assert_eq!(codes(&app.row(answer.id()).await), [format!("gpt-x {code}"), "spare-x ok".to_owned()], "{script:?}");
+}
+
+#[tokio::test]
+async fn each_servers_words_for_a_request_that_is_too_long_lead_to_the_target_for_that_in_a_stream_too() {
+    let app = TestApp::with(ROUTE).await;
+    let error = |message: &str| json!({"error": {"message": message, "type": "BadRequestError", "code": 400}});
+    for message in [
+        TOO_LONG,
+        "The input (12345 tokens) is longer than the model's context length (8192 tokens).",
+        "Input length (700001 tokens) exceeds the maximum allowed length (536826 tokens).",
+        "Trying to keep the first 9000 tokens when context the overflows.",
+        "Context size has been exceeded.",
+        "Range of input length should be [1, 129024]",
+    ] {
+        for case in refused(400, &error(message)) {
+            goes_to_spare(&app, case, "context_length_exceeded").await;
+        }
+    }
+    // LM Studio says no more than the words in its event.
+    let bare = json!({"error": {"message": "Trying to keep the first 9000 tokens when context the overflows."}});
+    for _ in 0..6 {
+        goes_to_spare(&app, refused(400, &bare)[1].clone(), "context_length_exceeded").await;
+    }
+    assert_eq!(app.admin(Call::get("/api/v1/health")).await.json()["rows"], json!([]), "it is the request's fault");
+    app.close().await;
+}
+
