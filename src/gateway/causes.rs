@@ -26,9 +26,11 @@ impl Attempts<'_> {
     pub(super) fn cause_of(&self, failure: &Failure) -> Option<Cause> {
         self.plan.causes.as_ref()?;
         let (Failure::Refused { error, .. } | Failure::Server { status: 200, error }) = failure else { return None };
-        let is_too_long = error.code == Code::ContextLengthExceeded;
-        let cause = if is_too_long { Some(Cause::ContextLength) } else { None };
-        let cause = cause.or_else(|| filtered::is_refusal(error).then_some(Cause::ContentFilter));
+        let cause = match error.code {
+            Code::ContextLengthExceeded => Some(Cause::ContextLength),
+            Code::ContentFilter => Some(Cause::ContentFilter),
+            _ => filtered::is_refusal(error).then_some(Cause::ContentFilter),
+        };
         cause.filter(|cause| self.has_targets(*cause))
     }
 

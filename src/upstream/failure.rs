@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::redaction::Redaction;
 use crate::chat::{Code, Error};
-use crate::wire::{gone, too_long};
+use crate::wire::{filtered, gone, too_long};
 
 /// The longest time that a provider may ask callers to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
@@ -256,12 +256,13 @@ pub(super) fn read_refusal(status: u16, body: &[u8], redaction: Option<&Redactio
     let is_too_long =
         [upstream_code.as_deref(), text(error.get("type")).as_deref()].into_iter().flatten().any(too_long::is_code)
             || (matches!(status, 400 | 413 | 422) && too_long::is_said(&message));
-    Error {
+    let read = Error {
         param: text(error.get("param")).map(scrubbed),
         status: Some(if is_too_long && status < 500 { 400 } else { status }),
         upstream_code: if is_too_long { None } else { upstream_code.map(|code| short_code(scrubbed(code))) },
         ..Error::new(if is_too_long { Code::ContextLengthExceeded } else { Code::UpstreamError }, message)
-    }
+    };
+    filtered::recognized(read, error)
 }
 
 /// The provider's own code: `code` at OpenAI, `status` at Google, `type` at Anthropic.
@@ -464,6 +465,19 @@ mod tests {
             assert!(!failure.is_gone() && !failure.is_targets_fault(), "{failure:?}");
         }
         assert!(refused(403, "").is_forbidden() && within(403).is_forbidden() && !within(503).is_gone());
+    }
+
+    #[test]
+    fn a_refusal_by_a_filter_has_its_code() {
+        for (status, body) in [
+            (400, r#"{"error":{"message":"no","code":"cyber_policy"}}"#),
+            (400, r#"{"error":{"message":"high risk","type":"content_filter"}}"#),
+            (403, r#"{"error":{"code":403,"message":"no","metadata":{"reasons":["violence"],"flagged_input":"x"}}}"#),
+        ] {
+            let error = read_refusal(status, body.as_bytes(), None);
+            assert_eq!((error.code, error.status()), (Code::ContentFilter, status), "{body}");
+        }
+        assert_eq!(read_refusal(403, br#"{"error":{"message":"no"}}"#, None).code, Code::UpstreamError);
     }
 
     #[test]

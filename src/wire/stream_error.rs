@@ -1,6 +1,6 @@
 //! Errors that a provider reports within a stream.
 
-use super::too_long;
+use super::{filtered, too_long};
 use crate::chat::{Code, Error};
 
 /// The error in an answer's top field `error`, which some send with the status 200, or an answer that is an error itself.
@@ -31,5 +31,6 @@ pub(super) fn reported(code: Code, kind: &str, message: Option<&str>) -> Error {
         Code::UpstreamAuth => "the provider refused the gateway's key",
         _ => message.unwrap_or("the provider reported an error in its stream"),
     };
-    too_long::recognized(Error { upstream_code: Some(kind.to_owned()), ..Error::new(code, message) })
+    let read = too_long::recognized(Error { upstream_code: Some(kind.to_owned()), ..Error::new(code, message) });
+    filtered::recognized(read, &serde_json::Value::Null)
 }

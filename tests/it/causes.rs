@@ -218,3 +218,35 @@ async fn each_servers_words_for_a_request_that_is_too_long_lead_to_the_target_fo
     app.close().await;
 }
 
+#[tokio::test]
+async fn each_servers_words_for_a_filter_lead_to_the_target_for_that_in_a_stream_too() {
+    let app = TestApp::with(ROUTE).await;
+    let flagged = "This content was flagged for possible cybersecurity risk.";
+    let prompt = "Invalid prompt: your prompt was flagged as potentially violating our usage policy.";
+    for (status, error) in [
+        (400, json!({"message": "no", "code": "content_filter", "type": "invalid_request_error"})),
+        (400, json!({"message": flagged, "code": "cyber_policy", "type": "invalid_request_error"})),
+        (400, json!({"message": prompt, "code": "invalid_prompt", "type": "invalid_request_error"})),
+        (400, json!({"message": "Content Exists Risk", "code": "invalid_request_error"})),
+        (400, json!({"message": "considered high risk", "type": "content_filter"})),
+        (400, json!({"message": "不安全或敏感内容", "code": "1301"})),
+        (403, json!({"message": "flagged", "code": 403, "metadata": {"reasons": ["violence"], "flagged_input": "x"}})),
+    ] {
+        for case in refused(status, &json!({"error": error})) {
+            goes_to_spare(&app, case, "content_filter").await;
+        }
+    }
+    let refusal = json!({"id": "c", "object": "chat.completion", "choices": [{"index": 0, "finish_reason": "content_filter",
+        "message": {"role": "assistant", "content": null, "refusal": "I cannot."}}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}});
+    let none = json!({"id": "c", "object": "chat.completion", "choices": [],
+        "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {"hate": {"filtered": true}}}]});
+    for body in [refusal, none] {
+        goes_to_spare(&app, (Script::json(200, body.to_string()), false), "content_filter").await;
+    }
+    // A 403 for another reason is no filter.
+    app.up.next(Script::error(403, "Your team has no access"));
+    let answer = app.hello("auto").await;
+    assert_eq!(codes(&app.row(answer.id()).await)[0], "gpt-x upstream_error");
+    app.close().await;
+}

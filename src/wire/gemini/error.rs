@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::chat::{Code, Error};
-use crate::wire::too_long;
+use crate::wire::{filtered, too_long};
 
 const TYPES: &str = "type.googleapis.com/google.rpc.";
 
@@ -63,7 +63,7 @@ pub(super) fn read_error(error: &Value) -> Error {
         read.status = status.filter(|status| *status < 600).or_else(named);
         read.upstream_code = error["status"].as_str().map(str::to_owned);
     }
-    too_long::recognized(read)
+    filtered::recognized(too_long::recognized(read), error)
 }
 
 /// A time as Google writes it, rounded up to tenths of a second: with more digits it might hold some that look like a status.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::chat::Error;
 use crate::wire::openai::{error_body, kind_of, put_event};
-use crate::wire::too_long;
+use crate::wire::{filtered, too_long};
 
 /// The event that ends a stream which failed after it began; no `[DONE]` follows it.
 pub(super) fn error_event(error: &Error) -> Bytes {
@@ -20,7 +20,8 @@ pub(super) fn read_error(error: &Value) -> Error {
     let message: String = message.unwrap_or("the provider reports an error").chars().take(2_000).collect();
     let upstream_code = error.get("code").and_then(Value::as_str).map(str::to_owned);
     let (code, status) = kind_of(error);
-    too_long::recognized(Error { upstream_code, status, ..Error::new(code, message) })
+    let read = too_long::recognized(Error { upstream_code, status, ..Error::new(code, message) });
+    filtered::recognized(read, error)
 }
 
 #[cfg(test)]

@@ -13,10 +13,19 @@ pub(super) fn failure(answer: &Value) -> Option<Error> {
         return Some(read_error(error));
     }
     let choices = answer.get("choices")?.as_array()?;
+    if choices.is_empty() && has_filtered(answer) {
+        return Some(Error::new(Code::ContentFilter, "a filter of the provider's refused the request"));
+    }
     if choices.is_empty() {
         return Some(Error::new(Code::UpstreamError, "its answer has no choices"));
     }
     choices.iter().filter_map(Value::as_object).find_map(of_choice)
+}
+
+/// Whether Azure's filter says what it found in the request, as it also does beside choices.
+fn has_filtered(answer: &Value) -> bool {
+    let results = answer.get("prompt_filter_results").and_then(Value::as_array);
+    results.is_some_and(|results| !results.is_empty())
 }
 
 /// Why a choice failed, where it did: OpenRouter puts the error beside it.

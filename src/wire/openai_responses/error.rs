@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::chat::Error;
 use crate::wire::openai::{error_type, kind_of};
-use crate::wire::too_long;
+use crate::wire::{filtered, too_long};
 
 /// The event of an error, as the `sequence_number`th of its stream. OpenAI's reference has its fields at the top; its SDKs
 /// raise only where there is an `error` too.
@@ -26,5 +26,5 @@ pub(super) fn read_error(reported: &Value) -> Error {
     let (code, status) = kind_of(reported);
     let message = text("message").unwrap_or_else(|| "the provider's stream failed without a message".to_owned());
     let read = Error { upstream_code: text("code"), param: text("param"), status, ..Error::new(code, message) };
-    too_long::recognized(read)
+    filtered::recognized(too_long::recognized(read), reported)
 }
