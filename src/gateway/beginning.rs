@@ -109,6 +109,9 @@ impl<'a> Beginning<'a> {
         let seen = if self.passes { begun(&event) } else { self.peek.look(&event) };
         self.bytes += event.raw().len();
         self.events.push(event);
+        if let Some(usage) = self.peek.charge() {
+            self.attempt.count(usage);
+        }
         match seen {
             Seen::Silent => Ok(()),
             Seen::Begun => {

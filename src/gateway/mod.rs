@@ -17,6 +17,7 @@ mod causes;
 mod check;
 mod complexity;
 mod cooling;
+mod counted;
 mod detached;
 mod direct;
 mod embed;

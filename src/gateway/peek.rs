@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::counted::Counted;
 use super::unanswered::Unanswered;
 use crate::chat::{self, Code, Content, Delta, Error, Usage};
 use crate::upstream::Failure;
@@ -40,6 +41,7 @@ pub struct Peek {
     is_same: bool,
     meant: Vec<chat::Event>,
     usage: Option<Usage>,
+    counted: Counted,
     is_finished: bool,
     /// Until when events are held back; `None` before the model thinks.
     pub until: Option<Instant>,
@@ -51,7 +53,8 @@ impl Peek {
     /// Looks into a stream of this dialect, which passes as it is or is translated.
     pub fn new(dialect: ProviderDialect, is_same: bool) -> Self {
         let reader = dialect.codec().stream_reader();
-        Self { reader, is_same, meant: Vec::new(), usage: None, is_finished: false, until: None, chars: 0 }
+        let (usage, counted) = (None, Counted::default());
+        Self { reader, is_same, meant: Vec::new(), usage, counted, is_finished: false, until: None, chars: 0 }
     }
 
     /// Looks into the next event.
@@ -94,6 +97,12 @@ impl Peek {
     /// Whether the provider has counted the answer, rather than its beginning.
     pub fn is_counted(&self) -> bool {
         self.usage.is_some_and(|usage| !usage.estimated)
+    }
+
+    /// What the stream would be charged if it broke off now, where its provider has counted anything.
+    pub fn charge(&mut self) -> Option<Usage> {
+        let written = u64::try_from(self.chars.div_ceil(4)).unwrap_or(u64::MAX);
+        self.usage.map(|usage| self.counted.charge(usage, written))
     }
 
     /// The attempt that failed so, with what its provider reported before.

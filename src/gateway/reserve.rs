@@ -159,6 +159,15 @@ impl Attempt {
         }
     }
 
+    /// Notes the same by what its provider has counted so far.
+    pub fn count(&self, usage: Usage) {
+        if let Some(open) = self.meter.lock().find(self.n) {
+            let named = usage.service.tier;
+            let tier = if named == Tier::Unnamed { open.estimate.tier() } else { named };
+            open.estimate.usage = Some(usage.in_tier(tier));
+        }
+    }
+
     /// Notes what the attempt costs, where that is its share of a call for several callers.
     pub fn charge(&self, share: Option<Nanos>) {
         if let Some(open) = self.meter.lock().find(self.n) {

@@ -9,6 +9,7 @@ use futures_util::{FutureExt, Stream, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{BEHIND, drain, failure_of};
+use super::counted::Counted;
 use super::feed::{Fed, Feed, events_of};
 use super::meter::Meter;
 use super::open_attempt::Ended;
@@ -37,6 +38,7 @@ pub struct Relay {
     decoder: Decoder,
     feed: Feed,
     passing: Option<Used>,
+    counted: Counted,
     dialect: DialectId,
     context: AnswerContext,
     held: BytesMut,
@@ -88,6 +90,7 @@ impl Relay {
             decoder: begun.decoder,
             feed: begun.feed,
             passing: begun.passing,
+            counted: Counted::default(),
             dialect: begun.into,
             held: BytesMut::new(),
             attempt: begun.attempt,
@@ -244,7 +247,11 @@ impl Relay {
             Feed::Same(..) => self.keep_event(event),
             Feed::Translated(_) => self.keep(&bytes),
         }
-        self.attempt.estimate_output(self.feed.estimated_output());
+        let written = self.feed.estimated_output();
+        match self.feed.usage() {
+            None => self.attempt.estimate_output(written),
+            Some(reported) => self.attempt.count(self.counted.charge(reported, written)),
+        }
         if self.feed.holds_back() {
             self.held.extend_from_slice(&bytes);
         } else if !bytes.is_empty() {
@@ -346,7 +353,9 @@ impl Relay {
         self.attempt.broke(&failure);
         let code = failure.code();
         let estimate = self.attempt.estimate();
-        let reported = self.feed.usage().map(|usage| Used { usage: Some(usage), units: self.feed.units() });
+        let written = self.feed.estimated_output();
+        let reported = self.feed.usage().map(|usage| self.counted.charge(usage, written));
+        let reported = reported.map(|usage| Used { usage: Some(usage), units: self.feed.units() });
         let used = reported.or(estimate);
         self.attempt.end(Ended {
             status: Status::Error,

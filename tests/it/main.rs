@@ -10,6 +10,7 @@ mod batch_ends;
 mod batches;
 mod bedrock;
 mod binary;
+mod broken_off;
 mod bytes;
 mod cache;
 mod callers;
