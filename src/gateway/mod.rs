@@ -56,6 +56,7 @@ mod prepared;
 mod price;
 mod probe;
 mod probe_line;
+mod pulse;
 mod read;
 mod recall;
 mod render;

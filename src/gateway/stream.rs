@@ -14,6 +14,7 @@ use super::feed::{Fed, Feed, events_of};
 use super::meter::Meter;
 use super::open_attempt::Ended;
 use super::peek::MOST_HELD;
+use super::pulse::Pulse;
 use super::reserve::Attempt;
 use super::state::Parts;
 use crate::cache::Spent;
@@ -37,8 +38,8 @@ pub struct Relay {
     first: std::vec::IntoIter<Event>,
     decoder: Decoder,
     feed: Feed,
-    passing: Option<Used>,
     counted: Counted,
+    passing: Option<Used>,
     dialect: DialectId,
     context: AnswerContext,
     held: BytesMut,
@@ -89,8 +90,8 @@ impl Relay {
             first: begun.first.into_iter(),
             decoder: begun.decoder,
             feed: begun.feed,
-            passing: begun.passing,
             counted: Counted::default(),
+            passing: begun.passing,
             dialect: begun.into,
             held: BytesMut::new(),
             attempt: begun.attempt,
@@ -161,7 +162,9 @@ impl Relay {
 
     /// Reads on until something is ready or the stream is over.
     async fn advance(&mut self) -> Result<(), Failure> {
+        let mut pulse = Pulse::default();
         while let Some(event) = self.event()? {
+            pulse.note(&event);
             match self.take(&event) {
                 None => {}
                 Some(Ending::Failed(failure)) => return Err(failure),
@@ -170,6 +173,9 @@ impl Relay {
                     return Ok(());
                 }
             }
+        }
+        if let Some(answer) = self.answer.as_mut().filter(|_| pulse.only_kept_alive()) {
+            answer.kept_alive();
         }
         if !self.ready.is_empty() {
             return Ok(());

@@ -35,6 +35,10 @@ pub struct Answer {
     pub(super) deadline: Instant,
     pub(super) phase: Phase,
     pub(super) read: usize,
+    /// Since when the next piece is waited for, where that is not now.
+    pub(super) since: Option<Instant>,
+    /// Since when the last piece was waited for.
+    pub(super) waited_since: Instant,
     /// Whether the limit of the first token still holds though bytes came: they may be no content.
     pub(super) awaits_token: bool,
     /// The most bytes of the body, where an endless one is cut.
@@ -90,6 +94,11 @@ impl Answer {
     /// Notes that content came: from now on, pieces have the limit between two of them.
     pub fn token_came(&mut self) {
         self.awaits_token = false;
+    }
+
+    /// Notes that the last piece only kept the connection open: the limit between two pieces goes on from the one before it.
+    pub fn kept_alive(&mut self) {
+        self.since = Some(self.waited_since);
     }
 
     /// The answer's `content-type`.
@@ -245,10 +254,11 @@ impl Answer {
 
     /// The next piece as it arrives.
     async fn arriving(&mut self) -> Result<Option<Bytes>, Failure> {
+        self.waited_since = self.since.take().unwrap_or_else(Instant::now);
         let (limit, phase) = match self.read {
             0 => (self.first, Phase::FirstToken),
             _ => {
-                let idle = Instant::now() + self.idle;
+                let idle = self.waited_since + self.idle;
                 let is_sooner = self.awaits_token && self.first < idle;
                 if is_sooner { (self.first, Phase::FirstToken) } else { (idle, Phase::Idle) }
             }

@@ -57,12 +57,16 @@ fn call(stream: bool, limit: Option<Duration>) -> Call<'static> {
     }
 }
 
-/// How a call ends, and after how many seconds: at its head, at its first token, or between pieces.
-async fn end(model: Timed, timeouts: Timeouts, call: Call<'_>) -> (Result<(), Failure>, u64) {
+fn client_of(model: Timed, timeouts: Timeouts) -> ProviderClient {
     let model: Arc<dyn InProcess> = Arc::new(model);
     let models = InProcessModels::from_iter([("simulated", model)]);
     let provider = Provider { timeouts, ..at(Kind::Simulated, "") };
-    let client = ProviderClient::new(provider, &models, &ProviderKeys::default()).unwrap();
+    ProviderClient::new(provider, &models, &ProviderKeys::default()).unwrap()
+}
+
+/// How a call ends, and after how many seconds: at its head, at its first token, or between pieces.
+async fn end(model: Timed, timeouts: Timeouts, call: Call<'_>) -> (Result<(), Failure>, u64) {
+    let client = client_of(model, timeouts);
     let (began, is_stream) = (Instant::now(), call.stream);
     let read = async {
         let mut answer = client.send(call).await?;
@@ -135,6 +139,21 @@ async fn pieces_have_a_limit_between_two_of_them_and_all_have_one() {
     assert_eq!(end(stalls, LIMITS, call(false, None)).await, late(Phase::Idle, 1 + 1 + 15 + 20));
     let endless = Timed { head: seconds(1), pieces: vec![seconds(5); 50] };
     assert_eq!(end(endless, LIMITS, call(false, None)).await, late(Phase::Total, 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_keeps_a_connection_open_does_not_put_off_the_limit_between_pieces() {
+    let kept = Timed { head: seconds(1), pieces: vec![seconds(5); 50] };
+    let client = client_of(kept, LIMITS);
+    let began = Instant::now();
+    let mut answer = client.send(call(true, None)).await.unwrap();
+    let ended = loop {
+        match answer.piece().await {
+            Ok(Some(_comment)) => answer.kept_alive(),
+            other => break other,
+        }
+    };
+    assert_eq!((ended.err(), began.elapsed().as_secs()), (Some(Failure::TimedOut(Phase::Idle)), 1 + 20));
 }
 
 #[tokio::test(start_paused = true)]

@@ -532,6 +532,9 @@ impl ProviderClient {
             deadline,
             phase,
             read: 0,
+            since: None,
+            // Set before it is read.
+            waited_since: first,
             awaits_token: false,
             longest: MAX_ANSWER,
             is_stream: false,
