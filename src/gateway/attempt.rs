@@ -60,6 +60,8 @@ pub(super) struct Progress<'a> {
     pub(super) turn: Option<Turn<'a>>,
     /// The last failure.
     pub(super) failure: Option<Error>,
+    /// The first refusal for a cause that has targets: it is the caller's own, whatever becomes of those.
+    pub(super) refused: Option<Error>,
     /// The last answer.
     pub(super) answer: Option<(Attempt, Answered)>,
     /// The last answer of a cascade that was not accepted.
@@ -198,7 +200,11 @@ impl<'a> Attempts<'a> {
             Err(failure) => {
                 let failing = self.failing(turn, &failure)?;
                 let simulated = turn.target.simulated;
-                progress.failure = Some(Error { simulated, ..failure.into_error(&turn.target.id) });
+                let error = Error { simulated, ..failure.into_error(&turn.target.id) };
+                if matches!(failing, Failing::For(_)) && progress.refused.is_none() {
+                    progress.refused = Some(error.clone());
+                }
+                progress.failure = Some(error);
                 Ok(Outcome::Failed(failing))
             }
         }
@@ -506,7 +512,7 @@ impl Progress<'_> {
     /// # Errors
     /// The last failure, where there is none.
     fn filtered(mut self, meter: &Meter) -> Result<Served, Option<Error>> {
-        let Some(filtered) = self.filtered.take() else { return Err(self.failure) };
+        let Some(filtered) = self.filtered.take() else { return Err(self.refused.or(self.failure)) };
         let (turn, attempt, answer) = *filtered;
         Self { turn: Some(turn), answer: Some((attempt, answer)), ..self }.served(meter)
     }
@@ -517,7 +523,7 @@ impl Progress<'_> {
     /// The last failure, where there is no answer.
     fn served(self, meter: &Meter) -> Result<Served, Option<Error>> {
         let Self { turn: Some(turn), answer: Some((attempt, answer)), repair, .. } = self else {
-            let kept = self.kept.ok_or(self.failure)?;
+            let kept = self.kept.ok_or(self.refused.or(self.failure))?;
             // An attempt of another target may have ended since.
             meter.note_answer_of(kept.target.provider.clone(), kept.target.model.clone());
             return Ok(*kept);

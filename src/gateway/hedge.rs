@@ -211,11 +211,13 @@ impl<'a> Attempts<'a> {
         };
         self.saw_hedge(hedge, word, meter);
         // Its failure stays where it was the last, and it is not asked again.
-        let failed = lost.brought.map(|(progress, outcome)| (progress.failure, outcome));
-        brought.failure = brought.failure.or_else(|| failed.as_ref().and_then(|(failure, _)| failure.clone()));
+        let failed = lost.brought.map(|(progress, outcome)| {
+            brought.failure = brought.failure.take().or(progress.failure);
+            brought.refused = brought.refused.take().or(progress.refused);
+            outcome
+        });
         brought.role = None;
-        brought.hedged =
-            Some(Hedged { place, failed: failed.map(|(_, outcome)| outcome).filter(|_| winner == Lane::First) });
+        brought.hedged = Some(Hedged { place, failed: failed.filter(|_| winner == Lane::First) });
         *progress = brought;
         outcome
     }

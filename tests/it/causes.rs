@@ -141,6 +141,28 @@ async fn the_filtered_answer_is_the_callers_where_no_target_has_another() {
 }
 
 #[tokio::test]
+async fn the_refusal_is_the_callers_where_the_targets_for_its_cause_fail() {
+    let app = TestApp::with(ROUTE).await;
+    let flagged = json!({"error": {"message": "The response was filtered", "code": "content_filter", "type": null}});
+    for (refusal, says) in [
+        (Script::json(400, flagged.to_string()), "The response was filtered"),
+        (Script::error(400, TOO_LONG), "maximum context length"),
+    ] {
+        for stream in [false, true] {
+            app.up.next(refusal.clone());
+            app.other.next(Script::error(503, "busy"));
+            app.up.next(Script::error(503, "busy"));
+            let answer = app.chat(&if stream { streamed(hello("auto")) } else { hello("auto") }).await;
+            assert_eq!(answer.status, 400, "{}", answer.text());
+            assert!(answer.text().contains(says), "{}", answer.text());
+            let row = app.row(answer.id()).await;
+            assert_eq!((row["attempts"].as_array().unwrap().len(), &row["http_status"]), (3, &json!(400)), "{row:#}");
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_request_longer_than_a_known_limit_is_not_sent_there() {
     // The price book knows that gpt-4o reads 128,000 tokens.
     let route = "[models.long]\nprovider = \"other\"\nmodel = \"long-x\"\n[models.gpt]\nprovider = \"up\"\n\
