@@ -72,7 +72,8 @@ impl<'a> Attempts<'a> {
         let outcome = verdict.err().map_or("accepted", NotAccepted::code);
         self.parts.metrics.saw_cascade(&target.provider, &target.model, outcome);
         progress.steps.push(CascadeStep { model: target.id.clone(), not_accepted: verdict.err() });
-        meter.note_trace(self.plan.trace_of_steps(&progress.steps));
+        let steps: Vec<_> = progress.steps.iter().map(CascadeStep::shown).collect();
+        meter.note_in_trace("steps", steps);
         match verdict {
             Ok(()) => Ok(self.answered(attempt, answered, progress)),
             Err(why) => {

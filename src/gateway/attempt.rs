@@ -169,8 +169,11 @@ impl<'a> Attempts<'a> {
             Some(turn) => turn.began = now(),
             None => {
                 progress.turn = None;
-                if !progress.is_estimated && self.is_estimated_too_long(place) {
+                if !progress.is_estimated
+                    && let Some(too_long) = self.too_long(place)
+                {
                     progress.is_estimated = true;
+                    meter.note_in_trace("too_long", &too_long);
                     return Ok(Outcome::Failed(Failing::For(Cause::ContextLength)));
                 }
                 self.learn(place).await;
@@ -510,7 +513,7 @@ impl Progress<'_> {
     /// The answer that a filter ended, where no target has another.
     ///
     /// # Errors
-    /// The last failure, where there is none.
+    /// The first refusal for a cause, or the last failure, where there is none.
     fn filtered(mut self, meter: &Meter) -> Result<Served, Option<Error>> {
         let Some(filtered) = self.filtered.take() else { return Err(self.refused.or(self.failure)) };
         let (turn, attempt, answer) = *filtered;
@@ -520,7 +523,7 @@ impl Progress<'_> {
     /// The answer that goes down.
     ///
     /// # Errors
-    /// The last failure, where there is no answer.
+    /// The first refusal for a cause, or the last failure, where there is no answer.
     fn served(self, meter: &Meter) -> Result<Served, Option<Error>> {
         let Self { turn: Some(turn), answer: Some((attempt, answer)), repair, .. } = self else {
             let kept = self.kept.ok_or(self.refused.or(self.failure))?;

@@ -1,5 +1,9 @@
 //! Why a target refuses a request that another may answer, on routes that have targets for that.
 
+use std::sync::Arc;
+
+use serde::Serialize;
+
 use super::answer::Answered;
 use super::attempt::{Attempts, Turn};
 use super::beginning::read_on;
@@ -10,12 +14,25 @@ use super::price::known_as;
 use super::rendering::Rendering;
 use super::reserve::Attempt;
 use crate::chat::{self, Code, Stop, Usage};
-use crate::routing::{Cause, Causes, Standing};
+use crate::routing::{Cause, Standing, Target};
 use crate::types::now;
 use crate::upstream::Failure;
 use crate::wire::ProviderDialect;
 use crate::wire::filtered;
 use crate::wire::sse::Event;
+
+/// A target that is skipped, since by estimate the request is longer than its model reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct TooLong {
+    pub(super) model: Arc<str>,
+    /// How many tokens the model reads.
+    pub(super) reads: u64,
+    /// How many the request has, by estimate. Not a part of traces, which are the same for all requests with that outcome.
+    #[serde(skip)]
+    pub(super) input_tokens: u64,
+    /// The target that is asked in its place.
+    pub(super) asked_first: Arc<str>,
+}
 
 impl Attempts<'_> {
     fn has_targets(&self, cause: Cause) -> bool {
@@ -34,17 +51,25 @@ impl Attempts<'_> {
         cause.filter(|cause| self.has_targets(*cause))
     }
 
-    /// Whether the request is, by estimate, longer than the model at `place` reads, and a target for that takes calls. Nothing
-    /// is known of most models.
-    pub(super) fn is_estimated_too_long(&self, place: usize) -> bool {
-        let Some(causes) = self.plan.causes.as_deref() else { return false };
-        let is_of_plan = place < self.plan.targets.len();
-        is_of_plan && self.exceeds(place) && self.takes_calls(causes, Cause::ContextLength)
+    /// The target of the plan that is asked first, where the request is too long for it.
+    pub(super) fn first_skipped(&self) -> Option<TooLong> {
+        let first = self.plan.targets.iter().position(|target| self.takes_calls(target));
+        self.too_long(first.unwrap_or_default())
     }
 
-    fn exceeds(&self, place: usize) -> bool {
-        let Some(target) = self.plan.at(place) else { return false };
-        let Some(client) = self.live.clients.get(&target.provider) else { return false };
+    /// How much longer the request is, by estimate, than the model at `place` reads, where a target for that takes calls.
+    /// Nothing is known of most models.
+    pub(super) fn too_long(&self, place: usize) -> Option<TooLong> {
+        let causes = self.plan.causes.as_deref()?;
+        let target = self.plan.targets.get(place)?;
+        let (input_tokens, reads) = self.exceeded(target)?;
+        let asked_first = causes.of(Cause::ContextLength).iter().find(|target| self.takes_calls(target))?;
+        Some(TooLong { model: target.id.clone(), reads, input_tokens, asked_first: asked_first.id.clone() })
+    }
+
+    /// The tokens of the request, and how many `target` reads, where these are fewer.
+    fn exceeded(&self, target: &Target) -> Option<(u64, u64)> {
+        let client = self.live.clients.get(&target.provider)?;
         let about = known_as(&self.live.prices, client.provider(), target);
         let most = about.and_then(|about| about.max_input_tokens).or_else(|| {
             client
@@ -53,13 +78,13 @@ impl Attempts<'_> {
                 .find(|listed| listed.id.as_str() == &*target.model)
                 .and_then(|listed| listed.context)
         });
-        let rendering = || self.request.rendering(target).ok();
-        most.is_some_and(|most| rendering().is_some_and(|rendering| rendering.input_tokens() > most))
+        let (most, input) = (most?, self.request.rendering(target).ok()?.input_tokens());
+        (input > most).then_some((input, most))
     }
 
-    fn takes_calls(&self, causes: &Causes, cause: Cause) -> bool {
-        let (health, key, now) = (&self.parts.health, &self.incoming.key.id, now());
-        causes.of(cause).iter().any(|target| !matches!(health.state(target, key, now), Standing::Cooling { .. }))
+    fn takes_calls(&self, target: &Target) -> bool {
+        let standing = self.parts.health.state(target, &self.incoming.key.id, now());
+        !matches!(standing, Standing::Cooling { .. })
     }
 
     /// Whether an answer to `request` says nothing, as far as it is there.

@@ -230,7 +230,7 @@ impl<'a> Attempts<'a> {
 
     fn saw_hedge(&self, hedge: &HedgePolicy, outcome: &'static str, meter: &Meter) {
         self.parts.metrics.saw_hedge(&hedge.route, outcome);
-        meter.note_trace(self.plan.trace_of_hedge(outcome));
+        meter.note_in_trace("hedge", outcome);
     }
 }
 

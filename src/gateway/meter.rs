@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::after::{After, Following};
@@ -141,9 +143,14 @@ impl Meter {
         });
     }
 
-    /// Notes in the row what became of the plan so far.
-    pub fn note_trace(&self, trace: Arc<str>) {
-        self.with_row(|row| row.trace = Some(trace));
+    /// Notes in the row's trace what became of a part of the plan so far.
+    pub fn note_in_trace(&self, name: &str, what: impl Serialize) {
+        self.with_row(|row| {
+            let trace = row.trace.as_deref().and_then(|trace| serde_json::from_str(trace).ok());
+            let mut trace: Map<String, Value> = trace.unwrap_or_default();
+            trace.insert(name.to_owned(), serde_json::to_value(what).unwrap_or_default());
+            row.trace = Some(Value::Object(trace).to_string().into());
+        });
     }
 
     /// Notes that the call's attempts count into the spend of its route.

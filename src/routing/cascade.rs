@@ -28,7 +28,7 @@ pub struct CascadeStep {
 impl CascadeStep {
     /// The step as the trace of a request shows it: the same for all requests with that outcome.
     #[must_use]
-    pub(super) fn shown(&self) -> Value {
+    pub fn shown(&self) -> Value {
         match self.not_accepted {
             None => json!({"model": self.model, "accepted": true}),
             Some(why) => json!({"model": self.model, "accepted": false, "why": why.why()}),

@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::cascade::CascadeStep;
 use super::pick::Weighted;
 use super::plan::{Plan, Route};
 use super::target::Target;
@@ -46,24 +45,6 @@ impl Plan {
     #[must_use]
     pub fn trace(&self) -> Arc<str> {
         self.usual.clone().filter(|_| self.similar.is_none()).unwrap_or_else(|| self.text())
-    }
-
-    /// The decision with what became of it in a cascade.
-    #[must_use]
-    pub fn trace_of_steps(&self, steps: &[CascadeStep]) -> Arc<str> {
-        self.trace_with("steps", steps.iter().map(CascadeStep::shown).collect())
-    }
-
-    /// The decision with what became of its hedge.
-    #[must_use]
-    pub fn trace_of_hedge(&self, outcome: &str) -> Arc<str> {
-        self.trace_with("hedge", outcome.into())
-    }
-
-    fn trace_with(&self, name: &str, value: Value) -> Arc<str> {
-        let mut trace: Value = serde_json::from_str(&self.trace()).unwrap_or_default();
-        trace[name] = value;
-        trace.to_string().into()
     }
 
     /// The decision, written anew.

@@ -175,6 +175,14 @@ async fn a_request_longer_than_a_known_limit_is_not_sent_there() {
     let answer = app.chat(&long).await;
     assert_eq!((answer.status, answer.header("x-fulcrum-model")), (200, Some("other/long-x")), "{}", answer.text());
     assert_eq!((app.up.count(), app.other.count()), (0, 1));
+    let skipped = json!({"model": "openai/gpt-4o", "reads": 128_000, "asked_first": "other/long-x"});
+    assert_eq!(app.row(answer.id()).await["trace"]["too_long"], skipped);
+    let explained = app.send(Call::post("/v1/explain", &long).key(&app.key)).await.json()["causes"].clone();
+    assert!(explained["too_long"]["input_tokens"].as_u64() > Some(128_000), "{explained}");
+    let summary = explained["summary"].as_str().unwrap();
+    assert!(summary.contains("other/long-x is asked first, since openai/gpt-4o reads 128000 tokens"), "{summary}");
+    let short = app.send(Call::post("/v1/explain", &hello("auto")).key(&app.key)).await.json();
+    assert!(short["causes"]["too_long"].is_null(), "{short}");
     assert_eq!(app.hello("auto").await.header("x-fulcrum-model"), Some("openai/gpt-4o"));
     // Where the other takes no calls, the estimate refuses nobody.
     app.other.always(Script::error(503, "busy"));
