@@ -359,7 +359,11 @@ impl Shared {
         // what was made beside the caller's answer.
         let is_part = |attempt: &&AttemptRow| attempt.role.is_some() || is_unused(attempt);
         let before = state.attempts.iter().filter(is_part).filter_map(|attempt| attempt.usage);
-        let usage = before.chain(row.usage).reduce(Usage::plus);
+        // An answer may be looked at once its own attempt has ended.
+        let is_of_answer = |attempt: &&AttemptRow| !is_part(attempt);
+        let looks = matches!(row.role, Some(Role::Judge | Role::Embedding));
+        let looked_at = state.attempts.iter().rfind(is_of_answer).filter(|_| looks).and_then(|attempt| attempt.usage);
+        let usage = before.chain(looked_at).chain(row.usage).reduce(Usage::plus);
         if let Some(hedging) = &mut state.hedging {
             hedging.note(&row);
         }

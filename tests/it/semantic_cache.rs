@@ -350,6 +350,10 @@ async fn a_silent_embedding_model_takes_a_part_of_a_callers_limit_and_is_left_al
     app.close().await;
 }
 
+fn tokens(row: &Value, which: &str) -> u64 {
+    row[format!("{which}_tokens")].as_u64().unwrap()
+}
+
 /// The requests that verified hits; waits until there are `count`.
 async fn verified(app: &TestApp, count: usize) -> Vec<Value> {
     let deadline = Instant::now() + PATIENCE;
@@ -382,6 +386,15 @@ async fn a_share_of_hits_is_asked_anew_beside_the_caller_and_wrong_ones_are_coun
         (&row["status"], &row["error_code"], &row["cache"]),
         (&json!("ok"), &json!("semantic_wrong"), &Value::Null)
     );
+    let whole = app.row(row["id"].as_str().unwrap()).await;
+    let sum =
+        |name: &str| whole["attempts"].as_array().unwrap().iter().filter_map(|one| one[name].as_u64()).sum::<u64>();
+    assert_eq!(
+        (sum("input_tokens"), sum("output_tokens")),
+        (tokens(&whole, "input"), tokens(&whole, "output")),
+        "{whole:#}"
+    );
+    assert!(sum("output_tokens") > 0 && whole["attempts"].as_array().unwrap().len() == 2, "{whole:#}");
     assert_ne!(row["cost_usd"], "0");
     let total = app.admin(Call::get("/api/v1/usage")).await.json()["total"].clone();
     let figure = |name: &str| total[name].clone();
