@@ -76,7 +76,7 @@ pub struct Totals {
     pub cache_hit_rate: Option<f64>,
     /// The share of the report's known cost, 0 to 1; `None` where nothing of either is known.
     pub cost_share: Option<f64>,
-    /// What a request cost on average, of those whose price is known; `None` where there are none.
+    /// What a request cost on average; `None` where there are none, or one has no price.
     pub cost_per_request_usd: Option<NanoSum>,
     /// Of them, answered by what is stored for a question that means the same.
     pub semantic_hits: i64,
@@ -208,7 +208,7 @@ impl Group {
             error_rate: share(self.errors, sums.requests),
             cache_hit_rate: share(self.hits, sums.requests),
             cost_share: None,
-            cost_per_request_usd: average(sums.cost, sums.requests - sums.unpriced),
+            cost_per_request_usd: average(sums.cost, sums.requests).filter(|_| sums.unpriced == 0),
             semantic_hits: self.semantic.hits,
             semantic_verified: self.semantic.verified,
             semantic_wrong: self.semantic.wrong,
