@@ -5,13 +5,13 @@ use http::HeaderMap;
 
 use super::rendering::Rendering;
 use super::upstream_request::UpstreamRequest;
-use crate::chat::{Code, Emulated, Error, Tier, Undo, Usage};
+use crate::chat::{Code, Emulated, Error, Tier, Undo, Usage, Vectors};
 use crate::routing::Target;
 use crate::upstream::{Operation, ProviderClient};
 use crate::wire::dialect::BadAnswer;
 use crate::wire::endpoint::Task;
-use crate::wire::json::{Edits, quoted};
-use crate::wire::{DialectId, ProviderDialect, gemini, openai_embeddings};
+use crate::wire::json::{Edits, items, quoted};
+use crate::wire::{DialectId, ProviderDialect, gemini, merged_embeddings, openai_embeddings};
 
 impl Rendering {
     /// What `target` gets of a request for embeddings.
@@ -55,25 +55,48 @@ impl Rendering {
         matches!(self.endpoint.task(), Task::Embed { many: true })
     }
 
+    /// How many vectors were asked for; `None` where that cannot be counted.
+    fn vectors_asked(&self) -> Option<usize> {
+        let object = self.object();
+        match self.endpoint.dialect() {
+            DialectId::Gemini if self.embeds_many() => Some(items(object.get("requests")?).count()),
+            DialectId::Gemini => Some(1),
+            _ => merged_embeddings::inputs(object).map(|inputs| inputs.count),
+        }
+    }
+
     /// The vectors of a whole answer in the caller's dialect, and their tokens where it reports them.
+    ///
+    /// # Errors
+    /// Where it is no answer, or has not just the vectors that were asked for.
     pub fn vectors(&self, body: Bytes, from: ProviderDialect) -> Result<(Bytes, Option<Usage>), BadAnswer> {
         let wanted = openai_embeddings::encoding(self.object());
         let from_gemini = from == DialectId::Gemini.into();
+        let asked = self.vectors_asked();
         match (self.endpoint.dialect(), from_gemini) {
             (DialectId::Gemini, true) => {
-                let usage = gemini::read_vectors(&body)?.usage;
+                let usage = all_there(gemini::read_vectors(&body)?, asked)?.usage;
                 Ok((body, usage))
             }
             (DialectId::Gemini, false) => {
-                let vectors = openai_embeddings::read_vectors(&body)?;
+                let vectors = all_there(openai_embeddings::read_vectors(&body)?, asked)?;
                 Ok((gemini::write_vectors(&vectors, self.embeds_many()), vectors.usage))
             }
             (_, true) => {
-                let vectors = gemini::read_vectors(&body)?;
+                let vectors = all_there(gemini::read_vectors(&body)?, asked)?;
                 let (model, tokens) = (&self.asked.model, self.input_tokens());
                 Ok((openai_embeddings::write_vectors(&vectors, wanted, model, tokens), vectors.usage))
             }
-            (_, false) => openai_embeddings::recode(&body, wanted),
+            (_, false) => openai_embeddings::recode(&body, wanted, asked),
         }
+    }
+}
+
+/// Vectors, where they are as many as were asked for.
+fn all_there(found: Vectors, asked: Option<usize>) -> Result<Vectors, BadAnswer> {
+    let count = found.vectors.len();
+    match asked.filter(|asked| *asked != count) {
+        Some(asked) => Err(BadAnswer(format!("it has {count} vectors, and {asked} were asked for"))),
+        None => Ok(found),
     }
 }

@@ -101,12 +101,13 @@ pub fn observe(body: &Bytes) -> Result<Option<Usage>, BadAnswer> {
 /// only one encoding and ignore what a request asks for.
 ///
 /// # Errors
-/// Where the body is no list of embeddings.
-pub fn recode(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), BadAnswer> {
+/// Where the body is no list of embeddings, or not of `count` of them, each with its own index.
+pub fn recode(body: &Bytes, wanted: Encoding, count: Option<usize>) -> Result<(Bytes, Option<Usage>), BadAnswer> {
     let object = Object::read_answer(body.clone())?;
     let Some(data) = object.get("data").filter(|data| data.starts_with('[')) else {
         return Err(BadAnswer("it has no `data`".to_owned()));
     };
+    check_places(data, count)?;
     let usage = object.get("usage").and_then(read_usage);
     let other = match wanted {
         Encoding::Float => '"',
@@ -117,6 +118,30 @@ pub fn recode(body: &Bytes, wanted: Encoding) -> Result<(Bytes, Option<Usage>), 
     }
     let text = std::str::from_utf8(body).map_err(|_| BadAnswer("it is not valid UTF-8".to_owned()))?;
     Ok((recoded(text, data, wanted)?.into(), usage))
+}
+
+/// Checks that the items of `data` have the indexes from 0 on, each once, and are as many as `count` says. An item without an
+/// index has that of its place.
+fn check_places(data: &str, count: Option<usize>) -> Result<(), BadAnswer> {
+    let found = items(data).count();
+    if let Some(count) = count.filter(|count| *count != found) {
+        return Err(BadAnswer(format!("it has {found} vectors, and {count} were asked for")));
+    }
+    let mut is_there = vec![false; found];
+    for (n, item) in items(data).enumerate() {
+        let place = is_there.get_mut(index_of(item).map_or(Some(n), |index| index.parse().ok()).unwrap_or(found));
+        match place.filter(|is_there| !**is_there) {
+            Some(is_there) => *is_there = true,
+            None => return Err(BadAnswer("the indexes of its vectors are not those from 0 on, each once".to_owned())),
+        }
+    }
+    Ok(())
+}
+
+/// The text of an item's index.
+fn index_of(item: &str) -> Option<&str> {
+    let item = Some(item).filter(|item| item.starts_with('{'))?;
+    fields(item).find(|(name, _)| *name == "index").map(|(_, value)| value)
 }
 
 /// The request in the internal form.
@@ -151,10 +176,10 @@ pub fn write_embed(embed: &Embed, model: &str) -> Bytes {
     body.to_string().into()
 }
 
-/// The answer in the internal form.
+/// The answer in the internal form, its vectors in the order of their inputs.
 ///
 /// # Errors
-/// Where the body is no answer.
+/// Where the body is no answer, or its vectors have wrong indexes.
 pub fn read_vectors(body: &Bytes) -> Result<Vectors, BadAnswer> {
     #[derive(Deserialize)]
     struct Answer {
@@ -162,10 +187,14 @@ pub fn read_vectors(body: &Bytes) -> Result<Vectors, BadAnswer> {
     }
     #[derive(Deserialize)]
     struct Item {
+        index: Option<usize>,
         embedding: Vec<f32>,
     }
-    let (body, usage) = recode(body, Encoding::Float)?;
-    let Answer { data } = serde_json::from_slice(&body).map_err(|error| BadAnswer::unread(&error))?;
+    let (body, usage) = recode(body, Encoding::Float, None)?;
+    let Answer { mut data } = serde_json::from_slice(&body).map_err(|error| BadAnswer::unread(&error))?;
+    if data.iter().all(|item| item.index.is_some()) {
+        data.sort_by_key(|item| item.index);
+    }
     Ok(Vectors { vectors: data.into_iter().map(|item| item.embedding).collect(), usage })
 }
 
@@ -264,10 +293,10 @@ mod tests {
     #[test]
     fn answers_are_listened_to() {
         let body = Bytes::from_static(br#"{"data":[],"usage":{"prompt_tokens":4,"total_tokens":4}}"#);
-        let (same, usage) = recode(&body, Encoding::Base64).unwrap();
+        let (same, usage) = recode(&body, Encoding::Base64, Some(0)).unwrap();
         assert_eq!(usage.map(|usage| (usage.input, usage.output)), Some((4, 0)));
         assert_eq!(same.as_ptr(), body.as_ptr());
-        assert!(recode(&Bytes::from_static(b"{}"), Encoding::Float).is_err());
+        assert!(recode(&Bytes::from_static(b"{}"), Encoding::Float, None).is_err());
     }
 
     const FLOATS: &str =
@@ -277,7 +306,8 @@ mod tests {
 
     #[test]
     fn vectors_come_in_the_form_that_was_asked_for() {
-        let observed = |text: &'static str, wanted| recode(&Bytes::from_static(text.as_bytes()), wanted).unwrap().0;
+        let observed =
+            |text: &'static str, wanted| recode(&Bytes::from_static(text.as_bytes()), wanted, Some(2)).unwrap().0;
         assert_eq!(observed(FLOATS, Encoding::Base64), BASE64);
         assert_eq!(observed(BASE64, Encoding::Float), FLOATS.replace("[0.5, -0.25,1e-3]", "[0.5,-0.25,0.001]"));
         assert_eq!(observed(FLOATS, Encoding::Float), FLOATS);
@@ -311,16 +341,45 @@ mod tests {
             ("\"!\"", Encoding::Float),
             ("\"AADAfw==\"", Encoding::Float),
         ] {
-            assert!(recode(&format!(r#"{{"data":[{{"embedding":{vector}}}]}}"#).into(), wanted).is_err(), "{vector}");
+            assert!(
+                recode(&format!(r#"{{"data":[{{"embedding":{vector}}}]}}"#).into(), wanted, Some(1)).is_err(),
+                "{vector}"
+            );
         }
+    }
+
+    #[test]
+    fn vectors_are_as_many_as_were_asked_for_each_at_its_own_place() {
+        let item = |index: &str| format!("{{\"embedding\":[1]{index}}}");
+        for (data, count, is_good) in [
+            ("", 0, true),
+            ("", 1, false),
+            ("N", 1, true),
+            ("N,N", 1, false),
+            ("N", 2, false),
+            ("0,1", 2, true),
+            ("1,0", 2, true),
+            ("0,N", 2, true),
+            ("0,0", 2, false),
+            ("0,2", 2, false),
+            ("1", 1, false),
+            ("-1", 1, false),
+        ] {
+            let item = |index: &str| if index == "N" { item("") } else { item(&format!(",\"index\":{index}")) };
+            let items: Vec<_> = data.split(',').filter(|index| !index.is_empty()).map(item).collect();
+            let body = format!("{{\"data\":[{}]}}", items.join(","));
+            assert_eq!(recode(&body.into(), Encoding::Float, Some(count)).is_ok(), is_good, "{data} of {count}");
+        }
+        let answer = br#"{"data":[{"index":1,"embedding":[2]},{"index":0,"embedding":[1]}]}"#;
+        assert_eq!(read_vectors(&Bytes::from_static(answer)).unwrap().vectors, [[1.0], [2.0]]);
     }
 
     proptest! {
         #[test]
         fn every_float_survives_both_ways(vector in prop::collection::vec(any::<f32>().prop_filter("finite", |x| x.is_finite()), 0..20)) {
             let body: Bytes = json!({"data": [{"embedding": vector}]}).to_string().into();
-            let there = recode(&body, Encoding::Base64).unwrap().0;
-            let back: Value = serde_json::from_slice(&recode(&there, Encoding::Float).unwrap().0).unwrap();
+            let there = recode(&body, Encoding::Base64, None).unwrap().0;
+            let back: Value = serde_json::from_slice(&recode(&there, Encoding::Float, None).unwrap().0).unwrap();
             let read: Vec<f32> = serde_json::from_value(back["data"][0]["embedding"].clone()).unwrap();
             prop_assert_eq!(read, vector);
         }

@@ -51,6 +51,36 @@ async fn an_answer_without_data_is_502() {
 }
 
 #[tokio::test]
+async fn an_answer_without_just_the_vectors_that_were_asked_for_is_502_and_charged_as_reported() {
+    let app = TestApp::with(GEMINI).await;
+    let one = r#"{"index":0,"embedding":[0.5]}"#;
+    let body = |data: &[&str]| format!("{{\"data\":[{}],\"usage\":{{\"prompt_tokens\":4}}}}", data.join(","));
+    let other = one.replace('0', "1");
+    let call = async |model: &str| embed(&app, &json!({"model": model, "input": ["a", "b"]})).await;
+    for data in [&[][..], &[one], &[one, one], &[one, &other, &other], &["3", one]] {
+        app.up.next(Script::json(200, body(data)));
+        let answer = call("embed").await;
+        assert_eq!(answer.outcome(), "502 upstream_protocol", "{data:?}");
+        let row = app.row(answer.id()).await;
+        assert_eq!((&row["attempts"][0]["input_tokens"], &row["attempts"][0]["status"]), (&json!(4), &json!("error")));
+    }
+    app.up.next(Script::json(200, body(&[&other, one])));
+    assert_eq!(call("embed").await.status, 200, "the order is the provider's");
+    for count in [1, 3] {
+        let values = vec![json!({"values": [0.5]}); count];
+        app.up.next(Script::json(200, json!({"embeddings": values}).to_string()));
+        assert_eq!(call("gem/g").await.outcome(), "502 upstream_protocol", "{count} of Gemini");
+    }
+    let batch = json!({"requests": [{"content": {"parts": [{"text": "a"}]}}, {"content": {"parts": [{"text": "b"}]}}]});
+    for (model, answer) in [("gem%2Fg", r#"{"embeddings":[{"values":[1]}]}"#.to_owned()), ("embed", body(&[one]))] {
+        app.up.next(Script::json(200, answer));
+        let call = Call::post(&format!("/v1beta/models/{model}:batchEmbedContents"), &batch);
+        assert_eq!(app.send(call.header("x-goog-api-key", &app.key)).await.status, 502, "{model}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn embeddings_are_cached_apart_from_chats() {
     let app = TestApp::with("[defaults]\ncache = { mode = \"exact\", ttl = \"1h\" }\n").await;
     let body = json!({"model": "embed", "input": "x"});

@@ -72,7 +72,8 @@ async fn a_request_of_too_many_values_is_400_in_every_dialect() {
         assert!(answer.text().contains("the body has more than "), "{path}: {}", answer.text());
     }
     assert_eq!(app.up.count(), 0);
-    app.up.next(Script::json(200, json!({"object": "list", "data": []}).to_string()));
+    let vectors: Vec<_> = (0..1_000).map(|index| json!({"index": index, "embedding": [0.5]})).collect();
+    app.up.next(Script::json(200, json!({"object": "list", "data": vectors}).to_string()));
     let tokens = json!({"model": "embed", "input": vec![vec![7; 300]; 1_000]});
     assert_eq!(app.send(Call::post("/v1/embeddings", &tokens).key(&app.key)).await.status, 200);
     app.close().await;

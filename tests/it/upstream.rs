@@ -471,7 +471,13 @@ async fn closed(socket: &TcpStream) {
 /// What a request gets that no script is for: a good answer in the form that it asks for.
 fn canned(received: &Received) -> Script {
     if received.path.ends_with("/embeddings") {
-        let body = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.1,-0.2]}],"model":"embed-x","usage":{"prompt_tokens":4,"total_tokens":4}}"#;
+        let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
+        let count = body["input"].as_array().filter(|list| !list[0].is_number()).map_or(1, Vec::len);
+        let item = |n: usize| format!("{{\"object\":\"embedding\",\"index\":{n},\"embedding\":[0.1,-0.2]}}");
+        let data: Vec<String> = (0..count).map(item).collect();
+        let usage = "{\"prompt_tokens\":4,\"total_tokens\":4}";
+        let data = data.join(",");
+        let body = format!("{{\"object\":\"list\",\"data\":[{data}],\"model\":\"embed-x\",\"usage\":{usage}}}");
         return Script::json(200, body);
     }
     let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
