@@ -15,7 +15,7 @@ const MOST: Duration = Duration::from_secs(600);
 
 /// The inline table `hedge` of a route. On a cascade it is checked, and ignored with a warning.
 pub(super) fn hedge(route: &Section<'_>, strategy: Order) -> Option<HedgeSpec> {
-    let section = route.section("hedge")?;
+    let section = route.inline("hedge", "hedge = { after = \"p95\" }")?;
     let field = section.get("after");
     if field.is_none() {
         section.problem("`after` is missing", "write after = \"p95\", or a time such as \"800ms\"");

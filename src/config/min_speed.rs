@@ -13,7 +13,7 @@ const MOST_CHARS: usize = 65_536;
 
 /// Reads it.
 pub(super) fn min_speed(section: &Section<'_>) -> Option<MinSpeed> {
-    let section = section.section("min_speed")?;
+    let section = section.inline("min_speed", "min_speed = { chars_per_second = 5 }")?;
     let chars = section.get("chars_per_second");
     if chars.is_none() {
         section.problem("`chars_per_second` is missing", "write { chars_per_second = 5, window = \"10s\" }");

@@ -138,6 +138,11 @@ impl<'a> Section<'a> {
         self.get(name)?.section()
     }
 
+    /// The table at `name`, within a list, where its name cannot stand in brackets; `example` is what to write.
+    pub(super) fn inline(&self, name: &'static str, example: &str) -> Option<Section<'a>> {
+        self.get(name)?.section_like(example)
+    }
+
     /// Every key with its value: for tables whose keys are names.
     pub(super) fn entries(&self) -> Vec<(&'a str, Field<'a>)> {
         self.table.iter().map(|(key, value)| (&**key.get_ref(), self.field(key, value))).collect()
@@ -221,8 +226,14 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn section(self) -> Option<Section<'a>> {
+        let example = format!("[{}]", self.key);
+        self.section_like(&example)
+    }
+
+    /// A table such as `example`.
+    fn section_like(self, example: &str) -> Option<Section<'a>> {
         let DeValue::Table(table) = self.value.get_ref() else {
-            return self.wanted("a table", &format!("[{}]", self.key));
+            return self.wanted("a table", example);
         };
         Some(Section { reader: self.reader, key: self.key, at: self.at, table, asked: RefCell::default() })
     }

@@ -14,16 +14,17 @@ pub(super) fn warn_same(section: &Section<'_>, route: &RouteSpec) {
 }
 
 pub(super) fn shadow(section: &Section<'_>) -> Option<ShadowSpec> {
-    const EXAMPLE: &str = "write shadow = { model = \"candidate\", share = 0.1, max_usd_per_day = \"5\" }";
-    let section = section.section("shadow")?;
+    const EXAMPLE: &str = "shadow = { model = \"candidate\", share = 0.1, max_usd_per_day = \"5\" }";
+    let section = section.inline("shadow", EXAMPLE)?;
     let (model, share, cap) = (section.get("model"), section.get("share"), section.get("max_usd_per_day"));
     for (name, field) in [("model", &model), ("share", &share)] {
         if field.is_none() {
-            section.problem(format!("`{name}` is missing"), EXAMPLE);
+            section.problem(format!("`{name}` is missing"), format!("write {EXAMPLE}"));
         }
     }
     if cap.is_none() {
-        section.problem("`max_usd_per_day` is missing, so nothing would bound what the candidate costs", EXAMPLE);
+        let problem = "`max_usd_per_day` is missing, so nothing would bound what the candidate costs";
+        section.problem(problem, format!("write {EXAMPLE}"));
     }
     let model = model.and_then(|field| field.spanned("\"candidate\""));
     let share = share.and_then(|field| field.share());

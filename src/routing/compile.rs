@@ -198,8 +198,8 @@ impl Compile {
 
     pub(super) fn target(&mut self, route: &RouteSpec, model: &Spanned, key: String) -> Option<Arc<Target>> {
         let Some(target) = self.routes.target(&model.text) else {
-            let fix = self.known_model(&model.text);
-            self.problem(model.at, key, format!("there is no model `{}`", model.text), fix);
+            let (problem, fix) = self.no_model(&model.text);
+            self.problem(model.at, key, problem, fix);
             return None;
         };
         if route.local_only && !target.local {
@@ -211,12 +211,20 @@ impl Compile {
         Some(target)
     }
 
-    pub(super) fn known_model(&self, name: &str) -> String {
-        let known = self.routes.models.keys().map(|known| &**known);
-        nearest(name, known).map_or_else(
-            || "name one under [models], or provider/model".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        )
+    /// What is wrong with a model that there is not, and what to do.
+    pub(super) fn no_model(&self, name: &str) -> (String, String) {
+        let problem = format!("there is no model `{name}`");
+        if let Some(near) = nearest(name, self.routes.models.keys().map(|known| &**known)) {
+            return (problem, format!("did you mean `{near}`?"));
+        }
+        let Some((provider, model)) = name.split_once('/').filter(|_| self.routes.lacks_provider(name)) else {
+            return (problem, "name one under [models], or provider/model".to_owned());
+        };
+        let fix = match nearest(provider, self.routes.providers.keys().map(|known| &**known)) {
+            Some(near) => format!("did you mean `{near}/{model}`?"),
+            None => format!("add [providers.{provider}], or name another provider"),
+        };
+        (format!("{problem}, since there is no provider `{provider}`"), fix)
     }
 
     /// The names in the file's order, each once.

@@ -18,8 +18,8 @@ impl Compile {
             let key = "cache.semantic.embedding_model".to_owned();
             match self.routes.target(&named.text) {
                 None => {
-                    let fix = self.known_model(&named.text);
-                    self.problem(named.at, key, format!("there is no model `{}`", named.text), fix);
+                    let (problem, fix) = self.no_model(&named.text);
+                    self.problem(named.at, key, problem, fix);
                 }
                 Some(target) if !self.routes.providers.get(&target.provider).is_some_and(|traits| traits.embeds) => {
                     let problem = format!("the provider `{}` has no embeddings", target.provider);

@@ -13,6 +13,12 @@ pub enum NoPlan {
     /// No route takes the call, and no model has that name.
     #[error("no route takes the model `{0}`, and no model has that name")]
     ModelNotFound(String),
+    /// No route takes the call, and the provider that the model's name begins with is not there.
+    #[error(
+        "no route takes the model `{0}`, and there is no provider `{provider}`",
+        provider = .0.split('/').next().unwrap_or_default()
+    )]
+    ProviderNotFound(String),
     /// Routes list the model, and their rules keep the call from them.
     #[error("no route takes this call of the model `{model}`: {why}")]
     NotTaken {
@@ -49,7 +55,7 @@ impl From<NoPlan> for chat::Error {
     fn from(error: NoPlan) -> Self {
         let message = error.to_string();
         match error {
-            NoPlan::ModelNotFound(_) | NoPlan::NotTaken { .. } => {
+            NoPlan::ModelNotFound(_) | NoPlan::ProviderNotFound(_) | NoPlan::NotTaken { .. } => {
                 Self::new(chat::Code::ModelNotFound, message).at("model")
             }
             NoPlan::TooLong(_) => Self::field("metadata", message),

@@ -292,6 +292,13 @@ impl Routes {
         })
     }
 
+    /// Whether a model's name is one of a provider's, as `provider/model`, and there is no such provider.
+    pub(super) fn lacks_provider(&self, model: &str) -> bool {
+        model
+            .split_once('/')
+            .is_some_and(|(provider, _)| !provider.is_empty() && !self.providers.contains_key(provider))
+    }
+
     /// The ordered targets of a call. `dice`, in 0..1, is drawn anew for every call. Planning changes nothing: an attempt
     /// asks [`Health::enter`] before it starts.
     ///
@@ -363,7 +370,13 @@ impl Routes {
     fn not_taken(&self, facts: &Facts<'_>) -> NoPlan {
         let model = facts.model.chars().take(no_plan::LONGEST).collect();
         let mut listing = self.routes.iter().filter(|route| route.models.contains(facts.model));
-        let Some(first) = listing.next() else { return NoPlan::ModelNotFound(model) };
+        let Some(first) = listing.next() else {
+            return if self.lacks_provider(facts.model) {
+                NoPlan::ProviderNotFound(model)
+            } else {
+                NoPlan::ModelNotFound(model)
+            };
+        };
         let name = &first.name;
         let rule = match self.takes(first, facts) {
             Takes::Broken(error) => format!("route `{name}` lists it, and its rule fails: {error}"),

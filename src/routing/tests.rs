@@ -192,10 +192,12 @@ fn a_model_is_found_by_route_then_name_then_provider() {
     let expected = "no route takes this call of the model `chat`: route `both` lists it, and its rule is false";
     assert_eq!(error.to_string(), expected);
     assert!(!error.without_names().to_string().contains("both"));
-    for model in ["nope", "nobody/x", "openai/"] {
+    for model in ["nope", "openai/"] {
         let error = routes.plan(&call.facts(model), &health, 0.5).unwrap_err();
         assert_eq!(error, NoPlan::ModelNotFound(model.to_owned()));
     }
+    let error = routes.plan(&call.facts("nobody/x"), &health, 0.5).unwrap_err();
+    assert_eq!(error, NoPlan::ProviderNotFound("nobody/x".to_owned()));
     assert_eq!(routes.plan(&call.facts(""), &health, 0.5), Err(NoPlan::NoModel));
     let long = Call { metadata: Map::new(), tags: BTreeMap::new() };
     let plan = routes.plan(&Facts { input_tokens: 9_001, ..long.facts("chat") }, &health, 0.5).unwrap();

@@ -74,6 +74,26 @@ fn a_route_is_reached_unless_those_before_it_take_all_its_calls() {
 }
 
 #[test]
+fn a_table_within_a_list_and_a_missing_provider_have_a_fix_to_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[providers.v]\nkind = \"simulated\"\n[[routes]]\nname = \"r\"\ntargets = [{ model = \"v/x\" }]\n";
+    for (more, fix) in [
+        ("shadow = [\"v/x\"]", "write shadow = { model = \"candidate\", share = 0.1, max_usd_per_day = \"5\" }"),
+        ("on_budget = [\"v/x\"]", "write on_budget = { above = 0.8, models = [\"fast\"] }"),
+        ("hedge = \"p95\"", "write hedge = { after = \"p95\" }"),
+        ("min_speed = 5", "write min_speed = { chars_per_second = 5 }"),
+        (
+            "fallbacks = [\"gone/x\"]",
+            "there is no model `gone/x`, since there is no provider `gone`; add [providers.gone]",
+        ),
+        ("fallbacks = [\"v2/x\"]", "there is no provider `v2`"),
+    ] {
+        let (code, output) = check(dir.path(), &format!("{text}{more}\n"), &[]);
+        assert!(code == 2 && output.contains(fix), "{output}");
+    }
+}
+
+#[test]
 fn weights_that_are_all_0_are_a_mistake_at_the_weights() {
     let dir = tempfile::tempdir().unwrap();
     let text = "[providers.s]\nkind = \"simulated\"\n[[routes]]\nname = \"r\"\ntargets = [\n  { model = \"s/x\", weight = 0 },\n  { model = \"s/y\", weight = 0 },\n]\n";

@@ -48,6 +48,16 @@ async fn the_first_route_whose_rule_holds_takes_the_call() {
 }
 
 #[tokio::test]
+async fn a_call_of_a_provider_that_there_is_not_says_so() {
+    let app = TestApp::start().await;
+    let answer = app.hello("nope/x").await;
+    assert_eq!((answer.outcome().as_str(), answer.param().as_str()), ("404 model_not_found", "model"));
+    assert!(answer.text().contains("there is no provider `nope`"), "{}", answer.text());
+    assert!(!app.hello("nope").await.text().contains("provider"));
+    app.close().await;
+}
+
+#[tokio::test]
 async fn simple_calls_go_to_the_cheaper_model_and_explain_says_why() {
     let routes = [
         route("easy", "models = [\"auto\"]\nwhen = 'complexity < 0.3'\ntargets = [{ model = \"spare\" }]"),
