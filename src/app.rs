@@ -148,6 +148,18 @@ impl App {
         Self::open_on(db.clone(), config, ledger).await.map_err(|error| error.at(&db))
     }
 
+    /// Opens what `config` describes on a database that may be new, with the prompts that it imports: to try what it says.
+    ///
+    /// # Errors
+    /// Where a part cannot be built.
+    pub async fn open_to_try(config: Config) -> Result<Self, Error> {
+        let db = Db::open(&config.database.url, false).await?;
+        let ledger = Ledger::beside(db.sqlite()?, usage::Options::default()).await;
+        let app = Self::open_on(db.clone(), config, ledger).await.map_err(|error| error.at(&db))?;
+        app.import_prompts(&app.config()).await?;
+        Ok(app)
+    }
+
     async fn open_on(db: Db, config: Config, ledger: Ledger) -> Result<Self, Error> {
         let keys = Keys::beside(db.clone(), limits(&config)).await?;
         Self::over(config, db, (ledger, keys), in_process()).await

@@ -10,11 +10,14 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::outcome::{Failure, Where};
+use super::output::note;
 use crate::app::{self, App};
 use crate::config::{self, Config, Secrets};
+use crate::db;
 use crate::gateway::DRAFT_OF;
 use crate::http::{Detail, Operator, router};
 use crate::types::{Diagnostic, PromptName};
@@ -35,14 +38,14 @@ enum Place {
     Here { app: Box<App> },
 }
 
-/// What the command opened.
-static OPENED: Mutex<Vec<App>> = Mutex::new(Vec::new());
+/// What the command opened, and the folder of a database that is gone afterwards.
+static OPENED: Mutex<Vec<(App, Option<TempDir>)>> = Mutex::new(Vec::new());
 
 /// Writes down what the command did, and closes the databases that it opened: who is the last to close one leaves a single file,
 /// without a write-ahead log.
 pub async fn close() {
     let opened = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
-    for app in opened {
+    for (app, _folder) in opened {
         app.close().await;
     }
 }
@@ -90,12 +93,12 @@ impl Client {
             (app::Error::NoDatabase(_), Err(missing)) => Failure::Unreachable(format!("{error}\n{missing}")),
             _ => Failure::Unreachable(error.to_string()),
         })?;
-        Ok(Self::here(app))
+        Ok(Self::here(app, None))
     }
 
     /// Works on the database itself.
-    fn here(app: App) -> Self {
-        OPENED.lock().unwrap_or_else(PoisonError::into_inner).push(app.clone());
+    fn here(app: App, folder: Option<TempDir>) -> Self {
+        OPENED.lock().unwrap_or_else(PoisonError::into_inner).push((app.clone(), folder));
         Self { place: Place::Here { app: Box::new(app) }, author: String::new() }
     }
 
@@ -109,7 +112,7 @@ impl Client {
             app::Error::Usage(error) => Failure::Unreachable(format!("{error}\nName the running gateway with --url.")),
             error => Failure::Unreachable(error.to_string()),
         })?;
-        Ok(Self::here(app))
+        Ok(Self::here(app, None))
     }
 
     /// The same, for changes that `author` makes.
@@ -122,12 +125,25 @@ impl Client {
         matches!(self.place, Place::Here { .. })
     }
 
-    /// Reaches what `place` names, for a command that asks what a configuration says.
+    /// Reaches what `place` names, for a command that asks what a configuration says. Where its database is still to be made,
+    /// that is an empty one, which is gone afterwards.
     pub async fn configured(place: &Where) -> Result<Self, Failure> {
-        if place.url.as_ref().is_none_or(String::is_empty) {
-            config::find(place.config.clone(), &env).map_err(|missing| Failure::Input(missing.to_string()))?;
+        if place.url.as_ref().is_some_and(|url| !url.is_empty()) {
+            return Self::to(place).await;
         }
-        Self::to(place).await
+        let file = config::find(place.config.clone(), &env).map_err(|missing| Failure::Input(missing.to_string()))?;
+        let mut config = configuration(&file, Secrets::Leave)?;
+        let Some(missing) = db::missing_file(&config.database.url) else { return Self::to(place).await };
+        note(&format!(
+            "no database at {} yet: this is tried on an empty one, with the configuration's prompts, and no keys or earlier calls",
+            missing.display()
+        ));
+        let folder = tempfile::Builder::new().prefix("fulcrum-explain-").tempdir();
+        let folder =
+            folder.map_err(|error| Failure::Unreachable(format!("no temporary folder can be made: {error}")))?;
+        config.database.url = format!("sqlite://{}", folder.path().join("empty.db").display());
+        let app = App::open_to_try(config).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        Ok(Self::here(app, Some(folder)))
     }
 
     /// Asks for `path`; a JSON answer, or the failure that its status means.
