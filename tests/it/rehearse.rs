@@ -177,3 +177,25 @@ fn a_target_of_weight_0_is_none_that_could_answer() {
     let (code, output) = rehearse(dir.path(), text, &[]);
     assert!(code == 0 && output.contains("every promise was kept"), "{output}");
 }
+
+#[test]
+fn a_hedge_waits_beside_the_first_attempt_and_a_target_alone_meets_each_fault_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[providers.a]\nkind = \"openai\"\napi_key = \"env:NOBODY_SET_THIS\"\ntimeouts = { first_token = \"30s\" }\n\
+        [defaults]\nretries = 0\n[[routes]]\nname = \"two\"\nstrategy = \"priority\"\n\
+        targets = [{ model = \"a/x\" }, { model = \"a/y\" }]\nhedge = { after = \"20ms\", max_extra_spend = 1.0 }\n\
+        [[routes]]\nname = \"one\"\ntargets = [{ model = \"a/x\" }]\n";
+    let (code, output) = rehearse(dir.path(), text, &["--format", "json"]);
+    let card = json_of(&output);
+    let cases = card["cases"].as_array().unwrap();
+    let of = |route: &str, strikes: &str| {
+        let is_it = |case: &&Value| {
+            (&case["route"], &case["fault"], &case["strikes"]) == (&route.into(), &"black-hole".into(), &strikes.into())
+        };
+        cases.iter().filter(is_it).collect::<Vec<_>>()
+    };
+    let both = of("two", "all targets")[0];
+    assert_eq!((code, &both["attempts"]), (0, &2.into()), "{both}");
+    assert!((30_000..40_000).contains(&both["would_take_ms"].as_u64().unwrap()), "{both}");
+    assert_eq!((of("one", "first target").len(), of("one", "all targets").len()), (0, of("two", "all targets").len()));
+}

@@ -135,21 +135,38 @@ impl Line {
     }
 }
 
-/// How much longer a call would take at the limits of the configuration: each attempt that waited for one in vain.
+/// How much longer a call would take at the limits of the configuration: each attempt that waited for one in vain. A hedge waits
+/// beside the attempt before it, so only the longer of the two counts, and neither where one of them answered.
 fn longer(fault: &Fault, seen: &Seen, providers: &[Provider]) -> Duration {
-    let late = seen.attempts().iter().filter(|attempt| attempt["error_code"] == "upstream_timeout");
-    let each = late.filter_map(|attempt| {
-        let name = attempt["provider"].as_str()?;
-        let limits = providers.iter().find(|provider| *provider.name == *name)?.timeouts;
-        let longest = if attempt["role"] == "judge" { JUDGE_LIMIT } else { Duration::MAX };
-        Some(match fault.waits? {
-            Waits::FirstToken => {
-                limits.headers.unwrap_or(limits.first_token).min(longest).saturating_sub(LIMITS.first_token)
+    let mut total = Duration::ZERO;
+    let mut last = None;
+    for attempt in seen.attempts() {
+        let wait = waited(fault, attempt, providers);
+        match last.replace(wait) {
+            Some(before) if attempt["role"] == "hedge" => {
+                let both = before.zip(wait).map(|(before, wait): (Duration, Duration)| before.max(wait));
+                last = Some(both);
             }
-            Waits::Idle => limits.idle.saturating_sub(LIMITS.idle),
-        })
-    });
-    each.sum()
+            before => total += before.flatten().unwrap_or_default(),
+        }
+    }
+    total + last.flatten().unwrap_or_default()
+}
+
+/// How much longer an attempt would have waited in vain; `None` where it did not.
+fn waited(fault: &Fault, attempt: &Value, providers: &[Provider]) -> Option<Duration> {
+    if attempt["error_code"] != "upstream_timeout" {
+        return None;
+    }
+    let name = attempt["provider"].as_str()?;
+    let limits = providers.iter().find(|provider| *provider.name == *name)?.timeouts;
+    let longest = if attempt["role"] == "judge" { JUDGE_LIMIT } else { Duration::MAX };
+    Some(match fault.waits? {
+        Waits::FirstToken => {
+            limits.headers.unwrap_or(limits.first_token).min(longest).saturating_sub(LIMITS.first_token)
+        }
+        Waits::Idle => limits.idle.saturating_sub(LIMITS.idle),
+    })
 }
 
 impl Card {

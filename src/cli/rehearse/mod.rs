@@ -118,7 +118,9 @@ fn jobs(route: &Rehearsed) -> Vec<Job<'_>> {
         [DialectId::OpenAiChat, DialectId::OpenAiResponses, DialectId::Anthropic, DialectId::Gemini];
     let mut jobs = Vec::new();
     for fault in FAULTS.iter().filter(|fault| fault.is_of(route)) {
-        for scope in fault.scopes() {
+        // The one target that there is, is all of them.
+        let is_twice = route.asked().nth(1).is_none() && fault.scopes().contains(&Scope::All);
+        for scope in fault.scopes().iter().filter(|scope| !is_twice || **scope == Scope::All) {
             // Where a fault strikes one target alone, what the caller gets is an answer in any dialect.
             let count = if fault.in_all_dialects && *scope == Scope::All { ALL.len() } else { 1 };
             jobs.extend(ALL[..count].iter().map(|dialect| (route, Some((fault, *scope, *dialect)))));
