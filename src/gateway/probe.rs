@@ -32,8 +32,6 @@ impl Drop for Probe<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::routing::{Entry, Fault, Target};
     use crate::types::Timestamp;
@@ -53,13 +51,14 @@ mod tests {
             structured: None,
             base_model: None,
         };
-        let (health, line, long_ago) = (Health::default(), Arc::<ProbeLine>::default(), Timestamp(1_000_000));
+        let (health, line, long_ago) =
+            (Health::default(), Arc::<ProbeLine>::default(), Timestamp(now().0 - 10_000_000));
         let asking = |began| Asking { target: &target, key: &key, began };
         for _ in 0..5 {
             health.failed(asking(long_ago), Fault::Broken, long_ago, 1.0);
         }
-        let began = long_ago.plus(Duration::from_secs(10));
         for _ in 0..3 {
+            let began = now();
             assert_eq!(health.enter(asking(began)), Entry::Probe);
             assert_eq!(health.enter(asking(began)), Entry::Closed);
             let probe = Probe::new(&health, asking(began), Some(&line));
@@ -67,6 +66,7 @@ mod tests {
             drop(probe);
         }
         // One with an outcome changes nothing of that.
+        let began = now();
         assert_eq!(health.enter(asking(began)), Entry::Probe);
         let probe = Probe::new(&health, asking(began), None);
         health.failed(asking(began), Fault::Broken, began, 1.0);

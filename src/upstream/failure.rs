@@ -386,7 +386,7 @@ mod tests {
             ("0s", Some(0.0)),
             ("soon", None),
             ("-1s", None),
-            ("1e300s", None),
+            ("1e300s", Some(3_600.0)),
             ("5", None),
         ] {
             assert_eq!(read_retry_info(body(delay).as_bytes()), seconds.map(Duration::from_secs_f64), "{delay}");

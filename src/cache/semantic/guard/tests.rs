@@ -81,7 +81,7 @@ const WRONG: &[(&str, &str, Difference)] = &[
     ("why are the orders cancelled", "why are the orders renewed", Opposite),
     ("sum of each row", "sum of each column", Opposite),
     ("What is the capital of France?", "What is the capital of Germany?", Name),
-    ("Flights from Paris to Rome", "Flights from Rome to Paris", Name),
+    ("Flights from Paris to Rome", "Flights from Rome to Paris", Opposite),
     ("Tell me about the Eiffel Tower", "Tell me about the CN Tower", Name),
     ("Paris weather", "Rome weather", Name),
     ("How do I call the REST API?", "How do I call the SOAP API?", Name),
