@@ -50,7 +50,6 @@ fn main() -> Result<(), Failed> {
     let stop = CancellationToken::new();
     let listening = runtime.block_on(Listening::at("127.0.0.1:0".parse()?))?;
     let address = listening.address();
-    #[expect(clippy::disallowed_methods, reason = "a bench has a server of its own, and ends with it")]
     let server = runtime.spawn(serve(app.clone(), listening, stop.clone()));
     for (at_once, sent) in [(1usize, 2_000usize), (64, 40_000)] {
         let head = format!("authorization: Bearer {}", key.expose());
