@@ -11,12 +11,10 @@ use super::client::Client;
 use super::fitted::{Column, WIDTH, fitted};
 use super::outcome::{Failure, Outcome, Where};
 use super::output::{Form, Format, cell, json as print_json, list as print_list, say};
+use super::pages::{MOST, rows};
 use super::usage::{Period, added};
 use crate::feedback;
 
-/// The most rows that the API gives at once, and that a command prints.
-const PAGE: u32 = 500;
-const MOST: u32 = 100_000;
 /// The longest text that a file may have, in bytes: that of a demonstration.
 const LONGEST: u64 = 256 << 10;
 
@@ -185,7 +183,7 @@ fn text_of(file: &Path) -> Result<String, Failure> {
 impl List {
     async fn run(self) -> Outcome {
         let client = Client::to(&self.place).await?;
-        let (rows, next_cursor) = self.rows(&client).await?;
+        let (rows, next_cursor) = rows(&client, &self.path(), self.limit).await?;
         match self.format {
             Format::Json => print_json(&json!({"rows": rows, "next_cursor": next_cursor})),
             Format::Csv => {
@@ -211,24 +209,6 @@ impl List {
         ];
         let named = named.into_iter().filter_map(|(name, value)| Some((name, value?)));
         self.period.parameters().chain(named).fold("/api/v1/feedback?".to_owned(), added)
-    }
-
-    /// As many rows as are wanted, page by page, and the cursor of the next page.
-    async fn rows(&self, client: &Client) -> Result<(Vec<Value>, Option<String>), Failure> {
-        let most = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let (mut rows, mut cursor) = (Vec::new(), None::<String>);
-        while rows.len() < most {
-            let wanted = u32::try_from(most - rows.len()).unwrap_or(PAGE).min(PAGE);
-            let page = added(self.path(), ("limit", &wanted.to_string()));
-            let page = cursor.iter().fold(page, |page, cursor| added(page, ("cursor", cursor)));
-            let mut page = client.get(&page).await?;
-            rows.append(page["rows"].as_array_mut().unwrap_or(&mut Vec::new()));
-            cursor = page["next_cursor"].as_str().map(ToOwned::to_owned);
-            if cursor.is_none() {
-                break;
-            }
-        }
-        Ok((rows, cursor))
     }
 }
 

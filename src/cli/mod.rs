@@ -14,6 +14,7 @@ mod install;
 mod key;
 mod outcome;
 mod output;
+mod pages;
 mod prompt;
 mod rehearse;
 mod request;

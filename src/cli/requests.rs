@@ -7,14 +7,11 @@ use super::client::Client;
 use super::fitted::{Column, WIDTH, fitted};
 use super::outcome::{Failure, Outcome, Where};
 use super::output::{Format, cell, json as print_json, say};
+use super::pages::{MOST, rows};
 use super::usage::{Period, added, with_filters};
 use super::usage_table::money;
 use crate::types::{Timestamp, Zone};
 use crate::usage::requests_csv;
-
-/// The most rows that the API gives at once, and that a command prints.
-const PAGE: u32 = 500;
-const MOST: u32 = 100_000;
 
 /// Lists requests of the ledger.
 #[derive(Args)]
@@ -78,7 +75,7 @@ impl Requests {
     pub async fn run(self) -> Outcome {
         let path = self.path()?;
         let client = Client::to(&self.place).await?;
-        let (rows, next_cursor) = self.rows(&client, &path).await?;
+        let (rows, next_cursor) = rows(&client, &path, self.limit).await?;
         match self.format {
             Format::Json => print_json(&json!({"rows": rows, "next_cursor": next_cursor})),
             Format::Csv => {
@@ -97,24 +94,6 @@ impl Requests {
         let parameters = self.period.parameters().chain(others);
         let path = format!("/api/v1/requests?sort={}", self.sort.name());
         with_filters(parameters.fold(path, added), &self.filters)
-    }
-
-    /// As many rows as are wanted, page by page, and the cursor of the next page.
-    async fn rows(&self, client: &Client, path: &str) -> Result<(Vec<Value>, Option<String>), Failure> {
-        let most = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let (mut rows, mut cursor) = (Vec::new(), None::<String>);
-        while rows.len() < most {
-            let wanted = u32::try_from(most - rows.len()).unwrap_or(PAGE).min(PAGE);
-            let page = added(path.to_owned(), ("limit", &wanted.to_string()));
-            let page = cursor.iter().fold(page, |page, cursor| added(page, ("cursor", cursor)));
-            let mut page = client.get(&page).await?;
-            rows.append(page["rows"].as_array_mut().unwrap_or(&mut Vec::new()));
-            cursor = page["next_cursor"].as_str().map(ToOwned::to_owned);
-            if cursor.is_none() {
-                break;
-            }
-        }
-        Ok((rows, cursor))
     }
 
     fn show(&self, rows: &[Value], has_more: bool) {
