@@ -146,6 +146,11 @@ async fn another_projects_dataset_is_not_there() {
     }
     assert_eq!(import(&app, &other, "", line(2)).await.status, 404);
     assert_eq!(app.send(Call::get("/api/v1/datasets").key(&other)).await.json()["rows"], json!([]));
+    // A project that a key names and does not have is told, and never taken for its own.
+    assert_eq!(app.send(Call::get("/api/v1/datasets?project=default").key(&other)).await.status, 404);
+    let elsewhere = json!({"name": "elsewhere", "project": "default"});
+    assert_eq!(app.send(Call::post("/api/v1/datasets", &elsewhere).key(&other)).await.status, 404);
+    assert_eq!(app.send(Call::get("/api/v1/datasets?project=search").key(&other)).await.json()["rows"], json!([]));
     // A name is a project's own, and an admin names the project.
     let made = app.send(Call::post("/api/v1/datasets", &json!({"name": "tickets"})).key(&other)).await;
     assert_eq!(made.json()["project"], "search");

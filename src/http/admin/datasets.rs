@@ -83,21 +83,21 @@ fn cursor(text: &str) -> Result<(i64, i64), Error> {
     read().ok_or_else(|| Error::field("cursor", "use the next_cursor of the page before"))
 }
 
-/// The project whose datasets a key means: its own, or the one that an admin names.
-fn project_of<'a>(key: &'a VirtualKey, named: Option<&'a str>) -> &'a str {
+/// The project whose datasets a key means: its own, or the one that an admin names. To other keys another project is not there.
+fn project_of<'a>(key: &'a VirtualKey, named: Option<&'a str>) -> Result<&'a str, Refusal> {
     match named {
-        Some(project) if key.role == Role::Admin => project,
-        _ => &key.project,
+        Some(project) if key.role == Role::Admin || *project == *key.project => Ok(project),
+        None => Ok(&key.project),
+        Some(project) => {
+            let shown: String = project.chars().take(80).collect();
+            Err(Refusal::not_found(format!("there is no project `{}` for this key", shown.escape_default())))
+        }
     }
 }
 
 /// A key's dataset. Another project's is not there.
 async fn find(app: &App, key: &VirtualKey, (name, named): (&str, &Named)) -> Result<Dataset, Refusal> {
-    let is_foreign = named.project.as_deref().is_some_and(|project| project != project_of(key, Some(project)));
-    let project = project_of(key, named.project.as_deref());
-    if is_foreign {
-        return Err(Refusal::not_found(format!("there is no dataset `{}` in this project", name.escape_default())));
-    }
+    let project = project_of(key, named.project.as_deref())?;
     Ok(app.datasets().find(project, name).await?)
 }
 
@@ -110,7 +110,7 @@ pub async fn list(
     let named = Named::read(&parameters, &["project"])?;
     let project = match named.project.as_deref() {
         None if key.role == Role::Admin => None,
-        project => Some(project_of(&key, project)),
+        project => Some(project_of(&key, project)?),
     };
     let rows: Vec<Value> = app.datasets().list(project).await?.iter().map(Dataset::json).collect();
     Ok(Json(json!({"rows": rows, "next_cursor": null})))
@@ -124,7 +124,7 @@ pub async fn create(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let wanted: Wanted = read(&headers, body).await?;
-    let project = project_of(&key, wanted.project.as_deref());
+    let project = project_of(&key, wanted.project.as_deref())?;
     let dataset = app.datasets().create(project, &wanted.name.parse()?, &key.id, now()).await?;
     Ok((StatusCode::CREATED, Json(dataset.json())))
 }
